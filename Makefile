@@ -3,9 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-# The three packages that the product stands on, from this checkout.
+# The three packages that the server stands on, from this checkout, and the one that stands on it: pip wants it last.
 PARTS  := --editable packaging/actors --editable 'packaging/transport[client]' --editable packaging/sanitization
-MANIFESTS := pyproject.toml packaging/actors/pyproject.toml packaging/transport/pyproject.toml packaging/sanitization/pyproject.toml
+ANALYST := --editable packaging/analyst
+MANIFESTS := pyproject.toml $(wildcard packaging/*/pyproject.toml)
 
 .PHONY: setup serve page-dev test proof faults check bench pictures docs clean
 .DEFAULT_GOAL := help
@@ -20,19 +21,19 @@ $(VENV)/.made:
 	touch $@
 
 $(VENV)/.product: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[agui,analyst]'
+	$(PIP) $(PARTS) --editable '.[agui,terminal]' $(ANALYST)
 	touch $@
 
 $(VENV)/.dev: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[dev]'
+	$(PIP) $(PARTS) --editable '.[dev]' $(ANALYST)
 	touch $(VENV)/.product $@
 
 $(VENV)/.bench: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[bench]'
+	$(PIP) $(PARTS) --editable '.[bench]' $(ANALYST)
 	touch $(VENV)/.product $@
 
 $(VENV)/.docs: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[docs]'
+	$(PIP) $(PARTS) --editable '.[docs]' $(ANALYST)
 	touch $(VENV)/.product $@
 
 setup: $(VENV)/.dev ## everything a contributor needs, in .venv
@@ -65,9 +66,9 @@ proof: $(VENV)/.dev ## what takes longer, before a release (ARGS="fuzz soak", AR
 faults: $(VENV)/.dev ## each fault in tests/faults must turn a test red (ARGS="NAME --processes 2")
 	$(BIN)/python -m tests.faults $(ARGS)
 
-check: types style arrows exported scripts ## style, types, import arrows; faster with --jobs=2 --output-sync
+check: types style arrows exported scripts rooms ## style, types, import arrows, sizes; faster with --jobs=2 --output-sync
 
-.PHONY: types style arrows exported scripts
+.PHONY: types style arrows exported scripts rooms
 scripts: $(VENV)/.dev
 	$(BIN)/python packaging/page/lint/lint_page.py
 
@@ -80,6 +81,9 @@ style: $(VENV)/.dev
 
 arrows: $(VENV)/.dev
 	$(BIN)/lint-imports
+
+rooms: $(VENV)/.dev
+	$(BIN)/python -m tests.rooms
 
 exported: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright --verifytypes actors --ignoreexternal
@@ -98,13 +102,13 @@ docs: $(VENV)/.docs ## the documentation, in site/
 	$(BIN)/mkdocs build --strict --quiet
 
 # What an image has unless more is asked for: make sbom EXTRAS=postgres,redis,openai
-EXTRAS := postgres,redis,analyst,agui
+EXTRAS := postgres,redis,agui
 .PHONY: sbom
 sbom: $(VENV)/.dev ## bill of materials (CycloneDX) of the wheels with EXTRAS, in dist/
 	rm -rf build/sbom && $(PYTHON) -m venv --without-pip build/sbom
 	UNDERSTUDY_PAGE_BUNDLE=skip $(BIN)/python -m pip --python build/sbom/bin/python install --quiet \
 	  --disable-pip-version-check --constraint constraints.txt \
-	  packaging/actors 'packaging/transport[client]' packaging/sanitization '.[$(EXTRAS)]'
+	  packaging/actors 'packaging/transport[client]' packaging/sanitization '.[$(EXTRAS)]' packaging/analyst
 	$(BIN)/python packaging/sbom.py build/sbom/bin/python dist/understudy.cdx.json
 
 clean: ## remove what the other targets made

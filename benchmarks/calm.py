@@ -3,7 +3,7 @@
 calm_alerts: how many fired in 20 minutes (`--minutes`); calm_minutes: how long it was; calm_pending: how many were
 pending without firing; calm_messages: those that were answered; calm_broken: promises that were broken
 
-One server has SQLite, the other PostgreSQL and Redis. The people of `understudy load` write to both: most of them only
+One server has SQLite, the other PostgreSQL and Redis. The people of `tests.load` write to both: most of them only
 chat, some stop answers, reload, write in several threads or tabs, or have a bad network. Answers stream short and long
 texts, and call tools. The rules keep their durations; Prometheus scrapes and evaluates every second.
 """
@@ -27,12 +27,12 @@ from benchmarks.soak import agents
 from benchmarks.store.servers import SECRET, Node, postgresql, redis
 from benchmarks.wire.server import ServerFailed
 from tests.deploy.incidents.site import ALERTS
+from tests.load.person import Behaviour
+from tests.load.run import Load, run_load
 from tests.servers.prometheus import Prometheus
 from transport.auth.tokens import Tokens
 from transport.client.dial import SocketUrl
 from understudy.auth.rights import OPERATOR
-from understudy.load.person import Behaviour
-from understudy.load.run import Load, run_load
 
 OPTIONS = ("minutes",)
 MINUTES: Final = 20.0

@@ -1,7 +1,7 @@
 """How much one message takes: a warm server on SQLite, the offline model, one tool call, one client.
 
 path_functions      our functions that run from the sending of "What is 15% of 80?" to its final response, each time;
-                    without those of the offline model and the watchdog, and without comprehensions
+                    without those in place of a language model and the watchdog, and without comprehensions
 path_files          the modules that they stand in
 path_transactions   transactions of the database that are committed meanwhile
 path_calls          calls of our functions, and resumptions of those that wait
@@ -45,7 +45,8 @@ from understudy.app.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("actors", "transport", "sanitization", "understudy"))
-MODEL = f"{ROOT / 'understudy' / 'models' / 'offline'}/"
+OFFLINE = tuple(str(ROOT / "understudy" / name) for name in ("models/offline.py", "tools/markdown.py"))
+"""What chooses a call and writes an answer where there is no language model."""
 WATCHDOG = str(ROOT / "actors" / "watchdog.py")
 COMPREHENSIONS = {"<listcomp>", "<dictcomp>", "<setcomp>", "<genexpr>"}
 QUESTION = "What is 15% of 80?"
@@ -180,11 +181,11 @@ def figures(*, list: bool = False, keep: bool = False) -> Iterator[Figure]:  # n
 
 
 def is_ours(code: CodeType) -> bool:
-    """Return whether a function is one of the product's, except the offline model's and the watchdog's.
+    """Return whether a function is one of the product's, except those for a missing model and the watchdog's.
 
     The watchdog looks so many times a second, and at each turn of the loop: that depends on what the machine does.
     """
-    return code.co_filename.startswith(PACKAGES) and not code.co_filename.startswith((MODEL, WATCHDOG))
+    return code.co_filename.startswith(PACKAGES) and not code.co_filename.startswith((*OFFLINE, WATCHDOG))
 
 
 def called(calls: Counter[CodeType], file: str, function: str) -> int:

@@ -66,7 +66,7 @@ def routes() -> str:
         spec = ROUTES[route.endpoint]
         token = "yes" if spec.token else ""
         rows.append(
-            (f"`{route.method} {route.path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.errors))
+            (f"`{route.method} {route.path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.refusals))
         )
     return _table(("request", "effect", "token", "refused with"), rows)
 

@@ -10,13 +10,13 @@ from typing import Annotated, Literal
 
 from attrs import frozen
 
-from understudy import Agent, Param, ToolContext, ToolError, ToolResult, serve, tool
+from understudy import Agent, Param, Starter, ToolContext, ToolError, ToolResult, serve, tool
 
 ORDERS = {
     "A-17": {"item": "desk lamp", "status": "on its way", "carrier": "northmail"},
     "A-18": {"item": "tea pot", "status": "being packed", "carrier": "coastline"},
 }
-OrderId = Annotated[str, Param("The order's number, such as A-17.", format="identifier")]
+OrderId = Annotated[str, Param("The order's number, such as A-17.")]
 
 
 def find(order_id: str) -> dict[str, str]:
@@ -81,6 +81,11 @@ parcels = Agent(
     tools=[postage],
     title="Parcels",
     description="Knows the postage of parcels.",
+    starters=[
+        Starter(
+            "What is the postage of 1200 g, express?", tool="postage", arguments={"grams": 1200, "speed": "express"}
+        )
+    ],
 )
 
 support = Agent(
@@ -90,7 +95,11 @@ support = Agent(
     colleagues=["parcels"],
     title="Support",
     description="Looks orders up, delivers them elsewhere, and cancels them.",
-    starters=["Look up order A-17", "Deliver A-18 to another town", "Cancel order A-18"],
+    starters=[
+        Starter("Look up order A-17", tool="lookup", arguments={"order_id": "A-17"}),
+        Starter("Deliver A-18 to another town", tool="deliver", arguments={"order_id": "A-18"}),
+        Starter("Cancel order A-18", tool="cancel", arguments={"order_id": "A-18"}),
+    ],
 )
 
 AGENTS = [support, parcels]

@@ -6,7 +6,6 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -64,12 +63,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection() -> None:
-    """Collect the tests without the garbage collector: it would walk the growing heap again and again.
-
-    The rules of the offline model are imported before: a thread that did so in a test would let virtual time jump on.
-    """
+    """Collect the tests without the garbage collector: it would walk the growing heap again and again."""
     gc.disable()
-    import_module("understudy.models.offline.provider")
 
 
 def pytest_collection_finish() -> None:

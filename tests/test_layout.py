@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-PACKAGES = ("actors", "transport", "sanitization", "understudy")
+PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
 ROOTS = {
     "actors": {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
@@ -22,6 +22,10 @@ ROOTS = {
         "policy", "policy_file", "prefilter", "sanitizer",
     },
     "understudy": {"__init__", "__main__"},
+    "analyst": {
+        "__init__", "analysis", "chart_data", "charts", "column_types", "confine", "confinement", "duckdb_session",
+        "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables", "units",
+    },
 }  # fmt: skip
 """Modules that may stand in the root of each package. Any other belongs in one of its folders."""
 TABLE = "covered_elsewhere.toml"
@@ -84,6 +88,6 @@ def test_what_the_table_names_exists_and_is_sorted() -> None:
 
 def test_files_that_the_architecture_page_names_exist() -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
-    named = re.findall(r"`((?:understudy|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
+    named = re.findall(r"`((?:understudy|analyst|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
     assert len(named) > 30
     assert [name for name in named if not (ROOT / name).exists()] == [], "docs/explanation/architecture.md names these"

@@ -25,6 +25,7 @@ from understudy.models.model import Reply as Reply
 from understudy.models.model import TextDelta as TextDelta
 from understudy.models.model import ToolRequest as ToolRequest
 from understudy.models.model import Turn as Turn
+from understudy.tools.arithmetic import calculate as calculate
 from understudy.tools.effects import Done as Done
 from understudy.tools.effects import NotDone as NotDone
 from understudy.tools.effects import Unknown as Unknown
@@ -34,13 +35,15 @@ from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
 from understudy.tools.lifespan import Lifespan as Lifespan
 from understudy.tools.mcp.server import McpServer as McpServer
 from understudy.tools.mcp.server import mcp as mcp
+from understudy.tools.offers import NextStep as NextStep
+from understudy.tools.offers import Starter as Starter
 from understudy.tools.remembering import forget as forget
 from understudy.tools.remembering import remember as remember
 from understudy.tools.remembering import search_memory as search_memory
 from understudy.tools.response import chat_response as chat_response
-from understudy.tools.result import NextStep as NextStep
 from understudy.tools.schema import Secret as Secret
 from understudy.tools.tool import Param as Param
+from understudy.tools.tool import StoredFile as StoredFile
 from understudy.tools.tool import Tool as Tool
 from understudy.tools.tool import ToolContext as ToolContext
 from understudy.tools.tool import ToolError as ToolError
@@ -68,6 +71,8 @@ __all__ = [
     "QuestionUnanswered",
     "Reply",
     "Secret",
+    "Starter",
+    "StoredFile",
     "TextDelta",
     "Tool",
     "ToolContext",
@@ -77,6 +82,7 @@ __all__ = [
     "Turn",
     "Unknown",
     "__version__",
+    "calculate",
     "chat_response",
     "forget",
     "remember",

@@ -15,7 +15,7 @@ from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
 
 AGENTS = ("guide", "insights", "operations")
-TOOLS = ("lookup", "query_table", "save_note")
+TOOLS = ("lookup", "query_table", "send_mail")
 BAD_NAMES = ("no such tool", "ünknown", "", "x" * 90, "(not shown)")
 STATUSES = ("ok", "ok", "ok", "failed", "timed_out", "denied", "killed")
 
@@ -133,7 +133,7 @@ class Maker:
             redacted = {"type": "redacted_thinking", "data": self._id("d")}
             blocks.insert(chance.randrange(len(blocks) + 1), chance.choice((thinking, thinking, redacted)))
         reasoning = "".join(each.get("thinking", "") for each in blocks)
-        return {"state": encode_state(blocks, model), "reasoning": "(redacted)" if self._ill() else reasoning}
+        return {"state": encode_state(blocks, model, ()), "reasoning": "(redacted)" if self._ill() else reasoning}
 
     def model_step(self, run_id: str, number: int, reply: Reply, call_ids: Sequence[str]) -> StepRecord:
         """Return a finished turn's step; rarely the content policy has blocked its text or a call."""

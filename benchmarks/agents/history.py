@@ -18,7 +18,7 @@ from understudy.chat.run.history import exchange_items, question_item
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.window import NONE
 from understudy.models import anthropic_request, openai_chat_request, openai_request
-from understudy.models.anthropic_request import Abilities
+from understudy.models.accepted import Adaptation
 from understudy.models.model import (
     AgentCard,
     FileCard,
@@ -72,8 +72,8 @@ def turn(chance: random.Random) -> Turn:
 
 def message_request(asked: Turn) -> dict[str, Any]:
     """Return the request of Anthropic's messages, to a model of earlier generations if the turn has an even length."""
-    old = Abilities(adaptive=False, budget=True, efforts=frozenset())
-    return anthropic_request.build_request(asked, "m", Abilities() if len(asked.items) % 2 else old)
+    taken = Adaptation() if len(asked.items) % 2 else Adaptation(ways=frozenset({"thinking with a budget"}))
+    return taken.written(anthropic_request.build_request(asked, "m"))
 
 
 def refused(numbers: Iterable[int], seed: int = 1) -> Iterator[list[str]]:

@@ -1,7 +1,7 @@
 """What a message costs, and how many users a core carries, beside others that answer the same.
 
 `python -m benchmarks chat [--only NAME] [--peer NAME] [--limit S] [--quick]`, some twenty minutes. Every
-server has a process of its own on the first core; `understudy load` runs on the last one. Each user sends every ten
+server has a process of its own on the first core; `tests.load` runs on the last one. Each user sends every ten
 seconds, whatever became of the messages before, and receives every event. The agent is a script: `text` streams 30
 words, 20 a second, each a piece of its own; `tool` calls one tool and says its result.
 
@@ -36,9 +36,9 @@ from benchmarks.figure import Figure
 from benchmarks.peers.home import Missing
 from benchmarks.store.servers import postgresql
 from benchmarks.wire.server import ServerFailed
+from tests.load.person import Behaviour
+from tests.load.run import Load, LoadFailed, run_load
 from transport.client.dial import SocketUrl
-from understudy.load.person import Behaviour
-from understudy.load.run import Load, LoadFailed, run_load
 
 __all__ = ["OPTIONS", "QUICK", "Sizes", "figures"]
 

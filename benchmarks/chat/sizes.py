@@ -11,7 +11,7 @@ class Sizes:
 
     `every_s` is how often each user sends. `users` send for `for_s` while processor time is measured. A search takes at
     most `probes` runs of `probe_s`, and ends when what fits and what does not are within `within` of each other. It
-    begins with `reach` users at most, which one process of `understudy load` can send for.
+    begins with `reach` users at most, which one process of `tests.load` can send for.
     """
 
     every_s: float = 10.0

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from benchmarks.inert import ARGUMENTS
+from tests.browser.inert import ARGUMENTS
 from tests.servers.needed import program
 
 READY: Final = "understudy is ready on "

@@ -10,8 +10,8 @@ from typing import Final
 import nh3
 from markdown_it import MarkdownIt
 
-from benchmarks.inert import inert
 from sanitization import STANDARD, Sanitizer
+from tests.browser.inert import inert
 
 SANITIZER: Final = Sanitizer(STANDARD)
 # Markdown without cleaning.

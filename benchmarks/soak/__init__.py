@@ -1,7 +1,7 @@
 """Whether the memory of a server stays the same under load with faults.
 
 `python -m benchmarks soak [--small]`, half an hour. `understudy serve` on SQLite has a process of its own on the first
-core. On the last one, the people of `understudy load` of all behaviours (some stop answers, reload, use two tabs, or
+core. On the last one, the people of `tests.load` of all behaviours (some stop answers, reload, use two tabs, or
 have a bad network) send six messages a second; each minute other users take their place. Answers stream short and long
 texts, call tools with small and large results, and crash. Once every five seconds an actor of the server is killed by
 the observer's door: a run, a tool call, a conversation, a connection, its outbox or the writer of the store.
@@ -42,11 +42,11 @@ from benchmarks.figure import Figure
 from benchmarks.soak import agents
 from benchmarks.start import family, memory_mb
 from benchmarks.store.servers import SECRET, Node
+from tests.load.person import Behaviour
+from tests.load.run import Load, run_load
 from transport.auth.tokens import Tokens
 from transport.client.dial import SocketUrl
 from understudy.auth.rights import OPERATOR
-from understudy.load.person import Behaviour
-from understudy.load.run import Load, run_load
 from understudy.observe.paths import SYSTEM
 
 OPTIONS = ("small",)

@@ -15,9 +15,9 @@ from pathlib import Path
 
 from attrs import frozen
 
-from benchmarks.million import OWNER, Built, build
 from benchmarks.wire.client import Client, command, upgrade
 from benchmarks.wire.server import ServerFailed
+from tests.understudy.storage.million import OWNER, Built, build
 from transport.auth.tokens import Tokens
 
 from .servers import SECRET, Node

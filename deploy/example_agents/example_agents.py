@@ -2,14 +2,14 @@
 
 from typing import Annotated
 
-from understudy import Agent, Param, ToolError, ToolResult, tool
+from understudy import Agent, Param, Starter, ToolError, ToolResult, tool
 
 PARCELS = {"P-17": "on its way", "P-18": "being packed"}
 
 
 @tool
 async def parcel_status(
-    number: Annotated[str, Param("The parcel's number, such as P-17.", format="identifier")],
+    number: Annotated[str, Param("The parcel's number, such as P-17.")],
 ) -> ToolResult:
     """Look up a parcel and say where it is."""
     if number not in PARCELS:
@@ -23,7 +23,7 @@ parcels = Agent(
     tools=[parcel_status],
     title="Parcels",
     description="Knows where parcels are.",
-    starters=["Look up parcel P-17"],
+    starters=[Starter("Look up parcel P-17", tool="parcel_status", arguments={"number": "P-17"})],
 )
 
 AGENTS = [parcels]

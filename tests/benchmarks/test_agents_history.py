@@ -1,6 +1,7 @@
 """The figures of agents run, and the validator of requests finds what providers refuse."""
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import anthropic
@@ -13,6 +14,7 @@ from benchmarks.agents.messages_rules import message_faults
 from benchmarks.agents.prefix import kept
 from benchmarks.agents.provider_rules import faults
 from understudy.models import anthropic_request, openai_chat_request, openai_request
+from understudy.models.items import Item
 
 ASK = {"role": "user", "content": "Go"}
 FUNCTION = {"name": "lookup", "arguments": "{}"}
@@ -118,11 +120,15 @@ def test_the_providers_own_types_accept_each_block() -> None:
     assert seen.keys() == adapters.keys()
 
 
+def as_they_are(items: Iterable[Item], *_: str) -> list[Item]:
+    return list(items)
+
+
 def test_no_random_history_is_refused_and_without_order_most_are(monkeypatch: pytest.MonkeyPatch) -> None:
     assert list(refused(range(150))) == []
     for each in (openai_chat_request, openai_request, anthropic_request):
         with monkeypatch.context() as broken:
-            broken.setattr(each, "settled", list)
+            broken.setattr(each, "settled", as_they_are)
             assert len(list(refused(range(150)))) > 50
 
 
@@ -132,7 +138,7 @@ def test_no_random_history_is_refused_by_the_responses_api(monkeypatch: pytest.M
     sent = [each for every in asked for each in openai_request.build_request(every, "m")["input"]]
     assert sum(each.get("type") == "reasoning" for each in sent) > 20
     assert [found for each in asked if (found := response_faults(each))] == []
-    monkeypatch.setattr(openai_request, "settled", list)
+    monkeypatch.setattr(openai_request, "settled", as_they_are)
     assert sum(bool(response_faults(each)) for each in asked) > 100
 
 

@@ -59,7 +59,6 @@ def test_a_measurement_that_raises_fails_with_its_error_and_the_process_goes_on(
 def test_a_peer_that_cannot_be_had_is_named_in_one_line(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The others are measured without it."""
     monkeypatch.setenv("PATH", str(tmp_path))
     assert list(actors.start([ERLANG])) == []
     assert capsys.readouterr().err.splitlines() == ["peers: no erlang: there is no escript on the PATH"]

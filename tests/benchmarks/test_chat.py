@@ -11,7 +11,7 @@ from benchmarks.chat import servers
 from benchmarks.chat.search import most
 from benchmarks.chat.sizes import QUICK
 from benchmarks.wire.server import ServerFailed
-from understudy.load.run import LoadFailed
+from tests.load.run import LoadFailed
 
 pytestmark = pytest.mark.proof("benchmarks")
 

@@ -61,8 +61,6 @@ def test_an_answer_is_measured_while_it_is_written() -> None:
 def test_a_peer_that_cannot_be_installed_is_left_out_and_named(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The others are measured."""
-
     def missing() -> Chat:
         raise Missing("no such distribution")
 

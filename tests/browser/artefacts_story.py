@@ -114,29 +114,37 @@ def files(page: Page, shots: Path | None) -> None:
 
 
 def charts(page: Page, shots: Path | None) -> None:
-    """A chart follows theme and width, tells its values, and is saved; a picture keeps its size."""
+    """A chart follows theme and width, tells its values, and is saved; an old one is its picture; one that cannot be
+    drawn is its table."""
+    asked = list[str]()
+    page.on("request", lambda request: asked.append(request.url))
     ask(page, "maker", "Draw a line")
     plot = page.get_by_role("application", name=re.compile("^Sales by month"))
-    expect(plot).to_be_visible()
-    ink = plot.locator(".plot-text").first
-    light = ink.evaluate("each => getComputedStyle(each).fill")
+    image = plot.locator("img")
+    expect(image).to_be_visible()
+    drawn = str(image.get_attribute("src"))
     page.evaluate("document.documentElement.dataset.theme = 'dark'")  # Playwright cannot emulate it in Firefox
-    assert ink.evaluate("each => getComputedStyle(each).fill") != light
+    expect(image).not_to_have_attribute("src", drawn)
     picture(page, shots, "chart-dark")
+    drawn = str(image.get_attribute("src"))
     page.evaluate("delete document.documentElement.dataset.theme")
+    expect(image).not_to_have_attribute("src", drawn)
+    own = page.evaluate("location.origin")
+    assert all(url.startswith((own, "blob:")) for url in asked), asked
+    assert page.request.get(f"{own}/chart-worker.js").headers["content-security-policy"] == "default-src 'none'"
 
     plot.focus()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("ArrowRight")
-    expect(page.get_by_role("status").get_by_text("Feb 2025: 76, 2 of 12")).to_be_attached()
+    expect(page.get_by_role("status").get_by_text("month: Feb 2025, sales: 76; 2 of 12")).to_be_attached()
     page.keyboard.press("End")
-    expect(plot.locator(".plot-tip")).to_have_text("96Dec 2025")
+    expect(plot.locator(".plot-tip")).to_have_text("month: Dec 2025sales: 96")
     page.keyboard.press("Escape")
     expect(plot.locator(".plot-tip")).to_be_hidden()
     box = plot.bounding_box()
     assert box
-    page.mouse.move(box["x"] + 60, box["y"] + 100)
-    expect(plot.locator(".plot-tip")).to_have_text("38Jan 2025")
+    page.mouse.move(box["x"] + 20, box["y"] + 150)
+    expect(plot.locator(".plot-tip")).to_have_text("month: Jan 2025sales: 38")
     picture(page, shots, "chart")
 
     chart = page.locator("figure").filter(has=plot)
@@ -149,21 +157,29 @@ def charts(page: Page, shots: Path | None) -> None:
         assert download.value.path().read_bytes().startswith(begin)
     opener = chart.get_by_role("button", name="Show the chart large")
     panel = open_panel(page, opener, "Sales by month")
-    expect(panel.get_by_role("application")).to_be_visible()
+    expect(panel.get_by_role("application").locator("img")).to_be_visible()
     picture(page, shots, "chart-panel")
     page.keyboard.press("Escape")
     expect(opener).to_be_focused()
 
     page.set_viewport_size(NARROW)
-    assert min(plot.locator("text").evaluate_all("all => all.map((each) => each.getBoundingClientRect().height)")) >= 10
+    page.wait_for_function("one => one.naturalWidth < innerWidth", arg=image.element_handle())
+    assert image.evaluate("one => one.offsetWidth === one.naturalWidth"), "its texts are smaller"
     assert fits(page)
     chart.scroll_into_view_if_needed()
     picture(page, shots, "chart-phone")
-    ask(page, "maker", "Draw layers")
-    drawn = page.get_by_role("img", name=re.compile("Two layers"))
-    expect(drawn).to_be_visible()
-    expect(drawn).to_have_js_property("offsetWidth", 640)  # its texts are as large as on a wide screen
+    ask(page, "maker", "Show an old chart")
+    old = page.get_by_role("img", name=re.compile("An old chart"))
+    expect(old).to_be_visible()
+    expect(old).to_have_js_property("offsetWidth", 640)  # its texts are as large as on a wide screen
+    assert page.title() != "broken"
     assert fits(page)
+    ask(page, "maker", "Draw the impossible")
+    chart = page.locator("figure").filter(has_text="Impossible")
+    expect(chart.get_by_text("This chart cannot be drawn; its data is below.")).to_be_visible()
+    expect(chart.get_by_role("row").nth(12)).to_be_visible()
+    expect(chart.get_by_role("button", name=re.compile("^Download as"))).to_have_text(["CSV"])
+    picture(page, shots, "chart-impossible")
     page.set_viewport_size(WIDE)
 
 

@@ -119,7 +119,7 @@ def write_pages(server: str) -> None:
         "/broken": (strict, page("broken")),
         "/hostile": (strict, page("report", style="/hostile.css", head='<script src="/hostile.js"></script>')),
         "/lacking": (lacking, page("report")),
-        "/isolated": ({"Cross-Origin-Embedder-Policy": "require-corp"}, page("report")),
+        "/isolated": ({"Cross-Origin-Embedder-Policy": "require-corp"}, page("drawer")),
         "/signed": (strict, signed),
     }
 
@@ -294,9 +294,11 @@ class Widget:
         page.close()
 
     def isolated(self) -> None:
-        """A page that is isolated from other origins has it too."""
+        """A page that is isolated from other origins has it too, and its charts are drawn."""
         page = self.page("/isolated")
-        opened(page)
+        frame = opened(page)
+        say(frame, "Draw")
+        expect(frame.get_by_role("application", name=re.compile("^Sales by month")).locator("img")).to_be_visible()
         page.close()
 
     def lacking(self) -> None:

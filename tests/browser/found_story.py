@@ -86,12 +86,12 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     page.route_web_socket(re.compile("/api/ws/agent"), joined)
     page.goto(server.address)
     expect(page.get_by_text("Online")).to_be_visible()
-    page.get_by_role("textbox", name="Message", exact=True).fill(f"What is 6 * 7? My key is {SECRET}")
+    page.get_by_role("textbox", name="Message", exact=True).fill(f"My key is {SECRET}")
     page.keyboard.press("Enter")
     said = page.locator(".said").first
     expect(said.get_by_text("Taken out of your message: 1 secret.")).to_be_visible()
     expect(said.locator(".bubble .spot")).to_have_text("[redacted]")
-    expect(page.locator(".reply .prose").get_by_text("42").first).to_be_visible()
+    expect(page.locator(".reply .prose").get_by_text("No language model is connected").first).to_be_visible()
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     assert SECRET[:12] not in page.content()
 
@@ -114,11 +114,9 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
     told = turn.locator(".reply > .notices")
     expect(told).to_contain_text("Taken out of this answer: 1 secret and 1 piece of personal data.")
     expect(turn.locator(".work-head")).to_contain_text("Used 1 tool · suspicious result")
-    assert turn.locator(".prose .spot").all_inner_texts() == [
-        "[email-1]", "[redacted]", "•••• •••• •••• 1234", "[redacted]"
-    ]  # fmt: skip
-    assert turn.locator(".bubble .spot").all_inner_texts() == ["[email-1]", "[redacted]"]
-    assert turn.locator(".prose pre").inner_text().strip() == "token = [redacted]\nstep = [step-1]"
+    expect(turn.locator(".prose .spot")).to_have_text(["[email-1]", "[redacted]", "•••• •••• •••• 1234", "[redacted]"])
+    expect(turn.locator(".bubble .spot")).to_have_text(["[email-1]", "[redacted]"])
+    expect(turn.locator(".prose pre")).to_have_text("token = [redacted]\nstep = [step-1]")
 
     turn.locator(".work-head").click()
     turn.locator(".tool > summary").click()

@@ -3,50 +3,13 @@
 python tests/browser/inbox_story.py FOLDER [SCREENSHOTS]
 """
 
-import json
 import re
 import sys
-import time
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 from playwright.sync_api import Locator, Page, ViewportSize, expect
-from served import WAIT_MS, Server, current_browser, picture, watched
+from served import Server, current_browser, picture, watched
 
-KEYS = {
-    "p256dh": "BCVxsr7N_eNgVRqvHtD0zTZsEc6-VV-JvLexhqUzORcxaOzi6-AYWXvTBHm4bjyPjs7Vd8pZGH6SRpkNtoIAiw4",
-    "auth": "BTBZMqHH6r4Tts7J_aSIgg",
-}
-"""Keys of a browser, from RFC 8291."""
-PUSHABLE = """(keys) => {
-  let subscription = null;
-  const made = (options) => ({
-    options,
-    toJSON: () => ({ endpoint: "https://push.example.org/1", keys }),
-    unsubscribe: async () => { subscription = null; return true; },
-  });
-  PushManager.prototype.getSubscription = async () => subscription;
-  PushManager.prototype.subscribe = async (options) => { subscription = made(options); return subscription; };
-}"""
-"""A push service of the browser, of which there is none here."""
-BROWSERS = """async () => {
-  const token = JSON.parse(localStorage["understudy.session"]).session_token;
-  const answer = await fetch("/api/web-push", { headers: { Authorization: `Bearer ${token}` } });
-  return (await answer.json()).browsers.map(({ host, answers }) => `${host} ${answers}`);
-}"""
-"""Returns the browsers that the server notifies."""
-COUNT_PUSHES = """() => {
-  self.pushes = 0;
-  const waitUntil = ExtendableEvent.prototype.waitUntil;
-  PushEvent.prototype.waitUntil = function (work) {
-    waitUntil.call(this, Promise.resolve(work).finally(() => { self.pushes += 1; }));
-  };
-}"""
-"""Has the service worker count the push messages that it has dealt with."""
-SHOWN = "async () => (await self.registration.getNotifications()).map(({ title }) => title)"
-"""Returns the titles of the notices that the service worker shows."""
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 HIDEABLE = """
@@ -77,65 +40,6 @@ def say(page: Page, text: str) -> None:
 def row(page: Page, title: str) -> Locator:
     """Return a chat in the list."""
     return page.locator(".row", has_text=title)
-
-
-def _told_while_no_page_is_open(page: Page, server: Server) -> None:
-    """A push message is shown by the service worker, unless a page is seen; in headless browsers every page is."""
-    page.context.grant_permissions(["notifications"], origin=server.address)
-    found: list[str] = []
-    session = page.context.new_cdp_session(page)
-    session.on("ServiceWorker.workerRegistrationUpdated", lambda news: found.extend(_ids(news, server)))
-    session.send("ServiceWorker.enable")
-    page.goto(server.address)
-    page.evaluate("navigator.serviceWorker.ready.then(() => true)")
-    _wait(page, lambda: bool(found and page.context.service_workers), "there is no service worker")
-    _subscribed(page)
-    (worker,) = page.context.service_workers
-    worker.evaluate(COUNT_PUSHES)
-    message = json.dumps({"kind": "needs_you", "thread_id": "t", "title": "Figures"})
-
-    def push() -> list[str]:
-        """Deliver the message. Return the titles of the notices when the worker has dealt with it."""
-        before = worker.evaluate("self.pushes")
-        given = {"origin": server.address, "data": message, "registrationId": found[-1]}
-        session.send("ServiceWorker.deliverPushMessage", given)
-        _wait(page, lambda: worker.evaluate("self.pushes") > before, "the push message has not come")
-        titles = worker.evaluate(SHOWN)
-        assert isinstance(titles, list)
-        return titles
-
-    assert push() == []
-    page.goto("about:blank")
-    # For a while the browser may still count the page that was left as one that is seen.
-    _wait(page, lambda: push() == ["Figures"], "the notice is not shown")
-
-
-def _wait(page: Page, there: Callable[[], bool], failure: str) -> None:
-    """Wait until something is there, while the browser's events are read. Fail after WAIT_MS."""
-    deadline = time.monotonic() + WAIT_MS / 1000
-    while not there():
-        assert time.monotonic() < deadline, failure
-        page.wait_for_timeout(50)
-
-
-def _subscribed(page: Page) -> None:
-    """The switch in the inbox has the server notify this browser, and no more once it is off."""
-    page.evaluate(PUSHABLE, KEYS)
-    page.get_by_role("button", name=re.compile("^Inbox")).click()
-    notices = page.get_by_role("dialog", name="Inbox").get_by_label("Tell me in this browser when something needs me")
-    for act, browsers in ((notices.check, ["push.example.org false"]), (notices.uncheck, []), (notices.check, None)):
-        act()
-        if browsers is not None:
-            _wait(page, partial(_known, page, browsers), "the server does not know")
-
-
-def _known(page: Page, browsers: list[str]) -> bool:
-    """Whether these are the browsers that the server notifies."""
-    return bool(page.evaluate(BROWSERS) == browsers)
-
-
-def _ids(news: dict[str, Any], server: Server) -> list[str]:
-    return [each["registrationId"] for each in news["registrations"] if each["scopeURL"].startswith(server.address)]
 
 
 def main(folder: Path, shots: Path | None) -> None:
@@ -175,8 +79,6 @@ def main(folder: Path, shots: Path | None) -> None:
             device = watched(browser.new_context(storage_state=context.storage_state()).new_page(), problems)
             device.goto(server.address)
             _unread_until_opened(page, device, shots)
-            if browser.browser_type.name == "chromium":  # only CDP can deliver a push message
-                _told_while_no_page_is_open(watched(browser.new_context().new_page(), problems), server)
             assert not problems, problems
     finally:
         if server.process.poll() is None:

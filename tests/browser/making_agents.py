@@ -43,18 +43,18 @@ async def make_files(context: ToolContext) -> str:
     return "Six files."
 
 
-MONTHS = [{"x": f"2025-{month:02d}-01T00:00:00", "y": month * 37 % 90 + month} for month in range(1, 13)]
+MONTHS = [{"x": f"2025-{month:02d}-01T00:00:00Z", "y": month * 37 % 90 + month} for month in range(1, 13)]
 LINE = {
     "mark": {"type": "line", "point": True},
     "data": {"values": MONTHS},
     "encoding": {
-        "x": {"field": "x", "type": "temporal", "title": "month", "scale": {"type": "utc"}},
+        "x": {"field": "x", "type": "temporal", "timeUnit": "utcyearmonth", "title": "month"},
         "y": {"field": "y", "type": "quantitative", "title": "sales"},
     },
 }
 PICTURE = (
     "<svg xmlns='http://www.w3.org/2000/svg' width='640' height='300'>"
-    "<text x='20' y='40' font-size='11'>Layers</text></svg>"
+    "<text x='20' y='40' font-size='11'>Old</text><script>top.document.title = 'broken'</script></svg>"
 )
 
 
@@ -67,15 +67,17 @@ TABLE = """| column | type | nulls | distinct | min | max | mean | note |
 
 
 async def make(turn: AgentTurn) -> None:
-    """Make files, or a chart that the page draws, or one of which it has only a picture."""
+    """Make files, or a chart that the page draws, one of which it has a picture, or one that cannot be drawn."""
     match turn.message:
         case "Draw a line":
-            await turn.visualize({"title": "Sales by month", "spec": LINE, "svg": PICTURE})
+            await turn.visualize({"title": "Sales by month", "spec": LINE})
             await turn.say("Here is a line.")
-        case "Draw layers":
-            layers = {"layer": [LINE, LINE], "data": {"values": MONTHS}}
-            await turn.visualize({"title": "Two layers", "spec": layers, "svg": PICTURE})
-            await turn.say("Here are layers.")
+        case "Show an old chart":
+            await turn.visualize({"title": "An old chart", "spec": LINE, "svg": PICTURE})
+            await turn.say("Here is an old one.")
+        case "Draw the impossible":
+            await turn.visualize({"title": "Impossible", "spec": LINE | {"mark": "none"}})
+            await turn.say("Here is none.")
         case "Say a table":
             await turn.say(TABLE)
         case _:

@@ -109,7 +109,7 @@ def play_example(page: Page, server: Server, origin: str, shots: Path | None) ->
     expect(calls.last).to_have_attribute("data-state", "done")
     expect(page.get_by_role("button", name="Send")).to_be_visible()
 
-    say(page, "Deliver A-17 to another town")
+    say(page, "Deliver A-18 to another town")
     page.get_by_label("town").fill("Ulm")
     picture(page, shots, "react-form")
     page.set_viewport_size(NARROW)
@@ -119,7 +119,7 @@ def play_example(page: Page, server: Server, origin: str, shots: Path | None) ->
     expect(text).to_contain_text("goes to Ulm")
 
     page.get_by_role("link", name="New chat").click()
-    say(page, "Look up order A-18")
+    say(page, "Look up order A-17")
     expect(text.locator("p, td, li").first).not_to_be_empty()
     page.get_by_role("button", name="Stop").click()
     expect(page.get_by_role("button", name="Send")).to_be_visible()

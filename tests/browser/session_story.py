@@ -15,7 +15,7 @@ from playwright.sync_api import Page, expect
 from served import Server, current_browser, watched
 
 SECRET = "a secret of more than thirty-two bytes"
-MARKER = "zebra"
+MARKER = "8675309"
 
 
 def token_of(session: str) -> str:
@@ -62,7 +62,7 @@ def main(folder: Path) -> None:
             signed_in(page, server.address, "s1")
             page.evaluate("localStorage.setItem('understudy.theme', 'dark')")
             box = page.get_by_role("textbox", name="Message")
-            box.fill(f"Repeat the word {MARKER}")
+            box.fill(f"{MARKER} + 0")
             box.press("Enter")
             expect(page.locator(".turn .prose").first).to_contain_text(MARKER)
             other.goto(page.url)

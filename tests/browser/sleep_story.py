@@ -148,7 +148,7 @@ def sleep_in_the_past(page: Page, other: OtherClient) -> None:
     turn = page.locator(".turn").filter(has=page.locator(".bubble").get_by_text(place, exact=True))
     turn.scroll_into_view_if_needed()
     turn.get_by_role("button", name="Used 1 tool").click()
-    expect(turn.get_by_text("Calculate on").first).to_be_visible()
+    expect(turn.get_by_text("That is arithmetic").first).to_be_visible()
     page.evaluate(FRAME)
     before = page.evaluate(PLACE, place)
     end = asleep(page, other, KNOWN + MISSED + 1, KNOWN + 2 * MISSED)
@@ -157,7 +157,7 @@ def sleep_in_the_past(page: Page, other: OtherClient) -> None:
         awake(page)
     expect(page.get_by_role("button", name="Jump to latest")).to_be_visible()
     page.wait_for_function(FRAME)
-    expect(turn.get_by_text("Calculate on").first).to_be_visible()
+    expect(turn.get_by_text("That is arithmetic").first).to_be_visible()
     assert abs(page.evaluate(PLACE, place) - before) <= 2
     page.get_by_role("button", name="Jump to latest").click()
     expect(page.locator(".turn .bubble").last).to_have_text(said(KNOWN + 2 * MISSED))

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.inert import Browser
 from sanitization import STANDARD, Sanitizer
 from tests.browser.attacks import MARKDOWN, MARKUP
+from tests.browser.inert import Browser
 from tests.servers.forked import Forked
 from tests.servers.needed import program
 from tests.servers.page import bundle_page

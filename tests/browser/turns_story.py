@@ -261,15 +261,15 @@ def turned(browser: Browser, server: Server, problems: list[str]) -> None:
     """A view scrolled to the end stays at the end when the window's width changes."""
     page = watched(browser.new_page(viewport={"width": 1200, "height": 800}), problems)
     page.goto(server.address)
-    ask(page, "Summarise: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(40)))
-    answer(page, "sentences kept")
+    ask(page, "Tell about 40 things")
+    answer(page, "Thing 39 matters")
     ask(page, "Save a note: buy milk")
     page.get_by_role("button", name="Allow").click()
     answer(page, "Saved as")
     ask(
         page, "<img src=x onerror=alert(1)> \u202e nonsense \x00 ```"
     )  # the note about redactions wraps on the narrow page
-    answer(page, "I found no tool for that")
+    answer(page, "No language model is connected")
     expect(page.get_by_role("button", name="Stop")).to_have_count(0)
     expect(page.locator(".reply").last).to_be_in_viewport()
     page.set_viewport_size({"width": 390, "height": 800})
@@ -282,7 +282,7 @@ def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None
     """The page shows the drain; a message written meanwhile is sent after the restart; no message is shown twice."""
     other.locator(".transcript").evaluate("one => one.scrollTop = one.scrollHeight")  # a click may have scrolled it up
     expect(other.get_by_role("button", name="Jump to latest")).to_be_hidden()
-    ask(page, "Summarise at length: " + " ".join(f"Thing {n} matters because of reason {n}." for n in range(150)))
+    ask(page, "Tell about 40 things")
     expect(page.locator(".reply .prose").last.get_by_text(re.compile(r"Thing \d+"))).to_be_visible()
     server.process.send_signal(signal.SIGTERM)
     expect(page.get_by_text("The server restarts; you can go on writing.")).to_be_visible()
@@ -346,7 +346,7 @@ def kept(page: Page, server: Server) -> None:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play all parts in two tabs of one browser."""
-    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
+    server = Server(folder / "data", options=["tests.end_to_end.noting_agent:guide"], UNDERSTUDY_WORDS_PER_S="20")
     problems: list[str] = []
     try:
         with current_browser() as browser:

@@ -24,7 +24,6 @@ def unanswered(events: list[dict[str, Any]]) -> list[str]:
 
 
 def undecided(events: list[dict[str, Any]]) -> list[str]:
-    """Return the calls that wait for their user."""
     asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
     over = {each["data"]["call_id"] for each in events if each["type"] in ("approval_decided", "tool_completed")}
     return sorted(asked - over)
@@ -67,7 +66,6 @@ async def answered(running: Running, token: str, runs: int = 1, decision: str = 
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: Any, kind: str) -> None:
-    """Its request can still be answered."""
     calls = [("wait", {}), MAIL] if kind == "tool call" else [MAIL]
     running = await serve(scripted(Call(calls), Say("done"), timeout_s=20.0))
     token = await new_token(running)
@@ -87,7 +85,6 @@ async def test_a_waiting_run_ends_exactly_once_whichever_actor_is_killed(serve: 
 
 
 async def test_a_server_that_stops_while_a_call_waits_leaves_it_to_the_next_start(tmp_path: Path) -> None:
-    """The user would have a quarter of an hour; the server stops, and its request is answered after the restart."""
     agent = scripted(Call([MAIL]), Say("done"))
     with trio.fail_after(120):
         async with serving(tmp_path, agent) as running:

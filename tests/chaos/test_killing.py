@@ -35,7 +35,6 @@ KINDS = {
 
 
 def find(running: Running, pattern: str) -> list[ActorRef]:
-    """Return the living actors whose path fits the pattern."""
     names = pattern.split("/")
 
     def fits(node: TreeNode) -> bool:

@@ -21,12 +21,10 @@ ROUNDS: Final = 6
 
 
 def victims(two: ServerPair, part: str) -> list[ActorRef]:
-    """Return the actors of this name on both servers."""
     return [ref for each in two.both if (ref := each.system.find(f"/system/cluster/{part}")) is not None]
 
 
 async def ends(client: ChatClient, count: int) -> None:
-    """Read until this many runs have ended."""
     while sum(event["type"] in TERMINAL and event.get("seq") is not None for event in client.seen) < count:
         await client.read()
 
@@ -72,7 +70,6 @@ async def killed_and_seen(two: ServerPair, on_a: ChatClient, token: str, part: s
 
 
 async def kill_soon(victim: ActorRef, after_s: float) -> None:
-    """Kill an actor while it is busy."""
     await trio.sleep(after_s)
     victim.kill()
 

@@ -31,7 +31,6 @@ def lose_answer(running: Running, kind: str) -> None:
 
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    """Check that nothing was logged as an error."""
     yield
     assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 

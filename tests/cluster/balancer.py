@@ -30,7 +30,6 @@ class Balancer(Proxy):
                 nursery.start_soon(self._watch, node)
 
     async def wait_for(self, node: Node) -> None:
-        """Wait until this server was found ready."""
         while True:
             if node.port in self.well:
                 return
@@ -42,7 +41,6 @@ class Balancer(Proxy):
             await trio.sleep(CHECK_S)
 
     async def _server(self) -> trio.SocketStream:
-        """Connect to the next server that accepts."""
         first = next(self._turns)
         in_turn = [self.nodes[(first + n) % len(self.nodes)] for n in range(len(self.nodes))]
         for node in in_turn:

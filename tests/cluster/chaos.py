@@ -197,7 +197,6 @@ class Chaos(Soak):
         return sum(len(held.ended) for held, _, _ in self.ledger.received)
 
     def _tell(self, kind: str) -> None:
-        """Print the progress from time to time."""
         number = self.done.total()
         if number % 25 == 0:
             after_s = time.monotonic() - self.started_at
@@ -265,7 +264,6 @@ class Chaos(Soak):
 
 @contextmanager
 def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
-    """Yield a PostgreSQL and a Redis of this run."""
     folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # accessible to the user that PostgreSQL runs as
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)

@@ -64,7 +64,6 @@ class FaultInjector:
             }
 
     def drawn(self, chance: Random) -> str:
-        """Return the next kind of fault, by weight."""
         names = list(self.kinds)
         return chance.choices(names, [self.kinds[name][0] for name in names])[0]
 

@@ -52,7 +52,6 @@ class Node:
 
     @property
     def address(self) -> str:
-        """The server's own address, behind the balancer."""
         return f"http://127.0.0.1:{self.port}"
 
     async def run(self) -> None:
@@ -77,14 +76,12 @@ class Node:
                 self._ended.set()
 
     async def kill(self) -> None:
-        """Kill the process (SIGKILL) and wait for its end."""
         assert self.process is not None
         self._told, ended = True, self._ended
         self.process.process.kill()
         await ended.wait()
 
     async def stop(self) -> None:
-        """Send SIGTERM and wait for the end."""
         assert self.process is not None
         self._told, ended, process = True, self._ended, self.process.process
         process.send_signal(signal.SIGTERM)
@@ -111,7 +108,6 @@ class Node:
                 process.send_signal(signal.SIGCONT)
 
     async def answers(self, within_s: float = 1.0) -> bool:
-        """Return whether the server reports that it is ready."""
         with trio.move_on_after(within_s):
             try:
                 status, _, _ = await request(self.address, "GET", "/readyz")

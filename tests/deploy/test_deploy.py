@@ -34,20 +34,16 @@ SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_
 
 @pytest.fixture(scope="module")
 def example() -> dict[str, str]:
-    """Return the variables of `.env.example`."""
     lines = (DEPLOY / ".env.example").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
 @pytest.fixture(scope="module")
 def compose() -> Any:
-    """Return the compose file with its anchors resolved."""
     return yaml.safe_load((DEPLOY / "compose.yml").read_text())
 
 
 def filled(text: str, given: dict[str, str]) -> str:
-    """Return the text with its variables substituted as compose does."""
-
     def value(found: re.Match[str]) -> str:
         name, how, default = found["name"], found["how"], found["default"]
         if how == ":?" and not given.get(name):
@@ -59,7 +55,6 @@ def filled(text: str, given: dict[str, str]) -> str:
 
 
 def strings(node: Any) -> Iterator[str]:
-    """Yield every text in a YAML value."""
     match node:
         case dict():
             for each in node.values():
@@ -85,7 +80,6 @@ def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: An
 def test_a_node_starts_with_what_compose_gives_it(
     compose: Any, example: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """The variables are consistent settings of a cluster node with the operator's secret."""
     monkeypatch.chdir(tmp_path)
     given = example | dict.fromkeys(("UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"), "5" * 64)
     variables = {key: filled(value, given) for key, value in compose["services"][name]["environment"].items()}
@@ -102,13 +96,11 @@ def test_a_node_starts_with_what_compose_gives_it(
 
 
 def seconds(text: str) -> float:
-    """Return the seconds of a compose duration."""
     assert text.endswith("s")
     return float(text[:-1])
 
 
 def test_every_file_that_compose_names_is_there(compose: Any) -> None:
-    """Built and mounted files exist; volumes and networks are declared."""
     for service in compose["services"].values():
         if build := service.get("build"):
             image = (DEPLOY / build["context"] / "Dockerfile").read_text()
@@ -121,7 +113,6 @@ def test_every_file_that_compose_names_is_there(compose: Any) -> None:
 
 
 def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None:
-    """Options and variables exist in the product; the image does not run as root, and has a health check."""
     text = (DEPLOY / "Dockerfile").read_text()
     for line in re.findall(r"^COPY (?!--from)(.*)$", text, re.MULTILINE):
         *sources, _ = line.split()
@@ -146,7 +137,6 @@ def parsed(words: list[str]) -> None:
 
 
 def paths() -> set[str]:
-    """Return the paths that the server serves for operators."""
     app = Quart("operations", static_folder=None)
     app.register_blueprint(blueprint)
     return {rule.rule for rule in app.url_map.iter_rules()}

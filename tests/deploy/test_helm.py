@@ -32,12 +32,10 @@ OLDEST, NEWEST = "1.30", "1.37"
 
 @pytest.fixture(scope="module")
 def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
-    """Return Helm."""
     return Helm(tmp_path_factory.mktemp("helm"))
 
 
 def secrets_of(database: str, redis: str) -> dict[str, str]:
-    """Return the Secret of an operator."""
     return {
         "UNDERSTUDY_SECRET": "0123456789abcdef" * 4,
         "UNDERSTUDY_DATABASE_URL": database + "\n",
@@ -47,7 +45,6 @@ def secrets_of(database: str, redis: str) -> dict[str, str]:
 
 
 def labels_of(found: dict[str, Any], kind: str) -> set[tuple[str, str]]:
-    """Return the labels of the pods that this makes."""
     return set(found[kind]["spec"]["template"]["metadata"]["labels"].items())
 
 
@@ -59,7 +56,6 @@ def properties(schema: dict[str, Any], where: str = "") -> Iterator[str]:
 
 
 def keys(values: dict[str, Any], where: str = "") -> Iterator[str]:
-    """Yield the names of values."""
     for name, each in values.items():
         yield f"{where}{name}"
         if isinstance(each, dict):
@@ -82,7 +78,6 @@ def test_helm_and_kubernetes_accept_the_chart(helm: Helm, values: dict[str, Any]
 
 @pytest.mark.parametrize("values", [LEAST, EVERYTHING], ids=["least", "everything"])
 def test_pods_have_no_rights_and_are_found_by_what_selects_them(helm: Helm, values: dict[str, Any]) -> None:
-    """The standard `restricted` of Kubernetes, a root file system that cannot be written, and no token for its API."""
     found = helm.render(values)
     for kind in ("Deployment", "Job"):
         pod = found[kind]["spec"]["template"]["spec"]
@@ -158,7 +153,6 @@ async def test_the_migration_and_a_node_run_as_their_pods_say(
 def test_settings_and_secrets_of_the_values_are_the_products(
     helm: Helm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Numbers stay whole, tables stay tables, and secrets come from the Secret's files."""
     monkeypatch.chdir(tmp_path)
     secrets = secrets_of("postgresql://me:pass@db/chat", "redis://:pass@cache:6379")
     for name, value in container(helm.render(EVERYTHING), "Deployment", tmp_path, secrets).variables.items():

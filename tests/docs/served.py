@@ -29,20 +29,16 @@ async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) 
 
 
 def socket_url(running: Running, path: str = "/ws") -> str:
-    """Return the address of one of the server's sockets."""
     return running.address.replace("http", "ws", 1) + path
 
 
 @define
 class Peer:
-    """One connection. `events` has all events, in order."""
-
     socket: WebSocketConnection
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     events: list[dict[str, Any]] = field(factory=list)
 
     async def send(self, kind: str, **payload: Any) -> None:
-        """Send a command."""
         await self.socket.send_message(json.dumps({"type": kind, "payload": payload}))
 
     async def say(self, content: str, agent: str = "guide", **more: Any) -> None:
@@ -59,12 +55,10 @@ class Peer:
                     return event
 
     async def ask(self, content: str, agent: str = "guide", **more: Any) -> dict[str, Any]:
-        """Send a message. Return the event that ended its run."""
         await self.say(content, agent, **more)
         return await self.until(*TERMINAL)
 
     def all(self, kind: str) -> list[dict[str, Any]]:
-        """Return the events of one type received so far."""
         return [event for event in self.events if event["type"] == kind]
 
 

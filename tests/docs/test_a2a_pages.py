@@ -23,7 +23,6 @@ pytestmark = pytest.mark.filterwarnings(
 
 
 def blocks(page: str) -> list[str]:
-    """Return the page's blocks of Python."""
     return re.findall(r"```python\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
 
 

@@ -23,7 +23,6 @@ TEXT = (DOCS / "how-to/use-ag-ui.md").read_text()
 
 
 def blocks(language: str) -> list[str]:
-    """Return the page's blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -44,7 +43,6 @@ class Waiter(ScriptedModel):
 @pytest.mark.needs("npm")
 @pytest.mark.proof("clients")
 async def test_the_page_is_right(tmp_path: Path) -> None:
-    """A run is interrupted for a consent and a form, joined by a client without messages, and given a file."""
     page = types.ModuleType("page")
     exec(blocks("python")[0], page.__dict__)
     agent = evolve(page.agent, model=Waiter())

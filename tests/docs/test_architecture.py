@@ -7,7 +7,7 @@ from collections import defaultdict
 
 from tests.docs.tables import ROOT
 
-PACKAGES = ("actors", "transport", "sanitization", "understudy")
+PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
 BUS = "a message on the bus between nodes, whose tag is its class name"
 LIBRARY = "the library's name is the field's, and so is the product's"
 SCRIPT = "a turn of a script that stands for a model, in tests of agents"

@@ -14,7 +14,6 @@ PARTS = ("In one node", "A whole node", "Shared stores", "Outside the nodes")
 
 @pytest.mark.parametrize("part", PARTS)
 def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
-    """The file exists and has the test."""
     for row in table(PAGE, part):
         assert all(row.values()), row["failure"]
         named = code(row["shown by"])
@@ -26,7 +25,6 @@ def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
 
 
 def test_no_failure_is_without_a_test() -> None:
-    """A row without a test would need an exception in this test."""
     assert (DOCS / PAGE).read_text().count("no test") == 0
 
 

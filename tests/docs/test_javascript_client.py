@@ -16,7 +16,6 @@ def names(heading: str, column: str) -> list[str]:
 
 
 def test_every_public_method_is_listed() -> None:
-    """The table and the client have the same methods."""
     text = CLIENT + "".join((MODULES / "client" / f"{base}_commands.js").read_text() for base in ("branch", "run"))
     public = re.findall(r"^  (?:async )?([a-z]\w+)\(", text, re.MULTILINE)
     assert set(names("Methods", "name")) == set(public) - {"constructor"}

@@ -23,7 +23,7 @@ def logged() -> list[tuple[str, str, Path]]:
 
 
 def calls() -> Iterator[tuple[str, str, Path]]:
-    for package in ("actors", "transport", "sanitization", "understudy"):
+    for package in ("actors", "transport", "sanitization", "understudy", "analyst"):
         for path in (ROOT / package).rglob("*.py"):
             for node in ast.walk(ast.parse(path.read_text())):
                 match node:
@@ -38,7 +38,6 @@ def calls() -> Iterator[tuple[str, str, Path]]:
 
 
 def documented() -> dict[str, dict[str, str]]:
-    """Return the rows of all tables by the name of the event."""
     rows = {code(row["event"])[0]: row for part in PARTS for row in table(PAGE, part)}
     assert len(rows) == sum(len(table(PAGE, part)) for part in PARTS), "an event is listed twice"
     return rows

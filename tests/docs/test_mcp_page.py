@@ -25,7 +25,6 @@ TEXT = (DOCS / PAGE).read_text()
 
 @pytest.fixture
 def agents(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
-    """Return what the Python blocks of the page define."""
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}:{os.environ['PATH']}")
     return defined_by(PAGE)
 

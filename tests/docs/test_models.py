@@ -9,7 +9,7 @@ import pytest
 
 import understudy
 from tests.docs.tables import DOCS, code, table
-from understudy.models import items, registry
+from understudy.models import items, providers
 from understudy.models.model import Model, ModelSettings, Reply, Turn
 from understudy.testing import run_agent
 
@@ -55,6 +55,6 @@ def test_every_provider_and_every_setting_is_on_the_page(monkeypatch: pytest.Mon
     page = run_blocks(PROVIDERS, monkeypatch)
     assert isinstance(page.thinker, understudy.Agent)
     known = {each.partition(":")[0] for row in table(PROVIDERS, "Use a language model") for each in code(row["name"])}
-    assert known == set(registry.PROVIDERS)
+    assert known == set(providers.BUILT_IN)
     settings = [each for row in table(PROVIDERS, "One agent, another model") for each in code(row["setting"])]
     assert settings == [each.name for each in attrs.fields(ModelSettings)]

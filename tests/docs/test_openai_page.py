@@ -17,7 +17,6 @@ ADDRESS = "http://127.0.0.1:8002"
 
 
 async def test_the_page_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Two answers, a stream that is taken up again, and an answer with a tool of the client."""
     planner = Agent("planner", model=ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("A hat")))
     blocks = re.findall(r"```python[^\n]*\n(.*?)```", TEXT, re.DOTALL)
     async with served(tmp_path, [planner]) as running:

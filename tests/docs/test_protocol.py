@@ -13,7 +13,6 @@ PAGE = "reference/protocol.md"
 
 
 def test_the_vocabulary_is_in_its_tables() -> None:
-    """Required and optional fields, forms of a message, codes."""
     assert "| `feedback` | `message_id`, `rating` |  | no |" in TABLES["events"]()
     assert "| `error` | `code`, `message`, `retryable`, `error_id` | `retry_after` | with a run |" in TABLES["events"]()
     assert "| `cancel` | `run_id` |" in TABLES["commands"]()
@@ -24,7 +23,6 @@ def test_the_vocabulary_is_in_its_tables() -> None:
 
 
 def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
-    """Each path and subprotocol of the tables yields the stated dialect."""
     named = {"canonical": Dialect.CANONICAL, "payload": Dialect.PAYLOAD, "flat": Dialect.FLAT}
     named |= {"agent response": Dialect.AGENT_RESPONSE, "agent events": Dialect.AGENT_EVENTS}
     rows = {row["dialect"]: code(row["chosen by"]) for row in table(PAGE, "Dialects")}
@@ -38,8 +36,7 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
     for row in table(PAGE, "Endpoints"):
         for path in code(row["path"]):
             if path.startswith("WS "):
-                choice = negotiate(path.removeprefix("WS ").replace("{pillar}", "insights"), (), {})
-                assert choice.deprecated == ("deprecated" in row["serves"])
+                choice = negotiate(path.removeprefix("WS "), (), {})
                 assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["serves"])
 
 

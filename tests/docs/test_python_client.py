@@ -21,7 +21,6 @@ BLOCKS = dict(re.findall(r'```python title="(\w+)\.py"\n(.*?)```', TEXT, re.DOTA
 
 
 def example(name: str) -> Any:
-    """Return a code block of the page, as a module."""
     module = ModuleType(name)
     exec(compile(BLOCKS[name], f"{name}.py", "exec"), vars(module))
     return module
@@ -72,7 +71,6 @@ async def test_states_are_shown(tmp_path: Path) -> None:
 
 
 def test_everything_public_is_on_the_page() -> None:
-    """Each name of the package, each method and property of a client, and every form of say."""
     named = set(re.findall(r"\w+", TEXT))
     assert [name for name in transport.client.__all__ if name not in named] == []
     public = {name: each for name, each in inspect.getmembers(Client) if not name.startswith("_")}
@@ -82,7 +80,6 @@ def test_everything_public_is_on_the_page() -> None:
 
 
 def test_everything_public_says_what_it_is() -> None:
-    """Each has a docstring of its own."""
     for name in transport.client.__all__:
         each = getattr(transport.client, name)
         assert name == "TokenSource" or inspect.getdoc(each)

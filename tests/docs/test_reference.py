@@ -31,7 +31,7 @@ def test_what_the_code_has_is_in_its_table() -> None:
     routes, metrics = TABLES["routes"](), TABLES["metrics"]()
     assert "| `DELETE /api/threads/{thread_id}/consents/{tool_name}` | Take back" in routes
     assert "| `content` | `liaison`, pillar `content` | `sanitize_content`, " in TABLES["agents"]()
-    assert "| `save_note` | `text`, `title` | Save a note" in TABLES["tools"]()
+    assert "| `reduce_costs` | `percent`, `costs`, `limit_percent` | Find savings" in TABLES["tools"]()
     assert "| `timeout_s` | `None` | How long" in TABLES["fields of Agent"]()
     assert "| `call_id` | The call: " in TABLES["fields of ToolContext"]()
     assert "| `understudy_redis_calls` | counter | `outcome` | " in metrics
@@ -64,6 +64,5 @@ def test_named_files_and_links_are_there(page: str) -> None:
 
 
 def test_every_page_is_in_the_navigation() -> None:
-    """Pages outside the navigation cannot be found by readers."""
     navigation = (ROOT / "mkdocs.yml").read_text()
     assert [page for page in PAGES if page not in navigation] == []

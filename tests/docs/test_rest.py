@@ -28,7 +28,6 @@ UPGRADE = {
 async def request(
     running: Running, method: str, path: str, token: str | None = None, *, body: str = "", headers: Any = ()
 ) -> tuple[int, Any]:
-    """Return status and JSON body of one request."""
     (answer,) = await requests(running, [(method, path, {**dict(headers), **_bearer(token)}, body)])
     return answer
 
@@ -54,7 +53,6 @@ async def requests(running: Running, wanted: list[tuple[str, str, dict[str, str]
 
 
 async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> None:
-    """Sessions, threads, messages, events, files, health and errors have the members the page shows."""
     async with served(tmp_path, share_links=True) as running:
         status, session = await request(running, "POST", "/api/sessions")
         assert (status, set(session)) == (201, {"anonymous", "expires_at", "session", "session_token", "user"})
@@ -99,7 +97,6 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
 
 
 async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
-    """The answer has the shown members."""
     named = 'form-data; name="file"; filename="s.csv"'
     form = f"--x\r\nContent-Disposition: {named}\r\nContent-Type: text/csv\r\n\r\na,b\n1,2\n\r\n--x--\r\n"
     async with served(tmp_path) as running:
@@ -114,7 +111,6 @@ async def test_an_upload_is_named_by_the_server(tmp_path: Path) -> None:
 
 @pytest.mark.promise("wire.late-upgrade")
 async def test_a_late_upgrade_is_served(tmp_path: Path) -> None:
-    """As the page on proxies says, also on a connection that carried HTTP before."""
     async with served(tmp_path) as running:
         first, second = await requests(running, [("GET", "/healthz", {}, ""), ("GET", "/ws", UPGRADE, "")])
     assert first[0] == 200
@@ -134,7 +130,6 @@ async def test_a_late_upgrade_is_served(tmp_path: Path) -> None:
 async def test_origins_behind_a_proxy(
     tmp_path: Path, host: str, origin: str, status: int, upgrade: dict[str, str]
 ) -> None:
-    """A page of the proxy's forwarded host, or of the allow-list, reaches the token check; others are refused."""
     async with served(tmp_path, secret="s" * 32, allowed_origins=["https://app.example.org"]) as running:
         headers = {"Host": host, "Origin": origin, **upgrade}
         path = "/ws?session_token=bad" if upgrade else "/api/agents"

@@ -22,12 +22,10 @@ SHOWN_ONLY = ("curl ", "your-model")
 
 
 def blocks(path: Path, language: str) -> list[tuple[str, str]]:
-    """Return title and text of a page's blocks in a language."""
     return [(match[2] or "", match[3]) for match in FENCE.finditer(path.read_text()) if match[1] == language]
 
 
 def test_each_policy_on_the_page_is_accepted() -> None:
-    """The server's settings accept each of them."""
     written = blocks(DOCS / POLICY, "toml")
     policies = [policy_from_toml(text) for title, text in written if title != "understudy.toml"]
     assert len(policies) == 3
@@ -62,7 +60,6 @@ def test_the_presets_are_as_the_page_says() -> None:
 
 
 def console(path: Path) -> list[tuple[str, str]]:
-    """Return the commands of a page with their output."""
     found: list[tuple[str, str]] = []
     for _, text in blocks(path, "console"):
         for line in text.splitlines(keepends=True):
@@ -89,7 +86,6 @@ def test_the_commands_print_what_the_page_says(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", [ROOT / "README.md", DOCS / POLICY])
 def test_the_example_prints_what_the_page_says(page: Path) -> None:
-    """The last library example of the page, and its output."""
     programs = [text for _, text in blocks(page, "python") if "from sanitization" in text]
     program, said = programs[-1], blocks(page, "text")[-1][1]
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

@@ -15,7 +15,6 @@ PAGE = "reference/settings.md"
 
 
 def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The page's understudy.toml loads with the described values."""
     example = re.findall(r"```toml\n(.*?)```", (DOCS / PAGE).read_text(), re.DOTALL)[0]
     (tmp_path / "understudy.toml").write_text(example)
     monkeypatch.chdir(tmp_path)
@@ -26,7 +25,6 @@ def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Environment variables win over the file, limits included."""
     (tmp_path / "understudy.toml").write_text("[understudy.limits]\nruns_per_user = 4\n")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_PER_USER", "7")
@@ -42,7 +40,6 @@ def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
 
 
 def test_every_command_is_listed() -> None:
-    """And `--help` says what each of its options does."""
     rows = [line for row in table(PAGE, "Commands") for line in code(row["command"])]
     shown = {re.match(r"[a-z-]+( [a-z-]+)*", line).group() for line in rows}  # type: ignore[union-attr]
     assert shown == set(commands(main))

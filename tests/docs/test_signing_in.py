@@ -26,7 +26,6 @@ SECRET = "a secret of more than thirty-two bytes"
 
 
 def blocks(language: str) -> list[str]:
-    """Return the page's blocks in a language."""
     return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
 
 
@@ -43,7 +42,6 @@ def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
 
 def test_the_settings_of_a_sign_in_in_the_page_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the two secrets in the environment; nobody is anonymous then."""
     example = dedent(blocks("toml")[0])
     (tmp_path / "understudy.toml").write_text(example)
     monkeypatch.chdir(tmp_path)
@@ -56,7 +54,6 @@ def test_the_settings_of_a_sign_in_in_the_page_are_taken(tmp_path: Path, monkeyp
 
 
 def own_token(monkeypatch: pytest.MonkeyPatch) -> str:
-    """Return a token by the page's own code."""
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     namespace: dict[str, Any] = {}
     exec(blocks("python")[0], namespace)
@@ -96,7 +93,6 @@ async def test_a_token_is_made_renewed_and_ended(tmp_path: Path, monkeypatch: py
 
 
 async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With the setting of the first the server starts on any address, and the second prints the link of the page."""
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
     install, export, serve, invite, link = blocks("console")[0].splitlines()
     extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]

@@ -2,15 +2,14 @@
 
 import re
 
+from analyst.tables import LIMIT_S, TABLE
 from tests.docs.tables import DOCS
 from understudy.app.settings import Settings
 from understudy.storage.file_cache import COPIES_BYTES
 from understudy.storage.postgresql import NODE_CONNECTIONS
-from understudy.tools.tables import LIMIT_S, TABLE
 
 
 def test_numbers_are_those_of_the_code() -> None:
-    """Connections of a node, limits, and the bounds of the processes that read tables."""
     text = " ".join((DOCS / "explanation/sizing.md").read_text().split())
     words = {9: "nine", 10: "ten", 11: "eleven"}
     assert f"a node opens {words[NODE_CONNECTIONS]} at most" in text

@@ -20,13 +20,11 @@ Marked = dict[str, set[str]]
 
 
 def listed() -> list[str]:
-    """Return the ids of `tests/promises.toml`."""
     promised = tomllib.loads((TESTS / "promises.toml").read_text())
     return [f"{about}.{name}" for about, names in promised.items() for name in names]
 
 
 def promises(nodes: list[ast.expr]) -> Iterator[str]:
-    """Yield the ids in `pytest.mark.promise(...)` among these expressions."""
     for node in nodes:
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.mark.promise":
             yield from (ast.literal_eval(argument) for argument in node.args)
@@ -48,7 +46,6 @@ def marked(path: Path) -> Iterator[tuple[str, str]]:
 
 @pytest.fixture(scope="module")
 def carriers() -> Marked:
-    """Return the marks of all tests."""
     found: Marked = defaultdict(set)
     for path in TESTS.rglob("test_*.py"):
         for id_, test in marked(path):
@@ -57,18 +54,16 @@ def carriers() -> Marked:
 
 
 def test_every_promise_is_held_by_a_test_and_every_mark_is_a_promise(carriers: Marked) -> None:
-    """And no id stands twice."""
     assert sorted(listed()) == sorted(carriers)
 
 
 def test_an_id_says_where_it_stands() -> None:
-    """Two words with a dot: the table and the subject."""
     assert [id_ for id_ in listed() if not re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z0-9]+)*", id_)] == []
 
 
 @pytest.mark.promise("bitten.delivery-stated")
 def test_every_reason_of_a_dead_letter_is_listed() -> None:
-    """The reasons on the page are those of `DeadLetter`."""
     documented = inspect.getdoc(DeadLetter) or ""
     reasons = re.findall(r"`([^`]+)`", documented.split("`why` is", 1)[1].split("`lane` is", 1)[0])
-    assert {code(row["why"])[0] for row in table(SUPERVISION, "Delivery")} == set(reasons) - {"history"}
+    records = [code(row["record"]) for row in table("reference/actors.md", "Delivery")]
+    assert {each[1] for each in records if each[:1] == ["DeadLetter"]} == set(reasons) - {"history"}

@@ -15,7 +15,6 @@ PAGE = "how-to/test-agents.md"
 
 
 async def test_the_tests_of_the_page_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are run as a reader would run them, for the agent of the tutorial."""
     monkeypatch.setitem(sys.modules, "my_app", support)
     (block,) = re.findall(r'```python title="test_support.py"\n(.*?)```', (DOCS / PAGE).read_text(), re.DOTALL)
     module = ModuleType("test_support")

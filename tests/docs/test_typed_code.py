@@ -112,7 +112,6 @@ def write(folder: Path, page: str, text: str) -> None:
 
 
 def defined(code: str) -> set[str]:
-    """Return the names that the module defines or imports."""
     found: set[str] = set()
     for node in ast.parse(code).body:
         match node:

@@ -87,7 +87,6 @@ class Player:
         return self.waiting.popleft()
 
     def _unpack(self, message: str | bytes) -> None:
-        """Return the events of a frame, in any packing."""
         text = zlib.decompress(message, GZIP) if isinstance(message, bytes) else message
         value = json.loads(text)
         for frame in value if isinstance(value, list) else [value]:
@@ -123,12 +122,10 @@ class Player:
 
 
 def rows_of(trace: str) -> list[tuple[str, str]]:
-    """Return the rows of a trace: the side and its message."""
     return [(row["who"], next(iter(code(row["frame"])), row["frame"])) for row in table(PAGE, trace)]
 
 
 async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
-    """All traces run in order, as one user, the last one with a server that drains."""
     with trio.fail_after(60):
         async with served(tmp_path, words_per_s=2000.0) as running:
             player = Player(running)
@@ -139,7 +136,6 @@ async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
 
 
 def test_every_close_code_says_whether_to_come_back() -> None:
-    """The guide's table agrees with the registry, and adds the code of a lost connection."""
     rows = {int(row["code"]): row["reconnect"] == "yes" for row in table(PAGE, "When the socket closes")}
     assert rows.pop(1006) is True
     assert rows == {number: each.reconnect for number, each in CLOSES.items()}

@@ -34,7 +34,6 @@ def test_every_block_runs_and_prints_what_follows_it() -> None:
 
 
 def test_the_numbers_on_the_page_are_the_defaults() -> None:
-    """The look-around of an expression."""
     defaults = {each.name: each.default for each in attrs.fields(Pattern)}
     text = PAGE.read_text()
     assert (

@@ -24,12 +24,15 @@ class ChatClient:
     seen: list[dict[str, Any]] = field(factory=list)
 
     async def send(self, command: dict[str, Any] | str) -> None:
-        """Send a command, encoded as JSON unless it is a string."""
         await self.socket.send_message(command if isinstance(command, str) else json.dumps(command))
 
     async def say(self, content: str, **payload: Any) -> None:
-        """Send a message to an agent."""
         await self.send({"type": "user_message", "payload": {"content": content, **payload}})
+
+    async def ask(self, content: str, *, until: str = "", checked: bool = False, **payload: Any) -> dict[str, Any]:
+        """Say something, and read up to the next event of the type `until`, or else to the end. Return that event."""
+        await self.say(content, **payload)
+        return await (self.until(until) if until else self.until_end(checked=checked))
 
     async def read(self) -> dict[str, Any]:
         """Return the next event. Raises `trio.TooSlowError` after `WAIT_S`."""
@@ -49,12 +52,13 @@ class ChatClient:
                 done = [each["data"] for each in self.seen if each["type"] == "tool_completed"]
                 raise AssertionError(f"it ended before {kind}: {event}; tools: {done}")
 
-    async def until_end(self) -> dict[str, Any]:
-        """Read up to the next terminal event."""
-        while True:
-            event = await self.read()
-            if event["type"] in TERMINAL:
-                return event
+    async def until_end(self, *, checked: bool = False) -> dict[str, Any]:
+        """Read up to the next terminal event. If `checked`, the durable events so far must be a whole arc."""
+        while (event := await self.read())["type"] not in TERMINAL:
+            pass
+        if checked:
+            check_arc(self.durable())
+        return event
 
     async def until_closed(self) -> int:
         """Read until the socket is closed. Return the close code."""

@@ -49,11 +49,9 @@ class Collector(Receiver):
 
     @property
     def secure(self) -> str:
-        """Its address with https."""
         return f"https://localhost:{self.port}"
 
     def read(self, head: dict[str, str], body: bytes) -> Any:
-        """Decode the spans of a request."""
         assert head["content-type"] == "application/x-protobuf"
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _attributes(group.resource.attributes)
@@ -61,7 +59,6 @@ class Collector(Receiver):
             self.spans += [_received(each, service) for scope in group.scope_spans for each in scope.spans]
 
     async def answer(self, stream: trio.abc.Stream) -> None:
-        """Read a request and answer it, unless this one hangs."""
         self.asked += 1
         if self.hanging:
             await trio.sleep_forever()
@@ -74,16 +71,13 @@ class Collector(Receiver):
             self.broken += 1
 
     def named(self, start: str) -> list[Received]:
-        """Return the spans whose name starts so, in the order of their starts."""
         return sorted((each for each in self.spans if each.name.startswith(start)), key=lambda each: each.started_ns)
 
     def one(self, start: str) -> Received:
-        """Return the only span whose name starts so."""
         (span,) = self.named(start)
         return span
 
     def of_run(self, run_id: str) -> list[Received]:
-        """Return the spans of a run's trace."""
         return [each for each in self.spans if each.trace == trace_id(run_id)]
 
     async def until_it(self, holds: Callable[["Collector"], object]) -> None:

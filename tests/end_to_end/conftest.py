@@ -1,7 +1,8 @@
 """Fixtures: a whole server in the test's own process, with a real port, a real database and real actors."""
 
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,8 @@ import trio
 import trio.testing
 
 from sanitization import Detector
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import new_token
 from tests.end_to_end.server_pair import Begin, ServerPair, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -33,6 +36,30 @@ async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
         given = Settings(**usual | settings)
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running
+
+    return start
+
+
+@pytest.fixture
+def serve_guest(serve: Serve) -> Callable[..., Awaitable[tuple[Running, str]]]:
+    """Start a server with these agents and settings, and a session. Return the server and the session's token."""
+
+    async def start(*agents: Agent, **settings: Any) -> tuple[Running, str]:
+        running = await serve(*agents, **settings)
+        return running, await new_token(running)
+
+    return start
+
+
+@pytest.fixture
+def serve_client(serve: Serve) -> Callable[..., AbstractAsyncContextManager[ChatClient]]:
+    """Start a server with these agents and settings, and connect to it."""
+
+    @asynccontextmanager
+    async def start(*agents: Agent, **settings: Any) -> AsyncIterator[ChatClient]:
+        running = await serve(*agents, **settings)
+        async with connected(running.address) as client:
+            yield client
 
     return start
 
@@ -61,17 +88,3 @@ def clock() -> trio.testing.MockClock:
     timeout.
     """
     return trio.testing.MockClock(rate=0.25)
-
-
-@pytest.fixture
-def csv_of_sales(tmp_path: Path) -> Path:
-    """Return a CSV table: two years of sales in two regions."""
-    path = tmp_path / "sales.csv"
-    rows = [
-        f"2025-{month:02d}-{day:02d},{region},{(month * 37 + day * 11) % 200 + 10}"
-        for month in range(1, 13)
-        for day in (3, 17)
-        for region in ("north", "south")
-    ]
-    path.write_text("\n".join(["date,region,sales", *rows]) + "\n")
-    return path

@@ -48,10 +48,7 @@ class Words:
 
 @frozen
 class Breaking(Words):
-    """Raises an error that quotes the text."""
-
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
-        """Fail at the word."""
         if BREAKING in text:
             raise RuntimeError(f"cannot read {text}")
         yield from ()
@@ -62,7 +59,6 @@ class Slow(Words):
     """Sleeps on long texts that contain the word; such texts are scanned in a worker thread."""
 
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
-        """Find nothing, late."""
         if LINGER in text:
             time.sleep(LINGERS_S)
         yield from ()

@@ -16,13 +16,11 @@ _send = firing.ScheduleRunner._send
 
 
 def deaths() -> int:
-    """Return how often a server has died."""
     trace = Path(os.environ[DIES])
     return trace.read_text().count("died") if trace.exists() else 0
 
 
 def die() -> None:
-    """Note it, and kill this process."""
     with Path(os.environ[DIES]).open("a") as file:
         file.write("died\n")
     os.kill(os.getpid(), signal.SIGKILL)

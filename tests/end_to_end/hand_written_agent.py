@@ -11,7 +11,6 @@ from understudy.testing import Call, Say, ScriptedModel
 
 
 def note(line: str) -> None:
-    """Append a line to the file."""
     with Path(os.environ[CALLS]).open("a") as file:
         file.write(f"{line}\n")
 

@@ -34,7 +34,6 @@ class HeldModel:
     notice = "A script for tests."
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the next turn."""
         if not turn.rounds:
             return Reply(calls=(ToolRequest("c", "hold", {}),))
         await emit(TextDelta("This is said. "))

@@ -14,18 +14,18 @@ async def request(
     path: str,
     *,
     token: str | None = None,
-    body: bytes = b"",
+    body: Any = b"",
     content_type: str = "application/json",
     headers: dict[str, str] | None = None,
 ) -> tuple[int, dict[str, str], Any]:
-    """Send a request. Return the status, the headers in lower case, and the body (decoded if it is JSON or text)."""
-    where = urlsplit(address)
+    """Send a request; a body that is not bytes is sent as JSON.
+
+    Return the status, the headers in lower case, and the body of the answer (decoded if it is JSON or text).
+    """
+    where, body = urlsplit(address), body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = {
-        "Host": where.netloc,
-        "Content-Length": str(len(body)),
-        "Content-Type": content_type,
-        "Connection": "close",
-    }
+        "Host": where.netloc, "Content-Length": str(len(body)), "Content-Type": content_type, "Connection": "close",
+    }  # fmt: skip
     if token is not None:
         lines["Authorization"] = f"Bearer {token}"
     lines |= headers or {}
@@ -58,7 +58,7 @@ async def _answer(client: h11.Connection, stream: trio.SocketStream) -> tuple[in
     raw = b"".join(pieces)
     kind = headers.get("content-type", "")
     if kind.startswith("application/json"):
-        return status, headers, json.loads(raw)
+        return status, headers, json.loads(raw or b"null")
     return status, headers, raw.decode() if kind.startswith("text/") else raw
 
 
@@ -70,8 +70,7 @@ async def handshake(address: str, path: str, **headers: str) -> tuple[int, Any]:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    status, _, body = await request(address, "GET", path, headers=upgrade | headers)
-    return status, body
+    return (await request(address, "GET", path, headers=upgrade | headers))[::2]
 
 
 def multipart(name: str, content: bytes, media_type: str = "text/csv") -> tuple[bytes, str]:
@@ -82,15 +81,27 @@ def multipart(name: str, content: bytes, media_type: str = "text/csv") -> tuple[
     return head.encode() + content + f"\r\n--{edge}--\r\n".encode(), f"multipart/form-data; boundary={edge}"
 
 
-class Served(Protocol):
-    """A server in this process or another one."""
+async def upload(
+    server: "Served", token: str, name: str = "a.csv", content: bytes = b"a,b\n1,2\n", media_type: str = "text/csv"
+) -> tuple[int, Any]:
+    """Upload a file. Return the status and the decoded body."""
+    body, kind = multipart(name, content, media_type)
+    return (await request(server.address, "POST", "/api/files", token=token, body=body, content_type=kind))[::2]
 
+
+class Served(Protocol):
     @property
     def address(self) -> str: ...
 
 
+async def get(server: Served, path: str, token: str | None = None) -> Any:
+    """Return the decoded body that is at a path, which must be there."""
+    status, _, body = await request(server.address, "GET", path, token=token)
+    assert status == 200, body
+    return body
+
+
 async def new_token(server: Served) -> str:
-    """Return the token of a new anonymous session."""
     status, _, session = await request(server.address, "POST", "/api/sessions")
     assert status == 201
     return str(session["session_token"])

@@ -72,11 +72,8 @@ class Scripted(BaseChatModel):
         if len(results) < 2:
             name = ("first", "second")[len(results)]
             call = {
-                "name": name,
-                "args": f'{{"text": "{messages[last].content}"}}',
-                "id": f"{name}-{asked}",
-                "index": 0,
-            }
+                "name": name, "args": f'{{"text": "{messages[last].content}"}}', "id": f"{name}-{asked}", "index": 0,
+            }  # fmt: skip
             pieces = [AIMessageChunk(f"I call {name}. "), AIMessageChunk("", tool_call_chunks=[call])]
         else:
             said = f"Message {asked}: {results[0].content} and {results[1].content}."
@@ -135,7 +132,6 @@ async def gate(state: MessagesState) -> dict[str, Any]:
 
 
 async def answer(state: MessagesState) -> dict[str, Any]:
-    """Ask the model."""
     return {"messages": [await Scripted().ainvoke(state["messages"])]}
 
 

@@ -25,17 +25,14 @@ class Scripted(Model):
     """A model that follows the script above."""
 
     async def get_response(self, *args: Any, **kwargs: Any) -> Any:
-        """Return the next reply of the script."""
         return await self.reply(kwargs["input"]).get_response(*args, **kwargs)
 
     async def stream_response(self, instructions: Any, given: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
-        """Stream the next reply of the script."""
         async for event in self.reply(given).stream_response(instructions, given, *args, **kwargs):
             await asyncio.sleep(0.001)
             yield event
 
     def reply(self, given: Any) -> ScriptedModel:
-        """Return a model that gives the next reply."""
         note("model")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
         asked = [place for place, each in enumerate(items) if each.get("role") == "user"]

@@ -33,11 +33,9 @@ class Clocks(trio.abc.Clock):
         self._loop.jump(seconds)
 
     def start_clock(self) -> None:
-        """Start the loop's clock."""
         self._loop.start_clock()
 
     def current_time(self) -> float:
-        """Return the time on the loop's clock."""
         return self._loop.current_time()
 
     def deadline_to_sleep_time(self, deadline: float) -> float:

@@ -30,28 +30,22 @@ class ForkedProcess:
 
     @property
     def pid(self) -> int:
-        """The process id."""
         return self._forked.pid
 
     @property
     def returncode(self) -> int | None:
-        """The exit code, negative for a signal; None while the process runs."""
         return self._forked.returncode
 
     def send_signal(self, number: int) -> None:
-        """Send a signal, unless the process has ended."""
         self._forked.send_signal(number)
 
     def kill(self) -> None:
-        """Kill the process (SIGKILL)."""
         self._forked.kill()
 
     def terminate(self) -> None:
-        """Tell the process to stop (SIGTERM)."""
         self._forked.terminate()
 
     async def wait(self) -> int:
-        """Wait for the end. Return the exit code."""
         while (code := self._forked.returncode) is None:
             await trio.lowlevel.wait_readable(self._forked.line)
         return code
@@ -59,18 +53,14 @@ class ForkedProcess:
 
 @define
 class Process:
-    """A running `understudy serve`, and the address it printed."""
-
     process: trio.Process | ForkedProcess
     address: str
 
     async def kill(self) -> None:
-        """Kill the process (SIGKILL)."""
         self.process.kill()
         await self.process.wait()
 
     async def terminate(self) -> int:
-        """Send SIGTERM and wait. Return the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return await self.process.wait()
 

@@ -35,12 +35,10 @@ class Receiver:
         return b""
 
     async def start(self, nursery: trio.Nursery) -> None:
-        """Serve until the end of the test."""
         (listener,) = await nursery.start(partial(trio.serve_tcp, self.answer, 0, host="127.0.0.1"))
         self.port = listener.socket.getsockname()[1]
 
     async def answer(self, stream: trio.abc.Stream) -> None:
-        """Read one request, and answer it."""
         server = h11.Connection(h11.SERVER)
         body, head = b"", None
         while not isinstance(event := server.next_event(), h11.EndOfMessage):
@@ -59,7 +57,6 @@ class Receiver:
             await stream.send_all(server.send(h11.Data(data=said)) or b"")
 
     async def until(self, count: int) -> None:
-        """Wait for this many requests."""
         with trio.fail_after(60):
             while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
                 await trio.sleep(0.01)

@@ -15,7 +15,6 @@ class RecordingModel:
     notice: str = ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Record the turn and answer with its number."""
         self.turns.append(turn)
         text = f"answer {len(self.turns)}"
         await emit(TextDelta(text))

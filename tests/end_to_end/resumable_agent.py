@@ -94,7 +94,6 @@ async def sign(context: ToolContext) -> str:
 
 
 def noted(call_id: str, arguments: object) -> Done | NotDone:
-    """Say whether the file has the call."""
     lines = Path(os.environ[CALLS]).read_text().splitlines()
     return Done("as noted") if any(line.split()[1] == call_id for line in lines) else NotDone()
 
@@ -116,7 +115,6 @@ async def late(context: ToolContext) -> str:
 
 
 async def unbook(result: str, arguments: object, context: ToolContext) -> None:
-    """Take a booking back."""
     note("unbook", context)
     await trio.sleep(UNDO_S)
 
@@ -137,10 +135,14 @@ class ResumableModel:
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Request the next tool call, or stream the answer."""
         words = turn.request.split()
-        tools = [word for word in words if word in ("once", "again", "ask", "fill", "book", "early", "late", "sign")]
+        tools = [
+            word for word in words if word in ("once", "again", "ask", "fill", "book", "early", "late", "sign", "twice")
+        ]
         played = turn.rounds
         if played < len(tools):
             await emit(Thought(f"next is {tools[played]}"))
+            if tools[played] == "twice":
+                return Reply(calls=(ToolRequest("c", "again", {}),) * 2)
             return Reply(calls=(ToolRequest(f"c{played}", tools[played], {}),))
         text = said_by(words[-1], turn.partial_text)
         for start in range(0, len(text), 6):

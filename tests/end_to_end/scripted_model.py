@@ -112,5 +112,4 @@ def lingering(over: trio.Event) -> Agent:
 
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
-    """Return an agent that plays these turns and has all tools of this module."""
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)

@@ -28,8 +28,6 @@ def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) 
 
 @define
 class ServerPair:
-    """The servers `a` and `b`."""
-
     a: Running
     b: Running
 
@@ -45,7 +43,6 @@ Begin = Callable[..., Awaitable[ServerPair]]
 async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
-    """Start both servers, each with its own data folder."""
     shared = {"database_url": database, "redis_url": redis, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
     b = await serve(*agents, data_dir=folder / "b", **shared)
@@ -70,8 +67,7 @@ async def post(server: Running | str, token: str, kind: str, **payload: Any) -> 
     """Send a command over HTTP. Return the status and the decoded body."""
     address = server if isinstance(server, str) else server.address
     body = json.dumps({"type": kind, "payload": payload}).encode()
-    status, _, answer = await request(address, "POST", "/api/commands", token=token, body=body)
-    return status, answer
+    return (await request(address, "POST", "/api/commands", token=token, body=body))[::2]
 
 
 async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> None:

@@ -113,7 +113,6 @@ class Stream:
                 return message.body
 
     async def until_end(self) -> None:
-        """Read until the stream ends."""
         try:
             while True:
                 await self.read()
@@ -125,7 +124,6 @@ class Stream:
         return [event.body["seq"] for event in self.seen if "seq" in event.body]
 
     def kinds(self) -> list[str]:
-        """Return the kind of each event seen so far."""
         return [event.kind for event in self.seen]
 
 

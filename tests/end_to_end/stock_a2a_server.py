@@ -32,8 +32,6 @@ def part(text: str) -> a2a.Part:
 
 
 class Executor(AgentExecutor):
-    """Does what messages say."""
-
     async def execute(self, context: RequestContext, event_queue: EventQueue) -> None:
         text = context.get_user_input()
         assert context.message is not None

@@ -31,14 +31,12 @@ def _light_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def command(*arguments: str) -> str:
-    """Run `understudy` beside the server. Return what it prints."""
     done = await trio.to_thread.run_sync(partial(CliRunner().invoke, main, list(arguments)))
     assert done.exit_code == 0, done.output
     return done.stdout.strip()
 
 
 def invite_in(link: str) -> str:
-    """Return the invite of a link."""
     address, _, invite = link.partition("/join#")
     assert address.startswith("http://127.0.0.1:")
     return invite
@@ -74,7 +72,6 @@ class Person:
         return await self.send("GET", "/api/me", None, {"Authorization": f"Bearer {self.token}"})
 
     async def until_refused(self) -> None:
-        """Wait until the token is refused."""
         while (await self.me()).status_code == 200:  # noqa: ASYNC110 (another process's file is polled for)
             await trio.sleep(0.1)
 
@@ -95,7 +92,6 @@ async def until_held(people: list[Person]) -> httpx.Response:
 
 
 async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) -> None:
-    """The operator invites beside the running server; what they change ends the user's sessions within seconds."""
     with trio.fail_after(120):
         running: Running = await serve(accounts=True)
         place = ["--data-dir", str(tmp_path / "data")]
@@ -134,7 +130,6 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
 
 
 async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, tmp_path: Path) -> None:
-    """As the commands do: a changed, disabled or reset user is signed out; nobody shuts the last operator out."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         link = await command("invite", "olga", "--role", "server_operator", "--data-dir", str(tmp_path / "data"))
@@ -183,7 +178,6 @@ async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, 
 
 
 async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: Any, tmp_path: Path) -> None:
-    """The answer has the next token of the session; sockets of the others are closed."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
@@ -217,7 +211,6 @@ async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: A
 
 @pytest.mark.promise("wire.error-last-operator")
 async def test_the_only_operator_is_not_erased(serve: Any, tmp_path: Path) -> None:
-    """By neither of the two routes, until a second operator has joined."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         place = ["--data-dir", str(tmp_path / "data")]
@@ -277,7 +270,6 @@ async def test_an_export_has_the_account_without_the_password(serve: Any, tmp_pa
 
 
 async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -> None:
-    """By the same routes as every session."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         link = await command("invite", "ada", "--data-dir", str(tmp_path / "data"))
@@ -295,7 +287,6 @@ async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -
 
 
 async def test_what_is_no_sign_in_is_refused(serve: Any, tmp_path: Path) -> None:
-    """Pages of other origins, bodies that are none, passwords without end, and servers without accounts."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         person = Person(running.address)
@@ -303,8 +294,7 @@ async def test_what_is_no_sign_in_is_refused(serve: Any, tmp_path: Path) -> None
         for origin in ("https://evil.example", "null"):
             answer = await person.post("/auth/password", right, Origin=origin)
             assert (answer.status_code, answer.json()["error"]["code"]) == (403, "forbidden")
-        same = await person.post("/auth/password", right, Origin=running.address)
-        assert same.status_code == 401
+        assert (await person.post("/auth/password", right, Origin=running.address)).status_code == 401
         bodies: list[Any] = [
             {}, [], {"name": "ada"}, {"name": 1, "password": GOOD}, right | {"password": "x" * 2000},
             right | {"name": "x" * 2000}, right | {"password": None},
@@ -343,7 +333,6 @@ async def test_too_many_attempts_are_told_when_to_come_back(serve: Any, tmp_path
 async def test_two_nodes_know_the_same_accounts_and_count_attempts_together(
     serve: Any, tmp_path: Path, postgres: Postgres, redis: Any
 ) -> None:
-    """A password that was set at one is good at the other; both refuse who was disabled."""
     with trio.fail_after(180):
         shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts": True}
         nodes = [await serve(data_dir=tmp_path / name, **shared) for name in ("a", "b")]

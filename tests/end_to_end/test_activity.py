@@ -8,15 +8,14 @@ import pytest
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.test_observer import OPERATOR, SECRET, SECRET_WORDS, token
+from tests.end_to_end.test_observer import OPERATOR, SECRET_WORDS
+from tests.end_to_end.tokens import SECRET, token
 from understudy import Agent, tool
 from understudy.app.server import Running
 
 
 async def read(running: Running, path: str, who: str | None = OPERATOR) -> tuple[int, Any]:
-    """Request one of the operator's reads. Return the status and the body."""
-    status, _, body = await request(running.address, "GET", f"/api/observer/{path}", token=who)
-    return status, body
+    return (await request(running.address, "GET", f"/api/observer/{path}", token=who))[::2]
 
 
 @pytest.mark.parametrize("path", ["runs", "runs/r1", "connections", "users", "health", "find?text=a"])
@@ -28,7 +27,6 @@ async def test_only_operators_see_it(serve: Any, path: str) -> None:
 
 @pytest.mark.promise("wire.endpoint-observer")
 async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: Any) -> None:
-    """Then with its timeline once it has ended; no answer has a word that the user or the model said."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
@@ -90,8 +88,7 @@ async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: An
     agent = Agent("script", model=ScriptedModel(Call([("careful", {})]), Say("done")), tools=[careful])
     running = await serve(agent, secret=SECRET)
     async with connected(running.address, token("ada")) as client:
-        await client.say("go", agent_type="script", thread_id="t1")
-        required = await client.until("approval_required")
+        required = await client.ask("go", agent_type="script", thread_id="t1", until="approval_required")
         _, before = await read(running, "runs")
         payload = {"call_id": required["data"]["call_id"], "decision": "allow"}
         await client.send({"type": "approve", "payload": payload})
@@ -106,14 +103,12 @@ async def test_a_run_waits_for_its_tool_again_once_the_call_is_allowed(serve: An
 
 
 async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """They are more than the rows of one answer."""
     monkeypatch.setattr("understudy.web.api.activity.MOST", 2)
     gate = Gate()
     running = await serve(scripted(Say("one", gate)), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
         for number in range(3):
-            await client.say("go", agent_type="script", thread_id=f"t{number}")
-            await client.until("message_accepted")
+            await client.ask("go", agent_type="script", thread_id=f"t{number}", until="message_accepted")
         _, users = await read(running, "users")
         assert [(each["user"], each["open_runs"]) for each in users["users"]] == [("ada", 3)]
         gate.opened.set()
@@ -127,10 +122,8 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
 
     running = await serve(scripted(Say("done")), Agent("cut", run=broken), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
-        await client.say("go", agent_type="script", thread_id="thread-of-ada")
-        ended = await client.until("final_response")
-        await client.say("go", agent_type="cut", thread_id="another")
-        error = await client.until("error")
+        ended = await client.ask("go", agent_type="script", thread_id="thread-of-ada", until="final_response")
+        error = await client.ask("go", agent_type="cut", thread_id="another", until="error")
     run_id = ended["run_id"]
     for text in ("ada", "thread-of-a", run_id, run_id[:12]):
         _, found = await read(running, f"find?text={text}")
@@ -146,8 +139,7 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
 async def test_health_has_pools_breakers_and_operations(serve: Any) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
-        await client.say("go", agent_type="script", thread_id="t1")
-        await client.until("final_response")
+        await client.ask("go", agent_type="script", thread_id="t1", until="final_response")
     _, body = await read(running, "health")
     assert body["health"]["status"] == "ok"
     assert "database" in " ".join(body["health"]["checks"])

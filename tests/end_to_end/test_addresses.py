@@ -41,7 +41,6 @@ def locked(postgres: Postgres) -> str:
 
 @pytest.fixture
 def locked_redis(tmp_path: Path) -> Iterator[Redis]:
-    """Yield a Redis with a password."""
     server = Redis(tmp_path / "redis", password="hunter2-of-redis")
     server.start()
     yield server
@@ -62,9 +61,6 @@ for number, (words, address) in enumerate(json.load(sys.stdin)):
 
 
 def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> None:
-    """Commands with a wrong password, an unknown host, a closed port or a malformed address end with a sentence that
-    names the address without its password; the log contains no password either.
-    """
     wrong = quote("hunter2 but another", safe="")
     port = locked.rpartition(":")[2].partition("/")[0]
     serve = ["serve", "--port", "0"]
@@ -97,9 +93,6 @@ def test_what_cannot_start_tells_no_password(locked: str, tmp_path: Path) -> Non
 async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     locked: str, postgres: Postgres, locked_redis: Redis, tmp_path: Path
 ) -> None:
-    """PostgreSQL and Redis close the connections and refuse new ones: neither the debug log, the answers, nor the
-    process's command line contain a password.
-    """
     log = tmp_path / "log"
     name = locked.rpartition("/")[2]
     given = {

@@ -1,6 +1,5 @@
 """Agent memory: values that an agent stores about a user, across threads."""
 
-import json
 from typing import Any
 
 import pytest
@@ -46,21 +45,16 @@ class Told:
         return Reply("Done.")
 
 
-async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> None:
-    """A value stored in one thread is readable in another thread and connection. It is in the prompt only of agents
-    that ask for it, and never of another user.
-    """
+async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve_guest: Any) -> None:
     model, silent = Told(), Told()
     tools = (note_favourite, in_a_thread)
-    running = await serve(
+    running, token = await serve_guest(
         Agent("painter", "Paint.", tools, model=model, remembers=True), Agent("silent", "Rest.", tools, model=silent)
     )
-    token = await new_token(running)
 
     async def say(agent: str, thread: str, token: str) -> list[str]:
         async with connected(running.address, token) as client:
-            await client.say("Hello", thread_id=thread, agent_type=agent)
-            await client.until_end()
+            await client.ask("Hello", thread_id=thread, agent_type=agent)
         return [each["data"]["result"] for each in client.seen if each["type"] == "tool_completed"]
 
     assert "None before" in await say("painter", "one", token)
@@ -76,21 +70,20 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve: Any) -> No
 
 @pytest.mark.promise("wire.error-changed-meanwhile")
 async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) -> None:
-    """The guide remembers, another built-in agent knows it; an older sight of a value changes nothing."""
     running = await serve(Agent("own", memory="shared"), Agent("alone"))
     token, other = await new_token(running), await new_token(running)
 
     async def call(method: str, path: str = "", who: str = token, **body: Any) -> Any:
-        raw = json.dumps(body).encode() if body else b""
-        return (await request(running.address, method, f"/api/memory{path}", token=who, body=raw))[::2]
+        return (await request(running.address, method, f"/api/memory{path}", token=who, body=body or b""))[::2]
 
     async def say(text: str, **to: Any) -> str:
         async with connected(running.address, token) as client:
-            await client.say(text, **to)
-            return str((await client.until_end())["data"]["message"])
+            return str((await client.ask(text, **to))["data"]["message"])
 
-    assert "Remembered as prefer_euros" in await say("Remember that I prefer euros.", thread_id="one")
-    assert "prefer euros" in await say("What do I prefer?", agent_type="liaison", pillar="insights", thread_id="two")
+    told = await say("Remember", thread_id="one", settings={"tool": "remember"}, context={"fact": "I prefer euros"})
+    assert "Remembered as prefer_euros" in told
+    content = {"agent_type": "liaison", "pillar": "content", "thread_id": "two"}
+    assert "I prefer euros" in await say("Look", settings={"tool": "search_memory"}, context={}, **content)
     _, found = await call("GET")
     assert {name: titles[0] for name, titles in found["notebooks"].items()} == {
         "household": "Guide", "shared": "Own", "alone": "Alone",
@@ -107,7 +100,7 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     status, refused = await call("PUT", place, value="yen", if_updated_at=seen["updated_at"])
     assert (status, refused["error"]["code"]) == (409, "changed_meanwhile")
     assert (await call("DELETE", f"{place}?if_updated_at={seen['updated_at']}"))[0] == 409
-    assert "pounds" in await say("What do you remember about me?", thread_id="one")
+    assert "pounds" in await say("Look", thread_id="one", settings={"tool": "search_memory"}, context={})
     assert (await call("PUT", "/shared/plan", value={"a": 1}, days=2))[0] == 200
     for path, body, code in (
         ("/nobody/plan", {"value": 1}, "not_found"),

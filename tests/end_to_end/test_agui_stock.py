@@ -21,12 +21,10 @@ RUN_S = 60
 
 @pytest.fixture(scope="module")
 def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the scenarios beside the stock client."""
     return install(STOCK, tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
 
 
 async def node(*words: str) -> Any:
-    """Run a program of node. Return the JSON that it prints."""
     with trio.fail_after(RUN_S):
         command = [str(program("node")), *words]
         done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
@@ -35,19 +33,16 @@ async def node(*words: str) -> Any:
 
 
 async def run_script(folder: Path, text: str) -> Any:
-    """Run a program beside the stock client. Return the JSON that it prints."""
     path = folder / "script.mjs"
     await trio.Path(path).write_text(text)
     return await node(str(path))
 
 
 async def play(stock: Path, running: Running, scenario: str) -> Any:
-    """Run a scenario. Return what the client received."""
     return await node(str(stock), running.address, await new_token(running), scenario)
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:
-    """Return the tool calls that the application was shown, with their results."""
     named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
     results = [each["content"] for each in messages if each["role"] == "tool"]
     return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]
@@ -80,7 +75,6 @@ async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock
 
 @pytest.mark.promise("wire.agui-repeat")
 async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Path) -> None:
-    """However often it is cut off, it has each call, thought and text once, as if it had never left."""
     gate = Gate(open_after=1)
     turns = Call([("echo", {"text": "hi"})]), Call([("echo", {"text": "ho"})]), Say("one two", gate)
     running = await serve(scripted(*turns))

@@ -1,25 +1,16 @@
 """Agents for some users only, and servers without the built-in agents."""
 
 import json
-import time
 from typing import Any
 
-import jwt
 import pytest
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Hand, Say, ScriptedModel, scripted
+from tests.end_to_end.tokens import SECRET, token
 from understudy import Agent
 from understudy.app.server import Running
-
-SECRET = "a secret of more than 32 characters, for tests"
-
-
-def token(user: str, **claims: Any) -> str:
-    """Return a token of a user with these further claims."""
-    return jwt.encode({"sub": user, "sid": f"s-{user}", "exp": time.time() + 24 * 3600, **claims}, SECRET, "HS256")
-
 
 ADA = token("ada", groups=["support"])
 BOB = token("bob", groups="support", roles=["clerk"])
@@ -34,20 +25,16 @@ def agents() -> tuple[Agent, Agent]:
 
 
 async def start(serve: Any) -> Running:
-    """Start a server with these agents."""
     running: Running = await serve(*agents(), builtin_agents=[], secret=SECRET)
     return running
 
 
 async def names(running: Running, who: str) -> list[str]:
-    """Return the names of the agents that a user is shown."""
-    _, _, answer = await request(running.address, "GET", "/api/agents", token=who)
-    return [each["name"] for each in answer["agents"]]
+    return [each["name"] for each in (await get(running, "/api/agents", who))["agents"]]
 
 
 @pytest.mark.promise("wire.agent-allowed")
 async def test_an_agent_does_not_exist_for_those_it_does_not_allow(serve: Any) -> None:
-    """It is not listed, and addressing it is refused with the words for an agent that does not exist."""
     running = await start(serve)
     assert (await names(running, ADA), await names(running, BOB)) == (["front", "desk"], ["front"])
     async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
@@ -63,7 +50,6 @@ async def test_an_agent_does_not_exist_for_those_it_does_not_allow(serve: Any) -
 
 @pytest.mark.promise("wire.agent-allowed")
 async def test_a_run_is_handed_over_only_to_agents_that_its_user_may_use(serve: Any) -> None:
-    """The model is not told of the others; if it names one all the same, the handoff is not made."""
     running = await start(serve)
     async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
         for client in (ada, bob):
@@ -93,9 +79,8 @@ async def test_an_agent_that_is_not_allowed_cannot_be_named_in_agui_or_for_a_run
         assert f'"message":"Unknown agent_type: {name}"' in text
 
 
-@pytest.mark.parametrize("path", ["/ws", "/api/ws/agent?dialect=agent_events", "/api/ws/guide?dialect=agent_events"])
+@pytest.mark.parametrize("path", ["/ws", "/api/ws/agent?dialect=agent_events"])
 async def test_a_server_without_a_guide_answers_on_every_door(serve: Any, path: str) -> None:
-    """Messages to nobody, to the guide and to the default guide go to the first of the user's agents."""
     running = await serve(scripted(Say("here")), Agent("other"), builtin_agents=[])
     status, _, answer = await request(running.address, "GET", "/")
     assert status == 200

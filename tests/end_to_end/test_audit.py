@@ -2,14 +2,12 @@
 
 import json
 import sqlite3
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, closing
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import jwt
 import pytest
 import trio
 from attrs import frozen
@@ -19,29 +17,20 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.test_approval import MAIL, approve, asked
 from tests.end_to_end.test_mcp_sign_in import agents_of, signed_in
+from tests.end_to_end.tokens import SECRET, token
 from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.storage.audit import ACTIONS
 from understudy.storage.consents import AllowTool
 from understudy.storage.sqlite import FILE_NAME
 
-SECRET = "a secret of more than 32 characters, for tests"
 REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END"
 MARKER = "kumquatology"
-
-
-def token(user: str, *roles: str, tenant: str | None = None) -> str:
-    claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + 86_400, "roles": list(roles)}
-    return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
-
-
 ADA, OPERATOR, AUDITOR = token("ada"), token("op", "operator"), token("eve", "auditor")
 
 
 async def ask(running: Running, who: str, method: str, path: str, /, **body: Any) -> tuple[int, Any]:
-    raw = json.dumps(body).encode() if body else b""
-    status, _, answer = await request(running.address, method, path, token=who, body=raw)
-    return status, answer
+    return (await request(running.address, method, path, token=who, body=body or b""))[::2]
 
 
 async def read(running: Running, query: str = "", who: str = AUDITOR) -> list[dict[str, Any]]:
@@ -56,10 +45,8 @@ async def nothing(_: Running) -> dict[str, str]:
 
 
 async def talked(running: Running) -> dict[str, str]:
-    """Have a thread, with a tool that is always allowed in it."""
     async with connected(running.address, ADA) as client:
-        await client.say(MARKER, agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask(MARKER, agent_type="script", thread_id="t")
     await running.store.commit(AllowTool("ada", "t", "send_mail", 5.0))
     return {}
 
@@ -95,10 +82,10 @@ class Case:
 
 
 CASES = [
-    Case("user.exported", ("GET", "/api/me/export?raw=1"), {},
-         {"format": "json", "raw": True, "events": False, "thread": False}, talked),
+    Case("user.exported", ("GET", "/api/me/export?events=1"), {},
+         {"format": "json", "events": True, "thread": False}, talked),
     Case("user.exported", ("GET", "/api/threads/t/export?format=markdown"), {},
-         {"format": "markdown", "raw": False, "events": False, "thread": True}, talked),
+         {"format": "markdown", "events": False, "thread": True}, talked),
     Case("user.erased", ("DELETE", "/api/me"), {"confirm": "ada"}, {}, talked),
     Case("user.erased", ("DELETE", "/api/users/ada"), {}, {}, talked, by="op"),
     Case("sessions.ended", ("DELETE", "/api/sessions"), {}, {"all": False}, status=204),
@@ -128,10 +115,10 @@ OF_ACCOUNTS = {
 }  # fmt: skip
 """Actions of operators and users of accounts: `test_accounts.py`."""
 ELSEWHERE = OF_ACCOUNTS | {
-    "audit.read", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
+    "audit.read", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
     "mcp.signed_in", "model.used", "sessions.begun", "tool.allowed", "tool.denied",
 }  # fmt: skip
-"""Actions that are not one request: the other tests of this module, `test_raw_key_rotation.py`, `test_takeovers.py`,
+"""Actions that are not one request: the other tests of this module, `test_takeovers.py`,
 `test_openid.py`, `test_local_model.py`."""
 
 
@@ -177,7 +164,6 @@ def test_every_action_is_covered() -> None:
 
 @pytest.mark.parametrize("decision", ["allow", "deny"])
 async def test_a_users_decision_about_a_tool_is_in_the_log_with_its_door(serve: Any, decision: str) -> None:
-    """The arguments of the call are not."""
     running = await serve(scripted(Call([("send_mail", MAIL)]), Say("Done")), secret=SECRET)
     async with connected(running.address, ADA) as client:
         required = await asked(client)
@@ -206,7 +192,6 @@ async def test_requests_of_the_page_say_so(serve: Any) -> None:
 
 
 async def test_the_log_is_read_in_pages_of_one_reading_which_has_an_entry(serve: Any) -> None:
-    """A cursor shows nothing that came later, and serves nobody else."""
     running = await serve(scripted(Say("one")), secret=SECRET)
     for _ in range(3):
         await ask(running, OPERATOR, "POST", "/api/alerts", message="Hello")
@@ -245,9 +230,8 @@ async def test_operators_do_not_read_the_log_and_auditors_do_nothing_else(serve:
 
 
 async def test_an_auditor_of_a_tenant_reads_what_concerns_it(serve: Any) -> None:
-    """Also what an operator of the server did to its users; the auditor of the server reads all."""
     running = await serve(scripted(Say("one")), secret=SECRET, tenant_claim="org")
-    root, auditor = token("root", "server_operator"), token("aud", "auditor", tenant="acme")
+    root, auditor = token("root", "server_operator"), token("aud", "auditor", org="acme")
     await ask(running, root, "DELETE", "/api/users/ada/sessions?tenant=acme")
     await ask(running, root, "POST", "/api/alerts", message="Hello", tenant="other")
     await ask(running, root, "POST", "/api/alerts", message="Hello")

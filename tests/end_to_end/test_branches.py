@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import multipart, new_token, request
+from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
@@ -14,7 +14,6 @@ from understudy.storage import archive_queries
 
 
 async def history(running: Running, token: str, thread: str = "t") -> Any:
-    """Return a thread's messages as REST gives them."""
     status, _, body = await request(running.address, "GET", f"/api/threads/{thread}/messages", token=token)
     assert status == 200
     return body
@@ -27,27 +26,23 @@ async def say(client: ChatClient, content: str, **payload: Any) -> dict[str, Any
 
 
 async def ended(client: ChatClient) -> dict[str, Any]:
-    """Read to the end of a run. Return its acceptance."""
     end = await client.until_end()
     assert end["type"] == "final_response", end
     return next(e for e in client.seen if e["type"] == "message_accepted" and e["run_id"] == end["run_id"])
 
 
 async def send(client: ChatClient, kind: str, **payload: Any) -> None:
-    """Send a command."""
     await client.send({"type": kind, "payload": payload})
 
 
 async def refused(client: ChatClient) -> str:
-    """Return the code of the error that comes next."""
     return str((await client.until("error"))["data"]["code"])
 
 
 @pytest.mark.promise("wire.parent")
-async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: Any) -> None:
+async def test_a_message_follows_the_last_answer_unless_it_names_another(serve_guest: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
+    running, token = await serve_guest(recorder.agent())
     async with connected(running.address, token) as client:
         first = await say(client, "one", message_id="m1")
         second = await say(client, "two", message_id="m2")
@@ -68,10 +63,8 @@ async def test_a_message_follows_the_last_answer_unless_it_names_another(serve: 
 
 
 @pytest.mark.promise("wire.parent")
-async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_is_stored(serve: Any) -> None:
-    """Parents: unknown, of another thread, of another user, a user's message; also on the first message of a thread."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_is_stored(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client, connected(running.address) as other:
         theirs = await say(other, "one")
         elsewhere = await say(client, "one", thread_id="u")
@@ -87,15 +80,10 @@ async def test_a_parent_that_is_no_answer_of_the_thread_is_refused_and_nothing_i
 
 
 @pytest.mark.promise("wire.edit")
-async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
-    """The edit has its own content and run, and the same files and agent; the original stays; later messages follow the
-    edit.
-    """
+async def test_an_edit_is_a_message_beside_the_edited_one(serve_guest: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
-    body, kind = multipart("a.csv", b"a,b\n1,2\n")
-    _, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    running, token = await serve_guest(recorder.agent())
+    _, file = await upload(running, token)
     async with connected(running.address, token) as client:
         await say(client, "one", message_id="m1")
         old = await say(client, "two", message_id="m2", references=[file["id"]])
@@ -126,10 +114,9 @@ async def test_an_edit_is_a_message_beside_the_edited_one(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.regenerate")
-async def test_a_message_can_be_answered_once_more(serve: Any) -> None:
+async def test_a_message_can_be_answered_once_more(serve_guest: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
+    running, token = await serve_guest(recorder.agent())
     async with connected(running.address, token) as client:
         await say(client, "one", message_id="m1")
         second = await say(client, "two", message_id="m2")
@@ -158,30 +145,24 @@ async def test_a_message_can_be_answered_once_more(serve: Any) -> None:
     assert sum(each["id"] == "m2" for each in shown["messages"]) == 1
 
 
-async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve: Any) -> None:
-    """The model is shown the message that was not answered, and the client can follow the runs."""
+async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve_guest: Any) -> None:
     recorder = RecordingModel()
     broken = scripted(Say("never", Gate()), name="broken", timeout_s=0.05)
-    running = await serve(recorder.agent(), broken)
-    token = await new_token(running)
+    running, token = await serve_guest(recorder.agent(), broken)
     async with connected(running.address, token) as client:
-        await client.say("one", agent_type="broken", thread_id="t", message_id="m1")
-        failed = await client.until_end()
+        failed = await client.ask("one", agent_type="broken", thread_id="t", message_id="m1")
         assert failed["type"] == "error"
-        second = await say(client, "two")
-        assert second["data"]["parent_id"] == f"answer-{failed['run_id']}"
+        assert (await say(client, "two"))["data"]["parent_id"] == f"answer-{failed['run_id']}"
         assert recorder.prompt() == ["one", "This answer ended with an error before it was finished.", "two"]
     shown = (await history(running, token))["messages"]
     assert shown[0]["runs"] == [{"run_id": failed["run_id"], "status": "failed"}]
 
 
 @pytest.mark.promise("wire.regenerate")
-async def test_edits_and_new_answers_are_queued_behind_an_active_run(serve: Any) -> None:
+async def test_edits_and_new_answers_are_queued_behind_an_active_run(serve_client: Any) -> None:
     gate = Gate(open_after=1)
-    running = await serve(scripted(Say("some words here", gate)))
-    async with connected(running.address) as client:
-        await client.say("one", agent_type="script", thread_id="t", message_id="m1")
-        await client.until("partial_result")
+    async with serve_client(scripted(Say("some words here", gate))) as client:
+        await client.ask("one", agent_type="script", thread_id="t", message_id="m1", until="partial_result")
         await send(client, "edit", message_id="m1", content="one!", new_message_id="m2")
         await client.until("message_accepted", message_id="m2")
         await send(client, "regenerate", message_id="m1")
@@ -205,10 +186,8 @@ def check_arc_of_one(client: ChatClient, run_id: str) -> None:
 
 
 @pytest.mark.promise("wire.edit")
-async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) -> None:
-    """An answer, an unknown message and another user's message are `not_found`, and no run starts."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client, connected(running.address) as other:
         theirs = await say(other, "one", message_id="theirs")
         same = await say(other, "one", message_id="mine")
@@ -226,12 +205,8 @@ async def test_what_cannot_be_edited_or_answered_again_is_not_found(serve: Any) 
 
 
 @pytest.mark.promise("wire.feedback", "wire.event-feedback")
-async def test_feedback_is_stored_delivered_to_every_tab_and_counted(serve: Any) -> None:
-    """The latest rating counts, its note is redacted, and it can be withdrawn. Only the user's own answers can be
-    rated.
-    """
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_feedback_is_stored_delivered_to_every_tab_and_counted(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         accepted = await say(one, "one")
         await send(two, "resume", threads={"t": 0})
@@ -257,16 +232,15 @@ async def test_feedback_is_stored_delivered_to_every_tab_and_counted(serve: Any)
     async with connected(running.address) as stranger:
         await send(stranger, "feedback", message_id=answer, rating="up")
         assert await refused(stranger) == "not_found"
-    _, _, metrics = await request(running.address, "GET", "/metrics")
+    metrics = await get(running, "/metrics")
     for rating in ("up", "down", "none"):
         assert f'understudy_feedback_total{{rating="{rating}"}} 1.0' in metrics
 
 
 @pytest.mark.promise("wire.endpoint-threads")
-async def test_an_export_has_every_branch_oldest_first(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_export_has_every_branch_oldest_first(serve_guest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(archive_queries, "PAGE", 4)
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         first = await say(client, "m0", message_id="m0")
         for number in range(1, 6):

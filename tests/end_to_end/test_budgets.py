@@ -1,6 +1,5 @@
 """A run closes with what it has when its budget is spent, and says so."""
 
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +9,12 @@ import trio.testing
 from attrs import define, evolve, field
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Gate, echo, wait
+from tests.end_to_end.serving import serving
 from transport.wire.events import Usage
 from understudy import Agent, Budget, ToolContext, tool
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.server import Running
 from understudy.models.model import Emit, Handoff, Reply, TextDelta, ToolRequest, Turn
 
 CALLS: list[str] = []
@@ -53,8 +52,7 @@ async def end_of(serve: Any, which: Agent) -> tuple[dict[str, Any], list[dict[st
     """Let an agent answer a message. Return the last event, and all of the run."""
     running = await serve(which)
     async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        end = await client.until_end()
+        end = await client.ask("go", agent_type="script")
         events = client.durable(end["run_id"])
     check_arc(events)
     return end, events
@@ -67,7 +65,7 @@ async def test_the_last_turn_answers_with_what_there_is(serve: Any) -> None:
     What a provider is told of the agent, its tools and colleagues stays the same to the end.
     """
     model = Eager()
-    end, events = await end_of(serve, evolve(agent(model, turns=20), colleagues=("insights",)))
+    end, events = await end_of(serve, evolve(agent(model, turns=20), colleagues=("content",)))
     assert [bool(turn.colleagues) for turn in model.turns] == [True] * 19 + [False]
     first = model.turns[0]
     assert all((each.agent, each.listed_colleagues) == (first.agent, first.colleagues) for each in model.turns)
@@ -99,15 +97,11 @@ async def test_calls_beyond_the_budget_fail_and_the_run_closes(serve: Any) -> No
     statuses = [event["data"]["status"] for event in events if event["type"] == "tool_completed"]
     assert (statuses.count("ok"), statuses.count("failed")) == (12, 8)
     assert end["data"]["data"]["budget"] == {
-        "ended_by": "calls",
-        "limit": 12,
-        "spent": 12,
-        "message": "Stopped after 12 tool calls, the agent's budget.",
-    }
+        "ended_by": "calls", "limit": 12, "spent": 12, "message": "Stopped after 12 tool calls, the agent's budget.",
+    }  # fmt: skip
 
 
 async def test_more_calls_of_a_turn_than_may_work_at_once_are_queued(serve: Any) -> None:
-    """Of 70 calls 64 succeed, 8 at a time, and the others fail with a sentence. The first ones end once 8 work."""
     at_work, most, full = 0, 0, trio.Event()
 
     @tool(name="echo")
@@ -132,20 +126,7 @@ async def test_more_calls_of_a_turn_than_may_work_at_once_are_queued(serve: Any)
     assert most == 8
 
 
-async def test_repeating_a_call_is_told_and_then_ends_the_run(serve: Any) -> None:
-    model = Eager(same=True)
-    end, _ = await end_of(serve, agent(model))
-    told = model.turns[3].items[-1].content
-    assert "call number 3 of echo with the same arguments" in told
-    assert len(model.turns) == 5
-    assert end["data"]["data"]["budget"]["ended_by"] == "repetition"
-    assert end["data"]["message"].endswith(
-        "Stopped: echo was called 4 times with the same arguments and the same result."
-    )
-
-
 async def test_a_model_that_repeats_a_call_and_says_nothing_has_failed(serve: Any) -> None:
-    """The sentence says of what; no answer was given, so that it is no success."""
     end, events = await end_of(serve, agent(Eager(same=True, last="")))
     assert (end["type"], end["data"]["code"]) == ("error", "agent_failed")
     assert end["data"]["message"] == "Stopped: echo was called 4 times with the same arguments and the same result."
@@ -153,8 +134,6 @@ async def test_a_model_that_repeats_a_call_and_says_nothing_has_failed(serve: An
 
 
 class Endless:
-    """A model that never stops to write."""
-
     name, notice = "endless", ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
@@ -165,11 +144,10 @@ class Endless:
 
 @pytest.mark.promise("wire.limit-budget")
 async def test_time_of_work_ends_the_models_turn_with_what_was_written(
-    serve: Any, clock: trio.testing.MockClock
+    serve_client: Any, clock: trio.testing.MockClock
 ) -> None:
     """The time passes once three words are shown, however long a busy machine takes for them."""
-    running = await serve(agent(Endless(), wall_s=10))
-    async with connected(running.address) as client:
+    async with serve_client(agent(Endless(), wall_s=10)) as client:
         await client.say("go", agent_type="script")
         while (shown := (await client.until("partial_result"))["data"])["offset"] + len(shown["text"]) < 15:
             pass
@@ -190,13 +168,11 @@ def check_estimate(usage: dict[str, Any], text: str) -> None:
     assert usage["estimated"] == usage["input"] + usage["output"]
 
 
-async def test_what_a_stopped_turn_has_used_counts_by_an_estimate(serve: Any) -> None:
+async def test_what_a_stopped_turn_has_used_counts_by_an_estimate(serve_guest: Any) -> None:
     """In the final event, and in the steps from which the day's spending is counted."""
-    running = await serve(agent(Endless()))
-    token = await new_token(running)
+    running, token = await serve_guest(agent(Endless()))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script")
-        run_id = (await client.until("partial_result"))["run_id"]
+        run_id = (await client.ask("go", agent_type="script", until="partial_result"))["run_id"]
         await client.send({"type": "cancel", "payload": {"run_id": run_id}})
         end = await client.until_end()
     assert end["data"]["status"] == "cancelled"
@@ -206,8 +182,6 @@ async def test_what_a_stopped_turn_has_used_counts_by_an_estimate(serve: Any) ->
 
 @define
 class Handing:
-    """A model that hands over to `to`."""
-
     to: str
     name: str = "handing"
     notice: str = ""
@@ -217,7 +191,6 @@ class Handing:
 
 
 def handing(*models: Any) -> list[Agent]:
-    """Return agents of which each hands over to the next one."""
     names = ("script", "second", "third")
     return [
         Agent(name, tools=[held, wait], model=model, colleagues=names[at : at + 1], budget=Budget(turns=6))
@@ -225,26 +198,14 @@ def handing(*models: Any) -> list[Agent]:
     ]
 
 
-async def test_a_cancelled_run_has_used_what_each_of_its_agents_has(serve: Any) -> None:
-    running = await serve(*handing(Handing("second"), Handing("third"), Eager(tool="wait")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        run_id = (await client.until("tool_executing"))["run_id"]
+async def test_a_cancelled_run_has_used_what_each_of_its_agents_has(serve_client: Any) -> None:
+    async with serve_client(*handing(Handing("second"), Handing("third"), Eager(tool="wait"))) as client:
+        run_id = (await client.ask("go", agent_type="script", until="tool_executing"))["run_id"]
         await client.send({"type": "cancel", "payload": {"run_id": run_id}})
         end = await client.until_end()
         completed = [each["data"] for each in client.durable() if each["type"] == "agent_completed"]
     assert [each["usage"]["turns"] for each in completed] == [1, 1, 0]
     assert end["data"]["usage"] == {"input": 30, "output": 15, "turns": 3}
-
-
-async def test_time_of_work_ends_a_tool_call(serve: Any) -> None:
-    """The call is stopped long before its own limit, and the model has a moment to answer."""
-    with trio.fail_after(60):
-        end, events = await end_of(serve, agent(Eager(tool="wait"), wall_s=1))
-    (completed,) = [event["data"] for event in events if event["type"] == "tool_completed"]
-    assert completed["status"] == "timed_out"
-    assert end["data"]["data"]["budget"]["ended_by"] == "wall_s"
-    assert end["data"]["message"].startswith("as far as I got")
 
 
 @tool(retry_safe=True)
@@ -259,10 +220,8 @@ async def held(context: ToolContext) -> str:
 async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Stop the server while the third call is held, and start it again. Return the ended run and its events."""
     GATE.opened = trio.Event()
-    settings = Settings(port=0, data_dir=tmp_path, grace_s=0.2)
     for attempt in range(2):
-        async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve_app, settings, agents))
+        async with serving(tmp_path, *agents, grace_s=0.2) as running:
             if not attempt:
                 token = await new_token(running)
                 body = b'{"message": "go", "agent": "script"}'
@@ -276,14 +235,11 @@ async def resumed(tmp_path: Path, agents: list[Agent]) -> tuple[dict[str, Any], 
                     while not (state := await asked(running, token, run["run_id"]))["ended_at"]:  # noqa: ASYNC110
                         await trio.sleep(0.01)
                 path = f"/api/runs/{run['run_id']}/events"
-                _, _, log = await request(running.address, "GET", path, token=token)
-            await running.stop()
-            nursery.cancel_scope.cancel()
+                log = await get(running, path, token)
     return state, log["events"]
 
 
 async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> None:
-    """Five turns in all: two before the server stops, three after it; the interrupted call is repeated."""
     made = Eager(tool="held")
     which = Agent("script", tools=[held], model=made, budget=Budget(turns=5, wall_s=100))
     state, _ = await resumed(tmp_path, [which])
@@ -292,7 +248,6 @@ async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> N
 
 
 async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path) -> None:
-    """Two handoffs, and the server stops in the third agent's third call."""
     CALLS.clear()
     state, events = await resumed(tmp_path, handing(Handing("second"), Handing("third"), Eager(tool="held")))
     used = [each["data"]["usage"] for each in events if each["type"] in ("agent_completed", "final_response")]
@@ -301,13 +256,4 @@ async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path
 
 
 async def asked(running: Running, token: str, run_id: str) -> dict[str, Any]:
-    _, _, state = await request(running.address, "GET", f"/api/runs/{run_id}", token=token)
-    return dict(state)
-
-
-async def test_a_message_lowers_the_budget_of_its_run(serve: Any) -> None:
-    running = await serve(agent(Eager(), turns=20))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", settings={"max_turns": 3})
-        end = await client.until_end()
-    assert end["data"]["data"]["budget"]["message"] == "Stopped after 3 turns, the limit of this message."
+    return dict(await get(running, f"/api/runs/{run_id}", token))

@@ -18,9 +18,6 @@ HOUR = 3600.0
 async def test_a_clock_that_steps_changes_times_and_nothing_else(
     serve: Any, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest, where: str, step: float
 ) -> None:
-    """The clock steps by an hour during a conversation: later messages stay behind earlier ones, also in the history,
-    and the token stays valid.
-    """
     ahead, real = 0.0, time.time
     monkeypatch.setattr(time, "time", lambda: real() + ahead)
     database: dict[str, str] = {}
@@ -30,16 +27,13 @@ async def test_a_clock_that_steps_changes_times_and_nothing_else(
     running = await serve(**database)
     token = await http.new_token(running)
     async with connected(running.address, token) as client:
-        await client.say("What is 2 + 2?", thread_id="t")
-        await client.until_end()
+        await client.ask("What is 2 + 2?", thread_id="t")
         ahead = step
-        await client.say("And 3 + 3?", thread_id="t")
-        end = await client.until_end()
+        end = await client.ask("And 3 + 3?", thread_id="t")
         assert end["type"] == "final_response"
         check_arc(client.durable(end["run_id"]))
     async with connected(running.address, token) as again:
-        await again.say("And 4 + 4?", thread_id="t")
-        await again.until_end()
+        await again.ask("And 4 + 4?", thread_id="t")
     _, _, history = await http.request(running.address, "GET", "/api/threads/t/messages", token=token)
     said = [each["content"] for each in history["messages"] if each["role"] == "user"]
     assert said == ["What is 2 + 2?", "And 3 + 3?", "And 4 + 4?"]

@@ -8,14 +8,14 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_endpoints import ASK, STARTS
 from tests.end_to_end.test_stream import opened, say
 from transport.connection.limits import Limits
 from understudy.app.server import Running
 
-FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "insights", "message": ASK, "conversation_id": "mine"}]
+FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "content", "message": ASK, "conversation_id": "mine"}]
 
 
 async def send(running: Running, token: str | None, command: Any) -> tuple[int, dict[str, str], Any]:
@@ -26,9 +26,8 @@ async def send(running: Running, token: str | None, command: Any) -> tuple[int, 
 
 @pytest.mark.promise("wire.endpoint-commands")
 @pytest.mark.parametrize("form", FORMS, ids=lambda form: form.get("type") or form["agent_type"])
-async def test_every_form_of_say_yields_a_whole_arc(serve: Any, form: dict[str, Any]) -> None:
-    running = await serve()
-    token = await new_token(running)
+async def test_every_form_of_say_yields_a_whole_arc(serve_guest: Any, form: dict[str, Any]) -> None:
+    running, token = await serve_guest()
     status, _, names = await send(running, token, form)
     assert (status, set(names)) == (202, {"message_id", "run_id", "thread_id"})
     async with opened(running, token, names["thread_id"]) as stream:
@@ -54,8 +53,7 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
         await again()
     assert len(answers) == 5
     assert all(answer == answers[0] for answer in answers)
-    _, _, log = await request(running.address, "GET", "/api/threads/t/events", token=token)
-    check_arc(log["events"])
+    check_arc((await get(running, "/api/threads/t/events", token))["events"])
 
 
 @pytest.mark.promise("wire.endpoint-commands")
@@ -88,37 +86,27 @@ async def test_the_same_message_twice_is_one_message(serve: Any) -> None:
     ],
     ids=lambda value: str(value)[:40],
 )
-async def test_what_is_refused_has_the_registrys_answer(serve: Any, command: Any, status: int, code: str) -> None:
-    """The answer has the registry's code, status and sentence, and an `error_id` that is in the log. Nothing is
-    stored.
-    """
-    running = await serve()
-    token = await new_token(running)
+async def test_what_is_refused_has_the_registrys_answer(serve_guest: Any, command: Any, status: int, code: str) -> None:
+    running, token = await serve_guest()
     answered, _, body = await send(running, token, command)
     assert (answered, body["error"]["code"]) == (status, code)
     assert {"code", "message", "retryable", "error_id"} == set(body["error"])
-    _, _, listed = await request(running.address, "GET", "/api/threads", token=token)
-    assert listed["threads"] == []
+    assert (await get(running, "/api/threads", token))["threads"] == []
 
 
 @pytest.mark.promise("wire.no-way-round")
-async def test_a_token_is_needed_and_stands_in_the_header(serve: Any) -> None:
-    """A token inside the command is ignored."""
-    running = await serve()
-    token = await new_token(running)
+async def test_a_token_is_needed_and_stands_in_the_header(serve_guest: Any) -> None:
+    running, token = await serve_guest()
     for command in ({"type": "chat", "content": "hi"}, {"type": "chat", "content": "hi", "session_token": token}):
         status, headers, body = await send(running, None, command)
         assert (status, body["error"]["code"]) == (401, "unauthenticated")
         assert headers["www-authenticate"] == "Bearer"
 
 
-async def test_messages_are_counted_with_those_of_sockets(serve: Any) -> None:
-    """HTTP and sockets share one token bucket per user; the refusal has `Retry-After`."""
-    running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=2))
-    token = await new_token(running)
+async def test_messages_are_counted_with_those_of_sockets(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), limits=Limits(messages_per_minute=2))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("go", agent_type="script", thread_id="t")
     await say(running, token)
     status, headers, body = await send(running, token, {"type": "chat", "content": "hi"})
     assert (status, body["error"]["code"]) == (429, "rate_limited")
@@ -141,10 +129,9 @@ async def test_a_run_can_be_stopped(serve: Any) -> None:
     assert (await send(running, token, cancel))[0] == 202
 
 
-async def test_typing_is_shown_to_subscribers(serve: Any) -> None:
+async def test_typing_is_shown_to_subscribers(serve_guest: Any) -> None:
     gate = Gate()
-    running = await serve(scripted(Say("one", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one", gate)))
     await say(running, token)
     async with opened(running, token) as stream:
         await stream.until("agent_started")
@@ -154,23 +141,8 @@ async def test_typing_is_shown_to_subscribers(serve: Any) -> None:
     gate.opened.set()
 
 
-@pytest.mark.promise("wire.tabs")
-async def test_what_is_said_over_http_is_shown_on_sockets(serve: Any) -> None:
-    """A tab that follows the thread is in step."""
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
-    async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        await client.until_end()
-        names = await say(running, token, "from elsewhere")
-        accepted = await client.until("message_accepted")
-        assert (accepted["run_id"], accepted["data"]["content"]) == (names["run_id"], "from elsewhere")
-
-
-async def test_a_branch_is_answered_with_its_names(serve: Any) -> None:
-    """An edit and a further answer begin a run in the same thread; feedback has no run."""
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
+async def test_a_branch_is_answered_with_its_names(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
     first = await say(running, token, message_id="m")
     async with opened(running, token) as stream:
         await stream.until("final_response")
@@ -180,8 +152,7 @@ async def test_a_branch_is_answered_with_its_names(serve: Any) -> None:
         await stream.until("final_response")
         status, _, again = await send(running, token, {"type": "regenerate", "payload": {"message_id": "n"}})
         assert (status, again["thread_id"]) == (202, "t")
-        answer = await stream.until("final_response")
-        assert answer["run_id"] == again["run_id"]
+        assert (await stream.until("final_response"))["run_id"] == again["run_id"]
         thumbs = {"type": "feedback", "payload": {"message_id": f"answer-{first['run_id']}", "rating": "up"}}
         assert (await send(running, token, thumbs))[::2] == (202, {})
         assert (await stream.until("feedback"))["data"]["rating"] == "up"

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_agui import run_input
@@ -18,13 +18,11 @@ OF_CORS = "access-control-"
 
 
 def preflight(method: str, *headers: str, origin: str = LISTED) -> dict[str, str]:
-    """Send the preflight request of a browser."""
     asked = {"Origin": origin, "Access-Control-Request-Method": method}
     return asked | ({"Access-Control-Request-Headers": ",".join(headers)} if headers else {})
 
 
 def listed(value: str) -> set[str]:
-    """Return the members of a header that is a list, in lower case."""
     return {member.strip().lower() for member in value.split(",")}
 
 
@@ -45,26 +43,16 @@ def unreadable(headers: dict[str, str]) -> None:
 
 
 ANSWERS = [
-    ("GET", "/api/agents", 200),
-    ("GET", "/api/threads/t/events", 200),
-    ("GET", "/api/threads/none", 404),
-    ("GET", "/api/nothing-is-here", 404),
-    ("PUT", "/api/agents", 405),
-    ("POST", "/api/commands", 400),
-    ("GET", "/page/client.js", 200),
-    ("GET", "/page/none.js", 404),
-    ("GET", "/openapi.json", 200),
-]
+    ("GET", "/api/agents", 200), ("GET", "/api/threads/t/events", 200), ("GET", "/api/threads/none", 404),
+    ("GET", "/api/nothing-is-here", 404), ("PUT", "/api/agents", 405), ("POST", "/api/commands", 400),
+    ("GET", "/page/client.js", 200), ("GET", "/page/none.js", 404), ("GET", "/openapi.json", 200),
+]  # fmt: skip
 
 
 @pytest.mark.promise("wire.cors")
 @pytest.mark.parametrize(("method", "path", "status"), ANSWERS)
-async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, path: str, status: int) -> None:
-    """Successes and refusals are readable. A page of another origin reads none, and does not learn the allowed
-    origins.
-    """
-    running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
-    token = await new_token(running)
+async def test_an_allowed_origin_may_read_every_answer(serve_guest: Any, method: str, path: str, status: int) -> None:
+    running, token = await serve_guest(scripted(Say("one")), allowed_origins=[LISTED])
     await say(running, token)
     found, headers, _ = await request(running.address, method, path, token=token, headers={"Origin": LISTED})
     assert found == status
@@ -82,10 +70,8 @@ async def test_an_allowed_origin_may_read_every_answer(serve: Any, method: str, 
     ("path", "method", "body"),
     [("/api/threads/t/stream", "GET", b""), ("/api/agui", "POST", json.dumps(run_input()).encode())],
 )
-async def test_an_allowed_origin_may_read_a_stream(serve: Any, path: str, method: str, body: bytes) -> None:
-    """Event streams and AG-UI runs are readable."""
-    running = await serve(scripted(Say("one")), allowed_origins=[LISTED])
-    token = await new_token(running)
+async def test_an_allowed_origin_may_read_a_stream(serve_guest: Any, path: str, method: str, body: bytes) -> None:
+    running, token = await serve_guest(scripted(Say("one")), allowed_origins=[LISTED])
     await say(running, token)
     async with streaming(running.address, path, token, method=method, body=body, headers={"Origin": LISTED}) as stream:
         assert stream.status == 200
@@ -144,8 +130,7 @@ async def test_a_preflight_is_answered_without_a_token(serve: Any, path: str, me
 async def test_a_preflight_is_counted(serve: Any) -> None:
     running = await serve(allowed_origins=[LISTED], limits=Limits(requests_per_minute=1))
     await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
-    status, _, _ = await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET"))
-    assert status == 429
+    assert (await request(running.address, "OPTIONS", "/api/agents", headers=preflight("GET")))[0] == 429
 
 
 async def test_the_own_page_gets_no_cors_headers(serve: Any) -> None:

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get
 from tests.end_to_end.server_pair import SECRET, token_of
 from understudy import Agent, Reply, Turn
 from understudy.app.server import Running
@@ -31,7 +31,6 @@ class Halting:
         self.asked = 0
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Write in small pieces, and, when a checkpoint is due, half of a word, which is held back."""
         self.asked += 1
         if self.asked == 1:
             for at in range(0, len(TEXT), 5):
@@ -43,13 +42,11 @@ class Halting:
 
 
 async def saved(running: Running, run_id: str) -> None:
-    """Wait until the text is in the log."""
     while "*half of" not in str([step.result for step in await running.store.steps(run_id)]):  # noqa: ASYNC110
         await trio.sleep(0.02)
 
 
 async def end(how: str, running: Running, client: ChatClient, model: Halting) -> None:
-    """End the run of the client."""
     if how == "lost":
         model.fails.set()
     elif how == "stopped":
@@ -81,7 +78,6 @@ async def test_the_text_of_a_cut_answer_comes_with_its_end(serve: Any, how: str)
     kind, status = ("final_response", "cancelled") if how == "stopped" else ("agent_completed", "failed")
     (carrier,) = [event["data"] for event in client.seen if event["type"] == kind]
     assert (carrier["status"], last["type"] in TERMINAL) == (status, True)
-    _, _, page = await request(running.address, "GET", "/api/threads/t/turns", token=token)
-    answer = page["turns"][0]["answer"]
+    answer = (await get(running, "/api/threads/t/turns", token))["turns"][0]["answer"]
     assert carrier["message" if how == "stopped" else "result"] == answer["content"]
     assert answer["content"] in TEXTS

@@ -1,4 +1,4 @@
-"""The database fails and comes back: cached reads, refused messages, waiting messages."""
+"""The database fails and comes back: cached reads, refused messages."""
 
 import sqlite3
 from pathlib import Path
@@ -8,14 +8,13 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import SECRET, eventually, token_of
+from tests.end_to_end.server_pair import SECRET, token_of
 from tests.servers.postgresql import Postgres
 
 
 async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: Any, own_postgres: Postgres) -> None:
-    """Cached reads are answered and marked; messages are not acknowledged, and repeated later they are one message."""
     running = await serve(database_url=own_postgres.create())
     token, stranger = await new_token(running), await new_token(running)
     pages = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
@@ -24,8 +23,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         return await request(running.address, "GET", path, token=token)
 
     async with connected(running.address, token) as client:
-        await client.say("What is 2 + 2?", thread_id="t", message_id="m1")
-        await client.until_end()
+        await client.ask("What is 2 + 2?", thread_id="t", message_id="m1")
         fresh = {path: (await read(path))[2] for path in pages}
         await trio.to_thread.run_sync(own_postgres.stop)
         for path in pages:
@@ -35,8 +33,7 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
             assert int(headers["age"]) < 60
             assert (await read(path, stranger))[0] == 503, "nobody else's"
         assert (await read("/api/threads/t/messages?limit=7"))[0] == 503
-        await client.say("And 3 + 3?", thread_id="t", message_id="m2")
-        error = await client.until("error")
+        error = await client.ask("And 3 + 3?", thread_id="t", message_id="m2", until="error")
         assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
         assert error["data"]["retry_after"] > 0
         _, _, health = await read("/healthz")
@@ -45,46 +42,13 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         with trio.fail_after(60):
             while (await read("/readyz"))[0] != 200:  # noqa: ASYNC110
                 await trio.sleep(0.05)
-        await client.say("And 3 + 3?", thread_id="t", message_id="m2")
-        await client.until_end()
+        await client.ask("And 3 + 3?", thread_id="t", message_id="m2")
         status, headers, body = await read("/api/threads/t/messages")
         assert (status, "stale" in body, "warning" in headers) == (200, False, False)
         assert [each["id"] for each in body["messages"] if each["role"] == "user"] == ["m1", "m2"]
         seqs = [each["seq"] for each in (await read("/api/threads/t/events"))[2]["events"]]
         assert seqs == list(range(1, len(seqs) + 1))
         assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
-
-
-async def test_a_message_may_wait_for_a_database_that_is_locked(
-    serve: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """It is acknowledged when it is stored, not before, and once; of those that wait one too many is refused."""
-    running = await serve(storage_wait_s=30.0, storage_waiting=1)
-    running.store.deadline_s = 0.2  # messages that do not wait are refused soon
-    token = await new_token(running)
-    lock = sqlite3.connect(tmp_path / "data" / "understudy.db", isolation_level=None, check_same_thread=False)
-    async with connected(running.address, token) as client:
-        await client.say("Hello", thread_id="t")
-        await client.until_end()
-        lock.execute("BEGIN IMMEDIATE")
-        seen = len(client.seen)
-        await client.say("What is 2 + 2?", thread_id="t")
-        await eventually(lambda: "storage.commit_failed" in [each.message for each in caplog.records])  # it waits
-        async with connected(running.address, await new_token(running)) as other:
-            await other.say("Hello")
-            assert (await other.until("error"))["data"]["code"] == "storage_unavailable"
-        with trio.move_on_after(0.3):
-            while True:
-                assert (await client.read())["type"] not in {"message_accepted", "error"}
-        lock.execute("ROLLBACK")
-        await client.until_end()
-        accepted = [each for each in client.seen[seen:] if each["type"] == "message_accepted"]
-        # The acceptance is repeated: the first attempt was stored once the lock was released.
-        assert len({(each["seq"], each["run_id"], each["message_id"]) for each in accepted}) == 1
-        assert sum(each["type"] == "final_response" for each in client.seen[seen:]) == 1
-    _, _, history = await request(running.address, "GET", "/api/threads/t/messages", token=token)
-    assert [each["role"] for each in history["messages"]] == ["user", "assistant"] * 2
-    lock.close()
 
 
 async def sign_of_waiting(client: ChatClient) -> dict[str, Any]:
@@ -98,13 +62,13 @@ async def sign_of_waiting(client: ChatClient) -> dict[str, Any]:
 @pytest.mark.promise("wire.database-away")
 @pytest.mark.parametrize("gone", ["locked", "stopped"])
 async def test_a_lost_database_is_reported_while_it_is_waited_for(
-    serve: Any, gone: str, own_postgres: Postgres, tmp_path: Path
+    serve_guest: Any, gone: str, own_postgres: Postgres, tmp_path: Path
 ) -> None:
-    """To a client whose message is not stored yet, and to one whose run cannot go on."""
     gate = Gate(open_after=1)
     url = own_postgres.create() if gone == "stopped" else ""
-    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url)
-    token = await new_token(running)
+    running, token = await serve_guest(
+        scripted(Call([("echo", {"text": "a"})]), Say("one two", gate)), database_url=url
+    )
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m1")
         await gate.reached.wait()
@@ -125,32 +89,25 @@ async def test_a_lost_database_is_reported_while_it_is_waited_for(
         else:
             lock.execute("ROLLBACK")
             lock.close()
-        final = await client.until("final_response")
-        assert final["thread_id"] in {"t", "t2"}
+        assert (await client.until("final_response"))["thread_id"] in {"t", "t2"}
 
 
 @pytest.mark.promise("wire.database-away")
-async def test_no_sign_is_given_where_the_database_answers(serve: Any) -> None:
-    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        await client.until_end()
+async def test_no_sign_is_given_where_the_database_answers(serve_client: Any) -> None:
+    async with serve_client(scripted(Call([("echo", {"text": "a"})]), Say("one two"))) as client:
+        await client.ask("go", agent_type="script")
     assert "agent_progress" not in {event["type"] for event in client.seen}
 
 
 async def test_a_removed_database_file_is_reported_at_once(serve: Any, tmp_path: Path) -> None:
-    """A file removed a moment after a good check: not ready, and `/healthz` names the database; without a token it says
-    only that it failed.
-    """
     running = await serve(secret=SECRET)
     file = tmp_path / "data" / "understudy.db"
     token = token_of("p", roles=["metrics"])
 
     async def look() -> tuple[int, Any, Any]:
         ready, _, _ = await request(running.address, "GET", "/readyz")
-        _, _, told = await request(running.address, "GET", "/healthz")
-        _, _, whole = await request(running.address, "GET", "/healthz", token=token)
-        return ready, told["status"], whole["checks"]["database"]
+        told = await get(running, "/healthz")
+        return ready, told["status"], (await get(running, "/healthz", token))["checks"]["database"]
 
     assert await look() == (200, "ok", {"status": "ok"})
     file.rename(tmp_path / "elsewhere.db")

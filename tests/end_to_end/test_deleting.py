@@ -6,25 +6,21 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, lingering, scripted
 from understudy.app.server import Running
 from understudy.chat.run import tool_call
 
 
 async def delete(running: Running, token: str, thread: str) -> int:
-    """Delete a thread over REST. Return the status."""
-    status, _, _ = await request(running.address, "DELETE", f"/api/threads/{thread}", token=token)
-    return status
+    return (await request(running.address, "DELETE", f"/api/threads/{thread}", token=token))[0]
 
 
 @pytest.mark.promise("wire.arc-deleted")
-async def test_subscribers_of_a_deleted_thread_see_its_run_end(serve: Any) -> None:
-    running = await serve(scripted(Call([("wait", {})])))
-    token = await new_token(running)
+async def test_subscribers_of_a_deleted_thread_see_its_run_end(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("wait", {})])))
     async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.say("go", agent_type="script", thread_id="t")
-        await one.until("tool_executing")
+        await one.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await two.send({"type": "resume", "payload": {"threads": {"t": 0}}})
         await two.until("tool_executing")
         with trio.fail_after(60):
@@ -32,18 +28,14 @@ async def test_subscribers_of_a_deleted_thread_see_its_run_end(serve: Any) -> No
         for client in (one, two):
             assert (await client.until_end())["data"]["status"] == "cancelled"
             check_arc(client.durable())
-    _, _, metrics = await request(running.address, "GET", "/metrics")
-    assert "understudy_runs_without_end 0.0" in metrics
+    assert "understudy_runs_without_end 0.0" in await get(running, "/metrics")
     assert (await request(running.address, "GET", "/api/threads/t", token=token))[0] == 404
 
 
-async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any) -> None:
-    """The wait ends with it, and nobody can allow the call afterwards."""
-    running = await serve(scripted(Call([("send_mail", {"to": "anna"})])))
-    token = await new_token(running)
+async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("send_mail", {"to": "anna"})])))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        required = await client.until("approval_required")
+        required = await client.ask("go", agent_type="script", thread_id="t", until="approval_required")
         with trio.fail_after(60):
             assert await delete(running, token, "t") == 204
         assert (await client.until_end())["data"]["status"] == "cancelled"
@@ -55,15 +47,13 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve: Any
 
 
 async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its run ends and the thread is gone, though the function goes on."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
     running = await serve(lingering(over))
     token = await new_token(running)
     try:
         async with connected(running.address, token) as client:
-            await client.say("go", agent_type="script", thread_id="t")
-            await client.until("tool_executing")
+            await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
             with trio.fail_after(60):
                 assert await delete(running, token, "t") == 204
                 assert (await client.until_end())["data"]["status"] == "cancelled"
@@ -72,30 +62,24 @@ async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, m
         over.set()
 
 
-async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve: Any) -> None:
-    running = await serve(scripted(Say("hello")))
-    token = await new_token(running)
+async def test_a_thread_begins_anew_under_the_name_of_a_deleted_one(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("hello")))
     async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.say("go", agent_type="script", thread_id="t")
-        await one.until_end()
+        await one.ask("go", agent_type="script", thread_id="t")
         assert await delete(running, token, "t") == 204
         for client in (one, two):
             client.seen.clear()
-            await client.say("again", agent_type="script", thread_id="t")
-            await client.until_end()
+            await client.ask("again", agent_type="script", thread_id="t")
         assert [event["seq"] for event in one.durable()][:4] == [1, 2, 3, 4]
         check_arc(one.durable())
 
 
-async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve: Any) -> None:
-    """Exactly once; a message after the deletion is answered in a thread of its own."""
-    running = await serve(scripted(Say("hello")))
-    token = await new_token(running)
+async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("hello")))
     async with connected(running.address, token) as client:
         for number in range(10):
             thread = f"t{number}"
-            await client.say("first", agent_type="script", thread_id=thread)
-            await client.until_end()
+            await client.ask("first", agent_type="script", thread_id=thread)
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(delete, running, token, thread)
                 await client.say("second", agent_type="script", thread_id=thread)
@@ -116,10 +100,8 @@ async def ended(client: ChatClient, thread: str) -> dict[str, Any]:
 
 
 @pytest.mark.promise("wire.names-valid")
-async def test_an_id_of_the_servers_own_cannot_be_taken(serve: Any) -> None:
-    """A message cannot have an answer's id, nor a thread's id a slash."""
-    running = await serve()
-    async with connected(running.address) as client:
+async def test_an_id_of_the_servers_own_cannot_be_taken(serve_client: Any) -> None:
+    async with serve_client() as client:
         for field, value in (("message_id", "answer-x"), ("thread_id", "a/b")):
             await client.say("go", **{field: value})
             assert (await client.read())["data"]["code"] == "invalid_command"

@@ -10,7 +10,7 @@ import pytest
 
 from tests.end_to_end import process
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import upload
 from tests.end_to_end.process import started
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from tests.end_to_end.test_unauthenticated import flooded
@@ -29,12 +29,9 @@ for soft, hard, wanted in json.loads(sys.argv[1]):
     break
 """
 LIMITS = [
-    (1024, 1024, 10_000, 824, 1024),
-    (1024, 4096, 10_000, 3896, 4096),
-    (1024, 20_000, 10_000, 10_000, 10_200),
-    (1024, 4096, 500, 500, 1024),
-    (128, 128, 10_000, 64, 128),
-]
+    (1024, 1024, 10_000, 824, 1024), (1024, 4096, 10_000, 3896, 4096), (1024, 20_000, 10_000, 10_000, 10_200),
+    (1024, 4096, 500, 500, 1024), (128, 128, 10_000, 64, 128),
+]  # fmt: skip
 
 
 @pytest.mark.proof("operations")
@@ -55,9 +52,6 @@ def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
 async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With 1,100 silent connections a user still signs in, uploads and gets an answer; the log names the
-    reduced limit.
-    """
     log = tmp_path / "log"
     ours = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(4096, ours[1]), ours[1]))
@@ -67,14 +61,9 @@ async def test_at_1024_files_a_flood_leaves_enough_for_users_and_their_uploads(
             started(tmp_path / "data", log=log, loads=True, UNDERSTUDY_SECRET=SECRET) as server,
             flooded(server.address, 1100, b""),
         ):
-            body, content_type = multipart("sales.csv", b"a,b\n" * 200_000)
-            status, _, _ = await request(
-                server.address, "POST", "/api/files", token=token_of("ada"), body=body, content_type=content_type
-            )
-            assert status == 201
+            assert (await upload(server, token_of("ada"), content=b"a,b\n" * 200_000))[0] == 201
             async with connected(server.address, token_of("ada")) as ada:
-                await ada.say("What is 2 + 2?")
-                assert (await ada.until_end())["type"] == "final_response"
+                assert (await ada.ask("What is 2 + 2?"))["type"] == "final_response"
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, ours)
     written = log.read_text()

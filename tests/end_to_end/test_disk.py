@@ -12,10 +12,11 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import multipart, new_token, request
+from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.process import Process, started
 from tests.servers.postgresql import Postgres
 
+TABLE = b"a,b\n" + b"1,2\n" * 10_000
 HOLD = """
 import sqlite3, sys
 connection = sqlite3.connect(sys.argv[1], isolation_level=None)
@@ -41,28 +42,16 @@ def held(path: Path) -> Iterator[None]:
         holder.kill()
 
 
-async def upload(server: Process, token: str) -> tuple[int, Any]:
-    """Upload a file. Return the status and the decoded body."""
-    body, kind = multipart("s.csv", b"a,b\n" + b"1,2\n" * 10_000)
-    status, _, answer = await request(server.address, "POST", "/api/files", token=token, body=body, content_type=kind)
-    return status, answer
-
-
 async def refused(client: ChatClient, **payload: Any) -> None:
-    """Send a message that the server refuses for now."""
-    await client.say("And 3 + 3?", thread_id="t", **payload)
-    error = await client.until("error")
+    error = await client.ask("And 3 + 3?", thread_id="t", until="error", **payload)
     assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
 
 
 async def answered(client: ChatClient, **payload: Any) -> None:
-    """Send a message and read to the end of its answer."""
-    await client.say("And 3 + 3?", thread_id="t", **payload)
-    assert (await client.until_end())["type"] == "final_response"
+    assert (await client.ask("And 3 + 3?", thread_id="t", **payload))["type"] == "final_response"
 
 
 async def is_ready(server: Process, wanted: int) -> None:
-    """Wait until readiness has this status."""
     with trio.fail_after(60):
         while (await request(server.address, "GET", "/readyz"))[0] != wanted:  # noqa: ASYNC110 - it is another process
             await trio.sleep(0.05)
@@ -70,22 +59,21 @@ async def is_ready(server: Process, wanted: int) -> None:
 
 async def check_log(server: Process, token: str) -> None:
     """Check that each message is stored once and that the log has no gap. Refused messages may have been stored."""
-    _, _, history = await request(server.address, "GET", "/api/threads/t/messages", token=token)
+    history = await get(server, "/api/threads/t/messages", token)
     assert [each["id"] for each in history["messages"] if each["role"] == "user"] == ["m1", "m2"]
-    _, _, body = await request(server.address, "GET", "/api/threads/t/events", token=token)
+    body = await get(server, "/api/threads/t/events", token)
     assert [event["seq"] for event in body["events"]] == list(range(1, body["last_seq"] + 1))
 
 
+@pytest.mark.promise("wire.error-storage-unavailable")
 async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) -> None:
-    """Messages and uploads are refused in words that clients understand, reading goes on; with room again the same
-    message is one message, and of the upload that failed nothing is left."""
     async with started(tmp_path / "data") as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             await answered(client, message_id="m1")
             limit_files(server, 4096)
             await refused(client, message_id="m2")
-            status, body = await upload(server, token)
+            status, body = await upload(server, token, content=TABLE)
             assert (status, body["error"]["code"]) == (503, "storage_unavailable")
             await is_ready(server, 503)
             status, _, history = await request(server.address, "GET", "/api/threads/t/messages", token=token)
@@ -93,7 +81,7 @@ async def test_a_full_disk_takes_nothing_in_and_loses_nothing(tmp_path: Path) ->
             limit_files(server, -1)
             await is_ready(server, 200)
             await answered(client, message_id="m2")
-            assert (await upload(server, token))[0] == 201
+            assert (await upload(server, token, content=TABLE))[0] == 201
             await check_log(server, token)
     assert len(list((tmp_path / "data" / "files").iterdir())) == 1
 
@@ -104,18 +92,17 @@ async def test_a_full_disk_of_a_node_costs_uploads_only(tmp_path: Path, postgres
         async with connected(server.address, token) as client:
             await answered(client)
             limit_files(server, 4096)
-            status, body = await upload(server, token)
+            status, body = await upload(server, token, content=TABLE)
             assert (status, body["error"]["code"]) == (503, "storage_unavailable")
             await answered(client)
             assert (await request(server.address, "GET", "/readyz"))[0] == 200
             limit_files(server, -1)
-            assert (await upload(server, token))[0] == 201
+            assert (await upload(server, token, content=TABLE))[0] == 201
     assert len(list((tmp_path / "data" / "copies").iterdir())) == 1
 
 
 @pytest.mark.proof("timing")
 async def test_a_database_that_another_process_holds(tmp_path: Path) -> None:
-    """A shell or a backup with the write lock: messages are refused until it is gone."""
     path = tmp_path / "data" / "understudy.db"
     async with started(tmp_path / "data") as server:
         token = await new_token(server)

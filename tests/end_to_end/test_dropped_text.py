@@ -24,7 +24,6 @@ class Thinker:
         self.written, self.go_on = trio.Event(), trio.Event()
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the turns."""
         if not turn.rounds:
             await emit(TextDelta("I look. "))
             return Reply("I look. ", (ToolRequest("c", "look", {}),))

@@ -11,7 +11,6 @@ OTHER = "https://evil.example"
 
 
 def frames_of(headers: dict[str, str]) -> list[str]:
-    """Return the origins that may frame an answer."""
     (found,) = [part for part in headers["content-security-policy"].split("; ") if part.startswith("frame-ancestors ")]
     return found.split()[1:]
 
@@ -52,7 +51,6 @@ async def test_no_other_answer_may_be_framed(serve: Any, path: str) -> None:
 
 
 async def test_a_site_that_is_not_allowed_gets_a_script_that_says_so(serve: Any) -> None:
-    """It may run that script, and read nothing else."""
     running = await serve(allowed_origins=LISTED)
     status, headers, script = await request(running.address, "GET", "/page/widget.js", headers={"Origin": LISTED[0]})
     assert (status, headers["access-control-allow-origin"], "attachShadow" in script) == (200, LISTED[0], True)

@@ -20,9 +20,6 @@ WORDS = "one two three four five six seven eight nine ten eleven twelve"
 async def test_two_nodes_find_the_new_primary(
     serve: Any, tmp_path: Path, postgres_pair: Pair, own_redis: Redis
 ) -> None:
-    """The primary dies during an answer, which continues; messages are refused meanwhile, and repeated they are one
-    message.
-    """
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, postgres_pair.create(), own_redis.url, scripted(Say(WORDS, gate)))
     token = token_of()
@@ -43,8 +40,7 @@ async def test_two_nodes_find_the_new_primary(
         for client in (on_a, on_b):
             while not any(event["type"] == "final_response" for event in client.durable()):
                 await client.read()
-        await on_b.say("more", thread_id="u", agent_type="script", message_id="m2")
-        await on_b.until_end()
+        await on_b.ask("more", thread_id="u", agent_type="script", message_id="m2")
         whole = await read_log(two.a.address, "t")
         check_arc(whole)
         for client in (on_a, on_b):
@@ -60,7 +56,6 @@ async def until_ready(address: str) -> None:
 
 
 async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
-    """Return all events of a thread."""
     status, _, body = await request(address, "GET", f"/api/threads/{thread_id}/events", token=token_of())
     assert status == 200
     return list(body["events"])

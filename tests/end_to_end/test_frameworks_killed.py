@@ -26,7 +26,6 @@ def further(module: str) -> Path | None:
 
 @pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
 async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
-    """The first tool has run once, and so have the requests to the model that were answered."""
     served: Any = {"served": f"{module}:agent", "agent_type": "planner", "python_path": further(module)}
 
     def in_second(seen: Watcher) -> bool:

@@ -11,21 +11,14 @@ from understudy.app.server import Running
 from understudy.observe.paths import CONNECTIONS, CONVERSATIONS
 
 OURS = (
-    "actors",
-    "understudy",
-    "transport.server",
-    "transport.connection",
-    "transport.outbox",
-    "hypercorn",
-    "websockets",
-)
+    "actors", "understudy", "transport.server", "transport.connection", "transport.outbox", "hypercorn", "websockets",
+)  # fmt: skip
 
 
 async def visit(running: Running, thread: str) -> None:
     """Have a message answered, with a tool; leave without a close frame; send a request; end the conversation."""
     async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id=thread)
-        await client.until_end()
+        await client.ask("go", agent_type="script", thread_id=thread)
         await client.socket._stream.aclose()
     await request(running.address, "GET", "/healthz")
     for connection in running.system.get(CONNECTIONS).children():
@@ -40,7 +33,6 @@ def ours(objects: list[Any]) -> list[Any]:
 
 
 async def test_runs_connections_and_requests_leave_no_garbage(serve: Any) -> None:
-    """After three visits the collector finds no object to free."""
     calls = Call([("echo", {"text": "x"}), ("tell_progress", {"steps": 2})])
     running = await serve(scripted(calls, Say("a few words")))
     await visit(running, "first")  # makes what is made once

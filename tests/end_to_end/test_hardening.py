@@ -4,6 +4,7 @@ import json
 import os
 import ssl
 import stat
+import sys
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ import trio
 import trustme
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import handshake, multipart, new_token, request
+from tests.end_to_end.http import get, handshake, multipart, new_token, request, upload
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_origins import UPGRADE
 from tests.end_to_end.test_rate_limits import SECRET, token_of
@@ -64,11 +65,10 @@ async def test_metrics_need_a_role(serve: Any) -> None:
 
 
 async def test_strangers_hear_whether_the_server_is_well_and_nothing_else(serve: Any) -> None:
-    """Memory, versions, counts and parts need a role."""
     running = await serve(secret=SECRET)
     for token in (None, token_of("ada"), "forged"):
         assert (await request(running.address, "GET", "/healthz", token=token))[2] == {"status": "ok"}
-    _, _, whole = await request(running.address, "GET", "/healthz", token=token_of("p", roles=["metrics"]))
+    whole = await get(running, "/healthz", token_of("p", roles=["metrics"]))
     assert {"status", "checks", "version", "memory_mb", "connections"} <= whole.keys()
 
 
@@ -83,8 +83,7 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
     operator = token_of("op", roles=["operator"])
 
     async def commits() -> float:
-        _, _, text = await request(running.address, "GET", "/metrics", token=operator)
-        lines = text.splitlines()
+        lines = (await get(running, "/metrics", operator)).splitlines()
         return float(
             next(line for line in lines if line.startswith("understudy_store_commit_seconds_count")).split()[1]
         )
@@ -97,7 +96,6 @@ async def test_readiness_is_looked_at_once_a_second(serve: Any) -> None:
 
 
 def self_signed(folder: Path) -> tuple[Path, Path]:
-    """Return a self-signed certificate for this machine, and its key."""
     issued = trustme.CA().issue_cert("localhost", "127.0.0.1")
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     issued.private_key_pem.write_to_path(str(key))
@@ -106,7 +104,6 @@ def self_signed(folder: Path) -> tuple[Path, Path]:
 
 
 async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: Any, tmp_path: Path) -> None:
-    """Folders become 0700 and files 0600: the database, its log, existing files and uploads."""
     data = tmp_path / "data"
     data.mkdir(mode=0o755)
     data.chmod(0o755)
@@ -114,14 +111,9 @@ async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: An
     before = os.umask(0o022)
     try:
         running = await serve(secret=SECRET)
-        body, content_type = multipart("s.csv", b"a,b\n1,2\n")
-        sent = await request(
-            running.address, "POST", "/api/files", token=token_of("ada"), body=body, content_type=content_type
-        )
-        assert sent[0] == 201
+        assert (await upload(running, token_of("ada")))[0] == 201
         async with connected(running.address, token_of("ada")) as client:
-            await client.say("hello")
-            await client.until_end()
+            await client.ask("hello")
         assert (await request(running.address, "DELETE", "/api/sessions", token=token_of("ada", "s9")))[0] == 204
     finally:
         os.umask(before)
@@ -165,7 +157,6 @@ async def test_answers_of_the_door_are_as_guarded_as_those_of_the_application(
 
 
 async def test_the_page_may_do_little(serve: Any) -> None:
-    """Content security policy: trusted types with one policy, images from the server and `blob:` only, no devices."""
     running = await serve()
     _, headers, _ = await request(running.address, "GET", "/")
     policy = dict(part.strip().partition(" ")[::2] for part in headers["content-security-policy"].split(";"))
@@ -181,8 +172,7 @@ async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice
     _, headers, _ = await request(running.address, "GET", "/")
     assert "microphone=(self)" in headers["permissions-policy"]
     assert "camera=()" in headers["permissions-policy"]
-    _, _, body = await request(running.address, "GET", "/api/agents", token=await new_token(running))
-    assert body["model"]["voice"] is True
+    assert (await get(running, "/api/agents", await new_token(running)))["model"]["voice"] is True
 
 
 @pytest.mark.promise("owasp.origin")
@@ -213,7 +203,6 @@ async def test_hosts_and_origins_that_only_look_right_are_refused(serve: Any, li
 @pytest.mark.promise("owasp.crash")
 @pytest.mark.parametrize("where", ["head", "preamble", "unended"])
 async def test_the_head_of_an_uploads_part_is_bounded(serve: Any, where: str) -> None:
-    """100 KiB are refused with a sentence; a file name of ordinary length is accepted."""
     running = await serve(secret=SECRET)
     body, content_type = multipart("s.csv", b"a,b\n1,2\n")
     filling = b"x" * 100 * 1024
@@ -247,3 +236,18 @@ async def test_a_secret_that_is_easily_guessed_is_warned_of(tmp_path: Path, secr
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert bool([line for line in lines if line["event"] == "settings.weak_secret"]) is weak
     assert secret not in log.read_text()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
+async def test_who_runs_the_server_may_ask_for_everything(serve: Any) -> None:
+    running = await serve(local_operator=True)
+    async with connected(running.address) as client:
+        await client.send({"agent_type": "liaison", "pillar": "operations", "message": "Show the supervision tree"})
+        await client.until_end()
+        token = client.seen[0]["data"]["session_token"]
+    (result,) = [each["data"]["result"] for each in client.durable() if each["type"] == "tool_completed"]
+    assert "error" not in result
+    forwarded = {"X-Forwarded-For": "192.0.2.7"}
+    _, _, session = await request(running.address, "POST", "/api/sessions", headers=forwarded)
+    for who, status in ((token, 200), (await new_token(running), 200), (session["session_token"], 403)):
+        assert (await request(running.address, "GET", "/api/admin/users", token=who))[0] == status

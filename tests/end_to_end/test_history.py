@@ -13,8 +13,8 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
+from tests.end_to_end.serving import serving
 from tests.end_to_end.test_branches import ended
-from tests.end_to_end.test_message_options import serving
 from tests.understudy.models import responses
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
@@ -26,25 +26,20 @@ from understudy.models.openai_chat_request import build_messages
 
 
 class HearingModel(ScriptedModel):
-    """Plays a script and records its input."""
-
     def __init__(self, *turns: Any) -> None:
         super().__init__(*turns)
         self.heard: list[Turn] = []
         self.limits = ModelLimits()
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Record the turn, then play."""
         self.heard.append(turn)
         return await super().respond(turn, emit)
 
 
 @pytest.mark.promise("wire.limit-history")
-async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
-    """The model reads of the omission in a note, the user in the first thought; the last messages are in order."""
+async def test_a_long_conversation_is_cut_and_that_is_said(serve_client: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent(), limits=Limits(history_messages=4))
-    async with connected(running.address) as client:
+    async with serve_client(recorder.agent(), limits=Limits(history_messages=4)) as client:
         for number in range(1, 5):
             await client.say(f"m{number}", agent_type="script", thread_id="t")
             accepted = await ended(client)
@@ -63,11 +58,9 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve: Any) -> None:
         check_arc(client.durable(accepted["run_id"]))
 
 
-async def test_queued_messages_are_no_history_of_earlier_ones(serve: Any) -> None:
-    """A run's history ends with its own message, although later messages are queued."""
+async def test_queued_messages_are_no_history_of_earlier_ones(serve_client: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    async with connected(running.address) as client:
+    async with serve_client(recorder.agent()) as client:
         for number in range(1, 4):
             await client.say(f"m{number}", agent_type="script", thread_id="t")
         for _ in range(3):
@@ -92,18 +85,15 @@ async def read_page(number: int) -> str:
 
 
 async def test_the_next_message_is_answered_with_the_results_of_the_one_before(tmp_path: Path) -> None:
-    """The model is given the call and its result again, byte for byte, also by another server after a restart."""
     model = HearingModel(Call([("find_parcel", {"order": "A-17"})]), Say("On its way."))
     agent = Agent("script", tools=(find_parcel,), model=model)
     async with serving(tmp_path, agent) as running:
         token = await new_token(running)
         async with connected(running.address, token) as client:
-            await client.say("Where is A-17?", agent_type="script", thread_id="t")
-            await client.until_end()
+            await client.ask("Where is A-17?", agent_type="script", thread_id="t")
     model.turns = (Say("Northwind."),)
     async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
-        await client.say("What carrier was that?", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("What carrier was that?", agent_type="script", thread_id="t")
     first, second, third = model.heard
     assert second.items[: len(first.items)] == first.items
     assert third.items[: len(second.items)] == second.items
@@ -115,32 +105,25 @@ async def test_the_next_message_is_answered_with_the_results_of_the_one_before(t
     assert (first.instructions, first.tools) == (third.instructions, third.tools)
 
 
-async def test_a_stopped_answer_leaves_a_complete_history(serve: Any) -> None:
-    """The call of a cancelled run has no result: the next model is given a sentence in its place, and a note."""
+async def test_a_stopped_answer_leaves_a_complete_history(serve_client: Any) -> None:
     model = HearingModel(Call([("wait", {})]))
-    running = await serve(Agent("script", tools=TOOLS, model=model))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        started = await client.until("tool_executing")
+    async with serve_client(Agent("script", tools=TOOLS, model=model)) as client:
+        started = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await client.send({"type": "cancel", "payload": {"run_id": started["run_id"]}})
         await client.until_end()
         model.turns = (Say("one"),)
-        await client.say("and now?", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("and now?", agent_type="script", thread_id="t")
     sent = build_messages(model.heard[-1].items)
-    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "user"]
+    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "assistant", "user"]
     assert "stopped" in sent[2]["content"]
 
 
-async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: Any) -> None:
-    """Beyond 85 % of the window the oldest results are one line each; `recall_result` shows one again."""
+async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve_client: Any) -> None:
     calls = [Call([("read_page", {"number": number})]) for number in range(7)]
     model = HearingModel(*calls, Say("Done."))
     model.limits = ModelLimits(window_tokens=4_500, max_output=500)
-    running = await serve(Agent("script", tools=(read_page,), model=model))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        end = await client.until_end()
+    async with serve_client(Agent("script", tools=(read_page,), model=model)) as client:
+        end = await client.ask("go", agent_type="script", thread_id="t")
         check_arc(client.durable(end["run_id"]))
         folded = [each for each in model.heard[-1].items if isinstance(each, ResultItem) and "Folded" in each.content]
         assert folded
@@ -151,30 +134,24 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve: 
             "recall_result" in [card.name for card in turn.tools] for turn in model.heard if "Folded" in str(turn.items)
         )
         model.turns = (Call([("recall_result", {"call_id": folded[0].call_id})]), Say("one"))
-        await client.say("recall", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("recall", agent_type="script", thread_id="t")
     assert "word word" in model.heard[-1].items[-1].content
 
 
-async def test_a_message_longer_than_the_window_is_refused_at_once(serve: Any) -> None:
-    """The model is not asked, not even for a summary; the next message of the thread is answered."""
+async def test_a_message_longer_than_the_window_is_refused_at_once(serve_client: Any) -> None:
     model = HearingModel(Say("Hello."))
     model.limits = ModelLimits(window_tokens=4_500, max_output=500)
-    running = await serve(Agent("script", model=model))
-    async with connected(running.address) as client:
-        await client.say("word " * 3_000, agent_type="script", thread_id="t")
-        end = await client.until_end()
+    async with serve_client(Agent("script", model=model)) as client:
+        end = await client.ask("word " * 3_000, agent_type="script", thread_id="t")
         check_arc(client.durable(end["run_id"]))
         assert end["data"]["code"] == "model_unavailable"
         assert end["data"]["message"] == "Your message is too long for this model."
         assert not end["data"]["retryable"]
         assert model.heard == []
-        await client.say("Hello", agent_type="script", thread_id="t")
-        assert (await client.until_end())["type"] == "final_response"
+        assert (await client.ask("Hello", agent_type="script", thread_id="t"))["type"] == "final_response"
         assert max(sum(map(item_tokens, turn.items)) for turn in model.heard) < 4_500
         model.turns = (Say("Hello."),)
-        await client.say("word " * 2_000, agent_type="script", thread_id="t2")
-        assert (await client.until_end())["type"] == "final_response"
+        assert (await client.ask("word " * 2_000, agent_type="script", thread_id="t2"))["type"] == "final_response"
 
 
 class WritingModel(HearingModel):
@@ -186,7 +163,6 @@ class WritingModel(HearingModel):
         self.summaries = 0
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Record the turn, and answer it."""
         if turn.purpose == "summary":
             self.summaries += 1
             return Reply(f"Summary {self.summaries}.")
@@ -197,15 +173,13 @@ class WritingModel(HearingModel):
 
 
 async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> None:
-    """Texts that outgrow the window are summarised by the model; another server goes on with the stored summary."""
     model = WritingModel()
     agent = Agent("script", model=model)
     async with serving(tmp_path, agent) as running:
         token = await new_token(running)
         async with connected(running.address, token) as client:
             while not model.summaries:
-                await client.say(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
-                await client.until_end()
+                await client.ask(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
             thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
             assert sum("summarise" in each for each in thoughts) == 1
     before = model.heard[-1].items
@@ -213,8 +187,7 @@ async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> N
     assert "Summary 1." in before[0].content
     assert not any("answer 1 " in str(getattr(each, "content", "")) for each in before)
     async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
-        await client.say("and now?", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("and now?", agent_type="script", thread_id="t")
     assert model.summaries == 1
     assert model.heard[-1].items[: len(before)] == before
 
@@ -227,7 +200,6 @@ class ClumsyModel(HearingModel):
         self.mute = mute
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Record the turn, and play the next fault."""
         self.heard.append(turn)
         problem = "The arguments of read_page are not valid JSON: {"
         broken = ToolRequest("c1", "read_page", {}, "Read page", problem)
@@ -240,13 +212,10 @@ class ClumsyModel(HearingModel):
         return Reply("Done.")
 
 
-async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve: Any) -> None:
-    """Each fault has a sentence; an empty reply is asked for once more."""
+async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve_client: Any) -> None:
     model = ClumsyModel()
-    running = await serve(Agent("script", tools=(read_page,), model=model))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        end = await client.until_end()
+    async with serve_client(Agent("script", tools=(read_page,), model=model)) as client:
+        end = await client.ask("go", agent_type="script")
         check_arc(client.durable(end["run_id"]))
     assert end["data"]["message"] == "Done."
     told = [each.content for each in model.heard[-1].items if isinstance(each, ResultItem)]
@@ -255,12 +224,10 @@ async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve: Any) -
     assert "empty" in model.heard[-1].notes[-1].content
 
 
-async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve: Any) -> None:
+async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve_client: Any) -> None:
     model = ClumsyModel(mute=True)
-    running = await serve(Agent("script", model=model))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        end = await client.until_end()
+    async with serve_client(Agent("script", model=model)) as client:
+        end = await client.ask("go", agent_type="script")
     assert (end["type"], end["data"]["code"]) == ("error", "model_unavailable")
     assert "empty answer" in end["data"]["message"]
     assert len(model.heard) == 2
@@ -269,7 +236,7 @@ async def test_a_model_that_says_nothing_ends_the_run_with_a_sentence(serve: Any
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_each_request_to_a_provider_begins_with_the_one_before(
-    serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    serve_client: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Over two messages with calls, the bytes of the messages only grow, and both providers' rules hold."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -277,11 +244,11 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
     call = [call_chunk(0, "x", "find_parcel", '{"order": "A-17"}'), end_chunk("tool_calls")]
     done = [text_chunk("On its way."), end_chunk("stop")]
     provider.scripts = [Script(call), Script(done), Script(call), Script(done)]
-    running = await serve(Agent("script", tools=(find_parcel,), model="openai-chat:tiny"), thread_titles=False)
-    async with connected(running.address) as client:
+    async with serve_client(
+        Agent("script", tools=(find_parcel,), model="openai-chat:tiny"), thread_titles=False
+    ) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
-            await client.say(text, agent_type="script", thread_id="t")
-            assert (await client.until_end())["type"] == "final_response"
+            assert (await client.ask(text, agent_type="script", thread_id="t"))["type"] == "final_response"
     assert [faults(body) for body in provider.requests] == [[], [], [], []]
     sent = [json.dumps(body["messages"])[:-1] for body in provider.requests]
     assert all(after.startswith(before) for before, after in pairwise(sent))
@@ -291,7 +258,7 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
 @pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning")
 @pytest.mark.blocking("the provider's package builds what it needs at its first request, for some 60 ms")
 async def test_encrypted_reasoning_goes_back_in_each_later_request(
-    serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
+    serve_client: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Within a run, and from the store in the next one; its summary is shown as a thought. The input only grows."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
@@ -301,11 +268,9 @@ async def test_encrypted_reasoning_goes_back_in_each_later_request(
     asks = responses.script(responses.thought("I look it up."), sealed, find, responses.end())
     answers = responses.script(responses.said("On its way."), responses.message(0, "On its way."), responses.end())
     provider.scripts = [asks, answers, asks, answers]
-    running = await serve(Agent("script", tools=(find_parcel,), model="openai:tiny"), thread_titles=False)
-    async with connected(running.address) as client:
+    async with serve_client(Agent("script", tools=(find_parcel,), model="openai:tiny"), thread_titles=False) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
-            await client.say(text, agent_type="script", thread_id="t")
-            final = await client.until_end()
+            final = await client.ask(text, agent_type="script", thread_id="t")
             assert final["data"]["message"] == "On its way."
             assert final["data"]["usage"]["reasoning"] == 10
         thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]

@@ -22,7 +22,6 @@ SOON_S = 60.0
 
 
 async def inbox(caller: Caller, **counts: int) -> Any:
-    """Wait until the inbox has these numbers of items. Return it."""
     with trio.fail_after(SOON_S):
         while True:
             found = await caller.get("/api/inbox")
@@ -61,7 +60,6 @@ async def test_a_question_is_listed_answered_from_there_and_leaves_an_unread_ans
 
 @pytest.mark.promise("wire.event-answers-read")
 async def test_marks_are_announced_to_the_other_devices_of_the_user(serve: Any) -> None:
-    """Once per request that marked something; another user gets nothing."""
     running = await serve(scripted(*[Say("Done")] * 2))
     ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
     async with connected(running.address, ada.token) as phone, connected(running.address, bob.token) as other:

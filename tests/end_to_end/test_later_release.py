@@ -2,20 +2,19 @@
 
 import json
 import sqlite3
-from functools import partial
 from pathlib import Path
 
 import trio
 
+from tests.end_to_end import tokens
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, echo
+from tests.end_to_end.serving import serving
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_user_data import SECRET, signed, talk
+from tests.end_to_end.test_user_data import talk
 from transport.wire.dialects import SUBPROTOCOLS
 from understudy import Agent
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
 from understudy.models.model import NoteItem
 
 DREAMT = {"type": "agent_dreamt", "priority": "normal", "timestamp": 5.5, "message": "", "data": {"of": ["sheep", 1]}}
@@ -41,20 +40,15 @@ def write_later(folder: Path) -> None:
 
 
 async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path: Path) -> None:
-    """History, resume in every dialect, AG-UI, export and the next message work; an unfinished run ends once."""
-    given = Settings(port=0, data_dir=tmp_path, secret=SECRET, words_per_s=5000.0)
-    token, model = signed("ann"), ScriptedModel(Call([("echo", {"text": "a"})]), Say("one"))
+    given = {"secret": tokens.SECRET, "words_per_s": 5000.0}
+    token, model = tokens.token("ann"), ScriptedModel(Call([("echo", {"text": "a"})]), Say("one"))
     agent = Agent("script", tools=[echo], model=model)
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, given, [agent]))
-        async with connected(running.address, token) as client:
-            await talk(client, "go", "done")
-            await talk(client, "go", "cut")
-        nursery.cancel_scope.cancel()
+    async with serving(tmp_path, agent, **given) as running, connected(running.address, token) as client:
+        await talk(client, "go", "done")
+        await talk(client, "go", "cut")
     await trio.to_thread.run_sync(write_later, tmp_path)
 
-    async with trio.open_nursery() as nursery:
-        running = await nursery.start(partial(serve_app, given, [agent]))
+    async with serving(tmp_path, agent, **given) as running:
         ann = Caller(running, token)
         for subprotocol in SUBPROTOCOLS:
             async with connected(running.address, token, subprotocols=[subprotocol], welcome=False) as client:
@@ -68,8 +62,7 @@ async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path
             end = await client.until("error")
             assert (end["data"]["code"], end["run_id"] is None) == ("run_interrupted", False)
             assert "newer release" in end["data"]["message"]
-            last = await talk(client, "and now?", "done")
-            assert last["data"]["status"] == "success"
+            assert (await talk(client, "and now?", "done"))["data"]["status"] == "success"
             notes = [each.content for each in model.inputs[-1].items if isinstance(each, NoteItem)]
             assert any("a newer release of the server did it" in each for each in notes)
         log = (await ann.get("/api/threads/cut/events?after=0"))["events"]
@@ -84,4 +77,3 @@ async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path
         assert json.dumps(exported).count("agent_dreamt") == 2
         async with streaming(running.address, "/api/threads/done/stream?after=0", token) as stream:
             await stream.until("agent_dreamt")
-        nursery.cancel_scope.cancel()

@@ -11,7 +11,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, request
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import Provider, Script, end_chunk, text_chunk
 from tests.understudy.models.test_local import port_of
@@ -35,16 +35,13 @@ def chosen_in(database: Path) -> list[tuple[str, str]]:
 
 
 async def test_a_local_model_answers_after_one_request(
-    provider: Provider, serve: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    provider: Provider, serve_guest: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """It is offered, used for the next message, and named by the agents' list; another user may not choose it."""
     provider.models = {"qwen3:8b": {}}
     provider.scripts = [Script([text_chunk("Hello from here."), end_chunk("stop")])]
     port = port_of(provider)
     monkeypatch.setattr(local, "PORTS", {port: "Ollama"})
-    running = await serve(local_operator=True)
-    _, _, session = await request(running.address, "POST", "/api/sessions")
-    token = session["session_token"]
+    running, token = await serve_guest(local_operator=True)
     status, _, listed = await request(running.address, "GET", "/api/admin/models", token=token)
     assert status == 200
     assert listed == {"in_use": "offline", "offered": [{"server": "Ollama", "port": port, "model": "qwen3:8b"}]}
@@ -56,10 +53,8 @@ async def test_a_local_model_answers_after_one_request(
     status, _, used = await request(running.address, "POST", "/api/admin/models", token=token, body=body)
     assert (status, used) == (200, {"in_use": "openai-chat:qwen3:8b"})
     async with connected(running.address) as client:
-        await client.say("Hello?")
-        final = await client.until_end()
+        final = await client.ask("Hello?")
     assert final["data"]["message"] == "Hello from here."
-    _, _, agents = await request(running.address, "GET", "/api/agents", token=token)
-    assert agents["model"]["name"] == "openai-chat"
+    assert (await get(running, "/api/agents", token))["model"]["name"] == "openai-chat"
     assert provider.requests[0]["model"] == "qwen3:8b"
     assert await trio.to_thread.run_sync(chosen_in, tmp_path / "data" / "understudy.db") == [("qwen3:8b", str(port))]

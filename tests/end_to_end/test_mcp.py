@@ -14,7 +14,7 @@ import trio
 
 from actors.testing import eventually
 from tests.end_to_end.chat_client import WAIT_S, ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import survived
@@ -48,7 +48,6 @@ def calling(server: McpServer, *calls: tuple[str, dict[str, Any]], **options: An
 
 
 async def ended(client: ChatClient) -> dict[str, Any]:
-    """Read to the end of the run; return the last event."""
     final = await client.until_end()
     check_arc(client.durable(final["run_id"]))
     return final
@@ -60,7 +59,6 @@ def results(client: ChatClient) -> dict[str, dict[str, Any]]:
 
 
 async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Numbers, progress, an image, a failure, a secret, resources: each result as a tool's, bounded and scrubbed."""
     monkeypatch.setenv("UNDERSTUDY_TEST_SECRET", "x")
     calls = [
         ("demo_add", {"a": 2, "b": 3}), ("demo_variables", {}), ("demo_work", {"steps": 3}), ("demo_picture", {}),
@@ -92,35 +90,28 @@ async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monk
 
 
 def lines_of(notes: Path) -> list[str]:
-    """Return what the demo server has written."""
     return notes.read_text().splitlines()
 
 
 async def noted(notes: Path, line: str) -> None:
-    """Wait until the demo server has written a line."""
     with trio.fail_after(60):
         while line not in lines_of(notes):  # noqa: ASYNC110 - another process writes it
             await trio.sleep(0.05)
 
 
 async def decide(client: ChatClient, required: dict[str, Any], **decision: Any) -> None:
-    """Allow a call."""
     await client.send(
         {"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"} | decision}
     )
 
 
-async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(serve: Any, notes: Path) -> None:
-    """A remembered consent counts until the server gives the tool another definition, though that says it only reads.
-    A server that is off in a thread is not used there, by either door, and is in others; its state is listed."""
+async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(serve_guest: Any, notes: Path) -> None:
     server, wipe = demo(notes), Call([("demo_wipe", {"disk": "c"})])
     wiper = Agent("wiper", tools=[server], model=ScriptedModel(wipe, Say("Done")))
     changer = Agent("changer", tools=[server], model=ScriptedModel(Call([("demo_change", {})]), Say("Done")))
-    running = await serve(wiper, changer)
-    token = await new_token(running)
+    running, token = await serve_guest(wiper, changer)
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="wiper", thread_id="a")
-        required = await client.until("approval_required")
+        required = await client.ask("go", agent_type="wiper", thread_id="a", until="approval_required")
         assert required["data"]["parameters"] == {"disk": "c"}
         await decide(client, required, remember=True)
         await ended(client)
@@ -133,7 +124,7 @@ async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(se
         path = "/api/threads/a/servers"
 
         async def read_anew() -> None:
-            _, _, body = await request(running.address, "GET", path, token=token)
+            body = await get(running, path, token)
             assert {"name": "demo_wipe", "description": "Tidy up.", "approval": True} in body["servers"][0]["tools"]
 
         await eventually(read_anew, timeout_s=WAIT_S)
@@ -143,7 +134,7 @@ async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(se
         await ended(client)
         assert lines_of(notes).count("wiped c") == 2
 
-        _, _, body = await request(running.address, "GET", path, token=token)
+        body = await get(running, path, token)
         (row,) = body["servers"]
         assert (row["name"], row["title"], row["state"], row["on"]) == ("demo", "demo 1.0", "ready", True)
         assert row["agents"] == ["wiper", "changer"]
@@ -159,15 +150,12 @@ async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(se
         assert (await client.read())["data"]["code"] == "not_found"
 
 
-async def test_a_server_that_dies_in_a_call_comes_back(serve: Any, notes: Path) -> None:
-    """The call is in doubt unless it may be repeated; then it is. Questions reach the user, a cancel the server."""
+async def test_a_server_that_dies_in_a_call_comes_back(serve_client: Any, notes: Path) -> None:
     agent = calling(
         demo(notes), ("demo_die", {}), ("demo_die_once", {}), ("demo_choose", {}), ("demo_linger", {}), timeout_s=100
     )
-    running = await serve(agent)
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        asked = await client.until("question_asked")
+    async with serve_client(agent) as client:
+        asked = await client.ask("go", agent_type="script", until="question_asked")
         assert asked["data"]["schema"]["properties"]["colour"]["enum"] == ["red", "blue"]
         question = asked["data"]["question_id"]
         await client.send({"type": "answer", "payload": {"question_id": question, "answer": {"colour": "green"}}})
@@ -188,7 +176,6 @@ async def test_a_server_that_dies_in_a_call_comes_back(serve: Any, notes: Path) 
 
 
 async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, notes: Path) -> None:
-    """Over REST, before there is a thread, and as the terminal client does; secrets in them are redacted."""
     running = await serve(calling(demo(notes), ("demo_add", {})))
     token, path = await new_token(running), "/api/threads/t/prompts"
 
@@ -228,24 +215,20 @@ async def test_a_question_in_a_run_of_a_schedule_is_cancelled_at_once(serve: Any
     assert "'cancel '" in str(await caller.get("/api/threads/a/events"))
 
 
-async def test_a_server_that_cannot_be_reached_stops_nobody(serve: Any, notes: Path) -> None:
-    """The agent works without it, and says so; the health and the list of servers show it."""
-    running = await serve(calling(mcp("no-such-program --key=secret-of-the-operator"), ("calculate", {})))
-    token = await new_token(running)
+async def test_a_server_that_cannot_be_reached_stops_nobody(serve_guest: Any, notes: Path) -> None:
+    running, token = await serve_guest(calling(mcp("no-such-program --key=secret-of-the-operator"), ("calculate", {})))
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="a")
         await ended(client)
         thoughts = [each["message"] for each in client.seen if each["type"] == "agent_thinking"]
         assert "The tools of the MCP server no_such_program are missing now: it cannot be reached." in thoughts
-        _, _, body = await request(running.address, "GET", "/api/threads/a/servers", token=token)
-        assert [each["state"] for each in body["servers"]] == ["away"]
+        assert [each["state"] for each in (await get(running, "/api/threads/a/servers", token))["servers"]] == ["away"]
         assert "secret-of-the-operator" not in str(client.seen)
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "degraded"
 
 
 @asynccontextmanager
 async def over_http(notes: Path, port: int = 0) -> AsyncIterator[tuple[trio.Process, int]]:
-    """Start the demo server over HTTP. Yield its process and its port."""
     env = os.environ | {"DEMO_NOTES": str(notes), "DEMO_PORT": str(port)}
     process = await trio.lowlevel.open_process(
         [sys.executable, str(DEMO), "http"], stdout=subprocess.PIPE, env=env, stderr=subprocess.DEVNULL
@@ -263,7 +246,6 @@ async def over_http(notes: Path, port: int = 0) -> AsyncIterator[tuple[trio.Proc
 
 
 async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, notes: Path) -> None:
-    """A call while it is gone fails with a sentence; once it is back, it is found by itself."""
     async with over_http(notes) as (process, port):
         server = mcp(f"http://127.0.0.1:{port}/mcp", name="demo", headers={"X-Key": "k"})
         calls = [("demo_add", {"a": 2, "b": 3}), ("demo_work", {"steps": 2}), ("demo_choose", {})]
@@ -296,7 +278,6 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
 
 
 async def test_a_run_goes_on_with_its_servers_after_a_kill(tmp_path: Path) -> None:
-    """The next server waits until the MCP server is there, and makes again a call that may be made twice."""
     seen = await survived(
         tmp_path, "go", calling_now("demo_look"), served="tests.end_to_end.mcp_agent:agent", agent_type="looker"
     )

@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_mcp import ended, results
 from tests.end_to_end.test_runs_api import Caller
@@ -32,11 +32,8 @@ def agents_of(url: str) -> tuple[Agent, Agent]:
 
 
 async def begin(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
-    """Begin a sign-in, as the page does."""
     headers = {"Origin": running.address}
-    return await request(
-        running.address, "POST", "/api/mcp/notes/sign-in", token=token, body=json.dumps(body).encode(), headers=headers
-    )
+    return await request(running.address, "POST", "/api/mcp/notes/sign-in", token=token, body=body, headers=headers)
 
 
 async def go(url: str) -> str:
@@ -49,34 +46,28 @@ async def go(url: str) -> str:
 
 
 async def come_back(running: Any, path: str, cookie: str) -> tuple[int, dict[str, str], Any]:
-    """Come back from the authorization server, in the browser that has this cookie."""
     return await request(running.address, "GET", path, headers={"Cookie": cookie.partition(";")[0]})
 
 
 async def signed_in(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
-    """Sign in; return the answer to the browser's way back."""
     status, headers, told = await begin(running, token, **body)
     assert status == 200, told
     return await come_back(running, await go(told["url"]), headers["set-cookie"])
 
 
 async def state_of(running: Any, token: str, thread_id: str) -> str:
-    """Return the state of the server in the list of a thread's servers."""
-    _, _, told = await request(running.address, "GET", f"/api/threads/{thread_id}/servers", token=token)
-    (row,) = told["servers"]
+    (row,) = (await get(running, f"/api/threads/{thread_id}/servers", token))["servers"]
     assert row["auth"] == "user"
     return str(row["state"])
 
 
 async def asked_to_sign_in(client: ChatClient) -> str:
-    """Read up to the question to sign in; return its id."""
     question = (await client.until("question_asked"))["data"]
     assert (question["sign_in"], question["schema"]) == ("notes", {"type": "object", "properties": {}})
     return str(question["question_id"])
 
 
 async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
-    """The question is answered by the way back; tools are there in the next turn, and are of this user alone."""
     provider = Provider()
     with trio.fail_after(120):
         async with serving(provider) as url:
@@ -99,7 +90,7 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
                 await signed_in(running, other, question_id=question)
                 await ended(client)
             assert results(client)["notes_whose"]["result"]["result"] != subject
-            _, _, told = await request(running.address, "GET", "/api/me/export", token=token)
+            told = await get(running, "/api/me/export", token)
             assert [each["server"] for each in told["sign_ins"]] == ["notes"]
             assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
             assert len(await running.store.sign_ins(told["user"])) == 1
@@ -108,13 +99,12 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
             assert await running.store.sign_ins(told["user"]) == []
 
 
-async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve: Any) -> None:
-    """A refused access token costs nobody anything; a refused refresh asks, and a refusal to sign in fails the call."""
+async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:
+    """So does a sign-in that is not for all scopes of a call."""
     provider = Provider()
     with trio.fail_after(120):
         async with serving(provider) as url:
-            running = await serve(*agents_of(url))
-            token = await new_token(running)
+            running, token = await serve_guest(*agents_of(url))
             assert (await signed_in(running, token))[0] == 200
             async with connected(running.address, token) as client:
                 for expire in (lambda: None, provider.expire):
@@ -123,13 +113,18 @@ async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_agai
                     await ended(client)
                     assert results(client)["notes_whose"]["status"] == "ok"
                 assert (provider.asked, provider.refreshed) == (1, 1)
-                provider.end()
-                await client.say("go", agent_type="asker", thread_id="a")
-                question = await asked_to_sign_in(client)
-                assert await state_of(running, token, "a") == "signed_out"
-                assert (await signed_in(running, token, question_id=question))[0] == 200
-                await ended(client)
-                assert results(client)["notes_whose"]["status"] == "ok"
+                for needs, end, state in (
+                    ({"whose": "write"}, lambda: None, "ready"),
+                    ({}, provider.end, "signed_out"),
+                ):
+                    provider.needs = needs
+                    end()
+                    await client.say("go", agent_type="asker", thread_id="a")
+                    question = await asked_to_sign_in(client)
+                    assert await state_of(running, token, "a") == state
+                    assert (await signed_in(running, token, question_id=question))[0] == 200
+                    await ended(client)
+                    assert results(client)["notes_whose"]["status"] == "ok"
                 status, _, _ = await request(running.address, "DELETE", "/api/mcp/notes/sign-in", token=token)
                 assert (status, provider.access) == (204, {})
                 await client.say("go", agent_type="asker", thread_id="a")
@@ -140,12 +135,11 @@ async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_agai
             assert (failed["status"], "You are not signed in to notes." in failed["result_summary"]) == ("failed", True)
 
 
-async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else(serve: Any) -> None:
+async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else(serve_guest: Any) -> None:
     provider = Provider()
     with trio.fail_after(120):
         async with serving(provider) as url:
-            running = await serve(*agents_of(url))
-            token = await new_token(running)
+            running, token = await serve_guest(*agents_of(url))
             for path in ("https://evil.example/", "//evil.example", "/\\evil.example", "evil", "/a b", "/\r\nx"):
                 status, _, told = await begin(running, token, return_to=path)
                 assert (status, told["error"]["code"]) == (400, "invalid_command"), path
@@ -160,6 +154,9 @@ async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else
             assert (status, "finished already" in page) == (404, True)
             status, _, page = await come_back(running, "/api/mcp/notes/callback?state=<script>", "")
             assert (status, "<script>" in page) == (404, False)
+            status, _, told = await request(running.address, "GET", "/api/mcp/notes/client.json")
+            own = running.address.replace("http:", "https:") + "/api/mcp/notes/"
+            assert (told["client_id"], told["redirect_uris"]) == (f"{own}client.json", [f"{own}callback"])
             provider.refuse = True
             status, _, page = await signed_in(running, token)
             assert (status, "was not allowed" in page, "forbidden" in page) == (403, True, True)
@@ -169,13 +166,11 @@ async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else
 
 
 async def called(caller: Caller, run: Any) -> list[Any]:
-    """Return the completed calls of a run."""
     events = (await caller.get(f"/api/runs/{run['run_id']}/events"))["events"]
     return [each["data"] for each in events if each["type"] == "tool_completed"]
 
 
 async def test_a_schedule_goes_on_while_its_user_is_away_and_fails_once_the_sign_in_is_lost(serve: Any) -> None:
-    """Nobody is connected, or asked: a refused token is refreshed, and without a sign-in the call says what to do."""
     provider = Provider()
     with trio.fail_after(120):
         async with serving(provider) as url:

@@ -47,7 +47,6 @@ CALLS: list[tuple[str, dict[str, Any]]] = [
 
 @pytest.fixture(scope="module")
 def main(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return the server's program."""
     return install(STOCK, tmp_path_factory.mktemp("stock") / "mcp") / MAIN
 
 
@@ -64,24 +63,19 @@ async def served(main: Path, transport: str) -> AsyncIterator[McpServer]:
 
 
 def named(name: str) -> str:
-    """Return our name of one of its tools."""
     return f"{NAME}_{name}"
 
 
 def completed(client: ChatClient) -> list[dict[str, Any]]:
-    """Return the data of the calls that have ended, in their order."""
     return [each["data"] for each in client.seen if each["type"] == "tool_completed"]
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
-async def test_each_kind_of_tool_and_content_is_understood(serve: Any, main: Path, transport: str) -> None:
-    """Texts, images, links, embedded files, structured values, progress, errors, a form of every kind of field."""
+async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, main: Path, transport: str) -> None:
     async with served(main, transport) as server:
         calls = [(named(name), arguments) for name, arguments in CALLS]
-        running = await serve(calling(server, *calls, ("list_resources", {}), timeout_s=100))
-        async with connected(running.address) as client:
-            await client.say("go", agent_type="script", thread_id="t")
-            asked = (await client.until("question_asked"))["data"]
+        async with serve_client(calling(server, *calls, ("list_resources", {}), timeout_s=100)) as client:
+            asked = (await client.ask("go", agent_type="script", thread_id="t", until="question_asked"))["data"]
             fields = asked["schema"]["properties"]
             assert {each["type"] for each in fields.values()} == {"string", "boolean", "integer", "number", "array"}
             answer = {"name": "Ann", "integer": 7, "titledSingleSelectEnum": "hero-2"}
@@ -108,12 +102,10 @@ async def test_each_kind_of_tool_and_content_is_understood(serve: Any, main: Pat
             assert "NODE" not in str(values)
 
 
-async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve: Any, main: Path) -> None:
-    """A tool that can only be called as a task; its question is asked in the middle of it, and reaches its user."""
+async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve_client: Any, main: Path) -> None:
     async with served(main, "stdio") as server:
         research = (named("simulate-research-query"), {"topic": "python", "ambiguous": True})
-        running = await serve(calling(server, research, timeout_s=100))
-        async with connected(running.address) as client:
+        async with serve_client(calling(server, research, timeout_s=100)) as client:
             await client.say("go", agent_type="script", thread_id="t")
             question = (await client.until("question_asked"))["data"]["question_id"]
             reply = {"question_id": question, "answer": {"interpretation": "snake"}}
@@ -128,14 +120,12 @@ async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve: Any
 
 @asynccontextmanager
 async def tasks_server(main: Path, notes: Path, port: int) -> AsyncIterator[str]:
-    """Run the server whose calls are tasks. Yield its address."""
     program_of_tasks = main.parents[4] / "tasks.mjs"
     async with listening(port, str(program_of_tasks), str(port), str(notes)):
         yield f"http://127.0.0.1:{port}/mcp"
 
 
 async def test_a_task_is_found_again_by_the_next_server(main: Path, notes: Path, tmp_path: Path) -> None:
-    """Killed while it waits, the next server polls the same task to its end: it is neither in doubt nor made twice."""
     seen = Watcher()
     async with tasks_server(main, notes, free_port()) as address:
         options = {"TASKS_ADDRESS": address}
@@ -157,12 +147,12 @@ async def test_a_task_is_found_again_by_the_next_server(main: Path, notes: Path,
     check_arc(seen.events)
 
 
-async def test_a_task_whose_run_is_stopped_is_cancelled(serve: Any, main: Path, notes: Path) -> None:
+async def test_a_task_whose_run_is_stopped_is_cancelled(serve_client: Any, main: Path, notes: Path) -> None:
     async with tasks_server(main, notes, free_port()) as address:
-        running = await serve(calling(mcp(address, name="tasks", timeout_s=100), ("tasks_count", {"to": 3})))
-        async with connected(running.address) as client:
-            await client.say("go", agent_type="script", thread_id="t")
-            began = await client.until("tool_executing")
+        async with serve_client(
+            calling(mcp(address, name="tasks", timeout_s=100), ("tasks_count", {"to": 3}))
+        ) as client:
+            began = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
             await noted(notes, "polled")
             await client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
             await ended(client)

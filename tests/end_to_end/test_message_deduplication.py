@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import multipart, new_token, request
+from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.process import started
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
@@ -18,16 +18,13 @@ KEY = "my key is AKIAQWERTYUIOPASDFGH"
 
 
 async def accepted(client: ChatClient, message_id: str) -> dict[str, Any]:
-    """Return the next `message_accepted`. No error may come before it."""
     return await client.until("message_accepted", message_id=message_id)
 
 
 @pytest.mark.promise("wire.repeat")
-async def test_the_same_message_again_is_one_message(serve: Any) -> None:
-    """Repeats: on the same and another connection, of a redacted message, with the thread named in either form."""
+async def test_the_same_message_again_is_one_message(serve_guest: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
+    running, token = await serve_guest(recorder.agent())
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
         await one.say(KEY, **said)
@@ -44,7 +41,6 @@ async def test_the_same_message_again_is_one_message(serve: Any) -> None:
 
 
 async def test_a_message_that_named_no_thread_is_the_same_when_it_names_the_one_it_was_put_in(serve: Any) -> None:
-    """The other way round: the thread's name came from the server."""
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
         await client.say("one", agent_type="script", message_id="m1")
@@ -53,16 +49,11 @@ async def test_a_message_that_named_no_thread_is_the_same_when_it_names_the_one_
         assert await accepted(client, "m1") == first
 
 
-@pytest.mark.promise("wire.repeat-other", "wire.bad-message-id")
-async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
-    """Another content, file, parent, thread or conversation, or an edit with the id: refused, and the log is
-    unchanged.
-    """
+@pytest.mark.promise("wire.repeat-other", "wire.bad-message-id", "wire.error-message-id-reused", "wire.refused-by-name")
+async def test_another_message_under_the_same_id_is_refused(serve_guest: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
-    body, kind = multipart("a.csv", b"a,b\n1,2\n")
-    _, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    running, token = await serve_guest(recorder.agent())
+    _, file = await upload(running, token)
     async with connected(running.address, token) as client:
         said = {"agent_type": "script", "message_id": "m1", "thread_id": "t", "conversation_id": "c"}
         await client.say("one", **said)
@@ -78,8 +69,9 @@ async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
             ("one", {"agent_type": "script", "message_id": "m1", "conversation_id": "d"}),
         ]
         for content, payload in others:
-            await client.say(content, **payload)
-            assert await refused(client) == "message_id_reused", payload
+            error = await client.ask(content, until="error", **payload)
+            assert (error["data"]["code"], error["data"]["retryable"]) == ("message_id_reused", False), payload
+            assert error["message_id"] == "m1"
         await send(client, "edit", message_id="m2", content="two", new_message_id="m1")
         assert await refused(client) == "message_id_reused"
     assert len(recorder.turns) == 2
@@ -88,9 +80,8 @@ async def test_another_message_under_the_same_id_is_refused(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.repeat")
-async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(serve: Any) -> None:
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_the_same_id_at_the_same_moment_on_two_connections_is_one_message(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         for thread in (None, "a", None, "b"):
             name = uuid.uuid4().hex
@@ -120,13 +111,9 @@ async def outcome(client: ChatClient, name: str) -> str:
             return str(event["run_id"])
 
 
-async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
-    """A repeated id returns the same run while it is queued, running or ended; without ids each command makes a new
-    branch.
-    """
+async def test_edits_and_new_answers_can_be_repeated(serve_guest: Any) -> None:
     gate = Gate()
-    running = await serve(scripted(Say("words", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("words", gate)))
     edit = {"message_id": "m1", "content": KEY, "new_message_id": "m2"}
     regenerate = {"message_id": "m1", "request_id": "q1"}
     async with connected(running.address, token) as one, connected(running.address, token) as two:
@@ -164,7 +151,6 @@ async def test_edits_and_new_answers_can_be_repeated(serve: Any) -> None:
 
 @pytest.mark.promise("wire.repeat")
 async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -> None:
-    """A message, an edit and a further answer, sent again after a restart: the same acceptances, and no new run."""
     commands: list[tuple[str, dict[str, Any]]] = [
         ("user_message", {"content": KEY, "thread_id": "t", "message_id": "m1"}),
         ("edit", {"message_id": "m1", "content": "What is 2 + 2?", "new_message_id": "m2"}),
@@ -186,6 +172,6 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
         async with connected(server.address, token) as client:
             await send(client, "user_message", content="other", thread_id="t", message_id="m1")
             assert await refused(client) == "message_id_reused"
-        _, _, body = await request(server.address, "GET", "/api/threads/t/messages", token=token)
+        body = await get(server, "/api/threads/t/messages", token)
     assert [each["role"] for each in body["messages"]].count("user") == 2
     assert [len(each["runs"]) for each in body["messages"] if each["role"] == "user"] == [1, 2]

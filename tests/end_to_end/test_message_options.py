@@ -1,40 +1,23 @@
 """Options of a message: files named in metadata, context data, settings of the run."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, upload
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_user_data import upload
+from tests.end_to_end.serving import serving
 from understudy import Agent, chat_response
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
 from understudy.models.model import fenced
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 
 
-@asynccontextmanager
-async def serving(folder: Path, agent: Agent) -> AsyncIterator[Running]:
-    """Yield a server with this agent. It is stopped in order at the end of the block."""
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, Settings(port=0, data_dir=folder), [agent]))
-        yield running
-        await running.stop()
-        nursery.cancel_scope.cancel()
-
-
 async def refused(client: ChatClient, **fields: Any) -> str:
-    """Send a message that is refused. Return the code and the sentence."""
     await client.send({"type": "chat", "content": "go", "agent_type": "script", **fields})
     error = await client.until("error")
     assert error["agent_type"] == "script"
@@ -43,11 +26,10 @@ async def refused(client: ChatClient, **fields: Any) -> str:
 
 @pytest.mark.promise("wire.metadata-file")
 @pytest.mark.parametrize("path", ["/ws", "/api/ws/agent"])
-async def test_the_file_that_metadata_name_is_attached(serve: Any, path: str) -> None:
+async def test_the_file_that_metadata_name_is_attached(serve_guest: Any, path: str) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token = await new_token(running)
-    ids = [await upload(running, token, f"{name}.csv", b"a,b\n1,2\n") for name in ("one", "two")]
+    running, token = await serve_guest(recorder.agent())
+    ids = [(await upload(running, token, f"{name}.csv"))[1]["id"] for name in ("one", "two")]
     async with connected(running.address, token, path=path, welcome=path == "/ws") as client:
         said = {"agent_type": "script", "message": "go", "metadata": {"file_id": ids[1], "from": "a form"}}
         for references in ([], [ids[0]], ids):
@@ -60,12 +42,11 @@ async def test_the_file_that_metadata_name_is_attached(serve: Any, path: str) ->
 @pytest.mark.promise("wire.metadata-file")
 @pytest.mark.parametrize("name", ["file_id", "content_id"])
 async def test_a_file_of_metadata_that_is_not_here_is_left_out(serve: Any, name: str) -> None:
-    """An unknown id, and a file of another user; one that is no id, or stands in `references`, is refused."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
-    theirs = await upload(running, await new_token(running), "one.csv", b"a,b\n1,2\n")
+    theirs = (await upload(running, await new_token(running)))[1]["id"]
     token = await new_token(running)
-    own = await upload(running, token, "two.csv", b"a,b\n1,2\n")
+    own = (await upload(running, token, "two.csv"))[1]["id"]
     async with connected(running.address, token) as client:
         for file_id in ("nothing", theirs):
             await client.say("go", agent_type="script", references=[own], metadata={name: file_id})
@@ -88,8 +69,7 @@ async def test_context_is_given_to_the_model_as_data(serve: Any) -> None:
         await client.say("go", agent_type="script", context=context, message_id="m")
         accepted = await client.until("message_accepted")
         await client.until_end()
-        await client.say("go", agent_type="script")
-        plain = await client.until("message_accepted")
+        plain = await client.ask("go", agent_type="script", until="message_accepted")
         await client.until_end()
     first, second = recorder.turns
     assert fenced(context) in first.notes[0].content
@@ -120,12 +100,10 @@ async def test_context_goes_with_its_message_to_other_answers_and_edits(tmp_path
 
 
 @pytest.mark.promise("wire.context")
-async def test_a_secret_in_context_is_redacted(serve: Any) -> None:
+async def test_a_secret_in_context_is_redacted(serve_client: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", context={"clipboard": f"key {KEY}"})
-        await client.until_end()
+    async with serve_client(recorder.agent()) as client:
+        await client.ask("go", agent_type="script", context={"clipboard": f"key {KEY}"})
     assert KEY not in str(recorder.turns)
     assert KEY not in json.dumps(client.seen)
     events = {event["type"]: event for event in client.seen}
@@ -136,23 +114,21 @@ async def test_a_secret_in_context_is_redacted(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.context")
-async def test_context_beyond_its_limit_is_refused(serve: Any) -> None:
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_context_beyond_its_limit_is_refused(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         told = await refused(client, context={"text": "x" * 32_768})
     assert told == "message_too_large: `context` may have at most 32,768 bytes of JSON."
-    _, _, body = await request(running.address, "GET", "/api/threads", token=token)
-    assert body["threads"] == []
+    assert (await get(running, "/api/threads", token))["threads"] == []
 
 
 @pytest.mark.promise("wire.settings")
-async def test_a_run_ends_after_the_turns_that_its_settings_allow(serve: Any) -> None:
-    running = await serve(scripted(Call([("echo", {"text": "a"})]), Call([("echo", {"text": "b"})]), Say("one")))
-    async with connected(running.address) as client:
+async def test_a_run_ends_after_the_turns_that_its_settings_allow(serve_client: Any) -> None:
+    async with serve_client(
+        scripted(Call([("echo", {"text": "a"})]), Call([("echo", {"text": "b"})]), Say("one"))
+    ) as client:
         for settings, calls in (({}, 2), ({"max_turns": None}, 2), ({"max_turns": 1}, 0)):  # the last turn has no tools
-            await client.say("go", agent_type="script", settings=settings)
-            end = await client.until_end()
+            end = await client.ask("go", agent_type="script", settings=settings)
             events = client.durable(end["run_id"])
             check_arc(events)
             assert sum(event["type"] == "tool_executing" for event in events) == calls
@@ -160,11 +136,9 @@ async def test_a_run_ends_after_the_turns_that_its_settings_allow(serve: Any) ->
 
 
 @pytest.mark.promise("wire.settings")
-async def test_a_run_ends_after_the_time_that_its_settings_allow(serve: Any) -> None:
-    running = await serve(scripted(Say("never", Gate())))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", settings={"timeout_s": 0.05})
-        end = await client.until_end()
+async def test_a_run_ends_after_the_time_that_its_settings_allow(serve_client: Any) -> None:
+    async with serve_client(scripted(Say("never", Gate()))) as client:
+        end = await client.ask("go", agent_type="script", settings={"timeout_s": 0.05})
     assert (end["type"], end["data"]["code"]) == ("error", "agent_timeout")
     assert "0.05 s" in end["data"]["message"]
 
@@ -188,10 +162,8 @@ SETTINGS: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.promise("wire.settings")
-async def test_a_setting_beyond_its_limit_is_refused(serve: Any) -> None:
-    """One that the server does not know is ignored, and named."""
-    running = await serve(RecordingModel().agent())
-    async with connected(running.address) as client:
+async def test_a_setting_beyond_its_limit_is_refused(serve_client: Any) -> None:
+    async with serve_client(RecordingModel().agent()) as client:
         await client.say("go", agent_type="script", settings={"model": "x", "temperature": 0.5, "max_turns": 3})
         told = await client.until("agent_progress")
         assert told["message"] == "Settings that this server does not know are ignored: model, temperature"
@@ -202,11 +174,9 @@ async def test_a_setting_beyond_its_limit_is_refused(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.at-least-a-thought")
-async def test_a_plain_answer_has_a_thought(serve: Any) -> None:
-    running = await serve(scripted(Say("one two")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        await client.until_end()
+async def test_a_plain_answer_has_a_thought(serve_client: Any) -> None:
+    async with serve_client(scripted(Say("one two"))) as client:
+        await client.ask("go", agent_type="script")
     check_arc(client.durable())
     kinds = [event["type"] for event in client.seen]
     assert kinds.count("agent_thinking") == 1
@@ -237,31 +207,25 @@ async def test_a_run_with_a_tool_has_all_five_events(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.chat-response")
-async def test_an_agent_answers_through_a_tool(serve: Any) -> None:
-    """The tool's argument is the whole answer; the model is not called again."""
+async def test_an_agent_answers_through_a_tool(serve_guest: Any) -> None:
     script = scripted(Call([("chat_response", {"message": "It is **done**."})]), Say("never said"))
-    running = await serve(Agent("script", model=script.model, tools=[chat_response]))
-    token = await new_token(running)
+    running, token = await serve_guest(Agent("script", model=script.model, tools=[chat_response]))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        final = await client.until_end()
+        final = await client.ask("go", agent_type="script", thread_id="t")
     check_arc(client.durable())
     assert (final["data"]["message"], final["data"]["status"]) == ("It is **done**.", "success")
     assert "".join(e["data"]["text"] for e in client.seen if e["type"] == "partial_result") == "It is **done**."
     completed = next(event for event in client.seen if event["type"] == "tool_completed")
     assert (completed["data"]["tool_name"], completed["data"]["status"]) == ("chat_response", "ok")
-    _, _, body = await request(running.address, "GET", "/api/threads/t/messages", token=token)
-    assert body["messages"][-1]["content"] == "It is **done**."
+    assert (await get(running, "/api/threads/t/messages", token))["messages"][-1]["content"] == "It is **done**."
 
 
 @pytest.mark.promise("wire.chat-response")
-async def test_an_answer_through_a_tool_is_looked_through(serve: Any) -> None:
+async def test_an_answer_through_a_tool_is_looked_through(serve_client: Any) -> None:
     call = Call([("chat_response", {"message": f"The key is {KEY}."})])
     script = scripted(Call([("chat_response", {"message": " "})]), call)
-    running = await serve(Agent("script", model=script.model, tools=[chat_response]))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        final = await client.until_end()
+    async with serve_client(Agent("script", model=script.model, tools=[chat_response])) as client:
+        final = await client.ask("go", agent_type="script")
     check_arc(client.durable())
     statuses = [event["data"]["status"] for event in client.seen if event["type"] == "tool_completed"]
     assert statuses == ["failed", "ok"]

@@ -8,7 +8,7 @@ from attrs import evolve
 
 from actors import Backoff
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token
 from tests.understudy.models import messages_api
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
@@ -28,8 +28,7 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
         async with connected(running.address, await new_token(running)) as client:
 
             async def say() -> Any:
-                await client.say("Hello", thread_id="t")
-                return await client.until_end()
+                return await client.ask("Hello", thread_id="t")
 
             first = await say()
             assert (first["data"]["code"], first["data"].get("retry_after")) == ("model_unavailable", None)
@@ -37,7 +36,7 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
             third = await say()
             assert third["data"]["code"] == "model_unavailable"
             assert 30 < third["data"]["retry_after"] <= 72, "which only a refusal without an attempt can tell"
-            _, _, health = await request(running.address, "GET", "/healthz")
+            health = await get(running, "/healthz")
             assert (health["status"], health["checks"]["model openai:tiny"]["status"]) == ("degraded", "degraded")
 
 
@@ -46,7 +45,6 @@ async def test_it_is_refused_at_once_after_failures_in_a_row(serve: Any, monkeyp
 async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
     serve: Any, provider: Provider, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The page is told by a durable thought; what was said stays, is not repeated, and the next turn asks the next."""
     for name, url in (("ANTHROPIC", provider.root), ("OPENAI", provider.url)):
         monkeypatch.setenv(f"{name}_API_KEY", KEY)
         monkeypatch.setenv(f"{name}_BASE_URL", url)
@@ -58,16 +56,14 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
     ]
     running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], thread_titles=False)
     async with connected(running.address, await new_token(running)) as client:
-        await client.say("Where is my parcel?", thread_id="t")
-        end = await client.until_end()
+        end = await client.ask("Where is my parcel?", thread_id="t")
         assert end["data"]["message"] == "".join(said)
         (told,) = [each for each in client.seen if each["data"].get("notice")]
         assert told["data"]["thought"] == "anthropic:a did not answer; openai-chat:b goes on."
         assert (told["type"], told["data"]["notice"]) == ("agent_thinking", "model_changed")
         assert told["seq"] > 0
         assert end["data"]["usage"]["output"] > 8, "what the first model has written is counted"
-        await client.say("Thanks", thread_id="t")
-        assert (await client.until_end())["data"]["message"] == "You are welcome."
+        assert (await client.ask("Thanks", thread_id="t"))["data"]["message"] == "You are welcome."
     asked = [each["path"] for each in provider.requests]
     assert asked == ["/v1/messages", "/v1/chat/completions", "/v1/chat/completions"]
     assert provider.requests[1]["messages"][-2]["content"] == said[0]

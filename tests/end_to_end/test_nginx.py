@@ -27,16 +27,13 @@ LOCATIONS = f"""
 
 @pytest.mark.needs("nginx")
 async def test_a_websocket_comes_on_a_connection_that_was_kept(serve: Any, tmp_path: Path) -> None:
-    """The proxy sends the upgrade where a request went before; a run is answered over it, and all of it once more."""
     running = await serve()
     upstream = KEPT.format(running.address.removeprefix("http://"))
     proxy = await trio.to_thread.run_sync(Nginx, tmp_path / "nginx", LOCATIONS, upstream)
     try:
         for turn in range(3):
-            status, _, _ = await request(proxy.address, "GET", "/healthz")
-            assert status == 200
+            assert (await request(proxy.address, "GET", "/healthz"))[0] == 200
             async with connected(proxy.address) as client:
-                await client.say("1 + 1", thread_id=f"t{turn}")
-                assert (await client.until_end())["type"] == "final_response"
+                assert (await client.ask("1 + 1", thread_id=f"t{turn}"))["type"] == "final_response"
     finally:
         await trio.to_thread.run_sync(proxy.stop)

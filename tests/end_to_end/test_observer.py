@@ -3,56 +3,41 @@
 import json
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
-import jwt
 import pytest
 import trio
 
 from actors import Actor, ChildSpec, Context, Restart, StartChild
 from actors.testing import Rates, chaos
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
+from tests.end_to_end.tokens import SECRET, token
 from understudy.app.server import Running
 from understudy.observe.actor_events import LOOP_HELD
 from understudy.observe.tree_api import MAX_PENDING, MAX_STREAMS
 
-SECRET = "a secret of more than 32 characters, for tests"
 SECRET_WORDS = "do not show these words"
-
-
-def token(user: str = "op", *roles: str, ttl_s: float = 24 * 3600) -> str:
-    """Return a token for somebody with these roles."""
-    claims = {"sub": user, "sid": "s", "exp": time.time() + ttl_s, "roles": list(roles)}
-    return jwt.encode(claims, SECRET, "HS256")
 
 
 OPERATOR = token("op", "operator")
 
 
 async def observe(running: Running, query: str = "", who: str | None = OPERATOR) -> tuple[int, Any]:
-    """Request the tree. Return the status and the body."""
-    status, _, body = await request(running.address, "GET", f"/api/observer/tree{query}", token=who)
-    return status, body
+    return (await request(running.address, "GET", f"/api/observer/tree{query}", token=who))[::2]
 
 
 async def kill(running: Running, **body: Any) -> tuple[int, Any]:
-    """Request a kill. Return the status and the body."""
-    raw = json.dumps(body).encode()
-    status, _, answer = await request(running.address, "POST", "/api/observer/kill", token=OPERATOR, body=raw)
-    return status, answer
+    return (await request(running.address, "POST", "/api/observer/kill", token=OPERATOR, body=body))[::2]
 
 
 def watching(running: Running, who: str | None = OPERATOR) -> Any:
-    """Open the stream of changes."""
     return streaming(running.address, "/api/observer/changes", who)
 
 
 async def until_change(stream: Stream, path: str, **wanted: Any) -> dict[str, Any]:
-    """Read up to a change of the actor at this path that has these values."""
     while True:
         for change in (await stream.until("changes"))["changes"]:
             if change["path"] == path and wanted.items() <= change.items():
@@ -64,7 +49,6 @@ class Sitter(Actor):
     """Waits until a message makes it fail with that message's text."""
 
     async def receive(self, message: object, context: Context) -> None:
-        """Fail."""
         raise ValueError(message)
 
 
@@ -87,7 +71,6 @@ async def crowd(running: Running, count: int, prefix: str = "c") -> None:
     ],
 )
 async def test_only_operators_see_it(serve: Any, method: str, path: str, body: bytes) -> None:
-    """401 without a token, 403 without the role; neither answer describes the tree."""
     running = await serve(secret=SECRET, observer_kill=True)
     for who, expected in ((None, 401), ("nonsense", 401), (token("ada"), 403), (token("ada", "reader"), 403)):
         status, _, answer = await request(running.address, method, path, token=who, body=body)
@@ -99,8 +82,7 @@ async def test_only_operators_see_it(serve: Any, method: str, path: str, body: b
 
 async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
     running = await serve()
-    _, _, session = await request(running.address, "POST", "/api/sessions")
-    assert (await observe(running, who=session["session_token"]))[0] == 403
+    assert (await observe(running, who=await new_token(running)))[0] == 403
     status, headers, page = await request(running.address, "GET", "/observer")
     assert (status, headers["content-type"]) == (200, "text/html; charset=utf-8")
     assert "script-src 'self'" in headers["content-security-policy"]
@@ -109,7 +91,6 @@ async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-observer")
 async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serve: Any) -> None:
-    """Paths, kinds, states, restarts, mailboxes, ages and counts of an active run, without message texts."""
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
     async with connected(running.address, token("zoe")) as client:
@@ -140,7 +121,6 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
 
 
 async def test_a_crowd_is_folded_and_found(serve: Any) -> None:
-    """2000 connections are shown as a count; any page of them, and each one by path, can be requested."""
     running = await serve(secret=SECRET)
     await crowd(running, 2000)
     status, body = await observe(running, "?levels=8&limit=500")
@@ -176,7 +156,6 @@ def _of_actors(incidents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """A killed writer is published with its restart, and as an incident with the error id of the log."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         hello = await stream.until("hello")
@@ -199,9 +178,6 @@ async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: py
 
 
 async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
-    """The error's text, which may quote a user, is in neither the stream nor the list; the backoff is counted in
-    ancestors.
-    """
     running = await serve(secret=SECRET)
     await crowd(running, 1)
     async with watching(running) as stream:
@@ -213,7 +189,7 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
         while not _of_actors([incident]):
             incident = await stream.until("incident")
     assert (incident["path"], incident["error"], incident["message_type"]) == (ref.path, "ValueError", "str")
-    _, _, listed = await request(running.address, "GET", "/api/observer/incidents", token=OPERATOR)
+    listed = await get(running, "/api/observer/incidents", OPERATOR)
     assert _of_actors(listed["incidents"]) == [incident]
     shown = json.dumps([event.data for event in stream.seen]) + json.dumps(listed)
     shown += json.dumps((await observe(running, "?levels=8"))[1])
@@ -240,7 +216,6 @@ async def test_a_conversation_that_rests_is_counted_above_it(serve: Any) -> None
 
 
 async def test_a_client_that_does_not_read_uses_bounded_memory(serve: Any) -> None:
-    """When its queue overflows, a slow reader gets a notice to reload the tree, then the changes after that."""
     running = await serve(secret=SECRET)
     async with watching(running) as stream:
         await stream.until("hello")
@@ -254,7 +229,6 @@ async def test_a_client_that_does_not_read_uses_bounded_memory(serve: Any) -> No
 
 
 async def counts(running: Running) -> dict[str, int]:
-    """Return the numbers beside the tree."""
     status, _, body = await request(running.address, "GET", "/api/observer/incidents", token=OPERATOR)
     assert status == 200
     numbers: dict[str, int] = body["counts"]
@@ -262,7 +236,6 @@ async def counts(running: Running) -> dict[str, int]:
 
 
 async def test_a_stream_that_was_left_is_forgotten_and_too_many_are_refused(serve: Any) -> None:
-    """Streams are limited; each stream that ends frees a permit."""
     running = await serve(secret=SECRET)
     async with trio.open_nursery() as nursery:
 
@@ -285,11 +258,10 @@ async def test_a_stream_that_was_left_is_forgotten_and_too_many_are_refused(serv
 
 
 async def test_a_stream_ends_with_its_token_its_session_and_its_server(serve: Any) -> None:
-    """The rights of an open stream are checked again and again."""
     running = await serve(secret=SECRET)
-    async with watching(running, token("op", "operator", ttl_s=1.5)) as stream:
+    async with watching(running, token("op", "operator", exp=time.time() + 1.5)) as stream:
         assert await stream.until("end") == {"reason": "token_expired"}
-    leaver = jwt.encode({"sub": "op", "sid": "other", "exp": time.time() + 600, "roles": ["operator"]}, SECRET, "HS256")
+    leaver = token("op", "operator", sid="other")
     async with watching(running, leaver) as stream:
         await stream.until("hello")
         assert (await request(running.address, "DELETE", "/api/sessions", token=leaver))[0] == 204
@@ -317,7 +289,6 @@ async def test_kills_need_the_setting(serve: Any) -> None:
 
 
 async def test_what_may_be_killed_and_what_not(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The root never; a supervisor only if the request says so; each kill is logged."""
     running = await serve(secret=SECRET, observer_kill=True)
     for body, expected in (
         ({"path": "/system"}, 403), ({"path": "system/"}, 403), ({"path": "/system", "part": True}, 403),
@@ -332,22 +303,3 @@ async def test_what_may_be_killed_and_what_not(serve: Any, caplog: pytest.LogCap
     killed = [record for record in caplog.records if record.getMessage() == "observer.kill"]
     assert [record.path for record in killed] == ["/system/storage"]  # type: ignore[attr-defined]
     assert (await request(running.address, "GET", "/readyz"))[0] == 200
-
-
-def test_the_setting_is_a_yes_or_a_no(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from understudy.app.settings import BadSettings, load
-
-    monkeypatch.chdir(tmp_path)
-    assert load().observer_kill is False
-    Path("understudy.toml").write_text("[understudy]\nobserver_kill = true\n")
-    assert load().observer_kill is True
-    monkeypatch.setenv("UNDERSTUDY_OBSERVER_KILL", "false")
-    assert load().observer_kill is False
-    for wrong in ("maybe", "2"):
-        monkeypatch.setenv("UNDERSTUDY_OBSERVER_KILL", wrong)
-        with pytest.raises(BadSettings, match="observer_kill must be true or false, but is"):
-            load()
-    monkeypatch.delenv("UNDERSTUDY_OBSERVER_KILL")
-    Path("understudy.toml").write_text("[understudy]\nobserver_kill = 3\n")
-    with pytest.raises(BadSettings, match="observer_kill must be true or false, but is 3"):
-        load()

@@ -1,16 +1,13 @@
 """Clients of older servers: the agent response, payload and flat dialects."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, scripted
-from tests.end_to_end.test_user_data import upload
-from understudy import Agent
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, ScriptedModel, scripted
+from understudy import Agent, ToolResult, tool
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 ANSWERS = "/api/ws/agent"
@@ -22,14 +19,13 @@ REFUSED: list[tuple[dict[str, Any], tuple[str, str | None]]] = [
     ({"agent_type": "liaison", "pillar": "astrology", "message": "hi"}, ("liaison", "astrology")),
     ({"agent_type": "guide", "message": "  "}, ("guide", None)),
     ({"agent_type": "guide", "message": {"no": "text"}}, ("guide", None)),
-    ({"pillar": "insights", "message": "  "}, ("liaison", "insights")),
+    ({"pillar": "content", "message": "  "}, ("liaison", "content")),
     ({"message": "hi", "conversation_id": "a/b"}, ("guide", None)),
     ({"type": "user_message", "payload": {"content": "hi", "agent_type": "oracle"}}, ("oracle", None)),
 ]
 
 
 def delegating() -> tuple[Agent, Agent]:
-    """Return an agent that hands over to a liaison, and that liaison."""
     liaison = scripted(Say("one two"), name="ledger")
     liaison = Agent("ledger", model=liaison.model, pillar="finance")
     return Agent("front", model=scripted(Hand("ledger")).model, colleagues=("ledger",)), liaison
@@ -37,7 +33,6 @@ def delegating() -> tuple[Agent, Agent]:
 
 @pytest.mark.promise("wire.delegated")
 async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any) -> None:
-    """The answer has the name of the addressed agent; the delegate's name stands in a second member."""
     running = await serve(*delegating())
     async with connected(running.address, path=ANSWERS, welcome=False) as client:
         await client.send({"agent_type": "front", "message": "go", "conversation_id": "c"})
@@ -49,13 +44,10 @@ async def test_a_delegated_answer_is_one_of_the_agent_that_was_asked(serve: Any)
 
 @pytest.mark.promise("wire.delegated")
 @pytest.mark.parametrize("dialect", ["canonical", "flat", "payload"])
-async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: Any, dialect: str) -> None:
-    """Events are the same live and from the log; events of the addressed agent itself have no such member."""
-    running = await serve(*delegating())
-    token = await new_token(running)
+async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve_guest: Any, dialect: str) -> None:
+    running, token = await serve_guest(*delegating())
     async with connected(running.address, token, path=f"/ws?dialect={dialect}") as client:
-        await client.say("go", agent_type="front", thread_id="t")
-        await client.until_end()
+        await client.ask("go", agent_type="front", thread_id="t")
         live = [event for event in client.seen if "run_id" in event]
     async with connected(running.address, token, path=f"/ws?dialect={dialect}") as client:
         await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
@@ -71,7 +63,6 @@ async def test_every_event_of_a_delegate_names_the_agent_that_was_asked(serve: A
 @pytest.mark.promise("wire.refused-agent")
 @pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
 async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -> None:
-    """If the command names no agent, the refusal names the default one."""
     running = await serve()
     async with connected(running.address, path=path, welcome=path != ANSWERS) as client:
         for said, named in REFUSED:
@@ -79,16 +70,6 @@ async def test_a_refusal_names_the_agent_that_was_asked(serve: Any, path: str) -
             refused = await client.read()
             assert refused["type"] == "error"
             assert (refused["agent_type"], refused["pillar"]) == named, said
-
-
-@pytest.mark.promise("wire.refused-agent")
-async def test_a_refusal_on_a_door_of_one_agent_names_that_agent(serve: Any) -> None:
-    running = await serve()
-    async with connected(running.address, path="/api/ws/liaison/insights", welcome=False) as client:
-        for said in ({"message": " "}, "{"):
-            await client.send(said)
-            refused = await client.read()
-            assert (refused["type"], refused["agent_type"], refused["pillar"]) == ("error", "liaison", "insights")
 
 
 @pytest.mark.promise("wire.say-untyped")
@@ -138,39 +119,25 @@ async def test_a_run_is_shown_step_by_step_in_every_dialect_with_events(serve: A
 
 
 @pytest.mark.promise("wire.answer-kinds")
-@pytest.mark.parametrize(
-    ("pillar", "question", "kind"),
-    [
-        ("insights", "Profile the attached table", "analysis"),
-        ("insights", "How many rows are in the attached table?", "analysis"),
-        ("insights", "Show the first 3 rows of the attached table", "drill_down"),
-        ("insights", "Chart total sales by region from the attached table", "visualization"),
-        ("business_outcomes", "Compare scenarios at 8%: Build: -1000, 400, 900; Buy: -700, 300, 600", "analysis"),
-        ("content", "What is 2 + 2?", "message"),
-    ],
-)
-async def test_the_kind_of_an_answer_follows_from_its_tool_results(
-    serve: Any, csv_of_sales: Path, pillar: str, question: str, kind: str
-) -> None:
-    """Computed figures are an analysis, their rows a drill-down, a chart a visualization."""
-    running = await serve()
-    token = await new_token(running)
-    content = await trio.Path(csv_of_sales).read_bytes()
-    file_id = await upload(running, token, "sales.csv", content)
-    async with connected(running.address, token, path=ANSWERS, welcome=False) as client:
-        message = {"type": "chat", "content": question, "agent_type": "liaison", "pillar": pillar}
-        await client.send(message | {"references": [file_id]})
-        frame = await client.read()
-    assert frame["type"] == kind, frame["message"]
+@pytest.mark.parametrize(("kind", "shown"), [("analysis", "analysis"), ("drill_down", "drill_down"), ("", "message")])
+async def test_the_kind_of_an_answer_follows_from_its_tool_results(serve: Any, kind: str, shown: str) -> None:
+    @tool
+    def measure() -> ToolResult:
+        """Measure."""
+        return ToolResult({"figure": 12}, "12", kind=kind)
+
+    model = ScriptedModel(Call([("measure", {})]), Say("12"))
+    running = await serve(Agent("script", tools=[measure], model=model))
+    async with connected(running.address, path=ANSWERS, welcome=False) as client:
+        await client.send({"agent_type": "script", "message": "go", "conversation_id": "c"})
+        assert (await client.read())["type"] == shown
 
 
 @pytest.mark.promise("wire.event-agent-completed")
-async def test_what_an_agent_gave_comes_whole(serve: Any) -> None:
+async def test_what_an_agent_gave_comes_whole(serve_client: Any) -> None:
     text = "word " * 400
-    running = await serve(scripted(Say(text.strip())))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        final = await client.until_end()
+    async with serve_client(scripted(Say(text.strip()))) as client:
+        final = await client.ask("go", agent_type="script")
     completed = next(event for event in client.seen if event["type"] == "agent_completed")
     assert completed["data"]["result"] == final["data"]["message"] == text
 
@@ -194,10 +161,8 @@ async def test_agent_responses_report_redactions(serve: Any) -> None:
 
 @pytest.mark.promise("wire.secret-alert")
 @pytest.mark.parametrize("path", [ANSWERS, "/ws", "/ws?dialect=flat", "/ws?dialect=payload"])
-async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> None:
-    """Each tab of the user gets the alert once, ahead of queued events and without the secret."""
-    running = await serve(scripted(Say("one two")))
-    token = await new_token(running)
+async def test_a_secret_in_a_message_raises_an_alert(serve_guest: Any, path: str) -> None:
+    running, token = await serve_guest(scripted(Say("one two")))
     async with connected(running.address, token) as other:
         async with connected(running.address, token, path=path, welcome=path != ANSWERS) as client:
             said = {"type": "chat", "content": f"Keep {KEY} safe", "agent_type": "script", "message_id": "m"}
@@ -219,18 +184,15 @@ async def test_a_secret_in_a_message_raises_an_alert(serve: Any, path: str) -> N
 
 
 @pytest.mark.promise("wire.secret-alert")
-async def test_a_message_without_a_secret_raises_no_alert(serve: Any) -> None:
-    running = await serve(scripted(Say("one two")), scrub_policy="strict")
-    async with connected(running.address) as client:
-        await client.say("Write to ada@example.org", agent_type="script")
-        await client.until_end()
+async def test_a_message_without_a_secret_raises_no_alert(serve_client: Any) -> None:
+    async with serve_client(scripted(Say("one two")), scrub_policy="strict") as client:
+        await client.ask("Write to ada@example.org", agent_type="script")
     assert "sanitization_summary" in {event["type"] for event in client.seen}
     assert "alert" not in {event["type"] for event in client.seen}
 
 
 @pytest.mark.promise("wire.dialect-payload")
 async def test_the_payload_dialect_has_the_names_that_its_clients_read(serve: Any) -> None:
-    """The thread, the message and the agent stand inside `payload`; three members have two names."""
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("one two")))
     async with connected(running.address, subprotocols=["understudy.payload"]) as client:
         await client.say("go", agent_type="script", thread_id="t", message_id="m")
@@ -259,11 +221,9 @@ async def _until(client: ChatClient, kind: str) -> dict[str, Any]:
 
 @pytest.mark.promise("wire.dialect-flat")
 async def test_the_flat_completion_of_an_agent_says_what_it_gave(serve: Any) -> None:
-    """`message` is the agent's result; for an agent that was stopped before it had one, it says so."""
     running = await serve(scripted(Say("one two")), scripted(Say("never", Gate()), name="slow"))
     async with connected(running.address, path="/ws?dialect=flat") as client:
-        await client.say("go", agent_type="script")
-        await client.until_end()
+        await client.ask("go", agent_type="script")
         completed = next(event for event in client.seen if event["type"] == "agent_completed")
         assert completed["message"] == completed["result"] == "one two "
         await client.say("go", agent_type="slow")

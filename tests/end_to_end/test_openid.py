@@ -28,7 +28,6 @@ ANN = {"name": "Ann Other", "email": "ann@example.org", "groups": ["staff"], "ro
 
 @asynccontextmanager
 async def signing_in(serve: Any, folder: Path, **settings: Any) -> AsyncIterator[tuple[Any, OpenIdProvider, Browser]]:
-    """Run a server, its provider and a browser."""
     port = free_port()
     async with provider_for(f"http://127.0.0.1:{port}", folder) as provider:
         given = {"oidc_client_id": CLIENT_ID, "oidc_client_secret": CLIENT_SECRET, "oidc_recheck_s": 10}
@@ -44,7 +43,6 @@ async def due() -> None:
 
 
 async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path: Path) -> None:
-    """The token is handed over once, in the browser that signed in, and the roles and groups count."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path, oidc_title="Example") as (running, _, browser):
             told = (await browser.http.get(f"{running.address}/auth")).json()
@@ -86,7 +84,6 @@ async def test_a_renewal_brings_the_roles_and_groups_of_now(serve: Any, tmp_path
 
 
 async def test_who_is_removed_at_the_provider_is_signed_out(serve: Any, tmp_path: Path) -> None:
-    """The renewal is refused, sockets are closed with 4401, and no token of the session is accepted."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, provider, browser):
             await browser.sign_in()
@@ -126,7 +123,6 @@ async def test_an_expired_token_is_renewed_by_the_provider_only_and_only_the_lat
 
 
 async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path: Path) -> None:
-    """`everywhere` ends those of all browsers; the provider's page leads back to this server."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, provider, browser), Browser(running.address) as other:
             await browser.sign_in()
@@ -137,8 +133,7 @@ async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path:
                 assert (await each.api("GET", "/api/me")).status_code == 401
                 assert (await each.renew()).status_code == 401
             assert await running.store.provider_sessions("ann") == []
-            answer = await browser.confirm_logout(url)
-            assert answer.headers["location"] == f"{running.address}/"
+            assert (await browser.confirm_logout(url)).headers["location"] == f"{running.address}/"
             await browser.sign_in()
             await other.sign_in()
             assert (await browser.api("POST", "/auth/sign-out", json={})).status_code == 200
@@ -149,7 +144,6 @@ async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path:
 
 
 async def test_signing_out_at_the_provider_ends_the_session_here(serve: Any, tmp_path: Path) -> None:
-    """The provider sends a logout token; the session of another browser goes on."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, provider, browser), Browser(running.address) as other:
             await browser.sign_in()
@@ -165,7 +159,6 @@ async def test_signing_out_at_the_provider_ends_the_session_here(serve: Any, tmp
 
 
 async def test_an_answer_counts_once_and_in_the_browser_that_began(serve: Any, tmp_path: Path) -> None:
-    """Replayed, mixed up, forged and declined answers are sentences with a code and an id, and sign nobody in."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, provider, browser), Browser(running.address) as other:
             callback = f"{running.address}/auth/callback"
@@ -229,7 +222,6 @@ async def test_tenants_are_of_the_provider(serve: Any, tmp_path: Path) -> None:
 
 
 async def test_what_is_stored_and_exported_shows_no_token(serve: Any, tmp_path: Path) -> None:
-    """Refresh and ID tokens are sealed; erasing a user removes their sessions."""
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, _, browser):
             await browser.sign_in()
@@ -242,7 +234,6 @@ async def test_what_is_stored_and_exported_shows_no_token(serve: Any, tmp_path: 
 async def test_any_node_answers_any_part_of_a_sign_in(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
-    """One begins it, the other finishes it and hands over the token; both renew it, and what one ends, both refuse."""
     redis.flush()
     ports = free_port(), free_port()
     public = f"http://127.0.0.1:{ports[0]}"

@@ -1,20 +1,11 @@
 """The operations liaison over real sockets: figures of the server that answers, for those who may see them."""
 
-import time
 from typing import Any
 
-import jwt
-
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.tokens import SECRET, token
 
-SECRET = "a secret of more than 32 characters, for tests"
 STEPS = ["agent_thinking", "tool_executing", "tool_completed", "final_response"]
-
-
-def token(user: str, *roles: str) -> str:
-    """Return a token for a user with these roles."""
-    claims = {"sub": user, "sid": user, "exp": time.time() + 3600, "roles": list(roles)}
-    return jwt.encode(claims, SECRET, "HS256")
 
 
 async def answer(address: str, who: str, text: str, path: str = "/ws") -> tuple[list[str], dict[str, Any]]:
@@ -26,7 +17,6 @@ async def answer(address: str, who: str, text: str, path: str = "/ws") -> tuple[
 
 
 async def test_the_liaison_answers_with_figures_of_this_server(serve: Any) -> None:
-    """An operator gets percentiles of commits and reads, in every dialect with events; a user those of own runs."""
     running = await serve(secret=SECRET)
     operator, user = token("op", "operator"), token("ada")
     for path in ("/ws", "/ws?dialect=flat", "/ws?dialect=payload"):

@@ -47,7 +47,6 @@ TAKEN = {
 
 
 async def status_of(running: Running, origins: list[str], path: str, more: str = "") -> int:
-    """Return the status of the answer to a page's request."""
     where = urlsplit(running.address)
     named = [each.format(host=where.netloc, port=where.port) for each in origins]
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]

@@ -56,7 +56,6 @@ class Browser:
 
 
 def entered(answer: httpx.Response, *addresses: str) -> list[Person]:
-    """Return the person who has signed in, at each address."""
     assert answer.status_code == 201, answer.text
     return [Person(address, answer.json()["session_token"]) for address in addresses]
 
@@ -106,7 +105,6 @@ async def test_from_an_invite_to_the_last_passkey(serve: Any, tmp_path: Path) ->
 
 
 async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: Path) -> None:
-    """Without a cookie, twice, from another page or at an address; without a token; bodies that are none."""
     with trio.fail_after(120):
         running = await serve(accounts=True)
         browser = Browser([running.address])
@@ -143,7 +141,6 @@ async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: 
 
 
 async def test_what_one_node_begins_another_ends(serve: Any, tmp_path: Path, postgres: Postgres, redis: Any) -> None:
-    """Ceremonies, and the sessions of a passkey that is removed."""
     with trio.fail_after(180):
         shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts": True}
         nodes = [(await serve(data_dir=tmp_path / name, **shared)).address for name in ("a", "b")]

@@ -11,7 +11,7 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
 from tests.end_to_end.server_pair import backends_environment, resume, token_of
-from tests.end_to_end.test_two_nodes_faults import LONG
+from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
@@ -23,16 +23,12 @@ HELD_S = float(os.environ.get("UNDERSTUDY_TEST_HELD_S", "6"))
 async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """A node is paused during an answer, which another node takes over and ends once. After it resumes, the first node
-    publishes nothing of its own run, sends its client the other node's events, and accepts new messages.
-    """
     shared, token = backends_environment(postgres, redis, 3), token_of()
     redis.flush()
-    slow = shared | {"UNDERSTUDY_WORDS_PER_S": "20"}
     log = tmp_path / "log"
-    async with started(tmp_path / "a", log=log, **slow) as a, started(tmp_path / "b", **slow) as b:
+    async with started(tmp_path / "a", TELLER, log=log, **shared) as a, started(tmp_path / "b", TELLER, **shared) as b:
         async with connected(a.address, token) as on_a, connected(b.address, token) as on_b:
-            await on_a.say(LONG, thread_id="t")
+            await on_a.say(long_text(40), thread_id="t", agent_type="teller", context={"pause_s": 0.2})
             await on_a.until("partial_result")
             await on_b.until("partial_result")
             a.process.send_signal(signal.SIGSTOP)
@@ -53,8 +49,7 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
                 await back.until_end()
                 assert before + back.durable() == whole
                 for client, other in ((back, on_b), (on_b, back)):
-                    await client.say("What is 2 + 2?", thread_id="t")
-                    end = await client.until_end()
+                    end = await client.ask("It is over.", thread_id="t", agent_type="teller")
                     assert end["type"] == "final_response"
                     assert await other.until_end() == end
         for each in (a, b):

@@ -9,13 +9,13 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, ScriptedModel
-from tests.end_to_end.test_allowed_agents import SECRET, token
 from tests.end_to_end.test_budgets import Eager
 from tests.end_to_end.test_budgets import agent as eager
 from tests.end_to_end.test_mcp import demo
 from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.tokens import SECRET, token
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.agents.permissions import BadRules
@@ -42,8 +42,6 @@ async def mail() -> str:
 
 
 class Named(ScriptedModel):
-    """A scripted model with a name of its own."""
-
     def __init__(self, name: str, *turns: Any) -> None:
         super().__init__(*turns)
         self.name = name
@@ -51,7 +49,6 @@ class Named(ScriptedModel):
 
 @pytest.fixture
 def rules(tmp_path: Path) -> Path:
-    """Return the path of a permissions file without rules."""
     CALLED.clear()
     path = tmp_path / "permissions.toml"
     path.write_text('groups = ["staff"]')
@@ -59,41 +56,35 @@ def rules(tmp_path: Path) -> Path:
 
 
 def add(path: Path, text: str, group: str = "staff") -> None:
-    """Replace the rules of a permissions file."""
     path.write_text(f'groups = ["{group}"]\n{text}')
 
 
 async def start(serve: Any, rules: Path, *agents: Agent, **settings: Any) -> Running:
-    """Start a server with a permissions file."""
     given = {"builtin_agents": [], "secret": SECRET, "permissions_file": rules}
     running: Running = await serve(*agents, **given | settings)
     return running
 
 
 async def answer(running: Running, who: str, agent: str, **more: Any) -> list[dict[str, Any]]:
-    """Have a message answered. Return the events of its run."""
     async with connected(running.address, who) as client:
-        await client.say("go", agent_type=agent, **more)
-        end = await client.until_end()
+        end = await client.ask("go", agent_type=agent, **more)
         events = client.durable(end["run_id"])
     check_arc(events)
     return events
 
 
 def results(events: list[dict[str, Any]]) -> list[Any]:
-    """Return the results of the calls of a run."""
     return [each["data"]["result"] for each in events if each["type"] == "tool_completed"]
 
 
 @pytest.mark.promise("wire.tool-allowed")
 async def test_a_tool_is_not_called_for_those_it_does_not_allow(serve: Any, rules: Path) -> None:
-    """They are not listed it, their model is not told of it, and a call of it fails in a sentence; the run goes on."""
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
     shown = []
     for who in (STAFF, OTHER):
-        _, _, agents = await request(running.address, "GET", "/api/agents", token=who)
-        _, _, tools = await request(running.address, "GET", "/api/tools", token=who)
+        agents = await get(running, "/api/agents", who)
+        tools = await get(running, "/api/tools", who)
         shown.append((agents["agents"][0]["tools"], [each["name"] for each in tools["tools"]]))
     assert shown == [(["payout"], ["payout"]), ([], [])]
     assert results(await answer(running, STAFF, "desk")) == ["paid"]
@@ -107,7 +98,6 @@ async def test_a_tool_is_not_called_for_those_it_does_not_allow(serve: Any, rule
 
 @pytest.mark.promise("wire.tool-allowed")
 async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path) -> None:
-    """As a call in place of a model, by a subagent, and after a handoff."""
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     desk = Agent("desk", model=model, tools=[payout])
     front = Agent(
@@ -141,7 +131,8 @@ async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: An
     }[door]
     for who, called in ((OTHER, []), (STAFF, ["payout"])):
         sent = json.dumps(body).encode()
-        status, _, _ = await request(running.address, "POST", path, token=who, body=sent)
+        version = {"A2A-Version": "1.0"}
+        status, _, _ = await request(running.address, "POST", path, token=who, body=sent, headers=version)
         assert status in (200, 202)
         await until(partial(nothing_open, running, who))
         assert called == CALLED
@@ -149,12 +140,11 @@ async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: An
 
 async def nothing_open(running: Running, who: str) -> bool:
     """Return whether a user has a run, and none is at work."""
-    _, _, runs = await request(running.address, "GET", "/api/runs", token=who)
+    runs = await get(running, "/api/runs", who)
     return bool(runs["runs"]) and all(each["ended_at"] is not None for each in runs["runs"])
 
 
 async def test_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve: Any, rules: Path) -> None:
-    """The first message with a new token, in the same conversation."""
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
     assert results(await answer(running, STAFF, "desk", thread_id="t")) == ["paid"]
@@ -173,24 +163,20 @@ async def test_an_agent_with_a_rule_is_not_public_and_not_shown_to_others(serve:
         path = f"/a2a/{name}/.well-known/agent-card.json"
         assert (await request(running.address, "GET", path))[0] == expected
     async with connected(running.address, OTHER) as client:
-        await client.say("go", agent_type="desk")
-        assert (await client.until("error"))["data"]["code"] == "unknown_agent_type"
+        assert (await client.ask("go", agent_type="desk", until="error"))["data"]["code"] == "unknown_agent_type"
     assert (await answer(running, STAFF, "desk"))[-1]["data"]["message"].strip() == "hi"
 
 
 async def test_a_change_of_the_file_counts_from_the_next_turn_on(serve: Any, rules: Path) -> None:
-    """The model of a run at work loses a tool; a call that its user had allowed is not made; and it comes back."""
     gate = Gate()
     model = ScriptedModel(Call([("mail", {})]), Say("done", gate))
     running = await start(serve, rules, Agent("desk", model=model, tools=[mail, payout]))
     async with connected(running.address, OTHER) as client:
-        await client.say("go", agent_type="desk")
-        asked = await client.until("approval_required")
+        asked = await client.ask("go", agent_type="desk", until="approval_required")
         add(rules, '[tools]\nmail = ["group:staff"]')
         await until(partial(in_force, running, OTHER, []))
         await client.send({"type": "approve", "call_id": asked["data"]["call_id"], "decision": "allow"})
-        done = await client.until("tool_completed")
-        assert done["data"]["result"]["error"]["code"] == "forbidden"
+        assert (await client.until("tool_completed"))["data"]["result"]["error"]["code"] == "forbidden"
         assert CALLED == []
         await gate.reached.wait()
         assert [each.name for each in model.inputs[-1].tools] == []
@@ -201,14 +187,12 @@ async def test_a_change_of_the_file_counts_from_the_next_turn_on(serve: Any, rul
 
 
 async def in_force(running: Running, who: str, tools: list[str]) -> bool:
-    """Return whether the server shows the first agent with these tools."""
-    _, _, agents = await request(running.address, "GET", "/api/agents", token=who)
+    agents = await get(running, "/api/agents", who)
     shown: list[str] = agents["agents"][0]["tools"]
     return shown == tools
 
 
 async def until(condition: Any) -> None:
-    """Wait until a condition holds."""
     for _ in range(600):
         if await condition():
             return
@@ -218,7 +202,6 @@ async def until(condition: Any) -> None:
 
 @pytest.mark.promise("wire.model-allowed")
 async def test_a_model_is_for_those_whom_the_file_allows(serve: Any, rules: Path) -> None:
-    """A message is refused before it is accepted; a run that comes to such a model ends with an error."""
     add(rules, '[models]\nbig = ["group:staff"]')
     expert = Agent("expert", model=Named("big", Say("from the expert")))
     front = Agent("front", model=Named("small", Hand("expert")), colleagues=["expert"])
@@ -229,8 +212,7 @@ async def test_a_model_is_for_those_whom_the_file_allows(serve: Any, rules: Path
     assert (await answer(running, STAFF, "expert"))[-1]["data"]["message"].strip() == "from the expert"
     sentence = "You may not use the model big: this server allows it to other users only."
     async with connected(running.address, OTHER) as client:
-        await client.say("go", agent_type="expert", thread_id="t")
-        refused = (await client.until("error"))["data"]
+        refused = (await client.ask("go", agent_type="expert", thread_id="t", until="error"))["data"]
     assert (refused["code"], refused["message"], refused["retryable"]) == ("forbidden", sentence, False)
     assert (await request(running.address, "GET", "/api/threads", token=OTHER))[2]["threads"] == []
     ended = (await answer(running, OTHER, "front"))[-1]
@@ -256,8 +238,7 @@ async def test_a_model_that_is_taken_away_is_not_asked_for_the_next_turn(serve: 
         await gate.reached.wait()
         add(rules, '[models]\nbig = ["group:staff"]\n[tools]\npause = ["group:staff"]')
         await until(partial(in_force, running, OTHER, []))
-        await other.say("go", agent_type="desk")
-        assert (await other.until("error"))["data"]["code"] == "forbidden"
+        assert (await other.ask("go", agent_type="desk", until="error"))["data"]["code"] == "forbidden"
         gate.opened.set()
         ended = await client.until_end()
     assert (ended["type"], ended["data"]["code"]) == ("error", "forbidden")
@@ -283,8 +264,7 @@ async def test_members_of_a_group_may_spend_more(serve: Any, rules: Path) -> Non
         ("user_tokens_per_month", 5),
     ]
     async with connected(running.address, STAFF) as client:
-        await client.say("go", agent_type="script")
-        refused = (await client.until("error"))["data"]
+        refused = (await client.ask("go", agent_type="script", until="error"))["data"]
     assert refused["code"] == "quota_exceeded"
     assert refused["message"].startswith("You have used the 75 tokens of this month; there is more from ")
     add(rules, '[budgets."group:staff"]\ntokens_per_day = 1000\ntokens_per_month = 105')
@@ -333,7 +313,6 @@ async def test_members_of_a_group_spend_from_one_budget(serve: Any, rules: Path)
 
 
 async def answer_or_refusal(running: Running, who: str) -> dict[str, Any]:
-    """Have a message answered, or refused. Return the last event."""
     async with connected(running.address, who) as client:
         await client.say("go", agent_type="script")
         while (event := await client.read())["type"] not in ("final_response", "error"):
@@ -342,7 +321,6 @@ async def answer_or_refusal(running: Running, who: str) -> dict[str, Any]:
 
 
 async def test_a_group_that_was_renamed_stops_the_start(tmp_path: Path, rules: Path) -> None:
-    """The file, and an agent's own list, name a group that `groups` does not have."""
     add(rules, "", "workforce")
     settings = Settings(port=0, data_dir=tmp_path / "data", permissions_file=rules)
     with pytest.raises(BadRules, match="allow of the tool payout: there is no group 'staff' in groups"):
@@ -354,7 +332,6 @@ async def test_a_group_that_was_renamed_stops_the_start(tmp_path: Path, rules: P
 async def test_tools_of_an_mcp_server_are_allowed_by_the_beginning_of_their_names(
     serve: Any, rules: Path, tmp_path: Path
 ) -> None:
-    """Its other tools stay for everybody; the list of servers shows each user their own."""
     (tmp_path / "notes").touch()
     server = demo(tmp_path / "notes")
     model = ScriptedModel(Call([("demo_add", {"a": 2, "b": 3})]), Say("done"))
@@ -365,7 +342,7 @@ async def test_tools_of_an_mcp_server_are_allowed_by_the_beginning_of_their_name
     assert denied["error"]["code"] == "forbidden"
     listed = []
     for who, thread_id in ((STAFF, "a"), (OTHER, "b")):
-        _, _, body = await request(running.address, "GET", f"/api/threads/{thread_id}/servers", token=who)
+        body = await get(running, f"/api/threads/{thread_id}/servers", who)
         listed.append({each["name"] for each in body["servers"][0]["tools"]})
     assert {"demo_add", "demo_fail"} <= listed[0]
     assert not [name for name in listed[1] if name.startswith("demo_a")]

@@ -17,8 +17,7 @@ from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.process import command_of, refused, started
 from tests.end_to_end.server_pair import eventually
-
-LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
+from tests.end_to_end.telling_agent import TELLER, long_text
 
 COLLECTIONS = """
 import atexit, gc, sys
@@ -71,10 +70,6 @@ Path(os.environ["STATE"]).write_text(json.dumps(state))
 async def test_a_server_killed_in_mid_answer_comes_back_with_the_conversation(
     tmp_path: Path, request: pytest.FixtureRequest, where: str
 ) -> None:
-    """`kill -9`, restart: the client resumes from its last seq, no gap, no repeat, one terminal event.
-
-    The answer is resumed, and has the text of an uninterrupted one.
-    """
     database = [] if where == "sqlite" else ["--database-url", request.getfixturevalue("postgres").create()]
     await resumed_after(tmp_path, *database)
 
@@ -87,17 +82,17 @@ async def test_a_server_that_comes_back_shows_more_of_the_answer_within_three_se
 async def resumed_after(tmp_path: Path, *database: str) -> float:
     """Kill a server in mid answer and start it again. Return the seconds until a client that resumes is shown more."""
     screen = AnswerView()
-    async with started(tmp_path, *database, loads=True, UNDERSTUDY_WORDS_PER_S="20") as server:
+    async with started(tmp_path, TELLER, *database, loads=True) as server:
         _, _, session = await http.request(server.address, "POST", "/api/sessions")
         token, port = session["session_token"], int(server.address.rpartition(":")[2])
         async with connected(server.address, token) as client:
-            await client.say(LONG, thread_id="diary")
+            await client.say(long_text(80), thread_id="diary", agent_type="teller", context={"pause_s": 0.05})
             while len(screen.shows(*client.seen).text) < 60:
                 await client.read()
             await server.kill()
             before = client.durable()
     async with (
-        started(tmp_path, *database, loads=True, port=port) as server,
+        started(tmp_path, TELLER, *database, loads=True, port=port) as server,
         connected(server.address, token) as client,
     ):
         began = time.monotonic()
@@ -109,14 +104,12 @@ async def resumed_after(tmp_path: Path, *database: str) -> float:
         assert end["type"] == "final_response"
         assert screen.shows(*client.seen).text.strip() == end["data"]["message"].strip()
         assert screen.jumps == 0
-        await client.say("What is 2 + 2?", thread_id="diary")
-        assert (await client.until_end())["type"] == "final_response"
+        assert (await client.ask("What is 2 + 2?", thread_id="diary"))["type"] == "final_response"
     return took
 
 
 @pytest.mark.promise("wire.drain", "wire.close-1001")
 async def test_sigterm_tells_clients_first_and_ends_the_server(tmp_path: Path) -> None:
-    """Each client gets `drain` with a hint, then 1001; the exit code is 0, also in the middle of an answer."""
     await ended_after(tmp_path)
 
 
@@ -127,14 +120,12 @@ async def test_sigterm_ends_the_server_within_five_seconds(tmp_path: Path) -> No
 
 async def ended_after(tmp_path: Path) -> float:
     """Stop a server in the middle of an answer. Return the seconds that it took to end."""
-    async with started(tmp_path, loads=True, UNDERSTUDY_WORDS_PER_S="1") as server:
+    async with started(tmp_path, TELLER, loads=True) as server:
         async with connected(server.address) as client:
-            await client.say(LONG)
-            await client.until("partial_result")
+            await client.ask(long_text(80), agent_type="teller", context={"pause_s": 1.0}, until="partial_result")
             began = time.monotonic()
             server.process.terminate()
-            drain = await client.until("drain")
-            assert drain["data"]["reconnect_after_s"] > 0
+            assert (await client.until("drain"))["data"]["reconnect_after_s"] > 0
             assert await client.until_closed() == 1001
         with trio.fail_after(60):
             code = await server.process.wait()
@@ -200,7 +191,6 @@ def test_it_refuses_to_listen_to_the_world_without_a_secret(tmp_path: Path) -> N
 def test_a_wrong_start_says_what_is_wrong(
     tmp_path: Path, options: list[str], environment: dict[str, str], word: str
 ) -> None:
-    """The process prints a sentence with the wrong value, exits with a failure and shows no traceback."""
     ended = refused("--data-dir", str(tmp_path), *options, **environment)
     assert ended.returncode != 0
     assert word.lower() in ended.stderr.lower()
@@ -209,7 +199,6 @@ def test_a_wrong_start_says_what_is_wrong(
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_with_a_secret_every_client_needs_a_token(tmp_path: Path) -> None:
-    """REST issues no anonymous session; a socket without a token must send one in its first message."""
     secret = "0123456789abcdef" * 3
     async with started(tmp_path, UNDERSTUDY_SECRET=secret) as server:
         status, _, body = await http.request(server.address, "POST", "/api/sessions")
@@ -244,8 +233,7 @@ async def test_a_reload_of_one_process_ends_nothing(tmp_path: Path) -> None:
     async with started(tmp_path / "data", log=log, loads=True) as server, connected(server.address) as client:
         server.process.send_signal(signal.SIGHUP)
         await eventually(lambda: "server.reload_ignored" in log.read_text())
-        await client.say("1 + 1", thread_id="t")
-        assert (await client.until_end())["type"] == "final_response"
+        assert (await client.ask("1 + 1", thread_id="t"))["type"] == "final_response"
         assert await server.terminate() == 0
 
 

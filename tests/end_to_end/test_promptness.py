@@ -61,5 +61,5 @@ async def test_users_get_their_own_events_within_a_tenth_of_a_second(serve: Any,
         trio.lowlevel.remove_instrument(clocks)
         gc.unfreeze()
     lags.sort()
-    assert len(lags) > 8 * users
+    assert len(lags) >= 8 * users
     assert lags[int(len(lags) * 0.99) - 1] < PROMISED_S

@@ -32,7 +32,6 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_rate_limits import SECRET, token_of
 from understudy.app.server import Running
 
 MIB = 1024 * 1024
@@ -107,28 +106,18 @@ WRONG = {
 
 
 def said(thread: str) -> bytes:
-    """Return a message to the script in its own thread."""
     return frame(
         TEXT, json.dumps({"type": "chat", "content": "x", "agent_type": "script", "thread_id": thread}).encode()
     )
 
 
 @pytest.mark.promise(
-    "wire.close-1002",
-    "wire.close-1007",
-    "wire.close-1009",
-    "wire.bad-frame-oversized",
-    "wire.bad-frame-mask",
-    "wire.bad-utf-split",
-    "owasp.crash",
-)
+    "wire.close-1002", "wire.close-1007", "wire.close-1009", "wire.bad-frame-oversized", "wire.bad-frame-mask",
+    "wire.bad-utf-split", "owasp.crash",
+)  # fmt: skip
 @pytest.mark.parametrize(("sent", "code"), WRONG.values(), ids=WRONG)
-async def test_what_the_protocol_forbids_has_its_code(serve: Any, sent: bytes, code: int) -> None:
-    """Messages before the fault are processed, later ones are not; another client is served, and the client may
-    reconnect at once.
-    """
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_what_the_protocol_forbids_has_its_code(serve_guest: Any, sent: bytes, code: int) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with beside_another(running), raw_websocket(port_of(running), f"/ws?session_token={token}") as raw:
         await raw.frame()
         await raw.send(said("before") + sent + said("after"))
@@ -156,7 +145,6 @@ async def test_a_character_may_be_cut_between_frames(serve: Any) -> None:
 
 @pytest.mark.promise("wire.close-1008", "wire.bad-frame-half")
 async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Frames stop after the first byte, the head, the mask, in the payload and between fragments: 1008 after 30 s."""
     running = await serve()
     whole = frame(TEXT, b"x" * 300)
     begun = [whole[:1], whole[:3], whole[:8], whole[:100], frame(TEXT, b"x", fin=False)]
@@ -176,7 +164,6 @@ async def test_a_frame_that_is_never_finished(clock: trio.testing.MockClock, ser
 
 @pytest.mark.promise("wire.bad-pings")
 async def test_ten_thousand_pings(serve: Any) -> None:
-    """Each ping has its pong, in order; a message after them is accepted; another client is answered meanwhile."""
     running = await serve()
     flood = b"".join(frame(PING, b"%d" % number) for number in range(10_000)) + frame(TEXT, PONG_ASKED)
     async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw, trio.open_nursery() as nursery:
@@ -203,9 +190,6 @@ BOMBS = {
 @pytest.mark.promise("wire.bad-json")
 @pytest.mark.parametrize("bomb", BOMBS.values(), ids=BOMBS)
 async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
-    """Twenty deeply nested frames are refused one by one; another client is answered; memory grows by a few megabytes
-    at most.
-    """
     running = await serve()
     async with beside_another(running), raw_websocket(port_of(running), "/ws") as raw:
         await raw.frame()
@@ -220,14 +204,12 @@ async def test_a_bomb_of_json_costs_a_refusal(serve: Any, bomb: bytes) -> None:
 
 
 def squeezed(mebibytes: int) -> bytes:
-    """Return compressed zeros, a thousandth of their size."""
     squeeze = zlib.compressobj(9, wbits=-15)
     return b"".join(squeeze.compress(bytes(MIB)) for _ in range(mebibytes)) + squeeze.flush(zlib.Z_SYNC_FLUSH)
 
 
 @pytest.mark.promise("wire.bad-compression", "owasp.compression")
 async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
-    """200 MiB in a frame of 200 KiB: inflated to the transport's bound and no further."""
     running = await serve(compression_from_bytes=1024)
     data = await trio.to_thread.run_sync(squeezed, 200)
     async with beside_another(running), raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
@@ -240,7 +222,6 @@ async def test_a_bomb_of_compression_is_1009(serve: Any) -> None:
 
 @pytest.mark.promise("wire.bad-gzip", "owasp.compression")
 async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
-    """A compressed binary frame of a client is refused; no WebSocket extension is accepted by default."""
     running = await serve()
     async with raw_websocket(port_of(running), "/ws", offers=["permessage-deflate"]) as raw:
         assert raw.extensions == ""
@@ -252,10 +233,8 @@ async def test_gzip_is_for_what_the_server_sends(serve: Any) -> None:
 
 @pytest.mark.promise("wire.close-1003")
 @pytest.mark.parametrize("data", [b"\x1f\x8b\x08\x00", b"\x89PNG\r\n", b'{"type": "ping", "nonce": "\xff"}'])
-async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> None:
-    """The client gets an error event before the close."""
-    running = await serve()
-    async with connected(running.address) as client:
+async def test_binary_data_that_is_no_text_is_1003(serve_client: Any, data: bytes) -> None:
+    async with serve_client() as client:
         await client.socket.send_message(data)
         assert await client.until_closed() == 1003
         assert client.seen[-1]["data"]["code"] == "bad_json"
@@ -264,7 +243,6 @@ async def test_binary_data_that_is_no_text_is_1003(serve: Any, data: bytes) -> N
 
 @pytest.mark.promise("wire.bad-parts")
 async def test_parts_that_do_not_fit_are_refused_and_bounded(serve: Any) -> None:
-    """A fifth concurrent message, a wrong index or count, a nested part: refused without closing, and not stored."""
     running = await serve()
 
     def part(name: str, index: int, count: int, data: str) -> str:
@@ -300,42 +278,8 @@ async def test_more_than_a_hundred_faults_a_minute_are_1008(serve: Any) -> None:
         assert 100 <= answered <= 101 + (time.monotonic() - began) * 100 / 60
 
 
-@pytest.mark.promise("wire.resume-beyond", "wire.bad-cursor-future")
-@pytest.mark.parametrize("cursor", [2**53, 2**63 - 1])
-async def test_a_cursor_from_the_future_is_set_right(serve: Any, cursor: int) -> None:
-    running = await serve(RecordingModel().agent())
-    async with connected(running.address) as client:
-        await client.say("one", agent_type="script", thread_id="t")
-        head = (await client.until_end())["seq"]
-        await client.send({"type": "resume", "payload": {"threads": {"t": cursor}}})
-        assert (await client.until("resync"))["data"] == {"last_seq": head}
-        await client.say("two", agent_type="script", thread_id="t")
-        assert (await client.until("message_accepted"))["seq"] == head + 1
-        await client.until_end()
-
-
-@pytest.mark.promise("wire.bad-cursor-foreign")
-async def test_a_cursor_in_a_thread_of_another_is_not_found(serve: Any) -> None:
-    running = await serve(RecordingModel().agent(), secret=SECRET)
-    async with connected(running.address, token_of("ada")) as ada, connected(running.address, token_of("eve")) as eve:
-        await ada.say("one", agent_type="script", thread_id="t")
-        await ada.until_end()
-        for name in ("t", "ada/t", "../t", "ada:t"):
-            await eve.send({"type": "resume", "payload": {"threads": {name: 0}}})
-            assert (await eve.read())["data"]["code"] in ("not_found", "invalid_command")
-        await ada.say("two", agent_type="script", thread_id="t")
-        await ada.until_end()
-        for client in (eve, ada):
-            await client.send({"type": "ping"})
-            assert (await client.read())["type"] == "pong"
-
-
 @pytest.mark.promise("wire.order", "wire.blocked", "wire.close-1013", "wire.bad-not-reading", "owasp.backpressure")
 async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.testing.MockClock, serve: Any) -> None:
-    """It is closed with 1013 after 20 s, after whole frames, and resumes without loss.
-
-    Another tab gets every event meanwhile, and little memory is used for the slow one.
-    """
     threads = [f"t{number}" for number in range(8)]
     running = await serve(scripted(Say(" ".join(["x" * 100_000] * 6))))
     token = await new_token(running)
@@ -347,8 +291,7 @@ async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.te
     await raw.frame()
     async with raw.stream, connected(running.address, token) as client:
         for name in threads:
-            await client.say("go", agent_type="script", thread_id=name)
-            await client.until_end()
+            await client.ask("go", agent_type="script", thread_id=name)
         everything = {"type": "resume", "payload": {"threads": dict.fromkeys(threads, 0)}}
         await raw.send(frame(TEXT, json.dumps(everything).encode()))
         await trio.testing.wait_all_tasks_blocked(0.2)
@@ -375,7 +318,6 @@ async def test_a_client_that_does_not_read_is_left_and_may_resume(clock: trio.te
 
 @pytest.mark.promise("owasp.tunnelling")
 async def test_nothing_is_tunnelled(serve: Any) -> None:
-    """CONNECT is refused, and a request with an absolute foreign address is answered by this server."""
     running = await serve()
     where = urlsplit(running.address)
     for line, statuses in (

@@ -1,7 +1,6 @@
 """The commands of the protocol page, in each form, over real sockets."""
 
 import json
-import uuid
 from itertools import chain
 from typing import Any
 
@@ -10,7 +9,7 @@ import pytest
 from sanitization import STANDARD, Sanitizer
 from tests.conformance.raw_websocket import BINARY, TEXT, frame, raw_websocket
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_rate_limits import metric
@@ -27,31 +26,20 @@ async def accepted(client: ChatClient) -> dict[str, Any]:
 
 
 def text_of(event: dict[str, Any]) -> str:
-    """Return the sentence of an error in any dialect."""
     return str(event["message"])
 
 
 @pytest.mark.promise("wire.say-forms", "wire.fields")
 @pytest.mark.parametrize("kind", ["user_message", "start_agent", "message", "chat", "agent_message"])
-async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kind: str) -> None:
-    """Fields beside `type` or in `payload`, as text or as a binary frame, with unknown members: the same message."""
+async def test_each_type_of_say_takes_its_fields_in_either_place(serve_client: Any, kind: str) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    async with connected(running.address) as client:
+    async with serve_client(recorder.agent()) as client:
         for number, place in enumerate(("beside", "payload", "binary")):
             fields = {
-                "content": f"words {number}",
-                "agent_type": "script",
-                "thread_id": "t",
-                "message_id": f"m{number}",
-                "conversation_id": "mine",
-                "context": {"page": 1},
-                "settings": {"max_turns": 2},
-                "metadata": {},
-                "references": [],
-                "pillar": None,
-                "of another version": [1],
-            }
+                "content": f"words {number}", "agent_type": "script", "thread_id": "t", "message_id": f"m{number}",
+                "conversation_id": "mine", "context": {"page": 1}, "settings": {"max_turns": 2}, "metadata": {},
+                "references": [], "pillar": None, "of another version": [1],
+            }  # fmt: skip
             body = {"type": kind, **fields} if place == "beside" else {"type": kind, "payload": fields}
             raw = json.dumps(body)
             await client.socket.send_message(raw.encode() if place == "binary" else raw)
@@ -63,15 +51,12 @@ async def test_each_type_of_say_takes_its_fields_in_either_place(serve: Any, kin
 
 @pytest.mark.promise("wire.say-untyped")
 async def test_the_form_without_a_type(serve: Any) -> None:
-    """`agent_type`, optionally `pillar`, and `message`; the conversation's name is used, and a token may be
-    included.
-    """
     running = await serve()
-    form = {"agent_type": "liaison", "pillar": "insights", "message": "What can you do?", "metadata": {"a": 1}}
+    form = {"agent_type": "liaison", "pillar": "content", "message": "What can you do?", "metadata": {"a": 1}}
     async with connected(running.address) as client:
         await client.send(form | {"conversation_id": "mine", "session_token": None})
         event = await accepted(client)
-    assert (event["agent_type"], event["pillar"]) == ("liaison", "insights")
+    assert (event["agent_type"], event["pillar"]) == ("liaison", "content")
     assert event["conversation_id"] == event["thread_id"] == "mine"
 
 
@@ -94,10 +79,8 @@ async def test_two_sentences_are_exact_in_every_dialect_and_form(serve: Any, pat
 
 
 @pytest.mark.promise("wire.names-made")
-async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
-    """Each message gets a new id; the thread is that of the agent in the session."""
-    running = await serve(RecordingModel().agent())
-    async with connected(running.address) as client:
+async def test_names_are_made_where_a_client_gives_none(serve_client: Any) -> None:
+    async with serve_client(RecordingModel().agent()) as client:
         session = client.seen[0]["data"]["session"]
         events = []
         for _ in range(2):
@@ -113,18 +96,12 @@ async def test_names_are_made_where_a_client_gives_none(serve: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("thread_id", ""),
-        ("thread_id", "x" * 129),
-        ("thread_id", "a/b"),
-        ("message_id", "answer-1"),
-        ("message_id", "a\u0007b"),
-        ("conversation_id", "x" * 129),
-        ("message_id", 5),
+        ("thread_id", ""), ("thread_id", "x" * 129), ("thread_id", "a/b"), ("message_id", "answer-1"),
+        ("message_id", "a\u0007b"), ("conversation_id", "x" * 129), ("message_id", 5),
     ],
-)
-async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: object) -> None:
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+)  # fmt: skip
+async def test_a_name_that_is_none_is_refused(serve_guest: Any, name: str, value: object) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         await client.say("hi", agent_type="script", **{name: value})
         error = await client.read()
@@ -132,19 +109,19 @@ async def test_a_name_that_is_none_is_refused(serve: Any, name: str, value: obje
         assert name in error["message"]
         await client.say("hi", agent_type="script", **{name: "x" * 128})
         await accepted(client)
-    _, _, body = await request(running.address, "GET", "/api/threads", token=token)
-    assert len(body["threads"]) == 1
+    assert len((await get(running, "/api/threads", token))["threads"]) == 1
 
 
-@pytest.mark.promise("wire.names-own-space")
+@pytest.mark.promise("wire.names-own-space", "owasp.authorisation")
 async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
-    """Two users use the same ids for thread, message and conversation without collision."""
     recorder = RecordingModel()
     running = await serve(recorder.agent())
     names = {"thread_id": "t", "message_id": "m", "conversation_id": "c", "agent_type": "script"}
     async with connected(running.address) as ada, connected(running.address) as bob:
         await ada.say("zebra", **names)
         first = await accepted(ada)
+        await bob.send({"type": "cancel", "payload": {"run_id": first["run_id"]}})
+        assert (await bob.read())["data"]["code"] == "not_found"
         await bob.say("giraffe", **names)
         second = await accepted(bob)
     assert first["run_id"] != second["run_id"]
@@ -154,11 +131,9 @@ async def test_a_thread_another_user_named_is_not_there(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.cancel")
-async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) -> None:
-    """The run ends in `final_response` with status `cancelled` and the text so far; a second cancel has no answer."""
+async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve_guest: Any) -> None:
     gate = Gate(open_after=2)
-    running = await serve(scripted(Say("one two three", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one two three", gate)))
     async with connected(running.address, token) as one, connected(running.address, token) as two:
         await one.say("go", agent_type="script", thread_id="t")
         await gate.reached.wait()
@@ -179,9 +154,8 @@ async def test_cancel_ends_a_run_from_any_tab_and_twice_is_no_fault(serve: Any) 
 
 
 @pytest.mark.promise("wire.ping")
-async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
-    running = await serve()
-    async with connected(running.address) as client:
+async def test_ping_is_answered_with_its_nonce(serve_client: Any) -> None:
+    async with serve_client() as client:
         for form, data in (({"type": "ping"}, {}), ({"type": "ping", "nonce": "a"}, {"nonce": "a"})):
             await client.send(form)
             assert (await client.read())["data"] == data
@@ -191,8 +165,7 @@ async def test_ping_is_answered_with_its_nonce(serve: Any) -> None:
 async def test_an_ack_beyond_what_was_sent_is_refused_and_one_within_is_counted(serve: Any) -> None:
     running = await serve(RecordingModel().agent())
     async with connected(running.address) as client:
-        await client.say("words", agent_type="script", thread_id="t")
-        last = (await client.until_end())["seq"]
+        last = (await client.ask("words", agent_type="script", thread_id="t"))["seq"]
         await client.send({"type": "ack", "payload": {"thread_id": "t", "seq": last - 1}})
         await client.send({"type": "ack", "payload": {"thread_id": "t", "seq": last + 1}})
         assert (await client.read())["data"]["code"] == "invalid_command"
@@ -203,6 +176,19 @@ FAULTS = {
     "no object": ("[]", "invalid_command"),
     "text": ('"hi"', "invalid_command"),
     "no type": ("{}", "invalid_command"),
+    "an unknown type": ('{"type":"dance"}', "unknown_type"),
+    "an unknown agent": ('{"agent_type":"oracle","message":"x"}', "unknown_agent_type"),
+    "no pillar": ('{"agent_type":"liaison","message":"x"}', "pillar_required"),
+    "an unknown pillar": ('{"agent_type":"liaison","pillar":"astrology","message":"x"}', "unknown_pillar"),
+    "no words": ('{"type":"message","content":"  \\n"}', "empty_message"),
+    "no payload": ('{"type":"user_message","payload":null}', "invalid_command"),
+    "an unprintable name": (
+        '{"type":"user_message","payload":{"content":"x","thread_id":"a\\u0000"}}',
+        "invalid_command",
+    ),
+    "a file of nothing": ('{"type":"user_message","payload":{"content":"x","references":["nope"]}}', "not_found"),
+    "resume of nothing": ('{"type":"resume","payload":{"threads":{"nowhere":3}}}', "not_found"),
+    "cancel of nothing": ('{"type":"cancel","payload":{"run_id":"nope"}}', "not_found"),
     "a type that is none": ('{"type":5}', "invalid_command"),
     "cut off": ('{"type":"ping"', "bad_json"),
     "twice": ('{"type":"ping","type":"ping"}', "bad_json"),
@@ -242,18 +228,11 @@ FAULTS = {
 
 
 @pytest.mark.promise(
-    "wire.faults-answered",
-    "wire.error-bad-json",
-    "wire.error-invalid-command",
-    "wire.error-empty-message",
-    "wire.error-not-found",
-    "wire.bad-json",
-    "owasp.input",
-    "owasp.binary",
-    "owasp.errors",
-)
+    "wire.faults-answered", "wire.error-bad-json", "wire.error-invalid-command", "wire.error-unknown-type",
+    "wire.error-unknown-agent-type", "wire.error-pillar-required", "wire.error-unknown-pillar",
+    "wire.error-empty-message", "wire.error-not-found", "wire.bad-json", "owasp.input", "owasp.binary", "owasp.errors",
+)  # fmt: skip
 async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any) -> None:
-    """Faults as text and as bytes: the connection stays open, another client is served, and no internals are shown."""
     running = await serve(RecordingModel().agent())
     port = int(running.address.rpartition(":")[2])
     async with raw_websocket(port, "/ws") as raw, connected(running.address) as other:
@@ -264,32 +243,12 @@ async def test_each_fault_has_a_code_and_a_sentence_and_costs_nothing(serve: Any
                 event = json.loads((await raw.frame()).payload)
                 assert (event["type"], event["data"]["code"]) == ("error", code), name
                 assert not any(word in event["message"] for word in ("Traceback", "/work", "msgspec", "Error(")), name
+                assert event["data"]["message"].strip(), name
                 assert event["data"]["error_id"], name
             await other.send({"type": "ping"})
             assert (await other.read())["type"] == "pong"
         await raw.send(frame(TEXT, b'{"type":"ping","nonce":"still"}'))
         assert json.loads((await raw.frame()).payload)["data"] == {"nonce": "still"}
-
-
-@pytest.mark.promise("wire.refused-by-name", "wire.repeat-other", "wire.error-message-id-reused", "wire.bad-message-id")
-async def test_a_repeat_with_other_words_is_refused_by_its_name(serve: Any) -> None:
-    """`message_id_reused`, and nothing is stored; the same content is the same message from any tab."""
-    recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    token, name = await new_token(running), uuid.uuid4().hex
-    async with connected(running.address, token) as one, connected(running.address, token) as two:
-        await one.say("words", agent_type="script", message_id=name, thread_id="t")
-        first = await accepted(one)
-        await two.say("other words", agent_type="script", message_id=name, thread_id="t")
-        error = await two.until("error")
-        assert (error["data"]["code"], error["data"]["retryable"], error["message_id"]) == (
-            "message_id_reused",
-            False,
-            name,
-        )
-        await two.say("words", agent_type="script", message_id=name, thread_id="t")
-        assert (await two.until("message_accepted")) == first
-    assert len(recorder.turns) == 1
 
 
 WORDS = [
@@ -313,31 +272,27 @@ async def test_words_are_words(serve: Any, words: str) -> None:
     assert shown.startswith(words[:20])
     token = await new_token(running)
     async with connected(running.address, token) as client:
-        await client.say(words, agent_type="script", thread_id="t", context={words: words})
-        final = await client.until_end()
+        final = await client.ask(words, agent_type="script", thread_id="t", context={words: words})
         assert client.durable()[0]["data"]["content"] == words
         assert final["data"]["message"] == shown
         await client.send({"type": "resume", "payload": {"threads": {words[:100].strip(): 0}}})
         assert (await client.read())["data"]["code"] in ("not_found", "invalid_command")
-    _, _, body = await request(running.address, "GET", "/api/threads/t/messages", token=token)
+    body = await get(running, "/api/threads/t/messages", token)
     assert [message["content"] for message in body["messages"]] == [words, shown]
 
 
 @pytest.mark.promise("wire.endpoint-pages")
-async def test_lists_come_in_pages(serve: Any) -> None:
-    """Each thread and message is listed once; the last page has no next cursor."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_lists_come_in_pages(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         for number in range(3):
             for thread in ("t", f"t{number}"):
-                await client.say(f"m{number}", agent_type="script", thread_id=thread)
-                await client.until_end()
+                await client.ask(f"m{number}", agent_type="script", thread_id=thread)
 
     async def pages(path: str, name: str) -> list[list[str]]:
         found, cursor = [], ""
         while True:
-            _, _, body = await request(running.address, "GET", f"{path}?limit=3{cursor}", token=token)
+            body = await get(running, f"{path}?limit=3{cursor}", token)
             found.append([each["id"] for each in body[name]])
             if body["next_cursor"] is None:
                 return found

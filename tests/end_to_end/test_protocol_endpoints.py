@@ -16,11 +16,11 @@ import trio
 
 from tests.conformance.raw_websocket import RawWebSocket
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import handshake, request
+from tests.end_to_end.http import get, handshake, request
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_rate_limits import SECRET, metric, token_of
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from tests.end_to_end.serving import serving
+from tests.end_to_end.test_rate_limits import SECRET, token_of
+from understudy.app.server import Running
 
 MEMBERS = {
     "canonical": {"type", "pillar", "priority", "timestamp", "message", "data"},
@@ -28,12 +28,9 @@ MEMBERS = {
     "flat": {"type", "pillar", "priority", "timestamp", "message", "code", "retryable", "error_id"},
     "agent_response": {"agent_type", "pillar", "message", "conversation_id", "type", "data", "visualization"},
 }
-SUNSET = [b"Fri, 31 Dec 2027 23:59:59 GMT", b'</api/ws/agent>; rel="successor-version"']
 PATHS = {
     "/ws": "canonical",
     "/api/ws/agent": "agent_response",
-    "/api/ws/guide": "agent_response",
-    "/api/ws/liaison/insights": "agent_response",
 }
 CARRIERS = ("subprotocol", "wrapped", "header", "query")
 
@@ -77,18 +74,10 @@ async def dialect_of(client: ChatClient) -> str:
 
 
 @pytest.mark.promise(
-    "wire.endpoint-ws",
-    "wire.endpoint-agent",
-    "wire.endpoint-guide",
-    "wire.endpoint-liaison",
-    "wire.event-welcome",
-    "wire.dialect-chosen",
-)
+    "wire.endpoint-ws", "wire.endpoint-agent", "wire.event-welcome", "wire.dialect-chosen",
+)  # fmt: skip
 @pytest.mark.parametrize(("path", "dialect"), PATHS.items())
 async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any, path: str, dialect: str) -> None:
-    """The path sets the default; the query wins over the path, a subprotocol over both; `welcome` follows the
-    dialect.
-    """
     running = await serve()
     asked = [
         ("", None, dialect),
@@ -104,66 +93,22 @@ async def test_each_path_has_its_dialect_and_any_other_may_be_chosen(serve: Any,
             assert client.seen[0]["type"] == ("welcome" if welcome else "error")
 
 
-@pytest.mark.promise("wire.endpoint-guide", "wire.deprecated")
-async def test_each_use_of_a_deprecated_endpoint_is_counted_logged_and_said(
-    serve: Any, caplog: pytest.LogCaptureFixture
-) -> None:
-    """A header, a log line and a metric by agent for each use, and for no other path; the path's agent answers."""
-    running = await serve()
-    with caplog.at_level(logging.WARNING, "understudy.web.websocket"):
-        for path in PATHS:
-            async with connected(running.address, path=path, welcome=path == "/ws") as client:
-                headers = {name.lower(): value for name, value in client.socket.handshake_headers}
-                told = [headers.get(name) for name in (b"deprecation", b"sunset", b"link")]
-                assert told == ([b"@1795132800", *SUNSET] if path in list(PATHS)[2:] else [None] * 3)
-        async with connected(running.address, path="/api/ws/guide", welcome=False) as client:
-            await client.send({"agent_type": "oracle", "message": "What can you do?"})
-            assert (await client.read())["agent_type"] == "guide"
-    told = [record.endpoint for record in caplog.records if record.message == "endpoint.deprecated"]  # type: ignore[attr-defined]
-    assert told == ["/api/ws/guide", "/api/ws/liaison/{pillar}", "/api/ws/guide"]
-    for agent, uses in (("guide", 2), ("liaison", 1)):
-        assert await metric(running.address, f'understudy_deprecated_endpoint_uses_total{{endpoint="{agent}"}}') == uses
-
-
-@pytest.mark.promise("wire.deprecated")
-async def test_a_deprecated_endpoint_says_so_also_when_it_refuses(serve: Any) -> None:
-    """Refused handshakes have the deprecation headers too."""
-    running = await serve(secret=SECRET)
-    upgrade = {
-        "Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
-        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
-    }  # fmt: skip
-    refused: dict[str, dict[str, str]] = {
-        "/api/ws/guide": {"Authorization": "Bearer no"},
-        "/api/ws/liaison/insights": {"Origin": "null"},
-    }
-    for path, headers in refused.items():
-        status, told, _ = await request(running.address, "GET", path, headers=upgrade | headers)
-        assert status in (401, 403)
-        assert [told["deprecation"], told["sunset"].encode(), told["link"].encode()] == ["@1795132800", *SUNSET]
-    status, told, _ = await request(running.address, "GET", "/ws", headers=upgrade | {"Authorization": "Bearer no"})
-    assert (status, "sunset" in told) == (401, False)
-
-
 @pytest.mark.promise("wire.endpoint-unknown")
 async def test_no_socket_elsewhere(serve: Any) -> None:
-    """Any other path is 404 before the upgrade, with the common error body."""
     running = await serve()
-    for path in ("/", "/api/ws", "/api/ws/liaison", "/api/ws/liaison/", "/ws/x", "/api/ws/other", "/observer"):
+    for path in ("/", "/api/ws", "/api/ws/agent/x", "/ws/x", "/api/ws/other", "/observer"):
         status, body = await handshake(running.address, path)
         assert (status, body["error"]["code"]) == (404, "not_found"), path
         assert body["error"]["error_id"]
 
 
 @pytest.mark.promise("wire.endpoint-ws")
-async def test_one_connection_carries_every_agent(serve: Any) -> None:
-    """The guide, a liaison and a custom agent at once, each in its thread of the session."""
-    running = await serve(scripted(Say("said")))
-    async with connected(running.address) as client:
+async def test_one_connection_carries_every_agent(serve_client: Any) -> None:
+    async with serve_client(scripted(Say("said"))) as client:
         session = client.seen[0]["data"]["session"]
         for form in (
             {"agent_type": "guide"},
-            {"agent_type": "liaison", "pillar": "insights"},
+            {"agent_type": "liaison", "pillar": "content"},
             {"agent_type": "script"},
         ):
             await client.send({"message": "What can you do?", **form})
@@ -174,7 +119,7 @@ async def test_one_connection_carries_every_agent(serve: Any) -> None:
     assert len({end["thread_id"] for end in ends}) == 3
     assert {(end["agent_type"], end["pillar"]) for end in ends} == {
         ("guide", None),
-        ("liaison", "insights"),
+        ("liaison", "content"),
         ("script", None),
     }
     assert f"guide_{session}" in {end["conversation_id"] for end in ends}
@@ -183,7 +128,6 @@ async def test_one_connection_carries_every_agent(serve: Any) -> None:
 @pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query")
 @pytest.mark.parametrize("way", CARRIERS)
 async def test_a_token_comes_by_any_of_its_ways(serve: Any, way: str) -> None:
-    """A subprotocol, plain or wrapped, a header and the query authenticate the same user, in every dialect."""
     running = await serve(secret=SECRET)
     path, headers = carried(**{way: token_of("ada", roles=["reader"])})
     offered = headers.pop("Sec-WebSocket-Protocol", None)
@@ -204,14 +148,12 @@ async def test_a_token_comes_with_the_first_message(serve: Any, place: str) -> N
     async with connected(running.address, welcome=False) as client:
         await client.send(frame)
         assert (await client.read())["data"]["user"] == "ada"
-        await client.until_end()
-        check_arc(client.durable())
+        await client.until_end(checked=True)
 
 
 @pytest.mark.promise("wire.token-first-decides")
 @pytest.mark.parametrize("bad", ["", "garbage", "forged"])
 async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -> None:
-    """A bad token is refused despite good ones in later carriers; a good one is accepted despite bad ones."""
     running = await serve(secret=SECRET)
     good = token_of("ada")
     wrong = bad and jwt.encode({"sub": "x", "sid": "s", "exp": time.time() + 60}, "f" * 40) if bad == "forged" else bad
@@ -233,7 +175,6 @@ async def test_the_first_carrier_that_is_present_decides(serve: Any, bad: str) -
 
 @pytest.mark.promise("wire.token-selected", "wire.token-beside-dialect", "owasp.subprotocol")
 async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
-    """A token offered alone is selected; beside a dialect, the dialect is; unknown subprotocols are not selected."""
     running = await serve(secret=SECRET)
     token = token_of("ada")
     plain, packed = f"jwt.{token}", f"jwt.{wrapped(token)}"
@@ -252,7 +193,6 @@ async def test_what_a_handshake_offers_is_what_is_selected(serve: Any) -> None:
 
 
 def bad_tokens() -> dict[str, tuple[str, str]]:
-    """Return invalid tokens, each with its error code."""
     claims = {"sub": "ada", "sid": "s", "exp": int(time.time()) + 24 * 3600}  # made when tests are collected
     encode = partial(jwt.encode, key=SECRET, algorithm="HS256")
     unsigned = ".".join(wrapped(json.dumps(part)) for part in ({"alg": "none"}, claims)) + "."
@@ -276,23 +216,17 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
 
 
 @pytest.mark.promise(
-    "wire.token-claims",
-    "wire.token-secret",
-    "wire.token-before-upgrade",
-    "wire.token-bad-message",
-    "wire.close-4401",
-    "wire.error-unauthenticated",
-    "wire.error-token-expired",
-    "wire.bad-token",
-    "owasp.authentication",
-)
+    "wire.token-claims", "wire.token-secret", "wire.token-before-upgrade", "wire.token-bad-message", "wire.close-4401",
+    "wire.error-unauthenticated", "wire.error-token-expired", "wire.bad-token", "owasp.authentication",
+)  # fmt: skip
 @pytest.mark.parametrize(("token", "code"), bad_tokens().values(), ids=bad_tokens())
 async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str, code: str) -> None:
-    """401 before the upgrade by each carrier, 4401 from the first message; one sentence for all kinds."""
     running = await serve(secret=SECRET)
     for path, headers in (carried(query=token), carried(header=token), carried(wrapped=token)):
         status, body = await handshake(running.address, path, **headers)
         assert (status, body["error"]["code"]) == (401, code)
+    status, _, body = await request(running.address, "GET", "/api/threads", token=token)
+    assert (status, body["error"]["code"]) == (401, code)
     async with connected(running.address, welcome=False) as client:
         await client.send({"type": "user_message", "payload": {"content": "hello"}, "session_token": token})
         assert await client.until_closed() == 4401
@@ -304,17 +238,18 @@ async def test_a_token_that_does_not_count_opens_nothing(serve: Any, token: str,
 
 SIGN_IN_CALLBACK = "/api/mcp/{name}/callback"
 """Browsers come here from another server, with the cookie of a start that had a token."""
-SHARED = "/api/shared/{token}"
-"""Anybody reads a conversation here by the token of a link, which its owner has made, and what was made for it."""
+OPEN = ("/api/shared/{token}", "/api/mcp/{name}/client.json")
+"""Anybody reads a conversation here by the token of a link, which its owner has made, and what was made for it; and
+authorization servers what this server is as their client."""
 
 
 @pytest.mark.promise("wire.no-way-round", "owasp.authentication")
 async def test_there_is_no_way_round(serve: Any) -> None:
     """With a secret, every address under /api is 401 without a token, streams included, and no socket sends
-    `welcome`. Two addresses have secrets of their own in place of a token, and find nothing without them.
+    `welcome`. Two addresses have secrets of their own in place of a token, and one has no secret: they find nothing.
     """
     running = await serve(secret=SECRET)
-    _, _, document = await request(running.address, "GET", "/openapi.json")
+    document = await get(running, "/openapi.json")
     tried = 0
     for path, methods in document["paths"].items():
         for method in methods:
@@ -325,7 +260,7 @@ async def test_there_is_no_way_round(serve: Any) -> None:
                     if path == SIGN_IN_CALLBACK:
                         assert (status, "not_found" in body) == (404, True)
                         continue
-                    if path.startswith(SHARED):
+                    if path.startswith(OPEN):
                         assert (status, body["error"]["code"]) == (404, "not_found")
                         continue
                     assert (status, body["error"]["code"]) == (401, "unauthenticated"), (method, address)
@@ -345,7 +280,6 @@ async def test_there_is_no_way_round(serve: Any) -> None:
 
 @pytest.mark.promise("wire.token-renewed", "wire.error-forbidden", "owasp.token-refresh")
 async def test_only_the_same_session_renews_in_place(serve: Any) -> None:
-    """Another session's token is `forbidden`, a bad one `unauthenticated`; the socket stays open."""
     running = await serve(secret=SECRET)
     async with connected(running.address, token_of("ada", "s1", tenant="t1")) as client:
         for token, code in ((token_of("ada", "s2", tenant="t1"), "forbidden"), ("garbage", "unauthenticated")):
@@ -370,29 +304,22 @@ async def test_a_token_of_another_user_ends_the_connection_with_4403(serve: Any,
 @pytest.mark.promise("wire.anonymous-secret")
 async def test_an_anonymous_user_comes_back_after_a_restart(tmp_path: Path) -> None:
     """The secret made by the server is stored with its data: the token of `welcome` is valid after a restart."""
-    settings, users, token = Settings(port=0, data_dir=tmp_path / "data"), [], None
+    users, token = [], None
     for _ in range(2):
-        async with trio.open_nursery() as nursery:
-            running: Running = await nursery.start(partial(serve_app, settings))
-            async with connected(running.address, token) as client:
-                users.append(client.seen[0]["data"]["user"])
-                token = client.seen[0]["data"].get("session_token", token)
-            await running.stop()
-            nursery.cancel_scope.cancel()
+        async with serving(tmp_path / "data") as running, connected(running.address, token) as client:
+            users.append(client.seen[0]["data"]["user"])
+            token = client.seen[0]["data"].get("session_token", token)
     assert users[0] == users[1]
     assert users[0].startswith("anon-")
 
 
 @pytest.mark.promise("owasp.logging", "owasp.logging-secrets")
 async def test_connections_are_logged_without_message_texts(serve: Any, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has address, origin and connection at the start; the user, the close code and the duration at the end;
-    whose run began and ended, and how long it took; and refusals with their codes."""
     running = await serve(secret=SECRET)
     with caplog.at_level(logging.INFO):
         async with connected(running.address, token_of("ada"), headers={"Origin": running.address}) as client:
             connection_id = client.seen[0]["data"]["connection_id"]
-            await client.say("zebra, please")
-            await client.until_end()
+            await client.ask("zebra, please")
             await client.send({"type": "zebra"})
             assert (await client.read())["data"]["code"] == "unknown_type"
         await handshake(running.address, "/ws?session_token=zebra")

@@ -1,6 +1,5 @@
 """Closes of a connection, and failures of the disk or of an actor, as a client sees them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,11 +7,9 @@ import trio
 import trio.testing
 
 from tests.conformance.raw_websocket import TEXT, close, frame, raw_websocket
-from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.test_protocol_abuse import PONG_ASKED, beside_another, end_of, port_of
-from tests.end_to_end.test_protocol_events import locked
 from tests.end_to_end.test_rate_limits import SECRET
 
 
@@ -45,13 +42,10 @@ async def test_an_end_of_the_clients_own_is_echoed(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.close-1011", "owasp.crash")
-async def test_a_fault_of_the_server_is_1011_without_details(serve: Any) -> None:
-    """The client may reconnect at once and resumes."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_a_fault_of_the_server_is_1011_without_details(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client, beside_another(running):
-        await client.say("one", agent_type="script", thread_id="t")
-        last = (await client.until_end())["seq"]
+        last = (await client.ask("one", agent_type="script", thread_id="t"))["seq"]
         outbox = running.system.find(f"/system/connections/{client.seen[0]['data']['connection_id']}/outbox")
         assert outbox is not None
         outbox.kill()
@@ -59,30 +53,5 @@ async def test_a_fault_of_the_server_is_1011_without_details(serve: Any) -> None
         assert "Traceback" not in (client.socket.closed.reason or "")
     async with connected(running.address, token) as client:
         await client.send({"type": "resume", "payload": {"threads": {"t": last}}})
-        await client.say("two", agent_type="script", thread_id="t")
-        await client.until_end()
-        check_arc(client.durable())
+        await client.ask("two", agent_type="script", thread_id="t", checked=True)
         assert client.durable()[0]["seq"] == last + 1
-
-
-@pytest.mark.promise("wire.error-storage-unavailable")
-async def test_a_full_disk_is_reported(clock: trio.testing.MockClock, serve: Any, tmp_path: Path) -> None:
-    """The error is `storage_unavailable` and retryable; the same message is accepted later, with one complete arc."""
-    running = await serve(RecordingModel().agent())
-    async with connected(running.address) as client:
-        async with locked(tmp_path / "data" / "understudy.db"):
-            await client.say("one", agent_type="script", thread_id="t", message_id="m")
-            await trio.testing.wait_all_tasks_blocked(0.1)
-            clock.jump(9.9)
-            error = await client.until("error")
-            assert (error["data"]["code"], error["data"]["retryable"]) == ("storage_unavailable", True)
-            assert error["message_id"] == "m"
-        status, _, body = await request(running.address, "GET", "/healthz")
-        assert (status, body["status"] in ("ok", "degraded")) == (200, True)
-        while not client.durable() or client.durable()[-1]["type"] not in TERMINAL:
-            await client.say("one", agent_type="script", thread_id="t", message_id="m")
-            await client.until_end()
-    # A repeat after the acceptance gets the acceptance again: the same event with the same number.
-    taken = [event for event in client.durable() if event["type"] == "message_accepted"]
-    assert all(event == taken[0] for event in taken)
-    check_arc([taken[0], *(event for event in client.durable() if event["type"] != "message_accepted")])

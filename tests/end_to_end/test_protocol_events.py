@@ -17,7 +17,7 @@ from attrs import evolve
 
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_questions import PEARS, order
@@ -37,7 +37,6 @@ async def pick_up(result: Any, arguments: Any) -> None:
 
 
 async def was_sent(call_id: str, arguments: Any) -> Done:
-    """Say that a parcel was sent."""
     return Done("sent")
 
 
@@ -51,23 +50,18 @@ async def ship(wait: bool = False) -> AsyncIterator[str]:
 
 
 class Titling(ScriptedModel):
-    """A script that is also asked for the titles of conversations."""
-
     titles = True
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Return a title if one is asked for."""
         return Reply(text="Going") if turn.purpose == "title" else await super().respond(turn, emit)
 
 
 async def undo_story(client: ChatClient, clock: trio.testing.MockClock) -> None:
     """Take a call back; stop a run, whose call is settled afterwards."""
-    await client.say("go", agent_type="ships", thread_id="t4")
-    end = await client.until_end()
+    end = await client.ask("go", agent_type="ships", thread_id="t4")
     await client.send({"type": "undo", "payload": {"run_id": end["run_id"]}})
     await client.until("call_undone")
-    await client.say("go", agent_type="waits", thread_id="t5")
-    await client.until("tool_partial")
+    await client.ask("go", agent_type="waits", thread_id="t5", until="tool_partial")
     await client.send({"type": "cancel", "payload": {"run_id": client.seen[-1]["run_id"]}})
     await client.until_end()
     await trio.testing.wait_all_tasks_blocked(0.1)
@@ -76,7 +70,6 @@ async def undo_story(client: ChatClient, clock: trio.testing.MockClock) -> None:
 
 
 def agents() -> tuple[Agent, ...]:
-    """Return an agent that hands over, one that uses every feature, and one whose model is unavailable."""
     work = Call([("tell_progress", {"steps": 1}), ("send_mail", {"to": "ada"}), ("order", {}), LITTLE])
     every = scripted(work, Say(f"The key is {KEY}."), name="every")
     first = Agent("first", model=scripted(Hand("every")).model, colleagues=("every",))
@@ -96,21 +89,17 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     """Return the events that two tabs of one user receive in a scenario with every type of event."""
     token, operator = token_of("ada"), token_of("op", roles=["operator"])
     async with connected(address, token) as one, connected(address, token) as two:
-        await one.say("go", agent_type="first", thread_id="t")
-        required = await one.until("approval_required")
+        required = await one.ask("go", agent_type="first", thread_id="t", until="approval_required")
         await one.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
         asked = next((each for each in one.seen if each["type"] == "question_asked"), None)
         asked = asked or await one.until("question_asked")
         given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
         await one.send({"type": "answer", "payload": given})
-        end = await one.until_end()
-        check_arc(one.durable())
+        end = await one.until_end(checked=True)
         await one.send({"type": "feedback", "payload": {"message_id": f"answer-{end['run_id']}", "rating": "up"}})
         await one.until("feedback")
-        await one.say("go", agent_type="away", thread_id="t2")
-        await one.until_end()
-        await one.say("go", agent_type="steered", thread_id="t3")
-        asked = await one.until("question_asked")
+        await one.ask("go", agent_type="away", thread_id="t2")
+        asked = await one.ask("go", agent_type="steered", thread_id="t3", until="question_asked")
         run_id = asked["run_id"]
         for steer_id in ("s1", "s2"):
             await one.send({"type": "steer", "payload": {"run_id": run_id, "content": "Look", "steer_id": steer_id}})
@@ -123,8 +112,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
             asked = await one.until("question_asked") if again else asked
         await one.until_end()
         await undo_story(one, clock)
-        await one.say("go", agent_type="titled", thread_id="t6")
-        await one.until_end()
+        await one.ask("go", agent_type="titled", thread_id="t6")
         await one.until("thread_titled", title="Going")
         await request(address, "PATCH", "/api/threads/t6", token=token, body=b'{"pinned": true}')
         await one.until("thread_changed")
@@ -146,43 +134,17 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
 
 
 @pytest.mark.promise(
-    "wire.envelope",
-    "wire.event-welcome",
-    "wire.event-message-accepted",
-    "wire.event-agent-started",
-    "wire.event-agent-thinking",
-    "wire.event-agent-handoff",
-    "wire.event-tool-executing",
-    "wire.event-tool-completed",
-    "wire.event-subagent-started",
-    "wire.event-subagent-completed",
-    "wire.event-approval-required",
-    "wire.event-approval-decided",
-    "wire.event-steer-accepted",
-    "wire.event-steer-taken",
-    "wire.event-steer-withdrawn",
-    "wire.event-question-asked",
-    "wire.event-question-answered",
-    "wire.event-agent-progress",
-    "wire.event-partial-result",
-    "wire.event-sanitization-summary",
-    "wire.event-agent-completed",
-    "wire.event-final-response",
-    "wire.event-error",
-    "wire.event-agent-error",
-    "wire.event-typing",
-    "wire.event-thread-titled",
-    "wire.event-thread-changed",
-    "wire.event-answers-read",
-    "wire.event-feedback",
-    "wire.event-alert",
-    "wire.event-drain",
-    "wire.event-ping",
-    "wire.event-pong",
-    "wire.event-resync",
-    "wire.drain",
+    "wire.envelope", "wire.event-welcome", "wire.event-message-accepted", "wire.event-agent-started",
+    "wire.event-agent-thinking", "wire.event-agent-handoff", "wire.event-tool-executing", "wire.event-tool-completed",
+    "wire.event-subagent-started", "wire.event-subagent-completed", "wire.event-approval-required",
+    "wire.event-approval-decided", "wire.event-steer-accepted", "wire.event-steer-taken", "wire.event-steer-withdrawn",
+    "wire.event-question-asked", "wire.event-question-answered", "wire.event-agent-progress",
+    "wire.event-partial-result", "wire.event-sanitization-summary", "wire.event-agent-completed",
+    "wire.event-final-response", "wire.event-error", "wire.event-agent-error", "wire.event-typing",
+    "wire.event-thread-titled", "wire.event-thread-changed", "wire.event-answers-read", "wire.event-feedback",
+    "wire.event-alert", "wire.event-drain", "wire.event-ping", "wire.event-pong", "wire.event-resync", "wire.drain",
     "wire.close-1001",
-)
+)  # fmt: skip
 async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing.MockClock, serve: Any) -> None:
     """Each event has the required data, no member outside its row, and a seq if and only if it is durable."""
     running = await serve(*agents(), secret=SECRET)
@@ -208,11 +170,9 @@ async def test_every_event_of_the_page_comes_as_its_row_says(clock: trio.testing
 
 
 @pytest.mark.promise("wire.event-sanitization-summary")
-async def test_a_summary_has_kinds_and_offsets_and_never_the_secret(serve: Any) -> None:
-    running = await serve(scripted(Say(f"The key is {KEY}.")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        final = await client.until_end()
+async def test_a_summary_has_kinds_and_offsets_and_never_the_secret(serve_client: Any) -> None:
+    async with serve_client(scripted(Say(f"The key is {KEY}."))) as client:
+        final = await client.ask("go", agent_type="script")
     summary = next(event for event in client.seen if event["type"] == "sanitization_summary")
     assert summary["seq"] < final["seq"]
     assert summary["data"]["counts"] == {"secret": 1}
@@ -233,18 +193,15 @@ async def locked(database: Path) -> AsyncIterator[None]:
 
 
 @pytest.mark.promise("wire.seq-committed")
-async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> None:
-    """While commits fail, no durable event is sent and ephemeral ones are; afterwards all come in order."""
+async def test_what_is_not_committed_is_not_sent(serve_client: Any, tmp_path: Path) -> None:
     gate = Gate(open_after=1)
-    running = await serve(scripted(Say("one two", gate)))
-    async with connected(running.address) as client:
+    async with serve_client(scripted(Say("one two", gate))) as client:
         await client.say("go", agent_type="script", thread_id="t")
         await gate.reached.wait()
         await client.until("partial_result")
         async with locked(tmp_path / "data" / "understudy.db"):
             gate.opened.set()
-            await client.say("and again", agent_type="script", thread_id="t2")
-            await client.until("partial_result")
+            await client.ask("and again", agent_type="script", thread_id="t2", until="partial_result")
             await client.send({"type": "ping"})
             told = len(client.durable())
             with trio.move_on_after(0.4):
@@ -257,10 +214,8 @@ async def test_what_is_not_committed_is_not_sent(serve: Any, tmp_path: Path) -> 
 
 
 @pytest.mark.promise("wire.endpoint-events", "wire.seq")
-async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the_log(serve: Any) -> None:
-    """Two threads are numbered independently; the log returns the events that were sent, member by member."""
-    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
-    token = await new_token(running)
+async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the_log(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     async with connected(running.address, token) as client:
         for thread in ("a", "b"):
             await client.say("go", agent_type="script", thread_id=thread)
@@ -269,19 +224,15 @@ async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the
     for thread in ("a", "b"):
         sent = [event for event in client.durable() if event["thread_id"] == thread]
         assert [event["seq"] for event in sent] == list(range(1, len(sent) + 1))
-        _, _, log = await request(running.address, "GET", f"/api/threads/{thread}/events?after=0", token=token)
+        log = await get(running, f"/api/threads/{thread}/events?after=0", token)
         assert log == {"events": sent, "last_seq": len(sent)}
-        _, _, log = await request(running.address, "GET", f"/api/threads/{thread}/events?after=3&limit=2", token=token)
+        log = await get(running, f"/api/threads/{thread}/events?after=3&limit=2", token)
         assert [event["seq"] for event in log["events"]] == [4, 5]
 
 
 @pytest.mark.promise("wire.endpoint-agent", "wire.dialect-flat", "wire.dialect-payload", "wire.dialect-agent-response")
-async def test_one_run_has_the_same_events_in_every_dialect(serve: Any) -> None:
-    """Three tabs of one user, each with its dialect, get the same events with the same numbers, and one answer
-    object.
-    """
-    running = await serve(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
-    token = await new_token(running)
+async def test_one_run_has_the_same_events_in_every_dialect(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
     async with (
         connected(running.address, token, subprotocols=["understudy.payload"]) as payload,
         connected(running.address, token, subprotocols=["understudy.flat"]) as flat,
@@ -339,16 +290,14 @@ ABLE = [{"batch"}, {"chunk"}, {"gzip"}, {"html"}, {"batch", "chunk", "gzip", "ht
 
 
 @pytest.mark.promise("wire.hello", "wire.hello-batch", "wire.hello-chunk", "wire.hello-gzip", "wire.hello-html")
-async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve: Any) -> None:
+async def test_a_client_is_sent_what_it_said_it_can_take_and_nothing_else(serve_guest: Any) -> None:
     """Arrays, parts and compressed binary frames are sent only if declared; the events are the same. `html`, which
     earlier clients declare, has no effect.
     """
     words = "# Title\n\n<b>bold</b> " + ("\u00e9" * 1000 + " ") * 20
-    running = await serve(scripted(Call([("echo", {"text": "a"})] * 4), Say(words)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})] * 4), Say(words)))
     async with connected(running.address, token) as first:
-        await first.say("go", agent_type="script", thread_id="t")
-        await first.until_end()
+        await first.ask("go", agent_type="script", thread_id="t")
     for able in ABLE:
         async with connected(running.address, token) as client:
             frames, events = await told(client, **dict.fromkeys(able, True))
@@ -378,25 +327,20 @@ async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
     assert len(client.durable()[0]["data"]["content"]) == 500_000
 
 
-@pytest.mark.promise("wire.no-followers")
-async def test_a_thread_without_subscribers_is_delivered_to_all_its_users_connections(serve: Any) -> None:
-    """A message is sent over HTTP in an older thread: tabs without a subscription get it, other users do not."""
-    running = await serve(scripted(Say("one two")))
-    token = await new_token(running)
+@pytest.mark.promise("wire.no-followers", "wire.tabs")
+async def test_a_thread_without_subscribers_is_delivered_to_all_its_users_connections(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one two")))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        last = (await client.until_end())["seq"]
+        last = (await client.ask("go", agent_type="script", thread_id="t"))["seq"]
     async with (
         connected(running.address, token) as one,
         connected(running.address, token) as two,
         connected(running.address) as stranger,
     ):
-        body = json.dumps({"type": "chat", "content": "go", "agent_type": "script", "thread_id": "t"}).encode()
-        status, _, _ = await request(running.address, "POST", "/api/commands", token=token, body=body)
-        assert status == 202
+        body = {"type": "chat", "content": "go", "agent_type": "script", "thread_id": "t"}
+        assert (await request(running.address, "POST", "/api/commands", token=token, body=body))[0] == 202
         for tab in (one, two):
-            await tab.until_end()
-            check_arc(tab.durable())
+            await tab.until_end(checked=True)
             assert tab.durable()[0]["seq"] == last + 1
         await stranger.send({"type": "ping"})
         assert (await stranger.read())["type"] == "pong"

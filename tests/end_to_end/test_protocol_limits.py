@@ -15,12 +15,11 @@ import trio.testing
 from tests.conformance.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
 from tests.docs.tables import code, table
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
 from transport.connection.limits import Limits
-from understudy.chat.storage_away import AWAY
 
 KIB = 1024
 SOON_S = 1.5
@@ -44,10 +43,9 @@ async def nothing_more(client: ChatClient) -> None:
 @pytest.mark.promise("wire.arc-progress")
 @pytest.mark.parametrize(("turn", "last", "words"), PROGRESS.values(), ids=PROGRESS)
 async def test_after_ten_seconds_without_a_word_there_is_one(
-    clock: trio.testing.MockClock, serve: Any, turn: Any, last: str, words: str
+    clock: trio.testing.MockClock, serve_client: Any, turn: Any, last: str, words: str
 ) -> None:
-    running = await serve(scripted(turn, timeout_s=60), limits=Limits(run_s=60))
-    async with connected(running.address) as client:
+    async with serve_client(scripted(turn, timeout_s=60), limits=Limits(run_s=60)) as client:
         await client.say("go", agent_type="script")
         await client.until(last)
         await trio.testing.wait_all_tasks_blocked(0.05)
@@ -60,8 +58,7 @@ async def test_after_ten_seconds_without_a_word_there_is_one(
             assert progress["data"]["note"].startswith(words)
             assert "seq" not in progress
         await client.send({"type": "cancel", "payload": {"run_id": client.durable()[0]["run_id"]}})
-        await client.until_end()
-        check_arc(client.durable())
+        await client.until_end(checked=True)
 
 
 @pytest.mark.promise("wire.arc-place")
@@ -71,8 +68,7 @@ async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.t
     async with connected(running.address) as client:
         await client.say("one", agent_type="script", thread_id="t")
         await gate.reached.wait()
-        await client.say("two", agent_type="script", thread_id="t")
-        waiting = (await client.until("agent_progress"))["run_id"]
+        waiting = (await client.ask("two", agent_type="script", thread_id="t", until="agent_progress"))["run_id"]
         for _ in range(2):
             clock.jump(10.1)
             with trio.fail_after(SOON_S):
@@ -85,17 +81,18 @@ async def test_a_queued_run_reports_its_position_every_ten_seconds(clock: trio.t
 
 
 @pytest.mark.promise("wire.arc-place")
-async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve: Any) -> None:
-    """By a message of its own, which is queued, and by a resume."""
+async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve_guest: Any) -> None:
     gate = Gate()
-    running = await serve(scripted(Say("words", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("words", gate)))
     async with connected(running.address, token) as client:
         await client.say("one", agent_type="script", thread_id="t")
         await gate.reached.wait()
         async with connected(running.address, token) as second, connected(running.address, token) as third:
-            await second.say("two", agent_type="script", thread_id="t")
-            await second.until("agent_progress")
+            await second.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+            await second.until("agent_started")
+            await second.send({"type": "ping"})
+            await second.until("pong")  # the outbox has asked for the snapshot
+            await second.ask("two", agent_type="script", thread_id="t", until="agent_progress")
             await third.send({"type": "resume", "payload": {"threads": {"t": 0}}})
             await third.until("agent_progress")
             gate.opened.set()
@@ -106,12 +103,9 @@ async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve: Any
 
 
 @pytest.mark.promise("wire.limit-run")
-async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Then its tool is stopped, and its model closes with what it has."""
-    running = await serve(scripted(Call([("wait", {})]), Say("no wait")), limits=Limits(run_s=30.0))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        await client.until("tool_executing")
+async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve_client: Any) -> None:
+    async with serve_client(scripted(Call([("wait", {})]), Say("no wait")), limits=Limits(run_s=30.0)) as client:
+        await client.ask("go", agent_type="script", until="tool_executing")
         await trio.testing.wait_all_tasks_blocked(0.05)
         for _ in range(3):
             clock.jump(9.8)
@@ -127,12 +121,10 @@ async def test_a_run_works_for_its_limit(clock: trio.testing.MockClock, serve: A
 
 @pytest.mark.promise("wire.limit-run", "wire.limit-approval")
 async def test_the_user_has_five_minutes_and_they_are_not_work(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Without a decision the call is refused after 300 s, not after 299, and the run's own deadline is not used up."""
     limits = Limits(approval_s=300)
     running = await serve(scripted(Call([("send_mail", {"to": "ada"})]), Say("done")), limits=limits)
     async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        required = await client.until("approval_required")
+        required = await client.ask("go", agent_type="script", until="approval_required")
         assert 299 < required["data"]["expires_at"] - time.time() < 301
         await trio.testing.wait_all_tasks_blocked(0.05)
         for _ in range(13):
@@ -183,8 +175,9 @@ async def test_a_ping_comes_every_25_seconds_and_silence_ends_after_60(
 
 
 @pytest.mark.promise(
-    "wire.limit-frame", "wire.limit-transport", "wire.close-1009", "wire.bad-frame-oversized", "owasp.size"
-)
+    "wire.limit-frame", "wire.limit-transport", "wire.close-1009", "wire.bad-frame-oversized",
+    "wire.error-message-too-large", "owasp.size",
+)  # fmt: skip
 async def test_a_frame_beyond_256_kib_is_refused_alone(serve: Any) -> None:
     running = await serve(RecordingModel().agent())
     head, tail = b'{"type":"message","agent_type":"script","content":"', b'"}'
@@ -204,10 +197,8 @@ async def test_a_frame_beyond_256_kib_is_refused_alone(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.limit-chunks", "owasp.size")
-async def test_parts_have_8_mib_together(serve: Any) -> None:
-    """The part beyond the limit is refused, earlier parts are dropped, and the connection stays open."""
-    running = await serve()
-    async with connected(running.address) as client:
+async def test_parts_have_8_mib_together(serve_client: Any) -> None:
+    async with serve_client() as client:
         part = {"type": "chunk", "id": "1", "count": 40, "data": "x" * 250_000}
         for index in range(34):
             await client.send({**part, "index": index})
@@ -217,10 +208,8 @@ async def test_parts_have_8_mib_together(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.limit-messages", "wire.error-rate-limited", "owasp.rate")
-async def test_a_user_says_120_messages_a_minute(serve: Any) -> None:
-    """Edits count as messages; the next one is refused with `retry_after` and not stored."""
-    running = await serve(RecordingModel().agent())
-    async with connected(running.address) as client:
+async def test_a_user_says_120_messages_a_minute(serve_client: Any) -> None:
+    async with serve_client(RecordingModel().agent()) as client:
         assert client.seen[0]["data"]["limits"]["messages_per_minute"] == 120
         began, taken = time.monotonic(), 0
         while True:
@@ -243,35 +232,10 @@ async def test_a_user_says_120_messages_a_minute(serve: Any) -> None:
         await ended(client)
 
 
-@pytest.mark.promise("wire.limit-runs")
-async def test_ten_runs_of_a_user_work_at_a_time(serve: Any) -> None:
-    """The eleventh gets its queue position, and begins when another has ended."""
-    gate = Gate()
-    running = await serve(scripted(Say("words", gate)))
-    async with connected(running.address) as client:
-        for number in range(11):
-            await client.say("go", agent_type="script", thread_id=f"t{number}")
-        while (progress := await client.until("agent_progress"))["message"] == AWAY:
-            pass
-        assert progress["message"] == "Waiting for a free place: number 1 in line"
-        while sum(event["type"] == "agent_started" for event in client.seen) < 10:
-            await client.read()
-        await client.send({"type": "ping"})
-        await client.until("pong")
-        started = {event["run_id"] for event in client.durable() if event["type"] == "agent_started"}
-        assert len(started) == 10
-        assert progress["run_id"] not in started
-        gate.opened.set()
-        for _ in range(11):
-            check_arc(client.durable((await client.until_end())["run_id"]))
-
-
 @pytest.mark.promise("wire.limit-history")
-async def test_a_model_is_shown_100_messages(serve: Any) -> None:
-    """Older messages are omitted, a quarter of the limit at a time; the run's first thought has their number."""
+async def test_a_model_is_shown_100_messages(serve_client: Any) -> None:
     recorder = RecordingModel()
-    running = await serve(recorder.agent())
-    async with connected(running.address) as client:
+    async with serve_client(recorder.agent()) as client:
         for number in range(52):
             await client.say(f"m{number}", agent_type="script", thread_id="t")
             accepted = await ended(client)
@@ -287,10 +251,9 @@ async def test_a_model_is_shown_100_messages(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-machines", "wire.limit-settings", "wire.close-reconnect")
 async def test_limits_and_codes_are_machine_readable(serve: Any) -> None:
-    """`/asyncapi.json` has this server's limits, all errors, and the closes after which a client may reconnect."""
     limits = Limits(messages_per_minute=7)
     running = await serve(limits=limits)
-    _, _, document = await request(running.address, "GET", "/asyncapi.json")
+    document = await get(running, "/asyncapi.json")
     assert found(document, "x-limits") == attrs.asdict(limits)
     rows = {each["code"]: each["may reconnect"] == "yes" for each in table(PAGE, "Close codes")}
     assert {str(each["number"]): each["reconnect"] for each in found(document, "x-close-codes")} == rows

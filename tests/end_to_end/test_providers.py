@@ -1,9 +1,7 @@
 """Tokens of an identity provider, over real sockets: its key set becomes unavailable and rotates."""
 
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -12,43 +10,33 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
+from tests.end_to_end.serving import serving
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from transport.auth.keyring import LEEWAY_S
+from understudy.app.server import Running
 
 FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))
 ROTATED = key_set(published(rsa_key(1), "second"))
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """Return claims that are valid now."""
     return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
 
 
 def first(**more: Any) -> str:
-    """Return a token signed with the first key."""
     return signed(rsa_key(), claims(**more), "first")
 
 
 def second(**more: Any) -> str:
-    """Return a token signed with the second key."""
     return signed(rsa_key(1), claims(**more), "second")
 
 
-@asynccontextmanager
-async def served(data_dir: Path, jwks: str, **settings: Any) -> AsyncIterator[Running]:
-    """Yield a server whose users come from that provider."""
-    given = Settings(port=0, data_dir=data_dir / "data", jwks=jwks, **settings)
-    async with trio.open_nursery() as nursery:
-        running = await nursery.start(partial(serve_app, given))
-        yield running
-        nursery.cancel_scope.cancel()
+def served(data_dir: Path, jwks: str, **settings: Any) -> AbstractAsyncContextManager[Running]:
+    return serving(data_dir / "data", jwks=jwks, **settings)
 
 
 async def agents(running: Running, token: str) -> int:
-    """Return the status of a request that needs a token."""
-    status, _, _ = await request(running.address, "GET", "/api/agents", token=token)
-    return status
+    return (await request(running.address, "GET", "/api/agents", token=token))[0]
 
 
 @pytest.mark.promise("wire.token-subprotocol", "wire.token-header", "wire.token-query", "wire.token-provider")
@@ -71,30 +59,26 @@ async def test_a_provider_s_token_opens_every_door(tmp_path: Path, token: Any) -
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_only_tokens_of_the_provider_are_accepted(tmp_path: Path) -> None:
-    """No anonymous sessions, also on loopback; forged and foreign tokens are refused before the upgrade."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert (await request(running.address, "POST", "/api/sessions"))[0] == 401
-        for token in (signed(rsa_key(1), claims(), "first"), second(), first(exp=time.time() - 1), "x.y.z"):
+        for token in (signed(rsa_key(1), claims(), "first"), second(), first(exp=time.time() - LEEWAY_S - 1), "x.y.z"):
             assert (await handshake(running.address, f"/ws?session_token={token}"))[0] == 401
             assert await agents(running, token) == 401
     assert provider.asked <= 2
 
 
 async def by_handshake(running: Running) -> None:
-    """Authenticate with the new token in the handshake."""
     async with connected(running.address, second()) as client:
         assert client.seen[0]["data"]["user"] == "ada"
 
 
 async def by_first_message(running: Running) -> None:
-    """Authenticate with the new token in the first message."""
     async with connected(running.address, welcome=False) as client:
         await client.send({"type": "ping", "session_token": second()})
         await client.until("pong")
 
 
 async def by_request(running: Running) -> None:
-    """Authenticate with the new token over HTTP."""
     assert await agents(running, second()) == 200
 
 
@@ -110,7 +94,6 @@ async def test_a_new_key_is_known_at_its_first_token(tmp_path: Path, come: Any) 
 
 
 async def test_a_new_key_renews_in_place(tmp_path: Path) -> None:
-    """The first `refresh` with a token under the new key is accepted."""
     async with (
         publishing(FIRST) as provider,
         served(tmp_path, provider.address) as running,
@@ -138,7 +121,6 @@ async def test_the_provider_may_be_unavailable_at_start(tmp_path: Path) -> None:
 
 @pytest.mark.promise("wire.bad-token")
 async def test_forged_tokens_do_not_become_requests_to_the_provider(tmp_path: Path) -> None:
-    """Two hundred tokens with unknown key ids cause at most one request, and are refused promptly."""
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
         assert await agents(running, first()) == 200
         asked = provider.asked
@@ -166,18 +148,16 @@ async def test_a_provider_that_answers_nonsense_leaves_the_rest_alone(tmp_path: 
 @pytest.mark.promise("wire.token-renewed")
 async def test_a_token_of_the_provider_is_renewed_in_place_by_a_later_one(tmp_path: Path) -> None:
     async with publishing(FIRST) as provider, served(tmp_path, provider.address) as running:
-        soon = first(exp=time.time() + 1.2)
+        soon = first(exp=time.time() - LEEWAY_S + 1.2)
         status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=soon)
         assert (status, body["error"]["code"]) == (403, "forbidden")
         async with connected(running.address, soon) as client:
             await client.until("error", code="token_expired")
             await client.send({"type": "refresh", "payload": {"session_token": first()}})
-            await client.say("What is 2 + 2?")
-            assert (await client.until_end())["type"] == "final_response"
+            assert (await client.ask("What is 2 + 2?"))["type"] == "final_response"
 
 
 def a_file(tmp_path: Path, document: bytes) -> Path:
-    """Return a file with keys."""
     path = tmp_path / "keys.json"
     path.write_bytes(document)
     return path

@@ -1,68 +1,44 @@
 """Storage quotas in bytes, per user and per tenant."""
 
-import json
-import time
 from typing import Any
 
-import jwt
 import pytest
 import trio
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import request, upload
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.end_to_end.server_pair import post
+from tests.end_to_end.tokens import SECRET, token
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
 from understudy.app.server import Running
 
-SECRET = "a secret of more than 32 characters, for tests"
 MIB = 1 << 20
 
 
-def token(user: str, tenant: str | None = None) -> str:
-    """Return a token of a user, of a tenant if one is named."""
-    claims: dict[str, Any] = {"sub": user, "sid": "s", "exp": time.time() + 600}
-    return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
-
-
-async def upload(running: Running, who: str, size: int) -> tuple[int, Any]:
-    """Upload a file of this size. Return the status and the answer."""
-    boundary = "b0undary"
-    head = f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="a.bin"\r\n\r\n'.encode()
-    body = head + b"\0" * size + f"\r\n--{boundary}--\r\n".encode()
-    kind = {"Content-Type": f"multipart/form-data; boundary={boundary}"}
-    status, _, answer = await request(running.address, "POST", "/api/files", token=who, body=body, headers=kind)
-    return status, answer
-
-
 async def say(running: Running, who: str, content: str, thread: str = "t") -> tuple[int, Any]:
-    """Send a message over HTTP. Return the status and the answer."""
-    payload = {"content": content, "thread_id": thread, "agent_type": "script"}
-    body = json.dumps({"type": "user_message", "payload": payload}).encode()
-    status, _, answer = await request(running.address, "POST", "/api/commands", token=who, body=body)
-    return status, answer
+    return await post(running, who, "user_message", content=content, thread_id=thread, agent_type="script")
 
 
 async def test_uploads_are_bounded_for_each_user(serve: Any) -> None:
-    """An upload beyond the quota is refused with the reason and not stored; another user has a separate quota."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
     ada, bob = token("ada"), token("bob")
-    assert (await upload(running, ada, 700_000))[0] == 201
-    status, answer = await upload(running, ada, 700_000)
+    assert (await upload(running, ada, content=bytes(700_000)))[0] == 201
+    status, answer = await upload(running, ada, content=bytes(700_000))
     assert (status, answer["error"]["code"]) == (403, "quota_exceeded")
     assert "Your files take all the space that you have here (1 MiB)" in answer["error"]["message"]
-    assert (await upload(running, ada, 200_000))[0] == 201
-    assert (await upload(running, bob, 700_000))[0] == 201
+    assert (await upload(running, ada, content=bytes(200_000)))[0] == 201
+    assert (await upload(running, bob, content=bytes(700_000)))[0] == 201
     assert await running.store.bytes_used("files", user="ada") == 900_000
 
 
 async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> None:
-    """Uploads in progress count."""
     running = await serve(scripted(Say("hm")), secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
     statuses: list[int] = []
 
     async def one() -> None:
-        statuses.append((await upload(running, token("ada"), 400_000))[0])
+        statuses.append((await upload(running, token("ada"), content=bytes(400_000)))[0])
 
     async with trio.open_nursery() as nursery:
         for _ in range(6):
@@ -78,10 +54,8 @@ async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
     ada = token("ada")
     async with connected(running.address, ada) as client:
         for thread in "ab":
-            await client.say("x" * 200_000, thread_id=thread, agent_type="script")
-            await client.until_end()
-        await client.say("x" * 200_000, thread_id="c", agent_type="script", message_id="m3")
-        refused = await client.until("error")
+            await client.ask("x" * 200_000, thread_id=thread, agent_type="script")
+        refused = await client.ask("x" * 200_000, thread_id="c", agent_type="script", message_id="m3", until="error")
         assert (refused["data"]["code"], refused["data"]["retryable"]) == ("quota_exceeded", False)
         assert "Your conversations take all the space" in refused["data"]["message"]
         assert refused["message_id"] == "m3"
@@ -96,12 +70,12 @@ async def test_messages_are_bounded_for_each_user(serve: Any) -> None:
 async def test_the_users_of_a_tenant_have_a_bound_together(serve: Any) -> None:
     limits = Limits(files_bytes_per_tenant=MIB, threads_bytes_per_tenant=MIB)
     running = await serve(scripted(Say("hm")), secret=SECRET, tenant_claim="org", limits=limits)
-    ada, cem, bob = token("ada", "acme"), token("cem", "acme"), token("bob", "other")
-    assert (await upload(running, ada, 700_000))[0] == 201
-    status, answer = await upload(running, cem, 700_000)
+    ada, cem, bob = token("ada", org="acme"), token("cem", org="acme"), token("bob", org="other")
+    assert (await upload(running, ada, content=bytes(700_000)))[0] == 201
+    status, answer = await upload(running, cem, content=bytes(700_000))
     assert (status, answer["error"]["code"]) == (403, "quota_exceeded")
     assert "Your organisation's files" in answer["error"]["message"]
-    assert (await upload(running, bob, 700_000))[0] == 201
+    assert (await upload(running, bob, content=bytes(700_000)))[0] == 201
     for number in range(2):
         assert (await say(running, ada, "x" * 200_000, f"t{number}"))[0] == 202
     status, answer = await say(running, cem, "x" * 200_000)
@@ -123,8 +97,7 @@ async def test_what_a_tool_saves_counts_too(serve: Any) -> None:
     )
     running = await serve(agent, secret=SECRET, limits=Limits(files_bytes_per_user=MIB))
     async with connected(running.address, token("ada")) as client:
-        await client.say("go", thread_id="t", agent_type="script")
-        await client.until_end()
+        await client.ask("go", thread_id="t", agent_type="script")
         first, second = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     assert (first["status"], second["status"]) == ("ok", "failed")
     assert second["result"]["error"]["code"] == "quota_exceeded"

@@ -15,11 +15,12 @@ import trio
 from attrs import frozen
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import SPOKEN
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from understudy import Agent
+from tests.end_to_end.test_remote_agent import KEY
+from understudy import Agent, AgentTurn
 from understudy.agents.remote import a2a as work
 from understudy.agents.remote import a2a_connection, a2a_task
 from understudy.agents.remote.a2a_connection import connect
@@ -69,7 +70,6 @@ def told(client: Any, kind: str, name: str) -> list[str]:
 
 @pytest.mark.parametrize("options", [(), ("--no-streams",)])
 async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Path, options: Sequence[str]) -> None:
-    """Thoughts, streamed text and files are shown; a question is the user's; messages share one conversation."""
     async with stock_server(tmp_path, *options) as stock:
         running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
         token = await new_token(running)
@@ -79,8 +79,7 @@ async def test_the_stock_server_works_asks_and_answers(serve: Any, tmp_path: Pat
             assert answer == "one two three work\n\nSaved to your files: table.csv"
             if not options:  # who polls may see the end only
                 assert "Looks it up." in told(client, "agent_thinking", "thought")
-            await client.say("ask", agent_type="abroad", thread_id="t")
-            asked = (await client.until("question_asked"))["data"]
+            asked = (await client.ask("ask", agent_type="abroad", thread_id="t", until="question_asked"))["data"]
             assert asked["title"] == "Which colour?"
             reply = {"question_id": asked["question_id"], "answer": {"answer": "blue"}}
             await client.send({"type": "answer", "payload": reply})
@@ -104,22 +103,19 @@ async def test_a_stopped_run_cancels_its_task(serve: Any, tmp_path: Path) -> Non
     async with stock_server(tmp_path) as stock:
         running = await serve(Agent("abroad", remote=Remote(stock.address, protocol="a2a")))
         async with connected(running.address, await new_token(running)) as client:
-            await client.say("slow", agent_type="abroad")
-            run_id = (await client.until("partial_result"))["run_id"]
+            run_id = (await client.ask("slow", agent_type="abroad", until="partial_result"))["run_id"]
             await client.send({"type": "cancel", "payload": {"run_id": run_id}})
             assert (await client.until("final_response"))["data"]["status"] == "cancelled"
             await stock.until("cancelled")
 
 
 async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
-    """Killed in the middle of the text, and while a question waits: each message is sent once, the text comes once."""
     async with stock_server(tmp_path) as stock:
         here = partial(started, tmp_path / "data", "tests.end_to_end.abroad_agent:agent", A2A_TEST_REMOTE=stock.address)
         async with here() as server:
             token = await new_token(server)
             async with connected(server.address, token) as client:
-                await client.say("slow", agent_type="abroad", thread_id="slow")
-                await client.until("partial_result")
+                await client.ask("slow", agent_type="abroad", thread_id="slow", until="partial_result")
                 await client.say("ask", agent_type="abroad", thread_id="ask")
                 asked = (await client.until("question_asked"))["data"]["question_id"]
             await server.kill()
@@ -138,7 +134,6 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
 
 @pytest.mark.proof("chaos")
 async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
-    """The remote is another understudy in its own process. The answer is whole, and its task is one."""
     there = partial(started, tmp_path / "there", "tests.end_to_end.resumable_agent:agent")
     here = partial(started, tmp_path / "here", "tests.end_to_end.abroad_agent:agent")
     async with there() as remote:
@@ -148,8 +143,7 @@ async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
         async with here(**known) as server:
             token = await new_token(server)
             async with connected(server.address, token) as client:
-                await client.say("again stop", agent_type="abroad", thread_id="t")
-                await client.until("partial_result")
+                await client.ask("again stop", agent_type="abroad", thread_id="t", until="partial_result")
             await remote.kill()
             await server.kill()
     async with here(**known) as server, there(port=port) as remote:
@@ -161,8 +155,7 @@ async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
                         final = await client.until("final_response")
                         break
         assert final["data"]["message"] == SPOKEN
-        _, _, listed = await request(remote.address, "GET", "/api/runs", token=key)
-        assert len(listed["runs"]) == 1
+        assert len((await get(remote, "/api/runs", key))["runs"]) == 1
 
 
 async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -> None:
@@ -171,14 +164,27 @@ async def test_another_understudy_asks_for_consent(serve: Any, tmp_path: Path) -
     headers = {"Authorization": f"Bearer {await new_token(there)}"}
     here = await serve(Agent("abroad", remote=Remote(f"{there.address}/a2a/script", "a2a", headers)))
     async with connected(here.address, await new_token(here)) as client:
-        await client.say("go", agent_type="abroad")
-        asked = (await client.until("question_asked"))["data"]
+        asked = (await client.ask("go", agent_type="abroad", until="question_asked"))["data"]
         assert asked["schema"]["properties"]["decision"]["enum"] == ["allow", "deny"]
         reply = {"question_id": asked["question_id"], "answer": {"decision": "allow"}}
         await client.send({"type": "answer", "payload": reply})
         final = await client.until("final_response")
     assert final["data"]["message"].strip() == "It was sent."
     assert len(told(client, "agent_thinking", "thought")) == len(set(told(client, "agent_thinking", "thought")))
+
+
+async def test_a_file_at_another_understudy_becomes_one_of_the_user(serve: Any, tmp_path: Path) -> None:
+    async def work(turn: AgentTurn) -> None:
+        await turn.files.save("out.csv", "text/csv", b"made there")
+
+    there = await serve(Agent("script", run=work), data_dir=tmp_path / "there")
+    headers = {"Authorization": f"Bearer {await new_token(there)}"}
+    here = await serve(Agent("abroad", remote=Remote(f"{there.address}/a2a/script", "a2a", headers)))
+    async with connected(here.address, await new_token(here)) as client:
+        await client.say("go", agent_type="abroad")
+        assert (await client.until("final_response"))["data"]["message"] == "Saved to your files: out.csv"
+    stored = [path for path in (tmp_path / "data" / "files").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in stored] == [b"made there"]
 
 
 CARD = {
@@ -188,18 +194,25 @@ CARD = {
 
 
 async def serve_badly(events: Sequence[Any], elsewhere: str, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-    """Serve a card, and answer each message with these events; None repeats the last one for ever, `...` waits."""
+    """Serve a card, and answer each message with these events; None repeats the last one for ever, `...` waits.
+
+    One without a stream is answered with the last event.
+    """
 
     async def answer(stream: trio.SocketStream) -> None:
         async with stream:
             received = b""
-            while b"\r\n\r\n" not in received:
+            while b"\r\n\r\n" not in received or (received.startswith(b"POST") and b"params" not in received):
                 received += await stream.receive_some()
+            head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n"
             if received.startswith(b"GET"):
                 interface = {"url": elsewhere or address, "protocolBinding": "JSONRPC", "protocolVersion": "1.0"}
                 body = json.dumps(CARD | {"supportedInterfaces": [interface]}).encode()
-                head = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n" % len(body)
-                await stream.send_all(head + body)
+                await stream.send_all(head % len(body) + body)
+                return
+            if b'"SendMessage"' in received:
+                body = json.dumps({"jsonrpc": "2.0", "id": "1", "result": events[-1]}).encode()
+                await stream.send_all(head % len(body) + body)
                 return
             await stream.send_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/event-stream\r\n\r\n")
             block = b""
@@ -230,8 +243,8 @@ def task(name: str = "t", state: str = "WORKING", **more: Any) -> dict[str, Any]
     return {"task": {"id": name, "contextId": "c", "status": {"state": f"TASK_STATE_{state}"}, **more}}
 
 
-def status(name: str = "t", state: str = "WORKING", text: str = "") -> dict[str, Any]:
-    message = {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"text": text}]}
+def status(name: str = "t", state: str = "WORKING", **part: Any) -> dict[str, Any]:
+    message = {"messageId": "m", "role": "ROLE_AGENT", "parts": [part]}
     return {"statusUpdate": {"taskId": name, "contextId": "c",
                              "status": {"state": f"TASK_STATE_{state}", "message": message}}}  # fmt: skip
 
@@ -241,6 +254,11 @@ def text(words: str, name: str = "t") -> dict[str, Any]:
     return {"artifactUpdate": {"taskId": name, "contextId": "c", "artifact": artifact, "append": True}}
 
 
+def failed(code: int, message: str | None, data: Any = None) -> bytes:
+    error = {"code": code, "message": message, "data": data}
+    return b"data: %s\n\n" % json.dumps({"jsonrpc": "2.0", "id": "1", "error": error}).encode()
+
+
 BAD = {
     "forged": ([task(), text("x", "of-another")], "The remote agent answered for another task."),
     "endless": ([task(), text("word " * 20_000), None], "The remote agent does not stop to answer."),
@@ -248,9 +266,27 @@ BAD = {
     "garbage": ([b"data: {no json\n\n"], "The remote agent answered with something that is no A2A."),
     "nothing": ([], "The connection to the remote agent was cut."),
     "rejected": ([task(), status(state="REJECTED", text="Not today.")], "Not today."),
+    "unwilling": ([task(state="REJECTED")], "The remote agent did not take the task."),
+    "speechless": ([task(state="COMPLETED")], "The remote agent ended without an answer."),
+    "unnamed": ([failed(-32000, "No fixture.")], "The remote agent refused: No fixture."),
+    "detailed": ([failed(-32602, f"Bad {KEY}", [{"a": 1}])], "The remote agent refused: Bad "),
+    "resting": (
+        [b'event: error\ndata: {"error": {"code": 500, "message": "It broke."}}\n\n'],
+        "The remote agent refused: It broke.",
+    ),
+    "wordless": ([failed(-32603, None)], "The remote agent refused: Internal error"),
+    "within": ([failed(-32603, "Inside", {"reason": "No oven."})], "The remote agent refused: Inside: No oven."),
+    "text": (
+        [b'data: {"jsonrpc": "2.0", "id": "1", "error": "It is off."}\n\n'],
+        "The remote agent refused: It is off.",
+    ),
+    "bare": ([b'data: {"detail": "It is off."}\n\n'], "The remote agent refused: It is off."),
+    "cold": ([task(), status(state="FAILED", data={"reason": "No oven."})], "No oven."),
+    "blank": ([{"message": {"messageId": "m", "role": "ROLE_AGENT", "parts": [{"text": " \u200b"}]}}],
+              "The remote agent ended without an answer."),
     "signed": ([task(), status(state="AUTH_REQUIRED", text="Sign in first.")], "Sign in first."),
     "hanging": ([task(), ...], "The remote agent was silent for too long."),
-}
+}  # fmt: skip
 
 
 async def test_a_remote_that_misbehaves_is_one_error_with_a_sentence(
@@ -274,10 +310,25 @@ async def test_a_remote_that_misbehaves_is_one_error_with_a_sentence(
         }
         async with connected(running.address, await new_token(running)) as client:
             for agent in agents:
-                await client.say("go", agent_type=agent.name, thread_id=agent.name)
-                ended = await client.until("error")
-                assert ended["data"]["message"] == sentences[agent.name], (agent.name, ended)
+                ended = await client.ask("go", agent_type=agent.name, thread_id=agent.name, until="error")
+                assert ended["data"]["message"].startswith(sentences[agent.name]), (agent.name, ended)
+                assert KEY not in str(client.seen)
         nursery.cancel_scope.cancel()
+
+
+@pytest.mark.parametrize("before", [[], [failed(-32004, "No streams.")], [failed(-32601, "No such method.")]])
+async def test_a_remote_that_refuses_streams_is_asked_without(serve: Any, before: Sequence[Any]) -> None:
+    """Whatever its card says. And numbers in data are shown as they were sent."""
+    data = {"artifactId": "a", "parts": [{"data": {"order": 4711, "rate": 0.5}}]}
+    async with trio.open_nursery() as nursery:
+        address = await nursery.start(serve_badly, [*before, task(state="COMPLETED", artifacts=[data])], "")
+        running = await serve(Agent("abroad", remote=Remote(address, protocol="a2a")))
+        async with connected(running.address, await new_token(running)) as client:
+            await client.say("go", agent_type="abroad")
+            answer = (await client.until("final_response"))["data"]["message"]
+        nursery.cancel_scope.cancel()
+    shown = answer.removeprefix("```json\n").removesuffix("\n```")
+    assert json.loads(shown, parse_float=str) == {"order": 4711, "rate": "0.5"}  # protobuf's maps have no order
 
 
 def test_a_conversation_at_a_remote_is_the_users_own() -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import openai
 import pytest
 import trio
-from openai import AsyncOpenAI, OpenAI
+from openai import AsyncOpenAI
 
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token
 from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_stream import gone
@@ -35,11 +35,17 @@ WEATHER: Any = {
 
 @asynccontextmanager
 async def client(running: Running, token: str | None = None, **options: Any) -> AsyncIterator[AsyncOpenAI]:
-    """Return the stock client, which does not retry."""
     key = await new_token(running) if token is None else token
     given = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
     async with AsyncOpenAI(**given) as made:
         yield made
+
+
+def echoing() -> Agent:
+    async def run(turn: AgentTurn) -> None:
+        await turn.say(turn.message)
+
+    return Agent("echoing", run=run)
 
 
 @pytest.mark.promise("wire.responses")
@@ -51,12 +57,11 @@ async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
         assert (await api.models.retrieve("script")).owned_by == "understudy"
         answer = await api.responses.create(model="script", input="go", metadata={"why": "test"})
         assert (answer.status, answer.output_text, answer.metadata) == ("completed", "one two three ", {"why": "test"})
-        assert [each.type for each in answer.output] == ["reasoning", "message", "mcp_call"]
-        assert (answer.output[2].name, answer.output[2].output) == ("echo", '"hi"')  # type: ignore[union-attr]
+        assert [each.type for each in answer.output] == ["reasoning", "message"]
+        assert "`echo` (ok): hi" in [each.text for each in answer.output[0].summary]  # type: ignore[union-attr]
         assert answer.usage is not None
         assert answer.usage.output_tokens == 3
-        again = await api.responses.retrieve(answer.id)
-        assert again == answer
+        assert await api.responses.retrieve(answer.id) == answer
         items = [each async for each in api.responses.input_items.list(answer.id)]
         assert [each.content[0].text for each in items] == ["go"]  # type: ignore[union-attr]
         await api.responses.delete(answer.id)
@@ -66,7 +71,6 @@ async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
 
 @pytest.mark.promise("wire.responses-resumed")
 async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(serve: Any) -> None:
-    """Resumed after any event the rest of the text and the same items follow."""
     running = await serve(scripted(*TURNS))
     async with client(running) as api:
         stream = await api.responses.create(model="script", input="go", stream=True)
@@ -75,7 +79,7 @@ async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(s
         assert numbers == sorted(set(numbers))
         kinds = [each.type for each in events]
         assert (kinds[:2], kinds[-1]) == (["response.created", "response.in_progress"], "response.completed")
-        assert {"response.mcp_call.completed", "response.reasoning_summary_text.done"} <= set(kinds)
+        assert "response.reasoning_summary_text.done" in kinds
         text = "".join(each.delta for each in events if each.type == "response.output_text.delta")
         final = events[-1].response  # type: ignore[union-attr]
         assert text == final.output_text == "one two three "
@@ -96,8 +100,7 @@ async def test_the_streaming_helper_of_the_client_understands_the_stream(serve: 
     async with client(running) as api, api.responses.stream(model="script", input="go") as stream:
         async for _ in stream:
             pass
-        final = await stream.get_final_response()
-        assert final.output_text == "one two three "
+        assert (await stream.get_final_response()).output_text == "one two three "
 
 
 async def test_conversations_go_on_and_fork(serve: Any) -> None:
@@ -151,7 +154,8 @@ async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_resul
             ("weather", '{"city":"Rome"}'),
             ("weather", '{"city":"Oslo"}'),
         ]
-        assert [each.type for each in asked.output].count("mcp_call") == 1
+        assert [each.type for each in asked.output] == ["reasoning", "function_call", "function_call"]
+        assert asked.usage is not None
         results: list[Any] = [
             {"type": "function_call_output", "call_id": each.call_id, "output": f"fine {number}"}
             for number, each in enumerate(wanted)
@@ -175,7 +179,6 @@ async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_resul
 
 
 async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
-    """Earlier messages, a file, an image, instructions of the system."""
     agent = scripted(Say("yes"))
     running = await serve(agent)
     model = agent.model
@@ -211,6 +214,7 @@ async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
         mine = await api.responses.create(model="script", input="go")
         cases: list[tuple[type[openai.APIStatusError], dict[str, Any]]] = [
             (openai.NotFoundError, {"model": "nobody", "input": "go"}),
+            (openai.NotFoundError, {"model": "scirpt", "input": "go"}),
             (openai.BadRequestError, {"model": "script", "input": []}),
             (openai.BadRequestError, {"model": "script", "input": [{"type": "computer_call"}]}),
             (openai.BadRequestError, {"model": "script", "input": "go", "tools": [{"type": "web_search"}]}),
@@ -237,6 +241,7 @@ async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
                 await api.responses.create(**fields)
             body: Any = refused.value.body
             assert (bool(body["message"]), body["type"]) == (True, "invalid_request_error")
+            assert ("did you mean 'script'?" in body["message"]) == (fields["model"] == "scirpt")
         with pytest.raises(openai.RateLimitError) as limited:
             await until_refused(api)
         assert int(limited.value.response.headers["Retry-After"]) >= 1
@@ -309,22 +314,6 @@ async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
             await api.chat.completions.create(model="script", messages=messages[:3])
 
 
-async def test_chat_completions_call_the_clients_tools(serve: Any) -> None:
-    running = await serve(Agent("script", model=ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("sunny"))))
-    tool: Any = {"type": "function", "function": {name: WEATHER[name] for name in WEATHER if name != "type"}}
-    messages: list[Any] = [{"role": "user", "content": "go"}]
-    async with client(running) as api:
-        first = await api.chat.completions.create(model="script", messages=messages, tools=[tool])
-        assert first.choices[0].finish_reason == "tool_calls"
-        said = first.choices[0].message
-        assert said.tool_calls is not None
-        messages.append(said.model_dump(exclude_none=True))
-        messages.append({"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "fine"})
-        second = await api.chat.completions.create(model="script", messages=messages, tools=[tool])
-        assert second.choices[0].message.content == "sunny "
-    await gone(running)
-
-
 PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
 
 
@@ -365,7 +354,6 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
         """Calls the tool, unless there is a result."""
 
         async def respond(self, turn: Turn, emit: Emit) -> Reply:
-            """Play the call, or the answer."""
             self.inputs.append(turn)
             if not any(each == "ResultItem" for each in kinds(turn)):
                 return Reply(calls=(ToolRequest("c", "weather", {"city": "Rome"}),))
@@ -384,6 +372,7 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
         for name in ("script", "own"):
             messages: list[Any] = [{"role": "user", "content": "go"}]
             first = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
+            assert first.choices[0].finish_reason == "tool_calls"
             said = first.choices[0].message
             assert said.tool_calls is not None
             messages.append(said.model_dump(exclude_none=True))
@@ -400,6 +389,40 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
     await gone(running)
 
 
+async def test_a_branch_does_not_wait_for_the_clients_tool_of_another(serve: Any) -> None:
+    running = await serve(scripted(Call([("weather", {"city": "Rome"})]), Say("sunny")), echoing())
+    async with client(running) as api:
+        first = await api.responses.create(model="echoing", input="hi")
+        asked = await api.responses.create(model="script", input="go", tools=[WEATHER], previous_response_id=first.id)
+        assert asked.output[-1].type == "function_call"
+        other = await api.responses.create(model="echoing", input="rather this", previous_response_id=first.id)
+        assert other.output_text == "rather this"
+
+
+@pytest.mark.parametrize("name", ["script", "own"])
+async def test_a_message_beside_the_results_is_read_after_them(serve: Any, name: str) -> None:
+    """A model reads it as a message, the code of an agent in the last result; after the run it is a new message."""
+
+    async def own(turn: AgentTurn) -> None:
+        await turn.say(str(await turn.call("weather", city="Rome")) if turn.client_tools else turn.message)
+
+    model = ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("sunny"))
+    running = await serve(Agent("script", model=model), Agent("own", run=own))
+    async with client(running) as api:
+        asked = await api.responses.create(model=name, input="go", tools=[WEATHER])
+        result = {"type": "function_call_output", "call_id": asked.output[-1].call_id, "output": "fine"}  # type: ignore[union-attr]
+        beside: Any = [result, {"role": "user", "content": "In one sentence."}]
+        done = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
+        assert (done.status, done.previous_response_id) == ("completed", asked.id)
+        if name == "own":
+            assert done.output_text == "fine\n\nIn one sentence."
+            late = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
+            assert (late.output_text, late.previous_response_id) == ("fine\n\nIn one sentence.", asked.id)
+        else:
+            assert kinds(model.inputs[-1])[-2:] == ["ResultItem", "MessageItem user"]
+            assert model.inputs[-1].items[-1].content == "In one sentence."
+
+
 async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
     """A client that stores nothing sends back ids that it was given. Those of others are refused, by their place."""
     agent = scripted(Call([("echo", {"text": "x"})]), Say("four"))
@@ -407,7 +430,6 @@ async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
     async with client(running) as api, client(running) as other:
         first = await api.responses.create(model="script", input="2 + 2?")
         back: list[Any] = [{"type": "item_reference", "id": each.id} for each in first.output]
-        assert {each.type for each in first.output} >= {"message", "mcp_call"}
         asked: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
         await api.responses.create(model="script", input=asked)
         assert isinstance(agent.model, ScriptedModel)
@@ -422,10 +444,9 @@ async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
 
 @pytest.mark.promise("wire.chat-completions")
 @pytest.mark.parametrize("streams", [True, False])
-async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve: Any, streams: bool) -> None:
+async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve_guest: Any, streams: bool) -> None:
     gate = Gate(open_after=1)
-    running = await serve(scripted(Say("one two", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one two", gate)))
     messages: Any = [{"role": "user", "content": "go"}]
 
     async def leave() -> None:
@@ -437,21 +458,7 @@ async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve: Any, 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(leave)
         await gate.reached.wait()
-        _, _, working = await request(running.address, "GET", "/api/runs", token=token)
+        working = await get(running, "/api/runs", token)
         nursery.cancel_scope.cancel()
     (run,) = working["runs"]
     assert (await Caller(running, token).ended(run["run_id"]))["status"] == "cancelled"
-
-
-async def test_the_sync_client_works_from_a_thread(serve: Any) -> None:
-    running = await serve(scripted(*TURNS))
-    key = await new_token(running)
-
-    def converse() -> tuple[str, str]:
-        with OpenAI(base_url=f"{running.address}/v1", api_key=key, max_retries=0, timeout=60) as api:
-            whole = api.responses.create(model="script", input="go")
-            with api.responses.create(model="script", input="go", stream=True) as stream:
-                text = "".join(each.delta for each in stream if each.type == "response.output_text.delta")
-            return whole.output_text, text
-
-    assert await trio.to_thread.run_sync(converse) == ("one two three ", "one two three ")

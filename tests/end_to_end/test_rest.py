@@ -11,14 +11,14 @@ import trio
 from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import multipart, new_token, request
+from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.test_arc import Parcel
+from understudy.agents.agent import BUILTIN
 
 
 @pytest.mark.promise("wire.endpoint-page")
 async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(serve: Any) -> None:
-    """The page has no inline script or style and no other origin; every file it names exists."""
     running = await serve()
     status, headers, page = await request(running.address, "GET", "/")
     assert status == 200
@@ -35,7 +35,6 @@ async def test_the_page_comes_with_a_strict_policy_and_nothing_from_elsewhere(se
 
 
 async def test_files_of_the_page_are_compressed_and_revalidated(serve: Any) -> None:
-    """A module goes out compressed to those who accept that; who has this form already gets 304."""
     running = await serve()
     _, plain, _ = await request(running.address, "HEAD", "/page/main.js")
     accepting = {"Accept-Encoding": "gzip"}
@@ -48,10 +47,9 @@ async def test_files_of_the_page_are_compressed_and_revalidated(serve: Any) -> N
     assert (await request(running.address, "GET", "/page/main.js", headers=again))[0] == 304
 
 
-async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve: Any) -> None:
-    running = await serve()
-    token = await new_token(running)
-    _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
+async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve_guest: Any) -> None:
+    running, token = await serve_guest()
+    listed = await get(running, "/api/agents", token)
 
     def compressed() -> Any:
         headers = {"Authorization": f"Bearer {token}", "Accept-Encoding": "gzip"}
@@ -64,16 +62,13 @@ async def test_the_list_of_agents_is_compressed_for_who_accepts_that(serve: Any)
 
 
 @pytest.mark.promise("wire.endpoint-threads")
-async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> None:
-    """A thread begins with a message; its title can be changed; once deleted it is gone for its user."""
-    running = await serve()
-    token = await new_token(running)
+async def test_threads_are_listed_searched_renamed_and_deleted(serve_guest: Any) -> None:
+    running, token = await serve_guest()
     async with connected(running.address, token) as client:
-        await client.say("What is 2 + 2? About zebras.", thread_id="a&b c")
-        await client.until_end()
+        await client.ask("What is 2 + 2? About zebras.", thread_id="a&b c")
 
     async def call(method: str, path: str, **body: Any) -> Any:
-        return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+        return await request(running.address, method, path, token=token, body=body)
 
     status, _, found = await call("GET", "/api/threads?query=zebras")
     assert (status, [thread["id"] for thread in found["threads"]]) == (200, ["a&b c"])
@@ -90,17 +85,14 @@ async def test_threads_are_listed_searched_renamed_and_deleted(serve: Any) -> No
 
 
 @pytest.mark.promise("wire.endpoint-threads")
-async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
-    """In one form, in place of those before, counted, in exports; a wrong one changes nothing."""
-    running = await serve()
-    token = await new_token(running)
+async def test_threads_have_tags_by_which_they_are_found(serve_guest: Any) -> None:
+    running, token = await serve_guest()
     async with connected(running.address, token) as client:
         for thread in ("a", "b"):
-            await client.say("Hello", thread_id=thread)
-            await client.until_end()
+            await client.ask("Hello", thread_id=thread)
 
     async def call(method: str, path: str, **body: Any) -> Any:
-        return await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+        return await request(running.address, method, path, token=token, body=body)
 
     async def found(query: str) -> list[str]:
         return [thread["id"] for thread in (await call("GET", f"/api/threads?{query}"))[2]["threads"]]
@@ -130,20 +122,17 @@ async def test_threads_have_tags_by_which_they_are_found(serve: Any) -> None:
 
 @pytest.mark.promise("wire.event-thread-changed")
 async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(serve: Any) -> None:
-    """Subscribed to the thread or not, once per change, and only if it was done; another user gets nothing."""
     running = await serve()
     ada, bob = await new_token(running), await new_token(running)
 
     async def patch(status: int, token: str = ada, **body: Any) -> None:
-        answer = await request(running.address, "PATCH", "/api/threads/a", token=token, body=json.dumps(body).encode())
-        assert answer[0] == status
+        assert (await request(running.address, "PATCH", "/api/threads/a", token=token, body=body))[0] == status
 
     def announced(client: Any) -> list[Any]:
         return [(each["thread_id"], each["data"]) for each in client.seen if each["type"] == "thread_changed"]
 
     async with connected(running.address, ada) as laptop:
-        await laptop.say("Hello", thread_id="a")
-        await laptop.until_end()
+        await laptop.ask("Hello", thread_id="a")
         async with connected(running.address, ada) as phone, connected(running.address, bob) as other:
             changes: dict[str, Any] = {"pinned": True, "archived": True, "title": "B", "tags": ["c"]}
             for name, value in changes.items():
@@ -166,10 +155,8 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
     running = await serve()
     ada, bob = await new_token(running), await new_token(running)
     async with connected(running.address, ada) as client:
-        await client.say("Hello", thread_id="diary")
-        await client.until_end()
-    body, kind = multipart("a.csv", b"a,b\n1,2\n")
-    _, _, file = await request(running.address, "POST", "/api/files", token=ada, body=body, content_type=kind)
+        await client.ask("Hello", thread_id="diary")
+    _, file = await upload(running, ada)
     for path in ("/api/threads/diary", "/api/threads/diary/events", f"/api/files/{file['id']}"):
         assert (await request(running.address, "GET", path, token=ada))[0] == 200
         assert (await request(running.address, "GET", path, token=bob))[0] == 404
@@ -177,12 +164,10 @@ async def test_another_user_sees_nothing(serve: Any) -> None:
 
 
 @pytest.mark.promise("owasp.binary")
-async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> None:
-    running = await serve()
-    token = await new_token(running)
+async def test_an_uploaded_file_comes_back_as_a_download_only(serve_guest: Any) -> None:
+    running, token = await serve_guest()
     content = b"<script>alert(1)</script>"
-    body, kind = multipart("../../etc/x.html", content, "text/html")
-    status, _, file = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
+    status, file = await upload(running, token, "../../etc/x.html", content, "text/html")
     assert (status, file["name"], file["size"]) == (201, "x.html", len(content))
     status, headers, back = await request(running.address, "GET", f"/api/files/{file['id']}", token=token)
     assert (status, back) == (200, content)
@@ -191,25 +176,18 @@ async def test_an_uploaded_file_comes_back_as_a_download_only(serve: Any) -> Non
 
 
 @pytest.mark.promise("wire.error-of-a-file")
-async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve: Any, tmp_path: Path) -> None:
-    """413 with a sentence, just over the file's limit and far over the body's."""
-    running = await serve(max_file_bytes=100_000)
-    token = await new_token(running)
+async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve_guest: Any, tmp_path: Path) -> None:
+    running, token = await serve_guest(max_file_bytes=100_000)
     for size in (100_001, 1_000_000):
-        body, kind = multipart("big.csv", b"x" * size)
-        status, _, answer = await request(
-            running.address, "POST", "/api/files", token=token, body=body, content_type=kind
-        )
+        status, answer = await upload(running, token, "big.csv", b"x" * size)
         assert (status, answer["error"]["code"]) == (413, "file_too_large"), size
     files = trio.Path(tmp_path / "data" / "files")
     assert not await files.exists() or not list(await files.iterdir())
 
 
 @pytest.mark.promise("wire.error-of-a-file", "wire.error-no-insides")
-async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> None:
-    """All errors have one shape and show no internals."""
-    running = await serve()
-    token = await new_token(running)
+async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve_guest: Any) -> None:
+    running, token = await serve_guest()
     cases = [
         ("GET", "/api/threads", None, b"", 401, "unauthenticated"),
         ("GET", "/api/nothing", token, b"", 404, "not_found"),
@@ -235,7 +213,6 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve: Any) -> 
 
 
 async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
-    """405 names them in `Allow`; an unknown method is 501."""
     running = await serve()
     status, headers, _ = await request(running.address, "PUT", "/api/threads", token=await new_token(running))
     assert (status, headers["allow"]) == (405, "GET, HEAD, OPTIONS")
@@ -244,7 +221,6 @@ async def test_an_address_says_which_methods_it_takes(serve: Any) -> None:
 
 @pytest.mark.promise("wire.endpoint-sessions")
 async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
-    """The new token has the same user and session, and expires later."""
     running = await serve()
     _, _, first = await request(running.address, "POST", "/api/sessions")
     status, _, second = await request(running.address, "POST", "/api/sessions/refresh", token=first["session_token"])
@@ -254,39 +230,31 @@ async def test_a_session_is_renewed_for_the_same_user(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.endpoint-agents")
-async def test_agents_and_tools_are_listed_with_their_schemas(serve: Any) -> None:
-    """The guide and four liaisons; every tool with a JSON schema; the model with its notice."""
-    running = await serve()
-    token = await new_token(running)
-    _, _, listed = await request(running.address, "GET", "/api/agents", token=token)
-    assert [agent["name"] for agent in listed["agents"]] == [
-        "guide",
-        "content",
-        "insights",
-        "operations",
-        "business_outcomes",
-    ]
-    assert "not a language model" in listed["model"]["notice"]
-    _, _, tools = await request(running.address, "GET", "/api/tools", token=token)
-    named = {tool["name"]: tool["parameters"] for tool in tools["tools"]}
-    assert {"profile_table", "query_table", "chart_table", "calculate", "sanitize_content"} <= named.keys()
+async def test_agents_and_tools_are_listed_with_their_schemas(serve_guest: Any) -> None:
+    running, token = await serve_guest(evolve(scripted(Say("hi")), output_type=Parcel))
+    listed = await get(running, "/api/agents", token)
+    outputs = {agent["name"]: agent["output"] for agent in listed["agents"]}
+    assert outputs.keys() >= set(BUILTIN)
+    assert (outputs["script"]["properties"]["carrier"]["type"], outputs["guide"]) == ("string", None)
+    assert "No language model is connected" in listed["model"]["notice"]
+    named = {tool["name"]: tool["parameters"] for tool in (await get(running, "/api/tools", token))["tools"]}
+    assert {"compare_scenarios", "calculate", "sanitize_content", "system_health"} <= named.keys()
     assert all(schema["type"] == "object" for schema in named.values())
+    assert list(named["reduce_costs"]["properties"]) == ["percent", "costs", "limit_percent"], "the order of its form"
 
 
 @pytest.mark.promise("wire.endpoint-operations")
 async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> None:
-    """Health names each part; readiness writes to the store; the metrics count the requests."""
     running = await serve()
-    _, _, health = await request(running.address, "GET", "/healthz")
+    health = await get(running, "/healthz")
     assert health["status"] == "ok"
     assert {"storage", "conversations", "connections", "observe"} <= health["checks"].keys()
     with trio.fail_after(60):  # a loop that was held is not ready for a while
         while (await request(running.address, "GET", "/readyz"))[0] != 200:
             pass
     async with connected(running.address) as client:
-        await client.say("What is 2 + 2?")
-        await client.until_end()
-    _, _, metrics = await request(running.address, "GET", "/metrics")
+        await client.ask("What is 2 + 2?")
+    metrics = await get(running, "/metrics")
     for line in (
         'understudy_runs_total{outcome="success"} 1.0',
         "understudy_runs_without_end 0.0",
@@ -299,19 +267,10 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
 async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
     running = await serve(words_per_s=20.0)
     async with connected(running.address) as client:
-        await client.say("What can you do?")
-        await client.until("agent_started")
+        await client.ask("What can you do?", until="agent_started")
         nursery.start_soon(running.stop)
         with trio.fail_after(60):
             while (answer := await request(running.address, "GET", "/readyz"))[0] == 200:
                 pass
         assert (answer[0], answer[2]) == (503, {"status": "leaving"})
         assert (await request(running.address, "GET", "/healthz"))[0] == 200
-
-
-async def test_agents_are_listed_with_the_schema_of_their_answers(serve: Any) -> None:
-    running = await serve(evolve(scripted(Say("hi")), output_type=Parcel))
-    _, _, listed = await request(running.address, "GET", "/api/agents", token=await new_token(running))
-    found = {each["name"]: each["output"] for each in listed["agents"]}
-    assert found["script"]["properties"]["carrier"]["type"] == "string"
-    assert found["guide"] is None

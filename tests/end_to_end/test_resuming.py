@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, history, send
@@ -16,10 +16,8 @@ from understudy.storage.records import LoggedEvent, Thread
 
 
 @pytest.mark.promise("wire.resume-many", "wire.bad-cursor-foreign")
-async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(serve: Any) -> None:
-    """One `not_found` names each thread that does not exist or belongs to another user."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as one, connected(running.address) as other:
         await other.say("one", agent_type="script", thread_id="theirs")
         await ended(other)
@@ -32,14 +30,12 @@ async def test_unknown_and_foreign_threads_are_named_and_the_others_followed(ser
         assert "theirs" in refused["message"]
         assert "nowhere" in refused["message"]
         assert "mine" not in refused["message"]
-        await client.until_end()
-        check_arc(client.durable())
+        await client.until_end(checked=True)
         assert {event["thread_id"] for event in client.durable()} == {"mine"}
 
 
-async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve: Any) -> None:
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         await client.say("one", agent_type="script", thread_id="mine")
         await ended(client)
@@ -56,18 +52,18 @@ async def test_a_thread_whose_only_message_was_refused_is_unknown_too(serve: Any
         assert {event["thread_id"] for event in client.durable()} == {"mine"}
 
 
-@pytest.mark.promise("wire.resume-beyond")
-async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_history(serve: Any) -> None:
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+@pytest.mark.promise("wire.resume-beyond", "wire.bad-cursor-future")
+async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_history(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         await client.say("one", agent_type="script", thread_id="t")
         await ended(client)
         head = client.durable()[-1]["seq"]
     async with connected(running.address, token) as client:
-        await send(client, "resume", threads={"t": head + 40})
-        resync = await client.until("resync")
-        assert (resync["thread_id"], resync["data"]) == ("t", {"last_seq": head})
+        for beyond in (head + 40, 2**53, 2**63 - 1):
+            await send(client, "resume", threads={"t": beyond})
+            resync = await client.until("resync")
+            assert (resync["thread_id"], resync["data"]) == ("t", {"last_seq": head})
         await client.say("two", agent_type="script", thread_id="t")
         await ended(client)
         assert client.durable()[0]["seq"] == head + 1
@@ -78,19 +74,16 @@ async def test_a_client_that_has_seen_more_than_the_log_has_is_told_to_read_the_
 
 
 @pytest.mark.promise("wire.event-resync", "wire.resume-trimmed")
-async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any) -> None:
-    """`resync`, then all later events; the messages are still stored; an active run keeps its events."""
+async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve_guest: Any) -> None:
     gate = Gate(open_after=1)
-    running = await serve(RecordingModel().agent(), scripted(Say("some words", gate), name="slow"))
-    token = await new_token(running)
+    running, token = await serve_guest(RecordingModel().agent(), scripted(Say("some words", gate), name="slow"))
     async with connected(running.address, token) as client:
         user = client.seen[0]["data"]["user"]
         for text in ("one", "two"):
             await client.say(text, agent_type="script", thread_id="t", message_id=f"m-{text}")
             await ended(client)
         first = client.durable()[0]
-        await client.say("three", agent_type="slow", thread_id="t")
-        begun = await client.until("message_accepted")
+        begun = await client.ask("three", agent_type="slow", thread_id="t", until="message_accepted")
         await client.until("partial_result")
         second = next(
             each for each in client.seen if each["type"] == "message_accepted" and each["message_id"] == "m-two"
@@ -102,12 +95,11 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
         await running.store.trim(user, "t", 10**9)
         async with connected(running.address, token) as late:
             await send(late, "resume", threads={"t": 1})
-            resync = await late.until("resync")
-            assert resync["data"]["last_seq"] >= begun["seq"]
+            assert (await late.until("resync"))["data"]["last_seq"] >= begun["seq"]
             gate.opened.set()
             await late.until_end()
         await client.until_end()
-        _, _, log = await request(running.address, "GET", "/api/threads/t/events", token=token)
+        log = await get(running, "/api/threads/t/events", token)
         assert [event["type"] for event in log["events"]][:2] == ["message_accepted", "agent_started"]
         assert log["events"][0]["seq"] == begun["seq"]
         shown = (await history(running, token))["messages"]
@@ -121,11 +113,10 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve: Any
 
 @pytest.mark.promise("wire.resume-many")
 async def test_a_hundred_threads_are_resumed_at_once_and_others_are_served_meanwhile(
-    clock: trio.testing.MockClock, serve: Any
+    clock: trio.testing.MockClock, serve_guest: Any
 ) -> None:
     """Server and test have the slow clock, so that a busy machine has time."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as client:
         user = client.seen[0]["data"]["user"]
         await client.say("one", agent_type="script", thread_id="t0")
@@ -143,8 +134,7 @@ async def test_a_hundred_threads_are_resumed_at_once_and_others_are_served_meanw
     async with connected(running.address, token) as client, connected(running.address) as other:
         began = trio.current_time()
         await send(client, "resume", threads={f"t{number}": 0 for number in range(1, 101)})
-        await other.say("one", agent_type="script", thread_id="t")
-        await other.until_end()
+        await other.ask("one", agent_type="script", thread_id="t")
         other_took = trio.current_time() - began
         ends = [await client.until_end() for _ in range(100)]
         took = trio.current_time() - began

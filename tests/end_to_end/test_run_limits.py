@@ -6,7 +6,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
 from transport.connection.limits import Limits
 from understudy import Agent
@@ -16,35 +16,29 @@ from understudy.storage.errors import StorageUnavailable
 
 
 def gated() -> tuple[Agent, Gate]:
-    """Return an agent that answers once the test opens the gate."""
     gate = Gate()
     return scripted(Say("word", gate)), gate
 
 
 async def accepted(client: ChatClient, thread_id: str, **payload: Any) -> str:
-    """Send a message in a thread. Return the id of its run."""
     await client.say("go", agent_type="script", thread_id=thread_id, **payload)
     return str((await client.until("message_accepted"))["run_id"])
 
 
 def notes(client: ChatClient, thread_id: str) -> list[str]:
-    """Return the notes of a thread's progress events, without consecutive repeats."""
     told = [event["data"]["note"] for event in client.seen if event["type"] == "agent_progress"]
     kept = [event["thread_id"] for event in client.seen if event["type"] == "agent_progress"]
     return list(dict.fromkeys(note for note, thread in zip(told, kept, strict=True) if thread == thread_id))
 
 
 def number(place: int) -> str:
-    """Return the note of a queue position."""
     return f"Waiting for a free place: number {place} in line"
 
 
 @pytest.mark.promise("wire.arc-place")
-async def test_a_queued_run_reports_its_position_as_it_moves_up(serve: Any) -> None:
-    """One permit, four threads: runs are queued in order of arrival, get their position, and are all answered."""
+async def test_a_queued_run_reports_its_position_as_it_moves_up(serve_client: Any) -> None:
     agent, gate = gated()
-    running = await serve(agent, limits=Limits(runs_per_user=1))
-    async with connected(running.address) as client:
+    async with serve_client(agent, limits=Limits(runs_per_user=1)) as client:
         runs = [await accepted(client, thread) for thread in "abcd"]
         await gate.reached.wait()
         await client.until("agent_progress", note=number(3))
@@ -60,7 +54,6 @@ async def test_a_queued_run_reports_its_position_as_it_moves_up(serve: Any) -> N
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
-    """A user who holds all of their permits is queued; another user's run begins at once."""
     agent, gate = gated()
     running = await serve(agent, limits=Limits(runs_per_user=1))
     async with connected(running.address) as ada, connected(running.address) as bob:
@@ -76,32 +69,13 @@ async def test_one_users_runs_do_not_keep_others_waiting(serve: Any) -> None:
         await bob.until_end()
 
 
-@pytest.mark.promise("wire.limit-runs")
-async def test_permits_of_the_server_are_granted_in_order_of_arrival(serve: Any) -> None:
-    """Two users share one permit, in order of arrival."""
-    agent, gate = gated()
-    running = await serve(agent, limits=Limits(runs_total=1))
-    async with connected(running.address) as ada, connected(running.address) as bob:
-        order = [await accepted(ada, "a"), await accepted(bob, "a"), await accepted(ada, "b"), await accepted(bob, "b")]
-        gate.opened.set()
-        for client in (ada, bob):
-            await client.until_end()
-            await client.until_end()
-    ended = {
-        event["run_id"]: event["timestamp"] for client in (ada, bob) for event in client.seen if event["type"] == END
-    }
-    assert sorted(ended, key=lambda run_id: ended[run_id]) == order
-
-
 END = "final_response"
 
 
 @pytest.mark.promise("wire.limit-waiting", "wire.error-busy")
-async def test_beyond_the_queue_a_message_is_refused_and_not_stored(serve: Any) -> None:
-    """`busy` with `retry_after`; the same message is accepted later, and none is lost."""
+async def test_beyond_the_queue_a_message_is_refused_and_not_stored(serve_guest: Any) -> None:
     agent, gate = gated()
-    running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
-    token = await new_token(running)
+    running, token = await serve_guest(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
     async with connected(running.address, token) as client:
         runs = [await accepted(client, "a"), await accepted(client, "b"), await accepted(client, "a")]
         for thread in ("c", "a"):
@@ -118,10 +92,9 @@ async def test_beyond_the_queue_a_message_is_refused_and_not_stored(serve: Any) 
         assert (await client.until_end())["type"] == END
 
 
-async def test_a_cancelled_queued_run_frees_its_position(serve: Any) -> None:
+async def test_a_cancelled_queued_run_frees_its_position(serve_client: Any) -> None:
     agent, gate = gated()
-    running = await serve(agent, limits=Limits(runs_per_user=1, runs_waiting=2))
-    async with connected(running.address) as client:
+    async with serve_client(agent, limits=Limits(runs_per_user=1, runs_waiting=2)) as client:
         await accepted(client, "a")
         waiting = await accepted(client, "b")
         await accepted(client, "c")
@@ -136,26 +109,22 @@ async def test_a_cancelled_queued_run_frees_its_position(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.limit-run")
-async def test_queue_time_does_not_count_towards_the_deadline(serve: Any) -> None:
-    """A run is queued for much longer than its deadline, behind one that uses its whole time, and is answered."""
+async def test_queue_time_does_not_count_towards_the_deadline(serve_client: Any) -> None:
     slow = scripted(Call([("wait", {})]), timeout_s=2.0)
     quick = scripted(Say("word"), name="quick", timeout_s=1.0)
-    running = await serve(slow, quick, limits=Limits(runs_per_user=1))
-    async with connected(running.address) as client:
+    async with serve_client(slow, quick, limits=Limits(runs_per_user=1)) as client:
         await accepted(client, "a")
         await client.until("tool_executing")
         await client.say("go", agent_type="quick", thread_id="b")
-        await client.say("go", agent_type="quick", thread_id="a")
-        first, *others = [await client.until_end() for _ in range(3)]
+        first, *others = [await client.ask("go", agent_type="quick", thread_id="a") for _ in range(3)]
     assert first["data"]["code"] == "agent_timeout"
     assert [event["type"] for event in others] == [END, END]
 
 
 @pytest.mark.promise("wire.limit-waiting")
-async def test_a_conversation_takes_ten_behind_the_one_at_work(serve: Any) -> None:
+async def test_a_conversation_takes_ten_behind_the_one_at_work(serve_client: Any) -> None:
     agent, gate = gated()
-    running = await serve(agent)
-    async with connected(running.address) as client:
+    async with serve_client(agent) as client:
         for _ in range(11):
             await accepted(client, "a")
         await client.say("go", agent_type="script", thread_id="a")
@@ -187,7 +156,6 @@ async def test_a_message_that_could_not_be_stored_holds_no_permit(serve: Any) ->
 
 
 async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its user is told that it was cancelled, and other conversations are answered, though the function goes on."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
     running = await serve(lingering(over), scripted(Say("hello"), name="other"))
@@ -199,20 +167,17 @@ async def test_a_run_ends_without_a_tool_that_shields_itself(serve: Any, monkeyp
             end = await client.until_end()
             assert (end["run_id"], end["data"]["status"]) == (run_id, "cancelled")
             check_arc(client.durable(run_id))
-            await client.say("go", agent_type="other", thread_id="u")
-            assert (await client.until_end())["type"] == "final_response"
+            assert (await client.ask("go", agent_type="other", thread_id="u"))["type"] == "final_response"
     finally:
         over.set()
 
 
 async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for(
-    serve: Any, monkeypatch: pytest.MonkeyPatch
+    serve_guest: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two wait behind a cancelled run whose tool goes on: each says so, also to a page that comes later."""
     monkeypatch.setattr(tool_call, "STOP_S", 0.1)
     over = trio.Event()
-    running = await serve(lingering(over))
-    token = await new_token(running)
+    running, token = await serve_guest(lingering(over))
     waits, behind = "Waiting for linger, which cannot be interrupted", "Waiting: 1 before this one in this conversation"
     try:
         async with connected(running.address, token) as client:

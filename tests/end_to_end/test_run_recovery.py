@@ -41,11 +41,9 @@ class Watcher:
 
     @property
     def seq(self) -> int:
-        """The number of the last event."""
         return self.events[-1]["seq"] if self.events else 0
 
     def kinds(self, kind: str) -> list[dict[str, Any]]:
-        """Return the data of the events of one kind."""
         return [event["data"] for event in self.events if event["type"] == kind]
 
     def sees(self, event: dict[str, Any]) -> None:
@@ -70,7 +68,6 @@ class Watcher:
                 self.sees(event)
 
     async def until_gone(self, client: ChatClient) -> None:
-        """Read until the server has closed the connection."""
         with suppress(trio_websocket.ConnectionClosed):
             await self.until(client, lambda _: False)
 
@@ -86,7 +83,6 @@ def answered(name: str) -> Moment:
 
 
 def shown(characters: int) -> Moment:
-    """Read until this much of the answer is shown."""
     return lambda seen: len(seen.screen.text) >= characters
 
 
@@ -96,7 +92,6 @@ def asked(seen: Watcher) -> bool:
 
 
 def ended(seen: Watcher) -> bool:
-    """Read to the end of the run."""
     return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
 
 
@@ -172,9 +167,6 @@ def calls_of(tmp_path: Path) -> dict[str, int]:
 
 
 async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
-    """Servers are killed during a tool, between turns, while waiting for approval, and twice during the answer: one
-    arc, one answer.
-    """
     moments = (answered("once"), calling("again"), asked, shown(150), shown(400))
     seen = await survived(tmp_path, "once again ask", *moments)
     end = seen.events[-1]
@@ -193,7 +185,6 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
 
 @pytest.mark.proof("chaos")
 async def test_a_run_outlives_servers_on_postgresql(tmp_path: Path, postgres: Any, template: str) -> None:
-    """Servers are killed during a tool and during the answer."""
     options = ("--database-url", postgres.create(template))
     seen = await survived(tmp_path, "again", calling("again"), shown(300), options=options)
     assert (seen.events[-1]["type"], seen.events[-1]["data"]["message"]) == ("final_response", SPOKEN)
@@ -210,8 +201,17 @@ async def test_a_run_outlives_drained_servers(tmp_path: Path) -> None:
     assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"]
 
 
+@pytest.mark.parametrize("moment", [calling("again"), answered("again")], ids=["at work", "one has ended"])
+async def test_two_equal_calls_of_one_turn_are_two(tmp_path: Path, moment: Moment) -> None:
+    seen = await survived(tmp_path, "twice", moment)
+    ended_calls = {data["call_id"]: data["status"] for data in seen.kinds("tool_completed")}
+    assert list(ended_calls.values()) == ["ok", "ok"]
+    made = Counter(line.split()[1] for line in (tmp_path / "calls").read_text().splitlines())
+    assert made.keys() == ended_calls.keys()
+    assert max(made.values()) <= 2
+
+
 async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_path: Path) -> None:
-    """One was killed after its effect, the other before it. The file of calls is what their tools ask."""
     (tmp_path / "calls").touch()
     seen = await survived(tmp_path, "early late", calling("early"), calling("late"), pause_s=0.5)
     assert [data["result"] for data in seen.kinds("tool_completed")] == ["as noted", "done late"]
@@ -221,7 +221,6 @@ async def test_calls_that_were_killed_are_reconciled_and_take_effect_once(tmp_pa
 
 
 async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_path: Path) -> None:
-    """The server is killed while the call is at work, and again while the question is open: it is asked once."""
     seen, calls, token = Watcher(), tmp_path / "calls", ""
     for moment in (calling("once"), lambda seen: bool(seen.kinds("question_asked")), ended):
         async with started(tmp_path / "data", AGENT, **{CALLS: str(calls)}) as server:
@@ -250,7 +249,6 @@ async def test_the_user_says_what_became_of_a_tool_call_of_unknown_outcome(tmp_p
 
 
 def conversation(running: Running) -> ActorRef:
-    """Return the one conversation that is alive."""
     (ref,) = find(running, KINDS["conversation"])
     return ref
 
@@ -262,9 +260,6 @@ def conversation(running: Running) -> ActorRef:
      ("on", "run"), ("over", "run")],
 )  # fmt: skip
 async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str, kind: str) -> None:
-    """The model repeats, continues or changes its text, before and after the first checkpoint: the client shows the
-    answer.
-    """
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:
@@ -283,7 +278,6 @@ async def test_a_connected_client_sees_the_resumed_text(serve: Any, manner: str,
 
 
 async def test_a_waiting_call_keeps_its_remaining_time_after_a_restart(clocks: Clocks, serve: Any) -> None:
-    """The request for approval is not repeated, and expires at its original time."""
     running = await serve(agent, limits=Limits(approval_s=1000.0, heartbeat_s=10_000.0))
     seen = Watcher()
     async with connected(running.address) as client:
@@ -310,7 +304,6 @@ async def stand(running: Running, attempts: int, progress: int = 0) -> None:
 
 @pytest.mark.promise("wire.error-run-interrupted")
 async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
-    """After five attempts the run ends with an error that says so; its text stays, and the next message is answered."""
     running = await serve(agent)
     seen = Watcher()
     async with connected(running.address) as client:
@@ -325,46 +318,18 @@ async def test_a_run_that_gets_no_further_is_set_aside(serve: Any) -> None:
         text = seen.kinds("agent_completed")[0]["result"]
         assert text
         assert SPOKEN.startswith(text)
-        await client.say("on", agent_type="resumable", thread_id="t")
-        assert (await client.until_end())["type"] == "final_response"
+        assert (await client.ask("on", agent_type="resumable", thread_id="t"))["type"] == "final_response"
     _, _, page = await http.request(running.address, "GET", "/metrics")
     assert 'understudy_runs_taken_up_total{outcome="set_aside"} 1.0' in str(page)
 
 
-async def test_a_later_attempt_backs_off_and_reports_it(serve: Any) -> None:
-    """The second attempt backs off for about a second; a completed step resets the count."""
-    running = await serve(agent)
-    seen = Watcher()
-    async with connected(running.address) as client:
-        await client.say("again", agent_type="resumable", thread_id="t")
-        await seen.until(client, calling("again"))
-        await stand(running, 1, 1)
-        conversation(running).kill()
-        began = trio.current_time()
-        progress = await client.until("agent_progress")
-        assert progress["data"]["note"] == "Interrupted: goes on soon (attempt 2 of 5)"
-        await seen.until(client, shown(50))
-        assert trio.current_time() - began > 0.7
-        (run,) = await running.store.unfinished_runs()
-        assert (run.attempts, run.progress) == (2, 1)
-        conversation(running).kill()
-        await seen.until(client, shown(200))
-        (run,) = await running.store.unfinished_runs()
-        assert (run.attempts, run.progress) == (1, 2)
-        await seen.until(client, ended)
-    check_arc(seen.events)
-    assert seen.screen.text == SPOKEN
-
-
 def thinking(thought: str) -> Moment:
-    """Read until a thought is shown."""
     return lambda seen: any(data["thought"] == thought for data in seen.kinds("agent_thinking"))
 
 
 async def test_the_steps_of_a_hand_written_agent_run_once_though_its_server_is_killed_between_them(
     tmp_path: Path,
 ) -> None:
-    """Only the step that was at work is run again, under the same id; the answer is the same."""
     moments = (thinking("between"), calling("again"), thinking("in the third"))
     seen = await survived(tmp_path, "go", *moments, pause_s=0.15, written="three", served=WRITER, agent_type="writer")
     assert seen.kinds("final_response")[0]["message"] == (

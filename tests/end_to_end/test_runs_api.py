@@ -1,20 +1,16 @@
-"""Runs over REST: started in the background, listed, read, cancelled and forked."""
+"""Runs over REST: started in the background, listed, read and cancelled."""
 
-import json
 from typing import Any
 
 import trio
 
-from tests.end_to_end.chat_client import check_arc
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.connection.limits import Limits
-from understudy import Agent, tool
+from understudy import Agent
 
 
 class Caller:
-    """A user's requests to one server."""
-
     def __init__(self, running: Any, token: str) -> None:
         self.running, self.token = running, token
 
@@ -29,7 +25,7 @@ class Caller:
             "POST",
             path,
             token=self.token,
-            body=json.dumps(body).encode() if body else b"",
+            body=body or b"",
             headers={} if key is None else {"Idempotency-Key": key},
         )
         assert found == status, answer
@@ -62,7 +58,6 @@ async def test_a_run_is_started_once_and_read_to_its_end(serve: Any) -> None:
 
 
 async def test_a_run_of_a_liaison_or_the_default_agent_has_its_budget(serve: Any) -> None:
-    """An agent is named by its own name, whatever its pillar; the guide is the default agent."""
     ledger = Agent("ledger", model=ScriptedModel(Say("one two")), pillar="finance")
     running = await serve(ledger, builtin_agents=[], limits=Limits(run_turns=10))
     ada = Caller(running, await new_token(running))
@@ -91,7 +86,6 @@ async def test_runs_are_listed_by_status_agent_and_thread_page_by_page(serve: An
     for path in ("", "/events"):
         assert (await bob.get(f"/api/runs/{started[0]}{path}", 404))["error"]["code"] == "not_found"
     await bob.post(f"/api/runs/{started[0]}/cancel", 404)
-    await bob.post(f"/api/runs/{started[0]}/fork", 404)
 
 
 async def test_a_run_says_what_it_waits_for_and_is_cancelled(serve: Any) -> None:
@@ -105,68 +99,10 @@ async def test_a_run_says_what_it_waits_for_and_is_cancelled(serve: Any) -> None
     assert (run["status"], run["waits_for"]) == ("cancelled", [])
 
 
-async def test_a_fork_is_another_branch_of_the_thread(serve: Any) -> None:
-    gate = Gate(open_after=1)
-    running = await serve(scripted(Say("one", gate)))
-    ada = Caller(running, await new_token(running))
-    first = await ada.post("/api/runs", message="go", agent="script", thread_id="t")
-    await ada.ended(first["run_id"])
-    gate.opened.set()
-    again = await ada.post(f"/api/runs/{first['run_id']}/fork", key="again")
-    assert await ada.post(f"/api/runs/{first['run_id']}/fork", key="again") == again
-    other = await ada.post(f"/api/runs/{first['run_id']}/fork", content="go elsewhere")
-    assert (again["message_id"], again["thread_id"]) == (first["message_id"], "t")
-    assert other["message_id"] != first["message_id"]
-    for each in (again, other):
-        assert (await ada.ended(each["run_id"]))["status"] == "success"
-    messages = (await ada.get("/api/threads/t/messages"))["messages"]
-    (edited,) = [row for row in messages if row["content"] == "go elsewhere"]
-    assert edited["branch_of"] == first["message_id"]
-
-
-async def test_a_fork_from_a_step_repeats_nothing_up_to_it(serve: Any) -> None:
-    """It has the earlier turns and results, pays for none of them, and survives as a run of its own."""
-    calls: list[str] = []
-
-    @tool
-    async def note(text: str) -> str:
-        """Note a text."""
-        calls.append(text)
-        return text
-
-    model = ScriptedModel(Call([("note", {"text": "a"})]), Call([("note", {"text": "b"})]), Say("done"))
-    running = await serve(Agent("script", tools=[note], model=model))
-    ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
-    first = await ada.post("/api/runs", message="go", agent="script", thread_id="t")
-    path = f"/api/runs/{first['run_id']}"
-    whole = await ada.ended(first["run_id"])
-    log = (await ada.get(f"{path}/events"))["events"]
-    seqs = [each["seq"] for each in log if each["type"] == "tool_completed"]
-    model.inputs.clear()
-    again = await ada.post(f"{path}/fork", key="k", after=seqs[0])
-    assert await ada.post(f"{path}/fork", key="k", after=seqs[0]) == again
-    run = await ada.ended(again["run_id"])
-    assert calls == ["a", "b", "b"]
-    assert [turn.rounds for turn in model.inputs] == [1, 2]
-    assert (run["steps"]["turns"], run["steps"]["calls"]) == (whole["steps"]["turns"], whole["steps"]["calls"])
-    assert run["usage"]["output"] == 1
-    events = (await ada.get(f"/api/runs/{again['run_id']}/events"))["events"]
-    check_arc(events)
-    results = [each["result"] for each in events[-1]["data"]["data"]["results"]]
-    assert (events[-1]["data"]["message"].strip(), results) == ("done", ["a", "b"])
-    other = await ada.post(f"{path}/fork", step=900)
-    assert (await ada.ended(other["run_id"]))["status"] == "success"
-    assert calls == ["a", "b", "b"]
-    for wrong in ({"step": 0}, {"after": 1}, {"after": 1, "step": 3}, {"step": "3"}, {"step": -1}, {"step": 2**70}):
-        assert (await ada.post(f"{path}/fork", 400, **wrong))["error"]["code"] == "invalid_command", wrong
-    await bob.post(f"{path}/fork", 404, step=3)
-
-
 async def test_a_run_that_cannot_start_is_refused(serve: Any) -> None:
     running = await serve(scripted(Say("one")))
     ada = Caller(running, await new_token(running))
-    refused = await ada.post("/api/runs", 404, message="go", agent="nobody")
-    assert refused["error"]["code"] == "unknown_agent_type"
+    assert (await ada.post("/api/runs", 404, message="go", agent="nobody"))["error"]["code"] == "unknown_agent_type"
     assert (await ada.post("/api/runs", 400, message=7))["error"]["code"] == "invalid_command"
     assert (await ada.post("/api/runs", 400, message=" "))["error"]["code"] == "empty_message"
     assert (await ada.get("/api/runs?status=odd", 400))["error"]["code"] == "invalid_command"

@@ -1,6 +1,5 @@
 """Schedules over REST: made, fired, paused, changed and deleted, and refused with the reason; also when servers die."""
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,7 @@ YEARLY = {"message": "Happy new year", "cron": "0 0 1 1 *"}
 
 
 async def send(caller: Caller, method: str, path: str, status: int = 200, **body: Any) -> Any:
-    found, _, answer = await request(
-        caller.running.address, method, path, token=caller.token, body=json.dumps(body).encode() if body else b""
-    )
+    found, _, answer = await request(caller.running.address, method, path, token=caller.token, body=body or b"")
     assert found == status, answer
     return answer
 
@@ -104,7 +101,6 @@ REFUSED: list[tuple[int, str, str, dict[str, Any]]] = [
 
 @pytest.mark.promise("wire.error-invalid-schedule")
 async def test_what_cannot_be_scheduled_is_refused_with_the_reason(serve: Any) -> None:
-    """The user is of the group that the agent `desk` is for."""
     ada = Caller(await allowed.start(serve), allowed.ADA)
     for status, code, sentence, body in REFUSED:
         refused = (await ada.post("/api/schedules", status, **body))["error"]

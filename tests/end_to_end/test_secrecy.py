@@ -11,7 +11,7 @@ import trio
 import trio_websocket
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import handshake, request
+from tests.end_to_end.http import get, handshake, request
 from tests.end_to_end.process import started
 from tests.transport.provider import ec_key, signed
 from transport.auth.tokens import Tokens
@@ -80,7 +80,6 @@ async def drive(address: str, token: str) -> None:
 
 @pytest.mark.promise("owasp.token-in-url", "owasp.logging-secrets")
 async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
-    """No token is in the debug log, the output, the metrics, or answers to other clients."""
     log, brought = tmp_path / "log", tokens()
     options = {
         "UNDERSTUDY_SECRET": SECRET,
@@ -93,8 +92,8 @@ async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
                 for token in brought:
                     nursery.start_soon(drive, server.address, token)
             collector = Tokens(SECRET, time.time).issue("prometheus", "s", roles=["metrics"], ttl_s=600)
-            _, _, metrics = await request(server.address, "GET", "/metrics", token=collector)
-            _, _, health = await request(server.address, "GET", "/healthz", token=collector)
+            metrics = await get(server, "/metrics", collector)
+            health = await get(server, "/healthz", collector)
             await request(server.address, "DELETE", "/api/sessions", token=brought[0])
         await server.terminate()
         written = await trio.Path(log).read_text() + metrics + json.dumps(health)

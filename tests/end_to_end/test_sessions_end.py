@@ -11,11 +11,13 @@ import trio
 from click.testing import CliRunner
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, request
 from tests.end_to_end.process import started
+from tests.end_to_end.serving import serving
 from tests.end_to_end.test_rate_limits import SECRET, token_of
 from tests.end_to_end.test_signing_out import closed_with
 from tests.servers.postgresql import Postgres
+from transport.auth.tokens import Tokens
 from understudy.app.server import Running
 from understudy.auth.revocation import OVERLAP_S
 from understudy.cli.main import main
@@ -24,23 +26,18 @@ DAY_S = 24 * 3600
 
 
 def claims_of(token: str) -> dict[str, Any]:
-    """Return the claims of a token."""
     return dict(jwt.decode(token, options={"verify_signature": False}))
 
 
 def signed(**claims: Any) -> str:
-    """Return a token as another program signs it."""
     return jwt.encode({"sub": "ada", "sid": "s1", **claims}, SECRET, algorithm="HS256")
 
 
 async def renewed(running: Running, token: str) -> tuple[int, dict[str, Any]]:
-    """Request a renewed token. Return the status and the body."""
-    status, _, body = await request(running.address, "POST", "/api/sessions/refresh", token=token)
-    return status, body
+    return (await request(running.address, "POST", "/api/sessions/refresh", token=token))[::2]
 
 
 async def counts(address: str, token: str) -> bool:
-    """Return whether a token is accepted."""
     status, _, _ = await request(address, "GET", "/api/agents", token=token)
     assert status in (200, 401)
     return status == 200
@@ -66,7 +63,6 @@ async def test_a_token_for_twenty_seconds_is_renewed_for_twenty_seconds_without_
 
 @pytest.mark.promise("wire.renewal-bounds")
 async def test_a_session_is_not_renewed_beyond_its_absolute_end(serve: Any) -> None:
-    """The last token ends `session_max_s` after signing in; then a new sign-in is needed."""
     running = await serve(secret=SECRET, session_max_s=DAY_S)
     now = int(time.time())
     last = signed(iat=now - 3000, exp=now + 600, auth_time=now - DAY_S + 60)
@@ -138,8 +134,7 @@ async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
     ):
         own = token_of(user)
         async with connected(running.address, own) as client:
-            await client.say("hello", thread_id="t")
-            await client.until_end()
+            await client.ask("hello", thread_id="t")
             assert (await request(running.address, method, path, token=token or own, body=body))[0] == 200
             assert await closed_with(client) == (4401, "signed out")
         assert not await counts(running.address, own)
@@ -151,9 +146,6 @@ async def test_tokens_of_an_erased_user_are_refused(serve: Any) -> None:
 async def test_an_operator_ends_sessions_from_a_shell(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
-    """The command runs beside the server, which refuses the tokens within a second and closes sockets, also after a
-    restart.
-    """
     where = ["--data-dir", str(tmp_path / "data")]
     if kind == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
@@ -180,13 +172,29 @@ async def test_the_caller_is_told_who_they_are_also_after_a_renewal(serve: Any) 
         status, _, me = await request(running.address, "GET", "/api/me", token=each)
         assert (status, me["user"], me["name"], me["anonymous"]) == (200, "ada", "Ada Lovelace", False)
         assert (me["session"], me["tenant"], me["roles"], me["groups"]) == ("s1", None, [], groups)
-    _, _, me = await request(running.address, "GET", "/api/me", token=signed(exp=now + 30, name=7, email="a@b\n"))
+    me = await get(running, "/api/me", signed(exp=now + 30, name=7, email="a@b\n"))
     assert me["name"] == "ada"
 
 
 async def test_a_guest_is_told_that_they_are_one(serve: Any) -> None:
     running = await serve()
     _, _, session = await request(running.address, "POST", "/api/sessions")
-    _, _, me = await request(running.address, "GET", "/api/me", token=session["session_token"])
+    me = await get(running, "/api/me", session["session_token"])
     assert (me["user"], me["anonymous"]) == (session["user"], True)
     assert (await request(running.address, "GET", "/api/me"))[0] == 401
+
+
+async def test_nobody_is_signed_out_while_the_secret_is_replaced(tmp_path: Path) -> None:
+    old, new = "the-old-secret-of-more-than-32-bytes", "a-new-secret-of-more-than-32-bytes!!"
+    tokens = Tokens(new, time.time)
+    token = Tokens(old, lambda: time.time() - 120).issue("ada", "s1", ttl_s=600)  # a fresh one would not be renewed
+    async with serving(tmp_path, secret=old, accepted_secrets=[new]) as running:
+        assert await counts(running.address, tokens.issue("ada", "s2", ttl_s=600))
+    async with serving(tmp_path, secret=new, accepted_secrets=[old]) as running:
+        status, body = await renewed(running, token)
+        assert status == 200
+        fresh = tokens.verify(body["session_token"])
+        assert (fresh.user, fresh.session) == ("ada", "s1")
+    async with serving(tmp_path, secret=new) as running:
+        assert not await counts(running.address, token)
+        assert await counts(running.address, body["session_token"])

@@ -3,15 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
 
 import pytest
 import trio
 
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get
 from tests.end_to_end.process import Process, started
 from tests.end_to_end.server_pair import backends_environment, resume, token_of
+from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.end_to_end.test_nginx import LOCATIONS
 from tests.servers.nginx import Nginx
 from tests.servers.postgresql import Postgres
@@ -19,19 +19,14 @@ from tests.servers.redis import Redis
 
 pytestmark = pytest.mark.needs("nginx")
 
-SLOW: Final = "12"
-"""Words a second, so that an answer takes a few seconds."""
-LONG: Final = "Summarise at length: " + " ".join(f"Sentence {n} tells of the thing numbered {n}." for n in range(40))
-
 
 @asynccontextmanager
 async def behind_one_port(folder: Path, postgres: Postgres, redis: Redis) -> AsyncIterator[tuple[str, list[Process]]]:
     """Start two nodes and a proxy that gives each connection to the next one. Yield its address and the nodes."""
     shared = backends_environment(postgres, redis) | {
-        "UNDERSTUDY_WORDS_PER_S": SLOW,
         "UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "3",
     }
-    async with started(folder / "a", **shared) as a, started(folder / "b", **shared) as b:
+    async with started(folder / "a", TELLER, **shared) as a, started(folder / "b", TELLER, **shared) as b:
         nodes = "\n".join(f"server {each.address.removeprefix('http://')};" for each in (a, b))
         proxy = await trio.to_thread.run_sync(Nginx, folder / "nginx", LOCATIONS, f"upstream chat {{ {nodes} }}")
         try:
@@ -42,8 +37,7 @@ async def behind_one_port(folder: Path, postgres: Postgres, redis: Redis) -> Asy
 
 async def connections_of(node: Process) -> int:
     token = token_of("op", "s-op", ["operator", "metrics"])
-    _, _, health = await request(node.address, "GET", "/healthz", token=token)
-    return int(health["connections"])
+    return int((await get(node, "/healthz", token))["connections"])
 
 
 async def ends(client: ChatClient, count: int) -> None:
@@ -75,7 +69,8 @@ async def test_two_nodes_behind_one_port_are_one_server(tmp_path: Path, postgres
                 async with connected(address, token), connected(address, token, welcome=False) as beyond:
                     assert await beyond.until_closed() == 4429
 
-                await first.say(LONG, thread_id="t", message_id="m3")
+                long = {"agent_type": "teller", "context": {"pause_s": 0.2}}
+                await first.say(long_text(20), thread_id="t", message_id="m3", **long)
                 await second.until("partial_result")
                 await of_first.kill()
                 await ends(second, 3)

@@ -20,7 +20,6 @@ GONE = "This link does not exist any more."
 
 
 async def ran(caller: Caller, thread_id: str, message: str) -> str:
-    """Have a message answered in a thread. Return the run."""
     started = await caller.post("/api/runs", message=message, agent="script", thread_id=thread_id)
     assert (await caller.ended(started["run_id"]))["status"] == "success"
     return str(started["run_id"])
@@ -78,9 +77,8 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     await send(ada, "DELETE", f"/api/shares/{made['share_id']}", 404)
 
 
-async def test_links_go_with_their_thread_and_their_user(serve: Any) -> None:
-    running = await serve(scripted(Say("one"), Say("two")), share_links=True)
-    token = await new_token(running)
+async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one"), Say("two")), share_links=True)
     ada = Caller(running, token)
     paths = []
     for thread_id in ("a", "b"):
@@ -120,7 +118,6 @@ async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch:
 
 
 async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And no other file of its owner: not an upload, not one of a later answer."""
     monkeypatch.setattr("understudy.web.api.shares.TURNS", 1)
     model = ScriptedModel(Call([("report", {})]), Say("made"))
     running = await serve(Agent("script", tools=[report], model=model), share_links=True)

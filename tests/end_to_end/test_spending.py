@@ -7,7 +7,7 @@ import pytest
 from attrs import evolve
 
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import request
 from tests.end_to_end.test_budgets import Eager, agent
 from transport.connection.limits import Limits
 from understudy.app.server import serve_app
@@ -18,44 +18,35 @@ from understudy.models.prices import Price, PriceTable
 PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
 
 
-async def test_usage_has_the_cost_and_a_budget_of_cost_ends_the_run(serve: Any) -> None:
-    """A turn of 10 tokens in and 5 out costs 0.20 here."""
-    running = await serve(agent(Eager(), cost=0.5), prices=PRICES)
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script")
-        end = await client.until_end()
+async def test_usage_has_the_cost_and_a_budget_of_cost_ends_the_run(serve_client: Any) -> None:
+    async with serve_client(agent(Eager(), cost=0.5), prices=PRICES) as client:
+        end = await client.ask("go", agent_type="script")
         check_arc(client.durable(end["run_id"]))
     assert end["data"]["usage"] == {"input": 40, "output": 20, "turns": 4, "cost": pytest.approx(0.8)}
     assert end["data"]["data"]["budget"]["message"] == "Stopped after 0.5 EUR of cost, the agent's budget."
 
 
-async def test_a_users_day_ends_a_run_and_refuses_the_next(serve: Any) -> None:
-    """45 tokens a day: spent after three turns. Deleting the conversation gives nothing back; others go on."""
-    running = await serve(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=45))
-    token = await new_token(running)
+async def test_a_users_day_ends_a_run_and_refuses_the_next(serve_guest: Any) -> None:
+    running, token = await serve_guest(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=45))
     async with connected(running.address, token) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        end = await client.until_end()
+        end = await client.ask("go", agent_type="script", thread_id="t")
         assert end["data"]["data"]["budget"]["ended_by"] == "user_tokens_per_day"
         assert end["data"]["usage"]["turns"] == 3
         await request(running.address, "DELETE", "/api/threads/t", token=token)
-        await client.say("go", agent_type="script")
-        refused = await client.until("error")
+        refused = await client.ask("go", agent_type="script", until="error")
     assert refused["data"]["code"] == "quota_exceeded"
     assert refused["data"]["message"] == "You have used the 45 tokens of today; there is more from 00:00 UTC on."
     assert 0 < refused["data"]["retry_after"] <= 86_400
     async with connected(running.address) as other:
-        await other.say("go", agent_type="script")
-        assert (await other.until_end())["type"] == "final_response"
+        assert (await other.ask("go", agent_type="script"))["type"] == "final_response"
 
 
-async def test_messages_at_once_keep_to_the_day(serve: Any) -> None:
+async def test_messages_at_once_keep_to_the_day(serve_client: Any) -> None:
     """Twelve messages in as many threads, of 20 turns of 15 tokens each: together they take one turn too many at most.
 
     A turn may use 8,192 tokens, so that one of them is asked at a time; all end, and say why.
     """
-    running = await serve(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=600))
-    async with connected(running.address) as client:
+    async with serve_client(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=600)) as client:
         for number in range(12):
             await client.say("go", agent_type="script", thread_id=f"t{number}")
         ends = [await client.until_end() for _ in range(12)]

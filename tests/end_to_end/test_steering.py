@@ -9,9 +9,10 @@ import pytest
 from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import new_token
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.server_pair import post
 from tests.end_to_end.steerable_agent import HEARD, agent
 from understudy import Agent, tool
 
@@ -20,8 +21,7 @@ AGENT = "tests.end_to_end.steerable_agent:agent"
 
 async def at_work(client: ChatClient, content: str) -> str:
     """Send a message and read until its agent has called a tool. Return the id of the run."""
-    await client.say(content, agent_type="steerable", thread_id="t")
-    return str((await client.until("tool_executing"))["run_id"])
+    return str((await client.ask(content, agent_type="steerable", thread_id="t", until="tool_executing"))["run_id"])
 
 
 def digging_until(over: threading.Event) -> Agent:
@@ -37,7 +37,6 @@ def digging_until(over: threading.Event) -> Agent:
 
 
 async def steer(client: ChatClient, run_id: str, content: str, mode: str = "next", steer_id: str = "") -> None:
-    """Steer a run, by the text as its id."""
     payload = {"run_id": run_id, "content": content, "mode": mode, "steer_id": steer_id or content}
     await client.send({"type": "steer", "payload": payload})
 
@@ -49,17 +48,15 @@ def types(client: ChatClient, prefix: str) -> list[tuple[str, str]]:
 
 
 @pytest.mark.promise("wire.steer", "wire.event-steer-accepted", "wire.event-steer-taken")
-async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tabs_see_it(serve: Any) -> None:
-    running = await serve(agent)
-    token = await new_token(running)
+async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tabs_see_it(serve_guest: Any) -> None:
+    running, token = await serve_guest(agent)
     async with connected(running.address, token) as client, connected(running.address, token) as tab:
         run_id = await at_work(client, "work 3")
         await steer(tab, run_id, "deeper")
         await client.until("steer_accepted", steer_id="deeper", mode="next")
         await steer(tab, run_id, "deeper")  # a repeat
         taken = await client.until("steer_taken", steer_id="deeper")
-        final = await client.until_end()
-        check_arc(client.durable())
+        final = await client.until_end(checked=True)
         await tab.until_end()
     assert 1 <= taken["data"]["turn"] <= 3
     assert final["data"]["message"] == "Read: deeper."
@@ -67,14 +64,11 @@ async def test_a_steer_enters_before_the_next_request_to_the_model_and_other_tab
 
 
 @pytest.mark.promise("wire.steer")
-async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve: Any) -> None:
-    running = await serve(agent)
-    async with connected(running.address) as client:
-        await client.say("work 0", agent_type="steerable", thread_id="t")
-        run_id = (await client.until("partial_result"))["run_id"]
+async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve_client: Any) -> None:
+    async with serve_client(agent) as client:
+        run_id = (await client.ask("work 0", agent_type="steerable", thread_id="t", until="partial_result"))["run_id"]
         await steer(client, run_id, "shorter", "now")
-        final = await client.until_end()
-        check_arc(client.durable())
+        final = await client.until_end(checked=True)
     text = final["data"]["message"]
     assert text.startswith("Sentence 1 of the report.")
     assert "Sentence 20" not in text
@@ -84,35 +78,28 @@ async def test_a_steer_that_enters_now_ends_the_turn_and_keeps_its_text(serve: A
 
 @pytest.mark.promise("wire.unsteer", "wire.event-steer-withdrawn", "wire.error-run-ended")
 async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) -> None:
-    """Over HTTP: a steer is sent and taken back; a run of another user or one that has ended is not steered."""
     over = threading.Event()
     running = await serve(digging_until(over))
-    _, _, body = await request(running.address, "POST", "/api/sessions")
-    _, _, other = await request(running.address, "POST", "/api/sessions")
-    token, stranger = body["session_token"], other["session_token"]
+    token, stranger = await new_token(running), await new_token(running)
 
     async def send(run_id: str, *, by: str = token, **fields: Any) -> tuple[int, Any]:
-        path, given = f"/api/runs/{run_id}/steer", json.dumps(fields).encode()
-        status, _, answer = await request(running.address, "POST", path, token=by, body=given)
-        return status, answer
+        return await post(running, by, "steer", run_id=run_id, **fields)
 
     async def take_back(run_id: str, steer_id: str) -> int:
-        path = f"/api/runs/{run_id}/steer/{steer_id}"
-        return (await request(running.address, "DELETE", path, token=token))[0]
+        return (await post(running, token, "unsteer", run_id=run_id, steer_id=steer_id))[0]
 
     async with connected(running.address, token) as client:
         run_id = await at_work(client, "work 3")
         status, accepted = await send(run_id, content="left", steer_id="s1")
         assert (status, accepted) == (202, {"message_id": "s1", "run_id": run_id, "thread_id": "t"})
-        assert await take_back(run_id, "s1") == 204
+        assert await take_back(run_id, "s1") == 202
         await client.until("steer_withdrawn", steer_id="s1")
         assert await take_back(run_id, "s1") == 404
         assert (await send(run_id, by=stranger, content="mine"))[0] == 404
         assert (await send(run_id, content=" "))[1]["error"]["code"] == "empty_message"
         assert (await send(run_id, content="x", mode="soon"))[1]["error"]["code"] == "invalid_command"
         over.set()
-        final = await client.until_end()
-        assert final["data"]["message"].endswith("Read: nothing.")
+        assert (await client.until_end())["data"]["message"].endswith("Read: nothing.")
         status, refused = await send(run_id, content="too late")
         assert (status, refused["error"]["code"]) == (409, "run_ended")
         assert (await send(run_id, content="work 0", mode="after", steer_id="s2"))[0] == 202
@@ -121,24 +108,21 @@ async def test_a_waiting_steer_is_taken_back_and_others_are_refused(serve: Any) 
 
 
 @pytest.mark.promise("wire.steer")
-async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back(serve: Any) -> None:
+async def test_a_steer_that_waits_for_the_end_is_a_message_and_can_be_taken_back(serve_client: Any) -> None:
     over = threading.Event()
-    running = await serve(digging_until(over))
-    async with connected(running.address) as client:
+    async with serve_client(digging_until(over)) as client:
         run_id = await at_work(client, "work 3")
         await steer(client, run_id, "work 0", "after", "a1")
         accepted = await client.until("message_accepted", message_id="a1")
         assert accepted["run_id"] != run_id
         await client.send({"type": "unsteer", "payload": {"run_id": run_id, "steer_id": "a1"}})
-        cancelled = await client.until("final_response", status="cancelled")
-        assert cancelled["run_id"] == accepted["run_id"]
+        assert (await client.until("final_response", status="cancelled"))["run_id"] == accepted["run_id"]
         over.set()
         assert (await client.until_end())["run_id"] == run_id
 
 
 @pytest.mark.promise("wire.steer")
 async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
-    """Killed as soon as a steer was accepted: the resumed run takes it once, although it is sent again."""
     heard, token, run_id = tmp_path / "heard", "", ""
     seen: list[dict[str, Any]] = []
     for number in range(2):
@@ -163,16 +147,13 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.promise("wire.steer")
-async def test_a_steer_that_enters_now_denies_the_calls_that_wait_for_approval(serve: Any) -> None:
-    running = await serve(scripted(Call([("send_mail", {"to": "ada", "text": "x"})]), Say("Done")))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        required = await client.until("approval_required")
+async def test_a_steer_that_enters_now_denies_the_calls_that_wait_for_approval(serve_client: Any) -> None:
+    async with serve_client(scripted(Call([("send_mail", {"to": "ada", "text": "x"})]), Say("Done"))) as client:
+        required = await client.ask("go", agent_type="script", thread_id="t", until="approval_required")
         await steer(client, required["run_id"], "rather not", "now")
         decided = await client.until("approval_decided")
         await client.until("steer_taken")
         await client.send({"type": "cancel", "payload": {"run_id": required["run_id"]}})
-        await client.until_end()
-        check_arc(client.durable())
+        await client.until_end(checked=True)
     assert decided["data"]["decision"] == "deny"
     assert decided["data"]["note"] == "The user has sent a new message instead."

@@ -12,23 +12,21 @@ from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.end_to_end.test_branches import send
 from transport.wire.codec import from_log
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 
-LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(300))
-
 
 @pytest.mark.promise("wire.arc-stopped")
 async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start(tmp_path: Path) -> None:
-    """A queued run is resumed too. Neither is ended by the drain, and no attempt is counted."""
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server:
+    async with started(tmp_path, TELLER) as server:
         _, _, session = await request(server.address, "POST", "/api/sessions")
         token, user = session["session_token"], session["user"]
         async with connected(server.address, token) as client:
-            await client.say(LONG, thread_id="t", message_id="m1")
-            await client.until("partial_result")
+            long = {"agent_type": "teller", "context": {"pause_s": 0.5}}
+            await client.ask(long_text(30), thread_id="t", message_id="m1", until="partial_result", **long)
             await client.say("What is 2 + 2?", thread_id="t", message_id="m2")
             await client.until("message_accepted", message_id="m2")
             with trio.fail_after(60):
@@ -42,7 +40,7 @@ async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start
     assert [(run.message_id, run.attempts) for run in await store.unfinished_runs()] == [("m1", 0), ("m2", 0)]
     await trio.to_thread.run_sync(database.close)
     assert not {each.event.type for each in logged} & {*TERMINAL, "agent_completed"}
-    async with started(tmp_path) as server, connected(server.address, token) as client:
+    async with started(tmp_path, TELLER) as server, connected(server.address, token) as client:
         await send(client, "resume", threads={"t": 0})
         ends = {end["message_id"]: end for end in [await client.until_end() for _ in range(2)]}
         assert {end["type"] for end in ends.values()} == {"final_response"}
@@ -61,8 +59,7 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
     running = await serve(scripted(Say("some words", gate)))
     async with connected(running.address) as client:
         user = client.seen[0]["data"]["user"]
-        await client.say("go", agent_type="script", thread_id="t")
-        await client.until("partial_result")
+        await client.ask("go", agent_type="script", thread_id="t", until="partial_result")
         async with trio.open_nursery() as nursery:
             nursery.start_soon(running.stop)
             await client.until("drain")
@@ -73,9 +70,8 @@ async def test_a_run_that_ends_within_the_time_of_the_drain_is_not_cut_off(serve
 
 
 async def test_a_second_sigterm_does_not_cut_the_drain_short(tmp_path: Path) -> None:
-    """After a second SIGTERM the answers still end, clients get `drain`, and the exit code is 0."""
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="3") as server, connected(server.address) as client:
-        await client.say(LONG, thread_id="t")
+    async with started(tmp_path, TELLER) as server, connected(server.address) as client:
+        await client.say(long_text(80), thread_id="t", agent_type="teller", context={"pause_s": 1.0})
         await client.until("partial_result")
         server.process.send_signal(signal.SIGTERM)
         await client.until("drain")

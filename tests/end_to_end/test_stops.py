@@ -28,14 +28,11 @@ REASON = "It misbehaves."
 
 
 class Endless:
-    """A model that never stops."""
-
     name = "endless"
     notice = ""
     ended_at = float("inf")
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Write a word, and go on for ever."""
         await emit(TextDelta("Well. "))
         try:
             await trio.sleep_forever()
@@ -62,14 +59,11 @@ def lingering() -> Agent:
 async def change(
     running: Running | Process, method: str, path: str, who: str = OPERATOR, **body: Any
 ) -> tuple[int, Any]:
-    raw = json.dumps(body).encode() if body else b""
-    status, _, answer = await request(running.address, method, path, token=who, body=raw)
-    return status, answer
+    return (await request(running.address, method, path, token=who, body=body or b""))[::2]
 
 
 @pytest.mark.promise("wire.error-stopped")
 async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
-    """Its sentence says who stopped it and why; unknown names are accepted and said so."""
     running = await serve(endless(), secret=SECRET)
     status, made = await change(running, "PUT", "/api/stops/agent/endless", reason=REASON)
     assert (status, made["known"], made["who"], made["reason"]) == (200, True, "op", REASON)
@@ -88,13 +82,11 @@ async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
         assert "op" in data["message"]
         assert REASON in data["message"]
         assert (await change(running, "DELETE", "/api/stops/agent/endless"))[0] == 204
-        await client.say("go", agent_type="endless", thread_id="t")
-        await client.until("partial_result")
+        await client.ask("go", agent_type="endless", thread_id="t", until="partial_result")
     assert (await change(running, "DELETE", "/api/stops/agent/endless"))[0] == 404
 
 
 async def test_only_operators_use_the_switch(serve: Any) -> None:
-    """Users get 403, and what is no kind or no reason is refused."""
     running = await serve(endless(), secret=SECRET)
     for method in ("PUT", "DELETE"):
         assert (await change(running, method, "/api/stops/agent/endless", ADA, reason=REASON))[0] == 403
@@ -132,8 +124,7 @@ async def stopped_after(begin: Begin, kind: str) -> float:
     model = Endless()
     two = await begin(endless(model))
     async with connected(two.b.address, ADA) as client:
-        await client.say("go", agent_type="endless", thread_id="t")
-        await client.until("partial_result")
+        await client.ask("go", agent_type="endless", thread_id="t", until="partial_result")
         began = trio.current_time()
         assert (await change(two.a, "PUT", f"/api/stops/{kind}/endless", reason=REASON))[0] == 200
         data = (await client.until("error"))["data"]
@@ -143,11 +134,9 @@ async def stopped_after(begin: Begin, kind: str) -> float:
 
 
 async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin) -> None:
-    """Its running call on the other node ends, and the run goes on without it."""
     two = await begin(lingering())
     async with connected(two.b.address, ADA) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        await client.until("tool_executing")
+        await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         assert (await change(two.a, "PUT", "/api/stops/tool/linger", reason=REASON))[0] == 200
         data = (await client.until("tool_completed"))["data"]
         assert data["result"]["error"]["code"] == "stopped"
@@ -157,23 +146,19 @@ async def test_a_stopped_tool_is_an_error_that_the_model_works_with(begin: Begin
 
 
 async def test_an_operator_ends_the_run_of_a_user_on_another_node(begin: Begin) -> None:
-    """Over either node."""
     two = await begin(endless())
     async with connected(two.b.address, ADA) as client:
-        await client.say("go", agent_type="endless", thread_id="t")
-        run_id = (await client.until("partial_result"))["run_id"]
+        run_id = (await client.ask("go", agent_type="endless", thread_id="t", until="partial_result"))["run_id"]
         assert (await change(two.a, "POST", f"/api/observer/runs/{run_id}/stop"))[0] == 202
         assert (await client.until("final_response"))["data"]["status"] == "cancelled"
 
 
 async def test_a_stop_reaches_a_node_in_another_process(tmp_path: Path, postgres: Postgres, own_redis: Redis) -> None:
-    """Two servers as operators start them: the run on one ends, and both refuse the agent until it is allowed again."""
     own = backends_environment(postgres, own_redis) | {CALLS: str(tmp_path / "calls")}
     held = "tests.end_to_end.held_agent:agent"
     async with started(tmp_path / "a", held, **own) as a, started(tmp_path / "b", held, **own) as b:
         async with connected(b.address, ADA) as client:
-            await client.say("go", agent_type="held", thread_id="t")
-            await client.until("tool_executing")
+            await client.ask("go", agent_type="held", thread_id="t", until="tool_executing")
             assert (await change(a, "PUT", "/api/stops/agent/held", reason=REASON))[0] == 200
             with trio.fail_after(60):
                 data = (await client.until("error"))["data"]

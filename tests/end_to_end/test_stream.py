@@ -2,20 +2,17 @@
 
 import json
 import re
-import sqlite3
 import time
-from functools import partial
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import h11
-import jwt
 import pytest
 import trio
 
+from tests.end_to_end import tokens
 from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
@@ -24,35 +21,27 @@ from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.app.server import Running
 
-SECRET = "a secret of more than 32 characters, for tests"
-
 
 async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:
-    """Send a message over HTTP. Return the ids in the answer."""
     payload = {"content": content, "thread_id": thread, "agent_type": "script", **fields}
     command = {"type": "user_message", "payload": payload}
-    status, _, body = await request(
-        running.address, "POST", "/api/commands", token=token, body=json.dumps(command).encode()
-    )
+    status, _, body = await request(running.address, "POST", "/api/commands", token=token, body=command)
     assert status == 202, body
     assert isinstance(body, dict)
     return body
 
 
 def opened(running: Running, token: str | None, thread: str = "t", query: str = "", **headers: str) -> Any:
-    """Open the stream of a thread."""
     named = {name.replace("_", "-"): value for name, value in headers.items()}
     return streaming(running.address, f"/api/threads/{thread}/stream{query}", token, headers=named)
 
 
 async def until_ends(stream: Stream, count: int = 1) -> None:
-    """Read up to the end of this many runs."""
     for _ in range(count):
         await stream.until("final_response")
 
 
 async def gone(running: Running) -> None:
-    """Wait until no connection is left."""
     connections = running.system.find("/system/connections")
     assert connections is not None
     with trio.fail_after(60):
@@ -61,10 +50,8 @@ async def gone(running: Running) -> None:
 
 
 @pytest.mark.promise("wire.stream", "owasp.proxies")
-async def test_a_stream_replays_the_log_and_continues_live(serve: Any) -> None:
-    """Two runs before, one after: each event once, in order, with its seq as id; the arcs are complete."""
-    running = await serve(scripted(Say("one two")))
-    token = await new_token(running)
+async def test_a_stream_replays_the_log_and_continues_live(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one two")))
     await say(running, token)
     async with opened(running, token) as stream:
         assert stream.status == 200
@@ -87,10 +74,8 @@ async def test_a_stream_replays_the_log_and_continues_live(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.stream-last-event-id")
-async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None:
-    """`Last-Event-ID` wins over the `after` of the address; `after` alone works too."""
-    running = await serve(scripted(Say("one two")))
-    token = await new_token(running)
+async def test_a_client_that_comes_back_gets_what_came_after(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one two")))
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -99,16 +84,14 @@ async def test_a_client_that_comes_back_gets_what_came_after(serve: Any) -> None
         async with opened(running, token, query=query, **headers) as stream:
             await until_ends(stream)
             assert stream.numbers() == list(range(4, last + 1))
-    _, _, metrics = await request(running.address, "GET", "/metrics")
+    metrics = await get(running, "/metrics")
     assert "understudy_reconnects_total 2.0" in metrics, "the first one was new"
 
 
 @pytest.mark.promise("wire.stream")
-async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning(serve: Any) -> None:
-    """One snapshot from offset 0, then the following pieces: together the text of the answer."""
+async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning(serve_guest: Any) -> None:
     gate = Gate(open_after=3)
-    running = await serve(scripted(Say("one two three four five", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one two three four five", gate)))
     await say(running, token)
     await gate.reached.wait()
     async with opened(running, token) as stream:
@@ -125,9 +108,8 @@ async def test_a_stream_opened_during_an_answer_gets_its_text_from_the_beginning
 
 
 @pytest.mark.promise("wire.stream")
-async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
+async def test_events_of_other_threads_do_not_come(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
     await say(running, token, thread="other")
     await say(running, token, thread="t")
     async with opened(running, token) as stream:
@@ -142,7 +124,6 @@ async def test_events_of_other_threads_do_not_come(serve: Any) -> None:
 
 @pytest.mark.promise("wire.no-way-round")
 async def test_streams_that_are_refused(serve: Any) -> None:
-    """An unknown thread, another user's, a missing or bad token, another origin, a malformed cursor."""
     running = await serve(scripted(Say("one")))
     mine, theirs = await new_token(running), await new_token(running)
     await say(running, mine)
@@ -165,10 +146,8 @@ async def test_streams_that_are_refused(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.stream-counted")
-async def test_streams_count_as_connections(serve: Any) -> None:
-    """One more than allowed is refused with 429; when one is closed its actor stops and another may open."""
-    running = await serve(scripted(Say("one")), limits=Limits(connections_per_user=2))
-    token = await new_token(running)
+async def test_streams_count_as_connections(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), limits=Limits(connections_per_user=2))
     await say(running, token)
     async with connected(running.address, token), opened(running, token) as first:
         await first.read()
@@ -180,10 +159,9 @@ async def test_streams_count_as_connections(serve: Any) -> None:
     await gone(running)
 
 
-async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -> None:
+async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve_guest: Any) -> None:
     gate = Gate()
-    running = await serve(scripted(Say("one two", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one two", gate)))
     await say(running, token)
     async with opened(running, token) as stream:
         await stream.until("agent_started")
@@ -195,10 +173,8 @@ async def test_a_client_that_leaves_ends_its_actor_and_not_the_run(serve: Any) -
 
 
 @pytest.mark.promise("wire.event-ping", "wire.stream-alive")
-async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
-    """A `ping` at the interval of sockets, or a comment in dialects without such an event."""
-    running = await serve(scripted(Say("one")), limits=Limits(heartbeat_s=0.05))
-    token = await new_token(running)
+async def test_a_quiet_stream_gives_signs_of_life(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), limits=Limits(heartbeat_s=0.05))
     await say(running, token)
     async with opened(running, token, query="?after=99") as stream:
         for _ in range(3):
@@ -211,10 +187,8 @@ async def test_a_quiet_stream_gives_signs_of_life(serve: Any) -> None:
 
 
 @pytest.mark.promise("wire.stream-dialects")
-async def test_dialects_are_those_of_sockets(serve: Any) -> None:
-    """The flat dialect has events with ids; agent response has answers only."""
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
+async def test_dialects_are_those_of_sockets(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
     await say(running, token)
     async with opened(running, token, query="?dialect=flat") as stream:
         accepted = await stream.until("message_accepted")
@@ -228,10 +202,9 @@ async def test_dialects_are_those_of_sockets(serve: Any) -> None:
 
 @pytest.mark.promise("wire.stream-ends", "owasp.session-expiry")
 async def test_a_token_that_runs_out_ends_the_stream(clocks: Clocks, serve: Any) -> None:
-    running = await serve(scripted(Say("one")), secret=SECRET)
-    claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
-    await say(running, jwt.encode(claims, SECRET, "HS256"))
-    async with opened(running, jwt.encode(claims | {"exp": time.time() + 20}, SECRET, "HS256")) as stream:
+    running = await serve(scripted(Say("one")), secret=tokens.SECRET)
+    await say(running, tokens.token("ada"))
+    async with opened(running, tokens.token("ada", exp=time.time() + 20)) as stream:
         await stream.until("final_response")
         clocks.forward(20.1)
         await stream.until_end()
@@ -242,25 +215,8 @@ async def test_a_token_that_runs_out_ends_the_stream(clocks: Clocks, serve: Any)
 
 
 @pytest.mark.promise("wire.stream-ends")
-async def test_signing_out_ends_the_stream(serve: Any) -> None:
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
-    await say(running, token)
-    async with opened(running, token) as stream:
-        await until_ends(stream)
-        status, _, _ = await request(running.address, "DELETE", "/api/sessions", token=token)
-        assert status == 204
-        await stream.until_end()
-    await gone(running)
-    async with opened(running, token) as stream:
-        assert stream.status == 401
-
-
-@pytest.mark.promise("wire.stream-ends")
-async def test_a_draining_server_announces_it_first(serve: Any) -> None:
-    """The last event is `drain`, with its delay also in the stream's `retry` field."""
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
+async def test_a_draining_server_announces_it_first(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
     await say(running, token)
     async with opened(running, token) as stream:
         await until_ends(stream)
@@ -278,11 +234,9 @@ async def large(size: int) -> str:
 
 
 @pytest.mark.promise("wire.order")
-async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve: Any) -> None:
-    """The client does not read while runs with megabytes of events end; then it gets each event once, in order."""
+async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve_guest: Any) -> None:
     script = scripted(Call([("large", {"size": 40_000})] * 8), Say("done"))
-    running = await serve(Agent("script", tools=[large], model=script.model))
-    token = await new_token(running)
+    running, token = await serve_guest(Agent("script", tools=[large], model=script.model))
     await say(running, token)
     async with opened(running, token) as slow, opened(running, token) as quick:
         await until_ends(slow)
@@ -294,47 +248,19 @@ async def test_a_slow_reader_loses_no_event_and_delays_no_run(serve: Any) -> Non
     assert sum(len(event.data) for event in slow.seen) > 5_000_000
 
 
-async def test_a_log_that_was_trimmed_is_said_to_be(serve: Any, tmp_path: Path) -> None:
-    """`resync` with the cursor to continue from, then the later events."""
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
-    await say(running, token)
-    async with opened(running, token) as stream:
-        await until_ends(stream)
-        last = stream.numbers()[-1]
-    await trio.to_thread.run_sync(partial(trim, tmp_path / "data", last))
-    async with opened(running, token, query="?after=1") as stream:
-        assert (await stream.until("resync"))["data"]["last_seq"] == last
-        await say(running, token)
-        await until_ends(stream)
-        assert stream.numbers()[0] == last + 1
-
-
-def trim(folder: Path, last: int) -> None:
-    """Delete the events up to this one from the database."""
-    (path,) = folder.glob("*.db")
-    database = sqlite3.connect(path)
-    with database:
-        assert database.execute("DELETE FROM events WHERE seq <= ?", (last,)).rowcount == last
-    database.close()
-
-
 @pytest.mark.promise("wire.event-alert", "owasp.authorisation")
 async def test_only_operators_can_send_alerts(serve: Any) -> None:
-    """An alert reaches streams and sockets of every user; without the role or without a text it is refused."""
-    running = await serve(scripted(Say("one")), secret=SECRET)
-    claims = {"sub": "ada", "sid": "s", "exp": time.time() + 60}
-    user = jwt.encode(claims, SECRET, "HS256")
-    operator = jwt.encode(claims | {"sub": "op", "roles": ["operator"]}, SECRET, "HS256")
+    running = await serve(scripted(Say("one")), secret=tokens.SECRET)
+    user, operator = tokens.token("ada"), tokens.token("op", "operator")
     await say(running, user)
     async with opened(running, user) as stream, connected(running.address, operator) as client:
         await stream.until("final_response")
-        for token, message, status in (
+        for who, message, status in (
             (user, '{"message": "hello"}', 403), (None, '{"message": "hello"}', 401),
             (operator, '{"message": " "}', 400), (operator, "[]", 400), (operator, '{"message": 1}', 400),
             (operator, json.dumps({"message": "x" * 501}), 400),
         ):  # fmt: skip
-            answer, _, _ = await request(running.address, "POST", "/api/alerts", token=token, body=message.encode())
+            answer, _, _ = await request(running.address, "POST", "/api/alerts", token=who, body=message.encode())
             assert answer == status, message
         body = b'{"message": "Maintenance  at noon."}'
         answer, _, told = await request(running.address, "POST", "/api/alerts", token=operator, body=body)
@@ -343,9 +269,8 @@ async def test_only_operators_can_send_alerts(serve: Any) -> None:
         assert (await client.until("alert"))["priority"] == "alert"
 
 
-async def test_a_head_request_opens_nothing(serve: Any) -> None:
-    running = await serve(scripted(Say("one")))
-    token = await new_token(running)
+async def test_a_head_request_opens_nothing(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
     await say(running, token)
     async with streaming(running.address, "/api/threads/t/stream", token, method="HEAD") as stream:
         assert stream.status == 200
@@ -357,7 +282,6 @@ async def test_a_head_request_opens_nothing(serve: Any) -> None:
 
 
 def test_the_tests_parser_follows_the_standard() -> None:
-    """The standard's examples: all line ends, comments, fields without a colon, persistent ids, empty data."""
     parser = Parser()
     whole = "\ufeffdata: YHOO\ndata:+2\r\ndata\r\n\r\n: a comment\nid: 1\nevent: add\rdata:  x\n\n"
     whole += "id\ndata: y\n\nretry: 9\n\n"
@@ -395,14 +319,13 @@ async def answers_of(running: Running, head: str, first: str = "") -> tuple[int,
         return answer.status_code, named, bytes(event.data) if isinstance(event, h11.Data) else b""
 
 
-async def test_the_first_request_of_a_connection_is_answered_as_a_later_one(serve: Any, caplog: Any) -> None:
+async def test_the_first_request_of_a_connection_is_answered_as_a_later_one(serve_guest: Any, caplog: Any) -> None:
     """A stream, and refusals: the same status, headers, body and log, whether HTTP server or listener sends them.
 
     Only the first one's connection is closed after the answer.
     """
     caplog.set_level("INFO")
-    running = await serve(scripted(Say("one two")), allowed_origins=("https://page.example",))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("one two")), allowed_origins=("https://page.example",))
     await say(running, token)
     authorized = f"\nAuthorization: Bearer {token}"
     for request_ in (

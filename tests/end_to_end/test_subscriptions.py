@@ -6,7 +6,6 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, send
@@ -22,12 +21,8 @@ THREADS = 63
 
 
 @pytest.mark.promise("wire.typing")
-async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> None:
-    """All other connections of the user get it, also for a thread that does not exist; the sender and other users do
-    not.
-    """
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+async def test_typing_is_shown_to_the_users_other_connections(serve_guest: Any) -> None:
+    running, token = await serve_guest(RecordingModel().agent())
     async with (
         connected(running.address, token) as one,
         connected(running.address, token) as two,
@@ -50,44 +45,25 @@ async def test_typing_is_shown_to_the_users_other_connections(serve: Any) -> Non
 
 
 @pytest.mark.promise("wire.no-followers")
-async def test_a_new_thread_is_delivered_to_all_connections_of_its_user(serve: Any) -> None:
-    """The sender disconnects; another tab, which could not know the thread's name, gets all of its events."""
+async def test_a_new_thread_is_delivered_to_all_connections_of_its_user(serve_guest: Any) -> None:
     gate = Gate(open_after=1)
-    running = await serve(scripted(Say("some words", gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Say("some words", gate)))
     async with connected(running.address, token) as other, connected(running.address) as stranger:
         async with connected(running.address, token) as one:
-            await one.say("go", agent_type="script", thread_id="t")
-            await one.until("partial_result")
+            await one.ask("go", agent_type="script", thread_id="t", until="partial_result")
         gate.opened.set()
-        end = await other.until_end()
-        assert end["data"]["message"] == "some words "
+        assert (await other.until_end())["data"]["message"] == "some words "
         check_arc(other.durable())
         await send(stranger, "ping")
         assert (await stranger.read())["type"] == "pong"
 
 
-@pytest.mark.promise("wire.no-followers")
-async def test_a_message_is_delivered_to_all_connections_of_its_user(serve: Any) -> None:
-    """A tab that connected after the thread began, without subscribing, gets the next message and its answer."""
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
-    async with connected(running.address, token) as one:
-        await one.say("one", agent_type="script", thread_id="t")
-        await ended(one)
-        async with connected(running.address, token) as other:
-            await one.say("two", agent_type="script", thread_id="t")
-            await ended(other)
-            check_arc(other.durable())
-
-
 @pytest.mark.promise("wire.repeat")
-async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed(serve: Any) -> None:
+async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed(serve_guest: Any) -> None:
     """A restarted conversation subscribes all connections from the end of the log. A client that then repeats its
     message, because it saw none of its events, gets all of the message's events and not only its acceptance.
     """
-    running = await serve(RecordingModel().agent())
-    token = await new_token(running)
+    running, token = await serve_guest(RecordingModel().agent())
     async with connected(running.address, token) as one:
         await one.say("one", agent_type="script", thread_id="t", message_id="m1")
         await ended(one)
@@ -100,12 +76,11 @@ async def test_a_repeat_gets_the_whole_answer_though_its_conversation_was_killed
 
 
 @pytest.mark.promise("wire.seq")
-async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(serve: Any) -> None:
+async def test_an_open_screen_gets_what_was_stored_when_all_conversations_died(serve_guest: Any) -> None:
     """The conversations of many threads are killed together after an event is committed and before it is published. The
     event reaches the subscribed connection, however many other threads exist or begin meanwhile.
     """
-    running = await serve(RecordingModel().agent(), limits=Limits(messages_per_minute=1000))
-    token = await new_token(running)
+    running, token = await serve_guest(RecordingModel().agent(), limits=Limits(messages_per_minute=1000))
     async with connected(running.address, token) as screen:
         for number in range(THREADS):
             await screen.say("one", agent_type="script", thread_id=f"t{number}")

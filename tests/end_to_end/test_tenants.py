@@ -3,10 +3,8 @@ run limit.
 """
 
 import json
-import time
 from typing import Any
 
-import jwt
 import pytest
 import trio
 import trio.testing
@@ -14,29 +12,21 @@ import trio.testing
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.end_to_end.tokens import SECRET, token
 from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.tools.server import supervision_tree, system_health
 
-SECRET = "a secret of more than 32 characters, for tests"
-TTL_S = 24 * 3600
 """Lifetime of the tokens: they are made at collection, and must outlast a run of all tests."""
 
 
-def token(user: str, tenant: str | None = None, *roles: str) -> str:
-    """Return a token of a user, of a tenant if one is named, with these roles."""
-    claims: dict[str, Any] = {"sub": user, "sid": f"s-{user}", "exp": time.time() + TTL_S, "roles": list(roles)}
-    return jwt.encode(claims | ({} if tenant is None else {"org": tenant}), SECRET, "HS256")
-
-
-ADA, BOB = token("ada", "acme"), token("bob", "other")
-ACME_OPERATOR, SERVER_OPERATOR = token("op", "acme", "operator"), token("root", None, "server_operator")
-PLAIN_OPERATOR = token("plain", None, "operator")
+ADA, BOB = token("ada", org="acme"), token("bob", org="other")
+ACME_OPERATOR, SERVER_OPERATOR = token("op", "operator", org="acme"), token("root", "server_operator")
+PLAIN_OPERATOR = token("plain", "operator")
 
 
 async def of_tenants(serve: Any, *agents: Agent, **settings: Any) -> Running:
-    """Start a server whose users have tenants."""
     running: Running = await serve(*agents, secret=SECRET, tenant_claim="org", **settings)
     return running
 
@@ -49,9 +39,7 @@ async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:
 
 
 async def results(client: ChatClient, content: str = "look") -> list[dict[str, Any]]:
-    """Send a message to the scripted agent. Return the results of its tool calls."""
-    await client.say(content, agent_type="script", thread_id="t")
-    await client.until_end()
+    await client.ask(content, agent_type="script", thread_id="t")
     ended = {event["data"]["tool_name"]: event["data"] for event in client.seen if event["type"] == "tool_completed"}
     return [ended["system_health"], ended["supervision_tree"]]
 
@@ -67,7 +55,6 @@ def looking() -> Agent:
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_an_operator_of_a_tenant_alerts_its_users_only(serve: Any) -> None:
-    """The server's operators reach all users, or one tenant; an operator without a tenant reaches users without one."""
     running = await of_tenants(serve, scripted(Say("one")))
     async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
         assert await alert(running, ACME_OPERATOR, message="For us") == (202, 1)
@@ -83,7 +70,6 @@ async def test_an_operator_of_a_tenant_alerts_its_users_only(serve: Any) -> None
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_only_operators_of_the_server_see_its_tree_where_there_are_tenants(serve: Any) -> None:
-    """With tenants, the role `operator` gives rights over the users of the tenant only."""
     running = await of_tenants(serve, scripted(Say("one")), observer_kill=True)
     kill = b'{"path": "/system/storage", "part": true}'
     for method, path, body in (
@@ -100,7 +86,6 @@ async def test_only_operators_of_the_server_see_its_tree_where_there_are_tenants
 
 
 async def test_counts_are_those_of_the_operators_tenant(serve: Any) -> None:
-    """The server's operators see all counts, or those of the tenant they name."""
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("one", gate)))
 
@@ -124,12 +109,10 @@ async def test_counts_are_those_of_the_operators_tenant(serve: Any) -> None:
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
-    """An operator without a tenant cannot name a user of another tenant; the server's operators can."""
     running = await of_tenants(serve, scripted(Say("one")))
     for who in (ADA, BOB):
         async with connected(running.address, who) as client:
-            await client.say("hello", agent_type="script", thread_id="t")
-            await client.until_end()
+            await client.ask("hello", agent_type="script", thread_id="t")
 
     async def erase(path: str, who: str) -> int:
         status, _, _ = await request(running.address, "DELETE", f"/api/users/{path}", token=who)
@@ -145,11 +128,9 @@ async def test_operators_erase_users_of_their_tenant_only(serve: Any) -> None:
 @pytest.mark.promise("owasp.authorisation")
 @pytest.mark.parametrize("between", ["%1F", "%1f", "%00", "%0A"])
 async def test_a_name_cannot_be_the_key_of_a_user_of_another_tenant(serve: Any, between: str) -> None:
-    """The separator of keys in a path or a query: nobody is erased, signed out or read about."""
     running = await of_tenants(serve, scripted(Say("one")))
     async with connected(running.address, BOB) as client:
-        await client.say("hello", agent_type="script", thread_id="t")
-        await client.until_end()
+        await client.ask("hello", agent_type="script", thread_id="t")
     for method, path in (
         ("DELETE", f"/api/users/other{between}bob"),
         ("DELETE", f"/api/users/other{between}bob/sessions"),
@@ -166,7 +147,6 @@ async def test_a_name_cannot_be_the_key_of_a_user_of_another_tenant(serve: Any, 
 
 @pytest.mark.promise("owasp.authorisation")
 async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> None:
-    """An ordinary user's agent gets the health, and a refusal with its reason for the rest."""
     running = await of_tenants(serve, looking())
     async with connected(running.address, ADA) as client:
         health, tree = await results(client)
@@ -189,7 +169,7 @@ async def test_an_agent_sees_of_the_server_what_its_user_may_see(serve: Any) -> 
 async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(serve: Any) -> None:
     """On a server without tenants the role `operator` is sufficient."""
     running = await serve(looking(), secret=SECRET)
-    async with connected(running.address, token("op", None, "operator")) as client:
+    async with connected(running.address, token("op", "operator")) as client:
         health, tree = await results(client)
         assert health["result"]["actors"] > 5
         assert tree["status"] == "ok"
@@ -201,12 +181,9 @@ async def test_without_tenants_an_operators_agent_sees_all_and_a_users_does_not(
 
 @pytest.mark.promise("wire.limit-runs")
 async def test_the_users_of_one_tenant_do_not_hold_all_permits(clock: trio.testing.MockClock, serve: Any) -> None:
-    """Two users have all permits of their tenant, half of the server's; a run of another tenant's user begins
-    at once. A run that waits says why after ten seconds.
-    """
     gate = Gate()
     running = await of_tenants(serve, scripted(Say("word", gate)), limits=Limits(runs_total=4, runs_per_user=2))
-    cem = token("cem", "acme")
+    cem = token("cem", org="acme")
     async with (
         connected(running.address, ADA) as ada,
         connected(running.address, cem) as other,
@@ -214,40 +191,14 @@ async def test_the_users_of_one_tenant_do_not_hold_all_permits(clock: trio.testi
     ):
         for client in (ada, other):
             for thread in "ab":
-                await client.say("go", agent_type="script", thread_id=thread)
-                await client.until("message_accepted")
+                await client.ask("go", agent_type="script", thread_id=thread, until="message_accepted")
         await trio.testing.wait_all_tasks_blocked(0.1)
         clock.jump(10.0)
         note = "Your organisation has as many answers at work as it may; number 1 in line"
         await other.until("agent_progress", note=note)
-        await bob.say("go", agent_type="script", thread_id="t")
-        await bob.until("agent_started")
+        await bob.ask("go", agent_type="script", thread_id="t", until="agent_started")
         assert not [event for event in bob.seen if event["type"] == "agent_progress"]
         gate.opened.set()
         for client, count in ((bob, 1), (ada, 2), (other, 2)):
             ends = [await client.until_end() for _ in range(count)]
             assert [end["data"].get("status") for end in ends] == ["success"] * count
-
-
-@pytest.mark.promise("wire.limit-runs")
-async def test_one_tenant_does_not_hold_the_whole_line(serve: Any) -> None:
-    gate = Gate()
-    limits = Limits(runs_total=1, runs_per_user=1, runs_waiting=3)
-    running = await of_tenants(serve, scripted(Say("word", gate)), limits=limits)
-    async with (
-        connected(running.address, ADA) as ada,
-        connected(running.address, token("cem", "acme")) as cem,
-        connected(running.address, token("dee", "acme")) as dee,
-        connected(running.address, BOB) as bob,
-    ):
-        for client, thread in ((ada, "a"), (ada, "b"), (cem, "a")):
-            await client.say("go", agent_type="script", thread_id=thread)
-            await client.until("message_accepted")
-        await dee.say("go", agent_type="script", thread_id="a")
-        refused = await dee.until("error")
-        assert refused["data"]["code"] == "busy"
-        assert "organisation" in refused["data"]["message"]
-        await bob.say("go", agent_type="script", thread_id="t")
-        await bob.until("message_accepted")
-        gate.opened.set()
-        await bob.until_end()

@@ -29,9 +29,6 @@ def authority(tmp_path: Path) -> trustme.CA:
 
 @pytest.mark.promise("wire.one-port", "owasp.tls")
 async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Path) -> None:
-    """The ready line says https; REST answers there, and a stock client gets `welcome` on the socket. An event stream
-    does not hold up the end.
-    """
     trusting = ssl.create_default_context()
     authority.configure_trust(trusting)
 
@@ -67,7 +64,6 @@ async def test_one_port_serves_https_and_wss(authority: trustme.CA, tmp_path: Pa
 
 
 def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.CA, tmp_path: Path) -> None:
-    """A missing file or the key of another certificate: exit code 1 and the reason; one file without the other: 2."""
     certificate, other = str(tmp_path / "certificate.pem"), str(tmp_path / "other.pem")
     authority.issue_cert("localhost").private_key_pem.write_to_path(other)
     data = ("--data-dir", str(tmp_path / "data"))

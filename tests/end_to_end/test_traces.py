@@ -35,7 +35,6 @@ CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
 @pytest.fixture
 async def collector(nursery: trio.Nursery) -> Collector:
-    """A collector that runs until the end of the test."""
     made = Collector()
     await made.start(nursery)
     return made
@@ -59,14 +58,11 @@ def no_orphans(spans: list[Received]) -> None:
 
 
 async def say(address: str, token: str | None = None, agent: str = "script", text: str = "go", **payload: Any) -> Any:
-    """Have a message answered. Return the last event of its run."""
     async with connected(address, token) as client:
-        await client.say(text, agent_type=agent, thread_id="t", **payload)
-        return await client.until_end()
+        return await client.ask(text, agent_type=agent, thread_id="t", **payload)
 
 
 async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: Collector) -> None:
-    """Agent, model and tool are below the message, commits below what they are for; there is no text in any span."""
     agent = scripted(Call([("echo", {"text": "a secret word"})]), Say("a secret answer"))
     running = await serve(agent, otlp_endpoint=collector.origin)
     end = await say(running.address, text="a secret question", metadata={"traceparent": CALLER.header})
@@ -113,14 +109,12 @@ async def test_texts_are_in_spans_only_if_asked_for_and_as_they_are_stored(serve
 
 
 async def test_failures_are_the_errors_of_their_spans(serve: Any, collector: Collector) -> None:
-    """A tool that crashes, a model that cannot be reached, and a message that is refused."""
     away = scripted(Raise(ModelUnavailable("The model is away.", False, "away")), name="away")
     running = await serve(scripted(Call([("crash", {})]), Say("so")), away, otlp_endpoint=collector.origin)
     await say(running.address)
     await say(running.address, agent="away")
     async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t2", parent_id="answer-nowhere")
-        refused = await client.until("error")
+        refused = await client.ask("go", agent_type="script", thread_id="t2", parent_id="answer-nowhere", until="error")
     assert refused["data"]["code"] == "not_found"
     await collector.until_it(lambda c: len(c.named("message")) == 3 and len(c.named("invoke_agent")) == 2)
     assert collector.one("execute_tool crash").error == "failed"
@@ -139,22 +133,9 @@ async def test_a_handoff_is_two_agents_below_one_message(serve: Any, collector: 
     assert [each.name for each in collector.named("invoke_agent")] == ["invoke_agent first", "invoke_agent other"]
 
 
-async def test_a_subagent_is_below_the_call_that_asks_it(serve: Any, collector: Collector) -> None:
-    helper = Agent("helper", tools=[echo], model=ScriptedModel(Call([("echo", {"text": "x"})]), Say("helped")))
-    model = ScriptedModel(Call([("ask_helper", {"request": "help"})]), Say("done"))
-    asking = Agent("script", tools=[helper.as_tool()], model=model)
-    running = await serve(asking, otlp_endpoint=collector.origin)
-    end = await say(running.address)
-    await collector.until_it(lambda c: run_ended(c, end["run_id"]) and len(c.named("invoke_agent")) == 2)
-    no_orphans(collector.of_run(end["run_id"]))
-    assert collector.one("invoke_agent helper").parent == collector.one("execute_tool ask_helper").id
-    assert collector.one("execute_tool echo").parent == collector.one("invoke_agent helper").id
-
-
 @pytest.mark.proof("timing")
 @pytest.mark.parametrize("orderly", [False, True], ids=["killed", "stopped"])
 async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, collector: Collector) -> None:
-    """Two die (SIGKILL), or stop, while a tool is at work and while the model answers: one trace, with links."""
     environment = {"UNDERSTUDY_OTLP_ENDPOINT": collector.origin, CALLS: str(tmp_path / "calls")}
     environment |= {"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {}
     moments: list[Callable[[Collector], object]] = [
@@ -200,8 +181,6 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
 
 
 async def test_a_run_that_crashes_goes_on_in_its_trace(serve: Any, collector: Collector) -> None:
-    """Its model breaks after a tool: the span of that attempt has the error, and that of the next one links to it."""
-
     class Broken(ScriptedModel):
         async def respond(self, turn: Turn, emit: Emit) -> Reply:
             if len(self.inputs) == 1:
@@ -221,7 +200,6 @@ async def test_a_run_that_crashes_goes_on_in_its_trace(serve: Any, collector: Co
 
 
 async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: Any, collector: Collector) -> None:
-    """The spans of both agents, and of the call between them, are recorded by the next attempt; none is twice."""
     gate = Gate()
     helper = Agent("helper", tools=[echo], model=ScriptedModel(Call([("echo", {"text": "x"})]), Say("helped", gate)))
     calls = Call([("ask_helper", {"request": "help"})])
@@ -241,6 +219,7 @@ async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: 
         cut, done = collector.named(name)
         assert (cut.error, done.error, done.links) == (INTERRUPTED, "", (cut.id,)), name
     assert collector.one("execute_tool echo").parent == collector.named("invoke_agent helper")[0].id
+    assert collector.named("invoke_agent helper")[0].parent == collector.named("execute_tool ask_helper")[0].id
 
 
 async def test_a_call_that_is_out_of_time_ends_its_agent_too(serve: Any, collector: Collector) -> None:
@@ -256,12 +235,10 @@ async def test_a_call_that_is_out_of_time_ends_its_agent_too(serve: Any, collect
     assert collector.one("invoke_agent helper").error
 
 
-async def test_a_run_that_its_user_cancels_ends_its_spans(serve: Any, collector: Collector) -> None:
+async def test_a_run_that_its_user_cancels_ends_its_spans(serve_client: Any, collector: Collector) -> None:
     agent = Agent("script", tools=[wait], model=ScriptedModel(Call([("wait", {})])))
-    running = await serve(agent, otlp_endpoint=collector.origin)
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        begun = await client.until("tool_executing")
+    async with serve_client(agent, otlp_endpoint=collector.origin) as client:
+        begun = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await client.send({"type": "cancel", "payload": {"run_id": begun["run_id"]}})
         await client.until_end()
     await collector.until_it(lambda c: run_ended(c, begun["run_id"]))
@@ -272,7 +249,6 @@ async def test_a_run_that_its_user_cancels_ends_its_spans(serve: Any, collector:
 async def test_one_trace_over_two_nodes(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
 ) -> None:
-    """The second message comes to the node that does not have the thread: its command hops to the one that does."""
     redis.flush()
     agent = scripted(Say("here"))
     two = await two_servers(
@@ -305,7 +281,6 @@ async def test_one_trace_over_two_nodes(
 async def test_one_trace_over_a_change_of_node(
     tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
 ) -> None:
-    """The node of a run is killed (SIGKILL) while its tool is at work: another one, which lives, takes it over."""
     redis.flush()
     shared = {"UNDERSTUDY_DATABASE_URL": postgres.create(template), "UNDERSTUDY_REDIS_URL": redis.url}
     shared |= {
@@ -316,8 +291,7 @@ async def test_one_trace_over_a_change_of_node(
     (tmp_path / "calls").write_text("answer\n")  # so that the model answers the first time
     async with started(tmp_path / "a", HELD, **shared) as a, started(tmp_path / "b", HELD, **shared) as b:
         async with connected(a.address, token_of()) as client:
-            await client.say("go", agent_type="held", thread_id="t")
-            begun = await client.until("tool_executing")
+            begun = await client.ask("go", agent_type="held", thread_id="t", until="tool_executing")
             await collector.until_it(lambda c: c.named("message") and c.named("chat") and len(c.named("commit")) == 2)
             await a.kill()
         async with connected(b.address, token_of()) as client:
@@ -340,14 +314,12 @@ async def test_one_trace_over_a_change_of_node(
 async def test_a_collector_that_hangs_delays_nothing_and_its_spans_are_counted(
     tmp_path: Path, collector: Collector
 ) -> None:
-    """The run ends, and the server stops within its time; what was not taken is in the log, once, and in the metric."""
     collector.hanging, log = True, tmp_path / "log"
     environment = {"UNDERSTUDY_OTLP_ENDPOINT": collector.origin, "UNDERSTUDY_GRACE_S": "4"}
     async with started(tmp_path / "data", AGENT, log=log, **environment) as server:
         _, _, session = await http.request(server.address, "POST", "/api/sessions")
         for _ in range(3):
-            end = await say(server.address, session["session_token"], agent="resumable")
-            assert end["type"] == "final_response"
+            assert (await say(server.address, session["session_token"], agent="resumable"))["type"] == "final_response"
         await collector.until_it(lambda c: c.asked)
         with trio.fail_after(60):
             assert await server.terminate() == 0
@@ -361,8 +333,7 @@ async def test_spans_that_a_collector_refuses_are_counted_by_the_metric(serve: A
     collector.done = 400
     running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin)
     await say(running.address)
-    shown = await dropped(running.address)
-    assert re.search(r'spans_dropped_total\{reason="collector"\} [1-9]', shown)
+    assert re.search(r'spans_dropped_total\{reason="collector"\} [1-9]', await dropped(running.address))
 
 
 async def dropped(address: str) -> str:
@@ -376,7 +347,6 @@ async def dropped(address: str) -> str:
 
 
 def of_authority(authority: trustme.CA, name: str = "localhost") -> ssl.SSLContext:
-    """Return the context of a server with a certificate of this authority."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert(name).configure_cert(context)
     return context
@@ -385,7 +355,6 @@ def of_authority(authority: trustme.CA, name: str = "localhost") -> ssl.SSLConte
 async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces(
     serve: Any, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Standard variables name the authority and a client certificate."""
     for others in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # they go before the variable
         monkeypatch.delenv(others, raising=False)
     authority, mine = trustme.CA(), tmp_path / "authority.pem"
@@ -410,7 +379,6 @@ async def test_a_collector_with_a_certificate_of_a_private_authority_gets_traces
 async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
     trouble: str, serve: Any, nursery: trio.Nursery, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages are answered meanwhile, and no span is sent in the clear."""
     for others in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(others, raising=False)
     authority = trustme.CA()
@@ -455,7 +423,6 @@ async def test_a_request_over_http_links_to_its_caller(serve: Any, collector: Co
 async def test_webhooks_have_the_span_that_sends_them(
     serve: Any, nursery: trio.Nursery, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first attempt fails: each has a span of its own, whose header the receiver gets."""
     monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
     monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
     receiver = Receiver([500])
@@ -471,13 +438,11 @@ async def test_webhooks_have_the_span_that_sends_them(
     assert [each.error for each in collector.named("webhook")] == ["not_delivered", ""]
 
 
-async def test_mcp_servers_are_told_of_the_calls_span(serve: Any, collector: Collector) -> None:
+async def test_mcp_servers_are_told_of_the_calls_span(serve_client: Any, collector: Collector) -> None:
     server = mcp([sys.executable, str(SERVERS / "mcp_traced.py")], name="traced")
     agent = Agent("script", tools=[server], model=ScriptedModel(Call([("traced_tell", {})]), Say("done")))
-    running = await serve(agent, otlp_endpoint=collector.origin)
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        told = await client.until("tool_completed")
+    async with serve_client(agent, otlp_endpoint=collector.origin) as client:
+        told = await client.ask("go", agent_type="script", thread_id="t", until="tool_completed")
         end = await client.until_end()
     await collector.until_it(lambda c: run_ended(c, end["run_id"]))
     call = collector.one("execute_tool traced_tell")

@@ -9,7 +9,6 @@ from tests.end_to_end.test_runs_api import Caller
 
 
 async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve: Any) -> None:
-    """A past run keeps how each call ended, without the large values; a resume from `seq` gets the rest, once."""
     running = await serve(
         scripted(
             Call([("echo", {"text": "x" * 5_000}), ("refuse", {})]),
@@ -25,11 +24,8 @@ async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve
     assert (page["seq"], page["tip"], page["older"], page["others"]) == (len(whole), run["run_id"], None, [])
     (turn,) = page["turns"]
     assert (turn["message"]["content"], turn["run"]["status"], turn["again"], turn["first_seq"]) == (
-        "go",
-        "success",
-        False,
-        1,
-    )
+        "go", "success", False, 1,
+    )  # fmt: skip
     assert turn["answer"]["content"].strip() == "one two"
     thoughts = [each["seq"] for each in whole if each["type"] == "agent_thinking"]
     assert len(thoughts) > 1
@@ -48,15 +44,13 @@ async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve
     assert "message" not in turn["events"][-1]["data"]
     async with connected(running.address, ada.token) as client:
         await client.send({"type": "resume", "payload": {"threads": {"t": page["seq"]}}})
-        await client.say("more", agent_type="script", thread_id="t", message_id="m2")
-        await client.until_end()
+        await client.ask("more", agent_type="script", thread_id="t", message_id="m2")
     assert [each["seq"] for each in client.durable()] == list(
         range(page["seq"] + 1, page["seq"] + 1 + len(client.durable()))
     )
 
 
 async def test_a_run_under_way_is_whole(serve: Any) -> None:
-    """Its events are as they were sent, and it has no answer yet."""
     gate = Gate(open_after=1)
     running = await serve(scripted(Call([("echo", {"text": "x" * 5_000})]), Say("one two three", gate)))
     ada = Caller(running, await new_token(running))

@@ -2,11 +2,12 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import request, upload
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
 
@@ -15,20 +16,16 @@ WORDS = "one two three four five six seven eight nine ten eleven twelve"
 
 @asynccontextmanager
 async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
-    """Yield a client of the same user on each server."""
     token = token or token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         yield on_a, on_b
 
 
 async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
-    """Send a message to a script. Return its acceptance."""
-    await client.say("go", thread_id=thread_id, agent_type=agent, **payload)
-    return await client.until("message_accepted")
+    return await client.ask("go", thread_id=thread_id, agent_type=agent, until="message_accepted", **payload)
 
 
 async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) -> None:
-    """Every numbered event comes in order, text before the answer ends; the next message may go either way."""
     gate = Gate(open_after=6)
     two = await begin(scripted(Say(WORDS, gate)))
     async with on_both(two) as (on_a, on_b):
@@ -39,8 +36,7 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
             screen.shows(await on_b.read())
         gate.opened.set()
         assert screen.shows(await on_b.until_end()).text
-        end = await on_a.until_end()
-        check_arc(on_a.durable())
+        end = await on_a.until_end(checked=True)
         assert on_b.durable() == on_a.durable()
         assert screen.shows(*on_b.seen).text == end["data"]["message"]
         assert screen.jumps == 0
@@ -51,10 +47,6 @@ async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) 
 
 
 async def test_new_threads_on_one_server_reach_only_their_user_on_the_other(begin: Begin) -> None:
-    """Tabs on the other server get new threads and typing without subscribing, as tabs on the same server do.
-
-    Another user gets no event, and their commands are `not_found`.
-    """
     gate = Gate()
     two = await begin(scripted(Say("Done")), scripted(Say("Done", gate), name="slow"))
     async with on_both(two) as (on_a, on_b), connected(two.b.address, token_of("eve")) as eve:
@@ -79,9 +71,6 @@ async def test_new_threads_on_one_server_reach_only_their_user_on_the_other(begi
 
 
 async def test_what_runs_on_one_is_stopped_allowed_and_deleted_on_the_other(begin: Begin) -> None:
-    """Both tabs show it. A second decision is `not_found`; a new thread under the name of a deleted one is delivered
-    from its first event.
-    """
     gate, second = Gate(open_after=4), Gate()
     mail = scripted(Call([("send_mail", {"to": "anna@example.org"})]), Say("Done"), name="mail")
     two = await begin(scripted(Say(WORDS, gate)), mail, scripted(Say("Done", second), name="slow"))
@@ -108,22 +97,16 @@ async def test_what_runs_on_one_is_stopped_allowed_and_deleted_on_the_other(begi
         await said(on_a, "gone", "slow")
         await second.reached.wait()
         await on_b.until("agent_started")
-        status, _, _ = await request(two.b.address, "DELETE", "/api/threads/gone", token=token_of())
-        assert status == 204
+        assert (await request(two.b.address, "DELETE", "/api/threads/gone", token=token_of()))[0] == 204
         assert (await on_a.until_end())["data"]["status"] == "cancelled"
         await on_b.until_end()
         second.opened.set()
-        anew = await said(on_b, "gone", "slow")
-        assert anew["seq"] == 1
+        assert (await said(on_b, "gone", "slow"))["seq"] == 1
         await on_b.until_end()
         assert (await on_a.until("message_accepted"))["seq"] == 1
 
 
 async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> None:
-    """Both tabs show the rating; an edit and a further answer are branches, made by the server that owns the thread.
-
-    A repeated message is deduplicated, with its acceptance sent again.
-    """
     two = await begin(scripted(Say("Done")))
     async with on_both(two) as (on_a, on_b):
         accepted = await said(on_a, message_id="m1")
@@ -152,7 +135,6 @@ async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> No
 
 
 async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begin) -> None:
-    """A stream on one server delivers the run of a command sent to the other."""
     from tests.end_to_end.sse import streaming
 
     two = await begin(scripted(Say("Done")))
@@ -167,7 +149,6 @@ async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begi
 
 
 async def test_a_draining_server_hands_its_threads_over(begin: Begin) -> None:
-    """An answer that outlasts the drain goes on at the server that another tab is connected to: one end, no repeat."""
     gate = Gate(open_after=6)
     two = await begin(scripted(Say(WORDS, gate)), grace_s=1.0)
     screen = AnswerView()
@@ -184,3 +165,17 @@ async def test_a_draining_server_hands_its_threads_over(begin: Begin) -> None:
     assert (end["type"], end["run_id"]) == ("final_response", accepted["run_id"])
     assert screen.shows(*on_b.seen).text == end["data"]["message"] == f"{WORDS} "
     assert screen.jumps == 0
+
+
+async def test_an_upload_to_one_is_read_on_the_other(begin: Begin, tmp_path: Path) -> None:
+    two, token = await begin(), token_of()
+    table = b"month,sales\n" + b"".join(b"2026-%02d,%d\n" % (month, 100 + month) for month in range(1, 13))
+    status, row = await upload(two.a, token, "sales.csv", table)
+    assert status == 201
+    status, headers, content = await request(two.b.address, "GET", f"/api/files/{row['id']}", token=token)
+    assert (status, headers["content-length"]) == (200, str(len(table)))
+    assert content in (table, table.decode())
+    assert (await request(two.b.address, "GET", f"/api/files/{row['id']}", token=token_of("bob")))[0] == 404
+    async with connected(two.b.address, token) as client:
+        assert "112" in str(await client.ask("SELECT max(sales) AS best FROM data", references=[row["id"]]))
+    assert [path.name for path in (tmp_path / "b" / "copies").iterdir()] == [row["id"]]

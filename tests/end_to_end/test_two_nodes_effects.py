@@ -18,12 +18,10 @@ from tests.servers.redis import Redis
 
 
 async def command(client: ChatClient, kind: str, **payload: Any) -> None:
-    """Send a command."""
     await client.send({"type": kind, "payload": payload})
 
 
 async def say(client: ChatClient, thread_id: str, content: str) -> str:
-    """Send a message. Return the id of its run."""
     await client.say(content, thread_id=thread_id, agent_type="resumable")
     return str((await client.until("message_accepted"))["run_id"])
 
@@ -35,7 +33,6 @@ def log_of(client: ChatClient, thread_id: str) -> list[dict[str, Any]]:
 
 
 def data_of(events: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
-    """Return the data of the events of one type."""
     return [event["data"] for event in events if event["type"] == kind]
 
 
@@ -79,7 +76,7 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: t
     question = (await on_b.until("question_asked"))["data"]
     await command(on_b, "answer", question_id=question["question_id"], answer={"town": "Ulm"})
     assert (await on_b.until_end())["data"]["code"] == "invalid_command"
-    await caller.post(f"/api/runs/{run_id}/steer", content="book", steer_id="s1")
+    await caller.post("/api/commands", type="steer", run_id=run_id, content="book", steer_id="s1")
     await command(on_b, "answer", question_id=question["question_id"], answer={"city": "Ulm"})
     await on_b.until("steer_taken", steer_id="s1")
     booked = (await on_b.until("tool_completed", tool_name="book"))["data"]
@@ -88,11 +85,8 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: t
     log = log_of(on_a, "t")
     check_arc(log)
     assert [each["result"] for each in data_of(log, "tool_completed")] == [
-        "done again",
-        "done as allowed otherwise",
-        "to Ulm",
-        "booked",
-    ]
+        "done again", "done as allowed otherwise", "to Ulm", "booked",
+    ]  # fmt: skip
     assert [each["steer_id"] for each in data_of(log, "steer_accepted")] == ["left", "s1"]
 
     await command(on_b, "undo", call_id=booked["call_id"])

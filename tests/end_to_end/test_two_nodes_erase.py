@@ -9,7 +9,7 @@ import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, ServerPair, eventually, token_of, two_servers
 from tests.end_to_end.test_deleting import ended
@@ -38,18 +38,14 @@ def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: 
 
 
 async def talk(client: ChatClient, text: str, thread_id: str = "t") -> dict[str, Any]:
-    """Send a message and wait for the end of its run."""
-    await client.say(text, thread_id=thread_id, agent_type="script")
-    return await client.until_end()
+    return await client.ask(text, thread_id=thread_id, agent_type="script")
 
 
 async def delete(running: Running, path: str = "/api/threads/t") -> int:
-    """Delete a thread. Return the status."""
     return (await request(running.address, "DELETE", path, token=token_of()))[0]
 
 
 async def placeholders(running: Running) -> str:
-    """Return all placeholders in the stored thread."""
     page = await running.store.messages("ada", "t")
     found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
     assert len(found) == 2, "one of each server"
@@ -57,14 +53,12 @@ async def placeholders(running: Running) -> str:
 
 
 async def erase(running: Running) -> int:
-    """Erase the user."""
     return (await request(running.address, "DELETE", "/api/me", token=token_of(), body=b'{"confirm": "ada"}'))[0]
 
 
 @pytest.mark.parametrize("how", ["thread", "user"])
 @pytest.mark.parametrize("asked", ["a", "b"])
 async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked: str, how: str) -> None:
-    """On the server with the conversation and on the one that forwarded messages; either server is asked to erase."""
     two = await begin(scripted(Say(BACK)))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, f"I am {PERSON}")
@@ -91,16 +85,12 @@ async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, know
         assert await other.until_end() == end
         assert PERSON not in str(client.durable(end["run_id"]) + other.durable(end["run_id"]))
         for each in two.both:
-            _, _, history = await request(each.address, "GET", "/api/threads/t/messages", token=token_of())
-            assert PERSON not in str(history)
+            assert PERSON not in str(await get(each, "/api/threads/t/messages", token_of()))
 
 
 async def test_erasure_without_redis(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
-    """The other server, which follows the conversation, cannot be notified. It finds the thread missing from the log,
-    drops its state, and delivers a new thread of that name from its first event.
-    """
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
     two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -122,7 +112,6 @@ async def test_erasure_without_redis(
 async def test_missed_erasures_are_applied_when_redis_is_back(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
-    """A server that forwarded messages of the thread, and is no longer subscribed, catches up on missed erasures."""
     scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
     two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
@@ -151,7 +140,6 @@ async def test_missed_erasures_are_applied_when_redis_is_back(
 
 
 def relays(running: Running) -> list[Any]:
-    """Return the actors that stand for threads on this server."""
     conversations = running.system.find("/system/conversations")
     assert conversations is not None
     return list(conversations.children())
@@ -178,12 +166,10 @@ async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_g
         gate.opened.set()
         if runs:
             assert (await on_b.until_end())["data"]["status"] == "success"
-        status, _, _ = await request(two.a.address, "GET", "/api/threads/t", token=token_of())
-        assert status == (200 if runs else 404)
+        assert (await request(two.a.address, "GET", "/api/threads/t", token=token_of()))[0] == (200 if runs else 404)
 
 
 async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:
-    """Neither cached reads nor queued packets remain after the erasure; before it, their content is encrypted."""
     two = await begin(scripted(Say("A word of kumquatology.")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, "Tell me of kumquatology")
@@ -200,7 +186,6 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
 
 
 async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:
-    """In either order the message ends or is refused, and a new thread is delivered whole, from its first event."""
     two = await begin(scripted(Say("hello")))
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         for number in range(12):
@@ -243,7 +228,6 @@ async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
 async def test_erasing_what_another_server_has_waits_for_redis(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
 ) -> None:
-    """The owner cannot be reached: the erasure reports that, and a repeated request continues it."""
     two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say("hello")))
     async with connected(two.b.address, token_of()) as on_b:
         await talk(on_b, "first")

@@ -2,7 +2,6 @@
 
 import time
 from contextlib import AsyncExitStack, suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,7 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.server_pair import backends_environment, eventually, post, resume, token_of, two_servers
+from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.outbox.outbox import OutboxLimits
@@ -25,11 +25,9 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import LEASE_S
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-LONG = "Summarise at length: " + " ".join(f"Sentence number {n} tells of the thing numbered {n}." for n in range(14))
 
 
 def redis_is(running: Running, up: bool) -> bool:
-    """Return whether a server considers Redis available."""
     health = running.system.find("/system/storage/redis")
     assert health is not None
     return bool(health._cell.incarnation.actor.link.up is up)
@@ -116,8 +114,7 @@ async def test_messages_without_redis_are_delivered_by_polls(
         for redis_is_there in (True, False):
             if not redis_is_there:
                 await trio.to_thread.run_sync(own_redis.kill)
-            await on_a.say("go", thread_id="t", agent_type="script")
-            await on_a.until_end()
+            await on_a.ask("go", thread_id="t", agent_type="script")
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
         await trio.to_thread.run_sync(own_redis.start)
@@ -157,8 +154,7 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
         assert run.attempts == 0
         gate.opened.set()
         for client in (on_a, on_b):
-            end = await client.until_end()
-            assert end["data"]["message"].strip() == WORDS
+            assert (await client.until_end())["data"]["message"].strip() == WORDS
         assert on_b.durable() == on_a.durable()
         check_arc(on_a.durable())
     said = {record.getMessage() for record in caplog.records}
@@ -174,15 +170,13 @@ async def test_a_thread_that_begins_and_ends_without_redis_reaches_the_other_ser
     token, held = token_of(), fault == "held"
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
-        await on_a.say("go", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("go", thread_id="t", agent_type="script")
         await eventually(lambda: redis_is(two.a, False))
         await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
         with trio.fail_after(60):
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
-        await on_a.say("more", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("more", thread_id="t", agent_type="script")
         await on_b.until_end()
         assert on_b.durable() == on_a.durable()
 
@@ -204,8 +198,7 @@ async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_f
     monkeypatch.setattr(MessageBus, "broadcast", lose)
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await trio.sleep(OutboxLimits().defer_s)  # a younger page waits for what its client asks for
-        await on_a.say("go", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("go", thread_id="t", agent_type="script")
         broadcast(missed[0], Missed(time.time()))
         with trio.fail_after(60):
             await on_b.until_end()
@@ -228,8 +221,7 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
 
     monkeypatch.setattr(type(two.b.store), "claim", unavailable)
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        await on_a.say("go", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("go", thread_id="t", agent_type="script")
         with trio.fail_after(60):
             await told.wait()
         away = False
@@ -248,8 +240,7 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
     two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        await on_a.say("go", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("go", thread_id="t", agent_type="script")
         await on_b.until_end()  # without a subscription
         conversations = two.b.system.find("/system/conversations")
         assert conversations is not None
@@ -259,8 +250,7 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
         await eventually(lambda: not conversations.children())
         await trio.to_thread.run_sync(own_redis.start)
         await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
-        await on_a.say("more", thread_id="t", agent_type="script")
-        await on_a.until_end()
+        await on_a.ask("more", thread_id="t", agent_type="script")
         with trio.fail_after(60):
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
@@ -270,9 +260,6 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
 async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
-    """The supervisor of the cluster actors is killed and restarted: the server keeps its identity, and its messages
-    reach the other server long after the lease would have ended.
-    """
     two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
     token, nodes = token_of(), await two.a.store.live_nodes()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
@@ -293,29 +280,25 @@ async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
 async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
     tmp_path: Path, postgres: Postgres, redis: Redis
 ) -> None:
-    """`kill -9`: a subscriber of the other server sees the answer continue, and so does the client that reconnects
-    there.
-
-    One end, no event twice or missing, and the text of an uninterrupted answer.
-    """
     await taken_over(tmp_path, postgres, redis)
 
 
 @pytest.mark.proof("timing")
 async def test_a_killed_server_is_taken_over_within_seconds(tmp_path: Path, postgres: Postgres, redis: Redis) -> None:
-    """The lease is 2 s, and a dead one is found within one more."""
     assert await taken_over(tmp_path, postgres, redis) < 6
 
 
 async def taken_over(tmp_path: Path, postgres: Postgres, redis: Redis) -> float:
     """Kill a server in mid answer. Return the seconds until a client of the other one is shown more of it."""
-    shared, token = backends_environment(postgres, redis, 5) | {"UNDERSTUDY_WORDS_PER_S": "10"}, token_of()
-    begin = partial(started, **shared)
+    shared, token = backends_environment(postgres, redis, 5), token_of()
     screen, other = AnswerView(), AnswerView()
-    async with begin(tmp_path / "a", log=tmp_path / "a.log") as a, begin(tmp_path / "b", log=tmp_path / "b.log") as b:
+    async with (
+        started(tmp_path / "a", TELLER, log=tmp_path / "a.log", **shared) as a,
+        started(tmp_path / "b", TELLER, log=tmp_path / "b.log", **shared) as b,
+    ):
         async with connected(b.address, token) as on_b:
             async with connected(a.address, token) as on_a:
-                await on_a.say(LONG, thread_id="t")
+                await on_a.say(long_text(40), thread_id="t", agent_type="teller", context={"pause_s": 0.2})
                 await on_a.until("message_accepted")
                 while len(screen.text) < 40 or len(other.text) < 40:
                     if len(screen.text) < 40:

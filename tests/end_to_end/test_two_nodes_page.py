@@ -1,22 +1,14 @@
 """Two servers over one PostgreSQL and one Redis: a page shows the same, whichever of them it is connected to."""
 
-import re
 from typing import Any
 
-import pytest
-import trio
-
-from tests.end_to_end.http import request
-from tests.end_to_end.push_service import PushService
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
+from tests.end_to_end.server_pair import Begin, post, resume, token_of
 from tests.end_to_end.test_inbox import inbox
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_shares import is_gone, shared
 from tests.end_to_end.test_two_nodes import on_both, said
-
-THREADS = 4
 
 
 async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
@@ -25,16 +17,7 @@ async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
     return next((each for each in listed["threads"] if each["id"] == thread_id), None)
 
 
-async def delivered(two: ServerPair) -> float:
-    """Return how many notices both servers count as delivered."""
-    token = token_of("prometheus", roles=["metrics"])
-    pages = [str((await request(each.address, "GET", "/metrics", token=token))[2]) for each in two.both]
-    counts = re.findall(r'understudy_notices_total\{outcome="delivered"\} ([\d.]+)', " ".join(pages))
-    return sum(map(float, counts))
-
-
 async def test_a_tab_on_the_other_server_has_the_same_inbox_list_and_links(begin: Begin) -> None:
-    """One conversation, whose run is on the first server, as a page on each of them shows it."""
     gate = Gate(open_after=3)
     asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("Sent"), name="mail")
     two = await begin(scripted(Say("one **two** three four", gate)), asking, share_links=True)
@@ -79,28 +62,3 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_and_links(begin
     assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
     await send(at_b, "DELETE", f"/api/shares/{made['share_id']}", 204)
     assert await is_gone(two.a, made["path"])
-
-
-async def test_two_servers_tell_a_browser_once(
-    begin: Begin, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Both look for due notices all the time, and none is sent by both."""
-    monkeypatch.setattr("understudy.storage.web_push.DELAY_S", 0.0)
-    monkeypatch.setattr("understudy.chat.notices.sender.EVERY_S", 0.01)
-    service = PushService()
-    await service.start(nursery)
-    asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("Sent"))
-    two = await begin(
-        asking, web_push_urls=[service.origin], webhook_private=True, web_push_contact="mailto:ops@example.org"
-    )
-    at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
-    await send(at_a, "PUT", "/api/web-push/browsers", **service.subscription)
-    threads = [f"t{number}" for number in range(THREADS)]
-    for number, thread_id in enumerate(threads):
-        await (at_a, at_b)[number % 2].post("/api/runs", message="go", agent="script", thread_id=thread_id)
-    await service.until(THREADS)
-
-    with trio.fail_after(60):
-        while await delivered(two) < THREADS:  # noqa: ASYNC110 - as an operator asks
-            await trio.sleep(0.05)
-    assert sorted(told["thread_id"] for _, told in service.got) == threads

@@ -14,7 +14,6 @@ from transport.connection.limits import Limits
 
 
 async def test_a_session_ended_on_one_server_is_refused_on_the_other(begin: Begin) -> None:
-    """Its sockets there are closed too, also without Redis; another session of the user stays open."""
     await refused_after(begin)
 
 
@@ -44,12 +43,10 @@ async def refused_after(begin: Begin) -> float:
 
 
 async def test_a_user_has_the_limits_of_one_server_on_both(begin: Begin) -> None:
-    """Commands and connections are counted together; another user is not affected."""
     two = await begin(limits=Limits(operations_per_minute=20, connections_per_user=2))
     token = token_of()
 
     async def ask(client: ChatClient) -> str:
-        """Send a cheap command. Return the code of its answer."""
         await client.send({"type": "cancel", "payload": {"run_id": "none"}})
         return str((await client.until("error"))["data"]["code"])
 

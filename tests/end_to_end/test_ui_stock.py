@@ -26,7 +26,6 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
-    """Run a scenario. Return what the client has in the end."""
     token = token or await new_token(running)
     command = [str(program("node")), str(stock), running.address, token, scenario]
     with trio.fail_after(RUN_S):
@@ -36,7 +35,6 @@ async def play(stock: Path, running: Running, scenario: str, token: str | None =
 
 
 def parts(told: Any) -> list[str]:
-    """Return the parts of the last message, in short."""
     short = {"text": lambda each: each["text"], "dynamic-tool": lambda each: f"{each['toolName']} {each['state']}"}
     shown = [each for each in told["messages"][-1]["parts"] if each["type"] in short]
     return [short[each["type"]](each) for each in shown]
@@ -65,7 +63,6 @@ async def test_the_stock_client_asks_for_another_answer(serve: Any, stock: Path)
 
 
 async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) -> None:
-    """The message pauses for the decision, and goes on in the same message, each part of it once."""
     turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("sent")
     told = await play(stock, await serve(scripted(*turns)), "decided")
     assert (told["status"], told["error"]) == ("ready", None)
@@ -73,18 +70,16 @@ async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) ->
     assert parts(told) == ["echo output-available", "send_mail output-available", "sent "]
 
 
-async def test_the_stock_client_resumes_a_run_at_work(serve: Any, stock: Path) -> None:
+async def test_the_stock_client_resumes_a_run_at_work(serve_guest: Any, stock: Path) -> None:
     gate = Gate()
-    running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two", gate=gate)))
-    token = await new_token(running)
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "hi"})]), Say("one two", gate=gate)))
     async with trio.open_nursery() as nursery:
 
         async def open_later() -> None:
             title = None
             while title != "back":
                 await trio.sleep(0.05)
-                _, _, thread = await request(running.address, "GET", "/api/threads/t", token=token)
-                title = thread.get("title")
+                title = (await request(running.address, "GET", "/api/threads/t", token=token))[2].get("title")
             gate.opened.set()
 
         nursery.start_soon(open_later)

@@ -10,10 +10,11 @@ import trio
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import new_token
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.server_pair import post
 from understudy import Agent, Done, NotDone, ToolContext, ToolError, tool
 
 BANK: Counter[str] = Counter()
@@ -21,7 +22,6 @@ CLOSED: set[int] = set()
 
 
 async def take_back(result: dict[str, Any], arguments: dict[str, Any], context: ToolContext) -> None:
-    """Take a payment back, unless the bank is closed for it."""
     assert result == {"paid": arguments["amount"]}
     if arguments["amount"] in CLOSED:
         raise ToolError("forbidden", "The bank is closed.")
@@ -48,18 +48,15 @@ def paying(*amounts: int) -> Agent:
 
 
 async def paid(client: ChatClient) -> tuple[str, list[str]]:
-    """Have everything paid. Return the run and its calls, in order."""
     BANK.clear()
     CLOSED.clear()
-    await client.say("go", agent_type="script", thread_id="t")
-    end = await client.until_end()
+    end = await client.ask("go", agent_type="script", thread_id="t")
     completed = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     assert all(data["undo_until"] - data["timestamp"] == 600 for data in completed)
     return end["run_id"], [data["call_id"] for data in completed]
 
 
 async def undone(client: ChatClient, count: int) -> list[dict[str, Any]]:
-    """Read until this many outcomes. Return them."""
     seen: list[dict[str, Any]] = []
     while len(seen) < count:
         seen.append((await client.until("call_undone"))["data"])
@@ -68,14 +65,12 @@ async def undone(client: ChatClient, count: int) -> list[dict[str, Any]]:
 
 @pytest.mark.promise("wire.undo", "wire.event-undo-started", "wire.event-call-undone")
 @pytest.mark.promise("wire.error-not-undoable", "wire.error-undo-expired", "wire.error-already-undone")
-async def test_a_call_is_undone_once_from_any_tab(serve: Any) -> None:
-    """A stranger, a second undo, a late one and one of a call that cannot be undone are refused."""
+async def test_a_call_is_undone_once_from_any_tab(serve_guest: Any) -> None:
     brief, plain = (
         Agent(name, tools=[tool(undo=undo, undo_s=1e-6, name="act")(act)], model=ScriptedModel(ACT, Say("Done")))
         for name, undo in (("brief", take_back), ("plain", None))
     )
-    running = await serve(paying(3), brief, plain)
-    token = await new_token(running)
+    running, token = await serve_guest(paying(3), brief, plain)
     async with (
         connected(running.address, token) as client,
         connected(running.address, token) as tab,
@@ -94,31 +89,25 @@ async def test_a_call_is_undone_once_from_any_tab(serve: Any) -> None:
         await client.send(command)
         assert (await client.until("error"))["data"]["code"] == "already_undone"
         for name, code in (("brief", "undo_expired"), ("plain", "not_undoable")):
-            await client.say("go", agent_type=name, thread_id="t")
-            end = await client.until_end()
-            status, _, body = await request(running.address, "POST", f"/api/runs/{end['run_id']}/undo", token=token)
+            end = await client.ask("go", agent_type=name, thread_id="t")
+            status, body = await post(running, token, "undo", run_id=end["run_id"])
             assert (status, body["error"]["code"]) == (410 if code == "undo_expired" else 409, code)
         durable = [event["seq"] for event in client.seen if event.get("seq") is not None]
         assert durable == list(range(1, len(durable) + 1))
 
 
 @pytest.mark.promise("wire.undo")
-async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> None:
-    """It can go on later."""
-    running = await serve(paying(1, 2, 3))
-    async with connected(running.address) as client:
+async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve_client: Any) -> None:
+    async with serve_client(paying(1, 2, 3)) as client:
         run_id, calls = await paid(client)
         CLOSED.add(2)
         await client.send({"type": "undo", "payload": {"run_id": run_id}})
         last, second = await undone(client, 2)
         assert (last["call_id"], last["status"]) == (calls[2], "ok")
         assert second == {
-            "call_id": calls[1],
-            "tool_name": "pay",
-            "status": "failed",
-            "reason": "The bank is closed.",
+            "call_id": calls[1], "tool_name": "pay", "status": "failed", "reason": "The bank is closed.",
             "kept": [calls[0]],
-        }
+        }  # fmt: skip
         CLOSED.clear()
         await client.send({"type": "undo", "payload": {"run_id": run_id}})
         assert [each["call_id"] for each in await undone(client, 2)] == [calls[1], calls[0]]
@@ -128,8 +117,6 @@ async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve: Any) -> N
 @pytest.mark.promise("wire.event-call-settled")
 @pytest.mark.parametrize(("effect", "dies"), [("done", False), ("done", True), ("none", True)])
 async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any, effect: str, dies: bool) -> None:
-    """Its tool is asked after the end of the run whether it took effect, also if the conversation dies before."""
-
     begun = threading.Event()
 
     async def ask(call_id: str, arguments: dict[str, Any]) -> Done | NotDone:
@@ -146,8 +133,7 @@ async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any
     CLOSED.clear()
     running = await serve(Agent("script", tools=[pay_slowly], model=ScriptedModel(Call([("pay", {"amount": 3})]))))
     async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        run_id = (await client.until("tool_executing"))["run_id"]
+        run_id = (await client.ask("go", agent_type="script", thread_id="t", until="tool_executing"))["run_id"]
         assert await trio.to_thread.run_sync(begun.wait, 60)
         await client.send({"type": "cancel", "payload": {"run_id": run_id}})
         completed = (await client.until("tool_completed"))["data"]
@@ -165,16 +151,16 @@ async def test_a_call_that_was_cancelled_is_settled_and_can_be_undone(serve: Any
             assert set(BANK.values()) == {0}
 
 
-async def test_a_run_at_work_is_not_undone(serve: Any) -> None:
+async def test_a_run_at_work_is_not_undone(serve_client: Any) -> None:
     @tool(undo=lambda result, arguments: None)
     async def wait() -> None:
         """Wait."""
         await trio.sleep_forever()
 
-    running = await serve(Agent("script", tools=[wait], model=ScriptedModel(Call([("wait", {})]), Say("Done"))))
-    async with connected(running.address) as client:
-        await client.say("go", agent_type="script", thread_id="t")
-        call = await client.until("tool_executing")
+    async with serve_client(
+        Agent("script", tools=[wait], model=ScriptedModel(Call([("wait", {})]), Say("Done")))
+    ) as client:
+        call = await client.ask("go", agent_type="script", thread_id="t", until="tool_executing")
         await client.send({"type": "undo", "payload": {"run_id": call["run_id"]}})
         refused = (await client.until("error"))["data"]
         assert (refused["code"], refused["message"]) == (
@@ -185,13 +171,11 @@ async def test_a_run_at_work_is_not_undone(serve: Any) -> None:
 
 @pytest.mark.promise("wire.undo")
 async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
-    """Killed while the first of two calls is undone: the next server undoes both, each once in the log."""
     agent, calls = "tests.end_to_end.resumable_agent:agent", tmp_path / "calls"
     async with started(tmp_path / "data", agent, **{CALLS: str(calls)}) as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
-            await client.say("book book", agent_type="resumable", thread_id="t")
-            end = await client.until_end()
+            end = await client.ask("book book", agent_type="resumable", thread_id="t")
             made = [event["data"]["call_id"] for event in client.seen if event["type"] == "tool_completed"]
             await client.send({"type": "undo", "payload": {"run_id": end["run_id"]}})
             seq = (await client.until("undo_started"))["seq"]

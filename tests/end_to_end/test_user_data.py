@@ -2,18 +2,17 @@
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import jwt
 import psycopg
 import pytest
 import trio
 
+from tests.end_to_end import tokens
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import multipart, request
+from tests.end_to_end.http import get, request, upload
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
@@ -24,17 +23,10 @@ from understudy.storage.agent_states import SaveState
 from understudy.storage.consents import AllowTool
 
 MARKER = "kumquatology"
-SECRET = "a secret of more than 32 characters, for tests"
-
-
-def signed(name: str, *roles: str) -> str:
-    """Return a token of this user."""
-    return jwt.encode({"sub": name, "sid": "s", "exp": time.time() + 600, "roles": list(roles)}, SECRET, "HS256")
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    """Return the settings of a database of either kind."""
     if request.param == "sqlite":
         return {}
     postgres: Postgres = request.getfixturevalue("postgres")
@@ -42,30 +34,16 @@ def database(request: pytest.FixtureRequest) -> dict[str, str]:
 
 
 async def new_user(running: Running) -> tuple[str, str]:
-    """Return a new anonymous user's token and name."""
     _, _, body = await request(running.address, "POST", "/api/sessions")
     return str(body["session_token"]), str(body["user"])
 
 
-async def upload(running: Running, token: str, name: str, content: bytes) -> str:
-    """Upload a file. Return its id."""
-    body, kind = multipart(name, content)
-    status, _, kept = await request(running.address, "POST", "/api/files", token=token, body=body, content_type=kind)
-    assert status == 201
-    return str(kept["id"])
-
-
 async def talk(client: ChatClient, text: str, thread: str, **fields: Any) -> dict[str, Any]:
-    """Send a message and wait for the end of its run."""
-    await client.say(text, **{"agent_type": "script", "thread_id": thread, **fields})
-    return await client.until_end()
+    return await client.ask(text, **{"agent_type": "script", "thread_id": thread, **fields})
 
 
 async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
-    """Request the erasure of all data."""
-    body = json.dumps({"confirm": name}).encode()
-    status, _, told = await request(running.address, "DELETE", "/api/me", token=token, body=body)
-    return status, told
+    return (await request(running.address, "DELETE", "/api/me", token=token, body={"confirm": name}))[::2]
 
 
 def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
@@ -85,10 +63,9 @@ def ids(values: Sequence[dict[str, Any]]) -> list[str]:
 
 
 async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str, str]) -> None:
-    """Threads with every branch, runs with their steps, files, agent memory, and events if requested."""
     running = await serve(scripted(Call([("echo", {"text": "three"})]), Say("Three.")), **database)
     (token, name), (other, _) = await new_user(running), await new_user(running)
-    file_id = await upload(running, token, "s.csv", b"a,b\n1,2\n")
+    file_id = (await upload(running, token))[1]["id"]
     async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         first = await talk(client, "count", "t1", message_id="m1", references=[file_id])
         await talk(client, "other", "t2")
@@ -96,7 +73,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await client.until_end()
         await talk(stranger, MARKER, "t1")
     await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
-    await running.store.commit(AllowTool(name, "t1", "save_note", 5.0))
+    await running.store.commit(AllowTool(name, "t1", "send_mail", 5.0))
     await running.store.commit(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
@@ -108,21 +85,18 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     assert sorted(each["thread"]["id"] for each in whole["threads"]) == ["t1", "t2"]
     (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
-    assert thread["consents"] == [{"tool_name": "save_note", "given_at": 5.0, "definition": ""}]
+    assert thread["consents"] == [{"tool_name": "send_mail", "given_at": 5.0, "definition": ""}]
     assert thread["agent_states"] == [{"run_id": "r", "key": "at", "body": "AP8=", "updated_at": 6.0}]
     assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
-        ("user", None, None),
-        ("assistant", "m1", None),
-        ("user", None, "m1"),
-        ("assistant", "m2", None),
-    ]
+        ("user", None, None), ("assistant", "m1", None), ("user", None, "m1"), ("assistant", "m2", None),
+    ]  # fmt: skip
     (run,) = thread["messages"][0]["runs"]
     assert (run["run_id"], run["status"]) == (first["run_id"], "success")
     steps = [(step["kind"], step["name"], step["status"]) for step in run["steps"]]
     assert ("tool", "echo", "ok") in steps
     assert [event["seq"] for event in thread["events"]] == list(range(1, thread["thread"]["last_seq"] + 1))
     assert MARKER not in json.dumps(whole)
-    _, _, alone = await request(running.address, "GET", "/api/threads/t1/export?events=1", token=token)
+    alone = await get(running, "/api/threads/t1/export?events=1", token)
     assert {**thread, "format": FORMAT, "version": VERSION} == {k: v for k, v in alone.items() if k != "exported_at"}
     _, headers, text = await request(running.address, "GET", "/api/me/export?format=markdown", token=token)
     assert headers["content-type"].startswith("text/markdown")
@@ -136,18 +110,15 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
 async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     serve: Any, database: dict[str, str], tmp_path: Path
 ) -> None:
-    key = tmp_path / "key"
-    key.write_text("k" * 40)
-    running = await serve(scripted(Call([("wait", {})])), store_raw=True, raw_key_file=key, **database)
+    running = await serve(scripted(Call([("wait", {})])), **database)
     (token, name), (other, _) = await new_user(running), await new_user(running)
-    file_id = await upload(running, token, f"{MARKER}.csv", f"{MARKER},b\n1,2\n".encode())
-    kept = await upload(running, other, "kept.csv", b"kept,b\n1,2\n")
+    file_id = (await upload(running, token, f"{MARKER}.csv", f"{MARKER},b\n1,2\n".encode()))[1]["id"]
+    kept = (await upload(running, other, "kept.csv", b"kept,b\n1,2\n"))[1]["id"]
     async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         await talk(stranger, "stays", "t1", agent_type="guide")
         await talk(client, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
         await running.store.remember(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
-        await client.say(f"{MARKER} two", agent_type="script", thread_id="t2")
-        await client.until("tool_executing")
+        await client.ask(f"{MARKER} two", agent_type="script", thread_id="t2", until="tool_executing")
         assert where_marked(database, tmp_path / "data")
         assert (await erase(running, token, "somebody"))[0] == 400
         assert (await request(running.address, "GET", "/api/threads/t1", token=token))[0] == 200
@@ -159,15 +130,14 @@ async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
         assert await client.until_closed() == 4401
         for path in ("/api/threads", f"/api/files/{file_id}", "/api/me/export"):
             assert (await request(running.address, "GET", path, token=token))[0] == 401
-        _, _, whole = await request(running.address, "GET", "/api/me/export", token=other)
-        assert whole["threads"][0]["messages"][0]["content"] == "stays"
+        assert (await get(running, "/api/me/export", other))["threads"][0]["messages"][0]["content"] == "stays"
         assert (await request(running.address, "GET", f"/api/files/{kept}", token=other))[0] == 200
         assert (await erase(running, token, name))[0] == 401
 
 
 async def test_only_operators_erase_others(serve: Any) -> None:
-    running = await serve(scripted(Say("Hm.")), secret=SECRET)
-    token, other, operator = (signed(name, *roles) for name, *roles in (("ann",), ("bob",), ("op", "operator")))
+    running = await serve(scripted(Say("Hm.")), secret=tokens.SECRET)
+    token, other, operator = (tokens.token(name, *roles) for name, *roles in (("ann",), ("bob",), ("op", "operator")))
     async with connected(running.address, token) as client:
         await talk(client, "stays", "t1")
     path = "/api/users/ann"

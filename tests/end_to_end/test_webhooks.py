@@ -3,9 +3,7 @@
 import base64
 import hashlib
 import hmac
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +13,9 @@ import trio
 from tests.end_to_end.http import new_token
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.end_to_end.serving import serving
 from tests.end_to_end.test_runs_api import Caller
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.server import Running
 
 pytestmark = pytest.mark.usefixtures("quick_webhooks")
 SECRET = "a-secret-of-more-than-32-bytes-for-tests"
@@ -35,29 +33,20 @@ class SignedReceiver(Receiver):
 
 @pytest.fixture
 async def receiver(nursery: trio.Nursery) -> Receiver:
-    """A receiver that runs until the end of the test."""
     made = SignedReceiver()
     await made.start(nursery)
     return made
 
 
-@asynccontextmanager
-async def serving(folder: Path, receiver: Receiver, **settings: Any) -> AsyncIterator[Running]:
-    """Yield a server that may call the receiver. It is stopped in order at the end of the block."""
+def hooked(folder: Path, receiver: Receiver, **settings: Any) -> AbstractAsyncContextManager[Running]:
     allowed = {"webhook_urls": [f"http://127.0.0.1:{receiver.port}/hooks"], "webhook_private": True}
-    given = Settings(port=0, data_dir=folder, **allowed | {"webhook_secret": SECRET} | settings)
     agent = scripted(Call([("send_mail", {"to": "bob"})]), Say("sent"))
-    async with trio.open_nursery() as nursery:
-        running: Running = await nursery.start(partial(serve_app, given, [agent]))
-        yield running
-        await running.stop()
-        nursery.cancel_scope.cancel()
+    return serving(folder, agent, **allowed | {"webhook_secret": SECRET} | settings)
 
 
 async def test_questions_and_the_end_are_delivered_after_failures(tmp_path: Path, receiver: Receiver) -> None:
-    """The receiver fails twice: the same webhook comes a third time, under the same id."""
     receiver.statuses = [500, 503]
-    async with serving(tmp_path, receiver) as running:
+    async with hooked(tmp_path, receiver) as running:
         ada = Caller(running, await new_token(running))
         run_id = (await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url))["run_id"]
         await receiver.until(3)
@@ -81,17 +70,17 @@ async def test_what_was_not_delivered_is_delivered_by_the_next_server(
 ) -> None:
     monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 1.0)
     receiver.statuses = [500]
-    async with serving(tmp_path, receiver) as running:
+    async with hooked(tmp_path, receiver) as running:
         ada = Caller(running, await new_token(running))
         await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url)
         await receiver.until(1)
-    async with serving(tmp_path, receiver):
+    async with hooked(tmp_path, receiver):
         await receiver.until(2)
     assert receiver.got[0][0]["webhook-id"] == receiver.got[1][0]["webhook-id"]
 
 
 async def test_a_private_host_is_never_called_unless_allowed(tmp_path: Path, receiver: Receiver, caplog: Any) -> None:
-    async with serving(tmp_path, receiver, webhook_private=False) as running:
+    async with hooked(tmp_path, receiver, webhook_private=False) as running:
         ada = Caller(running, await new_token(running))
         await ada.post("/api/runs", message="go", agent="script", webhook=receiver.url)
         with trio.fail_after(60):
@@ -101,7 +90,7 @@ async def test_a_private_host_is_never_called_unless_allowed(tmp_path: Path, rec
 
 
 async def test_an_address_outside_the_prefixes_is_refused(tmp_path: Path, receiver: Receiver) -> None:
-    async with serving(tmp_path, receiver) as running:
+    async with hooked(tmp_path, receiver) as running:
         ada = Caller(running, await new_token(running))
         refused = await ada.post("/api/runs", 400, message="go", agent="script", webhook="http://127.0.0.1:1/hooks")
     assert refused["error"]["code"] == "invalid_command"

@@ -30,8 +30,7 @@ class Player(Caller):
     async def play(self) -> None:
         """Have the tool called, once its server has started, for which a run waits only so long."""
         async with connected(self.running.address, self.token) as client:
-            await client.say("go", agent_type="dice", thread_id="before")
-            await client.until_end()
+            await client.ask("go", agent_type="dice", thread_id="before")
             with trio.fail_after(60):
                 while (await self.get("/api/threads/before/servers"))["servers"][0]["state"] != "ready":  # noqa: ASYNC110
                     await trio.sleep(0.1)
@@ -40,19 +39,16 @@ class Player(Caller):
             await client.until_end()
 
     async def ask(self, name: str, status: int = 202, *, thread: str = "t", **more: Any) -> Any:
-        """Call a tool as the user interface does."""
         body = {"call_id": self.call_id, "name": name, "arguments": {}, "request_id": name} | more
         return await self.post(f"/api/threads/{thread}/widget/calls", status, **body)
 
     async def said(self, run_id: str) -> list[dict[str, Any]]:
-        """Return the events of a run that has ended."""
         await self.ended(run_id)
         events: list[dict[str, Any]] = (await self.get(f"/api/runs/{run_id}/events"))["events"]
         check_arc(events)
         return events
 
     async def result(self, run_id: str) -> Any:
-        """Return the data of the one call of a run that has ended."""
         (completed,) = [each["data"] for each in await self.said(run_id) if each["type"] == "tool_completed"]
         return completed
 
@@ -65,7 +61,6 @@ def dice() -> Agent:
 
 @pytest.fixture
 async def player(serve: Any) -> Player:
-    """Return a user of a server that shows widgets."""
     running = await serve(dice(), widgets_origin=ORIGIN, share_links=True)
     made = Player(running, await new_token(running))
     await made.play()
@@ -98,7 +93,6 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
 
 
 async def test_a_widget_is_refused_what_is_not_its_own(player: Player) -> None:
-    """Tools for models only, unknown tools, other calls and threads, forged ids, unreadable and too large bodies."""
     for name in ("peek", "dice_tally", "nothing", ""):
         refused = await player.ask(name, 404, request_id="1")
         assert "has no tool of that name" in refused["error"]["message"], name
@@ -112,8 +106,7 @@ async def test_a_widget_is_refused_what_is_not_its_own(player: Player) -> None:
     await player.ask("tally", 400, request_id="answer-1")
     await player.ask("tally", 413, request_id="3", arguments={"more": "x" * 40_000})
     await player.ask("tally", 413, request_id="4", arguments={"more": "x" * 70_000})
-    status, _, _ = await request(player.running.address, "POST", "/api/threads/t/widget/calls", body=b"{}")
-    assert status == 401
+    assert (await request(player.running.address, "POST", "/api/threads/t/widget/calls", body=b"{}"))[0] == 401
     stranger = Player(player.running, await new_token(player.running))
     stranger.call_id = player.call_id
     await stranger.ask("tally", 404)
@@ -123,19 +116,16 @@ async def test_a_widget_is_refused_what_is_not_its_own(player: Player) -> None:
 
 
 async def test_a_client_cannot_send_the_setting_of_a_widget(player: Player) -> None:
-    """It is ignored; a tool that is for widgets alone is refused."""
     async with connected(player.running.address, player.token) as client:
         await client.say("go", agent_type="dice", settings={"tool": "dice_tally"}, context={})
         assert (await client.until_end())["data"]["code"] == "invalid_command"
         widget = {"server": "dice", "call_id": player.call_id}
-        await client.say("go", agent_type="dice", settings={"widget": widget, "max_turns": 1}, context={})
-        await client.until_end()
+        await client.ask("go", agent_type="dice", settings={"widget": widget, "max_turns": 1}, context={})
         (accepted,) = [each for each in client.durable() if each["type"] == "message_accepted"]
         assert accepted["data"]["settings"] == {"max_turns": 1}
 
 
 async def test_consent_is_asked_for_as_when_the_agent_calls(player: Player) -> None:
-    """The user allows one call, denies another, and allows the third always; an argument may be called `name`."""
     async with connected(player.running.address, player.token) as client:
         await client.send({"type": "resume", "threads": {"t": 0}})
 
@@ -166,7 +156,6 @@ async def asked_in(client: ChatClient, run_id: str) -> dict[str, Any]:
 
 
 async def test_a_flood_leaves_room_for_messages(serve: Any) -> None:
-    """Four calls may be at work in a thread; the user's message is still accepted, and answered after them."""
     running = await serve(dice(), widgets_origin=ORIGIN)
     player = Player(running, await new_token(running))
     await player.play()
@@ -187,20 +176,17 @@ async def test_a_flood_leaves_room_for_messages(serve: Any) -> None:
 
 
 async def test_calls_have_a_rate_of_their_own(serve: Any) -> None:
-    """One a minute is allowed here; the user's messages are not counted with them."""
     running = await serve(dice(), widgets_origin=ORIGIN, limits=Limits(operations_per_minute=1))
     player = Player(running, await new_token(running))
     await player.play()
     await player.ask("tally", request_id="1")
-    refused = await player.ask("tally", 429, request_id="2")
-    assert refused["error"]["code"] == "rate_limited"
+    assert (await player.ask("tally", 429, request_id="2"))["error"]["code"] == "rate_limited"
     await player.post("/api/runs", message="go", agent="dice")
 
 
 async def test_no_call_is_made_in_a_chat_that_is_archived_shared_deleted_or_without_the_server(
     player: Player,
 ) -> None:
-    """Nor on a server that shows no widgets, which has no HTML for them either."""
     await change(player, "PATCH", "/api/threads/t", {"archived": True})
     assert (await player.ask("tally", 403))["error"]["code"] == "forbidden"
     await player.get(f"/api/threads/t/widget?call_id={player.call_id}")
@@ -219,12 +205,10 @@ async def test_no_call_is_made_in_a_chat_that_is_archived_shared_deleted_or_with
 
 
 async def last_run(player: Player) -> str:
-    """Return the id of the newest run of the thread."""
     return str((await player.get("/api/threads/t/turns"))["turns"][-1]["run"]["run_id"])
 
 
 async def change(player: Player, method: str, path: str, body: dict[str, Any] | None, status: int = 200) -> None:
-    """Change something of the player's."""
     given = b"" if body is None else json.dumps(body).encode()
     found, _, answer = await request(player.running.address, method, path, token=player.token, body=given)
     assert found == status, answer
@@ -239,15 +223,13 @@ async def test_a_server_without_the_setting_shows_and_calls_nothing(serve: Any) 
 
 
 async def test_models_are_not_given_what_widgets_did(serve: Any) -> None:
-    """Neither the tool that is for the widget alone nor its calls are in the input of the next turn."""
     agent = dice()
     running = await serve(agent, widgets_origin=ORIGIN)
     player = Player(running, await new_token(running))
     await player.play()
     await player.result((await player.ask("tally"))["run_id"])
     async with connected(running.address, player.token) as client:
-        await client.say("again", agent_type="dice", thread_id="t")
-        await client.until_end()
+        await client.ask("again", agent_type="dice", thread_id="t")
     assert isinstance(agent.model, ScriptedModel)
     assert len(agent.model.inputs) == 6
     turn = agent.model.inputs[-1]

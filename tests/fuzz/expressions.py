@@ -24,7 +24,7 @@ from re import _parser as parser  # type: ignore[attr-defined]
 from types import FrameType, ModuleType
 from typing import Any, Final
 
-PACKAGES: Final = ("actors", "sanitization", "transport", "understudy")
+PACKAGES: Final = ("actors", "analyst", "sanitization", "transport", "understudy")
 ROOT: Final = Path(__file__).parent.parent.parent
 SHORT: Final = 2_000
 LONG: Final = 8_000

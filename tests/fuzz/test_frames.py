@@ -36,7 +36,6 @@ def test_it_finds_text_that_is_not_judged(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_the_command_says_how_it_went(capsys: pytest.CaptureFixture[str]) -> None:
-    """The command prints a count and returns 0."""
     assert frames.main(["--seconds", "0", "--seed", "7", "--only"]) == 0
     assert capsys.readouterr().out == "1 conversations, seeds 7 to 7, none went wrong\n"
 

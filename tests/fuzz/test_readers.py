@@ -11,8 +11,9 @@ from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.chat.attachments import _columns
 from understudy.models.answer import read_call
-from understudy.models.offline.request import _content
-from understudy.models.offline.scan import json_object
+from understudy.models.model import ResultItem
+from understudy.models.offline import _answer_of
+from understudy.tools.arithmetic import find_expression
 from understudy.web.api.account import EraseRequest
 from understudy.web.api.alerts import AlertRequest
 from understudy.web.api.observer import KillRequest
@@ -67,9 +68,9 @@ READERS: dict[str, Callable[[bytes], Any]] = {
     "alert": json_of(AlertRequest),
     "erasure": json_of(EraseRequest),
     "columns": _columns,
-    "tool's result": text(_content),
-    "object in a text": text(json_object),
-    "tool's arguments": text(lambda arguments: read_call("c", "tool", arguments)),
+    "tool's result": text(lambda content: _answer_of(ResultItem("c", "tool", "ok", content))),
+    "arithmetic": text(find_expression),
+    "tool's arguments": text(lambda arguments: read_call("c", "tool", [arguments])),
 }
 
 

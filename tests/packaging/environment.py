@@ -18,13 +18,11 @@ from tests.packaging.wheels import OFFLINE, SOURCES
 
 
 def manifest(package: str) -> dict[str, Any]:
-    """Return the `[project]` table of a package's manifest."""
     project: dict[str, Any] = tomllib.loads((SOURCES[package] / "pyproject.toml").read_text())["project"]
     return project
 
 
 def name_of(package: str) -> str:
-    """Return the name of a package's distribution."""
     return str(manifest(package)["name"])
 
 
@@ -53,14 +51,11 @@ def closure(requirements: Iterable[str], extras: Iterable[str] = ()) -> dict[str
 
 @define
 class Environment:
-    """A virtual environment in the folder `home`."""
-
     home: Path
     wheels: Path
 
     @classmethod
     def create(cls, home: Path, wheels: Path) -> "Environment":
-        """Create an empty one."""
         venv.EnvBuilder(with_pip=False, symlinks=True).create(home)
         return cls(home, wheels)
 
@@ -76,7 +71,8 @@ class Environment:
 
     def install(self, *packages: str, extras: Mapping[str, tuple[str, ...]] | None = None) -> None:
         """Install wheels and link their declared requirements from this test run's environment, and no others."""
-        self._pip("install", *OFFLINE, "--no-deps", *(str(self._wheel(package)) for package in packages))
+        wheels = filter(None, map(self._wheel, packages))
+        self._pip("install", *OFFLINE, "--no-deps", *map(str, wheels))
         (site,) = self.home.glob("lib/python3*/site-packages")
         for package in packages:
             project = manifest(package)
@@ -87,13 +83,13 @@ class Environment:
                 _link(distribution, site)
 
     def uninstall(self, package: str) -> None:
-        """Uninstall one package."""
         self._pip("uninstall", *OFFLINE[:2], "--yes", name_of(package))
 
-    def _wheel(self, package: str) -> Path:
-        """Return the wheel of a package. Earlier commits called the product's distribution as its package."""
+    def _wheel(self, package: str) -> Path | None:
+        """Return the wheel of a package, None if an earlier commit had no such package. Earlier commits called the
+        product's distribution as its package."""
         names = (name_of(package).replace("-", "_"), package)
-        return next(wheel for name in names for wheel in self.wheels.glob(f"{name}-*.whl"))
+        return next((wheel for name in names for wheel in self.wheels.glob(f"{name}-*.whl")), None)
 
     def _pip(self, *arguments: str) -> None:
         command = [sys.executable, "-m", "pip", "--python", str(self.home / "bin" / "python"), *arguments]

@@ -33,7 +33,7 @@ STORIES = (
     "tests/deploy/test_alerts.py",
     "tests/deploy/test_incidents.py",
 )
-EXTRAS = ("agui", "analyst", "openai", "postgres", "redis", "traces")
+EXTRAS = ("agui", "openai", "postgres", "redis", "traces")
 """What servers of the stories have beside the product."""
 READ = ("tests", "deploy", "docs", "examples", "pyproject.toml", "constraints.txt")
 """What the tests need of the checkout: none of our packages."""
@@ -62,7 +62,6 @@ PathFinder.find_spec = classmethod(find_in_wheels)  # also what pytest finds mod
 
 
 def make(folder: Path, name: str, wheels: Path, extras: tuple[str, ...]) -> Environment:
-    """Make an environment with the wheels, the requirements of these extras, and the guard."""
     made = Environment.create(folder / name, wheels)
     made.install(*SOURCES, extras={"understudy": extras, "transport": ("client",)})
     (site,) = made.home.glob("lib/python3*/site-packages")

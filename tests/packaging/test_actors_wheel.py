@@ -1,15 +1,13 @@
-import importlib.util
 import subprocess
 import sys
 import tomllib
 import zipfile
-from email.parser import Parser
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 import pytest
 
 from tests.nested import LEAN
-from tests.packaging.wheels import ROOT, build_wheels
+from tests.packaging.wheels import ROOT, build_wheels, metadata_of, runner
 
 pytestmark = pytest.mark.proof("packaging")
 
@@ -30,7 +28,6 @@ for module in pkgutil.walk_packages(actors.__path__, "actors."):
     if module.name.rpartition(".")[2] not in ("plugin", "__main__"):
         importlib.import_module(module.name)
 
-from actors.interop.asyncio_ import ExtraMissing, run_asyncio
 from actors.interop.threads import run_in_thread
 
 
@@ -56,10 +53,6 @@ async def main():
         print(await counter.ask(Read()))
         counter.tell("crash")
         print(await counter.ask(Read()))
-        try:
-            await run_asyncio(trio.sleep, 0, timeout_s=5)
-        except ExtraMissing as error:
-            print(error)
     print(*[type(event).__name__ for event in events])
 
 
@@ -69,7 +62,6 @@ trio.run(main)
 
 @pytest.fixture(scope="module")
 def wheel(filled_once):
-    """Yield the wheel, built from the checkout."""
     (path,) = filled_once(build_wheels).glob("understudy_actors-*.whl")
     with zipfile.ZipFile(path) as archive:
         yield archive
@@ -77,13 +69,10 @@ def wheel(filled_once):
 
 @pytest.fixture(scope="module")
 def metadata(wheel):
-    """Return the wheel's metadata."""
-    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-    return Parser().parsestr(wheel.read(name).decode())
+    return metadata_of(wheel)
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel):
-    """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
     code = {str(name) for name in names if name.parts[0] == "actors"}
     assert code == {str(path.relative_to(ROOT)) for path in (ROOT / "actors").rglob("*.py")} | {"actors/py.typed"}
@@ -93,12 +82,10 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel):
 
 
 def test_the_wheel_needs_trio_and_attrs_only(metadata):
-    """asyncio is an extra; the version ranges and the version are those of the server."""
     needs = metadata.get_all("Requires-Dist")
-    assert needs == ["attrs>=25.1", "trio>=0.31", "trio-asyncio>=0.15; extra == 'asyncio'"]
-    assert metadata.get_all("Provides-Extra") == ["asyncio"]
+    assert needs == ["attrs>=25.1", "trio>=0.31"]
     server = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert {need.partition(";")[0] for need in needs} <= set(server["dependencies"])
+    assert set(needs) <= set(server["dependencies"])
     for name, value in (
         ("Version", "version"),
         ("Requires-Python", "requires-python"),
@@ -115,7 +102,6 @@ def test_the_wheel_brings_the_pytest_plugin(wheel):
 
 @pytest.fixture(scope="module")
 def site(wheel, tmp_path_factory):
-    """Return a folder with the contents of the wheel."""
     folder = tmp_path_factory.mktemp("site")
     wheel.extractall(folder)
     return folder
@@ -152,30 +138,15 @@ def test_the_plugin_is_there_once_whether_a_conftest_names_it_or_not(site, tmp_p
 
 @pytest.fixture(scope="module")
 def alone(wheel, tmp_path_factory):
-    """Yield a runner for programs in an interpreter with the package, trio, attrs and their requirements only."""
-    folder = tmp_path_factory.mktemp("alone")
-    wheel.extractall(folder)
-    for name in NEEDED:
-        (folder / name).symlink_to(Path(importlib.util.find_spec(name).origin).parent)
-
-    def run(program):
-        program = f"import sys; sys.path.insert(0, {str(folder)!r})\n{program}"
-        command = [sys.executable, "-I", "-S", "-c", program]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    return run
+    return runner(wheel, NEEDED, tmp_path_factory.mktemp("alone"))
 
 
 def test_the_wheel_works_alone(alone):
-    """A system starts and an actor restarts after a crash; using asyncio without the extra fails with a clear
-    message.
-    """
     done = alone(PROGRAM)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
         "(1, (3, 1))",
         "(2, (3, 1))",
-        "code of asyncio needs trio-asyncio: install understudy-actors[asyncio]",
         "ActorStarted ActorStarted ActorCrashed ActorRestarting ActorStarted ActorStopped ActorStopped",
     ]
 

@@ -43,20 +43,17 @@ def unpack(wheels: Path, folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
-    """Return the packages of a wheel that was built as for a release."""
     program("npm")
     return unpack(filled_once(build_wheels), tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def files(site: Path) -> PageFiles:
-    """Return the files of its pages."""
     return read_page_files(site / "understudy" / "page")
 
 
 @pytest.mark.parametrize("page", ["index.html", "admin.html", "embed.html", "join.html", "observer.html", "share.html"])
 def test_a_page_names_hashed_files_that_are_there(files: PageFiles, page: str) -> None:
-    """One style sheet, one module and what it loads at once; nothing of the checkout but the icon."""
     assert files.bundled
     html = files.page(page).body.decode()
     named = re.findall(r'(?:src|href)="(?:\.\./)?page/([^"]+)"', html)
@@ -78,8 +75,8 @@ def test_every_import_of_the_bundle_is_in_it(files: PageFiles) -> None:
 
 
 def test_the_wheel_has_each_library_once(files: PageFiles) -> None:
-    """The bundle has the modules of libraries; beside it are only the frame of diagrams and the licences."""
-    assert {name for name in files.files if name.startswith("lib/")} == {"lib/diagram.html", "lib/licences.txt"}
+    alone = {"lib/chart_worker.js", "lib/diagram.html", "lib/licences.txt"}
+    assert {name for name in files.files if name.startswith("lib/")} == alone
 
 
 def test_compressed_forms_are_those_of_the_files(files: PageFiles) -> None:
@@ -106,7 +103,6 @@ def test_the_first_visit_is_small(files: PageFiles) -> None:
 
 @pytest.fixture(scope="module")
 def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Yield the address of a server of the wheel."""
     folder = tmp_path_factory.mktemp("served")
     command = [sys.executable, "-m", "understudy", "serve", "--port", "0", "--data-dir", str(folder / "data")]
     environment = os.environ | {"PYTHONPATH": str(site)}
@@ -117,8 +113,6 @@ def address(site: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[st
 
 
 def test_the_server_of_a_wheel_sends_the_bundle_compressed_and_once(address: str) -> None:
-    """Those who accept Brotli get it; HTML is revalidated by its ETag, hashed files are for ever."""
-
     def get(path: str, **headers: str) -> "tuple[int, dict[str, str], bytes]":
         asked = urllib.request.Request(address + path, headers={n.replace("_", "-"): v for n, v in headers.items()})
         try:
@@ -204,7 +198,6 @@ def test_a_checkout_whose_npm_reaches_nothing_says_the_reason(
 
 @pytest.mark.usefixtures("without_node")
 def test_a_machine_without_npm_makes_a_wheel_of_modules(tmp_path: Path) -> None:
-    """The build does not fail; the wheel has the modules and no bundle."""
     build_wheel(tmp_path, ROOT, bundle="auto")
     files = read_page_files(unpack(tmp_path, tmp_path) / "understudy" / "page")
     assert not files.bundled

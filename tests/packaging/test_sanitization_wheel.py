@@ -1,18 +1,15 @@
 """The package's own wheel: contents, requirements, and use without other packages."""
 
-import importlib.util
 import subprocess
-import sys
 import tomllib
 import zipfile
 from collections.abc import Callable, Iterator
 from email.message import Message
-from email.parser import Parser
 from pathlib import Path, PurePosixPath
 
 import pytest
 
-from tests.packaging.wheels import ROOT, SOURCES, build_wheels
+from tests.packaging.wheels import ROOT, SOURCES, build_wheels, metadata_of, runner
 
 pytestmark = pytest.mark.proof("packaging")
 
@@ -43,7 +40,6 @@ print(Sanitizer().sanitize_html("<b onclick=x()>a < b</b>").text)
 
 @pytest.fixture(scope="module")
 def wheel(filled_once: Callable[[Callable[[Path], None]], Path]) -> Iterator[zipfile.ZipFile]:
-    """Yield the wheel, built from the checkout."""
     (path,) = filled_once(build_wheels).glob("understudy_sanitization-*.whl")
     with zipfile.ZipFile(path) as archive:
         yield archive
@@ -51,35 +47,15 @@ def wheel(filled_once: Callable[[Callable[[Path], None]], Path]) -> Iterator[zip
 
 @pytest.fixture(scope="module")
 def metadata(wheel: zipfile.ZipFile) -> Message:
-    """Return the wheel's metadata."""
-    (name,) = [name for name in wheel.namelist() if name.endswith(".dist-info/METADATA")]
-    return Parser().parsestr(wheel.read(name).decode())
+    return metadata_of(wheel)
 
 
 @pytest.fixture(scope="module")
 def alone(wheel: zipfile.ZipFile, tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Yield a runner for programs in an interpreter with the package and its requirements only."""
-    folder = tmp_path_factory.mktemp("alone")
-    wheel.extractall(folder)
-
-    def run(program: str) -> "subprocess.CompletedProcess[str]":
-        for name in NEEDED:
-            spec = importlib.util.find_spec(name)
-            assert spec
-            assert spec.origin
-            target = Path(spec.origin) if Path(spec.origin).suffix == ".so" else Path(spec.origin).parent
-            link = folder / target.name
-            if not link.exists():
-                link.symlink_to(target)
-        program = f"import sys; sys.path.insert(0, {str(folder)!r})\n{program}"
-        command = [sys.executable, "-I", "-S", "-c", program]
-        return subprocess.run(command, capture_output=True, text=True, timeout=60)
-
-    return run
+    return runner(wheel, NEEDED, tmp_path_factory.mktemp("alone"))
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: zipfile.ZipFile) -> None:
-    """All modules, `py.typed` and the licence."""
     names = [PurePosixPath(name) for name in wheel.namelist()]
     held = {str(name) for name in names if name.parts[0] == "sanitization"}
     modules = {str(path.relative_to(ROOT)) for path in (ROOT / "sanitization").rglob("*.py")}
@@ -110,7 +86,6 @@ def test_the_wheel_needs_attrs_re2_and_nh3_only(metadata: Message) -> None:
 
 
 def test_the_wheel_works_alone(alone: Run) -> None:
-    """Every module imports; texts and markup are sanitized."""
     done = alone(PROGRAM)
     assert done.stderr == ""
     assert done.stdout.splitlines() == [
@@ -130,7 +105,6 @@ def test_the_wheel_works_alone(alone: Run) -> None:
     ],
 )
 def test_the_programs_a_reader_meets_first_work(alone: Run, number: int, printed: list[str]) -> None:
-    """The programs of the wheel's README."""
     text = (SOURCE / "README.md").read_text()
     program = text.split("```python\n")[number + 1].partition("```")[0]
     done = alone(program)

@@ -46,7 +46,6 @@ def environment(
 
 
 def unit(key: str) -> list[str]:
-    """Return what the unit has under a key."""
     return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
 
 
@@ -106,12 +105,10 @@ async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
 
 
 def agents_of(found: Any) -> list[str]:
-    """Return the names of the agents that a server lists."""
     return [each["name"] for each in found["agents"]]
 
 
 def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
-    """And they are not found by way of the checkout."""
     program = "import example_agents as e, understudy as u; print(e.__file__, u.__file__, [a.name for a in e.AGENTS])"
     done = subprocess.run(
         [str(environment / "bin" / "python"), "-I", "-c", program],
@@ -128,7 +125,6 @@ def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:
 
 
 def test_compose_the_unit_and_the_image_serve_the_same_agents() -> None:
-    """The commands of the image and of compose are the product's, with the agents; the user is the product's."""
     compose = yaml.safe_load((ROOT / "deploy" / "compose.yml").read_text())
     image, below = (EXAMPLE / "Dockerfile").read_text(), (ROOT / "deploy" / "Dockerfile").read_text()
     (own,) = [yaml.safe_load(line) for line in re.findall(r"^CMD (\[.*\])$", image, re.MULTILINE)]

@@ -18,7 +18,6 @@ KILL = "tests/end_to_end/test_process.py::test_a_server_killed_in_mid_answer_com
 
 @pytest.fixture(scope="module")
 def wheels(filled_once: Callable[[Callable[[Path], None]], Path]) -> Path:
-    """Return a folder with the four wheels, built from the checkout."""
     return filled_once(build_wheels)
 
 

@@ -97,7 +97,7 @@ test("the history of REST is the same tree", () => {
 });
 
 test("an answer of the history offers its next steps", () => {
-  const steps = [{ label: "Rows", message: "Show the rows" }];
+  const steps = [{ label: "Rows", tool: "rows", arguments: {} }];
   const answer = { id: "answer-r1", role: "assistant", content: "x", run_id: "r1", created_at: 1 };
   assert.deepEqual(historyTurns([answer, { ...answer, run_id: "r2", next_steps: steps }]).map((turn) => nextSteps(turn.final)), [[], steps]);
 });

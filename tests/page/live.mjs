@@ -11,10 +11,10 @@ import { Server, Wire } from "./server.mjs";
 import { webSocketClass } from "./websocket.mjs";
 
 const WAIT_MS = 15_000;
-const LONG = `Summarise at length: ${Array.from({ length: 60 }, (_, n) => `Thing ${n} matters because of reason ${n} 🎭.`).join(" ")}`;
+const LONG = "Tell about 60 things"; // a starter of the agent below
 
 let server;
-before(async () => { server = await Server.started({ UNDERSTUDY_LIMITS_FRAME_BYTES: "4096", UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER: "10" }); });
+before(async () => { server = await Server.started({ UNDERSTUDY_LIMITS_FRAME_BYTES: "4096", UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER: "10" }, "tests.end_to_end.noting_agent:guide"); });
 after(() => server.remove());
 
 /** A client, everything it told, and a way to wait for what it will tell. */
@@ -89,7 +89,7 @@ test("a command larger than a frame goes in parts, a large event comes in parts,
   const { client, Socket, events, answered, until } = peer(context);
   await client.switchAgent("guide");
   await until("welcome", () => client.connection.capabilities.has("chunk"));
-  const content = `Summarise: ${Array.from({ length: 1500 }, (_, n) => `Point ${n} is about “${n * 7919 % 1000}” 🎭.`).join(" ")}`;
+  const content = `Read this: ${Array.from({ length: 1500 }, (_, n) => `Point ${n} is about “${n * 7919 % 1000}” 🎭.`).join(" ")}`;
   assert.ok(Buffer.byteLength(content) > 10 * 4096);
   const turn = await answered(client.say(content));
   assert.equal(turn.content, content);
@@ -104,21 +104,21 @@ test("one connection carries every agent; each has a thread and a history of its
   const { client, Socket, storage, answered } = peer(context);
   await client.switchAgent("guide");
   await answered(client.say("What is 2 + 2?"));
-  await client.switchAgent("liaison", "insights");
+  await client.switchAgent("liaison", "content");
   await answered(client.say("What is 3 + 3?"));
   await client.switchAgent("guide");
   assert.equal(Socket.made.length, 1);
   assert.deepEqual(client.history("guide").turns.map((turn) => turn.content), ["What is 2 + 2?"]);
-  assert.deepEqual(client.history("liaison", "insights").turns.map((turn) => [turn.content, turn.agentType, turn.pillar]), [["What is 3 + 3?", "liaison", "insights"]]);
+  assert.deepEqual(client.history("liaison", "content").turns.map((turn) => [turn.content, turn.agentType, turn.pillar]), [["What is 3 + 3?", "liaison", "content"]]);
   client.stop();
 
   const reloaded = peer(context, { storage, start: false });
   assert.deepEqual(reloaded.client.history().turns.map((turn) => turn.content), ["What is 2 + 2?"]);
-  assert.deepEqual(reloaded.client.history("liaison", "insights").turns.map((turn) => turn.content), ["What is 3 + 3?"]);
+  assert.deepEqual(reloaded.client.history("liaison", "content").turns.map((turn) => turn.content), ["What is 3 + 3?"]);
 
   for (const key of [...storage.map.keys()]) if (!key.endsWith(".session")) storage.removeItem(key);
   const bare = peer(context, { storage });
-  await bare.client.switchAgent("liaison", "insights");
+  await bare.client.switchAgent("liaison", "content");
   await bare.until("the history of the server", () => bare.client.history().turns[0]?.final);
   assert.equal(bare.client.history().turns[0].content, "What is 3 + 3?");
 });

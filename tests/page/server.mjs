@@ -13,9 +13,9 @@ const READY = "understudy is ready on ";
 
 /** `understudy serve`, on the same port and data each time it is started. */
 export class Server {
-  static async started(settings = {}) {
+  static async started(settings = {}, ...agents) {
     const server = new Server();
-    server.settings = settings;
+    Object.assign(server, { agents, settings });
     server.folder = await mkdtemp(join(tmpdir(), "understudy-"));
     server.port = 0;
     await server.start();
@@ -23,7 +23,7 @@ export class Server {
   }
 
   async start() {
-    const options = ["-m", "understudy", "serve", "--port", String(this.port), "--data-dir", this.folder];
+    const options = ["-m", "understudy", "serve", "--port", String(this.port), "--data-dir", this.folder, ...this.agents];
     this.process = spawn(process.env.PYTHON ?? "python3", options, {
       cwd: ROOT, env: { PATH: "/usr/bin:/bin", UNDERSTUDY_WORDS_PER_S: "200", ...this.settings }, stdio: ["ignore", "pipe", "inherit"],
     });

@@ -11,24 +11,23 @@ import pytest
 from tests.servers.needed import program
 from tests.servers.page import bundle_page
 from transport.wire.codes import CLOSES, ERRORS
-from understudy.web.page_files import ON_DEMAND
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
-WORKER = sorted((PAGE / "worker").glob("*.js"))  # the service worker's, which the page does not load
+WORKER = PAGE / "worker" / "worker.js"  # the page does not load it
 LIBRARIES = {
     *(PAGE / "lib" / source.name for source in (ROOT / "packaging" / "page" / "libraries").glob("*.js")),
-    PAGE / "lib" / f"{ON_DEMAND}.js",
+    PAGE / "lib" / "more_colours.js",
 }
 """Not ours: made of npm's packages, with the bundle, and so not in every checkout."""
 OTHERS = ("admin", "bundle", "embed", "join", "lib", "observer", "share")
-MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {*WORKER})
+MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {WORKER})
 SHARED = sorted(path for name in ("embed", "join", "share") for path in (PAGE / name).glob("*.js"))
 """Pages of their own, of these and some of the modules."""
 STYLES = sorted((PAGE / "styles").glob("*.css"))
 FILES = [
     *MODULES,
-    *WORKER,
+    WORKER,
     *STYLES,
     *SHARED,
     PAGE / "embed" / "index.html",
@@ -58,11 +57,11 @@ def test_node_suite() -> None:
     assert done.returncode == 0, failures(done.stdout) + done.stderr[-2000:]
 
 
-def test_markdown_suite(filled_once: Callable[[Callable[[Path], None]], Path]) -> None:
-    """The renderer of answers passes its own suite, with the libraries that a page has."""
+def test_suite_with_libraries(filled_once: Callable[[Callable[[Path], None]], Path]) -> None:
+    """The renderer of answers and the drawing of charts pass theirs, with the libraries that a page has."""
     node = program("node")
     environment = os.environ | {"PAGE": str(filled_once(bundle_page))}
-    files = [str(file) for file in sorted(Path(__file__).parent.glob("markdown/*.test.mjs"))]
+    files = [str(file) for file in sorted(Path(__file__).parent.glob("with_libraries/*.test.mjs"))]
     command = [node, "--test", *files]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, failures(done.stdout) + done.stderr[-2000:]

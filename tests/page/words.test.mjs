@@ -15,8 +15,8 @@ test("time left is hours, minutes and seconds, rounded up", () => {
 });
 
 test("the next steps of an answer are those of its results, each once", () => {
-  const [more, stop] = [{ label: "More", message: "Tell me more" }, { label: "Stop", message: "Stop" }];
-  const results = [{ tool_name: "a", next_steps: [more, stop] }, { tool_name: "b" }, { next_steps: [more, { label: 1 }, null] }];
+  const [more, stop] = [{ label: "More", tool: "tell", arguments: { n: 2 } }, { label: "Stop", tool: "stop", arguments: {} }];
+  const results = [{ tool_name: "a", next_steps: [more, stop] }, { tool_name: "b" }, { next_steps: [more, { label: 1 }, { label: "Old", message: "Old" }, null] }];
   assert.deepEqual(nextSteps({ data: { results } }), [more, stop]);
   assert.deepEqual([null, {}, { data: { results: "none" } }].map(nextSteps), [[], [], []]);
 });

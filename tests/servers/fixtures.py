@@ -54,16 +54,13 @@ def _ask_for_programs(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 def _postgres(*initdb: str) -> Iterator[Postgres]:
-    folder = Path(tempfile.mkdtemp(prefix="understudy-postgres-"))  # where the user it runs as may go
-    try:
-        server = Postgres(folder, initdb=initdb)
+    with tempfile.TemporaryDirectory(prefix="understudy-postgres-") as folder:  # where the user it runs as may go
+        server = Postgres(Path(folder), initdb=initdb)
         server.start()
         try:
             yield server
         finally:
             server.stop_if_running()
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")
@@ -81,17 +78,14 @@ def own_postgres() -> Iterator[Postgres]:
 @pytest.fixture
 def postgres_pair() -> Iterator[Pair]:
     """A server and a standby of it, which only this test has."""
-    folder = Path(tempfile.mkdtemp(prefix="understudy-postgres-"))
-    folder.chmod(0o755)
-    try:
-        pair = Pair.start(folder)
+    with tempfile.TemporaryDirectory(prefix="understudy-postgres-") as folder:
+        Path(folder).chmod(0o755)
+        pair = Pair.start(Path(folder))
         try:
             yield pair
         finally:
             for server in (pair.primary, pair.standby):
                 server.stop_if_running()
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

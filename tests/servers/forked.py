@@ -59,14 +59,8 @@ class Forked:
         read, write = os.pipe()
         elsewhere = "--database-url" in options or "UNDERSTUDY_DATABASE_URL" in environment
         data = None if data_dir is None or elsewhere else str(data_dir)
-        request = {
-            "options": options,
-            "environment": dict(environment),
-            "folder": os.getcwd(),
-            "data_dir": data,
-            "page": None if page is None else str(page),
-            "program": program,
-        }
+        request = {"options": options, "environment": dict(environment), "folder": os.getcwd(), "data_dir": data}
+        request |= {"page": None if page is None else str(page), "program": program}
         try:
             given = [theirs.fileno(), write, errors.fileno()]
             socket.send_fds(_forker(modules), [json.dumps(request).encode()], given)

@@ -15,7 +15,7 @@ DEEP: dict[str, Any] = {"type": "object", "properties": {}}
 for _ in range(60):
     DEEP = {"type": "object", "properties": {"a": DEEP}}
 READ = {"readOnlyHint": True}
-NAMES = ("forge", "flood", "babble", "hang", "mangle", "nest", "ask", "many", "version", "cut")
+NAMES = ("forge", "flood", "babble", "hang", "nest", "ask", "many", "version", "cut")
 version = 1
 
 
@@ -76,9 +76,6 @@ def call(request: dict[str, Any]) -> None:
             send({"method": "notifications/tools/list_changed"})
     elif name == "hang":
         time.sleep(60)
-    elif name == "mangle":
-        send({"id": number, "result": {"content": "no list"}})
-        return
     elif name == "nest":
         write('{"jsonrpc":"2.0","id":' + str(number) + ',"result":' + "[" * 100_000 + "]" * 100_000 + "}")
         return

@@ -30,11 +30,8 @@ AGAIN = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent
 PIXEL = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 )
-COLOUR = {
-    "type": "object",
-    "properties": {"colour": {"type": "string", "enum": ["red", "blue"]}},
-    "required": ["colour"],
-}
+COLOURS = {"colour": {"type": "string", "enum": ["red", "blue"]}}
+COLOUR = {"type": "object", "properties": COLOURS, "required": ["colour"]}
 
 demo = MCPServer("demo", version="1.0")
 

@@ -42,6 +42,12 @@ def result_of(method: str, params: dict[str, Any], what: list[str]) -> dict[str,
         return {"result": {"resourceTemplates": {}}}
     if method == "tools/call":
         text = params.get("arguments", {}).get("text", "")
+        if text.startswith('{"error"'):
+            return dict(json.loads(text))
+        if text.startswith("{"):
+            return {"result": json.loads(text)}
+        if text.startswith("large"):
+            return {"result": {"content": [{"type": "text", "text": "x" * 3_000_000}]}}
         if text == "limit":
             return {"error": {"code": -32000, "message": "Rate limit of the upstream reached"}}
         if text == "closed":
@@ -67,7 +73,9 @@ def speak(log: Path, what: list[str]) -> None:
         text = params.get("arguments", {}).get("text") if method == "tools/call" else None
         if text == "deaf":  # it could not read the request
             answer = {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "Parse error"}}
-        written = json.dumps(answer)
+        if text == "large, id last":  # as servers made with the TypeScript SDK write it
+            answer = {"result": answer["result"], "jsonrpc": "2.0", "id": number}
+        written = json.dumps(answer, sort_keys=text == "large, sorted")
         if text == "broken":  # it writes what nobody can read
             written = written[: len(written) // 2]
         print(written, flush=True)
@@ -123,11 +131,7 @@ class Handler(BaseHTTPRequestHandler):
                 "id": None,
                 "error": {"code": -32000, "message": "Bad Request: No valid session"},
             }
-            bodies: dict[str, tuple[int, Any]] = {
-                "plain-404": (404, "not here"),
-                "example-400": (400, known),
-                "gone-410": (410, None),
-            }
+            bodies = {"plain-404": (404, "not here"), "example-400": (400, known), "gone-410": (410, None)}
             own = {"jsonrpc": "2.0", "id": number, "error": {"code": -32001, "message": "Session not found"}}
             return self.reply(*next((bodies[each] for each in self.what if each in bodies), (404, own)))
         if number is None:
@@ -138,10 +142,8 @@ class Handler(BaseHTTPRequestHandler):
                 refusals = sum(each == "refused" for each in self.asked)
                 self.asked.append("refused")
                 if not seconds or refusals == 0:
-                    headers = tuple(("Retry-After", each) for each in seconds)
-                    return self.reply(
-                        int(status), {"error": {"message": "No room."}} if status == "413" else None, headers
-                    )
+                    body = {"error": {"message": "No room."}} if status == "413" else None
+                    return self.reply(int(status), body, tuple(("Retry-After", each) for each in seconds))
         self.reply(200, {"jsonrpc": "2.0", "id": number, **result_of(method, params, self.what)})
 
 

@@ -4,6 +4,7 @@ It consents at once: who is sent to its `/authorize` comes back with a code. Its
 comes again ends the sign-in that it was of, as RFC 9700 has it.
 """
 
+import json
 import secrets
 import socket
 import time
@@ -29,6 +30,9 @@ from mcp.server.auth.provider import (
 from mcp.server.auth.settings import AuthSettings, ClientRegistrationOptions, RevocationOptions
 from mcp.shared.auth import OAuthClientInformationFull, OAuthToken
 from mcp.types import ToolAnnotations
+from starlette.middleware.base import BaseHTTPMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
 
 SCOPE = "notes"
 
@@ -53,6 +57,10 @@ class Provider:
     fresh: dict[str, RefreshToken] = field(factory=dict)
     grants: dict[str, str] = field(factory=dict)  # of refresh tokens, used ones too
     refused: int = 0
+    needs: dict[str, str] = field(factory=dict)  # scopes by method or tool
+    refusal: tuple[int, str] = (403, 'Bearer error="insufficient_scope", scope="{}"')
+    grants_all: bool = True
+    refreshes: bool = True
 
     async def get_client(self, client_id: str) -> OAuthClientInformationFull | None:
         return self.clients.get(client_id)
@@ -65,16 +73,8 @@ class Provider:
         if self.refuse:
             raise AuthorizeError("access_denied", "no")
         code = secrets.token_urlsafe(32)
-        self.codes[code] = AuthorizationCode(
-            code=code,
-            scopes=params.scopes or [SCOPE],
-            expires_at=time.time() + 60,
-            client_id=client.client_id,
-            code_challenge=params.code_challenge,
-            redirect_uri=params.redirect_uri,
-            redirect_uri_provided_explicitly=params.redirect_uri_provided_explicitly,
-            resource=params.resource,
-        )
+        own = {"scopes": params.scopes or [SCOPE], "expires_at": time.time() + 60, "client_id": client.client_id}
+        self.codes[code] = AuthorizationCode(code=code, **params.model_dump(exclude={"scopes", "state"}), **own)
         return construct_redirect_uri(str(params.redirect_uri), code=code, state=params.state)
 
     async def load_authorization_code(
@@ -86,7 +86,8 @@ class Provider:
         self, client: OAuthClientInformationFull, authorization_code: AuthorizationCode
     ) -> OAuthToken:
         del self.codes[authorization_code.code]
-        return self._issue(client, authorization_code.resource, secrets.token_hex(8))
+        scopes = authorization_code.scopes if self.grants_all else [SCOPE]
+        return self._issue(client, authorization_code.resource, secrets.token_hex(8), scopes)
 
     async def load_refresh_token(self, client: OAuthClientInformationFull, refresh_token: str) -> RefreshToken | None:
         await trio.sleep(self.pause_s)
@@ -103,7 +104,7 @@ class Provider:
             self.end(self.grants[refresh_token.token])
             raise TokenError("invalid_grant")
         self.refreshed += 1
-        return self._issue(client, None, self.grants[refresh_token.token])
+        return self._issue(client, None, self.grants[refresh_token.token], refresh_token.scopes)
 
     async def load_access_token(self, token: str) -> AccessToken | None:
         found, until, _ = self.access.get(token, (None, 0.0, ""))
@@ -124,13 +125,27 @@ class Provider:
         """Forget the access tokens alone."""
         self.access.clear()
 
-    def _issue(self, client: OAuthClientInformationFull, resource: str | None, grant: str) -> OAuthToken:
+    def _issue(
+        self, client: OAuthClientInformationFull, resource: str | None, grant: str, scopes: list[str]
+    ) -> OAuthToken:
         access, refresh = secrets.token_urlsafe(32), secrets.token_urlsafe(32)
-        made = AccessToken(token=access, client_id=client.client_id, scopes=[SCOPE], subject=grant, resource=resource)
+        made = AccessToken(token=access, client_id=client.client_id, scopes=scopes, subject=grant, resource=resource)
         self.access[access] = made, self.clock() + self.life_s, grant
-        self.fresh[refresh] = RefreshToken(token=refresh, client_id=client.client_id, scopes=[SCOPE])
+        self.fresh[refresh] = RefreshToken(token=refresh, client_id=client.client_id, scopes=scopes)
         self.grants[refresh] = grant
-        return OAuthToken(access_token=access, refresh_token=refresh, expires_in=int(self.life_s), scope=SCOPE)
+        given = OAuthToken(access_token=access, expires_in=int(self.life_s), scope=" ".join(scopes))
+        return given.model_copy(update={"refresh_token": refresh}) if self.refreshes else given
+
+    async def admit(self, request: Request, call_next: Any) -> Response:
+        """Refuse a request whose token is not for what it needs."""
+        called = json.loads(await request.body()) if request.url.path == "/mcp" and request.method == "POST" else {}
+        names = called.get("method", ""), called.get("params", {}).get("name", "")
+        scope = next((self.needs[each] for each in names if each in self.needs), "")
+        token, _, _ = self.access.get(request.headers.get("authorization", "").removeprefix("Bearer "), (None, 0, ""))
+        if token is None or {*scope.split()} <= {*token.scopes}:
+            return cast(Response, await call_next(request))
+        status, challenge = self.refusal
+        return Response(status_code=status, headers={"WWW-Authenticate": challenge.format(scope)})
 
 
 @asynccontextmanager
@@ -141,8 +156,9 @@ async def serving(provider: Provider) -> AsyncIterator[str]:
     config = Config()
     config.bind, config.graceful_timeout, config.loglevel = [f"fd://{listener.detach()}"], 0.1, "CRITICAL"
     async with trio.open_nursery() as nursery:
-        app = cast(Any, _server(provider, origin).streamable_http_app())
-        await nursery.start(hypercorn_serve, app, config)
+        app = _server(provider, origin).streamable_http_app()
+        app.add_middleware(BaseHTTPMiddleware, dispatch=provider.admit)
+        await nursery.start(hypercorn_serve, cast(Any, app), config)
         yield f"{origin}/mcp"
         nursery.cancel_scope.cancel()
 
@@ -151,7 +167,7 @@ def _server(provider: Provider, origin: str) -> MCPServer:
     settings = AuthSettings(
         issuer_url=cast(Any, origin),
         resource_server_url=cast(Any, f"{origin}/mcp"),
-        client_registration_options=ClientRegistrationOptions(enabled=True, valid_scopes=[SCOPE]),
+        client_registration_options=ClientRegistrationOptions(enabled=True, valid_scopes=[SCOPE, "write"]),
         revocation_options=RevocationOptions(enabled=True),
         required_scopes=[SCOPE],
         validate_token_resource=False,
@@ -165,6 +181,11 @@ def _server(provider: Provider, origin: str) -> MCPServer:
         """Say for whom this is called."""
         token = get_access_token()
         return "" if token is None else str(token.subject)
+
+    @notes.resource("notes://all")
+    def read_all() -> str:
+        """Give all notes."""
+        return "none"
 
     return notes
 

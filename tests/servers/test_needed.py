@@ -50,22 +50,16 @@ def test_a_program_without_all_of_its_binaries_is_missing(tmp_path: Path) -> Non
     assert found("made") is None
 
 
-def test_without_a_program_a_test_is_skipped() -> None:
-    with pytest.raises(pytest.skip.Exception, match=r"no made on .*apt-get install made-package\)"):
-        program("made")
-
-
-def test_without_a_program_a_test_fails_in_ci(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CI", "1")
-    with pytest.raises(pytest.fail.Exception, match=r"no made on .*apt-get install made-package\)"):
-        program("made")
-
-
-def test_a_program_that_another_needs_is_named_if_it_is_missing(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("ci", "outcome"), [("", pytest.skip.Exception), ("1", pytest.fail.Exception)])
+def test_without_a_program_or_one_that_it_needs_a_test_is_skipped_and_fails_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ci: str, outcome: type[BaseException]
+) -> None:
     install(tmp_path / "bin", "user")
-    assert found("user") is None
-    with pytest.raises(pytest.skip.Exception, match=r"no made on .*apt-get install made-package\)"):
-        program("user")
+    monkeypatch.setenv("CI", ci)
+    for name in ("made", "user"):
+        assert found(name) is None
+        with pytest.raises(outcome, match=r"no made on .*apt-get install made-package\)"):
+            program(name)
 
 
 @pytest.mark.parametrize("ci", ["", "1"])

@@ -16,7 +16,7 @@ import trio
 from attrs import frozen
 from quart_trio import QuartTrio
 
-from actors import ActorRef, ActorSystem, ChildSpec, StartChild
+from actors import Actor, ActorRef, ActorSystem, ChildSpec, StartChild
 from sanitization import Detector
 from transport.auth.identity import is_loopback
 from transport.connection.callbacks import ConnectionLimits
@@ -24,10 +24,10 @@ from transport.connection.heartbeat import Heartbeat
 from understudy import __version__
 from understudy.agents.agent import Agent, LiveAgents, with_subagents
 from understudy.agents.framework import is_of_framework
-from understudy.agents.permissions import BOUNDS, Permissions, check_rules
+from understudy.agents.permissions import BOUNDS, Permissions, check_rules, model_names
 from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings, describe_settings
-from understudy.app.storage import Storage, build_cipher, build_redis, build_store, open_database, open_storage
+from understudy.app.storage import Storage, build_cipher, build_redis, open_database, open_storage
 from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
@@ -36,10 +36,7 @@ from understudy.auth.sessions import REVOCATIONS_FILE, Sessions, open_sessions, 
 from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
-from understudy.chat.hooks.replies import HookReplies
 from understudy.chat.memory import AgentMemory, MemoryExpiry
-from understudy.chat.notices.browsers import Browsers
-from understudy.chat.notices.sender import NoticeSender
 from understudy.chat.permissions_file import PermissionsFile, PermissionsPoller
 from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
@@ -47,27 +44,25 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.stops import Stops, StopsPoller
-from understudy.chat.storage_away import StorageRetry, StorageWaitMonitor
+from understudy.chat.storage_away import StorageWaitMonitor
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
-from understudy.content.encryption import load_cipher
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
 from understudy.models.local import LocalModels
 from understudy.models.model import Model, ModelLimits, limits_of
-from understudy.models.registry import OFFLINE, Models, chain, costs_unknown
+from understudy.models.providers import OFFLINE
+from understudy.models.registry import Models, costs_unknown
 from understudy.observe.actor_events import ActorEventRecorder
-from understudy.observe.event_log import LoggingMetrics
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES, WRITER
 from understudy.observe.traces import Traces
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
 from understudy.privacy.export import Exporter
 from understudy.privacy.retention import Retention, RetentionPeriods, is_oldest_node
-from understudy.sandbox.limiters import FairLimiter
 from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
@@ -79,7 +74,6 @@ from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.mcp.catalogue import McpCatalogue
 from understudy.tools.mcp.link import Clean, LinkState
 from understudy.tools.mcp.user_links import UserLinks
-from understudy.tools.tables import table_limiter
 from understudy.tools.threads import ToolThreads, tool_threads
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -88,7 +82,6 @@ from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSocketEndpoint
 
 if TYPE_CHECKING:
-    from understudy.chat.notices.encryption import ServerKey
     from understudy.chat.placement import Node
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
@@ -131,7 +124,6 @@ class _Parts:
     asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
     pushes: PushReceivers
-    browsers: Browsers
     stops: Stops
     permissions: Permissions
     node: "Node | None"
@@ -152,8 +144,7 @@ async def build_app(
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings)
-    table_limiter.set(FairLimiter(per_user=settings.limits.processes_per_user))
-    metrics = LoggingMetrics(settings.log_events) if settings.log_events > 0 else Metrics()
+    metrics = Metrics()
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
     metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
@@ -165,12 +156,9 @@ async def build_app(
         await trio.to_thread.run_sync(local_models.restore)
     permissions, permission_actors = await _open_permissions(settings, known)
     policy = await trio.to_thread.run_sync(load_policy, settings.scrub_policy)
-    text_cipher = None
-    if settings.store_raw:
-        text_cipher = load_cipher(str(settings.raw_key), settings.raw_key_file, settings.accepted_raw_keys)
     database = await trio.to_thread.run_sync(open_database, settings)
     redis = await trio.to_thread.run_sync(build_redis, settings, metrics)
-    content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors, text_cipher)
+    content_filter = await trio.to_thread.run_sync(ContentFilter, policy, metrics, detectors)
     tool_loop, asyncio_loop = build_tool_loop(known, lifespan), build_asyncio_loop(known)
     loops = {name: loop for name, loop in (("tools", tool_loop), ("frameworks", asyncio_loop)) if loop is not None}
     mcp = await build_mcp(known, content_filter, widgets=bool(settings.widgets_origin))
@@ -183,8 +171,14 @@ async def build_app(
         async with tree.system as system:
             for loop in loops.values():
                 await loop.open(system)
-            store = build_store(database, tree, metrics, breakers)
-            for breaker in (store.breaker, *models.breakers()):
+            store = Store(
+                database,
+                partial(system.find, WRITER),
+                on_circuit=breakers.record_change,
+                on_reads=metrics.reads_began,
+                on_read=metrics.read,
+            )
+            for breaker in (store.breaker, *models.breakers):
                 breakers.add(breaker.name)
             node = await _join_nodes(settings, store, tree)
             sign_in_actors = _build_sign_ins(settings, store, mcp, partial(_clean, content_filter), tree)
@@ -199,11 +193,7 @@ async def build_app(
             )
             storage = await open_storage(settings, store, redis, cipher, metrics)
 
-            def expect_messages() -> None:
-                content_filter.expect_texts()
-                models.expect_turns()
-
-            presence = Presence(settings.limits.connections_per_user, expect_messages)
+            presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
             run_limiter = _build_run_limiter(settings)
             revocation_poller = await _open_revocations(settings, sessions, store, presence, tree)
             sign_in_keys = _build_sign_in(settings, sessions, store)
@@ -218,19 +208,18 @@ async def build_app(
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
             )  # fmt: skip
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
-            pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time)
-            browsers = _build_browsers(settings, store, sessions)
+            pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time, settings.public_url)
             stops = Stops(store.stops)
             await stops.poll()
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, tool_loop, asyncio_loop, mcp, pushes, browsers, stops, permissions, node,
+                counts, status, tool_loop, asyncio_loop, mcp, pushes, stops, permissions, node,
                 traces, local_models,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
             eraser = Eraser(store, archive, storage.files, dispatcher.delete_thread, sessions.end_for_erasure)
-            exporter = Exporter(archive, content_filter.vault, text_cipher, time.time)
+            exporter = Exporter(archive, content_filter.vault, time.time)
             rates, connections, limit_actors = _build_shared_limits(cluster, settings)
             endpoint, http_app = await trio.to_thread.run_sync(  # some 40 ms: the paths of all blueprints are compiled
                 _build_web, parts, sessions, dispatcher, archive, exporter, eraser, rates, connections
@@ -281,7 +270,9 @@ def _open_models(settings: Settings, known: Mapping[str, Agent], breakers: Break
     limits = ModelLimits(
         settings.model_window_tokens, settings.output_tokens, settings.model_images, settings.model_documents
     )
-    models = Models(settings.model, settings.words_per_s, breakers.record_change, limits, settings.timeouts)
+    models = Models(
+        settings.model, settings.words_per_s, breakers.record_change, limits, settings.timeouts, settings.providers
+    )
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
         check_priced(agent, settings)
@@ -325,9 +316,7 @@ def check_priced(agent: Agent, settings: Settings) -> None:
     limits, budget = settings.limits, agent.run_budget(settings.limits)
     of_users = (limits.user_cost_per_day, limits.user_cost_per_month)
     bounds = (budget.cost, *of_users, limits.tenant_cost_per_day, limits.tenant_cost_per_month)
-    model = settings.model if agent.model is None else agent.model
-    names = chain(model) if isinstance(model, str) else (model.name,)
-    for name in names:
+    for name in model_names(agent, settings.model):
         if any(bound is not None for bound in bounds) and costs_unknown(name, settings.prices):
             raise ValueError(
                 f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
@@ -354,37 +343,6 @@ def _build_webhooks(settings: Settings) -> WebhookRules | None:
     except ValueError as error:
         raise ValueError(f"webhook_secret (UNDERSTUDY_WEBHOOK_SECRET): {error}") from error
     return WebhookRules(settings.webhook_urls, secret, settings.webhook_private)
-
-
-def _build_browsers(settings: Settings, store: Store, sessions: Sessions) -> Browsers:
-    """Build the browsers that are notified. Without a secret of its own, which stays, a server notifies none."""
-    secrets, rules = secrets_for_storage(settings), WebhookRules(settings.web_push_urls, b"", settings.webhook_private)
-
-    def make_keys() -> "list[ServerKey]":
-        from understudy.chat.notices.encryption import ServerKey
-
-        return [ServerKey(secret, settings.web_push_contact, time.time) for secret in secrets]
-
-    keys = make_keys if settings.signs else None
-    return Browsers(store, rules, Seal(*secrets), keys, lambda identity: identity in sessions.revoked, time.time)
-
-
-def _senders(parts: _Parts, rules: WebhookRules | None) -> list[ChildSpec]:
-    """Return the actors that deliver push notifications, notices to browsers, and webhooks if there are any."""
-    senders = [ChildSpec("pushes", partial(PushSender, parts.pushes, parts.metrics.push), backoff=BACKOFF)]
-    if parts.browsers.make_keys is not None:
-        shown = parts.content_filter.vault.restore_text
-        notify = partial(NoticeSender, parts.browsers, shown, parts.metrics.notice)
-        senders.append(ChildSpec("notices", notify, backoff=BACKOFF))
-    settings, replies = parts.settings, None
-    if settings.hooks:
-        public_url = settings.public_url or settings.url_at(settings.port)
-        replies = HookReplies(settings.hooks, time.time, public_url)
-    elif rules is None:
-        return senders
-    count, traces = parts.metrics.webhook, parts.traces
-    make = partial(WebhookSender, parts.storage.store, rules, count, time.time, traces=traces, replies=replies)
-    return [*senders, ChildSpec("webhooks", make, backoff=BACKOFF)]
 
 
 def _build_spending(settings: Settings, store: Store, permissions: Permissions) -> SpendingLimits | None:
@@ -444,7 +402,6 @@ async def build_mcp(
         ValueError: The extra is not installed, or two different servers have the same name.
     """
     servers = [each for agent in with_subagents(agents.values()).values() for each in agent.servers]
-
     if servers:
         modules = ["connection", *(("oauth.flow", "oauth.keeper") if any(each.per_user for each in servers) else ())]
         try:  # in a thread: it takes a second
@@ -578,10 +535,7 @@ async def _open_revocations(
 
 
 def _extra_checks(
-    breakers: Breakers,
-    database: Database,
-    redis: "RedisLink | None",
-    mcp: McpCatalogue,
+    breakers: Breakers, database: Database, redis: "RedisLink | None", mcp: McpCatalogue
 ) -> dict[str, HealthCheck]:
     """Check the parts outside the actor tree: breakers, database, Redis and MCP servers."""
     checks = dict(breakers.checks())
@@ -607,7 +561,7 @@ async def _start_chat(
     Return with it the actors that maintain conversations, to be started once everything is built; recovery is first.
     """
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
-    store, wait_s = storage.store, settings.storage_wait_s
+    store = storage.store
     webhooks = _build_webhooks(settings)
     services = Services(
         store=store,
@@ -624,7 +578,6 @@ async def _start_chat(
         clock=time.time,
         summary_from=settings.summary_from,
         announce=None if cluster is None else cluster.announce,
-        storage_retry=StorageRetry(store, wait_s, settings.storage_waiting) if wait_s else None,
         quotas=storage.quotas,
         prices=settings.prices,
         spending=_build_spending(settings, store, parts.permissions),
@@ -651,17 +604,17 @@ async def _start_chat(
         for child in cluster.children(services, dispatcher, partial(tree.find, FORWARDERS)):
             await tree.start_in_cluster(child)
         await cluster.ready()
-    return dispatcher, [
-        ChildSpec("recovery", partial(Recovery, store, dispatcher.registry, services.limiter, node), backoff=BACKOFF),
-        ChildSpec("forgetting", partial(MemoryExpiry, store, time.time), backoff=BACKOFF),
-        ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
-        *_senders(parts, webhooks),
-        ChildSpec(
-            "schedules",
-            partial(ScheduleRunner, store, parts.agents, dispatcher.dispatch, parts.metrics.schedule),
-            backoff=BACKOFF,
-        ),
-    ]
+    metrics = parts.metrics
+    actors: dict[str, Callable[[], Actor]] = {
+        "recovery": partial(Recovery, store, dispatcher.registry, services.limiter, node),
+        "forgetting": partial(MemoryExpiry, store, time.time),
+        "waits": partial(StorageWaitMonitor, services.storage_waits),
+        "pushes": partial(PushSender, parts.pushes, metrics.push),
+        "schedules": partial(ScheduleRunner, store, parts.agents, dispatcher.dispatch, metrics.schedule),
+    }
+    if webhooks is not None:
+        actors["webhooks"] = partial(WebhookSender, store, webhooks, metrics.webhook, time.time, traces=parts.traces)
+    return dispatcher, [ChildSpec(name, make, backoff=BACKOFF) for name, make in actors.items()]
 
 
 def _build_shared_limits(
@@ -689,12 +642,11 @@ def _build_shared_limits(
 def _pools(parts: _Parts) -> dict[str, dict[str, int]]:
     """Return what is at work and what waits in each pool of the server, and how much it takes at once."""
     reads, runs = parts.storage.store.read_statistics(), parts.counts(everybody)
-    threads, tables = tool_threads(), table_limiter()
+    threads = tool_threads()
     return {
         "runs": {"at_work": runs["runs"], "waiting": runs["runs_waiting"], "total": parts.settings.limits.runs_total},
         "reads of the database": {"at_work": reads["readers_at_work"], "waiting": reads["reads_waiting"]},
         "threads of tools": {"at_work": threads.working, "lost": threads.lost.total()},
-        "processes for tables": {"at_work": tables.held, "waiting": tables.waiting, "total": tables.total},
     }
 
 
@@ -743,7 +695,6 @@ def _build_web(
         agents=parts.agents,
         models=parts.models,
         pushes=parts.pushes,
-        browsers=parts.browsers,
         metrics=parts.metrics,
         status=parts.status,
         streams=EventStreams(

@@ -27,7 +27,8 @@ import trio
 from understudy.agents.agent import Agent
 from understudy.app.listening import open_listeners
 from understudy.app.service_manager import READY, STOPPING, notify
-from understudy.app.settings import Settings, load, unknown_variables
+from understudy.app.settings import Settings, is_left_out, load, unknown_variables
+from understudy.tools.containment import errors_in
 from understudy.tools.lifespan import to_lifespan
 
 if TYPE_CHECKING:
@@ -87,16 +88,15 @@ def run_server(
     from understudy.app.server import serve_app
     from understudy.observe.logs import configure_logging, report_no_start
     from understudy.storage.errors import DatabaseUnusable
-    from understudy.tools.tables import tables_installed
 
     configure_logging(settings.log_level, settings.log_format)
     if settings.output_tokens < settings.model_max_output:
         limited = {"asked": settings.model_max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
+    if left_out := [each for each in sorted(os.environ) if each.startswith("UNDERSTUDY_") and is_left_out(each)]:
+        log.info("settings.variables_left_out", extra={"variables": ", ".join(left_out)})
     for name, meant in unknown_variables().items():
         log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
-    if "insights" in settings.builtin_agents and not tables_installed():
-        log.info("agents.no_tables", extra={"extra": "analyst"})
     sys.setswitchinterval(SWITCH_S)
     os.umask(0o077)  # files are readable by this user alone, also those that libraries write
     failures: list[Exception] = []
@@ -107,7 +107,7 @@ def run_server(
         trio.run(_serve_until_signal, start)
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
-        failures = _flatten(group)
+        failures = [each for each in errors_in(group) if isinstance(each, Exception)]
     for error in failures:
         report_no_start(explain_no_start(error, settings), settings.log_format)
     return 1 if failures else 0
@@ -247,13 +247,6 @@ async def _log_repeated_signals(signals: AsyncIterator[int]) -> None:
     """Log further signals, and ignore them: the server stops within `grace_s` anyway, with exit code 0."""
     async for number in signals:
         log.info("server.stopping_already", extra={"signal": signal.Signals(number).name})
-
-
-def _flatten(group: BaseExceptionGroup[Exception]) -> list[Exception]:
-    found: list[Exception] = []
-    for error in group.exceptions:
-        found += _flatten(error) if isinstance(error, BaseExceptionGroup) else [error]
-    return found
 
 
 def explain_no_start(error: Exception, settings: Settings) -> str:

@@ -33,7 +33,6 @@ from understudy.app.settings import Settings
 from understudy.chat.registry import ConversationRegistry
 from understudy.models.inquiry import log_not_ready
 from understudy.observe.paths import CONNECTIONS
-from understudy.sandbox.spawner import warn_if_open
 from understudy.storage.store import Store
 from understudy.tools.lifespan import Lifespan
 from understudy.web.stream_requests import StreamRequests
@@ -118,10 +117,9 @@ async def serve_app(
             proxies=TrustedProxies(settings.trusted_proxies),
         )
         await nursery.start(serve_port)
-        nursery.start_soon(warn_if_open)
         if app.local_models is not None:
             nursery.start_soon(app.local_models.announce)
-        nursery.start_soon(log_not_ready, app.models.clients())
+        nursery.start_soon(log_not_ready, app.models.clients)
         task_status.started(Running(settings.url_at(port), app.system, app.store, partial(_stop, app)))
 
 

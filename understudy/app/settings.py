@@ -5,10 +5,13 @@ then options of the command. Values are judged one by one, so that a fault can s
 """
 
 import difflib
+import math
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final, TypeAlias, get_args
 from urllib.parse import urlsplit
@@ -24,21 +27,22 @@ from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
-from understudy.agents.agent import BUILTIN
-from understudy.chat.hooks.hook import Hooks, read_hooks
-from understudy.content.encryption import FILE_PREFIX
 from understudy.models.keys import BadKey, file_of, read_secret
-from understudy.models.prices import PriceTable, read_prices
-from understudy.models.timeouts import Timeouts, read_timeouts
+from understudy.models.prices import Price, PriceTable
+from understudy.models.providers import BUILT_IN, ModelProvider, Providers, with_settings
+from understudy.models.timeouts import Timeouts, Times
 from understudy.observe.hidden import hidden
+from understudy.tools.suggestion import did_you_mean
 
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
 _NO_SETTING: Final = re.compile(
-    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)$|HOOK_|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
+    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)$|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
 )
 """Variables with a meaning elsewhere, and those that Kubernetes makes of a service of this name: their beginnings."""
+_OF_SERVICE: Final = re.compile(r"(?:tcp|udp)://\S+")
+"""The address of a service of this name, which Kubernetes puts into the variable of the port."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = "postgresql://"
@@ -64,8 +68,10 @@ HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 DEFAULT: Final = "default"
 COMMAND: Final = "command"
 """Sources of settings that are in no file and no variable; see `DescribedSetting`."""
-TABLES: Final = ("hooks", "limits", "prices", "timeouts")
+TABLES: Final = ("limits", "prices", "providers", "timeouts")
 """Settings that are tables of a file."""
+ROWS: Final[Mapping[str, Any]] = {"models.prices": Price, "models.timeouts": Times, "providers": ModelProvider}
+"""Tables of a file whose members are tables by a name, and what one of these is."""
 
 Found: TypeAlias = dict[str, tuple[Any, str]]
 """Values by the dotted names of their settings, each with the name of its source for error messages."""
@@ -98,13 +104,8 @@ class Settings:
     redis_url: str = field(default="", repr=False)
     """`redis://HOST:PORT`: the Redis through which several servers over one PostgreSQL work as one; `rediss://` with
     TLS, `:PASSWORD@` before the host, `/NUMBER` at the end for another of its databases."""
-    storage_wait_s: float = field(default=0.0, validator=[ge(0), le(30)])
-    """How long a message waits for a database that is away before it is refused, 30 at most; later commands of its
-    connection wait too."""
-    storage_waiting: int = field(default=100, validator=gt(0))
-    """How many messages may wait for a database that is away at a time."""
     model: str = "offline"
-    """`offline`, `openai:NAME`, `openai-chat:NAME` or `anthropic:NAME`; several, separated by commas, are a chain."""
+    """`offline`, or `PROVIDER:NAME`, such as `openai:NAME`; several, separated by commas, are a chain."""
     model_window_tokens: int = field(default=128_000, validator=ge(2_000))
     """The window of the language model: longer conversations are shortened."""
     model_max_output: int = field(default=8_192, validator=gt(0))
@@ -115,8 +116,9 @@ class Settings:
     model_documents: bool = False
     """Whether the language model is sent attached PDF files, which `openai:` and `anthropic:` take; other files are
     only described."""
-    builtin_agents: list[str] = field(factory=lambda: list(BUILTIN))
-    """The built-in agents to keep; an empty list for none."""
+    builtin_agents: list[str] | None = None
+    """The built-in agents to keep, with those that other distributions bring: all unless set; an empty list for
+    none."""
     default_agent: str = ""
     """The agent that answers messages which name none; unless set the guide, or without it the first of your own."""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
@@ -199,23 +201,12 @@ class Settings:
     """The policy of the content filter: `standard`, `strict`, `off`, or a TOML file."""
     summary_from: int = field(default=1, validator=gt(0))
     """Number of findings (redacted, or possible instructions) from which the user is notified."""
-    store_raw: bool = False
-    """Whether messages are also stored as they were sent, encrypted."""
-    raw_key: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
-    """The key with which raw texts are encrypted, of 32 bytes or more."""
-    raw_key_file: Path | None = None
-    """The file that contains that key, in place of `raw_key`."""
-    accepted_raw_keys: list[str] = field(factory=list, repr=False)
-    """Other keys whose raw texts are decrypted while the key is replaced; `file:PATH` names a file with one."""
     words_per_s: float = field(default=50.0, validator=gt(0))
-    """How fast the offline model writes."""
+    """How fast answers are written without a language model."""
     log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
     """`debug`, `info`, `warning`, `error`."""
     log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
     """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."""
-    log_events: float = field(default=0.0, validator=[ge(0), le(1)])
-    """The share of runs, 0 to 1, of which each event is a line `run.event` of the log, at `log_level` `debug`: of a
-    sampled run all, so that its delivery can be followed."""
     grace_s: float = field(default=4.0, validator=gt(0))
     """How long the server may take to stop."""
     observer_kill: bool = False
@@ -235,10 +226,6 @@ class Settings:
     """The secret that signs webhooks, of 32 bytes or more; needed with `webhook_urls`."""
     webhook_private: bool = False
     """Whether the hosts of webhooks may have private addresses."""
-    web_push_urls: list[str] = field(factory=list)
-    """Prefixes of the push services that may be called to notify browsers; any public host with https unless set."""
-    web_push_contact: str = ""
-    """`mailto:…` or an address with https, for the operators of push services."""
     mcp_private: bool = False
     """Whether the authorization servers of MCP servers may have private addresses, and http."""
     widgets_origin: str = ""
@@ -252,9 +239,9 @@ class Settings:
     """The share of runs that are traced, 0 to 1."""
     trace_content: bool = False
     """Whether spans have the texts of users, models and tools, as they are stored."""
-    hooks: Hooks = field(factory=dict)
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)
+    providers: Providers = BUILT_IN
 
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
@@ -292,11 +279,8 @@ class Settings:
     @property
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
-        accepted = [("accepted_secrets", each) for each in self.accepted_secrets]
-        keys = [("accepted_raw_keys", each) for each in self.accepted_raw_keys if not each.startswith(FILE_PREFIX)]
-        given = [("secret", str(self.secret)), *accepted, ("raw_key", str(self.raw_key)), *keys]
-        weak = [name for name, value in given if value and len(set(value)) < MIN_DISTINCT_CHARACTERS]
-        return list(dict.fromkeys(weak))
+        distinct = {name: [len(set(each)) for each in _texts(self, name)] for name in ("secret", "accepted_secrets")}
+        return [name for name, found in distinct.items() if found and min(found) < MIN_DISTINCT_CHARACTERS]
 
     @property
     def signs(self) -> bool:
@@ -332,11 +316,10 @@ def load(**given: Any) -> Settings:
     if settings is None:
         for name, (value, source) in found.items():
             faults += _explain_faults(name, value, source)
-        if faults:
-            raise BadSettings("; ".join(faults))
-        settings = _structure({name: value for name, (value, _) in found.items()})
+        raise BadSettings("; ".join(faults))
+    given = {name: value for name, value in given.items() if value is not None}
     try:
-        settings = evolve(settings, **tables, **{name: value for name, value in given.items() if value is not None})
+        settings = evolve(settings, **_build_tables(tables), **given)
     except (ValueError, TypeError) as error:
         raise BadSettings("; ".join(_explain_given_faults(given)) or str(error)) from error
     check_settings(settings)
@@ -367,18 +350,15 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
     defaults = evolve(defaults, data_dir=defaults.data_dir.absolute())  # as the folder in force is
     described = []
     for name, attribute in _fields().items():
-        value, default = _value_of(settings, name), _value_of(defaults, name)
-        if name in found and loaded is not None and _value_of(loaded, name) == value:
+        value_of = attrgetter(name)
+        value, default = value_of(settings), value_of(defaults)
+        if name in found and loaded is not None and value_of(loaded) == value:
             source = found[name][1]
         else:
             source = DEFAULT if value == default else COMMAND
         shown = None if not attribute.repr else str(value) if isinstance(value, Path) else value
         described.append(DescribedSetting(name, shown, not attribute.repr, bool(value != default), source))
     return described
-
-
-def _value_of(settings: Settings, name: str) -> Any:
-    return getattr(settings.limits, name.partition(".")[2]) if "." in name else getattr(settings, name)
 
 
 def settings_files() -> list[Path]:
@@ -394,187 +374,151 @@ def check_settings(settings: Settings) -> None:
     Raises:
         BadSettings: See `load`.
     """
-    secret = settings.secret
+    for faults in (_faults_of_secrets, _faults_of_addresses, _faults_of_sign_in, _faults_of_accounts, _faults_of_parts):
+        for fault in faults(settings):
+            raise BadSettings(fault)
+
+
+def _named(name: str) -> str:
+    return f"{name} ({variable_of(name)})"
+
+
+def _texts(settings: Settings, name: str) -> list[str]:
+    """Return the text of a setting, or its texts; none if it is not set."""
+    value = getattr(settings, name)
+    return value if isinstance(value, list) else [str(value)] if value else []
+
+
+def _faults_of_secrets(settings: Settings) -> Iterator[str]:
     if not settings.signs and not settings.jwks:
-        raise BadSettings(
+        yield (
             f"listening on {settings.host} needs a secret, or anybody could sign in as anybody: "
             "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
         )
-    if secret and len(secret.encode()) < MIN_SECRET_BYTES:
-        raise BadSettings(f"secret (UNDERSTUDY_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
-    if any(len(each.encode()) < MIN_SECRET_BYTES for each in settings.accepted_secrets):
-        raise BadSettings(
-            "one of accepted_secrets (UNDERSTUDY_ACCEPTED_SECRETS) is too short: each was or will be a secret, of "
-            f"{MIN_SECRET_BYTES} bytes or more"
-        )
+    for name in ("secret", "accepted_secrets", "webhook_secret"):
+        if any(len(each.encode()) < MIN_SECRET_BYTES for each in _texts(settings, name)):
+            yield f"{_named(name)} is too short: a secret has {MIN_SECRET_BYTES} bytes or more"
     if settings.accepted_secrets and not settings.signs:
-        raise BadSettings(
-            "accepted_secrets (UNDERSTUDY_ACCEPTED_SECRETS) has no effect without secret: this server signs no tokens"
-        )
-    _check_provider(settings)
-    _check_sign_in(settings)
-    _check_accounts(settings)
-    for origin in settings.allowed_origins:
-        if not is_origin(origin):
-            raise BadSettings(
-                f"allowed_origins must be like https://example.org or http://localhost:3000, not {origin!r}"
-            )
-    if settings.widgets_origin and not is_origin(settings.widgets_origin):
-        raise BadSettings(f"widgets_origin must be like https://widgets.example.org, not {settings.widgets_origin!r}")
+        yield f"{_named('accepted_secrets')} has no effect without secret: this server signs no tokens"
+
+
+def _is_address(url: str) -> bool:
+    return is_fetchable(url) and "?" not in url and "#" not in url
+
+
+def _is_below_origin(url: str) -> bool:
+    found = re.fullmatch(r"(https?://[^/?#]+)(?:/[\w.~-]+)*/?", url)
+    return found is not None and is_origin(found[1])
+
+
+_ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
+    "allowed_origins": (is_origin, "https://example.org or http://localhost:3000"),
+    "widgets_origin": (is_origin, "https://widgets.example.org"),
+    "public_url": (_is_below_origin, "https://chat.example.org, or https://example.org/chat"),
+    "oidc_issuer": (_is_address, "https://id.example.org"),
+    "webhook_urls": (_is_address, "https://hooks.example.org/understudy"),
+    "otlp_endpoint": (_is_address, "http://localhost:4318, without /v1/traces"),
+}
+"""Settings that are addresses: what they must be, and such as."""
+
+
+def _faults_of_addresses(settings: Settings) -> Iterator[str]:
+    for name, (is_right, like) in _ADDRESSES.items():
+        for url in _texts(settings, name):
+            if not is_right(url):
+                yield f"{name} must be an address such as {like}, not {url!r}"
     try:
-        proxies = TrustedProxies(settings.trusted_proxies)
+        if TrustedProxies(settings.trusted_proxies).trusts_everyone:
+            yield (
+                f"{_named('trusted_proxies')} is every address there is, so anybody could say to come from any other: "
+                "name your proxies' addresses or networks"
+            )
     except ValueError as error:
-        raise BadSettings(f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}") from error
-    if proxies.trusts_everyone:
-        raise BadSettings(
-            "trusted_proxies (UNDERSTUDY_TRUSTED_PROXIES) is every address there is, so anybody could say to come from "
-            "any other: name your proxies' addresses or networks"
-        )
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        raise BadSettings("tls_certificate and tls_key belong together: one of them is set, the other is not")
+        yield f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}"
     if settings.database_url:
         _check_database_url(settings.database_url)
     if settings.redis_url:
         _check_redis_url(settings)
-    _check_raw_texts(settings)
-    _check_webhooks(settings)
-    _check_web_push(settings)
-    _check_traces(settings)
 
 
-def _check_web_push(settings: Settings) -> None:
-    for url in settings.web_push_urls:
-        if not is_fetchable(url) or "?" in url or "#" in url:
-            raise BadSettings(f"web_push_urls must be addresses such as https://fcm.googleapis.com, not {url!r}")
-    contact = settings.web_push_contact
-    if contact and not (contact.startswith("https://") or ("@" in contact and contact.startswith("mailto:"))):
-        raise BadSettings("web_push_contact must be an address such as mailto:ops@example.org or https://example.org")
+_NEEDS: Final[Mapping[str, str]] = {
+    "jwt_issuer": "jwks",
+    "jwt_audience": "jwks",
+    "oidc_client_id": "oidc_issuer",
+    "oidc_client_secret": "oidc_issuer",
+    "otlp_headers": "otlp_endpoint",
+    "trace_content": "otlp_endpoint",
+}
+"""Settings that do nothing without another."""
 
 
-def _check_traces(settings: Settings) -> None:
-    url = settings.otlp_endpoint
-    if url and (not is_fetchable(url) or "?" in url or "#" in url):
-        raise BadSettings(
-            f"otlp_endpoint must be an address such as http://localhost:4318, without /v1/traces, not {url!r}"
+def _faults_of_parts(settings: Settings) -> Iterator[str]:
+    """Yield the faults of settings that belong to one part of the server."""
+    for name, other in _NEEDS.items():
+        if getattr(settings, name) and not getattr(settings, other):
+            yield f"{_named(name)} has no effect without {other}"
+    if (settings.tls_certificate is None) != (settings.tls_key is None):
+        yield "tls_certificate and tls_key belong together: one of them is set, the other is not"
+    if bool(settings.webhook_urls) != bool(settings.webhook_secret):
+        yield (
+            f"webhook_urls and {_named('webhook_secret')} belong together: receivers check by the secret that a "
+            "webhook is from this server (`openssl rand -hex 32` makes one)"
         )
     for each in settings.otlp_headers:
         name, separator, value = each.partition("=")
         if not separator or not HEADER_NAME.fullmatch(name.strip()):
-            raise BadSettings("otlp_headers must be like NAME=VALUE, and one of them is not (not shown here)")
+            yield "otlp_headers must be like NAME=VALUE, and one of them is not (not shown here)"
         if not (value.isascii() and value.isprintable()):
-            raise BadSettings(f"the value of {name.strip()} in otlp_headers has characters that no header may have")
-    for name in ("otlp_headers", "trace_content"):
-        if getattr(settings, name) and not url:
-            raise BadSettings(f"{name} (UNDERSTUDY_{name.upper()}) has no effect without otlp_endpoint")
+            yield f"the value of {name.strip()} in otlp_headers has characters that no header may have"
 
 
-def _check_webhooks(settings: Settings) -> None:
-    for url in settings.webhook_urls:
-        if not is_fetchable(url) or "?" in url or "#" in url:
-            raise BadSettings(
-                f"webhook_urls must be addresses such as https://hooks.example.org/understudy, not {url!r}"
-            )
-    if bool(settings.webhook_urls) != bool(settings.webhook_secret):
-        raise BadSettings(
-            "webhook_urls and webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
-            "secret that a webhook is from this server (`openssl rand -hex 32` makes one)"
-        )
-    if settings.webhook_secret and len(settings.webhook_secret) < MIN_SECRET_BYTES:
-        raise BadSettings(
-            f"webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) is too short: it needs {MIN_SECRET_BYTES} bytes or more"
-        )
-
-
-def _check_provider(settings: Settings) -> None:
+def _faults_of_sign_in(settings: Settings) -> Iterator[str]:
+    """Yield the faults of a sign-in by tokens of an identity provider, or at one."""
     if "://" in settings.jwks and not is_fetchable(settings.jwks):
-        raise BadSettings("jwks (UNDERSTUDY_JWKS) must be a file, or an address with http or https and without a user")
+        yield f"{_named('jwks')} must be a file, or an address with http or https and without a user"
     if settings.tenant_claim in RESERVED_CLAIMS:
-        raise BadSettings(f"tenant_claim (UNDERSTUDY_TENANT_CLAIM) cannot be {settings.tenant_claim}: it has a meaning")
+        yield f"{_named('tenant_claim')} cannot be {settings.tenant_claim}: it has a meaning"
     if settings.jwks and not settings.jwt_audience:
-        raise BadSettings(
-            "jwks needs jwt_audience (UNDERSTUDY_JWT_AUDIENCE): an identity provider signs tokens for many "
-            "applications with the same keys, and without it a token for any of them would open this server"
+        yield (
+            f"jwks needs {_named('jwt_audience')}: an identity provider signs tokens for many applications with the "
+            "same keys, and without it a token for any of them would open this server"
         )
-    for name in ("jwt_issuer", "jwt_audience"):
-        if getattr(settings, name) and not settings.jwks:
-            raise BadSettings(
-                f"{name} (UNDERSTUDY_{name.upper()}) has no effect without jwks: it is for its tokens only"
-            )
-
-
-_ADDRESS: Final = re.compile(r"(https?://[^/?#]+)(?:/[\w.~-]+)*/?")
-"""An origin, and a path below it."""
-
-
-def _check_sign_in(settings: Settings) -> None:
-    found = _ADDRESS.fullmatch(settings.public_url)
-    if settings.public_url and (found is None or not is_origin(found[1])):
-        raise BadSettings(
-            "public_url must be like https://chat.example.org, or https://example.org/chat, not "
-            f"{settings.public_url!r}"
-        )
-    if not settings.oidc_issuer:
-        for name in ("oidc_client_id", "oidc_client_secret"):
-            if getattr(settings, name):
-                raise BadSettings(f"{name} (UNDERSTUDY_{name.upper()}) has no effect without oidc_issuer")
-        return
     issuer = settings.oidc_issuer
-    if not is_fetchable(issuer) or "?" in issuer or "#" in issuer:
-        raise BadSettings(f"oidc_issuer must be an address such as https://id.example.org, not {issuer!r}")
+    if not issuer:
+        return
     if not issuer.startswith("https:") and not is_loopback(urlsplit(issuer).hostname or ""):
-        raise BadSettings("oidc_issuer must begin with https, or anybody in between could sign in as anybody")
+        yield "oidc_issuer must begin with https, or anybody in between could sign in as anybody"
     if not settings.oidc_client_id:
-        raise BadSettings("oidc_issuer needs oidc_client_id: register this server at the provider")
+        yield "oidc_issuer needs oidc_client_id: register this server at the provider"
     if "openid" not in settings.oidc_scopes:
-        raise BadSettings("oidc_scopes must hold openid, or the provider does not say who signs in")
+        yield "oidc_scopes must hold openid, or the provider does not say who signs in"
     if not settings.signs:
-        raise BadSettings("oidc_issuer needs secret (UNDERSTUDY_SECRET): the server signs the sessions of its users")
+        yield f"oidc_issuer needs {_named('secret')}: the server signs the sessions of its users"
     if not settings.public_url and not is_loopback(settings.host):
-        raise BadSettings(
-            "oidc_issuer needs public_url (UNDERSTUDY_PUBLIC_URL), such as https://chat.example.org: the provider "
-            "sends browsers back there"
+        yield (
+            f"oidc_issuer needs {_named('public_url')}, such as https://chat.example.org: the provider sends browsers "
+            "back there"
         )
 
 
-def _check_accounts(settings: Settings) -> None:
+def _faults_of_accounts(settings: Settings) -> Iterator[str]:
     if not settings.accounts:
         return
     if settings.oidc_issuer:
-        raise BadSettings(
+        yield (
             "accounts and oidc_issuer are both set: users sign in either with a password or at the provider, or two "
             "people could have one name"
         )
     if settings.tenant_claim:
-        raise BadSettings("accounts have no tenants: leave out tenant_claim, or have an identity provider")
+        yield "accounts have no tenants: leave out tenant_claim, or have an identity provider"
     if not settings.signs:
-        raise BadSettings("accounts on PostgreSQL need secret (UNDERSTUDY_SECRET), of which all nodes have the same")
+        yield f"accounts on PostgreSQL need {_named('secret')}, of which all nodes have the same"
     private = settings.tls_certificate is not None or settings.public_url.startswith("https:")
     if not is_loopback(settings.host) and not private:
-        raise BadSettings(
-            "accounts need https, or anybody in between could read passwords: set public_url (UNDERSTUDY_PUBLIC_URL) "
-            "to the address of the proxy that speaks TLS, such as https://chat.example.org, or tls_certificate and "
-            "tls_key"
+        yield (
+            f"accounts need https, or anybody in between could read passwords: set {_named('public_url')} to the "
+            "address of the proxy that speaks TLS, such as https://chat.example.org, or tls_certificate and tls_key"
         )
-
-
-def _check_raw_texts(settings: Settings) -> None:
-    if settings.store_raw and not settings.raw_key and settings.raw_key_file is None:
-        raise BadSettings(
-            "store_raw needs a key, as raw texts are kept encrypted only: set raw_key (UNDERSTUDY_RAW_KEY) or "
-            "raw_key_file to 32 or more random bytes (`openssl rand -hex 32` makes some)"
-        )
-    if settings.raw_key and settings.raw_key_file is not None:
-        raise BadSettings("raw_key and raw_key_file are both set: one of them must go")
-    if settings.raw_key and len(settings.raw_key.encode()) < MIN_SECRET_BYTES:
-        raise BadSettings(f"raw_key (UNDERSTUDY_RAW_KEY) is too short: it needs {MIN_SECRET_BYTES} bytes or more")
-    keys = [each for each in settings.accepted_raw_keys if not each.startswith(FILE_PREFIX)]
-    if any(len(each.encode()) < MIN_SECRET_BYTES for each in keys):
-        raise BadSettings(
-            "one of accepted_raw_keys (UNDERSTUDY_ACCEPTED_RAW_KEYS) is too short: each was or will be a raw_key, of "
-            f"{MIN_SECRET_BYTES} bytes or more, or names the file of one (file:/etc/understudy/old-raw-key)"
-        )
-    if settings.accepted_raw_keys and not settings.raw_key and settings.raw_key_file is None:
-        raise BadSettings("accepted_raw_keys (UNDERSTUDY_ACCEPTED_RAW_KEYS) has no effect without raw_key")
 
 
 def _check_database_url(url: str) -> None:
@@ -619,7 +563,7 @@ def _check_redis_url(settings: Settings) -> None:
 def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     """Read a file. Return its values; the settings that are tables themselves are put into `tables`."""
     try:
-        read = tomllib.loads(path.read_text(encoding="utf-8"))
+        read = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         faults.append(f"the settings file {path} cannot be read ({error.strerror})")
         return {}
@@ -631,25 +575,71 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     if not isinstance(section, dict):
         faults.append(f"{APP} in {path} must be a table: [{APP}]")
         return {}
-    if not isinstance(limits := section.pop("limits", {}), dict):
-        faults.append(f"limits in {path} must be a table: [{APP}.limits]")
-        limits = {}
-    if "hooks" in section:
-        tables["hooks"], wrong = read_hooks(section.pop("hooks"))
-        faults += [f"{each} ({path})" for each in wrong]
-    if "models" in section:
-        models = section.pop("models")
-        if isinstance(models, dict) and "timeouts" in models:
-            tables["timeouts"], wrong = read_timeouts(models["timeouts"])
-            faults += [f"{each} in {path}" for each in wrong]
-            models = {name: value for name, value in models.items() if name != "timeouts"}
-        tables["prices"], wrong = read_prices(models)
-        faults += [f"{each} in {path}" for each in wrong]
-    values = section | {f"limits.{name}": value for name, value in limits.items()}
+    for name in ("limits", "models"):
+        if isinstance(inner := section.pop(name, {}), dict):
+            section |= {f"{name}.{each}": value for each, value in inner.items()}
+        else:
+            faults.append(f"{name} in {path} must be a table: [{APP}.{name}]")
+    tables["currency"] = section.pop("models.currency", tables.get("currency", ""))
+    if not isinstance(tables["currency"], str):
+        faults.append(f"models.currency in {path} must be a text")
+    for name in ROWS:
+        rows = tables.setdefault(name, {})
+        for row, members in _read_rows(name, section.pop(name, {}), path, faults):
+            rows[row] = rows.get(row, {}) | members
     known = _fields()
-    faults += [f"unknown setting {name} in {path}" for name in values if name not in known]
+    faults += [f"unknown setting {name} in {path}{did_you_mean(name, known)}" for name in section if name not in known]
     return {
-        name: (_resolve_path(known[name], value, path), str(path)) for name, value in values.items() if name in known
+        name: (_resolve_path(known[name], value, path), str(path)) for name, value in section.items() if name in known
+    }
+
+
+def _read_rows(table: str, given: Any, path: Path, faults: list[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Read one of `ROWS`. Yield each of its tables with its name, unless it has faults."""
+    if not isinstance(given, dict):
+        faults.append(f'{table} in {path} must be a table of tables: [{APP}.{table}."NAME"]')
+        return
+    known = {each.name: each for each in attrs.fields(ROWS[table]) if each.name not in ("name", "variables")}
+    for name, row in given.items():
+        where = f'{table}."{name}"'
+        if not isinstance(row, dict):
+            faults.append(f"{where} in {path} must be a table of {', '.join(known)}")
+            continue
+        wrong: list[str] = []
+        for each, value in row.items():
+            if each not in known:
+                wrong.append(f"unknown setting {where}.{each} in {path}{did_you_mean(each, known)}")
+            elif not _is_of(known[each], value):
+                shown = f"is {value!r}" if known[each].repr else "is not shown here"
+                wrong.append(f"{where}.{each} must be {describe_form(known[each])}, but {shown} in {path}")
+        needed = (each.name for each in known.values() if each.default is attrs.NOTHING)
+        wrong += [f"{where} in {path} needs {each}" for each in needed if each not in row]
+        faults += wrong
+        if not wrong:
+            yield name, row
+
+
+def _is_of(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
+    """Whether a value of a file is one of a member of a table."""
+    is_text = _kind_of(attribute) is str
+    if _has_wrong_type(attribute, value) or isinstance(value, str) != is_text or value == math.inf:
+        return False
+    with suppress(ValueError):
+        if attribute.validator is not None:
+            attribute.validator(None, attribute, value)
+        return True
+    return False
+
+
+def _build_tables(tables: dict[str, Any]) -> dict[str, Any]:
+    """Return the settings that are tables. Raises ValueError for a provider whose members do not go together."""
+    if not tables:  # no file was read
+        return {}
+    prices = {name: Price(**row) for name, row in tables["models.prices"].items()}
+    return {
+        "prices": PriceTable(tables["currency"], prices),
+        "timeouts": {name: Times(**row) for name, row in tables["models.timeouts"].items()},
+        "providers": with_settings(tables["providers"]),
     }
 
 
@@ -667,11 +657,10 @@ def _read_environment(faults: list[str]) -> Found:
     found: Found = {}
     for name, attribute in _fields().items():
         source = variable_of(name)
-        text = os.environ.get(source)
+        is_list = _kind_of(attribute) is list
+        text = None if not is_list and is_left_out(source) else os.environ.get(source)
         file = None if attribute.repr else file_of(source)
-        if file is not None and (named := file[1] == f"{source}_FILE") and f"{name}_file" in _fields():
-            file = None  # that variable is a setting of its own
-        if file is not None and named and text:
+        if file is not None and file[1] == f"{source}_FILE" and text:
             faults.append(f"{source} and {source}_FILE are both set: one of them must go")
         elif file is not None and not text:
             try:
@@ -680,10 +669,15 @@ def _read_environment(faults: list[str]) -> Found:
                 faults.append(str(error))
         if text is not None:
             # Separated by commas, because an origin contains colons; in a file also by lines.
-            is_list = attribute.type == list[str]
             parts = text.replace("\n", ",").split(",") if is_list else []
             found[name] = ([each.strip() for each in parts if each.strip()] if is_list else text, source)
     return found
+
+
+def is_left_out(variable: str) -> bool:
+    """Return whether a variable is as if unset: empty, as Compose makes of `${NAME:-}`, or Kubernetes' own."""
+    text = os.environ.get(variable, "-").strip()
+    return not text or (variable == variable_of("port") and _OF_SERVICE.fullmatch(text) is not None)
 
 
 def variable_of(name: str) -> str:
@@ -707,6 +701,13 @@ def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
     return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
 
 
+def _kind_of(attribute: "attrs.Attribute[Any]") -> Any:
+    """Return the type of a setting's values when it is set: `list`, or a plain type."""
+    if list[str] in (attribute.type, *get_args(attribute.type)):
+        return list
+    return next(iter(get_args(attribute.type)), attribute.type)
+
+
 # Faults of values
 
 _STRUCTURE_ERRORS: Final = (BaseValidationError, ValueError, TypeError)
@@ -714,34 +715,27 @@ _STRUCTURE_ERRORS: Final = (BaseValidationError, ValueError, TypeError)
 
 def _structure_if_valid(found: Found) -> Settings | None:
     """Build the settings if all values are valid, otherwise return None. Checking values one by one takes 0.25 s."""
-    try:
+    with suppress(*_STRUCTURE_ERRORS):  # the caller checks each value alone to name the faulty one
         if not any(_has_wrong_type(_fields()[name], value) for name, (value, _) in found.items()):
             return _structure({name: value for name, (value, _) in found.items()})
-    except _STRUCTURE_ERRORS:
-        pass  # the caller checks each value alone to name the faulty one
     return None
 
 
 def _has_wrong_type(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
     """Whether the library would silently convert this value to another type."""
-    kind = next(iter(get_args(attribute.type)), attribute.type) if attribute.type != list[str] else list
-    wrong = (kind is list) != isinstance(value, list) or isinstance(value, dict)
-    wrong |= not isinstance(value, bool | str) if kind is bool else isinstance(value, bool)
-    wrong |= kind is int and isinstance(value, float)
-    wrong |= kind not in (int, float, bool, list) and not isinstance(value, str)
-    if kind is list and isinstance(value, list):
-        wrong |= not all(isinstance(each, str) for each in value)
-    return wrong
+    kind = _kind_of(attribute)
+    taken: Any = {list: list, bool: bool | str, int: int | str, float: int | float | str}.get(kind, str)
+    if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
+        return True
+    return kind is list and not all(isinstance(each, str) for each in value)
 
 
 def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
     attribute = _fields()[name]
-    try:
+    with suppress(*_STRUCTURE_ERRORS):  # the expected form explains more than the library's message
         if not _has_wrong_type(attribute, value):
             _structure({name: value})
             return
-    except _STRUCTURE_ERRORS:
-        pass  # the expected form explains more than the library's message
     shown = f"is {value!r}" if attribute.repr else "is not shown here"
     yield f"{name} must be {describe_form(attribute)}, but {shown} in {source}"
 
@@ -749,11 +743,10 @@ def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
 def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
     known = _fields()
     for name, value in given.items():
-        if name in known and value is not None:
-            yield from _explain_faults(
-                name, str(value) if isinstance(value, Path) else value, "the command or the call"
-            )
-        elif name not in known and name not in TABLES:
+        if name in known:
+            plain = str(value) if isinstance(value, Path) else value
+            yield from _explain_faults(name, plain, "the command or the call")
+        elif name not in TABLES:
             yield f"there is no setting called {name}"
 
 
@@ -779,10 +772,9 @@ def describe_form(attribute: "attrs.Attribute[Any]") -> str:
             bounds.append(f"{words} {validator.bound:g}")
         choices = getattr(validator, "options", choices)
     if choices:
-        return f"one of {', '.join(choices)}"
-    kind = next(iter(get_args(attribute.type)), attribute.type)
+        return f"one of {', '.join(filter(None, choices))}"
     words_of: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", Path: "a path"}
-    word = "a list of texts" if attribute.type == list[str] else words_of.get(kind, "a text")
+    word = (words_of | {list: "a list of texts"}).get(_kind_of(attribute), "a text")
     unit = " of seconds" if attribute.name.endswith("_s") and not attribute.name.endswith("per_s") else ""
     return f"{word}{unit}{', ' if bounds else ''}{' and '.join(bounds)}"
 

@@ -12,10 +12,8 @@ from attrs import frozen
 
 from actors import ChildSpec
 from understudy.app.settings import Settings
-from understudy.app.tree import BACKOFF, Tree
-from understudy.observe.health import Breakers
+from understudy.app.tree import BACKOFF
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import WRITER
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
 from understudy.storage.database import Database
 from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache, FileCacheSweeper
@@ -90,23 +88,8 @@ def build_cipher(settings: Settings) -> "Cipher | None":
     return Cipher(str(settings.secret), settings.accepted_secrets)
 
 
-def build_store(database: Database, tree: Tree, metrics: Metrics, breakers: Breakers) -> Store:
-    """Build the store over the database and the tree's writer."""
-    return Store(
-        database,
-        partial(tree.system.find, WRITER),
-        on_circuit=breakers.record_change,
-        on_reads=metrics.reads_began,
-        on_read=metrics.read,
-    )
-
-
 async def open_storage(
-    settings: Settings,
-    store: Store,
-    redis: "RedisLink | None",
-    cipher: "Cipher | None",
-    metrics: Metrics,
+    settings: Settings, store: Store, redis: "RedisLink | None", cipher: "Cipher | None", metrics: Metrics
 ) -> Storage:
     """Open the files, remove uploads that were left unfinished, and build quotas and cached reads."""
     files, file_actors = _open_files(settings, store)
@@ -115,15 +98,7 @@ async def open_storage(
     cache, cache_actors = _build_cache(redis, cipher)
     reads = CachedReads(store, cache, time.time, metrics)
     store.on_write = reads.invalidate
-    return Storage(
-        store=store,
-        files=files,
-        limited_files=BoundedFiles(files, quotas),
-        quotas=quotas,
-        reads=reads,
-        file_actors=file_actors,
-        cache_actors=cache_actors,
-    )
+    return Storage(store, files, BoundedFiles(files, quotas), quotas, reads, file_actors, cache_actors)
 
 
 def _build_cache(redis: "RedisLink | None", cipher: "Cipher | None") -> tuple[CacheBackend, list[ChildSpec]]:

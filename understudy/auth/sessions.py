@@ -4,6 +4,7 @@ import errno
 import math
 import secrets
 import time
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -191,7 +192,7 @@ class Sessions:
         return self.issue(Identity(user=user, session=session, roles=roles), self.ttl_s)
 
     def verify(self, token: str) -> Identity:
-        """Return the identity of a token: HS256 is verified with the secret, RS256 and ES256 with a key of the
+        """Return the identity of a token: HS256 is verified with the secret, others with a key of the
         provider.
 
         Raises:
@@ -478,7 +479,7 @@ def _read_file(path: Path) -> "KeySet":
     if not path.is_file():
         raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwks (UNDERSTUDY_JWKS) names")
     with path.open("rb") as file:
-        document = file.read(MAX_KEYS_BYTES + 1)
+        document = file.read(MAX_KEYS_BYTES + 1).removeprefix(BOM_UTF8)
     if len(document) > MAX_KEYS_BYTES:
         raise KeySetInvalid(f"it has more than {MAX_KEYS_BYTES} bytes")
     return read_key_set(document)

@@ -60,12 +60,12 @@ from understudy.chat.messages import (
     Decide,
     Delete,
     HandBack,
-    HookMessage,
     MessageInOtherThread,
     RateAnswer,
     RequestSnapshot,
     TakeOver,
     UndoCalls,
+    Version,
     WidgetCall,
     WithdrawSteer,
 )
@@ -165,17 +165,7 @@ class CommandDispatcher:
         Raises:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
-        retry = self._services.storage_retry
-        attempts: list[str] = []
-        if retry is None or not isinstance(command, Say | Edit | Regenerate | Continue | Steer):
-            door = door or (HTTP if outbox is None else SOCKET)
-            return await self._dispatch(identity, command, outbox, attempts, door)
-        return await retry.run(partial(self._dispatch, identity, _with_id(command), outbox, attempts))
-
-    async def _dispatch(
-        self, identity: Identity, command: Command, outbox: ActorRef | None, attempts: list[str], door: str = HTTP
-    ) -> Accepted | None:
-        """Carry out a command once. `attempts` collects the run ids that the attempts at the same command gave."""
+        door, attempts = door or (HTTP if outbox is None else SOCKET), list[str]()
         try:
             if isinstance(command, Say):
                 return await self._say(identity, command, outbox, attempts)
@@ -256,6 +246,8 @@ class CommandDispatcher:
 
     async def _check(self, identity: Identity, say: Say, outbox: ActorRef | None) -> tuple[Say, Route]:
         way = route(say, identity.session, self._pillars(identity), self._default)
+        if isinstance(name := say.settings.get("tool"), str):
+            way = self._with_tool(identity, way, name)
         if say.references:
             attachments = self._services.attachments(identity.user)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
@@ -269,7 +261,7 @@ class CommandDispatcher:
         self._refuse(identity, way)
         agent, limits = self._services.agents[way.agent], self._services.limits
         settings: JsonObject = {}
-        if isinstance(say, WidgetCall | HookMessage):
+        if isinstance(say, WidgetCall):
             settings = say.settings
         elif say.settings:
             most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
@@ -282,13 +274,25 @@ class CommandDispatcher:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
         return evolve(say, settings=settings), way
 
+    def _with_tool(self, identity: Identity, way: Route, name: str) -> Route:
+        """Return the route to the agent that has a tool of this name: the addressed one, or else a colleague of it."""
+        permissions, agents = self._services.permissions, self._services.agents
+        addressed = agents[way.agent]
+        if permissions.for_user(addressed, identity).tool(name):
+            return way  # under the agent's name that the client used
+        for agent in permissions.colleagues(addressed, agents, identity):
+            if permissions.for_user(agent, identity).tool(name):
+                return evolve(way, agent=agent.name, agent_type=agent.agent_type, pillar=agent.pillar)
+        return way
+
     async def _edit(self, identity: Identity, edit: Edit, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         check_id("new_message_id", edit.new_message_id)
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
             edited = await self._message(identity.user, edit.message_id, "user")
             way = await self._route_of(identity, edited)
-        say = Say(edit.content, way.thread_id, parent_id=edited.parent_id, references=edited.references)
-        return await self._accept(identity, say, way, edit.new_message_id, outbox, attempts, edited.id)
+        files = edit.references or edited.references
+        say = Version(edit.content, way.thread_id, parent_id=edited.parent_id, references=files, branch_of=edited.id)
+        return await self._accept(identity, say, way, edit.new_message_id, outbox, attempts)
 
     async def _accept(
         self,
@@ -298,7 +302,6 @@ class CommandDispatcher:
         message_id: str | None,
         outbox: ActorRef | None,
         attempts: list[str],
-        branch_of: str | None = None,
     ) -> Accepted:
         """Filter a message, and have its conversation accept it.
 
@@ -316,31 +319,15 @@ class CommandDispatcher:
         clean = await content_filter.filter_message(owner, say.content, placeholders)
         written = {name: say.settings[name] for name in WRITTEN if name in say.settings}
         beside = await content_filter.filter_context({"context": say.context, "settings": written})
-        raw = None
-        if content_filter.cipher is not None and clean.text != say.content:
-            # Encrypted here, as another node may have the conversation.
-            raw = content_filter.cipher.encrypt(owner, message_id, say.content)
         # What the filter removed goes no further.
         context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
         said = evolve(say, content=clean.text, context=context, settings=settings, metadata={}, session_token=None)
+        branch_of, request_id = (say.branch_of, say.request_id) if isinstance(say, Version) else (None, None)
 
         def request() -> Accept:
             earlier, run_id = _attempt(attempts)
-            return Accept(
-                said,
-                clean,
-                way,
-                run_id,
-                message_id,
-                outbox,
-                branch_of,
-                raw,
-                identity.roles,
-                beside.findings,
-                arrived_at.get(),
-                identity.groups,
-                earlier,
-            )
+            sender = identity.roles, beside.findings, arrived_at.get(), identity.groups
+            return Accept(said, clean, way, run_id, message_id, outbox, branch_of, *sender, earlier, request_id)
 
         ask = partial(self._ask_for_run, attempts, way, say.metadata.get(TRACEPARENT))
         # With the ids that the client sent, by which it knows its message.
@@ -380,28 +367,19 @@ class CommandDispatcher:
             run = await self._services.store.run(message_id.removeprefix(ANSWER))
             message_id = run.message_id if run is not None and run.owner == identity.user else ""
         message = await self._message(identity.user, message_id, "user")
-        check_id("run_id", command.run_id)
-        if (command.run_id is None) != (command.step is None):
-            raise CommandRejected("invalid_command", "The fields `run_id` and `step` belong together.")
+        forks = after_step = None
         if command.call_id is not None:
-            if command.run_id is not None:
-                raise CommandRejected("invalid_command", "Give either `run_id` and `step`, or `call_id`.")
             found = await self._services.store.step_of_call(command.call_id)
-            if found is None:
-                raise CommandRejected("not_found", "There is no tool call of that name.")
-            command = evolve(command, run_id=found[1].id, step=found[0].number - 1)
-        forked = None if command.run_id is None else await self._services.store.run(command.run_id)
-        if command.run_id is not None and (
-            forked is None or (forked.owner, forked.message_id) != (identity.user, message.id)
-        ):
-            raise CommandRejected("not_found", "There is no run of that name of this message.")
+            if found is None or (found[1].owner, found[1].message_id) != (identity.user, message.id):
+                raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
+            forks, after_step = found[1].id, found[0].number - 1
         way = await self._route_of(identity, message)
         if self._services.quotas is not None:
             await self._services.quotas.check_message(identity.user, message.content)
         if self._services.spending is not None:
             await self._services.spending.check(identity)
         about = message, way, command.request_id, outbox, attempts
-        return await self._answer_again(identity, *about, forks=command.run_id, after_step=command.step)
+        return await self._answer_again(identity, *about, forks=forks, after_step=after_step)
 
     async def _continue(
         self, identity: Identity, command: Continue, outbox: ActorRef | None, attempts: list[str]
@@ -714,10 +692,7 @@ class CommandDispatcher:
         is_new = partial(self._is_new, owner, run.thread_id)
         placeholders = await content_filter.thread_placeholders(owner, run.thread_id, is_new)
         clean = await content_filter.filter_message(owner, steer.content, placeholders)
-        raw = None
-        if by is None and content_filter.cipher is not None and clean.text != steer.content:
-            raw = content_filter.cipher.encrypt(owner, steer_id, steer.content)
-        request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, raw, by)
+        request = partial(AcceptSteer, run.id, steer_id, steer.mode is SteerMode.NOW, clean, outbox, by)
         await self.registry.ask(owner, run.thread_id, request)
 
     async def _unsteer(self, owner: str, command: Unsteer) -> None:
@@ -828,17 +803,3 @@ def _attempt(attempts: list[str]) -> tuple[tuple[str, ...], str]:
     earlier, run_id = tuple(attempts), uuid.uuid4().hex
     attempts.append(run_id)
     return earlier, run_id
-
-
-def _with_id(command: Say | Edit | Regenerate | Continue | Steer) -> Say | Edit | Regenerate | Continue | Steer:
-    """Return the command with an id, so that a retry is the same message."""
-    match command:
-        case Say() if not command.message_id:
-            return evolve(command, message_id=uuid.uuid4().hex)
-        case Edit() if not command.new_message_id:
-            return evolve(command, new_message_id=uuid.uuid4().hex)
-        case Steer() if not command.steer_id:
-            return evolve(command, steer_id=uuid.uuid4().hex)
-        case Regenerate() if not command.request_id:
-            return evolve(command, request_id=uuid.uuid4().hex)
-    return command

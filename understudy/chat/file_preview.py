@@ -32,7 +32,6 @@ _PICTURES: Final = (
     (b"GIF89a", "image/gif"),
 )
 _DELIMITERS: Final = {"csv": ",;\t|", "tsv": "\t"}
-_BINARY_TABLES: Final = frozenset({"parquet"})
 # The languages of files by the ends of their names; the end itself where it is the language's name.
 _LANGUAGES: Final = {
     "htm": "html", "svg": "xml", "xhtml": "html", "jsonl": "json", "ndjson": "json", "geojson": "json", "mjs": "js",
@@ -59,11 +58,6 @@ class FilePreview:
     cut: bool = False
 
 
-def is_binary_table(name: str, head: bytes) -> bool:
-    """Return whether a file is a table that only a database reads: Parquet."""
-    return _suffix(name) in _BINARY_TABLES and head.startswith(b"PAR1")
-
-
 def preview_of(name: str, head: bytes, size: int) -> FilePreview:
     """Return the preview of a file of `size` bytes that begins with `head` (all of it, or `HEAD_BYTES`)."""
     if (picture := picture_type(head)) is not None:
@@ -82,7 +76,7 @@ def preview_of(name: str, head: bytes, size: int) -> FilePreview:
     return FilePreview(TEXT, text=shown, language=_LANGUAGES.get(suffix, suffix), cut=cut or len(text) > len(shown))
 
 
-def preview_of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool = False) -> FilePreview:
+def _of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool = False) -> FilePreview:
     """Return the preview of a table, cut to the bounds of previews."""
     shown = [[_cell(each) for each in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     more = cut or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS
@@ -130,7 +124,7 @@ def _delimited(text: str, delimiters: str, *, cut: bool) -> FilePreview | None:
         return None
     if cut and len(rows) < MAX_ROWS + 2 and not text.endswith(("\n", "\r")):
         rows = rows[:-1]  # its end was not read
-    return preview_of_rows(rows[0], rows[1:], cut=cut) if rows else None
+    return _of_rows(rows[0], rows[1:], cut=cut) if rows else None
 
 
 def _records(text: str) -> FilePreview | None:
@@ -144,7 +138,7 @@ def _records(text: str) -> FilePreview | None:
     columns = list(dict.fromkeys(key for each in value[:MAX_ROWS] for key in each))
     if any(isinstance(cell, dict | list) for each in value[:MAX_ROWS] for cell in each.values()):
         return None
-    return preview_of_rows(columns, [[each.get(key) for key in columns] for each in value])
+    return _of_rows(columns, [[each.get(key) for key in columns] for each in value])
 
 
 def _cell(value: Any) -> Any:

@@ -44,11 +44,6 @@ def items_of(found: UnfinishedRun, title: str, now: float) -> tuple[list[Item], 
     return [], of_run | {"status": run.status, "started_at": run.started_at} | last
 
 
-def is_open(events: Iterable[LoggedEvent], seq: int, now: float) -> bool:
-    """Return whether the question that was asked with the event of this number waits for its user at `now`."""
-    return any(each["seq"] == seq for each in _open_questions(events, now)[0])
-
-
 def unread_of(row: UnreadThread, title: str) -> Item:
     """Return a thread with an unread answer."""
     return {
@@ -65,14 +60,13 @@ def unread_of(row: UnreadThread, title: str) -> Item:
 
 def scheduled_of(rows: Iterable[Schedule], shown: Callable[[Schedule], str]) -> list[Item]:
     """Return the schedules that have a next time, the soonest first. `shown` gives the name or message of one."""
-    due = sorted((row for row in rows if row.enabled and row.next_due_at is not None), key=_next_due)
+    due = sorted(
+        (row for row in rows if row.enabled and row.next_due_at is not None),
+        key=lambda row: (row.next_due_at or 0.0, row.id),
+    )
     return [
         {"schedule_id": row.id, "title": shown(row), "agent": row.agent, "next_due_at": row.next_due_at} for row in due
     ]
-
-
-def _next_due(row: Schedule) -> tuple[float, str]:
-    return row.next_due_at or 0.0, row.id
 
 
 def _of_run(run: RunRecord, title: str) -> Item:
@@ -112,36 +106,27 @@ def _open_questions(rows: Iterable[LoggedEvent], now: float) -> tuple[list[Item]
 
 
 def _approval(envelope: Envelope, event: ApprovalRequired, call: ToolExecuting | None) -> Item:
-    return {
-        "kind": "approval",
-        "id": event.call_id,
-        "seq": envelope.seq,
-        "asked_at": envelope.timestamp,
-        "expires_at": event.expires_at,
-        "call_id": event.call_id,
+    return _wait("approval", event.call_id, envelope, event) | {
         "tool_name": event.tool_name,
         "description": "" if call is None else call.description,
         "parameters": event.parameters,
-        "schema": event.schema,
     }
 
 
 def _question(envelope: Envelope, event: QuestionAsked, call: ToolExecuting | None) -> Item:
     """Return a question: a form, a sign-in at an MCP server, or what became of a call (`doubt`)."""
     kind = "sign_in" if event.sign_in else "doubt" if event.choices and event.asked_by == "server" else "question"
-    return {
-        "kind": kind,
-        "id": event.question_id,
-        "seq": envelope.seq,
-        "asked_at": envelope.timestamp,
-        "expires_at": event.expires_at,
-        "call_id": event.call_id,
+    return _wait(kind, event.question_id, envelope, event) | {
         "tool_name": None if call is None else call.tool_name,
         "parameters": None if call is None else call.parameters,
         "question_id": event.question_id,
         "question": event.title,
         "text": event.text,
-        "schema": event.schema,
         "choices": event.choices,
         "sign_in": event.sign_in,
     }
+
+
+def _wait(kind: str, name: str, envelope: Envelope, event: ApprovalRequired | QuestionAsked) -> Item:
+    asked = {"seq": envelope.seq, "asked_at": envelope.timestamp, "expires_at": event.expires_at}
+    return {"kind": kind, "id": name, "call_id": event.call_id, "schema": event.schema, **asked}

@@ -9,13 +9,7 @@ from attrs import define, field, frozen
 from actors import ActorRef, Ask, Lane
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import (
-    ApprovalDecision,
-    Event,
-    SanitizationSummary,
-    SteerAccepted,
-    Usage,
-)
+from transport.wire.events import ApprovalDecision, Event, SanitizationSummary, SteerAccepted, Usage
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.observe.spans import SpanContext
@@ -30,7 +24,7 @@ FIRST_ATTEMPT: Final = "0.0"
 class Accept(Ask[str]):
     """To a conversation: accept this message. The reply is the id of its run.
 
-    `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
+    `filtered` is its text after the content filter.
     `outbox` is None if it came without a connection. `branch_of` is the message that this is an edit of: it then
     follows `say.parent_id`, also if that is None. `roles` and `groups` are those of the sender's token.
     `context_findings` are the findings in its context. `arrived_at` is when it came to this node (Unix seconds).
@@ -49,12 +43,12 @@ class Accept(Ask[str]):
     message_id: str
     outbox: ActorRef | None
     branch_of: str | None = None
-    raw: bytes | None = field(default=None, repr=False)
     roles: tuple[str, ...] = ()
     context_findings: tuple[Finding, ...] = ()
     arrived_at: float | None = None
     groups: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
+    request_id: str | None = None
 
 
 @frozen
@@ -66,11 +60,15 @@ class WidgetCall(Say):
 
 
 @frozen
-class HookMessage(Say):
-    """A message that a program sent through one of the operator's hooks.
+class Version(Say):
+    """A message of a client that sends its history: an edit of the message `branch_of` on a new branch, if that is set.
 
-    The server makes it, with checked `settings`; no command of a client is parsed into one.
+    It follows `parent_id` then, also if that is None, and what it leaves out of `context` and `settings` is the earlier
+    one's. `request_id` names the request, as that of `Regenerate`.
     """
+
+    branch_of: str | None = None
+    request_id: str | None = None
 
 
 class MessageInOtherThread(LookupError):
@@ -243,7 +241,7 @@ class HandBack(Ask[bool]):
 class AcceptSteer(Ask[bool]):
     """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
 
-    `filtered` is its text after the content filter; `raw` the text as sent, encrypted, if the server keeps it.
+    `filtered` is its text after the content filter.
     `outbox` is None if it came without a connection. `by` is the id of the operator who sent it, None if its user did.
     Fails with `CommandRejected` (`run_ended`, `busy`, `message_id_reused`, `storage_unavailable`); nothing was stored
     then.
@@ -256,7 +254,6 @@ class AcceptSteer(Ask[bool]):
     now: bool
     filtered: Sanitized = field(repr=False)
     outbox: ActorRef | None
-    raw: bytes | None = field(default=None, repr=False)
     by: str | None = None
 
 

@@ -55,7 +55,7 @@ class PermissionsFile:
             self._seen = self._stamp()
             if self.path.stat().st_size > MAX_BYTES:
                 raise BadRules(f"it is larger than {MAX_BYTES:,} bytes")
-            return parse_rules(tomllib.loads(self.path.read_text(encoding="utf-8")))
+            return parse_rules(tomllib.loads(self.path.read_text(encoding="utf-8-sig")))
         except OSError as error:
             raise BadRules(f"the permissions file {self.path} cannot be read ({error.strerror})") from error
         except ValueError as error:

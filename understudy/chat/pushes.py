@@ -10,7 +10,7 @@
 import logging
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import trio
@@ -58,12 +58,13 @@ class PushSecrets:
 
 @define(eq=False)
 class PushReceivers:
-    """The receivers of all users. `clock` gives Unix seconds."""
+    """The receivers of all users. `clock` gives Unix seconds, `address` is that of this server, empty if unknown."""
 
     store: Store
     rules: WebhookRules
     seal: Seal
     clock: Callable[[], float]
+    address: str = ""
     use: Use = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
@@ -148,7 +149,7 @@ class PushSender(Poller):
             await self._drop(push, "given_up", "the server's secret has changed")
             return
         try:
-            body, last = await run_off_loop(notification, push, seq, rows)
+            body, last = await run_off_loop(notification, push, seq, rows, self.pushes.address.rstrip("/"))
         except UnreadableEvent:
             await self._drop(push, "given_up", "its task cannot be read")
             return
@@ -180,15 +181,14 @@ class PushSender(Poller):
             log.error("push.given_up", extra={"run_id": push.run_id, "reason": reason})
 
 
-def notification(push: Push, seq: int, rows: list[LoggedEvent]) -> tuple[bytes, bool]:
+def notification(push: Push, seq: int, rows: list[LoggedEvent], address: str) -> tuple[bytes, bool]:
     """Return the body that tells of the task as it was after the event of that number, and whether it had ended.
 
     Raises:
         UnreadableEvent: An event in the log is damaged.
     """
-    translator = TaskTranslator(push.thread_id, push.run_id)
+    translator = TaskTranslator(push.thread_id, push.run_id, address, lasting=True)
     for row in rows:
         if row.seq <= seq:
             translator.translate(from_log(row.body))
-    told: dict[str, Any] = translator.notification()
-    return msgspec.json.encode(told), translator.ended
+    return msgspec.json.encode(translator.notification()), translator.ended

@@ -5,14 +5,13 @@ A receiver that does not answer is left alone, so that what is for it does not h
 
 import random
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Final
 from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field, frozen
 
-from transport.auth.fetch import post, request
+from transport.auth.fetch import post
 from transport.wire.errors import FetchFailed
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 
@@ -33,8 +32,6 @@ AWAY_S: Final = 30.0
 REMEMBERED: Final = 1000
 """Limit of receivers that are remembered as away."""
 GONE: Final = 410
-MOST_ANSWER: Final = 64 * 1024
-"""Bytes of an answer that are read, if it is."""
 
 
 def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> float:
@@ -44,14 +41,10 @@ def delay_s(attempts: int, chance: random.Random, first_s: float = FIRST_S) -> f
 
 @frozen
 class SendAttempt:
-    """What became of a request. `reason` is why it failed, empty if it did not; `final`: it would fail again.
-
-    `status` is that of the answer, 0 without one.
-    """
+    """What became of a request. `reason` is why it failed, empty if it did not; `final`: it would fail again."""
 
     reason: str = ""
     final: bool = False
-    status: int = 0
 
 
 @define(eq=False)
@@ -68,28 +61,13 @@ class Receivers:
         """Return until when a receiver is left alone; a time in the past if it is not."""
         return self._away_until.get(urlsplit(url).netloc, 0.0)
 
-    async def send(
-        self,
-        url: str,
-        body: bytes,
-        headers: Mapping[str, str],
-        refusal_in: Callable[[bytes], str] | None = None,
-    ) -> SendAttempt:
-        """Send a body to a receiver, at an address that was checked; redirects are not followed.
-
-        `refusal_in` returns why the body of an answer with 2xx is a refusal all the same, empty if it is none.
-        """
-        why = ""
+    async def send(self, url: str, body: bytes, headers: Mapping[str, str]) -> SendAttempt:
+        """Send a body to a receiver, at an address that was checked; redirects are not followed."""
         receiver = urlsplit(url).netloc
         try:
             with trio.fail_after(POST_S):
                 addresses = await self.rules.resolve(url)
-            if refusal_in is None:
-                status = await post(url, body, headers, connect_to=addresses, within_s=POST_S)
-            else:
-                ask = partial(request, "POST", url, headers=headers, body=body, connect_to=addresses)
-                answer = await ask(max_bytes=MOST_ANSWER, within_s=POST_S)
-                status, why = answer.status, refusal_in(answer.body)
+            status = await post(url, body, headers, connect_to=addresses, within_s=POST_S)
         except WebhookRefused as refused:
             return SendAttempt(f"the address {refused}", final=True)
         except trio.TooSlowError:
@@ -98,10 +76,7 @@ class Receivers:
             reason = error.reason if isinstance(error, FetchFailed) else error.strerror or type(error).__name__
         else:
             self._away_until.pop(receiver, None)
-            done = 200 <= status < 300
-            if done and why:
-                return SendAttempt(f"it answers {why}", status=status)
-            return SendAttempt(status=status) if done else SendAttempt(f"it answers {status}", status == GONE, status)
+            return SendAttempt() if 200 <= status < 300 else SendAttempt(f"it answers {status}", status == GONE)
         while len(self._away_until) >= REMEMBERED:
             del self._away_until[next(iter(self._away_until))]
         self._away_until[receiver] = self.clock() + min(AWAY_S, 6 * self.first_s)

@@ -13,6 +13,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
 from understudy.chat.run.replay import RECALL
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
+from understudy.tools.parameters import plain_parameters
 
 WRITTEN: Final = ("instructions", "tools", "history", "metadata")
 """Settings with text of the client's: they are filtered as the message itself is."""
@@ -56,10 +57,8 @@ def check_settings(
         CommandRejected: `invalid_command`, naming the setting: it is of a wrong type, or beyond its limit.
     """
     known = KNOWN if webhooks is None else (*KNOWN, "webhook")
-    settings, max_turns = (
-        {name: given[name] for name in known if given.get(name) is not None},
-        most.turns or math.inf,
-    )
+    settings = {name: given[name] for name in known if given.get(name) is not None}
+    max_turns = most.turns or math.inf
     seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
         name, complaint = "timeout_s", "must be a number"
@@ -154,4 +153,8 @@ def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
             return f"tools.{number}", "must have a text as `description`, and a JSON schema as `parameters`"
         if parameters.get("type", "object") != "object":
             return f"tools.{number}", "must have parameters of type object"
+        try:
+            plain_parameters(parameters)
+        except (ValueError, RecursionError) as error:
+            return f"tools.{number}", f"must have other parameters: {error}"
     return None

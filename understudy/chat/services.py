@@ -15,7 +15,7 @@ from understudy.chat.memory import AgentMemory
 from understudy.chat.run.patience import Patience
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.stops import Stops
-from understudy.chat.storage_away import StorageRetry, StorageWaits
+from understudy.chat.storage_away import StorageWaits
 from understudy.chat.webhooks import WebhookRules
 from understudy.content.filter import ContentFilter
 from understudy.models.prices import PriceTable
@@ -46,9 +46,6 @@ class RunMetrics(Protocol):
     def repeated(self) -> None:
         """Count a message that a client sent again though it had been accepted."""
 
-    def impatient(self) -> None:
-        """Count a message that was accepted while its thread had a run without an end."""
-
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer; None: the rating was withdrawn."""
 
@@ -58,7 +55,7 @@ class RunMetrics(Protocol):
     def model_answered(self, model: str, seconds: float) -> None:
         """Record how long a turn of a model took, also if it failed or was cut off."""
 
-    def model_used(self, model: str, usage: Usage, requested: str = "") -> None:
+    def model_used(self, model: str, usage: Usage) -> None:
         """Count the words or tokens of a model's turn, and what they cost if their price is known."""
 
     def tool_ended(self, tool: str | None, status: str, seconds: float) -> None:
@@ -77,7 +74,6 @@ class Services:
     user is sent a summary; after `silence_s` without an event a run sends its progress; after `idle_s` without runs,
     and without subscribers on other nodes, a conversation stops.
     `quotas` bounds what users store, None for no bounds. `memory(owner, agent)` is the memory of an agent about a user,
-    `storage_retry` retries messages while the database is away.
     `on_relocated(owner, thread_id, conversation)` is called when a conversation stops whose subscribers are to go on
     with the next actor of the thread: another node owns it, it restarts from the log, or it was deleted, and there may
     be another thread of its id.
@@ -109,7 +105,6 @@ class Services:
     on_relocated: Callable[[str, str, ActorRef], None] = field(default=lambda *_: None)
     announce: Callable[[str, str, int], None] | None = None
     memory: Callable[[str, str], AgentMemory] | None = None
-    storage_retry: StorageRetry | None = None
     quotas: Quotas | None = None
     storage_waits: StorageWaits = field(factory=StorageWaits)
     prices: PriceTable = field(factory=PriceTable)

@@ -1,27 +1,19 @@
-"""What happens to clients while the database is away: progress events, and messages that wait and are retried.
+"""Progress events for clients that wait for the database.
 
-1. While the database answers, a wait costs two dictionary operations: no task and no timer of its own. One actor checks
-   all waits: it notifies the client after `FIRST_S`, and again every `AGAIN_S` as long as the wait lasts. Without waits
-   it sleeps until the next one wakes it.
-2. A message that waits to be retried was not acknowledged: it is lost with its connection, and its client sends it
-   again. It is retried under the same id, so if it had been stored after all, it is the same message.
-3. At most `capacity` messages wait to be retried, for at most `wait_s` each; one more is refused at once.
+While the database answers, a wait costs two dictionary operations: no task and no timer of its own. One actor checks
+all waits: it notifies the client after `FIRST_S`, and again every `AGAIN_S` as long as the wait lasts. Without waits it
+sleeps until the next one wakes it.
 """
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 from attrs import define, field
 
 from actors import Actor, Context
-from transport.wire.errors import CommandRejected
-from understudy.storage.errors import StorageUnavailable
-from understudy.storage.store import Store
-
-T = TypeVar("T")
 
 AWAY: Final = "Waiting for the database"
 FIRST_S: Final = 0.7
@@ -30,8 +22,6 @@ AGAIN_S: Final = 10.0
 """Seconds between further notices of the same wait."""
 CHECK_S: Final = 0.1
 """Seconds between checks of all waits."""
-PROBE_S: Final = 0.2
-"""Seconds between probes of the database, one for all messages that wait to be retried."""
 
 
 @define(eq=False)
@@ -83,69 +73,3 @@ class StorageWaitMonitor(Actor):
             if due <= now:
                 current[number] = (notify, now + AGAIN_S)
                 notify()
-
-
-@define(eq=False)
-class _Probe:
-    """One probe of the database, shared by all waiting messages."""
-
-    done: trio.Event = field(factory=trio.Event)
-    available: bool = False
-
-
-@define(eq=False)
-class StorageRetry:
-    """Lets up to `capacity` messages wait up to `wait_s` seconds each; 0 disables waiting."""
-
-    store: Store
-    wait_s: float
-    capacity: int
-    waiting: int = field(default=0, init=False)
-    _probe: _Probe | None = field(default=None, init=False, repr=False)
-
-    async def run(self, take: Callable[[], Awaitable[T]]) -> T:
-        """Return the result of `take()`, which is called again if the database was away; it must be idempotent.
-
-        Raises:
-            CommandRejected: As `take` raises it; `storage_unavailable` if the database stayed away.
-        """
-        deadline = trio.current_time() + self.wait_s
-        try:
-            return await take()
-        except CommandRejected as refused:
-            if refused.code != "storage_unavailable" or self.waiting >= self.capacity:
-                raise
-            last = refused
-        self.waiting += 1
-        try:
-            while await self._wait_available(deadline):
-                try:
-                    return await take()
-                except CommandRejected as refused:
-                    if refused.code != "storage_unavailable":
-                        raise
-                    last = refused
-            raise last
-        finally:
-            self.waiting -= 1
-
-    async def _wait_available(self, deadline: float) -> bool:
-        """Wait until the database answers. Return False if it does not in time."""
-        with trio.move_on_at(deadline):
-            while True:
-                if (look := self._probe) is not None:
-                    await look.done.wait()
-                else:
-                    look = self._probe = _Probe()
-                    try:
-                        await trio.sleep(PROBE_S)
-                        await self.store.check()
-                        look.available = True
-                    except StorageUnavailable:
-                        pass  # still away
-                    finally:
-                        self._probe = None
-                        look.done.set()
-                if look.available:
-                    return True
-        return False

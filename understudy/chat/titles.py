@@ -123,7 +123,7 @@ async def make_title(
     if usage is not None and (cost := services.prices.cost(model_name, usage)) is not None:
         usage = evolve(usage, cost=cost)
     if usage is not None:
-        services.metrics.model_used(model.name, usage, model_name)
+        services.metrics.model_used(model.name, usage)
     title = " ".join(str(await services.content_filter.filter_for_storage(title) or "").split())
     return TitleMade(title, derived, usage, began)
 

@@ -18,7 +18,6 @@ from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
-from understudy.chat.hooks.replies import SCHEME, HookReplies
 from understudy.chat.polling import Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers, SendAttempt
 from understudy.chat.webhooks import WebhookRules, body_of
@@ -38,28 +37,23 @@ EVERY_S: Final = 1.0
 class WebhookSender(Poller):
     """Delivers the webhooks of all users, on each node. `count(outcome)` counts attempts.
 
-    `rules` None: only answers of hooks are delivered, by `replies`. `clock` gives Unix seconds. `every_s` and `first_s`
-    replace `EVERY_S` and `FIRST_S`. `traces` collects spans of runs that are traced, None if none is.
+    `clock` gives Unix seconds. `every_s` and `first_s` replace `EVERY_S` and `FIRST_S`. `traces` collects spans of runs
+    that are traced, None if none is.
     """
 
     def __init__(
         self,
         store: Store,
-        rules: WebhookRules | None,
+        rules: WebhookRules,
         count: Callable[[str], None],
         clock: Callable[[], float],
         every_s: float | None = None,
         first_s: float | None = None,
         traces: Traces | None = None,
-        replies: HookReplies | None = None,
     ) -> None:
-        self.traces, self.replies = traces, replies
-        self.store, self.rules, self.count, self.clock = store, rules, count, clock
+        self.store, self.rules, self.count, self.clock, self.traces = store, rules, count, clock, traces
         self.every_s = EVERY_S if every_s is None else every_s
-        first_s = FIRST_S if first_s is None else first_s
-        self.receivers = Receivers(rules or WebhookRules((), b""), clock, first_s)
-        if replies is not None:
-            replies.first_s = first_s
+        self.receivers = Receivers(rules, clock, FIRST_S if first_s is None else first_s)
 
     async def poll(self) -> float:
         """Deliver what is due. Poll again at once if there may be more."""
@@ -76,7 +70,7 @@ class WebhookSender(Poller):
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""
         try:
-            until, now = self._away_until(delivery.url), self.clock()
+            until, now = self.receivers.away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
                 spread_s = self.receivers.chance.uniform(0, self.receivers.first_s)
                 await self.store.delay_delivery(delivery.id, until + spread_s)
@@ -84,13 +78,6 @@ class WebhookSender(Poller):
                 await self._deliver(delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error), "run_id": delivery.run_id})
-
-    def _away_until(self, url: str) -> float:
-        """Return until when the receiver of an address is left alone."""
-        if not url.startswith(SCHEME):
-            return self.receivers.away_until(url)
-        receivers = None if self.replies is None else self.replies.receivers(url)
-        return 0.0 if self.replies is None or receivers is None else receivers.away_until(self.replies.target(url))
 
     async def _deliver(self, delivery: Delivery) -> None:
         envelope = await self._envelope(delivery)
@@ -113,12 +100,6 @@ class WebhookSender(Poller):
 
     async def _send(self, delivery: Delivery, envelope: Envelope) -> SendAttempt:
         """Make one request."""
-        if delivery.url.startswith(SCHEME):
-            if self.replies is None:
-                return SendAttempt("its hook is not in the settings any more", final=True)
-            return await self.replies.send(delivery.id, delivery.url, envelope.event, delivery.thread_id)
-        if self.rules is None:
-            return SendAttempt("webhook_urls names no address any more", final=True)
         body, began, span = _body(envelope), self.clock(), None
         headers = self.rules.headers(delivery.id, int(began), body)
         if self.traces is not None and self.traces.of_run(delivery.run_id):

@@ -13,13 +13,7 @@ from understudy.auth.accounts.invites import digest_of, make_invite
 from understudy.auth.rights import OPERATORS
 from understudy.cli.user_data import audit_entry, commit_beside, open_read_only, sign_out
 from understudy.storage import accounts
-from understudy.storage.accounts import (
-    Account,
-    AddAccount,
-    ChangeRights,
-    DisableAccount,
-    InviteAgain,
-)
+from understudy.storage.accounts import Account, AddAccount, ChangeRights, DisableAccount, InviteAgain
 from understudy.storage.audit import AuditEntry
 from understudy.storage.errors import AlreadyStored, NotStored, SoleAccount, StorageError
 

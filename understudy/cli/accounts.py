@@ -60,7 +60,7 @@ def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each account: name, state, roles, groups, time of the invitation; separated by tabs."""
     from understudy.auth.accounts.invites import state_of
     from understudy.cli.account_data import accounts_of
-    from understudy.cli.console import one_line
+    from understudy.cli.output import one_line
     from understudy.privacy.transcript import moment
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)

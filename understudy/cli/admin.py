@@ -4,7 +4,6 @@ Answers are tables on a terminal and through a pipe, or the server's JSON with `
 """
 
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,13 +13,12 @@ from urllib.parse import quote, urlencode
 import click
 
 from understudy.cli.options import load_settings, operator_of
+from understudy.cli.output import one_line, print_table
 
 Row: TypeAlias = Mapping[str, Any]
 BY: Final = ("user", "group", "agent", "model", "day")
 """What spending is summed by. Repeated here because most commands do not need storage."""
 KINDS: Final = ("agent", "tool", "model")
-WIDTH: Final = 10_000
-"""Characters of a line: nothing is cut, so that names and ids can be copied."""
 TENANT: Final = click.option("--tenant", help="Only users of this tenant.")
 
 
@@ -52,19 +50,8 @@ class AskedServer:
         if self.as_json:
             click.echo(json.dumps(answer, ensure_ascii=False))
             return
-        from rich.console import Console
-        from rich.table import Table
-        from rich.text import Text
-
-        from understudy.cli.console import one_line
-
-        console = Console(file=sys.stdout, width=WIDTH)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        for name in columns:
-            table.add_column(name, no_wrap=True)
-        for row in rows:
-            table.add_row(*(Text(one_line(cell(row))) for cell in columns.values()))
-        console.print(table if rows else Text("none", "dim"), crop=False)
+        shown = [[one_line(cell(row)) for cell in columns.values()] for row in rows]
+        print_table([list(columns), *shown] if shown else [["none"]])
 
 
 @click.group()
@@ -81,7 +68,7 @@ def admin(
     Without a token one is made with the secret of the server, if that is on this machine.
     """
     settings = load_settings(data_dir=data_dir)
-    context.obj = AskedServer(*operator_of(settings, url, session_token, "admin"), as_json=as_json)
+    context.obj = AskedServer(*operator_of(settings, url, session_token), as_json=as_json)
 
 
 @admin.command()

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import partial
-from typing import Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
 import trio
@@ -58,10 +58,15 @@ from transport.wire.events import (
     Usage,
     Welcome,
 )
-from understudy.cli.console import ChatConsole, neutralise, one_line
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
+from understudy.cli.output import neutralise, one_line
 from understudy.cli.prompts import USAGE, list_prompts, read_prompt
 from understudy.cli.schedules import run_schedules_command
+from understudy.storage.errors import ExtraNotInstalled
+from understudy.tools.suggestion import did_you_mean
+
+if TYPE_CHECKING:
+    from understudy.cli.console import ChatConsole
 
 PARTIAL_CHARACTERS: Final = 200
 """Characters of a tool's partial result on the screen."""
@@ -114,8 +119,9 @@ def find_agent(agents: Sequence[Mapping[str, Any]], name: str | None) -> Mapping
             return agent
     if name is None:
         raise UnknownAgent("there is no agent here for you")
-    known = ", ".join(one_line(agent.get("pillar") or agent.get("name")) for agent in agents)
-    raise UnknownAgent(f"there is no agent {one_line(name)!r} here; there are {known}")
+    known = [one_line(agent.get("pillar") or agent.get("name")) for agent in agents]
+    meant = did_you_mean(name, known)
+    raise UnknownAgent(f"there is no agent {one_line(name)!r} here{meant}; there are {', '.join(known)}")
 
 
 MAX_PROMPT: Final = 200
@@ -198,7 +204,7 @@ class ChatSession:
     """One session: the messages sent, and the display of events."""
 
     client: Client
-    screen: ChatConsole
+    screen: "ChatConsole"
     agents: Sequence[Mapping[str, Any]]
     agent: Mapping[str, Any]
     session: "RenewingSession"
@@ -877,6 +883,12 @@ def run_chat(url: str, session_token: str | None, agent: str | None) -> int:
     Without a token an anonymous session is requested. 1: the server cannot be reached, refuses, has no such agent, or
     (if lines come from a pipe) a question ended in an error.
     """
+    try:
+        from understudy.cli.console import ChatConsole
+    except ModuleNotFoundError as missing:
+        if (missing.name or "").partition(".")[0] != "rich":
+            raise
+        raise ExtraNotInstalled("understudy chat", "terminal") from missing
     source = sys.stdin.fileno() if sys.stdin is not None else os.open(os.devnull, os.O_RDONLY)
     screen = ChatConsole.of_process()
     try:
@@ -886,7 +898,7 @@ def run_chat(url: str, session_token: str | None, agent: str | None) -> int:
         return 1
 
 
-async def chat_session(url: str, token: str | None, agent: str | None, screen: ChatConsole, source: int) -> int:
+async def chat_session(url: str, token: str | None, agent: str | None, screen: "ChatConsole", source: int) -> int:
     """Run one session: read lines from the file descriptor `source`. Return the exit code.
 
     Raises:

@@ -5,9 +5,7 @@ No such text moves the cursor, and on a terminal no line of an answer starts in 
 
 import re
 import sys
-from collections.abc import Mapping
 from contextlib import suppress
-from typing import Final
 
 from attrs import define, field
 from rich.cells import cell_len, chop_cells
@@ -15,26 +13,7 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.text import Text
 
-MAX_LINE: Final = 400
-"""Characters shown of one line of the server that is not part of an answer; the rest is cut."""
-
-_C0 = {code: chr(0x2400 + code) for code in range(32) if chr(code) not in "\n\t\r"}
-_HIDDEN = [0x61C, 0x200E, 0x200F, 0x2028, 0x2029, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)]
-_NEUTRAL: Final[Mapping[int, str]] = {
-    **_C0, 0x7F: "\u2421", ord("\r"): "", **dict.fromkeys([*range(0x80, 0xA0), *_HIDDEN], "\ufffd"),
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),
-}  # fmt: skip
-
-
-def neutralise(text: object) -> str:
-    """Make every character visible that could move the cursor or change the direction of the text."""
-    return str(text).translate(_NEUTRAL)
-
-
-def one_line(text: object) -> str:
-    """Neutralise a text and fit it to one line of at most MAX_LINE characters."""
-    line = " ".join(neutralise(text).split())
-    return line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…"
+from understudy.cli.output import neutralise
 
 
 @define

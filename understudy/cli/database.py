@@ -1,24 +1,16 @@
-"""Operations on stored data behind the commands migrate, reseal, backup and restore."""
+"""Operations on stored data behind the commands migrate, backup and restore."""
 
 from pathlib import Path
-from typing import Final
 
 from attrs import frozen
 from sqlalchemy import select
 
 from understudy.app.settings import Settings
-from understudy.cli.user_data import audit_entry, commit_beside, open_for_writing, open_read_only, open_text_cipher
-from understudy.content.encryption import DecryptionFailed
+from understudy.cli.user_data import open_read_only
 from understudy.storage import schema
 from understudy.storage.backup import BackupError, Copied, back_up, restore
-from understudy.storage.database import DriverErrors
-from understudy.storage.errors import StorageUnavailable, driver_words
-from understudy.storage.raw_texts import replace_sealed, sealed_after
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import FILES, inspect_database, open_database
-
-RESEALED: Final = 200
-"""Raw texts that are read, encrypted again and stored at a time: a server beside it waits for some milliseconds."""
 
 
 @frozen
@@ -57,45 +49,6 @@ def explain_way_back(settings: Settings) -> OperationResult:
         "without what was stored since",
         complete=False,
     )
-
-
-def reseal_raw_texts(settings: Settings) -> OperationResult:
-    """Encrypt the raw texts of an accepted raw key again with the raw key, beside servers. Raises StorageError."""
-    cipher = open_text_cipher(settings)
-    commit_beside(settings, audit_entry("raw_texts.resealed"))
-    done = kept = closed = 0
-    after = ("", "")
-    database = open_for_writing(settings, beside=True)
-    try:
-        with database.writing.connect() as connection:
-            while True:
-                with database.reading.connect() as reading:
-                    page = sealed_after(reading, after, RESEALED)
-                if not page:
-                    break
-                again = []
-                for was in page:
-                    try:
-                        sealed = cipher.reseal(*was)
-                    except DecryptionFailed:
-                        closed += 1
-                        continue
-                    if sealed is None:
-                        kept += 1
-                    else:
-                        again.append((was, sealed))
-                if again:
-                    with connection.begin():
-                        done += sum(replace_sealed(connection, *each) for each in again)
-                after = page[-1][:2]
-    except DriverErrors.of(database.writing).all as error:
-        raise StorageUnavailable(driver_words(error)) from error
-    finally:
-        database.close()
-    text = f"raw texts encrypted again with raw_key: {done}; that were so before: {kept}"
-    if not closed:
-        return OperationResult(text)
-    return OperationResult(f"{text}; that none of the keys decrypts, and which are left as they are: {closed}", False)
 
 
 def back_up_data(settings: Settings, target: Path) -> OperationResult:

@@ -16,14 +16,11 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 from urllib.parse import urlsplit
 
 import trio
 from attrs import frozen
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from actors import ActorSystem
 from transport.auth.identity import is_loopback
@@ -36,21 +33,21 @@ from understudy.app.serve import explain_os_error
 from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files, unknown_variables
 from understudy.auth.sessions import read_keys
 from understudy.chat.permissions_file import PermissionsFile
+from understudy.cli.output import print_table
 from understudy.content.filter import load_policy
 from understudy.models.inquiry import inquire
-from understudy.models.registry import UnknownModel, chain
-from understudy.sandbox.spawner import probe
+from understudy.models.registry import chain
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import inspect_database
-from understudy.tools.mcp.catalogue import SHUTDOWN_S, McpCatalogue
-from understudy.tools.mcp.link import LinkState, McpLink
+from understudy.tools.mcp.catalogue import McpCatalogue
+from understudy.tools.mcp.link import SHUTDOWN_S, LinkState, McpLink
 from understudy.tools.mcp.server import McpServer
 
 if TYPE_CHECKING:
     from understudy.storage.postgresql import ClusterCheck
 
-STYLES: Final = {"ok": "green", "note": "yellow", "mend": "red"}
+COLOURS: Final = {"ok": "green", "note": "yellow", "mend": "red"}
 MIN_PYTHON: Final = (3, 11)
 MIN_FREE_BYTES: Final = 200_000_000
 """Free bytes below which a disk is reported as full: room for ten uploads of the default size."""
@@ -78,22 +75,18 @@ class CheckResult:
 
 
 def run_doctor(
-    data_dir: Path | None, console: Console | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
+    data_dir: Path | None, out: TextIO | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
 ) -> int:
     """Run all checks and print the results. Return the exit code: 1 if anything must be fixed.
 
     `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked.
     """
-    console = console or Console()
     # Problems are in the results, and the loop may be held: a check imports what it needs.
     logging.getLogger().addHandler(logging.NullHandler())
     results = list(run_checks(data_dir, agents, offline=offline))
     if not offline:
         results += check_mcp_servers(agents, private=_mcp_private())
-    table = Table(box=None, pad_edge=False, show_header=False)
-    for result in results:
-        table.add_row(Text(result.state, STYLES[result.state]), result.name, Text(result.text, overflow="fold"))
-    console.print(table, markup=False, highlight=False)
+    print_table([[result.state, result.name, result.text] for result in results], out, COLOURS)
     return 1 if any(result.state == "mend" for result in results) else 0
 
 
@@ -112,9 +105,7 @@ def run_checks(
         yield CheckResult("settings", "note", f"{name} is no setting{f'; {meant} is one' if meant else ''}")
     if settings.permissions_file is not None:
         yield _permissions(settings, agents)
-    checks: tuple[Callable[[Settings], CheckResult], ...] = (
-        _policy, _secret, _clock, _port, _charts, _sandbox,
-    )  # fmt: skip
+    checks: tuple[Callable[[Settings], CheckResult], ...] = (_policy, _secret, _clock, _port)
     yield _data_dir(settings)
     yield _space(settings)
     if settings.on_postgresql:
@@ -280,8 +271,7 @@ def _policy(settings: Settings) -> CheckResult:
         load_policy(settings.scrub_policy)
     except ValueError as error:
         return CheckResult("scrubbing", "mend", str(error))
-    raw = "; raw texts are kept, encrypted" if settings.store_raw else ""
-    return CheckResult("scrubbing", "ok", f"by the policy {settings.scrub_policy}{raw}")
+    return CheckResult("scrubbing", "ok", f"by the policy {settings.scrub_policy}")
 
 
 def _services(settings: Settings) -> Iterator[CheckResult]:
@@ -308,6 +298,10 @@ def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckR
         yield CheckResult(
             "database", "mend", f"{text}name all hosts, with ?target_session_attrs=read-write behind the name"
         )
+        return
+    if not found.creates:
+        text = f"PostgreSQL {found.version} lets its user make no tables, which a start may have to: "
+        yield CheckResult("database", "mend", f"{text}GRANT CREATE ON SCHEMA public TO that user")
         return
     alive = f", {found.nodes} nodes alive" if found.nodes else ""
     yield CheckResult("database", "ok", f"PostgreSQL {found.version}, {describe_schema(found.revision)}{alive}")
@@ -366,7 +360,7 @@ def _keys(settings: Settings) -> CheckResult:
         keys = trio.run(read_keys, settings.jwks)
     except (FetchFailed, KeySetInvalid, OSError) as error:
         return CheckResult("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
-    found = f"{len(keys.keys)} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
+    found = f"{keys.number} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
     if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
         return CheckResult(
             "identity provider", "note", f"{found}; an attacker on the network path can insert one: use https"
@@ -464,32 +458,15 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
     own = [each.model for each in with_subagents(agents).values() if isinstance(each.model, str)]
     try:
         names = dict.fromkeys(name for model in (settings.model, *own) for name in chain(model))
-    except UnknownModel as error:
+    except ValueError as error:
         yield CheckResult("model", "mend", str(error))
         return
     for name in names:
-        found = inquire(name, ask=ask)
+        found = inquire(name, settings.providers, ask=ask)
         yield CheckResult("model", found.state, found.text)
     if settings.output_tokens < settings.model_max_output:
         limited = f"replies have at most {settings.output_tokens:,} tokens, half of model_window_tokens"
         yield CheckResult("model_max_output", "note", f"{limited}; model_max_output is {settings.model_max_output:,}")
-
-
-def _charts(_: Settings) -> CheckResult:
-    missing = [name for name in ("duckdb", "vl_convert") if importlib.util.find_spec(name) is None]
-    if missing:
-        text = f"missing: {', '.join(missing)}; for the agent `insights`: pip install 'understudy-server[analyst]'"
-        return CheckResult("tables and charts", "note", text)
-    return CheckResult("tables and charts", "ok", "DuckDB and Vega-Lite are installed; no browser is needed")
-
-
-def _sandbox(_: Settings) -> CheckResult:
-    """Run a sandboxed process that tries to escape. Report the protections that this machine lacks."""
-    missing = trio.run(probe).missing
-    if missing:
-        text = f"processes for tables, charts and answers run without {missing}: see docs/explanation/security.md"
-        return CheckResult("sandbox", "note", text)
-    return CheckResult("sandbox", "ok", "processes for tables, charts and answers have no network and no other files")
 
 
 def describe_schema(version: str | None) -> str:

@@ -5,9 +5,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 
 from understudy.agents.agent import Agent
 from understudy.cli.options import FixableError
+from understudy.tools.suggestion import did_you_mean
 
 
 def load_agents(names: Sequence[str]) -> list[Agent]:
@@ -34,7 +36,8 @@ def _load(name: str) -> list[Agent]:
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
-        raise FixableError(f"{module_name!r} has no attribute {attribute!r}") from error
+        meant = did_you_mean(attribute, (each for each, value in vars(module).items() if isinstance(value, Agent)))
+        raise FixableError(f"{module_name!r} has no attribute {attribute!r}{meant}") from error
     agents = list(found) if isinstance(found, list | tuple) else [found]
     if not agents:
         raise FixableError(f"{name} is empty: it should be an understudy.Agent or a list of them")
@@ -50,6 +53,6 @@ def _location(error: Exception) -> str:
     if isinstance(error, SyntaxError):
         return ""  # its own text says where
     frames = traceback.extract_tb(error.__traceback__)
-    theirs = [each for each in frames if each.filename != __file__ and not each.filename.startswith("<frozen")]
-    theirs = [each for each in theirs if each.filename != importlib.__file__]
+    ours = (str(Path(__file__).parent.parent), str(importlib.__file__), "<")  # and code that attrs has made
+    theirs = [each for each in frames if not each.filename.startswith(ours)]
     return f" ({os.path.basename(theirs[-1].filename)}, line {theirs[-1].lineno})" if theirs else ""

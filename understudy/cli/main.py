@@ -1,5 +1,5 @@
-"""The command `understudy`: serve, new, chat, top, load, token, invite, accounts, scrub, threads, users, audit,
-migrate, reseal, backup, restore, doctor, settings.
+"""The command `understudy`: serve, new, chat, token, invite, accounts, scrub, threads, users, audit,
+migrate, backup, restore, doctor, settings.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -18,15 +18,7 @@ from understudy.app.settings import DATABASE_URL_FORMS, Settings
 from understudy.cli.accounts import accounts, invite
 from understudy.cli.admin import admin
 from understudy.cli.audit import audit
-from understudy.cli.options import (
-    DATA_DIR,
-    DATABASE_URL,
-    FixableError,
-    load_settings,
-    operator_of,
-    refusals_in_log,
-    storage_errors_shown,
-)
+from understudy.cli.options import DATA_DIR, FixableError, load_settings, refusals_in_log, storage_errors_shown
 from understudy.cli.users import threads, users
 
 if TYPE_CHECKING:
@@ -166,107 +158,17 @@ def chat(url: str | None, session_token: str | None, agent: str | None) -> None:
     Lines from a pipe are asked one after the other; then only the answers go to the standard output.
     """
     from understudy.cli.chat import run_chat
+    from understudy.storage.errors import ExtraNotInstalled
 
     if url is None:
         settings = load_settings()
         if settings.port == 0:
             raise FixableError("the server's port is any free one: name its address with --url")
         url = settings.url_at(settings.port)
-    sys.exit(run_chat(url, session_token, agent))
-
-
-@main.command()
-@click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
-@click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="An operator's token; also UNDERSTUDY_TOKEN.")
-@click.option("--every", "every_s", type=click.FloatRange(0.5, 60), default=2.0, show_default=True, help="Seconds.")
-@DATA_DIR
-def top(url: str | None, session_token: str | None, every_s: float, data_dir: Path | None) -> None:
-    """Show what a running server does: runs, connections, pools and checks; Ctrl-C leaves.
-
-    Without a token one is made with the secret of the server, if that is on this machine. A pipe gets one picture.
-    """
-    from understudy.cli.top import run_top
-
-    sys.exit(run_top(*operator_of(load_settings(data_dir=data_dir), url, session_token, "top"), every_s))
-
-
-@main.command()
-@click.argument("address", required=False, metavar="[ADDRESS]")
-@click.option("--users", type=click.IntRange(1, 100_000), default=10, show_default=True, help="People at once.")
-@click.option("--for", "for_s", type=click.FloatRange(1), default=30.0, show_default=True, help="Seconds of sending.")
-@click.option(
-    "--every",
-    "every_s",
-    type=click.FloatRange(0.1),
-    default=10.0,
-    show_default=True,
-    help="Seconds from one message of a person to their next.",
-)
-@click.option("--at-once", is_flag=True, help="Everybody sends at the same instants, not each at a time of their own.")
-@click.option(
-    "--behave",
-    default="typist",
-    show_default=True,
-    metavar="NAME[=WEIGHT],…",
-    help="Mix of typist, stopper, reloader, switcher, two-tabs and bad-network.",
-)
-@click.option(
-    "--say",
-    "texts",
-    multiple=True,
-    default=["What is 17 * 23? Use your calculator."],
-    show_default=True,
-    help="Text of the messages; several are said in turn.",
-)
-@click.option("--agent", help="Agent to talk to [the one that answers by default].")
-@click.option(
-    "--drain",
-    "drain_s",
-    type=click.FloatRange(0),
-    default=30.0,
-    show_default=True,
-    help="Seconds without an event after which open messages are given up.",
-)
-@click.option("--seed", type=int, default=0, show_default=True, help="Of all that is drawn by chance.")
-@click.option(
-    "--json",
-    "json_file",
-    type=click.Path(path_type=Path, dir_okay=False, allow_dash=True),
-    help="File for the report as JSON; - prints it in place of the text.",
-)
-@click.option(
-    "--data-dir",
-    type=click.Path(path_type=Path),
-    help="Data folder of a server that signs users in: tokens are made with its secret.",
-)
-def load(
-    address: str | None,
-    *,
-    behave: str,
-    texts: tuple[str, ...],
-    data_dir: Path | None,
-    json_file: Path | None,
-    **given: Any,
-) -> None:
-    """Put a running server under load, and check what it promises; exit code 1 if a promise was broken.
-
-    Scripted people send messages when they are due, whatever came before, and receive every event. A line a second goes
-    to standard error, the report to standard output. Ctrl-C ends early, with the report.
-    """
-    from understudy.cli.chat import ChatFailed, ServerAddress
-    from understudy.cli.load import read_behaviours, run_load_command, socket_url
-    from understudy.load.run import Load
-
-    settings = load_settings(data_dir=data_dir)
-    if address is None and settings.port == 0:
-        raise FixableError("the server's port is any free one: name its address")
     try:
-        server = ServerAddress.parse(address or settings.url_at(settings.port))
-        asked = Load(socket_url(server), behaviours=read_behaviours(behave), texts=texts, **given)
-    except (ChatFailed, ValueError) as error:
-        raise FixableError(str(error)) from error
-    signs = data_dir is not None or bool(settings.secret)
-    sys.exit(run_load_command(server, asked, settings if signs else None, json_file))
+        sys.exit(run_chat(url, session_token, agent))
+    except ExtraNotInstalled as missing:
+        raise FixableError(str(missing)) from None
 
 
 def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":
@@ -275,7 +177,7 @@ def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Po
     if name in PRESETS:
         return PRESETS[name]
     try:
-        return policy_from_toml(Path(name).read_text(encoding="utf-8"))
+        return policy_from_toml(Path(name).read_text(encoding="utf-8-sig"))
     except PolicyError as error:
         raise FixableError(f"{click.format_filename(name)}: {error}") from error
     except (OSError, ValueError) as error:
@@ -333,19 +235,6 @@ def migrate(data_dir: Path | None, database_url: str | None, down: bool) -> None
 
     operation = explain_way_back if down else migrate_database
     _run_operation(operation, load_settings(data_dir=data_dir, database_url=database_url))
-
-
-@main.command()
-@DATA_DIR
-@DATABASE_URL
-def reseal(data_dir: Path | None, database_url: str | None) -> None:
-    """Encrypt raw texts again with raw_key that one of accepted_raw_keys decrypts; servers may be running.
-
-    Fails if there are raw texts that none of these keys decrypts; they are left as they are.
-    """
-    from understudy.cli.database import reseal_raw_texts
-
-    _run_operation(reseal_raw_texts, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()

@@ -21,6 +21,8 @@ TITLE: Final = "My app"
 VERSION: Final = "understudy-server>=0.0.0"
 _VALID: Final = re.compile(r"[a-z][a-z0-9_]{0,39}")
 
+_TAKEN: Final = ("understudy", "analyst", "actors", "transport", "sanitization", "tests")
+
 
 def make_project(path: Path) -> list[Path]:
     """Write the project into a new or empty folder, and return its files. The folder's name is that of the package.
@@ -31,7 +33,7 @@ def make_project(path: Path) -> list[Path]:
     name = path.name
     if not _VALID.fullmatch(name) or keyword.iskeyword(name):
         raise FixableError(f"{name!r} cannot be a package's name: lower-case letters, digits and '_', 40 at most")
-    if name in sys.stdlib_module_names or name in ("understudy", "actors", "transport", "sanitization", "tests"):
+    if name in sys.stdlib_module_names or name in _TAKEN:
         raise FixableError(f"there is a package {name!r} already; choose another name")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise FixableError(f"{path} exists already, and is not an empty folder")

@@ -1,11 +1,12 @@
 """What several commands share: their options, loading the settings, and reporting errors."""
 
 import os
+import secrets
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
@@ -13,6 +14,9 @@ from understudy.app.serve import explain_os_error
 from understudy.app.settings import BadSettings, Settings, load
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
+
+OWN_TOKEN_S: Final = 12 * 3600
+"""Seconds for which the token is valid that a command makes for itself."""
 
 DATA_DIR = click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server [data].")
 DATABASE_URL = click.option("--database-url", help="URL of the database, if it is not in the data folder.")
@@ -27,7 +31,6 @@ _EXPORT = (
         help="Format of the export.",
     ),
     click.option("--events", is_flag=True, help="Include the event log (JSON only)."),
-    click.option("--raw", is_flag=True, help="Include messages as they were sent, if they are stored; needs the key."),
     click.option("--output", type=click.Path(path_type=Path), help="File to write to [standard output]."),
     DATA_DIR,
     DATABASE_URL,
@@ -55,22 +58,35 @@ def load_settings(**given: Any) -> Settings:
         raise FixableError(str(error)) from error
 
 
-def operator_of(settings: Settings, url: str | None, token: str | None, user: str) -> tuple[str, str]:
+def _own_token(settings: Settings) -> str:
+    """Make an operator's token with the server's secret, which is on this machine.
+
+    Raises:
+        OSError, ValueError: There is no usable secret here.
+    """
+    from understudy.auth.rights import OPERATOR, SERVER_OPERATOR
+    from understudy.auth.sessions import open_tokens
+
+    if not settings.secret and not settings.secret_file.exists():
+        raise ValueError(f"there is no secret in {settings.data_dir.absolute()}")
+    roles = (OPERATOR, SERVER_OPERATOR) if settings.tenant_claim else (OPERATOR,)
+    return open_tokens(settings).issue("admin", secrets.token_hex(8), roles=roles, ttl_s=OWN_TOKEN_S)
+
+
+def operator_of(settings: Settings, url: str | None, token: str | None) -> tuple[str, str]:
     """Return the address of a running server and an operator's token: those given, or else the settings' address, and
-    a token that is made for `user` with the server's secret.
+    a token that is made with the server's secret.
 
     Raises:
         FixableError: The settings name no address, or there is no secret here.
     """
-    from understudy.cli.top import own_token
-
     if url is None:
         if settings.port == 0:
             raise FixableError("the server's port is any free one: name its address with --url")
         url = settings.url_at(settings.port)
     if token is None:
         try:
-            token = own_token(settings, user)
+            token = _own_token(settings)
         except (OSError, ValueError) as error:
             raise FixableError(
                 f"{explain_os_error(error)}: name the server's data folder with --data-dir, or give an operator's token"
@@ -86,7 +102,7 @@ def refusals_in_log() -> Iterator[None]:
     except click.ClickException as error:
         from understudy.observe.logs import is_readable, report_no_start
 
-        form = os.environ.get("UNDERSTUDY_LOG_FORMAT", "auto")
+        form = os.environ.get("UNDERSTUDY_LOG_FORMAT") or "auto"
         if is_readable(form, sys.stderr):
             raise
         report_no_start(error.message, form)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from understudy.cli.console import one_line
+from understudy.cli.output import one_line
 
 Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
 USAGE: Final = "/prompts SERVER:NAME argument=value …  sends a prompt; a value with blanks stands in quotes"

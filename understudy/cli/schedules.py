@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeAlias
 from urllib.parse import quote
 
-from understudy.cli.console import one_line
+from understudy.cli.output import one_line
 
 Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from sanitization import Action, Direction, Failure, Finding, Placeholders, Policy, Sanitizer, StreamSanitizer
-from understudy.cli.console import one_line
+from understudy.cli.output import one_line
 
 CHUNK: Final = 64 * 1024
 """Bytes of one read: the capacity of a Linux pipe."""

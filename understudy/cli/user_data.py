@@ -21,7 +21,6 @@ from actors import ActorSystem, ChildSpec
 from understudy.app.settings import Settings
 from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
 from understudy.auth.sessions import REVOCATIONS_FILE
-from understudy.content.encryption import TextCipher, load_cipher
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
@@ -65,14 +64,13 @@ def export_data(
 
     Raises StorageError; NotStored if the thread, user or tenant does not exist.
     """
-    text_cipher = open_text_cipher(settings) if what.raw else None
 
     async def run() -> None:
         with _open_output(output) as file, open_read_only(settings) as database:
             archive = Archive(database)
-            exporter = Exporter(archive, Vault(), text_cipher, time.time)
+            exporter = Exporter(archive, Vault(), time.time)
             async with aclosing(await _export_pieces(archive, exporter, what, owner, tenant, thread)) as pieces:
-                asked = {"raw": what.raw, "events": what.events, "thread": thread is not None}
+                asked = {"events": what.events, "thread": thread is not None}
                 target = None if owner is None else owner_of(owner, tenant)
                 _record(settings, audit_entry("user.exported", target, tenant, format=what.form, **asked))
                 async for piece in pieces:
@@ -239,18 +237,6 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
         await ended.revoke_user(owner)
     except (OSError, ValueError) as error:
         raise DataCommandFailed(f"the sessions of {name_of(owner)} were not ended: {error}") from error
-
-
-def open_text_cipher(settings: Settings) -> TextCipher:
-    """Build the cipher of the raw texts. Raises DataCommandFailed if there is no key, or a bad one."""
-    if not settings.raw_key and settings.raw_key_file is None:
-        raise DataCommandFailed(
-            "raw texts need the key they were kept with: set raw_key (UNDERSTUDY_RAW_KEY) or raw_key_file"
-        )
-    try:
-        return load_cipher(str(settings.raw_key), settings.raw_key_file, settings.accepted_raw_keys)
-    except (OSError, ValueError) as error:
-        raise DataCommandFailed(str(error)) from error
 
 
 @contextmanager

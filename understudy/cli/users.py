@@ -7,14 +7,7 @@ from typing import Any
 
 import click
 
-from understudy.cli.options import (
-    DATA_DIR,
-    DATABASE_URL,
-    TENANT,
-    export_options,
-    load_settings,
-    storage_errors_shown,
-)
+from understudy.cli.options import DATA_DIR, DATABASE_URL, TENANT, export_options, load_settings, storage_errors_shown
 
 
 @click.group()
@@ -28,7 +21,7 @@ def users() -> None:
 @DATABASE_URL
 def list_users(tenant: str | None, data_dir: Path | None, database_url: str | None) -> None:
     """Print a line for each user: name, tenant, number of threads, time of the last change; separated by tabs."""
-    from understudy.cli.console import one_line
+    from understudy.cli.output import one_line
     from understudy.cli.user_data import users_with_data
     from understudy.privacy.transcript import moment
     from understudy.storage.owners import name_of
@@ -125,7 +118,6 @@ def export(
     *,
     form: str,
     events: bool,
-    raw: bool,
     output: Path | None,
     data_dir: Path | None,
     database_url: str | None,
@@ -136,4 +128,4 @@ def export(
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
-        export_data(settings, ExportOptions(form, raw, events), output, owner, tenant, thread)
+        export_data(settings, ExportOptions(form, events), output, owner, tenant, thread)

@@ -29,7 +29,7 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 22
+VERSION: Final = 23
 """Increment with every change of a message's shape."""
 OLDEST: Final = 10
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to

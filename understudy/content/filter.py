@@ -33,7 +33,6 @@ from sanitization import (
 from sanitization.policy_file import PolicyError, policy_from_toml
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
-from understudy.content.encryption import TextCipher
 from understudy.content.summary import describe_blocked
 from understudy.content.texts import (
     FOREIGN,
@@ -97,7 +96,7 @@ def load_policy(name: str) -> Policy:
         return PRESETS[name]
     setting = "scrub_policy (UNDERSTUDY_SCRUB_POLICY)"
     try:
-        text = Path(name).read_text(encoding="utf-8")
+        text = Path(name).read_text(encoding="utf-8-sig")
     except (OSError, ValueError) as error:
         why = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise InvalidPolicy(
@@ -190,15 +189,13 @@ class FileFilter:
 class ContentFilter:
     """Filters texts by one policy, in three directions. Building one takes long: not in the event loop.
 
-    `detectors` are the operator's own, which run after the built-in ones. `cipher` encrypts users' original texts, or
-    is None if they are not kept. `tokenises`: placeholders may replace any text of users. `outbound.stream()` filters
-    one answer; its findings are passed to `record` at the end.
+    `detectors` are the operator's own, which run after the built-in ones. `tokenises`: placeholders may replace any
+    text of users. `outbound.stream()` filters one answer; its findings are passed to `record` at the end.
     """
 
     policy: Policy
     metrics: Metrics
     detectors: Sequence[Detector] = ()
-    cipher: TextCipher | None = None
     vault: Vault = field(factory=Vault)
     inbound: Sanitizer = field(init=False)
     tool: Sanitizer = field(init=False)
@@ -314,7 +311,6 @@ class ContentFilter:
         """
         if self._warming is not None:
             await self._warming.wait()
-        began = time.perf_counter()
         if weigh_text(text) <= INLINE:
             found = sanitizer.sanitize(text, placeholders)
         elif self._long.enter(owner):
@@ -324,7 +320,7 @@ class ContentFilter:
                 self._long.leave(owner)
         else:
             raise CommandRejected("rate_limited", "Your earlier messages are still being scanned.", 2.0)
-        self.record(sanitizer.direction, found, time.perf_counter() - began)
+        self.record(sanitizer.direction, found)
         return found
 
     def new_file_filter(self) -> FileFilter:
@@ -341,7 +337,7 @@ class ContentFilter:
             async for chunk in chunks:
                 yield chunk
         found = file_filter.result
-        self.record(Direction.INBOUND, found, file_filter.seconds)
+        self.record(Direction.INBOUND, found)
         if found.blocked:
             raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [found]).message)
 
@@ -349,7 +345,6 @@ class ContentFilter:
 
     async def filter_value(self, value: Any, sanitizer: Sanitizer, *, record: bool = True) -> SanitizedValue:
         """Filter a plain JSON value. If the result is blocked, nothing of it may be used."""
-        began = time.perf_counter()
         if weigh_value(value) <= INLINE:
             clean = sanitize_value(value, sanitizer)
         else:
@@ -357,7 +352,7 @@ class ContentFilter:
                 sanitize_value, value, sanitizer, abandon_on_cancel=True, limiter=_limiter()
             )
         if record:
-            self.record(sanitizer.direction, clean, time.perf_counter() - began)
+            self.record(sanitizer.direction, clean)
         return clean
 
     async def filter_result(self, value: Any, summary: str) -> tuple[SanitizedValue, str]:
@@ -365,12 +360,11 @@ class ContentFilter:
 
         The line mostly repeats the value, so its findings count only if the value has none, or if the line is blocked.
         """
-        began = time.perf_counter()
         clean = await self.filter_value(value, self.tool, record=False)
         line = await self.filter_value(summary, self.tool, record=False)
         if line.texts and (line.blocked or not clean.texts):
             clean = clean.including(line.texts)
-        self.record(Direction.TOOL, clean, time.perf_counter() - began)
+        self.record(Direction.TOOL, clean)
         return clean, str(line.value)
 
     async def filter_output(self, value: Any) -> Any:
@@ -401,11 +395,10 @@ class ContentFilter:
         This takes a worker thread, however short the note is: beside a tool that computes, each of a scan's calls into
         RE2 waits for the interpreter, which took up to 100 ms together.
         """
-        began = time.perf_counter()
         found = await trio.to_thread.run_sync(
             self.tool.sanitize, note[:MAX_NOTE], abandon_on_cancel=True, limiter=_notes()
         )
-        self.record(Direction.TOOL, found, time.perf_counter() - began)
+        self.record(Direction.TOOL, found)
         return found.text
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
@@ -420,9 +413,9 @@ class ContentFilter:
             return Blocked(f"{what}: it could not be scanned (error {error_id}).", error_id)
         return Blocked(f"{what}: it holds {describe_blocked(findings)}.", error_id)
 
-    def record(self, direction: Direction, found: Sanitized | SanitizedValue, seconds: float) -> None:
+    def record(self, direction: Direction, found: Sanitized | SanitizedValue) -> None:
         """Count the findings of a text or value, and log the detectors that failed."""
-        self.metrics.record_sanitized(direction.value, found.findings, found.omitted, seconds)
+        self.metrics.record_sanitized(direction.value, found.findings, found.omitted)
         for failure in found.failures:
             self.metrics.record_detector_failure(direction.value, failure.detector)
             extra = {

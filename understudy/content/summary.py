@@ -21,9 +21,7 @@ _WORDS: Final = {
 
 
 def is_reported(finding: Finding) -> bool:
-    """Return whether a finding is reported to users: it changed the text, looks like an instruction, or marks unread
-    text.
-    """
+    """Return whether a finding is reported: it changed the text, looks like an instruction, or marks unread text."""
     return finding.action is not Action.FLAG or finding.category is Category.INJECTION or is_unread(finding)
 
 

@@ -26,10 +26,6 @@ def clean_tags(given: Sequence[str]) -> tuple[str, ...]:
 
 def _clean(given: str) -> str:
     tag = "-".join(unicodedata.normalize("NFC", given.lower()).split()).removeprefix("#")
-    if not 0 < len(tag) <= MAX_TAG or not all(_fits(character) for character in tag):
+    if not 0 < len(tag) <= MAX_TAG or not all(each in "-_" or unicodedata.category(each)[0] in "LMN" for each in tag):
         raise CommandRejected("invalid_command", RULE)
     return tag
-
-
-def _fits(character: str) -> bool:
-    return character in "-_" or unicodedata.category(character)[0] in "LMN"

@@ -2,6 +2,7 @@
 
 import re
 import time
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from html import unescape
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -47,6 +48,11 @@ _DRAWN: Final = re.compile(r">([^<>]{1,10000})<|\b(?:aria-label|title)=\"([^\"<>
 _short: Final = thread_limiter("understudy.content.texts.short", 1)
 _long: Final = thread_limiter("understudy.content.texts.long", 1)
 _others: Final = thread_limiter("understudy.content.texts", THREADS)
+
+
+def is_blank(text: str) -> bool:
+    """Whether a text shows nothing: it has only blanks, and control and format characters."""
+    return all(unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Zs") for each in text)
 
 
 def weigh_text(text: str) -> int:
@@ -137,7 +143,8 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
     try:
         together = "\n".join(_lines(value))
         found = sanitizer.sanitize(together)
-        if _is_clean(found):
+        same = found.text == together  # else halves of surrogate pairs were joined
+        if same and _is_clean(found):
             return SanitizedValue(value)
         # Flagged personal data: tables are full of it, and seldom have anything else. It is counted and never reported,
         # so the places are not needed.
@@ -145,13 +152,12 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
             each.category is Category.PII and each.action is Action.FLAG and not is_unread(each)
             for each in found.findings
         )
-        if people and not (found.omitted or found.blocked or found.failures):
+        if same and people and not (found.omitted or found.blocked or found.failures):
             return SanitizedValue(value).including([found])
     except _TooDeep:
         pass
     walk = _Walk(sanitizer)
-    clean = SanitizedValue(walk.value(value))
-    return clean.including(walk.texts) if walk.texts else clean
+    return SanitizedValue(walk.value(value)).including(walk.texts)
 
 
 def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:
@@ -247,7 +253,7 @@ class _Walk:
                 self.texts.append(evolve(found, text=found.text[before:], findings=tuple(shifted)))
                 return found.text[before:]
             if _is_clean(found):
-                return text
+                return found.text[before:]
         found = self.sanitizer.sanitize(text)
         if not _is_clean(found):
             self.texts.append(found)

@@ -46,7 +46,6 @@ SUMMED: Final[Mapping[str, Grouping]] = {
     "request.refused": Grouping(("code", "peer")),
     "handshake.refused": Grouping(("code", "peer")),
     "command.refused": Grouping(("code",)),
-    "endpoint.deprecated": Grouping(("endpoint", "peer")),
     # Of clients that behave, each line is worth something.
     "connection.opened": Grouping(("peer",), first=60),
     "connection.closed": Grouping(("peer",), first=60),

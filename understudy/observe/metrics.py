@@ -38,13 +38,7 @@ MODELS_MAX: Final = 50
 # Bounds of histograms, in seconds. A delivery takes some hundred microseconds on one machine; a person notices a tenth
 # of a second.
 DELIVERY_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-# A short text takes twenty microseconds; a megabyte that was made to take long, two seconds.
-SCRUB_S: Final = (0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.01, 0.05, 0.25, 1.0, 4.0)
 RUN_S: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0)
-# Bounds of `gen_ai.client.token.usage` and its labels, as version 1.41 of OpenTelemetry's conventions for generative AI
-# has them. They are in development, and may change.
-TOKENS: Final = tuple(float(4**power) for power in range(14))
-TOKEN_LABELS: Final = ("gen_ai_operation_name", "gen_ai_provider_name", "gen_ai_request_model", "gen_ai_token_type")
 COMMIT_ROWS: Final = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000)
 
 
@@ -178,11 +172,6 @@ class Metrics(ConnectionMetrics):
             "Clients that reconnected: connections whose first `resume`, and event streams whose "
             "`Last-Event-ID` or `after`, names an event that the client has.",
         )
-        self._users_returned = counter(
-            "understudy_users_returned",
-            "Users who connected again within a minute of the end of their last connection, whatever their "
-            "client resumes; a reload of the page is one, an event stream of one conversation is none.",
-        )
         self._messages = BatchCounter(
             "understudy_messages",
             "Commands received; `rejected` for frames that are not commands.",
@@ -192,11 +181,6 @@ class Metrics(ConnectionMetrics):
         self._repeated = counter(
             "understudy_messages_repeated",
             "Messages over a connection that had been accepted before: the acceptance did not reach the client.",
-        )
-        self._impatient = counter(
-            "understudy_messages_impatient",
-            "Messages that were accepted while an answer in their conversation had not ended: people who "
-            "write again while they wait.",
         )
         self._ignored = counter(
             "understudy_messages_ignored", "`ack` and `typing` beyond `signals_per_minute`.", "type"
@@ -223,10 +207,6 @@ class Metrics(ConnectionMetrics):
             buckets=COMMIT_ROWS,
         )
         self._errors = counter("understudy_errors", "Errors sent to clients, WebSocket and HTTP.", "code")
-        self._deprecated = counter(
-            "understudy_deprecated_endpoint_uses", "Uses of the deprecated endpoints.", "endpoint"
-        )
-
         self._events = counter("understudy_events_committed", "Durable events of runs.", "type")
         self._first = histogram(
             "understudy_time_to_first_event_seconds",
@@ -271,15 +251,6 @@ class Metrics(ConnectionMetrics):
             "model",
             "kind",
         )
-        self._requested: set[str] = set()
-        self._turn_tokens = histogram(
-            "gen_ai_client_token_usage",
-            "Tokens of one turn, `input` (with the cached ones) and `output`: the `gen_ai.client.token.usage` "
-            "of OpenTelemetry 1.41, for dashboards made for it. Without the offline model, whose words are no "
-            "tokens, and without turns of which some tokens are estimated.",
-            *TOKEN_LABELS,
-            buckets=TOKENS,
-        )
         self._cost = counter(
             "understudy_model_cost",
             "What turns of a model cost, in the currency of the prices; 0 for a model without a price.",
@@ -287,12 +258,6 @@ class Metrics(ConnectionMetrics):
         )
         self._findings = counter(
             "understudy_scrub_findings", "What was found in texts.", "category", "kind", "direction", "action"
-        )
-        self._scrub_s = histogram(
-            "understudy_scrub_seconds",
-            "Time to scan one text: a message, a tool's result, a whole answer.",
-            "direction",
-            buckets=SCRUB_S,
         )
         self._scrub_failures = counter(
             "understudy_scrub_failures",
@@ -303,12 +268,6 @@ class Metrics(ConnectionMetrics):
         self._webhooks = counter(
             "understudy_webhooks",
             "Attempts to deliver a webhook: `delivered`, `failed` (it is tried again), `given_up`.",
-            "outcome",
-        )
-        self._notices = counter(
-            "understudy_notices",
-            "Attempts to notify a browser: `delivered`, `failed` (it is tried again), `given_up`, `obsolete` "
-            "(the user had answered or seen it).",
             "outcome",
         )
         self._spans_dropped = counter(
@@ -424,9 +383,6 @@ class Metrics(ConnectionMetrics):
             "secret; `replayed`; `unreadable`.",
             "reason",
         )
-        self._redis_s = histogram(
-            "understudy_redis_call_seconds", "Duration of answered calls of Redis.", buckets=DELIVERY_S
-        )
 
     # connections (transport's ConnectionMetrics)
 
@@ -445,10 +401,6 @@ class Metrics(ConnectionMetrics):
     def on_returned(self) -> None:
         """Count a client that reconnected."""
         self._reconnects.inc()
-
-    def user_returned(self) -> None:
-        """Count a connection of a user whose last one ended just before."""
-        self._users_returned.inc()
 
     def on_sent(self, event_types: Sequence[str], times: Sequence[float], now: float) -> None:
         """Count events handed to their socket; those with a time were not replayed. Clocks may differ slightly."""
@@ -483,13 +435,6 @@ class Metrics(ConnectionMetrics):
     def on_dropped(self, event_type: str) -> None:
         """Count a dropped event without `seq`."""
         self._dropped[event_type].inc()
-
-    # WebSocket endpoints
-
-    def count_deprecated_use(self, endpoint: str) -> None:
-        """Count the use of a deprecated endpoint. `endpoint` is the agent type of its path, not a name chosen by a
-        client."""
-        self._deprecated[endpoint].inc()
 
     # runs (chat's RunMetrics)
 
@@ -539,10 +484,6 @@ class Metrics(ConnectionMetrics):
         """Count a message that a client sent again though it had been accepted."""
         self._repeated.inc()
 
-    def impatient(self) -> None:
-        """Count a message that was accepted while its thread had a run without an end."""
-        self._impatient.inc()
-
     def feedback(self, rating: str | None) -> None:
         """Count a rating of an answer, or its removal."""
         self._feedback[rating or "none"].inc()
@@ -550,10 +491,6 @@ class Metrics(ConnectionMetrics):
     def webhook(self, outcome: str) -> None:
         """Count an attempt to deliver a webhook: `delivered`, `failed` (it is tried again) or `given_up`."""
         self._webhooks[outcome].inc()
-
-    def notice(self, outcome: str) -> None:
-        """Count an attempt to notify a browser, as `webhook` does; `obsolete`: the user had answered or seen it."""
-        self._notices[outcome].inc()
 
     def push(self, outcome: str) -> None:
         """Count an attempt to send a push notification, as `webhook` does."""
@@ -602,22 +539,13 @@ class Metrics(ConnectionMetrics):
         self._model_s[model].observe(max(0.0, seconds))
         self.recent.observe("model", seconds, model)
 
-    def model_used(self, model: str, usage: Usage, requested: str = "") -> None:
-        """Count the words or tokens of a model's turn, and what they cost if their price is known.
-
-        `requested` is the model's name in settings. The standard histogram of tokens has only turns of models named
-        `PROVIDER:NAME` whose tokens the provider has told: the convention forbids estimates.
-        """
-        provider, _, name = requested.partition(":")
+    def model_used(self, model: str, usage: Usage) -> None:
+        """Count the words or tokens of a model's turn, and what they cost if their price is known."""
         model = _capped(model, self._models, MODELS_MAX)
         cached = usage.cached if isinstance(usage.cached, int) else 0
         self._tokens[model, "input"].inc(max(0, usage.input - cached))
         self._tokens[model, "cached"].inc(cached)
         self._tokens[model, "output"].inc(usage.output)
-        if name and not (isinstance(usage.estimated, int) and usage.estimated):
-            name = _capped(name, self._requested, MODELS_MAX)
-            for kind, tokens in (("input", usage.input), ("output", usage.output)):
-                self._turn_tokens["chat", provider.removesuffix("-chat"), name, kind].observe(tokens)
         self._cost[model].inc(usage.cost if isinstance(usage.cost, float | int) else 0.0)
 
     def spans_dropped(self, why: str, count: int) -> None:
@@ -639,9 +567,8 @@ class Metrics(ConnectionMetrics):
 
     # content filter
 
-    def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int, seconds: float) -> None:
-        """Record the findings in a text and the duration; `omitted`: further findings that are not listed."""
-        self._scrub_s[direction].observe(max(0.0, seconds))
+    def record_sanitized(self, direction: str, findings: Iterable[Finding], omitted: int) -> None:
+        """Count the findings in a text; `omitted`: further findings that are not listed."""
         for finding in findings:
             kind = finding.kind if finding.kind in self._kinds else _capped(finding.kind, self._kinds, KINDS_MAX)
             self._findings[finding.category.value, kind, direction, finding.action.value].inc()
@@ -706,11 +633,9 @@ class Metrics(ConnectionMetrics):
         """Count a message of a node that was dropped as `not_authentic`, `replayed` or `unreadable`."""
         self._dropped_packets[reason].inc()
 
-    def redis_called(self, outcome: str, seconds: float) -> None:
-        """Record a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""
+    def redis_called(self, outcome: str) -> None:
+        """Count a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""
         self._redis_calls[outcome].inc()
-        if outcome == "answered":
-            self._redis_s.observe(seconds)
 
     def breaker_changed(self, name: str, state: str) -> None:
         """Record the state of a breaker: closed, half open or open."""

@@ -89,7 +89,7 @@ class Page extends ChatPage {
     this.firstVisit = new FirstVisit(this);
     this.transcript = new Transcript({
       agents: this.agents, clock: this.clock, files, panel: this.panel, previews, api: this.api, widgets: new WidgetHost(this.api, () => this.current), ...this.transcriptActions,
-    }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (text) => this.composer.fill(text), this.firstVisit.offer())));
+    }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (starter) => this.begin(starter, this.composer.picker.picked), this.firstVisit.offer())));
     this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
@@ -292,7 +292,7 @@ class Page extends ChatPage {
   }
 
   /** `mode` says when a run at work reads it; "after" is a message of its own. */
-  say({ content, files = [], agent, references = files.map((file) => file.id), mode = "after" }) {
+  say({ content, files = [], agent, references = files.map((file) => file.id), mode = "after", settings, context }) {
     const turn = mode === "after" ? null : steerableTurn(this.client.stateOrEmpty(this.current));
     if (turn && this.client.connection.online && this.client.steer(turn.runId, content, mode)) {
       this.transcript.follower.pin();
@@ -301,6 +301,7 @@ class Page extends ChatPage {
     this.client.say({
       content, thread_id: this.current, message_id: randomId(),
       agent_type: agent.agent_type, pillar: agent.pillar ?? null, references,
+      ...(settings && { settings, context }),
     });
     this.transcript.follow();
   }

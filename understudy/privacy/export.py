@@ -13,7 +13,6 @@ from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
-from understudy.content.encryption import DecryptionFailed, TextCipher
 from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.privacy import records
@@ -29,7 +28,6 @@ from understudy.storage import (
     schedules,
     shares,
     sign_ins,
-    web_push,
 )
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.owners import name_of
@@ -47,23 +45,21 @@ Pieces = AsyncGenerator[bytes, None]
 
 @frozen
 class ExportOptions:
-    """The format of an export; `raw`: include the original texts; `events`: include the log (JSON only)."""
+    """The format of an export; `events`: include the log (JSON only)."""
 
     form: str = "json"
-    raw: bool = False
     events: bool = False
 
 
 @define
 class Exporter:
-    """Exports users' data. `vault` restores placeholders, `text_cipher` decrypts raw texts, if there is a key.
+    """Exports users' data. `vault` restores placeholders.
 
     Its generators raise StorageUnavailable if the database cannot be read.
     """
 
     archive: Archive
     vault: Vault
-    text_cipher: TextCipher | None
     clock: Callable[[], float]
 
     def thread(self, row: Thread, what: ExportOptions) -> Pieces:
@@ -147,8 +143,6 @@ class Exporter:
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
         yield b'],"pushes":['
         yield _items(map(records.push_of, await self.archive.read(pushes.of_owner, row.id)))
-        yield b'],"browsers":['
-        yield _items(map(records.browser_of, await self.archive.read(web_push.browsers, row.id)))
         yield b'],"threads":['
         edge = b""
         async for thread in self._threads(row.id):
@@ -165,11 +159,9 @@ class Exporter:
         yield _members({"thread": records.thread_of(row, shown), "newest": records.newest_of(newest)})[1:]
         yield b',"messages":['
         edge, names = b"", dict[str, None]()
-        async for message, runs, raw in self._messages(row, what):
+        async for message, runs in self._messages(row):
             names |= dict.fromkeys(records.files_named(message))
             whole = records.message_of(message, [records.run_of(*each) for each in runs], shown)
-            if what.raw:
-                whole["raw"] = raw
             yield edge + msgspec.json.encode(whole)
             edge = b",\n"
         yield b'],"files":['
@@ -204,9 +196,9 @@ class Exporter:
         shown = partial(self.vault.restore_text, row.owner, row.id)
         transcript, names = Transcript(row, shown, level), dict[str, None]()
         yield transcript.opening().encode()
-        async for message, runs, raw in self._messages(row, what, steps=False):
+        async for message, runs in self._messages(row, steps=False):
             names |= dict.fromkeys(records.files_named(message))
-            yield transcript.message(message, [run for run, _ in runs], raw).encode("utf-8", "replace")
+            yield transcript.message(message, [run for run, _ in runs]).encode("utf-8", "replace")
         ids = list(names)
         if ids:
             yield f"\n{'#' * (level + 1)} Files\n\n".encode()
@@ -224,14 +216,13 @@ class Exporter:
             after = threads[-1].id
 
     async def _messages(
-        self, row: Thread, what: ExportOptions, *, steps: bool = True
-    ) -> AsyncGenerator[tuple[Message, list[tuple[RunRecord, list[StepRecord]]], str | None], None]:
-        """Yield every message with the runs that answered it and, if requested and stored, its original text."""
+        self, row: Thread, *, steps: bool = True
+    ) -> AsyncGenerator[tuple[Message, list[tuple[RunRecord, list[StepRecord]]]], None]:
+        """Yield every message with the runs that answered it."""
         cursor, more = None, True
         while more:
             page = await self.archive.read(queries.messages_forward, row.owner, row.id, cursor, archive_queries.PAGE)
             said = [message.id for message in page.items if message.role == "user"]
-            raw = await self._raw(row.owner, said) if what.raw else {}
             runs: dict[str, list[RunRecord]] = {}
             for run in await self.archive.read(queries.runs_of, row.owner, said):
                 runs.setdefault(run.message_id, []).append(run)
@@ -244,18 +235,8 @@ class Exporter:
                     if steps and run.id not in read:
                         read = await self.archive.read(archive_queries.steps, left[left.index(run.id) :])
                     found.append((run, read.get(run.id, [])))
-                yield message, found, raw.get(message.id)
+                yield message, found
             cursor, more = page.next_cursor, page.next_cursor is not None
-
-    async def _raw(self, owner: str, message_ids: Sequence[str]) -> dict[str, str]:
-        opened: dict[str, str] = {}
-        if self.text_cipher is not None:
-            for message_id, sealed in (await self.archive.read(queries.raw_texts, owner, message_ids)).items():
-                try:
-                    opened[message_id] = self.text_cipher.decrypt(owner, message_id, sealed)
-                except DecryptionFailed:
-                    log.warning("raw_text.unopenable")
-        return opened
 
 
 async def in_chunks(pieces: Pieces) -> Pieces:

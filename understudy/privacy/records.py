@@ -20,7 +20,6 @@ from understudy.storage.records import File, Message, RunRecord, StepRecord, Thr
 from understudy.storage.schedules import Schedule
 from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn
-from understudy.storage.web_push import Browser
 
 FORMAT: Final = "understudy-export"
 VERSION: Final = 1
@@ -63,7 +62,7 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
     given = {"rating": row.rating, "note": row.note}
     return own | {
         "content": shown(row.content),
-        "next_steps": [{name: shown(text) for name, text in each.items()} for each in row.next_steps or ()],
+        "next_steps": [{**each, "label": shown(str(each["label"]))} for each in row.next_steps or ()],
         "files": list(row.files or ()),
         "feedback": given if any(given.values()) else None,
         "runs": list(runs),
@@ -137,11 +136,6 @@ def account_of(row: Account | None, passkeys: Sequence[Passkey]) -> dict[str, An
 def push_of(row: Push) -> dict[str, Any]:
     """Return who is told of a run, without the token."""
     return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
-
-
-def browser_of(row: Browser) -> dict[str, Any]:
-    """Return a browser that is notified, without its address and keys."""
-    return {"id": row.id, "host": row.host, "answers": row.answers, "created_at": row.created_at}
 
 
 def share_of(row: Share) -> dict[str, Any]:

@@ -116,7 +116,7 @@ class Transcript:
             f"Begun {moment(row.created_at)}, last touched {moment(row.updated_at)}; with {agent}.\n"
         )
 
-    def message(self, row: Message, runs: Sequence[RunRecord], raw: str | None) -> str:
+    def message(self, row: Message, runs: Sequence[RunRecord]) -> str:
         """Return a message under its number, noting in its heading if it does not follow the message before."""
         number = self._numbers[row.id] = len(self._numbers) + 1
         said_by = "You" if row.role == "user" else called(row.pillar or row.agent_type)
@@ -126,8 +126,6 @@ class Transcript:
         self._last = row.id
         content = self.shown(row.content)
         parts = [heading, fenced(content) if row.role == "user" else f"\n{written(content)}"]
-        if raw is not None:
-            parts += ["As it was sent:", fenced(raw)]
         if row.references:
             parts.append(f"Attached: {', '.join(map(inline, row.references))}\n")
         if row.files:

@@ -40,7 +40,6 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "passkey.added": frozenset({"passkey"}),
     "passkey.removed": frozenset({"passkey"}),
     "model.used": frozenset({"model", "port"}),
-    "raw_texts.resealed": frozenset(),
     "run.handed_back": frozenset({"run"}),
     "run.steered": frozenset({"act", "reason", "run"}),
     "run.stopped": frozenset({"reason", "run"}),
@@ -57,7 +56,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "tool.allowed": frozenset({"always", "run", "tool"}),
     "tool.denied": frozenset({"run", "tool"}),
     "user.erased": frozenset(),
-    "user.exported": frozenset({"events", "format", "raw", "thread"}),
+    "user.exported": frozenset({"events", "format", "thread"}),
 }
 """Every action, with the members that the detail of its entries may have."""
 COMMAND_LINE: Final = "command line"

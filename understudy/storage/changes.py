@@ -34,12 +34,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeEngine
 
-from . import queries, schema, web_push
+from . import queries, schema
 from .deliveries import Delivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
 from .prepared import Prepared
-from .records import Fence, LoggedEvent, Message, RawText, RunAttempt, RunEnd, RunRecord, StepRecord, Thread
+from .records import Fence, LoggedEvent, Message, RunAttempt, RunEnd, RunRecord, StepRecord, Thread
 from .spending import Spent
 from .write import ThreadWrite, add_users, insert_into
 
@@ -121,7 +121,6 @@ class _Inserts:
 
     message: Prepared
     thread: Prepared
-    raw: Prepared
     run: Prepared
     step: Prepared
     spent: Prepared
@@ -145,7 +144,6 @@ def _inserts(database: str) -> _Inserts:
     return _Inserts(
         message=once(schema.messages, Message, "owner", "id"),
         thread=once(schema.threads, Thread, "owner", "id"),
-        raw=once(schema.raw_texts, RawText, "owner", "message_id"),
         run=Prepared(
             run.on_conflict_do_update(
                 index_elements=["id"],
@@ -183,7 +181,6 @@ class Change(ThreadWrite):
     - `run_end` ends a run;
     - `attempt` updates the attempts of an unfinished run;
     - `restarted` is the id of an unfinished run whose agent goes on after its server has died, which is counted;
-    - `raw` is inserted beside its message, once;
     - `spent` and `deliveries` are inserted, once each;
     - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
       thread gets it.
@@ -201,7 +198,6 @@ class Change(ThreadWrite):
     attempt: RunAttempt | None = None
     restarted: str | None = None
     steps: tuple[StepRecord, ...] = ()
-    raw: RawText | None = None
     fence: Fence | None = None
     spent: tuple[Spent, ...] = ()
     deliveries: tuple[Delivery, ...] = ()
@@ -210,8 +206,6 @@ class Change(ThreadWrite):
         space = (self.owner, self.thread_id)
         if self.thread is not None and (self.thread.owner, self.thread.id) != space:
             raise ValueError(f"the change is of thread {self.thread_id!r}, its thread is another")
-        if self.raw is not None and (self.raw.owner, self.raw.thread_id) != space:
-            raise ValueError(f"the change is of thread {self.thread_id!r}, its raw text is of another")
         for part in (*self.messages, *((self.run,) if self.run else ())):
             if (part.owner, part.thread_id) != space:
                 raise ValueError(f"the change is of thread {self.thread_id!r}, {part.id!r} is of another")
@@ -222,7 +216,7 @@ class Change(ThreadWrite):
     @property
     def only_appends(self) -> bool:
         """Whether it only appends events, maybe with steps."""
-        parts = (self.thread, self.run, self.run_end, self.attempt, self.restarted, self.raw)
+        parts = (self.thread, self.run, self.run_end, self.attempt, self.restarted)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
     def apply(self, connection: Connection) -> bool:
@@ -249,8 +243,6 @@ class Change(ThreadWrite):
                 _insert_words.run(connection, [row | {"text": searchable(message.owner, message.content)}])
             else:
                 _check_same_message(queries.message(connection, message.owner, message.id), message)
-        if self.raw is not None:
-            inserts.raw.run(connection, [_row(self.raw)])
         if self.steps:
             inserts.step.run(connection, [_row(step) for step in self.steps])
         _store_once(connection, [self])
@@ -284,7 +276,6 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
         if _move.run(connection, moves).rowcount != len(moves):
             return False
         _insert_event.run(connection, events)
-    web_push.queue(connection, events)
     if steps := [_row(step) for change in changes for step in change.steps]:
         _inserts(connection.dialect.name).step.run(connection, steps)
     _store_once(connection, changes)
@@ -305,7 +296,7 @@ def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
     moves, events = [], []
     for change in changes:
         owner, thread_id, fence = change.owner, change.thread_id, change.fence
-        grown = 0 if change.raw is None else len(change.raw.sealed)
+        grown = 0
         for message in change.messages:
             grown += len(message.content.encode("utf-8", "surrogatepass"))
         for event in change.events:
@@ -349,7 +340,6 @@ def _append(connection: Connection, change: Change) -> bool:
         moved = _move.run(connection, moves) if at is None else touch.run(connection, [moves[0] | {"at": at}])
         if moved.rowcount:
             _insert_event.run(connection, events)
-            web_push.queue(connection, events)
             return True
     else:
         under = {} if fence is None else {"under": fence.node, "token": fence.token}

@@ -18,7 +18,6 @@ _m = schema.messages.c
 _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
-_w = schema.raw_texts.c
 _f = schema.files.c
 _c = schema.contexts.c
 _u = schema.users.c
@@ -98,7 +97,6 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     of_runs = select(_s.run_id, _s.number).join(schema.runs, _r.id == _s.run_id)
     for table, rows, most in (
         (schema.steps, of_runs.where(_r.owner == owner, _r.thread_id == thread_id), EVENTS),
-        (schema.raw_texts, select(_w.owner, _w.message_id).where(_w.owner == owner, _w.thread_id == thread_id), EVENTS),
         (schema.messages, select(_m.number).where(_m.owner == owner, _m.thread_id == thread_id), MESSAGES),
         (schema.runs, select(_r.id).where(_r.owner == owner, _r.thread_id == thread_id), EVENTS),
     ):

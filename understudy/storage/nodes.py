@@ -198,32 +198,19 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
 
     Return none if the node itself is not alive: then possibly no node could renew its lease.
     """
-    wanted = (
-        select(*_r)
-        .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
-        .where(
-            OPEN_RUN,
-            or_(~_held, _t.node == node) if own else ~_held,
-            exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
-        )
-        .order_by(_r.started_at, _r.id)
-    )
-    return [RunRecord(*row) for row in connection.execute(wanted)]
+    left = or_(~_held, _t.node == node) if own else ~_held
+    return _orphaned(connection, node, OPEN_RUN, left)
 
 
 def orphaned_effects(connection: Connection, node: str) -> list[RunRecord]:
     """Return runs with calls that are being undone or settled, of threads without a living owner and of this node."""
-    wanted = (
-        select(*_r)
-        .join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id))
-        .where(
-            _r.id.in_(with_open_effects),
-            or_(~_held, _t.node == node),
-            exists(select(_n.id).where(_n.id == node, _n.expires_at > Now())),
-        )
-        .order_by(_r.started_at, _r.id)
-    )
-    return [RunRecord(*row) for row in connection.execute(wanted)]
+    return _orphaned(connection, node, _r.id.in_(with_open_effects), or_(~_held, _t.node == node))
+
+
+def _orphaned(connection: Connection, node: str, *which: ColumnElement[bool]) -> list[RunRecord]:
+    alive = exists(select(_n.id).where(_n.id == node, _n.expires_at > Now()))
+    wanted = select(*_r).join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id)).where(*which, alive)
+    return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
 
 
 def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:

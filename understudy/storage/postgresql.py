@@ -82,6 +82,7 @@ _FREE: Final = """
     FROM pg_stat_activity WHERE backend_type = 'client backend'
 """
 _WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
+_CREATES: Final = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
@@ -329,7 +330,7 @@ class ClusterCheck:
 
     `revision` is None for an empty database; `ahead_s` is how far this machine's clock is ahead of the server's; `free`
     is how many more connections the server accepts; `nodes` the number of living nodes; `writable` is False for a
-    standby.
+    standby, `creates` for a user that may not make tables.
     """
 
     version: str
@@ -338,6 +339,7 @@ class ClusterCheck:
     free: int
     nodes: int
     writable: bool
+    creates: bool
 
 
 def check_cluster(address: str) -> ClusterCheck:
@@ -350,7 +352,8 @@ def check_cluster(address: str) -> ClusterCheck:
             leases = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock_timestamp())"
             nodes = int(connection.exec_driver_sql(leases).scalar_one())
         writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
-        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable)
+        creates = bool(connection.exec_driver_sql(_CREATES).scalar_one())
+        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable, creates)
 
 
 def _ahead_s(connection: Connection) -> float:

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
+from attrs import fields
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
@@ -54,7 +55,6 @@ _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
 _f = schema.files.c
-_w = schema.raw_texts.c
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -73,20 +73,7 @@ LISTED_TAGS: Final = 200
 """Tags of a user that are listed: more than anybody can choose from."""
 Which: TypeAlias = Literal["active", "pinned", "archived"]
 """A list of threads."""
-THREAD = (
-    _t.owner,
-    _t.id,
-    _t.title,
-    _t.agent_type,
-    _t.pillar,
-    _t.created_at,
-    _t.updated_at,
-    _t.last_seq,
-    _t.newest_run,
-    _t.pinned_at,
-    _t.archived_at,
-    _t.tags,
-)
+THREAD = tuple(_t[each.name] for each in fields(Thread) if each.name not in ("node", "fence"))
 MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 _ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
@@ -236,6 +223,29 @@ def runs(
     found = [RunRecord(*row) for row in connection.execute(wanted)]
     last = found[limit - 1] if len(found) > limit else None
     return Page(tuple(found[:limit]), encode(last.started_at, last.id) if last else None)
+
+
+def ended_runs(
+    connection: Connection,
+    owner: str,
+    agent: str,
+    thread_id: str | None,
+    statuses: Sequence[str],
+    since: float,
+    before: tuple[float, str] | None,
+    limit: int,
+) -> tuple[list[RunRecord], int]:
+    """Return the owner's runs of an agent that have one of these statuses and ended at `since` or later.
+
+    Those of a thread, unless it is None. The last ended comes first; of those behind the place `before`, the time of
+    an end and an id, at most `limit`. The number is that of all.
+    """
+    wanted = [_r.owner == owner, func.coalesce(_r.pillar, _r.agent_type) == agent, _r.status.in_(statuses)]
+    wanted += [_r.ended_at >= since] + ([] if thread_id is None else [_r.thread_id == thread_id])
+    total = connection.execute(select(func.count()).where(*wanted)).scalar_one()
+    behind = [] if before is None else [tuple_(_r.ended_at, _r.id) < tuple_(*before)]
+    latest = select(*_r).where(*wanted, *behind).order_by(_r.ended_at.desc(), _r.id.desc()).limit(limit)
+    return [RunRecord(*row) for row in connection.execute(latest)], total
 
 
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
@@ -497,12 +507,6 @@ def run_start(connection: Connection, owner: str, thread_id: str, run_id: str) -
     wanted = select(_e.owner, _e.thread_id, _e.seq).where(_e.run_id == run_id).order_by(_e.seq).limit(1)
     row = connection.execute(wanted).first()
     return row.seq if row is not None and (row.owner, row.thread_id) == (owner, thread_id) else None
-
-
-def raw_texts(connection: Connection, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
-    """Return the encrypted original texts of these messages, by message id, where stored."""
-    wanted = select(_w.message_id, _w.sealed).where(_w.owner == owner, _w.message_id.in_(message_ids))
-    return dict(connection.execute(wanted).all())
 
 
 def run(connection: Connection, run_id: str) -> RunRecord | None:

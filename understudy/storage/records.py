@@ -62,8 +62,9 @@ class Message:
     Messages are a tree. `parent_id` of an answer is the message that it answers; of a user's message the answer that
     it follows, None for the first of a thread. That answer need not be stored: its run may have ended without one.
     `branch_of` is the message that this is an edit of or, of an answer, the message that was answered once more.
-    `rating` and `note` are the user's feedback on an answer. `next_steps` are the requests that it offers: each has
-    `label` and `message`. `files` are those that were made for it: each has `id`, `name`, `media_type` and `size`.
+    `rating` and `note` are the user's feedback on an answer. `next_steps` are the calls that it offers: each has
+    `label`, `tool` and `arguments`. `files` are those that were made for it: each has `id`, `name`,
+    `media_type` and `size`.
     """
 
     owner: str
@@ -82,18 +83,8 @@ class Message:
     branch_of: str | None = None
     rating: str | None = None
     note: str | None = field(default=None, repr=False)
-    next_steps: Sequence[Mapping[str, str]] | None = field(default=None, repr=False)
+    next_steps: Sequence[Mapping[str, Json]] | None = field(default=None, repr=False)
     files: Sequence[Mapping[str, Json]] | None = field(default=None, repr=False)
-
-
-@frozen
-class RawText:
-    """The original text of a user's message, before redaction: encrypted, opaque to storage."""
-
-    owner: str
-    message_id: str
-    thread_id: str
-    sealed: bytes = field(repr=False)
 
 
 @frozen

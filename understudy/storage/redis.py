@@ -71,7 +71,7 @@ class RedisMetrics(Protocol):
     def redis_up(self, up: bool) -> None:
         """Record that Redis went up or down."""
 
-    def redis_called(self, outcome: str, seconds: float) -> None:
+    def redis_called(self, outcome: str) -> None:
         """Count a call: `answered`, `refused` by Redis, `failed`, or `away` (not made)."""
 
 
@@ -194,20 +194,19 @@ class RedisLink:
     async def _through(self, command: Callable[[coredis.Redis[bytes]], Awaitable[T]], timeout_s: float) -> T:
         client = self._client
         if client is None or self._breaker.state is not CircuitState.CLOSED:
-            self._count("away", 0.0)
+            self._count("away")
             raise RedisUnavailable(self.last_error)
-        began = trio.current_time()
         try:
             result = await self._ask(client, command, timeout_s)
         except RedisRefused:
-            self._count("refused", trio.current_time() - began)
+            self._count("refused")
             raise
         except RedisUnavailable as error:
-            self._count("failed", trio.current_time() - began)
+            self._count("failed")
             self.last_error = error.reason
             self._doubt.set()
             raise
-        self._count("answered", trio.current_time() - began)
+        self._count("answered")
         return result
 
     async def _ask(
@@ -245,9 +244,9 @@ class RedisLink:
         for hear in self.on_change:
             hear(up)
 
-    def _count(self, outcome: str, seconds: float) -> None:
+    def _count(self, outcome: str) -> None:
         if self._observer is not None:
-            self._observer.redis_called(outcome, seconds)
+            self._observer.redis_called(outcome)
 
 
 async def _bounded(

@@ -171,18 +171,6 @@ messages = Table(
     Index("ix_messages_branches", "owner", "thread_id", "parent_id", **_where(SAID)),
 )
 
-raw_texts = Table(
-    "raw_texts",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("message_id", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("owner", "message_id"),
-    _of_thread(),
-    Index(None, "owner", "thread_id"),
-)
-
 # The words of messages, for search: see `understudy.storage.fulltext`. In SQLite triggers fill a full-text table from
 # this one; PostgreSQL has an ordinary index.
 words = Table(
@@ -404,38 +392,6 @@ pushes = Table(
     _of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),
-)
-
-# Browsers that are notified of a user's runs, and notices that wait to be sent: see `understudy.storage.web_push`.
-browsers = Table(
-    "browsers",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("host", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("answers", Boolean, nullable=False),
-    Column("created_at", Float, nullable=False),
-    PrimaryKeyConstraint("owner", "id"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-)
-notices = Table(
-    "notices",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("browser", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("type", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("due_at", Float, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    PrimaryKeyConstraint("owner", "thread_id", "seq", "browser"),
-    ForeignKeyConstraint(["owner", "browser"], ["browsers.owner", "browsers.id"], ondelete="CASCADE"),
-    _of_thread(),
-    Index(None, "due_at"),
-    Index(None, "owner", "browser"),
 )
 
 # Links by which strangers read a thread: see `understudy.storage.shares`.

@@ -32,7 +32,6 @@ from . import (
     spending,
     stops,
     turns,
-    web_push,
 )
 from .accounts import Account
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
@@ -75,7 +74,6 @@ from .sqlite import READERS
 from .stops import StopInForce
 from .thread_writes import DeleteThread, TrimLog
 from .turns import TurnsPage
-from .web_push import Browser
 from .write import ProbeWrite, Write
 from .writer import Flush, WriteLater, WriteRequest
 
@@ -409,18 +407,6 @@ class Store:
         """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
         return await self.read(shared_page, share_id, skip, limit)
 
-    async def browsers(self, owner: str) -> list[Browser]:
-        """Return the browsers of a user that are notified, oldest first."""
-        return await self.read(web_push.browsers, owner)
-
-    async def has_browsers(self) -> bool:
-        """Return whether any browser is notified."""
-        return await self.read(web_push.are_any)
-
-    async def newest_events(self, owner: str, run_id: str, types: Sequence[str]) -> tuple[LoggedEvent, ...]:
-        """Return the newest events of these types of a run, in order."""
-        return await self.read(inbox.newest_events, owner, run_id, tuple(types))
-
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
         return await self.read(schedules.of_owner, owner)
@@ -590,10 +576,6 @@ class Store:
     async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
         """Return the run that a request to answer a message again started, or None."""
         return await self.read(queries.run_of_request, owner, request_id)
-
-    async def raw_texts(self, owner: str, message_ids: Sequence[str]) -> dict[str, bytes]:
-        """Return the encrypted original texts of these messages, by message id, where stored."""
-        return await self.read(queries.raw_texts, owner, tuple(message_ids[:LARGEST_PAGE]))
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from quart import Response, current_app, formparser, request
 from quart_trio import QuartTrio
@@ -29,7 +29,6 @@ from understudy.web.api import (
     commands,
     completions,
     files,
-    hooks,
     inbox,
     mcp,
     memory,
@@ -48,7 +47,6 @@ from understudy.web.api import (
     sessions,
     shares,
     sign_ins,
-    steers,
     stops,
     stream,
     tags,
@@ -56,8 +54,6 @@ from understudy.web.api import (
     threads,
     turns,
     ui,
-    undo,
-    web_push,
     widgets,
 )
 from understudy.web.api.openai_door import as_openai_error
@@ -125,8 +121,8 @@ class LimitedDecoder(MultipartDecoder):
 def build_http_app(context: WebContext) -> QuartTrio:
     """Build the application around its context."""
     app = QuartTrio("understudy", static_folder=None)
-    forms: Any = formparser
-    forms.MultipartDecoder = LimitedDecoder  # quart takes the class from this module, and from nowhere else
+    cast("Any", app.json).sort_keys = False  # the fields of a form are in the order of the tool's parameters
+    cast("Any", formparser).MultipartDecoder = LimitedDecoder  # Quart takes the class from there alone
     app.config["MAX_CONTENT_LENGTH"] = context.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
@@ -136,9 +132,9 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
-        files, hooks, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses,
-        runs, sanitize, schedules, servers, sessions, shares, sign_ins, steers, stops, stream, tags, takeovers,
-        threads, turns, ui, undo, web_push, widgets,
+        files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses,
+        runs, sanitize, schedules, servers, sessions, shares, sign_ins, stops, stream, tags, takeovers,
+        threads, turns, ui, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
@@ -166,14 +162,6 @@ async def _add_headers(answer: Response) -> Response:
     return answer
 
 
-def _not_allowed(error: MethodNotAllowed) -> Response:
-    """Answer 405 with the allowed methods (RFC 9110 section 15.5.6)."""
-    answer = error_response("invalid_command", "That address does not take this method.")
-    answer.status_code = 405
-    answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))
-    return answer
-
-
 async def _handle_error(error: Exception) -> Response:
     """Convert an error to a refusal in the form that clients of the path expect."""
     if isinstance(error, OriginRefused) and request.path == f"/page/{WIDGET}":
@@ -185,6 +173,8 @@ async def _handle_error(error: Exception) -> Response:
         return answer
     if request.endpoint == agui.ENDPOINT:
         return await agui.as_run_error(answer)
+    if request.endpoint == a2a.CALL:
+        return await a2a.as_rpc_error(answer)
     return await ui.as_error_chunk(answer) if request.endpoint == ui.CHAT else answer
 
 
@@ -205,7 +195,10 @@ async def _error_response(error: Exception) -> Response:
         case StorageUnavailable():
             return error_response("storage_unavailable", retry_after=1.0)
         case MethodNotAllowed():
-            return _not_allowed(error)
+            answer = error_response("invalid_command", "That address does not take this method.")
+            answer.status_code = 405
+            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))  # RFC 9110 section 15.5.6
+            return answer
         case HTTPException(code=int(status)) if status < 500:
             if status in (413, 431):
                 await drain_body()

@@ -2,8 +2,9 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 import trio
@@ -22,7 +23,6 @@ from understudy.agents.permissions import Permissions
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.commands import OperatorAct
-from understudy.chat.notices.browsers import Browsers
 from understudy.chat.pushes import PushReceivers
 from understudy.chat.routing import check_id
 from understudy.chat.stops import Stops
@@ -90,7 +90,6 @@ class WebContext:
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
     pushes: PushReceivers
-    browsers: Browsers
     announce_change: Callable[[str, str], None]
     announce_read: Callable[[str, Mapping[str, int] | None], None]
     stops: Stops
@@ -172,6 +171,19 @@ def whole_number(name: str, default: int, low: int, high: int) -> int:
     if not low <= value <= high:
         raise CommandRejected("invalid_command", f"{name} must be from {low} to {high}.")
     return value
+
+
+def one_of(name: str, value: object, known: Iterable[_T]) -> _T:
+    """Return the known value that this one, which a request names so, equals.
+
+    Raises:
+        CommandRejected: It is none of them (`invalid_command`).
+    """
+    choices = tuple(known)
+    for each in choices:
+        if each == value:
+            return each
+    raise CommandRejected("invalid_command", f"{name} must be one of {', '.join(map(str, choices))}.")
 
 
 def web_context() -> WebContext:
@@ -265,6 +277,22 @@ def own_url() -> str:
     return (web_context().settings.public_url or request.host_url).rstrip("/")
 
 
+def page_url() -> str:
+    """Return the address by which the browser reaches this server: a page says with which scheme."""
+    origin = request.headers.get("Origin", "")
+    own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
+    return origin if own else request.host_url.rstrip("/")
+
+
+def set_cookie(
+    answer: Response, name: str, value: str, life_s: int, path: str, same_site: str, *, secure: bool
+) -> None:
+    """Set a cookie that scripts cannot read, for a path of this server."""
+    answer.set_cookie(
+        name, value, max_age=life_s, path=public_path(path), secure=secure, httponly=True, samesite=same_site
+    )
+
+
 def public_path(path: str) -> str:
     """Return a path of this server, such as /auth, as browsers know it: below that of `public_url`, if it has one."""
     return web_context().settings.public_path + path
@@ -280,9 +308,7 @@ def error_response(code: str, message: str | None = None, retry_after: float | N
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
     web_context().metrics.on_error(code)
-    path = (
-        "(unknown)" if request.url_rule is None else request.url_rule.rule
-    )  # the rule, not the path, which may hold anything
+    path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # the path itself may hold anything
     extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
     log.info("request.refused", extra=extra)
     return answer

@@ -47,15 +47,14 @@ SOURCES: Final = {
 OTHERS: Final = tuple(each.removesuffix(".html") for each in SOURCES)
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
-ON_DEMAND: Final = "more_colours"
-"""How the library begins that few answers need, which the worker does not keep."""
+ON_DEMAND: Final = ("more_colours", "chart_worker")
+"""How the libraries begin that few answers need, which the worker does not keep."""
 WORKER: Final = "worker/worker.js"
 WIDGET: Final = "widget.js"
 """The script that pages of other origins load for a chat button."""
 REFUSED_WIDGET: Final = "embed/refused.js"
 """What a page gets in place of it whose origin is not allowed."""
 ICON: Final = "icon.svg"
-_WORKERS: Final = "worker/"
 FOR_EVER: Final = "public, max-age=31536000, immutable"
 A_DAY: Final = "public, max-age=86400"
 """For pictures, which one visit asks for several times: as the tab's icon and as parts of the page."""
@@ -90,7 +89,7 @@ class PageFiles:
 
         `salt`: what else belongs to the answers, as the headers that are kept with them.
         """
-        kept = {**self._shell(), **{name: self.files[name].tag for name in self._workers()}}
+        kept = {**self._shell(), WORKER: self.files[WORKER].tag}
         version = _hash("\n".join(f"{name} {tag}" for name, tag in kept.items()).encode())
         tag = f"{version}-{_hash(salt.encode())}"
         name = BUNDLE + INDEX if self.bundled else INDEX
@@ -101,9 +100,7 @@ class PageFiles:
 
     def worker(self) -> PageFile:
         """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""
-        parts = [f"/page/{name}" for name in self._workers() if name != WORKER]
-        told = {"version": self.version, "tag": self.tag}
-        given = {**told, "bundled": self.bundled, "files": self._shell(), "parts": parts}
+        given = {"version": self.version, "tag": self.tag, "bundled": self.bundled, "files": self._shell()}
         body = f"const SHELL = {json.dumps(given)};\n".encode() + self.files[WORKER].body
         return PageFile(body, TYPES["js"], self.tag, forms=_compress(body))
 
@@ -112,17 +109,13 @@ class PageFiles:
         shell = {"/": self.page(INDEX).tag}
         return shell | {f"/page/{name}": file.tag for name, file in sorted(self.files.items()) if self._of_shell(name)}
 
-    def _workers(self) -> list[str]:
-        """Return the names of the worker and its parts."""
-        return [name for name in sorted(self.files) if name.startswith(_WORKERS)]
-
     def _of_shell(self, name: str) -> bool:
         """Return whether the chat page may need this file while there is no network."""
         folder = name.partition("/")[0]
         if self.bundled:
-            other = name.removeprefix(BUNDLE).startswith((*OTHERS, ON_DEMAND))
+            other = name.removeprefix(BUNDLE).startswith((*OTHERS, *ON_DEMAND))
             return name == ICON or (folder == "bundle" and not name.endswith(".html") and not other)
-        aside = folder in (*OTHERS, "worker") or name == WIDGET or name.startswith(LIBRARIES + ON_DEMAND)
+        aside = folder in (*OTHERS, "worker") or name == WIDGET or name.removeprefix(LIBRARIES).startswith(ON_DEMAND)
         return not name.endswith(".html") and not aside
 
     @property
@@ -182,13 +175,7 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
             continue
         forms = {coding: contents.get(f"{name}.{ending}") for coding, ending in CODINGS.items()}
         found_forms = {coding: form for coding, form in forms.items() if form is not None}
-        found[name] = PageFile(
-            body,
-            content_type,
-            _hash(body),
-            _cache_control(name),
-            found_forms or _compress(body),
-        )
+        found[name] = PageFile(body, content_type, _hash(body), _cache_control(name), found_forms or _compress(body))
     return PageFiles(found)
 
 

@@ -1,20 +1,13 @@
 """Presence: a table of the live connections of each user."""
 
 from collections.abc import Callable, Iterator
-from typing import Final
 
-import trio
 from attrs import define, evolve, field, frozen
 
 from actors import ActorRef, Lane
 from transport.auth.identity import Identity
 from transport.wire.messages import Close
 from understudy.auth.rights import Whose, everybody
-
-RETURN_S: Final = 60.0
-"""Seconds within which a user who connects again has come back: clients wait up to 30 s between attempts."""
-MAX_LEFT: Final = 10_000
-"""Users who left lately that are remembered; beyond that the first is forgotten."""
 
 
 @frozen
@@ -34,15 +27,6 @@ class Presence:
     on_connect: Callable[[], None] | None = None
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
-    _left: dict[str, float] = field(factory=dict, init=False)
-
-    def returns(self, user: str) -> bool:
-        """Return whether a user's last connection ended within `RETURN_S`, and forget it.
-
-        Streams of one thread do not count: a client opens one for each answer.
-        """
-        left_at = self._left.pop(user, None)
-        return left_at is not None and trio.current_time() - left_at <= RETURN_S
 
     def register(self, identity: Identity, connection_id: str, outbox: ActorRef) -> bool:
         """Add a connection. Return False, and change nothing, if its user has `cap` connections already.
@@ -70,13 +54,9 @@ class Presence:
         user = self._users.pop(connection_id, None)
         if user is None:
             return
-        entry = self._entries[user].pop(connection_id)
+        del self._entries[user][connection_id]
         if not self._entries[user]:
             del self._entries[user]
-            if entry.thread_id is None:
-                self._left[user] = trio.current_time()
-                if len(self._left) > MAX_LEFT:
-                    del self._left[next(iter(self._left))]
 
     def connections(self, whose: Whose = everybody) -> Iterator[tuple[str, str, ActorRef, str | None]]:
         """Yield the id, user, outbox and only thread (None: all threads) of each connection of the selected users."""

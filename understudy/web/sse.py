@@ -13,25 +13,9 @@ from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.server.eventstream import EventStream
+from transport.server.translated_stream import wrap_for_log
+from transport.wire import commands
 from transport.wire.codec import WrapFrame
-from transport.wire.commands import (
-    Approve,
-    Cancel,
-    Command,
-    Continue,
-    Disallow,
-    Edit,
-    Feedback,
-    Regenerate,
-    Respond,
-    Resume,
-    Say,
-    Steer,
-    SwitchServer,
-    Undo,
-    Unsteer,
-    UserTyping,
-)
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Alert, Envelope
@@ -43,23 +27,12 @@ from understudy.web.presence import Presence
 log = logging.getLogger(__name__)
 
 CONNECTIONLESS: Final = (
-    Say,
-    Cancel,
-    Steer,
-    Unsteer,
-    Approve,
-    Respond,
-    Disallow,
-    SwitchServer,
-    Undo,
-    Edit,
-    Regenerate,
-    Continue,
-    Feedback,
-    UserTyping,
-)
+    commands.Say, commands.Cancel, commands.Steer, commands.Unsteer, commands.Approve, commands.Respond,
+    commands.Disallow, commands.SwitchServer, commands.Undo, commands.Edit, commands.Regenerate, commands.Continue,
+    commands.Feedback, commands.UserTyping,
+)  # fmt: skip
 """Commands that need no connection. The others concern the connection they came by."""
-STARTS_WORK: Final = (Say, Edit, Regenerate, Continue, Steer)
+STARTS_WORK: Final = (commands.Say, commands.Edit, commands.Regenerate, commands.Continue, commands.Steer)
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
 WRITE_TIMEOUT_S: Final = 60.0
 """Seconds for one write of about 16 KiB. A client that reads nothing at all is dropped much earlier."""
@@ -89,7 +62,7 @@ class EventStreams:
         identity: Identity,
         thread_id: str,
         stream: EventStream,
-        command: Command,
+        command: commands.Command,
         *,
         dialect: Dialect = Dialect.CANONICAL,
         wrap_frame: WrapFrame,
@@ -132,7 +105,7 @@ class EventStreams:
             if welcome:
                 message = f"Connected as {greeting.user}."
                 outbox.tell(Deliver(Envelope(greeting, self.callbacks.clock(), message=message)))
-            if isinstance(command, Resume) and command.returns:
+            if isinstance(command, commands.Resume) and command.returns:
                 self.callbacks.metrics.on_returned()
             await self.callbacks.dispatch(identity, command, outbox)
         except BaseException as error:
@@ -142,7 +115,13 @@ class EventStreams:
                 raise CommandRejected("busy", retry_after=1.0) from error
             raise
 
-    def check_rate(self, identity: Identity, command: Command) -> None:
+    async def follow(
+        self, identity: Identity, thread_id: str, stream: EventStream, command: commands.Command, label: str
+    ) -> None:
+        """Open a stream that translates the events itself, or hands them on as the log has them; see `open`."""
+        await self.open(identity, thread_id, stream, command, wrap_frame=wrap_for_log, label=label, welcome=False)
+
+    def check_rate(self, identity: Identity, command: commands.Command) -> None:
         """Count a command against its user's rate limits.
 
         Raises:
@@ -152,7 +131,9 @@ class EventStreams:
         if retry_after > 0:
             raise CommandRejected("rate_limited", retry_after=retry_after)
 
-    async def run_command(self, identity: Identity, command: Command, *, door: str | None = None) -> Accepted | None:
+    async def run_command(
+        self, identity: Identity, command: commands.Command, *, door: str | None = None
+    ) -> Accepted | None:
         """Carry out a command that came without a connection. Return the ids of the run it started, if any.
 
         `door` is the way that it came, if not in a request of its own.

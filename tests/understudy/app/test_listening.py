@@ -17,7 +17,6 @@ def settings(tmp_path: Path, host: str, port: int = 0) -> Settings:
 
 
 async def test_every_address_is_one_of_both_families(tmp_path: Path) -> None:
-    """As other servers have it: on one port, chosen by the system or given."""
     opened = await open_listeners(settings(tmp_path, "::"))
     port = opened[0].socket.getsockname()[1]
     for host in ("::1", "127.0.0.1"):
@@ -40,7 +39,6 @@ async def test_any_other_address_is_one(tmp_path: Path, host: str, families: set
 
 
 async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> None:
-    """None is left open."""
     with socket.create_server(("0.0.0.0", 0)) as held:
         taken = settings(tmp_path, "::", held.getsockname()[1])
         with pytest.raises(OSError, match=r"(?i)in use"):

@@ -64,7 +64,6 @@ trio.run(main)
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_holes_of_the_heap_are_returned_while_the_server_works() -> None:
-    """Half of 60 MB is freed in holes between what is kept."""
     assert serve.RETURN_S == 60
     done = subprocess.run([sys.executable, "-c", HOLES], capture_output=True, text=True, timeout=100, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -10,7 +10,6 @@ from understudy.app.service_manager import READY, STOPPING, VARIABLE, notify
 
 
 def manager(address: str) -> socket.socket:
-    """Listen as systemd does."""
     listening = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     listening.settimeout(60)
     listening.bind(address)
@@ -40,6 +39,5 @@ def test_a_socket_in_the_abstract_namespace(monkeypatch: pytest.MonkeyPatch, tmp
 
 @pytest.mark.parametrize("address", ["", "elsewhere", "/no/such/socket", "@nobody-listens"])
 def test_a_manager_that_does_not_listen_is_none(monkeypatch: pytest.MonkeyPatch, address: str) -> None:
-    """Nothing is raised: the server does not depend on being heard."""
     monkeypatch.setenv(VARIABLE, address)
     notify(READY)

@@ -18,15 +18,12 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says
 
 @frozen
 class Chosen:
-    """Two settings."""
-
     anonymous: bool = True
     local_operator: bool = True
 
 
 @pytest.fixture
 def pair() -> Any:
-    """A connected socket of this process, and its port."""
     server = socket.create_server(("127.0.0.1", 0))
     with server, socket.create_connection(server.getsockname()) as client, server.accept()[0]:
         yield client.getsockname()[1]

@@ -17,25 +17,21 @@ ADA = Identity("ada", "s1")
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock at 1000."""
     return Clock(1000.0)
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """The path of the file."""
     return tmp_path / "ended-sessions"
 
 
 def loaded(path: Path, clock: Clock, cap: int = 100) -> RevocationFile:
-    """The revocations as the next server reads them."""
     ended = RevocationFile(path, clock, cap=cap)
     ended.load()
     return ended
 
 
 def lines(path: Path) -> list[bytes]:
-    """Return the entries of the file."""
     return path.read_bytes().splitlines()
 
 
@@ -50,7 +46,6 @@ def fill(path: Path) -> None:
 
 
 async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Clock) -> None:
-    """A session of the same name of another user is not revoked, however the two names are joined."""
     ended = RevocationFile(path, clock)
     assert ADA not in ended
     await ended.revoke_session(ADA, 1100.0)
@@ -63,7 +58,6 @@ async def test_a_session_has_ended_until_its_tokens_have(path: Path, clock: Cloc
 
 
 async def test_sessions_of_one_family_have_ended_but_for_the_spared_one(path: Path, clock: Clock) -> None:
-    """Also one that begins later, and on the next server; those of others, and with other names, go on."""
     ended = RevocationFile(path, clock)
     spared = Identity("ada", "local-key-2")
     await ended.revoke_family(Identity("ada", "local-key-"), 1100.0, spared)
@@ -71,11 +65,8 @@ async def test_sessions_of_one_family_have_ended_but_for_the_spared_one(path: Pa
         for name in ("local-key-1", "local-key-later"):
             assert Identity("ada", name) in each
         for other in (
-            spared,
-            Identity("bob", "local-key-1"),
-            Identity("ada", "local-1"),
-            Identity("ada", "local-key2-1"),
-        ):
+            spared, Identity("bob", "local-key-1"), Identity("ada", "local-1"), Identity("ada", "local-key2-1"),
+        ):  # fmt: skip
             assert other not in each
     clock.now = 1100.0
     assert Identity("ada", "local-key-1") not in ended
@@ -135,7 +126,6 @@ async def test_what_cannot_be_written_has_not_happened(path: Path, clock: Clock)
 
 
 async def test_revocations_are_bounded_and_none_is_dropped_early(path: Path, clock: Clock) -> None:
-    """At the bound a new one is refused until others have expired."""
     ended = RevocationFile(path, clock, cap=2)
     for name in ("s1", "s2"):
         await ended.revoke_session(Identity("ada", name), 1100.0)
@@ -149,7 +139,6 @@ async def test_revocations_are_bounded_and_none_is_dropped_early(path: Path, clo
 
 
 async def test_the_file_does_not_grow_for_ever(path: Path, clock: Clock) -> None:
-    """Expired lines are removed from it."""
     ended = RevocationFile(path, clock)
     fill(path)
     ended._lines = COMPACT_SLACK

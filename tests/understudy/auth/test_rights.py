@@ -21,7 +21,6 @@ USERS = (ADA, BOB, PLAIN)
     ],
 )
 def test_a_role_reaches_these_users(owner: str, roles: list[str], tenants: bool, reached: set[str]) -> None:
-    """Those of its tenant, or all; users without a tenant are one tenant."""
     rights = rights_of(owner, roles, tenants=tenants)
     rights.check_users()
     assert {each for each in USERS if rights.whose()(each)} == reached
@@ -30,7 +29,6 @@ def test_a_role_reaches_these_users(owner: str, roles: list[str], tenants: bool,
 @pytest.mark.parametrize("roles", [[], ["Operator", "operators", "reader"]])
 @pytest.mark.parametrize("tenants", [True, False])
 def test_other_roles_grant_no_rights(roles: list[str], tenants: bool) -> None:
-    """Roles are known by their exact names."""
     rights = rights_of(ADA, roles, tenants=tenants)
     for refused in (rights.check_users, rights.check_server, rights.whose, lambda: rights.reach("acme")):
         with pytest.raises(CommandRejected) as caught:
@@ -39,7 +37,6 @@ def test_other_roles_grant_no_rights(roles: list[str], tenants: bool) -> None:
 
 
 def test_only_an_operator_of_the_server_reaches_another_tenant() -> None:
-    """The refusal names the role that is needed."""
     of_tenant = rights_of(ADA, ["operator"], tenants=True)
     assert (of_tenant.reach(None), of_tenant.reach("acme")) == ("acme", "acme")
     with pytest.raises(CommandRejected, match="server_operator"):

@@ -25,34 +25,29 @@ SECRET = "s" * 32
 
 
 def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> Sessions:
-    """Sessions of 100 s."""
     ended = RevocationFile(Path("nowhere"), clock)
     return Sessions(RenewableTokens(SECRET, clock, grace_s), anonymous, 100.0, ended, rate=RateLimit(60, 3))
 
 
 def of_provider(document: bytes, **more: Any) -> Sessions:
-    """Sessions of a server with a secret and these keys in a file."""
     path = Path(tempfile.mkdtemp()) / "keys.json"
     path.write_bytes(document)
     return open_sessions(Settings(data_dir=path.parent / "data", jwks=str(path), **more))
 
 
 def unverified(sessions: Sessions, token: str) -> str:
-    """Return the code with which a token is refused."""
     with pytest.raises(Unauthenticated) as caught:
         sessions.verify(token)
     return str(caught.value.code)
 
 
 def refused(sessions: Sessions, token: str) -> str:
-    """Return the code with which a renewal is refused."""
     with pytest.raises(Unauthenticated) as caught:
         sessions.renew(token)
     return str(caught.value.code)
 
 
 def test_a_new_session_is_a_new_anonymous_user() -> None:
-    """Each has a user and session of its own, and a token for them."""
     given = sessions(Clock())
     one, other = given.issue_anonymous(), given.issue_anonymous()
     assert one.identity.user != other.identity.user
@@ -75,7 +70,6 @@ def test_a_good_token_is_renewed_for_the_same_user_and_session() -> None:
 
 
 def test_an_expired_anonymous_token_is_renewed_for_the_same_user() -> None:
-    """The token expired within the grace period: it is renewed for the same user, and accepted for nothing else."""
     clock = Clock()
     given = sessions(clock)
     before = given.issue_anonymous()
@@ -88,7 +82,6 @@ def test_an_expired_anonymous_token_is_renewed_for_the_same_user() -> None:
 
 
 def test_the_grace_ends() -> None:
-    """After it, or without one, the token is refused."""
     clock = Clock()
     token = sessions(clock).issue_anonymous().token
     clock.now += 150
@@ -115,7 +108,6 @@ def test_a_forged_token_has_no_grace() -> None:
 
 
 def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
-    """Two servers opened on one data folder accept each other's tokens; a secret in the settings wins."""
     settings = Settings(data_dir=tmp_path / "data")
     token = open_tokens(settings).issue("ada", "s", ttl_s=10)
     assert open_tokens(settings).verify(token).user == "ada"
@@ -125,7 +117,6 @@ def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
 
 
 async def test_the_refresh_endpoint_accepts_an_expired_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
-    """Over HTTP, with the settings' own grace period; any other endpoint refuses the token."""
     settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
     running = await nursery.start(partial(serve_app, settings))
     tokens = open_tokens(settings)
@@ -140,7 +131,6 @@ async def test_the_refresh_endpoint_accepts_an_expired_anonymous_token(tmp_path:
 
 
 def test_new_sessions_of_an_address_are_limited() -> None:
-    """In a minute; another address is not limited by it, and the refusal says how long to wait."""
     given = sessions(Clock())
     for _ in range(3):
         given.issue_anonymous("203.0.113.9")
@@ -151,7 +141,6 @@ def test_new_sessions_of_an_address_are_limited() -> None:
 
 
 def test_a_token_does_not_show() -> None:
-    """In the repr of a session, and of objects that hold tokens."""
     given = sessions(Clock())
     session = given.issue_anonymous()
     assert session.token not in repr(session)
@@ -159,7 +148,6 @@ def test_a_token_does_not_show() -> None:
 
 
 def claims(**more: Any) -> dict[str, Any]:
-    """Claims that are valid now."""
     return {"sub": "ada", "sid": "s1", "exp": time.time() + 60, **more}
 
 
@@ -167,7 +155,6 @@ BOTH = key_set(published(rsa_key(), "r"), published(ec_key(), "e"))
 
 
 def test_with_a_provider_its_tokens_count_beside_those_of_the_secret() -> None:
-    """Each is verified with its own key; anonymous sessions are off at any address."""
     given = of_provider(BOTH, secret=SECRET)
     own = RenewableTokens(SECRET, time.time, 0.0).issue("bob", "s2", ttl_s=60)
     for token, user in (
@@ -202,7 +189,6 @@ def test_on_a_loopback_address_the_servers_own_secret_stays() -> None:
 
 
 def test_issuer_and_audience_are_those_of_the_settings() -> None:
-    """For the provider's tokens, and no others."""
     given = of_provider(BOTH, secret=SECRET, jwt_issuer="https://idp", jwt_audience="chat")
     assert given.verify(signed(ec_key(), claims(iss="https://idp", aud="chat"), "e")).user == "ada"
     assert unverified(given, signed(ec_key(), claims(iss="https://idp"), "e")) == "unauthenticated"
@@ -226,15 +212,13 @@ def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
 
 
 async def test_an_ended_session_is_refused(tmp_path: Path) -> None:
-    """Every token of it is refused for verification, renewal and a connection; other sessions of the user go on."""
     clock = Clock()
     given, ended = sessions(clock), list[Identity]()
     given.revoked = RevocationFile(tmp_path / "ended", clock)
     given.on_end.append(ended.append)
     token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
     later = given.renew(token).token
-    identity = await given.end_session(token)
-    assert ended == [identity]
+    assert ended == [await given.end_session(token)]
     for each in (token, later):
         assert unverified(given, each) == refused(given, each) == "unauthenticated"
         with pytest.raises(Unauthenticated):
@@ -269,7 +253,6 @@ async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(
 
 
 def test_newer_keys_of_a_provider_are_asked_about_every_token() -> None:
-    """Tokens signed with a withdrawn key are refused, also those that were verified before."""
     given = of_provider(key_set(published(rsa_key(), "k1")))
     token = signed(rsa_key(), {"sub": "ada", "sid": "s1", "exp": time.time() + 60}, "k1")
     assert given.verify(token) is given.verify(token)

@@ -12,8 +12,6 @@ from understudy.tools.errors import ToolError
 
 
 class Parent(Actor):
-    """Starts the call, and kills it if told so."""
-
     supervision = Supervision()
 
     def __init__(self, attempt: Attempt, kill: bool) -> None:

@@ -33,18 +33,17 @@ class Shared:
 
     @property
     def store(self) -> Any:
-        """The store that both nodes share."""
         return self.rig.services.store
 
     @property
     def conversation(self) -> ActorRef:
-        """The only conversation of the server."""
-        (found,) = self.rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-        return found
+        return self.rig.conversation
 
-    def open_gate(self) -> None:
-        """Open the gate of the agent's word."""
-        self.rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    async def answered(self) -> None:
+        """Have a message answered in thread `t`."""
+        self.rig.open_gate()
+        await self.desk.dispatch(ADA, say("hello", "t"), self.rig.outbox)
+        await self.rig.until(FinalResponse)
 
     async def at_work(self) -> None:
         """Start a run of thread `t`, which waits for the gate."""
@@ -66,33 +65,31 @@ class Shared:
         return int(heads) + 1
 
     async def stored(self) -> tuple[list[Any], list[Any]]:
-        """The thread's events, and its unfinished runs."""
         return await self.store.events("ada", "t", 0), await self.store.unfinished_runs("ada", "t")
 
 
 @pytest.fixture
 async def shared(rig: Rig) -> Shared:
-    """A node that has joined with a long lease."""
     node = Node()
     await join(rig.services.store, node, "here", lease_s=60.0)
-    conversations = rig.system.find("/s/conversations")
-    assert conversations is not None
-    shared = Shared(rig, CommandDispatcher(rig.services, lambda: conversations, node), node)
+    shared = Shared(rig, CommandDispatcher(rig.services, lambda: rig.conversations, node), node)
     rig.services.on_relocated = lambda *moved: shared.moved.append(moved)
     return shared
 
 
+async def ended(conversation: ActorRef) -> object:
+    with trio.fail_after(60):
+        return await conversation.wait_stopped()
+
+
 async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog: pytest.LogCaptureFixture) -> None:
-    """The thread is claimed in the middle of a run: no event is stored or sent after that, the run stays unfinished for
-    the other node, and the subscribers here are to be attached to that node."""
     await shared.at_work()
     conversation, before = shared.conversation, await shared.stored()
     told = len(shared.rig.told)
     assert len(before[1]) == 1
     await shared.lose()
-    shared.open_gate()
-    with trio.fail_after(60):
-        assert isinstance(await conversation.wait_stopped(), Normal)
+    shared.rig.open_gate()
+    assert isinstance(await ended(conversation), Normal)
     assert await shared.stored() == before
     numbered = [each for each in shared.rig.told[told:] if each.seq is not None]
     assert numbered == []
@@ -103,10 +100,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
 
 
 async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) -> None:
-    """Without a connection to the other node, the message is refused with `storage_unavailable` and not stored."""
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     before = await shared.stored()
     await shared.lose()
     with pytest.raises(CommandRejected) as refused:
@@ -116,11 +110,7 @@ async def test_a_message_to_a_fenced_conversation_is_not_stored(shared: Shared) 
 
 
 async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversation(shared: Shared) -> None:
-    """The other node has appended to the log while this one was held, and a client resumes from the new event: it gets
-    no `resync`, but `storage_unavailable`, as there is no connection to the other node."""
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     conversation = shared.conversation
     seen = await shared.go_on(await shared.lose())
     with pytest.raises(CommandRejected) as refused:
@@ -131,10 +121,7 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 
 
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
-    """A commit succeeded without a reply, and a client resumes from its event: the conversation reads the log again."""
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     thread, _ = await shared.store.thread_with_open_runs("ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
     await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
@@ -145,10 +132,7 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
 
 
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
-    """The other node has left again: the message starts a new conversation here, and is answered."""
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     await shared.lose()
     await shared.store.leave("other")
     await shared.store.join(shared.node.id, lease_s=60.0)
@@ -160,16 +144,11 @@ async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
 
 
 async def test_a_conversation_that_comes_back_after_its_thread_was_taken_ends(shared: Shared) -> None:
-    """Another node claims the thread, then the conversation is killed: when it restarts, it stops at once, and its
-    subscribers are to be attached to the other node."""
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     conversation = shared.conversation
     await shared.lose()
     conversation.kill()
-    with trio.fail_after(60):
-        await conversation.wait_stopped()
+    await ended(conversation)
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
 
 
@@ -190,19 +169,16 @@ async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_l
 
     monkeypatch.setattr(kind, "thread_with_open_runs", read_too_early)
     conversation.kill()
-    with trio.fail_after(60):
-        await conversation.wait_stopped()
+    await ended(conversation)
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
     assert [record.why for record in caplog.records if record.message == "conversation.outrun"] == ["NotStored"]
 
 
 async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared) -> None:
-    """The node is taken for dead and joins under a new id: the run is resumed from the log, and ends once."""
     await shared.at_work()
     first = shared.conversation
     first.tell(OwnershipLost())
-    with trio.fail_after(60):
-        await first.wait_stopped()
+    await ended(first)
     assert await shared.store.owner_node("ada", "t") is None
     (run,) = (await shared.stored())[1]
     await shared.store.leave(shared.node.id)
@@ -210,7 +186,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     await join(shared.store, shared.node, "here", lease_s=60.0)
     await shared.desk.registry.ensure_running("ada", "t", run.id)
     assert await shared.store.owner_node("ada", "t") == shared.node.id
-    shared.open_gate()
+    shared.rig.open_gate()
     await shared.rig.until(FinalResponse)
     events, unfinished = await shared.stored()
     assert [event.seq for event in events] == list(range(1, len(events) + 1))
@@ -219,48 +195,39 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
 
 
 async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
-    """Another node claims the thread before the conversation starts: it stops, and nothing is stored."""
     await shared.at_work()
     before = await shared.stored()
     first = shared.conversation
     first.tell(OwnershipLost())
-    with trio.fail_after(60):
-        await first.wait_stopped()
+    await ended(first)
     stale = await shared.store.claim("ada", "t", shared.node.id)
     assert isinstance(stale, Fence)
     await shared.lose()
     make = lambda: Conversation("ada", "t", shared.rig.services, stale)  # noqa: E731
-    conversations = shared.rig.system.find("/s/conversations")
-    assert conversations is not None
-    late = await conversations.ask(StartChild(ChildSpec("late", make, restart=Restart.TRANSIENT)))
-    shared.open_gate()
-    with trio.fail_after(60):
-        assert isinstance(await late.wait_stopped(), Normal)
+    late = await shared.rig.conversations.ask(StartChild(ChildSpec("late", make, restart=Restart.TRANSIENT)))
+    shared.rig.open_gate()
+    assert isinstance(await ended(late), Normal)
     assert await shared.stored() == before
     assert await shared.store.owner_node("ada", "t") == "other"
 
 
 async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
-    """The thread is owned while a run works, and released when the idle conversation stops."""
     shared.rig.services.idle_s = 0.1
     await shared.at_work()
     conversation = shared.conversation
     assert await shared.store.owner_node("ada", "t") == shared.node.id
-    shared.open_gate()
+    shared.rig.open_gate()
     await shared.rig.until(FinalResponse)
-    with trio.fail_after(60):
-        await conversation.wait_stopped()
+    await ended(conversation)
     assert await shared.store.owner_node("ada", "t") is None
 
 
 async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Shared) -> None:
-    """Another node has claimed the thread of an unfinished run: no actor is started here until a client needs one."""
     await shared.at_work()
     conversation = shared.conversation
     await shared.lose()
     conversation.tell(OwnershipLost())
-    with trio.fail_after(60):
-        await conversation.wait_stopped()
+    await ended(conversation)
     await shared.store.join(shared.node.id, lease_s=60.0)
     (run,) = (await shared.stored())[1]
     asked: list[str] = []
@@ -275,8 +242,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
         def broadcast(self, news: Any) -> None:
             raise AssertionError(news)
 
-    conversations = shared.rig.system.find("/s/conversations")
-    assert conversations is not None
+    conversations = shared.rig.conversations
     threads = CommandDispatcher(shared.rig.services, lambda: conversations, shared.node, Others()).registry
     await threads.ensure_running("ada", "t", run.id)
     with pytest.raises(Moved):
@@ -289,8 +255,6 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
 async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The node gets a new id between the claim and the start: the conversation stops, and the message is answered by
-    one that holds the thread under the new id."""
     claim, names = shared.store.claim, [shared.node.id]
 
     async def claims(owner: str, thread_id: str, node: str) -> Any:
@@ -303,14 +267,11 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
         return held
 
     monkeypatch.setattr(shared.store, "claim", claims)
-    shared.open_gate()
-    await shared.desk.dispatch(ADA, say("hello", "t"), shared.rig.outbox)
-    await shared.rig.until(FinalResponse)
+    await shared.answered()
     assert await shared.store.owner_node("ada", "t") == names[1]
 
 
 async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:
-    """Relocated threads are returned in rotation until each is resubscribed."""
     threads, outbox = shared.desk.registry, shared.rig.outbox
     for name in "tuv":
         threads.mark_relocated("ada", name, outbox)

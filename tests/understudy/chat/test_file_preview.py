@@ -24,12 +24,10 @@ from understudy.chat.file_preview import HEAD_BYTES, FilePreview, preview_of
     ],
 )
 def test_the_kind_of_a_file_is_that_of_its_content(name: str, content: bytes, kind: str) -> None:
-    """A name or an ending alone makes no picture, and no table."""
     assert preview_of(name, content, len(content)).kind == kind
 
 
 def test_a_head_that_ends_within_a_character_or_a_row_loses_only_that() -> None:
-    """The last, unfinished row is left out."""
     head = "name,n\nä,1\nö".encode()[:-1]
     assert preview_of("a.csv", head, HEAD_BYTES * 2).rows == [["ä", "1"]]
     text = FilePreview("text", text="name,n\nä,1\n", language="text", cut=True)

@@ -13,7 +13,6 @@ GOOD = '[tools]\nlook = ["user:ada"]'
 
 
 def refuse_eve(rules: Rules) -> None:
-    """Refuse rules that name a certain user."""
     if rules.of_tool("look") == ("user:eve",):
         raise BadRules("eve is not wanted")
 

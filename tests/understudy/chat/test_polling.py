@@ -2,6 +2,7 @@
 
 from functools import partial
 
+import pytest
 import trio
 import trio.testing
 
@@ -10,39 +11,30 @@ from understudy.chat.polling import ASK_S, Poll, Poller, Use
 
 
 class Counting(Poller):
-    """Polls twice without a pause, then every ten seconds."""
-
     def __init__(self, polled_at: list[float]) -> None:
         self.polled_at = polled_at
 
     async def poll(self) -> float:
-        """Note the time."""
         self.polled_at.append(trio.current_time())
         return 0.0 if len(self.polled_at) == 1 else 10.0
 
 
-async def test_it_polls_at_its_start_and_after_each_pause(autojump_clock: trio.testing.MockClock) -> None:
-    polled_at: list[float] = []
-    async with ActorSystem() as system:
-        began = trio.current_time()
-        await system.spawn(ChildSpec("counting", partial(Counting, polled_at)))
-        await trio.sleep(25)
-    assert [round(at - began) for at in polled_at] == [0, 0, 10, 20]
-
-
-async def test_it_polls_when_it_is_told_and_then_after_a_whole_pause(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize(("told", "polls"), [(False, [0, 0, 10, 20]), (True, [0, 0, 5, 15])])
+async def test_it_polls_at_its_start_after_each_pause_and_when_it_is_told(
+    autojump_clock: trio.testing.MockClock, told: bool, polls: list[int]
+) -> None:
     polled_at: list[float] = []
     async with ActorSystem() as system:
         began = trio.current_time()
         poller = await system.spawn(ChildSpec("counting", partial(Counting, polled_at)))
         await trio.sleep(5)
-        poller.tell(Poll())
-        await trio.sleep(15)
-    assert [round(at - began) for at in polled_at] == [0, 0, 5, 15]
+        if told:
+            poller.tell(Poll())
+        await trio.sleep(17)
+    assert [round(at - began) for at in polled_at] == polls
 
 
 async def test_a_queue_that_nobody_uses_is_rarely_polled(autojump_clock: trio.testing.MockClock) -> None:
-    """Whether it is used is asked at each poll until it is, and every ASK_S afterwards."""
     asked, used = list[float](), False
 
     async def ask() -> bool:

@@ -55,8 +55,6 @@ async def check_order(name: str, send: Callable[[ActorRef, Ask[Any]], Awaitable[
 
 
 class Known(ConversationRegistry):
-    """A registry in which every thread has this conversation."""
-
     def __init__(self, conversation: ActorRef) -> None:
         self.conversation = conversation
 
@@ -68,5 +66,4 @@ class Known(ConversationRegistry):
 async def test_what_is_said_to_a_run_goes_ahead_of_the_text_that_it_writes(
     autojump_clock: trio.testing.MockClock, name: str
 ) -> None:
-    """Other requests wait for the text before them."""
     await check_order(name, lambda conversation, request: Known(conversation).ask("ann", "t", lambda: request))

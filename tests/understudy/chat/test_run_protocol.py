@@ -44,7 +44,6 @@ FAILED = AgentError("a", "internal", "no", True, "e")
 
 
 def arc(*events: Event) -> RunProtocol:
-    """The protocol state after these events."""
     made = RunProtocol("r")
     for event in events:
         made.apply(event)
@@ -52,7 +51,6 @@ def arc(*events: Event) -> RunProtocol:
 
 
 def test_a_whole_arc_fits() -> None:
-    """Accepted, started, thinking, a call and its end, completed, answered: the run has ended."""
     whole = arc(ACCEPTED, STARTED, THINKING, CALLING, CALLED, DONE, ANSWER)
     assert whole.ended
     assert whole.usage == Usage(1, 2, 1)
@@ -96,7 +94,6 @@ def test_a_whole_arc_fits() -> None:
     ],
 )
 def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Event) -> None:
-    """Events before their start, without it, repeated, after the end, or against the user's decision are rejected."""
     state = arc(*before)
     with pytest.raises(RunProtocolError):
         state.apply(event)
@@ -115,7 +112,6 @@ def test_what_breaks_the_promise_is_refused(before: tuple[Event, ...], event: Ev
     ],
 )
 def test_a_call_that_asks_ends_as_its_user_decided(events: tuple[Event, ...]) -> None:
-    """Allowed calls end with any status but denied; denied and undecided ones never with ok."""
     whole = arc(ACCEPTED, STARTED, CALLING, *events, DONE, ANSWER)
     assert whole.ended
 
@@ -144,7 +140,6 @@ def test_a_queued_run_is_taken_over_and_handed_back() -> None:
     ],
 )
 def test_from_any_point_an_arc_can_be_closed(before: tuple[Event, ...], ending: Ending) -> None:
-    """Open calls and agents are completed, and there is exactly one terminal event, the last."""
     state = arc(*before)
     events = state.closing_events(ending, now=9.0, text="so far", error_id="e1")
     for event in events:
@@ -183,47 +178,33 @@ def test_an_agent_that_could_not_go_on_says_why_before_it_ends(ending: Ending) -
 
 
 def test_a_run_that_no_agent_began_has_one_that_failed() -> None:
-    """The closing events start, fail and complete a stand-in agent, so that clients can show the failure."""
     events = arc(ACCEPTED).closing_events(Ending.NO_STORAGE, now=9.0, error_id="e1")
     assert [type(event) for event in events] == [AgentStarted, AgentError, AgentCompleted, Error]
 
 
 @pytest.mark.parametrize(
-    ("ending", "code"),
+    ("before", "ending", "in_doubt", "code", "duration_ms"),
     [
-        (Ending.CANCELLED, "run_cancelled"),
-        (Ending.TIMED_OUT, "agent_timeout"),
-        (Ending.INTERRUPTED, "run_interrupted"),
-        (Ending.FAILED, "agent_failed"),
+        ((), Ending.CANCELLED, [], "run_cancelled", 3000.0),
+        ((), Ending.CANCELLED, ["c"], "run_cancelled", 3000.0),
+        ((), Ending.TIMED_OUT, [], "agent_timeout", 3000.0),
+        ((), Ending.INTERRUPTED, [], "run_interrupted", 3000.0),
+        ((), Ending.FAILED, [], "agent_failed", 3000.0),
+        ((ASKED,), Ending.INTERRUPTED, [], "run_interrupted", 0.0),  # what waits takes no time
     ],
 )
-def test_the_result_of_a_call_that_is_cut_says_why(ending: Ending, code: str) -> None:
-    """The result has a code and a sentence, as that of every failed call."""
-    (call,) = [
-        each
-        for each in arc(ACCEPTED, STARTED, CALLING).closing_events(ending, now=9.0)
-        if isinstance(each, ToolCompleted)
-    ]
-    assert call.result == {"error": {"code": code, "message": call.result_summary}}
-
-
-def test_a_call_that_waits_has_taken_no_time() -> None:
-    """A call that waits for approval is cut off: its duration is 0."""
-    call = arc(ACCEPTED, STARTED, CALLING, ASKED).closing_events(Ending.INTERRUPTED, now=5.0)[0]
+def test_a_call_that_is_cut_says_why_and_whether_its_effect_is_known(
+    before: tuple[Event, ...], ending: Ending, in_doubt: list[str], code: str, duration_ms: float
+) -> None:
+    call = arc(ACCEPTED, STARTED, CALLING, *before).closing_events(ending, now=5.0, in_doubt=in_doubt)[0]
     assert isinstance(call, ToolCompleted)
-    assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 0.0)
-
-
-def test_an_interrupted_call_says_so() -> None:
-    """An interrupted call has the status `killed` and the duration since its start."""
-    call = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.INTERRUPTED, now=5.0)[0]
-    assert isinstance(call, ToolCompleted)
-    assert (call.status, call.duration_ms) == (ToolStatus.KILLED, 3000.0)
+    assert (call.duration_ms, call.effect) == (duration_ms, "unknown" if in_doubt else None)
+    assert in_doubt or call.result == {"error": {"code": code, "message": call.result_summary}}
+    assert call.status is ToolStatus.KILLED or ending is not Ending.INTERRUPTED
 
 
 @given(st.integers(), st.integers(min_value=0, max_value=30), st.sampled_from(Ending))
 def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Ending) -> None:
-    """After any accepted sequence, the closing events are accepted too, and end the run."""
     chance = random.Random(seed)
     state = arc(ACCEPTED)
     for number in range(steps):
@@ -250,16 +231,7 @@ def test_however_a_run_went_it_can_be_closed(seed: int, steps: int, ending: Endi
     assert not state.agents
 
 
-def test_a_call_in_doubt_is_closed_as_of_unknown_effect() -> None:
-    """One that cannot have taken effect is not."""
-    for in_doubt, effect in ((["c"], "unknown"), ([], None)):
-        closing = arc(ACCEPTED, STARTED, CALLING).closing_events(Ending.CANCELLED, now=5.0, in_doubt=in_doubt)
-        assert isinstance(closing[0], ToolCompleted)
-        assert closing[0].effect == effect
-
-
 def test_the_agent_that_is_stopped_at_its_work_has_what_the_run_used() -> None:
-    """As the answer has; one that handed over before has its own already."""
     used = Usage(10, 20, 2)
     alone = RunProtocol("r")
     for event in (ACCEPTED, STARTED):

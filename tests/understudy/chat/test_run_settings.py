@@ -7,14 +7,7 @@ import pytest
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
-from understudy.chat.run_settings import (
-    MAX_BYTES,
-    MAX_EARLIER,
-    MAX_TOOLS,
-    check_settings,
-    tool_names,
-    unknown_settings,
-)
+from understudy.chat.run_settings import MAX_BYTES, MAX_EARLIER, MAX_TOOLS, check_settings, tool_names, unknown_settings
 from understudy.tools.tool import tool
 
 

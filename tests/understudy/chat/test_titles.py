@@ -13,8 +13,6 @@ from understudy.models.offline import OfflineModel
 
 
 class Titling:
-    """A model that makes titles."""
-
     notice = ""
     titles = True
 
@@ -22,13 +20,10 @@ class Titling:
         self.name = name
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Say nothing."""
         return Reply()
 
 
 class Silent(Titling):
-    """A model that makes none."""
-
     titles = False
 
 

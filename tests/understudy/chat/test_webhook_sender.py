@@ -10,8 +10,6 @@ from attrs import define, field
 from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
 from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
-from understudy.chat.hooks.hook import Hook
-from understudy.chat.hooks.replies import HookReplies, address_of
 from understudy.chat.receivers import delay_s
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules
@@ -58,14 +56,13 @@ class Queue:
         return [LoggedEvent(after + 1, event.type, "r", to_log(Envelope(event, 1.0, after + 1)))]
 
 
-async def sent(*rows: Delivery, now: float = 0.0, hook_url: str = "") -> list[tuple[str, str]]:
+async def sent(*rows: Delivery, now: float = 0.0) -> list[tuple[str, str]]:
     """Let a sender work until nothing is due. Return what it did."""
     queue: Any = Queue(list(rows))
     rules = WebhookRules([row.url for row in rows], b"key", private=True)
-    replies = HookReplies({"slack": Hook("slack", "ann", "a secret", reply_url=hook_url)}, lambda: now)
 
     def make() -> WebhookSender:
-        return WebhookSender(queue, rules, lambda _: None, lambda: now, 0.001, replies=replies)
+        return WebhookSender(queue, rules, lambda _: None, lambda: now, 0.001)
 
     spec = ChildSpec("webhooks", make)
     with trio.fail_after(60):
@@ -75,35 +72,15 @@ async def sent(*rows: Delivery, now: float = 0.0, hook_url: str = "") -> list[tu
 
 
 def closed_port() -> str:
-    """Return an address at which nothing listens."""
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return f"http://127.0.0.1:{taken.getsockname()[1]}/hook"
 
 
 async def test_a_receiver_that_is_away_is_left_alone() -> None:
-    """Of two webhooks only one is tried; the other one waits, and counts no attempt."""
     url = closed_port()
     one, two = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
     assert await sent(one, two) == [("claimed", "r-1"), ("delayed", "r-1"), ("delayed", "r-2")]
-
-
-async def test_a_hook_whose_receiver_is_away_is_left_alone_and_others_are_not() -> None:
-    """Its answers wait together, whatever their threads; a hook that there is not is given up."""
-    urls = [address_of("slack", "C1", "1"), address_of("slack", "C2", "2"), address_of("gone", "C1", "1")]
-    rows = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n, url in enumerate(urls, 1)]
-    done = await sent(*rows, hook_url=closed_port())
-    assert done == [("claimed", "r-1"), ("delayed", "r-1"), ("delayed", "r-2"), ("claimed", "r-3"), ("ended", "r-3")]
-
-
-async def test_without_addresses_in_the_settings_what_was_queued_for_one_is_given_up() -> None:
-    """The operator has taken webhook_urls away: nothing is sent, least of all unsigned."""
-    queue: Any = Queue([Delivery("r-1", "ann", "t", "r", 1, "https://hooks.example.org/", 0.0, 0.0)])
-    spec = ChildSpec("webhooks", lambda: WebhookSender(queue, None, lambda _: None, lambda: 0.0, 0.001))
-    with trio.fail_after(60):
-        async with ActorSystem("s", [spec]):
-            await queue.looked.wait()
-    assert queue.done == [("claimed", "r-1"), ("ended", "r-1")]
 
 
 async def test_a_webhook_is_given_up_after_a_day() -> None:

@@ -53,7 +53,6 @@ def test_a_private_host_is_refused_unless_the_settings_allow_it() -> None:
 
 
 def test_the_example_of_the_standard_is_signed_as_published() -> None:
-    """The published example of Standard Webhooks, with its secret, id and time."""
     secret = read_secret("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
     headers = WebhookRules([], secret).headers("msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert headers["webhook-signature"] == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="

@@ -23,7 +23,6 @@ Command = Callable[..., Coroutine[Any, Any, Result]]
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return an empty working folder, in which the secret of the servers is set."""
     folder = tmp_path / "work"
     folder.mkdir()
     monkeypatch.chdir(folder)
@@ -32,13 +31,11 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 async def admin(url: str, *arguments: str) -> Result:
-    """Run the command to its end, in a thread."""
     command = ["admin", "--url", url, *arguments]
     return await trio.to_thread.run_sync(partial(CliRunner().invoke, main, command))
 
 
 async def lines(url: str, *arguments: str) -> list[str]:
-    """Return the lines that a command prints, which must succeed."""
     done = await admin(url, *arguments)
     assert done.exit_code == 0, done.output
     return [" ".join(line.split()) for line in done.stdout.splitlines()]
@@ -68,7 +65,6 @@ async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, fol
 
 
 async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Path) -> None:
-    """Its call is denied and its question answered; then the script begins again, as it has read a message."""
     script = ScriptedModel(Call([("send_mail", {"to": "ada"})]), Call([("order", {})]))
     running = await serve(Agent("fruit", tools=[order, send_mail], model=script), secret=SECRET)
     url = running.address

@@ -27,7 +27,6 @@ SCHEMA = {
 
 
 def entered(*lines: str) -> dict[str, Any]:
-    """Return the answer of these lines."""
     entry = FormEntry(fields_of(SCHEMA))
     for line in lines:
         entry.enter(line)
@@ -38,29 +37,18 @@ def entered(*lines: str) -> dict[str, Any]:
 def test_lines_become_an_answer() -> None:
     whole = ("Ulm", "3", "2.5", "LARGE", "y", "2026-12-24", "a, b ,", '{"a": 1}')
     assert entered(*whole) == {
-        "city": "Ulm",
-        "count": 3,
-        "floor": 2.5,
-        "size": "large",
-        "express": True,
-        "day": "2026-12-24",
-        "tags": ["a", "b"],
-        "more": {"a": 1},
-    }
+        "city": "Ulm", "count": 3, "floor": 2.5, "size": "large", "express": True, "day": "2026-12-24",
+        "tags": ["a", "b"], "more": {"a": 1},
+    }  # fmt: skip
     assert entered("Ulm", "3", "", "3", "", "", "", "") == {"city": "Ulm", "count": 3, "floor": None, "size": 3}
 
 
 def test_a_prompt_says_what_may_be_entered() -> None:
     assert [each.prompt for each in fields_of(SCHEMA)] == [
-        "City (the town)",
-        "count (1 to 9)",
-        "floor",
-        "size (small / large / 3; else small)",
-        "express (y or n; else n)",
-        "day (2026-11-20; optional)",
-        "tags (separated by commas; optional)",
+        "City (the town)", "count (1 to 9)", "floor", "size (small / large / 3; else small)",
+        "express (y or n; else n)", "day (2026-11-20; optional)", "tags (separated by commas; optional)",
         "more (optional)",
-    ]
+    ]  # fmt: skip
 
 
 def test_a_secret_is_not_shown_when_it_is_asked_for_again() -> None:

@@ -20,6 +20,8 @@ mixed = [one, 3]
     "broken_agents": "x = 1\ny = x / 0\n",
     "bad_import": "import surely_not_installed\n",
     "bad_syntax": "def (\n",
+    "bad_tool": "from understudy import tool\n\n@tool\ndef find(order: bytes) -> str: ...\n",
+    "bad_agent": "from understudy import Agent\n\nx = Agent('x', tools=[5])\n",
 }
 
 
@@ -36,7 +38,6 @@ def working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[
 
 
 def test_agents_and_lists_of_them_are_found_in_the_working_folder() -> None:
-    """In the order in which they are named."""
     assert [agent.name for agent in load_agents(["good_agents:both", "good_agents:one"])] == ["one", "two", "one"]
     assert load_agents([]) == []
 
@@ -49,15 +50,17 @@ def test_agents_and_lists_of_them_are_found_in_the_working_folder() -> None:
         ("good_agents:", ["MODULE:ATTR"]),
         ("no_such_module_here:x", ["no_such_module_here"]),
         ("good_agents:three", ["no attribute 'three'"]),
+        ("good_agents:on", ["no attribute 'on' (did you mean 'one'?)"]),
         ("good_agents:none", ["is empty"]),
         ("good_agents:mixed", ["int, not an understudy.Agent"]),
         ("broken_agents:x", ["ZeroDivisionError", "broken_agents.py, line 2"]),
         ("bad_import:x", ["surely_not_installed", "bad_import.py, line 1"]),
         ("bad_syntax:x", ["SyntaxError", "bad_syntax.py, line 1"]),
+        ("bad_tool:x", ["find(order): bytes has no schema; use str", "(bad_tool.py, line 3)"]),
+        ("bad_agent:x", ["5 is not a tool; put @tool above", "(bad_agent.py, line 3)"]),
     ],
 )
 def test_a_name_that_leads_nowhere_is_explained(name: str, words: list[str]) -> None:
-    """Every error in a user's module gives a sentence with its place."""
     with pytest.raises(FixableError) as caught:
         load_agents([name])
     for word in words:

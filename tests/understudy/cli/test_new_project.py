@@ -26,7 +26,6 @@ FILES = [
 
 
 def test_a_project_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In every file and file name; its settings load, and its dependency is this version."""
     made = CliRunner().invoke(main, ["new", str(tmp_path / "shop_desk")])
     assert made.exit_code == 0, made.output
     assert "understudy serve shop_desk.agents:AGENTS" in made.output
@@ -51,7 +50,6 @@ def test_a_name_that_no_package_may_have_is_refused(tmp_path: Path, name: str) -
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
-    """A folder with anything in it is left as it is."""
     (tmp_path / "shop").mkdir()
     (tmp_path / "shop" / "mine.txt").write_text("mine")
     with pytest.raises(FixableError, match="not an empty folder"):
@@ -60,7 +58,6 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
 
 
 def run(command: Sequence[str], folder: Path) -> Any:
-    """Run a command in a project, as its developer does."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST", "COV"))}
     return subprocess.run(
         command, cwd=folder, capture_output=True, text=True, timeout=120, env=environment, check=False
@@ -69,7 +66,6 @@ def run(command: Sequence[str], folder: Path) -> Any:
 
 @pytest.mark.proof("packaging")
 async def test_the_tests_of_a_project_pass_and_it_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its agent is the only one, and the default one."""
     make_project(tmp_path / "shop_desk")
     tested = run([sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"], tmp_path / "shop_desk")
     assert "4 passed" in tested.stdout, tested.stdout + tested.stderr

@@ -63,7 +63,6 @@ def running(*arguments: str) -> Iterator[subprocess.Popen[bytes]]:
 
 
 def test_text_is_written_and_findings_are_reported_apart() -> None:
-    """Secrets are removed, ordinary text is unchanged, and findings are counted on standard error."""
     text = f"a < b && c\n\x1b[31mkey\x1b[0m {SECRET}\r\nno end"
     done = subprocess.run(COMMAND, input=text.encode(), capture_output=True, timeout=WAIT_S)
     assert (done.returncode, done.stdout) == (0, b"a < b && c\nkey [redacted]\r\nno end")
@@ -71,13 +70,11 @@ def test_text_is_written_and_findings_are_reported_apart() -> None:
 
 
 def test_without_finds_nothing_is_said(scrub: Scrub) -> None:
-    """Empty input is no error."""
     assert scrub("Hello, wörld\n".encode()) == (0, "Hello, wörld\n".encode(), "")
     assert scrub(b"") == (0, b"", "")
 
 
 def test_bytes_that_are_no_utf_8_pass_as_they_are(scrub: Scrub) -> None:
-    """Latin-1, cut characters, encoded surrogates, and a byte order mark at the start only."""
     odd = b"\xef\xbb\xbfna\xefve \xff\xfe\xc3( \xed\xa0\x80 \xf0\x9f\x92\x96 \xe2\x82"
     assert scrub(odd) == (0, odd, "")
     code, out, errors = scrub(b"a\xef\xbb\xbfb")
@@ -86,7 +83,6 @@ def test_bytes_that_are_no_utf_8_pass_as_they_are(scrub: Scrub) -> None:
 
 
 def test_what_came_in_goes_out_before_more_comes() -> None:
-    """A finished line is written before the next one is read."""
     with running() as process:
         assert process.stdin
         assert process.stdout
@@ -115,7 +111,6 @@ def test_a_reader_that_goes_away_ends_it_in_silence() -> None:
 
 
 def test_an_unwritable_output_is_reported() -> None:
-    """The disk is full."""
     with open("/dev/full", "wb") as full:
         done = subprocess.run(COMMAND, input=b"text\n", stdout=full, stderr=subprocess.PIPE, timeout=WAIT_S)
     assert done.returncode == 2
@@ -152,7 +147,6 @@ def test_ten_megabytes_on_one_line_need_little_memory(tmp_path: Path) -> None:
 
 
 def test_check_says_where_and_never_what(scrub: Scrub, tmp_path: Path) -> None:
-    """File, line, column and kind are written, no part of the text is, and the exit code is 1."""
     (tmp_path / "a.txt").write_text(f"one\ntwo {SECRET}\n")
     (tmp_path / "b.txt").write_text("nothing here\n")
     (tmp_path / "c.txt").write_bytes(b"\xef\xbb\xbf\x00\n\n  \x1b[2J" + SECRET.encode())
@@ -171,7 +165,6 @@ def test_check_says_where_and_never_what(scrub: Scrub, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("check", [True, False])
 def test_json_is_one_object_a_find(scrub: Scrub, check: bool) -> None:
-    """With --check on standard output, otherwise on standard error."""
     text = f"x\n y {SECRET} \x1b[0m"
     code, out, errors = scrub(text.encode(), "--json", *(["--check"] if check else []))
     rows = [json.loads(line) for line in (out.decode() if check else errors).splitlines()]
@@ -223,7 +216,6 @@ def test_a_page_beyond_the_bound_is_refused(
     ],
 )
 def test_wrong_usage_is_a_sentence(scrub: Scrub, tmp_path: Path, arguments: list[str], words: str) -> None:
-    """Exit code 2, and no text is written."""
     (tmp_path / "bad.toml").write_text('[inbound]\npii = "hide"\n')
     (tmp_path / "latin.toml").write_bytes(b"# \xe4\n")
     code, out, errors = scrub(b"text", *arguments)
@@ -239,7 +231,6 @@ def test_a_closed_input_is_reported() -> None:
 
 
 def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
-    """Its rules for the direction apply, and placeholders are the same in all files of a run."""
     (tmp_path / "mine.toml").write_text(
         'preset = "off"\n[tool]\nterminal = "flag"\n[outbound]\nsecret = "tokenise"\n[inbound]\nsecret = "block"\n'
     )
@@ -258,7 +249,6 @@ def test_a_policy_of_ones_own(scrub: Scrub, tmp_path: Path) -> None:
 
 
 def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **options: bool) -> int:
-    """One run on a file, in this process."""
     path = tmp_path / "given"
     path.write_bytes(given)
     return ScrubCommand(policy, Direction.TOOL, **options).run([str(path)])  # type: ignore[arg-type]
@@ -267,8 +257,6 @@ def run_in_process(tmp_path: Path, given: bytes, policy: object = STANDARD, **op
 def test_a_detector_that_fails_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """The standard policy blocks the text."""
-
     def fails(*_: object) -> Iterator[None]:
         raise RuntimeError(SECRET)
 
@@ -295,7 +283,6 @@ def test_ctrl_c_ends_it_in_silence(
 
 
 def test_finds_beyond_the_bound_are_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """In words, and as JSON."""
     policy = evolve(everywhere({Category.TERMINAL: Action.REMOVE}), max_findings=2)
     assert run_in_process(tmp_path, b"a\0" * 5, policy, check=True) == 1
     out, errors = capfd.readouterr()
@@ -307,7 +294,6 @@ def test_finds_beyond_the_bound_are_counted(tmp_path: Path, capfd: pytest.Captur
 
 
 def test_a_files_name_cannot_drive_the_terminal(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    """Control characters in it are made visible."""
     path = tmp_path / "a\x1b[2J\nb"
     path.write_bytes(b"\0")
     for check in (True, False):
@@ -321,7 +307,6 @@ def test_a_files_name_cannot_drive_the_terminal(tmp_path: Path, capfd: pytest.Ca
 def test_lines_and_columns_are_those_of_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    """However the input is cut into chunks, positions and text are those of the whole file."""
     chance = random.Random(seed)
     pieces = ["word ", "\n", "\r\n", "ä", "💖", "\x1b[1m", f" {SECRET} ", "\u200b", "x" * 300]
     text = "".join(chance.choices(pieces, k=400))
@@ -342,7 +327,6 @@ def test_lines_and_columns_are_those_of_the_file(
 
 @given(st.lists(st.text(alphabet="ab\n", max_size=8), max_size=8), st.integers(1, 20))
 def test_lines_forget_only_positions_before_the_window(pieces: list[str], window: int) -> None:
-    """Every position in the window is known."""
     lines, text = LineIndex(window), ""
     for piece in pieces:
         lines.feed(piece)
@@ -363,7 +347,6 @@ def test_the_window_is_wider_than_what_a_stream_holds_back() -> None:
 
 @given(st.lists(st.binary(max_size=6), max_size=6))
 def test_bytes_come_out_as_they_came_in(pieces: list[bytes]) -> None:
-    """Bytes that are no UTF-8, wherever the input is cut."""
     encoder = PassthroughEncoder()
     text = b"".join(pieces).decode("utf-8", "surrogateescape")
     cuts = [sum(map(len, pieces[:number])) for number in range(len(pieces) + 1)]
@@ -411,7 +394,6 @@ def test_only_the_first_of_two_marks_is_one(
 def test_a_partial_write_is_completed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfdbinary: pytest.CaptureFixture[bytes]
 ) -> None:
-    """A write accepts fewer bytes than it is given."""
     write = os.write
     monkeypatch.setattr(pipe.os, "write", lambda target, data: write(target, data[:7]))
     assert run_in_process(tmp_path, b"one line and another\n" * 10) == 0

@@ -33,7 +33,6 @@ class Talker(Actor):
         context.ref.tell("append")
 
     async def receive(self, message: object, context: Context) -> None:
-        """Append the next event."""
         if isinstance(message, OwnershipLost):
             print("stood down", flush=True)
             context.stop()

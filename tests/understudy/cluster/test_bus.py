@@ -15,7 +15,7 @@ import trio.testing
 from attrs import define, field
 from coredis.tokens import PureToken
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, open_system
+from actors import Actor, ActorSystem, ChildSpec, Context, open_system
 from tests.end_to_end.server_pair import eventually
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
@@ -46,8 +46,6 @@ Serve = Callable[["House", str, RpcRequest], Awaitable[None]]
 
 
 class Standing(Actor):
-    """A stand-in for a proxy: records its messages."""
-
     def __init__(self, received: list[object]) -> None:
         self.received = received
 
@@ -57,8 +55,6 @@ class Standing(Actor):
 
 @define
 class Refused:
-    """Counts dropped packets by reason."""
-
     reasons: Counter[str] = field(factory=Counter)
 
     def node_message_dropped(self, reason: str) -> None:
@@ -81,7 +77,7 @@ class House:
     heard: list[News] = field(factory=list)
     received: list[object] = field(factory=list)
     refused: Counter[str] = field(factory=Counter)
-    inbox: ActorRef | None = None
+    inbox: Any = None
 
     async def serve(self, sender: str, request: RpcRequest) -> None:
         self.asked.append(request)
@@ -91,12 +87,15 @@ class House:
         self.heard.append(news)
 
     async def relay(self, holder: str) -> None:
-        """Register a proxy for the thread `thread`."""
         ref = await self.system.spawn(ChildSpec("relay", lambda: Standing(self.received)))
         self.relays.add("thread", ref, holder)
 
+    async def watch(self, registry: "Registry") -> None:
+        """Start the monitor of the other nodes."""
+        parts = (RedisBroker(self.link), self.node, self.post, self.relays, self.receiver, self.serve, self.hear)
+        await self.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts)))  # type: ignore[arg-type]
+
     async def read(self, serve: Any = None) -> None:
-        """Start reading this node's stream and channels."""
         parts = (RedisBroker(self.link), self.node, self.post, self.relays, self.receiver)
         listening = trio.Event()
         make = ChildSpec("receiver", lambda: BusReceiver(*parts, serve or self.serve, self.hear, listening))
@@ -127,21 +126,38 @@ async def house(redis: Redis, number: int = 9, secret: str = SECRET) -> AsyncIte
 
 
 @asynccontextmanager
+async def two_of(redis: Redis, number: int = 9) -> AsyncIterator[tuple[House, House]]:
+    async with house(redis, number) as a, house(redis, number) as b:
+        yield a, b
+
+
+@asynccontextmanager
 async def two(redis: Redis) -> AsyncIterator[tuple[House, House]]:
-    """Two nodes that read."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         await a.read()
         await b.read()
         yield a, b
 
 
+def cancel(name: str, timeout_s: float = 30.0) -> RpcRequest:
+    return RpcRequest(name, "ann", "t", timeout_s, command_from_message(chat.CancelRun(name)))
+
+
 async def ask(a: House, b: House, timeout_s: float = 60.0) -> Any:
-    """Send a cancel request from one node to the other."""
     return await a.post.ask(b.node.id, "ann", "t", command_from_message(chat.CancelRun("r1")), timeout_s=timeout_s)
 
 
+async def answered(a: House, b: House) -> None:
+    """Ask until there is an answer."""
+    with trio.fail_after(60):
+        while True:
+            with suppress(BrokerUnavailable):
+                assert await ask(a, b) == "CancelRun"
+                return
+            await trio.sleep(0.05)
+
+
 async def test_requests_are_answered_and_acknowledged(redis: Redis) -> None:
-    """Many concurrent requests travel in few packets; afterwards the streams are empty."""
     async with two(redis) as (a, b):
         answers: list[Any] = []
 
@@ -163,7 +179,6 @@ async def test_requests_are_answered_and_acknowledged(redis: Redis) -> None:
 async def test_a_node_that_stops_while_requests_arrive_leaves_them_to_others(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A read that succeeds while the receiver stops does not crash it."""
     read_new, arrived = redis_stream.read_new, trio.Event()
 
     async def read_late(*arguments: Any, **options: Any) -> Any:
@@ -174,11 +189,10 @@ async def test_a_node_that_stops_while_requests_arrive_leaves_them_to_others(
                 await trio.testing.wait_all_tasks_blocked(0.1)
         return entries
 
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         monkeypatch.setattr(redis_stream, "read_new", read_late)
         await b.read()
-        assert b.inbox is not None
-        a.post.send(b.node.id, RpcRequest("1", "ann", "t", 5.0, command_from_message(chat.CancelRun("r1"))))
+        a.post.send(b.node.id, cancel("1"))
         with trio.fail_after(60):
             await arrived.wait()
             await b.inbox.stop()
@@ -201,8 +215,7 @@ async def test_a_node_whose_first_subscription_is_late_has_missed_news(
 
 
 async def test_errors_come_back_as_they_were(redis: Redis) -> None:
-    """Code and message are those of the executing node."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
 
         async def refuse(sender: str, request: RpcRequest) -> None:
             b.post.send(
@@ -217,7 +230,6 @@ async def test_errors_come_back_as_they_were(redis: Redis) -> None:
 
 
 async def test_events_reach_the_proxy_and_news_all_other_nodes(redis: Redis) -> None:
-    """A node does not receive its own news."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -235,8 +247,6 @@ async def test_events_reach_the_proxy_and_news_all_other_nodes(redis: Redis) -> 
 
 
 async def test_nodes_are_told_that_they_missed_news(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """News whose batch failed is not sent again, but once another batch arrives, its nodes know since when some is
-    missing. That somebody types is no loss."""
     async with two(redis) as (a, b):
         send, fails = RedisBroker.send, True
         tried = trio.Event()
@@ -262,10 +272,8 @@ async def test_nodes_are_told_that_they_missed_news(redis: Redis, monkeypatch: p
 
 
 async def test_news_that_comes_too_fast_is_handled_as_missed(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The last news is dropped, as the one before is still being handled; then it is handled as missed. Of a dropped
-    word that somebody types nothing is made."""
     monkeypatch.setattr(bus_receiver, "NEWS_AT_ONCE", 1)
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         await a.read()
         busy, goes_on = trio.Event(), trio.Event()
 
@@ -286,14 +294,12 @@ async def test_news_that_comes_too_fast_is_handled_as_missed(redis: Redis, monke
 
 
 async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
-    """A node that was held still sends for a thread it no longer owns: proxies to the new owner ignore its events
-    and their end."""
     async with two(redis) as (a, b), house(redis) as stale:
         await b.relay(a.node.id)
         for item in (Events("thread", 2, [b"{}"]), ForwardingEnded("thread"), Events("thread", 3, [b"{}"])):
             stale.post.send(b.node.id, item)
         stale.post.send_ephemeral(b.node.id, Ephemeral("thread", 1, [b"{}"]))
-        stale.post.send(b.node.id, RpcRequest("r", "ann", "t", 60.0, command_from_message(chat.CancelRun("r1"))))
+        stale.post.send(b.node.id, cancel("r"))
         await eventually(lambda: b.asked)  # what was sent before has arrived by then
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
         await eventually(lambda: b.received)
@@ -304,8 +310,6 @@ async def test_events_of_a_former_owner_are_ignored(redis: Redis) -> None:
 async def test_the_queue_is_sent_although_the_sender_is_killed(
     redis: Redis, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
-    """The restarted sender sends the queue. Requests in flight fail at once, and the gap in the numbers makes the
-    receiver check its logs."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         reached, away = trio.Event(), True
@@ -341,8 +345,7 @@ async def test_the_queue_is_sent_although_the_sender_is_killed(
 
 
 async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
-    """The node has no stream, and a request creates none."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         await a.read()
         with pytest.raises(BrokerUnavailable) as failed:
             await ask(a, b)
@@ -352,8 +355,7 @@ async def test_a_request_to_an_unknown_node_fails_at_once(redis: Redis) -> None:
 
 
 async def test_requests_to_a_node_that_dies_fail(redis: Redis) -> None:
-    """Pending requests to a dead node fail with Moved."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
 
         async def ignore(sender: str, request: RpcRequest) -> None:
             a.post.drop_peer(b.node.id)
@@ -366,8 +368,7 @@ async def test_requests_to_a_node_that_dies_fail(redis: Redis) -> None:
 
 @pytest.mark.parametrize("grown", [False, True])
 async def test_a_killed_receiver_goes_on_with_unacknowledged_entries(redis: Redis, grown: bool) -> None:
-    """The restarted receiver handles unacknowledged entries, and skips those that were trimmed from the stream."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         started: list[RpcRequest] = []
 
         async def first(sender: str, request: RpcRequest) -> None:
@@ -378,20 +379,18 @@ async def test_a_killed_receiver_goes_on_with_unacknowledged_entries(redis: Redi
 
         await a.read()
         await b.read(first)
-        a.post.send(b.node.id, RpcRequest("begun", "ann", "t", 30.0, command_from_message(chat.CancelRun("begun"))))
+        a.post.send(b.node.id, cancel("begun"))
         await eventually(lambda: started)
         if grown:
             name = inbox_name(b.node.id)
             assert await a.link.call(lambda client: client.xtrim(name, PureToken.MAXLEN, 0)) == 1
-        assert b.inbox is not None
         b.inbox.kill()
         assert await ask(a, b) == "CancelRun"
         assert [each.id for each in started].count("begun") == (1 if grown else 2)
 
 
 async def test_a_request_without_a_reply_times_out(redis: Redis) -> None:
-    """A node that is alive does not answer: the request times out."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
 
         async def ignore(sender: str, request: RpcRequest) -> None:
             pass
@@ -423,7 +422,6 @@ async def test_a_node_of_another_release_refuses_politely(redis: Redis, monkeypa
 
 
 async def test_lost_packets_are_noticed(own_redis: Redis) -> None:
-    """A gap in the packet numbers, and a new stream, make the proxies check their logs."""
     async with two(own_redis) as (a, b):
         await b.relay(a.node.id)
         a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
@@ -439,7 +437,6 @@ async def test_lost_packets_are_noticed(own_redis: Redis) -> None:
 
 
 async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """Requests fail at once; when Redis is back, packets continue with the next number."""
     async with two(own_redis) as (a, b):
         with caplog.at_level(logging.WARNING):
             await trio.to_thread.run_sync(own_redis.kill)
@@ -451,18 +448,12 @@ async def test_while_redis_is_away_nothing_waits(own_redis: Redis, caplog: pytes
             assert not a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
             await trio.to_thread.run_sync(own_redis.start)
             await eventually(lambda: a.link.up and b.link.up)
-            with trio.fail_after(60):
-                while True:
-                    try:
-                        assert await ask(a, b) == "CancelRun"
-                        break
-                    except BrokerUnavailable:
-                        await trio.sleep(0.05)
+            await answered(a, b)
 
 
 async def test_a_reply_that_found_no_inbox_is_not_waited_for(redis: Redis) -> None:
     """The inbox is deleted before the reply, as if Redis had lost all it had: the request fails at the next."""
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
 
         async def lose(sender: str, request: RpcRequest) -> None:
             if not b.asked:
@@ -490,7 +481,7 @@ async def test_what_is_queued_while_a_packet_finds_no_inbox_is_sent(
         return results
 
     monkeypatch.setattr(RedisBroker, "send", slowly)
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         await a.read()
         assert a.post.send(b.node.id, Events("thread", 1, [b"{}"]))
         with trio.fail_after(60):
@@ -532,7 +523,7 @@ async def test_a_node_that_has_just_got_another_id_asks_once_replies_can_arrive(
 
 
 async def test_a_node_without_an_inbox_does_not_ask(redis: Redis) -> None:
-    async with house(redis) as a, house(redis) as b:
+    async with two_of(redis) as (a, b):
         await b.read()
         with pytest.raises(BrokerUnavailable, match="has no inbox"):
             await ask(a, b, timeout_s=0.2)
@@ -544,7 +535,6 @@ async def test_a_node_without_an_inbox_does_not_ask(redis: Redis) -> None:
 async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis: Redis) -> None:
     async with two(redis) as (a, b), trio.open_nursery() as nursery:
         answer, serve = trio.Event(), b.serve
-        assert b.inbox is not None
         await b.inbox.stop()
 
         async def late(sender: str, request: RpcRequest) -> None:
@@ -556,7 +546,6 @@ async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis
 
         async def kill_when_asked() -> None:
             await eventually(lambda: b.asked)
-            assert a.inbox is not None
             a.inbox.kill()
             assert await ask(b, a) == "CancelRun"  # it reads again
             answer.set()
@@ -566,26 +555,17 @@ async def test_a_request_outlives_the_receiver_if_its_inbox_is_still_there(redis
 
 
 async def test_a_redis_that_comes_back_with_all_it_had_is_heard_again(own_redis: Redis) -> None:
-    """Redis was held or unreachable: entries that are still in the stream are read."""
     async with two(own_redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         await trio.to_thread.run_sync(own_redis.pause)
         await eventually(lambda: not a.link.up and not b.link.up)
         await trio.to_thread.run_sync(own_redis.resume)
         await eventually(lambda: a.link.up and b.link.up)
-        with trio.fail_after(60):
-            for one, other in ((a, b), (b, a)):
-                while True:
-                    try:
-                        assert await ask(one, other) == "CancelRun"
-                        break
-                    except BrokerUnavailable:
-                        await trio.sleep(0.05)
+        await answered(a, b)
+        await answered(b, a)
 
 
 class Registry:
-    """A stand-in for the store: the nodes that are alive."""
-
     def __init__(self, *alive: str) -> None:
         self.alive = list(alive)
         self.asked = 0
@@ -596,8 +576,6 @@ class Registry:
 
 
 async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> None:
-    """Requests from one dead node to another, read or unread, are executed once. Expired requests, and those of
-    living senders, are not. The stream is deleted."""
     async with house(redis, 8) as dead, house(redis, 8) as asker, two_of(redis, 8) as (a, b):
         started: list[RpcRequest] = []
 
@@ -606,21 +584,16 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
             await trio.sleep_forever()
 
         await dead.read(never)
-        asker.post.send(
-            dead.node.id, RpcRequest("begun", "ann", "t", 30.0, command_from_message(chat.CancelRun("begun")))
-        )
+        asker.post.send(dead.node.id, cancel("begun"))
         await eventually(lambda: started)
-        assert dead.inbox is not None
         await dead.inbox.stop()
-        late = RpcRequest("late", "ann", "t", -10.0, command_from_message(chat.CancelRun("late")))
-        for request in (late, RpcRequest("unread", "ann", "t", 30.0, command_from_message(chat.CancelRun("unread")))):
+        for request in (cancel("late", -10.0), cancel("unread")):
             asker.post.send(dead.node.id, request)
         a.post.send(dead.node.id, RpcRequest("alive", "ann", "t", 30.0, Subscribe()))
         registry = Registry(a.node.id, b.node.id)
         for each in (a, b):
             await each.relay(dead.node.id)
-            parts = (RedisBroker(each.link), each.node, each.post, each.relays, each.receiver, each.serve)
-            await each.system.spawn(ChildSpec("peers", lambda parts=parts: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
+            await each.watch(registry)
         await eventually(lambda: len(a.asked) + len(b.asked) == 2)
         name = inbox_name(dead.node.id)
         with trio.fail_after(60):
@@ -630,12 +603,10 @@ async def test_the_work_of_the_dead_is_done_by_one_survivor(redis: Redis) -> Non
 
 
 async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
-    """Its proxies get OwnerDown, and pending requests to it fail."""
     async with house(redis) as a:
         registry = Registry(a.node.id, "other")
-        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
+        await a.watch(registry)
         await eventually(lambda: registry.asked > 1)
         assert not a.heard
         registry.alive.remove("other")
@@ -644,11 +615,9 @@ async def test_proxies_to_a_node_that_dies_are_stopped(redis: Redis) -> None:
 
 
 async def test_a_node_that_died_while_the_monitor_was_dead_is_detected(redis: Redis) -> None:
-    """The peer monitor was dead when the node died: after its restart the node's proxies get OwnerDown."""
     async with house(redis) as a:
-        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
         await a.relay("other")
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(Registry(a.node.id), *parts, a.hear)))  # type: ignore[arg-type]
+        await a.watch(Registry(a.node.id))
         await eventually(lambda: a.received)
         assert [type(each) for each in a.received] == [OwnerDown]
 
@@ -671,17 +640,9 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
             return alive
 
         registry.live_nodes = live_nodes  # type: ignore[method-assign]
-        parts = (RedisBroker(a.link), a.node, a.post, a.relays, a.receiver, a.serve)
-        await a.system.spawn(ChildSpec("peers", lambda: PeerMonitor(registry, *parts, a.hear)))  # type: ignore[arg-type]
+        await a.watch(registry)
         with trio.fail_after(60):
             while await a.link.call(lambda client: client.sismember(redis_stream.NODES_WITH_STREAM, old.node.id)):  # noqa: ASYNC110
                 await trio.sleep(0.05)
         assert await a.link.call(lambda client: client.exists([born]))
         await redis_stream.remove_if_empty(a.link, "0-born")
-
-
-@asynccontextmanager
-async def two_of(redis: Redis, number: int) -> AsyncIterator[tuple[House, House]]:
-    """Two nodes that do not read yet."""
-    async with house(redis, number) as a, house(redis, number) as b:
-        yield a, b

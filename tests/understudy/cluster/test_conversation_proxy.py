@@ -31,8 +31,6 @@ from understudy.storage.records import Fence, LoggedEvent, Thread
 
 @define
 class Sent:
-    """A sink that keeps the numbers of the events it was given."""
-
     numbers: list[int] = field(factory=list)
     open: bool = True
 
@@ -94,7 +92,6 @@ class OtherNode:
 
 
 def thought(seq: int) -> Envelope:
-    """An event of the thread."""
     return Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r", "m", "c", "script", None, "thinks")
 
 
@@ -114,7 +111,6 @@ class Here:
         return entry.ref
 
     async def until_sent(self, *numbers: int) -> None:
-        """Wait until exactly these events were sent."""
         with trio.fail_after(60):
             while len(self.sent.numbers) < len(numbers):
                 await trio.testing.wait_all_tasks_blocked(0.01)
@@ -187,7 +183,6 @@ async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_ev
 async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscription(
     here: Here, deleted: bool
 ) -> None:
-    """Also if the owning node only says that it no longer owns the thread."""
     proxy, vault = await at_end(here), here.other.rig.services.content_filter.vault
     vault.get_or_create("ada", "t", is_new=True)
     await here.other.rig.services.store.delete_thread("ada", "t", None)
@@ -235,7 +230,6 @@ async def test_a_late_end_of_an_earlier_thread_does_not_end_the_proxy_of_the_nex
 
 
 async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_message(here: Here) -> None:
-    """As on the node that owns the thread, which subscribes its own connections."""
     proxy, rig = await at_end(here), here.other.rig
     late, outbox = await connect(rig, "late")
     first = rig.services.outboxes("ada", "t")

@@ -27,17 +27,14 @@ FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete
 
 
 async def add(house: House, node: str, data: bytes) -> None:
-    """Add an entry to a node's stream, as any writer to Redis can."""
     await house.link.call(lambda redis: redis.xadd(inbox_name(node), {redis_stream.FIELD: data}))
 
 
 async def publish(house: House, channel: str, data: bytes) -> None:
-    """Publish on a channel of the nodes."""
     await house.link.call(lambda redis: redis.publish(channel, data))
 
 
 async def dealt_with(house: House) -> None:
-    """Wait until a node's stream is empty."""
     name = inbox_name(house.node.id)
     with trio.fail_after(60):
         while await house.link.call(lambda redis: redis.xlen(name)):  # noqa: ASYNC110 - Redis tells nobody
@@ -56,7 +53,6 @@ def shown(node: House) -> list[object]:
 
 
 async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
-    """It is counted, logged and dropped; real messages are still handled."""
     async with two(redis) as (a, b):
         assert await ask(a, b) == "CancelRun"
         before = len(b.asked)
@@ -72,7 +68,6 @@ async def test_a_forged_request_is_not_carried_out(redis: Redis, caplog: pytest.
 
 
 async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
-    """Forged HTML in an answer, and a forged notice that a thread was deleted, have no effect."""
     async with two(redis) as (a, b):
         await b.relay(a.node.id)
         await publish(
@@ -88,7 +83,6 @@ async def test_forged_text_and_news_are_not_shown(redis: Redis) -> None:
 
 
 async def test_no_text_is_in_the_clear(redis: Redis) -> None:
-    """Neither texts nor user names are readable in streams and on channels."""
     heard: list[bytes] = []
     async with house(redis) as a, house(redis) as b, trio.open_nursery() as nursery:
         joined = trio.Event()
@@ -110,7 +104,6 @@ async def test_no_text_is_in_the_clear(redis: Redis) -> None:
 
 
 async def test_what_was_said_once_counts_once(redis: Redis) -> None:
-    """A packet that is added or published again is dropped, and so is a packet for another node."""
     async with house(redis) as c, two(redis) as (a, b):
         await b.relay(a.node.id)
         said: list[tuple[str, bytes]] = []
@@ -178,7 +171,6 @@ async def test_a_request_that_was_given_up_is_not_carried_out_later(redis: Redis
 
 
 def nested(levels: int) -> bytes:
-    """Return lists within lists, in MessagePack."""
     return b"\x91" * levels + b"\x90"
 
 
@@ -199,7 +191,6 @@ async def test_a_packet_that_no_node_sends_is_dropped(redis: Redis, body: bytes)
 async def test_names_that_are_none_do_not_keep_the_work_of_the_dead(
     redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Others write into the list of inboxes, and put something else where an inbox would be."""
     async with house(redis, 6) as a, house(redis, 6) as dead, house(redis, 6) as asker:
         await dead.read()
         assert dead.inbox is not None
@@ -256,7 +247,6 @@ async def test_a_packet_that_was_read_and_not_done_is_done_when_the_inbox_is_bac
 
 
 def test_a_packet_opens_with_the_same_secret_in_its_place_only() -> None:
-    """A change of any byte makes it unreadable, and no two ciphertexts are equal."""
     one, other = Cipher(SECRET), Cipher(SECRET)
     data = one.encrypt(b"hello", "here")
     assert one.decrypt(data, "here") == other.decrypt(data, "here") == b"hello"
@@ -272,7 +262,6 @@ def test_a_packet_opens_with_the_same_secret_in_its_place_only() -> None:
 
 
 def test_nodes_understand_each_other_while_their_secret_is_replaced() -> None:
-    """One has the next secret announced, one has swapped them; both decrypt both, and neither takes a third one."""
     announced, swapped = Cipher(SECRET, ["n" * 32]), Cipher("n" * 32, [SECRET])
     for one, other in ((announced, swapped), (swapped, announced)):
         for text in (b"first", b"again"):

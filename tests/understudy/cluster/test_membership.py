@@ -60,7 +60,6 @@ class Server:
         return self
 
     async def live(self) -> ActorRef:
-        """Start the membership actor."""
         membership = partial(
             Membership,
             self.store,
@@ -85,7 +84,6 @@ async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
 
 
 async def until(condition: Callable[[], Any]) -> None:
-    """Wait until a condition holds, with a time limit."""
     with trio.fail_after(60):
         while True:
             found = condition()
@@ -95,7 +93,6 @@ async def until(condition: Callable[[], Any]) -> None:
 
 
 def execute(address: str, statement: str) -> Any:
-    """Run a statement in the database directly."""
     with psycopg.connect(address, autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else None
@@ -106,8 +103,6 @@ def execute(address: str, statement: str) -> Any:
 
 @pytest.mark.proof("timing")
 async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, template: str) -> None:
-    """The message says what to do, whether or not the second would serve alone; when the first has left, the second
-    starts at once."""
     address = postgres.create(template)
     async with server(address, alone=True) as second, server(address) as third:
         async with server(address, alone=True) as first:
@@ -126,7 +121,6 @@ async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: 
 
 
 async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, template: str) -> None:
-    """The next server starts when the lease of the killed one has expired, not before."""
     address = postgres.create(template)
     async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
         await killed.join()
@@ -136,7 +130,6 @@ async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, te
 
 
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
-    """Two nodes renew their leases beyond the first expiry; when one ends, it is gone at once and the other stays."""
     address = postgres.create(template)
     async with server(address) as one:
         await (await one.join()).live()
@@ -152,7 +145,6 @@ async def test_those_that_work_together_join(postgres: Postgres, template: str) 
 async def test_a_membership_that_dies_goes_on(
     postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killed or crashed, it is restarted, and the node keeps its id."""
     address = postgres.create(template)
     async with server(address) as one:
         ref = await (await one.join()).live()
@@ -179,8 +171,6 @@ async def test_a_membership_that_dies_goes_on(
 
 @pytest.mark.parametrize("how", ["taken", "gone"])
 async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, how: str) -> None:
-    """Its lease expired and another node claimed a thread, or its row is gone: its conversations are stopped once,
-    and it joins under a new id."""
     address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         await one.join()
@@ -203,7 +193,6 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
 
 
 async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, template: str) -> None:
-    """Its lease expired, as after a pause of the node or the database: it keeps its threads and its id."""
     address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         await one.join()
@@ -217,8 +206,6 @@ async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres,
 
 
 async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, template: str) -> None:
-    """Its lease expired while the database was away, and no other server joined: it goes on. If another joined, it
-    waits until that one is gone."""
     address = postgres.create(template)
     async with server(address, alone=True) as one:
         await one.join()
@@ -247,8 +234,6 @@ async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, temp
 
 
 class Deaf(Actor):
-    """A conversation whose mailbox is full."""
-
     mailbox = MailboxSpec(capacity=1)
 
     async def receive(self, message: object, context: Context) -> None:
@@ -256,15 +241,12 @@ class Deaf(Actor):
 
 
 class Obedient(Actor):
-    """A conversation that stops on OwnershipLost."""
-
     async def receive(self, message: object, context: Context) -> None:
         assert isinstance(message, OwnershipLost)
         context.stop()
 
 
 async def test_all_conversations_stand_down() -> None:
-    """A conversation whose mailbox is full is killed."""
     async with ActorSystem("s", [ChildSpec("conversations", Supervisor)]) as system:
         conversations = system.find("/s/conversations")
         assert conversations is not None
@@ -283,9 +265,6 @@ async def test_all_conversations_stand_down() -> None:
 
 
 async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
-    """It is stopped by SIGSTOP for longer than its lease, and another server claims its thread. Its later appends
-    are refused by the fence, its conversations stop, and it joins under a new id. The log has no event of it after
-    the claim."""
     address = postgres.create(template)
     command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
     async with server(address) as other, trio.open_nursery() as nursery:
@@ -318,8 +297,7 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
             late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))
             with pytest.raises(Fenced):
                 await other.store.commit(late)
-            events = await other.store.events("ann", "t1", at - 1)
-            assert [event.body for event in events] == [b"held", b"mine"]
+            assert [event.body for event in await other.store.events("ann", "t1", at - 1)] == [b"held", b"mine"]
             process.kill()
 
 
@@ -336,14 +314,11 @@ async def _held(store: Store, node: str) -> bool:
 
 
 class Lines:
-    """Reads a stream line by line."""
-
     def __init__(self, stream: trio.abc.ReceiveStream) -> None:
         self._stream = stream
         self._rest = b""
 
     async def next(self) -> str:
-        """Return the next line."""
         while b"\n" not in self._rest:
             more = await self._stream.receive_some()
             assert more, "the process has ended"
@@ -354,8 +329,6 @@ class Lines:
 
 @pytest.mark.proof("chaos")
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
-    """Each lasts longer than a lease. Afterwards all nodes are alive under their old ids with their threads, alone
-    or together, and nothing stored is lost."""
     alone_at, shared_at = own_postgres.create(), own_postgres.create()
     async with server(alone_at, alone=True) as alone, server(shared_at) as one, server(shared_at) as other:
         servers = (alone, one, other)
@@ -387,7 +360,6 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
 
 
 async def _alive(store: Store, *nodes: str) -> bool:
-    """Whether these nodes are alive, and no others."""
     return await store.live_nodes() == list(nodes)
 
 
@@ -426,20 +398,16 @@ class Finder:
             self.refused += 1
 
     async def dead_with_subscribers(self) -> list[tuple[str, str]]:
-        """Return no dead conversations."""
         return []
 
     def remind(self, owner: str, thread_id: str, run_id: str) -> bool:
-        """Return False: no conversation is alive."""
         return False
 
     @property
     def relocations(self) -> int:
-        """Return how many threads are relocated."""
         return len(self.moved)
 
     def relocated(self, most: int) -> list[tuple[tuple[str, str], ActorRef]]:
-        """Return the relocated threads."""
         self.looks += 1
         return self.moved[:most]
 
@@ -453,7 +421,6 @@ class Finder:
         self.followed.append(owner)
 
     async def resubscribe(self, key: tuple[str, str], ending: ActorRef) -> None:
-        """Record the call, or fail for a while."""
         await ending.wait_stopped()
         self.fails -= 1
         if self.fails >= 0:
@@ -463,13 +430,11 @@ class Finder:
 
 
 async def recovering(server: Server, finder: Finder) -> ActorRef:
-    """Run recovery for orphaned runs."""
     recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), RunLimiter(2, 4), server.node)
     return await server.system.spawn(ChildSpec("recovery", recovery))
 
 
 async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, template: str) -> None:
-    """After its lease, and not before, each run is claimed by one survivor, and few are requested twice."""
     address = postgres.create(template)
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
@@ -492,7 +457,6 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
 
 
 async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str) -> None:
-    """Recovery wakes this node's unfinished runs, as after a conversation died, and none of another living node."""
     address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         for each in (one, other):
@@ -505,8 +469,6 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str
 
 
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
-    """Subscribers are attached to the new owner after the local conversation has ended; a failed attempt is
-    retried, also by the next recovery."""
     address = postgres.create(template)
     async with server(address) as one:
         await (await one.join()).live()
@@ -528,7 +490,6 @@ async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, temp
 
 
 async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, template: str) -> None:
-    """More than are seen to at a time; those for whom it failed are tried again."""
     address = postgres.create(template)
     async with server(address) as one:
         await (await one.join()).live()
@@ -541,7 +502,6 @@ async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, templ
 
 
 def _running(node: str, thread_id: str, run_id: str) -> Change:
-    """Store an active run in a thread of this node."""
     thread = Thread("ann", thread_id, "Title", "guide", None, 1.0, 1.0)
     run = RunRecord(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
     return Change("ann", thread_id, (LoggedEvent(1, "note", run_id, b"x"),), thread, run=run, fence=Fence(node, 1))

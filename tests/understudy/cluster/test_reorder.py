@@ -22,22 +22,18 @@ LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 
 def numbered(seq: int) -> Envelope:
-    """A numbered event."""
     return Envelope(AgentThinking("a", f"{seq}", 0.0), 0.0, seq, "t", "r")
 
 
 def piece(offset: int, text: str) -> Envelope:
-    """A delta of streamed text."""
     return Envelope(PartialResult(text, offset), 0.0, None, "t", "r")
 
 
 def numbers(envelopes: Sequence[Envelope]) -> list[int]:
-    """Return the numbers of the numbered events."""
     return [envelope.seq for envelope in envelopes if envelope.seq is not None]
 
 
 def test_what_comes_in_order_goes_on_at_once() -> None:
-    """Numbered and ephemeral events, alternating."""
     joining = ReorderBuffer(3)
     assert numbers(joining.add_numbered(4, [numbered(4), numbered(5)])) == [4, 5]
     assert joining.add_ephemeral(5, [piece(0, "a")]) == [piece(0, "a")]
@@ -45,7 +41,6 @@ def test_what_comes_in_order_goes_on_at_once() -> None:
 
 
 def test_a_passing_event_waits_for_those_before_it() -> None:
-    """It comes out between its predecessors and its successors."""
     joining = ReorderBuffer(3)
     assert joining.add_ephemeral(5, [piece(0, "a")]) == []
     assert joining.add_ephemeral(4, [piece(1, "b")]) == []  # not before the one that came first
@@ -55,7 +50,6 @@ def test_a_passing_event_waits_for_those_before_it() -> None:
 
 
 def test_nothing_waits_for_long() -> None:
-    """`release` returns what is held, and the buffer is bounded: the oldest are dropped."""
     joining = ReorderBuffer(0)
     for offset in range(HELD + 10):
         joining.add_ephemeral(1, [piece(offset, "x")])
@@ -64,7 +58,6 @@ def test_nothing_waits_for_long() -> None:
 
 
 def test_what_came_before_is_not_shown_again() -> None:
-    """A packet comes twice, or overlaps with an earlier one."""
     joining = ReorderBuffer(0)
     joining.add_numbered(1, [numbered(1), numbered(2)])
     assert joining.add_numbered(1, [numbered(1), numbered(2)]) == []
@@ -92,7 +85,6 @@ def test_text_that_is_late_does_not_come_after_the_end_of_its_run() -> None:
 
 
 def test_a_hole_is_not_waited_for() -> None:
-    """Subscribers read the missing events from the log."""
     joining = ReorderBuffer(0)
     assert numbers(joining.add_numbered(4, [numbered(4)])) == [4]
     assert not joining.advance(3)
@@ -113,7 +105,6 @@ class Client:
         self.session.subscribe("t", 0, 0)
 
     def shown(self, envelopes: Sequence[Envelope]) -> None:
-        """Receive events of the proxy."""
         for envelope in envelopes:
             if isinstance(envelope.event, PartialResult):
                 self._text(envelope.event)
@@ -130,7 +121,6 @@ class Client:
         self.wants |= sent is SNAPSHOT_NEEDED
 
     def read(self, head: int = 0) -> None:
-        """Read missing events from the log."""
         self.session.extend_log("t", head)
         while self.session.extend_log("t"):
             envelope = self.log[self.session.find("t").cursor]
@@ -192,7 +182,6 @@ def test_whatever_happens_on_the_way_each_client_gets_the_story(story: list[Enve
 
 @given(story=stories())
 def test_without_losses_no_piece_comes_before_what_it_came_after(story: list[Envelope]) -> None:
-    """However far the stream lags behind the deltas."""
     joining, shown, head = ReorderBuffer(0), [], 0
     for each in story:
         head = each.seq or head

@@ -41,8 +41,6 @@ from understudy.cluster.rpc_server import LEASE_S, EventForwarder, RenewLease, R
 
 
 class Bag:
-    """A message bus that keeps the items sent to it."""
-
     def __init__(self) -> None:
         self.sent: list[Any] = []
 
@@ -55,8 +53,6 @@ class Bag:
 
 
 class Talk(Actor):
-    """A stand-in for a conversation: raises the error it is sent, stops on any other message."""
-
     async def receive(self, message: object, context: Context) -> None:
         if isinstance(message, Exception):
             raise message
@@ -64,17 +60,14 @@ class Talk(Actor):
 
 
 def thought(seq: int) -> Envelope:
-    """An event of this number."""
     return Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r", "m", "c", "guide", None, "thinks")
 
 
 def passing(event: Any) -> Envelope:
-    """An ephemeral event."""
     return Envelope(event, 2.5, None, "t", "r", "m", "c", "guide", None, "")
 
 
 def in_virtual_time(test: Any) -> None:
-    """Run a test whose clock jumps."""
     trio.run(test, clock=virtual_time())
 
 
@@ -107,7 +100,6 @@ class Busy(Actor):
 async def test_a_forwarder_that_could_not_subscribe_is_started_again(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """The conversation's mailbox was full: the next request subscribes again, and then events come."""
     opened, followers, bag = trio.Event(), list[ActorRef](), Bag()
     async with open_system("s", [ChildSpec("forwarders", Supervisor)]) as system:
         busy = await system.spawn(ChildSpec("talk", lambda: Busy(opened, followers)))
@@ -128,7 +120,6 @@ async def test_a_forwarder_that_could_not_subscribe_is_started_again(
 async def test_a_thread_is_forwarded_from_its_subscription_until_the_node_leaves(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """That of one user to one node says nothing about other threads and users."""
     opened, followers = trio.Event(), list[ActorRef]()
     opened.set()
     async with open_system("s", [ChildSpec("forwarders", Supervisor)]) as system:
@@ -152,8 +143,6 @@ async def test_a_thread_is_forwarded_from_its_subscription_until_the_node_leaves
 async def test_what_is_said_on_another_node_goes_ahead_of_the_text_too(
     autojump_clock: trio.testing.MockClock, name: str
 ) -> None:
-    """As if it were said on the node that has the conversation."""
-
     async def send(conversation: ActorRef, request: Ask[Any]) -> None:
         office = RpcServer(Threads(conversation), Bag(), lambda: conversation)  # type: ignore[arg-type]
         await office.handle("b", RpcRequest("1", "ann", "t", 2.0, command_from_message(request)))
@@ -162,15 +151,12 @@ async def test_what_is_said_on_another_node_goes_ahead_of_the_text_too(
 
 
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:
-    """A conversation and its forwarder."""
     talk = await system.spawn(ChildSpec("talk", Talk, restart=Restart.TRANSIENT))
     make = ChildSpec("courier", lambda: EventForwarder("5f2c", "b", talk, bag), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
     return talk, await system.spawn(make)
 
 
 def test_buffered_events_are_sent_together_in_order() -> None:
-    """Numbered events go in one item, streamed text is merged, and each ephemeral item names the event it follows."""
-
     async def story() -> None:
         bag = Bag()
         async with open_system("s", []) as system:
@@ -237,8 +223,6 @@ def test_a_killed_forwarder_reports_its_end_and_a_cancelled_one_does_not() -> No
 
 
 def test_a_gap_keeps_the_numbers_of_later_events() -> None:
-    """The mailbox dropped some events: later ones keep their numbers."""
-
     async def story() -> None:
         bag = Bag()
         async with open_system("s", []) as system:
@@ -305,8 +289,6 @@ def test_the_last_events_of_a_conversation_that_ends_are_sent_before_its_end() -
 
 
 def test_a_forwarder_stops_when_its_lease_expires() -> None:
-    """The lease expires, and not before."""
-
     async def story() -> None:
         bag = Bag()
         async with open_system("s", []) as system:

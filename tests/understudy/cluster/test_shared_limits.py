@@ -52,7 +52,6 @@ async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> Asy
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait until a condition holds."""
     with trio.fail_after(60):
         while not holds():  # noqa: ASYNC110
             await trio.sleep(0.01)
@@ -70,7 +69,6 @@ async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[t
 
 
 async def refused(node: Node, user: str, name: str) -> bool:
-    """Return whether a connection is refused; the wait for that is short."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_limits, "PATIENCE_S", 0.4)
         return not await node.connections.enter(user, name)
@@ -85,13 +83,11 @@ async def reported(node: Node, *users: str) -> None:
 
 
 def left(node: Node, user: str) -> float:
-    """Return the tokens that a user has left on this node."""
     bucket = node.messages._buckets.get(user)
     return 60.0 if bucket is None else bucket._tokens
 
 
 async def test_tokens_taken_on_one_node_are_missing_on_the_other(pair: tuple[Node, Node]) -> None:
-    """The other node learns of it when it reports that user's tokens; another user has all of theirs."""
     one, other = pair
     assert one.take("ada", 50) == 50
     await reported(one, "ada")
@@ -137,7 +133,6 @@ async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node],
 
 
 async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node, Node]) -> None:
-    """One more is refused on either node; after one has left there is room again."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     assert await other.connections.enter("ada", "c2")
@@ -151,7 +146,6 @@ async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node
 
 
 async def test_the_last_place_is_given_once(pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two connections come at the same moment on two nodes, and one is admitted."""
     monkeypatch.setattr(shared_limits, "PATIENCE_S", 3.0)
     one, other = pair
     assert await one.connections.enter("ada", "c1")
@@ -176,7 +170,6 @@ async def test_a_connection_counts_for_its_latest_user_only(pair: tuple[Node, No
 
 
 async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node]) -> None:
-    """A socket that closes while it is retried is not counted."""
     one, other = pair
     assert await one.connections.enter("ada", "c1")
     assert await one.connections.enter("ada", "c2")
@@ -187,7 +180,6 @@ async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node
 
 
 async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
-    """Their user reconnects to another node and is admitted as soon as the dead node's presence has expired."""
     redis.flush()
     async with started(redis) as one:
         async with started(redis) as dead:
@@ -200,8 +192,6 @@ async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
 
 
 async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
-    """No connection is refused by the old counts of Redis; after Redis comes back empty, all counts are
-    reported again."""
     async with started(own_redis) as one, started(own_redis) as other:
         assert await one.connections.enter("ada", "c1")
         own_redis.kill()
@@ -224,7 +214,6 @@ async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
 
 
 async def test_counters_that_somebody_wrote_over_start_again(redis: Redis) -> None:
-    """What is no number counts as nothing."""
     async with started(redis) as node:
         broker, here = RedisBroker(node.link), "here"
         await node.link.call(lambda client: client.set("understudy:here:there", b"1"))

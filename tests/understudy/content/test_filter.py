@@ -7,7 +7,7 @@ from contextlib import aclosing
 import pytest
 import trio
 
-from sanitization import STANDARD, Action, Category, Direction, Placeholders, Policy, Sanitized, Sanitizer
+from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer, StreamSanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content import filter as module
 from understudy.content.filter import ContentFilter, FileFilter, InvalidPolicy, is_text, load_policy
@@ -20,14 +20,14 @@ SANITIZER = Sanitizer(Policy(inbound={Category.SECRET: Action.REMOVE}), Directio
 async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """The line of a tool, repeated by the answer that is stored. What has a find is scanned and redacted each time."""
     scanned: list[str] = []
-    scan = Sanitizer._scan
+    feed = StreamSanitizer.feed
 
-    def counting(sanitizer: Sanitizer, text: str, placeholders: Placeholders | None) -> Sanitized:
-        scanned.append(text)
-        return scan(sanitizer, text, placeholders)
+    def counting(stream: StreamSanitizer, chunk: str, *, last: bool = False) -> str:
+        scanned.append(chunk)
+        return feed(stream, chunk, last=last)
 
     content_filter = ContentFilter(STANDARD, Metrics())
-    monkeypatch.setattr(Sanitizer, "_scan", counting)
+    monkeypatch.setattr(StreamSanitizer, "feed", counting)
     line, told = "15% of 80 = 12", f"the key is {SECRET.decode()}"
     await content_filter.filter_result({"result": 12}, line)
     assert line in scanned
@@ -40,8 +40,6 @@ async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkey
 
 
 async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITIZER) -> tuple[bytes, FileFilter]:
-    """Return the output for a file that arrives in pieces of this size."""
-
     async def pieces() -> AsyncGenerator[bytes, None]:
         for at in range(0, len(content), size):
             yield content[at : at + size]
@@ -53,7 +51,6 @@ async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITI
 
 @pytest.mark.parametrize("size", [7, 41, 100_000])
 async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
-    """The secret is removed and reported; the bytes around it stay."""
     before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
     out, passage = await passed(before + SECRET + after, size)
     assert out == before + b"[redacted]" + after
@@ -63,27 +60,21 @@ async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
 @pytest.mark.parametrize(
     "content",
     [
-        b"",
-        "caf\xe9;na\xefve\r\n".encode("latin-1") * 100,
-        "\ufeffa,b\n1,2\n".encode(),
-        "name\tälter\n日本語 \U0001f600\u200d\n".encode() * 50,
-        b"half a character \xe2\x82",
-        b"PK\x03\x04" + random.Random(5).randbytes(5000),
-        "text in UTF-16".encode("utf-16"),
+        b"", "caf\xe9;na\xefve\r\n".encode("latin-1") * 100, "\ufeffa,b\n1,2\n".encode(),
+        "name\tälter\n日本語 \U0001f600\u200d\n".encode() * 50, b"half a character \xe2\x82",
+        b"PK\x03\x04" + random.Random(5).randbytes(5000), "text in UTF-16".encode("utf-16"),
         b"\x89PNG\r\n\x1a\n\x00" + SECRET,
     ],
     ids=["nothing", "latin-1", "mark", "unicode", "cut", "zip", "utf-16", "image"],
-)
+)  # fmt: skip
 @pytest.mark.parametrize("size", [3, 100_000])
 async def test_every_other_byte_stays(content: bytes, size: int) -> None:
-    """Text in any encoding is unchanged; other files are not scanned."""
     if size < 100 and not is_text(content):
         size = 16
     assert (await passed(content, size))[0] == content
 
 
 async def test_nothing_comes_behind_what_is_blocked() -> None:
-    """The rest of the file is not even read."""
     blocking = Sanitizer(Policy(inbound={Category.SECRET: Action.BLOCK}), Direction.INBOUND)
     out, passage = await passed(b"fine\n" * 100 + SECRET + b" more\n" * 1000, 50, blocking)
     assert passage.result.blocked
@@ -92,7 +83,6 @@ async def test_nothing_comes_behind_what_is_blocked() -> None:
 
 
 async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A long scan ends with `file_too_large`."""
     monkeypatch.setattr(module, "FILE_S", 0.0)
     with pytest.raises(CommandRejected) as refused:
         await passed(b"words " * 10_000, sanitizer=Sanitizer(STANDARD, Direction.INBOUND))
@@ -100,7 +90,6 @@ async def test_a_file_that_takes_too_long_is_refused(monkeypatch: pytest.MonkeyP
 
 
 def test_a_policy_that_cannot_be_loaded_is_reported_with_its_setting(tmp_path) -> None:
-    """For a missing file, binary data and an invalid policy the error names the setting."""
     binary, wrong = tmp_path / "a.toml", tmp_path / "b.toml"
     binary.write_bytes(b"\xff\xfe")
     wrong.write_text("[inbound]\nsecrets = 'remove'\n")

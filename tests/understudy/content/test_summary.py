@@ -8,7 +8,6 @@ from understudy.content.summary import LISTED, build_summary, count_by_kind, des
 
 
 def found(kind: str, action: Action, start: int = 0) -> Finding:
-    """Return a finding."""
     return Finding(kind, Category(kind.partition(".")[0]), start, start + 4, 1.0, "", "d", action)
 
 
@@ -19,7 +18,6 @@ UNREAD = found("pii.unread", Action.FLAG)
 
 
 def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
-    """Flagged personal data is not reported; unread parts are."""
     event = build_summary("inbound", [GONE, FLAGGED, ORDER, UNREAD], 1)
     assert event is not None
     assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
@@ -33,16 +31,11 @@ def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
 @pytest.mark.parametrize(
     ("findings", "omitted", "threshold", "built"),
     [
-        ([], 0, 1, False),
-        ([FLAGGED] * 5, 7, 1, False),
-        ([GONE], 0, 1, True),
-        ([GONE, FLAGGED], 0, 2, False),
-        ([GONE, ORDER], 0, 2, True),
-        ([GONE], 1, 2, True),
+        ([], 0, 1, False), ([FLAGGED] * 5, 7, 1, False), ([GONE], 0, 1, True), ([GONE, FLAGGED], 0, 2, False),
+        ([GONE, ORDER], 0, 2, True), ([GONE], 1, 2, True),
     ],
-)
+)  # fmt: skip
 def test_from_the_threshold_on(findings: list[Finding], omitted: int, threshold: int, built: bool) -> None:
-    """A summary is built from the threshold on, and only if there are findings to report."""
     assert (build_summary("tool", findings, threshold, omitted=omitted) is not None) is built
 
 
@@ -53,7 +46,6 @@ def test_many_finds_are_counted_and_some_listed() -> None:
 
 
 def test_by_kind_and_action() -> None:
-    """The rows of a tool call count findings by category, kind and action."""
     rows = count_by_kind([GONE, GONE, found("secret.github", Action.MASK), FLAGGED])
     assert rows == [
         {"category": "secret", "kind": "secret.github", "action": "mask", "count": 1},
@@ -62,13 +54,11 @@ def test_by_kind_and_action() -> None:
 
 
 def test_suspect_texts() -> None:
-    """Flagged instructions and unread parts make a text suspect."""
     assert [is_suspect([each]) for each in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
     assert not is_suspect([found("injection.override", Action.REMOVE)])
 
 
 def test_blocked_categories_are_named() -> None:
-    """Each category is named once."""
     block = [found(kind, Action.BLOCK) for kind in ("secret.github", "secret.aws", "pii.email")]
     assert describe_blocked([*block, ORDER]) == "a secret and personal data"
     assert "not let pass" in describe_blocked([])

@@ -20,14 +20,12 @@ ADA = "ada@example.org"
 
 
 def with_ada(vault: Vault, owner: str = "ada", thread: str = "t") -> str:
-    """Return placeholders with one address."""
     name = vault.get_or_create(owner, thread, is_new=True).assign("pii.email", ADA)
     assert name is not None
     return name
 
 
 def test_a_placeholder_means_something_in_its_own_thread_only() -> None:
-    """It is not restored in another thread, nor in another user's thread of the same id."""
     vault = Vault()
     assert with_ada(vault) == "[email-1]"
     vault.get_or_create("bob", "t", is_new=True)
@@ -46,7 +44,6 @@ def test_in_a_thread_that_is_not_new_numbers_are_new() -> None:
 
 
 def test_the_threads_not_used_for_the_longest_make_room() -> None:
-    """The number of threads, and of placeholders in one, is bounded."""
     vault = Vault(limit=2)
     with_ada(vault, thread="a")
     with_ada(vault, thread="b")
@@ -61,7 +58,6 @@ def test_the_threads_not_used_for_the_longest_make_room() -> None:
 
 
 def test_events_show_their_user_the_words_and_no_others() -> None:
-    """The user's message and the answer are restored; other events stay as stored."""
     vault, usage = Vault(), Usage()
     with_ada(vault)
     around = Envelope(FinalResponse("", RunStatus.SUCCESS, usage), 0.0, 1, "t")
@@ -79,24 +75,12 @@ def test_events_show_their_user_the_words_and_no_others() -> None:
 
 
 PIECES = [
-    "[email-1]",
-    "[email-",
-    "[",
-    "]",
-    "[[email-1]",
-    "e",
-    "[phone-12]",
-    "[email-1",
-    " ",
-    "[x]",
-    "[email_x-3]",
-    "\n",
-]
+    "[email-1]", "[email-", "[", "]", "[[email-1]", "e", "[phone-12]", "[email-1", " ", "[x]", "[email_x-3]", "\n",
+]  # fmt: skip
 
 
 @given(st.lists(st.sampled_from(PIECES), max_size=8), st.integers(1, 7))
 def test_restoring_does_not_depend_on_the_pieces(parts: list[str], size: int) -> None:
-    """The output in pieces equals that of the whole."""
     known = Placeholders()
     known.assign("pii.email", ADA)
     text, restoring = "".join(parts), PlaceholderRestorer(known)
@@ -105,7 +89,6 @@ def test_restoring_does_not_depend_on_the_pieces(parts: list[str], size: int) ->
 
 
 def test_text_that_cannot_become_a_placeholder_is_not_held() -> None:
-    """Only the beginning of one is held back."""
     restoring = PlaceholderRestorer(Placeholders())
     assert restoring.feed("a [link") == "a "
     assert restoring.feed("](x) and [No") == "[link](x) and [No"
@@ -115,13 +98,10 @@ def test_text_that_cannot_become_a_placeholder_is_not_held() -> None:
 @pytest.mark.parametrize(
     ("one", "other", "same"),
     [
-        ("a", "a", True),
-        ("a", "b", False),
-        ("to [email-1]", "to [email-1000001]", True),
-        ("to [email-1]", "to [phone-1]", False),
-        ("to [email-1] now", "to [email-2] then", False),
+        ("a", "a", True), ("a", "b", False), ("to [email-1]", "to [email-1000001]", True),
+        ("to [email-1]", "to [phone-1]", False), ("to [email-1] now", "to [email-2] then", False),
     ],
-)
+)  # fmt: skip
 def test_texts_are_alike_but_for_the_numbers(one: str, other: str, same: bool) -> None:
     """A message that is sent again after a restart is the same message."""
     assert equal_but_for_placeholders(one, other) is same

@@ -20,7 +20,6 @@ def crash(path: str = "/system/a", reason: Exit | None = None, decision: Decisio
 
 
 def recorder_at(clock: Callable[[], float] = lambda: 5.0) -> ActorEventRecorder:
-    """A recorder with metrics of its own."""
     return ActorEventRecorder(Metrics(), clock)
 
 
@@ -29,26 +28,19 @@ def test_an_incident_has_the_class_of_the_error_and_no_text() -> None:
     recorder.record(crash())
     (incident,) = recorder.incidents_after()
     assert (incident.at, incident.path, incident.error, incident.decision) == (
-        5.0,
-        "/system/a",
-        "ValueError",
-        "restart",
-    )
+        5.0, "/system/a", "ValueError", "restart",
+    )  # fmt: skip
     assert WORDS not in repr(incident)
 
 
 def test_a_long_hold_of_a_loop_is_an_incident_with_the_name_of_its_task(caplog: pytest.LogCaptureFixture) -> None:
-    """A short one is only logged and counted."""
     recorder = recorder_at()
     for held_s in (0.1, 4.84):
         recorder.record(SlowHandler("/system/run/call", None, held_s, "tool lookup", "time.sleep(5)"))
     (incident,) = recorder.incidents_after()
     assert (incident.path, incident.error, incident.message_type, incident.decision) == (
-        "/system/run/call",
-        "LoopHeld",
-        "tool lookup",
-        "4.8 s",
-    )
+        "/system/run/call", "LoopHeld", "tool lookup", "4.8 s",
+    )  # fmt: skip
     assert [each.__dict__["error_id"] for each in caplog.records] == [None, incident.error_id]
 
 
@@ -106,7 +98,6 @@ def test_a_kill_that_is_not_kept_as_an_incident_is_logged_without_an_id(caplog: 
 
 
 def test_an_actor_that_backs_off_is_counted_for_its_ancestors_until_it_starts_or_stops() -> None:
-    """An actor that restarts without a delay is not counted."""
     recorder = recorder_at()
     for path in ("/s/a/1", "/s/a/2", "/s/a/2"):
         recorder.record(ActorRestarting(path, 1, 0.5))

@@ -20,7 +20,6 @@ from understudy.observe.metrics import Metrics
     ],
 )
 def test_the_worst_part_decides(checks: dict[str, HealthCheck], status: str) -> None:
-    """A failed part that is not essential degrades the whole."""
     assert combine(checks)["status"] == status
 
 

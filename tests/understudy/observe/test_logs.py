@@ -4,6 +4,7 @@ import io
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -15,21 +16,24 @@ from understudy.observe.redaction import REDACTED, VALUE_MAX, is_private, redact
 JWT = ".".join(("ey" + "J" + "hbGciOiJIUzI1NiJ9", "ey" + "J" + "zdWIiOiJhIn0xyz", "c2lnbmF0dXJl"))
 
 
-@pytest.fixture
-def log() -> Iterator[io.StringIO]:
-    """Collect JSON log lines during the test; restore the process's logging afterwards."""
-    root = logging.getLogger()
-    level = root.level
-    out = io.StringIO()
-    handler = configure_logging("debug", "json", out)
-    yield out
+@contextmanager
+def configured(level: str) -> Iterator[tuple[io.StringIO, logging.Handler]]:
+    """Collect JSON log lines during the block; restore the process's logging afterwards."""
+    root, out = logging.getLogger(), io.StringIO()
+    before, handler = root.level, configure_logging(level, "json", out)
+    yield out, handler
     root.removeHandler(handler)
-    root.setLevel(level)
+    root.setLevel(before)
     structlog.reset_defaults()
 
 
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    with configured("debug") as (out, _):
+        yield out
+
+
 def lines(out: io.StringIO) -> list[dict[str, Any]]:
-    """Return the lines, without their times."""
     found = [json.loads(line) for line in out.getvalue().splitlines()]
     assert all(line.pop("timestamp").endswith("Z") for line in found)
     return found
@@ -43,17 +47,16 @@ def test_a_line_is_an_event_and_key_values(log: io.StringIO) -> None:
 
 
 def test_standard_loggers_take_the_same_way(log: io.StringIO, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With their arguments formatted and their extra as key-values."""
     servers = logging.getLogger("hypercorn.error")  # a server of another test in this process may have set it up
     for name, value in (("propagate", True), ("disabled", False), ("level", logging.NOTSET), ("handlers", [])):
         monkeypatch.setattr(servers, name, value)
     servers.manager._clear_cache()  # type: ignore[attr-defined]
-    extra = {"path": "/api/ws/guide", "token": "x"}
-    logging.getLogger("transport.server.listener").warning("endpoint.deprecated", extra=extra)
+    extra = {"path": "/api/ws/agent", "token": "x"}
+    logging.getLogger("transport.server.listener").warning("handshake.refused", extra=extra)
     servers.warning("Running on %s", "port 0")
     assert lines(log) == [
-        {"level": "warning", "event": "endpoint.deprecated", "logger": "transport.server.listener",
-         "path": "/api/ws/guide", "token": REDACTED},
+        {"level": "warning", "event": "handshake.refused", "logger": "transport.server.listener",
+         "path": "/api/ws/agent", "token": REDACTED},
         {"level": "warning", "event": "Running on port 0", "logger": "hypercorn.error"},
     ]  # fmt: skip
 
@@ -63,7 +66,6 @@ def test_standard_loggers_take_the_same_way(log: io.StringIO, monkeypatch: pytes
 )
 @pytest.mark.parametrize("depth", [0, 1, 3])
 def test_private_names_lose_their_values(log: io.StringIO, name: str, depth: int) -> None:
-    """At any depth, in both kinds of loggers."""
     value: Any = "my private words"
     for _ in range(depth):
         value = {"inner": [{name: value}]}
@@ -79,7 +81,6 @@ def test_private_names_lose_their_values(log: io.StringIO, name: str, depth: int
     [f"got {JWT}", f"GET /ws?session_token={JWT}", "GET /ws?x=1&token=opaque123 HTTP/1.1", "jwt.b3BhcXVlMTIz offered"],
 )
 def test_tokens_in_texts_are_taken_out(log: io.StringIO, text: str) -> None:
-    """In event names, values, and messages of other libraries."""
     structlog.get_logger("a").info(text, note=text)
     logging.getLogger("b").info("%s", text)
     for secret in (JWT, "opaque123", "b3BhcXVlMTIz"):
@@ -87,7 +88,6 @@ def test_tokens_in_texts_are_taken_out(log: io.StringIO, text: str) -> None:
 
 
 def test_a_crash_has_its_traceback_without_the_secret(log: io.StringIO) -> None:
-    """The error's own text is redacted too."""
     try:
         raise ValueError(f"cannot read {JWT}")
     except ValueError:
@@ -99,7 +99,6 @@ def test_a_crash_has_its_traceback_without_the_secret(log: io.StringIO) -> None:
 
 
 def test_log_lines_cannot_drive_a_terminal() -> None:
-    """Escape sequences in values are removed, and values are bounded."""
     assert redact_text("a\x1b[2Jb") == "ab"
     long = redact_text("word " * VALUE_MAX)
     assert len(long) < VALUE_MAX + 50
@@ -107,7 +106,6 @@ def test_log_lines_cannot_drive_a_terminal() -> None:
 
 
 def test_ids_follow_a_task(log: io.StringIO) -> None:
-    """Lines inside the block carry the ids, lines after it do not."""
     with structlog.contextvars.bound_contextvars(thread_id="t1", run_id="r1"):
         structlog.get_logger("a").info("inside")
         logging.getLogger("b").info("inside")
@@ -118,7 +116,6 @@ def test_ids_follow_a_task(log: io.StringIO) -> None:
 
 
 def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
-    """Lines below the level are not written."""
     configure_logging("warning", "json", log)
     structlog.get_logger("a").info("x")
     logging.getLogger("b").info("x")
@@ -126,14 +123,12 @@ def test_the_level_holds_for_all_loggers(log: io.StringIO) -> None:
 
 
 def test_configuring_again_replaces_the_former(log: io.StringIO) -> None:
-    """Each line is written once."""
     configure_logging("info", "json", log)
     logging.getLogger("b").info("x")
     assert len(lines(log)) == 1
 
 
 def test_a_terminal_gets_a_readable_form(log: io.StringIO) -> None:
-    """No JSON, the same redaction."""
     configure_logging("info", "console", log)
     structlog.get_logger("a").info("run.finished", run_id="r1", content="private words")
     assert "run.finished" in log.getvalue()
@@ -144,19 +139,16 @@ def test_a_terminal_gets_a_readable_form(log: io.StringIO) -> None:
 
 @pytest.mark.parametrize(("level", "form"), [("loud", "json"), ("info", "xml")])
 def test_unknown_settings_are_refused(level: str, form: str) -> None:
-    """The message names them."""
     with pytest.raises(ValueError, match=r"loud|xml"):
         configure_logging(level, form)
 
 
 def test_error_ids_are_unique_and_short() -> None:
-    """A user can read one out."""
     assert len({new_error_id() for _ in range(1000)}) == 1000
     assert len(new_error_id()) == 16
 
 
 def test_counts_of_tokens_are_not_private() -> None:
-    """Only the tokens themselves are."""
     assert not is_private("input_tokens")
     assert not is_private("thread_id")
     assert is_private("refresh_token")
@@ -166,8 +158,6 @@ BEGAN = 1_000_000.0
 
 
 class Log:
-    """Writes lines at given times, and reads the output."""
-
     def __init__(self, out: io.StringIO, handler: logging.Handler) -> None:
         self.out = out
         self.handler = handler
@@ -187,14 +177,9 @@ class Log:
 
 @pytest.fixture
 def summed() -> Iterator[Log]:
-    """The log of a server; the process's logging is restored afterwards."""
-    root, out = logging.getLogger(), io.StringIO()
-    level = root.level
-    handler = configure_logging("info", "json", out)
-    yield Log(out, handler)
-    root.removeHandler(handler)
-    root.setLevel(level)
-    structlog.reset_defaults()
+    """The log of a server."""
+    with configured("info") as (out, handler):
+        yield Log(out, handler)
 
 
 def test_refusals_of_one_client_are_summed_up(summed: Log) -> None:
@@ -219,7 +204,6 @@ def test_another_peer_or_code_has_lines_of_its_own(summed: Log) -> None:
 
 
 def test_pending_sums_are_written_when_logging_ends(summed: Log) -> None:
-    """The sum is written although no further line comes."""
     for _ in range(5):
         summed.write("handshake.refused", code="forbidden", peer="a")
     summed.handler.close()
@@ -239,7 +223,6 @@ def test_clients_that_come_and_go_have_a_line_each_until_they_are_many(summed: L
 
 
 def test_errors_and_other_events_are_never_summed_up(summed: Log) -> None:
-    """Each of them may be the one that matters."""
     for _ in range(50):
         summed.write("request.failed", level=logging.ERROR)
         summed.write("run.closing")

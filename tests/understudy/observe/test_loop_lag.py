@@ -11,7 +11,6 @@ from understudy.observe.loop_lag import EVERY_S, LoopLag
 
 @pytest.mark.proof("timing")
 async def test_a_loop_that_is_held_is_late(nursery: trio.Nursery) -> None:
-    """Something blocks the loop across the time of the measurement; the one after it is on time."""
     seen: list[float] = []
     heard, channel = trio.open_memory_channel[None](10)
 

@@ -85,7 +85,6 @@ async def test_nothing_at_the_address_is_no_delivery(monkeypatch: pytest.MonkeyP
 
 
 def test_a_server_without_traces_does_not_import_it() -> None:
-    """Not even with everything else that a server loads."""
     code = (
         "import sys; import understudy.app.build, understudy.app.serve; from understudy.app.settings import Settings; "
         "assert understudy.app.build.build_traces(Settings(), None) is None; "

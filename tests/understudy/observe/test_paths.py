@@ -31,6 +31,5 @@ def test_labels_are_bounded(paths: list[str]) -> None:
 
 
 def test_known_patterns_stay_known() -> None:
-    """Beyond the cap only new patterns become `other`."""
     labels = PathLabels(limit=1)
     assert [labels.label(path) for path in ("/a", "/b", "/a")] == ["/a", OTHER, "/a"]

@@ -7,8 +7,12 @@ from hypothesis import strategies as st
 from understudy.observe.run_watchdog import SILENT_S, RunWatchdog
 
 
-def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
-    watchdog = RunWatchdog()
+@pytest.fixture
+def watchdog() -> RunWatchdog:
+    return RunWatchdog()
+
+
+def test_a_run_is_open_from_accepted_to_its_terminal_event(watchdog: RunWatchdog) -> None:
     assert watchdog.record_event("r", "message_accepted", 10.0) == (None, None)
     assert "r" in watchdog.open
     assert watchdog.record_event("r", "agent_started", 10.5) == (0.5, None)
@@ -17,29 +21,24 @@ def test_a_run_is_open_from_accepted_to_its_terminal_event() -> None:
     assert not watchdog.open
 
 
-def test_the_first_event_is_counted_from_the_arrival_of_the_message() -> None:
-    watchdog = RunWatchdog()
+def test_the_first_event_is_counted_from_the_arrival_of_the_message(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 10.0, 7.0)
     assert watchdog.record_event("r", "agent_started", 10.5) == (3.5, None)
     assert watchdog.record_event("r", "final_response", 13.0) == (None, 3.0)
 
 
-def test_an_error_ends_a_run_even_as_its_first_event() -> None:
-    watchdog = RunWatchdog()
+def test_an_error_ends_a_run_even_as_its_first_event(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 0.0)
     assert watchdog.record_event("r", "error", 2.0) == (2.0, 2.0)
 
 
-def test_a_second_end_is_counted_and_a_late_event_is_not() -> None:
-    watchdog = RunWatchdog()
+def test_a_second_end_is_counted_and_a_late_event_is_not(watchdog: RunWatchdog) -> None:
     for event in ("message_accepted", "final_response", "agent_progress", "error"):
         watchdog.record_event("r", event, 0.0)
     assert watchdog.double_ends == 1
 
 
-def test_the_same_acceptance_twice_is_one_run() -> None:
-    """A repeated acceptance changes neither an open run's age, nor does it open an ended one."""
-    watchdog = RunWatchdog()
+def test_the_same_acceptance_twice_is_one_run(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 0.0)
     watchdog.record_event("r", "message_accepted", 50.0)
     assert watchdog.record_event("r", "error", 61.0) == (61.0, 61.0)
@@ -47,15 +46,13 @@ def test_the_same_acceptance_twice_is_one_run() -> None:
     assert not watchdog.open
 
 
-def test_the_end_of_an_unknown_run_is_ignored() -> None:
+def test_the_end_of_an_unknown_run_is_ignored(watchdog: RunWatchdog) -> None:
     """As after a restart of the process: the run's acceptance was recorded by an earlier one."""
-    watchdog = RunWatchdog()
     assert watchdog.record_event("unknown", "final_response", 0.0) == (None, None)
     assert (watchdog.double_ends, len(watchdog.open)) == (0, 0)
 
 
 def test_tracked_runs_are_bounded() -> None:
-    """The oldest open run is dropped; of ended runs the last ids are kept."""
     watchdog = RunWatchdog(open_max=3, ended_max=2)
     for number in range(5):
         watchdog.record_event(f"r{number}", "message_accepted", 0.0)
@@ -66,8 +63,7 @@ def test_tracked_runs_are_bounded() -> None:
     assert watchdog.double_ends == 2
 
 
-def test_a_run_is_silent_after_a_minute_without_any_event() -> None:
-    watchdog = RunWatchdog()
+def test_a_run_is_silent_after_a_minute_without_any_event(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 0.0, thread_id="t")
     watchdog.record_event("r", "tool_executing", 1.0, thread_id="t")
     assert watchdog.count_silent(1.0 + SILENT_S) == 0
@@ -79,8 +75,7 @@ def test_a_run_is_silent_after_a_minute_without_any_event() -> None:
 
 
 @pytest.mark.parametrize("event", ["approval_required", "question_asked"])
-def test_a_run_that_waits_for_a_person_is_not_silent(event: str) -> None:
-    watchdog = RunWatchdog()
+def test_a_run_that_waits_for_a_person_is_not_silent(event: str, watchdog: RunWatchdog) -> None:
     for each in ("message_accepted", event):
         watchdog.record_event("r", each, 0.0, thread_id="t")
     assert watchdog.count_silent(1000.0) == 0
@@ -94,9 +89,10 @@ def test_a_run_that_waits_for_a_person_is_not_silent(event: str) -> None:
         ("question_asked", "tool_completed", "q"),
     ],
 )
-def test_a_run_waits_for_a_person_until_that_is_settled(asks: str, settles: str, question: str) -> None:
+def test_a_run_waits_for_a_person_until_that_is_settled(
+    asks: str, settles: str, question: str, watchdog: RunWatchdog
+) -> None:
     """Also if another call ends meanwhile, or its user steers it. A call that is cut off leaves its question behind."""
-    watchdog = RunWatchdog()
     watchdog.record_event("r", "message_accepted", 0.0)
     for call in ("a", "b"):
         watchdog.record_event("r", "tool_executing", 0.0, call_id=call)
@@ -108,15 +104,13 @@ def test_a_run_waits_for_a_person_until_that_is_settled(asks: str, settles: str,
     assert watchdog.count_silent(1000.0) == 1
 
 
-def test_a_run_that_waits_for_another_of_its_thread_is_not_silent() -> None:
-    watchdog = RunWatchdog()
+def test_a_run_that_waits_for_another_of_its_thread_is_not_silent(watchdog: RunWatchdog) -> None:
     for run, thread in (("first", "t"), ("second", "t"), ("other", "u")):
         watchdog.record_event(run, "message_accepted", 0.0, thread_id=thread)
     assert watchdog.count_silent(1000.0) == 2
 
 
-def test_a_call_without_result_at_the_end_of_its_run_is_unpaired() -> None:
-    watchdog = RunWatchdog()
+def test_a_call_without_result_at_the_end_of_its_run_is_unpaired(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 0.0)
     for event, call in (("tool_executing", "a"), ("tool_executing", "b"), ("tool_completed", "a")):
         watchdog.record_event("r", event, 0.0, call_id=call)
@@ -126,15 +120,15 @@ def test_a_call_without_result_at_the_end_of_its_run_is_unpaired() -> None:
 
 
 @pytest.mark.parametrize(("before", "after", "abandoned"), [(True, False, 1), (True, True, 0), (False, False, 0)])
-def test_a_run_is_abandoned_if_its_user_has_left(before: bool, after: bool, abandoned: int) -> None:
-    watchdog = RunWatchdog()
+def test_a_run_is_abandoned_if_its_user_has_left(
+    before: bool, after: bool, abandoned: int, watchdog: RunWatchdog
+) -> None:
     watchdog.record_event("r", "message_accepted", 0.0, watched=before)
     watchdog.record_event("r", "final_response", 1.0, watched=after)
     assert watchdog.abandoned == abandoned
 
 
-def test_an_event_of_another_thread_than_its_run_is_counted() -> None:
-    watchdog = RunWatchdog()
+def test_an_event_of_another_thread_than_its_run_is_counted(watchdog: RunWatchdog) -> None:
     watchdog.record_event("r", "message_accepted", 0.0, thread_id="t")
     watchdog.record_event("r", "agent_started", 0.0, thread_id="t")
     assert watchdog.misplaced == 0
@@ -144,7 +138,6 @@ def test_an_event_of_another_thread_than_its_run_is_counted() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(["message_accepted", "agent_started", "error"]))))
 def test_open_runs_are_those_accepted_and_not_ended(events: list[tuple[str, str]]) -> None:
-    """Any events of four runs, compared with two sets."""
     watchdog, accepted, ended = RunWatchdog(), set(), set()
     for run, event in events:
         watchdog.record_event(run, event, 0.0)

@@ -40,13 +40,11 @@ class Sink:
 
 
 def fill(traces: Traces, count: int) -> None:
-    """Add spans."""
     for number in range(count):
         traces.add(f"span {number}", SpanContext(TRACE, f"{number + 1:016x}"), None, 1.0, 2.0, {})
 
 
 async def until_set(event: threading.Event) -> None:
-    """Wait for a thread's event."""
     assert await trio.to_thread.run_sync(event.wait, 30)
 
 
@@ -63,7 +61,6 @@ async def test_spans_come_in_order_and_closing_sends_the_rest() -> None:
 async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_once(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """The queue is full, then dropped; closing takes its time and no longer; each span is counted once."""
     sink, dropped = Sink(), Counter[str]()
     sink.open.clear()
     traces = Traces(sink, lambda why, count: dropped.update({why: count}), queued=20)
@@ -91,7 +88,6 @@ async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_on
 async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
     fails: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Also if sending raises, which ends nothing."""
     sink, dropped, counted = Sink(taken=False, fails=fails), Counter[str](), threading.Event()
 
     def count(why: str, spans: int) -> None:
@@ -116,7 +112,6 @@ async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
 
 
 async def test_a_span_that_would_end_before_it_began_has_no_length() -> None:
-    """Clocks are set back."""
     sink = Sink()
     traces = Traces(sink, lambda *_: None)
     traces.start()

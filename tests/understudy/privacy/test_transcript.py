@@ -21,7 +21,6 @@ nasty = st.text() | st.lists(st.sampled_from([*FENCES, *BLOCKS, *MARKUP, *BREAKS
 
 
 def parse(text: str) -> list[Any]:
-    """The blocks of a document, as CommonMark and its tables have them."""
     return MarkdownIt("commonmark").enable("table").parse(text)
 
 
@@ -29,7 +28,6 @@ def parse(text: str) -> list[Any]:
 @example("```\n# out\n```")
 @example("")
 def test_a_text_is_one_fence_whatever_is_in_it(text: str) -> None:
-    """The fence contains the whole text, except for line breaks and control characters."""
     tokens = parse(f"# Before\n\n{fenced(text)}\n# After\n")
     assert [token.type for token in tokens] == [
         "heading_open", "inline", "heading_close", "fence", "heading_open", "inline", "heading_close",
@@ -62,7 +60,6 @@ def test_an_answer_does_not_reach_what_follows_it(text: str) -> None:
 
 
 def test_an_answer_is_what_the_agent_wrote() -> None:
-    """Tables, code and addresses are as they were; HTML reads as in the page, where it is text."""
     text = "# Sums\n\n| a<br>b | `<i>` |\n| - | - |\n\n```py\nx < y <b>\n```\n<https://example.org> 1 < 2"
     assert written(text) == f"{text}\n"
     assert written("a <b>c</b>") == "a \\<b>c\\</b>\n"
@@ -71,7 +68,6 @@ def test_an_answer_is_what_the_agent_wrote() -> None:
 @given(nasty)
 @example("*bold* [link](http://x) <b> `code` &amp; # x | y ~~z~~ http://x")
 def test_a_name_is_words_in_one_line(name: str) -> None:
-    """No markup, no line of its own."""
     tokens = parse(f"# Title {inline(name)} end\n\nnext\n")
     assert [token.type for token in tokens][:3] == ["heading_open", "inline", "heading_close"]
     assert len(tokens) == 6
@@ -80,7 +76,6 @@ def test_a_name_is_words_in_one_line(name: str) -> None:
 
 
 def test_times_are_told_in_utc() -> None:
-    """Also such as no calendar has."""
     assert moment(0) == "1970-01-01 00:00:00 UTC"
     assert moment(1e18) == "1000000000000000000 s"
 
@@ -91,14 +86,12 @@ ANSWER = Message("ann", "answer-r1", "t1", "r1", "assistant", "That.", "guide", 
 
 
 def told(*messages: Message, **beside: Any) -> list[str]:
-    """The headings of a transcript of these messages."""
     transcript = Transcript(THREAD, str)
-    text = transcript.opening() + "".join(transcript.message(row, [], None) for row in messages)
+    text = transcript.opening() + "".join(transcript.message(row, []) for row in messages)
     return [line for line in text.splitlines() if line.startswith("#")]
 
 
 def test_branches_are_marked_where_they_leave() -> None:
-    """A message that simply follows has no mark."""
     after = evolve(SAID, id="m2", parent_id="answer-r1")
     edit = evolve(SAID, id="m3", branch_of="m1")
     again = evolve(ANSWER, id="answer-r4", branch_of="m1")
@@ -115,32 +108,25 @@ def test_branches_are_marked_where_they_leave() -> None:
 
 
 def test_all_that_belongs_to_a_message_is_told() -> None:
-    """A message lists its files, chart, status, unanswered runs, feedback and original text."""
     run = RunRecord("r9", "ann", "t1", "m1", None, "guide", None, "failed", 1.0, 2.0)
     transcript = Transcript(THREAD, str.upper)
-    asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run], "raw `x`")
+    asked = transcript.message(evolve(SAID, references=("f" * 32,)), [run])
     for part in (
         "```text\nWHAT?\n```",
-        "As it was sent:\n\n```text\nraw `x`\n```",
         "f" * 32,
         "The work on it is failed.",
     ):
         assert part in asked
     answered = evolve(ANSWER, status="cancelled", visualization={"a": 1}, rating="up", note="```\nok")
-    said = transcript.message(answered, [], None)
+    said = transcript.message(answered, [])
     for part in (
-        "\n\nTHAT.\n",
-        "With a chart.",
-        "This answer is cancelled.",
-        "Rated up.",
-        "````text\n```\nok",
-    ):
+        "\n\nTHAT.\n", "With a chart.", "This answer is cancelled.", "Rated up.", "````text\n```\nok",
+    ):  # fmt: skip
         assert part in said
 
 
 @pytest.mark.parametrize(("tenant", "of"), [(None, ""), ("a_b", " of a\\_b")])
 def test_whose_it_is_stands_above(tenant: str | None, of: str) -> None:
-    """With the form and its version."""
     user = User("ann", tenant, 0.0)
     assert opening(user, "ann", 0.0) == (
         f"# Conversations of ann{of}\n\nExported 1970-01-01 00:00:00 UTC, understudy-export 1.\n"

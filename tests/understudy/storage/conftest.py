@@ -1,23 +1,28 @@
 """A migrated database to start from, and rows that are like real ones."""
 
+import contextlib
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import trio
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from attrs import evolve
 from sqlalchemy import Connection
 
+from actors import ActorSystem, ChildSpec
 from tests.servers.postgresql import Postgres
-from understudy.storage import schema
+from understudy.storage import queries, schema
 from understudy.storage.changes import Change
 from understudy.storage.database import Database
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import File, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter, commit_group
 
 
 class Make:
@@ -68,7 +73,6 @@ class Make:
 
 @pytest.fixture
 def make() -> Make:
-    """Builds rows."""
     return Make()
 
 
@@ -108,8 +112,13 @@ def on_sqlite() -> None:
 
 
 @pytest.fixture
+def address(postgres: Postgres, template: str) -> str:
+    """The address of a database of PostgreSQL at the newest schema."""
+    return postgres.create(template)
+
+
+@pytest.fixture
 def database(kind: str, request: pytest.FixtureRequest) -> Iterator[Database]:
-    """An open database of the test's own."""
     if kind == "sqlite":
         database: Database = open_database(request.getfixturevalue("folder"))
     else:
@@ -117,3 +126,43 @@ def database(kind: str, request: pytest.FixtureRequest) -> Iterator[Database]:
         database = connect_database(server.create(request.getfixturevalue("template")))
     yield database
     database.close()
+
+
+@contextlib.asynccontextmanager
+async def opened(database: Database, deadline_s: float = 5.0) -> AsyncIterator[Store]:
+    """A store whose writer lives in a system of its own, for a minute at most."""
+    with trio.fail_after(60):
+        async with ActorSystem("test") as system:
+            writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+            yield Store(database, lambda: writer, deadline_s=deadline_s)
+
+
+@pytest.fixture
+async def store(database: Database) -> AsyncIterator[Store]:
+    async with opened(database) as store:
+        yield store
+
+
+class Book:
+    """A database with the outcome of each work at hand."""
+
+    def __init__(self, database: Database) -> None:
+        self.connection = database.writing.connect()
+        self.reading = database.reading
+
+    def write(self, *works: Any) -> list[Any]:
+        return commit_group(self.connection, works)
+
+    def read(self, query: Any, *args: Any) -> Any:
+        with self.reading.begin() as connection:
+            return query(connection, *args)
+
+    def seqs(self, owner: str = "ann", thread_id: str = "t1") -> list[int]:
+        return [event.seq for event in self.read(queries.events, owner, thread_id, 0, 1000)]
+
+
+@pytest.fixture
+def book(database: Database) -> Iterator[Book]:
+    book = Book(database)
+    yield book
+    book.connection.close()

@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from tests.understudy.storage.test_store import opened
+from tests.understudy.storage.conftest import opened
 from understudy.storage import agent_memory
 from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from understudy.storage.errors import NotStored
@@ -11,12 +11,10 @@ from understudy.storage.errors import NotStored
 
 @pytest.fixture
 async def store(database, make):
-    """A store that knows of two users."""
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(make.opening())
-            await store.commit(make.opening("bob", "t2", "r2"))
-            yield store
+    async with opened(database) as store:
+        await store.commit(make.opening())
+        await store.commit(make.opening("bob", "t2", "r2"))
+        yield store
 
 
 def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
@@ -26,12 +24,10 @@ def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
-    """Return the names of the unexpired values."""
     return [each.name for each in await store.remembered(owner, agent, now)]
 
 
 async def test_values_are_of_one_user_and_one_agent(store) -> None:
-    """The same name of another user or agent is another value."""
     value = {"days": [1, 2], "quiet": True, "none": None}
     assert await store.remember(note(value=value))
     assert await store.remember(note(owner="bob", value="B"))
@@ -45,17 +41,14 @@ async def test_values_are_of_one_user_and_one_agent(store) -> None:
 
 
 async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None:
-    """Both the value and its end are the later ones; the latest stands first."""
     await store.remember(note())
     await store.remember(note("other", now=101.0))
     await store.remember(note(value="B", now=102.0, expires_at=300.0))
-    found = await store.remembered("ann", "guide", 250.0)
-    assert [(each.name, each.value) for each in found] == [("plan", "B")]
+    assert [(each.name, each.value) for each in await store.remembered("ann", "guide", 250.0)] == [("plan", "B")]
     assert await names(store) == ["plan", "other"]
 
 
 async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None:
-    """A change or a deletion by an older sight of the value does nothing."""
     await store.remember(note())
     assert await store.amend(Amend("ann", "guide", "plan", "B", 100.0, 110.0))
     assert not await store.amend(Amend("ann", "guide", "plan", "C", 100.0, 111.0))
@@ -82,7 +75,6 @@ async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
 
 
 async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:
-    """An expired value is not returned and does not count; its row is deleted, others stay."""
     monkeypatch.setattr(agent_memory, "FORGOTTEN", 2)
     for number in range(5):
         await store.remember(note(f"n{number}"))
@@ -94,7 +86,6 @@ async def test_what_has_expired_is_not_there_and_is_removed(store, database, mon
 
 
 async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
-    """At the limit a value can be replaced; an expired one makes room."""
     monkeypatch.setattr(agent_memory, "KEPT", 2)
     assert await store.remember(note("a"))
     assert await store.remember(note("b", expires_at=300.0))
@@ -106,14 +97,12 @@ async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
 
 
 async def test_a_user_that_is_gone_is_not_made_anew(store) -> None:
-    """`Remember` for a user without a row raises NotStored and stores nothing."""
     with pytest.raises(NotStored):
         await store.remember(note(owner="carl"))
     assert await names(store, "carl") == []
 
 
 async def test_a_group_keeps_its_other_works(store, make) -> None:
-    """Changes and values of one group are all stored."""
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.commit, make.change(events=make.events(2, 2)))
         nursery.start_soon(store.remember, note())

@@ -10,7 +10,6 @@ from sqlalchemy import Connection, create_engine, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from tests.understudy.storage.test_store import opened
 from understudy.storage import archive_queries, audit
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import EXPIRED, PAGE, AuditEntry, AuditFilter, ExpireAudit, StoredEntry
@@ -54,82 +53,74 @@ async def fill(store: Store) -> None:
         "DELETE FROM audit WHERE action = 'user.erased'",
     ],
 )
-async def test_the_database_itself_refuses_to_change_or_delete_an_entry(database: Any, statement: str) -> None:
-    async with opened(database) as store:
-        await fill(store)
-        before = await entries(database)
-        with pytest.raises(DBAPIError, match="entries of the audit log cannot be"):
-            await trio.to_thread.run_sync(run, database, statement)
-        assert await entries(database) == before
-        assert len(before) == 3
-
-
-async def test_the_log_is_not_emptied_and_no_entry_replaced_by_other_ways(
-    database: Any,
+async def test_the_database_itself_refuses_to_change_or_delete_an_entry(
+    store: Any, database: Any, statement: str
 ) -> None:
+    await fill(store)
+    before = await entries(database)
+    with pytest.raises(DBAPIError, match="entries of the audit log cannot be"):
+        await trio.to_thread.run_sync(run, database, statement)
+    assert await entries(database) == before
+    assert len(before) == 3
+
+
+async def test_the_log_is_not_emptied_and_no_entry_replaced_by_other_ways(store: Any, database: Any) -> None:
     """PostgreSQL's TRUNCATE is refused; SQLite's REPLACE, which fires no trigger of a deletion, changes nothing."""
-    async with opened(database) as store:
-        await fill(store)
-        before = await entries(database)
-        columns = "number, id, at, who, role, way, action, target, tenant, detail"
-        other = f"{before[0].number}, 'x', 0, 'eve', '', '', 'alert.sent', NULL, NULL, '{{}}'"
-        if database.writing.dialect.name == "postgresql":
-            with pytest.raises(DBAPIError, match="cannot be changed or deleted"):
-                await trio.to_thread.run_sync(run, database, "TRUNCATE audit")
-        else:
-            replace = f"INSERT OR REPLACE INTO audit ({columns}) VALUES ({other})"
-            await trio.to_thread.run_sync(run, database, replace)
-        assert await entries(database) == before
+    await fill(store)
+    before = await entries(database)
+    columns = "number, id, at, who, role, way, action, target, tenant, detail"
+    other = f"{before[0].number}, 'x', 0, 'eve', '', '', 'alert.sent', NULL, NULL, '{{}}'"
+    if database.writing.dialect.name == "postgresql":
+        with pytest.raises(DBAPIError, match="cannot be changed or deleted"):
+            await trio.to_thread.run_sync(run, database, "TRUNCATE audit")
+    else:
+        replace = f"INSERT OR REPLACE INTO audit ({columns}) VALUES ({other})"
+        await trio.to_thread.run_sync(run, database, replace)
+    assert await entries(database) == before
 
 
-async def test_entries_are_selected_by_tenant_user_action_and_time(database: Any) -> None:
-    """An entry concerns the tenant of its target; the newest comes first."""
-    async with opened(database) as store:
-        await fill(store)
-        third, second, first = await entries(database)
-        assert [first.tenant, second.tenant, third.tenant] == ["acme", "other", None]
-        assert (first.who, first.target, first.role, first.way) == (BOB, ADA, "server_operator", PAGE)
-        assert (third.detail, second.detail) == ({"tool": ("mail" * 100)[:200]}, {"all": True})
-        for wanted, found in (
-            (AuditFilter(False, "acme"), [first]),
-            (AuditFilter(False, None), [third]),
-            (AuditFilter(user=BOB), [second, first]),
-            (AuditFilter(user=ADA), [first]),
-            (AuditFilter(action="tool.allowed"), [third]),
-            (AuditFilter(since=second.at, until=third.at), [second]),
-        ):
-            assert await entries(database, wanted) == found, wanted
-        assert await Archive(database).read(audit.entries, AuditFilter(), second.number, 1) == [second]
+async def test_entries_are_selected_by_tenant_user_action_and_time(store: Any, database: Any) -> None:
+    await fill(store)
+    third, second, first = await entries(database)
+    assert [first.tenant, second.tenant, third.tenant] == ["acme", "other", None]
+    assert (first.who, first.target, first.role, first.way) == (BOB, ADA, "server_operator", PAGE)
+    assert (third.detail, second.detail) == ({"tool": ("mail" * 100)[:200]}, {"all": True})
+    for wanted, found in (
+        (AuditFilter(False, "acme"), [first]), (AuditFilter(False, None), [third]),
+        (AuditFilter(user=BOB), [second, first]), (AuditFilter(user=ADA), [first]),
+        (AuditFilter(action="tool.allowed"), [third]), (AuditFilter(since=second.at, until=third.at), [second]),
+    ):  # fmt: skip
+        assert await entries(database, wanted) == found, wanted
+    assert await Archive(database).read(audit.entries, AuditFilter(), second.number, 1) == [second]
 
 
-async def test_an_entry_that_is_stored_again_is_stored_once_and_outlives_its_user(database: Any, make: Any) -> None:
-    async with opened(database) as store:
-        await store.commit(make.opening())
-        entry = AuditEntry("user.erased", "ann", PAGE, "ann")
-        assert [await store.commit(entry) for _ in range(2)] == [True, True]
-        await store.delete_thread("ann", "t1")
-        await store.commit(RemoveUser("ann"))
-        assert await Archive(database).read(archive_queries.user, "ann") is None
-        assert [each.target for each in await entries(database)] == ["ann"]
+async def test_an_entry_that_is_stored_again_is_stored_once_and_outlives_its_user(
+    store: Any, database: Any, make: Any
+) -> None:
+    await store.commit(make.opening())
+    entry = AuditEntry("user.erased", "ann", PAGE, "ann")
+    assert [await store.commit(entry) for _ in range(2)] == [True, True]
+    await store.delete_thread("ann", "t1")
+    await store.commit(RemoveUser("ann"))
+    assert await Archive(database).read(archive_queries.user, "ann") is None
+    assert [each.target for each in await entries(database)] == ["ann"]
 
 
-async def test_only_what_is_older_expires_and_afterwards_nothing_can_be_deleted(database: Any) -> None:
-    """In parts; the time that the retention gave does not stay."""
-    async with opened(database) as store:
-        for _ in range(EXPIRED + 1):
-            await store.commit(AuditEntry("alert.sent", "ann", PAGE))
-        last = (await entries(database))[0]
-        await store.commit(AuditEntry("alert.sent", "bob", PAGE))
-        assert [await store.commit(ExpireAudit(0.0)), len(await entries(database))] == [0, EXPIRED + 2]
-        newest = (await entries(database))[0]
-        assert newest.at > last.at
-        gone = [await store.commit(ExpireAudit(newest.at)) for _ in range(3)]
-        assert gone == [EXPIRED, 1, 0]
-        assert await entries(database) == [newest]
-        assert await trio.to_thread.run_sync(run, database, "DELETE FROM audit_retention") == 0
-        with pytest.raises(DBAPIError, match="entries of the audit log cannot be"):
-            await trio.to_thread.run_sync(run, database, "DELETE FROM audit")
-        assert [await store.commit(ExpireAudit(newest.at + 1)), await entries(database)] == [0, [newest]]
+async def test_only_what_is_older_expires_and_afterwards_nothing_can_be_deleted(store: Any, database: Any) -> None:
+    for _ in range(EXPIRED + 1):
+        await store.commit(AuditEntry("alert.sent", "ann", PAGE))
+    last = (await entries(database))[0]
+    await store.commit(AuditEntry("alert.sent", "bob", PAGE))
+    assert [await store.commit(ExpireAudit(0.0)), len(await entries(database))] == [0, EXPIRED + 2]
+    newest = (await entries(database))[0]
+    assert newest.at > last.at
+    gone = [await store.commit(ExpireAudit(newest.at)) for _ in range(3)]
+    assert gone == [EXPIRED, 1, 0]
+    assert await entries(database) == [newest]
+    assert await trio.to_thread.run_sync(run, database, "DELETE FROM audit_retention") == 0
+    with pytest.raises(DBAPIError, match="entries of the audit log cannot be"):
+        await trio.to_thread.run_sync(run, database, "DELETE FROM audit")
+    assert [await store.commit(ExpireAudit(newest.at + 1)), await entries(database)] == [0, [newest]]
 
 
 def test_an_entry_has_a_known_action_and_only_the_members_of_it() -> None:
@@ -144,12 +135,11 @@ def number_of(connection: Connection, who: str, entry: AuditEntry) -> int | None
     return audit.number_of(connection, entry.id, who)
 
 
-async def test_a_cursor_is_of_the_user_who_began_to_read(database: Any) -> None:
-    async with opened(database) as store:
-        read, other = AuditEntry("audit.read", "ann", PAGE), AuditEntry("alert.sent", "ann", PAGE)
-        await store.commit(read)
-        await store.commit(other)
-        archive = Archive(database)
-        assert await archive.read(number_of, "ann", read) == (await entries(database))[1].number
-        assert await archive.read(number_of, "bob", read) is None
-        assert await archive.read(number_of, "ann", other) is None
+async def test_a_cursor_is_of_the_user_who_began_to_read(store: Any, database: Any) -> None:
+    read, other = AuditEntry("audit.read", "ann", PAGE), AuditEntry("alert.sent", "ann", PAGE)
+    await store.commit(read)
+    await store.commit(other)
+    archive = Archive(database)
+    assert await archive.read(number_of, "ann", read) == (await entries(database))[1].number
+    assert await archive.read(number_of, "bob", read) is None
+    assert await archive.read(number_of, "ann", other) is None

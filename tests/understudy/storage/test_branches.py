@@ -1,17 +1,12 @@
 """The tree of messages in the tables: the way to a message, feedback, requests, and databases from before the tree."""
 
-from collections.abc import Iterator
-
 import pytest
 from sqlalchemy import event
 
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored
-from understudy.storage.sqlite import SqliteDatabase as Database
 from understudy.storage.thread_writes import GiveFeedback, TrimLog
-
-from .test_changes import Book
 
 OLD = """
 INSERT INTO users VALUES ('ann', 1.0);
@@ -32,14 +27,6 @@ INSERT INTO messages VALUES (6, 'ann', 'answer-r3', 't1', 'r3', 'assistant', '4'
 """  # noqa: E501 - rows are easier to read as lines
 
 
-@pytest.fixture
-def book(database: Database) -> Iterator[Book]:
-    """A book on a database of the test's own."""
-    book = Book(database)
-    yield book
-    book.connection.close()
-
-
 def said(make, number: int, after: str | None, *, answer: bool = True, **fields: object) -> Change:
     """A message `m<number>` with its run and, by default, its answer."""
     run_id, name = f"r{number}", f"m{number}"
@@ -52,7 +39,6 @@ def said(make, number: int, after: str | None, *, answer: bool = True, **fields:
 
 
 def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) -> None:
-    """Messages of other branches are left out, earlier ones than the limit are counted."""
     for number in range(1, 6):
         book.write(said(make, number, f"answer-r{number - 1}" if number > 1 else None, answer=number != 3))
     book.write(said(make, 6, "answer-r1"))
@@ -90,7 +76,6 @@ def test_the_way_has_the_steps_of_its_runs_from_the_newest_summary_on(book, make
 
 
 def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
-    """A cycle of parents does not make `history` run forever."""
     book.write(said(make, 1, "answer-r2"))
     book.write(said(make, 2, "answer-r1"))
     assert [each.content for each in book.read(queries.history, "ann", "m2", 100).messages] == ["m1", "a1"]
@@ -98,7 +83,6 @@ def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
 
 @pytest.mark.usefixtures("on_sqlite")
 def test_the_way_is_found_by_indexes(book, make) -> None:
-    """However large the tables, each step of the way is a search."""
     book.write(said(make, 1, None))
     statements = []
     with book.reading.begin() as connection:
@@ -122,7 +106,6 @@ def test_the_run_that_began_last_is_the_threads_newest(book, make) -> None:
 
 
 def test_a_request_belongs_to_one_run(book, make) -> None:
-    """Another run under the same name is refused, of the same user; another user has names of their own."""
     assert book.write(said(make, 1, None, request_id="q")) == [True]
     [refused] = book.write(said(make, 2, None, request_id="q"))
     assert isinstance(refused, AlreadyStored)
@@ -133,7 +116,6 @@ def test_a_request_belongs_to_one_run(book, make) -> None:
 
 
 def test_feedback_is_the_latest_and_does_not_make_another_message(book, make) -> None:
-    """On answers only, of their owner; a change that is written again after it is still the same change."""
     change = said(make, 1, None)
     assert book.write(change) == [True]
     assert book.write(GiveFeedback("ann", "answer-r1", "up", "well done")) == [True]
@@ -147,7 +129,6 @@ def test_feedback_is_the_latest_and_does_not_make_another_message(book, make) ->
 
 
 def test_a_log_is_trimmed_up_to_a_number_but_not_into_a_run_at_work(book, make, monkeypatch) -> None:
-    """A piece at a time; numbers go on where they were; the messages stay, other threads are left alone."""
     monkeypatch.setattr("understudy.storage.thread_writes.TRIMMED", 2)
     book.write(make.opening(), make.opening("ann", "t2", "r2"), make.change(events=make.events(2, 6)))
     assert book.write(TrimLog("ann", "t1", 100)) == [False]
@@ -166,7 +147,6 @@ def test_a_log_is_trimmed_up_to_a_number_but_not_into_a_run_at_work(book, make, 
 
 
 def test_messages_are_read_from_the_first_on(book, make) -> None:
-    """Page after page, to the last one."""
     for number in range(1, 4):
         book.write(said(make, number, None))
     seen, cursor = [], None

@@ -26,7 +26,6 @@ database.close()
 
 @contextmanager
 def held_elsewhere(folder) -> Iterator[subprocess.Popen[str]]:
-    """Another process that has the folder open until its input ends or it is killed."""
     command = [sys.executable, "-c", HOLDER, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -35,7 +34,6 @@ def held_elsewhere(folder) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_folder_that_another_process_has_is_refused(folder) -> None:
-    """The sentence names the process and both ways out; killed with SIGKILL, it leaves the folder free at once."""
     with held_elsewhere(folder) as process:
         with pytest.raises(AlreadyOpen, match=f"process {process.pid}.*stop it, or choose another.*--data-dir"):
             open_database(folder, wait_s=0.05)
@@ -45,14 +43,12 @@ def test_a_folder_that_another_process_has_is_refused(folder) -> None:
 
 
 def test_a_running_server_can_be_looked_at(folder) -> None:
-    """`inspect_database` takes no lock."""
     with held_elsewhere(folder):
         assert inspect_database(folder) == schema.HEAD
     open_database(folder, wait_s=0).close()
 
 
 def test_a_second_server_in_the_same_process(folder) -> None:
-    """Refused too, and without harm to the first; closing is letting go, and may be done twice."""
     first = open_database(folder)
     with pytest.raises(AlreadyOpen):
         open_database(folder, wait_s=0)
@@ -64,7 +60,6 @@ def test_a_second_server_in_the_same_process(folder) -> None:
 
 
 def test_an_end_that_comes_soon_is_waited_for(folder, monkeypatch) -> None:
-    """Restarts that overlap: the first closes while the second waits."""
     first = open_database(folder)
     waits = []
 
@@ -79,7 +74,6 @@ def test_an_end_that_comes_soon_is_waited_for(folder, monkeypatch) -> None:
 
 
 def test_a_start_that_fails_lets_go(tmp_path) -> None:
-    """After a failed start the folder can be locked again."""
     database = tmp_path / "understudy.db"
     database.write_bytes(b"no database " * 100)
     with pytest.raises(Exception, match="not a database"):
@@ -90,7 +84,6 @@ def test_a_start_that_fails_lets_go(tmp_path) -> None:
 
 @pytest.mark.parametrize("text", ["", "soon", "99999999999999999999999"])
 def test_a_lock_without_a_name_on_it(tmp_path, text) -> None:
-    """With any text in the lock file a held lock is refused, and a released one can be taken."""
     held = lock_folder(tmp_path)
     (tmp_path / LOCK_NAME).write_text(text)
     with pytest.raises(AlreadyOpen, match="another understudy") as refused:

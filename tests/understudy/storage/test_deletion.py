@@ -7,15 +7,13 @@ from understudy.storage import deletion, schema
 from understudy.storage.agent_memory import Remember
 from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveUser
 from understudy.storage.file_writes import AddFile, RemoveFiles
-from understudy.storage.records import RawText
 from understudy.storage.thread_writes import DeleteThread
 from understudy.storage.writer import commit_group
 
-TABLES = ("threads", "messages", "raw_texts", "words", "runs", "steps", "events", "files", "contexts", "users")
+TABLES = ("threads", "messages", "words", "runs", "steps", "events", "files", "contexts", "users")
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    """The rows of each table that has any."""
     found = {
         name: connection.execute(select(func.count()).select_from(schema.metadata.tables[name])) for name in TABLES
     }
@@ -27,12 +25,11 @@ def counts(connection: Connection) -> dict[str, int]:
 def fill(connection: Connection, make, owner: str, thread_id: str, run_id: str) -> None:
     """A thread of every kind of row: 12 events, 5 messages, 3 steps, and a file and a memory of the user's."""
     messages = tuple(make.message(owner, thread_id, f"{run_id}-{n}") for n in range(4))
-    raw = RawText(owner, f"m-{thread_id}", thread_id, b"sealed")
     outcomes = commit_group(
         connection,
         [
             make.opening(owner, thread_id, run_id),
-            make.change(owner, thread_id, events=make.events(2, 12, run_id), messages=messages, raw=raw),
+            make.change(owner, thread_id, events=make.events(2, 12, run_id), messages=messages),
             make.change(owner, thread_id, steps=[make.step(n, run_id) for n in range(1, 4)]),
             AddFile(make.file(owner, f"{len(run_id):032x}")),
             Remember(owner, "guide", "likes", "tea", 1.0, 2.0),
@@ -42,13 +39,12 @@ def fill(connection: Connection, make, owner: str, thread_id: str, run_id: str) 
 
 
 ONE = {
-    "threads": 1, "messages": 5, "raw_texts": 1, "words": 5, "runs": 1, "steps": 3, "events": 12, "files": 1,
+    "threads": 1, "messages": 5, "words": 5, "runs": 1, "steps": 3, "events": 12, "files": 1,
     "contexts": 1, "users": 1,
 }  # fmt: skip
 
 
 def test_a_small_thread_goes_at_once_and_nothing_else_does(database, make) -> None:
-    """Of the same user and of another one with the same names."""
     with database.writing.connect() as connection:
         fill(connection, make, "ann", "t1", "r1")
         fill(connection, make, "bob", "t1", "r02")
@@ -60,7 +56,6 @@ def test_a_small_thread_goes_at_once_and_nothing_else_does(database, make) -> No
 def test_a_long_thread_goes_in_pieces(
     database, make, monkeypatch: pytest.MonkeyPatch, events: int, messages: int
 ) -> None:
-    """Each transaction deletes a bounded number of rows, dependent rows first."""
     monkeypatch.setattr(deletion, "EVENTS", events)
     monkeypatch.setattr(deletion, "MESSAGES", messages)
     with database.writing.connect() as connection:
@@ -91,7 +86,6 @@ def test_a_user_goes_last(database, make) -> None:
 
 
 def test_what_agents_remember_goes_in_pieces(database, make, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user's row stays until the last of it is gone."""
     monkeypatch.setattr(deletion, "EVENTS", 2)
     with database.writing.connect() as connection:
         commit_group(connection, [AddFile(make.file("ann")), RemoveFiles("ann", ("0" * 32,))])

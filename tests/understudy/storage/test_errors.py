@@ -39,7 +39,6 @@ SAMPLES = [
 
 @pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
 def test_each_error_is_a_sentence_and_survives_pickling(error) -> None:
-    """The text names what happened; copies and pickles are equal in type, fields and text."""
     assert isinstance(error, errors.StorageError)
     assert " " in str(error)
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):

@@ -10,7 +10,7 @@ import trio
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.servers.postgresql import Pair, Postgres
+from tests.servers.postgresql import Pair
 from understudy.storage import schema
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, _url, _where, connect_database, inspect_server
@@ -19,7 +19,7 @@ from understudy.storage.store import Store
 
 from .conftest import Make
 from .test_postgresql import execute
-from .test_writer import running
+from .test_writer import serving
 
 _add_user = insert(schema.users)
 _add_user_prepared = Prepared(_add_user)
@@ -40,23 +40,18 @@ _USER = {"id": "ann", "created_at": 1.0, "tenant": None}
     ],
 )
 def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) -> None:
-    """Several hosts, with and without ports; the name for operators has no password."""
     assert _where(_url(address)) == where
 
 
 @pytest.mark.parametrize(
     "address",
     [
-        "postgresql://me:hun@ter2@db/chat",
-        "postgresql://me:hun@ter2/x@db/chat",
-        "postgresql://me:hun@ter2?x=y@db/chat",
-        "postgresql://me:hunter2@db1:x,db2/chat",
-        "postgresql://me:hunter2@db1:1:2,db2/chat",
-        "postgresql://me:hunter2@db1:99999999999999999999,db2/chat?port=x",
+        "postgresql://me:hun@ter2@db/chat", "postgresql://me:hun@ter2/x@db/chat",
+        "postgresql://me:hun@ter2?x=y@db/chat", "postgresql://me:hunter2@db1:x,db2/chat",
+        "postgresql://me:hunter2@db1:1:2,db2/chat", "postgresql://me:hunter2@db1:99999999999999999999,db2/chat?port=x",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: str) -> None:
-    """Addresses with a misplaced @ or an invalid port: the error repeats no part of the password."""
     with pytest.raises(CannotConnect) as caught:
         connect_database(address)
     assert "ter2" not in f"{caught.value!s} {caught.value!r}"
@@ -64,11 +59,9 @@ def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: s
 
 @pytest.mark.proof("chaos")
 async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair, make: Any) -> None:
-    """Meanwhile askers hear that storage is not available; then storing and reading go on, and nothing is lost."""
     address = postgres_pair.create()
     assert inspect_server(address)[1] is None
-    database = connect_database(address)
-    async with running(database) as (store, _):
+    async with serving(address) as (store, _):
         await store.commit(make.opening())
         await store.commit(make.change(events=make.events(2, 20)))
         store.deadline_s = 0.3
@@ -81,7 +74,6 @@ async def test_the_primary_dies_and_the_standby_is_promoted(postgres_pair: Pair,
         await store.commit(make.change(events=make.events(21, 21)))
         await store.check()
         assert [event.seq for event in await store.events("ann", "t1", 0)] == list(range(1, 22))
-    database.close()
 
 
 async def try_probes(store: Store, _: Make) -> None:
@@ -106,8 +98,7 @@ async def test_the_primary_takes_no_more_writes_and_lives(
     """As in a planned change: from the first refused write on, whichever it is, also reads wait for the new primary. On
     the former one they would find what was stored before.
     """
-    database = connect_database(postgres_pair.create())
-    async with running(database) as (store, _):
+    async with serving(postgres_pair.create()) as (store, _):
         await store.commit(make.opening())
         await store.check()  # a connection is pooled that can only read
         store.deadline_s = 0.3
@@ -120,26 +111,21 @@ async def test_the_primary_takes_no_more_writes_and_lives(
         store.deadline_s = 30.0
         await store.commit(make.opening(thread_id="t2", run_id="r2"))
         assert await store.last_seqs("ann", ["t2"]) == {"t2": 1}
-    database.close()
 
 
 def by_sqlalchemy(connection: Connection) -> None:
-    """Write a row through SQLAlchemy."""
     connection.execute(_add_user, _USER)
 
 
 def prepared(connection: Connection) -> None:
-    """Write a row by a prepared statement."""
     _add_user_prepared.run(connection, [_USER])
 
 
 def prepared_many(connection: Connection) -> None:
-    """Write two rows by a prepared statement."""
     _add_user_prepared.run(connection, [_USER, _USER | {"id": "bob"}])
 
 
 def by_the_driver(connection: Connection) -> None:
-    """Write a row past SQLAlchemy."""
     driver: Any = connection.connection.driver_connection
     driver.execute("INSERT INTO users (id, created_at) VALUES ('ann', 1)")
 
@@ -154,7 +140,6 @@ def backends(database: PostgresDatabase) -> list[int]:
 
 
 def refuse(engine: Engine, write: Callable[[Connection], None], before: str) -> None:
-    """Have a write fail in a transaction in which a statement was executed before."""
     with engine.connect() as connection:
         connection.exec_driver_sql(before)
         with pytest.raises((SQLAlchemyError, psycopg.Error)):
@@ -164,10 +149,9 @@ def refuse(engine: Engine, write: Callable[[Connection], None], before: str) -> 
 @pytest.mark.parametrize("write", [by_sqlalchemy, prepared, prepared_many, by_the_driver])
 @pytest.mark.parametrize("pool", ["writing", "files"])
 def test_a_write_refused_as_read_only_renews_all_pools(
-    postgres: Postgres, template: str, pool: str, write: Callable[[Connection], None]
+    address: str, pool: str, write: Callable[[Connection], None]
 ) -> None:
-    """Whichever pool it used, and whichever way the statement took. Another error renews none of them."""
-    with closing(connect_database(postgres.create(template) + "?target_session_attrs=any")) as database:
+    with closing(connect_database(address + "?target_session_attrs=any")) as database:
         first = backends(database)
         engine = getattr(database, pool)
         refuse(engine, write, "INSERT INTO users (id, created_at) VALUES ('ann', 1)")

@@ -18,7 +18,7 @@ from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import RenameThread
 
 from .test_postgresql import execute
-from .test_writer import running
+from .test_writer import running, serving
 
 ROOM = 2 * 1024 * 1024
 """What a file of a full disk may have: more than any of the server's own, and its log, need."""
@@ -26,8 +26,6 @@ ROOM = 2 * 1024 * 1024
 
 @pytest.mark.proof("chaos")
 async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> None:
-    """Its tables cannot grow: of the group that needs room nothing is stored, and its askers hear why. What is there
-    can be read, and with room again it all is stored."""
     database = connect_database(own_postgres.create())
     big = tuple(LoggedEvent(number, "note", "r1", os.urandom(100_000)) for number in range(2, 42))
     async with running(database) as (store, _):
@@ -50,7 +48,6 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
 
 @pytest.mark.proof("chaos")
 async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) -> None:
-    """Reads of damaged pages fail with StorageUnavailable; other reads and writes succeed."""
     address = own_postgres.create()
     database = connect_database(address)
     async with running(database) as (store, _):
@@ -68,9 +65,7 @@ async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) ->
     database.close()
 
 
-async def test_a_database_that_became_read_only(postgres: Postgres, template: str, make: Any) -> None:
-    """A read-only server is read; writes and joins fail."""
-    address = postgres.create(template)
+async def test_a_database_that_became_read_only(address: str, make: Any) -> None:
     name = address.rpartition("/")[2]
     database = connect_database(address)
     async with running(database) as (store, _):
@@ -79,22 +74,15 @@ async def test_a_database_that_became_read_only(postgres: Postgres, template: st
     execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
     database = connect_database(address)
     async with running(database, deadline_s=10.0) as (store, _):
-        with pytest.raises(StorageUnavailable, match="read-only"):
-            await store.commit(make.change(events=make.events(2, 2)))
-        with pytest.raises(StorageUnavailable, match="read-only"):
-            await store.join("a")
-        with pytest.raises(StorageUnavailable, match="read-only"):
-            await store.check()
+        for write in (store.commit(make.change(events=make.events(2, 2))), store.join("a"), store.check()):
+            with pytest.raises(StorageUnavailable, match="read-only"):
+                await write
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
     database.close()
 
 
-async def test_a_table_that_another_process_has_locked(postgres: Postgres, template: str, make: Any) -> None:
-    """As by maintenance: askers hear within their deadline that storage is not available, reading goes on or waits for
-    its own; when the lock is gone, storing goes on."""
-    address = postgres.create(template)
-    database = connect_database(address)
-    async with running(database) as (store, _):
+async def test_a_table_that_another_process_has_locked(address: str, make: Any) -> None:
+    async with serving(address) as (store, _):
         await store.commit(make.opening())
         with psycopg.connect(address) as other:
             other.execute("LOCK TABLE events IN EXCLUSIVE MODE")
@@ -105,12 +93,9 @@ async def test_a_table_that_another_process_has_locked(postgres: Postgres, templ
             assert [event.seq for event in await store.events("ann", "t1", 0)] == [1]
         await store.commit(make.change(events=make.events(2, 2)))
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
-    database.close()
 
 
-def test_too_many_connections(postgres: Postgres, template: str) -> None:
-    """The server refuses connections: a start fails with a sentence."""
-    address = postgres.create(template)
+def test_too_many_connections(address: str) -> None:
     name = address.rpartition("/")[2]
     execute(address, "CREATE ROLE limited LOGIN", f"ALTER DATABASE {name} CONNECTION LIMIT 0")
     try:

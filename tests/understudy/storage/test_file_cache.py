@@ -16,18 +16,15 @@ IDS = [letter * 32 for letter in "abcd"]
 
 @pytest.fixture
 def clock() -> Clock:
-    """A clock that stands."""
     return Clock()
 
 
 @pytest.fixture
 def copies(tmp_path: Path, clock: Clock) -> FileCache:
-    """A folder for a hundred bytes."""
     return FileCache(tmp_path / "copies", limit_bytes=100, clock=clock)
 
 
 def put(copies: FileCache, name: str, size: int) -> Path:
-    """A copy that was asked for just now."""
     copies.folder.mkdir(exist_ok=True)
     path = copies.folder / name
     path.write_bytes(bytes(size))
@@ -36,12 +33,10 @@ def put(copies: FileCache, name: str, size: int) -> Path:
 
 
 def names(copies: FileCache) -> list[str]:
-    """Return the names of the files."""
     return sorted(path.name for path in copies.folder.iterdir())
 
 
 def test_a_folder_that_is_not_there_has_no_copies(copies: FileCache) -> None:
-    """It is made with the first one."""
     assert copies.find(IDS[0], 5) is None
     copies.make_room(100)
     copies.forget(IDS[0])
@@ -49,7 +44,6 @@ def test_a_folder_that_is_not_there_has_no_copies(copies: FileCache) -> None:
 
 
 def test_the_longest_unused_make_room(copies: FileCache, clock: Clock) -> None:
-    """As few as are needed; asking for one counts as using it."""
     for name in IDS[:3]:
         put(copies, name, 30)
         clock.now += 10
@@ -74,7 +68,6 @@ def test_what_is_held_stays(copies: FileCache, clock: Clock) -> None:
 
 
 def test_a_copy_that_is_let_go_is_the_first_to_go(copies: FileCache) -> None:
-    """It stays as long as there is room for others."""
     held, loose = put(copies, IDS[0], 50), put(copies, IDS[1], 50)
     copies.let_go(loose)
     copies.make_room(0)
@@ -84,7 +77,6 @@ def test_a_copy_that_is_let_go_is_the_first_to_go(copies: FileCache) -> None:
 
 
 def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: FileCache, clock: Clock) -> None:
-    """Another server may share the folder."""
     put(copies, IDS[0], 1)
     half = put(copies, f"{IDS[1]}.00000000.part", 1)
     clock.now += KEPT_S
@@ -99,14 +91,12 @@ def test_old_copies_go_and_halves_of_servers_that_live_do_not(copies: FileCache,
 
 @pytest.mark.parametrize("name", ["..", "../x", "a" * 31])
 def test_only_ids_are_looked_for(copies: FileCache, name: str) -> None:
-    """Nothing outside the folder is named."""
     for attempt in (lambda: copies.find(name, 1), lambda: copies.forget(name)):
         with pytest.raises(ValueError, match="not the id"):
             attempt()
 
 
 async def test_copies_go_though_nobody_asks(copies: FileCache, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The sweeper deletes the expired copy, and leaves the other one."""
     put(copies, IDS[0], 1)
     clock.now += KEPT_S + 1
     put(copies, IDS[1], 1)

@@ -28,27 +28,23 @@ async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def whole(files: Any, file: Any) -> bytes:
-    """All of a file's bytes."""
     async with aclosing(files.read(file)) as content:
         return b"".join([chunk async for chunk in content])
 
 
 @pytest.fixture
 async def store(database):
-    """Where the rows go."""
     async with running(database) as (store, _):
         yield store
 
 
 @pytest.fixture
 def folder_of(tmp_path_factory):
-    """Return a folder for uploads that does not exist yet."""
     return tmp_path_factory.mktemp("files") / "files"
 
 
 @pytest.fixture
 def files(database, kind, store, folder_of):
-    """It takes files up to a megabyte."""
     given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
     if kind == "sqlite":
         return FolderFiles(folder_of, store.add_file, **given)
@@ -69,7 +65,6 @@ def nothing_is_left(database, folder_of):
 
 @pytest.mark.parametrize("sizes", [[], [0], [1], [5, 0, 7], [300_000, 300_000, 1], [1_000_000]])
 async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
-    """Size, hash and bytes are the upload's, in pieces of any size, up to the limit itself; its row is there."""
     chunks = [bytes([number]) * size for number, size in enumerate(sizes)]
     file = await files.save("ann", "a.bin", BINARY, stream(chunks))
     content = b"".join(chunks)
@@ -81,7 +76,6 @@ async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
 
 
 async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is_left) -> None:
-    """An upload is refused as soon as it passes the limit: no further chunk is read, and no file is left."""
     asked = []
 
     def endless():
@@ -97,8 +91,6 @@ async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is
 
 
 async def test_a_cancelled_upload_leaves_nothing(files, nothing_is_left) -> None:
-    """A client that goes away in the middle."""
-
     async def stalls() -> AsyncIterator[bytes]:
         yield bytes(500_000)
         scope.cancel()
@@ -111,8 +103,6 @@ async def test_a_cancelled_upload_leaves_nothing(files, nothing_is_left) -> None
 
 
 async def test_an_upload_whose_source_fails_leaves_nothing(files, nothing_is_left) -> None:
-    """The source's own error reaches the caller."""
-
     async def breaks() -> AsyncIterator[bytes]:
         yield bytes(500_000)
         raise ConnectionResetError("gone")
@@ -123,21 +113,18 @@ async def test_an_upload_whose_source_fails_leaves_nothing(files, nothing_is_lef
 
 
 async def test_an_upload_whose_row_cannot_be_stored_leaves_nothing(files, nothing_is_left) -> None:
-    """A name that no database takes; the bytes were here already."""
     with pytest.raises(Unstorable):
         await files.save("ann", "a", "text/\ud800", stream([b"x"]))
     assert await nothing_is_left()
 
 
 async def test_a_folder_that_cannot_be_written(files, folder_of) -> None:
-    """The disk's refusal is storage's error."""
     folder_of.write_text("in the way")
     with pytest.raises(StorageUnavailable):
         await files.save("ann", "a", "text/plain", stream([b"x"]))
 
 
 async def test_many_uploads_at_once(files) -> None:
-    """Each has bytes of its own, also under the same name."""
     saved = []
 
     async def upload(number: int) -> None:
@@ -152,7 +139,6 @@ async def test_many_uploads_at_once(files) -> None:
 
 
 async def test_removed_files_are_gone(files) -> None:
-    """Once or twice, and only those that are named."""
     first, second = [await files.save("ann", "a", "text/plain", stream([b"x"])) for _ in range(2)]
     await files.remove("ann", [first.id])
     await files.remove("ann", [first.id, "0" * 32])
@@ -166,14 +152,12 @@ async def test_removed_files_are_gone(files) -> None:
     "name", ["", "..", "../../etc/passwd", "a" * 31, "A" * 32, "0" * 32 + "\n", "0" * 32 + ".part"]
 )
 async def test_only_the_servers_own_names_are_paths(files, make, name) -> None:
-    """Invalid ids raise ValueError."""
     for asked in (files.local(make.file(file_id=name)), files.remove("ann", [name])):
         with pytest.raises(ValueError, match="not the id of a stored file"):
             await asked
 
 
 async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
-    """Halves go, whole files stay; a folder that is not there yet is fine."""
     assert files.sweep() == 0
     file = await files.save("ann", "a", "text/plain", stream([b"x"]))
     (files.folder / ("1" * 32 + ".part")).write_bytes(b"half")
@@ -184,22 +168,12 @@ async def test_what_a_killed_process_left_is_swept(on_sqlite, files) -> None:
 @pytest.mark.parametrize(
     ("given", "shown"),
     [
-        ("report.pdf", "report.pdf"),
-        ("../../etc/passwd", "passwd"),
-        ("C:\\Users\\ann\\report.pdf", "report.pdf"),
-        ("a\x00b\r\nc\x1b[31m.txt", "abc[31m.txt"),
-        ("exe.\u202efdp.txt", "exe.fdp.txt"),
-        ("  spaced  ", "spaced"),
-        ("e\u0301t\u00e9.txt", "été.txt"),
-        ("broken\ud800.txt", "broken.txt"),
-        ("", "file"),
-        ("..", "file"),
-        ("folder/", "file"),
-        ("x" * 300 + ".csv", "x" * 196 + ".csv"),
-        ("x" * 300, "x" * 200),
+        ("report.pdf", "report.pdf"), ("../../etc/passwd", "passwd"), ("C:\\Users\\ann\\report.pdf", "report.pdf"),
+        ("a\x00b\r\nc\x1b[31m.txt", "abc[31m.txt"), ("exe.\u202efdp.txt", "exe.fdp.txt"), ("  spaced  ", "spaced"),
+        ("e\u0301t\u00e9.txt", "été.txt"), ("broken\ud800.txt", "broken.txt"), ("", "file"), ("..", "file"),
+        ("folder/", "file"), ("x" * 300 + ".csv", "x" * 196 + ".csv"), ("x" * 300, "x" * 200),
         ("." + "x" * 300, "." + "x" * 199),
     ],
-)
+)  # fmt: skip
 def test_display_names(given, shown) -> None:
-    """No folders, no control or direction characters, not endless, never empty; the ending is kept."""
     assert display_name(given) == shown

@@ -1,7 +1,8 @@
 """Files in the database: other servers read them, local copies, and outages of the database."""
 
 import os
-from contextlib import AsyncExitStack, aclosing
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, aclosing, closing
 from typing import Any
 
 import pytest
@@ -22,14 +23,7 @@ from .test_postgresql import execute
 
 
 @pytest.fixture
-def address(postgres: Postgres, template: str) -> str:
-    """A database at the newest schema."""
-    return postgres.create(template)
-
-
-@pytest.fixture
 def shared(address: str) -> Any:
-    """It, open."""
     opened = connect_database(address)
     yield opened
     opened.close()
@@ -37,19 +31,23 @@ def shared(address: str) -> Any:
 
 @pytest.fixture
 def nodes(shared: PostgresDatabase, tmp_path) -> list[DatabaseFiles]:
-    """Two servers' views of it, each with a folder of its own."""
     return [DatabaseFiles(shared, FileCache(tmp_path / name)) for name in "ab"]
 
 
+@pytest.fixture
+def own(own_postgres: Postgres, tmp_path) -> Iterator[DatabaseFiles]:
+    """Files in a database of a server that only this test has."""
+    with closing(connect_database(own_postgres.create())) as opened:
+        yield DatabaseFiles(opened, FileCache(tmp_path / "copies"))
+
+
 async def nobody_at_work(files: DatabaseFiles) -> None:
-    """Wait for the threads that were left behind."""
     with trio.fail_after(60):
         while files.transfers:  # noqa: ASYNC110 - they tell nobody
             await trio.sleep(0.01)
 
 
 async def test_an_upload_is_read_on_the_other_server(nodes: list[DatabaseFiles]) -> None:
-    """Whole, from the database, and as a copy there; the copy is used from then on."""
     here, there = nodes
     content = bytes(range(256)) * 4000
     file = await here.save("ann", "a.bin", "text/plain", stream([content]))
@@ -63,7 +61,6 @@ async def test_an_upload_is_read_on_the_other_server(nodes: list[DatabaseFiles])
 
 
 async def test_a_half_copy_is_no_copy(nodes: list[DatabaseFiles]) -> None:
-    """A file under its name that is not as long as it should be is made anew."""
     here, there = nodes
     file = await here.save("ann", "a.bin", "text/plain", stream([b"whole"]))
     there.copies.folder.mkdir()
@@ -72,7 +69,6 @@ async def test_a_half_copy_is_no_copy(nodes: list[DatabaseFiles]) -> None:
 
 
 async def test_uploads_take_no_more_room_than_copies_may(shared: PostgresDatabase, tmp_path) -> None:
-    """However many come, one after the other; while too many are on their way at once, one more is refused."""
     files = DatabaseFiles(shared, FileCache(tmp_path / "copies", limit_bytes=2500), limit_bytes=1000)
     saved = [await files.save("ann", "a", "text/plain", stream([bytes([number]) * 1000])) for number in range(5)]
     assert sum(path.stat().st_size for path in files.copies.folder.iterdir()) <= 2500
@@ -84,7 +80,6 @@ async def test_uploads_take_no_more_room_than_copies_may(shared: PostgresDatabas
 
 
 async def test_a_file_that_is_not_what_was_uploaded(address: str, nodes: list[DatabaseFiles]) -> None:
-    """It is not given to a tool, and no copy of it stays."""
     here, there = nodes
     file = await here.save("ann", "a.bin", "text/plain", stream([b"right"]))
     await trio.to_thread.run_sync(execute, address, "UPDATE file_parts SET body = 'wrong'")
@@ -94,7 +89,6 @@ async def test_a_file_that_is_not_what_was_uploaded(address: str, nodes: list[Da
 
 
 async def test_the_bytes_go_with_their_owner(address: str, nodes: list[DatabaseFiles]) -> None:
-    """The database sees to it, and other users' files stay."""
     here, there = nodes
     gone, stays = [await here.save(owner, "a", "text/plain", stream([b"x"])) for owner in ("ann", "bob")]
     await trio.to_thread.run_sync(execute, address, "DELETE FROM users WHERE id = 'ann'")
@@ -105,7 +99,6 @@ async def test_the_bytes_go_with_their_owner(address: str, nodes: list[DatabaseF
 
 
 async def test_the_id_of_anothers_file_gives_nothing(nodes: list[DatabaseFiles]) -> None:
-    """Bytes are found by owner and id together."""
     here, there = nodes
     file = await here.save("ann", "a", "text/plain", stream([b"x"]))
     with pytest.raises(NotStored):
@@ -117,7 +110,6 @@ async def test_the_id_of_anothers_file_gives_nothing(nodes: list[DatabaseFiles])
 async def test_row_and_bytes_are_one_transaction(
     address: str, nodes: list[DatabaseFiles], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a piece of them is refused, neither is there."""
     here, _ = nodes
     await trio.to_thread.run_sync(execute, address, "ALTER TABLE file_parts ADD CHECK (number < 1)")
     with pytest.raises(StorageUnavailable):
@@ -168,36 +160,29 @@ async def test_slow_readers_hold_no_session_of_a_pooler(
     opened.close()
 
 
-async def test_a_database_that_says_nothing_is_not_waited_for(
-    own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its processes are held: saving and reading fail in time, nothing comes later, and all goes on when they do."""
-    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
-    first = await files.save("ann", "a", "text/plain", stream([b"first"]))
+async def test_a_database_that_says_nothing_is_not_waited_for(own_postgres: Postgres, own: DatabaseFiles) -> None:
+    first = await own.save("ann", "a", "text/plain", stream([b"first"]))
     own_postgres.pause()
-    files.deadline_s = 0.2
+    own.deadline_s = 0.2
     try:
         with trio.fail_after(60):
-            for attempt in (files.save("ann", "b", "text/plain", stream([b"second"])), whole(files, first)):
+            for attempt in (own.save("ann", "b", "text/plain", stream([b"second"])), whole(own, first)):
                 with pytest.raises(StorageUnavailable):
                     await attempt
     finally:
         own_postgres.resume()
-    files.deadline_s = 10.0
-    assert await whole(files, first) == b"first"
+    own.deadline_s = 10.0
+    assert await whole(own, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
-    await nobody_at_work(files)
-    opened.close()
+    await nobody_at_work(own)
 
 
 async def test_a_transfer_that_is_late_is_ended_in_its_middle(
-    own_postgres: Postgres, tmp_path, monkeypatch: pytest.MonkeyPatch
+    own_postgres: Postgres, own: DatabaseFiles, tmp_path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The database is held while pieces go there: the thread comes back although nobody answers, its place is free, and
     nothing of the file is there when the database goes on."""
-    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"), deadline_s=0.3)
+    own.deadline_s = 0.3
     monkeypatch.setattr(files_in_database, "SLOWEST", 1 << 40)
     store = files_in_database._store
 
@@ -210,27 +195,22 @@ async def test_a_transfer_that_is_late_is_ended_in_its_middle(
     try:
         with trio.fail_after(60):
             with pytest.raises(StorageUnavailable):
-                await files.save("ann", "a", "text/plain", stream([b"never"]))
-            await nobody_at_work(files)
+                await own.save("ann", "a", "text/plain", stream([b"never"]))
+            await nobody_at_work(own)
     finally:
         own_postgres.resume()
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == []
     assert list((tmp_path / "copies").iterdir()) == []
-    opened.close()
 
 
-async def test_a_database_whose_disk_is_full(own_postgres: Postgres, tmp_path) -> None:
-    """The upload is refused, and nothing of it is left there or here; what is there is read. With room it is taken."""
-    opened = await trio.to_thread.run_sync(connect_database, own_postgres.create())
-    files = DatabaseFiles(opened, FileCache(tmp_path / "copies"))
-    first = await files.save("ann", "a", "text/plain", stream([b"first"]))
+async def test_a_database_whose_disk_is_full(own_postgres: Postgres, own: DatabaseFiles, tmp_path) -> None:
+    first = await own.save("ann", "a", "text/plain", stream([b"first"]))
     large = os.urandom(4 * 1024 * 1024)
     await trio.to_thread.run_sync(own_postgres.limit_files, 2 * 1024 * 1024)
     with pytest.raises(StorageUnavailable, match="could not extend file"):
-        await files.save("ann", "b", "text/plain", stream([large]))
-    assert await whole(files, first) == b"first"
+        await own.save("ann", "b", "text/plain", stream([large]))
+    assert await whole(own, first) == b"first"
     assert await trio.to_thread.run_sync(execute, own_postgres.address("db1"), "SELECT name FROM files") == [("a",)]
     assert [path.name for path in (tmp_path / "copies").iterdir()] == [first.id]
     await trio.to_thread.run_sync(own_postgres.limit_files, -1)
-    assert await whole(files, await files.save("ann", "b", "text/plain", stream([large]))) == large
-    opened.close()
+    assert await whole(own, await own.save("ann", "b", "text/plain", stream([large]))) == large

@@ -11,20 +11,15 @@ from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
 from understudy.storage.thread_writes import DeleteThread
 
-from .conftest import Make
-from .test_changes import Book
+from .conftest import Book, Make
 
 SAID = {
-    "german": "Die Straße war überflutet, viel ÄRGER im Büro",
-    "code": "call order_total(a, b) in utils.py; x = 100%",
-    "japanese": "東京都の天気は晴れです",
-    "korean": "오늘 날씨가 좋습니다",
-    "russian": "Ёлка стоит в углу",
+    "german": "Die Straße war überflutet, viel ÄRGER im Büro", "code": "call order_total(a, b) in utils.py; x = 100%",
+    "japanese": "東京都の天気は晴れです", "korean": "오늘 날씨가 좋습니다", "russian": "Ёлка стоит в углу",
     "hindi": "नमस्ते दुनिया",
-    "thai": "สวัสดีครับ",
-    "quotes": "it's \"quoted\" AND (parenthesised) NOT near* ^up -minus :colon 'single' \\ back",
+    "thai": "สวัสดีครับ", "quotes": "it's \"quoted\" AND (parenthesised) NOT near* ^up -minus :colon 'single' \\ back",
     "emoji": "great 🎉 party",
-}
+}  # fmt: skip
 
 
 ASKED = {
@@ -64,7 +59,6 @@ ASKED = {
 
 @pytest.fixture
 def book(database: Database, make: Make) -> Iterator[Book]:
-    """A thread for each of the texts, titled alike."""
     book = Book(database)
     for number, (name, text) in enumerate(SAID.items()):
         said = make.message("ann", name, f"said-{name}", content=text)
@@ -75,17 +69,14 @@ def book(database: Database, make: Make) -> Iterator[Book]:
 
 
 def found(book: Book, query: str, owner: str = "ann") -> set[str]:
-    """The threads that a search gives."""
     return {thread.id for thread in book.read(queries.threads, owner, query, None, 50).items}
 
 
 def test_words_are_found(book: Book) -> None:
-    """Case, accents and punctuation of a query make no difference."""
     assert {query: found(book, query) for query in ASKED} == ASKED
 
 
 def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
-    """Not by the word that marks the owner either."""
     assert book.write(make.opening("bob", "t1", "rb")) == [True]
     assert found(book, "strasse", owner="bob") == set()
     assert found(book, "hello", owner="bob") == {"t1"}
@@ -94,7 +85,6 @@ def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
 
 
 def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
-    """The words leave the index; a new thread of the same id is found by its own words."""
     assert book.write(DeleteThread("ann", "german")) == [True]
     assert found(book, "strasse") == set()
     again = make.message("ann", "german", "said-again", content="ganz anders")
@@ -103,7 +93,6 @@ def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
 
 
 def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
-    """As a client may send it twice."""
     said = make.message("ann", "german", "said-german", content=SAID["german"])
     assert book.write(make.change("ann", "german", messages=(said,))) == [True]
     with book.reading.begin() as connection:
@@ -112,7 +101,6 @@ def test_a_message_stored_twice_is_found_once(book: Book, make: Make) -> None:
 
 
 def test_the_index_is_used(book: Book, kind: str) -> None:
-    """A search does not read all that everybody said."""
     with book.reading.begin() as connection:
         if kind == "sqlite":
             asked = "SELECT rowid FROM words_index WHERE words_index MATCH 'x'"
@@ -126,7 +114,6 @@ def test_the_index_is_used(book: Book, kind: str) -> None:
 
 @given(st.text(), st.text())
 def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
-    """The query has only letters, digits and operators, and at most MOST_ASKED words beside the mark."""
     for made, around in ((for_fts5(owner, typed), '"* AND'), (for_tsquery(owner, typed), "':*& ")):
         if made is not None:
             assert all(letter.isalnum() or letter in around or not letter.isascii() for letter in made)
@@ -135,7 +122,6 @@ def test_whatever_is_typed_makes_a_question(owner: str, typed: str) -> None:
 
 @given(st.text(min_size=1))
 def test_what_was_said_is_found_by_saying_it(said: str) -> None:
-    """Every word asked for is a word that is stored, or begins one."""
     stored = searchable("ann", said).split(" ")
     asked = for_tsquery("ann", said)
     for part in (asked or "").split(" & "):

@@ -57,7 +57,6 @@ def state(path):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(todo=st.lists(works(), max_size=14), cuts=st.sets(st.integers(1, 13)))
 def test_grouping_makes_no_difference(migrated, tmp_path_factory, todo, cuts) -> None:
-    """The same works in groups and one by one: equal outcomes, equal tables."""
     places = [0, *sorted(cut for cut in cuts if cut < len(todo)), len(todo)]
     ways = {
         "groups": [todo[start:end] for start, end in itertools.pairwise(places)],
@@ -112,7 +111,6 @@ def note_savepoints(connection: Connection) -> list[str]:
 
 
 def test_only_a_group_with_a_refused_write_has_savepoints(database, make) -> None:
-    """A group of several kinds that all fit has none; after a refusal it is repeated, and the others are stored."""
     with database.writing.connect() as connection:
         noted = note_savepoints(connection)
         opening = [make.opening("ann", name, name) for name in ("t1", "t2")]
@@ -145,7 +143,6 @@ def test_appends_of_a_group_cost_as_many_statements_as_one(database, kind, make,
 
 
 def test_steps_go_along_with_the_appends_of_a_group(database, kind, make, monkeypatch) -> None:
-    """Steps of a group are stored in one statement; a step without its run is refused alone."""
     names = [f"t{number}" for number in range(50)]
 
     def ended(seq: int, run_ids: dict[str, str]) -> list[Change]:
@@ -170,7 +167,6 @@ def test_steps_go_along_with_the_appends_of_a_group(database, kind, make, monkey
 
 
 def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
-    """A group of appends under several fences: each must match its own thread."""
     held = {name: Fence("a", number) for number, name in enumerate(("t1", "t2", "t3"), 1)}
     with database.writing.connect() as connection:
         commit_group(connection, [evolve(make.opening("ann", name, name), fence=held[name]) for name in held])
@@ -191,7 +187,6 @@ def test_appends_under_fences_and_without_are_one_group(database, make) -> None:
 
 @pytest.mark.parametrize("logged", [LoggedEvent(2, "\ud800", None, b""), LoggedEvent(2**70, "note", None, b"")])
 def test_what_no_database_can_hold_is_refused_alone(database, make, logged: LoggedEvent) -> None:
-    """A value that the driver refuses fails alone; the other appends are stored."""
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2", "t3")])
         appends = [make.change("ann", name, events=make.events(2, 2)) for name in ("t1", "t2", "t3")]
@@ -203,7 +198,6 @@ def test_what_no_database_can_hold_is_refused_alone(database, make, logged: Logg
 
 
 def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> None:
-    """Also where all of a group are one statement; the same change twice is stored once."""
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening("ann", name, name) for name in ("t1", "t2")])
         first, second = (make.change("ann", "t1", events=make.events(seq, seq)) for seq in (2, 3))
@@ -211,26 +205,3 @@ def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> No
         assert commit_group(connection, [first, other, second, first]) == [True] * 4
     with database.reading.begin() as connection:
         assert [each.seq for each in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]
-
-
-def test_one_misfit_among_appends_is_refused_alone(database, folder, make) -> None:
-    """Five appends, one out of sequence and one unstorable: the other three are stored."""
-    with database.writing.connect() as connection:
-        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(5)])
-        appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(5)]
-        appends[2] = make.change("ann", "t2", events=make.events(7, 7))
-        appends[3] = make.change("ann", "t3", events=[LoggedEvent(2, "type", "\ud800", b"")])
-        outcomes = commit_group(connection, appends)
-        again = commit_group(connection, appends[:2])
-    assert [outcome is True for outcome in outcomes] == [True, True, False, False, True]
-    assert again == [True, True]
-    assert [row[7] for row in state(folder / FILE_NAME)[0]] == [2, 2, 1, 1, 2]
-
-
-def test_changes_of_one_thread_keep_their_order(database, make) -> None:
-    """Appends keep their order relative to other writes to their thread."""
-    with database.writing.connect() as connection:
-        commit_group(connection, [make.opening("ann", f"t{number}", f"r{number}") for number in range(3)])
-        appends = [make.change("ann", f"t{number}", events=make.events(2, 2)) for number in range(3)]
-        outcomes = commit_group(connection, [DeleteThread("ann", "t0"), *appends])
-    assert [str(outcome) for outcome in outcomes] == ["1", "there is no thread 't0'", "True", "True"]

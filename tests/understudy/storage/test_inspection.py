@@ -29,7 +29,6 @@ def damaged(folder, make):
 
 
 def test_broken_pages_are_told_at_start(damaged) -> None:
-    """With both ways to mend it, and not a byte changed."""
     before = (damaged / FILE_NAME).read_bytes()
     for opens in (open_database, inspect_database):
         with pytest.raises(Damaged, match=r"is damaged \(.*\): put a backup in its place.*\.recover"):
@@ -38,7 +37,6 @@ def test_broken_pages_are_told_at_start(damaged) -> None:
 
 
 def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
-    """A database above LARGEST_CHECKED_BYTES with broken pages is opened."""
     monkeypatch.setattr(sqlite, "LARGEST_CHECKED_BYTES", 1000)
     database = open_database(damaged)
     with database.reading.connect() as connection:
@@ -47,7 +45,6 @@ def test_a_large_database_is_not_looked_through(damaged, monkeypatch) -> None:
 
 
 def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:
-    """The revision is None without a database or for an empty file, which stays empty."""
     assert inspect_database(folder) == schema.HEAD
     empty = tmp_path / "empty"
     assert inspect_database(empty) is None
@@ -59,7 +56,6 @@ def test_looking_says_the_schema_and_makes_nothing(folder, tmp_path) -> None:
 
 
 def test_looking_finds_a_lock_that_is_not_let_go(folder) -> None:
-    """A start would not get further either."""
     other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CannotOpen, match="locked"):
@@ -68,12 +64,10 @@ def test_looking_finds_a_lock_that_is_not_let_go(folder) -> None:
 
 
 def warnings(caplog):
-    """The reasons of the warnings about a new database."""
     return [record.reason for record in caplog.records if record.message == "storage.new_database"]
 
 
 def test_an_emptied_database_is_warned_of(tmp_path, caplog) -> None:
-    """Truncate the database of a used folder: the start succeeds and logs a warning."""
     (tmp_path / FILE_NAME).touch()
     (tmp_path / "secret").write_text("s")
     with caplog.at_level(logging.WARNING):

@@ -20,44 +20,35 @@ from understudy.storage.writer import commit_group
 
 
 class Book:
-    """A connection to write with, and short ways to ask."""
-
     def __init__(self, database: Database) -> None:
         self.database = database
         self.connection = database.writing.connect()
 
     def write(self, *works: Write) -> list[Any]:
-        """The outcomes of each, all in one transaction; refusals as their texts."""
         outcomes = commit_group(self.connection, works)
         return [str(outcome) if isinstance(outcome, Exception) else outcome for outcome in outcomes]
 
     def does(self, work: Write) -> Any:
-        """The outcome of one."""
         return self.write(work)[0]
 
     def read(self, query: Any, *args: Any) -> Any:
-        """What a query gives."""
         with self.database.reading.begin() as connection:
             return query(connection, *args)
 
     def seqs(self, thread_id: str = "t1") -> list[int]:
-        """The numbers of a thread's events."""
         return [event.seq for event in self.read(queries.events, "ann", thread_id, 0, 1000)]
 
     def expire(self, node: str, at: float = 1.0) -> None:
-        """Let a node's lease be over, or end at some time."""
         with self.connection.begin():
             self.connection.execute(update(schema.nodes).where(schema.nodes.c.id == node).values(expires_at=at))
 
     def expires_at(self, node: str) -> float:
-        """When a node's lease ends."""
         [row] = [row for row in _rows(self) if row[0] == node]
         return float(row[2])
 
 
 @pytest.fixture
 def book(database: Database) -> Iterator[Book]:
-    """Nodes `a` and `b` are alive."""
     book = Book(database)
     assert book.write(JoinNodes("a"), JoinNodes("b")) == [True, True]
     yield book
@@ -65,12 +56,10 @@ def book(database: Database) -> Iterator[Book]:
 
 
 def under(change: Change, node: str, token: int) -> Change:
-    """The change as this node stores it under that number."""
     return evolve(change, fence=Fence(node, token))
 
 
 def test_a_new_thread_is_its_inserters(book: Book, make: Any) -> None:
-    """Two nodes claim a thread that does not exist: both get a fence, and the first to store it owns it."""
     assert book.write(ClaimThread("ann", "t1", "a"), ClaimThread("ann", "t1", "b")) == [1, 1]
     assert book.does(under(make.opening(), "a", 1)) is True
     late = under(make.change(thread=make.thread(), events=make.events(1, 1, "r2")), "b", 1)
@@ -80,7 +69,6 @@ def test_a_new_thread_is_its_inserters(book: Book, make: Any) -> None:
 
 
 def test_a_living_nodes_thread_is_not_claimed(book: Book, make: Any) -> None:
-    """A claim is refused until the owner's lease expires; then the old owner's writes are refused."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ClaimThread("ann", "t1", "b")) == 0
     assert book.read(nodes.owner_node, "ann", "t1") == "a"
@@ -96,7 +84,6 @@ def test_a_living_nodes_thread_is_not_claimed(book: Book, make: Any) -> None:
 
 @pytest.mark.parametrize("many", [1, 3])
 def test_a_fenced_append_takes_nothing_of_its_group(book: Book, make: Any, many: int) -> None:
-    """Alone and among others, plain or with more: the one is refused, nothing of it is stored, the others are."""
     book.write(*(under(make.opening("ann", f"t{n}", f"r{n}"), "a", 1) for n in range(4)))
     book.write(LeaveNodes("a"), ClaimThread("ann", "t0", "b"))
     appends = [under(make.change("ann", f"t{n}", events=make.events(2, 2, f"r{n}")), "a", 1) for n in range(many)]
@@ -108,7 +95,6 @@ def test_a_fenced_append_takes_nothing_of_its_group(book: Book, make: Any, many:
 
 
 def test_what_brings_no_event_is_fenced_too(book: Book, make: Any) -> None:
-    """Steps alone, and messages alone."""
     book.write(under(make.opening(), "a", 1), LeaveNodes("a"), ClaimThread("ann", "t1", "b"))
     steps, message = make.change(steps=(make.step(1),)), make.change(messages=(make.message(),))
     assert book.write(under(steps, "a", 1), under(message, "a", 1)) == [str(Fenced("t1", "b"))] * 2
@@ -133,7 +119,6 @@ def test_what_was_stored_before_the_claim_is_stored(book: Book, make: Any) -> No
 
 
 def test_a_node_claims_anew_what_it_has(book: Book, make: Any) -> None:
-    """A node claims its own thread again: writes under the earlier fence are refused."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ClaimThread("ann", "t1", "a")) == 2
     assert book.does(under(make.change(events=make.events(2, 2)), "a", 1)) == str(Fenced("t1", "a"))
@@ -141,7 +126,6 @@ def test_a_node_claims_anew_what_it_has(book: Book, make: Any) -> None:
 
 
 def test_only_the_living_have_threads(book: Book, make: Any) -> None:
-    """A node whose row was deleted cannot claim threads, existing or not."""
     book.write(make.opening())
     book.expire("a")
     assert book.write(ClaimThread("ann", "t1", "a"), ClaimThread("ann", "new", "a")) == [0, 0]
@@ -150,7 +134,6 @@ def test_only_the_living_have_threads(book: Book, make: Any) -> None:
 
 
 def test_a_thread_is_released_by_who_has_it(book: Book, make: Any) -> None:
-    """A released thread can be claimed at once; a release under an old fence has no effect."""
     book.write(under(make.opening(), "a", 1))
     assert book.does(ReleaseThread("ann", "t1", Fence("a", 1))) is True
     assert book.does(ClaimThread("ann", "t1", "b")) == 2
@@ -159,7 +142,6 @@ def test_a_thread_is_released_by_who_has_it(book: Book, make: Any) -> None:
 
 
 def test_a_thread_is_deleted_by_who_has_it(book: Book, make: Any) -> None:
-    """Under an older number it is refused; a thread that is gone is no matter."""
     book.write(under(make.opening(), "a", 1), LeaveNodes("a"), ClaimThread("ann", "t1", "b"))
     assert book.does(DeleteThread("ann", "t1", Fence("a", 1))) == str(Fenced("t1", "b"))
     assert book.seqs() == [1]
@@ -168,7 +150,6 @@ def test_a_thread_is_deleted_by_who_has_it(book: Book, make: Any) -> None:
 
 
 def test_a_lease_is_renewed_until_somebody_took_something(book: Book, make: Any) -> None:
-    """Also when it was over, by the database's clock; then it moves on. Not that of a node that left."""
     book.write(under(make.opening("ann", "t1", "r1"), "a", 1), under(make.opening("ann", "t2", "r2"), "a", 1))
     assert book.does(RenewNode("a", 50.0)) is True
     assert book.expires_at("a") == pytest.approx(time.time() + 50.0, abs=5.0)
@@ -222,7 +203,6 @@ def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) 
 
 
 def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
-    """A node that runs alone cannot join beside living nodes, nor they beside it."""
     book, alone = Book(database), nodes.ALONE + "1"
     assert book.write(JoinNodes("a"), JoinNodes(alone, alone=True)) == [True, False]
     book.expire("a")
@@ -235,7 +215,6 @@ def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
 
 
 def test_dead_nodes_are_forgotten(book: Book) -> None:
-    """A while after their end, when another joins."""
     with book.connection.begin():
         ago = update(schema.nodes).where(schema.nodes.c.id == "a")
         book.connection.execute(ago.values(expires_at=time.time() - nodes.FORGET_S - 10))
@@ -248,7 +227,6 @@ def test_dead_nodes_are_forgotten(book: Book) -> None:
 
 
 def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> None:
-    """Orphans are unfinished runs without an owner, of dead nodes and, if requested, of this node."""
     for n, node in enumerate(("a", "b", "dead")):
         book.write(under(make.opening("ann", f"t{n}", f"r{n}"), node, 1))
     book.write(make.opening("ann", "t3", "r3"))
@@ -260,7 +238,6 @@ def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> Non
 
 
 def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:
-    """`step_of_call` returns the newest step of a call, with its run."""
     book.write(make.opening(), make.change(steps=(make.step(1), make.step(2, call_id="c1", started_at=200.0))))
     step, run = book.read(nodes.step_of_call, "c1")
     assert (step.number, step.call_id, run.id, run.owner) == (2, "c1", "r1", "ann")
@@ -269,7 +246,6 @@ def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:
 
 
 def test_trimming_does_not_reach_into_what_comes(book: Book, make: Any) -> None:
-    """A thread that is not there has nothing to trim."""
     assert book.does(TrimLog("ann", "t1", 10)) is False
 
 
@@ -281,7 +257,6 @@ def _rows(book: Book) -> list[Any]:
 
 
 def test_an_appended_event_is_read_as_it_was_written(book: Book, make: Any) -> None:
-    """Under a fence as without."""
     event = LoggedEvent(2, "note", None, b"\x00\xff")
     book.write(under(make.opening(), "a", 1), under(make.change(events=(event,)), "a", 1))
     assert book.read(queries.events, "ann", "t1", 1, 10) == [event]

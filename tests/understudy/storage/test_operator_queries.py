@@ -80,7 +80,6 @@ async def test_spending_is_summed_by_user_agent_model_and_day_of_a_tenant_or_of_
 
 
 async def test_a_text_is_found_as_a_user_a_thread_a_run_and_an_error(database: Any, make: Any) -> None:
-    """Signs with a meaning in patterns stand for themselves; nothing else is found with them."""
     archive = Archive(database)
     async with running(database) as (store, _):
         await store.commit(make.opening("ann_b", "t-one", "run-one"))

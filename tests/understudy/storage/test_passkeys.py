@@ -1,10 +1,8 @@
 """Passkeys and their challenges on both databases."""
 
 import pytest
-import trio
 from attrs import evolve
 
-from tests.understudy.storage.test_store import opened
 from understudy.storage import accounts, passkeys
 from understudy.storage.accounts import Account, AddAccount, DisableAccount, InviteAgain
 from understudy.storage.deletion import RemoveUser
@@ -22,94 +20,80 @@ ADA = Account("ada", ("operator",), (), "", "digest", 90.0, 5.0)
 KEY = Passkey("id-1", "ada", b"\x00\xff", 0, "Phone", 6.0)
 
 
-async def test_an_invite_is_taken_by_one_passkey(database) -> None:
-    """Not after its time, not for an id that is there, and not by a digest that is empty."""
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddAccount(ADA))
-            assert not await store.commit(JoinByPasskey("digest", 90.0, KEY))
-            assert not await store.commit(JoinByPasskey("", 80.0, KEY))
-            assert await store.passkeys("ada") == []
-            assert not (await store.account("ada")).is_joined
-            taken = [await store.commit(JoinByPasskey("digest", 80.0, evolve(KEY, id=name))) for name in ("id-1", "b")]
-            assert [bool(each) for each in taken] == [True, False]
-            assert (await store.account("ada")).is_joined
-            assert await store.passkeys("ada") == [KEY]
-            assert await store.read(accounts.is_sole, "ada", ("operator",))
-            await store.commit(AddAccount(evolve(ADA, owner="bob", invite="other")))
-            assert not await store.commit(JoinByPasskey("other", 80.0, evolve(KEY, owner="bob")))
-            assert (await store.account("bob")).invite == "other", "it stays valid"
+async def test_an_invite_is_taken_by_one_passkey(store) -> None:
+    await store.commit(AddAccount(ADA))
+    assert not await store.commit(JoinByPasskey("digest", 90.0, KEY))
+    assert not await store.commit(JoinByPasskey("", 80.0, KEY))
+    assert await store.passkeys("ada") == []
+    assert not (await store.account("ada")).is_joined
+    taken = [await store.commit(JoinByPasskey("digest", 80.0, evolve(KEY, id=name))) for name in ("id-1", "b")]
+    assert [bool(each) for each in taken] == [True, False]
+    assert (await store.account("ada")).is_joined
+    assert await store.passkeys("ada") == [KEY]
+    assert await store.read(accounts.is_sole, "ada", ("operator",))
+    await store.commit(AddAccount(evolve(ADA, owner="bob", invite="other")))
+    assert not await store.commit(JoinByPasskey("other", 80.0, evolve(KEY, owner="bob")))
+    assert (await store.account("bob")).invite == "other", "it stays valid"
 
 
-async def test_the_counter_only_grows_unless_a_passkey_does_not_count(database) -> None:
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddAccount(evolve(ADA, password="hash")))
-            await store.commit(AddPasskey(KEY))
-            used = [bool(await store.commit(UsePasskey("ada", "id-1", count, 7.0))) for count in (0, 0, 3, 3, 2, 0, 4)]
-            assert used == [True, True, True, False, False, False, True]
-            high = 2**32 - 1
-            assert await store.commit(UsePasskey("ada", "id-1", high, 8.0))
-            assert await store.read(passkeys.one, "id-1") == evolve(KEY, sign_count=high, used_at=8.0)
-            assert not await store.commit(UsePasskey("bob", "id-1", high + 1, 8.0))
-            assert not await store.commit(UsePasskey("ada", "other", 5, 8.0))
+async def test_the_counter_only_grows_unless_a_passkey_does_not_count(store) -> None:
+    await store.commit(AddAccount(evolve(ADA, password="hash")))
+    await store.commit(AddPasskey(KEY))
+    used = [bool(await store.commit(UsePasskey("ada", "id-1", count, 7.0))) for count in (0, 0, 3, 3, 2, 0, 4)]
+    assert used == [True, True, True, False, False, False, True]
+    high = 2**32 - 1
+    assert await store.commit(UsePasskey("ada", "id-1", high, 8.0))
+    assert await store.read(passkeys.one, "id-1") == evolve(KEY, sign_count=high, used_at=8.0)
+    assert not await store.commit(UsePasskey("bob", "id-1", high + 1, 8.0))
+    assert not await store.commit(UsePasskey("ada", "other", 5, 8.0))
 
 
-async def test_passkeys_are_bounded_unique_and_of_an_enabled_account(database, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_passkeys_are_bounded_unique_and_of_an_enabled_account(store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passkeys, "MOST_OF_ACCOUNT", 2)
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddAccount(evolve(ADA, password="hash")))
-            added = [bool(await store.commit(AddPasskey(evolve(KEY, id=name)))) for name in ("a", "a", "b", "c")]
-            assert added == [True, False, True, False]
-            assert not await store.commit(AddPasskey(evolve(KEY, owner="nobody", id="d")))
-            await store.commit(RemovePasskey("ada", "a"))
-            await store.commit(DisableAccount("ada", 7.0))
-            assert not await store.commit(AddPasskey(evolve(KEY, id="c")))
+    await store.commit(AddAccount(evolve(ADA, password="hash")))
+    added = [bool(await store.commit(AddPasskey(evolve(KEY, id=name)))) for name in ("a", "a", "b", "c")]
+    assert added == [True, False, True, False]
+    assert not await store.commit(AddPasskey(evolve(KEY, owner="nobody", id="d")))
+    await store.commit(RemovePasskey("ada", "a"))
+    await store.commit(DisableAccount("ada", 7.0))
+    assert not await store.commit(AddPasskey(evolve(KEY, id="c")))
 
 
-async def test_the_only_way_to_sign_in_is_not_removed(database) -> None:
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddAccount(ADA))
-            await store.commit(JoinByPasskey("digest", 80.0, KEY))
-            assert not await store.commit(RemovePasskey("ada", "id-1"))
-            await store.commit(AddPasskey(evolve(KEY, id="id-2")))
-            assert not await store.commit(RemovePasskey("bob", "id-2"))
-            assert await store.commit(RemovePasskey("ada", "id-1"))
-            assert not await store.commit(RemovePasskey("ada", "id-2"))
-            await store.commit(AddAccount(evolve(ADA, owner="eve", password="hash", invite="")))
-            await store.commit(AddPasskey(evolve(KEY, owner="eve")))
-            assert await store.commit(RemovePasskey("eve", "id-1")), "there is a password"
+async def test_the_only_way_to_sign_in_is_not_removed(store) -> None:
+    await store.commit(AddAccount(ADA))
+    await store.commit(JoinByPasskey("digest", 80.0, KEY))
+    assert not await store.commit(RemovePasskey("ada", "id-1"))
+    await store.commit(AddPasskey(evolve(KEY, id="id-2")))
+    assert not await store.commit(RemovePasskey("bob", "id-2"))
+    assert await store.commit(RemovePasskey("ada", "id-1"))
+    assert not await store.commit(RemovePasskey("ada", "id-2"))
+    await store.commit(AddAccount(evolve(ADA, owner="eve", password="hash", invite="")))
+    await store.commit(AddPasskey(evolve(KEY, owner="eve")))
+    assert await store.commit(RemovePasskey("eve", "id-1")), "there is a password"
 
 
-async def test_passkeys_go_with_a_new_invite_and_with_the_user(database) -> None:
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddAccount(ADA))
-            await store.commit(JoinByPasskey("digest", 80.0, KEY))
-            await store.commit(InviteAgain("ada", "newer", 99.0))
-            assert await store.passkeys("ada") == []
-            await store.commit(JoinByPasskey("newer", 80.0, KEY))
-            await store.commit(RemoveUser("ada"))
-            assert await store.read(passkeys.one, "id-1") is None
+async def test_passkeys_go_with_a_new_invite_and_with_the_user(store) -> None:
+    await store.commit(AddAccount(ADA))
+    await store.commit(JoinByPasskey("digest", 80.0, KEY))
+    await store.commit(InviteAgain("ada", "newer", 99.0))
+    assert await store.passkeys("ada") == []
+    await store.commit(JoinByPasskey("newer", 80.0, KEY))
+    await store.commit(RemoveUser("ada"))
+    assert await store.read(passkeys.one, "id-1") is None
 
 
-async def test_a_challenge_is_taken_once_and_in_time(database, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Beyond the bound the one that expires next is forgotten; expired ones take no room."""
+async def test_a_challenge_is_taken_once_and_in_time(store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(passkeys, "MOST", 3)
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(AddChallenge("a", 100.0, 50.0))
-            taken = [bool(await store.commit(TakeChallenge(key, 99.0))) for key in ("b", "a", "a")]
-            assert taken == [False, True, False]
-            await store.commit(AddChallenge("late", 100.0, 50.0))
-            assert not await store.commit(TakeChallenge("late", 100.0))
-            for number in range(5):
-                await store.commit(AddChallenge(f"key{number}", 200.0 + number, 150.0))
-            assert [bool(await store.commit(TakeChallenge(f"key{each}", 160.0))) for each in range(5)] == [
-                False, False, True, True, True,
-            ]  # fmt: skip
+    await store.commit(AddChallenge("a", 100.0, 50.0))
+    taken = [bool(await store.commit(TakeChallenge(key, 99.0))) for key in ("b", "a", "a")]
+    assert taken == [False, True, False]
+    await store.commit(AddChallenge("late", 100.0, 50.0))
+    assert not await store.commit(TakeChallenge("late", 100.0))
+    for number in range(5):
+        await store.commit(AddChallenge(f"key{number}", 200.0 + number, 150.0))
+    assert [bool(await store.commit(TakeChallenge(f"key{each}", 160.0))) for each in range(5)] == [
+        False, False, True, True, True,
+    ]  # fmt: skip
 
 
 def test_what_is_secret_is_not_shown() -> None:

@@ -19,7 +19,6 @@ from .test_writer import running
 
 
 def test_a_database_is_made_and_looked_at(postgres: Postgres, pgbouncer: PgBouncer) -> None:
-    """The migrations run through it too."""
     address = pgbouncer.address(postgres.create())
     assert inspect_server(address)[1] is None
     connect_database(address).close()
@@ -29,7 +28,6 @@ def test_a_database_is_made_and_looked_at(postgres: Postgres, pgbouncer: PgBounc
 async def test_two_servers_share_fewer_sessions_than_they_open(
     postgres: Postgres, pgbouncer: PgBouncer, template: str, make: Any
 ) -> None:
-    """Writes in groups and reads at once, through sessions that change hands: everything is stored once, in order."""
     assert POOL < READERS
     address = pgbouncer.address(postgres.create(template))
     databases = [connect_database(address) for _ in range(2)]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
-from benchmarks.million import OWNER, Built, build
 from tests.servers.postgresql import Postgres
+from tests.understudy.storage.million import OWNER, Built, build
 from understudy.storage import archive_queries, queries, turns
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
@@ -78,7 +78,9 @@ def questions(built: Built) -> dict[str, Any]:
         "threads.archived": lambda c: queries.threads(c, OWNER, "", None, 50, "archived"),
         "threads.tagged": lambda c: queries.threads(c, OWNER, "", None, 50, "active", ("work",)),
         "tags": lambda c: queries.tags(c, OWNER),
+        "threads.next": lambda c: queries.threads(c, OWNER, "", queries.encode(3.5, long), 50),
         "messages": lambda c: queries.messages(c, OWNER, long, None, 100),
+        "messages.next": lambda c: queries.messages(c, OWNER, long, queries.encode(7), 100),
         "thread_page": lambda c: queries.thread_page(c, OWNER, long, None, 100),
         "turns_page": lambda c: turns.turns_page(c, OWNER, long, None, None, 20),
         "turns_page.before": lambda c: turns.turns_page(c, OWNER, long, f"answer-{50:032x}", None, 20),
@@ -87,6 +89,7 @@ def questions(built: Built) -> dict[str, Any]:
         "messages_forward": lambda c: queries.messages_forward(c, OWNER, long, None, 100),
         "message": lambda c: queries.message(c, OWNER, f"said-{built.found}"),
         "run_events": lambda c: queries.run_events(c, OWNER, long, f"{0:032x}"),
+        "run_of_request": lambda c: queries.run_of_request(c, OWNER, "q1"),
         "runs_of": lambda c: queries.runs_of(c, OWNER, [f"said-{built.found}"]),
         "run": lambda c: queries.run(c, f"{0:032x}"),
         "steps": lambda c: queries.steps(c, f"{0:032x}"),
@@ -94,7 +97,7 @@ def questions(built: Built) -> dict[str, Any]:
         "unfinished": lambda c: queries.unfinished_runs(c, None, None),
         "search": lambda c: queries.threads(c, OWNER, built.found, None, 50),
         "file": lambda c: queries.file(c, OWNER, "0" * 32),
-        "raw_texts": lambda c: queries.raw_texts(c, OWNER, ["m1"]),
+        "files": lambda c: queries.files(c, OWNER, ["0" * 32, "1" * 32]),
         "archive.users": lambda c: archive_queries.users(c, "", None),
         "archive.threads": lambda c: archive_queries.threads(c, OWNER, ""),
         "archive.steps": lambda c: archive_queries.steps(c, [f"{0:032x}"]),
@@ -109,7 +112,6 @@ NAMES = tuple(questions(Built("", (), "", 0, 0, "", 0.0)))
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_index_answers(filled: Any, name: str) -> None:
-    """No statement reads a table from one end to the other, nor a log for a run of it."""
     database, built = filled
     with database.reading.connect() as connection, connection.begin():
         plan = plans(connection, lambda: questions(built)[name](connection))
@@ -126,7 +128,6 @@ def test_an_index_answers(filled: Any, name: str) -> None:
 
 
 def test_a_search_finds_one_message_among_all(filled: Any) -> None:
-    """For its owner alone."""
     database, built = filled
     with database.reading.connect() as connection, connection.begin():
         assert [row.id for row in queries.threads(connection, OWNER, built.found, None, 50).items] == ["long"]
@@ -134,7 +135,6 @@ def test_a_search_finds_one_message_among_all(filled: Any) -> None:
 
 
 def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """PostgreSQL sends no more than a page, and both databases return the same page."""
     database, built = filled
     monkeypatch.setattr(queries, "PAGE_BYTES", 10_000)
     with database.reading.connect() as connection, connection.begin():
@@ -151,7 +151,6 @@ def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.Monk
 
 
 def test_the_builder_makes_what_a_server_would(filled: Any) -> None:
-    """As many events as it says, gapless, each of them readable; words for every message."""
     from transport.wire.codec import from_log
 
     database, built = filled

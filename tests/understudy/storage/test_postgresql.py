@@ -10,7 +10,6 @@ from sqlalchemy.schema import CreateIndex
 
 from tests.servers.postgresql import Postgres
 from understudy.storage import queries, schema, writer
-from understudy.storage.database import Database
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
 from understudy.storage.thread_writes import RenameThread
@@ -18,7 +17,7 @@ from understudy.storage.write import ProbeWrite
 from understudy.storage.writer import commit_group
 
 from .conftest import differences
-from .test_writer import running
+from .test_writer import serving
 
 
 def execute(address: str, *statements: str) -> list[Any]:
@@ -30,7 +29,6 @@ def execute(address: str, *statements: str) -> list[Any]:
 
 
 def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: str) -> None:
-    """The migrations create exactly the tables of schema.py; a second start changes nothing."""
     address = postgres.create()
     assert inspect_server(address)[1] is None
     for _ in range(2):
@@ -41,23 +39,13 @@ def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: 
     assert inspect_server(address)[1] == schema.HEAD
 
 
-def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, template: str) -> None:
-    """Those that leave rows out do so here too."""
-    address = postgres.create(template)
+def test_indexes_are_for_the_rows_they_are_asked_about(address: str) -> None:
     rows = execute(address, "SELECT indexname FROM pg_indexes WHERE indexdef LIKE '%WHERE%' ORDER BY 1")
     assert [name for (name,) in rows] == [
-        "ix_events_run_id_seq",
-        "ix_messages_branches",
-        "ix_runs_owner_request_id",
-        "ix_runs_unfinished",
-        "ix_steps_call_id",
-        "ix_steps_open_undos",
-        "ix_steps_unsettled",
-        "ix_threads_archived",
-        "ix_threads_pinned",
-        "ix_threads_tagged",
-        "ix_threads_unread",
-    ]
+        "ix_events_run_id_seq", "ix_messages_branches", "ix_runs_owner_request_id", "ix_runs_unfinished",
+        "ix_steps_call_id", "ix_steps_open_undos", "ix_steps_unsettled", "ix_threads_archived", "ix_threads_pinned",
+        "ix_threads_tagged", "ix_threads_unread",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -80,7 +68,6 @@ def test_indexes_are_for_the_rows_they_are_asked_about(postgres: Postgres, templ
 def test_what_is_not_ours_is_left_as_it_is(
     postgres: Postgres, statements: list[str], error: type[Exception], word: str
 ) -> None:
-    """Another program's table of the same name, also of one that uses Alembic too, and a newer server's schema."""
     address = postgres.create()
     execute(address, *statements)
     before = execute(address, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
@@ -91,7 +78,6 @@ def test_what_is_not_ours_is_left_as_it_is(
 
 
 def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, template: str) -> None:
-    """A database may be shared with them."""
     address = postgres.create()
     execute(address, "CREATE TABLE invoices (id text)", "INSERT INTO invoices VALUES ('first')")
     connect_database(address).close()
@@ -101,7 +87,6 @@ def test_tables_of_others_under_other_names_are_no_matter(postgres: Postgres, te
 
 @pytest.mark.parametrize("attempt", [connect_database, inspect_server])
 def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
-    """No server, no such database, an invalid address: each error is a sentence without the password."""
     for address in (
         "postgresql://me:hunter2@127.0.0.1:1/chat",
         f"postgresql://understudy:hunter2@127.0.0.1:{postgres.port}/nowhere",
@@ -119,9 +104,7 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
         assert "cannot use the database" in told
 
 
-def test_two_servers_write_to_one_database(postgres: Postgres, template: str, make: Any) -> None:
-    """Two connected databases write a thread each; both read both threads."""
-    address = postgres.create(template)
+def test_two_servers_write_to_one_database(address: str, make: Any) -> None:
     first, second = connect_database(address), connect_database(address)
     for database, thread_id in ((first, "t1"), (second, "t2")):
         with database.writing.connect() as connection:
@@ -134,25 +117,22 @@ def test_two_servers_write_to_one_database(postgres: Postgres, template: str, ma
 
 @pytest.mark.parametrize(("level", "warned"), [("on", False), ("off", True)])
 def test_a_server_that_may_forget_is_warned_about(
-    postgres: Postgres, template: str, caplog: pytest.LogCaptureFixture, level: str, warned: bool
+    address: str, caplog: pytest.LogCaptureFixture, level: str, warned: bool
 ) -> None:
-    """With `synchronous_commit` off, a commit returns before it is on the disk."""
-    address = postgres.create(template)
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET synchronous_commit TO {level}")
     connect_database(address).close()
     assert ("storage.not_durable" in caplog.messages) == warned
 
 
-def test_readers_cannot_write(postgres: Postgres, template: str) -> None:
-    database = connect_database(postgres.create(template))
+def test_readers_cannot_write(address: str) -> None:
+    database = connect_database(address)
     with pytest.raises(Exception, match="read-only transaction"), database.reading.begin() as connection:
         connection.exec_driver_sql("DELETE FROM threads")
     database.close()
 
 
-def test_a_nul_cannot_be_stored(postgres: Postgres, template: str, make: Any) -> None:
-    """PostgreSQL's texts have none: the change is refused, its neighbours are not."""
-    database = connect_database(postgres.create(template))
+def test_a_nul_cannot_be_stored(address: str, make: Any) -> None:
+    database = connect_database(address)
     with database.writing.connect() as connection:
         outcomes = commit_group(
             connection, [make.opening("ann", "t1"), make.opening("ann", "t\x00", "r2"), make.opening("ann", "t3", "r3")]
@@ -175,11 +155,8 @@ def test_a_database_that_cannot_hold_all_texts_is_refused(postgres: Postgres, en
 
 
 @pytest.mark.parametrize("how", ["role", "database", "address"])
-async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(
-    postgres: Postgres, template: str, make: Any, how: str
-) -> None:
+async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(address: str, make: Any, how: str) -> None:
     """By the role, the database or the address: what is stored is what was said."""
-    address = postgres.create(template)
     if how == "role":
         user = f"latin_{address.rpartition('/')[2]}"
         execute(address, f"CREATE ROLE {user} SUPERUSER LOGIN", f"ALTER ROLE {user} SET client_encoding TO 'LATIN1'")
@@ -189,36 +166,27 @@ async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(
         used = address
     else:
         used = f"{address}?client_encoding=latin1"
-    database = connect_database(used)
-    async with running(database) as (store, _):
+    async with serving(used) as (store, _):
         await store.commit(make.opening())
         await store.commit(RenameThread("ann", "t1", TEXT))
         assert (await store.thread("ann", "t1")).title == TEXT
-    database.close()
 
 
 @pytest.mark.parametrize("mode", ["fast", "immediate"])
 async def test_a_restart_of_the_server_is_survived(own_postgres: Postgres, make: Any, mode: str) -> None:
-    """While it is away storing fails within its deadline; afterwards everything acknowledged is there, and storing and
-    reading go on."""
-    database: Database = connect_database(own_postgres.create())
-    async with running(database) as (store, _):
+    async with serving(own_postgres.create()) as (store, _):
         await store.commit(make.opening())
         assert (await store.thread("ann", "t1")).last_seq == 1
         store.deadline_s = 0.3
         await trio.to_thread.run_sync(own_postgres.stop, mode)
-        with pytest.raises(StorageUnavailable):
-            await store.commit(make.change(events=make.events(2, 2)))
-        with pytest.raises(StorageUnavailable):
-            await store.thread("ann", "t1")
-        with pytest.raises(StorageUnavailable):
-            await store.check()
+        for use in (store.commit(make.change(events=make.events(2, 2))), store.thread("ann", "t1"), store.check()):
+            with pytest.raises(StorageUnavailable):
+                await use
         await trio.to_thread.run_sync(own_postgres.start)
         store.deadline_s = 30.0
         await store.commit(make.change(events=make.events(2, 2)))
         await store.check()
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
-    database.close()
 
 
 async def test_a_server_that_says_nothing_is_not_waited_for(
@@ -226,8 +194,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
 ) -> None:
     """Its processes are held: the writer's thread comes back all the same, and storing goes on when they do."""
     monkeypatch.setattr(writer, "LONGEST_S", 0.4)
-    database: Database = connect_database(own_postgres.create())
-    async with running(database) as (store, ref):
+    async with serving(own_postgres.create()) as (store, ref):
         await store.commit(make.opening())
         store.deadline_s = 0.2
         own_postgres.pause()
@@ -242,7 +209,6 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
         await store.commit(make.change(events=make.events(2, 2)))
         assert await ref.ask(writer.WriteRequest(ProbeWrite()), timeout_s=10) is True
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
-    database.close()
 
 
 def test_partial_indexes_have_the_same_condition_on_both_databases() -> None:

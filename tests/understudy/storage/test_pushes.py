@@ -13,36 +13,34 @@ TYPES = ("agent_thinking", "final_response")
 ONE = Push("ann", "t", "r1", "c1", "https://a.example/", b"sealed", 10.0)
 
 
-async def test_a_receiver_is_told_of_events_in_order_and_by_one_node(database: Any, make: Any) -> None:
-    async with running(database) as (store, _):
-        await store.commit(make.opening("ann", "t", "r1"))
-        await store.commit(make.change("ann", "t", events=make.events(2, 2)))
-        assert await store.commit(AddPush(ONE, ("none",)))
-        ((first, seq),) = await store.read(pushes.due, 0.0, TYPES)
-        assert (first, seq) == (ONE, 1)
-        assert await store.commit(ClaimPush(first, 30.0))
-        assert not await store.commit(ClaimPush(first, 30.0))
-        assert await store.read(pushes.due, 29.0, TYPES) == []
-        ((again, _),) = await store.read(pushes.due, 30.0, TYPES)
-        assert again.attempts == 1
-        await store.commit(MovePush(evolve(again, due_at=40.0, failing_since=30.0)))
-        assert await store.read(pushes.due, 39.0, TYPES) == []
-        await store.commit(MovePush(evolve(again, sent=seq, due_at=0.0, attempts=0, failing_since=None)))
-        assert [seq for _, seq in await store.read(pushes.due, 40.0, TYPES)] == [2]
-        assert await store.read(pushes.due, 40.0, ("none",)) == []
-        assert await store.commit(DropPush("ann", "r1", "c1"))
-        assert not await store.commit(DropPush("ann", "r1", "c1"))
+async def test_a_receiver_is_told_of_events_in_order_and_by_one_node(store: Any, make: Any) -> None:
+    await store.commit(make.opening("ann", "t", "r1"))
+    await store.commit(make.change("ann", "t", events=make.events(2, 2)))
+    assert await store.commit(AddPush(ONE, ("none",)))
+    ((first, seq),) = await store.read(pushes.due, 0.0, TYPES)
+    assert (first, seq) == (ONE, 1)
+    assert await store.commit(ClaimPush(first, 30.0))
+    assert not await store.commit(ClaimPush(first, 30.0))
+    assert await store.read(pushes.due, 29.0, TYPES) == []
+    ((again, _),) = await store.read(pushes.due, 30.0, TYPES)
+    assert again.attempts == 1
+    await store.commit(MovePush(evolve(again, due_at=40.0, failing_since=30.0)))
+    assert await store.read(pushes.due, 39.0, TYPES) == []
+    await store.commit(MovePush(evolve(again, sent=seq, due_at=0.0, attempts=0, failing_since=None)))
+    assert [seq for _, seq in await store.read(pushes.due, 40.0, TYPES)] == [2]
+    assert await store.read(pushes.due, 40.0, ("none",)) == []
+    assert await store.commit(DropPush("ann", "r1", "c1"))
+    assert not await store.commit(DropPush("ann", "r1", "c1"))
 
 
-async def test_a_new_receiver_is_told_how_the_run_is_and_replaces_the_one_of_its_id(database: Any, make: Any) -> None:
-    async with running(database) as (store, _):
-        await store.commit(make.opening("ann", "t", "r1"))
-        for url in ("https://a.example/", "https://b.example/"):
-            assert await store.commit(AddPush(evolve(ONE, url=url), TYPES))
-        ((push, seq),) = await store.read(pushes.due, 0.0, TYPES)
-        assert (push.url, push.sent, seq) == ("https://b.example/", seq - 1, push.sent + 1)
-        assert await store.pushes("ann", "r1") == [push]
-        assert await store.pushes("bob", "r1") == []
+async def test_a_new_receiver_is_told_how_the_run_is_and_replaces_the_one_of_its_id(store: Any, make: Any) -> None:
+    await store.commit(make.opening("ann", "t", "r1"))
+    for url in ("https://a.example/", "https://b.example/"):
+        assert await store.commit(AddPush(evolve(ONE, url=url), TYPES))
+    ((push, seq),) = await store.read(pushes.due, 0.0, TYPES)
+    assert (push.url, push.sent, seq) == ("https://b.example/", seq - 1, push.sent + 1)
+    assert await store.pushes("ann", "r1") == [push]
+    assert await store.pushes("bob", "r1") == []
 
 
 async def test_receivers_are_bounded_and_old_ones_removed(database: Any, make: Any, monkeypatch: Any) -> None:

@@ -1,7 +1,8 @@
 """Reads that wait go together: in one thread, one transaction, and none of them for another's fault."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,7 +24,6 @@ def busy(caplog: pytest.LogCaptureFixture) -> list[tuple[int, int, int]]:
 
 
 async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """Reads behind a slow one report their waits when they start; long waits are logged once a second."""
     waits: list[float] = []
     reader = ReadPool(engine, 1, 5.0, on_begin=lambda times, now: waits.extend(now - time for time in times))
     gate = Gate()
@@ -42,7 +42,6 @@ async def test_how_long_reads_wait_is_told(engine: Engine, caplog: pytest.LogCap
 
 
 async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog: pytest.LogCaptureFixture) -> None:
-    """The reads that wait for one give up, and the log says why."""
     reader, gate = ReadPool(engine, 1, 2 * BUSY_S), Gate()
     async with trio.open_nursery() as nursery:
 
@@ -60,7 +59,6 @@ async def test_threads_that_do_not_come_back_are_told_of(engine: Engine, caplog:
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    """A database of one table with one number."""
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE numbers (number INTEGER)"))
@@ -72,32 +70,33 @@ def engine() -> Iterator[Engine]:
 
 
 class Gate:
-    """A query that holds its thread until it is let go."""
-
     def __init__(self) -> None:
         self.entered = threading.Event()
         self.open = threading.Event()
 
     def __call__(self, connection: Connection) -> str:
-        """Wait for `open`."""
         self.entered.set()
         assert self.open.wait(10)
         return "gate"
 
 
+async def behind(reader: ReadPool, gate: Gate, *calls: Callable[[], Awaitable[object]]) -> None:
+    """Have the one thread held by the gate while these are called; then open it."""
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(reader.read, gate)
+        await trio.to_thread.run_sync(gate.entered.wait)
+        for call in calls:
+            nursery.start_soon(call)
+        await trio.testing.wait_all_tasks_blocked()
+        gate.open.set()
+
+
 def number(connection: Connection, plus: int = 0) -> tuple[int, int]:
-    """The number, and in which thread it was read."""
     found = connection.execute(text("SELECT number FROM numbers")).scalar_one()
     return found + plus, threading.get_ident()
 
 
-async def test_a_read_alone_is_answered(engine: Engine) -> None:
-    reader = ReadPool(engine, 1, 5.0)
-    assert (await reader.read(number, 3))[0] == 10
-
-
 async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
-    """While the only thread is busy, others queue up; the next trip takes all of them, and more than fit take two."""
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[tuple[int, int]] = []
     begun: list[int] = []
@@ -109,20 +108,13 @@ async def test_what_waits_for_a_thread_goes_together(engine: Engine) -> None:
         begun.append(id(connection))
         return number(connection, plus)
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(reader.read, gate)
-        await trio.to_thread.run_sync(gate.entered.wait)
-        for plus in range(TOGETHER + 1):
-            nursery.start_soon(ask, plus)
-        await trio.testing.wait_all_tasks_blocked()
-        gate.open.set()
+    await behind(reader, gate, *(partial(ask, plus) for plus in range(TOGETHER + 1)))
     assert sorted(found for found, _ in answers) == list(range(7, 7 + TOGETHER + 1))
     assert len(set(begun)) <= 2
     assert begun[:TOGETHER] == begun[:1] * TOGETHER
 
 
 async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engine) -> None:
-    """Reads requested in one pass of the loop share a thread although more are free."""
     reader = ReadPool(engine, 4, 5.0)
     begun: list[Connection] = []
     event.listen(engine, "begin", begun.append)
@@ -135,7 +127,6 @@ async def test_what_is_asked_in_one_pass_of_the_loop_goes_together(engine: Engin
 
 
 async def test_each_has_its_own_fault(engine: Engine) -> None:
-    """An error of the database, of a value or of the query reaches its own caller only."""
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     told: dict[str, object] = {}
 
@@ -145,22 +136,14 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
         except Exception as error:
             told[name] = type(error)
 
-    def broken(connection: Connection) -> None:
-        connection.execute(text("SELECT * FROM nowhere"))
-
     def overflow(connection: Connection) -> None:
         raise OverflowError("too large")
 
     def refused(connection: Connection) -> None:
         raise LookupError("not a cursor")
 
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(reader.read, gate)
-        await trio.to_thread.run_sync(gate.entered.wait)
-        for name, query in {"broken": broken, "overflow": overflow, "refused": refused, "well": number}.items():
-            nursery.start_soon(ask, name, query)
-        await trio.testing.wait_all_tasks_blocked()
-        gate.open.set()
+    queries = {"broken": broken, "overflow": overflow, "refused": refused, "well": number}
+    await behind(reader, gate, *(partial(ask, *each) for each in queries.items()))
     assert told["broken"] is StorageUnavailable
     assert told["overflow"] is Unstorable
     assert told["refused"] is LookupError
@@ -168,7 +151,6 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
 
 
 async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
-    """Some reads of a batch are cancelled, also the one that runs: the others are answered."""
     reader, gate = ReadPool(engine, 1, 5.0), Gate()
     answers: list[int] = []
 
@@ -197,7 +179,6 @@ async def test_who_is_cancelled_keeps_nobody_waiting(engine: Engine) -> None:
 
 
 async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Engine) -> None:
-    """Whether they were cancelled before they began, or in the same step: afterwards all threads are there."""
     reader = ReadPool(engine, 2, 5.0)
     for _ in range(5):
         with trio.CancelScope() as scope:
@@ -215,8 +196,6 @@ async def test_reads_of_tasks_that_are_cancelled_take_no_thread_away(engine: Eng
 
 
 async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> None:
-    """An engine that fails in a way of its own fails the reads, and no more."""
-
     class Broken:
         dialect = engine.dialect
 
@@ -230,7 +209,6 @@ async def test_whatever_a_thread_meets_its_place_comes_back(engine: Engine) -> N
 
 
 async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine) -> None:
-    """The deadline holds for the wait for a thread too; when the thread is back, so are the reads."""
     reader, gate = ReadPool(engine, 1, 0.05), Gate()
     with pytest.raises(StorageUnavailable):
         await reader.read(gate)
@@ -260,7 +238,6 @@ def breaker() -> Breaker:
 
 
 def broken(connection: Connection) -> None:
-    """A read that the database does not answer."""
     connection.execute(text("SELECT 1 FROM nothing"))
 
 
@@ -305,8 +282,6 @@ async def test_reads_are_refused_at_once_after_failures_in_a_row(
 
 
 async def test_what_a_read_is_refused_for_its_own_sake_opens_nothing(engine: Engine, breaker: Breaker) -> None:
-    """A cursor of no list, a value that cannot be stored: the database has answered."""
-
     def judged(connection: Connection) -> None:
         raise InvalidCursor("x")
 
@@ -353,7 +328,6 @@ async def test_a_read_that_fails_beside_one_that_does_not_is_no_failure(engine: 
 
 
 async def test_reads_that_hang_count(engine: Engine, breaker: Breaker) -> None:
-    """A read that times out counts as a failure; after two, reads are refused at once."""
     reader, gate = ReadPool(engine, 1, 0.05, breaker), Gate()
     try:
         for _ in range(2):

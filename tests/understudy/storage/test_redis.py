@@ -18,8 +18,6 @@ SOON_S = 60.0
 
 
 class Counts:
-    """Records the calls of the metrics."""
-
     def __init__(self) -> None:
         self.up: list[bool] = []
         self.outcomes: list[str] = []
@@ -27,32 +25,28 @@ class Counts:
     def redis_up(self, up: bool) -> None:
         self.up.append(up)
 
-    def redis_called(self, outcome: str, seconds: float) -> None:
+    def redis_called(self, outcome: str) -> None:
         self.outcomes.append(outcome)
 
 
 @asynccontextmanager
 async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
-    """A link with its keeper."""
     link = RedisLink(url, counts)
     async with open_system("system", [link.connector_spec()]):
         yield link
 
 
 async def eventually(holds: Callable[[], object]) -> None:
-    """Wait until it holds."""
     with trio.fail_after(SOON_S):
         while not holds():  # noqa: ASYNC110 - what it looks at is no event
             await trio.sleep(0.01)
 
 
 async def until(link: RedisLink, up: bool) -> None:
-    """Wait until it is there, or away."""
     await eventually(lambda: link.up is up)
 
 
 async def test_calls_and_batches_are_answered(redis: Redis) -> None:
-    """One command, and several in one go with an error among them."""
     counts = Counts()
     async with linked(redis.url + "/3", counts) as link:
         await link.wait_up()
@@ -66,7 +60,6 @@ async def test_calls_and_batches_are_answered(redis: Redis) -> None:
 
 
 async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
-    """Errors that Redis answers do not open the circuit."""
     async with linked(redis.url) as link:
         await link.wait_up()
         await link.call(lambda client: client.set("text", "1"))
@@ -79,7 +72,6 @@ async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
 async def test_it_is_away_at_once_when_killed_and_comes_back(
     own_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Calls are refused without waiting; each change of `up` is reported once."""
     counts = Counts()
     with caplog.at_level(logging.INFO):
         async with linked(own_redis.url, counts) as link:
@@ -100,7 +92,6 @@ async def test_it_is_away_at_once_when_killed_and_comes_back(
 
 
 async def test_a_held_redis_is_waited_for_as_long_as_the_call_may_take(own_redis: Redis) -> None:
-    """A server that holds still refuses nothing: the calls' own deadline does."""
     async with linked(own_redis.url) as link:
         await link.wait_up()
         own_redis.pause()
@@ -132,7 +123,6 @@ async def test_a_call_that_ends_after_a_pause_of_the_whole_process_failed(
 async def test_it_starts_without_a_server_and_finds_it_later(
     own_redis: Redis, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """No server at the start is no reason not to start; the log says so, once."""
     own_redis.kill()
     async with linked(own_redis.url) as link:
         with pytest.raises(RedisUnavailable):
@@ -165,7 +155,6 @@ async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> No
 
 @pytest.mark.needs("redis")
 async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """With the right one it works; with a wrong one it is away, and neither stands anywhere."""
     server = Redis(tmp_path / "redis", password="hush-hush")
     server.start()
     try:
@@ -186,7 +175,6 @@ async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.
 
 
 async def test_many_given_up_calls_leave_the_link_whole(redis: Redis) -> None:
-    """Calls that their askers give up, at any moment, take nothing from the later ones."""
     async with linked(redis.url) as link:
         await link.wait_up()
         for number in range(200):
@@ -200,7 +188,6 @@ async def test_many_given_up_calls_leave_the_link_whole(redis: Redis) -> None:
 
 @pytest.mark.parametrize("url", ["redis://host:port/0", "redis://host/name"])
 def test_an_address_that_is_none_is_refused_without_being_shown(url: str) -> None:
-    """A port or a number that is none."""
     with pytest.raises(ValueError, match="not of the form redis://HOST:PORT/NUMBER") as refused:
         RedisLink(url.replace("//", "//:hush-hush@"))
     assert "hush-hush" not in str(refused.value)

@@ -25,8 +25,6 @@ NOW = 1000 * DAY
 
 
 class Counts:
-    """Counts deleted data."""
-
     def __init__(self) -> None:
         self.seen: dict[str, int] = {}
 
@@ -42,7 +40,6 @@ def restless(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def house(database, folder: Path):
-    """Yield a store with its writer, an archive and an eraser."""
     with trio.fail_after(60):
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
@@ -53,7 +50,6 @@ async def house(database, folder: Path):
 
 
 async def looked(system, kept: RetentionPeriods, store, archive, eraser, *, charge: bool = True) -> dict[str, int]:
-    """Run one pass. Return the counts of deleted data."""
     counts, asked = Counts(), 0
     done = trio.Event()
 
@@ -91,7 +87,6 @@ async def talk(store, make, owner: str, thread_id: str, run_id: str, at: float, 
 
 
 async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path_factory) -> None:
-    """One in which a run is unfinished stays, however old; so does all of it where nothing is to go."""
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "old", "r1", NOW - 31 * DAY)
         await talk(store, make, "ann", "open", "r2", NOW - 31 * DAY, ended=False)
@@ -110,7 +105,6 @@ async def test_only_threads_that_are_old_and_at_rest_go(database, make, tmp_path
 
 
 async def test_threads_for_one_answer_go_after_an_hour(database, make, tmp_path_factory) -> None:
-    """Whatever the periods; but none with a run at work, and no other thread."""
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", f"{ONCE}1", "r1", NOW - 3601)
         await talk(store, make, "ann", f"{ONCE}2", "r2", NOW - 3601, ended=False)
@@ -124,7 +118,6 @@ async def test_threads_for_one_answer_go_after_an_hour(database, make, tmp_path_
 async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The user sends a message while the log is trimmed: the thread keeps all its messages."""
     monkeypatch.setattr(thread_writes, "TRIMMED", 10)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
         await talk(store, make, "ann", "old", "r1", NOW - 20 * DAY, events=35)
@@ -147,7 +140,6 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
 async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(
     database, make, tmp_path_factory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Messages, runs and numbers stay; the log starts at a later number."""
     monkeypatch.setattr(thread_writes, "TRIMMED", 4)
     monkeypatch.setattr(archive_queries, "THREADS", 1)
     async with house(database, tmp_path_factory.mktemp("files")) as (system, store, archive, eraser):
@@ -206,8 +198,6 @@ async def test_files_that_nothing_names_go_after_a_day(
 
 @pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])
 async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own: str, is_it: bool) -> None:
-    """A single node is in charge; a node that is not alive is not."""
-
     class Nodes:
         async def live_nodes(self) -> list[str]:
             return ids
@@ -222,7 +212,6 @@ async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own:
 async def test_entries_of_the_audit_log_expire_if_the_operator_says_so(
     database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """None unless `audit_days` is set, none before that time, and never the newest."""
     monkeypatch.setattr(sys.modules[__name__], "NOW", time.time() + 3 * DAY)
     async with house(database, tmp_path) as parts:
         for _ in range(3):

@@ -1,7 +1,6 @@
 """Sessions that were ended, as every server on a database learns of them."""
 
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import trio.testing
 
 from actors import ActorSystem, ChildSpec
 from tests.clock import Clock
-from tests.understudy.storage.test_store import opened
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth import revocation
@@ -18,23 +16,12 @@ from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedR
 from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.revocations import RevokeSession
-from understudy.storage.store import Store
 
 ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
 
 
 @pytest.fixture
-async def store(database) -> AsyncIterator[Store]:
-    """A store with its writer running."""
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            yield store
-
-
-@pytest.fixture
 def server(store, tmp_path_factory) -> SharedRevocations:
-    """Makes a server's view of the revocations."""
-
     def make(**more: object) -> SharedRevocations:
         path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
         return SharedRevocations(path, Clock(1000.0), store, **more)
@@ -43,7 +30,6 @@ def server(store, tmp_path_factory) -> SharedRevocations:
 
 
 async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
-    """Another server learns of a revocation at its next poll, once; a new server at its start."""
     news: list[str] = []
     one, other = server(), server(on_revoked=news.extend)
     await other.load()
@@ -74,7 +60,6 @@ async def test_what_was_written_earlier_and_committed_later_is_seen(server, stor
 
 
 async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
-    """Also when several have the same time."""
     for module in (revocations, revocation):
         monkeypatch.setattr(module, "PAGE", 2)
     async with trio.open_nursery() as nursery:
@@ -86,7 +71,6 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
 
 
 async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
-    """A repeated revocation does not shorten the first; expired rows are deleted with the next."""
     one = server()
     await one.revoke_session(ADA, 2000.0)
     await one.revoke_session(ADA, 1500.0)
@@ -99,7 +83,6 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
 
 
 async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
-    """With the database down revoking raises StorageUnavailable, and the session stays valid."""
     one = server()
 
     async def away(*_: object) -> None:
@@ -112,7 +95,6 @@ async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkey
 
 
 async def test_only_so_many_are_kept(on_sqlite, server) -> None:
-    """One more is refused, until others are past."""
     one = server(cap=1)
     await one.revoke_session(ADA, 1100.0)
     with pytest.raises(CommandRejected, match="busy"):
@@ -123,7 +105,6 @@ async def test_only_so_many_are_kept(on_sqlite, server) -> None:
 
 
 async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
-    """A move to PostgreSQL keeps the revocations of the file."""
     path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
     await RevocationFile(path, Clock(1000.0)).revoke_session(ADA, 2000.0)
     one = server(path=path)
@@ -136,7 +117,6 @@ async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_p
 
 
 async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
-    """A read that fails is no reason to stop."""
     monkeypatch.setattr(revocation, "POLL_S", 0.01)
     one, other = server(), server()
     read, failures = other.store.revoked_since, iter([StorageUnavailable("away")] * 2)

@@ -1,28 +1,23 @@
 """MCP servers that are switched off, on both databases."""
 
 import pytest
-import trio
 
-from tests.understudy.storage.test_store import opened
 from understudy.storage.errors import NotStored
 from understudy.storage.servers_off import SetServerOn
 
 
-async def test_a_server_is_off_in_one_thread_of_one_user(database, make) -> None:
-    """Switching it twice is no error; it is on again when it is switched, and the thread's end is its too."""
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            await store.commit(make.opening())
-            await store.commit(make.opening("bob", "t2", "r2"))
-            with pytest.raises(NotStored):
-                await store.commit(SetServerOn("ann", "t2", "time", False))
-            for name in ("time", "fetch", "time"):
-                await store.commit(SetServerOn("ann", "t1", name, False))
-            assert await store.servers_off("ann", "t1") == ["fetch", "time"]
-            assert await store.servers_off("bob", "t2") == []
-            for _ in range(2):
-                await store.commit(SetServerOn("ann", "t1", "time", True))
-            assert await store.servers_off("ann", "t1") == ["fetch"]
-            assert await store.delete_thread("ann", "t1")
-            await store.commit(make.opening())
-            assert await store.servers_off("ann", "t1") == []
+async def test_a_server_is_off_in_one_thread_of_one_user(store, make) -> None:
+    await store.commit(make.opening())
+    await store.commit(make.opening("bob", "t2", "r2"))
+    with pytest.raises(NotStored):
+        await store.commit(SetServerOn("ann", "t2", "time", False))
+    for name in ("time", "fetch", "time"):
+        await store.commit(SetServerOn("ann", "t1", name, False))
+    assert await store.servers_off("ann", "t1") == ["fetch", "time"]
+    assert await store.servers_off("bob", "t2") == []
+    for _ in range(2):
+        await store.commit(SetServerOn("ann", "t1", "time", True))
+    assert await store.servers_off("ann", "t1") == ["fetch"]
+    assert await store.delete_thread("ann", "t1")
+    await store.commit(make.opening())
+    assert await store.servers_off("ann", "t1") == []

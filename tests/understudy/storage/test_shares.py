@@ -13,7 +13,6 @@ DAY_S = 86_400.0
 
 
 async def exchange(store: Any, make: Any, number: int, after: int | None = None, *, answered: bool = True) -> None:
-    """Store a message with its run, and its answer."""
     run_id, said = f"r{number}", f"m{number}"
     parent = None if after is None else f"answer-r{after}"
     question = make.message(message_id=said, run_id=run_id, content=f"Question {number}", parent_id=parent)
@@ -30,7 +29,6 @@ async def exchange(store: Any, make: Any, number: int, after: int | None = None,
 
 
 async def answer(store: Any, make: Any, number: int) -> None:
-    """Store the answer of a run that is at work."""
     reply = make.message(
         message_id=f"answer-r{number}", run_id=f"r{number}", role="assistant", content=f"Answer {number}",
         parent_id=f"m{number}", status="success",
@@ -46,38 +44,33 @@ async def texts(store: Any, token: str, skip: int = 0, limit: int = 20) -> list[
     return None if page is None else [row.content for row in page.messages]
 
 
-async def test_a_share_shows_one_branch_as_it_was(database: Any, make: Any) -> None:
-    async with running(database) as (store, _):
-        await exchange(store, make, 1)
-        await exchange(store, make, 2, after=1)
-        await exchange(store, make, 3, after=1, answered=False)
-        for token, tip in (("one", "r2"), ("other", "r3")):
-            assert await store.commit(AddShare(digest_of(token), "ann", "t1", tip, DAY_S)) == SHARED
-        await answer(store, make, 3)
-        await exchange(store, make, 4, after=3)
-        assert await texts(store, "one") == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
-        assert await texts(store, "other") == ["Question 1", "Answer 1", "Question 3"], "its answer came later"
-        assert await texts(store, "one", 0, 1) == ["Question 2", "Answer 2"]
-        assert await texts(store, "one", 1, 1) == ["Question 1", "Answer 1"]
-        assert [(await store.shared_page(digest_of("one"), skip, 1)).older for skip in (0, 1)] == [True, False]
-        assert await texts(store, "one", 5, 1) == []
-        assert await texts(store, digest_of("one")) is None, "the id does not open it"
+async def test_a_share_shows_one_branch_as_it_was(store: Any, make: Any) -> None:
+    await exchange(store, make, 1)
+    await exchange(store, make, 2, after=1)
+    await exchange(store, make, 3, after=1, answered=False)
+    for token, tip in (("one", "r2"), ("other", "r3")):
+        assert await store.commit(AddShare(digest_of(token), "ann", "t1", tip, DAY_S)) == SHARED
+    await answer(store, make, 3)
+    await exchange(store, make, 4, after=3)
+    assert await texts(store, "one") == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
+    assert await texts(store, "other") == ["Question 1", "Answer 1", "Question 3"], "its answer came later"
+    assert await texts(store, "one", 0, 1) == ["Question 2", "Answer 2"]
+    assert await texts(store, "one", 1, 1) == ["Question 1", "Answer 1"]
+    assert [(await store.shared_page(digest_of("one"), skip, 1)).older for skip in (0, 1)] == [True, False]
+    assert await texts(store, "one", 5, 1) == []
+    assert await texts(store, digest_of("one")) is None, "the id does not open it"
 
 
-async def test_only_what_is_there_and_ones_own_is_shared(database: Any, make: Any) -> None:
-    async with running(database) as (store, _):
-        await exchange(store, make, 1)
-        await store.commit(make.opening("ann", "t2", "r2"))
-        for owner, thread_id, run_id in (
-            ("bob", "t1", "r1"),
-            ("ann", "t3", None),
-            ("ann", "t1", "r9"),
-            ("ann", "t1", "r2"),
-        ):
-            assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
-        assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
-        assert not await store.commit(DropShare("bob", "s"))
-        assert await store.shares("bob", "t1") == []
+async def test_only_what_is_there_and_ones_own_is_shared(store: Any, make: Any) -> None:
+    await exchange(store, make, 1)
+    await store.commit(make.opening("ann", "t2", "r2"))
+    for owner, thread_id, run_id in (
+        ("bob", "t1", "r1"), ("ann", "t3", None), ("ann", "t1", "r9"), ("ann", "t1", "r2"),
+    ):  # fmt: skip
+        assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
+    assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
+    assert not await store.commit(DropShare("bob", "s"))
+    assert await store.shares("bob", "t1") == []
 
 
 async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,6 @@ from understudy.storage.snippets import SHOWN, snippet
 
 
 def marked(text: str, query: str) -> str:
-    """Return a snippet with its hits in brackets."""
     return "".join(f"[{piece}]" if hit else piece for piece, hit in snippet(text, query))
 
 

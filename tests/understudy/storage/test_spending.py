@@ -15,35 +15,30 @@ from understudy.storage.memberships import ForgetSpending
 from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, SpendingLimits, Spent
 
-from .test_writer import running
-
 
 @frozen
 class Person:
-    """A user who spends."""
-
     user: str
 
 
 ANN = Spent("r1", 1, "acme\x1fann", "acme", 7, 100, 0.5)
 
 
-async def test_a_turn_is_counted_once_however_often_it_is_stored(database: Any, make: Any) -> None:
-    async with running(database) as (store, _):
-        await store.commit(make.opening(ANN.owner, "t", "r1"))
-        for spent in ((ANN,), (ANN, evolve(ANN, number=2)), (evolve(ANN, day=8, number=3),)):
-            await store.commit(Change(ANN.owner, "t", spent=spent))
-        assert await store.spent(7, 7, ANN.owner, None) == (200, 1.0)
-        assert await store.spent(7, 7, None, "acme") == (200, 1.0)
-        assert await store.spent(7, 7, "acme\x1fbob", None) == (0, 0.0)
-        assert await store.spent(7, 8, ANN.owner, None) == (300, 1.5)
-        assert not await store.commit(ForgetSpending(8))
-        assert await store.spent(7, 7, ANN.owner, None) == (0, 0.0)
-        assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
-        assert await store.delete_thread(ANN.owner, "t")
-        assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
-        assert await store.remove_user(ANN.owner)
-        assert await store.spent(8, 8, ANN.owner, None) == (0, 0.0)
+async def test_a_turn_is_counted_once_however_often_it_is_stored(store: Any, make: Any) -> None:
+    await store.commit(make.opening(ANN.owner, "t", "r1"))
+    for spent in ((ANN,), (ANN, evolve(ANN, number=2)), (evolve(ANN, day=8, number=3),)):
+        await store.commit(Change(ANN.owner, "t", spent=spent))
+    assert await store.spent(7, 7, ANN.owner, None) == (200, 1.0)
+    assert await store.spent(7, 7, None, "acme") == (200, 1.0)
+    assert await store.spent(7, 7, "acme\x1fbob", None) == (0, 0.0)
+    assert await store.spent(7, 8, ANN.owner, None) == (300, 1.5)
+    assert not await store.commit(ForgetSpending(8))
+    assert await store.spent(7, 7, ANN.owner, None) == (0, 0.0)
+    assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
+    assert await store.delete_thread(ANN.owner, "t")
+    assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
+    assert await store.remove_user(ANN.owner)
+    assert await store.spent(8, 8, ANN.owner, None) == (0, 0.0)
 
 
 @define
@@ -140,7 +135,6 @@ async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
 
 
 async def test_groups_are_stored_when_a_token_names_others() -> None:
-    """Work without a token changes nothing: it counts for the groups of the last one."""
     books = Books({})
     spending = limits_of(books, Limits(), 45 * DAY_S)
     member, former = (Identity("ann", "s", groups=each, token_id="t") for each in (("staff",), ()))

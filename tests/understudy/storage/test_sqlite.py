@@ -22,7 +22,6 @@ pytestmark = pytest.mark.usefixtures("on_sqlite")
 
 
 def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
-    """Open an empty folder: the migrations create exactly the tables of schema.py."""
     database = open_database(tmp_path / "made" / "for 100% of us")
     with database.writing.begin() as connection:
         assert MigrationContext.configure(connection).get_current_revision() == schema.HEAD
@@ -31,13 +30,11 @@ def test_a_new_folder_gets_the_newest_schema(tmp_path) -> None:
 
 
 def test_the_code_knows_every_migration() -> None:
-    """`REVISIONS`, which start-up reads, lists the scripts in the folder."""
     scripts = ScriptDirectory(str(Path(migrations.__file__).parent))
     assert tuple(script.revision for script in reversed(list(scripts.walk_revisions()))) == schema.REVISIONS
 
 
 def test_a_failed_migration_leaves_nothing_behind(tmp_path) -> None:
-    """The migrations are one transaction: a table in their way, and the file is as it was."""
     path = tmp_path / FILE_NAME
     other = sqlite3.connect(path)
     other.execute("CREATE VIEW files AS SELECT 1")
@@ -71,7 +68,6 @@ def newer(folder: Path, oldest: str) -> Path:
 
 
 def test_one_can_go_back_to_the_release_before(folder, caplog) -> None:
-    """A later release says that this one can use its schema: it opens, is left as it is, and a warning names both."""
     newer(folder, schema.HEAD)
     with caplog.at_level("WARNING"):
         open_database(folder).close()
@@ -81,7 +77,6 @@ def test_one_can_go_back_to_the_release_before(folder, caplog) -> None:
 
 
 def test_a_newer_schema_is_refused_and_left_alone(folder) -> None:
-    """The sentence names both versions and what to do; the file keeps its version."""
     path = newer(folder, "9998")
     before = path.read_bytes()
     with pytest.raises(
@@ -93,7 +88,6 @@ def test_a_newer_schema_is_refused_and_left_alone(folder) -> None:
 
 @pytest.mark.parametrize("content", [b"Dear diary, " * 200, b"\x00" * 5000, b"short"])
 def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
-    """Refused in one sentence, and not a byte of it changed."""
     path = tmp_path / FILE_NAME
     path.write_bytes(content)
     with pytest.raises(NotADatabase, match="is not a database of understudy"):
@@ -111,7 +105,6 @@ def test_a_file_that_is_not_a_database(tmp_path, content) -> None:
     ],
 )
 def test_the_database_of_another_program(tmp_path, statements) -> None:
-    """A database with other tables, with and without Alembic's, is refused and not changed."""
     path = tmp_path / FILE_NAME
     with sqlite3.connect(path) as connection:
         for statement in statements:
@@ -133,7 +126,6 @@ def test_an_empty_file_is_a_new_database(tmp_path) -> None:
 
 
 def test_a_folder_that_is_a_file(tmp_path) -> None:
-    """A clear sentence in place of a traceback."""
     (tmp_path / "data").write_text("not a folder")
     for folder in (tmp_path / "data", tmp_path / "data" / "below"):
         with pytest.raises(CannotOpen, match="cannot use"):
@@ -141,7 +133,6 @@ def test_a_folder_that_is_a_file(tmp_path) -> None:
 
 
 def test_a_database_file_that_is_a_folder(tmp_path) -> None:
-    """The same for the file itself."""
     (tmp_path / FILE_NAME).mkdir()
     with pytest.raises(CannotOpen, match="cannot use"):
         open_database(tmp_path)
@@ -174,7 +165,6 @@ def read_only(migrated):
 
 
 def test_a_read_only_folder(read_only, as_nobody) -> None:
-    """Found at start and said in a sentence, with a database in it and without."""
     with pytest.raises(CannotOpen, match=r"cannot use .* for storage"):
         open_database(read_only)
     with pytest.raises(CannotOpen, match="Permission denied"):
@@ -182,7 +172,6 @@ def test_a_read_only_folder(read_only, as_nobody) -> None:
 
 
 def test_a_database_that_another_process_is_writing_to(folder) -> None:
-    """A lock that is not let go of is named after the busy timeout."""
     other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(CannotOpen, match="locked"):
@@ -202,7 +191,6 @@ def test_what_is_committed_is_on_the_disk(database) -> None:
 
 
 def test_readers_cannot_write(database) -> None:
-    """The pool that questions run on refuses changes."""
     from sqlalchemy.exc import OperationalError
 
     with database.reading.connect() as connection, pytest.raises(OperationalError, match="readonly"):
@@ -210,7 +198,6 @@ def test_readers_cannot_write(database) -> None:
 
 
 def test_two_starts_at_once_migrate_once(tmp_path) -> None:
-    """The second waits for the first one's end and finds the work done."""
     from concurrent.futures import ThreadPoolExecutor
 
     def start(folder: Path) -> list[str]:
@@ -225,7 +212,6 @@ def test_two_starts_at_once_migrate_once(tmp_path) -> None:
 
 
 def test_a_connection_that_a_thread_gives_back_after_the_end_is_closed(folder) -> None:
-    """One that was in use then, and one that a thread took only after it."""
     database = open_database(folder)
     held = database.reading.connect()
     database.close()

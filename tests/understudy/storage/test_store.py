@@ -1,6 +1,5 @@
 """The face of storage, with the writer as an actor of a real system, on the real clock (its work is in threads)."""
 
-import contextlib
 import sqlite3
 
 import attrs
@@ -16,25 +15,10 @@ from understudy.storage.store import CIRCUIT, Store
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
 from understudy.storage.writer import StoreWriter
 
-
-@contextlib.asynccontextmanager
-async def opened(database, deadline_s: float = 5.0):
-    """A store whose writer lives in a system of its own."""
-    async with ActorSystem("test") as system:
-        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-        yield Store(database, lambda: writer, deadline_s=deadline_s)
-
-
-@pytest.fixture
-async def store(database):
-    """A store with its writer running."""
-    with trio.fail_after(60):
-        async with opened(database) as store:
-            yield store
+from .conftest import opened
 
 
 async def test_what_was_committed_is_read(store, make) -> None:
-    """One conversation, from its first message to its end, through every question there is."""
     await store.commit(make.opening())
     assert await store.unfinished_runs("ann") == [make.run(message_id="m-t1")]
     await store.commit(make.change(events=make.events(2, 4), steps=[make.step(1)]))
@@ -78,7 +62,6 @@ async def test_a_title_replaces_only_the_expected_one(store, make) -> None:
 
 
 async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
-    """`thread_page` and `event_page` read thread and rows in one transaction each."""
     await store.commit(make.opening())
     await store.commit(make.change(events=make.events(2, 3), messages=[make.message()]))
     begun = []
@@ -104,7 +87,6 @@ async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
 
 
 async def test_what_is_not_there(store) -> None:
-    """Questions about nothing are answered with nothing."""
     assert await store.thread("ann", "t1") is None
     assert await store.message("ann", "m1") is None
     assert await store.run("r1") is None
@@ -116,7 +98,6 @@ async def test_what_is_not_there(store) -> None:
 
 
 async def test_refusals_reach_their_caller_at_once(store, make) -> None:
-    """A conflict is not tried again: waiting cannot mend it."""
     await store.commit(make.opening())
     with pytest.raises(SequenceConflict, match="the next event of thread 't1' is 2, not 7"):
         await store.commit(make.change(events=make.events(7, 7)))
@@ -128,7 +109,6 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
 
 
 async def test_nobody_sees_anything_of_another(store, make) -> None:
-    """Two owners with the same names throughout: each question is answered from one's own space."""
     await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
     await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
     await store.add_file(make.file("ann"))
@@ -153,7 +133,6 @@ async def many(store, make):
 
 
 async def test_threads_come_newest_first_in_pages(many) -> None:
-    """Pages of any size list every thread once."""
     for limit in (1, 2, 3, 7, 50):
         seen, cursor = [], None
         while True:
@@ -168,13 +147,11 @@ async def test_threads_come_newest_first_in_pages(many) -> None:
 
 
 async def test_a_page_is_bounded_whatever_is_asked_for(many) -> None:
-    """Zero and less are one row."""
     for limit in (0, -5):
         assert len((await many.threads("ann", limit=limit)).items) == 1
 
 
 async def test_messages_come_last_page_first_each_in_reading_order(store, make) -> None:
-    """The first page is the end of the conversation, in the order of storing, not of the clocks."""
     await store.commit(make.opening())
     for number in range(2, 7):
         message = make.message(message_id=f"m{number}", created_at=200.0 - number)
@@ -202,25 +179,13 @@ async def test_a_cursor_that_no_page_gave_out(store, cursor) -> None:
 @pytest.mark.parametrize(
     ("query", "found"),
     [
-        ("", ["t0", "t1", "t2", "t3", "t4"]),
-        ("   ", ["t0", "t1", "t2", "t3", "t4"]),
-        ("%", ["t0"]),
-        ("_", ["t1"]),
-        ("0%", ["t0"]),
-        ("a_b", ["t1"]),
-        ("\\", ["t2"]),
-        ("/", ["t3"]),
-        ("' OR 1=1 --", []),
-        ("100% SURE", ["t0"]),
-        ("äRGER", ["t4"]),
-        ("Ärger", ["t4"]),
-        ("hello", ["t0", "t1", "t2", "t3", "t4"]),
-        ("word of t3", ["t3"]),
+        ("", ["t0", "t1", "t2", "t3", "t4"]), ("   ", ["t0", "t1", "t2", "t3", "t4"]), ("%", ["t0"]), ("_", ["t1"]),
+        ("0%", ["t0"]), ("a_b", ["t1"]), ("\\", ["t2"]), ("/", ["t3"]), ("' OR 1=1 --", []), ("100% SURE", ["t0"]),
+        ("äRGER", ["t4"]), ("Ärger", ["t4"]), ("hello", ["t0", "t1", "t2", "t3", "t4"]), ("word of t3", ["t3"]),
         ("x" * 100_000, []),
     ],
-)
+)  # fmt: skip
 async def test_search_takes_every_character_as_itself(store, make, query, found) -> None:
-    """In titles and in messages, in any case of any alphabet; nothing typed is a pattern."""
     for number, title in enumerate(["100% sure", "a_b", "back\\slash", "a/b", "Viel ÄRGER"]):
         await store.commit(make.opening("ann", f"t{number}", f"r{number}", title=title))
         said = make.message("ann", f"t{number}", f"s{number}", content=f"Word of t{number}")
@@ -229,17 +194,14 @@ async def test_search_takes_every_character_as_itself(store, make, query, found)
 
 
 async def test_files_come_in_the_order_asked_for(store, make) -> None:
-    """Repeated ids, other owners' files and unknown ids are left out."""
     for letter in "abc":
         await store.add_file(make.file(file_id=letter * 32))
     await store.add_file(make.file("bob", "d" * 32))
-    found = await store.files("ann", [letter * 32 for letter in "cadxca"])
-    assert [file.id[0] for file in found] == ["c", "a"]
+    assert [file.id[0] for file in await store.files("ann", [letter * 32 for letter in "cadxca"])] == ["c", "a"]
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\ud800"])
 async def test_names_that_cannot_be_stored_cannot_be_asked_for(store, name) -> None:
-    """A lone surrogate in a question is refused in storage's words."""
     for question in (store.thread("ann", name), store.message(name, "m"), store.threads("ann", name)):
         with pytest.raises(Unstorable):
             await question
@@ -248,7 +210,6 @@ async def test_names_that_cannot_be_stored_cannot_be_asked_for(store, name) -> N
 
 
 async def test_without_a_writer_reading_goes_on(database, folder, make) -> None:
-    """While there is no writer, writes fail after their deadline and reads are answered."""
     store = Store(database, lambda: None, deadline_s=0.05)
     with pytest.raises(StorageUnavailable, match="the writer is not there"):
         await store.commit(make.opening())
@@ -258,7 +219,6 @@ async def test_without_a_writer_reading_goes_on(database, folder, make) -> None:
 
 
 async def test_a_dead_writer_is_storage_unavailable(database, make) -> None:
-    """Not the actor's error, which callers know nothing of."""
     async with ActorSystem("test") as system:
         writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
         await writer.stop()
@@ -268,7 +228,6 @@ async def test_a_dead_writer_is_storage_unavailable(database, make) -> None:
 
 
 async def test_a_writer_that_comes_back_in_time_is_waited_for(database, make) -> None:
-    """A commit that began while the writer was away succeeds once there is one."""
     async with ActorSystem("test") as system:
         writers = []
         store = Store(database, lambda: writers[-1] if writers else None)
@@ -280,7 +239,6 @@ async def test_a_writer_that_comes_back_in_time_is_waited_for(database, make) ->
 
 
 async def test_a_broken_database_is_storage_unavailable(folder, make) -> None:
-    """A table that vanished, for reads and for writes: storage's error, with the driver's reason."""
     database = open_database(folder)
     async with opened(database, deadline_s=0.05) as store:
         other = sqlite3.connect(folder / FILE_NAME)
@@ -293,18 +251,16 @@ async def test_a_broken_database_is_storage_unavailable(folder, make) -> None:
     database.close()
 
 
-async def test_a_cancelled_question_is_over_at_once(database) -> None:
+async def test_a_cancelled_question_is_over_at_once(store) -> None:
     """The reading thread ends by itself; its connection goes back to the pool."""
-    async with opened(database) as store:
-        with trio.CancelScope() as scope:
-            scope.cancel()
-            await store.thread("ann", "t1")
-        assert scope.cancelled_caught
-        await store.check()
+    with trio.CancelScope() as scope:
+        scope.cancel()
+        await store.thread("ann", "t1")
+    assert scope.cancelled_caught
+    await store.check()
 
 
 async def test_many_questions_at_once(many) -> None:
-    """More than there are reading threads; each gets its own answer."""
     answers = {}
 
     async def ask(number: int) -> None:
@@ -317,7 +273,6 @@ async def test_many_questions_at_once(many) -> None:
 
 
 async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_listed(store, make) -> None:
-    """A search finds archived threads too; one that is used again is not archived any more."""
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
     assert await store.commit(MarkThread("ann", "t1", "pinned", 50.0))
@@ -339,7 +294,6 @@ async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_
 
 
 async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(store, make) -> None:
-    """Also on PostgreSQL, with a query and in pages; a tag is no part of another, and nobody else's."""
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
     assert await store.commit(TagThread("ann", "t1", ("work", "übung")))
@@ -370,7 +324,6 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
 
 
 async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store, make) -> None:
-    """Also on PostgreSQL; of other users and threads there is none."""
     for thread in ("t1", "t2"):
         opening = make.opening(thread_id=thread, run_id=f"r-{thread}")
         said = attrs.evolve(opening.messages[0], content=f"blue harbour of {thread}")

@@ -18,24 +18,20 @@ claims = st.text(min_size=1, max_size=20).filter(lambda text: text.isprintable()
 
 @given(claims, claims | st.none(), claims, claims | st.none())
 def test_two_users_never_have_one_name(user: str, tenant: str | None, other: str, theirs: str | None) -> None:
-    """And from the name come both parts again."""
     owner = owner_of(user, tenant)
     assert (name_of(owner), tenant_of(owner)) == (user, tenant)
     assert (owner == owner_of(other, theirs)) == ((user, tenant) == (other, theirs))
 
 
 def sessions(tmp_path, **settings: str) -> Sessions:
-    """Return the sessions of these settings."""
     return open_sessions(Settings(data_dir=tmp_path, secret=SECRET, **settings))
 
 
 def issued(claim: str, user: str, tenant: str | None) -> str:
-    """A token with the tenant in this claim."""
     return Tokens(SECRET, time.time, claim).issue(user, "s", tenant=tenant, ttl_s=60)
 
 
 def test_the_named_claim_says_whose_data_it_is(tmp_path) -> None:
-    """The key is the same after a renewal; a token without the claim gets a key without a tenant."""
     decides = sessions(tmp_path, tenant_claim="org")
     ann, other, nobodys = (decides.verify(issued("org", "ann", tenant)) for tenant in ("acme", "globex", None))
     assert len({ann.user, other.user, nobodys.user}) == 3
@@ -47,7 +43,6 @@ def test_the_named_claim_says_whose_data_it_is(tmp_path) -> None:
 
 
 def test_no_name_of_a_user_reaches_into_a_tenant(tmp_path) -> None:
-    """The character between the two stands in no claim."""
     decides = sessions(tmp_path, tenant_claim="org")
     for user, tenant in ((owner_of("ann", "acme"), None), ("ann", owner_of("x", "acme")), ("ann", ""), ("ann", 7)):
         with pytest.raises(Unauthenticated):
@@ -55,13 +50,11 @@ def test_no_name_of_a_user_reaches_into_a_tenant(tmp_path) -> None:
 
 
 def test_without_the_setting_there_are_no_tenants(tmp_path) -> None:
-    """Everything is as it was."""
     decides = sessions(tmp_path)
     assert decides.verify(issued("tenant", "ann", "acme")).user == "ann"
 
 
 @pytest.mark.parametrize("claim", ["sub", "roles", "exp"])
 def test_a_claim_that_means_something_else_is_refused(claim: str) -> None:
-    """With a sentence that names the setting."""
     with pytest.raises(BadSettings, match="tenant_claim"):
         check_settings(Settings(secret=SECRET, tenant_claim=claim))

@@ -1,6 +1,5 @@
 """Pages of a branch: its turns from the end, what stands beside them, and what is under way."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,15 +10,7 @@ from understudy.storage.records import LoggedEvent, RunEnd
 from understudy.storage.thread_writes import TrimLog
 from understudy.storage.turns import TurnsPage
 
-from .test_changes import Book
-
-
-@pytest.fixture
-def book(database: Any) -> Iterator[Book]:
-    """A book on either database."""
-    book = Book(database)
-    yield book
-    book.connection.close()
+from .conftest import Book
 
 
 class Talk:
@@ -46,7 +37,6 @@ class Talk:
         assert self.book.write(change) == [True]
 
     def end(self, run_id: str, answer: str = "yes", text: str = "", message_id: str | None = None) -> None:
-        """The answer of a run, and its end."""
         message = self.make.message(
             message_id=f"answer-{run_id}", run_id=run_id, role="assistant", content=answer,
             parent_id=message_id or f"m-{run_id}",
@@ -82,7 +72,6 @@ def runs(page: TurnsPage) -> list[str]:
 
 
 def test_pages_lead_from_the_end_to_the_beginning(talk: Talk) -> None:
-    """Each names the answer before it; the last has none, and there is nothing before that."""
     talk.row("r1", "r2", "r3", "r4", "r5")
     first = talk.page(limit=2)
     assert (runs(first), first.older, first.tip, first.thread.last_seq) == (["r4", "r5"], "answer-r3", "r5", 15)
@@ -96,7 +85,6 @@ def test_pages_lead_from_the_end_to_the_beginning(talk: Talk) -> None:
 
 
 def test_a_page_is_of_one_branch_and_names_what_stands_beside_it(talk: Talk) -> None:
-    """An edited message and a second answer are named; the branch through one of them is read from its own end."""
     talk.row("r1", "r2", "r3")
     talk.accept("r4", "answer-r1")  # beside the message of r2
     talk.end("r4")
@@ -122,11 +110,8 @@ def test_a_run_that_goes_on_with_another_is_one_turn_with_it(talk: Talk) -> None
         talk.end(run_id, message_id="m-r1")
     (turn,) = (page := talk.page()).turns
     assert (turn.run.id, [run.id for run, _ in turn.earlier], turn.again, page.others) == (
-        "r3",
-        ["r1", "r2"],
-        False,
-        (),
-    )
+        "r3", ["r1", "r2"], False, (),
+    )  # fmt: skip
     assert [event.seq for _, events in turn.earlier for event in events] == [1, 2, 3, 4, 5, 6]
     talk.accept("r4", "answer-r1")
     talk.end("r4")
@@ -164,7 +149,6 @@ def test_a_run_whose_events_were_trimmed_has_its_messages(talk: Talk) -> None:
 
 
 def test_a_page_ends_where_it_is_large(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By its answers or by its events, but never before its first turn."""
     talk.row("r1", "r2", "r3")
     talk.accept("r4", "answer-r3")
     talk.end("r4", answer="long " * 100, text="x" * 5_000)
@@ -178,7 +162,6 @@ def test_a_page_ends_where_it_is_large(talk: Talk, monkeypatch: pytest.MonkeyPat
 
 
 def test_a_thread_is_its_owners_alone(talk: Talk, make: Any) -> None:
-    """Nor does the run of another thread lead into it."""
     talk.row("r1")
     read = talk.book.read
     assert read(turns.turns_page, "bob", "t1", None, None, 20) is None
@@ -189,7 +172,6 @@ def test_a_thread_is_its_owners_alone(talk: Talk, make: Any) -> None:
 
 
 def test_rows_that_form_a_cycle_end(talk: Talk, make: Any) -> None:
-    """A message that names an answer after it ends the way."""
     talk.accept("r1", "answer-r2")
     talk.end("r1")
     talk.accept("r2", "answer-r1")

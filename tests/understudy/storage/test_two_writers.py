@@ -39,7 +39,6 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextlib.asynccontextmanager
 async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
-    """Two servers' stores of one database, each with its writer."""
     databases = [connect_database(address) for _ in range(2)]
     try:
         async with running(databases[0]) as one, running(databases[1]) as other:
@@ -50,7 +49,6 @@ async def two(address: str) -> AsyncIterator[list[tuple[Store, ActorRef]]]:
 
 
 async def at_once(*calls: Callable[[], Any]) -> list[Any]:
-    """Run all calls concurrently. Return the result or error of each."""
     results: list[Any] = [None] * len(calls)
 
     async def call(place: int) -> None:
@@ -71,13 +69,11 @@ async def failed(*writers: ActorRef) -> int:
 
 
 def opening(make: Any, owner: str, thread_id: str) -> Any:
-    """A first message in a thread, under ids of its own."""
     return make.opening(owner, thread_id, f"r-{owner}-{thread_id}")
 
 
 @pytest.mark.usefixtures("patient")
 def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, template: str, make: Any) -> None:
-    """Groups that add the same users in opposite orders: no deadlock, and all of it is stored."""
     address, owners, rounds = postgres.create(template), [f"u{number}" for number in range(150)], 4
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '50ms'")
     databases = [connect_database(address) for _ in range(2)]
@@ -100,9 +96,7 @@ def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, t
     assert stored == [[True] * len(owners) * rounds] * 2
 
 
-def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make: Any) -> None:
-    """While another transaction has locked the thread, a claim answers 0 at once."""
-    address = postgres.create(template)
+def test_a_claim_does_not_wait_for_a_row(address: str, make: Any) -> None:
     database = connect_database(address)
     with database.writing.connect() as connection:
         commit_group(connection, [make.opening(), JoinNodes("a")])
@@ -113,9 +107,8 @@ def test_a_claim_does_not_wait_for_a_row(postgres: Postgres, template: str, make
 
 
 @pytest.mark.usefixtures("patient")
-async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, template: str, make: Any) -> None:
-    """The same message id, or the same request, in two threads on two servers at once: one has it, the other hears."""
-    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+async def test_a_message_is_one_threads_wherever_it_came_in(address: str, make: Any) -> None:
+    async with two(address) as [(one, _), (other, _)]:
         for turn in range(10):
             threads = (f"a{turn}", f"b{turn}")
             changes = [
@@ -135,9 +128,7 @@ async def test_a_message_is_one_threads_wherever_it_came_in(postgres: Postgres, 
 
 
 @pytest.mark.usefixtures("patient")
-async def test_deleting_meets_appending(postgres: Postgres, template: str, make: Any) -> None:
-    """One server deletes a thread while the other appends to it: later appends are refused, and no row is left."""
-    address = postgres.create(template)
+async def test_deleting_meets_appending(address: str, make: Any) -> None:
     async with two(address) as [(one, ref1), (other, ref2)]:
         for turn in range(12):
             name = f"t{turn}"
@@ -162,23 +153,20 @@ async def test_deleting_meets_appending(postgres: Postgres, template: str, make:
 
 
 @pytest.mark.usefixtures("patient")
-async def test_trimming_leaves_a_run_that_begins_meanwhile(postgres: Postgres, template: str, make: Any) -> None:
-    """One server trims the whole log while another starts runs: each run keeps its first event."""
-    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+async def test_trimming_leaves_a_run_that_begins_meanwhile(address: str, make: Any) -> None:
+    async with two(address) as [(one, _), (other, _)]:
         await one.commit(evolve(opening(make, "ann", "t1"), run=None))
         for seq in range(2, 40):
             run = make.run(run_id=f"r{seq}")
             begins = make.change(events=make.events(seq, seq, run.id), run=run)
-            results = await at_once(lambda c=begins: one.commit(c), lambda: other.trim("ann", "t1", 10**9))
-            assert results == [True, None]
+            assert await at_once(lambda c=begins: one.commit(c), lambda: other.trim("ann", "t1", 10**9)) == [True, None]
             assert [event.seq for event in await one.run_events("ann", "t1", run.id)] == [seq]
             await one.commit(make.change(run_end=make.ending(run.id)))
 
 
 @pytest.mark.usefixtures("patient")
-async def test_each_orphan_is_claimed_by_one(postgres: Postgres, template: str, make: Any) -> None:
-    """Two that are left claim a dead node's threads at the same moment: each thread has one of them."""
-    async with two(postgres.create(template)) as [(one, _), (other, _)]:
+async def test_each_orphan_is_claimed_by_one(address: str, make: Any) -> None:
+    async with two(address) as [(one, _), (other, _)]:
         stores = {"a": one, "b": other}
         names = [f"t{number}" for number in range(30)]
         for name in names:
@@ -203,9 +191,7 @@ def held(address: str, statement: str) -> Any:
         connection.rollback()
 
 
-async def test_a_row_that_is_locked_holds_up_its_change_alone(postgres: Postgres, template: str, make: Any) -> None:
-    """The others of its group are stored meanwhile, leases among them; it is when the row is free."""
-    address = postgres.create(template)
+async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make: Any) -> None:
     async with two(address) as [(one, ref), _]:
         for name in ("t1", "t2"):
             await one.commit(opening(make, "ann", name))
@@ -256,7 +242,6 @@ def test_a_row_that_is_locked_is_waited_for_once(
 async def test_leases_do_not_wait_their_turn(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As many writes wait as may: a node joins, stays alive and leaves all the same."""
     monkeypatch.setattr(store, "WAITING", 1)
     address = postgres.create(template)
     async with two(address) as [(one, _), _]:
@@ -276,9 +261,8 @@ async def test_leases_do_not_wait_their_turn(
 
 
 @pytest.mark.usefixtures("one_batch")
-async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make: Any) -> None:
+async def test_a_deadlock_is_tried_again(address: str, make: Any) -> None:
     """A real one, of which our transaction is the victim: the askers do not hear of it."""
-    address = postgres.create(template)
     execute(address, f"ALTER DATABASE {address.rpartition('/')[2]} SET deadlock_timeout TO '150ms'")
     async with two(address) as [(one, ref), _]:
         for name in ("t1", "t2"):
@@ -307,10 +291,9 @@ async def test_a_deadlock_is_tried_again(postgres: Postgres, template: str, make
 
 
 @pytest.mark.proof("timing")
-async def test_a_server_that_is_held_in_a_transaction_lets_go(postgres: Postgres, template: str, make: Any) -> None:
+async def test_a_server_that_is_held_in_a_transaction_lets_go(address: str, make: Any) -> None:
     """A node is paused between its append and its commit: its thread is claimed soon all the same, and what it had
     written by then is not stored when it goes on."""
-    address = postgres.create(template)
     paused, reached = threading.Event(), threading.Event()
     database = connect_database(address)
     with database.writing.connect() as connection:

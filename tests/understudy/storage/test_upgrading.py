@@ -35,7 +35,6 @@ NEWER = (
 
 
 def test_servers_that_start_at_once_migrate_once(postgres: Postgres) -> None:
-    """On an empty database, each in a process of its own: none fails, and the schema is whole."""
     address = postgres.create()
     starts = [subprocess.Popen([sys.executable, "-c", START, address], stderr=subprocess.PIPE) for _ in range(2)]
     ends = [(start.communicate(timeout=60)[1].decode(), start.returncode) for start in starts]
@@ -57,14 +56,12 @@ def test_nobody_waits_for_ever_for_a_migration(
 
 
 def connect_to(address: str) -> Any:
-    """A connection past all of storage's code."""
     return create_engine(address.replace("postgresql:", "postgresql+psycopg:"), poolclass=NullPool).connect()
 
 
-async def test_a_server_that_runs_goes_on_beside_a_newer_schema(postgres: Postgres, template: str, make: Any) -> None:
+async def test_a_server_that_runs_goes_on_beside_a_newer_schema(address: str, make: Any) -> None:
     """Its writer restarts and its connections are cut, and it stores and reads all the same. It can be started anew
     too, as one does to go back, unless the newer release says that it cannot be used."""
-    address = postgres.create(template)
     database = await trio.to_thread.run_sync(connect_database, address)
     async with running(database) as (store, ref):
         await store.commit(make.opening())
@@ -92,7 +89,6 @@ ON_BOTH = pytest.mark.parametrize("postgresql", [False, ON_POSTGRESQL], ids=["sq
 async def test_this_release_starts_on_a_schema_that_only_grew_and_is_refused_by_one_that_shrank(
     request: pytest.FixtureRequest, folder: Path, make: Any, monkeypatch: pytest.MonkeyPatch, *, postgresql: bool
 ) -> None:
-    """A later release migrates, with all that was said; the sentence of the refusal names the release that can."""
     opens: Callable[[], Database] = partial(open_database, folder)
     if postgresql:
         postgres: Postgres = request.getfixturevalue("postgres")
@@ -119,11 +115,10 @@ async def test_this_release_starts_on_a_schema_that_only_grew_and_is_refused_by_
 
 
 def test_a_node_that_lags_behind_its_database_is_not_left_with_a_schema_it_cannot_use(
-    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+    address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first of two later releases only expands, so this one goes on beside it; the second is refused while a node
     of this release lives, and migrates as soon as all that do are of the first."""
-    address = postgres.create(template)
     database = connect_database(address)
     with database.writing.begin() as connection:
         node = insert(schema.nodes).values(id="here", started_at=0.0, expires_at=9e9, knows_revision=schema.HEAD)
@@ -144,7 +139,6 @@ def test_a_node_that_lags_behind_its_database_is_not_left_with_a_schema_it_canno
 def test_a_schema_from_before_the_first_release_is_refused_in_a_sentence(
     request: pytest.FixtureRequest, folder: Path, *, postgresql: bool
 ) -> None:
-    """Nothing brings it up to date; it is left as it is, and said by all that open a database."""
     opens: list[Callable[[], object]] = [partial(open_database, folder), partial(read_folder, folder)]
     if postgresql:
         address = request.getfixturevalue("postgres").create(request.getfixturevalue("template"))

@@ -14,6 +14,7 @@ from sqlalchemy import event
 from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
 from understudy.storage import writer
 from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable, Unstorable
+from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import COMMIT_DEADLINE_S, Store
 from understudy.storage.thread_writes import RenameThread
@@ -55,13 +56,20 @@ async def running(database, make_writer=None, deadline_s: float = 30.0):
             yield Store(database, lambda: ref, deadline_s=deadline_s), ref
 
 
+@contextlib.asynccontextmanager
+async def serving(address: str, deadline_s: float = 30.0):
+    """A store of the database at an address of PostgreSQL, and its writer."""
+    with contextlib.closing(connect_database(address)) as database:
+        async with running(database, deadline_s=deadline_s) as served:
+            yield served
+
+
 def impatient(database, clock, passes_s: float = COMMIT_DEADLINE_S):
     """A store and its writer; `passes_s` pass after each commit that fails."""
     return running(database, lambda: PassingDeadlines(database, clock, passes_s), COMMIT_DEADLINE_S)
 
 
 def stored(folder, owner="ann"):
-    """The seqs of each of the owner's threads, read past all of storage's code."""
     connection = sqlite3.connect(folder / FILE_NAME)
     rows = connection.execute("SELECT thread_id, seq FROM events WHERE owner = ? ORDER BY seq", [owner]).fetchall()
     connection.close()
@@ -73,7 +81,6 @@ def stored(folder, owner="ann"):
 
 @pytest.mark.usefixtures("one_batch")
 async def test_waiting_changes_share_a_transaction(database, make) -> None:
-    """Two hundred at once are a handful of commits, and each is acknowledged."""
     commits = []
     event.listen(database.writing, "commit", lambda connection: commits.append(1))
     async with running(database) as (store, ref):
@@ -88,7 +95,6 @@ async def test_waiting_changes_share_a_transaction(database, make) -> None:
 
 @pytest.mark.usefixtures("one_batch")
 async def test_a_group_has_a_largest_size(database, make, monkeypatch) -> None:
-    """The first asker of a flood does not wait for the last."""
     monkeypatch.setattr(writer, "LARGEST_GROUP", largest := 60)
     async with running(database) as (_, ref):
         for number in range(largest + 1):
@@ -100,7 +106,6 @@ async def test_a_group_has_a_largest_size(database, make, monkeypatch) -> None:
 
 @pytest.mark.usefixtures("one_batch")
 async def test_a_refused_change_does_not_hurt_its_group(database, folder, make) -> None:
-    """Good and bad ones asked at the same moment: the bad ones alone are refused."""
     outcomes = {}
     async with running(database) as (store, ref):
 
@@ -125,7 +130,6 @@ async def test_a_refused_change_does_not_hurt_its_group(database, folder, make) 
 
 @pytest.mark.parametrize("seed", range(4))
 async def test_killed_in_the_middle_nothing_is_lost_and_nothing_is_twice(database, folder, make, seed) -> None:
-    """Producers commit event after event while the writer is killed at random; every acknowledgement holds."""
     dice = random.Random(seed)
     acknowledged = {}
     kills = 0
@@ -178,7 +182,6 @@ class LosesItsAnswer(StoreWriter):
 
 
 async def test_a_change_whose_answer_was_lost_is_a_success(database, folder, make) -> None:
-    """The store asks again, the new writer finds it stored, the caller never knows."""
     async with running(database, lambda: LosesItsAnswer(database)) as (store, _):
         await store.commit(make.opening())
         await store.commit(make.change(events=make.events(2, 2)))
@@ -188,7 +191,6 @@ async def test_a_change_whose_answer_was_lost_is_a_success(database, folder, mak
 
 @pytest.mark.parametrize("end", ["stop", "kill"])
 async def test_a_cancelled_writer_finishes_its_commit(database, folder, make, end) -> None:
-    """The thread is never left behind: when the writer is dead, its transaction is stored and its lock is free."""
     writes = make.change(thread=make.thread(), events=make.events(1, 5000, note="x" * 1000))
     async with ActorSystem("test") as system:
         spec = ChildSpec("writer", lambda: StoreWriter(database), restart=Restart.TEMPORARY)
@@ -207,7 +209,6 @@ async def test_a_cancelled_writer_finishes_its_commit(database, folder, make, en
 
 
 async def test_stopping_after_draining_stores_what_was_sent(database, folder, make) -> None:
-    """An orderly end loses nothing that was in the mailbox."""
     async with running(database) as (_, ref):
         for number in range(50):
             ref.tell(WriteRequest(make.opening("ann", f"t{number}", f"r{number}")))
@@ -216,7 +217,6 @@ async def test_stopping_after_draining_stores_what_was_sent(database, folder, ma
 
 
 async def test_a_locked_database_is_unavailable_and_then_again_available(folder, make, clock) -> None:
-    """Another process holds the lock: the askers hear it, the writer lives on, and goes on when the lock is gone."""
     database = open_database(folder, busy_timeout_ms=5)
     other = sqlite3.connect(folder / FILE_NAME, isolation_level=None)
     async with impatient(database, clock) as (store, ref):
@@ -234,7 +234,6 @@ async def test_a_locked_database_is_unavailable_and_then_again_available(folder,
 
 
 async def test_a_full_disk_takes_nothing_of_the_group(folder, make, clock) -> None:
-    """SQLite's own full error, in the middle of a group: nothing of it is stored; with room again it all is."""
     database = open_database(folder)
     pages = [60]
     event.listen(
@@ -259,7 +258,6 @@ def failures(caplog):
 
 
 async def test_a_failed_commit_is_logged_once_a_second(folder, make, clock, caplog, monkeypatch) -> None:
-    """With the driver's words; the store's own tries do not fill the log."""
     monkeypatch.setattr(writer, "LOG_EVERY_S", 1000.0)
     database = open_database(folder)
     event.listen(database.writing, "connect", lambda connection, _: connection.execute("PRAGMA max_page_count=60"))
@@ -280,7 +278,6 @@ async def test_a_failed_commit_is_logged_once_a_second(folder, make, clock, capl
 
 @pytest.mark.parametrize("how", ["removed", "replaced"])
 async def test_a_database_file_that_was_taken_away(folder, make, clock, caplog, how) -> None:
-    """Remove the database file: changes are refused. Put it back: changes are stored."""
     database = open_database(folder)
     path, aside = folder / FILE_NAME, folder / "aside"
     async with impatient(database, clock) as (store, _):
@@ -322,7 +319,6 @@ async def test_a_writer_that_comes_after_the_file_went(folder, make, clock) -> N
 
 @pytest.mark.usefixtures("on_sqlite")
 async def test_checking_writes(database, make, clock) -> None:
-    """A check fails when no byte can be written to a file, and says why within its second."""
     async with impatient(database, clock) as (store, _):
         await store.commit(make.opening())
         await store.check()
@@ -360,7 +356,6 @@ async def test_a_check_says_why_within_its_second(database, folder, clock, passe
 
 
 async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make) -> None:
-    """A flood is slowed down, not refused."""
     renamed: list[bool] = []
 
     async with running(database) as (store, _):
@@ -376,8 +371,6 @@ async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make
 
 
 async def test_a_message_it_does_not_know(database) -> None:
-    """A request among them fails at once, and the writer lives on."""
-
     class Dance(Ask[None]):
         """Nothing a writer does."""
 
@@ -415,7 +408,6 @@ trio.run(main)
 
 
 def test_a_killed_process_keeps_its_word(folder) -> None:
-    """SIGKILL in the middle of commits: the log opens again, without gaps, with all that was acknowledged."""
     told: dict[str, int] = {}
     with subprocess.Popen([sys.executable, "-c", PRODUCER, folder], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -443,7 +435,6 @@ def unwanted(error: Exception) -> None:
 async def test_a_later_write_shares_the_next_transaction_and_precedes_what_it_was_sent_before(
     database, make, monkeypatch
 ) -> None:
-    """A checkpoint, a newer one, and the finished step: one transaction, which leaves the finished step."""
     monkeypatch.setattr(writer, "LATER_S", 1000.0)
     commits = []
     async with running(database) as (store, _):
@@ -457,7 +448,6 @@ async def test_a_later_write_shares_the_next_transaction_and_precedes_what_it_wa
 
 
 async def test_a_later_write_alone_is_stored_soon_and_before_a_flush_returns(database, make) -> None:
-    """Of two with one key only the newer is written."""
     async with running(database) as (store, ref):
         await store.commit(make.opening("ann", "t1", "r1"))
         for text in ("so", "so far"):
@@ -472,7 +462,6 @@ async def test_a_later_write_alone_is_stored_soon_and_before_a_flush_returns(dat
 
 
 async def test_a_later_write_is_stored_when_the_writer_is_stopped(database, make, monkeypatch) -> None:
-    """The server is asked to stop before the write's time has come."""
     monkeypatch.setattr(writer, "LATER_S", 1000.0)
     async with running(database) as (store, _):
         await store.commit(make.opening("ann", "t1", "r1"))
@@ -482,7 +471,6 @@ async def test_a_later_write_is_stored_when_the_writer_is_stopped(database, make
 
 
 async def test_a_later_write_that_is_refused_says_so_and_hurts_nobody(database, make, monkeypatch) -> None:
-    """Its run is gone; the change in the same transaction is stored."""
     monkeypatch.setattr(writer, "LATER_S", 1000.0)
     refused: list[Exception] = []
     async with running(database) as (store, _):

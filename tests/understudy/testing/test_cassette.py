@@ -34,7 +34,6 @@ ASKED = "Where is order A-17 of Ann? Mail ann@example.org"
 async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also its second request, which has an identifier of this run. The file has neither the key nor who asked."""
     path = tmp_path / "cassettes" / "orders.json"
     with Provider() as provider:
         monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
@@ -64,7 +63,6 @@ async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
 
 
 async def test_what_was_not_recorded_is_an_error_that_says_where_it_differs(tmp_path: Path) -> None:
-    """Whatever the agent made of the refusal; and a request is on the cassette as often as it was recorded."""
     path = tmp_path / "hello.json"
     hello = evolve(SUPPORT, tools=(), model="openai-chat:tiny")
     with Provider() as provider, pytest.MonkeyPatch.context() as patch:
@@ -93,7 +91,6 @@ async def twice(agent: Agent) -> None:
 
 
 def _changed(path: Path) -> Path:
-    """Return a copy of a cassette that a later version wrote."""
     later = path.with_name("later.json")
     later.write_text(json.dumps(json.loads(path.read_text()) | {"version": 2}))
     return later

@@ -10,7 +10,7 @@ from attrs import frozen
 
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentHandoff, AgentThinking, RunStatus, ToolStatus
-from understudy import Agent, Param, ToolContext, ToolError, tool
+from understudy import Agent, Param, Starter, ToolContext, ToolError, tool
 from understudy.models.model import CallItem, Emit, Reply, TextDelta, Turn
 from understudy.testing import Call, Hand, NotAnswered, Raise, Say, ScriptedModel, open_session, run_agent
 
@@ -18,7 +18,7 @@ KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 
 
 @tool
-async def lookup(order_id: Annotated[str, Param("An order's number.", format="identifier")]) -> dict[str, str]:
+async def lookup(order_id: Annotated[str, Param("An order's number.")]) -> dict[str, str]:
     """Look up an order and say where it is."""
     if order_id != "A-17":
         raise ToolError("not_found", f"There is no order {order_id}.")
@@ -73,9 +73,9 @@ async def test_calls_of_one_reply_begin_in_its_order(tools: list[str]) -> None:
     assert [(each.tool, each.arguments) for each in run.calls] == made
 
 
-async def test_the_offline_model_answers_with_the_agents_tools() -> None:
-    """Without a model of its own an agent has the server's, here the offline one."""
-    run = await run_agent(Agent("support", tools=[lookup]), "Look up order A-17")
+async def test_a_starter_makes_its_call_without_a_model() -> None:
+    starter = Starter("Look up order A-17", "lookup", {"order_id": "A-17"})
+    run = await run_agent(Agent("support", tools=[lookup], starters=[starter]), "Look up order A-17")
     assert [call.arguments for call in run.calls] == [{"order_id": "A-17"}]
     assert "northmail" in run.text
 
@@ -114,7 +114,6 @@ async def test_an_approval_that_the_test_forgot_is_an_error_that_names_the_tool(
 
 
 async def test_a_test_answers_what_a_tool_asks() -> None:
-    """Answers are given in order; None declines. Without one the test fails with the question."""
     agent = Agent("support", tools=[deliver], model=ScriptedModel(Call([("deliver", {})]), Say("done")))
     assert (await run_agent(agent, "go", answers=[{"street": "Elm Street"}])).calls[0].result == "to Elm Street"
     assert (await run_agent(agent, "go", answers=[None])).calls[0].status is not ToolStatus.OK
@@ -123,12 +122,10 @@ async def test_a_test_answers_what_a_tool_asks() -> None:
 
 
 async def test_a_session_goes_on_with_the_messages_before() -> None:
-    """Messages of one thread follow each other; another thread is empty. Files are attached by name."""
     model = ScriptedModel(Call([("first_line", {})]), Say("read"))
     other = Agent("other", model=ScriptedModel(Say("me")))
     async with open_session(Agent("reader", tools=[first_line], model=model), other) as session:
-        run = await session.say("Read it", files={"a.txt": b"one\ntwo"})
-        assert run.calls[0].result == "one"
+        assert (await session.say("Read it", files={"a.txt": b"one\ntwo"})).calls[0].result == "one"
         await session.say("And now?", files={"b.txt": b"three"})
         said = " ".join(each.content for each in model.inputs[-2].items if not isinstance(each, CallItem))
         assert "Read it" in said
@@ -154,7 +151,6 @@ async def test_secrets_are_redacted_as_on_a_server() -> None:
 
 
 async def test_a_run_that_does_not_end_is_an_error_with_its_events(mock_clock: trio.testing.MockClock) -> None:
-    """The time is up once the tool is at work, however long that took to begin."""
     mock_clock.rate = 1.0
 
     @tool(timeout_s=600)
@@ -186,7 +182,6 @@ class Titling:
         self.purposes: list[str] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Answer with what is asked for."""
         self.purposes.append(turn.purpose)
         await emit(TextDelta(turn.purpose))
         return Reply(turn.purpose)

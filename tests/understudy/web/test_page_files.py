@@ -44,7 +44,6 @@ def test_a_checkout_serves_its_modules_compressed_and_revalidated(tmp_path: Path
 
 
 def test_a_picture_is_kept_for_a_day(tmp_path: Path) -> None:
-    """The icon of the tab and the mark of the page are one request."""
     assert read_page_files(write(tmp_path, icon_svg=b"<svg/>")).files["icon.svg"].cache_control == A_DAY
 
 
@@ -62,7 +61,6 @@ def test_of_a_bundle_hashed_files_are_kept_for_ever_and_html_is_not(tmp_path: Pa
 
 
 def test_a_bundle_of_other_sources_is_not_served(tmp_path: Path) -> None:
-    """Who changes a module sees the change, also where a bundle was made before."""
     write(tmp_path, index_html=b"modules", main_js=b"let a;", bundle__index_html=b"bundle")
     write(tmp_path, **{"bundle__made-of_txt": digest_sources(tmp_path).encode()})
     files = read_page_files(tmp_path)
@@ -94,7 +92,6 @@ def test_the_chat_page_keeps_nothing_of_the_chat_for_other_sites(tmp_path: Path)
 
 
 def test_the_version_is_that_of_the_files_and_the_tag_also_of_the_salt(tmp_path: Path) -> None:
-    """The page names the tag, so it is sent anew with another salt; the hashes of its other files stay."""
     write(
         tmp_path, index_html=b"<title>", views__a_js=b"let a;", worker__worker_js=b"listen();", observer__b_js=b"let b;"
     )
@@ -115,7 +112,6 @@ def test_the_version_is_that_of_the_files_and_the_tag_also_of_the_salt(tmp_path:
 
 
 async def test_pages_are_read_once_and_off_the_loop(tmp_path: Path) -> None:
-    """The loop goes on while a file is read that somebody still writes, and all who ask share what was read."""
     write(tmp_path, index_html=b"<p>", worker__worker_js=b"let a = 1;" * 100)
     os.mkfifo(tmp_path / "main.js")
     looped = threading.Event()

@@ -26,8 +26,6 @@ ADA = Identity("ada", "s", expires_at=math.inf)
 
 @define
 class Desk:
-    """Accepts every command, or refuses it."""
-
     refuse: bool = False
     taken: list[tuple[Command, ActorRef | None]] = field(factory=list)
 
@@ -94,12 +92,10 @@ def house(connections: ActorRef | None) -> House:
 
 
 def a_stream() -> EventStream:
-    """A stream whose heartbeat is a comment."""
     return EventStream(lambda: encode_comment("beat"), beat_s=60.0, write_s=60.0)
 
 
 async def opened(built: House, stream: EventStream) -> None:
-    """Open it for the thread `t`."""
     await built.streams.open(
         ADA, "t", stream, Resume({"t": 0}), wrap_frame=encode_event, label="canonical", welcome=True
     )
@@ -107,13 +103,11 @@ async def opened(built: House, stream: EventStream) -> None:
 
 @pytest.fixture
 async def connections(nursery: Any) -> Any:
-    """A supervisor of connections."""
     async with ActorSystem("system") as system:
         yield await system.spawn(ChildSpec("connections", Supervisor))
 
 
 async def test_a_stream_begins_with_its_welcome_and_its_command(connections: ActorRef) -> None:
-    """The command is dispatched for the stream's own outbox, which is registered."""
     built, stream = house(connections), a_stream()
     await opened(built, stream)
     assert b"event: welcome" in await anext(stream)
@@ -127,7 +121,6 @@ async def test_a_stream_begins_with_its_welcome_and_its_command(connections: Act
 
 
 async def test_a_refused_stream_leaves_nothing_behind(connections: ActorRef) -> None:
-    """Too many connections, and a refused command, leave neither an actor nor a registered connection."""
     built = house(connections)
     built.desk.refuse = True
     with pytest.raises(CommandRejected) as refused:
@@ -147,7 +140,6 @@ async def test_a_refused_stream_leaves_nothing_behind(connections: ActorRef) -> 
 
 
 async def test_a_server_that_cannot_take_it_says_so() -> None:
-    """Its supervisor is not running: the client may retry."""
     with pytest.raises(CommandRejected) as refused:
         await opened(house(None), stream := a_stream())
     assert (refused.value.code, refused.value.retry_after, stream.open) == ("busy", 1.0, False)
@@ -180,8 +172,6 @@ async def test_a_command_is_counted_before_it_is_done() -> None:
 
 
 class Hearing(Actor):
-    """Records its messages in order."""
-
     def __init__(self) -> None:
         self.heard: list[str] = []
 

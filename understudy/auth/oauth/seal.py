@@ -47,20 +47,15 @@ class Seal:
 
     def open(self, sealed: bytes, kind: type[T], *place: str) -> T | None:
         """Return what was sealed for a place; None if it was sealed with an unknown secret or for another place."""
-        found = self.open_with_number(sealed, kind, *place)
-        return None if found is None else found[0]
-
-    def open_with_number(self, sealed: bytes, kind: type[T], *place: str) -> tuple[T, int] | None:
-        """Return what was sealed for a place, and the number of its secret, 0 for the sealing one; None as `open`."""
         from cryptography.exceptions import InvalidTag
 
-        for number, cipher in enumerate(self._ciphers):
+        for cipher in self._ciphers:
             try:
                 plain = cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], _about(place))
             except (InvalidTag, ValueError):  # ValueError: it is too short for a nonce
                 continue
             try:
-                return msgspec.json.decode(plain, type=kind), number
+                return msgspec.json.decode(plain, type=kind)
             except (ValueError, msgspec.ValidationError):
                 return None
         return None

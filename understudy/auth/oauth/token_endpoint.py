@@ -49,6 +49,7 @@ class GivenTokens:
     expires_in: float | None = None
     refresh_token: str | None = field(default=None, repr=False)
     id_token: str | None = field(default=None, repr=False)
+    scope: Any = None
     token_type: str = "Bearer"  # noqa: S105
 
     def expires_at(self, now: float) -> float | None:

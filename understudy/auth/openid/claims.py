@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from transport.auth.keyring import SKEW_S, names_audience
+from transport.auth.keyring import LEEWAY_S, names_audience
 from transport.auth.tokens import MAX_CLAIM, MAX_ROLES
 from understudy.auth.oauth.errors import Untrusted
 
@@ -21,8 +21,8 @@ LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 @frozen
 class ClaimNames:
-    """The claims that hold what is used of a user. `a.b` is the member `b` of the claim `a`, unless there is one of the
-    whole name. `tenant` is empty on a server without tenants."""
+    """The claims that hold what is used of a user. `a.b.c` is the member `c` of the member `b` of the claim `a`, or
+    `b.c` of it, whose name has a dot. `tenant` is empty on a server without tenants."""
 
     name: str = ""
     roles: str = "roles"
@@ -66,7 +66,7 @@ def check_id_token(
     audience, party = claims.get("aud"), claims.get("azp")
     if (isinstance(audience, list) and len(audience) > 1 and party is None) or party not in (None, client_id):
         raise Untrusted("its ID token is for another party (azp)")
-    if not _is_time(claims.get("exp")) or claims["exp"] <= now:
+    if not _is_time(claims.get("exp")) or claims["exp"] + LEEWAY_S <= now:
         raise Untrusted("its ID token has expired, or does not say when it does (exp)")
     if nonce is not None and not hmac.compare_digest(_text(claims.get("nonce")).encode(), nonce.encode()):
         raise Untrusted("its ID token is of another sign-in (nonce)")
@@ -86,7 +86,7 @@ def check_logout_token(claims: Mapping[str, Any], *, issuer: str, client_id: str
     events = claims.get("events")
     if not isinstance(events, dict) or not isinstance(events.get(LOGOUT_EVENT), dict) or "nonce" in claims:
         raise Untrusted("it is no logout token")
-    if not _is_time(claims.get("exp")) or claims["exp"] <= now:
+    if not _is_time(claims.get("exp")) or claims["exp"] + LEEWAY_S <= now:
         raise Untrusted("its logout token has expired, or does not say when it does (exp)")
     subject, session = _text(claims.get("sub")), _text(claims.get("sid"))
     if not subject and not session:
@@ -151,19 +151,18 @@ def _check_issued(claims: Mapping[str, Any], issuer: str, client_id: str, now: f
     if not names_audience(claims.get("aud"), client_id):
         raise Untrusted("its token is for another client (aud)")
     for claim in ("iat", "nbf"):
-        if claim in claims and (not _is_time(claims[claim]) or claims[claim] > now + SKEW_S):
+        if claim in claims and (not _is_time(claims[claim]) or claims[claim] > now + LEEWAY_S):
             raise Untrusted(f"its token is of the future ({claim}): one of the two clocks is wrong")
     if "iat" not in claims:
         raise Untrusted("its token does not say when it was issued (iat)")
 
 
 def _find(claims: Mapping[str, Any], path: str) -> Any:
+    """Return the claim of a path. Its names may have dots, as the id of a client in Keycloak's `resource_access`."""
     if path in claims:
         return claims[path]
-    found: Any = claims
-    for part in path.split("."):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
+    ends = (at for at in range(len(path) - 1, 0, -1) if path[at] == "." and isinstance(claims.get(path[:at]), Mapping))
+    return next((found for at in ends if (found := _find(claims[path[:at]], path[at + 1 :])) is not None), None)
 
 
 def _list(value: Any) -> list[Any]:

@@ -147,7 +147,7 @@ class Provider:
                 raise Unreachable("its keys cannot be fetched") from None
             raise Untrusted("its token is signed with a key that it does not publish") from None
         except Unauthenticated:
-            raise Untrusted("its token is malformed, or not signed by it with RS256 or ES256") from None
+            raise Untrusted("its token is malformed, or not signed by it with one of its public keys") from None
 
     async def exchange(self, code: str, verifier: str, nonce: str, redirect_uri: str) -> ProviderAnswer:
         """Exchange a code for tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""

@@ -21,7 +21,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
-from transport.auth.keyring import SKEW_S
+from transport.auth.keyring import LEEWAY_S
 from transport.auth.tokens import MAX_CLAIM
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
@@ -180,7 +180,7 @@ class ProviderSessions:
         first = said.id and await self.store.commit(
             AddChallenge(f"logout {self._digest(said.id)}", said.expires_at, self.clock())
         )
-        before = said.issued_at + (SKEW_S if first else 0.0)
+        before = said.issued_at + (LEEWAY_S if first else 0.0)
         found = await self.store.read(provider_sessions.of_provider, subject, session)
         rows = [row for row in found if row.signed_in_at < before]
         for row in rows:
@@ -219,12 +219,10 @@ class ProviderSessions:
         except OAuthError as error:
             return await self._go_on(row, kept, error)
         claim = secrets.token_hex(16)
-        if not await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
-            return None
-        issued: IssuedSession | None = None
-        with trio.CancelScope(shield=True):  # the requests and the storing have bounds of their own
-            issued = await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
-        return issued
+        with trio.CancelScope(shield=True):  # all of it has bounds: a claim without a renewal would hold up others
+            if await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
+                return await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
+        return None
 
     async def _ask(self, row: ProviderSession, kept: _Kept, refresh: str) -> IssuedSession | None:
         """Ask the provider under a claim."""

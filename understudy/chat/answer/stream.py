@@ -7,7 +7,6 @@
 4. Long work stays off the event loop: sanitizing if a piece is long.
 """
 
-import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final, NamedTuple
@@ -52,12 +51,11 @@ class SanitizedAnswer:
 
     Output is never taken back. Calls must not overlap, and none may follow a cancelled call. With `placeholders`,
     those of the thread are restored in the shown text and stay in the stored text. `sanitizer` has the findings.
-    `seconds` is the time spent on sanitizing, `length` is that of `text`.
+    `length` is that of `text`.
     """
 
     def __init__(self, sanitizer: StreamSanitizer, placeholders: Placeholders | None = None) -> None:
         self.sanitizer = sanitizer
-        self.seconds = 0.0
         self.length = 0
         self._restorer = None if placeholders is None else PlaceholderRestorer(placeholders)
         self._pieces: list[str] = []
@@ -105,9 +103,7 @@ class SanitizedAnswer:
 
     def _sanitize(self, step: Callable[..., str], *text: str) -> Piece:
         """Run a step of the sanitizer. Return its output as it is shown and as it is stored."""
-        began = time.perf_counter()
         stored = step(*text)
-        self.seconds += time.perf_counter() - began
         if stored:
             self._pieces.append(stored)
             self.length += len(stored)
@@ -235,8 +231,8 @@ class AnswerStream:
     def close(self) -> None:
         """Publish nothing more, and record the findings."""
         self._closed = True
-        found, seconds = self.answer.sanitizer.result(""), self.answer.seconds
-        self.services.content_filter.record(Direction.OUTBOUND, found, seconds)
+        found = self.answer.sanitizer.result("")
+        self.services.content_filter.record(Direction.OUTBOUND, found)
 
     def release_if_paused(self) -> None:
         """Release held-back text if the model has paused for `PAUSE_S`; else look again later."""
@@ -274,7 +270,7 @@ class AnswerStream:
         self._writing = True  # stays set if this is cancelled: then nothing more is published
         if restart:
             replaced = self.answer.sanitizer.result("")
-            self.services.content_filter.record(Direction.OUTBOUND, replaced, self.answer.seconds)
+            self.services.content_filter.record(Direction.OUTBOUND, replaced)
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)

@@ -16,7 +16,7 @@ from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import ANSWER, Envelope, Event, MessageAccepted, Typing
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import AnswerRequest, CountImpatient, Query, Send, Steps, Subscribe
+from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState, refusal_of
@@ -31,12 +31,13 @@ from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
-from understudy.storage.records import Message, RawText, StepRecord
+from understudy.storage.records import Message, StepRecord
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
 MAX_WIDGET_CALLS: Final = 4
 """Calls of user interfaces of tools at a time in a thread; more are refused with `busy`, so that messages have room."""
+_NOTHING: Final[JsonObject] = {}
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
 
 
@@ -71,8 +72,6 @@ class Acceptance:
                     self.thread.created_at = None
             if live is not None:
                 yield from self.queue.enqueue(live)
-                if isinstance(ask, Accept) and len(self.queue.order) > 1:
-                    yield CountImpatient()
                 return
             known = yield from self._accepted_before(ask)
             if not known:
@@ -148,7 +147,7 @@ class Acceptance:
 
     def _store_message(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
         """Commit a message with its run, publish its acceptance, and reply."""
-        found, raw, request_id = None, None, None
+        found, context, settings = None, _NOTHING, _NOTHING
         if isinstance(ask, Accept):
             filtered, references = ask.filtered, ask.say.references
             message_id, content, parent, branch_of = ask.message_id, filtered.text, ask.say.parent_id, ask.branch_of
@@ -159,16 +158,15 @@ class Acceptance:
                     yield from self._check_parent(parent)
             beside, from_ = ask.context_findings, self.summary_from
             found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
-            if ask.raw is not None:
-                raw = RawText(self.thread.owner, message_id, self.thread.thread_id, ask.raw)
             context, settings = ask.say.context, ask.say.settings
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
-            parent, branch_of, request_id = ask.message.parent_id, ask.message.id, ask.request_id
+            parent, branch_of = ask.message.parent_id, ask.message.id
         if branch_of is not None:
             if not self.thread.exists:  # the thread was deleted at this moment
                 raise CommandRejected("not_found", "There is no message of that name.")
-            context, settings = yield from self._earlier_context(branch_of)
+            earlier = yield from self._earlier_context(branch_of)
+            context, settings = context or earlier[0], settings or earlier[1]
         route = ask.route
         live = ActiveRun(
             RunRequest(
@@ -197,7 +195,7 @@ class Acceptance:
                 pillar=route.pillar,
             ),
             regenerates=isinstance(ask, AnswerAgain),
-            request_id=request_id,
+            request_id=ask.request_id,
         )
         steps: tuple[StepRecord, ...] = ()
         if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.continues:
@@ -217,7 +215,7 @@ class Acceptance:
         accepted = MessageAccepted(*names, context or None, settings or None, continues)
         begun = () if steps else self._begin(live)
         yield from self.thread.commit(
-            live, [accepted, *begun], steps=steps, raw=raw, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
+            live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
         )
         if isinstance(ask, Accept):
             findings = (*ask.filtered.findings, *ask.context_findings)

@@ -4,7 +4,7 @@ import random
 import uuid
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 from attrs import define, field
@@ -33,8 +33,9 @@ from understudy.observe.spans import SpanContext
 from understudy.storage.changes import Change
 from understudy.storage.deliveries import Delivery
 from understudy.storage.owners import tenant_of
-from understudy.storage.records import Fence, LoggedEvent, Message, RawText, RunEnd, RunRecord, StepRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.spending import Spent, day_of
+from understudy.tools.result import MAX_STEPS
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
@@ -49,8 +50,6 @@ JITTER: Final = 0.25
 RESUMED: Final = "resumed"
 """The notice of a run that goes on after its server has died."""
 INTERRUPTED: Final = "The work on this message was interrupted"
-MAX_NEXT_STEPS: Final = 8
-"""Requests that are kept with an answer: as many as the page has buttons for."""
 
 
 @define(eq=False)
@@ -227,7 +226,6 @@ class ActiveRun:
         fence: Fence | None,
         *,
         steps: Sequence[StepRecord] = (),
-        raw: RawText | None = None,
         new_thread: float | None = None,
     ) -> Change:
         """Return the change that stores these numbered events, and the rows that follow from them.
@@ -312,7 +310,6 @@ class ActiveRun:
             run_end=run_end,
             restarted=restarted,
             steps=tuple(steps),
-            raw=raw,
             fence=fence,
             deliveries=self._deliveries(envelopes),
             spent=tuple(spent_in(owner, step, usage) for step in steps if (usage := usage_of(step)) is not None),
@@ -346,8 +343,8 @@ def spent_in(owner: str, step: StepRecord, usage: Usage) -> Spent:
     return Spent(step.run_id, step.number, owner, tenant_of(owner), day, usage.input + usage.output, cost)
 
 
-def _next_steps(answer: FinalResponse) -> list[dict[str, str]] | None:
-    """Return the requests that the tools of an answer offer, each once, for its message; None without any."""
+def _next_steps(answer: FinalResponse) -> list[dict[str, Any]] | None:
+    """Return the calls that the tools of an answer offer, each label once, for its message; None without any."""
     results = (answer.data or {}).get("results") or ()
-    offered = {step["message"]: step for result in results for step in result.get("next_steps") or ()}
-    return list(offered.values())[:MAX_NEXT_STEPS] or None
+    offered = {step["label"]: step for result in results for step in result.get("next_steps") or ()}
+    return list(offered.values())[:MAX_STEPS] or None

@@ -301,8 +301,6 @@ class Conversation(Actor):
                 self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
             case effects.StartTimer(name, after_s, message):
                 context.set_timer(name, after_s, message)
-            case effects.CountImpatient():
-                services.metrics.impatient()
             case effects.CountResumed(outcome):
                 services.metrics.run_resumed(outcome)
             case effects.Relocate(why):
@@ -451,8 +449,7 @@ class Conversation(Actor):
             traces.add("commit", span, parent, began, self.services.clock(), about, kind=SpanKind.CLIENT, error=error)
 
     def _send_away(self, live: ActiveRun) -> None:
-        event = AgentProgress(0, AWAY)
-        self.subscribers.deliver(wrap(event, live.envelope_template, now=self.services.clock()))
+        self.subscribers.deliver(wrap(AgentProgress(0, AWAY), live.envelope_template, now=self.services.clock()))
 
     def _not_kept(self, run_id: str, error: Exception) -> None:
         """Note that a checkpoint was not stored: the next one has its text as well."""

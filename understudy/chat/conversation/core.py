@@ -23,14 +23,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import (
-    AgentProgress,
-    AnswerOutcome,
-    Envelope,
-    FeedbackGiven,
-    Resync,
-    ToolPartial,
-)
+from transport.wire.events import AgentProgress, AnswerOutcome, Envelope, FeedbackGiven, Resync, ToolPartial
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import Acceptance
 from understudy.chat.conversation.effects import (

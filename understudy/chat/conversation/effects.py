@@ -247,11 +247,6 @@ class StartTimer:
 
 
 @frozen
-class CountImpatient:
-    """Count a message that was accepted while its thread had a run without an end."""
-
-
-@frozen
 class CountResumed:
     """Count a run that had lost its server, by what became of it."""
 

@@ -37,7 +37,6 @@ from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
-from understudy.storage.records import RawText
 
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""
@@ -99,12 +98,11 @@ class Steering:
             other = yield Query(lambda store: store.message(self.thread.owner, steer_id))
             if other is not None:
                 raise CommandRejected("message_id_reused")
-            raw = None if ask.raw is None else RawText(self.thread.owner, steer_id, self.thread.thread_id, ask.raw)
             mode = SteerMode.NOW if ask.now else SteerMode.NEXT
             findings = count_by_kind(ask.filtered.findings) or None
             yield Subscribe(ask.outbox)
             steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings, ask.by)
-            yield from self.thread.commit(live, [steer], raw=raw)
+            yield from self.thread.commit(live, [steer])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
             yield AnswerRequest(ask, error=refusal_of(error))
             return

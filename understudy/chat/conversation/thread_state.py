@@ -21,7 +21,7 @@ from understudy.chat.envelope import wrap
 from understudy.chat.run_protocol import RunProtocol
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable, Unstorable
-from understudy.storage.records import Fence, LoggedEvent, RawText, StepRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, StepRecord, Thread
 
 BUSY_S: Final = 5.0
 """Seconds after which a client that was refused with `busy` is advised to retry."""
@@ -75,7 +75,6 @@ class ThreadState:
         events: Sequence[Event],
         *,
         steps: Sequence[StepRecord] = (),
-        raw: RawText | None = None,
         arrived_at: float | None = None,
         beside: tuple[ActiveRun, Sequence[Event]] | None = None,
         subscribe: Subscribe | None = None,
@@ -94,7 +93,7 @@ class ThreadState:
             ended, before = self._number(*beside, self.last_seq)
         protocol, envelopes = self._number(live, events, self.last_seq + len(before))
         new = None if self.exists else self.created_at
-        change = live.change(envelopes, self.fence, steps=steps, raw=raw, new_thread=new)
+        change = live.change(envelopes, self.fence, steps=steps, new_thread=new)
         if beside is not None:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
         # The dispatcher notifies the sender of a message until it is accepted.

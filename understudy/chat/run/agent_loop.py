@@ -58,16 +58,18 @@ from understudy.chat.run_protocol import agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
 from understudy.chat.stops import StoppedByOperator
-from understudy.content.texts import run_off_loop
+from understudy.content.texts import is_blank, run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
     MESSAGE_TOO_LONG,
     AgentCard,
+    AttemptLost,
     FileCard,
     Item,
     Model,
     ModelChanged,
     ModelEvent,
+    ModelFault,
     ModelSettings,
     ModelUnavailable,
     NoteItem,
@@ -347,9 +349,8 @@ class AgentLoop:
 
     def colleagues(self) -> tuple[str, ...]:
         """Return the colleagues of the agent that the user may use."""
-        job, agents = self.job, self.services.agents
-        usable = self.services.permissions.usable(agents, job)
-        return tuple(name for name in self.agent.colleagues if name in usable)
+        services = self.services
+        return tuple(each.name for each in services.permissions.colleagues(self.agent, services.agents, self.job))
 
     def colleague_cards(self) -> tuple[AgentCard, ...]:
         """Return the descriptions of these colleagues for the model."""
@@ -381,7 +382,7 @@ class AgentLoop:
         known, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
         same = known is not None and (known.agent_id, known.recalls) == (self.agent_id, recalls)
         if known is None or not same or known.rules is not permissions.rules:
-            known = equip(self.agent, self.agent_id, self.job, self.services.store, permissions, recalls=recalls)
+            known = equip(self.agent, self.agent_id, self.job, self.services, recalls=recalls)
             self._equipped = known
         return known
 
@@ -421,7 +422,7 @@ class AgentLoop:
         )
         self.stream.begin_turn(step, partial_text)
         self.silent = self.agent.output is not None
-        reply = await self.respond(model, turn)
+        reply = await self._respond_shortened(model, turn, fixed)
         if not reply.usage.estimated:
             self.input.correct(fixed + self.input.tokens, reply.usage.input)
         lost = self.lost_usage
@@ -437,7 +438,7 @@ class AgentLoop:
         if text:
             reply = evolve(reply, text=text)
         self.count(reply.usage)
-        self.services.metrics.model_used(model.name, reply.usage, self.requested_name(model))
+        self.services.metrics.model_used(model.name, reply.usage)
         return await self.record_turn(step, reply)
 
     async def record_turn(
@@ -465,6 +466,21 @@ class AgentLoop:
         self.thoughts.logged.clear()
         return read_turn(finished), calls
 
+    async def _respond_shortened(self, model: Model, turn: Turn, fixed: int) -> Reply:
+        """Return the model's reply. An input that its provider finds too long is shortened, and asked for again."""
+        while True:
+            known = self.input.compaction
+            try:
+                return await self.respond(model, turn)
+            except ModelUnavailable as error:
+                if error.fault is not ModelFault.TOO_LONG or error.message == MESSAGE_TOO_LONG or self._was_heard():
+                    raise
+                self.input.overflow(limits_of(model), fixed)
+                await self.fit(model, turn.instructions, fixed)
+                if self.input.compaction == known:
+                    raise
+            turn = evolve(turn, items=tuple(self.input.shown))
+
     async def respond(self, model: Model, turn: Turn) -> Reply:
         """Return the model's reply; what it has written so far if the run's time is over before, or a steer ends it.
 
@@ -483,8 +499,9 @@ class AgentLoop:
                 names, usage = (self.requested_name(model), model.name), self._cut_usage(model, turn)
                 spans.model_ended(*names, usage, began, self.services.clock(), error=error_type(error))
             # A model that failed without a word may not have been reached.
-            if self._asked and (self._was_heard() or isinstance(error, trio.Cancelled | StoppedByOperator)):
-                usage = self._cut_usage(model, turn)
+            heard = self._asked and (self._was_heard() or isinstance(error, trio.Cancelled | StoppedByOperator))
+            usage = self.lost_usage + (self._cut_usage(model, turn) if heard else NO_USAGE)
+            if usage is not NO_USAGE:
                 self.count(usage)
                 step = self.recorder.next_step(*CUT, began)
                 result = {"usage": msgspec.to_builtins(usage)}
@@ -525,7 +542,7 @@ class AgentLoop:
                     self.lost_usage += self.priced(reply.usage, model)
                     note = NoteItem("Your last reply was empty. Answer the user, or call a tool.")
                     reply = await model.respond(evolve(turn, notes=(*turn.notes, note)), self._on_model_event)
-                    if _is_empty(reply) and not (self.stream.answer.length or self.outcomes):
+                    if _is_empty(reply) and is_blank(self.stream.answer.text) and self.ended is None:
                         raise ModelUnavailable(
                             "The language model gave an empty answer; ask again.", True, "empty reply"
                         )
@@ -620,7 +637,7 @@ class AgentLoop:
         if self.input.fits(fixed, self.reserve):
             return
         if self.input.asks_too_much():
-            raise ModelUnavailable(MESSAGE_TOO_LONG, False, "the message is longer than the model's window")
+            raise ModelUnavailable(MESSAGE_TOO_LONG, False, "the message is longer than the model's window") from None
         planned = await run_off_loop(self.input.planned, fixed, self.reserve)
         if planned == kept:
             return
@@ -637,7 +654,7 @@ class AgentLoop:
             if usage is not None:
                 used = self.priced(usage, model)
                 self.count(used, turns=0)
-                self.services.metrics.model_used(model.name, used, self.requested_name(model))
+                self.services.metrics.model_used(model.name, used)
         else:
             await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id
@@ -698,6 +715,8 @@ class AgentLoop:
                     await self.thoughts.publish(await self.services.content_filter.filter_output(text))
                 case UsageSoFar(usage):
                     self._reported = usage
+                case AttemptLost(used):
+                    self._lose(used)
                 case ModelChanged():
                     await self._change_model(event)
                 case ReasoningDelta(text):
@@ -708,13 +727,20 @@ class AgentLoop:
             if self._urgent or near:
                 limit.deadline = -math.inf if self._urgent else until
 
+    def _lose(self, used: Usage | None) -> None:
+        """Count a request to the model whose answer is lost, and which had `used` this as far as its provider said."""
+        if self._asked_turn is not None:
+            self._reported = used if used and (used.input or used.output) else None
+            self.lost_usage += evolve(self._cut_usage(*self._asked_turn), turns=0)
+        self._reported = None
+
     async def _change_model(self, change: ModelChanged) -> None:
         """Go on with another model of a chain: count what the one before has used, and tell the user once a run."""
         await self.thoughts.flush_reasoning(whole=True)
-        if self._was_heard() and self._asked_turn is not None:
-            self.lost_usage += evolve(self._cut_usage(*self._asked_turn), turns=0)
+        if self._was_heard():
+            self._lose(self._reported)
         self._reasoned.clear()
-        self._reported, self._asked_from, self._answering = None, len(self._written), change.successor
+        self._asked_from, self._answering = len(self._written), change.successor
         if not self.silent and self._written:
             await self.stream.go_on("".join(self._written))
         if change.message not in self._told:
@@ -775,4 +801,4 @@ class AgentLoop:
 
 
 def _is_empty(reply: Reply) -> bool:
-    return not (reply.text.strip() or reply.calls or reply.handoff)
+    return is_blank(reply.text) and not (reply.calls or reply.handoff)

@@ -88,6 +88,7 @@ class Asking:
                 choices=question.choices or None,
                 calls=None if wait is None else wait.calls,
                 said=None if wait is None else wait.said,
+                usage=None if wait is None else wait.usage,
                 sign_in=question.sign_in,
             )
         else:

@@ -13,12 +13,13 @@ from attrs import evolve, frozen
 
 from actors import Context
 from transport.wire.commands import JsonObject
-from transport.wire.events import ToolStatus
+from transport.wire.events import NO_USAGE, ToolStatus, Usage
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.questions import question_id
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
+from understudy.tools.parameters import plain_parameters
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool, tool
@@ -36,10 +37,11 @@ CLIENT: Final = "client"
 
 @frozen
 class ClientWait:
-    """What a run that waits for its client's tools logs with each question: the calls, and the answer so far."""
+    """What a run that waits for its client's tools logs with each question: the calls, and what is so far."""
 
-    calls: tuple[str, ...]
-    said: str
+    calls: tuple[str, ...] = ()
+    said: str = ""
+    usage: Usage = NO_USAGE
 
 
 def client_question_id(run_id: str, call_id: str) -> str:
@@ -58,9 +60,9 @@ def _tool(given: Mapping[str, Any]) -> Tool:
         raise ToolError("tool_failed", "Only the client can call this tool.")
 
     made = tool(name=given["name"], retry_safe=True, on_server_loop=True)(call)
-    parameters = {"type": "object", "properties": {}, **given.get("parameters", {})}
+    parameters, choices = plain_parameters(given.get("parameters", {}))
     description = given.get("description") or f"{given['name']}, a tool of the user's program."
-    return evolve(made, description=description, parameters=parameters, client=True)
+    return evolve(made, description=f"{description} {choices}".rstrip(), parameters=parameters, client=True)
 
 
 async def ask_client(

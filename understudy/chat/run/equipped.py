@@ -3,14 +3,17 @@
 from attrs import evolve, frozen
 
 from understudy.agents.agent import Agent
-from understudy.agents.permissions import Permissions, Rules
+from understudy.agents.permissions import Rules
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.abilities import abilities
 from understudy.chat.run.client_tools import client_tools
 from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.replay import RECALL
 from understudy.chat.run.window import tools_tokens
+from understudy.chat.services import Services
 from understudy.models.model import AgentCard
-from understudy.storage.store import Store
+from understudy.models.offline import ABILITIES
+from understudy.models.providers import OFFLINE
 
 
 @frozen
@@ -30,13 +33,16 @@ class Equipped:
     tool_tokens: int
 
 
-def equip(
-    agent: Agent, agent_id: str, job: RunRequest, store: Store, permissions: Permissions, *, recalls: bool
-) -> Equipped:
-    """Describe an agent to its model. It takes as long as its tools have schemas, so it is done once for many turns."""
-    more = client_tools(job.settings, agent.tools)
+def equip(agent: Agent, agent_id: str, job: RunRequest, services: Services, *, recalls: bool) -> Equipped:
+    """Describe an agent to its model. It takes as long as its tools have schemas, so it is done once for many turns.
+
+    Without a language model it has the tool that lists what can be done by a form.
+    """
+    permissions, more = services.permissions, client_tools(job.settings, agent.tools)
     if recalls and agent.tool(RECALL) is None:
-        more = (*more, recall_tool(store))
+        more = (*more, recall_tool(services.store))
+    if agent.run is None and agent.tool(ABILITIES) is None and services.models.of(agent.model).name == OFFLINE:
+        more = (*more, abilities)
     if more:
         agent = evolve(agent, tools=(*agent.tools, *more))
     card = permissions.for_user(agent, job).card()

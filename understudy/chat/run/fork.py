@@ -13,20 +13,11 @@ from typing import Any
 from attrs import evolve
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ToolCompleted, UndoStatus
+from transport.wire.events import UndoStatus
 from understudy.chat.run.replay import WRITTEN_KINDS, UnreadableSteps, is_cut, replay
 from understudy.storage.records import StepRecord
 
 TAKEN_OVER = ("model", "tool", "steer", "summary")
-
-
-def step_after(events: Sequence[tuple[int, Any]], steps: Sequence[StepRecord], seq: int) -> int:
-    """Return the number of the last step whose call has ended in the event `seq` of the run, or before; 0 if none has.
-
-    `events` are those of the run, each with its number.
-    """
-    ended = {event.call_id for number, event in events if number <= seq and isinstance(event, ToolCompleted)}
-    return max((each.number for each in steps if each.kind == "tool" and each.call_id in ended), default=0)
 
 
 def steps_of_fork(steps: Sequence[StepRecord], last: int, run_id: str, now: float) -> tuple[StepRecord, ...]:

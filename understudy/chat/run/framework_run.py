@@ -22,6 +22,7 @@ import msgspec
 import trio
 from attrs import define, evolve, field
 
+from transport.wire.codec import replace_surrogates
 from transport.wire.events import Usage
 from understudy.agents.framework import MAX_NAME, AgentFailed, OwnCall, Resumed
 from understudy.agents.turn import AgentTurn, TurnWork
@@ -191,7 +192,7 @@ class FrameworkRun(HandWritten):
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
         """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""
         async with self._saving:
-            said = msgspec.json.encode((self.number, "".join(self._said)))
+            said = msgspec.json.encode((self.number, replace_surrogates("".join(self._said))))
             put = {**put, SAID: said}
             sizes = {key: size for key, size in self._sizes.items() if key not in drop}
             sizes |= {key: len(body) for key, body in put.items()}

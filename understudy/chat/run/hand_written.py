@@ -27,7 +27,7 @@ from attrs import define, evolve, field, frozen
 from actors import Context
 from transport.wire.events import ToolStatus, Usage
 from understudy.agents.agent import Agent
-from understudy.agents.turn import AgentTurn, OwnStep, TurnWork, run_function
+from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run_function
 from understudy.chat.run.client_tools import client_tools
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
@@ -51,6 +51,7 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
+from understudy.tools.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from understudy.chat.run.agent_loop import AgentLoop
@@ -334,7 +335,7 @@ class HandWritten:
         if self._thoughts > self._past_thoughts:
             await self.loop.thoughts.publish(await self.loop.services.content_filter.filter_output(thought))
 
-    async def call(self, name: str, arguments: Mapping[str, Any]) -> Any:
+    async def call(self, name: str, arguments: Mapping[str, Any]) -> CallResult:
         """Call a tool, unless the log has its result. Return the result."""
         loop, past = self.loop, self._recorded_call(name, arguments)
         if past is None:
@@ -347,7 +348,7 @@ class HandWritten:
             self.number += 1
         return await self._execute(turn, calls, loop.equipped().agent)
 
-    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], agent: Agent) -> Any:
+    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], agent: Agent) -> CallResult:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
         loop = self.loop
         self._executing += 1
@@ -362,7 +363,7 @@ class HandWritten:
         origin = loop.origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
         loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
         if outcome.status is ToolStatus.OK:
-            return outcome.value
+            return CallResult(outcome.value, outcome.summary, outcome.answer)
         error = (outcome.value or {}).get("error", {}) if isinstance(outcome.value, dict) else {}
         raise ToolError(error.get("code", "run_interrupted"), outcome.summary)
 
@@ -422,7 +423,7 @@ class HandWritten:
             loop.silent = False
         usage = loop.priced(reply.usage, model) + loop.lost_usage
         loop.count(usage)
-        services.metrics.model_used(model.name, usage, loop.requested_name(model))
+        services.metrics.model_used(model.name, usage)
         if say and reply.text:
             self._says += 1
             self._said.append(reply.text)
@@ -470,7 +471,9 @@ class HandWritten:
         loop = self.loop
         if not await self._expect("handoff", name) and name not in loop.colleagues():
             known = ", ".join(loop.colleagues()) or "none"
-            raise ToolError("not_found", f"{loop.agent.name} has no colleague called {name}. Its colleagues: {known}.")
+            meant = did_you_mean(name, loop.colleagues())
+            sentence = f"{loop.agent.name} has no colleague called {name}{meant}. Its colleagues: {known}."
+            raise ToolError("not_found", sentence)
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
         self.handed = turn.reply.handoff
         loop.input.add(turn_items(turn, evolve(loop.origin, step=turn.number, agent=loop.agent.name)))

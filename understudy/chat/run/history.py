@@ -56,9 +56,7 @@ def question_item(
 
 
 def exchange_items(
-    exchange: AnsweredMessage,
-    files: Mapping[str, FileCard],
-    parts: Mapping[str, Part] | None = None,
+    exchange: AnsweredMessage, files: Mapping[str, FileCard], parts: Mapping[str, Part] | None = None
 ) -> list[Item]:
     """Return the items of a message and of the run that answered it on this branch."""
     message, answer, run_id = exchange.message, exchange.answer, exchange.run_id or ""

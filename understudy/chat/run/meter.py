@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import msgspec
 from attrs import define, field, frozen
-from msgspec import UnsetType
 
 from transport.connection.limits import Limits
 from transport.wire.commands import JsonObject
-from transport.wire.events import Usage
+from transport.wire.events import NO_USAGE, Usage
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, Budget
 from understudy.storage.records import StepRecord
@@ -68,8 +67,7 @@ class Meter:
     within: "Meter | None" = None
     turns: int = field(default=0, init=False)
     calls: int = field(default=0, init=False)
-    tokens: int = field(default=0, init=False)
-    cost: float = field(default=0.0, init=False)
+    used: Usage = field(default=NO_USAGE, init=False)
 
     @classmethod
     def of(cls, agent: Agent, limits: Limits, settings: JsonObject, currency: str = "") -> "Meter":
@@ -97,8 +95,7 @@ class Meter:
     def add_usage(self, usage: Usage, *, turns: int = 0) -> None:
         """Count what a request to the model used: one of the `turns` of the run, or none, as for a summary."""
         self.turns += turns
-        self.tokens += usage.input + usage.output
-        self.cost += 0.0 if isinstance(usage.cost, UnsetType) else usage.cost
+        self.used += usage
         if self.within is not None:
             self.within.add_usage(usage, turns=turns)
 
@@ -110,7 +107,8 @@ class Meter:
 
     def spent(self, worked_s: float) -> dict[str, float]:
         """Return what has been spent, by the names of a budget's fields. `worked_s` is the time of work so far."""
-        counted = {"turns": self.turns, "calls": self.calls, "tokens": self.tokens, "cost": round(self.cost, 6)}
+        tokens, cost = self.used.input + self.used.output, self.used.cost or 0.0
+        counted = {"turns": self.turns, "calls": self.calls, "tokens": tokens, "cost": round(cost, 6)}
         return {**counted, "wall_s": round(worked_s, 3)}
 
     def left(self, worked_s: float) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import define, field
+from attrs import define, evolve, field
 
 from understudy.chat.run.window import (
     HIGH,
@@ -22,6 +22,8 @@ from understudy.models.model import Item, MessageItem, ModelLimits, ResultItem
 
 SCALES = (0.6, 1.5)
 """Bounds of the correction of the estimate by the usage that a provider reports."""
+FULL = 0.9
+"""Part of an input that is too long which is taken for the model's window, if its provider says no number."""
 SCALED_FROM = 2_000
 """Estimated tokens of an input from which the reported usage corrects the estimate."""
 
@@ -96,6 +98,11 @@ class ModelInput:
     def plain_summary(self, planned: Compaction) -> str:
         """Return a summary of those items that no model made."""
         return describe(self.older(planned))
+
+    def overflow(self, limits: ModelLimits, fixed_tokens: int) -> None:
+        """Take the present input for longer than the model's window, as its provider says; `limits` are the model's."""
+        estimated = int((fixed_tokens + self.tokens) * self.scale * FULL)
+        self.limits = evolve(limits, window_tokens=max(1, min(limits.window_tokens, estimated)))
 
     def correct(self, estimated: int, reported: int) -> None:
         """Correct the estimate by the tokens that the provider reported for the last input."""

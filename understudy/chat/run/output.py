@@ -26,11 +26,7 @@ CHECK_S: Final = 10.0
 
 
 async def fitting_reply(
-    agent: Agent,
-    owner: str,
-    turn: Turn,
-    reply: Reply,
-    ask: Callable[[Turn], Awaitable[Reply]],
+    agent: Agent, owner: str, turn: Turn, reply: Reply, ask: Callable[[Turn], Awaitable[Reply]]
 ) -> Reply:
     """Return the reply of a turn, its text as it is shown: JSON that fits if it is the final answer, empty if not.
 

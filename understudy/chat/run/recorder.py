@@ -112,13 +112,7 @@ class Recorder:
         self.last_step += len(steers)
         return steers
 
-    async def send_delta(
-        self,
-        text: str,
-        stored: str | None = None,
-        *,
-        restart: bool = False,
-    ) -> None:
+    async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
         """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
 
         Other tasks run only at every `UNYIELDED`th piece: a model mostly waits for its next piece anyway.

@@ -73,7 +73,7 @@ class RecordedResult:
     suspect: bool
     kind: str = ""
     answer: str = field(default="", repr=False)
-    next_steps: list[dict[str, str]] = field(factory=list, repr=False)
+    next_steps: list[dict[str, Any]] = field(factory=list, repr=False)
     files: list[dict[str, Any]] = field(factory=list, repr=False)
     undo_until: float | None = None
     agent: str = ""
@@ -437,15 +437,13 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
         unmatched_tools=tuple(name for call_id, name in open_calls.items() if call_id not in known),
         questions=questions,
         worked_s=worked_s(steps, durations_s),
-        summary_usage=sum((usage_of(each) or Usage() for each in steps if _is_no_turn(each)), Usage()),
+        summary_usage=sum(
+            (usage_of(each) or Usage() for each in steps if each.kind == "summary" or is_cut(each)), Usage()
+        ),
         steers=tuple(steers),
         written=tuple(step for step in steps if step.kind in WRITTEN_KINDS and not is_cut(step)),
         used=tuple(usage_of(step) or Usage() for step in steps if _asks_model(step) and step.ended_at is not None),
     )
-
-
-def _is_no_turn(step: StepRecord) -> bool:
-    return step.kind == "summary" or is_cut(step)
 
 
 def is_cut(step: StepRecord) -> bool:

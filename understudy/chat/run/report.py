@@ -40,11 +40,7 @@ def short_report(run: RunRecord) -> dict[str, Any]:
 
 
 def report(
-    run: RunRecord,
-    events: Sequence[Event],
-    steps: Sequence[StepRecord],
-    agent: Agent | None,
-    limits: Limits,
+    run: RunRecord, events: Sequence[Event], steps: Sequence[StepRecord], agent: Agent | None, limits: Limits
 ) -> dict[str, Any]:
     """Return the whole state of a run, from its events and steps, each in order.
 

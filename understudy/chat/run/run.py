@@ -41,6 +41,7 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run.subagent import Subagent
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run_protocol import Ending
+from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
 from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
@@ -81,7 +82,7 @@ class Run(Actor):
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
         if (tool := job.settings.get("tool")) is not None:
-            agent = calling(agent, tool)
+            agent = calling(agent, tool, says=WIDGET_SETTING not in job.settings)
         speaker = agent if before.speaker == agent.name else services.agents.get(before.speaker or "", agent)
         # The answer of one is checked as a whole; the other asks its model anew for the text that was cut.
         if speaker.output is not None or (before.partial_taken and is_of_framework(speaker.run)):
@@ -163,9 +164,9 @@ class Run(Actor):
         except NotPermitted as denied:
             finish = FinishRun(run_id, Ending.FORBIDDEN, str(denied), new_error_id(), retryable=False)
         except ModelUnavailable as error:
-            error_id = new_error_id()
-            finish = FinishRun(run_id, Ending.NO_MODEL, error.message, error_id, error.retry_after_s, error.retryable)
-            said = await self.recorder.services.content_filter.filter_for_storage(error.said)
+            error_id, scrub = new_error_id(), self.recorder.services.content_filter.filter_for_storage
+            sentence, said = await scrub(error.message) or "", await scrub(error.said)
+            finish = FinishRun(run_id, Ending.NO_MODEL, sentence, error_id, error.retry_after_s, error.retryable)
             extra = {"run_id": run_id, "error_id": error_id, "detail": error.detail, "said": said}
             log.warning("model.unavailable", extra=extra)
         except StorageUnavailable:

@@ -66,13 +66,7 @@ class ScopedRecorder(Recorder):
         """Return none: steers are for the agent that answers the user."""
         return ()
 
-    async def send_delta(
-        self,
-        text: str,
-        stored: str | None = None,
-        *,
-        restart: bool = False,
-    ) -> None:
+    async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
         """Show nothing: the text is the result of a call."""
 
     def save_checkpoint(self, step: StepRecord) -> None:

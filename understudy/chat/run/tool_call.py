@@ -19,6 +19,7 @@ from transport.wire.events import SubagentStarted, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import EndTurn, RunRequest
+from understudy.chat.run.abilities import reachable
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.consent import CallConsent
@@ -175,7 +176,8 @@ class ToolCalls:
         found, references = job.findings_summary, job.references
         if (spans := self.recorder.spans) is not None:
             means["traceparent"] = spans.of_call(call_id).header
-        means |= {"references": references, "found": found, "attended": not job.scheduled}
+        agents = functools.partial(reachable, self.services, speaker, job)
+        means |= {"references": references, "found": found, "attended": not job.scheduled, "agents": agents}
         return evolve(given, progress=progress, **means)
 
     async def run(

@@ -49,6 +49,8 @@ from understudy.content.summary import build_summary, count_by_kind, is_suspect
 from understudy.content.texts import SanitizedValue
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
+from understudy.tools.parameters import fitted
+from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Tool
 
 MAX_CALLS = 64
@@ -89,7 +91,7 @@ class ToolExecutor:
     ask_agent: "Callable[[ToolExecutor, Tool, str, ToolOutcome], Actor] | None" = None
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
     used: Usage = field(default=NO_USAGE, init=False)
-    client_wait: ClientWait = field(default=ClientWait((), ""), init=False, repr=False)
+    client_wait: ClientWait = field(default=ClientWait(), init=False, repr=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     said: Callable[[], str] = field(default=str, init=False, repr=False)
     slots: trio.Semaphore = field(factory=functools.partial(trio.Semaphore, CONCURRENT_CALLS), init=False)
@@ -136,7 +138,10 @@ class ToolExecutor:
         unavailable: StorageUnavailable | None = None
         try:
             for number, call in enumerate(calls):
-                outcomes.append(outcome := ToolOutcome(call.request, call.call_id))
+                request, tool = call.request, agent.tool(call.request.name)
+                if tool is not None:
+                    request = evolve(request, arguments=fitted(request.arguments, tool.parameters))
+                outcomes.append(outcome := ToolOutcome(request, call.call_id))
                 if (past := call.result) is None:
                     refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
                     execute = functools.partial(self._execute_one, call, outcome, refused, agent, agent_id, context)
@@ -149,7 +154,7 @@ class ToolExecutor:
             if of_client:
                 self.waits.unfinished |= of_client
                 waited = tuple(each.call_id for each in calls if each.call_id in of_client)
-                self.client_wait = ClientWait(waited, self.said())
+                self.client_wait = ClientWait(waited, self.said(), self.meter.used)
             await _run_all(later)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
@@ -209,7 +214,7 @@ class ToolExecutor:
 
         The step and the events that a restarted run finds recorded are not recorded again.
         """
-        began, name, arguments = self.services.clock(), call.request.name, dict(call.request.arguments)
+        began, name, arguments = self.services.clock(), call.request.name, dict(outcome.request.arguments)
         tool, step, required = agent.tool(name), call.step, call.approval_event
         events: tuple[Event, ...] = ()
         if step is None:
@@ -231,7 +236,8 @@ class ToolExecutor:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
             elif tool is None:
                 known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
-                sentence = f"There is no tool “{name}” here. This agent has: {known}."
+                meant = did_you_mean(name, (each.name for each in agent.tools))
+                sentence = f"There is no tool “{name}” here{meant}. This agent has: {known}."
                 if call.in_doubt:  # of an MCP server that is away
                     sentence, outcome.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", sentence)
@@ -319,14 +325,7 @@ class ToolExecutor:
             *ended,
             completed,
             *([] if redactions is None else [redactions]),
-            steps=(
-                evolve(
-                    step,
-                    result=result,
-                    status=outcome.status.value,
-                    ended_at=now,
-                ),
-            ),
+            steps=(evolve(step, result=result, status=outcome.status.value, ended_at=now),),
         )
         if (spans := self.recorder.spans) is not None:
             self._record_span(spans, outcome, step, label, worked_from, now, result["value"])
@@ -434,7 +433,7 @@ _Execute: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 async def _run_all(calls: Sequence[_Execute]) -> None:
     """Run calls beside each other, which begin in order; a single one, which is usual, without a task of its own."""
     if len(calls) == 1:
-        await calls[0](_note_nothing)
+        await calls[0](lambda: None)
         return
     if calls:
         async with trio.open_nursery() as nursery:
@@ -442,7 +441,3 @@ async def _run_all(calls: Sequence[_Execute]) -> None:
                 begun = trio.Event()
                 nursery.start_soon(call, begun.set)
                 await begun.wait()
-
-
-def _note_nothing() -> None:
-    """Note nothing."""

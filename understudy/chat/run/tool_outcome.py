@@ -12,7 +12,8 @@ from understudy.chat.run.replay import RecordedResult
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.records import StepRecord
-from understudy.tools.result import ToolResult
+from understudy.tools.containment import sentences_of
+from understudy.tools.result import OwnResult, ToolResult
 
 if TYPE_CHECKING:
     from understudy.chat.run.tool_executor import ToolExecutor
@@ -52,7 +53,7 @@ class ToolOutcome:
     visualization: dict[str, Any] | None = field(default=None, repr=False)
     kind: str = ""
     answer: str = field(default="", repr=False)
-    next_steps: list[dict[str, str]] = field(factory=list, repr=False)
+    next_steps: list[dict[str, Any]] = field(factory=list, repr=False)
     files: list[dict[str, Any]] = field(factory=list, repr=False)
     widget: dict[str, str] | None = None
     note: str = field(default="", repr=False)
@@ -89,7 +90,7 @@ class ToolOutcome:
 
     def succeed(self, result: ToolResult) -> None:
         """Set the result of the tool."""
-        self.own = self.by_user
+        self.own = self.by_user or isinstance(result, OwnResult)
         self.status, self.value, self.summary = ToolStatus.OK, result.value, result.summary
         self.visualization, self.kind, self.answer = result.visualization, result.kind, result.answer
         self.next_steps = [asdict(each) for each in result.next_steps]
@@ -105,8 +106,10 @@ class ToolOutcome:
             setattr(self, name, getattr(past, name))
 
     def crash(self, error: BaseException, run_id: str) -> None:
-        """Set the failure of a tool that raised something else than a `ToolError`, and log it."""
+        """Set the failure of a tool that raised something else than a `ToolError`, or that beside one, and log it."""
         error_id = new_error_id()
         extra = {"tool": self.request.name, "error_id": error_id, "run_id": run_id}
         log.error("tool.crashed", extra=extra, exc_info=error)
-        self.fail(ToolStatus.FAILED, "tool_failed", f"{ERRORS['tool_failed'].text} (error {error_id})", own=True)
+        said = sentences_of(error)
+        sentence = f"{said or ERRORS['tool_failed'].text} (error {error_id})"
+        self.fail(ToolStatus.FAILED, "tool_failed", sentence, own=not said)

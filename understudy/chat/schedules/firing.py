@@ -56,7 +56,7 @@ def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Sa
         frame["agent_type"] = schedule.agent if agent is None else agent.agent_type
         if agent is not None and agent.pillar is not None:
             frame["pillar"] = agent.pillar
-    command = parse_command(frame, None)
+    command = parse_command(frame)
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
     return command
 

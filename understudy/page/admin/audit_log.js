@@ -17,7 +17,7 @@ const RETRIED_MS = 120_000; // how long a page to be saved is asked for again: l
 export const ACTIONS = Object.freeze([
   "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed", "account.sign_in_refused",
   "account.signed_in", "actor.killed", "alert.sent", "audit.read", "consent.withdrawn", "mcp.signed_in", "mcp.signed_out", "model.used",
-  "passkey.added", "passkey.removed", "raw_texts.resealed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
+  "passkey.added", "passkey.removed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
   "schedule.changed", "schedule.deleted", "schedule.made", "sessions.begun", "sessions.ended", "share.made", "share.revoked", "stop.ended", "stop.made",
   "tool.allowed", "tool.denied", "user.erased", "user.exported",
 ]);

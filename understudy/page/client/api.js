@@ -145,20 +145,6 @@ export class Api {
     return this.#json("POST", "/api/inbox/read", threads === null ? { all: true } : { threads });
   }
 
-  /** {key, browsers}: the key with which a browser subscribes to notices (null: none are sent), and the user's browsers. */
-  webPush() {
-    return this.#json("GET", "/api/web-push");
-  }
-
-  /** Has a browser notified: {endpoint, keys, answers}; resolves to {id, …}. */
-  notifyBrowser(subscription) {
-    return this.#json("PUT", "/api/web-push/browsers", subscription);
-  }
-
-  forgetBrowser(id) {
-    return this.#json("DELETE", `/api/web-push/browsers/${encodeURIComponent(id)}`);
-  }
-
   /** {schedules}: the user's, oldest first. */
   schedules() {
     return this.#json("GET", "/api/schedules");

@@ -241,7 +241,7 @@ function queued(state, event, data) {
     key: data.key, messageId: again ? data.of : data.key, again, sentAt: data.at ?? null,
     content: data.content ?? of?.content ?? "", references: data.references ?? of?.references ?? [],
     agentType: data.agent_type ?? of?.agentType ?? null, pillar: data.pillar ?? of?.pillar ?? null,
-    parentId: of ? of.parentId : data.parent_id ?? undefined,
+    parentId: of ? of.parentId : data.parent_id ?? undefined, ...(data.settings?.tool && { call: { settings: data.settings, context: data.context } }),
   });
   return { ...state, turns: [...state.turns, turn], leaf: null };
 }

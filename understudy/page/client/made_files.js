@@ -1,7 +1,7 @@
 /** The files that were made for an answer, and what they are by name and type. Pure. */
 
 const PICTURES = /^image\/(?:png|jpeg|gif|webp|svg\+xml)$/;
-const TABLES = /\.(?:csv|tsv|parquet)$/i;
+const TABLES = /\.(?:csv|tsv)$/i;
 const TEXTS = /\.(?:txt|md|json|jsonl|html?|xml|ya?ml|toml|ini|log|py|m?js|ts|css|sql|sh|r|go|rs|java|c|cpp|h|diff|patch)$/i;
 
 /** The files of a turn, each once: those of its calls as they end, then those that its answer names. */

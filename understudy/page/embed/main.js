@@ -77,7 +77,7 @@ class EmbeddedChat extends ChatPage {
     this.composer.voice.allowed = () => false; // a frame of another site has no microphone
     this.transcript = new Transcript({
       agents, clock, files, panel: this.panel, previews, api, widgets: new WidgetHost(api, () => this.current), ...this.transcriptActions,
-    }, () => emptyChat(this.agent, (text) => this.composer.fill(text)));
+    }, () => emptyChat(this.agent, (starter) => this.begin(starter, this.agent)));
     this.title = el("h1.thread-title", { dir: "auto" }, this.agent.title);
     const button = (name, picture, onclick) => el("button.quiet.icon-button", { type: "button", "aria-label": name, title: name, onclick }, icon(picture));
     const stage = el("main.stage.is-embedded", {},
@@ -165,10 +165,10 @@ class EmbeddedChat extends ChatPage {
   }
 
   /** `mode` says when a run at work reads it; "after" is a message of its own. */
-  say({ content, files = [], references = files.map((file) => file.id), mode = "after" }) {
+  say({ content, files = [], references = files.map((file) => file.id), mode = "after", settings, context }) {
     const turn = mode === "after" ? null : steerableTurn(this.state);
     const steered = turn && this.client.connection.online && this.client.steer(turn.runId, content, mode);
-    if (!steered) this.client.say({ content, thread_id: this.current, message_id: randomId(), agent_type: this.agentType, pillar: this.pillar, references });
+    if (!steered) this.client.say({ content, thread_id: this.current, message_id: randomId(), agent_type: this.agentType, pillar: this.pillar, references, ...(settings && { settings, context }) });
     this.transcript.follow();
   }
 

@@ -1,68 +1,85 @@
 /**
- * A chart: drawn by the page where it knows how, else the server's picture; with its data as a table, and downloads.
+ * A chart: its picture with its data as a table, and downloads.
  *
- * The server's SVG is only ever an image, in which no script runs.
+ * Whoever drew the picture, the page or, in an old chat, the server, it is only ever an image, in which no script runs.
  */
 
-import { ChartPlot } from "./chart_plot.js";
+import { ChartPicture } from "./chart_picture.js";
 import { el } from "./dom.js";
 import { enumerated, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { saveAs } from "./save_as.js";
 import { fileName, showTable } from "./tables.js";
 import { showJson } from "./value.js";
-import { chartTable, readChart } from "../client/chart_model.js";
+import { chartTable } from "../client/chart_data.js";
 import { csv } from "../client/csv.js";
-import { asTable } from "../client/tables.js";
 
 const PIXELS = 2; // of a PNG for each of its picture's
 
 export class ChartView {
-  /** `visualization` is {svg, title, spec}; `panel` shows it large, null where it is large already. */
+  /** `visualization` is {title, spec}, in an old chat with an `svg`; `panel` shows it large, null where it is large already. */
   constructor(visualization, panel = null) {
     const { svg = "", title = "", spec = null } = visualization;
-    this.address = svg ? URL.createObjectURL(new Blob([svg], { type: "image/svg+xml" })) : null;
-    const name = title || titleOf(spec) || t("chart.name");
-    const chart = readChart(spec);
-    const table = chart ? chartTable(chart) : asTable(dataOf(spec));
-    this.plot = chart && new ChartPlot(chart, describe(name, table));
-    // A picture whose specification has a title has that title in it: it need not be said twice.
-    const heading = !chart && titleOf(spec) ? t("chart.name") : name;
+    const within = titleOf(spec);
+    const name = title || within || t("chart.name");
+    const table = chartTable(spec);
     const large = panel && el("button.quiet.icon-button", { type: "button", title: t("chart.enlarge"), "aria-label": t("chart.enlarge"), onclick: () => enlarge(visualization, name, panel, large) }, icon("expand"));
+    this.picture = svg ? new StoredPicture(svg, name, t("chart.described", { name })) : new ChartPicture(within === name ? { ...spec, title: undefined } : spec, describe(name, table), (drawn) => this.#drawn(drawn));
+    this.fault = el("p.hint", { hidden: true, role: "status" });
+    this.data = table && unfold(t("chart.show_data", { count: table.rows.length }), () => showTable(table, { name, saves: false }));
+    this.saves = this.#pictureSaves(name);
     this.element = el("figure.chart", {},
-      el("figcaption.chart-head", {}, el("span.chart-title", {}, heading), large),
-      this.plot?.element ?? this.#picture(name, table),
+      el("figcaption.chart-head", {}, el("span.chart-title", {}, name), large),
+      this.picture.element, this.fault,
       el("div.chart-more", {},
-        table && unfold(t("chart.show_data", { count: table.rows.length }), () => showTable(table, { name, saves: false })),
+        this.data,
         spec && !panel && unfold(t("chart.show_spec"), () => showJson(spec)),
-        this.#downloads(name, table)));
+        el("span.chart-saves", {}, icon("download"), this.saves,
+          table && save("CSV", name, () => new Blob([csv(table)], { type: "text/csv;charset=utf-8" })))));
   }
 
   destroy() {
-    this.plot?.destroy();
-    if (this.address) URL.revokeObjectURL(this.address);
+    this.picture.destroy();
     this.element.remove();
   }
 
-  /** A picture keeps the size of its texts: where it is wider than the page, it scrolls in itself. */
-  #picture(name, table) {
-    if (!this.address) return el("p.hint", {}, t("chart.no_picture"));
-    const image = el("img.chart-picture", { src: this.address, alt: describe(name, table), decoding: "async" });
-    image.addEventListener("load", () => { image.style.minWidth = `${Math.min(image.naturalWidth, 900)}px`; });
-    return el("div.chart-scroll", { tabIndex: 0, role: "group", "aria-label": name }, image);
+  /** A chart that cannot be drawn is told by its data. */
+  #drawn(drawn) {
+    this.picture.element.hidden = !drawn;
+    this.fault.hidden = drawn;
+    this.fault.textContent = drawn ? "" : t(this.data ? "chart.not_drawn_data" : "chart.not_drawn");
+    for (const button of this.saves) button.hidden = !drawn;
+    if (!drawn && this.data) this.data.open = true;
   }
 
-  #downloads(name, table) {
-    const file = fileName(name);
-    const save = (format, find) => {
-      const label = t("chart.download", { format });
-      return el("button.quiet.chart-save", { type: "button", title: label, "aria-label": label, onclick: async () => saveAs(await find(), `${file}.${format.toLowerCase()}`) }, format);
-    };
-    return el("span.chart-saves", {}, icon("download"),
-      this.address && save("PNG", () => paint(this.address)),
-      this.address && save("SVG", () => this.address),
-      table && save("CSV", () => new Blob([csv(table)], { type: "text/csv;charset=utf-8" })));
+  #pictureSaves(name) {
+    const picture = () => this.picture.saved();
+    return [save("PNG", name, async () => paint(await picture())), save("SVG", name, picture)];
   }
+}
+
+/** A picture keeps the size of its texts: where it is wider than the page, it scrolls in itself. */
+class StoredPicture {
+  constructor(svg, name, label) {
+    this.blob = new Blob([svg], { type: "image/svg+xml" });
+    this.address = URL.createObjectURL(this.blob);
+    const image = el("img.chart-picture", { src: this.address, alt: label, decoding: "async" });
+    image.addEventListener("load", () => { image.style.minWidth = `${Math.min(image.naturalWidth, 900)}px`; });
+    this.element = el("div.chart-scroll", { tabIndex: 0, role: "group", "aria-label": name }, image);
+  }
+
+  saved() {
+    return this.blob;
+  }
+
+  destroy() {
+    URL.revokeObjectURL(this.address);
+  }
+}
+
+function save(format, name, find) {
+  const label = t("chart.download", { format });
+  return el("button.quiet.chart-save", { type: "button", title: label, "aria-label": label, onclick: async () => saveAs(await find(), `${fileName(name)}.${format.toLowerCase()}`) }, format);
 }
 
 function enlarge(visualization, name, panel, opener) {
@@ -70,13 +87,14 @@ function enlarge(visualization, name, panel, opener) {
   panel.show({ title: name, content: view.element, opener, onClose: () => view.destroy() });
 }
 
-/** The picture at `address` as a PNG on the page's own ground. */
-async function paint(address) {
+/** A picture as a PNG on white. */
+async function paint(picture) {
+  const address = URL.createObjectURL(picture);
   const image = el("img", { src: address });
-  await image.decode();
+  await image.decode().finally(() => URL.revokeObjectURL(address));
   const canvas = el("canvas", { width: image.naturalWidth * PIXELS, height: image.naturalHeight * PIXELS });
   const pen = canvas.getContext("2d");
-  pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue("--surface");
+  pen.fillStyle = "#fff";
   pen.fillRect(0, 0, canvas.width, canvas.height);
   pen.drawImage(image, 0, 0, canvas.width, canvas.height);
   return new Promise((resolve) => { canvas.toBlob(resolve, "image/png"); });
@@ -89,10 +107,6 @@ export function unfold(label, make) {
     if (details.open && details.childElementCount === 1) details.append(make());
   });
   return details;
-}
-
-function dataOf(spec) {
-  return spec?.data?.values ?? Object.values(spec?.datasets ?? {})[0] ?? null;
 }
 
 function titleOf(spec) {

@@ -6,8 +6,8 @@ import { runningTurn } from "../client/turns.js";
 import { retryFrom } from "./retry_step.js";
 
 /**
- * A page has `client`, `api`, `composer`, `transcript`, `toasts`, and `current`, the id of the open thread. It says by itself what
- * `say({content, files, agent, references, mode})`, `shown(state)` and `signInAt(name, questionId)` do.
+ * A page has `client`, `api`, `agents`, `composer`, `transcript`, `toasts`, and `current`, the id of the open thread. It says by itself
+ * what `say({content, files, agent, references, mode, settings, context})`, `shown(state)` and `signInAt(name, questionId)` do.
  */
 export class ChatPage {
   get state() {
@@ -32,7 +32,7 @@ export class ChatPage {
       onWithdraw: (turn) => this.withdraw(turn), onAgain: (turn) => this.again(turn),
       onEdit: (turn, content) => client.edit(turn.messageId, content), onPick: (...picked) => this.pick(...picked),
       onRate: (turn, ...given) => client.feedback(answerId(turn.runId), ...given),
-      onStep: (turn, content) => this.say({ content, agent: agentOf(turn) }),
+      onStep: (turn, step) => this.call(step, agentOf(turn)), onSay: (turn, content) => this.say({ content, agent: agentOf(turn) }),
       onApprove: (...decision) => client.approve(...decision), onApproveChanged: (...decision) => client.approveChanged(...decision),
       onDisallow: (tool) => this.disallow(tool), onAnswer: (questionId, answer) => client.answer(questionId, answer),
       onSignIn: (name, questionId) => this.signInAt(name, questionId), onOlder: () => client.older(this.current),
@@ -57,7 +57,25 @@ export class ChatPage {
       return;
     }
     this.client.withdraw(turn.key);
-    this.say({ content: turn.content, agent: agentOf(turn), references: turn.references });
+    this.say({ content: turn.content, agent: agentOf(turn), references: turn.references, ...turn.call });
+  }
+
+  /** Begins with a starter: its call where there is no language model, and its text, to be sent, where there is one. */
+  begin({ text, tool, arguments: given }, agent) {
+    if (tool && (agent.model ?? this.agents.model)?.name === "offline") this.call({ label: text, tool, arguments: given }, agent);
+    else this.composer.fill(text);
+  }
+
+  /** Makes the call of a starter or a next step, {label, tool, arguments}, or opens its form. Resolves to whether it was made. */
+  async call(offer, agent) {
+    try {
+      const { callTool } = await import("./tool_call.js");
+      return await callTool(offer, agent, this);
+    } catch (fault) {
+      if (!(fault instanceof TypeError)) throw fault;
+      this.toasts.show(t("code.offline")); // no network, and not kept
+      return false;
+    }
   }
 
   again(turn) {

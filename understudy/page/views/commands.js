@@ -33,7 +33,7 @@ export class Commands {
     return [
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
-      ...(page.firstVisit.has ? [{ id: "sample", title: t("first.sales"), icon: "table", act: () => page.firstVisit.try("sales") }] : []),
+      ...(page.firstVisit.analyst ? [{ id: "sample", title: t("first.sales"), icon: "table", act: () => page.firstVisit.profile() }] : []),
       { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.dialogs.openSchedules() },
       { id: "memory", title: t("memory.button"), icon: "thought", act: () => page.dialogs.openMemory() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },

@@ -8,7 +8,7 @@ import { FIRST_STAGE, killStage, STEPS } from "../client/kill_demo.js";
 
 const FEW = 5; // chats up to which somebody is new here
 const HERE = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/; // the server is on the machine of who looks
-const DEMOS = Object.freeze({ sales: { say: "sales.txt", files: ["sales.csv"] }, kill: { say: "story.txt", files: [] } }); // samples
+const SAMPLE = "sales.csv";
 
 export class FirstVisit {
   /** `page` is {agents, account, sidebar, composer, guide, toasts, current}, the id of the open chat. */
@@ -16,50 +16,47 @@ export class FirstVisit {
     this.page = page;
   }
 
-  /** Whether there are agents for what is demonstrated. */
-  get has() {
-    return Boolean(this.page.agents.find("liaison", "insights"));
+  /** The agent for tables, if the server has it. */
+  get analyst() {
+    return this.page.agents.find("liaison", "insights");
   }
 
-  /** {line, demos} for somebody new who talks to the guide; null for all others, and where its colleagues are not. */
+  /** {line, demos} for somebody new who talks to the guide; null for all others. */
   offer() {
-    const { account, sidebar, composer } = this.page;
+    const { account, agents, sidebar, composer } = this.page;
+    const story = agents.find("story", null);
     const known = sidebar.total === null || sidebar.total >= FEW;
-    if (known || composer.picker.picked.agent_type !== "guide" || !this.has) return null;
-    const demo = (name, text, detail) => el("li", {}, el("button.starter.demo", { type: "button", onclick: () => this.try(name) },
+    if (known || composer.picker.picked.agent_type !== "guide") return null;
+    const demo = (text, detail, onclick) => el("li", {}, el("button.starter.demo", { type: "button", onclick },
       el("strong", {}, text), el("span", {}, detail)));
-    return {
-      line: t("first.line"),
-      demos: el("ul.starters.demos", { "aria-label": t("first.try") },
-        demo("sales", t("first.sales"), t("first.sales_detail")),
-        account.who?.anonymous && HERE.test(location.hostname) && demo("kill", t("first.kill"), t("first.kill_detail"))), // others do not run the server
-    };
+    const demos = [
+      this.analyst && demo(t("first.sales"), t("first.sales_detail"), () => this.profile()),
+      story && account.who?.anonymous && HERE.test(location.hostname) && demo(t("first.kill"), t("first.kill_detail"), () => this.#tell(story)), // others do not run the server
+    ].filter(Boolean);
+    return { line: t("first.line"), demos: demos.length > 0 && el("ul.starters.demos", { "aria-label": t("first.try") }, demos) };
   }
 
-  /** Puts a demonstration, "sales" or "kill", into the message box, to be sent. */
-  async try(name) {
+  /** Attaches the sample table, and writes the starter about it. */
+  async profile() {
     const { page, page: { current } } = this;
     try {
-      const { say, files } = await sampleOf(name);
+      const answer = await fetch(`${ROOT}/page/samples/${SAMPLE}`);
+      if (!answer.ok) throw new Error(t("first.unreadable"));
+      const blob = await answer.blob();
       if (page.current !== current) return;
-      page.composer.fill(say, files);
-      if (name === "kill") page.guide.open(current);
+      page.composer.fill(this.analyst?.starters[0]?.text ?? t("first.sales"), [new File([blob], SAMPLE, { type: blob.type.split(";")[0] })]);
     } catch (fault) {
       page.toasts.show(fault.message);
     }
   }
-}
 
-/** {say, files} of a demonstration; rejects when its samples cannot be read. */
-async function sampleOf(name) {
-  const { say, files } = DEMOS[name];
-  const read = async (file) => {
-    const answer = await fetch(`${ROOT}/page/samples/${file}`);
-    if (!answer.ok) throw new Error(t("first.unreadable"));
-    return answer.blob();
-  };
-  const [text, ...blobs] = await Promise.all([say, ...files].map(read));
-  return { say: (await text.text()).trim(), files: blobs.map((blob, at) => new File([blob], files[at], { type: blob.type.split(";")[0] })) };
+  /** Writes the request for a long answer, and shows the steps. */
+  #tell(agent) {
+    const { page } = this;
+    page.composer.pick(agent);
+    page.composer.fill(agent.starters[0]?.text ?? t("first.kill"));
+    page.guide.open(page.current);
+  }
 }
 
 /** The steps of stopping the server in mid-answer, ticked off as they happen. */

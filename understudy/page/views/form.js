@@ -8,10 +8,13 @@ const TYPES = Object.freeze({ text: "text", secret: "password", number: "number"
 const FORMATS = Object.freeze({ email: "email", uri: "url" }); // a phone has keys for them
 
 export class FormFields {
-  /** `schema` is that of an object; `values`, unless null, take the place of its defaults. */
-  constructor(schema, values = null) {
+  /**
+   * `schema` is that of an object; `values`, unless null, take the place of its defaults. With `files`, {upload(file), known: names by id},
+   * a field for a table chooses a file.
+   */
+  constructor(schema, values = null, files = null) {
     this.fields = fieldsOf(schema, values);
-    this.controls = controlsOf(this.fields);
+    this.controls = controlsOf(this.fields, files);
     this.elements = [...this.controls.values()].map(({ element }) => element);
   }
 
@@ -43,8 +46,9 @@ export class FormFields {
 }
 
 /** The controls by name: each {element, read(), mark(error), focus(errors), disable(disabled)}. */
-function controlsOf(fields) {
-  return new Map(fields.map((field) => [field.name, (MAKERS[field.kind] ?? single)(field)]));
+function controlsOf(fields, files = null) {
+  const maker = (field) => (files !== null && field.schema.format === "table-id" ? table : MAKERS[field.kind] ?? single);
+  return new Map(fields.map((field) => [field.name, maker(field)(field, files)]));
 }
 
 function enteredIn(controls) {
@@ -128,6 +132,34 @@ function group(field) {
     },
     focus: (errors = "") => (whole(errors) ? [...controls.values()][0]?.focus() : focusFirst(controls, errors)),
     disable: (disabled) => { element.disabled = disabled; },
+  };
+}
+
+/** A file that is uploaded when it is chosen. */
+function table(field, { upload, known }) {
+  const [id, hintId, errorId] = [freshId("field"), freshId("hint"), freshId("wrong")];
+  let chosen = enteredFor(field, field.initial);
+  const name = el("p.field-hint", { role: "status" }, known.get(chosen) ?? "");
+  const { error, show } = errorOf(errorId);
+  const input = el("input.field-input", { id, type: "file", accept: ".csv,.tsv,.json,.jsonl,.ndjson,.parquet", "aria-describedby": `${hintId} ${errorId}`, "aria-required": field.required ? "true" : null });
+  input.addEventListener("change", async () => {
+    const [file] = input.files;
+    chosen = "";
+    show("", [input]);
+    if (!file) return;
+    setText(name, t("form.uploading", { name: file.name }));
+    const { id: uploaded = "", fault } = await upload(file).catch((error) => ({ fault: error }));
+    if (input.files[0] !== file) return; // another one was chosen meanwhile
+    chosen = uploaded;
+    setText(name, fault ? "" : file.name);
+    if (fault) show(fault.message, [input]);
+  });
+  return {
+    element: el("div.field", {}, el("label.field-label", { for: id }, field.label, notesOf(field)), el("p.field-hint", { id: hintId }, field.description), input, name, error),
+    read: () => chosen,
+    mark: (text) => show(text, [input]),
+    focus: () => input.focus({ preventScroll: false }),
+    disable: (disabled) => { input.disabled = disabled; },
   };
 }
 

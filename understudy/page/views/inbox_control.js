@@ -22,14 +22,11 @@ export class Inbox {
       api: client.api, timers: new Timers(REAL_TIMERS), isVisible, watch: (threads) => client.connection.online && client.subscriptions.watch(threads),
       onChange: (state, before) => this.#changed(before),
     });
-    this.notify = new Notify({ api: client.api, storage: client.storage, open: page.open });
+    this.notify = new Notify({ storage: client.storage, open: page.open });
     this.view = new InboxView(this.feed, page, () => this.notify.element());
     client.on("events", (events) => events.forEach((event) => this.feed.take(event)));
     client.on("foreign", (event) => this.feed.take(event));
-    client.on("welcome", () => {
-      this.feed.refresh();
-      this.notify.align();
-    });
+    client.on("welcome", () => this.feed.refresh());
     client.on("user", () => this.feed.clear());
     document.addEventListener("visibilitychange", () => isVisible() && this.feed.refresh());
   }

@@ -28,13 +28,16 @@ export function acceptDrops(target, attachments, onTaken) {
   });
 }
 
+/** Whether a clipboard with a picture has the text that it shows, as office programs give: then the browser pastes that. */
+const isText = (clipboard) => clipboard.getData("text/plain").trim() !== "" && clipboard.getData("text/html").replace(/<style[^]*?<\/style>|<[^>]*>/g, "").trim() !== "";
+
 /** Takes a table or files that are pasted into `text`; anything else is pasted by the browser. */
 export function acceptPastes(text, attachments, pasted) {
   text.addEventListener("paste", (event) => {
     const { clipboardData } = event;
     if (pasted.take(clipboardData)) { // before files: a spreadsheet also gives a picture of its cells
       event.preventDefault();
-    } else if (clipboardData.files.length > 0) {
+    } else if (clipboardData.files.length > 0 && !isText(clipboardData)) {
       event.preventDefault();
       attachments.add(clipboardData.files);
     }

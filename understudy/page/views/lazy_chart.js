@@ -19,7 +19,7 @@ export class LazyChart {
       this.view = new ChartView(...given);
       this.element.append(this.view.element);
     } catch { // no network, and not kept
-      this.element.append(el("p.hint", {}, t("chart.no_picture")));
+      this.element.append(el("p.hint", {}, t("chart.not_drawn")));
     }
   }
 

@@ -1,21 +1,21 @@
-/** What a user may ask next, as the tools of an answer suggest: buttons under the answer. */
+/** What a user may do next, as the tools of an answer suggest: buttons under the answer, each a call of a tool. */
 
 import { el } from "./dom.js";
 import { icon } from "./icons.js";
 import { t } from "../client/messages.js";
 
-const MOST = 8; // over all results of an answer
+const MOST = 64; // over all results of an answer
 
-/** The steps of all results of an answer, each message once: [{label, message}]. */
+/** The steps of all results of an answer, each label once: [{label, tool, arguments}]. */
 export function nextSteps(final) {
   const results = Array.isArray(final?.data?.results) ? final.data.results : [];
   const steps = results.flatMap(({ next_steps: steps }) => (Array.isArray(steps) ? steps : []));
-  const told = steps.filter((step) => typeof step?.label === "string" && typeof step.message === "string");
-  return [...new Map(told.map((step) => [step.message, step])).values()].slice(0, MOST);
+  const told = steps.filter((step) => typeof step?.label === "string" && typeof step.tool === "string" && typeof step.arguments === "object");
+  return [...new Map(told.map((step) => [step.label, step])).values()].slice(0, MOST);
 }
 
 export class NextStepsView {
-  /** `onStep(message)` sends what a button stands for. */
+  /** `onStep(step)` makes the call that a button stands for, or opens its form. */
   constructor(onStep) {
     this.onStep = onStep;
     this.final = null;
@@ -27,17 +27,18 @@ export class NextStepsView {
     this.final = final;
     const steps = nextSteps(final);
     this.element.hidden = steps.length === 0;
-    this.element.replaceChildren(...steps.map(({ label, message }) => el("li", {}, this.#button(label, message))));
+    this.element.replaceChildren(...steps.map((step) => el("li", {}, this.#button(step))));
   }
 
-  /** A step stays, to be taken beside another one; a second press at once sends nothing. */
-  #button(label, message) {
-    const button = el("button.secondary", { type: "button", title: message === label ? null : message, onclick: () => {
+  /** A step stays, to be taken beside another one; a second press at once makes no second call. */
+  #button(step) {
+    const button = el("button.secondary", { type: "button", onclick: async () => {
       if (button.getAttribute("aria-disabled") === "true") return;
       button.setAttribute("aria-disabled", "true");
-      button.prepend(icon("check"));
-      this.onStep(message);
-    } }, el("span.step-label", {}, label));
+      const made = await this.onStep(step);
+      if (made) button.prepend(icon("check"));
+      else button.removeAttribute("aria-disabled");
+    } }, el("span.step-label", {}, step.label));
     return button;
   }
 }

@@ -1,17 +1,16 @@
-/** Notices of this browser: switched on by the user, shown by the page while it is hidden, and by Web Push while it is closed. */
+/** Notices of this browser: switched on by the user, shown by the open page while nobody looks at it. */
 
 import { ROOT } from "../client/address.js";
-import { bytesOf, noticesFor, noticeTexts, sameKey, storedChoice } from "../client/notices.js";
+import { noticesFor, storedChoice } from "../client/notices.js";
 import { t } from "../client/messages.js";
 import { el, freshId, setText } from "./dom.js";
 
 const KEY = "understudy.notify";
-const TEXTS = Object.freeze({ cache: "notices", path: "/notices.json" }); // as `worker/push.js` reads them
 
 export class Notify {
   /** `open(threadId)` shows a chat; `storage` has the shape of localStorage. */
-  constructor({ api, storage, open }) {
-    Object.assign(this, { api, storage, open, choice: storedChoice(storage.getItem(KEY)) });
+  constructor({ storage, open }) {
+    Object.assign(this, { storage, open, choice: storedChoice(storage.getItem(KEY)) });
   }
 
   /** The switches with a heading, for a dialog; null where a page can show no notices. */
@@ -34,25 +33,12 @@ export class Notify {
     return element;
   }
 
-  /** Keeps what the server and the browser know in step with the choice: there is a connection, maybe of another session. */
-  async align() {
-    const registration = await this.#registration();
-    if (!registration?.pushManager) return;
-    try {
-      if (this.#allowed) await this.#subscribe(registration);
-      else await (await registration.pushManager.getSubscription())?.unsubscribe(); // of a session that is over
-    } catch {
-      // without a push service the page still notifies while it is open
-    }
-  }
-
   /** Shows what is new, unless somebody looks at the page. */
   async tell(fresh) {
     if (!this.#allowed || document.visibilityState === "visible") return;
-    const texts = noticeTexts();
     const registration = await this.#registration();
     for (const { kind, threadId, title } of noticesFor(fresh, this.choice)) {
-      const options = { body: texts[kind], tag: `understudy:${threadId}`, icon: `${ROOT}/page/icon.svg`, data: { thread_id: threadId } };
+      const options = { body: t(`notices.${kind}`), tag: `understudy:${threadId}`, icon: `${ROOT}/page/icon.svg`, data: { thread_id: threadId } };
       if (registration) {
         registration.showNotification(title || t("chat.new"), options).catch(() => {});
         continue;
@@ -74,50 +60,12 @@ export class Notify {
     if (name === "on" && value && Notification.permission !== "granted") await Notification.requestPermission();
     const granted = Notification.permission === "granted";
     this.choice = { ...this.choice, [name]: value, ...(name === "on" && !granted && { on: false }) };
-    this.#keep();
+    this.storage.setItem(KEY, JSON.stringify(this.choice));
     this.#show();
-    const registration = await this.#registration();
-    if (!registration?.pushManager) return;
-    try {
-      if (this.choice.on) await this.#subscribe(registration);
-      else await this.#unsubscribe(registration);
-    } catch {
-      setText(this.hint, this.choice.on ? t("notices.open_only") : "");
-    }
-  }
-
-  async #subscribe(registration) {
-    const { key } = await this.api.webPush();
-    if (key === null) return;
-    const wanted = bytesOf(key);
-    let subscription = await registration.pushManager.getSubscription();
-    if (subscription && !sameKey(subscription.options?.applicationServerKey, wanted)) {
-      await subscription.unsubscribe(); // the server has another key now
-      subscription = null;
-    }
-    subscription ??= await registration.pushManager.subscribe({ userVisibleOnly: true, applicationServerKey: wanted });
-    const { endpoint, keys } = subscription.toJSON();
-    const { id } = await this.api.notifyBrowser({ endpoint, keys, answers: this.choice.answers });
-    this.choice = { ...this.choice, browser: id };
-    this.#keep();
-    const cache = await caches.open(TEXTS.cache);
-    await cache.put(TEXTS.path, new Response(JSON.stringify(noticeTexts())));
-  }
-
-  async #unsubscribe(registration) {
-    const { browser } = this.choice;
-    this.choice = { ...this.choice, browser: null };
-    this.#keep();
-    await (await registration.pushManager.getSubscription())?.unsubscribe();
-    if (browser !== null) await this.api.forgetBrowser(browser);
   }
 
   async #registration() {
     return (await navigator.serviceWorker?.getRegistration().catch(() => null)) ?? null;
-  }
-
-  #keep() {
-    this.storage.setItem(KEY, JSON.stringify(this.choice));
   }
 
   #show() {

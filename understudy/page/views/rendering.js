@@ -4,10 +4,10 @@ import { AnswerBlocks } from "../client/markdown/answer_blocks.js";
 import { Markdown } from "../client/markdown/markdown.js";
 import hljs from "../lib/colours.js";
 import temml from "../lib/formulas.js";
-import { DOMPurify, MarkdownIt } from "../lib/markdown.js";
+import { cjkFriendly, DOMPurify, MarkdownIt } from "../lib/markdown.js";
 import { cleanerOf } from "./safe_html.js";
 
-const markdown = new Markdown({ MarkdownIt, hljs, temml });
+const markdown = new Markdown({ MarkdownIt, cjkFriendly, hljs, temml });
 
 /** The nodes of a text of HTML that may be shown. */
 export const clean = cleanerOf(DOMPurify);

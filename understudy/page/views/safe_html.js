@@ -7,7 +7,7 @@
 
 import { ROOT } from "../client/address.js";
 
-const SCRIPTS = new Set([`${ROOT}/worker.js`]);
+const SCRIPTS = new Set([`${ROOT}/worker.js`, `${ROOT}/chart-worker.js`]);
 const policy = globalThis.trustedTypes?.createPolicy("understudy", {
   createHTML: (html) => html, // for DOMPurify alone, which parses it into a document that is not shown
   createScriptURL: (url) => (SCRIPTS.has(url) ? url : null),
@@ -34,7 +34,7 @@ const CONFIG = Object.freeze({
 const CLASSES = /^(?:hljs-[\w-]+|[a-z]+_{1,2}|tml-[\w-]+|math[a-z]*|highlight|continued|language|task|done|footnote|image)$/;
 const SHOWN_HOST = /^[\s*_`]*(?:https?:\/\/|www\.)([^/\s?#:]+)/i;
 
-/** The address of a script that the browser may run by itself: only the service worker's. */
+/** The address of a script that the browser may run by itself: only those of the workers. */
 export function scriptUrl(url) {
   return policy ? policy.createScriptURL(url) : url;
 }

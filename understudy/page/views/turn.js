@@ -35,7 +35,7 @@ export class TurnView {
     this.widgets = new WidgetsView(page);
     this.notices = new NoticesView();
     this.cut = new CutView(page);
-    this.nextSteps = new NextStepsView((message) => page.onStep(this.turn, message));
+    this.nextSteps = new NextStepsView((step) => page.onStep(this.turn, step));
     this.actions = new AnswerActionsView(page, () => this.#plainText());
     this.reply = el("div.reply", {}, this.agentHeader, this.card.element, this.approvalBox, this.answer.element, this.chartBox, this.widgets.element, this.made.element, this.notices.element, this.cut.element, this.nextSteps.element, this.card.undo.element, this.actions.element);
     this.speaker = el("h2.offscreen");

@@ -8,7 +8,7 @@ import { humanised } from "../client/format.js";
 
 export class WidgetsView {
   /**
-   * `page` is {widgets}, a `WidgetHost`, and {onStep(turn, message)}, which sends a message to the turn's agent.
+   * `page` is {widgets}, a `WidgetHost`, and {onSay(turn, message)}, which sends a message to the turn's agent.
    */
   constructor(page) {
     this.page = page;
@@ -22,7 +22,7 @@ export class WidgetsView {
     if (steps === this.steps) return;
     this.steps = steps;
     const shown = steps.filter((step) => step.widget);
-    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.page, (text) => this.page.onStep(this.turn, text)));
+    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.page, (text) => this.page.onSay(this.turn, text)));
     arrange(this.element, shown.map(({ callId }) => this.widgets.get(callId).element));
   }
 

@@ -1,9 +1,9 @@
 /*
  * The service worker of the chat page: keeps its files, so that it opens at once, and without a network.
  *
- * A classic script, served as /worker.js. The server puts `const SHELL = {version, tag, bundled, files, parts}` before it:
- * `files` are the addresses of all that the chat page needs with their ETags, `parts` the other scripts of this folder,
- * each with a duty of its own. Nothing of a user is ever kept: answers of the API pass by untouched.
+ * A classic script, served as /worker.js. The server puts `const SHELL = {version, tag, bundled, files}` before it:
+ * `files` are the addresses of all that the chat page needs with their ETags. Nothing of a user is ever kept: answers of the
+ * API pass by untouched. Notices that the page shows are clicked here, as the page may be closed by then.
  *
  * `version` is a hash of the files, `tag` (the worker's ETag) also of the headers that the server sends with them. Workers
  * of one version share a cache, so the newest headers are those of the next page that is opened. A message to a worker is
@@ -23,14 +23,13 @@ const ANYHOW = { ignoreVary: true }; // one browser, one origin: the forms of a 
 
 let outdated = false; // a checkout has changed: its server is asked for everything until the next version is here
 
-self.importScripts(...SHELL.parts.map((path) => ROOT + path));
-
 self.addEventListener("install", (event) => event.waitUntil(install()));
 self.addEventListener("activate", (event) => event.waitUntil(activate()));
 self.addEventListener("message", ({ data, ports }) => {
   if (data === "activate") self.skipWaiting();
   ports[0]?.postMessage({ version: SHELL.version, tag: SHELL.tag });
 });
+self.addEventListener("notificationclick", (event) => event.waitUntil(opened(event.notification)));
 self.addEventListener("fetch", (event) => {
   const { method, mode, url } = event.request;
   const { origin, pathname } = new URL(url);
@@ -90,6 +89,16 @@ async function versions() {
 async function file(request) {
   const own = await (await caches.open(CACHE)).match(request, ANYHOW);
   return own || (SHELL.bundled && (await caches.match(request, ANYHOW))) || fetch(request);
+}
+
+/** Shows the chat of a notice: in a tab that is open, or in a new one. */
+async function opened(notice) {
+  notice.close();
+  const address = `${self.registration.scope}#${encodeURIComponent(notice.data.thread_id)}`;
+  const [page] = await self.clients.matchAll({ type: "window" });
+  if (!page) return self.clients.openWindow(address);
+  await page.focus();
+  return page.navigate(address);
 }
 
 /** Whether the server has other files or headers. One that has no worker any more gets rid of this one. */

@@ -1,73 +1,54 @@
 """The push notification configs of an A2A task: where a client wants to be told of it. Secrets are not given back."""
 
 import uuid
-from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
-from attrs import frozen
-
-from transport.wire.errors import CommandRejected
+from transport.a2a.errors import A2aError
 from understudy.chat.pushes import PushSecrets
 from understudy.chat.routing import check_id
 from understudy.storage.pushes import DropPush, Push
 from understudy.storage.records import RunRecord
+from understudy.web.api.a2a_params import OfPush, PushConfig
 from understudy.web.context import identity, web_context
 
-
-@frozen
-class PushConfig:
-    """A config that was checked."""
-
-    id: str
-    url: str
-    secrets: PushSecrets
+Checked: TypeAlias = tuple[str, str, PushSecrets]
+"""Id, address and secrets of a config that was checked."""
 
 
-def read_config(params: Mapping[str, Any]) -> PushConfig:
-    """Return the config that a client gives.
+def check_config(given: PushConfig, name: str = "") -> Checked:
+    """Return the config that a client gives, by its id, else `name`, else one that is made.
 
     Raises:
-        CommandRejected: It is malformed, or see `PushReceivers.check`.
+        CommandRejected: The id is malformed, or see `PushReceivers.check`.
     """
-    name = params.get("id") or uuid.uuid4().hex
-    about = params.get("authentication") or {}
-    if not isinstance(about, dict):
-        raise CommandRejected("invalid_command", "The authentication must be an object.")
-    given = [params.get("token") or "", about.get("scheme") or "", about.get("credentials") or ""]
-    if not all(isinstance(each, str) for each in (name, *given)):
-        raise CommandRejected("invalid_command", "The fields of a push notification config must be texts.")
+    name, about = given.id or name or uuid.uuid4().hex, given.authentication or {}
     check_id("id", name)
-    secrets = PushSecrets(*given)
-    return PushConfig(name, web_context().pushes.check(params.get("url"), secrets), secrets)
+    secrets = PushSecrets(given.token or "", about.get("scheme", ""), about.get("credentials", ""))
+    return name, web_context().pushes.check(given.url, secrets), secrets
 
 
-async def create_config(run: RunRecord, params: Mapping[str, Any]) -> dict[str, Any]:
+async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
     """Store a config of a task, in place of the one with its id. Return it. Raises CommandRejected."""
-    return _config_of(await store_config(run, read_config(params)))
+    return _config_of(await web_context().pushes.add(run, *check_config(given)))
 
 
-async def store_config(run: RunRecord, config: PushConfig) -> Push:
-    """Store a config of a task, in place of the one with its id. Raises CommandRejected: there are too many."""
-    return await web_context().pushes.add(run, config.id, config.url, config.secrets)
-
-
-async def get_config(run: RunRecord, params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a config of a task. Raises CommandRejected `not_found`."""
-    found = [each for each in await web_context().store.pushes(run.owner, run.id) if each.id == params.get("id")]
+async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
+    """Return a config of a task. Raises A2aError."""
+    found = [each for each in await web_context().store.pushes(run.owner, run.id) if each.id == given.id]
     if not found:
-        raise CommandRejected("not_found", "The task has no push notification config of that id.")
+        raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
     return _config_of(found[0])
 
 
-async def list_configs(run: RunRecord, _: Mapping[str, Any]) -> dict[str, Any]:
+async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
     """Return all configs of a task: there are few."""
     found = await web_context().store.pushes(run.owner, run.id)
     return {"configs": [_config_of(each) for each in found], "nextPageToken": ""}
 
 
-async def delete_config(run: RunRecord, params: Mapping[str, Any]) -> dict[str, Any]:
+async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Remove a config of a task, if it is there."""
-    await web_context().store.commit(DropPush(identity().user, run.id, str(params.get("id"))))
+    await web_context().store.commit(DropPush(identity().user, run.id, given.id))
     return {}
 
 

@@ -11,14 +11,13 @@ from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import OPERATORS
 from understudy.auth.sessions import ANONYMOUS
-from understudy.privacy.erasure import Erased
 from understudy.privacy.export import FORMS, ExportOptions, Pieces
 from understudy.storage import accounts, archive_queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.errors import SoleAccount
 from understudy.storage.owners import name_of, owner_of
 from understudy.web.audit import audit
-from understudy.web.context import identity, read_json, rights, web_context
+from understudy.web.context import identity, one_of, read_json, rights, web_context
 
 blueprint = Blueprint("account", __name__, url_prefix="/api")
 
@@ -63,8 +62,7 @@ async def me() -> dict[str, Any]:
 
 @blueprint.get("/me/export")
 async def export() -> Response:
-    """Export all data of the caller. `format` is json or markdown; `raw` and `events` add raw texts and the event
-    log."""
+    """Export all data of the caller. `format` is json or markdown; `events` adds the event log."""
     user, what = await web_context().archive.read(archive_queries.user, identity().user), requested_export()
     if user is None:
         raise CommandRejected("not_found", "There is nothing of yours here.")
@@ -78,10 +76,7 @@ async def erase() -> dict[str, Any]:
     body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
     if body.confirm != name_of(owner):
         raise CommandRejected("invalid_command", 'To erase everything, send {"confirm": "…"} with your user name.')
-    await _keep_an_operator(owner)
-    await audit("user.erased", target=owner)
-    await _close_account(owner)
-    return _as_json(await web_context().eraser.user(owner))
+    return await _erase(owner)
 
 
 @blueprint.delete("/users/<user>")
@@ -90,10 +85,7 @@ async def erase_user(user: str) -> dict[str, Any]:
     owner = _target(user, "erases your own data, and ends your sessions")
     if await web_context().archive.read(archive_queries.user, owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
-    await _keep_an_operator(owner)
-    await audit("user.erased", target=owner, as_operator=True)
-    await _close_account(owner)
-    return _as_json(await web_context().eraser.user(owner))
+    return await _erase(owner, as_operator=True)
 
 
 @blueprint.delete("/me/sessions")
@@ -127,32 +119,28 @@ def _target(user: str, warning: str) -> str:
     return owner
 
 
-async def _keep_an_operator(owner: str) -> None:
-    """Refuse to erase the user of the only account with which an operator signs in.
+async def _erase(owner: str, *, as_operator: bool = False) -> dict[str, Any]:
+    """Erase all data of a user, to whose account nobody can sign in any more then.
 
     Raises:
-        CommandRejected: It is that (`last_operator`).
-        StorageUnavailable: The accounts cannot be read.
+        CommandRejected: The account is, or has become, the only one with which an operator signs in (`last_operator`);
+            or the user's conversations go on (`busy`).
+        StorageUnavailable: Accounts cannot be read, or the changes not be stored.
     """
     context = web_context()
-    if context.sessions.accounts is not None and await context.store.read(accounts.is_sole, owner, OPERATORS):
+    own = context.sessions.accounts
+    if own is not None and await context.store.read(accounts.is_sole, owner, OPERATORS):
         raise CommandRejected("last_operator", LAST_OPERATOR)
-
-
-async def _close_account(owner: str) -> None:
-    """Let nobody sign in any more to the account of a user who is erased now.
-
-    Raises:
-        CommandRejected: It has become the only one with which an operator signs in (`last_operator`).
-        StorageUnavailable: That cannot be stored.
-    """
-    context = web_context()
-    if context.sessions.accounts is None:
-        return
-    try:
-        await context.store.commit(DisableAccount(owner, context.sessions.accounts.clock(), OPERATORS))
-    except SoleAccount as refused:
-        raise CommandRejected("last_operator", LAST_OPERATOR) from refused
+    await audit("user.erased", target=owner, as_operator=as_operator)
+    if own is not None:
+        try:
+            await context.store.commit(DisableAccount(owner, own.clock(), OPERATORS))
+        except SoleAccount as refused:
+            raise CommandRejected("last_operator", LAST_OPERATOR) from refused
+    erased = await context.eraser.user(owner)
+    if not erased.whole:
+        raise CommandRejected("busy", "New messages arrived all the while; wait for them to end, and try again.", 5.0)
+    return asdict(erased, filter=lambda attribute, _: attribute.name != "whole")
 
 
 def requested_export() -> ExportOptions:
@@ -161,11 +149,8 @@ def requested_export() -> ExportOptions:
     Raises:
         CommandRejected: The format is unknown (`invalid_command`).
     """
-    form = request.args.get("format", "json")
-    if form not in FORMS:
-        raise CommandRejected("invalid_command", f"format must be one of {', '.join(FORMS)}.")
-    raw, events = (request.args.get(name, "").lower() in ("1", "true") for name in ("raw", "events"))
-    return ExportOptions(form, raw, events)
+    form = one_of("format", request.args.get("format", "json"), FORMS)
+    return ExportOptions(form, request.args.get("events", "").lower() in ("1", "true"))
 
 
 async def download(pieces: Pieces, name: str, what: ExportOptions, *, thread: bool = False) -> Response:
@@ -178,7 +163,7 @@ async def download(pieces: Pieces, name: str, what: ExportOptions, *, thread: bo
     user, exports = identity().user, web_context().exports
     if exports.held(user) >= MAX_EXPORTS_PER_USER or exports.held(ALL_USERS) >= MAX_EXPORTS_TOTAL:
         raise CommandRejected("busy", "Too many exports are under way; wait for one to end.", 5.0)
-    await audit("user.exported", target=user, format=what.form, raw=what.raw, events=what.events, thread=thread)
+    await audit("user.exported", target=user, format=what.form, events=what.events, thread=thread)
     media_type, ending = _TYPES[what.form]
     answer = Response(_counted(pieces, exports, user), content_type=media_type)
     answer.timeout = EXPORT_TIMEOUT_S
@@ -197,9 +182,3 @@ async def _counted(pieces: Pieces, exports: Counter, user: str) -> AsyncGenerato
     finally:
         for name in entered:
             exports.leave(name)
-
-
-def _as_json(erased: Erased) -> dict[str, Any]:
-    if not erased.whole:
-        raise CommandRejected("busy", "New messages arrived all the while; wait for them to end, and try again.", 5.0)
-    return asdict(erased, filter=lambda attribute, _: attribute.name != "whole")

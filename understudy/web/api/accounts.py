@@ -60,13 +60,13 @@ class JoinRequest:
 async def sign_in() -> tuple[dict[str, Any], int]:
     """Sign in with a name and a password."""
     given = await read_json(PasswordRequest, '{"name": "…", "password": "…"}', BODY_BYTES)
-    return (await _accounts().sign_in(given.name, given.password, peer())).as_json(), 201
+    return (await local_accounts().sign_in(given.name, given.password, peer())).as_json(), 201
 
 
 @blueprint.put("/password")
 async def change_password() -> dict[str, Any]:
     """Change the caller's password, and end their other sessions. The answer is the session with its next token."""
-    caller, accounts = identity(), _accounts()
+    caller, accounts = identity(), local_accounts()
     form = '{"password": "…", "new_password": "…"}'
     given = await read_json(ChangePasswordRequest, form, BODY_BYTES)
     return (await accounts.change_password(caller, given.password, given.new_password, peer())).as_json()
@@ -76,17 +76,18 @@ async def change_password() -> dict[str, Any]:
 async def invited() -> dict[str, str]:
     """Return the name of the user whom an invite is for."""
     given = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
-    return {"user": await _accounts().invited(given.invite)}
+    return {"user": await local_accounts().invited(given.invite)}
 
 
 @blueprint.post("/join")
 async def join() -> tuple[dict[str, Any], int]:
     """Set one's first password by an invite, which is used up, and sign in."""
     given = await read_json(JoinRequest, '{"invite": "…", "password": "…"}', BODY_BYTES)
-    return (await _accounts().join(given.invite, given.password)).as_json(), 201
+    return (await local_accounts().join(given.invite, given.password)).as_json(), 201
 
 
-def _accounts() -> "LocalAccounts":
+def local_accounts() -> "LocalAccounts":
+    """Return the accounts of this server. Raises CommandRejected (`not_found`): it has none."""
     accounts = web_context().sessions.accounts
     if accounts is None:
         raise CommandRejected("not_found", NO_ACCOUNTS)

@@ -24,9 +24,10 @@ from understudy.chat.run.report import short_report
 from understudy.chat.run.timeline import ASIDE, as_json, timeline, waits_for
 from understudy.content.texts import run_off_loop
 from understudy.storage import operator_queries
-from understudy.storage.operator_queries import FoundRun, OpenRunRow
-from understudy.storage.owners import name_of, tenant_of
+from understudy.storage.operator_queries import OpenRunRow
+from understudy.storage.owners import name_of
 from understudy.storage.spending import day_of
+from understudy.web.api.admin import owned, who
 from understudy.web.api.takeovers import filtered_reason
 from understudy.web.audit import audit
 from understudy.web.context import identity, reached_run, read_body, rights, scope, web_context, whole_number
@@ -55,7 +56,7 @@ async def runs() -> dict[str, Any]:
     for row, (at, event, kind, name) in zip(rows, latest, strict=True):
         last_at = max(at or row.started_at, sent.get(row.run_id, 0.0))
         shown.append({
-            "run_id": row.run_id, "thread_id": row.thread_id, **_who(row.owner), "agent": row.agent,
+            "run_id": row.run_id, "thread_id": row.thread_id, **who(row.owner), "agent": row.agent,
             "age_s": round(now - row.started_at, 1), "silent_s": round(max(0.0, now - last_at), 1),
             "here": row.node in (None, here), "node": row.node, "attempts": row.attempts,
             "last_event": event, "waits_for": kind, "waits_for_name": name,
@@ -63,7 +64,7 @@ async def runs() -> dict[str, Any]:
         })  # fmt: skip
     shown.sort(key=lambda row: -float(row["silent_s"]))
     ended = [
-        {"run_id": each.run_id, **_who(each.owner), "ago_s": round(now - each.at, 1), "outcome": each.outcome,
+        {"run_id": each.run_id, **who(each.owner), "ago_s": round(now - each.at, 1), "outcome": each.outcome,
          "first_s": each.first_s, "seconds": each.seconds}
         for each in islice((run for run in reversed(context.metrics.recent.runs) if whose(run.owner)), 50)
     ]  # fmt: skip
@@ -83,7 +84,7 @@ async def run(run_id: str) -> dict[str, Any]:
     shown = await run_off_loop(describe)
     used = [usage for step in steps if (usage := usage_of(step)) is not None]
     tokens = sum(usage.input + usage.output for usage in used)
-    return {**short_report(found), **_who(found.owner), "attempts": found.attempts, "tokens": tokens, **shown}
+    return {**short_report(found), **who(found.owner), "attempts": found.attempts, "tokens": tokens, **shown}
 
 
 @blueprint.post("/runs/<run_id>/stop")
@@ -108,7 +109,7 @@ async def connections() -> dict[str, Any]:
     with trio.move_on_after(DESCRIBE_S):
         async with trio.open_nursery() as nursery:
             for connection_id, owner, outbox, thread_id in islice(listed, limit):
-                row = {"connection_id": connection_id, **_who(owner), "thread_id": thread_id, "dialect": None,
+                row = {"connection_id": connection_id, **who(owner), "thread_id": thread_id, "dialect": None,
                        "age_s": None, "rtt_ms": None, "events": None, "bytes": None, "behind": None}  # fmt: skip
                 described.append(row)
                 nursery.start_soon(_describe, row, outbox)
@@ -125,7 +126,7 @@ async def users() -> dict[str, Any]:
 
     def row(owner: str) -> dict[str, Any]:
         if owner not in found:
-            found[owner] = {**_who(owner), "connections": 0, "open_runs": 0, "ended_runs": 0, "tokens": 0, "cost": 0.0}
+            found[owner] = {**who(owner), "connections": 0, "open_runs": 0, "ended_runs": 0, "tokens": 0, "cost": 0.0}
         return found[owner]
 
     for spent in await context.archive.read(operator_queries.spending_by, "user", today, today, MOST, of):
@@ -166,20 +167,11 @@ async def find() -> dict[str, Any]:
         runs += await context.archive.read(operator_queries.runs_of, *places[0])
     incidents = [asdict(each) for each in context.tree_api.recorder.incidents_after() if text in each.error_id]
     return {
-        "users": [_who(owner) for owner in found.users],
-        "threads": [{**_who(owner), "thread_id": thread_id} for owner, thread_id in found.threads],
-        "runs": [_found(each) for each in dict.fromkeys(runs)],
+        "users": [who(owner) for owner in found.users],
+        "threads": [{**who(owner), "thread_id": thread_id} for owner, thread_id in found.threads],
+        "runs": [owned(each) for each in dict.fromkeys(runs)],
         "incidents": incidents,
     }
-
-
-def _who(owner: str) -> dict[str, Any]:
-    return {"user": name_of(owner), "tenant": tenant_of(owner)}
-
-
-def _found(each: FoundRun) -> dict[str, Any]:
-    fields = asdict(each)
-    return {**_who(fields.pop("owner")), **fields}
 
 
 def _latest_events(rows: list[OpenRunRow]) -> list[tuple[float | None, str | None, str, str]]:

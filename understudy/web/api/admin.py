@@ -20,7 +20,7 @@ from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
 from understudy.web.audit import audit
-from understudy.web.context import read_json, rights, scope, web_context, whole_number
+from understudy.web.context import one_of, read_json, rights, scope, web_context, whole_number
 
 blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 
@@ -46,17 +46,15 @@ async def users() -> dict[str, Any]:
     connected: dict[str, int] = {}
     for _, owner, _, _ in context.presence.connections():
         connected[owner] = connected.get(owner, 0) + 1
-    listed = [_owned(asdict(each), "id") | {"connections": connected.get(each.id, 0)} for each in found]
+    listed = [owned(each, "id") | {"connections": connected.get(each.id, 0)} for each in found]
     return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
 
 
 @blueprint.get("/spending")
 async def spending() -> dict[str, Any]:
     """Sum up what was spent on models in the last `days` (today is one), by what `by` names."""
-    of, days, wanted = scope(), whole_number("days", 1, 1, KEPT_DAYS), request.args.get("by", "user")
-    by = next((each for each in BY if each == wanted), None)
-    if by is None:
-        raise CommandRejected("invalid_command", f"by must be one of {', '.join(BY)}.")
+    of, days = scope(), whole_number("days", 1, 1, KEPT_DAYS)
+    by = one_of("by", request.args.get("by", "user"), BY)
     context, today = web_context(), day_of(time.time())
     span = today - days + 1, today
     rows = await context.archive.read(operator_queries.spending_by, by, *span, MOST, of)
@@ -65,7 +63,7 @@ async def spending() -> dict[str, Any]:
         fields = asdict(row)
         key = fields.pop("key")
         if by == "user":
-            listed.append(_who(key) | fields)
+            listed.append(who(key) | fields)
         else:
             listed.append({by: _date(key) if by == "day" else key} | fields)
     return {"spending": listed, "since": _date(span[0]), "until": _date(today), "currency": context.currency}
@@ -75,14 +73,14 @@ async def spending() -> dict[str, Any]:
 async def schedules() -> dict[str, Any]:
     """List schedules, those that are due next first, without their words."""
     rows = await web_context().archive.read(operator_queries.schedules, MOST, scope())
-    return {"schedules": [_owned(asdict(each)) for each in rows]}
+    return {"schedules": [owned(each) for each in rows]}
 
 
 @blueprint.get("/sign-ins")
 async def sign_ins() -> dict[str, Any]:
     """List who is signed in at which MCP server, and since when."""
     rows = await web_context().archive.read(operator_queries.sign_ins, MOST, scope())
-    return {"sign_ins": [_owned(asdict(each)) for each in rows]}
+    return {"sign_ins": [owned(each) for each in rows]}
 
 
 @blueprint.get("/settings")
@@ -108,19 +106,20 @@ async def use_model() -> dict[str, Any]:
     rights().check_server()
     context, wanted = web_context(), await read_json(UseModel, '{"port": 11434, "model": "…"}')
     if context.local_models is None:
-        raise CommandRejected("not_found", "Only a server with the offline model, and without a secret, offers others.")
+        raise CommandRejected("not_found", "Only a server without a model and without a secret offers local ones.")
     await audit("model.used", as_operator=True, model=wanted.model[:200], port=str(wanted.port))
     return {"in_use": await context.local_models.use(wanted.port, wanted.model)}
 
 
-def _owned(row: dict[str, Any], name: str = "owner") -> dict[str, Any]:
-    """Return a row with the user and the tenant in place of the key of the user's data."""
-    owner = row.pop(name)
-    return _who(owner) | row
-
-
-def _who(owner: str) -> dict[str, Any]:
+def who(owner: str) -> dict[str, Any]:
+    """Return the user and the tenant that the key of a user's data stands for, as answers to operators have them."""
     return {"user": name_of(owner), "tenant": tenant_of(owner)}
+
+
+def owned(row: Any, owner: str = "owner") -> dict[str, Any]:
+    """Return the fields of a row with the user and the tenant in place of `owner`, the key of the user's data."""
+    fields = asdict(row)
+    return {**who(fields.pop(owner)), **fields}
 
 
 def _date(day: int) -> str:

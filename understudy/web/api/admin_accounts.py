@@ -15,19 +15,12 @@ from transport.wire.errors import CommandRejected
 from understudy.auth.accounts.invites import NAME_RULE, account_name, check_rights, digest_of, make_invite, state_of
 from understudy.auth.rights import OPERATORS
 from understudy.storage import accounts as queries
-from understudy.storage.accounts import (
-    PAGE,
-    Account,
-    AddAccount,
-    ChangeRights,
-    DisableAccount,
-    InviteAgain,
-)
+from understudy.storage.accounts import PAGE, Account, AddAccount, ChangeRights, DisableAccount, InviteAgain
 from understudy.storage.errors import SoleAccount
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.write import Write
 from understudy.web.api.account import LAST_OPERATOR
-from understudy.web.api.accounts import NO_ACCOUNTS
+from understudy.web.api.accounts import local_accounts
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
 
@@ -132,10 +125,7 @@ def _known() -> "LocalAccounts":
         CommandRejected: The caller may not (`forbidden`), or its users have no passwords (`not_found`).
     """
     rights().check_server()
-    accounts = web_context().sessions.accounts
-    if accounts is None:
-        raise CommandRejected("not_found", NO_ACCOUNTS)
-    return accounts
+    return local_accounts()
 
 
 def _name(typed: str) -> str:

@@ -10,6 +10,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.run.continuation import can_continue
 from understudy.models.model import Model
+from understudy.tools.result import to_json
 from understudy.web.context import agents_of_caller, identity, web_context
 
 blueprint = Blueprint("agents", __name__, url_prefix="/api")
@@ -43,8 +44,8 @@ async def agents() -> Response:
             "title": agent.display_title,
             "description": agent.description,
             "tools": [tool.name for tool in _own(agent).tools],
-            "starters": list(agent.starters),
-            "translations": {language: dict(texts) for language, texts in agent.translations.items()},
+            "starters": to_json(agent.starters),
+            "translations": to_json(agent.translations),
             "continues": can_continue(agent),
             "servers": [each.name for each in agent.servers],
             "output": None if agent.output is None else agent.output.schema,

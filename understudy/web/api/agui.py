@@ -1,7 +1,8 @@
 """`POST /api/agui`: the AG-UI protocol. The body is a run's input, the answer its events as server-sent events."""
 
+import hashlib
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
@@ -15,19 +16,17 @@ from transport.agui.usage import UsageByModel
 from transport.agui.vocabulary import AguiEvent
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
-from transport.server.translated_stream import wrap_for_log
-from transport.wire.commands import Command, Resume, Say
+from transport.wire.commands import Cancel, Command, Regenerate, Resume, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
-from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.records import RunRecord
 from understudy.web.api.agui_capabilities import capabilities
 from understudy.web.api.agui_replies import carry_out, results_of_client, run_of_reply
-from understudy.web.api.files import save_file
 from understudy.web.api.stream import as_answer
+from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
@@ -60,14 +59,14 @@ async def agui() -> Response:
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
     resumed = [name for each in given.replies if (name := await carry_out(caller, each, LABEL)) is not None]
-    run = await _known_run(caller, given)
-    new = run is None and given.say is not None
+    asked = await _asked(caller, given)
+    new = isinstance(asked, Say | Regenerate)
     results, waiting = await results_of_client(caller, given.thread_id, given.results, give_up=new)
     resumed += [name for each in results if (name := await carry_out(caller, each, LABEL)) is not None]
     translator = AguiTranslator(
         given.thread_id,
         given.run_id,
-        "" if given.say is None else given.say.message_id or "",
+        (asked.message_id or "") if isinstance(asked, Say | Regenerate) else "",
         given.parent_run_id,
         given.pauses,
         Interrupts(frozenset() if new else frozenset(resumed)),
@@ -75,10 +74,9 @@ async def agui() -> Response:
         UsageByModel(_models()),
         {call_id: name for call_id, (name, _) in given.results.items()},
     )
-    if new and given.say is not None:
-        say = await _with_files(caller, _with_tools(given.say, given), given)
-        return await _streamed(caller, given.thread_id, translator, say)
-    return await _joined(caller, translator, given, waiting or run)
+    if isinstance(asked, Say | Regenerate):
+        return await _streamed(caller, given.thread_id, translator, asked)
+    return await _joined(caller, translator, given, waiting or asked)
 
 
 def _models() -> dict[str, str]:
@@ -112,30 +110,31 @@ async def told_capabilities() -> dict[str, Any]:
     return capabilities(own, web_context().models.of(agent.model), web_context().settings.limits)
 
 
-async def _known_run(caller: Identity, given: "AguiRequest") -> RunRecord | None:
-    """Return the run that a request goes on with: the one it resumes, or the newest that answers its message.
+async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Regenerate | None:
+    """Return the run that a request goes on with, or the command that it stands for; None to join the thread.
 
-    A message of another thread is none: clients may number those of each thread. Nor is one with another text.
-
-    Raises:
-        CommandRejected: `message_id_reused`: the thread has another message under this id.
+    The same input again is the same run. The last message again, in another run, is answered once more, if it has its
+    answer; with another text it is an edit.
     """
     for reply in given.replies:
         if (run := await run_of_reply(caller, reply)) is not None:
             return run
     if given.say is None:
         return None
-    context, message_id = web_context(), given.say.message_id or ""
-    run = next(reversed(await context.store.runs_of(caller.user, [message_id])), None)
-    if run is None or run.thread_id != given.thread_id:
-        return None
-    prior = await context.store.message(caller.user, message_id)
-    if prior is not None:
-        placeholders = context.content_filter.vault.get(caller.user, run.thread_id)
-        filtered = await context.content_filter.filter_message(caller.user, given.say.content, placeholders)
-        if not equal_but_for_placeholders(prior.content, filtered.text):
-            raise CommandRejected("message_id_reused")
-    return run
+    store, name = web_context().store, given.say.message_id or ""
+    key = hashlib.sha256("\0".join((given.thread_id, name, given.run_id)).encode()).hexdigest()[:32]
+    run = await store.run_of_request(caller.user, key) or await shown_run(caller, given.thread_id, [name])
+    if run is not None and (run.request_id == key or given.goes_on):
+        return run
+    at_work = run is not None and run.ended_at is None
+    sent, known = await stored_version(caller, given.say, given.files, anew=not at_work)
+    if run is not None and at_work:
+        if known is not None and known.id == run.message_id:
+            return run
+        await web_context().streams.run_command(caller, Cancel(run.id), door=LABEL)
+    if known is not None:
+        return Regenerate(known.id, key)
+    return await new_version(caller, _with_tools(sent, given), given.files, given.shown, key)
 
 
 async def _joined(
@@ -157,42 +156,17 @@ async def _joined(
 
 
 async def _streamed(
-    caller: Identity,
-    thread_id: str,
-    translator: AguiTranslator,
-    command: Command,
-    opening: Sequence[AguiEvent] = (),
+    caller: Identity, thread_id: str, translator: AguiTranslator, command: Command, opening: Sequence[AguiEvent] = ()
 ) -> Response:
     streams = web_context().streams
     head = b"".join(encode_blocks(opening))
     body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S, head=head)
-    await streams.open(caller, thread_id, body, command, wrap_frame=wrap_for_log, label=LABEL, welcome=False)
+    await streams.follow(caller, thread_id, body, command, LABEL)
     return as_answer(body)
 
 
 def _whole(events: Sequence[AguiEvent]) -> Response:
     return Response(b"".join(encode_blocks(events)), content_type=CONTENT_TYPE, headers=HEADERS)
-
-
-async def _with_files(caller: Identity, say: Say, given: "AguiRequest") -> Say:
-    """Store the files that came in a message. Return the message with references to them.
-
-    Raises:
-        CommandRejected: The message or a file is refused; a message that is refused for itself stores no file.
-    """
-    if not given.files:
-        return say
-    await web_context().streams.dispatcher.check(caller, say)
-    await web_context().quotas.check_files(caller.user, sum(len(each.content) for each in given.files))
-    stored = []
-    for each in given.files:
-        row, _ = await save_file(caller.user, each.name, each.media_type, _once(each.content))
-        stored.append(row.id)
-    return evolve(say, references=(*say.references, *stored))
-
-
-async def _once(content: bytes) -> AsyncGenerator[bytes, None]:
-    yield content
 
 
 async def as_run_error(refused: Response) -> Response:

@@ -27,7 +27,9 @@ def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
             "type": "understudy",
             "description": agent.description,
             "version": version("understudy-server"),
-            "metadata": {"understudy": {"title": agent.display_title, "starters": list(agent.starters)}},
+            "metadata": {
+                "understudy": {"title": agent.display_title, "starters": [each.text for each in agent.starters]}
+            },
         },
         "transport": {"streaming": True, "websocket": False, "httpBinary": False, "resumable": True},
         "tools": {

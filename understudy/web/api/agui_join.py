@@ -13,7 +13,7 @@ from transport.wire.codec import from_log
 from transport.wire.events import ANSWER, Envelope
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
-from understudy.web.api.agui_input import FILES
+from understudy.web.api.message_content import FILES
 from understudy.web.context import web_context
 
 MAX_MESSAGES: Final = 200

@@ -16,7 +16,7 @@ from understudy.storage.audit import ACTIONS, AuditFilter
 from understudy.storage.owners import owner_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.web import audit as web_audit
-from understudy.web.context import identity, rights, web_context, whole_number
+from understudy.web.context import identity, one_of, rights, web_context, whole_number
 
 blueprint = Blueprint("audit", __name__, url_prefix="/api/audit")
 
@@ -47,8 +47,7 @@ def _filter() -> AuditFilter:
     asked = request.args.get("tenant") or None
     everywhere, tenant = rights().audited(asked)
     user, action = request.args.get("user") or None, request.args.get("action") or None
-    if action is not None and action not in ACTIONS:
-        raise CommandRejected("invalid_command", f"action must be one of {', '.join(ACTIONS)}.")
+    action = None if action is None else one_of("action", action, ACTIONS)
     owner = None if user is None else owner_of(user, tenant)
     return AuditFilter(everywhere, tenant, owner, action, _time("since"), _time("until"))
 

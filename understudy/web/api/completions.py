@@ -34,19 +34,15 @@ async def create() -> Response:
     if given.outputs:
         work = await door.results_work(caller, given.outputs)
     else:
-        model = body.get("model")
-        if not isinstance(model, str) or not model:
-            raise refused("`model` must be the name of an agent: GET /v1/models lists them.")
         tools = [] if body.get("tool_choice") == "none" else read_tools(body.get("tools"))
-        asked = ResponseRequest(model=model, store=False, instructions=given.instructions, tools=tools)
+        name = door.agent_name(body)
+        asked = ResponseRequest(model=name, store=False, instructions=given.instructions, tools=tools)
         work = await door.message_work(caller, given, asked, None)
     options = body.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     if body.get("stream"):
         return as_answer(await door.open_stream(caller, work, ChatTranslator(with_usage), cancel=True))
-    whole = await (await door.open_stream(caller, work, cancel=True)).collect()
-    if whole is None:
-        raise door.going_away()
+    whole = await door.collect(await door.open_stream(caller, work, cancel=True))
     if whole["status"] == "failed":
         own = whole["error"]["understudy"]
         raise CommandRejected(own["code"] if own["code"] in ERRORS else "internal", whole["error"]["message"])

@@ -1,10 +1,8 @@
 """`/api/files`: files that users attach to their messages, and those that tools make for them."""
 
-import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
 import trio
@@ -12,26 +10,15 @@ from attrs import asdict
 from quart import Blueprint, Response, request
 from werkzeug.datastructures import FileStorage
 
+from transport.auth.identity import Identity
+from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from understudy.chat.file_preview import (
-    HEAD_BYTES,
-    MAX_ROWS,
-    NONE,
-    FilePreview,
-    is_binary_table,
-    preview_of,
-    preview_of_rows,
-)
+from understudy.chat.file_preview import HEAD_BYTES, preview_of
 from understudy.content.summary import count_by_kind
 from understudy.storage.errors import NotStored
 from understudy.storage.records import File
-from understudy.tools.context import StoredFile
-from understudy.tools.errors import ToolError
-from understudy.tools.queries import Answer
-from understudy.tools.tables import ask_table
+from understudy.web.api.message_content import NewFile
 from understudy.web.context import drain_body, identity, web_context
-
-log: Final = logging.getLogger(__name__)
 
 blueprint = Blueprint("files", __name__, url_prefix="/api/files")
 
@@ -86,11 +73,11 @@ async def download_of(row: File) -> Response:
 @blueprint.get("/<file_id>/preview")
 async def preview(file_id: str) -> dict[str, Any]:
     """Return what can be shown of a file without opening it: a picture's type, rows, or text."""
-    return await preview_for(await _own_file(file_id), tables=True)
+    return await preview_for(await _own_file(file_id))
 
 
-async def preview_for(row: File, *, tables: bool) -> dict[str, Any]:
-    """Return the preview of a file; with `tables`, also of one that a database has to read.
+async def preview_for(row: File) -> dict[str, Any]:
+    """Return the preview of a file.
 
     Raises:
         CommandRejected: `not_found`: its content is there no more.
@@ -103,11 +90,9 @@ async def preview_for(row: File, *, tables: bool) -> dict[str, Any]:
                 head += chunk
                 if len(head) >= HEAD_BYTES:
                     break
-        shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
-        if is_binary_table(row.name, head):
-            shown = await _preview_of_table(row, await files.local(row)) if tables else FilePreview(NONE)
     except NotStored:
         raise CommandRejected("not_found", "That file is there no more.") from None
+    shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
     about = {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}
     return about | asdict(shown)
 
@@ -117,17 +102,6 @@ async def _own_file(file_id: str) -> File:
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")
     return row
-
-
-async def _preview_of_table(row: File, path: Path) -> FilePreview:
-    """Return the first rows of a table that a database reads; no preview if it cannot be read."""
-    stored = StoredFile(row.id, row.name, row.media_type, row.size, path)
-    try:
-        found = await ask_table(stored, row.owner, "query", ("SELECT * FROM data", MAX_ROWS), Answer)
-    except ToolError as error:
-        log.info("file.no_preview", extra={"reason": error.code})
-        return FilePreview(NONE)
-    return preview_of_rows([each.name for each in found.columns], found.rows, cut=bool(found.truncated))
 
 
 def _names(name: str) -> dict[str, str]:
@@ -149,12 +123,30 @@ async def save_file(
     name = await context.content_filter.filter_note(owner, name) or UNNAMED
     media_type = await context.content_filter.filter_note(owner, media_type) or "application/octet-stream"
     passage = context.content_filter.new_file_filter()
-    async with (
-        aclosing(content) as chunks,
-        aclosing(context.content_filter.filter_file(passage, chunks)) as passing,
-    ):
+    async with aclosing(content) as chunks, aclosing(context.content_filter.filter_file(passage, chunks)) as passing:
         row = await context.files.save(owner, name, media_type, passing)
     return row, count_by_kind(passage.result.findings)
+
+
+async def store_files(caller: Identity, files: Sequence[NewFile | str], say: Say | None = None) -> list[str]:
+    """Store the new files of a message. Return the ids of all.
+
+    Raises:
+        CommandRejected: There is no room for the files; or `say` is refused, for which nothing is stored then.
+    """
+    new = [each for each in files if isinstance(each, NewFile)]
+    if new and say is not None:
+        await web_context().streams.dispatcher.check(caller, say)
+    if new:
+        await web_context().quotas.check_files(caller.user, sum(len(each.content) for each in new))
+    ids = []
+    for each in files:
+        if isinstance(each, NewFile):
+            row, _ = await save_file(caller.user, each.name, each.media_type, each.chunks())
+            ids.append(row.id)
+        else:
+            ids.append(each)
+    return ids
 
 
 async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:

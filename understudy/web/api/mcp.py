@@ -1,14 +1,15 @@
-"""`/mcp`: the Model Context Protocol over streamable HTTP, without sessions."""
+"""`/mcp`: the Model Context Protocol over streamable HTTP, without sessions; and whose tokens it takes (RFC 9728)."""
 
 import uuid
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, Literal
 
+import msgspec
 from quart import Blueprint, Response, current_app, request
 
 from actors import ActorError, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
-from understudy.web.context import WebContext, identity, read_body, web_context
+from understudy.web.context import WebContext, identity, own_url, read_body, web_context
 from understudy.web.mcp.exchange import AsgiExchange, AsgiExchangeActor
 
 if TYPE_CHECKING:
@@ -18,6 +19,28 @@ blueprint = Blueprint("mcp", __name__)
 
 PART: Final = "mcp"
 """Name of the server among the application's extensions."""
+METADATA: Final = "/.well-known/oauth-protected-resource/mcp"
+PARSE_ERROR, INVALID_REQUEST = -32700, -32600
+"""Codes of JSON-RPC 2.0, section 5.1."""
+
+
+class JsonRpcMessage(msgspec.Struct):
+    """What messages of the protocol have in common. The SDK takes one with an id of another type for a notification,
+    and reads texts that cannot be stored."""
+
+    jsonrpc: Literal["2.0"]
+    id: int | str | msgspec.UnsetType = msgspec.UNSET
+    method: str | msgspec.UnsetType = msgspec.UNSET
+    params: dict[str, Any] | None = None
+
+
+@blueprint.get(METADATA)
+async def metadata() -> dict[str, Any]:
+    """Return the metadata of `/mcp` as a protected resource (RFC 9728), with the provider whose tokens it takes."""
+    context = web_context()
+    issuer = context.settings.jwt_issuer if context.settings.jwks else ""
+    servers = {"authorization_servers": [issuer]} if issuer else {}
+    return {"resource": f"{own_url()}/mcp", "bearer_methods_supported": ["header"], **servers}
 
 
 @blueprint.post("/mcp")
@@ -25,8 +48,14 @@ async def mcp() -> Response:
     """Answer one request of an MCP client."""
     caller, body = identity(), await read_body()
     server, streams = await _server(), web_context().streams
+    try:
+        msgspec.json.decode(body, type=JsonRpcMessage)
+    except msgspec.ValidationError as error:
+        return _refused(INVALID_REQUEST, f"This is no single message of JSON-RPC 2.0: {error}")
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return _refused(PARSE_ERROR, f"This is no JSON: {error}")
     exchange = AsgiExchange(request.scope, body)
-    exchange.scope["state"] = {"caller": caller, "exchange": exchange}
+    exchange.scope["state"] = {"caller": caller, "exchange": exchange, "url": own_url()}
     name = f"mcp-{uuid.uuid4().hex}"
     spec = ChildSpec(name, lambda: AsgiExchangeActor(exchange, server.serve), restart=Restart.TEMPORARY)
     try:
@@ -40,6 +69,19 @@ async def mcp() -> Response:
         answer.headers.add(header, value)
     answer.timeout = None
     return answer
+
+
+@blueprint.after_request
+async def name_metadata(answer: Response) -> Response:
+    """Say in a refusal where the metadata are."""
+    if answer.status_code == 401:
+        answer.headers["WWW-Authenticate"] = f'Bearer resource_metadata="{own_url()}{METADATA}"'
+    return answer
+
+
+def _refused(code: int, message: str) -> Response:
+    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}})
+    return Response(body, status=400, content_type="application/json")
 
 
 async def _server() -> "McpDoor":

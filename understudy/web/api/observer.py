@@ -16,8 +16,9 @@ from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
 from understudy.observe.paths import SYSTEM
+from understudy.web.api.stream import as_answer
 from understudy.web.audit import audit
-from understudy.web.context import WebContext, identity, read_json, rights, web_context, whole_number
+from understudy.web.context import WebContext, identity, one_of, read_json, rights, web_context, whole_number
 
 blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
 
@@ -38,7 +39,9 @@ async def tree() -> Response:
     """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
     rights().check_server()
     view = web_context().tree_api
-    path, text, state = request.args.get("path", SYSTEM), request.args.get("text", "").strip(), _state()
+    path, text = request.args.get("path", SYSTEM), request.args.get("text", "").strip()
+    asked = request.args.get("state")
+    state = State(one_of("state", asked, (each.value for each in State))) if asked else None
     limit, offset = whole_number("limit", 50, 1, 500), whole_number("offset", 0, 0, 10**6)
     levels = whole_number("levels", 1, 0, 8)
     if len(path) > MAX_TEXT or len(text) > MAX_TEXT:
@@ -76,10 +79,7 @@ async def changes() -> Response:
     caller, context = identity(), web_context()
     if request.method == "HEAD":
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-    body = context.tree_api.open_stream(_end_reason(context, caller), context.streams.heartbeat_s)
-    answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
-    answer.timeout = None
-    return answer
+    return as_answer(context.tree_api.open_stream(_end_reason(context, caller), context.streams.heartbeat_s))
 
 
 @blueprint.post("/kill")
@@ -103,14 +103,3 @@ def _end_reason(context: WebContext, caller: Identity) -> Callable[[], str | Non
         return "token_expired" if time.time() >= caller.expires_at else None
 
     return ended
-
-
-def _state() -> State | None:
-    asked = request.args.get("state", "")
-    if not asked:
-        return None
-    try:
-        return State(asked)
-    except ValueError:
-        known = ", ".join(state.value for state in State)
-        raise CommandRejected("invalid_command", f"state must be one of {known}.") from None

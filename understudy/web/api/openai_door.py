@@ -4,13 +4,14 @@ Each request is a message to an agent, or the results of the client's tools for 
 """
 
 import hashlib
+import logging
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
 import msgspec
-from attrs import frozen
+from attrs import evolve, frozen
 from quart import Response, request
 
 from transport.auth.identity import Identity
@@ -18,10 +19,9 @@ from transport.responses.chat import ChatTranslator
 from transport.responses.events import ResponsesTranslator
 from transport.responses.objects import ResponseRequest
 from transport.responses.stream import ResponseStream
-from transport.server.translated_stream import wrap_for_log
 from transport.wire.codec import from_log
-from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Cancel, Respond, Resume, Say
+from transport.wire.command_parser import decode
+from transport.wire.commands import Cancel, Respond, Resume, Say, Steer
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
 from transport.wire.messages import arrived_at
@@ -29,13 +29,15 @@ from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ONCE, RunRecord
-from understudy.web.api.files import save_file
-from understudy.web.api.openai_input import Given, NewFile, refused
+from understudy.tools.suggestion import did_you_mean
+from understudy.web.api.agui_replies import client_calls
+from understudy.web.api.files import store_files
+from understudy.web.api.message_content import MAX_VALUES, parse_say
+from understudy.web.api.openai_input import PARAGRAPH, Given, refused
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
-MAX_VALUES: Final = 100_000
-"""JSON values in a request, in which clients send the whole history each time. More are refused."""
+log: Final = logging.getLogger(__name__)
 KEY: Final = "Idempotency-Key"
 LABEL: Final = "responses"
 """Metric label of these streams, and the door of the results of a client's tools."""
@@ -46,13 +48,13 @@ _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rat
 class ResponseWork:
     """What a request starts or joins: the command for its stream, and the translation of the events that follow.
 
-    `replies` are the results of the client's tools, which are carried out first.
+    `replies` are the results of the client's tools and a message beside them, which are carried out first.
     """
 
     thread_id: str
     command: Say | Resume
     translator: ResponsesTranslator
-    replies: tuple[Respond, ...] = ()
+    replies: tuple[Respond | Steer, ...] = ()
 
 
 async def as_openai_error(answer: Response) -> Response:
@@ -85,6 +87,14 @@ async def read_request() -> tuple[Identity, dict[str, Any]]:
     return caller, body
 
 
+def agent_name(body: Mapping[str, Any]) -> str:
+    """Return the name of the agent that a request is for. Raises CommandRejected."""
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise refused("`model` must be the name of an agent: GET /v1/models lists them.")
+    return name
+
+
 async def message_work(
     caller: Identity, given: Given, asked: ResponseRequest, before: RunRecord | None
 ) -> ResponseWork:
@@ -92,28 +102,39 @@ async def message_work(
 
     A repeated idempotency key is the same message.
     """
-    agent = agents_of_caller().get(asked.model)
-    if agent is None:
-        raise CommandRejected("unknown_agent_type", f"There is no agent of that name: {asked.model[:100]}.")
-    if (waiting := await _waiting_run(caller, given)) is not None:
-        if agent.run is not None:  # its code goes on with the results; a model is given all of it anew
-            return await results_work(caller, await _results_with_message(caller, given))
-        await web_context().streams.run_command(caller, Cancel(waiting.id))
+    agents, name = agents_of_caller(), asked.model
+    if (agent := agents.get(name)) is None:
+        sentence = f"There is no agent of that name: {name[:100]}{did_you_mean(name[:100], agents)}."
+        raise CommandRejected("unknown_agent_type", sentence)
+    waiting = await _waiting_run(caller, given)
+    if before is not None and before.ended_at is None and (waiting is None or waiting.id != before.id):
+        raise refused("The response named by `previous_response_id` has not ended yet.")
+    if waiting is not None:
+        if agent.run is not None or not any("calls" in each for each in given.history):
+            return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
+        await web_context().streams.run_command(caller, Cancel(waiting.id))  # a model is given all of it anew
+    for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
+        if await client_calls(run):  # this branch would have to wait for it
+            await web_context().streams.run_command(caller, Cancel(run.id))
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
     message_id = f"msg-{digest}"
     history: Sequence[Any] = given.history
+    text = given.text
     if before is not None:
-        if history:
+        if any(each["role"] != "tool" for each in history):
             raise refused("In a conversation that the server has, the input is only the new message of the user.")
+        text = PARAGRAPH.join([*(each["content"] for each in history), text])  # results that no run waits for any more
         accepted = next((each.event for each in await events_of(before)), None)
         if isinstance(accepted, MessageAccepted):
             history = (accepted.settings or {}).get("history", ())
     thread_id = asked.conversation or (f"conv_{digest}" if asked.store else f"{ONCE}{digest}")
     prior = None if key is None else await web_context().store.message(caller.user, message_id)
-    references = list(prior.references) if prior is not None else await _references(caller, given.files)
+    if given.left_out:
+        log.info("message.left_out", extra={"parts": ", ".join(given.left_out)})
+    references = list(prior.references) if prior is not None else await store_files(caller, given.files)
     fields = {
-        "content": given.text,
+        "content": text,
         "thread_id": thread_id,
         "message_id": message_id,
         "agent_type": agent.agent_type,
@@ -123,9 +144,7 @@ async def message_work(
     }
     if before is not None:
         fields["parent_id"] = f"{ANSWER}{before.id}"
-    say = parse_command({"type": "user_message", "payload": fields}, None)
-    assert isinstance(say, Say)  # noqa: S101 - for the type checker: that is its type
-    return ResponseWork(thread_id, say, ResponsesTranslator(message_id=message_id))
+    return ResponseWork(thread_id, parse_say(fields), ResponsesTranslator(message_id=message_id))
 
 
 async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
@@ -134,14 +153,20 @@ async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
     return found[1] if found is not None and found[1].owner == caller.user and found[1].ended_at is None else None
 
 
-async def _results_with_message(caller: Identity, given: Given) -> dict[str, str]:
-    """Return the results that come with a new message; the last one has its text, and the ids of its files."""
+async def _goes_on(caller: Identity, given: Given, steered: str | None) -> ResponseWork:
+    """Return the work on results of the client's tools that come with a message, whose files are named in its text.
+
+    A model reads the message after the results, as a steer of its run `steered`; code of an agent in the last result.
+    """
     results = {each["call_id"]: each["content"] for each in given.history if each["role"] == "tool"}
     results = {call_id: results.get(call_id, "") for call_id in given.settled}
-    ids = ", ".join(await _references(caller, given.files))
-    last = given.settled[-1]
-    results[last] = "\n\n".join(part for part in (results[last], given.text, ids and f"(Files: {ids})") if part)
-    return results
+    ids = ", ".join(await store_files(caller, given.files))
+    said = PARAGRAPH.join(part for part in (given.text, ids and f"(Files: {ids})") if part)
+    if steered is None:
+        last = given.settled[-1]
+        results[last] = PARAGRAPH.join(part for part in (results[last], said) if part)
+    work = await results_work(caller, results)
+    return work if steered is None else evolve(work, replies=(Steer(steered, said), *work.replies))
 
 
 async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:
@@ -194,10 +219,17 @@ async def open_stream(
     stream = ResponseStream(
         translator, chat, cancel_run if cancel else None, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S
     )
-    await streams.open(
-        caller, work.thread_id, stream, work.command, wrap_frame=wrap_for_log, label=LABEL, welcome=False
-    )
+    await streams.follow(caller, work.thread_id, stream, work.command, LABEL)
     return stream
+
+
+async def collect(stream: ResponseStream) -> dict[str, Any]:
+    """Return the whole response of a stream. Raises CommandRejected (`busy`): it ended before its response did."""
+    whole = await stream.collect()
+    if whole is None:
+        sentence = "The server is going away; the work goes on, and can be asked for in a moment."
+        raise CommandRejected("busy", sentence, 1.0)
+    return whole
 
 
 async def events_of(run: RunRecord) -> list[Envelope]:
@@ -215,20 +247,3 @@ def first_seq(envelopes: Sequence[Envelope]) -> int:
 def json_response(value: object) -> Response:
     """Return an answer with this JSON."""
     return Response(msgspec.json.encode(value), content_type="application/json")
-
-
-def going_away() -> CommandRejected:
-    """Return the refusal of a request whose stream ended before its response did."""
-    return CommandRejected("busy", "The server is going away; the work goes on, and can be asked for in a moment.", 1.0)
-
-
-async def _references(caller: Identity, files: Sequence[NewFile | str]) -> list[str]:
-    """Store the new files of a message. Return the ids of all."""
-    return [
-        each if isinstance(each, str) else (await save_file(caller.user, each.name, each.media_type, _once(each)))[0].id
-        for each in files
-    ]
-
-
-async def _once(file: NewFile) -> AsyncGenerator[bytes, None]:
-    yield file.content

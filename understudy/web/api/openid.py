@@ -20,7 +20,7 @@ from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
 from understudy.auth.sessions import IssuedSession
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.audit import audit
-from understudy.web.context import bearer, own_url, public_path, read_body, read_json, web_context
+from understudy.web.context import bearer, own_url, public_path, read_body, read_json, set_cookie, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
@@ -85,7 +85,8 @@ async def sign_in() -> Response:
     begun = [name for name in request.cookies if name.startswith(flow.COOKIE)]
     for name in begun if len(begun) >= MAX_BEGUN else ():
         answer.delete_cookie(name, path=public_path("/auth"))
-    _set_cookie(answer, started.cookie, started.value, flow.START_S, "/auth", "Lax")
+    secure = own_url().startswith("https:")
+    set_cookie(answer, started.cookie, started.value, flow.START_S, "/auth", "Lax", secure=secure)
     return answer
 
 
@@ -116,7 +117,8 @@ async def callback() -> Response:
         sealed = signed_in.seal.seal(
             _Handover(begun.owner, begun.id, begun.stamp, time.time() + HANDOVER_S), "openid handover"
         )
-        _set_cookie(answer, HANDOVER, base64url.encode(sealed), HANDOVER_S, HANDOVER_PATH, "Strict")
+        value, secure = base64url.encode(sealed), own_url().startswith("https:")
+        set_cookie(answer, HANDOVER, value, HANDOVER_S, HANDOVER_PATH, "Strict", secure=secure)
     answer.delete_cookie(flow.cookie_of(said["state"]), path=public_path("/auth"))
     return answer
 
@@ -174,10 +176,3 @@ async def take_handover() -> IssuedSession | None:
     if found is None or time.time() >= found.until:
         return None
     return await signed_in.issue(found.owner, found.session, found.stamp)
-
-
-def _set_cookie(answer: Response, name: str, value: str, life_s: int, path: str, same_site: str) -> None:
-    secure = own_url().startswith("https:")
-    answer.set_cookie(
-        name, value, max_age=life_s, path=public_path(path), secure=secure, httponly=True, samesite=same_site
-    )

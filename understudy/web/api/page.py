@@ -1,5 +1,5 @@
-"""`/`, `/admin`, `/embed`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/page/…`: the pages as files, compressed,
-with caching."""
+"""`/`, `/admin`, `/embed`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/chart-worker.js`, `/page/…`: the pages as
+files, compressed, with caching."""
 
 from typing import Final
 
@@ -21,6 +21,10 @@ DRAWING_POLICY: Final = (
     "font-src data:; base-uri 'none'; form-action 'none'"
 )
 """The policy of the document that draws diagrams: its origin is nobody's, and it reaches nothing."""
+
+CHART_WORKER: Final = "lib/chart_worker.js"
+CHART_POLICY: Final = "default-src 'none'"
+"""The policy of the worker that draws charts: it runs its own script, and reaches nothing."""
 
 UNFRAMED: Final = "frame-ancestors 'none'"
 """The part of the policy of pages that `/embed` has otherwise."""
@@ -80,13 +84,25 @@ async def refused_widget() -> Response:
 @blueprint.get("/diagram")
 async def diagram() -> Response:
     """Return the document that draws the diagrams of answers, without an origin and without a network."""
-    file = (await _files()).files.get(DIAGRAM)
+    answer = await _library(DIAGRAM, f"{DRAWING_POLICY}; frame-ancestors {_around()}")
+    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
+    return answer
+
+
+@blueprint.get("/chart-worker.js")
+async def chart_worker() -> Response:
+    """Return the script of the worker that draws charts, without a network."""
+    return await _library(CHART_WORKER, CHART_POLICY)
+
+
+async def _library(name: str, policy: str) -> Response:
+    """Answer with a library that works apart from the page, also beside a page that is isolated from other origins."""
+    file = (await _files()).files.get(name)
     if file is None:
         raise CommandRejected("not_found", "This server has no libraries for its page.")
     answer = await _serve(file)
-    answer.headers["Content-Security-Policy"] = f"{DRAWING_POLICY}; frame-ancestors {_around()}"
+    answer.headers["Content-Security-Policy"] = policy
     answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
-    answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
 
 

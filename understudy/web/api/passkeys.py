@@ -17,7 +17,7 @@ from transport.wire.errors import CommandRejected
 from understudy.privacy.records import passkey_of
 from understudy.web.admission import peer
 from understudy.web.api.accounts import LONGEST, NO_ACCOUNTS, InviteRequest
-from understudy.web.context import identity, public_path, read_json, web_context
+from understudy.web.context import identity, page_url, read_json, set_cookie, web_context
 
 if TYPE_CHECKING:
     from understudy.auth.accounts.passkeys import Ceremony, Passkeys, Site
@@ -128,10 +128,7 @@ def _passkeys() -> "Passkeys":
 
 
 def _own_url() -> str:
-    """Return the address by which the browser reaches this server: a page says with which scheme."""
-    origin = request.headers.get("Origin", "")
-    own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
-    return web_context().settings.public_url or (origin if own else request.host_url)
+    return web_context().settings.public_url or page_url()
 
 
 def _site() -> "Site":
@@ -149,13 +146,6 @@ def _cookie() -> str:
 
 def _begun(ceremony: "Ceremony") -> Response:
     answer = jsonify(ceremony.options)
-    answer.set_cookie(
-        COOKIE,
-        ceremony.cookie,
-        max_age=ceremony.options["timeout"] // 1000,
-        path=public_path(COOKIE_PATH),
-        secure=_own_url().startswith("https:"),
-        httponly=True,
-        samesite="Strict",
-    )
+    life_s, secure = ceremony.options["timeout"] // 1000, _own_url().startswith("https:")
+    set_cookie(answer, COOKIE, ceremony.cookie, life_s, COOKIE_PATH, "Strict", secure=secure)
     return answer

@@ -8,13 +8,7 @@ from quart import Blueprint, Response, request
 
 from transport.auth.identity import Identity
 from transport.responses.events import ResponsesTranslator, project
-from transport.responses.objects import (
-    JsonValue,
-    ResponseId,
-    ResponseRequest,
-    response_object,
-    text_part,
-)
+from transport.responses.objects import JsonValue, ResponseId, ResponseRequest, response_object, text_part
 from transport.wire.commands import Cancel, Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswered
@@ -49,10 +43,7 @@ async def create() -> Response:
     stream = await door.open_stream(caller, work, cancel=not stored)
     if body.get("stream"):
         return as_answer(stream)
-    whole = await stream.collect()
-    if whole is None:
-        raise door.going_away()
-    return door.json_response(whole)
+    return door.json_response(await door.collect(stream))
 
 
 @blueprint.get("/<response_id>")
@@ -130,12 +121,10 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         raise refused("Name a `conversation` or a `previous_response_id`, not both.")
     if not stored and (previous or conversation):
         raise refused("A conversation that is stored cannot go on with `store` false.")
-    if before is not None and before.ended_at is None:
-        raise refused("The response named by `previous_response_id` has not ended yet.")
     if conversation is not None and (thread := await web_context().store.thread(caller.user, conversation)):
         before = None if thread.newest_run is None else await web_context().store.run(thread.newest_run)
     asked = ResponseRequest(
-        model=_agent_name(body.get("model")),
+        model=door.agent_name(body),
         metadata=_metadata(body.get("metadata")),
         previous=previous,
         background=bool(body.get("background")),
@@ -172,13 +161,11 @@ async def _resolved(caller: Identity, value: Any) -> Any:
 async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) -> JsonValue:
     """Return an item of an earlier response by its id. `responses` are those that were read for the items before."""
     kind, _, tail = name.partition("_")
-    if kind in ("fc", "mcp"):
+    if kind == "fc":
         found = await web_context().store.step_of_call(tail)
         if found is None or found[1].owner != caller.user:
             raise CommandRejected("not_found", NOT_THERE)
         step = found[0]
-        if kind == "mcp":
-            return {"type": "mcp_call"}
         return {"type": "function_call", "call_id": tail, "name": step.name, "arguments": step.arguments or {}}
     if name.startswith("msg-") and (message := await web_context().store.message(caller.user, name)) is not None:
         text = web_context().content_filter.vault.restore_text(caller.user, message.thread_id, message.content)
@@ -284,12 +271,6 @@ def _results(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> lis
     ]
 
 
-def _agent_name(value: object) -> str:
-    if not isinstance(value, str) or not value:
-        raise refused("`model` must be the name of an agent: GET /v1/models lists them.")
-    return value
-
-
 def _conversation(value: object) -> str | None:
     if isinstance(value, Mapping):
         value = value.get("id")
@@ -305,8 +286,7 @@ def _metadata(value: object) -> dict[str, str]:
     if value is None:
         return {}
     name_size, value_size = MAX_METADATA_TEXT
-    right = isinstance(value, dict) and len(value) <= MAX_METADATA
-    if not right or not isinstance(value, dict):
+    if not isinstance(value, dict) or len(value) > MAX_METADATA:
         raise refused(f"`metadata` must be an object of at most {MAX_METADATA} texts.")
     for name, text in value.items():
         if not isinstance(text, str) or len(name) > name_size or len(text) > value_size:

@@ -1,4 +1,4 @@
-"""`/api/runs`: list, start, read, cancel and fork runs, and their events. All of it is the caller's own."""
+"""`/api/runs`: list, start, read and cancel runs, and their events. All of it is the caller's own."""
 
 import hashlib
 import uuid
@@ -12,34 +12,20 @@ from quart import Blueprint, Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Cancel, Continue, Edit, Regenerate, Say
+from transport.wire.commands import Cancel, Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, ToolCompleted
+from transport.wire.events import Envelope
 from transport.wire.messages import arrived_at
-from understudy.chat.commands import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
-from understudy.chat.run.fork import step_after
 from understudy.chat.run.report import report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
-from understudy.web.context import (
-    agents_of_caller,
-    decode_json,
-    identity,
-    read_body,
-    read_json,
-    web_context,
-    whole_number,
-)
+from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context, whole_number
 
 blueprint = Blueprint("runs", __name__, url_prefix="/api/runs")
 
-STATUSES: Final = (*UNFINISHED, *ENDED)
-FORK_FORM: Final = '{"content": "…"}, {"step": 3}, {"after": 17}, or empty'
 KEY: Final = "Idempotency-Key"
-MOST_STEPS: Final = 1_000_000
-"""No run has a step of this number: its budget ends long before."""
 
 
 @frozen
@@ -57,24 +43,11 @@ class StartRequest:
     webhook: str | None = None
 
 
-@frozen
-class ForkRequest:
-    """The body of a request to fork a run: `content` replaces the message, if given.
-
-    The fork goes on after the step of this number, or after the last call that had ended in the event `after`.
-    """
-
-    content: str | None = None
-    step: int | None = None
-    after: int | None = None
-
-
 @blueprint.get("")
 async def listing() -> dict[str, Any]:
     """List the caller's runs, newest first, of one `status`, `agent` or `thread`; `cursor` is the next page's."""
     status, agent, thread = (request.args.get(name) for name in ("status", "agent", "thread"))
-    if status is not None and status not in STATUSES:
-        raise CommandRejected("invalid_command", f"status must be one of {', '.join(STATUSES)}.")
+    status = None if status is None else one_of("status", status, (*UNFINISHED, *ENDED))
     limit, cursor = whole_number("limit", 50, 1, 200), request.args.get("cursor")
     page = await web_context().store.runs(
         identity().user, status=status, agent=agent, thread_id=thread, cursor=cursor, limit=limit
@@ -103,7 +76,9 @@ async def start() -> tuple[dict[str, Any], int]:
     limit = web_context().settings.limits.frame_bytes
     command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
-    return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
+    accepted = await web_context().streams.run_command(caller, command)
+    assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
+    return asdict(accepted), 202
 
 
 @blueprint.get("/<run_id>")
@@ -128,35 +103,6 @@ async def cancel(run_id: str) -> tuple[dict[str, Any], int]:
     check_id("run_id", run_id)
     await web_context().streams.run_command(identity(), Cancel(run_id))
     return {"run_id": run_id}, 202
-
-
-@blueprint.post("/<run_id>/fork")
-async def fork(run_id: str) -> tuple[dict[str, Any], int]:
-    """Run the message of a run again on a new branch, with other `content`, or from a step or an event on."""
-    arrived_at.set(web_context().streams.callbacks.clock())
-    caller, run, key = identity(), await _own(run_id), request.headers.get(KEY)
-    body = await read_body()
-    given = decode_json(body, ForkRequest, FORK_FORM) if body else ForkRequest()
-    content, step = given.content, given.step
-    if sum(each is not None for each in (content, step, given.after)) > 1:
-        raise CommandRejected("invalid_command", "A fork takes one of content, step and after.")
-    if step is not None and not 0 <= step < MOST_STEPS:
-        raise CommandRejected("invalid_command", f"step must be from 0 to {MOST_STEPS:,}.")
-    if given.after is not None:
-        step = await _step_after(run, given.after)
-    forks = None if step is None else run.id
-    again = Regenerate(run.message_id, key, run_id=forks, step=step)
-    command = again if content is None else Edit(run.message_id, content, key)
-    return asdict(_accepted(await web_context().streams.run_command(caller, command))), 202
-
-
-@blueprint.post("/<run_id>/continue")
-async def go_on(run_id: str) -> tuple[dict[str, Any], int]:
-    """Go on with the answer of a run that was cut, in another run. Without a key a run is continued once."""
-    arrived_at.set(web_context().streams.callbacks.clock())
-    check_id("run_id", run_id)
-    command = Continue(run_id, request.headers.get(KEY))
-    return asdict(_accepted(await web_context().streams.run_command(identity(), command))), 202
 
 
 async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], beside: Mapping[str, Any]) -> Response:
@@ -188,19 +134,6 @@ async def events_of(run: RunRecord, shown: Callable[[Envelope], Envelope], after
     more = b"true" if len(wanted) > limit else b"false"
     body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())
     return Response(body, content_type="application/json")
-
-
-async def _step_after(run: RunRecord, seq: int) -> int:
-    """Return the number of the last step whose call had ended in the event `seq` of a run."""
-    store = web_context().store
-    rows = await store.run_events(run.owner, run.thread_id, run.id)
-    events = [(row.seq, from_log(row.body).event) for row in rows if row.type == ToolCompleted.type]
-    return step_after(events, await store.steps(run.id), seq)
-
-
-def _accepted(accepted: Accepted | None) -> Accepted:
-    assert accepted is not None  # noqa: S101 - for the type checker: these commands start runs
-    return accepted
 
 
 async def _own(run_id: str) -> RunRecord:

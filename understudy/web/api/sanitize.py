@@ -7,8 +7,7 @@ from attrs import frozen
 from quart import Blueprint
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitized, utf16_offsets
-from transport.wire.errors import CommandRejected
-from understudy.web.context import identity, read_json, web_context
+from understudy.web.context import identity, one_of, read_json, web_context
 
 blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
 
@@ -27,11 +26,9 @@ async def sanitize() -> dict[str, Any]:
     """Filter a text like a user's, a tool's or an agent's. Nothing is stored."""
     user, content_filter = identity().user, web_context().content_filter
     body = await read_json(SanitizeRequest, '{"text": "…", "direction"?, "policy"?}')
-    if body.direction not in list(Direction):
-        raise CommandRejected("invalid_command", f"direction must be one of {', '.join(Direction)}.")
-    if body.policy is not None and body.policy not in PRESETS:
-        raise CommandRejected("invalid_command", f"policy must be one of {', '.join(PRESETS)}.")
-    sanitizer = await content_filter.sanitizer(Direction(body.direction), body.policy)
+    direction = one_of("direction", body.direction, Direction)
+    policy = None if body.policy is None else one_of("policy", body.policy, PRESETS)
+    sanitizer = await content_filter.sanitizer(direction, policy)
     found = await content_filter.filter_text(user, body.text, sanitizer, Placeholders())
     return _as_json(body.text, found)
 

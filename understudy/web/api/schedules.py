@@ -18,7 +18,7 @@ from understudy.privacy import records
 from understudy.storage.schedules import FULL, AddSchedule, ChangeSchedule, DeleteSchedules, Schedule
 from understudy.web.api.runs import KEY
 from understudy.web.audit import audit
-from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/schedules")
 
@@ -145,8 +145,7 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
         timing = read_timing(*timed, starts_at, context.settings.limits.schedule_every_s)
     except BadCron as error:
         raise CommandRejected("invalid_schedule", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
-    if given.policy not in POLICIES:
-        raise CommandRejected("invalid_command", f"policy must be one of {', '.join(POLICIES)}.")
+    one_of("policy", given.policy, POLICIES)
     if len(given.name) > MAX_NAME:
         raise CommandRejected("invalid_command", f"A name has at most {MAX_NAME} characters.")
     check_id("thread_id", given.thread_id)
@@ -156,12 +155,7 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
     due_at = row.next_due_at
     if fresh or due_at is None or not given.enabled:
         due_at = next(timing.due_times(now), None) if given.enabled else None
-    schedule = evolve(
-        row,
-        **{name: getattr(given, name) for name in MEMBERS},
-        starts_at=starts_at,
-        next_due_at=due_at,
-    )
+    schedule = evolve(row, **{name: getattr(given, name) for name in MEMBERS}, starts_at=starts_at, next_due_at=due_at)
     say = say_of(schedule, now, context.agents)
     try:
         await context.streams.dispatcher.check(identity_of(schedule), say)

@@ -111,8 +111,8 @@ async def shared_file(token: str, file_id: str) -> Response:
 
 @blueprint.get("/shared/<token>/files/<file_id>/preview")
 async def shared_preview(token: str, file_id: str) -> dict[str, Any]:
-    """Return what can be shown of such a file without opening it. A table that a database must read has no preview."""
-    return await preview_for(await _made_file(token, file_id), tables=False)
+    """Return what can be shown of such a file without opening it."""
+    return await preview_for(await _made_file(token, file_id))
 
 
 async def _page(token: str) -> tuple[SharedPage, int]:

@@ -6,7 +6,6 @@
 
 import logging
 from typing import Final
-from urllib.parse import urlsplit
 
 from attrs import frozen
 from quart import Blueprint, Response, jsonify, request
@@ -19,10 +18,11 @@ from understudy.auth.oauth.errors import SignInFailed
 from understudy.chat.routing import check_id
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp.link import LinkState
+from understudy.tools.mcp.oauth.client_document import DOCUMENT, WAY_BACK, describe_client, document_of
 from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.web.audit import audit
-from understudy.web.context import agents_of_caller, identity, public_path, read_json, web_context
+from understudy.web.context import agents_of_caller, identity, page_url, public_path, read_json, set_cookie, web_context
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ COOKIE_S: Final = 600
 BODY_BYTES: Final = 4096
 MAX_CODE: Final = 4096
 """Characters of each value that a browser brings back."""
+NONE: Final = "There is no MCP server of that name at which users sign in."
 FORM: Final = '{"return_to": "/#thread", "question_id": "…"}'
 
 
@@ -57,26 +58,20 @@ async def start(name: str) -> Response:
         raise CommandRejected("invalid_command", "return_to must be a path of this server, such as /#thread.")
     if given.question_id:
         check_id("question_id", given.question_id)
-        if await users.of(server, caller.user).look():
+        if await users.of(server, caller.user).signed_in_for_all():
             await _answer(caller, given.question_id)
             return jsonify({"url": None})
     from understudy.tools.mcp.oauth import flow
 
+    address = page_url() + public_path(f"/api/mcp/{name}{WAY_BACK}")
     back = flow.Return(given.return_to, given.question_id)
     try:
-        started = await flow.start(users.accounts, caller.user, server, _redirect_uri(name), back)
+        started = await flow.start(users.accounts, caller.user, server, address, back)
     except SignInFailed as failed:
         raise CommandRejected(failed.code, failed.message) from None
     answer = jsonify({"url": started.url})
-    answer.set_cookie(
-        COOKIE,
-        started.cookie,
-        max_age=COOKIE_S,
-        path=public_path(f"/api/mcp/{name}/callback"),
-        secure=_redirect_uri(name).startswith("https:"),
-        httponly=True,
-        samesite="Lax",
-    )
+    secure = address.startswith("https:")
+    set_cookie(answer, COOKIE, started.cookie, COOKIE_S, f"/api/mcp/{name}{WAY_BACK}", "Lax", secure=secure)
     return answer
 
 
@@ -92,13 +87,25 @@ async def end(name: str) -> tuple[str, int]:
     return "", 204
 
 
-@blueprint.get("/callback")
+@blueprint.get(DOCUMENT)
+async def client_document(name: str) -> Response:
+    """Answer the document that describes this server to authorization servers; its address is the client's id there.
+
+    Its addresses are https whatever the scheme of this request is: a proxy may have ended TLS.
+    """
+    if name not in web_context().mcp.signing_in:
+        raise CommandRejected("not_found", NONE)
+    way_back = f"https://{request.host}" + public_path(f"/api/mcp/{name}{WAY_BACK}")
+    return jsonify({"client_id": document_of(way_back), **describe_client(way_back, "none")})
+
+
+@blueprint.get(WAY_BACK)
 async def callback(name: str) -> Response:
     """Finish a sign-in in the browser, and go back to the page from which it was begun."""
     context = web_context()
     server, users = context.mcp.signing_in.get(name), context.mcp.users
     if server is None or users is None:
-        return way_back_page("not_found", "There is no MCP server of that name at which users sign in.")
+        return way_back_page("not_found", NONE)
     from understudy.tools.mcp.oauth import flow
 
     said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
@@ -118,7 +125,7 @@ async def callback(name: str) -> Response:
     answer = way_back_page("", f"You are signed in to {name}. You can close this page.")
     if back.path:
         answer.status_code, answer.headers["Location"] = 303, back.path
-    answer.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}/callback"))
+    answer.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}{WAY_BACK}"))
     return answer
 
 
@@ -133,15 +140,7 @@ def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
         for server in agent.servers:
             if server.name == name and server.per_user and users is not None:
                 return server, users
-    raise CommandRejected("not_found", "There is no MCP server of that name at which users sign in.")
-
-
-def _redirect_uri(name: str) -> str:
-    """Return the address of the way back, as the browser reaches this server: a page says with which scheme."""
-    origin = request.headers.get("Origin", "")
-    own = urlsplit(origin).netloc == request.host and origin.startswith(("http://", "https://"))
-    path = public_path(f"/api/mcp/{name}/callback")
-    return (origin if own else request.host_url.rstrip("/")) + path
+    raise CommandRejected("not_found", NONE)
 
 
 async def _answer(caller: Identity, question_id: str) -> None:

@@ -1,5 +1,7 @@
 """`GET /api/threads/{id}/stream`: a thread's events as server-sent events, for clients without WebSocket."""
 
+from collections.abc import AsyncIterable, Mapping
+
 from quart import Blueprint, Response, request
 
 from transport.server.eventstream import (
@@ -52,9 +54,9 @@ async def stream(thread_id: str) -> Response:
     return as_answer(body)
 
 
-def as_answer(body: EventStream) -> Response:
+def as_answer(body: AsyncIterable[bytes], headers: Mapping[str, str] = HEADERS) -> Response:
     """Return a response without a time limit, as its stream has none."""
-    answer = Response(body, content_type=CONTENT_TYPE, headers=HEADERS)
+    answer = Response(body, content_type=CONTENT_TYPE, headers={**HEADERS, **headers})
     answer.timeout = None
     return answer
 

@@ -88,7 +88,7 @@ async def command(run_id: str) -> tuple[dict[str, Any], int]:
     given = decode(await read_body())
     if not isinstance(given, dict):
         raise CommandRejected("invalid_command", "A command must be a JSON object.")
-    act = parse_command({**given, "run_id": run_id} if given.get("type") == "steer" else given, None)
+    act = parse_command({**given, "run_id": run_id} if given.get("type") == "steer" else given)
     match act:
         case Steer():
             word = "steer"

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from attrs import asdict, frozen
@@ -23,7 +23,7 @@ from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
 from understudy.web.api.account import download, requested_export
-from understudy.web.context import identity, read_json, web_context, whole_number
+from understudy.web.context import identity, one_of, read_json, web_context, whole_number
 
 T = TypeVar("T")
 
@@ -51,15 +51,13 @@ class ThreadRequest:
 @blueprint.get("")
 async def listing() -> Response:
     """List the caller's threads, newest first; `query` searches titles and messages, each `tag` is one they have."""
-    owner, which = identity().user, request.args.get("which", "active")
-    if which not in get_args(Which):
-        raise CommandRejected("invalid_command", f"which must be one of {', '.join(get_args(Which))}.")
+    owner, which = identity().user, one_of("which", request.args.get("which", "active"), get_args(Which))
     read = await web_context().reads.threads(
         owner,
         request.args.get("query", ""),
         request.args.get("cursor"),
         whole_number("limit", 50, 1, 200),
-        cast("Which", which),
+        which,
         clean_tags(request.args.getlist("tag")),
     )
     page = read.value
@@ -85,7 +83,7 @@ async def messages(thread_id: str) -> Response:
 
 @blueprint.get("/<thread_id>/export")
 async def export(thread_id: str) -> Response:
-    """Export a thread. `format` is json or markdown; `raw` and `events` add raw texts and the event log."""
+    """Export a thread. `format` is json or markdown; `events` adds the event log."""
     thread, what = (await _existing(thread_id)).value, requested_export()
     return await download(web_context().exporter.thread(thread, what), "conversation", what, thread=True)
 

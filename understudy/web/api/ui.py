@@ -1,24 +1,28 @@
 """`/api/ui`: the UI message stream of the Vercel AI SDK, for React pages that use `useChat`."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 from attrs import field, frozen
 from quart import Blueprint, Response, request
 
+from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
 from transport.server.eventstream import HEADERS as STREAM_HEADERS
-from transport.server.translated_stream import wrap_for_log
 from transport.ui_stream.chunks import UiTranslator
 from transport.ui_stream.stream import DONE, HEADERS, UiStream
-from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Approve, Decision, Regenerate, Resume, Say
+from transport.wire.command_parser import decode
+from transport.wire.commands import Approve, Cancel, Decision, Regenerate, Resume, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER
 from transport.wire.messages import arrived_at
+from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import UNFINISHED
-from understudy.web.context import agents_of_caller, decode_json, identity, read_body, web_context
+from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
+from understudy.web.api.stream import as_answer
+from understudy.web.api.versions import new_version, stored_version
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Blueprint("ui", __name__, url_prefix="/api/ui")
@@ -28,10 +32,6 @@ CHAT: Final = "ui.chat"
 LABEL: Final = "ui"
 """Metric label of these streams, and the door of decisions that come by them."""
 FORM: Final = '{"id": "…", "messages": [{"id": "…", "role": "user", "parts": […]}]}'
-MAX_VALUES: Final = 100_000
-"""JSON values in a request, in which clients send the whole history each time. More are refused."""
-OPTIONS: Final = ("agent_type", "pillar", "references", "parent_id", "context", "settings")
-"""Fields of a message that an application may send in the body beside the client's own."""
 REGENERATE: Final = "regenerate-message"
 
 
@@ -41,7 +41,13 @@ class UiMessage:
 
     id: str = ""
     role: str = ""
-    parts: list[dict[str, Any]] = field(factory=list)
+    parts: list[Any] = field(factory=list)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "UiMessage":
+        """Return a message, with the text that AI SDK 4 has beside its parts if it has none."""
+        parts = given.get("parts") or given.get("content") or []
+        return cls(str(given.get("id") or ""), str(given.get("role")), parts if isinstance(parts, list) else [parts])
 
 
 @frozen
@@ -51,6 +57,7 @@ class UiRequest:
     id: str
     messages: list[UiMessage] = field(factory=list)
     trigger: str | None = None
+    message_id: str | None = None
 
 
 @blueprint.post("")
@@ -61,19 +68,13 @@ async def chat() -> Response:
     caller = identity()
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given, options = await run_off_loop(_read, body)
-    if (agent := request.args.get("agent")) is not None:
-        known = agents_of_caller().get(agent)
-        options |= {"agent_type": agent, "pillar": None}
-        if known is not None:
-            options |= {"agent_type": known.agent_type, "pillar": known.pillar}
     last = given.messages[-1] if given.messages else UiMessage()
     if last.role == "assistant" and (decisions := _decisions(last)):
         for each in decisions:
             await streams.run_command(caller, each, door=LABEL)
         return await _message(given.id, last.id.removeprefix(ANSWER), frozenset(each.call_id for each in decisions))
-    command: Say | Regenerate = _say(given, options)
-    if given.trigger == REGENERATE:
-        command = Regenerate(command.message_id or "", request.headers.get("Idempotency-Key"))
+    agent, agents = request.args.get("agent"), agents_of_caller()
+    command = await _command(caller, given, *await run_off_loop(_say, given, options, agent, agents))
     accepted = await streams.run_command(caller, command, door=LABEL)
     assert accepted is not None  # noqa: S101 - for the type checker: these commands start runs
     return await _message(accepted.thread_id, accepted.run_id)
@@ -108,11 +109,8 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
         raise CommandRejected("not_found", "There is no run of that message.")
     translator = UiTranslator(thread_id, run_id, decided)
     body = UiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    after = Resume({thread_id: first - 1})
-    await streams.open(caller, thread_id, body, after, wrap_frame=wrap_for_log, label=LABEL, welcome=False)
-    answer = Response(body, content_type=CONTENT_TYPE, headers=STREAM_HEADERS | HEADERS)
-    answer.timeout = None
-    return answer
+    await streams.follow(caller, thread_id, body, Resume({thread_id: first - 1}), LABEL)
+    return as_answer(body, HEADERS)
 
 
 def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
@@ -120,37 +118,48 @@ def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
     given = decode(body, MAX_VALUES)
     if not isinstance(given, dict):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
-    messages = given.get("messages")
-    # Of a long history only the end is validated, which may be the user's message and the answer that it had.
-    shown = {**given, "messages": messages[-2:] if isinstance(messages, list) else messages}
-    parsed = decode_json(msgspec.json.encode(shown), UiRequest, FORM)
+    messages, name, again = given.get("messages"), given.get("id"), given.get("messageId")
+    if not isinstance(name, str) or not isinstance(messages, list):
+        raise CommandRejected("invalid_command", f"The body must be {FORM}.")
+    # Of a long history only the end is read, which may be the user's message and the answer that it had.
+    last = [UiMessage.of(each) for each in messages[-2:] if isinstance(each, dict)]
+    parsed = UiRequest(name, last, given.get("trigger"), again if isinstance(again, str) else None)
     return parsed, {name: given[name] for name in OPTIONS if name in given}
 
 
-def _say(given: UiRequest, options: dict[str, Any]) -> Say:
-    """Return the command for the user's last message. Raises CommandRejected: it has a part that is no text."""
+def _say(
+    given: UiRequest, options: dict[str, Any], agent: str | None, agents: Mapping[str, Agent]
+) -> tuple[Say, tuple[NewFile, ...]]:
+    """Return the user's last message, and its files. Raises CommandRejected: there is none, or it cannot be taken."""
     last = next((each for each in reversed(given.messages) if each.role == "user"), None)
     if last is None:
         raise CommandRejected("empty_message", "There is no message of the user.")
-    texts = []
-    for part in last.parts:
-        kind, text = part.get("type"), part.get("text")
-        if kind != "text" or not isinstance(text, str):
-            raise CommandRejected("invalid_command", "Upload files to /api/files, and name them in `references`.")
-        texts.append(text)
-    fields = options | {"content": "\n".join(texts), "thread_id": given.id, "message_id": last.id or None}
-    command = parse_command({"type": "user_message", "payload": fields}, None)
-    if not isinstance(command, Say):
-        raise TypeError("a message is a Say")
-    return command
+    fields = options | {"thread_id": given.id, "message_id": last.id or None}
+    return read_message("parts", last.parts, fields, agent, agents)
+
+
+async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[NewFile, ...]) -> Say | Regenerate:
+    """Return the command that a request stands for: a message, an edit of one, or another answer to it."""
+    again = given.trigger == REGENERATE or given.message_id is not None
+    sent, known = await stored_version(caller, say, files, anew=again)
+    names = [name for name in (say.message_id, sent.message_id) if name]
+    runs = await web_context().store.runs_of(caller.user, names) if again else []
+    at_work = bool(runs) and runs[-1].status in UNFINISHED
+    if known is not None and given.trigger != REGENERATE and (at_work or not runs):
+        return sent
+    if at_work:  # its client does not wait for that answer any more
+        await web_context().streams.run_command(caller, Cancel(runs[-1].id), door=LABEL)
+    if known is not None:
+        return Regenerate(known.id, request.headers.get("Idempotency-Key"))
+    return await new_version(caller, sent, files, [each.id for each in reversed(given.messages[:-1])])
 
 
 def _decisions(message: UiMessage) -> list[Approve]:
     """Return the decisions of the user in an answer that waited for them, and that has no end yet."""
     decisions = []
     for part in message.parts:
-        approval = part.get("approval")
-        if part.get("state") != "approval-responded" or not isinstance(approval, dict):
+        approval = part.get("approval") if isinstance(part, dict) else None
+        if not isinstance(approval, dict) or part.get("state") != "approval-responded":
             continue
         note = approval.get("reason")
         decision = Decision.ALLOW if approval.get("approved") is True else Decision.DENY

@@ -7,6 +7,7 @@ from typing import Any, Final
 from attrs import frozen
 from mcp_types import (
     CallToolResult,
+    ContentBlock,
     ElicitRequest,
     ElicitRequestFormParams,
     ElicitResult,
@@ -17,9 +18,9 @@ from mcp_types import (
 from pydantic import ValidationError
 
 from transport.wire.commands import Approve, Decision, Respond
+from transport.wire.errors import CommandRejected
 from transport.wire.events import (
     ApprovalRequired,
-    Error,
     FinalResponse,
     QuestionAsked,
     RunStatus,
@@ -34,6 +35,8 @@ ASK: Final = "ask_"
 MAX_NAME: Final = 128
 """Characters of a tool's name, by the protocol."""
 DECISION: Final = "decision"
+APPROVAL: Final = "approval:"
+QUESTION: Final = "question:"
 ANSWERED: Final = {
     "type": "object",
     "properties": {
@@ -87,10 +90,7 @@ def _asking(name: str, agent: Agent) -> Tool:
         input_schema={
             "type": "object",
             "properties": {
-                "message": {
-                    "type": "string",
-                    "description": REQUEST,
-                },
+                "message": {"type": "string", "description": REQUEST},
                 "thread_id": {"type": "string", "description": "The conversation to go on in; without it, a new one."},
             },
             "required": ["message"],
@@ -100,28 +100,44 @@ def _asking(name: str, agent: Agent) -> Tool:
     )
 
 
-def answer_result(final: FinalResponse, thread_id: str, run_id: str) -> CallToolResult:
-    """Return the result of a tool that asked an agent."""
+def answer_result(
+    final: FinalResponse, thread_id: str, run_id: str, files: Mapping[str, ContentBlock]
+) -> CallToolResult:
+    """Return the result of a tool that asked an agent; `files` are those that were made, by id."""
     told = {"answer": final.message, "status": final.status.value, "thread_id": thread_id, "run_id": run_id}
     failed = final.status is RunStatus.FAILED
-    return CallToolResult(content=[_text(final.message)], structured_content=told, is_error=failed)
+    return CallToolResult(content=[_text(final.message), *files.values()], structured_content=told, is_error=failed)
 
 
-def tool_result(completed: ToolCompleted | None, final: FinalResponse) -> CallToolResult:
-    """Return the result of a tool that was called. `completed` is None if its run ended before."""
+def tool_result(
+    completed: ToolCompleted | None, final: FinalResponse, files: Mapping[str, ContentBlock]
+) -> CallToolResult:
+    """Return the result of a tool that was called. `completed` is None if its run ended before.
+
+    `files` are those that the tool saved, by id. Each stands where the value names it, the others at the end.
+    """
     if completed is None:
         return failure(final.message or "The call was ended before its tool began.")
     if completed.status is not ToolStatus.OK:
         return failure(completed.result_summary)
-    value = completed.result
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    value, left = completed.result, dict(files)
+    parts = value if isinstance(value, list) else [value]
+    blocks = [left.pop(_file_of(part), None) for part in parts]
+    if any(blocks):
+        content = [block or _text(_written(part)) for block, part in zip(blocks, parts, strict=True)]
+        return CallToolResult(content=[*content, *left.values()])
     structured = value if isinstance(value, dict) else {"result": value}
-    return CallToolResult(content=[_text(text)], structured_content=structured)
+    return CallToolResult(content=[_text(_written(value)), *files.values()], structured_content=structured)
 
 
-def error_result(error: Error) -> CallToolResult:
-    """Return the result of a run that ended with an error."""
-    return failure(f"{error.message} (error id {error.error_id})" if error.error_id else error.message)
+def _file_of(part: Any) -> str:
+    """Return the id that a part of a value is, or that it describes as tools of MCP servers do; empty: none."""
+    named = part.get("file") if isinstance(part, dict) else part
+    return named if isinstance(named, str) else ""
+
+
+def _written(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def failure(sentence: str) -> CallToolResult:
@@ -133,31 +149,46 @@ def _text(text: str) -> TextContent:
     return TextContent(type="text", text=text)
 
 
-def elicitation(event: ApprovalRequired | QuestionAsked) -> ElicitRequest | None:
+def elicitation(event: ApprovalRequired | QuestionAsked, refusal: str = "") -> ElicitRequest | None:
     """Return a question as one that the client asks its user; None if the protocol has no form for it.
 
-    A form of the protocol is flat, and asks for no secret.
+    A form of the protocol is flat, and asks for no secret. `refusal`: why the answer before was refused.
     """
     if isinstance(event, ApprovalRequired):
         given = json.dumps(dict(event.parameters), ensure_ascii=False)
-        message = f"May the tool {event.tool_name} be called with {given}?"
+        lines: list[str | None] = [f"May the tool {event.tool_name} be called with {given}?"]
         choices = {"type": "string", "title": "Decision", "enum": [each.value for each in Decision]}
         schema: dict[str, Any] = {"type": "object", "properties": {DECISION: choices}, "required": [DECISION]}
     else:
-        message, schema = "\n".join(filter(None, (event.title, event.text))), dict(event.schema)
+        lines, schema = [event.title, event.text], dict(event.schema)
         if secret_fields(schema):
             return None
+    message = "\n".join(filter(None, (refusal, *lines)))
     try:
         return ElicitRequest(params=ElicitRequestFormParams(message=message, requested_schema=schema))
     except ValidationError:
         return None
 
 
-def reply(name: str, *, approval: bool, result: ElicitResult) -> Approve | Respond:
-    """Return the command for the user's reply to an elicitation; `name` is the id of the call or of the question."""
+def is_answer(given: Any) -> bool:
+    """Return whether an input response, as JSON, is the answer to a form."""
+    try:
+        return bool(ElicitResult.model_validate(given))
+    except ValidationError:
+        return False
+
+
+def reply(name: str, result: ElicitResult) -> Approve | Respond:
+    """Return the command for the user's reply to an elicitation of this name.
+
+    Raises CommandRejected if it is an approval, and the reply no decision.
+    """
+    kind, _, wanted = name.partition(":")
     accepted = result.action == "accept"
     content = result.content or {}
-    if approval:
-        allowed = accepted and content.get(DECISION) == Decision.ALLOW
-        return Approve(name, Decision.ALLOW if allowed else Decision.DENY)
-    return Respond(name, content) if accepted else Respond(name, decline=True)
+    if f"{kind}:" == QUESTION:
+        return Respond(wanted, content) if accepted else Respond(wanted, decline=True)
+    decision = content.get(DECISION) if accepted else Decision.DENY.value
+    if decision not in [each.value for each in Decision]:
+        raise CommandRejected("invalid_command", f"The {DECISION} is one of {', '.join(Decision)}.")
+    return Approve(wanted, Decision(decision))

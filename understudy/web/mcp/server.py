@@ -3,19 +3,21 @@
 A call is a message of its user: durable, supervised and seen in the page like any other. A question of a run is asked
 by the client, if it can (protocol 2026-07-28); else it waits for its user in another client, and the progress says so.
 A client that cannot wait for the rest, as the server stops, asks again with the `request_state`, which is the
-message's id, and joins the run.
+message's id, and joins the run. The SDK seals it, and binds it to the user, the request and a time.
 """
 
 import uuid
 from collections import OrderedDict, deque
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
 from typing import Any, Final
 
 import trio
-from mcp.server.context import ServerRequestContext
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
 from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 from mcp_types import (
@@ -25,7 +27,6 @@ from mcp_types import (
     CallToolResult,
     ClientCapabilities,
     ElicitationCapability,
-    ElicitResult,
     InputRequiredResult,
     ListToolsResult,
     PaginatedRequestParams,
@@ -34,42 +35,25 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from transport.auth.identity import Identity
 from transport.server.eventstream import EventStream
-from transport.server.translated_stream import wrap_for_log
 from transport.wire.codec import from_log
-from transport.wire.commands import Cancel, Say
+from transport.wire.codes import ERRORS
+from transport.wire.commands import Cancel, Resume, Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import (
-    AgentProgress,
-    AgentThinking,
-    ApprovalDecided,
-    ApprovalRequired,
-    Envelope,
-    Error,
-    FinalResponse,
-    QuestionAnswered,
-    QuestionAsked,
-    ToolCompleted,
-    ToolExecuting,
-)
+from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
+from understudy.auth.sessions import secrets_for_storage
+from understudy.content.texts import run_off_loop
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
+from understudy.web.mcp.blocks import read_blocks
+from understudy.web.mcp.call import FollowedCall
 from understudy.web.mcp.exchange import AsgiExchange
-from understudy.web.mcp.results import (
-    McpTarget,
-    answer_result,
-    elicitation,
-    error_result,
-    failure,
-    reply,
-    targets,
-    tool_result,
-)
+from understudy.web.mcp.results import McpTarget, failure, is_answer, reply, targets
 from understudy.web.sse import WRITE_TIMEOUT_S
 
+NAME: Final = "understudy"
 LABEL: Final = "mcp"
 """Metric label of these streams, and the door of decisions."""
-APPROVAL: Final = "approval:"
-QUESTION: Final = "question:"
 CANCEL_S: Final = 5.0
 """Seconds for the cancelling of the run of a client that has left."""
 INSTRUCTIONS: Final = (
@@ -100,12 +84,19 @@ class McpDoor:
         self._context = context
         self._known: OrderedDict[object, dict[str, McpTarget]] = OrderedDict()
         self._server: Server[Any] = Server(
-            "understudy",
+            NAME,
             version=version("understudy-server"),
             instructions=INSTRUCTIONS,
             on_list_tools=self._list_tools,
             on_call_tool=self._call_tool,
         )
+        limits = context.settings.limits
+        states = RequestStateSecurity(
+            keys=list(dict.fromkeys(secrets_for_storage(context.settings))),
+            ttl=max(limits.approval_s, limits.approval_unseen_s),
+            bind_principal=lambda ctx: _caller(ctx).user,
+        )
+        self._server.middleware += [RequestStateBoundary(states, default_audience=NAME), _recognise_answers]
 
     async def serve(self, exchange: AsgiExchange) -> None:
         """Answer one request."""
@@ -116,7 +107,9 @@ class McpDoor:
         async with manager.run():
             await manager.handle_request(exchange.scope, exchange.receive, exchange.send)
 
-    async def _list_tools(self, ctx: Context, _: PaginatedRequestParams | None) -> ListToolsResult:
+    async def _list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
+        if params is not None and params.cursor:
+            raise MCPError(INVALID_PARAMS, "There is no such cursor: the list has one page.")
         return ListToolsResult(tools=[each.described for each in self._targets(_caller(ctx)).values()])
 
     def _targets(self, caller: Identity) -> dict[str, McpTarget]:
@@ -132,75 +125,88 @@ class McpDoor:
         return found
 
     async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
-        caller, streams = _caller(ctx), self._context.streams
+        caller, joins = _caller(ctx), params.request_state is not None
         target = self._targets(caller).get(params.name)
         if target is None:
             raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:MAX_SHOWN]!r} here.")
+        command: Say | Resume
         try:
-            for name, response in (params.input_responses or {}).items():
-                kind, _, wanted = name.partition(":")
-                if isinstance(response, ElicitResult):
-                    command = reply(wanted, approval=f"{kind}:" == APPROVAL, result=response)
-                    await streams.run_command(caller, command, door=LABEL)
-            say = _say(target, params.arguments or {}, params.request_state)
-            streams.check_rate(caller, say)
-            return await self._follow(ctx, caller, target, say)
+            if params.request_state is None:
+                command = _say(target, params.arguments or {})
+                call = FollowedCall(command.thread_id or "", command.message_id or "")
+            else:
+                call, command = await self._join(caller, params.request_state)
+            self._context.streams.check_rate(caller, command)
+            return await self._follow(ctx, target, call, command, dict(params.input_responses or {}))
+        except StorageUnavailable as error:
+            raise MCPError(INTERNAL_ERROR, ERRORS["storage_unavailable"].text) from error
         except CommandRejected as refused:
+            if joins:  # an error, not a result: the run goes on, and the client can make the same request again
+                raise MCPError(INTERNAL_ERROR, refused.message) from refused
             return failure(refused.message)
 
+    async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, Resume]:
+        """Return the call that this message began, as the log tells it, and the command that follows the rest.
+
+        Raises MCPError if it is there no more: it is never begun again.
+        """
+        store, restore = self._context.store, self._context.content_filter.vault.restore_envelope
+        runs = await store.runs_of(caller.user, (message_id,))
+        rows = await store.run_events(caller.user, runs[0].thread_id, runs[0].id) if runs else []
+        if not rows:
+            raise _gone()
+        call = FollowedCall(runs[0].thread_id, message_id, runs[0].id)
+        for envelope in await run_off_loop(lambda: [restore(caller.user, from_log(row.body)) for row in rows]):
+            call.take(envelope)
+        return call, Resume({call.thread_id: rows[-1].seq})
+
     async def _follow(
-        self, ctx: Context, caller: Identity, target: McpTarget, say: Say
+        self, ctx: Context, target: McpTarget, call: FollowedCall, command: Say | Resume, answers: dict[str, Any]
     ) -> CallToolResult | InputRequiredResult:
-        """Send the message, or join its run, and return how it ended, or what its user is asked."""
-        streams, thread_id, message_id = self._context.streams, say.thread_id or "", say.message_id or ""
+        """Carry out the command, and return how the call ended, or what its user is asked."""
+        streams, caller = self._context.streams, _caller(ctx)
         stream = RunStream(beat_s=streams.heartbeat_s)
-        await streams.open(caller, thread_id, stream, say, wrap_frame=wrap_for_log, label=LABEL,
-                           welcome=False)  # fmt: skip
-        run_id: str | None = None
-        completed: ToolCompleted | None = None
-        waits: dict[str, ApprovalRequired | QuestionAsked] = {}
-        noted: float = 0
+        await streams.follow(caller, call.thread_id, stream, command, LABEL)
+        steps, noted = aiter(stream), 0
         try:
-            async for _ in stream:
-                while stream.events:
+            if isinstance(command, Resume) and await self._context.store.run(call.run_id or "") is None:
+                raise _gone()  # deleted since it was read: no event would end the wait
+            while True:
+                while stream.events and call.end is None:
                     envelope = stream.events.popleft()
-                    if run_id is None and envelope.message_id == message_id:
-                        run_id = envelope.run_id
-                    if envelope.run_id is None or envelope.run_id != run_id:
-                        continue
-                    match envelope.event:
-                        case FinalResponse() as final if target.tool is None:
-                            return answer_result(final, thread_id, run_id)
-                        case FinalResponse() as final:
-                            return tool_result(completed, final)
-                        case Error() as error:
-                            return error_result(error)
-                        case ToolCompleted() as completed:
-                            waits = {name: each for name, each in waits.items() if each.call_id != completed.call_id}
-                        case ApprovalRequired(call_id=name) as wait:
-                            waits[APPROVAL + name] = wait
-                        case QuestionAsked(question_id=name) as wait:
-                            waits[QUESTION + name] = wait
-                        case ApprovalDecided(call_id=name):
-                            waits.pop(APPROVAL + name, None)
-                        case QuestionAnswered(question_id=name):
-                            waits.pop(QUESTION + name, None)
-                    if note := _note(envelope):
+                    if call.take(envelope) and (note := _note(envelope)):
                         noted += 1
                         await ctx.session.report_progress(noted, message=note)
-                if waits and _can_ask(ctx):
-                    asked = {name: elicitation(each) for name, each in waits.items()}
-                    questions = {name: each for name, each in asked.items() if each is not None}
-                    if questions:
-                        return InputRequiredResult(input_requests=dict(questions), request_state=message_id)
-            return _unended(ctx, message_id)
+                if call.end is not None:
+                    files = await read_blocks(self._context, caller.user, call.files, _state(ctx)["url"])
+                    return call.result(files, asked=target.tool is None)
+                refusals = await self._answer(caller, call, answers)
+                if _can_ask(ctx) and (questions := call.questions(refusals)):
+                    return InputRequiredResult(input_requests=dict(questions), request_state=call.message_id)
+                try:
+                    await anext(steps)
+                except StopAsyncIteration:
+                    return _unended(ctx, call.message_id)
         except trio.Cancelled:
-            if _left(ctx) and run_id is not None:
+            if _left(ctx) and call.run_id is not None:
                 with trio.CancelScope(deadline=trio.current_time() + CANCEL_S, shield=True):
-                    await streams.run_command(caller, Cancel(run_id), door=LABEL)
+                    await streams.run_command(caller, Cancel(call.run_id), door=LABEL)
             raise
         finally:
             await stream.aclose()
+
+    async def _answer(self, caller: Identity, call: FollowedCall, answers: dict[str, Any]) -> dict[str, str]:
+        """Give the run the answers to what it waits for; others are ignored. Return why some are refused, by name."""
+        refusals: dict[str, str] = {}
+        for name in [name for name in call.waits if name in answers]:
+            try:
+                await self._context.streams.run_command(caller, reply(name, answers.pop(name)), door=LABEL)
+            except CommandRejected as refused:
+                if refused.code != "not_found":  # answered elsewhere meanwhile: the event of that follows
+                    refusals[name] = refused.message
+                    continue
+            del call.waits[name]
+        return refusals
 
 
 MAX_KNOWN: Final = 32
@@ -209,9 +215,9 @@ MAX_SHOWN: Final = 100
 """Characters of a client's own words in a refusal."""
 
 
-def _say(target: McpTarget, arguments: dict[str, Any], request_state: str | None) -> Say:
+def _say(target: McpTarget, arguments: dict[str, Any]) -> Say:
     """Return the message that a call stands for. Raises CommandRejected if an agent is given no text."""
-    agent, message_id = target.agent, request_state or uuid.uuid4().hex
+    agent, message_id = target.agent, uuid.uuid4().hex
     to = partial(Say, message_id=message_id, agent_type=agent.agent_type, pillar=agent.pillar)
     if target.tool is not None:
         call = f"Call {target.tool}."
@@ -223,6 +229,19 @@ def _say(target: McpTarget, arguments: dict[str, Any], request_state: str | None
     if thread_id is not None and not isinstance(thread_id, str):
         raise CommandRejected("invalid_command", "The argument `thread_id` must be a text.")
     return to(message, thread_id=thread_id or f"mcp-{message_id}")
+
+
+async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Leave out what is no answer to a form, which servers ignore: the SDK would refuse the request for it."""
+    given = (ctx.params or {}).get("inputResponses")
+    if isinstance(given, dict):
+        known = {name: answer for name, answer in given.items() if is_answer(answer)}
+        ctx = replace(ctx, params={**(ctx.params or {}), "inputResponses": known})
+    return await call_next(ctx)
+
+
+def _gone() -> MCPError:
+    return MCPError(INVALID_PARAMS, "The call is there no more.", {"reason": "invalid_request_state"})
 
 
 def _note(envelope: Envelope) -> str:

@@ -29,15 +29,9 @@ RESPONSE_FORM: Final = "message_to_agent"
 SOCKETS: Final[Mapping[str, tuple[str, str, Dialect]]] = {
     "ws": ("/ws", "Every agent over one connection.", Dialect.CANONICAL),
     "agent": ("/api/ws/agent", "Every agent over one connection.", Dialect.AGENT_RESPONSE),
-    "guide": ("/api/ws/guide", "Deprecated: the guide only.", Dialect.AGENT_RESPONSE),
-    "liaison": ("/api/ws/liaison/{pillar}", "Deprecated: one liaison only.", Dialect.AGENT_RESPONSE),
 }
 """Each endpoint: its path, its description, and its default dialect."""
 STREAM: Final = "/api/threads/{thread_id}/stream"
-_PARAMETERS: Final[Mapping[str, Mapping[str, str]]] = {
-    "pillar": {"description": "The pillar of the liaison that answers."},
-    "thread_id": {"description": "A thread of the token's user."},
-}
 
 
 def asyncapi(version: str, limits: Limits, host: str = "127.0.0.1:8002") -> dict[str, Any]:
@@ -96,12 +90,7 @@ def _messages() -> Iterable[tuple[str, dict[str, Any]]]:
 
 
 def _message(name: str, payload: Schema, summary: str, example: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    message: dict[str, Any] = {
-        "name": name,
-        "summary": summary,
-        "contentType": "application/json",
-        "payload": payload,
-    }
+    message: dict[str, Any] = {"name": name, "summary": summary, "contentType": "application/json", "payload": payload}
     return message if example is None else message | {"examples": [{"name": name, "payload": dict(example)}]}
 
 
@@ -123,8 +112,6 @@ def _sockets() -> dict[str, Any]:
                 "messages": _refs([*commands, *_events(dialect)]),
                 "bindings": {"ws": {"method": "GET", "query": asked}},
             }
-            if "{pillar}" in path:
-                channel["parameters"] = {"pillar": _PARAMETERS["pillar"]}
             channels[f"{name}.{dialect.value}"] = channel
     return channels
 
@@ -139,7 +126,7 @@ def _streams() -> dict[str, Any]:
             "address": STREAM,
             "description": "A thread's events as server-sent events; each `data` is one of these messages.",
             "servers": [{"$ref": "#/servers/streams"}],
-            "parameters": {"thread_id": _PARAMETERS["thread_id"]},
+            "parameters": {"thread_id": {"description": "A thread of the token's user."}},
             "messages": _refs(name for name in _events(dialect) if name != "chunk"),
             "x-query": asked,
         }

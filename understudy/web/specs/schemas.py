@@ -3,7 +3,7 @@
 import enum
 import inspect
 import types
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
 
@@ -42,6 +42,16 @@ def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), 
     return schema | more
 
 
+def record(*optional: str, **members: Schema) -> Schema:
+    """Build the schema of an object that has each of these members, but perhaps not the `optional` ones."""
+    return object_of(members, [name for name in members if name not in optional])
+
+
+def one_of(texts: Iterable[str]) -> Schema:
+    """Build the schema of a text that is one of these."""
+    return {"type": "string", "enum": list(texts)}
+
+
 def array_of(items: Schema, **more: Any) -> Schema:
     """Build the schema of a list of `items`."""
     return {"type": "array", "items": items} | more
@@ -61,7 +71,7 @@ def schema_of(kind: Any) -> Schema:
     if kind in _SIMPLE:
         return _SIMPLE[kind]
     if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return {"type": "string", "enum": [member.value for member in kind]}
+        return one_of(each.value for each in kind)
     if attrs.has(kind):
         return schema_of_fields(kind)
     origin, arguments = get_origin(kind), get_args(kind)
@@ -126,7 +136,7 @@ _TOKEN: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_TOKEN
 _REFERENCE: Final[Schema] = {
     "anyOf": [
         _ID,
-        object_of({"file_id": _ID}, ["file_id"]),
+        record(file_id=_ID),
         object_of({"file_id": {"type": "null"}, "id": _ID}, ["id"]),
     ]
 }
@@ -141,9 +151,9 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
             _ID,
         ),
         **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
-        "decision": {"type": "string", "enum": [each.value for each in Decision]},
-        "mode": {"type": "string", "enum": [each.value for each in SteerMode]},
-        "rating": {"type": "string", "enum": [each.value for each in Rating]},
+        "decision": schema_of(Decision),
+        "mode": schema_of(SteerMode),
+        "rating": schema_of(Rating),
         "note": _NOTE,
         "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
         **dict.fromkeys(("answer", "context", "parameters", "settings"), OBJECT),
@@ -156,7 +166,6 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
         **dict.fromkeys(("batch", "chunk", "decline", "gzip", "on", "remember"), FLAG),
         "seq": COUNT,
         "index": COUNT,
-        "step": COUNT,
         "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
         "data": TEXT,
     }
@@ -166,7 +175,7 @@ FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "user_message": {"content": "What is 15% of 80?", "thread_id": "t1", "message_id": "m1"},
-        "start_agent": {"content": "Profile the attached table", "agent_type": "liaison", "pillar": "insights"},
+        "start_agent": {"content": "Is the system healthy?", "agent_type": "liaison", "pillar": "operations"},
         "message": {"content": "What is 15% of 80?"},
         "chat": {"content": "What is 15% of 80?"},
         "agent_message": {"content": "What is 15% of 80?", "agent_type": "guide"},
@@ -177,7 +186,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
         "approve": {"call_id": "e532", "decision": "allow", "note": "Only this once."},
         "answer": {"question_id": "45f7.e532.1", "answer": {"city": "Ulm"}},
         "undo": {"call_id": "e532"},
-        "disallow": {"thread_id": "t1", "tool_name": "save_note"},
+        "disallow": {"thread_id": "t1", "tool_name": "send_mail"},
         "switch_server": {"thread_id": "t1", "server": "time", "on": False},
         "edit": {"message_id": "m1", "content": "What is 16% of 80?"},
         "regenerate": {"message_id": "m1", "request_id": "again-1"},
@@ -192,7 +201,7 @@ EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     }
 )
 RESPONSE_EXAMPLE: Final[Mapping[str, Any]] = MappingProxyType(
-    {"agent_type": "liaison", "pillar": "insights", "message": "Profile the attached table", "conversation_id": "mine"}
+    {"agent_type": "liaison", "pillar": "operations", "message": "Is the system healthy?", "conversation_id": "mine"}
 )
 
 
@@ -283,7 +292,7 @@ def example_of(name: str) -> dict[str, Any]:
 
 NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type")
 """Members of an envelope that are absent if they do not apply."""
-AGENT: Final = object_of({"agent_type": TEXT, "pillar": or_null(TEXT)}, ["agent_type", "pillar"])
+AGENT: Final = record(agent_type=TEXT, pillar=or_null(TEXT))
 """An agent by its wire names."""
 OF_RUN: Final = ("thread_id", "run_id")
 """Members that every event of a run has."""
@@ -302,7 +311,7 @@ def data_schema(kind: type[Event]) -> Schema:
             required.append(wire.get(each.name, each.name))
         properties[wire.get(each.name, each.name)] = schema
     if kind in (Error, AgentError):
-        properties["code"] = {"type": "string", "enum": list(ERRORS)}
+        properties["code"] = one_of(ERRORS)
     return object_of(properties, required)
 
 
@@ -371,15 +380,11 @@ def response_schema(*, steps: bool) -> Schema:
         "pillar": or_null(TEXT),
         "message": TEXT,
         "conversation_id": or_null(TEXT),
-        "type": {"type": "string", "enum": kinds},
+        "type": one_of(kinds),
         "data": {"type": ["object", "null"]},
         "visualization": {"type": ["object", "null"]},
     }
-    refused = object_of(
-        {"code": {"type": "string", "enum": list(ERRORS)}, "retryable": {"type": "boolean"}, "error_id": TEXT,
-         "retry_after": {"type": "number"}},
-        ["code", "retryable", "error_id"],
-    )  # fmt: skip
+    refused = record("retry_after", code=one_of(ERRORS), retryable=FLAG, error_id=TEXT, retry_after=NUMBER)
     failed = {"if": {"properties": {"type": {"const": "error"}}}, "then": {"properties": {"data": refused}}}
     about_answers = "An answer, an error, an alert, or what was taken out."
     if steps:
@@ -389,14 +394,9 @@ def response_schema(*, steps: bool) -> Schema:
 
 def chunk_schema() -> Schema:
     """Build the schema of a part of a large frame, for clients with the capability `chunk`."""
-    members = {
-        "type": {"type": "string", "const": "chunk"},
-        "id": TEXT,
-        "index": COUNT,
-        "count": {"type": "integer", "minimum": 1},
-        "data": TEXT,
-    }
-    return object_of(members, list(members), description="A part of a large frame.")
+    kind, count = {"type": "string", "const": "chunk"}, {"type": "integer", "minimum": 1}
+    whole = record(type=kind, id=TEXT, index=COUNT, count=count, data=TEXT)
+    return whole | {"description": "A part of a large frame."}
 
 
 def shown(dialect: Dialect) -> dict[str, Schema]:

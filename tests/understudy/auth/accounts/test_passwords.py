@@ -17,7 +17,6 @@ class Watched(argon2.PasswordHasher):
         self.compared = list[argon2.Parameters]()
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the library's name
-        """Compare a password with a hash."""
         self.compared.append(argon2.extract_parameters(str(hash)))
         return super().verify(hash, password)
 
@@ -57,7 +56,6 @@ async def test_a_hash_of_other_parameters_is_outdated() -> None:
 
 
 async def test_a_flood_is_refused_and_takes_a_bounded_number_of_threads() -> None:
-    """Of many at once some are computed, some wait, and the rest is told to come back."""
     passwords = Passwords(argon2.PasswordHasher(memory_cost=1024, time_cost=1))
     hashed = await passwords.hash("tree sky blue lamp")
     refused, most = list[str](), [0]

@@ -41,7 +41,6 @@ class Forger:
         return signed(self.key, said, self.kid)
 
     def answer(self, path: str, form: dict[str, str]) -> tuple[int, Any]:
-        """Return status and body for a request."""
         if path in self.answers:
             found = self.answers[path]
             answer: tuple[int, Any] = found(form) if callable(found) else found
@@ -62,7 +61,6 @@ class Forger:
         return (200, self.userinfo) if path == "/me" else (200, {})
 
     async def serve(self, stream: trio.SocketStream) -> None:
-        """ProviderAnswer one request."""
         async with stream:
             if self.hang:
                 await trio.sleep_forever()
@@ -96,7 +94,6 @@ class Forger:
 async def forging(
     clock: Callable[[], float] = time.time, *, secret: str = "s", claims: ClaimNames | None = None
 ) -> AsyncIterator[tuple[Forger, Provider]]:
-    """Run a forger, and what takes it for its provider."""
     forger = Forger()
     async with trio.open_nursery() as nursery:
         listeners = await nursery.start(_serve, forger)

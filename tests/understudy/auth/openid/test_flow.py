@@ -30,7 +30,6 @@ def back(started: BegunSignIn, forger: Forger, **said: str) -> BroughtBack:
 
 
 async def refused(provider: Provider, given: BroughtBack, seal: Seal = SEAL) -> tuple[str, str]:
-    """Return code and sentence of the refusal of an answer."""
     with pytest.raises(SignInFailed) as failed:
         await finish(provider, seal, given)
     return failed.value.code, failed.value.message
@@ -52,7 +51,6 @@ async def test_the_request_has_state_nonce_and_challenge_and_the_answer_leads_on
 
 
 async def test_an_answer_counts_for_its_own_sign_in_and_not_for_long() -> None:
-    """A cookie of another state, of another secret or damaged is none."""
     clock = Clock()
     with trio.fail_after(60):
         async with forging(clock) as (forger, provider):
@@ -88,7 +86,6 @@ async def test_an_answer_of_another_issuer_or_with_a_fault_signs_nobody_in() -> 
 
 @pytest.mark.proof("timing")
 async def test_a_provider_that_is_away_or_hangs_is_a_sentence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At the start of a sign-in, and at its end."""
     monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
     with trio.fail_after(60):
         async with forging() as (forger, provider):

@@ -19,13 +19,18 @@ SECRET = "a secret of thirty-two characters"
 
 
 async def exchanged(provider: Provider) -> ProviderAnswer:
-    """Exchange a code."""
     with trio.fail_after(60):
         return await provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
 
 
+async def signed_in(provider: Provider) -> Any:
+    """Return the user, whom the provider names."""
+    user = (await exchanged(provider)).user
+    assert user is not None
+    return user
+
+
 async def test_a_code_becomes_tokens_and_a_user() -> None:
-    """What the userinfo endpoint says is added to the ID token."""
     async with forging() as (forger, provider):
         forger.claims, forger.userinfo = {"sid": "theirs"}, {"sub": "ann", "name": "Ann", "groups": ["staff", "", 5]}
         answer = await exchanged(provider)
@@ -42,7 +47,6 @@ def hs256(forger: Forger) -> str:
 
 
 def unsigned(forger: Forger) -> str:
-    """Sign not at all."""
     return f"{part({'alg': 'none'})}.{forger.id_token().split('.')[1]}."
 
 
@@ -76,7 +80,6 @@ def unsigned(forger: Forger) -> str:
     ],
 )
 async def test_a_forged_id_token_signs_nobody_in(forged: Callable[[Forger], Any], why: str) -> None:
-    """The reason is in the log's sentence."""
     async with forging(secret=SECRET) as (forger, provider):
         forger.token = {"id_token": forged(forger)}
         with pytest.raises(Untrusted, match=why):
@@ -86,7 +89,7 @@ async def test_a_forged_id_token_signs_nobody_in(forged: Callable[[Forger], Any]
 async def test_several_audiences_are_fine_if_it_was_issued_to_this_client() -> None:
     async with forging() as (forger, provider):
         forger.claims = {"aud": [CLIENT, "another"], "azp": CLIENT}
-        assert (await exchanged(provider)).user is not None
+        await signed_in(provider)
 
 
 async def test_a_userinfo_of_somebody_else_signs_nobody_in() -> None:
@@ -97,12 +100,11 @@ async def test_a_userinfo_of_somebody_else_signs_nobody_in() -> None:
 
 
 async def test_keys_that_are_rotated_are_fetched_at_once() -> None:
-    """Tokens of the new key are taken, and of the old one no more."""
     async with forging() as (forger, provider):
-        assert (await exchanged(provider)).user is not None
+        await signed_in(provider)
         old = forger.id_token()
         forger.key, forger.kid = rsa_key(1), "two"
-        assert (await exchanged(provider)).user is not None
+        await signed_in(provider)
         forger.token = {"id_token": old}
         with pytest.raises(Untrusted, match="does not publish"):
             await exchanged(provider)
@@ -196,8 +198,7 @@ async def test_claims_may_have_other_names_and_be_members() -> None:
             "nick": "Annie", "realm_access": {"roles": ["operator"]}, "https://example.org/groups": "staff",
             "org": "acme",
         }  # fmt: skip
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert (user.name, user.roles, user.groups, user.tenant) == ("Annie", ("operator",), ("staff",), "acme")
 
 
@@ -206,8 +207,7 @@ async def test_the_id_token_counts_where_userinfo_is_refused(answer: Any, caplog
     """As of an access token for another API. It only adds; a refresh that brings no ID token changes nothing then."""
     async with forging() as (forger, provider):
         forger.claims, forger.userinfo, forger.answers = {"groups": ["staff"], "name": "Ann"}, {}, {"/me": answer}
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert (user.name, user.groups) == ("Ann", ("staff",))
         assert "sign_in.userinfo_refused" in [each.getMessage() for each in caplog.records]
         forger.token = {"id_token": None}
@@ -215,16 +215,13 @@ async def test_the_id_token_counts_where_userinfo_is_refused(answer: Any, caplog
 
 
 async def test_what_userinfo_does_not_say_takes_nothing_away() -> None:
-    """A null, an empty text, and an object with fewer members."""
     async with forging(claims=ClaimNames(roles="realm.roles")) as (forger, provider):
         forger.claims = {"groups": ["staff"], "name": "Ann", "realm": {"roles": ["operator"]}}
         forger.userinfo = {"sub": "ann", "groups": None, "name": "", "realm": {"id": 5}}
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert (user.name, user.groups, user.roles) == ("Ann", ("staff",), ("operator",))
         forger.userinfo = {"sub": "ann", "groups": []}  # which says that there are none
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert user.groups == ()
 
 
@@ -249,15 +246,13 @@ async def test_an_unusable_address_that_need_not_be_named_is_left_out() -> None:
         path = "/.well-known/openid-configuration"
         forger.answers = {path: (200, forger.answer(path, {})[1] | {"end_session_endpoint": "none"})}
         assert (await provider.metadata()).end_session_endpoint is None
-        assert (await exchanged(provider)).user is not None
+        await signed_in(provider)
 
 
 async def test_the_longest_subject_of_the_standard_signs_in() -> None:
-    """255 characters."""
     async with forging() as (forger, provider):
         forger.claims = {"sub": "s" * 255}
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert user.subject == "s" * 255
 
 
@@ -266,8 +261,7 @@ async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest
     async with forging() as (forger, provider):
         source = {"src1": {"endpoint": "https://graph.example.org/users/1/getMemberObjects"}}
         forger.claims = {"_claim_names": {"groups": "src1", "other": "src1"}, "_claim_sources": source}
-        user = (await exchanged(provider)).user
-    assert user is not None
+        user = await signed_in(provider)
     assert user.groups == ()
     told = [each for each in caplog.records if each.getMessage() == "sign_in.claims_elsewhere"]
     assert [each.__dict__["claims"] for each in told] == [["groups"]]
@@ -276,8 +270,7 @@ async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest
 async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:
     async with forging() as (forger, provider):
         forger.claims = {"groups": [f"group-{number}" for number in range(1000)]}
-        user = (await exchanged(provider)).user
-        assert user is not None
+        user = await signed_in(provider)
         assert len(json.dumps(user.groups)) <= 3_000
         assert user.left_out == 1000 - len(user.groups) > 0
 
@@ -285,15 +278,11 @@ async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:
 @pytest.mark.parametrize(
     ("change", "why"),
     [
-        ({"events": None}, "no logout token"),
-        ({"nonce": NONCE}, "no logout token"),
-        ({"sub": None, "sid": None}, "nobody"),
-        ({"aud": "another"}, "aud"),
-        ({"iss": "https://evil.example"}, "iss"),
-        ({"exp": 5}, "expired"),
-        ({"exp": None}, "expired"),
+        ({"events": None}, "no logout token"), ({"nonce": NONCE}, "no logout token"),
+        ({"sub": None, "sid": None}, "nobody"), ({"aud": "another"}, "aud"), ({"iss": "https://evil.example"}, "iss"),
+        ({"exp": 5}, "expired"), ({"exp": None}, "expired"),
     ],
-)
+)  # fmt: skip
 async def test_a_forged_logout_token_ends_nothing(change: dict[str, Any], why: str) -> None:
     event = {"http://schemas.openid.net/event/backchannel-logout": {}}
     async with forging() as (forger, provider):

@@ -23,7 +23,6 @@ def screen(begun: str, pieces: Sequence[str]) -> tuple[str, bool]:
 
 
 def cut(text: str, places: Sequence[int]) -> list[str]:
-    """Return a text in pieces."""
     at = sorted({0, len(text), *(place % (len(text) + 1) for place in places)})
     return [text[start:end] for start, end in pairwise(at)]
 
@@ -34,14 +33,12 @@ WORDS = st.text("ab ", max_size=60)
 
 @given(WORDS, WORDS, PLACES)
 def test_a_model_that_begins_again_repeats_nothing_on_the_screen(begun: str, rest: str, places: list[int]) -> None:
-    """The repeated text is dropped, however it is cut into pieces."""
     if begun:
         assert screen(begun, cut(begun + rest, places)) == (begun + rest, False)
 
 
 @given(st.integers(MIN_OVERLAP, len(TEXT)), st.integers(1, len(TEXT)), PLACES)
 def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: list[int]) -> None:
-    """The repeated end is dropped."""
     begun = TEXT[:shown]
     if overlap <= shown:
         assert screen(begun, cut(begun[-overlap:] + TEXT[shown:], places)) == (TEXT, False)
@@ -49,13 +46,11 @@ def test_a_model_that_repeats_the_end_only(overlap: int, shown: int, places: lis
 
 @given(st.integers(1, len(TEXT)), PLACES)
 def test_a_model_that_just_goes_on(shown: int, places: list[int]) -> None:
-    """Its text is appended."""
     assert screen(TEXT[:shown], cut(TEXT[shown:], places)) == (TEXT, False)
 
 
 @given(st.integers(MIN_ALIKE, len(TEXT) - 2), PLACES)
 def test_a_model_that_begins_again_and_says_something_else(alike: int, places: list[int]) -> None:
-    """Its text replaces the shown text."""
     begun, other = TEXT.rstrip("."), TEXT[:alike] + "# something quite different"
     assert screen(begun, cut(other, places)) == (other, True)
     assert screen(TEXT, cut(other, places)) == ((other, True) if alike >= MIN_ALIKE_AT_END else (TEXT + other, False))
@@ -63,7 +58,6 @@ def test_a_model_that_begins_again_and_says_something_else(alike: int, places: l
 
 @given(st.integers(1, 10), st.integers(0, 40), PLACES)
 def test_a_list_whose_items_begin_alike_loses_none(items: int, into: int, places: list[int]) -> None:
-    """A list interrupted anywhere is continued without loss."""
     text = "".join(f"- **The item number {number}** of the list: it is so.\n" for number in range(12))
     shown = text.index(f"number {items}") + into
     assert screen(text[:shown], cut(text[shown:], places)) == (text, False)
@@ -93,7 +87,6 @@ def test_examples(begun: str, said: str, shown: str) -> None:
 
 
 def test_text_that_cannot_be_a_repetition_is_shown_at_once() -> None:
-    """The first letter that occurs nowhere in the shown text ends the holding back."""
     continuation = ResumedText(TEXT)
     assert continuation.feed("#").text == "#"
     assert continuation.feed("The cat sat").text == "The cat sat"

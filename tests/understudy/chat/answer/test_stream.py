@@ -19,7 +19,6 @@ TEXTS = {
 
 
 async def streamed(text: str, size: int) -> tuple[SanitizedAnswer, str]:
-    """Return the answer fed in pieces of this size, and all text that it showed."""
     answer, shown = SanitizedAnswer(SCRUBBER.stream()), ""
     for at in range(0, len(text), size):
         shown += (await answer.feed(text[at : at + size])).text
@@ -36,7 +35,6 @@ async def test_the_shown_text_is_the_sanitized_text_for_any_pieces(name: str, si
 
 
 async def test_turns_of_the_model_are_paragraphs_of_their_own() -> None:
-    """A pause without text before or after it adds nothing."""
     answer = SanitizedAnswer(SCRUBBER.stream())
     answer.pause()
     for text in ("one", "two"):

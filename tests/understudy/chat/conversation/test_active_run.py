@@ -23,7 +23,6 @@ async def sail() -> str:
 
 
 def test_an_attempt_counts_until_a_step_was_finished_since() -> None:
-    """The first begins at one, and so does the first after each new step."""
     assert ResumeAttempt.next_of(RUN, Replay()).number == 1
     assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=2)).number == 4
     assert ResumeAttempt.next_of(evolve(RUN, attempts=3, progress=2), Replay(finished_steps=3)).number == 1
@@ -32,7 +31,6 @@ def test_an_attempt_counts_until_a_step_was_finished_since() -> None:
 
 
 def test_the_first_attempt_is_made_at_once_and_the_others_rest_longer_and_longer() -> None:
-    """About 1, 4 and 16 s, not all at the same moment."""
     rests = [ResumeAttempt(number, 0, Replay(), "guide").backoff_s(random.Random(7)) for number in range(1, 6)]
     assert rests[0] == 0.0
     for rest, meant in zip(rests[1:], (1, 4, 16, 16), strict=True):
@@ -46,7 +44,6 @@ def test_the_time_left_is_bounded_whatever_the_clocks_say(resume_at: float | Non
 
 
 def test_after_five_attempts_it_is_given_up() -> None:
-    """Not before."""
     assert ResumeAttempt(MAX_ATTEMPTS, 0, Replay(), "liaison", "sea").unresumable_reason(AGENTS) is None
     assert ResumeAttempt(MAX_ATTEMPTS + 1, 0, Replay(), "liaison", "sea").unresumable_reason(AGENTS) == (
         "set_aside",
@@ -66,14 +63,12 @@ def test_after_five_attempts_it_is_given_up() -> None:
     ],
 )
 def test_what_cannot_go_on_says_why(taken: ResumeAttempt, why: str) -> None:
-    """In a word and a sentence."""
     told = taken.unresumable_reason(AGENTS)
     assert told is not None
     assert told[0] == why
 
 
 def test_the_tools_in_doubt_are_named() -> None:
-    """One, or several."""
     step = StepRecord("r", 2, "tool", "sail", "x", {}, None, "started", 1.0)
     calls = tuple(PendingCall(ToolRequest("c", "sail", {}), "x", step=evolve(step, number=number)) for number in (2, 3))
     agents = {"guide": Agent("guide")}  # its tool is gone
@@ -84,7 +79,6 @@ def test_the_tools_in_doubt_are_named() -> None:
 
 
 def test_its_first_agent_is_the_one_that_began_or_that_the_message_went_to() -> None:
-    """By its pillar, before it began."""
     assert ResumeAttempt(1, 0, Replay(), "liaison", "sea").agent(AGENTS) == "sailor"
     assert ResumeAttempt(1, 0, Replay(agents=(("guide-12345678", "guide"),)), "liaison", "sea").agent(AGENTS) == "guide"
 

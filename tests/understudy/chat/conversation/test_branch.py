@@ -18,20 +18,8 @@ from understudy.storage.sqlite import SqliteDatabase, open_database
 from understudy.storage.writer import commit_group
 
 DOINGS = (
-    "say",
-    "say",
-    "say",
-    "edit",
-    "widget",
-    "again",
-    "step",
-    "later step",
-    "summary",
-    "end",
-    "end",
-    "fail",
-    "reopen",
-)
+    "say", "say", "say", "edit", "widget", "again", "step", "later step", "summary", "end", "end", "fail", "reopen",
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +69,6 @@ class Talk:
         return run_id
 
     def again(self, message: Message) -> None:
-        """Answer a message once more."""
         run_id, self.runs = f"{self.owner}-{self.runs}", self.runs + 1
         self.answering[message.id].append(run_id)
         self.commit(run=self.run(run_id, message.id))
@@ -145,7 +132,6 @@ def test_what_is_known_is_what_the_store_has(database: SqliteDatabase, doings: l
 
 
 def test_a_conversation_knows_what_is_said_in_it(database: SqliteDatabase) -> None:
-    """From its first message on, also what waits behind a run, and what an undo has changed."""
     talk = Talk(database, "plain")
     first = talk.say(None)
     assert talk.check() == 1
@@ -184,7 +170,6 @@ def test_what_was_read_counts_until_it_may_be_outdated(database: SqliteDatabase)
 
 
 def test_a_long_branch_is_not_kept(database: SqliteDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that would take too much is forgotten, and so is one with a summary of what came before."""
     talk = Talk(database, "long")
     talk.end(talk.say(None), answered=True)
     second = talk.say("long-0")

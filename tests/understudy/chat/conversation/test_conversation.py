@@ -56,7 +56,6 @@ class Follower(Actor):
         self.dismissed = dismissed
 
     async def receive(self, message: object, context: Context) -> None:
-        """Keep it."""
         match message:
             case Deliver():
                 self.told += message.envelopes
@@ -67,14 +66,10 @@ class Follower(Actor):
 
 
 class NoServer:
-    """A view of a server that tools of these tests do not look at."""
-
     def health(self) -> dict[str, object]:
-        """Nothing to tell."""
         return {}
 
     def tree(self) -> dict[str, object]:
-        """Nothing to tell."""
         return {}
 
 
@@ -88,6 +83,29 @@ class Rig:
     outbox: ActorRef
     told: list[Envelope] = field(factory=list)
     dismissed: list[tuple[str, int]] = field(factory=list)
+
+    @property
+    def model(self) -> ScriptedModel:
+        return self.services.agents["script"].model  # type: ignore[return-value]
+
+    @property
+    def conversations(self) -> ActorRef:
+        found = self.system.find("/s/conversations")
+        assert found is not None
+        return found
+
+    @property
+    def conversation(self) -> ActorRef:
+        (found,) = self.conversations.children()
+        return found
+
+    def open_gate(self) -> None:
+        self.model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+
+    async def answered(self, text: str = "hello", count: int = 1) -> None:
+        """Say something in thread `t`, and wait for the answer, which is the conversation's `count`th."""
+        await self.desk.dispatch(ADA, say(text, "t"), self.outbox)
+        await self.until(FinalResponse, count)
 
     async def until(self, kind: type, count: int = 1) -> list[Envelope]:
         """Wait until so many events of this kind were told."""
@@ -139,12 +157,10 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
 
 
 def say(text: str, thread: str) -> SayCommand:
-    """A message to the scripted agent."""
     return evolve(SayCommand(text), agent_type="script", thread_id=thread)
 
 
 async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
-    """Behind another run of the thread, and for a free place of the server: nobody is left looking at silence."""
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("elsewhere", "u"), rig.outbox)
@@ -162,12 +178,11 @@ async def test_a_thread_that_begins_is_none_that_was_followed_before(rig: Rig) -
 
 
 async def test_a_server_that_stops_can_wait_until_no_run_is_left(rig: Rig) -> None:
-    """Neither at work nor in line; no longer than it wants to."""
     assert await rig.desk.registry.wait_idle(1.0)
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     assert not await rig.desk.registry.wait_idle(0.05)
-    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    rig.open_gate()
     assert await rig.desk.registry.wait_idle(5.0)
     assert len(await rig.until(FinalResponse, 2)) == 2
 
@@ -177,35 +192,26 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say(f"my key is ghp_{'a1B2c3D4' * 4}e5F6, keep it", "t"), rig.outbox)
     await rig.until(AgentStarted)
-    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-    conversation.kill()
-    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    rig.conversation.kill()
+    rig.open_gate()
     await rig.until(FinalResponse, 2)
     events = await rig.services.store.events("ada", "t", 0)
     second = next(each.run_id for each in reversed(events) if each.type == MessageAccepted.type)
     kinds = [each.type for each in events if each.run_id == second]
     assert kinds == [
         each.type
-        for each in (
-            MessageAccepted,
-            AgentStarted,
-            SanitizationSummary,
-            AgentThinking,
-            AgentCompleted,
-            FinalResponse,
-        )
+        for each in (MessageAccepted, AgentStarted, SanitizationSummary, AgentThinking, AgentCompleted, FinalResponse)
     ]
     told = [each.event for each in rig.told if isinstance(each.event, SanitizationSummary)]
     assert [(each.direction, dict(each.counts)) for each in told] == [("inbound", {"secret": 1})]
 
 
 async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
-    """Its followers do not keep it in memory: they are told of the next message, with which it begins anew."""
     rig.services.idle_s = 0.1
     await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(AgentStarted)
-    (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    conversation = rig.conversation
+    rig.open_gate()
     await rig.until(FinalResponse)
     with trio.fail_after(60):
         assert isinstance(await conversation.wait_stopped(), Normal)
@@ -224,7 +230,6 @@ class Bursts:
         self.go_on = trio.Semaphore(0)
 
     async def respond(self, turn: Turn, emit: Emit) -> ModelReply:
-        """Write each burst once it is told to."""
         for burst in self.bursts:
             await self.go_on.acquire()
             for piece in burst:
@@ -234,7 +239,6 @@ class Bursts:
 
 
 async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
-    """No text is lost, moved or kept back: what is written after a pause is there before more is written."""
     rig.services.silence_s = 60.0  # a heartbeat would send what was left behind
     words = ["Word after word. "] * 64
     model = Bursts(words[:63], words[63:])
@@ -255,12 +259,10 @@ async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
 
 
 def pieces(rig: Rig) -> list[PartialResult]:
-    """The pieces of text that the follower was told."""
     return [each.event for each in rig.told if isinstance(each.event, PartialResult)]
 
 
 def test_joined_pieces_keep_their_stored_text() -> None:
-    """Text with placeholders stays apart from what is shown."""
     first = Delta("r", "a\n\n", restart=True)
     second = Delta("r", "b@c.d", "[email-1]")
     third = Delta("r", "\n\n")
@@ -272,24 +274,18 @@ def test_joined_pieces_keep_their_stored_text() -> None:
 
 async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at all in a new thread; by the first message after the conversation began again. The model has it all."""
-    read, history, respond, asked = list[str](), Store.history, ScriptedModel.respond, list[str]()
+    read, history = list[str](), Store.history
 
     async def history_noted(store: Store, owner: str, message_id: str, limit: int) -> History:
         read.append(message_id)
         return await history(store, owner, message_id, limit)
 
-    async def respond_noted(model: ScriptedModel, turn: Turn, emit: Emit) -> ModelReply:
-        asked[:] = [each.content for each in turn.items if isinstance(each, MessageItem)]
-        return await respond(model, turn, emit)
-
     monkeypatch.setattr(Store, "history", history_noted)
-    monkeypatch.setattr(ScriptedModel, "respond", respond_noted)
-    rig.services.agents["script"].model.turns[0].gate.opened.set()  # type: ignore[union-attr]
+    rig.open_gate()
     for number in range(1, 5):
-        await rig.desk.dispatch(ADA, say(f"said {number}", "t"), rig.outbox)
-        await rig.until(FinalResponse, number)
+        await rig.answered(f"said {number}", number)
+        asked = [each.content for each in rig.model.inputs[-1].items if isinstance(each, MessageItem)]
         assert asked == [word for n in range(1, number) for word in (f"said {n}", "word ")] + [f"said {number}"]
         assert len(read) == (number > 2)
         if number == 2:
-            (conversation,) = rig.system.find("/s/conversations").children()  # type: ignore[union-attr]
-            conversation.kill()
+            rig.conversation.kill()

@@ -8,10 +8,7 @@ import trio
 
 from actors import ActorSystem, ChildSpec
 from transport.wire.codec import to_log
-from transport.wire.events import (
-    AgentThinking,
-    Envelope,
-)
+from transport.wire.events import AgentThinking, Envelope
 from understudy.chat.conversation.event_log import read_page
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, Thread
@@ -26,20 +23,17 @@ class Busy(Store):
     last = 0
 
     async def commit_one(self) -> None:
-        """Commit the next event of the thread."""
         self.last += 1
         body = to_log(Envelope(AgentThinking("a", "b", 0.0), 0.0, seq=self.last, thread_id="t"))
         thread = Thread("ada", "t", "title", "guide", None, 0.0, 0.0) if self.last == 1 else None
         await self.commit(Change("ada", "t", (LoggedEvent(self.last, "agent_thinking", None, body),), thread))
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
-        """Read, then commit."""
         found = await super().thread(owner, thread_id)
         await self.commit_one()
         return found
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
-        """Read, then commit."""
         found = await super().events(owner, thread_id, after, limit)
         await self.commit_one()
         return found
@@ -47,7 +41,6 @@ class Busy(Store):
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Busy]:
-    """A real store with one event in it."""
     database = await trio.to_thread.run_sync(open_database, tmp_path)
     async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
         busy = Busy(database, lambda: system.find("/s/writer"))
@@ -66,6 +59,5 @@ async def test_what_is_committed_while_a_page_is_read_is_never_a_hole(store: Bus
 
 
 async def test_a_thread_that_is_not_there_is_an_empty_page(store: Busy) -> None:
-    """It names no head beyond what was asked for."""
     page = await read_page(store, "bob", "t", 3, 100)
     assert (list(page.envelopes), page.last_seq) == ([], 3)

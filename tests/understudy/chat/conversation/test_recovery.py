@@ -1,6 +1,7 @@
 """The recovery of one node after a start with many unfinished runs; stand-ins for the store and the registry."""
 
 from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 from typing import Any, cast
 
@@ -9,7 +10,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from actors import ActorRef, ChildSpec, open_system
+from actors import ActorRef, ActorSystem, ChildSpec, open_system
 from understudy.chat.conversation.recovery import BATCH, EVERY_S, QUEUED, QUEUED_OF_OWNER, Recovery
 from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.errors import StorageUnavailable
@@ -21,7 +22,7 @@ class Unfinished:
     """The unfinished runs of a store, oldest first, each in a thread of its own, and the registry that wakes them."""
 
     runs: list[RunRecord]
-    limiter: RunLimiter[Any]
+    limiter: RunLimiter[Any] = field(factory=lambda: RunLimiter(per_user=2, total=8))
     woken: dict[str, None] = field(factory=dict)
     most_queued: int = 0
     relocations: int = 0
@@ -69,9 +70,13 @@ class Unfinished:
             self.most_queued = max(self.most_queued, self.limiter.queued_by_owner().total())
 
     def end(self, run_id: str) -> None:
-        """End a run; the others move up."""
         self.runs = [run for run in self.runs if run.id != run_id]
         self.limiter.release(run_id)
+
+
+def recovery(store: Unfinished) -> AbstractAsyncContextManager[ActorSystem]:
+    make = partial(Recovery, cast(Any, store), cast(Any, store), store.limiter)
+    return open_system("s", [ChildSpec("recovery", make)])
 
 
 def run(number: int, owner: str) -> RunRecord:
@@ -83,12 +88,10 @@ def run(number: int, owner: str) -> RunRecord:
 async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
-    """Half of them are of one owner, who does not hold up the others."""
-    limiter = RunLimiter[Any](per_user=2, total=8)
     runs = [run(number, "many" if number < 300 else f"u{number % 200}") for number in range(600)]
-    store = Unfinished(runs, limiter)
-    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
-    async with open_system("s", [ChildSpec("recovery", recovery)]):
+    store = Unfinished(runs)
+    limiter = store.limiter
+    async with recovery(store):
         await trio.sleep(5.0)
         assert len(store.woken) <= QUEUED + limiter.total
         first = sorted(name for name in store.woken if name < "r0300")
@@ -107,10 +110,8 @@ async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
     autojump_clock: trio.testing.MockClock,
 ) -> None:
     """A run that is unfinished then is found, also if its conversation is gone again."""
-    limiter = RunLimiter[Any](per_user=2, total=8)
-    store = Unfinished([], limiter)
-    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
-    async with open_system("s", [ChildSpec("recovery", recovery)]):
+    store = Unfinished([])
+    async with recovery(store):
         await trio.sleep(3600)
         assert store.reads == 1
         store.runs, store.starts = [run(1, "ada")], 1
@@ -121,11 +122,8 @@ async def test_an_idle_server_reads_nothing_until_a_conversation_was_started(
 async def test_a_store_that_is_away_is_not_pressed_and_fills_no_log(
     autojump_clock: trio.testing.MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Of hundreds of users one batch is tried at each check, for one record; all at once when the store is back."""
-    limiter = RunLimiter[Any](per_user=2, total=8)
-    store = Unfinished([], limiter, missed=tuple(f"u{number}" for number in range(300)), away=True)
-    recovery = partial(Recovery, cast(Any, store), cast(Any, store), limiter)
-    async with open_system("s", [ChildSpec("recovery", recovery)]):
+    store = Unfinished([], missed=tuple(f"u{number}" for number in range(300)), away=True)
+    async with recovery(store):
         await trio.sleep(EVERY_S * 10.5)
         assert store.tried == 11 * BATCH
         postponed = [vars(each) for each in caplog.records if each.getMessage() == "recovery.postponed"]

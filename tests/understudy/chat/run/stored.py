@@ -19,7 +19,6 @@ def model_step(
     handoff: str | None = None,
     finished: bool = True,
 ) -> StepRecord:
-    """Return a turn of a model; `calls` are (call_id, name, arguments)."""
     if not finished:
         return StepRecord(run_id, number, "model", "m", None, None, encode_partial(text, ()), "started", 1.0)
     requests = tuple(ToolRequest(f"c{n}", name, arguments) for n, (_, name, arguments) in enumerate(calls))
@@ -31,7 +30,6 @@ def model_step(
 def tool_step(
     number: int, call_id: str, value: Any, *, run_id: str = "r1", finished: bool = True, answer: str = ""
 ) -> StepRecord:
-    """Return a tool call's step."""
     if not finished:
         return StepRecord(run_id, number, "tool", "lookup", call_id, {}, None, "started", 1.0)
     result = asdict(RecordedResult(value, "Found.", None, "", False, "", answer))
@@ -46,7 +44,6 @@ def exchange(
     text: str = "Where is it?",
     references: Sequence[str] = (),
 ) -> AnsweredMessage:
-    """Return a message of the user with its run."""
     names = ("ann", f"m-{run_id}", "t", run_id)
     message = Message(*names, "user", text, "guide", None, "accepted", 1.0, tuple(references))
     said = None
@@ -56,5 +53,4 @@ def exchange(
 
 
 def answer_of(pair: AnsweredMessage) -> str:
-    """Return the text of the answer, empty without one."""
     return "" if pair.answer is None else pair.answer.content

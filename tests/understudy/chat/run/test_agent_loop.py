@@ -1,6 +1,6 @@
-"""An event of a model is published whole, though the turn's time ends meanwhile.
+"""Events of a model are published whole, an empty answer is asked for once more, and lost ones are counted.
 
-In virtual time: the conversation and the renderer take as long as their callers wait for them.
+What waits is in virtual time: the conversation and the renderer take as long as their callers wait for them.
 """
 
 from typing import Any
@@ -8,21 +8,35 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import define, field
+from attrs import define, evolve, field
+from msgspec import UnsetType
 
 from actors import ActorRef, ActorSystem, Ask, ChildSpec, Restart
 from tests.understudy.chat.run.test_run import FakeServices, Listener, RunLog, one_permit
 from transport.connection.limits import Limits
 from transport.wire.events import MessageAccepted
+from understudy import tool
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.chat.answer.stream import PAUSE_S
 from understudy.chat.messages import Delta, RunRequest
 from understudy.chat.run.agent_loop import PUBLISH_S
+from understudy.chat.run.meter import usage_of
 from understudy.chat.run.recorder import RECORD_S
 from understudy.chat.run.run import Run
 from understudy.chat.run_protocol import RunProtocol
-from understudy.models.model import Emit, ReasoningDelta, Reply, TextDelta, Turn
+from understudy.models.model import (
+    AttemptLost,
+    Emit,
+    ModelUnavailable,
+    ReasoningDelta,
+    Reply,
+    TextDelta,
+    ToolRequest,
+    Turn,
+    Usage,
+)
+from understudy.testing import open_session, run_agent
 
 LASTS_S = 2 * RECORD_S
 """Text before the piece that is being released (beside it the reasoning is recorded), its blocks, and the piece."""
@@ -97,3 +111,66 @@ async def test_a_piece_is_published_whole_whenever_the_time_ends(
         run.tell("end")
     assert model.published.is_set()
     assert LASTS_S <= model.lasted_s <= PUBLISH_S
+
+
+@tool(retry_safe=True)
+async def look() -> str:
+    """Look."""
+    return "seen"
+
+
+@define
+class Replies:
+    """A model that gives these replies, or raises them, one a request; before the last it has `lost` some."""
+
+    replies: list[Reply | ModelUnavailable]
+    lost: tuple[Usage, ...] = ()
+    name: str = "replies"
+    notice: str = ""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        for each in () if len(self.replies) > 1 else self.lost:
+            await emit(AttemptLost(each))
+        reply = self.replies.pop(0)
+        if isinstance(reply, ModelUnavailable):
+            raise reply
+        if reply.text:
+            await emit(TextDelta(reply.text))
+        return reply
+
+
+LOOK = Reply(calls=(ToolRequest("c", "look", {}),))
+
+
+@pytest.mark.parametrize(
+    ("replies", "text"),
+    [
+        ([LOOK, Reply(), Reply("Seen.")], "Seen."),
+        ([LOOK, Reply(), Reply(" ")], None),
+        ([LOOK, Reply("\u00a0\n"), Reply("\u200b")], None),
+        ([evolve(LOOK, text="I looked: seen."), Reply(), Reply()], "I looked: seen."),
+        ([Reply(), Reply()], None),
+    ],
+)
+async def test_an_empty_answer_is_asked_for_once_more(replies: list[Any], text: str | None) -> None:
+    """Then it is no success, unless an answer was given beside the calls."""
+    run = await run_agent(Agent("x", model=Replies([*replies]), tools=[look]), "Look")
+    if text is None:
+        assert run.error is not None
+        assert "gave an empty answer" in run.error.message
+    else:
+        assert (run.text, run.error) == (text, None)
+
+
+@pytest.mark.parametrize("last", [Reply("Seen.", usage=Usage(10, 1, 1)), ModelUnavailable("It is away.", False)])
+async def test_answers_that_are_lost_before_a_word_are_counted(last: Reply | ModelUnavailable) -> None:
+    """As far as their provider had counted, or else by an estimate, also if the run fails."""
+    model = Replies([last], (Usage(500, 20, 1), Usage(turns=1), Usage(turns=1)))
+    async with open_session(Agent("x", model=model)) as session:
+        await session.say("Look")
+        (run,) = (await session._context.store.runs(session.identity.user, limit=1)).items
+        used = [each for step in await session._context.store.steps(run.id) if (each := usage_of(step))]
+    usage = sum(used, Usage())
+    assert not isinstance(usage.estimated, UnsetType)
+    assert usage.estimated > 0
+    assert usage.input == 500 + usage.estimated + (10 if isinstance(last, Reply) else 0)

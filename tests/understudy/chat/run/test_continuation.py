@@ -24,7 +24,7 @@ from transport.wire.events import (
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.models.answer import CUT
 from understudy.models.model import Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
-from understudy.testing import AgentRun, AgentSession, NotAnswered, open_session
+from understudy.testing import AgentRun, AgentSession, Call, NotAnswered, Say, ScriptedModel, open_session
 
 MADE: Counter[str] = Counter()
 
@@ -69,7 +69,6 @@ class CutModel:
         self.turns: list[Turn] = []
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Call the tool first, if there is one; then write until the cut."""
         self.turns.append(turn)
         if self.calls and turn.rounds == 0:
             await emit(TextDelta("Let me see."))
@@ -88,7 +87,6 @@ class CutModel:
 
 
 def loses_connection() -> None:
-    """Fail in the middle of the answer."""
     raise ModelUnavailable("The connection to the language model was lost.", True, "lost")
 
 
@@ -103,7 +101,6 @@ def shown(run: AgentRun) -> str:
 @pytest.mark.promise("wire.continue")
 @pytest.mark.parametrize("begins_anew", [False, True], ids=["prefix", "anew"])
 async def test_an_answer_that_lost_its_model_goes_on_from_its_text(begins_anew: bool) -> None:
-    """The calls are not made again, no word comes twice, and the text so far is in the history of both."""
     model = CutModel(loses_connection, begins_anew=begins_anew, calls="oak")
     async with open_session(Agent("guide", model=model, tools=[look])) as session:
         cut = await session.say("Count.")
@@ -133,7 +130,6 @@ async def test_an_answer_that_was_cut_by_its_time_goes_on() -> None:
 
 
 async def test_an_answer_that_its_user_stopped_goes_on() -> None:
-    """Stopped in the middle of the text, which is what the user keeps."""
     model = CutModel(lambda: None)
     async with open_session(Agent("guide", model=model)) as session:
         cut = await stopped_when(session, "Count.", lambda: bool(model.turns))
@@ -160,12 +156,10 @@ async def stopped_when(session: AgentSession, message: str, ready: Callable[[], 
 
 
 async def newest_run(session: AgentSession) -> str:
-    """Return the id of the user's newest run."""
     return (await session._context.store.runs(session.identity.user, limit=1)).items[0].id
 
 
 async def test_a_model_that_reached_its_limit_goes_on_without_the_note() -> None:
-    """The note that the answer was cut is gone from the whole one."""
     model = CutModel(lambda: Reply("One two three four " + CUT, cut=CUT))
     async with open_session(Agent("guide", model=model)) as session:
         cut = await session.say("Count.")
@@ -181,7 +175,6 @@ class Counting:
     notice = "A script for tests."
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Call, or answer in the turn that closes the run, or after four calls."""
         if turn.tools and sum(MADE.values()) < 4:
             word = f"w{sum(MADE.values())}"
             return Reply(calls=(ToolRequest("c", "look", {"word": word}),))
@@ -191,7 +184,6 @@ class Counting:
 
 
 async def test_a_spent_budget_is_given_anew_to_the_run_that_goes_on() -> None:
-    """It spends nothing on what the other run did; the sentence of its end is not in the whole answer."""
     async with open_session(Agent("guide", model=Counting(), tools=[look], budget=Budget(turns=3))) as session:
         cut = await session.say("Look them up.")
         assert cut.data is not None
@@ -203,27 +195,13 @@ async def test_a_spent_budget_is_given_anew_to_the_run_that_goes_on() -> None:
         assert len(more.calls) == 2
 
 
-class Sending:
-    """Sends a parcel, then says so."""
-
-    name = "sending"
-    notice = "A script for tests."
-
-    def __init__(self, name: str, **arguments: object) -> None:
-        self.call = ToolRequest("c", name, arguments)
-
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Call once."""
-        if turn.rounds == 0:
-            return Reply(calls=(self.call,))
-        await emit(TextDelta("Done."))
-        return Reply("Done.")
+def calling(name: str, **arguments: object) -> ScriptedModel:
+    return ScriptedModel(Call([(name, arguments)]), Say("Done."))
 
 
 @pytest.mark.parametrize(("choice", "made"), [("happened", 1), ("again", 2)])
 async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) -> None:
-    """It may have taken effect: its user is asked, and the run has its start and its end."""
-    async with open_session(Agent("guide", model=Sending("send", city="Ulm"), tools=[send])) as session:
+    async with open_session(Agent("guide", model=calling("send", city="Ulm"), tools=[send])) as session:
         cut = await stopped_when(session, "Send it.", lambda: MADE["Ulm"] == 1)
         whole = await session.continue_answer(cut, answers=[{"choice": choice}])
         assert (whole.text, MADE["Ulm"]) == ("Done.", made)
@@ -234,7 +212,7 @@ async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) 
 
 async def test_a_call_that_waited_for_its_user_asks_again() -> None:
     """It has not run when its run is stopped: there is nothing to settle."""
-    async with open_session(Agent("guide", model=Sending("pay", amount=3), tools=[pay])) as session:
+    async with open_session(Agent("guide", model=calling("pay", amount=3), tools=[pay])) as session:
         with pytest.raises(NotAnswered):
             await session.say("Pay.")
         run_id = await newest_run(session)
@@ -264,7 +242,6 @@ async def begin() -> str:
 
 
 async def test_a_hand_written_agent_repeats_itself_and_goes_on() -> None:
-    """Its steps and calls are not made again, and what it says again is not shown again."""
     agent = Agent("guide", run=count_slowly, tools=[look], timeout_s=1.0)
     async with open_session(agent) as session:
         cut = await session.say("Count.")
@@ -276,7 +253,6 @@ async def test_a_hand_written_agent_repeats_itself_and_goes_on() -> None:
 
 @pytest.mark.promise("wire.continue", "wire.error-not-continuable")
 async def test_a_run_is_continued_once_whoever_asks() -> None:
-    """The same command is the same run; a run that goes on, a whole answer and another's run are refused."""
     async with open_session(Agent("guide", model=CutModel(loses_connection))) as session:
         cut = await session.say("Count.")
         run_id = cut.of(MessageAccepted)[0].run_id
@@ -315,7 +291,7 @@ async def test_a_continuation_that_is_stopped_before_it_begins_keeps_the_text() 
 
 async def test_a_message_is_answered_again_from_a_call_on() -> None:
     """The turn that asked for the call is taken over, the call is made again; a call of another run is refused."""
-    model = Looking()
+    model = ScriptedModel(*(Call([("look", {"word": word})]) for word in ("w0", "w1")), Say("Done."))
     async with open_session(Agent("guide", model=model, tools=[look])) as session:
         first = await session.say("Look.")
         again = [each.call_id for each in first.of(ToolExecuting)]
@@ -325,33 +301,14 @@ async def test_a_message_is_answered_again_from_a_call_on() -> None:
         assert began is not None
         await ended(session, began.run_id)
         assert MADE == {"w0": 1, "w1": 2}
-        assert [turn.rounds for turn in model.turns] == [0, 1, 2, 2]
+        assert [turn.rounds for turn in model.inputs] == [0, 1, 2, 2]
         other = await session.say("And again.", thread_id="other")
         call = other.of(ToolExecuting)[0].call_id
-        with pytest.raises(CommandRejected, match="no run of that name"):
+        with pytest.raises(CommandRejected, match="no tool call of that name"):
             await dispatch(session.identity, Regenerate(message_id, call_id=call), None)
 
 
 async def ended(session: AgentSession, run_id: str) -> None:
-    """Wait until a run has ended."""
     with trio.fail_after(60):
         while (run := await session._context.store.run(run_id)) and run.ended_at is None:  # noqa: ASYNC110
             await trio.sleep(0.01)
-
-
-class Looking:
-    """Looks two words up, one after the other, and says so."""
-
-    name = "looking"
-    notice = "A script for tests."
-
-    def __init__(self) -> None:
-        self.turns: list[Turn] = []
-
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        """Call twice, then answer."""
-        self.turns.append(turn)
-        if turn.rounds < 2:
-            return Reply(calls=(ToolRequest("c", "look", {"word": f"w{turn.rounds}"}),))
-        await emit(TextDelta("Done."))
-        return Reply("Done.")

@@ -11,7 +11,6 @@ FILES = {"a.png": b"\x89PNG\r\n\x1a\n" + bytes(32), "b.pdf": b"%PDF-1.4\n%%EOF\n
 
 @pytest.mark.parametrize(("images", "documents"), [(False, False), (True, False), (True, True)])
 async def test_images_and_documents_go_to_models_that_take_them(images: bool, documents: bool) -> None:
-    """Any model is told of all files."""
     model = ScriptedModel(Say("Seen."))
     model.limits = ModelLimits(images=images, documents=documents)  # type: ignore[attr-defined]
     run = await run_agent(Agent("reader", model=model), "What is this?", files=FILES)

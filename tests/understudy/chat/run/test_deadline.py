@@ -27,7 +27,6 @@ class Waiter(Actor):
 
 
 async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.testing.MockClock) -> None:
-    """5 s of work and a pause of 1000 s: the other 25 s of the limit remain."""
     limiter: RunLimiter[ActorRef] = RunLimiter(1, 1)
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
         run = system.root.children()[0]
@@ -51,7 +50,6 @@ async def test_the_clock_stands_still_while_the_run_rests(autojump_clock: trio.t
 
 
 async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.testing.MockClock) -> None:
-    """Another run has the permit: the run is queued with its deadline suspended, and reports its position."""
     limiter: RunLimiter[ActorRef] = RunLimiter(1, 1)
     notes: list[int] = []
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter([]))]) as system:
@@ -74,7 +72,6 @@ async def test_standing_in_line_again_is_not_work_either(autojump_clock: trio.te
 
 
 async def test_runs_near_the_front_are_notified_when_they_move_up(autojump_clock: trio.testing.MockClock) -> None:
-    """A release notifies each run near the front whose position changed, once, and no other run."""
     heard: list[object] = []
     limiter: RunLimiter[ActorRef] = RunLimiter(100, 1)
     async with ActorSystem("s", [ChildSpec("w", lambda: Waiter(heard))]) as system:

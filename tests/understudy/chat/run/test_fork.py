@@ -6,7 +6,6 @@ from attrs import evolve
 from tests.understudy.chat.run.test_replay import CALLED, NOBODY_ANSWERS, STORIES, WORDS, Cut, Thinking, again, played
 from transport.wire.errors import CommandRejected
 from understudy import Agent
-from understudy.chat.run import fork
 from understudy.chat.run.fork import steps_of_fork
 from understudy.models.model import Emit, Reply, TextDelta, Turn
 from understudy.storage.records import StepRecord
@@ -29,7 +28,6 @@ SPEAKING = [Agent("a", tools=[again], model=Speaking(Call([("again", {"text": "x
 
 @pytest.mark.parametrize("story", ["tools", "consent", "handoff", "speaking"])
 async def test_a_fork_from_any_step_that_is_cut_at_any_commit_repeats_nothing(story: str) -> None:
-    """It ends with the same text; the calls and turns that it has are not made again."""
     agents = SPEAKING if story == "speaking" else STORIES[story]
     limits = NOBODY_ANSWERS if story == "tools" else None  # whether its call took effect
     CALLED.clear()
@@ -92,7 +90,3 @@ def test_what_is_taken_over_is_the_forks_own() -> None:
 def test_what_cannot_be_taken_over_is_refused(steps: list[StepRecord], last: int, why: str) -> None:
     with pytest.raises(CommandRejected, match=why):
         steps_of_fork(steps, last, "new", 5.0)
-
-
-def test_an_event_names_the_last_step_that_had_ended() -> None:
-    assert fork.step_after([], BEGUN, 99) == 0

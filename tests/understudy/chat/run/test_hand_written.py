@@ -8,11 +8,10 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.understudy.chat.run.test_replay import ASKED, WORDS, Recorded, Thinking, again, ask, once, played, published
+from tests.understudy.chat.run.test_replay import WORDS, Recorded, Thinking, again, ask, once, played, published
 from understudy import Agent, AgentTurn, Budget, ToolError, tool
 from understudy.chat.answer import stream
 from understudy.chat.run import hand_written
-from understudy.chat.run.replay import replay
 from understudy.models.model import Reply, Turn
 from understudy.testing import Call, Say, ScriptedModel, run_agent
 
@@ -92,7 +91,6 @@ STORIES = {
 async def test_a_function_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted after each commit, it publishes the same, and no recorded step, call or request is made again."""
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     agents = STORIES[story]
     DONE.clear()
@@ -131,10 +129,6 @@ async def test_a_function_that_takes_another_way_on_replay_fails_and_names_both(
     record = next(each for each in caplog.records if each.message == "run.replay_mismatch")
     assert (vars(record)["recorded"], vars(record)["asked"]) == ("step fetch", "step search")
     assert not DONE
-
-
-def test_steps_of_hand_written_agents_are_read() -> None:
-    assert replay([ASKED], []).written == ()
 
 
 @frozen
@@ -237,8 +231,3 @@ async def test_what_cannot_be_replayed_at_the_same_time_is_refused(wrong: str, c
     await run_agent(Agent("a", tools=[again, wait], run=run), "go")  # the next attempt may succeed
     sentence = "two steps called 'same' at the same time" if wrong == "names" else "say while a call is at work"
     assert sentence in caplog.text
-
-
-def test_a_run_that_is_not_async_is_refused() -> None:
-    with pytest.raises(TypeError, match="async function of one AgentTurn"):
-        Agent("a", run=print)  # type: ignore[arg-type]

@@ -10,7 +10,6 @@ from understudy.storage.records import StepRecord
 
 
 def meter(settings: dict[str, object] | None = None, **budget: object) -> Meter:
-    """Return the meter of a run of an agent with this budget."""
     return Meter.of(Agent("a", budget=Budget(**budget)), Limits(), settings or {}, "EUR")
 
 
@@ -91,7 +90,6 @@ def step(number: int, began: float, ended: float | None, call_id: str | None = N
 
 
 def test_time_of_work_counts_overlaps_once_and_no_waits() -> None:
-    """Calls of 4 s and 5 s overlap by 3 s; a third waited 100 s for its user; one is not finished."""
     steps = [step(1, 0, 10), step(2, 10, 14, "a"), step(3, 11, 16, "b"), step(4, 16, 118, "c"), step(5, 118, None)]
     assert worked_s(steps, {"a": 4, "b": 5, "c": 2}) == 18
     assert worked_s([], {}) == 0

@@ -24,7 +24,6 @@ def test_the_shown_items_are_a_prefix_of_the_next_until_the_window_is_full() -> 
 
 
 def test_the_reported_usage_corrects_the_estimate() -> None:
-    """Within bounds, and only from an input that is long enough."""
     given = ModelInput()
     given.correct(100, 900)
     assert given.scale == 1.0

@@ -5,13 +5,13 @@ import json
 import pytest
 from attrs import asdict, field, frozen
 
-from transport.wire.events import FinalResponse, ToolStatus
+from transport.wire.events import ToolStatus
 from understudy import Agent, Budget, tool
 from understudy.agents.output import InvalidOutput
 from understudy.chat.run.meter import Ended
 from understudy.chat.run.output import read_output
 from understudy.models.model import NoteItem
-from understudy.testing import AgentRun, Call, Hand, Say, ScriptedModel, open_session, run_agent
+from understudy.testing import AgentRun, Call, Hand, Say, ScriptedModel, run_agent
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 
@@ -44,12 +44,10 @@ def clerk(*turns: Say | Call | Hand, **more: object) -> Agent:
 
 
 def shown(run: AgentRun) -> str:
-    """Return all that was published of a run."""
     return json.dumps([asdict(each) for each in run.events], default=str)
 
 
 async def test_the_answer_is_an_object() -> None:
-    """Validated, with defaults, beside the text; the model is told the schema in each turn."""
     agent = clerk(FIND, Say('```json\n{"carrier": "northmail", "days": null}\n```'))
     run = await run_agent(agent, "Where is A-17?")
     assert run.output == {"carrier": "northmail", "days": 0}
@@ -59,7 +57,6 @@ async def test_the_answer_is_an_object() -> None:
 
 
 async def test_an_answer_that_does_not_fit_is_asked_for_once_more() -> None:
-    """The error is told; nothing of the first answer is shown, and both requests are counted."""
     model = ScriptedModel(Say('{"carrier": "northmail", "days": 31}'), FITS)
     run = await run_agent(Agent("clerk", model=model, output_type=Parcel), "Where is A-17?")
     assert run.output == {"carrier": "northmail", "days": 2}
@@ -81,7 +78,6 @@ async def test_a_second_answer_that_does_not_fit_ends_the_run() -> None:
 
 
 async def test_an_agent_that_asks_another_gets_the_object() -> None:
-    """Or a failed call, with the reason."""
     for turns, status, result in (
         ((FITS,), ToolStatus.OK, {"carrier": "northmail", "days": 2}),
         ((Say("No."),), ToolStatus.FAILED, None),
@@ -98,7 +94,6 @@ async def test_an_agent_that_asks_another_gets_the_object() -> None:
 
 
 async def test_a_handoff_to_an_agent_with_an_output_type() -> None:
-    """The object is that of the agent that answers."""
     guide = Agent("guide", model=ScriptedModel(Hand("clerk")), colleagues=["clerk"])
     run = await run_agent(guide, "Where is A-17?", others=[clerk(FITS)])
     assert (run.agent, run.output) == ("clerk", {"carrier": "northmail", "days": 2})
@@ -111,20 +106,17 @@ async def test_a_secret_in_an_object_is_redacted() -> None:
 
 
 async def test_the_last_turn_of_a_budget_has_the_form_too() -> None:
-    """The answer is JSON, without the sentence about the budget, which is in `data`."""
     run = await run_agent(clerk(FIND, FITS, budget=Budget(turns=2)), "Where is A-17?")
     assert run.output == json.loads(run.text) == {"carrier": "northmail", "days": 2}
     assert run.data is not None
     assert run.data["budget"]["ended_by"] == "turns"
 
 
-async def test_the_offline_model_answers_in_the_form() -> None:
-    """In a conversation: later messages see what was answered."""
-    async with open_session(Agent("clerk", tools=[find], output_type=Parcel)) as session:
-        for _ in range(2):
-            run = await session.say("Find the parcel of order A-17")
-            assert run.output.keys() == {"carrier", "days"}
-            assert len(run.of(FinalResponse)) == 1
+async def test_without_a_model_no_form_is_filled() -> None:
+    run = await run_agent(Agent("clerk", tools=[find], output_type=Parcel), "Find the parcel of order A-17")
+    assert run.error is not None
+    assert (run.error.code, run.output) == ("model_unavailable", None)
+    assert "No language model is connected" in run.error.message
 
 
 async def test_a_recorded_answer_that_does_not_fit_any_more_is_an_error() -> None:

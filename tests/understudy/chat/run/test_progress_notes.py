@@ -14,20 +14,15 @@ from understudy.tools.tool import Tool, ToolContext, tool
 NOTES = 1_000
 
 
-@tool
-async def on_tools_loop(context: ToolContext) -> None:
+async def flooded(context: ToolContext) -> None:
     for number in range(NOTES):
         context.progress(number, None, "note")
         if not number % 100:
             await trio.lowlevel.checkpoint()
 
 
-@tool(on_server_loop=True)
-async def on_server_loop(context: ToolContext) -> None:
-    for number in range(NOTES):
-        context.progress(number, None, "note")
-        if not number % 100:
-            await trio.lowlevel.checkpoint()
+on_tools_loop = tool(name="on_tools_loop")(flooded)
+on_server_loop = tool(name="on_server_loop", on_server_loop=True)(flooded)
 
 
 @tool
@@ -62,7 +57,6 @@ async def test_a_flood_is_scanned_by_time_and_its_last_note_is_shown(flood: Tool
 
 
 async def test_calls_of_a_run_take_turns(autojump_clock: trio.testing.MockClock) -> None:
-    """One that floods does not hide the notes of another, and together they are as slow as one."""
     shown: list[tuple[float, str]] = []
 
     async def publish(_done: float, _total: float | None, note: str) -> None:

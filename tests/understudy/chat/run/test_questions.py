@@ -20,8 +20,6 @@ SIX = {"count": 6}
 
 
 class Forwarder(Actor):
-    """An actor that passes every answer to the questions of a run."""
-
     def __init__(self, questions: Questions) -> None:
         self.questions = questions
 
@@ -62,7 +60,6 @@ async def answering() -> AsyncIterator[tuple[Questions, Callable[[Any], Awaitabl
 
 
 async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.MockClock) -> None:
-    """A wrong one is refused by its field, a second one at once, an equal one is acknowledged after the commit."""
     async with answering() as (questions, give, replies):
         question = questions.ask(NAME, check)
         for each in ({"count": 7}, SIX, {"count": 5}, SIX):
@@ -79,7 +76,6 @@ async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.Mo
 
 
 async def test_the_values_of_secret_fields_are_in_no_event(autojump_clock: trio.testing.MockClock) -> None:
-    """The call that asked is given them; an answer with another value is another answer."""
     async with answering() as (questions, give, replies):
         question = questions.ask(NAME, check, {"pin"})
         whole = {"count": 6, "pin": "1234"}

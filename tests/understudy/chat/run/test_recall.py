@@ -14,8 +14,6 @@ RUN = RunRecord("r1", "ann", "t", "m", None, "guide", None, "success", 1.0)
 
 
 class StoreWithOneCall:
-    """A store that has one call."""
-
     def __init__(self, step: StepRecord) -> None:
         self.step = step
 

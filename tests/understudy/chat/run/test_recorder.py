@@ -11,8 +11,6 @@ from understudy.chat.run.recorder import UNYIELDED, Recorder
 
 
 class Listener(Actor):
-    """A conversation that records its messages with their times."""
-
     def __init__(self, heard: list[tuple[float, object]]) -> None:
         self.heard = heard
 
@@ -36,8 +34,6 @@ class Stuck(Actor):
 
 
 class Quiet:
-    """The services that the recorder uses."""
-
     silence_s = 10.0
 
 
@@ -46,7 +42,6 @@ def recorder(conversation: ActorRef) -> Recorder:
 
 
 async def test_progress_is_sent_after_each_silence(autojump_clock: trio.testing.MockClock) -> None:
-    """After each 10 s without an event, and not sooner, progress with the run's activity is sent."""
     heard: list[tuple[float, object]] = []
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener(heard))]) as system:
         run = recorder(system.root.children()[0])

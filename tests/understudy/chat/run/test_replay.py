@@ -145,8 +145,6 @@ class Recording(Actor):
 
 @define
 class Recorded:
-    """The services of one run, and its records."""
-
     services: FakeServices
     cuts: list[Cut] = field(factory=list)
     closed: list[FinishRun] = field(factory=list)
@@ -250,6 +248,7 @@ class Writing(ScriptedModel):
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         step = self.turns[min(turn.rounds, len(self.turns) - 1)]
         if isinstance(step, Say):
+            self.inputs.append(turn)
             rest = step.text.removeprefix(turn.partial_text)
             for word in rest.split(" "):
                 await emit(TextDelta(word + " "))
@@ -264,8 +263,6 @@ class Writing(ScriptedModel):
 
 
 class Thinking(Writing):
-    """A script that emits a thought before its text."""
-
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         await emit(Thought(f"turn {turn.rounds}"))
         return await super().respond(turn, emit)
@@ -315,7 +312,6 @@ STORIES: dict[str, list[Agent]] = {
 async def test_a_run_that_is_cut_at_any_commit_goes_on_to_the_same_end(
     story: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Interrupted after each commit, the run publishes the same events and text, and makes no finished call again."""
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     agents = STORIES[story]
     whole = await played(agents)
@@ -349,28 +345,19 @@ async def test_the_thought_of_a_silent_model_is_committed_with_its_first_call() 
     assert sum("agent_thinking" in each for each in kinds) == 1
 
 
-async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """The resumed turn has the same messages, and the shown text as its partial text."""
+async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
-    heard: list[Turn] = []
-
-    class Hearing(Thinking):
-        async def respond(self, turn: Turn, emit: Emit) -> Reply:
-            heard.append(turn)
-            return await super().respond(turn, emit)
-
-    model = Hearing(Call([("once", {"text": "x"}), ("again", {"text": "y"})]), Say(WORDS))
+    model = Thinking(Call([("once", {"text": "x"}), ("again", {"text": "y"})]), Say(WORDS))
     agents = [Agent("a", tools=TOOLS, model=model)]
     whole = await played(agents)
     cut = next(number for number, each in enumerate(whole.cuts) if each.steps and each.steps[0].number == 4)
-    first, last = heard
-    heard.clear()
+    first, last = model.inputs
+    model.inputs.clear()
     await played(agents, whole.cuts[: cut + 2])
-    assert [turn.items for turn in heard] == [last.items]
-    assert WORDS.startswith(heard[0].partial_text.strip())
-    assert (first.partial_text, last.partial_text, bool(heard[0].partial_text)) == ("", "", True)
+    (resumed,) = model.inputs
+    assert resumed.items == last.items
+    assert WORDS.startswith(resumed.partial_text.strip())
+    assert (first.partial_text, last.partial_text, bool(resumed.partial_text)) == ("", "", True)
 
 
 def steps_of(*, whole: bool = True, calls: int = 1, ended: bool = False) -> list[StepRecord]:
@@ -397,7 +384,6 @@ def test_an_empty_log_is_a_run_that_has_not_begun() -> None:
 
 
 def test_where_a_recorded_turn_stands() -> None:
-    """A replay with one recorded turn has its text, usage, calls, agent and thoughts."""
     where = replay([*BEGUN, EXECUTING], steps_of())
     assert (where.shown_text, where.recorded_text, where.partial_text, where.interrupted_step) == (
         "Let me see.",
@@ -436,7 +422,6 @@ def test_a_call_is_in_doubt_once_it_was_allowed() -> None:
 
 
 def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
-    """A turn without a started call and with a redacted one is asked again, with its text and thoughts kept."""
     where = replay(BEGUN, steps_of(whole=False, calls=2)[:1])
     assert (where.turns, where.partial_text, where.thoughts) == ((), "Let me see.", ("hm",))
     assert where.interrupted_step is not None
@@ -451,13 +436,11 @@ def test_a_turn_whose_calls_cannot_be_made_is_asked_again() -> None:
 
 
 def test_a_call_that_no_turn_knows_of_is_named() -> None:
-    """The tool of an open call without a recorded turn is in doubt."""
     assert replay([*BEGUN, EXECUTING], []).calls_in_doubt(AGENT) == ("again",)
 
 
 @pytest.mark.parametrize("result", [None, {"text": "x"}, "text", {"text": 1, "calls": []}])
 def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
-    """Steps with a result of another shape raise UnreadableSteps."""
     with pytest.raises(UnreadableSteps):
         replay(BEGUN, [evolve(steps_of()[0], result=result)])
     with pytest.raises(UnreadableSteps):
@@ -465,24 +448,19 @@ def test_steps_that_cannot_be_read_are_refused(result: Any) -> None:
 
 
 def test_a_run_of_a_later_release_is_not_replayed_without_what_it_did() -> None:
-    """A kind of step that is not known raises UnreadableSteps, by which the run is ended."""
     model, call = steps_of(ended=True)
     with pytest.raises(UnreadableSteps, match="a later release: prophecy"):
         replay(BEGUN, [model, call, evolve(call, number=3, kind="prophecy")])
 
 
 class Steerable(Thinking):
-    """Calls a tool, then counts until it is told `stop`; keeps what it was given."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.heard: list[Turn] = []
+    """Calls a tool, then counts until it is told `stop`."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        self.heard.append(turn)
         called = any(isinstance(each, ResultItem) for each in turn.items)
         self.turns = (Say(WORDS) if called else Call([("again", {"text": "x"})]),)
         if turn.request == "stop" and not turn.work:
+            self.inputs.append(turn)
             await emit(TextDelta("Stopped."))
             return Reply("Stopped.")
         return await super().respond(turn, emit)
@@ -498,7 +476,7 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
     whole = await played(agents, **steers)
     assert len(whole.cuts) > 10
     for number in range(len(whole.cuts)):
-        model.heard.clear()
+        model.inputs.clear()
         resumed = await played(agents, whole.cuts[:number], **steers)
         assert [each.steer_id for each in resumed.events if isinstance(each, SteerTaken)] == ["look", "stop"]
         assert [each.kind for each in sorted(resumed.steps, key=lambda each: each.number)] == [
@@ -507,7 +485,7 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
         assert resumed.screen.startswith("one")
         assert resumed.screen.endswith("\n\nStopped.")
         spoken = resumed.screen.removesuffix("\n\nStopped.").strip()
-        for turn in model.heard[-1:]:
+        for turn in model.inputs[-1:]:
             kinds = [type(each).__name__.removesuffix("Item") for each in turn.items]
             assert kinds[-5:] == ["Call", "Result", "Message", "Message", "Message"]
             said = [(each.role, each.content.strip()) for each in turn.items[-3:] if isinstance(each, MessageItem)]

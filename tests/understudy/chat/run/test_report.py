@@ -34,7 +34,6 @@ STEPS = [
 
 
 def test_all_kinds_of_steps_are_counted_for_what_they_are() -> None:
-    """A summary uses tokens and is no turn; an unfinished turn is not counted yet."""
     state = report(RUN, [ACCEPTED], STEPS, AGENT, Limits())
     assert state["agent"] == "insights"
     assert (state["usage"].input, state["usage"].output, state["usage"].cost) == (30, 10, 0.25)
@@ -51,7 +50,6 @@ def test_a_run_waits_for_what_is_not_decided() -> None:
 
 
 def test_a_run_does_not_wait_for_the_questions_of_a_call_that_has_ended() -> None:
-    """The call of the first two ended without an answer in the log; that of the third has not."""
     asked = [QuestionAsked(f"q{n}", "a-1", "Sure?", {}, 9.0, "tool", call_id=call) for n, call in enumerate("ccd")]
     ended = ToolCompleted("a-1", "c", "pay", None, "", ToolStatus.TIMED_OUT, 5.0, 9.0)
     (waiting,) = report(RUN, [ACCEPTED, *asked, ended], [], AGENT, Limits())["waits_for"]

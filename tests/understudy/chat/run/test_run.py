@@ -62,8 +62,6 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    """A store without earlier messages and remembered consents."""
-
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         return History(())
 
@@ -134,11 +132,9 @@ class RunLog:
         return round(trio.current_time() - self.began, 3)
 
     def of(self, kind: type[Event]) -> list[tuple[float, Any]]:
-        """Return the events of one kind, with their times."""
         return [(at, event) for at, event in self.events if isinstance(event, kind)]
 
     async def until(self, kind: type[Event], count: int = 1) -> Any:
-        """Wait for `count` events of a kind. Return the last of them."""
         while len(self.of(kind)) < count:
             self.news = trio.Event()
             await self.news.wait()
@@ -210,7 +206,6 @@ def one_permit() -> RunLimiter[ActorRef]:
 
 
 async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump_clock: trio.testing.MockClock) -> None:
-    """A run limited to 30 s waits 300 s for approval, with progress every 10 s; then the call is denied as expired."""
     limits = Limits(approval_s=300)
     async with started(scripted(Call([MAIL]), FOREVER), limits, one_permit()) as (run, log, services):
         required = await log.until(ApprovalRequired)
@@ -228,8 +223,6 @@ async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump
 
 
 async def test_the_rest_of_the_limit_holds_after_the_wait(autojump_clock: trio.testing.MockClock) -> None:
-    """After 5 s of work and 100 s of waiting, 25 s of the limit of 30 s remain."""
-
     class Slow(ScriptedModel):
         async def respond(self, turn: Any, emit: Any) -> Any:
             await trio.sleep(5)
@@ -246,7 +239,6 @@ async def test_the_rest_of_the_limit_holds_after_the_wait(autojump_clock: trio.t
 
 
 async def test_the_clock_goes_on_while_another_call_works(autojump_clock: trio.testing.MockClock) -> None:
-    """The run is paused, and its permit released, only when the other call has ended."""
     agent = scripted(Call([MAIL, ("hang", {})]), FOREVER, timeout_s=30.0)
     limiter = one_permit()
     async with started(agent, Limits(), limiter) as (run, log, _):
@@ -261,7 +253,6 @@ async def test_the_clock_goes_on_while_another_call_works(autojump_clock: trio.t
 
 
 async def test_a_second_decision_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
-    """A different second decision is refused; an equal one is confirmed, also after the run has gone on."""
     agent = scripted(Call([MAIL, ("hang_with_consent", {})]), FOREVER)
     async with started(agent, Limits(), one_permit()) as (run, log, _):
         first, second = await log.until(ApprovalRequired), await log.until(ApprovalRequired, 2)
@@ -274,19 +265,14 @@ async def test_a_second_decision_is_not_taken(autojump_clock: trio.testing.MockC
 
 
 async def test_the_model_gets_the_note_of_the_user(autojump_clock: trio.testing.MockClock) -> None:
-    """The model's input has the user's note for a denied call and for an allowed one."""
     heard: list[str] = []
-
-    class Hearing(ScriptedModel):
-        async def respond(self, turn: Any, emit: Any) -> Any:
-            heard.extend(item.content for item in turn.items if isinstance(item, ResultItem))
-            return await super().respond(turn, emit)
-
     for decision, note in ((DENY, "Ask her first."), (ALLOW, "Only this once.")):
-        agent = Agent("script", tools=scripted().tools, model=Hearing(Call([MAIL]), FOREVER))
+        model = ScriptedModel(Call([MAIL]), FOREVER)
+        agent = Agent("script", tools=scripted().tools, model=model)
         async with started(agent, Limits(), one_permit()) as (run, log, _):
             await decide(run, await log.until(ApprovalRequired), decision, note)
             await log.until(ToolExecuting, 2)
+        heard += [item.content for turn in model.inputs for item in turn.items if isinstance(item, ResultItem)]
     assert heard == [
         '{"status":"denied","error":"Not allowed: Ask her first."}',
         fenced({"summary": "sent to anna", "value": "sent to anna"})
@@ -295,8 +281,6 @@ async def test_the_model_gets_the_note_of_the_user(autojump_clock: trio.testing.
 
 
 async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockClock) -> None:
-    """The model's arguments are changed after the request for approval: the tool runs with the approved ones."""
-
     @tool(approval=True)
     async def invite(guests: list[str]) -> list[str]:
         """Invite guests."""
@@ -314,7 +298,6 @@ async def test_what_was_shown_is_what_runs(autojump_clock: trio.testing.MockCloc
 
 
 async def test_a_cancel_ends_the_wait_at_once(autojump_clock: trio.testing.MockClock) -> None:
-    """The run ends at once, the call is closed as cancelled, and a decision is refused."""
     async with started(scripted(Call([MAIL])), Limits(), one_permit()) as (run, log, _):
         required = await log.until(ApprovalRequired)
         run.tell(Stop())
@@ -330,8 +313,6 @@ async def test_what_a_stopped_run_has_not_committed_is_committed_with_its_end(
     """A finished turn in a commit of its own would be the answer of a run that its server did not live to end."""
 
     class Endless:
-        """A model that begins an answer."""
-
         name = "endless"
 
         async def respond(self, turn: Turn, emit: Emit) -> Reply:
@@ -352,7 +333,6 @@ async def test_what_a_stopped_run_has_not_committed_is_committed_with_its_end(
 
 
 async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock: trio.testing.MockClock) -> None:
-    """Another run has the permit: this one reports its position, and has its whole limit when it continues."""
     limiter = one_permit()
     agent = scripted(Call([MAIL]), FOREVER, timeout_s=30.0)
     async with started(agent, Limits(), limiter) as (run, log, _):
@@ -371,7 +351,6 @@ async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock
 
 @pytest.mark.parametrize("seed", range(20))
 async def test_any_order_of_decisions_fits_the_protocol(autojump_clock: trio.testing.MockClock, seed: int) -> None:
-    """Eight calls are allowed, denied and left to expire in varying order; the events fit the run's protocol."""
     orders = list(itertools.permutations((ALLOW, DENY, None)))
     order = [*orders[seed % 6], *orders[(seed + 1) % 6], *orders[seed % 5]][:8]
     agent = scripted(Call([("send_mail", {"to": str(number)}) for number in range(8)]), FOREVER)

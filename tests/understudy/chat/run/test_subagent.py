@@ -29,8 +29,6 @@ ASKED: Counter[str] = Counter()
 
 
 class Counting(Thinking):
-    """Counts its turns by the agent."""
-
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         ASKED[turn.agent.name] += 1
         return await super().respond(turn, emit)
@@ -79,7 +77,6 @@ async def test_a_subagent_works_in_the_run_of_the_agent_that_asks_it() -> None:
 async def test_a_subagent_that_is_cut_at_any_commit_goes_on_and_repeats_nothing(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Interrupted after each commit, the run publishes the same, and no recorded turn is asked again."""
     monkeypatch.setattr(stream, "CHECKPOINT_S", 0.0)
     ASKED.clear()
     whole = await played([boss])
@@ -100,10 +97,8 @@ async def test_a_subagent_that_is_cut_at_any_commit_goes_on_and_repeats_nothing(
 
 async def test_a_subagent_spends_from_the_budget_of_the_agent_that_asks() -> None:
     busy = Agent("busy", tools=[again], model=ScriptedModel(Call([("again", {"text": "x"})])))
-    asking = Agent(
-        "asking", tools=[busy.as_tool()], model=ScriptedModel(Call([("ask_busy", {"request": "x"})]), Say("so far"))
-    )
-    told = await run_agent(Agent("asking", tools=asking.tools, model=asking.model, budget=Budget(calls=3)), "go")
+    model = ScriptedModel(Call([("ask_busy", {"request": "x"})]), Say("so far"))
+    told = await run_agent(Agent("asking", tools=[busy.as_tool()], model=model, budget=Budget(calls=3)), "go")
     assert told.data is not None
     assert told.data["budget"]["ended_by"] == "calls"
     assert [each.tool for each in told.calls if each.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
@@ -175,7 +170,6 @@ def test_agents_that_ask_each_other_too_deep_are_refused() -> None:
 
 
 async def test_a_subagent_that_its_user_may_not_use_is_neither_shown_nor_asked() -> None:
-    """Its tool is not among those of the model, and a call of it fails with a sentence; for others it works."""
     ASKED.clear()
     secret = Agent("secret", model=Counting(Say("Told.")), allow=["role:boss"])
     model = ScriptedModel(Call([("ask_secret", {"request": "tell"})]), Say("done"))

@@ -95,15 +95,9 @@ def test_a_run_waits_for_the_latest_call_that_has_no_result(then: list[Envelope]
 
 
 @pytest.mark.parametrize(
-    "said",
-    [
-        AgentThinking("a", WORDS, 6, "taken_over", "op"),
-        SteerAccepted("s", WORDS, "next"),
-        SteerWithdrawn("s"),
-    ],
+    "said", [AgentThinking("a", WORDS, 6, "taken_over", "op"), SteerAccepted("s", WORDS, "next"), SteerWithdrawn("s")]
 )
 def test_what_is_said_to_a_run_does_not_change_what_it_waits_for(said: Event) -> None:
-    """It waits for its turn, its model, a tool or a consent, as before."""
     for number in range(1, len(BEGIN) + 1):
         assert timeline([*BEGIN[:number], at(6, said)], []).waits_for == timeline(BEGIN[:number], []).waits_for
 

@@ -16,6 +16,7 @@ from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded,
 from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
+from understudy.agents.turn import AgentTurn
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
@@ -78,6 +79,21 @@ async def resumed(pay: Tool, *, effect: int, choices: Sequence[str] = ()) -> tup
     return recorded, completed(recorded.events)
 
 
+async def by_hand(turn: AgentTurn) -> None:
+    await turn.call("pay", amount=3.0)
+
+
+@pytest.mark.parametrize(
+    "worker",
+    [{"run": by_hand}, {"model": Thinking(Call([("pay", {"amount": 3.0})]), Say("Done."))}],
+    ids=["hand", "model"],
+)
+async def test_arguments_are_read_as_models_write_them_whoever_calls(worker: dict[str, Any]) -> None:
+    events = (await played([Agent("a", tools=[payer()], **worker)])).events
+    assert [each.parameters for each in events if isinstance(each, ToolExecuting)] == [{"amount": 3}]
+    assert completed(events).result == "paid 3"
+
+
 async def test_a_resumed_run_keeps_its_model_and_the_calls_that_it_had_begun() -> None:
     """It does not know its user's groups: a call that it had not begun is refused."""
     agent = an_agent(payer(retry_safe=True))
@@ -92,15 +108,18 @@ async def test_a_resumed_run_keeps_its_model_and_the_calls_that_it_had_begun() -
     assert not BANK
 
 
-async def test_a_call_that_took_effect_has_its_result_and_is_not_repeated() -> None:
-    _, outcome = await resumed(payer(reconcile=by_ledger), effect=1)
+@pytest.mark.parametrize(
+    ("options", "effect"),
+    [
+        ({"reconcile": by_ledger}, 1),
+        ({"reconcile": by_ledger}, 0),
+        ({"reconcile": unsure, "retry_safe": True}, 0),
+    ],
+    ids=["took effect", "took none", "unknown, and safe to repeat"],
+)
+async def test_a_call_takes_effect_once_under_its_id(options: dict[str, Any], effect: int) -> None:
+    _, outcome = await resumed(payer(**options), effect=effect)
     assert (outcome.status, outcome.result, outcome.effect) == (ToolStatus.OK, "paid 3", None)
-    assert list(BANK.values()) == [1]
-
-
-async def test_a_call_that_took_no_effect_is_made_under_the_same_id() -> None:
-    _, outcome = await resumed(payer(reconcile=by_ledger), effect=0)
-    assert (outcome.status, outcome.result) == (ToolStatus.OK, "paid 3")
     assert dict(BANK) == {outcome.call_id: 1}
 
 
@@ -148,11 +167,6 @@ async def test_an_answer_counts_after_another_crash_but_a_call_made_again_is_ask
         assert completed(second.events).effect == "unknown"
 
 
-async def test_a_call_that_is_safe_to_repeat_is_repeated_if_its_effect_is_unknown() -> None:
-    _, outcome = await resumed(payer(reconcile=unsure, retry_safe=True), effect=0)
-    assert (outcome.status, outcome.effect, list(BANK.values())) == (ToolStatus.OK, None, [1])
-
-
 async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_them() -> None:
     pay = payer(reconcile=by_ledger)
     BANK.clear()
@@ -171,7 +185,6 @@ async def test_a_call_whose_arguments_were_redacted_is_not_made_again_without_th
 async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is killed before or after its effect: it takes effect once either way."""
     kills = iter([True])
     start = ToolCall.on_start
 
@@ -218,8 +231,6 @@ class Confirmation:
 
 
 def asker(order: str, **options: Any) -> Tool:
-    """Return a tool that acts and asks in this order, of letters."""
-
     @tool(**options)
     async def pay(amount: int, context: ToolContext) -> str:
         """Pay."""
@@ -274,7 +285,6 @@ def refs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[ActorRef]:
 
 
 async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The user is asked once, and what was answered meanwhile counts."""
     kills, refs, wait = iter([True]), refs_of_calls(monkeypatch), OpenQuestion.wait
 
     async def wait_or_die(self: OpenQuestion, deadline: float) -> QuestionAnswered:

@@ -43,7 +43,6 @@ def total(items: list[Item]) -> int:
 
 
 def test_estimates_are_rather_too_high() -> None:
-    """About three bytes a token: less than English has, as much as Chinese."""
     assert estimate("word " * 300) >= 300
     assert estimate("字" * 300) >= 300
 
@@ -60,7 +59,6 @@ def test_the_oldest_results_are_folded_first_and_no_more_than_needed() -> None:
 
 
 def test_then_the_oldest_turns_are_left_out_up_to_the_newest() -> None:
-    """The newest turn stays whole, however little room there is."""
     items = conversation()
     planned = plan(items, NONE, 100_000, 1)
     assert planned.start == Place("r4", 1)
@@ -79,7 +77,6 @@ def test_before_the_first_message_there_is_nothing_to_leave_out() -> None:
 
 
 def test_in_a_long_run_its_question_stays() -> None:
-    """The boundary lies between two turns of one run."""
     steps: list[StepRecord] = []
     for number in range(60):
         steps += [
@@ -97,7 +94,6 @@ def test_in_a_long_run_its_question_stays() -> None:
 
 
 def test_a_plan_is_made_from_the_one_before() -> None:
-    """Folding goes on where it stopped, and never back."""
     items = conversation(8)
     first = plan(items, NONE, 100_000, total(items) - 1_000)
     second = plan(items, first, 100_000, total(items) - 4_000)
@@ -117,7 +113,6 @@ def test_a_result_longer_than_an_eighth_of_the_window_is_cut() -> None:
 
 
 def test_the_newest_stored_compaction_applies() -> None:
-    """That of the run itself, else of the newest run before it; an unreadable one is skipped."""
     made = Compaction(Place("r1", 3), Place("r2"), "Summary.")
     step = StepRecord("r2", 4, "summary", "m", None, {}, encode_compaction(made), "ok", 1.0, 2.0)
     broken = StepRecord("r3", 4, "summary", "m", None, {}, {"start": 1}, "ok", 1.0, 2.0)

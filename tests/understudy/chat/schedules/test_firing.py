@@ -84,7 +84,6 @@ async def test_what_another_node_has_is_left_to_it() -> None:
 
 
 async def test_a_late_firing_is_dropped_unless_it_was_claimed() -> None:
-    """The policy is `skip`; a claim that ran out is repeated, whatever the time."""
     stored, sent, counted = await done(Table(ONE, 9000.0))
     assert stored == [ClaimFiring("s", 7, None, 10800.0, 9.0, "2 due times passed while the server was away.")]
     assert (sent, counted) == ([], ["missed"])

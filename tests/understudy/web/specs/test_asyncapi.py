@@ -168,18 +168,11 @@ def forms(name: str, fields: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 WRONG: dict[str, list[Any]] = {
-    "content": [1, None, " \n", ""],
-    "references": ["f", [1], [{}], [{"file_id": " "}], ["f"] * 101],
-    "threads": [[], {"t": -1}, {"t": "1"}, {" ": 1}],
-    "decision": ["maybe", 1],
-    "rating": ["sideways"],
-    "note": ["n" * 2001],
-    "seq": [-1, "1", True],
-    "index": [-1],
-    "count": [0, 10_001],
-    "data": [1],
+    "content": [1, None, " \n", ""], "references": ["f", [1], [{}], [{"file_id": " "}], ["f"] * 101],
+    "threads": [[], {"t": -1}, {"t": "1"}, {" ": 1}], "decision": ["maybe", 1], "rating": ["sideways"],
+    "note": ["n" * 2001], "seq": [-1, "1", True], "index": [-1], "count": [0, 10_001], "data": [1],
     "session_token": [1, "t" * 8193],
-}
+}  # fmt: skip
 
 
 def wrong_values(field: str) -> list[Any]:

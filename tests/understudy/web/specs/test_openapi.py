@@ -15,7 +15,6 @@ from openapi_spec_validator import validate
 
 from tests.docs.served import connected, served
 from tests.end_to_end.http import multipart, request
-from tests.end_to_end.push_service import Device
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
@@ -102,7 +101,7 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
         check, seen = checker(document), list[int]()
 
         async def ask(path: str, method: str = "POST", token: str | None = None, **body: str) -> Any:
-            status, _, said = await request(running.address, method, path, token=token, body=json.dumps(body).encode())
+            status, _, said = await request(running.address, method, path, token=token, body=body)
             check(method, path, status, said)
             seen.append(status)
             return said
@@ -132,25 +131,49 @@ async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> N
 
 
 _REFUSED = (
-    b"{", b"{}", b'{"type": "dance"}', b'{"type": "chat", "content": ""}',
-    b'{"agent_type": "liaison", "message": "hi"}',
-    b'{"agent_type": "liaison", "pillar": "none", "message": "hi"}', b'{"agent_type": "nobody", "message": "hi"}',
-    b'{"type": "cancel", "run_id": "none"}', b'{"type": "chat", "content": "other", "message_id": "m2"}',
+    b"{", {}, {"type": "dance"}, {"type": "chat", "content": ""}, {"agent_type": "liaison", "message": "hi"},
+    {"agent_type": "liaison", "pillar": "none", "message": "hi"}, {"agent_type": "nobody", "message": "hi"},
+    {"type": "cancel", "run_id": "none"}, {"type": "chat", "content": "other", "message_id": "m2"}, b"x" * 300_000,
 )  # fmt: skip
+_OPEN = (
+    "/widgets/frame", "/auth", "/embed", "/diagram", "/chart-worker.js", "/join", "/auth/sign-in", "/auth/callback",
+    "/api/mcp/{name}/callback", "/api/mcp/{name}/client.json", "/.well-known/oauth-protected-resource/mcp",
+    "/.well-known/agent-card.json", "/observer", "/admin", "/", "/favicon.ico", "/worker.js", "/page/{name}",
+    "/healthz", "/readyz", "/metrics", "/openapi.json", "/asyncapi.json", "/api/ui/{chat_id}/stream",
+)  # fmt: skip
+"""What is read without a token."""
+_OF_OPERATORS = (
+    "/api/observer/runs", "/api/observer/connections", "/api/observer/users", "/api/observer/health",
+    "/api/observer/find", "/api/observer/runs/{run_id}", "/api/admin/users", "/api/admin/spending",
+    "/api/admin/schedules", "/api/admin/sign-ins", "/api/admin/settings", "/api/admin/models", "/api/admin/accounts",
+    "/api/admin/runs/{run_id}", "/api/admin/runs/{run_id}/events", "/api/stops",
+)  # fmt: skip
+_CHANGES_OF_OPERATORS: tuple[tuple[str, str, Any], ...] = (
+    ("POST", "/api/observer/runs/{run_id}/stop", b""),
+    ("POST", "/api/admin/runs/{run_id}/take-over", {"reason": "Help"}),
+    ("POST", "/api/admin/runs/{run_id}/hand-back", b""),
+    ("POST", "/api/admin/runs/{run_id}/commands", {"type": "steer"}),
+    ("POST", "/api/admin/models", {"port": 1, "model": "none"}),
+    ("POST", "/api/admin/accounts", {"name": "ada"}),
+    ("PATCH", "/api/admin/accounts/{name}", {"disabled": True}),
+    ("POST", "/api/admin/accounts/{name}/invite", {}),
+    ("PUT", "/api/stops/{kind}/{name}", {"reason": "It misbehaves."}),
+    ("DELETE", "/api/stops/{kind}/{name}", b""),
+    ("POST", "/api/observer/kill", {"path": "/system"}),
+)
 
 
 async def _ask_as_openai(ask: Any, token: str) -> None:
     """Request the routes for clients of OpenAI's API."""
-    wanted = json.dumps({"model": "guide", "input": "What is 2 + 2?"}).encode()
+    wanted = {"model": "guide", "input": "What is 2 + 2?"}
     name = (await ask("POST", "/v1/responses", token, body=wanted))["id"]
-    messages = [{"role": "user", "content": "What is 2 + 2?"}]
-    talk = json.dumps({"model": "guide", "messages": messages}).encode()
+    talk = {"model": "guide", "messages": [{"role": "user", "content": "What is 2 + 2?"}]}
     await ask("POST", "/v1/chat/completions", token, body=talk)
     for path in ("/v1/responses", "/v1/chat/completions"):
-        await ask("POST", path, token, body=b"{}")
+        await ask("POST", path, token, body={})
         await ask("POST", path, body=wanted)
-    await ask("GET", "/v1/models", token)
-    await ask("GET", "/v1/models/{agent}", token)
+    for path in ("/v1/models", "/v1/models/{agent}"):
+        await ask("GET", path, token)
     one = "/v1/responses/{response_id}"
     for response_id in (name, "none"):
         for method, path in (("GET", one), ("GET", f"{one}/input_items"), ("POST", f"{one}/cancel"), ("DELETE", one)):
@@ -160,31 +183,112 @@ async def _ask_as_openai(ask: Any, token: str) -> None:
 async def _ask_for_shares(ask: Any, token: str) -> None:
     """Request the routes of links to conversations."""
     links = "/api/threads/{thread_id}/shares"
-    made = await ask("POST", links, token, body=b"{}")
-    await ask("POST", links, token, body=b'{"days": 0}')
-    await ask("POST", links, token, body=b'{"run_id": "none"}')
+    made = await ask("POST", links, token, body={})
+    for body in ({"days": 0}, {"run_id": "none"}):
+        await ask("POST", links, token, body=body)
     await ask("GET", links, token)
+    behind = "/api/shared/{token}"
     for link in (made["path"].removeprefix("/share/"), "none"):
-        await ask("GET", "/share/{token}", link=link)
-        await ask("GET", "/api/shared/{token}", link=link)
-        await ask("GET", "/api/shared/{token}/files/{file_id}", link=link)
-        await ask("GET", "/api/shared/{token}/files/{file_id}/preview", link=link)
+        for path in ("/share/{token}", behind, f"{behind}/files/{{file_id}}", f"{behind}/files/{{file_id}}/preview"):
+            await ask("GET", path, link=link)
         await ask("DELETE", "/api/shares/{share_id}", token, share_id=made["share_id"])
+
+
+async def _ask_to_sign_in(ask: Any, token: str) -> None:
+    """Request the routes of accounts and passkeys, which this server does not have, and of signing out."""
+    for path, body in (
+        ("password", {"name": "ada", "password": "x"}), ("invite", {"invite": "x"}),
+        ("join", {"invite": "x", "password": "x"}), ("passkeys/sign-in/options", {}), ("passkeys/join/options", {}),
+        ("passkeys/sign-in", {}), ("passkeys/join", {}), ("sign-out", {}),
+    ):  # fmt: skip
+        await ask("POST", f"/auth/{path}", body=body)
+    await ask("PUT", "/auth/password", token, body={"password": "x", "new_password": "y"})
+    for path in ("/auth/passkeys/options", "/auth/passkeys"):
+        await ask("POST", path, token, body={})
+    await ask("GET", "/auth/passkeys", token)
+    await ask("DELETE", "/auth/passkeys/{name}", token)
+    await ask("POST", "/auth/back-channel-logout", content_type="application/x-www-form-urlencoded")
+    await ask("POST", "/auth/sign-out", (await ask("POST", "/api/sessions"))["session_token"], body={})
+
+
+async def _ask_for_runs(ask: Any, token: str) -> None:
+    """Request the routes of runs, of what waits for the user, and of schedules."""
+    run = {"message": "What is 2 + 3?", "agent": "guide", "thread_id": "t"}
+    made = (await ask("POST", "/api/runs", token, body=run))["run_id"]
+    await ask("POST", "/api/runs", token, body={})
+    for query in ("", "?status=odd"):
+        await ask("GET", "/api/runs", token, query)
+    for run_id in (made, "none"):
+        for path in ("/api/runs/{run_id}", "/api/runs/{run_id}/events"):
+            await ask("GET", path, token, run_id=run_id)
+        await ask("POST", "/api/runs/{run_id}/cancel", token, run_id=run_id)
+    await ask("GET", "/api/inbox", token)
+    for body in ({"all": True}, {}, b"x" * 40_000):
+        await ask("POST", "/api/inbox/read", token, body=body)
+    daily = {"message": "What is new?", "cron": "0 9 * * *"}
+    made = (await ask("POST", "/api/schedules", token, body=daily))["id"]
+    await ask("POST", "/api/schedules", token, body={"message": "hi", "cron": "0 0 31 2 *"})
+    await ask("GET", "/api/schedules", token)
+    for schedule_id in (made, "none"):
+        for method, body in (("GET", b""), ("PATCH", {"enabled": False}), ("DELETE", b"")):
+            await ask(method, "/api/schedules/{schedule_id}", token, schedule_id=schedule_id, body=body)
+
+
+async def _ask_in_a_thread(ask: Any, token: str) -> None:
+    """Request the routes of a thread, and of its files."""
+    of = "/api/threads/{thread_id}"
+    for what in ("messages", "turns", "events"):
+        for query in ("", "?limit=none"):
+            await ask("GET", f"{of}/{what}", token, query)
+    for what, query in (
+        ("export", ""), ("export", "?events=true"), ("stream", "?after=none"), ("consents", ""), ("servers", ""),
+        ("widget", "?call_id=none"), ("prompts", ""),
+    ):  # fmt: skip
+        await ask("GET", f"{of}/{what}", token, query)
+    await ask("DELETE", f"{of}/consents/{{tool_name}}", token)
+    widget_call = {"call_id": "none", "name": "none", "request_id": "none"}
+    await ask("POST", f"{of}/widget/calls", token, body=widget_call)
+    await ask("PUT", f"{of}/servers/{{name}}", token, body={"on": False})
+    await ask("POST", f"{of}/prompts", token, body={"server": "time", "name": "now"})
+    for body in ({"title": "Sums"}, b""):
+        await ask("PATCH", of, token, body=body)
+    content, kind = multipart("s.csv", b"a,b\n1,2\n")
+    kept = await ask("POST", "/api/files", token, body=content, content_type=kind)
+    await ask("POST", "/api/files", token)
+    for path in ("/api/files/{file_id}", "/api/files/{file_id}/preview"):
+        await ask("GET", path, token, file_id=kept["id"])
+    await ask("GET", "/api/files/{file_id}", token)
+
+
+async def _ask_of_oneself(ask: Any, token: str) -> None:
+    """Request the routes of what is remembered and kept of a user, up to its erasure."""
+    place = "/api/memory/{notebook}/{name}"
+    for body in ({"value": [1], "days": 2}, {"value": 1, "if_updated_at": 2}, {}):
+        await ask("PUT", place, token, body=body)
+    await ask("GET", "/api/memory", token)
+    await ask("DELETE", place, token, "?if_updated_at=2")
+    for path in (place, place, "/api/memory/{notebook}", "/api/memory"):
+        await ask("DELETE", path, token)
+    for query in ("?events=true", "?format=none"):
+        await ask("GET", "/api/me/export", token, query)
+    await _ask_for_shares(ask, token)
+    for path in ("/api/threads/{thread_id}", "/api/threads/{thread_id}", "/api/users/{user}"):
+        await ask("DELETE", path, token)
+    await ask("DELETE", "/api/me", token, body={"confirm": "somebody"})
+    name = await ask("POST", "/api/sessions/refresh", token)
+    await ask("DELETE", "/api/me", token, body={"confirm": name["user"]})
+    for path in ("/api/me", "/api/me/export"):
+        await ask("GET", path, token)
 
 
 async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     check, asked = checker(document), set()
+    usual = {"thread_id": "t", "name": "page.css", "notebook": "household", "agent": "guide", "kind": "tool"}
 
-    async def ask(method: str, path: str, token: str | None = None, **more: Any) -> Any:
-        filled = path.replace("{thread_id}", "t").replace("{name}", "page.css").replace("{notebook}", "household")
-        filled = filled.replace("{run_id}", more.pop("run_id", "none")).replace("{agent}", "guide")
-        filled = filled.replace("{kind}", "tool").replace("{response_id}", more.pop("response_id", "none"))
-        filled = filled.replace("{agent}", more.pop("agent", "none"))
-        filled = filled.replace("{share_id}", more.pop("share_id", "none"))
-        filled = filled.replace("{token}", more.pop("link", "none"))
-        filled = filled.replace("{schedule_id}", more.pop("schedule_id", "none"))
-        filled = filled.replace("{file_id}", more.pop("file_id", "none")) + more.pop("query", "")
-        status, _, body = await request(running.address, method, filled, token=token, **more)
+    async def ask(method: str, path: str, token: str | None = None, query: str = "", **more: Any) -> Any:
+        given = usual | {"token": more.pop("link", "none")}
+        names = {name: more.pop(name, given.get(name, "none")) for name in re.findall(r"{(\w+)}", path)}
+        status, _, body = await request(running.address, method, path.format(**names) + query, token=token, **more)
         await trio.to_thread.run_sync(check, method, path, status, body)
         asked.add((path, method.lower()))
         return body
@@ -193,173 +297,50 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     async with connected(running, token) as peer:
         peer.thread_id = "t"
         await peer.ask("What is 15% of 80?")
-    said = json.dumps({"type": "chat", "content": "And 16%?", "thread_id": "t", "message_id": "m2"}).encode()
+    said = {"type": "chat", "content": "And 16%?", "thread_id": "t", "message_id": "m2"}
+    for command in (said, *_REFUSED):
+        await ask("POST", "/api/commands", token, body=command)
     agui = {"threadId": "a", "runId": "r", "messages": [{"id": "m3", "role": "user", "content": "What is 2 + 2?"}]}
-    await ask("POST", "/api/commands", token, body=said)
-    for refused in _REFUSED:
-        await ask("POST", "/api/commands", token, body=refused)
-    await ask("POST", "/api/commands", token, body=b"x" * 300_000)
-    await ask("POST", "/api/calls/{call_id}/undo", token)
-    await ask("POST", "/api/runs/{run_id}/undo", token)
-    await ask("POST", "/api/agui", token, body=json.dumps(agui).encode())
-    await ask("POST", "/api/agui", token, body=b"{}")
+    for body in (agui, {}):
+        await ask("POST", "/api/agui", token, body=body)
     mcp = {"headers": {"Accept": "application/json, text/event-stream", "Content-Type": "application/json"}}
-    await ask("POST", "/mcp", token, body=b'{"jsonrpc": "2.0", "id": 1, "method": "tools/list"}', **mcp)
+    await ask("POST", "/mcp", token, body={"jsonrpc": "2.0", "id": 1, "method": "tools/list"}, **mcp)
     await ask("POST", "/mcp")
-    await ask("GET", "/.well-known/agent-card.json")
-    await ask("GET", "/a2a/{agent}/.well-known/agent-card.json", agent="guide")
-    await ask("GET", "/a2a/{agent}/.well-known/agent-card.json")
-    await ask("POST", "/a2a/{agent}", token, agent="guide", body=b'{"id": 1, "method": "ListTasks"}')
+    for agent in ("guide", "none"):
+        await ask("GET", "/a2a/{agent}/.well-known/agent-card.json", agent=agent)
+    await ask("POST", "/a2a/{agent}", token, body={"id": 1, "method": "ListTasks"})
     ui = {"id": "u", "messages": [{"id": "m4", "role": "user", "parts": [{"type": "text", "text": "What is 2 + 4?"}]}]}
-    await ask("POST", "/api/ui", token, body=json.dumps(ui).encode())
-    await ask("GET", "/api/ui/{chat_id}/stream")
-    await _ask_as_openai(ask, token)
-    await ask("POST", "/api/alerts", token, body=b'{"message": "hello"}')
-    await ask("GET", "/api/audit", token)
-    for path in ("/api/agents", "/api/tools", "/api/threads", "/api/threads/{thread_id}"):
-        await ask("GET", path, token)
+    await ask("POST", "/api/ui", token, body=ui)
+    for path in _OPEN:
         await ask("GET", path)
-    await ask("GET", "/api/threads", token, query="?limit=0")
-    await ask("GET", "/api/tags", token)
-    await ask("GET", "/api/tags")
-    run = json.dumps({"message": "What is 2 + 3?", "agent": "guide", "thread_id": "t"}).encode()
-    run_id = (await ask("POST", "/api/runs", token, body=run))["run_id"]
-    await ask("POST", "/api/runs", token, body=b"{}")
-    await ask("GET", "/api/runs", token)
-    await ask("GET", "/api/runs", token, query="?status=odd")
-    for path in ("/api/runs/{run_id}", "/api/runs/{run_id}/events"):
-        await ask("GET", path, token, run_id=run_id)
-        await ask("GET", path, token, run_id="none")
-    await ask("POST", "/api/runs/{run_id}/cancel", token, run_id=run_id)
-    await ask("POST", "/api/runs/{run_id}/cancel", token, run_id="none")
-    await ask("POST", "/api/runs/{run_id}/steer", token, body=b'{"content": "Shorter, please"}')
-    await ask("POST", "/api/runs/{run_id}/steer", token, body=b"{}")
-    await ask("DELETE", "/api/runs/{run_id}/steer/{steer_id}", token)
-    await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id)
-    await ask("POST", "/api/runs/{run_id}/fork", token, run_id=run_id, body=b"[]")
-    await ask("GET", "/api/inbox", token)
-    for body in (b'{"all": true}', b"{}", b"x" * 40_000):
-        await ask("POST", "/api/inbox/read", token, body=body)
-    await ask("POST", "/api/runs/{run_id}/continue", token, run_id=run_id)
-    subscribed = {"endpoint": "https://push.example.org/1", "keys": Device().keys}
-    for body in (json.dumps(subscribed).encode(), b"{}", b'{"endpoint": "x", "keys": {"p256dh": "", "auth": ""}}'):
-        await ask("PUT", "/api/web-push/browsers", token, body=body)
-    await ask("GET", "/api/web-push", token)
-    await ask("DELETE", "/api/web-push/browsers/{browser_id}", token)
-    daily = json.dumps({"message": "What is new?", "cron": "0 9 * * *"}).encode()
-    made = (await ask("POST", "/api/schedules", token, body=daily))["id"]
-    await ask("POST", "/api/schedules", token, body=b'{"message": "hi", "cron": "0 0 31 2 *"}')
-    await ask("GET", "/api/schedules", token)
-    for schedule_id in (made, "none"):
-        await ask("GET", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id)
-        body = b'{"enabled": false}'
-        await ask("PATCH", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id, body=body)
-        await ask("DELETE", "/api/schedules/{schedule_id}", token, schedule_id=schedule_id)
-    await ask("GET", "/api/threads/{thread_id}/export", token)
-    for path in (f"/api/threads/{{thread_id}}/{what}" for what in ("messages", "turns", "events")):
-        await ask("GET", path, token)
-        await ask("GET", path, token, query="?limit=none")
-    await ask("GET", "/api/threads/{thread_id}/stream", token, query="?after=none")
-    await ask("GET", "/api/threads/{thread_id}/consents", token)
-    await ask("DELETE", "/api/threads/{thread_id}/consents/{tool_name}", token)
-    await ask("GET", "/api/threads/{thread_id}/servers", token)
-    await ask("GET", "/api/threads/{thread_id}/widget", token, query="?call_id=none")
-    widget_call = {"call_id": "none", "name": "none", "request_id": "none"}
-    await ask("POST", "/api/threads/{thread_id}/widget/calls", token, body=json.dumps(widget_call).encode())
-    await ask("GET", "/widgets/frame")
-    await ask("PUT", "/api/threads/{thread_id}/servers/{name}", token, body=b'{"on": false}')
-    await ask("POST", "/api/mcp/{name}/sign-in", token, body=b"{}")
+    await _ask_as_openai(ask, token)
+    await ask("POST", "/api/alerts", token, body={"message": "hello"})
+    await ask("GET", "/api/audit", token)
+    for path in ("/api/agents", "/api/tools", "/api/tags", "/api/threads", "/api/threads/{thread_id}"):
+        for who in (token, None):
+            await ask("GET", path, who)
+    await ask("GET", "/api/threads", token, "?limit=0")
+    await _ask_for_runs(ask, token)
+    await _ask_in_a_thread(ask, token)
+    await ask("POST", "/api/mcp/{name}/sign-in", token, body={})
     await ask("DELETE", "/api/mcp/{name}/sign-in", token)
-    await ask("GET", "/api/mcp/{name}/callback")
-    await ask("GET", "/auth")
-    await ask("GET", "/embed")
-    await ask("GET", "/diagram")
-    await ask("GET", "/join")
-    await ask("POST", "/auth/password", body=b'{"name": "ada", "password": "x"}')
-    await ask("PUT", "/auth/password", token, body=b'{"password": "x", "new_password": "y"}')
-    await ask("POST", "/auth/invite", body=b'{"invite": "x"}')
-    for way in ("/sign-in/options", "/join/options", "/sign-in", "/join"):
-        await ask("POST", f"/auth/passkeys{way}", body=b"{}")
-    for way in ("/options", ""):
-        await ask("POST", f"/auth/passkeys{way}", token, body=b"{}")
-    await ask("GET", "/auth/passkeys", token)
-    await ask("DELETE", "/auth/passkeys/{name}", token)
-    await ask("POST", "/auth/join", body=b'{"invite": "x", "password": "x"}')
-    await ask("POST", "/api/hooks/{name}", body=b"{}")
-    await ask("GET", "/auth/sign-in")
-    await ask("GET", "/auth/callback")
-    await ask("POST", "/auth/back-channel-logout", content_type="application/x-www-form-urlencoded")
-    await ask("POST", "/auth/sign-out", body=b"{}")
-    leaving = (await ask("POST", "/api/sessions"))["session_token"]
-    await ask("POST", "/auth/sign-out", leaving, body=b"{}")
-    await ask("GET", "/api/threads/{thread_id}/prompts", token)
-    await ask("POST", "/api/threads/{thread_id}/prompts", token, body=b'{"server": "time", "name": "now"}')
-    await ask("PATCH", "/api/threads/{thread_id}", token, body=b'{"title": "Sums"}')
-    await ask("PATCH", "/api/threads/{thread_id}", token, body=b"")
-    await ask("GET", "/api/threads/{thread_id}/export", token, query="?raw=true")
+    await _ask_to_sign_in(ask, token)
     for query in ("", "?agent=nobody"):
-        await ask("GET", "/api/agui/capabilities", token, query=query)
-    await ask("POST", "/api/sanitize", token, body=b'{"text": "\\u202ehidden", "direction": "tool"}')
-    await ask("POST", "/api/sanitize", token, body=b'{"text": 1}')
-    await ask("POST", "/api/sanitize", body=b'{"text": ""}')
-    body, kind = multipart("s.csv", b"a,b\n1,2\n")
-    kept = await ask("POST", "/api/files", token, body=body, content_type=kind)
-    await ask("POST", "/api/files", token)
-    await ask("GET", "/api/files/{file_id}", token, file_id=kept["id"])
-    await ask("GET", "/api/files/{file_id}/preview", token, file_id=kept["id"])
-    await ask("GET", "/api/files/{file_id}", token)
-    place = "/api/memory/{notebook}/{name}"
-    await ask("PUT", place, token, body=b'{"value": [1], "days": 2}')
-    await ask("GET", "/api/memory", token)
-    await ask("PUT", place, token, body=b'{"value": 1, "if_updated_at": 2}')
-    await ask("PUT", place, token, body=b"{}")
-    await ask("DELETE", place, token, query="?if_updated_at=2")
-    for path in (place, place, "/api/memory/{notebook}", "/api/memory"):
-        await ask("DELETE", path, token)
-    await ask("GET", "/api/me/export", token, query="?events=true")
-    await ask("GET", "/api/me/export", token, query="?format=none")
-    await _ask_for_shares(ask, token)
-    await ask("DELETE", "/api/threads/{thread_id}", token)
-    await ask("DELETE", "/api/threads/{thread_id}", token)
-    await ask("DELETE", "/api/me", token, body=b'{"confirm": "somebody"}')
-    await ask("DELETE", "/api/users/{user}", token)
-    name = await ask("POST", "/api/sessions/refresh", token)
-    await ask("DELETE", "/api/me", token, body=json.dumps({"confirm": name["user"]}).encode())
-    await ask("GET", "/api/me", token)
-    await ask("GET", "/api/me/export", token)
+        await ask("GET", "/api/agui/capabilities", token, query)
+    for who, text in ((token, "\u202ehidden"), (token, 1), (None, "")):
+        await ask("POST", "/api/sanitize", who, body={"text": text, "direction": "tool"})
+    await _ask_of_oneself(ask, token)
     token = (await ask("POST", "/api/sessions"))["session_token"]
-    await ask("DELETE", "/api/users/{user}/sessions", token)
-    await ask("DELETE", "/api/me/sessions", token)
-    await ask("DELETE", "/api/me/sessions", token)
+    for path in ("/api/users/{user}/sessions", "/api/me/sessions", "/api/me/sessions"):
+        await ask("DELETE", path, token)
     token = (await ask("POST", "/api/sessions"))["session_token"]
     for path in ("tree", "incidents", "counts", "changes"):
-        await ask("GET", f"/api/observer/{path}", token)
-        await ask("GET", f"/api/observer/{path}")
-    for path in ("runs", "connections", "users", "health", "find"):
-        await ask("GET", f"/api/observer/{path}", token)
-    await ask("GET", "/api/observer/runs/{run_id}", token, run_id="r1")
-    await ask("POST", "/api/observer/runs/{run_id}/stop", token, run_id="r1")
-    await ask("POST", "/api/admin/runs/{run_id}/take-over", token, run_id="r1", body=b'{"reason": "Help"}')
-    await ask("POST", "/api/admin/runs/{run_id}/hand-back", token, run_id="r1")
-    await ask("POST", "/api/admin/runs/{run_id}/commands", token, run_id="r1", body=b'{"type": "steer"}')
-    for part in ("", "/events"):
-        await ask("GET", f"/api/admin/runs/{{run_id}}{part}", token, run_id="r1")
-    for path in ("users", "spending", "schedules", "sign-ins", "settings", "models"):
-        await ask("GET", f"/api/admin/{path}", token)
-    await ask("POST", "/api/admin/models", token, body=b'{"port": 1, "model": "none"}')
-    await ask("GET", "/api/admin/accounts", token)
-    await ask("POST", "/api/admin/accounts", token, body=b'{"name": "ada"}')
-    await ask("PATCH", "/api/admin/accounts/{name}", token, body=b'{"disabled": true}')
-    await ask("POST", "/api/admin/accounts/{name}/invite", token, body=b"{}")
-    await ask("GET", "/api/stops", token)
-    await ask("PUT", "/api/stops/{kind}/{name}", token, body=b'{"reason": "It misbehaves."}')
-    await ask("DELETE", "/api/stops/{kind}/{name}", token)
-    await ask("POST", "/api/observer/kill", token, body=b'{"path": "/system"}')
-    await ask("GET", "/observer")
-    await ask("GET", "/admin")
-    for path in ("/", "/favicon.ico", "/worker.js", "/page/{name}", "/healthz", "/readyz", "/metrics", "/openapi.json"):
-        await ask("GET", path)
-    await ask("GET", "/asyncapi.json")
+        for who in (token, None):
+            await ask("GET", f"/api/observer/{path}", who)
+    for path in _OF_OPERATORS:
+        await ask("GET", path, token)
+    for method, path, body in _CHANGES_OF_OPERATORS:
+        await ask(method, path, token, body=body)
     await ask("POST", "/api/sessions/refresh", token)
     await ask("DELETE", "/api/sessions", token)
     await ask("POST", "/api/sessions/refresh", token)

@@ -15,11 +15,11 @@ const HOSTILE_MAX = 3_000; // marks in one block, of which parsers take a time t
 const STOPS = /[。，、；：！？（）「」『』【】《》〈〉“”،؛؟]/gu; // marks of sentences without blanks, which end a bare link
 
 export class Markdown {
-  /** `libraries` are {MarkdownIt, hljs, temml}. */
-  constructor({ MarkdownIt, hljs, temml }) {
+  /** `libraries` are {MarkdownIt, cjkFriendly, hljs, temml}. */
+  constructor({ MarkdownIt, cjkFriendly, hljs, temml }) {
     this.hljs = hljs;
-    this.parser = makeParser(MarkdownIt, temml);
-    this.previewer = makeParser(MarkdownIt, temml);
+    this.parser = makeParser(MarkdownIt, cjkFriendly, temml);
+    this.previewer = makeParser(MarkdownIt, cjkFriendly, temml);
     this.previewer.core.ruler.after("divide", "close_open_markup", closeOpenMarkup);
     this.escapeHtml = this.parser.utils.escapeHtml;
   }
@@ -62,8 +62,8 @@ export class Markdown {
   }
 }
 
-function makeParser(MarkdownIt, temml) {
-  const parser = new MarkdownIt("commonmark", { html: false, linkify: true });
+function makeParser(MarkdownIt, cjkFriendly, temml) {
+  const parser = new MarkdownIt("commonmark", { html: false, linkify: true }).use(cjkFriendly);
   parser.enable(["table", "strikethrough", "linkify"]);
   // Only links with a scheme: `main.py` and `setup.sh` are files here, not hosts of Paraguay and St Helena.
   parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false });

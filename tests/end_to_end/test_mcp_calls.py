@@ -1,0 +1,312 @@
+"""Messages of MCP clients as they stand on the wire: ids, cursors, states of calls, answers, and content of results."""
+
+import base64
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from attrs import define, field, frozen
+
+from tests.end_to_end.http import get, request
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.end_to_end.serving import serving
+from tests.end_to_end.test_providers import FIRST
+from tests.end_to_end.test_rate_limits import SECRET, token_of
+from transport.auth.tokens import Tokens
+from understudy import Agent, ToolContext, tool
+from understudy.app.server import Running
+
+NEWER = "2026-07-28"
+OLDER = "2025-11-25"
+NEXT = "the secret that takes the other one's place"
+META = {
+    "io.modelcontextprotocol/protocolVersion": NEWER,
+    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
+    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
+}
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
+)
+
+
+@frozen
+class Ok:
+    """Is it right?"""
+
+    ok: bool
+
+
+@define
+class Desk:
+    """A server with tools that ask, and the calls that it was made."""
+
+    running: Running
+    token: str
+    calls: list[str] = field(factory=list)
+
+    async def post(self, body: object, version: str = NEWER, token: str = "", **headers: str) -> tuple[int, Any]:
+        """Post a message, or bytes. Return the status, and the answer as JSON."""
+        sent = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": version, **headers}
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        used = token or self.token
+        status, _, said = await request(self.running.address, "POST", "/mcp", token=used, body=data, headers=sent)
+        if isinstance(said, str):  # a stream
+            said = json.loads(said.rpartition("data: ")[2])
+        return status, said
+
+    async def call(self, name: str, token: str = "", **more: Any) -> dict[str, Any]:
+        """Call a tool. Return the JSON-RPC answer."""
+        params = {"name": name, "arguments": {}, "_meta": META, **more}
+        body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
+        headers = {"Mcp-Method": "tools/call", "Mcp-Name": name}
+        said: dict[str, Any] = (await self.post(body, token=token, **headers))[1]
+        return said
+
+    async def ask(self, name: str = "ask") -> tuple[str, str, dict[str, Any]]:
+        """Call a tool that asks. Return the name of its question, the state, and the question."""
+        result = (await self.call(name))["result"]
+        ((key, question),) = result["inputRequests"].items()
+        return key, result["requestState"], question["params"]
+
+
+def agent_of(calls: list[str]) -> Agent:
+    """Return an agent with the tools."""
+
+    @tool
+    async def ask(context: ToolContext, note: str = "") -> str:
+        """Ask a form."""
+        if context.call_id not in calls:
+            calls.append(context.call_id)
+        return f"ok: {(await context.ask(Ok)).ok}"
+
+    @tool(approval=True)
+    async def send() -> str:
+        """Send it."""
+        return "sent"
+
+    @tool
+    async def draw(context: ToolContext, kind: str = "png") -> Any:
+        """Make files."""
+        save = context.files.save
+        png = (await save("dot.png", "image/png", PNG)).id
+        match kind:
+            case "png":
+                return png
+            case "sound":
+                return (await save("beep.wav", "audio/wav", b"RIFF\xff")).id
+            case "text":
+                return (await save("note.txt", "text/plain", b"a note")).id
+            case "svg":
+                return (await save("dot.svg", "image/svg+xml", b"<svg/>")).id
+            case "blob":
+                return (await save("a.gz", "application/gzip", b"\x1f\x8b\xff")).id
+            case "large":
+                return (await save("big.png", "image/png", PNG + b"\xff" * 1_100_000)).id
+            case "mixed":
+                return ["a dot", {"file": png, "name": "dot.png"}, {"rows": 2}]
+        return {"rows": 2}
+
+    return Agent("desk", tools=[ask, send, draw], model=ScriptedModel(Call([("draw", {})]), Say("Drawn")))
+
+
+@pytest.fixture
+async def desk(serve: Any) -> Desk:
+    calls: list[str] = []
+    return Desk(await serve(agent_of(calls), secret=SECRET), token_of("ada"), calls)
+
+
+def code_of(said: Any) -> int | None:
+    """Return the code of an error, None for a result."""
+    code: int | None = said.get("error", {}).get("code")
+    return code
+
+
+def text_of(said: dict[str, Any]) -> str:
+    """Return the text of a result."""
+    return str(said["result"]["content"][0]["text"])
+
+
+PING = {"jsonrpc": "2.0", "method": "ping"}
+
+
+@pytest.mark.parametrize("version", [NEWER, OLDER])
+async def test_a_message_is_one_of_json_rpc(desk: Desk, version: str) -> None:
+    for given in (None, True, 1.5, [], {}, [1]):
+        status, said = await desk.post({**PING, "id": given}, version)
+        assert (status, code_of(said), said["id"]) == (400, -32600, None), given
+    for body in ([], [{**PING, "id": 1}], "text", 1, None, {"id": 1, "method": "ping"}, {**PING, "jsonrpc": "1.0"}):
+        status, said = await desk.post(body, version)
+        assert (status, code_of(said)) == (400, -32600), body
+    for params in ([], "text", 1):
+        assert code_of((await desk.post({**PING, "id": 1, "params": params}, version))[1]) == -32600, params
+    half = json.dumps({**PING, "id": 1, "params": {"name": "\ud800"}}).encode()
+    for data in (half, b"", b"{", b"\xff", b'{"jsonrpc":"2.0","id":1,"params":' + b'{"a":' * 3000):
+        status, said = await desk.post(data, version)
+        assert (status, code_of(said)) == (400, -32700), data
+    assert (await desk.post({"jsonrpc": "2.0", "method": "notifications/initialized"}, version))[0] == 202
+    for given in (0, -1, "", "x"):
+        listed = {"jsonrpc": "2.0", "id": given, "method": "tools/list", "params": {"_meta": META}}
+        assert (await desk.post(listed, version, **{"Mcp-Method": "tools/list"}))[1]["id"] == given
+    for cursor in ("made-up", "1"):
+        listed["params"] = {"_meta": META, "cursor": cursor}
+        assert code_of((await desk.post(listed, version, **{"Mcp-Method": "tools/list"}))[1]) == -32602, cursor
+
+
+async def test_a_state_goes_on_with_its_own_call_only(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever else is sent as one is an error, and begins no call."""
+    key, state, _ = await desk.ask()
+    answers = {key: {"action": "accept", "content": {"ok": True}}}
+    other = token_of("bob")
+    altered = [state[:at] + ("A" if state[at] != "A" else "B") + state[at + 1 :] for at in (0, 3, 9, 30, -2)]
+    for wrong in ("made-up", "", "v1.", state[:-1], f"{state}A", f"{state}-TAMPERED", *altered, 7, {}, [state]):
+        said = await desk.call("ask", requestState=wrong, inputResponses=answers)
+        assert code_of(said) == -32602, wrong
+    for call in (
+        desk.call("ask", other, requestState=state, inputResponses=answers),
+        desk.call("ask", requestState=state, inputResponses=answers, arguments={"note": "another"}),
+        desk.call("send", requestState=state, inputResponses=answers),
+        desk.call("ask_desk", requestState=state, inputResponses=answers),
+    ):
+        error = (await call)["error"]
+        assert (error["code"], error["message"]) == (-32602, "Invalid or expired requestState")
+    later = SimpleNamespace(time=lambda: time.time() + 100_000)
+    with monkeypatch.context() as patched:
+        patched.setattr("mcp.server.request_state.time", later)
+        assert code_of(await desk.call("ask", requestState=state, inputResponses=answers)) == -32602
+    assert len(desk.calls) == 1
+    again = (await desk.call("ask", requestState=state))["result"]
+    assert list(again["inputRequests"]) == [key]
+    for each in (state, again["requestState"], state):  # also after its end
+        assert text_of(await desk.call("ask", requestState=each, inputResponses=answers)) == "ok: True"
+    assert len(desk.calls) == 1
+
+
+@pytest.mark.parametrize("ended", [True, False])
+async def test_a_call_whose_thread_has_gone_is_not_made_again(desk: Desk, ended: bool) -> None:
+    key, state, _ = await desk.ask()
+    answers = {key: {"action": "accept", "content": {"ok": True}}}
+    runs = await get(desk.running, "/api/runs", desk.token)
+    if ended:
+        await desk.call("ask", requestState=state, inputResponses=answers)
+    (run,) = runs["runs"]
+    path = f"/api/threads/{run['thread_id']}"
+    assert (await request(desk.running.address, "DELETE", path, token=desk.token))[0] == 204
+    assert code_of(await desk.call("ask", requestState=state, inputResponses=answers)) == -32602
+    assert len(desk.calls) == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "right"),
+    [({"secret": SECRET}, True), ({"secret": NEXT, "accepted_secrets": [SECRET]}, True), ({"secret": NEXT}, False)],
+)
+async def test_a_state_outlives_its_server_as_its_secret_does(tmp_path: Path, settings: Any, right: bool) -> None:
+    calls: list[str] = []
+    async with serving(tmp_path / "data", agent_of(calls), secret=SECRET) as running:
+        key, state, _ = await Desk(running, token_of("ada"), calls).ask()
+    async with serving(tmp_path / "data", agent_of(calls), **settings) as running:
+        token = Tokens(settings["secret"], time.time).issue("ada", "s", ttl_s=600.0)
+        answers = {key: {"action": "accept", "content": {"ok": True}}}
+        said = await Desk(running, token, calls).call("ask", requestState=state, inputResponses=answers)
+    assert (code_of(said), len(calls)) == (None if right else -32602, 1)
+    assert not right or text_of(said) == "ok: True"
+
+
+UNKNOWN = {"action": "accept", "content": {"a": 1}}
+
+
+@pytest.mark.parametrize("unknown", [UNKNOWN, {"roots": []}, {"action": "perhaps"}, {}, 1, None, "x", ["x"]])
+async def test_unknown_answers_are_ignored(desk: Desk, unknown: object) -> None:
+    for first in (True, False):
+        key, state, _ = await desk.ask()
+        answer = {key: {"action": "accept", "content": {"ok": True}}}
+        strange = {"unknown": unknown, "question:x.1": unknown, "approval:x": unknown}
+        given = strange | answer if first else answer | strange
+        assert text_of(await desk.call("ask", requestState=state, inputResponses=given)) == "ok: True"
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong", "right", "text"),
+    [
+        ("ask", {"action": "accept", "content": {"ok": "perhaps"}}, {"ok": True}, "ok: True"),
+        ("ask", {"action": "accept", "content": {"ok": {"deep": 1}}}, {"ok": True}, "ok: True"),
+        ("ask", {"action": "accept"}, {"ok": False}, "ok: False"),
+        ("ask", {"action": "perhaps"}, {"ok": True}, "ok: True"),
+        ("ask", None, {"ok": True}, "ok: True"),
+        ("send", {"action": "accept", "content": {"decision": "perhaps"}}, {"decision": "allow"}, "sent"),
+        ("send", {"action": "accept", "content": {}}, {"decision": "allow"}, "sent"),
+    ],
+)
+async def test_an_answer_that_does_not_fit_is_asked_for_again(
+    desk: Desk, name: str, wrong: Any, right: Any, text: str
+) -> None:
+    key, state, question = await desk.ask(name)
+    for _ in range(2):
+        again = (await desk.call(name, requestState=state, inputResponses={key: wrong}))["result"]
+        assert again["resultType"] == "input_required"
+        message = again["inputRequests"][key]["params"]["message"]
+        assert message.endswith(question["message"])
+        state = again["requestState"]
+    said = await desk.call(name, requestState=state, inputResponses={key: {"action": "accept", "content": right}})
+    assert text_of(said) == text
+
+
+async def test_answers_without_a_state_answer_nothing(desk: Desk) -> None:
+    key, state, _ = await desk.ask()
+    given = {key: {"action": "accept", "content": {"ok": True}}}
+    assert (await desk.call("ask", inputResponses=given))["result"]["resultType"] == "input_required"
+    assert (await desk.call("ask", requestState=state))["result"]["resultType"] == "input_required"
+    assert (await desk.call("ask", requestState=state, inputResponses={key: {"action": "decline"}}))["result"][
+        "isError"
+    ]
+
+
+CONTENT: list[tuple[str, list[tuple[str, ...]]]] = [
+    ("png", [("image", "image/png")]),
+    ("sound", [("audio", "audio/wav"), ("image", "image/png")]),
+    ("text", [("resource", "text/plain", "a note"), ("image", "image/png")]),
+    ("svg", [("resource", "image/svg+xml", "<svg/>"), ("image", "image/png")]),
+    ("blob", [("resource", "application/gzip"), ("image", "image/png")]),
+    ("large", [("resource_link", "image/png"), ("image", "image/png")]),
+    ("mixed", [("text", "a dot"), ("image", "image/png"), ("text", '{"rows": 2}')]),
+    ("none", [("text", '{"rows": 2}'), ("image", "image/png")]),
+]
+
+
+@pytest.mark.parametrize(("kind", "expected"), CONTENT, ids=[kind for kind, _ in CONTENT])
+async def test_files_of_a_result_are_its_content(desk: Desk, kind: str, expected: list[tuple[str, ...]]) -> None:
+    result = (await desk.call("draw", arguments={"kind": kind}))["result"]
+    found: list[tuple[str, ...]] = []
+    for block in result["content"]:
+        inner = block.get("resource", block)
+        words = (inner.get("mimeType"), inner.get("text"))
+        found.append((block["type"], *(word for word in words if word)))
+        uri = inner.get("uri")
+        if uri is not None:
+            path = uri.removeprefix(desk.running.address)
+            assert (await request(desk.running.address, "GET", path, token=desk.token))[0] == 200
+        if block["type"] == "image":
+            assert base64.b64decode(block["data"]) == PNG
+    assert found == expected
+    assert result.get("structuredContent") == ({"rows": 2} if kind == "none" else None)
+
+
+async def test_an_answer_has_the_files_that_were_made_for_it(desk: Desk) -> None:
+    content = (await desk.call("ask_desk", arguments={"message": "Draw."}))["result"]["content"]
+    assert [(block["type"], block.get("mimeType")) for block in content] == [("text", None), ("image", "image/png")]
+
+
+@pytest.mark.parametrize(("issuer", "servers"), [("", None), ("https://id.example", ["https://id.example"])])
+async def test_a_refusal_names_the_metadata(serve: Any, tmp_path: Path, issuer: str, servers: Any) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_bytes(FIRST)
+    settings = {"jwks": str(keys), "jwt_issuer": issuer, "jwt_audience": "mcp"} if issuer else {}
+    address = (await serve(secret=SECRET, **settings)).address
+    for token in (None, "wrong"):
+        status, headers, _ = await request(address, "POST", "/mcp", token=token, body=b"{}")
+        named = f"{address}/.well-known/oauth-protected-resource/mcp"
+        assert (status, headers["www-authenticate"]) == (401, f'Bearer resource_metadata="{named}"')
+    status, _, told = await request(address, "GET", "/.well-known/oauth-protected-resource/mcp")
+    assert (status, told["resource"], told.get("authorization_servers")) == (200, f"{address}/mcp", servers)

@@ -1,0 +1,144 @@
+"""A server without a language model, as its users meet it: starters, arithmetic, forms, next steps, other texts."""
+
+from typing import Any
+
+import pytest
+from attrs import evolve
+
+from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.http import get, request
+from tests.end_to_end.scripted_model import Say, ScriptedModel
+from tests.understudy.models.provider import Provider
+from tests.understudy.models.test_local import port_of
+from understudy import Agent, NextStep, Starter, ToolResult, tool
+from understudy.models import local
+
+SEVEN = [
+    "message_accepted", "agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed",
+    "final_response",
+]  # fmt: skip
+
+
+@tool
+async def weigh(grams: int, express: bool = False) -> ToolResult:
+    """Work out the postage of a parcel."""
+    price = 390 + grams
+    return ToolResult(
+        {"cents": price},
+        f"{price} cents",
+        next_steps=[NextStep("As express", "weigh", {"grams": grams, "express": True})],
+    )
+
+
+parcels = Agent("parcels", tools=[weigh], starters=[Starter("What does a letter cost?", "weigh", {"grams": 20})])
+desk = Agent("desk", colleagues=["parcels"])
+
+
+async def called(client: ChatClient, content: str, **payload: Any) -> tuple[list[str], dict[str, Any], dict[str, Any]]:
+    """Send a message. Return the types of its durable events, the data of the first result, and of the end."""
+    client.seen.clear()
+    end = await client.ask(content, **payload)
+    events = client.durable(end["run_id"])
+    result = next((each["data"] for each in events if each["type"] == "tool_completed"), {})
+    return [each["type"] for each in events], result, end["data"]
+
+
+@pytest.mark.parametrize(
+    ("text", "tool_name"),
+    [
+        ("Test agent execution", "system_health"),
+        ("what is 15% of 80", "calculate"),
+        ("How is the server doing", "system_health"),
+        ("Tell me a joke", "abilities"),
+    ],
+)
+async def test_a_first_message_has_its_seven_events(serve_client: Any, text: str, tool_name: str) -> None:
+    async with serve_client() as client:
+        kinds, result, end = await called(client, text)
+        check_arc(client.durable())
+    assert kinds == SEVEN
+    assert (result["tool_name"], result["status"]) == (tool_name, "ok")
+    assert end["message"]
+
+
+@pytest.mark.parametrize(
+    ("text", "agent", "tool_name"),
+    [
+        ("Analyze my database performance", "operations", "server_performance"),
+        ("analyze my code performance.", "operations", "server_performance"),
+        ("How could we reduce costs by 35 %?", "business_outcomes", "reduce_costs"),
+        ("how could we reduce costs by 35%", "business_outcomes", "reduce_costs"),
+    ],
+)
+async def test_the_guide_passes_a_starter_of_a_colleague_on(serve: Any, text: str, agent: str, tool_name: str) -> None:
+    running = await serve()
+    async with connected(running.address) as client:
+        kinds, result, end = await called(client, text)
+        handed = next(each["data"] for each in client.seen if each["type"] == "agent_handoff")
+    assert handed["to"] == agent
+    assert kinds[-3:] == ["tool_completed", "agent_completed", "final_response"]
+    assert (result["tool_name"], result["status"]) == (tool_name, "ok")
+    assert end["message"]
+
+
+async def test_every_other_text_gets_forms_and_how_to_connect_a_model(
+    serve_client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the agent and of its colleagues, each with its schema. Nothing in it is taken for a finding."""
+    monkeypatch.setattr(local, "PORTS", {})
+    async with serve_client(desk, parcels, builtin_agents=()) as client:
+        _, result, end = await called(client, "How heavy is it?", agent_type="desk")
+        assert "sanitization_summary" not in [each["type"] for each in client.seen]
+    (form,) = result["result"]["abilities"]
+    assert form == {
+        "tool": "weigh", "title": "Weigh", "description": "Work out the postage of a parcel.", "agent": "parcels",
+        "parameters": weigh.parameters,
+    }  # fmt: skip
+    assert "No language model is connected" in end["message"]
+    assert "`--model openai:NAME`" in end["message"]
+    assert "“What does a letter cost?”" in end["message"]
+    assert end["data"]["results"][0]["next_steps"] == [{"label": "Weigh", "tool": "weigh", "arguments": {}}]
+
+
+async def test_a_model_of_this_machine_is_named(serve_client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    with Provider() as program:
+        program.models = {"qwen3:8b": {}}
+        monkeypatch.setattr(local, "PORTS", {port_of(program): "Ollama"})
+        async with serve_client() as client:
+            _, _, end = await called(client, "Hello?")
+    assert "qwen3:8b of Ollama" in end["message"]
+
+
+async def test_a_form_and_a_next_step_make_their_call_with_and_without_a_model(serve_client: Any) -> None:
+    modelled = evolve(desk, name="modelled", model=ScriptedModel(Say("I am asked.")))
+    async with serve_client(desk, modelled, parcels, builtin_agents=()) as client:
+        for agent in ("desk", "modelled", "parcels"):
+            form = {"agent_type": agent, "settings": {"tool": "weigh"}, "thread_id": agent}
+            kinds, result, end = await called(client, "Weigh", context={"grams": 5}, **form)
+            assert (result["result"], end["message"]) == ({"cents": 395}, "395 cents.")
+            (step,) = end["data"]["results"][0]["next_steps"]
+            form["settings"] = {"tool": step["tool"]}
+            _, result, _ = await called(client, step["label"], context=step["arguments"], **form)
+            assert result["result"] == {"cents": 395}
+            accepted = next(each for each in client.seen if each["type"] == "message_accepted")
+            assert accepted["agent_type"] == "parcels"
+            _, result, end = await called(client, "Weigh", context={"grams": "much"}, **form)
+            assert (result["status"], "grams" in end["message"]) == ("failed", True)
+            assert "agent_handoff" not in kinds
+
+
+async def test_a_tool_of_nobody_is_refused(serve_client: Any) -> None:
+    async with serve_client(desk, parcels, builtin_agents=()) as client:
+        refused = await client.ask("Weigh", agent_type="desk", settings={"tool": "bake"}, until="error")
+    assert (refused["data"]["code"], "settings.tool" in refused["data"]["message"]) == ("invalid_command", True)
+
+
+async def test_starters_and_next_steps_are_calls_in_rest(serve: Any) -> None:
+    running = await serve(parcels, builtin_agents=())
+    async with connected(running.address) as client:
+        await called(client, "What does a letter cost?", agent_type="parcels", thread_id="t")
+        token = client.seen and (await request(running.address, "POST", "/api/sessions"))[2]["session_token"]
+    listed = await get(running, "/api/agents", token)
+    assert listed["agents"][0]["starters"] == [
+        {"text": "What does a letter cost?", "tool": "weigh", "arguments": {"grams": 20}}
+    ]

@@ -1,0 +1,58 @@
+"""The tool `abilities`: lists what can be done without a language model, and how to connect one."""
+
+from typing import Final
+
+from understudy.agents.agent import Agent
+from understudy.chat.messages import RunRequest
+from understudy.chat.services import Services
+from understudy.models import local
+from understudy.models.model import AgentCard
+from understudy.models.offline import ABILITIES, NOTICE
+from understudy.tools.markdown import label
+from understudy.tools.offers import NextStep
+from understudy.tools.result import OwnResult
+from understudy.tools.tool import ToolContext, tool
+
+HOW: Final = (
+    "To connect one, start the server with `--model openai:NAME`, `--model anthropic:NAME` or, for any other server, "
+    "`--model openai-chat:NAME`."
+)
+MAX_FOUND: Final = 3
+"""Models of this machine that are named."""
+MAX_STARTERS: Final = 2
+"""Starters of an agent that are named; a new chat with it shows more of them."""
+
+
+@tool(name=ABILITIES, retry_safe=True, timeout_s=5.0)
+async def abilities(context: ToolContext) -> OwnResult:
+    """List what can be done here without a language model, each with its form, and how to connect one."""
+    how, found = HOW, (await local.find_models(local.PORTS))[:MAX_FOUND]
+    if found:
+        named = " or ".join(f"{each.model} of {each.server}" for each in found)
+        how = f"This machine has {named}: start the server with `--model {found[0].name}`, or choose it in the page."
+    forms: dict[str, dict[str, object]] = {}
+    requests = []
+    for agent in context.agents():
+        for each in agent.tools:
+            about = {"tool": each.name, "title": label(each.name.replace("-", " ")), "description": each.description}
+            forms.setdefault(each.name, about | {"agent": agent.name, "parameters": dict(each.parameters)})
+        if asked := [f"“{each.text}”" for each in agent.starters if each.tool][:MAX_STARTERS]:
+            requests.append(f"- **{agent.title or agent.name}**: {' · '.join(asked)}")
+    titles = ", ".join(str(each["title"]) for each in forms.values())
+    value = {"notice": NOTICE, "how_to_connect": how, "abilities": list(forms.values())}
+    steps = [NextStep(str(each["title"]), name) for name, each in forms.items()]
+    answer = "\n\n".join(
+        [NOTICE]
+        + ["These requests are understood:\n\n" + "\n".join(requests)] * bool(requests)
+        + [f"By a form: {titles}."] * bool(forms)
+        + [how]
+    )
+    summary = f"{len(forms)} things can be done without a language model"
+    return OwnResult(value, summary, answer=answer, next_steps=steps)
+
+
+def reachable(services: Services, agent: Agent, job: RunRequest) -> list[AgentCard]:
+    """Describe an agent and its colleagues, with the tools that the user of a run may use."""
+    permissions = services.permissions
+    agents = (agent, *permissions.colleagues(agent, services.agents, job))
+    return [permissions.for_user(each, job).card() for each in agents]

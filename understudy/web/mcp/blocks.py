@@ -1,0 +1,66 @@
+"""Files that tools have saved for a user as content of a result: pictures, sounds, embedded resources and links."""
+
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing, suppress
+from functools import partial
+from typing import Any, Final
+
+from mcp_types import (
+    AudioContent,
+    BlobResourceContents,
+    ContentBlock,
+    EmbeddedResource,
+    ImageContent,
+    ResourceLink,
+    TextResourceContents,
+)
+
+from understudy.content.texts import run_off_loop
+from understudy.storage.errors import NotStored, StorageUnavailable
+from understudy.storage.records import File
+from understudy.web.context import WebContext
+
+MAX_BYTES: Final = 1024 * 1024
+"""Bytes of files within one result: encoded they fit into the 2 MiB that clients take. Other files are links."""
+MAX_FILES: Final = 100
+"""Files that a result names."""
+
+
+async def read_blocks(
+    context: WebContext, owner: str, saved: Sequence[Mapping[str, Any]], address: str
+) -> dict[str, ContentBlock]:
+    """Return the content of these files of a user by id. `address` is that of the server, for links.
+
+    Files that cannot be read now are links.
+    """
+    blocks: dict[str, ContentBlock] = {}
+    for each in saved[:MAX_FILES]:
+        uri, size = f"{address}/api/files/{each['id']}", each["size"]
+        blocks[each["id"]] = ResourceLink(name=each["name"], uri=uri, mime_type=each["media_type"], size=size)
+    room = MAX_BYTES
+    with suppress(NotStored, StorageUnavailable):
+        for file in await context.store.files(owner, tuple(blocks)) if blocks else ():
+            if file.size <= room:
+                room -= file.size
+                content = bytearray()
+                async with aclosing(context.files.read(file)) as chunks:
+                    async for chunk in chunks:
+                        content += chunk
+                uri = f"{address}/api/files/{file.id}"
+                blocks[file.id] = await run_off_loop(partial(_block, file, uri, bytes(content)))
+    return blocks
+
+
+def _block(file: File, uri: str, data: bytes) -> ContentBlock:
+    kind = file.media_type.partition("/")[0]
+    if kind == "audio":
+        return AudioContent(data=b64encode(data).decode(), mime_type=file.media_type)
+    try:
+        text = data.decode()  # an SVG, too, is a text and no picture that a model takes
+    except UnicodeDecodeError:
+        if kind == "image":
+            return ImageContent(data=b64encode(data).decode(), mime_type=file.media_type)
+        blob = b64encode(data).decode()
+        return EmbeddedResource(resource=BlobResourceContents(uri=uri, mime_type=file.media_type, blob=blob))
+    return EmbeddedResource(resource=TextResourceContents(uri=uri, mime_type=file.media_type, text=text))
