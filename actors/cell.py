@@ -192,7 +192,7 @@ class Cell:
         self.kind = type(actor)
         if self.spec.restart is Restart.TEMPORARY:
             self.spec = self.spec.without_factory()  # there is no second incarnation
-        if actor.mailbox is not self.mailbox.spec:
+        if actor.mailbox is not self.mailbox.spec and not self.mailbox.closed:
             self.mailbox.configure(actor.mailbox)
         return actor
 
@@ -210,6 +210,8 @@ class Cell:
             waiter()
         if self.watchers and self.incarnations > 1:
             notify_restart(self)
+        if self.incarnation.stop_mode is not None:
+            self.step(Step.END)
 
     def restart_after(self, delay_s: float) -> None:
         """Start the next incarnation after a delay, or at once if it is zero."""
@@ -317,6 +319,11 @@ class Cell:
             yield cell
             if cell.children is not None:
                 rest.extend(reversed(cell.children.by_id.values()))
+
+    def has_work(self) -> bool:
+        """Whether a message waits, or a request that outlives an incarnation."""
+        asked = any(isinstance(item, Ask) for item in self.control or ())
+        return asked or bool(self.redeliveries) or self.mailbox.has_messages()
 
     def withdraw(self, request: object) -> None:
         """Take back a request that the actor has not taken yet."""

@@ -201,6 +201,11 @@ class Children:
         """Decide after an incarnation has ended: restart the child or its group, give it up, or fail the owner."""
         if not cell.ever_started and (cell.incarnation.no_restart or not cell.in_group_restart):
             self.retire(cell, reason)
+        elif self._drains_on(cell, reason) and self._within_intensity(cell):
+            self._report(cell, reason, Decision.RESTART)
+            cell.restarts += 1
+            self._owner.system.emit(ActorRestarting(cell.path, cell.restarts, 0.0))
+            termination.continue_drain(cell)
         elif cell.incarnation.no_restart or self.closing or trio.current_effective_deadline() == -math.inf:
             if reason.abnormal:
                 self._report(cell, reason, Decision.STOP)
@@ -228,6 +233,13 @@ class Children:
                 termination.fail(self._owner, error)
             elif cell.spec.significant and self.supervision.auto_shutdown is not AutoShutdown.NEVER:
                 self._shut_down_after(cell)
+
+    def _drains_on(self, cell: Cell, reason: Exit) -> bool:
+        """Whether something waits in a drain that has ended with a failure which the supervisor would survive."""
+        life = cell.incarnation
+        if life.stop_mode is not StopMode.AFTER_DRAIN or life.killed or self.closing or not isinstance(reason, Crashed):
+            return False
+        return cell.has_work() and decide(cell.spec, reason) is Decision.RESTART
 
     def _within_intensity(self, cell: Cell) -> bool:
         """Count one restart of a child. Return False if it is one too many."""

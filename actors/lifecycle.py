@@ -47,7 +47,8 @@ class StopMode(Enum):
     AFTER_MESSAGE = "after_message"
     """The current message, within the grace."""
     AFTER_DRAIN = "after_drain"
-    """All messages queued at the order, within the grace. Later ones are refused."""
+    """All messages queued at the order, within the grace, also after a failure for which the actor is restarted. Later
+    ones are refused."""
 
 
 TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(

@@ -1,7 +1,8 @@
 """How an incarnation comes to its end: by an order, a kill, a failure, or the end of its grace.
 
 1. A stop takes effect in every state, and only `AFTER_DRAIN` waits behind the backlog. The mailbox is sealed at once
-   then, so no stream of messages keeps a draining actor from its end.
+   then, so no stream of messages keeps a draining actor from its end. A failure that the supervisor would survive
+   does not end the drain: another incarnation handles the rest, without a delay, in what is left of the grace.
 2. The grace is counted once for each incarnation. At its end the actor is killed; if it does not end even then, that is
    reported.
 3. A cancelled request ends the handling of its message, not the incarnation.
@@ -36,30 +37,48 @@ def order_stop(cell: Cell, mode: StopMode, *, final: bool = True, reason: Exit =
     """Order the actor to end. If `final`, it does not come back, whatever its restart type says."""
     if cell.buried:
         return
+    life, drains = cell.incarnation, mode is StopMode.AFTER_DRAIN and cell.has_work()
     if cell.state in (State.STOPPED, State.BACKING_OFF):
         if cell.restart_timer is not None:
             cell.restart_timer.cancel()
             cell.restart_timer = None
-        cell.step(Step.END)
-        if final:
-            cell.host.retire(cell, reason)
-        return
-    life = cell.incarnation
+        if not drains or cell.state is State.STOPPED:
+            cell.step(Step.END)
+            if final:
+                cell.host.retire(cell, reason)
+            return
     life.no_restart = life.no_restart or final
     if life.stop_mode is None:
         life.stop_reason = reason
     if life.stopping:
         return
-    starting = cell.state is State.STARTING
-    cell.step(Step.END)
+    begins = cell.state is State.STARTING and life.stop_mode is None and not drains
     life.stop_mode = mode if life.stop_mode is None or mode is StopMode.NOW else life.stop_mode
     if life.stop_mode is StopMode.AFTER_DRAIN:
         cell.mailbox.seal()
     _arm_grace(life)
-    if starting or mode is StopMode.NOW:
+    if cell.state is State.BACKING_OFF:
+        continue_drain(cell)
+        return
+    if life.started or begins or mode is StopMode.NOW:
+        cell.step(Step.END)  # else it starts, for what it drains
+    if begins or mode is StopMode.NOW:
         life.scope.cancel()
     cell.mailbox.interrupt = True
     cell.mailbox.wake()
+
+
+def continue_drain(cell: Cell) -> None:
+    """Start another incarnation for what waits at an actor that drains. It has the rest of the grace, and no delay."""
+    ended = cell.incarnation
+    cell.start_incarnation()
+    life = cell.incarnation
+    life.no_restart, life.stop_mode, life.stop_reason = ended.no_restart, ended.stop_mode, ended.stop_reason
+    if ended.grace_timer is not None:
+        rest_s = max(0.0, ended.grace_timer.at - cell.system.timers.now())
+        life.grace_timer = cell.system.timers.after(rest_s, partial(kill, cell))
+    if life.started:
+        cell.step(Step.END)
 
 
 def kill(cell: Cell) -> None:

@@ -1,13 +1,17 @@
 """`StopMode.AFTER_DRAIN`: what waits at the order is finished, and what comes later is refused."""
 
+from contextlib import asynccontextmanager
+
 import pytest
 import trio
 
 from actors import (
     ActorDied,
     Ask,
+    Backoff,
     ChildSpec,
     CountChildren,
+    Directive,
     Lane,
     MailboxSpec,
     Restart,
@@ -166,7 +170,7 @@ async def test_what_an_actor_tells_itself_while_it_drains_is_lost_too(autojump_c
 @pytest.mark.promise("stop.drain-closes", "stop.queue")
 async def test_what_is_left_of_a_drain_is_lost_and_the_mailbox_stays_closed(autojump_clock, system):
     for number, end in enumerate((Boom(), None)):
-        ref = await system.spawn(player(f"a{number}", restart=Restart.PERMANENT, shutdown_s=2.0))
+        ref = await system.spawn(player(f"a{number}", restart=Restart.TEMPORARY, shutdown_s=2.0))
         ref.tell(Hang() if end is None else Run(sleeping(1)))
         for message in (end or "x", "left"):
             ref.tell(message)
@@ -175,3 +179,84 @@ async def test_what_is_left_of_a_drain_is_lost_and_the_mailbox_stays_closed(auto
         ref.tell("to the dead")
         letters = [(letter.message, letter.why) for letter in system.dead_letters]
         assert letters[-2:] == [("left", "stopped"), ("to the dead", "dead")]
+
+
+class Lived(Player):
+    """Has a lifespan."""
+
+    @asynccontextmanager
+    async def lifespan(self, context):
+        yield
+
+
+@pytest.mark.promise("stop.drain-survives")
+@pytest.mark.parametrize(
+    ("options", "messages", "heard"),
+    [
+        ({}, [0, 1, Boom(), 3, 4], [0, 1, 3, 4]),
+        ({}, [Boom(), 1, Boom(), 3, Boom(), 5, Boom(), 7], [1, 3, 5]),  # one more than is tolerated
+        ({}, [0, Boom()], [0]),
+        ({"kind": Lived}, [Boom(), 1], [1]),
+        ({"restart": Restart.TRANSIENT}, [Boom(), 1], [1]),
+        ({"restart": Restart.TEMPORARY}, [0, Boom(), 2], [0]),
+        ({"directives": {ValueError: Directive.STOP}}, [0, Boom(), 2], [0]),
+        ({"directives": {ValueError: Directive.ESCALATE}}, [0, Boom(), 2], [0]),
+        ({"directives": {ValueError: Directive.RESUME}}, [0, *[Boom()] * 5, 2], [0, 2]),
+        ({"backoff": Backoff(100.0)}, [0, Boom(), 2], [0, 2]),
+        ({"redeliver": 1}, [0, Boom(), 2], [0, 2]),
+        ({"shutdown_s": 1.0}, [Run(sleeping(0.6)), Boom(), 2, Run(sleeping(0.6)), 4], [2]),
+        ({"mailbox": MailboxSpec(overflow={Lane.NORMAL: conflate(id)})}, [0, Boom(), 2], [0, 2]),
+        ({"supervision": Supervision()}, [0, Boom(), 2], [0, 2]),
+    ],
+)
+async def test_a_drain_survives_what_the_supervisor_would_survive(autojump_clock, system, options, messages, heard):
+    """Its second order changes nothing, and what is left in the end becomes dead letters, in order."""
+    options, got = dict(options), []
+
+    def make():
+        actor = kind(**mine)
+        actor.heard = got
+        return actor
+
+    kind = options.pop("kind", Player)
+    mine = {key: options.pop(key) for key in ("mailbox", "supervision") if key in options}
+    gate = trio.Event()
+    ref = await system.spawn(ChildSpec("a", make, **options))
+    for message in (Run(lambda _: gate.wait()), *messages):
+        ref.tell(message)
+    async with trio.open_nursery() as nursery:
+        await draining(nursery, ref)
+        gate.set()
+        await draining(nursery, ref)
+    assert got == heard
+    plain = [message for message in messages if isinstance(message, int)]
+    lost = [letter.message for letter in system.dead_letters if isinstance(letter.message, int)]
+    assert heard + lost == plain
+    assert not ref.alive
+
+
+@pytest.mark.promise("stop.drain-survives")
+@pytest.mark.parametrize("backoff", [None, Backoff(100.0)], ids=["starting", "backing off"])
+@pytest.mark.parametrize("left", [[], [1, 2]])
+async def test_a_drain_that_is_ordered_between_two_incarnations_finishes_what_waits(
+    autojump_clock, system, backoff, left
+):
+    got, starts = [], []
+
+    async def start(_):
+        starts.append(trio.current_time())
+        await trio.sleep(1 if len(starts) > 1 else 0)
+
+    def make():
+        actor = Player(starting=start)
+        actor.heard = got
+        return actor
+
+    ref = await system.spawn(ChildSpec("a", make, backoff=backoff))
+    for message in (Boom(), *left):
+        ref.tell(message)
+    await settled()
+    assert await ref.stop(DRAIN) == Shutdown()
+    assert got == left
+    assert system.dead_letters.count == 0
+    assert trio.current_time() - starts[0] == (1 if left else 0)

@@ -103,7 +103,7 @@ class Ledger:
             self.violation(f"{path}: two incarnations alive at once")
         if ref in self.confirmed:
             self.violation(f"{path}: began after its stop was confirmed")
-        if trio.current_time() < self._due.pop(path, 0.0) - EARLY_S:
+        if trio.current_time() < self._due.pop(path, 0.0) - EARLY_S and context.stopping is None:  # a drain has none
             self.violation(f"{path}: began before its delay was over")
         restart, above = actor.traits.spec.restart, parent_of(path)
         if incarnation > 1 and restart is Restart.TEMPORARY:
