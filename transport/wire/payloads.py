@@ -57,8 +57,8 @@ class ChunkBudget:
 class _PartialFrame:
     count: int
     touched: float
-    size: int = 0
-    pieces: list[str] = field(factory=list)
+    chunks: int = 0
+    text: bytearray = field(factory=bytearray)  # a list of texts would take many times the bytes that are counted
 
 
 @define
@@ -85,24 +85,24 @@ class ChunkAssembler:
         known = self._open.get(chunk.id)
         if known is None:
             known = self._start_frame(chunk, now)
-        if chunk.index != len(known.pieces) or chunk.count != known.count:
+        if chunk.index != known.chunks or chunk.count != known.count:
             self._discard(chunk.id)
             raise CommandRejected("invalid_command", "A chunk does not follow the one before it; send them all again.")
-        size = len(chunk.data.encode())
-        if self._size + size > self.max_bytes:
+        data = chunk.data.encode()
+        if self._size + len(data) > self.max_bytes:
             self._discard(chunk.id)
             raise CommandRejected("message_too_large", f"Chunks may have at most {self.max_bytes} bytes together.")
-        if not self.budget.reserve(size):
+        if not self.budget.reserve(len(data)):
             self._discard(chunk.id)
             raise CommandRejected("busy", "Too many large messages are on their way; try again in a moment.", 5.0)
-        known.pieces.append(chunk.data)
-        known.size += size
+        known.text += data
+        known.chunks += 1
         known.touched = now
-        self._size += size
-        if len(known.pieces) < known.count:
+        self._size += len(data)
+        if known.chunks < known.count:
             return None
         self._discard(chunk.id)
-        return "".join(known.pieces)
+        return known.text.decode()
 
     def expire(self, now: float) -> None:
         """Discard partial frames whose next chunk is overdue."""
@@ -125,8 +125,8 @@ class ChunkAssembler:
     def _discard(self, name: str) -> None:
         gone = self._open.pop(name, None)
         if gone is not None:
-            self._size -= gone.size
-            self.budget.used -= gone.size
+            self._size -= len(gone.text)
+            self.budget.used -= len(gone.text)
 
 
 class Binary(bytes):

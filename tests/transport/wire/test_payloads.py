@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import tracemalloc
 
 import pytest
 from hypothesis import given
@@ -168,3 +169,19 @@ def test_all_clients_share_one_room() -> None:
     one.add(chunk("d", 0, 2, "12"), 0.0)
     one.close()
     assert room.used == 0
+
+
+@pytest.mark.parametrize("piece", ["x", "é", "語", "🙂", "x" * 99 + "🙂"])
+def test_what_waits_takes_the_memory_that_is_counted(piece: str) -> None:
+    """Up to a quarter more, for the room in which a buffer grows; some pieces have four bytes a character in a text."""
+    assembler, room = ChunkAssembler(), 40_000
+    count = room // len(piece.encode())
+    chunks = [chunk("a", index, count + 1, piece.encode().decode()) for index in range(count)]
+    tracemalloc.start()
+    for part in chunks:
+        assembler.add(part, 0.0)
+    used = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    del chunks
+    assert assembler.budget.used <= room
+    assert used < 1.25 * room
