@@ -97,6 +97,17 @@ async def test_only_operators_use_the_switch(serve: Any) -> None:
     assert (await change(running, "PUT", "/api/stops/agent/endless", reason=" "))[0] == 400
 
 
+@pytest.mark.promise("wire.scrubbed-in")
+async def test_what_an_operator_writes_is_scrubbed(serve: Any) -> None:
+    running, key = await serve(endless(), secret=SECRET), "ghp_" + "a1B2c3D4" * 4 + "e5F6"
+    assert (await change(running, "PUT", "/api/stops/agent/endless", reason=f"It told {key}."))[0] == 200
+    (listed,) = (await change(running, "GET", "/api/stops"))[1]["stops"]
+    async with connected(running.address, ADA) as client:
+        assert (await change(running, "POST", "/api/alerts", message=f"Change {key}."))[0] == 202
+        alert = await client.until("alert")
+    assert (listed["reason"], alert["data"]["message"]) == ("It told [redacted].", "Change [redacted].")
+
+
 @pytest.mark.parametrize("kind", ["agent", "model"])
 @pytest.mark.parametrize("way", ["both", "news", "poll"])
 async def test_a_stop_ends_a_run_on_the_other_node(

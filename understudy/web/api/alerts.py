@@ -7,7 +7,7 @@ from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.web.audit import audit
-from understudy.web.context import read_json, rights, web_context
+from understudy.web.context import identity, read_json, rights, web_context
 
 blueprint = Blueprint("alerts", __name__, url_prefix="/api/alerts")
 
@@ -35,6 +35,7 @@ async def alert() -> tuple[dict[str, Any], int]:
     message = " ".join(body.message.split())
     if not 0 < len(message) <= MAX_ALERT:
         raise CommandRejected("invalid_command", f"An alert has 1 to {MAX_ALERT} characters.")
+    message = (await web_context().content_filter.filter_note(identity().user, message))[:MAX_ALERT]
     whose = caller.whose(body.tenant or None)
     await audit("alert.sent", tenant=body.tenant or None, as_operator=True)
     return {"connections": web_context().streams.send_alert(message, whose)}, 202

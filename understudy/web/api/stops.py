@@ -3,28 +3,20 @@
 import time
 from typing import Any, Final
 
-from attrs import asdict, frozen
+from attrs import asdict
 from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.agents.permissions import model_names
 from understudy.storage.stops import KINDS, AddStop, DropStop, Kind
+from understudy.web.api.takeovers import filtered_reason
 from understudy.web.audit import audit
-from understudy.web.context import identity, read_json, rights, web_context
+from understudy.web.context import identity, read_body, rights, web_context
 
 blueprint = Blueprint("stops", __name__, url_prefix="/api/stops")
 
 MAX_NAME: Final = 200
 """Characters of a name. A longer one is refused."""
-MAX_REASON: Final = 500
-"""Characters of a reason. A longer one is refused."""
-
-
-@frozen
-class StopRequest:
-    """The body of a request to stop something: a sentence that says why, for users."""
-
-    reason: str
 
 
 @blueprint.get("")
@@ -40,10 +32,8 @@ async def stop(kind: str, name: str) -> dict[str, Any]:
     """Stop an agent, a tool or a model on all nodes. `known` is false for a name that this node has none of."""
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
-    reason = " ".join((await read_json(StopRequest, '{"reason": "…"}')).reason.split())
-    if not 0 < len(reason) <= MAX_REASON:
-        raise CommandRejected("invalid_command", f"A reason has 1 to {MAX_REASON} characters.")
     who = identity().user
+    reason = await filtered_reason(who, await read_body())
     await audit("stop.made", as_operator=True, kind=chosen, name=name)
     await context.stops.change(context.store.change_stop, AddStop(chosen, name, who, reason), at := time.time())
     context.announce_stops()

@@ -46,7 +46,7 @@ from understudy.web.api.schedules import ScheduleRequest
 from understudy.web.api.servers import PromptRequest, SwitchRequest
 from understudy.web.api.shares import ShareRequest
 from understudy.web.api.sign_ins import SignInRequest
-from understudy.web.api.stops import StopRequest
+from understudy.web.api.takeovers import Reason
 from understudy.web.api.threads import ThreadRequest
 from understudy.web.api.widgets import CallRequest
 from understudy.web.specs.inbox import INBOX, MARKED
@@ -311,7 +311,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "TakenOver": record(by=TEXT, reason=or_null(TEXT), at=NUMBER),
     "TakenRun": record(**RUN_STATE, taken_over=_ref("TakenOver")),
     "OperatorCommand": record(type=one_of(["steer", "approve", "answer"])),
-    "StopReason": body_of(StopRequest),
+    "StopReason": body_of(Reason),
     "Alerted": record(connections=COUNT),
     "Observed": record(
         path=TEXT, type=TEXT, state=schema_of(State), incarnation=COUNT, restarts=COUNT, age_s=NUMBER, depth=COUNTS,
@@ -600,7 +600,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=(*_OPENAI_ERRORS, "agent_timeout", "agent_failed", "model_unavailable", "run_interrupted"),
         or_text=EVENTS,
     ),
-    "alerts.alert": RouteSpec((202, "Alerted"), body="Alert", errors=_STORED),
+    "alerts.alert": RouteSpec((202, "Alerted"), body="Alert", errors=(*_STORED, "content_blocked")),
     "audit.listing": RouteSpec(
         (200, "Audit"),
         query={
@@ -610,7 +610,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         errors=("invalid_command", *_STORED),
     ),
     "stops.listing": RouteSpec((200, "Stops"), errors=("internal",)),
-    "stops.stop": RouteSpec((200, "Stop"), body="StopReason", errors=_STORED),
+    "stops.stop": RouteSpec((200, "Stop"), body="StopReason", errors=(*_STORED, "content_blocked")),
     "stops.allow": RouteSpec((204, ""), errors=_THREAD),
     "memory.listing": RouteSpec((200, "Memory"), query={"cursor": TEXT}, errors=_STORED),
     "memory.change": RouteSpec(
