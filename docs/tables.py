@@ -1,6 +1,6 @@
-"""For `make docs`: the tables that are made from the code.
+"""The tables of the documentation that are made from the code.
 
-Each takes the place of a line of a page, which whoever reads the page itself sees: _Table, by `make docs`: NAME._
+python -m docs.tables    writes them into the pages, between `<!-- table: NAME -->` and `<!-- end -->`
 """
 
 import re
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, Final
 
 import attrs
-from prometheus_client.core import Metric
 
 from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
@@ -36,6 +35,7 @@ from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.specs.openapi import ROUTES
 
+DOCS: Final = Path(__file__).parent
 OF_SUPERVISION: Final = (
     "start", "stop", "restart", "ask", "tell", "mailbox", "watch", "names", "topic", "pool", "timers", "report",
     "testing", "bitten", "peers", "bad",
@@ -46,7 +46,7 @@ LONGEST: Final = 96
 PAGE_MODE: Final = "markup in a page"
 WATCHFUL: Final = Sanitizer(everywhere(dict.fromkeys(Category, Action.FLAG)), Direction.TOOL)
 
-MARK: Final = re.compile(r"^_Table, by `make docs`: (.+)\._$", re.MULTILINE)
+MARK: Final = re.compile(r"^<!-- table: ([^\n]+) -->\n.*?^<!-- end -->$", re.MULTILINE | re.DOTALL)
 _UNSEEN: Final = {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp", "Zs"}
 """General categories of characters that a page does not show."""
 _FILLERS: Final = "\u115f\u1160\u3164\uffa0\u17b4\u17b5\u034f"
@@ -54,9 +54,9 @@ _SHOWN: Final = 4
 """Characters of a secret that are shown; fewer where it has fewer than 16."""
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Put the tables into a page, as mkdocs calls it. Raises KeyError for a name that is not in TABLES."""
-    return MARK.sub(lambda mark: TABLES[mark[1]](), markdown)
+def filled(page: str) -> str:
+    """Return a page with its tables made anew. Raises KeyError for a name that is not in TABLES."""
+    return MARK.sub(lambda mark: f"<!-- table: {mark[1]} -->\n\n{TABLES[mark[1]]()}\n\n<!-- end -->", page)
 
 
 def routes() -> str:
@@ -68,7 +68,7 @@ def routes() -> str:
         rows.append(
             (f"`{route.method} {route.path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.refusals))
         )
-    return _table(("request", "effect", "token", "refused with"), rows)
+    return as_markdown(("request", "effect", "token", "refused with"), rows)
 
 
 def _app() -> Any:
@@ -80,7 +80,7 @@ def _app() -> Any:
 def metrics() -> str:
     """Return every metric with its kind, its labels, and the text that a scrape has of it."""
     rows = [(f"`{name}`", kind, ", ".join(f"`{each}`" for each in labels), text) for name, kind, labels, text in _all()]
-    return _table(("metric", "kind", "labels", "what"), rows)
+    return as_markdown(("metric", "kind", "labels", "what"), rows)
 
 
 def _all() -> Iterator[tuple[str, str, list[str], str]]:
@@ -100,34 +100,30 @@ def _all() -> Iterator[tuple[str, str, list[str], str]]:
     }
     for each in kept.registry.collect():
         if not each.name.startswith("process_"):
-            name, kind = _named(each)
-            yield name, kind, labels.get(each.name, []), each.documentation
-
-
-def _named(metric: Metric) -> tuple[str, str]:
-    return (f"{metric.name}_info", "info") if metric.type == "info" else (metric.name, metric.type)
+            name = f"{each.name}_info" if each.type == "info" else each.name
+            yield name, each.type, labels.get(each.name, []), each.documentation
 
 
 def settings_of(kind: type[Any], above: str = "") -> str:
     """Return the settings of a class, each with its default, its variable and its docstring; `above` is its table."""
-    defaults = kind()
-    rows = [
-        (f"`{name}`", _default(getattr(defaults, name)), f"`{variable_of(above + name)}`", text)
-        for name, text in field_texts(kind).items()
-    ]
-    return _table(("setting", "default", "variable", "meaning"), rows)
+    rows = []
+    for name, text in field_texts(kind).items():
+        value = getattr(kind(), name)
+        default = f"`{value}`" if value or value == 0 else "(empty)"
+        rows.append((f"`{name}`", default, f"`{variable_of(above + name)}`", text))
+    return as_markdown(("setting", "default", "variable", "meaning"), rows)
 
 
 def fields_of(kind: type[Any]) -> str:
     """Return the fields of a class, each with its docstring."""
-    return _table(("field", "what"), [(f"`{name}`", text) for name, text in field_texts(kind).items()])
+    return as_markdown(("field", "what"), [(f"`{name}`", text) for name, text in field_texts(kind).items()])
 
 
 def fields_with_defaults(kind: type[Any]) -> str:
     """Return the fields of a class, each with its default and its docstring."""
     texts = field_texts(kind)
     rows = [(f"`{each.name}`", _default_of(each), texts[each.name]) for each in attrs.fields(kind)]
-    return _table(("field", "default", "what"), rows)
+    return as_markdown(("field", "default", "what"), rows)
 
 
 def _default_of(field: "attrs.Attribute[Any]") -> str:
@@ -148,7 +144,7 @@ def agents() -> str:
         )
         for each in all_agents().values()
     ]
-    return _table(("agent", "on the wire", "tools", "for"), rows)
+    return as_markdown(("agent", "on the wire", "tools", "for"), rows)
 
 
 def tools() -> str:
@@ -158,11 +154,7 @@ def tools() -> str:
         (f"`{each.name}`", ", ".join(f"`{name}`" for name in each.parameters["properties"]), each.description)
         for each in (*known.values(), chat_response)
     ]
-    return _table(("tool", "parameters", "what"), [(name, some, " ".join(text.split())) for name, some, text in rows])
-
-
-def _default(value: Any) -> str:
-    return f"`{value}`" if value or value == 0 else "(empty)"
+    return as_markdown(("tool", "parameters", "what"), rows)
 
 
 def events() -> str:
@@ -173,7 +165,7 @@ def events() -> str:
         fields = [(f"`{wire.get(each.name, each.name)}`", each.default is attrs.NOTHING) for each in attrs.fields(kind)]
         needed, optional = (", ".join(name for name, first in fields if first is one) for one in (True, False))
         rows.append((f"`{name}`", needed, optional, "with a run" if name == "error" else _yes(kind.durable)))
-    return _table(("type", "required in `data`", "optional", "durable"), rows)
+    return as_markdown(("type", "required in `data`", "optional", "durable"), rows)
 
 
 def commands() -> str:
@@ -186,19 +178,19 @@ def commands() -> str:
         fields = [each for each in attrs.fields(kind) if each.name != "session_token" or kind is Refresh]
         shown = [f"`{each.name}`{'' if each.default is attrs.NOTHING else '?'}" for each in fields]
         rows.append((", ".join(names), ", ".join(shown)))
-    return _table(("`type`", "fields"), rows)
+    return as_markdown(("`type`", "fields"), rows)
 
 
 def errors() -> str:
     """Return every error code with its sentence."""
     rows = [(f"`{each.name}`", each.text, _yes(each.retryable), str(each.http_status)) for each in ERRORS.values()]
-    return _table(("code", "text", "retryable", "HTTP"), rows)
+    return as_markdown(("code", "text", "retryable", "HTTP"), rows)
 
 
 def closes() -> str:
     """Return every close code of a WebSocket."""
     rows = [(str(each.number), each.reason, _yes(each.reconnect)) for each in CLOSES.values()]
-    return _table(("code", "reason", "may reconnect"), rows)
+    return as_markdown(("code", "reason", "may reconnect"), rows)
 
 
 def _yes(value: bool) -> str:
@@ -207,8 +199,8 @@ def _yes(value: bool) -> str:
 
 def promises(about: str) -> str:
     """Return the promises of a group, each with the id that its tests carry."""
-    kept = tomllib.loads((Path(__file__).parents[1] / "tests" / "promises.toml").read_text())[about]
-    return _table(("id", "promise"), [(f"`{about}.{name}`", text) for name, text in kept.items()])
+    kept = tomllib.loads((DOCS.parent / "tests" / "promises.toml").read_text())[about]
+    return as_markdown(("id", "promise"), [(f"`{about}.{name}`", text) for name, text in kept.items()])
 
 
 def kinds() -> Iterator[tuple[str, Kind]]:
@@ -222,9 +214,8 @@ def kinds() -> Iterator[tuple[str, Kind]]:
 
 def found(section: str, kind: Kind) -> tuple[Finding, ...]:
     """Return the findings of the sanitizer in a kind's example."""
-    if section == PAGE_MODE:
-        return WATCHFUL.sanitize_html(kind.example).findings
-    return WATCHFUL.sanitize(kind.example).findings
+    sanitize = WATCHFUL.sanitize_html if section == PAGE_MODE else WATCHFUL.sanitize
+    return sanitize(kind.example).findings
 
 
 def findings(section: str) -> str:
@@ -234,7 +225,7 @@ def findings(section: str) -> str:
         for category, kind in kinds()
         if category == section
     ]
-    return _table(("kind", "what it is", "example"), rows)
+    return as_markdown(("kind", "what it is", "example"), rows)
 
 
 def example(section: str, kind: Kind) -> str:
@@ -249,9 +240,7 @@ def example(section: str, kind: Kind) -> str:
     text = "".join(shown)
     if len(text) > LONGEST:
         text = f"{text[: LONGEST - 1]}…"
-    if "|" in text or "`" in text:  # both mean something in a table
-        return f"<code>{escape(text, quote=False).replace('|', '&#124;').replace('`', '&#96;')}</code>"
-    return f"`{text}`"
+    return _code(text)
 
 
 def _visibly(letter: str) -> str:
@@ -264,17 +253,24 @@ def _visibly(letter: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{{{code:x}}}"
 
 
-def _table(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    """Return a table of Markdown. What is not between backticks must not begin HTML or end its cell."""
+def as_markdown(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    """Return a table of Markdown that every viewer reads alike."""
     lines = [titles, ("---",) * len(titles), *rows]
     return "\n".join(f"| {' | '.join(_cell(each) for each in line)} |" for line in lines)
 
 
 def _cell(text: str) -> str:
-    if text.startswith(("<code>", "`")):
-        return text
-    parts = re.split(r"(`[^`]*`)", text.replace("|", "\\|"))
-    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+    """Return the text of a cell in which nothing ends the cell, or begins HTML or emphasis."""
+    parts = re.split(r"(`[^`]*`|<code>.*?</code>)", " ".join(text.split()))
+    parts[::2] = [re.sub(r"([|*])", r"\\\1", part).replace("<", "&lt;") for part in parts[::2]]
+    return "".join(_code(part[1:-1]) if part.startswith("`") else part for part in parts)
+
+
+def _code(text: str) -> str:
+    """Return code as Markdown. Viewers differ in how they read `\\|` in backticks."""
+    if "|" not in text and "`" not in text:
+        return f"`{text}`"
+    return f"<code>{escape(text, quote=False).replace('|', '&#124;').replace('`', '&#96;')}</code>"
 
 
 TABLES: Final[Mapping[str, Callable[[], str]]] = {
@@ -294,3 +290,15 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     **{f"findings of {section}": lambda section=section: findings(section) for section in (*Category, PAGE_MODE)},
 }
 """What may stand in a mark."""
+
+
+def main() -> None:
+    """Write the tables into the pages."""
+    for path in DOCS.rglob("*.md"):
+        page = path.read_text(encoding="utf-8")
+        if (current := filled(page)) != page:
+            path.write_text(current, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

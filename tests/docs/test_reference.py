@@ -4,27 +4,57 @@ import inspect
 import re
 
 import pytest
+from markdown_it import MarkdownIt
 
-from docs.tables import MARK, TABLES, on_page_markdown
+from docs.tables import MARK, TABLES, as_markdown, filled
 from tests.docs.tables import DOCS, ROOT, code, table
 from understudy.tools.tool import tool
 
 AGENTS = "reference/agents-and-tools.md"
+PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 
-def test_every_table_of_a_page_is_made_and_every_one_that_is_made_has_a_page() -> None:
+def test_every_table_stands_in_one_page() -> None:
     marks = [mark for page in DOCS.rglob("*.md") for mark in MARK.findall(page.read_text())]
     assert sorted(marks) == sorted(TABLES)
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if MARK.search((DOCS / page).read_text())])
+def test_the_tables_of_a_page_are_current(page: str) -> None:
+    text = (DOCS / page).read_text()
+    assert filled(text) == text, "run `python -m docs.tables`, and commit what it changed"
+
+
+def cells(table: str) -> list[list[str]]:
+    """Return the text of each cell as a viewer of Markdown shows it, row by row."""
+    rows: list[list[str]] = []
+    for token in MarkdownIt("commonmark").enable("table").parse(table):
+        if token.type == "tr_open":
+            rows.append([])
+        for part in token.children or ():
+            assert part.type in {"text", "code_inline"} or part.content in {"<code>", "</code>"}, token.content
+        if token.type == "inline":
+            rows[-1].append("".join(part.content for part in token.children or () if part.type != "html_inline"))
+    return rows
+
+
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_is_one_of_markdown(name: str) -> None:
-    page = on_page_markdown(f"Before.\n\n_Table, by `make docs`: {name}._\n\nAfter.\n")
-    before, lines, after = page.split("\n\n")
-    titles, line, *rows = [re.split(r"(?<!\\)\|", each)[1:-1] for each in lines.splitlines()]
-    assert (before, after) == ("Before.", "After.\n")
-    assert {len(line), *map(len, rows)} == {len(titles)}
-    assert all(row[0].strip() and (row[-1].strip() or name == "routes") for row in rows)  # some refuse nothing
+    lines = TABLES[name]().splitlines()
+    titles, *rows = cells("\n".join(lines))
+    split = [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    assert {len(row) for row in split} == {len(titles)}
+    assert len(rows) == len(lines) - 2
+    assert all(row[0] and (row[-1] or name == "routes") for row in rows)  # some refuse nothing
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a | b", "`a|b` or `c`", "2 * 3 * 4", "a <b> c", "`<b>` and <i>", "`a` | `b|c`", "**not**", "snake_case_name"],
+)
+def test_a_cell_shows_its_text(text: str) -> None:
+    ((_,), (shown,)) = cells(as_markdown(("title",), [(text,)]))
+    assert shown == text.replace("`", "")
 
 
 def test_what_the_code_has_is_in_its_table() -> None:
@@ -47,9 +77,6 @@ def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     parameters = [each for each in inspect.signature(tool).parameters.values() if each.kind is each.KEYWORD_ONLY]
     assert list(options) == [each.name for each in parameters]
     assert [options[each.name] for each in parameters[1:]] == [f"`{each.default}`" for each in parameters[1:]]
-
-
-PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
 
 
 @pytest.mark.parametrize("page", PAGES)
