@@ -1,14 +1,9 @@
 """Every other example runs as described."""
 
-import os
-import signal
 import subprocess
 import sys
-from functools import partial
-from pathlib import Path
 
 import pytest
-import trio
 
 from examples.scrub import sanitized
 from tests.docs.tables import ROOT
@@ -47,25 +42,3 @@ def test_scrub_does_not_depend_on_the_cuts(size: int) -> None:
     text = "key: ghp_" + "9fK2mQx7Lr4TzW8bVc1NpYs5HdJg3RtE6uAo" + " and so on"
     pieces = [text[at : at + size] for at in range(0, len(text), size)]
     assert "".join(sanitized(pieces)) == "key: [redacted] and so on"
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        pytest.param([sys.executable, "support.py"], id="from Python"),
-        pytest.param([str(Path(sys.executable).with_name("understudy")), "serve", "support:AGENTS"], id="from a shell"),
-    ],
-)
-async def test_support_serves_until_it_is_told_to_stop(tmp_path: Path, command: list[str]) -> None:
-    (tmp_path / "support.py").write_text((ROOT / "examples" / "support.py").read_text())
-    environment = {**os.environ, "UNDERSTUDY_PORT": "0"}
-    start = partial(trio.run_process, command, cwd=tmp_path, env=environment, check=False)
-    with trio.fail_after(120):
-        async with trio.open_nursery() as nursery:
-            process = await nursery.start(partial(start, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-            said = await process.stdout.receive_some(200)
-            assert said.startswith(b"understudy is ready on http://127.0.0.1:")
-            process.send_signal(signal.SIGTERM)
-            await process.wait()
-    assert process.returncode == 0
-    assert (tmp_path / "data" / "understudy.db").is_file()
