@@ -45,8 +45,8 @@ _OF_SERVICE: Final = re.compile(r"(?:tcp|udp)://\S+")
 """The address of a service of this name, which Kubernetes puts into the variable of the port."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
-POSTGRESQL: Final = "postgresql://"
-REDIS_SCHEMES: Final = ("redis", "rediss")
+POSTGRESQL: Final = re.compile(r"postgres(?:ql)?://|\s*[a-z_]+\s*=")
+"""How an address of libpq begins: a URI, or keywords with values (`host=db dbname=chat`)."""
 DATABASE_URL_FORMS: Final = (
     "postgresql://USER@HOST/NAME, sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, "
     f"or either of these two with /{DATABASE_FILE} at its end"
@@ -100,10 +100,11 @@ class Settings:
     (files 0600)."""
     database_url: str = field(default="", repr=False)
     """`sqlite:///FOLDER`, the folder of the database, if it is not the data folder (`sqlite:////FOLDER` for an absolute
-    path; may also end in `/understudy.db`); or `postgresql://USER@HOST/NAME`."""
+    path; may also end in `/understudy.db`); or `postgresql://USER@HOST/NAME`, or any other address of libpq."""
     redis_url: str = field(default="", repr=False)
     """`redis://HOST:PORT`: the Redis through which several servers over one PostgreSQL work as one; `rediss://` with
-    TLS, `:PASSWORD@` before the host, `/NUMBER` at the end for another of its databases."""
+    TLS, `unix:///PATH` for a socket, `:PASSWORD@` before the host, `/NUMBER` at the end for another of its
+    databases."""
     model: str = "offline"
     """`offline`, or `PROVIDER:NAME`, such as `openai:NAME`; several, separated by commas, are a chain."""
     model_window_tokens: int = field(default=128_000, validator=ge(2_000))
@@ -251,7 +252,7 @@ class Settings:
     @property
     def on_postgresql(self) -> bool:
         """Whether `database_url` names a PostgreSQL database."""
-        return self.database_url.startswith(POSTGRESQL)
+        return POSTGRESQL.match(self.database_url) is not None
 
     @property
     def output_tokens(self) -> int:
@@ -524,7 +525,7 @@ def _faults_of_accounts(settings: Settings) -> Iterator[str]:
 def _check_database_url(url: str) -> None:
     """Refuse a malformed URL. The message quotes only the scheme, because the rest may hold a password."""
     accepted = f"database_url (UNDERSTUDY_DATABASE_URL) must be {DATABASE_URL_FORMS}"
-    if url.startswith(POSTGRESQL):
+    if POSTGRESQL.match(url):
         return
     if not url.startswith("sqlite:///"):
         scheme, separator, _ = url.partition("://")
@@ -538,21 +539,15 @@ def _check_database_url(url: str) -> None:
 
 
 def _check_redis_url(settings: Settings) -> None:
-    """Refuse a malformed URL. The message quotes only the scheme, because the rest may hold a password."""
-    accepted = "redis_url (UNDERSTUDY_REDIS_URL) must be redis://HOST:PORT or rediss://HOST:PORT (with TLS)"
-    scheme, separator, _ = settings.redis_url.partition("://")
-    if not separator or scheme not in REDIS_SCHEMES:
-        raise BadSettings(f"{accepted}; it begins with {scheme[:20]!r}" if separator else accepted)
+    from understudy.storage.redis_address import parse_redis_address  # most servers have none
+
     try:
-        parts = urlsplit(settings.redis_url)
-        whole = bool(parts.hostname) and parts.port != 0 and (parts.path.strip("/") or "0").isdecimal()
-    except ValueError:
-        whole = False
-    if not whole:
-        raise BadSettings(f"{accepted}, with /NUMBER at its end for another of its databases than 0")
+        parse_redis_address(settings.redis_url)
+    except ValueError as error:
+        raise BadSettings(f"{_named('redis_url')} {error}") from None
     if not settings.on_postgresql:
         raise BadSettings(
-            "redis_url (UNDERSTUDY_REDIS_URL) is for several servers over one PostgreSQL: set database_url to "
+            f"{_named('redis_url')} is for several servers over one PostgreSQL: set database_url to "
             "postgresql://USER@HOST/NAME, or leave redis_url out; a server alone needs no Redis"
         )
 

@@ -17,14 +17,14 @@ import os
 import re
 import socket
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 import msgspec
 from attrs import field, frozen
 from sqlalchemy import Connection, Engine, create_engine, event, func, select
-from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DisconnectionError, SQLAlchemyError
+from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
@@ -34,6 +34,7 @@ from .schema import Now
 
 try:
     import psycopg
+    from psycopg.conninfo import conninfo_to_dict
     from psycopg.types.array import ListBinaryDumper
 except ModuleNotFoundError as missing:
     raise ExtraNotInstalled("a database_url of PostgreSQL", "postgres") from missing
@@ -54,18 +55,17 @@ MIGRATION: Final = 0x756E6466
 MIGRATION_S: Final = 30
 """How long to wait for another server's migration, and for a table that a running server has locked."""
 SETTING: Final = "database_url"
-OPTIONS: Final = frozenset(option.keyword.decode() for option in psycopg.pq.Conninfo.get_defaults())
-"""The options of libpq, allowed after the `?` of an address; the driver's own options are not for operators."""
 MOVES: Final = "moves"
 """Key in a connection's record: how many failovers had been seen when it was made."""
 WRITING: Final = (
     f"BEGIN; SET LOCAL statement_timeout = '{STATEMENT_S}s'; SET LOCAL lock_timeout = '{LOCK_S}s'; "
     f"SET LOCAL idle_in_transaction_session_timeout = '{IDLE_S}s'"
 )
-_ADDRESS: Final = re.compile(
-    r"(?P<begin>postgresql://(?:[^:/@]*(?::[^@]*)?@)?)(?P<hosts>[^/?]*)(?P<name>[^?]*)(?P<rest>.*)", re.DOTALL
-)
-_HOST: Final = re.compile(r"(?:\[([^\]]*)\]|([^:\[\]]*))(?::([0-9]*))?")
+_PASSWORD: Final = re.compile(r"(postgres(?:ql)?://[^:/@?]*:)([^@?]*)(?=@)")
+"""The password of an address, which libpq takes for a port if it has a `/` in it."""
+_UNKNOWN: Final = re.compile(r'invalid (?:URI query parameter|connection option) "(\w+)"')
+NOT_AN_ADDRESS: Final = "its address is not of the form postgresql://user@host/name"
+TOO_MANY: Final = "its address has an @ too many: one in a name or password is written %40"
 NOT_UTF8: Final = (
     "its encoding is {encoding}, which cannot hold the texts of all languages; make one with "
     "CREATE DATABASE … ENCODING 'UTF8' TEMPLATE template0"
@@ -118,14 +118,14 @@ def connect_database(address: str) -> PostgresDatabase:
     Raises CannotConnect (no server, no such database, refused), ForeignTables, SchemaTooNew or SchemaInUse; then the
     database was not changed.
     """
-    url = _url(address)
-    where = _where(url)
+    parsed = _parse(address)
+    where = _where(parsed)
     writing, reading, files = (
-        _engine(url, WRITING, places=1),
-        _engine(url, READING, places=READERS + 2),
-        _engine(url, WRITING, places=FILE_TRANSFERS),
+        _engine(parsed, WRITING, places=1),
+        _engine(parsed, READING, places=READERS + 2),
+        _engine(parsed, WRITING, places=FILE_TRANSFERS),
     )
-    if "target_session_attrs" in url.query:
+    if "target_session_attrs" in parsed:
         _move_together(writing, reading, files)
     try:
         with writing.begin() as connection:
@@ -175,44 +175,39 @@ def _move_together(*engines: Engine) -> None:
         event.listen(engine, "checkout", taken)
 
 
-def _url(address: str) -> URL:
-    """Parse an address of libpq. Raises CannotConnect for an invalid one, without repeating it."""
-    found = _ADDRESS.fullmatch(address)
-    if address.count("@") > 1 or (found is not None and "@" in found["hosts"] + found["name"]):
-        # The text after the first @ may be a part of the password.
-        raise CannotConnect(SETTING, "its address has an @ too many: one in a name or password is written %40")
+def _parse(address: str) -> dict[str, str]:
+    """Parse an address as libpq does: a URI, or keywords with values. Raises CannotConnect, without repeating it."""
+    is_uri = "://" in address.partition("=")[0]
+    if is_uri and address.count("@") > 1:
+        raise CannotConnect(SETTING, TOO_MANY)
+    quoted = _PASSWORD.sub(lambda found: found[1] + found[2].replace("/", "%2F"), address)
     try:
-        if found is not None and "," in found["hosts"]:
-            url = make_url(found["begin"] + found["name"] + found["rest"]).update_query_dict(_hosts(found["hosts"]))
-        else:
-            url = make_url(address)
-        url = url.set(drivername="postgresql+psycopg")
-        url.get_dialect()().create_connect_args(url)
-    except (ArgumentError, ValueError):  # ValueError: the port is not a number
-        raise CannotConnect(SETTING, "its address is not of the form postgresql://user@host/name") from None
-    if unknown := url.query.keys() - OPTIONS:
-        raise CannotConnect(_where(url), f"libpq has no option called {min(unknown)!r}")
-    return url
+        parsed = {name: str(value) for name, value in conninfo_to_dict(quoted).items()}
+    except psycopg.ProgrammingError as error:
+        unknown = _UNKNOWN.match(str(error))
+        if unknown is not None and (is_uri or "password" not in address):  # else it may be a part of the password
+            raise CannotConnect(SETTING, f"libpq has no option called {unknown[1]!r}") from None
+        raise CannotConnect(SETTING, NOT_AN_ADDRESS) from None
+    ports = parsed.get("port", "").split(",")
+    if is_uri and any("@" in parsed.get(name, "") for name in ("host", "port", "dbname")):
+        raise CannotConnect(SETTING, TOO_MANY)  # the text before it may be a part of the password
+    if not all(port.isdecimal() for port in ports if port):
+        raise CannotConnect(SETTING, NOT_AN_ADDRESS)
+    query = quoted.rpartition("@")[2].partition("?")[2] if is_uri else ""
+    for name, number in Counter(part.partition("=")[0] for part in query.split("&") if part).items():
+        if number > 1:
+            raise CannotConnect(SETTING, f"its address has the option {name!r} {number} times")
+    return parsed
 
 
-def _hosts(several: str) -> dict[str, str]:
-    """Convert `h1:5432,h2` to the options `host` and `port`. Raises ValueError."""
-    hosts, ports = [], []
-    for each in several.split(","):
-        if (found := _HOST.fullmatch(each)) is None:
-            raise ValueError("not a host with a port")
-        hosts.append(found[1] or found[2])
-        ports.append(found[3] or "")
-    return {"host": ",".join(hosts)} | ({"port": ",".join(ports)} if any(ports) else {})
+def _where(parsed: Mapping[str, str]) -> str:
+    named = (parsed.get(name) for name in ("host", "hostaddr", "service"))
+    place = next(filter(None, named), "the local socket")
+    return f"{place}/{parsed.get('dbname') or parsed.get('user', '')}"
 
 
-def _where(url: URL) -> str:
-    hosts = url.host or url.query.get("host") or "the local socket"
-    return f"{hosts if isinstance(hosts, str) else ','.join(hosts)}/{url.database or url.username or ''}"
-
-
-def _engine(url: URL, begin: str, *, places: int) -> Engine:
-    given: dict[str, Any] = {
+def _engine(parsed: Mapping[str, str], begin: str, *, places: int) -> Engine:
+    given: dict[str, object] = {
         "connect_timeout": CONNECT_S,
         "application_name": "understudy",
         "keepalives_idle": 10,
@@ -223,10 +218,9 @@ def _engine(url: URL, begin: str, *, places: int) -> Engine:
         "autocommit": True,  # `begin` opens the transactions
     }
     engine = create_engine(
-        url,
+        "postgresql+psycopg://",
         # Whatever the role or the environment asks for: texts are of all languages.
-        connect_args={name: value for name, value in given.items() if name not in url.query}
-        | {"client_encoding": "utf8"},
+        connect_args={**given, **parsed, "client_encoding": "utf8"},
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,
@@ -312,7 +306,7 @@ def read_server(address: str) -> ReadDatabase:
         found = _known_revision(connection, where)
     if schema.is_behind(found):
         raise CannotConnect(where, NO_DATABASE if found is None else OLDER_SCHEMA)
-    return ReadDatabase(_engine(_url(address), READING, places=1))
+    return ReadDatabase(_engine(_parse(address), READING, places=1))
 
 
 def inspect_server(address: str) -> tuple[str, str | None]:
@@ -373,9 +367,8 @@ def open_snapshot(address: str) -> Iterator[tuple[Connection, str]]:
 
     Raises CannotConnect.
     """
-    url = _url(address)
-    engine = _engine(url, READING, places=1)
-    where = _where(url)
+    parsed = _parse(address)
+    engine, where = _engine(parsed, READING, places=1), _where(parsed)
     try:
         with engine.begin() as connection:
             yield connection, where

@@ -11,19 +11,17 @@
 import contextlib
 import logging
 import math
-import ssl
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NoReturn, Protocol, TypeVar
-from urllib.parse import parse_qs, unquote, urlsplit
 
 import trio
-from attrs import field, frozen
 
 from actors import Actor, Backoff, ChildSpec, Context
 from actors.behaviours import Breaker, CircuitChange, CircuitOpen, CircuitSpec, CircuitState, FailureCount
 
 from .errors import ExtraNotInstalled, RedisRefused, RedisUnavailable
+from .redis_address import parse_redis_address
 
 try:
     import anyio
@@ -85,10 +83,31 @@ class RedisLink:
     def __init__(
         self, url: str, observer: RedisMetrics | None = None, *, clock: Callable[[], float] = time.time
     ) -> None:
-        place = _parse_url(url)
-        self._make = place.client
-        self.where = f"{place.host}:{place.port}"
-        self.database = place.db
+        try:
+            place = parse_redis_address(url)
+        except ValueError as error:
+            raise ValueError(f"redis_url {error}") from None
+        tls = place.tls_context()
+
+        def make() -> coredis.Redis[bytes]:
+            return coredis.Redis(
+                place.host,
+                place.port,
+                place.database,
+                username=place.username,
+                password=place.password,
+                unix_socket_path=place.socket or None,
+                ssl_context=tls,
+                client_name="understudy",
+                connect_timeout=CONNECT_S,
+                stream_timeout=ANSWER_S,
+                max_connections=PLACES,
+                retry_policy=NoRetryPolicy(),
+            )
+
+        self._make = make
+        self.where = place.where
+        self.database = place.database
         """The number of the database there; channels are shared by all databases, so their names include it."""
         self.last_error = "not connected yet"
         self.since = clock()
@@ -270,54 +289,6 @@ class RedisConnector(Actor):
     async def on_start(self, context: Context) -> None:
         """Start connecting; the server starts also if Redis is down."""
         context.start_soon(self.link.keep, name="keep")
-
-
-@frozen
-class _Endpoint:
-    """The parsed address of a Redis with its credentials."""
-
-    host: str
-    port: int
-    db: int
-    username: str | None = field(repr=False)
-    password: str | None = field(repr=False)
-    tls: ssl.SSLContext | None
-
-    def client(self) -> coredis.Redis[bytes]:
-        """Return a client, not connected yet."""
-        return coredis.Redis(
-            self.host,
-            self.port,
-            self.db,
-            username=self.username,
-            password=self.password,
-            ssl_context=self.tls,
-            client_name="understudy",
-            connect_timeout=CONNECT_S,
-            stream_timeout=ANSWER_S,
-            max_connections=PLACES,
-            retry_policy=NoRetryPolicy(),
-        )
-
-
-def _parse_url(url: str) -> _Endpoint:
-    parts = urlsplit(url)
-    try:
-        db, port = int(parts.path.strip("/") or 0), parts.port or 6379
-    except ValueError:
-        raise ValueError("the address of Redis is not of the form redis://HOST:PORT/NUMBER") from None
-    tls = None
-    if parts.scheme == "rediss":  # with the server's name checked, which coredis leaves out
-        tls = _tls(parse_qs(parts.query).get("ssl_ca_certs", [None])[0])
-    username, password = (unquote(each) if each else None for each in (parts.username, parts.password))
-    return _Endpoint(parts.hostname or "localhost", port, db, username, password, tls)
-
-
-def _tls(authority: str | None) -> ssl.SSLContext:
-    try:
-        return ssl.create_default_context(cafile=authority)
-    except OSError as error:
-        raise ValueError(f"ssl_ca_certs of redis_url, {authority}, cannot be used: {error.strerror}") from error
 
 
 async def _listen(

@@ -302,7 +302,8 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
             ({}, {"database_url": f"sqlite:///{each}"}, SQLITE)
             for each in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
         ),
-        ({}, {"database_url": "postgres://me:hunter2@db/x"}, "'postgres'"),
+        ({}, {"database_url": "mysql://me:hunter2@db/x"}, "'mysql'"),
+        (REDIS, {"redis_url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
         *(
             (REDIS, {"redis_url": each}, "redis://HOST:PORT")
             for each in (

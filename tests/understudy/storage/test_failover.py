@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from tests.servers.postgresql import Pair
 from understudy.storage import schema
 from understudy.storage.errors import CannotConnect, StorageUnavailable
-from understudy.storage.postgresql import PostgresDatabase, _url, _where, connect_database, inspect_server
+from understudy.storage.postgresql import PostgresDatabase, _parse, _where, connect_database, inspect_server
 from understudy.storage.prepared import Prepared
 from understudy.storage.store import Store
 
@@ -34,13 +34,19 @@ _USER = {"id": "ann", "created_at": 1.0, "tenant": None}
         ("postgresql://db1:5433,[::1]:5434/chat", "db1,::1/chat"),
         ("postgresql://me:hun/ter2@db1,db2/chat", "db1,db2/chat"),
         ("postgresql:///chat?host=db1,db2&port=5433,5434", "db1,db2/chat"),
-        ("postgresql:///chat?host=db1:5433&host=db2:5434", "db1:5433,db2:5434/chat"),
+        ("postgres://me:hunter2@db1,db2/chat", "db1,db2/chat"),
+        ("host=db1,db2 port=5433,5434 dbname=chat password='hunter2 @'", "db1,db2/chat"),
+        ("service=chat", "chat/"),
+        ("postgresql:///?service=chat", "chat/"),
+        ("postgresql:///chat?host=/run/postgresql", "/run/postgresql/chat"),
+        ("postgresql://me:hunt%2Fer2@%2Frun%2Fpostgresql/ch%C3%A4t", "/run/postgresql/chät"),
+        ("postgresql://me@db:5432/chat?options=-csearch_path%3Dchat&application_name=a%40b", "db/chat"),
         ("postgresql://me@[::1]:5433/chat", "::1/chat"),
         ("postgresql:///chat", "the local socket/chat"),
     ],
 )
-def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) -> None:
-    assert _where(_url(address)) == where
+def test_an_address_is_read_as_libpq_reads_it(address: str, where: str) -> None:
+    assert _where(_parse(address)) == where
 
 
 @pytest.mark.parametrize(
@@ -49,12 +55,15 @@ def test_an_address_of_libpq_may_name_several_hosts(address: str, where: str) ->
         "postgresql://me:hun@ter2@db/chat", "postgresql://me:hun@ter2/x@db/chat",
         "postgresql://me:hun@ter2?x=y@db/chat", "postgresql://me:hunter2@db1:x,db2/chat",
         "postgresql://me:hunter2@db1:1:2,db2/chat", "postgresql://me:hunter2@db1:99999999999999999999,db2/chat?port=x",
+        "postgresql://me:hun%ter2@db/chat", "postgresql://me:hunter2@db/chat?sslmode", "host=db password=hun ter2=x",
+        "postgresql://me:hunter2@db/chat?sslmode=require&sslmode=disable",
     ],
 )  # fmt: skip
 def test_what_is_no_address_is_refused_without_a_word_of_the_password(address: str) -> None:
     with pytest.raises(CannotConnect) as caught:
         connect_database(address)
-    assert "ter2" not in f"{caught.value!s} {caught.value!r}"
+    assert "ter2" not in f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
+    assert caught.value.where == "database_url"
 
 
 @pytest.mark.proof("chaos")

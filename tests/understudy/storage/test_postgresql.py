@@ -1,6 +1,9 @@
 """PostgreSQL only: addresses, outages of the server, and other servers on the same database."""
 
+from contextlib import closing
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -9,6 +12,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
 from tests.servers.postgresql import Postgres
+from understudy.app.settings import load
 from understudy.storage import queries, schema, writer
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
@@ -102,6 +106,30 @@ def test_no_error_tells_the_password(postgres: Postgres, attempt: Any) -> None:
         told = f"{caught.value!s} {caught.value!r} {caught.value.__cause__!r}"
         assert "hunter2" not in told
         assert "cannot use the database" in told
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "postgres://understudy@127.0.0.1:{port}/{name}?sslmode=prefer",
+        "postgresql:///{name}?host=127.0.0.1&port={port}&user=understudy",
+        "host=127.0.0.1 port={port} dbname={name} user=understudy options='-c search_path=public'",
+        "postgresql:///?service=chat&options=-csearch_path%3Dpublic",
+        "service=chat",
+    ],
+)
+def test_every_form_of_an_address_leads_to_the_database(
+    address: str, form: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts = urlsplit(address)
+    name = parts.path[1:]
+    service = f"[chat]\nhost=127.0.0.1\nport={parts.port}\ndbname={name}\nuser=understudy\n"
+    (tmp_path / "services").write_text(service)
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    used = form.format(port=parts.port, name=name)
+    assert load(database_url=used).on_postgresql
+    with closing(connect_database(used)) as database, database.reading.begin() as connection:
+        assert connection.exec_driver_sql("SELECT current_database()").scalar_one() == name
 
 
 def test_two_servers_write_to_one_database(address: str, make: Any) -> None:
