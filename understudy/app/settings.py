@@ -37,12 +37,16 @@ from understudy.tools.suggestion import did_you_mean
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
-_NO_SETTING: Final = re.compile(
-    "UNDERSTUDY_(?:(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)$|(?:[A-Z0-9_]+_)?SERVICE_(?:HOST|PORT)|PORT_[0-9])"
+_NO_SETTING: Final = re.compile("UNDERSTUDY_(?:SETTINGS|TOKEN|RECORD|PAGE_BUNDLE)")
+"""Variables with a meaning elsewhere."""
+_OF_PLATFORM: Final = re.compile(
+    r"UNDERSTUDY_(?:\w+_)?(?:SERVICE_(?:HOST|PORT(?:_\w+)?)|PORT_[0-9]+_(?:TCP|UDP|SCTP)(?:_\w+)?)|UNDERSTUDY_ENV_\w+"
 )
-"""Variables with a meaning elsewhere, and those that Kubernetes makes of a service of this name: their beginnings."""
-_OF_SERVICE: Final = re.compile(r"(?:tcp|udp)://\S+")
-"""The address of a service of this name, which Kubernetes puts into the variable of the port."""
+"""Variables that Kubernetes makes of the services of a namespace, and Docker of a link, if their names begin with
+ours."""
+_OF_LINK: Final = re.compile(r"(?:tcp|udp|sctp)://\S+|/\S+/\S+")
+"""The texts of two more of these, which may have the names of settings: `…_PORT` is an address, and `…_NAME` the names
+of the two containers."""
 DATABASE_FILE: Final = "understudy.db"
 """The database's file name. Repeated here because storage takes long to import and most commands do not need it."""
 POSTGRESQL: Final = re.compile(r"postgres(?:ql)?://|\s*[a-z_]+\s*=")
@@ -365,7 +369,7 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
 def settings_files() -> list[Path]:
     """Return the settings files to read: `understudy.toml` of the working folder if it exists, then those of
     `UNDERSTUDY_SETTINGS`."""
-    named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").split(":") if name]
+    named = [Path(name.removeprefix("!")) for name in os.environ.get(FILES_VARIABLE, "").strip().split(":") if name]
     return [*(path for path in [Path(FILE)] if path.is_file()), *named]
 
 
@@ -653,7 +657,7 @@ def _read_environment(faults: list[str]) -> Found:
     for name, attribute in _fields().items():
         source = variable_of(name)
         is_list = _kind_of(attribute) is list
-        text = None if not is_list and is_left_out(source) else os.environ.get(source)
+        text = None if is_left_out(source) else os.environ.get(source)
         file = None if attribute.repr else file_of(source)
         if file is not None and file[1] == f"{source}_FILE" and text:
             faults.append(f"{source} and {source}_FILE are both set: one of them must go")
@@ -670,9 +674,12 @@ def _read_environment(faults: list[str]) -> Found:
 
 
 def is_left_out(variable: str) -> bool:
-    """Return whether a variable is as if unset: empty, as Compose makes of `${NAME:-}`, or Kubernetes' own."""
+    """Return whether a variable is as if unset: empty, as Compose makes of `${NAME:-}`, or one that a platform made."""
     text = os.environ.get(variable, "-").strip()
-    return not text or (variable == variable_of("port") and _OF_SERVICE.fullmatch(text) is not None)
+    if not text:
+        return variable != variable_of("builtin_agents")  # an empty list of these is a choice
+    is_link = variable.endswith(("_PORT", "_NAME")) and _OF_LINK.fullmatch(text) is not None
+    return is_link or _OF_PLATFORM.fullmatch(variable) is not None
 
 
 def variable_of(name: str) -> str:
@@ -685,7 +692,8 @@ def unknown_variables() -> dict[str, str]:
     known = {variable_of(name) for name in _fields()}
     known |= {f"{name}_FILE" for name in known}
     begun = (name for name in os.environ if name.upper().startswith(f"{APP}_".upper()))
-    unknown = sorted(name for name in begun if name not in known and not _NO_SETTING.match(name))
+    others = (name for name in begun if name not in known and not _NO_SETTING.fullmatch(name))
+    unknown = sorted(name for name in others if not is_left_out(name))
     rests = {name.removeprefix(f"{APP}_".upper()): name for name in known}
     near = {name: difflib.get_close_matches(name.upper()[len(APP) + 1 :], rests, 1, 0.8) for name in unknown}
     return {name: rests[found[0]] if found else "" for name, found in near.items()}

@@ -34,7 +34,7 @@ def read_key(variable: str) -> str:
 def file_of(variable: str) -> tuple[Path, str] | None:
     """Return the file that `variable`_FILE names, else that of the variable's name in CREDENTIALS_DIRECTORY if it is
     there, with the name of the variable that led there; None without either."""
-    named, folder = os.environ.get(f"{variable}_FILE", ""), os.environ.get("CREDENTIALS_DIRECTORY", "")
+    named, folder = os.environ.get(f"{variable}_FILE", "").strip(), os.environ.get("CREDENTIALS_DIRECTORY", "")
     if named:
         return Path(named), f"{variable}_FILE"
     if folder and (path := Path(folder) / variable).is_file():

@@ -12,6 +12,7 @@ from understudy.app.settings import (
     FILE,
     BadSettings,
     Settings,
+    _fields,
     check_settings,
     is_left_out,
     load,
@@ -74,15 +75,16 @@ def test_limits_have_a_section_and_variables(folder: Path, monkeypatch: pytest.M
     assert (load().limits.run_s, load().limits.runs_total, load().limits.runs_per_user) == (2.5, 8, 10)
 
 
-@pytest.mark.parametrize("text", ["", "  ", "tcp://10.96.0.7:8002"])
+@pytest.mark.parametrize("text", ["", "  ", "tcp://10.96.0.7:8002", "udp://[fd00::7]:8002"])
 def test_what_a_platform_leaves_empty_or_makes_itself_is_as_if_unset(
     folder: Path, monkeypatch: pytest.MonkeyPatch, text: str
 ) -> None:
     """Compose of `${NAME:-}`, Kubernetes of a service of this name. A file of Windows begins with a mark."""
     (folder / FILE).write_bytes(b"\xef\xbb\xbf[understudy]\r\nport = 8100\r\n")
-    names = ("port",) if "tcp" in text else ("port", "log_level", "database_url", "accounts", "limits.run_s", "jwks")
+    names = ("port",) if "://" in text else [name for name in _fields() if name != "builtin_agents"]
     for name in names:
         monkeypatch.setenv(variable_of(name), text)
+        monkeypatch.setenv(f"{variable_of(name)}_FILE", " ")
     assert all(is_left_out(variable_of(name)) for name in names)
     assert (load().port, load().log_level) == (8100, Settings().log_level)
     monkeypatch.setenv(variable_of("port"), "8200")
@@ -94,12 +96,16 @@ def test_variables_that_are_no_settings_are_named_with_what_is_meant(monkeypatch
         monkeypatch.delenv(name)
     for name in (
         "UNDERSTUDY_LIMITS_RUNS_TOTALL", "understudy_port", "UNDERSTUDY_COLOUR", "UNDERSTUDY_SECRET_FILE",
-        "UNDERSTUDY_TOKEN", "UNDERSTUDY_SERVICE_HOST", "UNDERSTUDY_PORT_8002_TCP_ADDR",
+        "UNDERSTUDY_TOKEN", "UNDERSTUDY_TOKENS", "UNDERSTUDY_SERVICE_HOST", "UNDERSTUDY_SERVICE_PORT_HTTP",
+        "UNDERSTUDY_PORT_8002_TCP_ADDR", "UNDERSTUDY_PORT_8002_TCP", "UNDERSTUDY_REDIS_PORT_6379_TCP_PROTO",
+        "UNDERSTUDY_ENV_LANG", "UNDERSTUDY_REDIS_SERVICE_PORT", "UNDERSTUDY_HEADLESS_PORT_53_UDP",
     ):  # fmt: skip
         monkeypatch.setenv(name, "1")
+    monkeypatch.setenv("UNDERSTUDY_REDIS_PORT", "tcp://10.0.0.1:6379")
+    monkeypatch.setenv("UNDERSTUDY_NAME", "/web/understudy")
     assert unknown_variables() == {
         "UNDERSTUDY_COLOUR": "", "UNDERSTUDY_LIMITS_RUNS_TOTALL": "UNDERSTUDY_LIMITS_RUNS_TOTAL",
-        "understudy_port": "UNDERSTUDY_PORT",
+        "UNDERSTUDY_TOKENS": "", "understudy_port": "UNDERSTUDY_PORT",
     }  # fmt: skip
 
 
