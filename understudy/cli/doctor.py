@@ -25,6 +25,7 @@ from attrs import frozen
 from actors import ActorSystem
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
+from transport.server.tls import server_context
 from transport.wire.errors import FetchFailed, KeySetInvalid
 from understudy.agents.agent import Agent, with_subagents
 from understudy.agents.permissions import Permissions, check_rules
@@ -37,7 +38,7 @@ from understudy.cli.output import print_table
 from understudy.content.filter import load_policy
 from understudy.models.inquiry import inquire
 from understudy.models.registry import chain
-from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisUnavailable
+from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisRefused, RedisUnavailable
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import inspect_database
 from understudy.tools.mcp.catalogue import McpCatalogue
@@ -75,36 +76,37 @@ class CheckResult:
 
 
 def run_doctor(
-    data_dir: Path | None, out: TextIO | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
+    agents: Sequence[Agent] = (), out: TextIO | None = None, *, offline: bool = False, **settings: Any
 ) -> int:
     """Run all checks and print the results. Return the exit code: 1 if anything must be fixed.
 
-    `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked.
+    `offline`: providers of models and of identities, and the MCP servers of `agents`, are not asked. `settings` win
+    over the file and the environment.
     """
     # Problems are in the results, and the loop may be held: a check imports what it needs.
     logging.getLogger().addHandler(logging.NullHandler())
-    results = list(run_checks(data_dir, agents, offline=offline))
-    if not offline:
-        results += check_mcp_servers(agents, private=_mcp_private())
+    results = list(run_checks(agents, offline=offline, **settings))
     print_table([[result.state, result.name, result.text] for result in results], out, COLOURS)
     return 1 if any(result.state == "mend" for result in results) else 0
 
 
-def run_checks(
-    data_dir: Path | None = None, agents: Sequence[Agent] = (), *, offline: bool = False
-) -> Iterator[CheckResult]:
-    """Yield every result, in the order in which a start would need them; `agents` and `offline` as in `run_doctor`."""
+def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **given: Any) -> Iterator[CheckResult]:
+    """Yield every result, in the order in which a start would need them; the arguments are as in `run_doctor`."""
     yield _python()
     try:
-        settings = load(data_dir=data_dir)
+        settings = load(**given)
     except BadSettings as error:
         yield CheckResult("settings", "mend", str(error))
         return
     yield _settings()
     for name, meant in unknown_variables().items():
         yield CheckResult("settings", "note", f"{name} is no setting{f'; {meant} is one' if meant else ''}")
+    if agents or settings.default_agent or settings.builtin_agents is not None:
+        yield from _agents(settings, agents)
     if settings.permissions_file is not None:
         yield _permissions(settings, agents)
+    if settings.tls_certificate is not None and settings.tls_key is not None:
+        yield _tls(settings.tls_certificate, settings.tls_key)
     checks: tuple[Callable[[Settings], CheckResult], ...] = (_policy, _secret, _clock, _port)
     yield _data_dir(settings)
     yield _space(settings)
@@ -128,6 +130,8 @@ def run_checks(
         yield _sign_in(settings)
     if settings.accounts:
         yield _accounts(settings)
+    if not offline:
+        yield from check_mcp_servers(agents, private=settings.mcp_private)
 
 
 def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
@@ -160,13 +164,6 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
     found: list[CheckResult] = []
     trio.run(connect)
     return found
-
-
-def _mcp_private() -> bool:
-    try:
-        return load().mcp_private
-    except BadSettings:  # another check says so
-        return False
 
 
 async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
@@ -245,6 +242,22 @@ def _space(settings: Settings) -> CheckResult:
     return CheckResult("disk space", "ok", text)
 
 
+def _agents(settings: Settings, agents: Sequence[Agent]) -> Iterator[CheckResult]:
+    """Check the agents as a start would; without `agents`, one that is not there may be yours."""
+    try:
+        all_agents(agents, settings.builtin_agents, settings.default_agent)
+    except ValueError as error:
+        yield CheckResult("agents", "mend" if agents else "note", str(error))
+
+
+def _tls(certificate: Path, key: Path) -> CheckResult:
+    try:
+        server_context(certificate, key)
+    except (OSError, ValueError) as error:
+        return CheckResult("TLS", "mend", explain_os_error(error))
+    return CheckResult("TLS", "ok", f"the port speaks TLS with {certificate}")
+
+
 def _permissions(settings: Settings, agents: Sequence[Agent]) -> CheckResult:
     """Check the permissions file as the server would; without `agents`, its form only, as it may name yours."""
     assert settings.permissions_file is not None  # noqa: S101 - for the type checker
@@ -299,9 +312,11 @@ def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckR
             "database", "mend", f"{text}name all hosts, with ?target_session_attrs=read-write behind the name"
         )
         return
-    if not found.creates:
-        text = f"PostgreSQL {found.version} lets its user make no tables, which a start may have to: "
-        yield CheckResult("database", "mend", f"{text}GRANT CREATE ON SCHEMA public TO that user")
+    if found.lacking:
+        more = f" and {len(found.lacking) - 3} more" if len(found.lacking) > 3 else ""
+        text = f"PostgreSQL {found.version} does not give {found.user} {', '.join(found.lacking[:3])}{more}: have it "
+        text += f"own the tables, and GRANT USAGE, CREATE ON SCHEMA public TO {found.user}"
+        yield CheckResult("database", "mend", text)
         return
     alive = f", {found.nodes} nodes alive" if found.nodes else ""
     yield CheckResult("database", "ok", f"PostgreSQL {found.version}, {describe_schema(found.revision)}{alive}")
@@ -316,7 +331,7 @@ def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckR
     if found.free >= node_connections:
         yield CheckResult("database connections", "ok", text)
     else:
-        text += ": raise max_connections, or put PgBouncer between"
+        text += ": raise max_connections or the limit of the user or the database, or put PgBouncer between"
         yield CheckResult("database connections", "note" if found.nodes else "mend", text)
 
 
@@ -487,18 +502,27 @@ def _redis(url: str) -> CheckResult:
     except (ValueError, ExtraNotInstalled) as error:
         return CheckResult("redis", "mend", str(error))
 
-    async def ask() -> dict[str, Any]:
+    async def ask() -> tuple[list[str], dict[str, Any]]:
         async with ActorSystem("doctor", [link.connector_spec()]):
             with trio.move_on_after(REDIS_TIMEOUT_S):
                 await link.wait_up()
-            return dict(await link.call(lambda redis: redis.info("server", "memory")))
+            missing = await link.missing_rights()
+            try:
+                return missing, dict(await link.call(lambda redis: redis.info("server", "memory")))
+            except RedisRefused:  # nodes do not need it
+                return missing, {}
 
     try:
-        info = trio.run(ask)
+        missing, info = trio.run(ask)
     except RedisUnavailable as error:
         return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
-    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
     text = f"Redis {info.get('redis_version', '')} at {link.where}"
+    if missing:
+        wanted = "give it ~understudy:* &understudy:* +@all -@admin"
+        return CheckResult("redis", "mend", f"{text} refuses its user {', '.join(missing)}: {wanted}")
+    if not info:
+        return CheckResult("redis", "note", f"{text}; what it removes when it is full is unknown: INFO is refused")
+    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
     if policy.startswith(SAFE_POLICIES):
         return CheckResult("redis", "ok", text)
     wanted = "set maxmemory-policy to volatile-lru"

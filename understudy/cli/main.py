@@ -18,7 +18,14 @@ from understudy.app.settings import DATABASE_URL_FORMS, Settings
 from understudy.cli.accounts import accounts, invite
 from understudy.cli.admin import admin
 from understudy.cli.audit import audit
-from understudy.cli.options import DATA_DIR, FixableError, load_settings, refusals_in_log, storage_errors_shown
+from understudy.cli.options import (
+    DATA_DIR,
+    FixableError,
+    load_settings,
+    refusals_in_log,
+    serve_options,
+    storage_errors_shown,
+)
 from understudy.cli.users import threads, users
 
 if TYPE_CHECKING:
@@ -59,24 +66,15 @@ def main() -> None:
 
 @main.command()
 @click.argument("agents", nargs=-1, metavar="[MODULE:ATTR …]")
-@click.option("--host", help="Address to listen on [127.0.0.1]; any but a loopback address needs UNDERSTUDY_SECRET.")
-@click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one.")
-@click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain.")
-@click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS.")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data].")
-@click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
-@click.option("--model", help="offline, openai:NAME or openai-chat:NAME [offline].")
-@click.option("--no-builtin-agents", is_flag=True, help="Serve only your own agents.")
-@click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first].")
-@click.option("--accounts", is_flag=True, default=None, help="Users sign in with a password; see understudy invite.")
-def serve(agents: tuple[str, ...], *, no_builtin_agents: bool, **given: Any) -> None:
+@serve_options
+def serve(agents: tuple[str, ...], **given: Any) -> None:
     """Serve the chat page, REST and WebSocket until SIGTERM or Ctrl-C.
 
     Each MODULE:ATTR is an Agent of yours, or a list of them; the current folder is searched for modules too. Settings
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
     with refusals_in_log():
-        _serve(agents, load_settings(builtin_agents=[] if no_builtin_agents else None, **given))
+        _serve(agents, load_settings(**given))
 
 
 def _serve(agents: Sequence[str], settings: Settings) -> NoReturn:
@@ -270,17 +268,18 @@ def _run_operation(operation: "Callable[..., OperationResult]", *arguments: obje
 
 @main.command()
 @click.argument("agents", nargs=-1, metavar="[MODULE:ATTR]...")
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to check [data].")
+@serve_options
 @click.option("--offline", is_flag=True, help="Ask no provider of models or identities, and no MCP server.")
-def doctor(agents: tuple[str, ...], data_dir: Path | None, offline: bool) -> None:
+def doctor(agents: tuple[str, ...], *, offline: bool, **given: Any) -> None:
     """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed.
 
-    Each MODULE:ATTR is an Agent of yours, or a list of them, whose models and MCP servers are asked too.
+    Each MODULE:ATTR is an Agent of yours, or a list of them, whose models and MCP servers are asked too. The other
+    options are those of serve.
     """
     from understudy.cli.doctor import run_doctor
     from understudy.cli.load_agents import load_agents
 
-    sys.exit(run_doctor(data_dir, agents=load_agents(agents), offline=offline))
+    sys.exit(run_doctor(load_agents(agents), offline=offline, **given))
 
 
 @main.command()

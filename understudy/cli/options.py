@@ -3,7 +3,7 @@
 import os
 import secrets
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from understudy.app.serve import explain_os_error
-from understudy.app.settings import BadSettings, Settings, load
+from understudy.app.settings import DATABASE_URL_FORMS, BadSettings, Settings, load
 
 _Command = TypeVar("_Command", bound=Callable[..., object])
 
@@ -37,11 +37,40 @@ _EXPORT = (
 )
 
 
-def export_options(command: _Command) -> _Command:
-    """Add the options of the commands that export."""
-    for option in reversed(_EXPORT):
+_SERVE = (
+    click.option("--host", help="Address to listen on [127.0.0.1]; all but loopback need UNDERSTUDY_SECRET."),
+    click.option("--port", type=click.IntRange(0, 65535), help="Port for everything [8002]; 0 takes a free one."),
+    click.option("--tls-certificate", type=click.Path(path_type=Path), help="PEM file: the certificate and its chain."),
+    click.option("--tls-key", type=click.Path(path_type=Path), help="PEM file: the key; with it the port speaks TLS."),
+    click.option("--data-dir", type=click.Path(path_type=Path), help="Folder for the database and files [data]."),
+    click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}."),
+    click.option("--model", help="offline, openai:NAME or openai-chat:NAME [offline]."),
+    click.option(
+        "--no-builtin-agents",
+        "builtin_agents",
+        flag_value=[],
+        type=click.UNPROCESSED,
+        help="Serve only your own agents.",
+    ),
+    click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first]."),
+    click.option("--accounts", is_flag=True, default=None, help="Users sign in with a password (understudy invite)."),
+)
+
+
+def _with_options(options: Sequence[Callable[[_Command], _Command]], command: _Command) -> _Command:
+    for option in reversed(options):
         command = option(command)
     return command
+
+
+def export_options(command: _Command) -> _Command:
+    """Add the options of the commands that export."""
+    return _with_options(_EXPORT, command)
+
+
+def serve_options(command: _Command) -> _Command:
+    """Add the options of the commands that start a server, or check whether one would start: names of settings."""
+    return _with_options(_SERVE, command)
 
 
 class FixableError(click.ClickException):

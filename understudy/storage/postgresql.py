@@ -18,7 +18,7 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -78,11 +78,24 @@ NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 for _index in (index for table in schema.metadata.tables.values() for index in table.indexes):
     _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
 _FREE: Final = """
-    SELECT current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - count(*)
-    FROM pg_stat_activity WHERE backend_type = 'client backend'
+    SELECT least(
+        current_setting('max_connections')::int - current_setting('superuser_reserved_connections')::int - count(*),
+        (SELECT nullif(rolconnlimit, -1) FROM pg_roles WHERE rolname = current_user)
+            - count(*) FILTER (WHERE usename = current_user),
+        (SELECT nullif(datconnlimit, -1) FROM pg_database WHERE datname = current_database())
+            - count(*) FILTER (WHERE datname = current_database())
+    ) FROM pg_stat_activity WHERE datid IS NOT NULL AND coalesce(backend_type, 'client backend') = 'client backend'
 """
+"""Connections left by the server, the user and the database. Of others' sessions most users do not see the type."""
 _WRITABLE: Final = "SELECT NOT pg_is_in_recovery() AND current_setting('default_transaction_read_only') = 'off'"
 _CREATES: Final = "SELECT coalesce(has_schema_privilege(current_schema(), 'CREATE'), false)"
+_LACKING: Final = """
+    SELECT lower(kind) || ' on ' || relname FROM pg_class CROSS JOIN unnest(%s) kind
+    WHERE relnamespace = current_schema()::regnamespace AND relkind = 'r' AND relname = ANY(%s) AND NOT CASE kind
+        WHEN 'OWN' THEN pg_has_role(relowner, 'USAGE') ELSE has_table_privilege(oid, kind) END
+    ORDER BY 1
+"""
+_KINDS: Final = ["SELECT", "INSERT", "UPDATE", "DELETE"]
 READING: Final = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL statement_timeout = '{STATEMENT_S}s'"
 
 
@@ -324,7 +337,8 @@ class ClusterCheck:
 
     `revision` is None for an empty database; `ahead_s` is how far this machine's clock is ahead of the server's; `free`
     is how many more connections the server accepts; `nodes` the number of living nodes; `writable` is False for a
-    standby, `creates` for a user that may not make tables.
+    standby. `lacking` are rights of `user` that a start needs: `create on the schema`, `insert on threads`, or
+    `own on threads` to migrate it.
     """
 
     version: str
@@ -333,7 +347,8 @@ class ClusterCheck:
     free: int
     nodes: int
     writable: bool
-    creates: bool
+    user: str
+    lacking: Sequence[str]
 
 
 def check_cluster(address: str) -> ClusterCheck:
@@ -346,8 +361,13 @@ def check_cluster(address: str) -> ClusterCheck:
             leases = "SELECT count(*) FROM nodes WHERE expires_at > extract(epoch FROM clock_timestamp())"
             nodes = int(connection.exec_driver_sql(leases).scalar_one())
         writable = bool(connection.exec_driver_sql(_WRITABLE).scalar_one())
-        creates = bool(connection.exec_driver_sql(_CREATES).scalar_one())
-        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable, creates)
+        user = str(connection.exec_driver_sql("SELECT current_user").scalar_one())
+        behind = schema.is_behind(revision)
+        may_create = connection.exec_driver_sql(_CREATES).scalar_one() or not behind
+        lacking = [] if may_create else ["create on the schema"]
+        asked = ([*_KINDS, "OWN"] if behind else _KINDS, [*schema.metadata.tables, VERSIONS])
+        lacking += connection.exec_driver_sql(_LACKING, asked).scalars()
+        return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable, user, lacking)
 
 
 def _ahead_s(connection: Connection) -> float:

@@ -29,6 +29,7 @@ try:
     from coredis.exceptions import AuthenticationError, ReadOnlyError, RedisError
     from coredis.exceptions import ConnectionError as Unconnected
     from coredis.patterns.pipeline import Pipeline
+    from coredis.response._callbacks import NoopCallback
     from coredis.retry import NoRetryPolicy
 except ModuleNotFoundError as missing:
     raise ExtraNotInstalled("redis_url", "redis") from missing
@@ -61,6 +62,21 @@ FAULTS: Final = (
 """The errors that coredis raises if Redis or its own pool is not available."""
 AWAY: Final = (Unconnected, AuthenticationError, ReadOnlyError)
 """The errors of coredis that any other command would get too."""
+
+
+USED: Final = tuple(
+    each.strip().split()
+    for each in """
+    ping; time; scan 0; eval return 1 understudy:; get understudy:; set understudy: x; exists understudy:
+    del understudy:; unlink understudy:; pexpire understudy: 1; hget understudy: f; hmget understudy: f
+    hgetall understudy:; hlen understudy:; hset understudy: f x; hdel understudy: f; sadd understudy: x
+    srem understudy: x; srandmember understudy:; xadd understudy: * f x; xlen understudy:; xdel understudy: 1
+    xack understudy: g 1; xgroup create understudy: g 0; xautoclaim understudy: g c 1 0
+    xreadgroup group g c streams understudy: >; publish understudy: x; subscribe understudy:
+    """.replace("\n", ";").split(";")
+    if each.strip()
+)
+"""The commands that nodes use, also in scripts, each with a key or channel of theirs."""
 
 
 class RedisMetrics(Protocol):
@@ -165,6 +181,24 @@ class RedisLink:
                 self._doubt.set()
                 raise each
         return answers
+
+    async def missing_rights(self) -> list[str]:
+        """Return the commands of `USED` that this user's ACL refuses; raises as `call`. Changes nothing.
+
+        Redis judges a command when a transaction queues it, and this one is discarded. A user without a right to
+        transactions is not judged: the commands would run.
+        """
+
+        def fill(pipe: Pipeline[bytes], commands: Sequence[Sequence[str]]) -> None:
+            for name, *arguments in (["multi"], *commands, ["discard"]):
+                pipe.create_request(name.upper().encode(), *arguments, callback=NoopCallback())
+
+        opened, _ = await self.batch(lambda pipe: fill(pipe, ()))
+        if isinstance(opened, RedisRefused):
+            return []
+        answers = await self.batch(lambda pipe: fill(pipe, USED))
+        refused = zip(USED, answers[1:-1], strict=True)
+        return [name for (name, *_), answer in refused if isinstance(answer, RedisRefused)]
 
     async def listen(
         self, channels: Sequence[str], take: Callable[[str, bytes], None], joined: Callable[[], None]

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 import trio
 from attrs import define
+from click.testing import CliRunner
 
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -31,6 +32,7 @@ from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.cli import doctor
 from understudy.cli.doctor import CheckResult, run_checks, run_doctor
+from understudy.cli.main import main
 from understudy.storage.postgresql import connect_database
 
 
@@ -101,14 +103,30 @@ def test_wrong_settings_are_the_last_finding(found: Look) -> None:
     assert list(findings) == ["Python", "settings"]
     assert findings["settings"].state == "mend"
     out = StringIO()
-    assert run_doctor(None, out) == 1
+    assert run_doctor(out=out) == 1
     assert "'[many]' in UNDERSTUDY_PORT" in out.getvalue()
+
+
+def test_it_takes_the_options_of_serve(found: Look, tmp_path: Path) -> None:
+    serves, checks = ({each.name for each in main.commands[name].params} for name in ("serve", "doctor"))
+    assert checks - serves == {"offline"}
+    assert serves < checks
+    options = ["--port", "0", "--model", "openai:gpt-tiny", "--no-builtin-agents", "--default-agent", "gide"]
+    options += ["--data-dir", "mine", "--tls-certificate", "c.pem", "--tls-key", "k.pem", "--accounts", "--offline"]
+    done = CliRunner().invoke(main, ["doctor", *options])
+    assert done.exit_code == 1
+    told = dict(line.split(None, 2)[1:] for line in done.output.splitlines())
+    for name, words in {
+        "model": "openai needs a key", "port": "any free one", "data": f"{tmp_path}/mine", "sign-in": "with a password",
+        "TLS": "c.pem", "agents": "there is no agent",
+    }.items():  # fmt: skip
+        assert words in told[name], done.output
 
 
 def test_text_with_brackets_is_shown_whole(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_MODEL", "[bold]x[/]")
     out = StringIO()
-    assert run_doctor(None, out) == 1
+    assert run_doctor(out=out) == 1
     assert "there is no model '[bold]x[/]'" in out.getvalue()
     assert "openai:NAME" in out.getvalue()
 
@@ -162,12 +180,21 @@ def test_a_database_that_takes_no_writes(found: Look, postgres: Postgres) -> Non
     found.expect("database", "mend", "takes no writes", DATABASE_URL=address)
 
 
-def test_a_database_whose_user_may_make_no_tables(found: Look, postgres: Postgres) -> None:
+def test_what_the_user_of_a_database_may_not_do(found: Look, postgres: Postgres) -> None:
     address = postgres.create()
     name = address.rpartition("/")[2]
+    bare = address.replace("//understudy@", f"//bare_{name}@")
     execute(address, f"CREATE ROLE bare_{name} LOGIN", "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
-    bare = address.replace(address.partition("://")[2].partition("@")[0], f"bare_{name}", 1)
-    found.expect("database", "mend", "GRANT CREATE ON SCHEMA", DATABASE_URL=bare)
+    grant = f"GRANT USAGE, CREATE ON SCHEMA public TO bare_{name}"
+    found.expect("database", "mend", "create on the schema", grant, DATABASE_URL=bare)
+    connect_database(address).close()
+    found.expect("database", "mend", "permission denied")
+    execute(address, f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO bare_{name}")
+    found.expect("database", "mend", f"bare_{name} delete on", " more: have it own the tables")
+    execute(address, f"GRANT ALL ON ALL TABLES IN SCHEMA public TO bare_{name}")
+    found.expect("database", "ok", "up to date")  # a start makes no table now
+    execute(address, f"ALTER ROLE bare_{name} CONNECTION LIMIT 7")
+    found.expect("database connections", "mend", "7 more can be opened", "limit of the user")
 
 
 def test_the_clock_of_a_database_and_its_room(found: Look, postgres: Postgres, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,6 +213,18 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
     found.expect("redis", "ok", DATABASE_URL=postgres.create(), REDIS_URL=own_redis.url)
     assert "the same one" in found()["secret"].text
     assert f"at 127.0.0.1:{own_redis.port}" in found()["redis"].text
+    held = own_redis.command("DBSIZE")
+    with_rights = ["on", ">sesame", "~understudy:*", "&understudy:*", "+@all", "-@admin", "-@dangerous"]
+    for rights, state, words in (
+        ([], "note", "INFO is refused"),
+        (["+info"], "ok", "Redis 7"),
+        (["-xadd", "-@pubsub"], "mend", "refuses its user xadd, publish, subscribe: "),
+        (["+@all", "resetkeys", "resetchannels"], "mend", "unlink"),
+    ):
+        own_redis.command("ACL", "SETUSER", "ann", *with_rights, *rights)
+        found.expect("redis", state, words, REDIS_URL=own_redis.url.replace("//", "//ann:sesame@"))
+    assert own_redis.command("DBSIZE") == held
+    found(REDIS_URL=own_redis.url)
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     found.expect("redis", "note")
     monkeypatch.setattr("understudy.cli.doctor.REDIS_TIMEOUT_S", 0.2)
