@@ -166,6 +166,18 @@ TABLES = [
     "+------+----------+\n| user | password |\n+------+----------+\n| svc  | {} |\n+------+----------+\n",
     "USER    PASSWORD    HOST\nsvc     {}    db\n",
     '{{"csv": "user,password\\nsvc,{}\\n"}}',
+    '[["user", "password"], ["svc", "{}"]]',
+    '{{"columns": ["user", "password"],\n "rows": [["svc", "{}"]]}}',
+    '[\n  [\n    "user",\n    "password"\n  ],\n  [\n    "svc",\n    "{}"\n  ]\n]',
+    "<table><tr><th>user</th><th>password</th></tr><tr><td>svc</td><td>{}</td></tr></table> Done.",
+    '<tr class="a">\n  <td>user</td>\n  <td>password</td>\n</tr>\n<tr>\n  <td>svc</td>\n  <td><b>{}</b></td>\n</tr>',
+    " password\n----------\n {}\n(1 row)\n",
+    "> | user | password |\n> |---|---|\n> | svc | {} |\n",
+    "│ user │ password │\n├──────┼──────────┤\n│ svc  │ {} │\n",
+    "     1\tuser,password\n     2\tsvc,{}\n",
+    "user,password\nann,password\nsvc,{}\n",
+    "utilisateur;mot de passe\nsvc;{}\n",
+    "usuario,contraseña\nsvc,{}\n",
 ]
 COOKIES = [
     "Set-Cookie: session={}; Path=/; HttpOnly",

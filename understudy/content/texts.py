@@ -3,8 +3,9 @@
 import re
 import time
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from html import unescape
+from itertools import repeat
 from typing import Any, Final, TypeVar, TypeVarTuple
 
 import trio
@@ -37,6 +38,8 @@ NUMBER_FROM: Final = 10**8
 """Integers from here on are scanned as text: card and account numbers come as numbers too."""
 DEEPEST: Final = 100
 """Depth beyond which values are left out. Results of tools are nested at most 64 deep."""
+HEADS_MAX: Final = 8
+"""Lists in an object that may be the names of the columns of a table in it."""
 TOO_DEEP: Final = "[left out: nested too deeply]"
 FINDINGS: Final = 1_000
 """Findings of one value that are kept; the rest are counted."""
@@ -188,21 +191,57 @@ def weigh_value(value: Any) -> int:
     return count
 
 
-def _lines(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
+Names = str | tuple[str, ...]
+"""The name of a value, or those of the cells of a row."""
+
+
+def _lines(value: Any, name: Names = "", depth: int = 0) -> Iterator[str]:
     if depth > DEEPEST:
         raise _TooDeep
     if isinstance(value, Mapping):
-        for key, member in value.items():
+        for key, member, heads in _members(value):
             if isinstance(member, Mapping | list | tuple):
                 yield key
-            yield from _lines(member, key, depth + 1)
+            yield from _lines(member, heads or key, depth + 1)
     elif isinstance(value, list | tuple):
-        for member in value:
-            yield from _lines(member, name, depth + 1)
+        for member, named in _elements(value, name):
+            yield from _lines(member, named, depth + 1)
     else:
-        text = _text(value)
+        text, name = _text(value), name if isinstance(name, str) else ""
         if text or name:
             yield f"{name}: {text or ''}" if name else text or ""
+
+
+def _members(value: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
+    """Yield key and value of each member; of a list of rows with the names of their cells, if another member lists
+    these.
+    """
+    lists = [member for member in value.values() if isinstance(member, list | tuple)][:HEADS_MAX]
+    for key, member in value.items():
+        heads = [_heads(each, member) for each in lists] if isinstance(member, list | tuple) else []
+        yield key, member, next(filter(None, heads), ())
+
+
+def _elements(value: Sequence[Any], name: Names) -> Iterator[tuple[Any, Names]]:
+    """Yield each element with its name: that of its column in a table, whose head may be the first row, or `name`."""
+    if not isinstance(name, str):
+        names: Iterable[Names] = name if len(name) == len(value) and not _is_row(value[0]) else repeat(name)
+    else:
+        names = repeat(_heads(value[0], value[1:]) or name if len(value) > 1 else name)
+    return zip(value, names, strict=False)
+
+
+def _is_row(value: Any) -> bool:
+    return isinstance(value, list | tuple)
+
+
+def _heads(heads: Any, rows: Any) -> tuple[str, ...]:
+    """Return the names of the cells of `rows` if `heads` has them: as texts, or each as the `name` of an object."""
+    if not (_is_row(heads) and heads and rows and all(_is_row(row) and len(row) == len(heads) for row in rows)):
+        return ()
+    names = [each.get("name") if isinstance(each, Mapping) else each for each in heads]
+    told = tuple([each for each in names if isinstance(each, str)])
+    return told if len(told) == len(names) else ()
 
 
 def _text(value: Any) -> str | None:
@@ -221,13 +260,14 @@ class _Walk:
     sanitizer: Sanitizer
     texts: list[Sanitized] = field(factory=list, init=False)
 
-    def value(self, value: Any, name: str = "", depth: int = 0) -> Any:
+    def value(self, value: Any, name: Names = "", depth: int = 0) -> Any:
         if depth > DEEPEST:
             return TOO_DEEP
         if isinstance(value, Mapping):
             return self._members(value, depth)
         if isinstance(value, list | tuple):
-            return [self.value(each, name, depth + 1) for each in value]
+            return [self.value(member, named, depth + 1) for member, named in _elements(value, name)]
+        name = name if isinstance(name, str) else ""
         text = _text(value)
         if not text:
             return value
@@ -236,12 +276,12 @@ class _Walk:
 
     def _members(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
         done: dict[str, Any] = {}
-        for key, member in value.items():
+        for key, member, heads in _members(value):
             clean = name = self._text(key)
             number = 2
             while name in done:  # two keys that are equal once redacted
                 name, number = f"{clean} ({number})", number + 1
-            done[name] = self.value(member, clean, depth + 1)
+            done[name] = self.value(member, heads or clean, depth + 1)
         return done
 
     def _text(self, text: str, name: str = "") -> str:

@@ -79,7 +79,7 @@ _CONSONANTS: Final = Late(r"[bcdfghjklmnpqrstvwxz]{5}", re.IGNORECASE)
 
 
 _SAYS: Final = Late(
-    r"pass|pwd|secret|token|key|cred|auth|login|user|account|^(?:required|optional|incorrect|invalid|wrong|missing"
+    r"pass|pwd|secret|token|(?<!mon|tur|hoc|his)key|cred|auth|login|user|account|^(?:required|optional|incorrect|invalid|wrong|missing"
     r"|expired|unknown|enabled|disabled|changed|unchanged|denied|rejected|accepted|correct|protected|encrypted|hashed"
     r"|stored|unset|hidden|masked|redacted|removed|deleted|revoked|rotated|random|generated|prompt|manual|default"
     r"|inherit|external|internal|plain(?:text)?|cleartext|string|varchar|bytes|binary|bool(?:ean)?|number|integer|object"

@@ -115,6 +115,10 @@ async def test_a_cancelled_call_does_not_wait_for_its_thread() -> None:
         ({SECRET: 1, SECRET + "x": 2}, {GONE: 1, f"{GONE} (2)": 2}),
         ({"password": "correct-horse-7Battery"}, {"password": GONE}),
         ({"passwords": ["correct-horse-7Battery"]}, {"passwords": [GONE]}), ({"": SECRET}, {"": GONE}),
+        ([["id", "password"], [1, "swordfish"]], [["id", "password"], [1, GONE]]),
+        ({"head": ["id", "password"], "body": [[1, "swordfish"]]}, {"head": ["id", "password"], "body": [[1, GONE]]}),
+        ({"c": [{"name": "password"}], "rows": [["swordfish"]]}, {"c": [{"name": "password"}], "rows": [[GONE]]}),
+        ([["id", "passwords"], ["swordfish"]], [["id", "passwords"], ["swordfish"]]),
     ],
 )  # fmt: skip
 def test_every_text_is_sanitized_and_nothing_else(value: Any, clean: Any) -> None:
