@@ -223,6 +223,15 @@ class StreamSanitizer:
         """Number of characters taken in and not yet returned."""
         return len(self._half) + len(self._late.held) + sum(len(stage.held) for stage in self._early)
 
+    def to_read(self, size: int) -> int:
+        """Return the number of characters that `feed` reads with a piece of this size: with it what is held, unless it
+        waits for more.
+        """
+        for stage in (*self._early, self._late):
+            if stage.held and len(stage.held) + size >= stage.rescan_at:
+                size += len(stage.held)
+        return size
+
     @property
     def blocked(self) -> bool:
         """Whether a find or a failed detector blocks the text: nothing more is returned."""

@@ -315,7 +315,7 @@ class ContentFilter:
             found = sanitizer.sanitize(text, placeholders)
         elif self._long.enter(owner):
             try:
-                found = await sanitize_text(text, sanitizer, placeholders)
+                found = await sanitize_text(text, sanitizer, placeholders, owner=owner)
             finally:
                 self._long.leave(owner)
         else:

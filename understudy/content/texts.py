@@ -14,7 +14,7 @@ from attrs import define, evolve, field, frozen
 from sanitization import Action, Category, Failure, Finding, Placeholders, Sanitized, Sanitizer
 from transport.wire.errors import CommandRejected
 from understudy.content.summary import is_unread
-from understudy.sandbox.limiters import thread_limiter
+from understudy.sandbox.limiters import FairLimiter, RunLocal, thread_limiter
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -47,9 +47,11 @@ FINDINGS: Final = 1_000
 _DRAWN: Final = re.compile(r">([^<>]{1,10000})<|\b(?:aria-label|title)=\"([^\"<>]{1,10000})\"")
 
 # Separate from the threads that render answers, so that no flood of messages delays an answer. Short texts have their
-# own worker, so that they need not wait for long ones.
+# own worker, so that they need not wait for long ones; and for each worker, users take turns.
 _short: Final = thread_limiter("understudy.content.texts.short", 1)
 _long: Final = thread_limiter("understudy.content.texts.long", 1)
+_short_turns: Final = RunLocal("understudy.content.texts.short_turns", lambda: FairLimiter(1))
+_long_turns: Final = RunLocal("understudy.content.texts.long_turns", lambda: FairLimiter(1))
 _others: Final = thread_limiter("understudy.content.texts", THREADS)
 
 
@@ -64,21 +66,28 @@ def weigh_text(text: str) -> int:
 
 
 async def sanitize_text(
-    text: str, sanitizer: Sanitizer, placeholders: Placeholders | None = None, *, longest_s: float = LONGEST_S
+    text: str,
+    sanitizer: Sanitizer,
+    placeholders: Placeholders | None = None,
+    *,
+    owner: str = "",
+    longest_s: float = LONGEST_S,
 ) -> Sanitized:
-    """Sanitize a text before it is stored.
+    """Sanitize a text of a user before it is stored. Users take turns: texts of one delay another by one at most.
 
     Raises:
         CommandRejected: `message_too_large`: it takes more than `longest_s` seconds. `busy`: no worker was free in
             time.
+        QueueFull: Too many texts of this user wait.
     """
     if weigh_text(text) <= INLINE:
         return sanitizer.sanitize(text, placeholders)
-    limiter = (_short if len(text) <= PIECE else _long)()
+    limiter, turns = (_short(), _short_turns()) if len(text) <= PIECE else (_long(), _long_turns())
     with trio.move_on_after(WAIT_S) as waited:
-        found = await trio.to_thread.run_sync(
-            _in_pieces, text, sanitizer, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
-        )
+        async with turns.permit(owner):
+            found = await trio.to_thread.run_sync(
+                _in_pieces, text, sanitizer, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
+            )
     if waited.cancelled_caught:
         raise CommandRejected("busy", "Many long messages are being scanned; try again in a moment.", 5.0)
     if found is None:

@@ -14,9 +14,11 @@ from tests.end_to_end.detectors import BREAKING, BROKEN, PEOPLE, PERSON, Words
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import (
     DEEPEST,
+    INLINE,
     PIECE,
     THREADS,
     TOO_DEEP,
+    _short,
     chart_words,
     run_off_loop,
     sanitize_text,
@@ -59,6 +61,23 @@ async def test_a_long_text_is_sanitized_piece_by_piece(monkeypatch: pytest.Monke
     monkeypatch.setattr(stream, "feed", noting)
     await sanitize_text("w " * (40 * PIECE), Sanitizer())
     assert (max(pieces), pieces.count(PIECE)) == (PIECE, 80)
+
+
+async def test_users_take_turns() -> None:
+    """A text of one user waits for two of another at most, however many that one has sent."""
+    text, limiter, ended = "w " * INLINE, _short(), list[str]()
+    limiter.acquire_on_behalf_of_nowait("this test")
+
+    async def send(owner: str) -> None:
+        await sanitize_text(text, Sanitizer(), owner=owner)
+        ended.append(owner)
+
+    async with trio.open_nursery() as nursery:
+        for owner in ("ann", "ann", "ann", "ann", "bob"):
+            nursery.start_soon(send, owner)
+            await wait_all_tasks_blocked()
+        limiter.release_on_behalf_of("this test")
+    assert ended == ["ann", "ann", "bob", "ann", "ann"]
 
 
 def test_non_ascii_text_weighs_more() -> None:

@@ -4,7 +4,7 @@
    checkpoint.
 2. Pieces are published one at a time: text released in a pause precedes later text, and nothing follows the end.
 3. After a restart the text of an interrupted turn continues, or replaces, what was shown (`chat.answer.resume`).
-4. Long work stays off the event loop: sanitizing if a piece is long.
+4. Long work stays off the event loop: sanitizing if a piece, and what is held back and read with it, is long.
 """
 
 from collections.abc import Awaitable, Callable
@@ -66,20 +66,21 @@ class SanitizedAnswer:
         """Add text. Return the text that may be shown now, possibly none."""
         if text:
             text, self._separator, self._has_text = self._separator + text, "", True
-        if len(text) * FOREIGN > INLINE and weigh_text(text) > INLINE:
+        held = self.sanitizer.to_read(len(text)) - len(text)
+        if weigh_text(text) + FOREIGN * held > INLINE:
             return await run_off_loop(self._sanitize, self.sanitizer.feed, text)
         return self._sanitize(self.sanitizer.feed, text)
 
     async def resume(self, text: str) -> Piece:
         """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
         piece = await self.feed(text)
-        rest = self.release()
+        rest = await self.release()
         stored = None if piece.stored is None and rest.stored is None else (piece.stored or "") + (rest.stored or "")
         return Piece(piece.text + rest.text, stored)
 
-    def release(self) -> Piece:
+    async def release(self) -> Piece:
         """Return the held-back text that may be shown, because the model pauses."""
-        return self._sanitize(self.sanitizer.pause)
+        return await self._sanitize_held(self.sanitizer.pause)
 
     def pause(self) -> None:
         """End a turn of the model: text that follows starts a new paragraph."""
@@ -88,10 +89,7 @@ class SanitizedAnswer:
 
     async def finish(self) -> Piece:
         """Return the text held back until now."""
-        if self.sanitizer.held * FOREIGN > INLINE:
-            piece = await run_off_loop(self._sanitize, self.sanitizer.flush)
-        else:
-            piece = self._sanitize(self.sanitizer.flush)
+        piece = await self._sanitize_held(self.sanitizer.flush)
         if self._restorer is not None and (rest := self._restorer.flush()):
             return Piece(piece.text + rest, piece.stored)
         return piece
@@ -100,6 +98,11 @@ class SanitizedAnswer:
     def text(self) -> str:
         """The output so far, as it is stored."""
         return "".join(self._pieces)
+
+    async def _sanitize_held(self, step: Callable[[], str]) -> Piece:
+        if self.sanitizer.held * FOREIGN > INLINE:
+            return await run_off_loop(self._sanitize, step)
+        return self._sanitize(step)
 
     def _sanitize(self, step: Callable[..., str], *text: str) -> Piece:
         """Run a step of the sanitizer. Return its output as it is shown and as it is stored."""
@@ -247,7 +250,7 @@ class AnswerStream:
             self.start_soon(partial(self._release, self._releasing))
 
     async def _release(self, released: trio.Event) -> None:
-        await self.recorder.send_delta(*self.answer.release())
+        await self.recorder.send_delta(*await self.answer.release())
         self._releasing = None
         released.set()
 

@@ -119,13 +119,16 @@ class Recorder:
 
         `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
         """
+        self._unyielded += 1
         if text or stored or restart:
             self.last_sent_at = self.now()
             delta = Delta(self.run_id, text, stored, restart, self.attempt)
-            self._unyielded += 1
             if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):
                 self._unyielded = 0
                 await self.conversation.send(delta, timeout_s=RECORD_S)
+        elif self._unyielded >= UNYIELDED:  # all of it is held back
+            self._unyielded = 0
+            await trio.lowlevel.checkpoint()
 
     def save_checkpoint(self, step: StepRecord) -> None:
         """Save an unfinished step. Dropped if the mailbox is full."""

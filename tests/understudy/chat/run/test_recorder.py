@@ -1,5 +1,6 @@
 """The recorder of a run, in virtual time."""
 
+import pytest
 import trio
 import trio.testing
 
@@ -98,7 +99,10 @@ async def test_a_model_that_writes_without_pause_is_held_back_by_a_full_mailbox(
     assert heard == sent == [str(number) for number in range(40)]
 
 
-async def test_a_model_that_writes_without_pause_lets_other_tasks_run(autojump_clock: trio.testing.MockClock) -> None:
+@pytest.mark.parametrize("piece", ["piece", ""], ids=["shown", "held back"])
+async def test_a_model_that_writes_without_pause_lets_other_tasks_run(
+    autojump_clock: trio.testing.MockClock, piece: str
+) -> None:
     """One step of theirs for so many pieces, and it can be cancelled meanwhile."""
     steps = pieces = 0
     async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
@@ -115,7 +119,7 @@ async def test_a_model_that_writes_without_pause_lets_other_tasks_run(autojump_c
         async with trio.open_nursery() as nursery:
             nursery.start_soon(count)
             while True:
-                await run.send_delta("piece", ())
+                await run.send_delta(piece)
                 pieces += 1
     assert nursery.cancel_scope.cancelled_caught
     assert pieces <= 40 * UNYIELDED
