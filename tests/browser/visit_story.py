@@ -58,6 +58,23 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     page.context.close()
 
 
+def local_operator(browser: Browser, server: Server, problems: list[str]) -> None:
+    """Who runs the server opens the operators' pages without a token; one whom a proxy forwards is asked for it."""
+    for path, shown in (("admin", "Users"), ("observer", "Runs")):
+        context = browser.new_context(viewport=WIDE)
+        page = watched(context.new_page(), problems)
+        page.goto(f"{server.address}/{path}")
+        expect(page.get_by_role("navigation").get_by_role("link", name=shown, exact=True)).to_be_visible()
+        expect(page.get_by_role("button", name="Sign out")).to_have_count(0)  # there is no signing in again
+        context.close()
+        context = browser.new_context(viewport=WIDE, extra_http_headers={"X-Forwarded-For": "203.0.113.5"})
+        page = watched(context.new_page(), problems)
+        page.goto(f"{server.address}/{path}")
+        expect(page.get_by_label(re.compile("token", re.IGNORECASE))).to_be_focused()
+        expect(page.get_by_role("alert")).to_have_count(0)
+        context.close()
+
+
 def on_a_phone(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
     """On a phone menus end inside the screen, targets are a finger wide, and fields do not zoom the page."""
     with phone(browser, NARROW) as page:
@@ -145,6 +162,7 @@ def main(folder: Path, shots: Path | None) -> None:
     try:
         with current_browser() as browser:
             first_visit(browser, server, shots, problems)
+            local_operator(browser, server, problems)
             on_a_phone(browser, server, shots, problems)
             account(browser, guarded, shots, problems)
             assert not problems, problems

@@ -15,8 +15,11 @@ import { TakenRun } from "./taken_run.js";
 const REFRESH_MS = 5000;
 
 export class Admin {
-  /** `onRefused(sentence)`: the token is not, or no longer, accepted. `roles` are those of its user, and choose the sections. */
-  constructor(api, onRefused, roles) {
+  /**
+   * `onRefused(sentence)`: the token is not, or no longer, accepted. `roles` are those of its user, and choose the sections. Somebody
+   * `anonymous` cannot sign in again, and is asked in the chat before the session ends.
+   */
+  constructor(api, onRefused, { roles, anonymous }) {
     Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
     this.links = this.sections.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
     this.said = el("p.hint.said", { role: "status" });
@@ -25,7 +28,7 @@ export class Admin {
     this.stage = el("main.view");
     this.element = el("div.observer.admin", {},
       el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: `${ROOT}/observer` }, "Observer"), el("a.quiet", { href: `${ROOT}/` }, "Chat"),
-        el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
+        !anonymous && el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
       el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), el("div", {}, this.said, this.link, this.fault), this.stage);
   }
 

@@ -5,4 +5,4 @@ import { Admin } from "./admin.js";
 import { AdminApi } from "./api.js";
 
 const words = { title: "Administration", send: "Sign in", auditors: true };
-new OperatorPage((token, onRefused, roles) => new Admin(new AdminApi(token), onRefused, roles), words).start();
+new OperatorPage((token, onRefused, who) => new Admin(new AdminApi(token), onRefused, who), words).start();

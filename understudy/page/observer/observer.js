@@ -15,8 +15,8 @@ const REFRESH_MS = 2000;
 const VIEWS = Object.freeze({ tree: "Tree", runs: "Runs", people: "Users", health: "Health" });
 
 export class Observer {
-  /** `onRefused(sentence)`: the token is not, or no longer, enough. */
-  constructor(api, onRefused) {
+  /** `onRefused(sentence)`: the token is not, or no longer, enough. Somebody `anonymous` cannot sign in again, and so not sign out. */
+  constructor(api, onRefused, { anonymous }) {
     Object.assign(this, { api, onRefused });
     this.counters = new Counters();
     this.reading = 0; // reads under way
@@ -27,11 +27,11 @@ export class Observer {
       run: this.run,
       find: new FindView(api, { run: (id) => this.#go(`run/${id}`), text: (text) => this.#find(text), actor: (path) => this.#reveal(path) }),
     };
-    this.#build();
+    this.#build(anonymous);
     this.onHash = () => this.#open();
   }
 
-  #build() {
+  #build(anonymous) {
     this.word = el("span.status-word", {}, "Connecting");
     this.status = el("div.status", { role: "status", "data-phase": "connecting" }, el("span.status-dot", { "aria-hidden": "true" }), this.word);
     this.links = Object.entries(VIEWS).map(([name, title]) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
@@ -40,7 +40,7 @@ export class Observer {
     this.stage = el("main.view");
     this.element = el("div.observer", {},
       el("header.topbar", {}, el("h1", {}, "Observer"), this.status, el("a.quiet", { href: `${ROOT}/` }, "Chat"),
-        el("button.quiet", { type: "button", onclick: () => this.onRefused(null) }, "Sign out")),
+        !anonymous && el("button.quiet", { type: "button", onclick: () => this.onRefused(null) }, "Sign out")),
       this.counters.element,
       el("div.views", {}, el("nav", { "aria-label": "Views" }, this.links), find),
       this.stage, this.board.toasts.element);

@@ -1,7 +1,7 @@
 /**
  * The frame of a page for operators. Who is signed in in the chat comes in by that session, if its user has a role that opens the
- * page; else the page offers the same sign-in. Where users do not sign in, it asks for a token, and keeps it with the tab, for all
- * of these pages.
+ * page, as the local operator's has; else the page offers the same sign-in. Where users do not sign in, it asks for a token, and keeps
+ * it with the tab, for all of these pages.
  */
 
 import { ROOT } from "../client/address.js";
@@ -25,9 +25,9 @@ function tabStorage() {
 
 export class OperatorPage {
   /**
-   * `make(token, onRefused, roles)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one;
-   * it calls `onRefused(sentence)` when the token is not accepted, with null to sign out. `roles` are those of its user. `words` are
-   * those of the question for a token; with `auditors` the page opens for them too.
+   * `make(token, onRefused, who)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one;
+   * it calls `onRefused(sentence)` when the token is not accepted, with null to sign out. `who` is its user, of `GET /api/me`. `words`
+   * are those of the question for a token; with `auditors` the page opens for them too.
    */
   constructor(make, words) {
     this.make = make;
@@ -50,12 +50,8 @@ export class OperatorPage {
       return;
     }
     const { sign_in: provider = null, password = false } = await this.api.signsIn().catch(() => ({}));
-    if (provider || password) {
-      this.signIn.offer();
-      await this.enter();
-    } else {
-      this.ask(null);
-    }
+    if (provider || password) this.signIn.offer();
+    await this.enter();
   }
 
   /** Opens the page by the session of this browser; asks if there is none, or its user has no role that opens it. */
@@ -102,16 +98,16 @@ export class OperatorPage {
     }
   }
 
-  #admit({ name, roles }, token, how) {
-    if (hasOne(roles, this.roles)) this.#show(token, roles, how);
-    else this.ask(`${name} is signed in. This page needs the role ${this.roles === OPERATORS ? "operator" : "operator or auditor"}.`);
+  #admit(who, token, how) {
+    if (hasOne(who.roles, this.roles)) this.#show(token, who, how);
+    else this.ask(who.anonymous ? null : `${who.name} is signed in. This page needs the role ${this.roles === OPERATORS ? "operator" : "operator or auditor"}.`);
   }
 
-  #show(token, roles, { bySession = false } = {}) {
+  #show(token, who, { bySession = false } = {}) {
     this.shown?.stop();
     this.bySession = bySession;
     const refused = (sentence) => (bySession && sentence === null ? this.#signOut() : this.ask(sentence));
-    const made = this.make(token, (sentence) => made === this.shown && refused(sentence), roles);
+    const made = this.make(token, (sentence) => made === this.shown && refused(sentence), who);
     this.shown = made;
     document.body.replaceChildren(made.element);
     made.start();
