@@ -32,7 +32,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["serve", "nonsense"], "MODULE:ATTR"),
         (["serve", "--host", "0.0.0.0"], "UNDERSTUDY_SECRET"),
         (["serve", "--database-url", "sqlite:///x.db"], "sqlite:///FOLDER"),
-        (["serve", "--database-url", "postgres://x"], "SQLite"),
+        (["serve", "--database-url", "mysql://x"], "SQLite"),
         (["users", "list", "--database-url", "hunter2@db/chat"], "; only SQLite"),
         (["token"], "--user"),
         (["token", "--user", ""], "--user"),
