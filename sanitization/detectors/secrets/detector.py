@@ -115,6 +115,7 @@ def _within(text: str, outer: Hit, anchors: list[Anchor], index: int) -> Hit | N
         hit = anchor.attempt(text, anchor.place)
         if (
             hit is not None
+            and hit.start < outer.end
             and _LEFT.fullmatch(text, outer.start, hit.start)
             and (hit.end >= outer.end or _LEFT.fullmatch(text, hit.end, outer.end))
         ):

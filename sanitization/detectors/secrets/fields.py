@@ -200,9 +200,9 @@ def _is_set(text: str, place: int, match: re.Match[str], end: int, field: Field,
     if field.form == "pair":
         return not match[0].startswith(",") or "alue" in match[0][:32] or _DEFAULT.search(lead) is not None
     if field.form == "blank":
-        if given.quoted or GIVEN.search(lead):
-            return bool(GIVEN.search(lead) or _STATEMENT.search(line))
-        return is_flag(lead) and is_command(line) and value.lower() not in PROSE
+        if is_flag(lead):
+            return given.quoted or (is_command(line) and value.lower() not in PROSE)
+        return bool(GIVEN.search(lead) or (given.quoted and _STATEMENT.search(line)))
     if field.form != "=" or sign in _COMPARED or sign in _DASHES:
         return False
     if given.quoted and sign:
