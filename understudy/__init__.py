@@ -10,6 +10,17 @@ serve(Agent("support", instructions="…", tools=[lookup]))
 ```
 """
 
+# ruff: noqa: E402 - Ctrl-C is set first
+
+import signal
+import sys
+
+# Ctrl-C while the command loads ends it as it ends other programs, and not in a traceback of whatever is imported then.
+# `understudy.cli.main` hears it from then on. Nobody who imports this package as a library is affected.
+_program = "".join(sys.orig_argv[-len(sys.argv) :][:1])  # the name of a script, or of the module after -m
+if _program.rpartition("/")[2] == "understudy" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 from importlib.metadata import version
 
 from understudy.agents.agent import Agent as Agent

@@ -186,3 +186,42 @@ async def test_a_server_says_at_its_start_that_its_model_is_away(
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
     await serve(Agent("script", model="openai-chat:tiny"))
     await eventually(lambda: "model.not_ready" in [each.getMessage() for each in caplog.records])
+
+
+INTERRUPTED = """
+import os, signal, sys
+def interrupt(event, arguments):
+    if (event, *arguments)[:2] == ("import", {at!r}) or event == {at!r}:
+        os.kill(os.getpid(), signal.SIGINT)
+sys.addaudithook(interrupt)
+"""
+
+
+@pytest.mark.parametrize(
+    ("how", "command", "at"),
+    [
+        ("module", "serve", "understudy.agents.agent"), ("script", "doctor", "understudy.agents.agent"),
+        ("script", "serve", "click"), ("module", "serve", "understudy.app.server"), ("script", "serve", "fcntl.flock"),
+        ("module", "doctor", "understudy.cli.doctor"), ("script", "doctor", "sqlite3.connect"),
+    ],
+)  # fmt: skip
+def test_ctrl_c_ends_a_command_that_begins_at_once_and_without_a_traceback(
+    tmp_path: Path, how: str, command: str, at: str
+) -> None:
+    """While it imports, and while a thread opens the data folder."""
+    (tmp_path / "sitecustomize.py").write_text(INTERRUPTED.format(at=at))
+    script = tmp_path / "understudy"
+    script.write_text("from understudy.cli.main import main\nmain()\n")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / FILE_NAME).touch()
+    program = ["-m", "understudy"] if how == "module" else [str(script)]
+    done = subprocess.run(
+        [sys.executable, *program, command, "--port", "0", "--data-dir", str(tmp_path / "data")],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode in (-signal.SIGINT, *([1] if command == "doctor" else [])), done
+    assert not [word for word in ("Traceback", "ready on") if word in done.stderr + done.stdout], done

@@ -217,9 +217,12 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
     heard = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
         heard.append(signal.SIGHUP)
+    interrupt = signal.getsignal(signal.SIGINT)
     with trio.open_signal_receiver(*heard) as signals:
+        hear = signal.signal(signal.SIGINT, interrupt)  # Ctrl-C ends a start at once, also one that waits in a thread
         async with trio.open_nursery() as nursery:
             running = await nursery.start(start)
+            signal.signal(signal.SIGINT, hear)
             tune_garbage_collector()
             return_memory()
             nursery.start_soon(return_memory_often)

@@ -5,8 +5,11 @@ Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage
 """
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from io import TextIOWrapper
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -35,17 +38,30 @@ if TYPE_CHECKING:
 
 class _Commands(click.Group):
     """A command group that reports `OSError` (missing directory, full disk) as a one-line message with exit code 1
-    instead of a traceback."""
+    instead of a traceback, and Ctrl-C as `Aborted!`."""
+
+    def main(self, *arguments: Any, **options: Any) -> Any:
+        """Run the program: Ctrl-C interrupts commands from here on, which it ended while they loaded."""
+        if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
+            sys.stdout.reconfigure(errors="backslashreplace")  # as that of errors: a terminal may lack a letter
+        try:
+            return super().main(*arguments, **options)
+        except OSError as error:  # click exits silently if the reader closed the pipe
+            _discard_output()
+            with suppress(OSError):
+                click.ClickException(explain_os_error(error)).show()
+            sys.exit(1)
 
     def invoke(self, context: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(context)
-        except OSError as error:
-            if isinstance(error, BrokenPipeError):  # the reader closed the pipe: click exits silently
+        except BaseExceptionGroup as group:  # of the tasks that Ctrl-C interrupted
+            if group.split(KeyboardInterrupt)[1] is not None:
                 raise
-            _discard_output()
-            raise click.ClickException(explain_os_error(error)) from error
+            raise KeyboardInterrupt from None
 
 
 def _discard_output() -> None:
@@ -73,6 +89,8 @@ def serve(agents: tuple[str, ...], **given: Any) -> None:
     Each MODULE:ATTR is an Agent of yours, or a list of them; the current folder is searched for modules too. Settings
     that are not given are read from UNDERSTUDY_* variables and understudy.toml.
     """
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until the server hears it
     with refusals_in_log():
         _serve(agents, load_settings(**given))
 

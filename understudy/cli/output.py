@@ -38,7 +38,8 @@ def print_table(
     `colours` are those of values in the first column.
     """
     out = out or sys.stdout
-    width = shutil.get_terminal_size().columns if out.isatty() else sys.maxsize
+    is_terminal = out is not None and out.isatty()  # None: it is closed
+    width = shutil.get_terminal_size().columns if is_terminal else sys.maxsize
     *widths, _ = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else [0]
     margin = sum(each + 2 for each in widths)
     for first, *rest in rows:

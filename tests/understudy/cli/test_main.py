@@ -1,6 +1,8 @@
 """The command `understudy`: its options and exit codes."""
 
 import json
+import os
+import shlex
 import subprocess
 import sys
 import time
@@ -134,7 +136,9 @@ def test_errors_of_the_system_are_reported(folder: Path, arguments: list[str]) -
     assert sorted(folder.rglob("*")) == before
 
 
-@pytest.mark.parametrize("command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"]])
+@pytest.mark.parametrize(
+    "command", [["migrate"], ["users", "list"], ["users", "export", "ann"], ["doctor"], ["serve", "--help"]]
+)
 def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) -> None:
     database = open_database(folder / "here")
     with database.writing.connect() as connection, connection.begin():
@@ -149,6 +153,18 @@ def test_an_output_that_is_full_is_reported(folder: Path, command: list[str]) ->
             timeout=60,
         )
     assert (done.returncode, done.stderr) == (1, "Error: No space left on device\n")
+
+
+@pytest.mark.parametrize("command", [["settings", "model"], ["doctor", "--offline", "--data-dir", "日本"]])
+@pytest.mark.parametrize(
+    ("how", "coding"), [(">&-", "utf-8"), ("| head -c 9", "cp1252"), ("", "latin-1"), ("", "ascii")]
+)
+def test_no_output_is_too_poor(folder: Path, command: list[str], how: str, coding: str) -> None:
+    """It is closed, closes at once, or lacks letters."""
+    line = shlex.join([sys.executable, "-m", "understudy", *command]) + how
+    environment = os.environ | {"PYTHONIOENCODING": coding}
+    done = subprocess.run(["bash", "-c", line], capture_output=True, env=environment, check=False, timeout=60)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
