@@ -1,9 +1,11 @@
-"""The end of a session in a real Chromium: the browser keeps no data of it. Run by `test_story.py`.
+"""The end of a session in a real browser: one that is ended leaves no data in it, one that runs out a draft for its
+user alone. Run by `test_story.py`.
 
 python tests/browser/session_story.py FOLDER
 """
 
 import json
+import re
 import signal
 import sys
 import time
@@ -11,17 +13,18 @@ from pathlib import Path
 from urllib.request import Request, urlopen
 
 import jwt
-from playwright.sync_api import Page, expect
+from playwright.sync_api import BrowserContext, Page, expect
 from served import Server, current_browser, watched
 
 SECRET = "a secret of more than thirty-two bytes"
 MARKER = "8675309"
+AT_TOP = "() => document.querySelector('.transcript').scrollTop < 50"
 
 
-def token_of(session: str) -> str:
+def token_of(session: str, user: str = "ada", ttl_s: int = 3600) -> str:
     """Return a token as an operator's own sign-in would issue it."""
     now = int(time.time())
-    claims = {"sub": "ada", "sid": session, "iat": now, "exp": now + 3600}
+    claims = {"sub": user, "sid": session, "iat": now, "exp": now + ttl_s}
     return jwt.encode(claims, SECRET, algorithm="HS256")
 
 
@@ -31,11 +34,22 @@ def stored(page: Page) -> dict[str, str]:
     return found
 
 
+def handed(session: str, **made: int) -> str:
+    """Return what a sign-in page of the same origin hands to the page."""
+    return json.dumps({"session_token": token_of(session, **made)})
+
+
+def sign_in(page: Page, token: str) -> None:
+    """Sign in with a token in the dialog."""
+    page.get_by_label("Session token").fill(token)
+    page.get_by_role("dialog").get_by_role("button", name="Sign in").click()
+    expect(page.get_by_text("Online")).to_be_visible()
+
+
 def signed_in(page: Page, address: str, session: str) -> None:
     """Hand the token to the page as a sign-in page of the same origin does."""
     page.goto(f"{address}/page/icon.svg")
-    handed = json.dumps({"session_token": token_of(session)})
-    page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed)
+    page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed(session))
     page.goto(address)
     page.get_by_role("textbox", name="Message").wait_for()
 
@@ -47,6 +61,47 @@ def sign_out_everywhere(address: str) -> None:
     )
     with urlopen(request) as answer:
         assert answer.status == 204
+
+
+def runs_out(context: BrowserContext, address: str, problems: list[str]) -> None:
+    """A session runs out while its user writes. The draft is not to be seen then; who signs in again finds it, and the
+    chat where it was read. Somebody else finds nothing."""
+    page = watched(context.new_page(), problems)
+    page.set_viewport_size({"width": 900, "height": 500})
+    page.goto(address)
+    sign_in(page, token_of("s2"))
+    box = page.get_by_role("textbox", name="Message", exact=True)
+    for number in range(1, 5):
+        box.fill(f"{MARKER} + {number}")
+        box.press("Enter")
+        expect(page.locator(".turn-foot:visible")).to_have_count(number)
+    chat = page.url
+    for user, found in (("ada", True), ("bob", False)):
+        page.evaluate("(handed) => localStorage.setItem('understudy.session', handed)", handed("s2", ttl_s=4))
+        page.goto("about:blank")
+        page.route("**/api/sessions/refresh", lambda route: route.abort())  # until the token is too old
+        page.goto(chat)
+        expect(page.locator(".turn-foot:visible")).to_have_count(4)
+        page.locator(".transcript").hover()
+        page.mouse.wheel(0, -3000)
+        page.wait_for_function(AT_TOP)
+        box.fill(f"a draft about a {MARKER}")
+        time.sleep(4)
+        page.unroute("**/api/sessions/refresh")
+        page.evaluate("dispatchEvent(new Event('offline')); dispatchEvent(new Event('online'))")
+        page.get_by_role("dialog").wait_for()
+        assert MARKER not in page.content()
+        sign_in(page, token_of("s3", user))
+        if not found:
+            expect(page.get_by_role("button", name=re.compile(user))).to_be_visible()
+            expect(box).to_have_value("")
+            assert MARKER not in json.dumps({key: at for key, at in stored(page).items() if "history" not in key})
+            break
+        expect(box).to_have_value(f"a draft about a {MARKER}")
+        expect(page).to_have_url(chat)
+        expect(page.locator(".turn-foot")).to_have_count(4)
+        page.wait_for_function(AT_TOP)
+    page.close()
 
 
 def main(folder: Path) -> None:
@@ -85,6 +140,7 @@ def main(folder: Path) -> None:
             refused = "() => { try { document.body.innerHTML = '<b>x</b>'; return false } catch { return true } }"
             assert page.evaluate(refused), "markup gets in past the one policy"
             assert [each for each in problems if "TrustedHTML" not in each] == []
+            runs_out(browser.new_context(), server.address, problems)
     finally:
         server.stop(signal.SIGTERM)
 

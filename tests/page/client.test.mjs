@@ -52,7 +52,7 @@ test("only when renewal is refused a new session is made", async () => {
   const first = await setUp();
   first.client.stop();
   await first.clock.advance(3600_000);
-  const { server } = await setUp({ storage: first.storage, clock: first.clock, plan: [[401, {}]] });
+  const { server } = await setUp({ storage: first.storage, clock: first.clock, plan: [[401, { error: { code: "token_expired" } }]] });
   assert.deepEqual(server.calls.map(([path]) => path), ["/api/sessions/refresh", "/api/sessions"]);
 });
 
@@ -292,10 +292,19 @@ test("without network nothing is tried until it is back", async () => {
 });
 
 test("a server that is away for the session is tried again, one that refuses is not", async () => {
-  const away = await setUp({ plan: [["down"], [503, {}]] });
-  await away.clock.advance(3_000);
-  assert.equal(away.Socket.made.length, 1);
-  const refused = await setUp({ plan: [[403, { error: { message: "Not here." } }]] });
+  const proxy = [200, 302, 400, 401, 403, 404, 405, 413, 421, 425, 429, 500, 502, 503, 504].map((status) => [status, {}]);
+  for (const plan of [["down"], ...proxy, [404, { error: { code: "not_found" } }]]) {
+    const away = await setUp({ plan: [plan, plan] });
+    await away.clock.advance(3_000);
+    assert.equal(away.Socket.made.length, 1, `after ${plan[0]}`);
+    const held = away.storage.getItem("understudy.session");
+    away.client.stop();
+    await away.clock.advance(3600_000);
+    const back = await setUp({ storage: away.storage, clock: away.clock, plan: [plan] });
+    assert.equal(away.storage.getItem("understudy.session"), held, `${plan[0]} ends no session`);
+    back.client.stop();
+  }
+  const refused = await setUp({ plan: [[403, { error: { code: "forbidden", message: "Not here." } }]] });
   assert.deepEqual([refused.client.current.phase, refused.client.current.reason], ["refused", "Not here."]);
 });
 
@@ -344,8 +353,11 @@ test("a broken entry in storage is skipped", () => {
 test("backoff doubles, is capped and jittered; close codes say whether to return", () => {
   assert.deepEqual([0, 1, 2, 20, 41, 60].map((attempt) => backoff(attempt, () => 1)), [300, 600, 1200, 1200, 2400, 30_000]);
   assert.equal(backoff(0, () => 0), 150);
-  assert.deepEqual([1001, 1006, 1013, 4408, 4429, 4401].map((code) => afterClose(code).retry), Array(6).fill(true));
-  assert.deepEqual([1000, 1008, 1009, 4400, 4403].map((code) => afterClose(code).retry), Array(5).fill(false));
+  const soon = [1000, 1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 3000, 3008, 4000, 4401, 4408, 4999];
+  const later = [1002, 1003, 1007, 1008, 1009, 1010, 4429];
+  assert.deepEqual(soon.filter((code) => !afterClose(code).retry || afterClose(code).atLeast > 0), []);
+  assert.deepEqual(later.filter((code) => !afterClose(code).retry || afterClose(code).atLeast < 10_000), []);
+  assert.deepEqual([4400, 4403].map((code) => afterClose(code).retry), [false, false]);
   assert.match(subprotocols("a.b-c_d")[1], /^jwt\.[A-Za-z0-9_-]+$/);
 });
 
@@ -522,7 +534,7 @@ test("a token can be handed in, or obtained; neither ever becomes an anonymous u
   assert.equal(handed.client.session.stored.user, "ada");
   handed.client.stop();
   await handed.clock.advance(3_600_000);
-  const later = await setUp({ storage: handed.storage, clock: handed.clock, token: `x.${claims}.y`, plan: [[401, {}]] });
+  const later = await setUp({ storage: handed.storage, clock: handed.clock, token: `x.${claims}.y`, plan: [[401, { error: { code: "token_expired" } }]] });
   assert.deepEqual([later.client.current.phase, later.client.current.signIn], ["refused", true]);
   assert.deepEqual(later.server.calls.map(([path]) => path), ["/api/sessions/refresh"]);
 

@@ -190,6 +190,25 @@ test("what is still being read when a session ends is not stored again", async (
   assert.equal(disk.map.get("understudy.draft.t"), "lion");
 });
 
+test("what is set aside when a session runs out stays, in each tab, until somebody ends one", async () => {
+  const disk = new FakeStorage({ "understudy.draft.t": "zebra", "understudy.theme": "dark" });
+  const tabs = [0, 1].map(() => {
+    const tab = { session: new Session({ fetch: null, storage: safeStorage(disk) }), ran: 0 };
+    const window = { addEventListener: (_name, heard) => { tab.heard = heard; } };
+    const onRunOut = () => { tab.ran += 1; disk.setItem("understudy.left", "of ada"); };
+    tab.over = new Promise((resolve) => { forgetAtSessionEnd({ session: tab.session, storage: safeStorage(disk), window, parts: () => [], onRunOut, onEnd: resolve }); });
+    return tab;
+  });
+  tabs[0].session.adopt("of ada");
+  tabs[0].session.end({ ranOut: true });
+  tabs[1].heard({ key: "understudy.session", newValue: null });
+  await Promise.all(tabs.map(({ over }) => over));
+  assert.deepEqual([tabs.map(({ ran }) => ran), [...disk.map.keys()].sort()], [[1, 1], ["understudy.left", "understudy.theme"]]);
+  tabs[0].session.end();
+  tabs[1].heard({ key: "understudy.session", newValue: null });
+  assert.deepEqual([tabs.map(({ ran }) => ran), [...disk.map.keys()]], [[1, 1], ["understudy.theme"]]);
+});
+
 /** A token of the user "ada", and a server that answers with it, whose clock is `server.now()`. */
 function issuer(server, lifeS, { claims = true } = {}) {
   const asked = [];

@@ -89,7 +89,7 @@ export class Client extends BranchCommands {
     this.session = new Session({ fetch, storage: this.storage, now, base, token });
     const parts = () => [this.threads, this.currentThreads, this.outbox];
     this.leadsTo = null; // where the identity provider signs the user out too
-    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onEnd: () => this.#emit("over", { url: this.leadsTo }) });
+    forgetAtSessionEnd({ session: this.session, storage: this.storage, window, parts, onRunOut: () => this.#emit("expiring"), onEnd: () => this.#emit("over", { url: this.leadsTo }) });
     this.api = new Api(this.session, { fetch, base });
     this.listeners = new Listeners();
     this.timeouts = new Timers(timers); // of one connection; `late` ones outlive it
@@ -129,7 +129,7 @@ export class Client extends BranchCommands {
    *
    * `change` {threadId, agent, state, events} · `state` (a State) · `welcome` · `foreign` (an event of a thread that is
    * not followed here) · `alert` and `notice` {code, message, error_id, thread_id} · `typing` · `user` (another one than
-   * before) · `over` {url} (the session has ended, and all that was kept of it is gone; `url` is where an identity provider signs
+   * before) · `expiring` (the session has run out, and `over` follows) · `over` {url} (the session has ended, and all that was kept of it is gone; `url` is where an identity provider signs
    * the user out too, or null) · `events` (a list: the wire's, and `local.…` ones about this client's own doings).
    * @param {string} name
    * @param {(value: any) => void} listener
@@ -392,7 +392,7 @@ export class Client extends BranchCommands {
     this.#emit("state", next);
   }
 
-  #emit(name, value) {
+  #emit(name, value = null) {
     this.listeners.emit(name, value);
     return null;
   }

@@ -21,6 +21,7 @@ import { goneThreads } from "./client/gone_threads.js";
 import { icon } from "./views/icons.js";
 import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
+import { LeftWork } from "./views/left_work.js";
 import { missingChat } from "./views/missing.js";
 import { Keys } from "./views/keys.js";
 import { openAt, readOnAt } from "./views/reveal.js";
@@ -125,6 +126,8 @@ class Page extends ChatPage {
     this.client.on("alert", ({ message, thread_id: threadId }) => this.alerts.show(message, threadId));
     this.client.on("typing", (event) => event.thread_id === this.current && this.composer.showTyping());
     this.client.on("user", () => [this.sidebar.forget(), this.open(randomId(), { fresh: true })]);
+    this.left = new LeftWork(this);
+    this.client.on("expiring", () => this.left.setAside());
     this.client.on("over", ({ url }) => leaveAtEnd(url)); // what the page itself still shows and knows goes with it
     this.client.on("events", (events) => this.sidebar.take(events));
     this.client.on("foreign", (event) => {
@@ -328,6 +331,7 @@ class Page extends ChatPage {
   async readUser() {
     await Promise.all([this.account.refresh(), this.sidebar.refresh()]);
     if (!this.account.who || !this.sidebar.loaded) setTimeout(() => this.client.connection.online && this.readUser(), AGAIN_MS);
+    this.left.takeBack();
     this.transcript.refreshEmpty();
     this.#offerModel();
     (await goneThreads(this.client, this.sidebar.all)).forEach((threadId) => this.removed(threadId, { elsewhere: true }));

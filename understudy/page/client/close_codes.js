@@ -1,11 +1,12 @@
-/** Close codes: whether to reconnect, and the sentence for the user if not. */
+/** Close codes: whether and when to reconnect, and the sentence for the user if not at once. */
 
 import { t } from "./messages.js";
 
-const COME_BACK = new Set([1001, 1005, 1006, 1011, 1012, 1013, 4408, 4429]);
+const STAY_AWAY = new Set([4400, 4403]); // only this server gives these; whatever else closes a socket may be a proxy, and pass
+const PAUSE = new Set([1002, 1003, 1007, 1008, 1009, 1010, 4429]); // what was sent may be the reason, and be sent again
+const PAUSE_MS = 10_000;
 
 const SENTENCES = Object.freeze({
-  1000: "close.ended",
   1008: "close.refused",
   1009: "close.too_large",
   4400: "close.not_understood",
@@ -16,9 +17,9 @@ const SENTENCES = Object.freeze({
 /** {retry, renew, atLeast (ms), sentence}: `renew` asks for a newer token first. */
 export function afterClose(code) {
   return {
-    retry: COME_BACK.has(code) || code === 4401,
+    retry: !STAY_AWAY.has(code),
     renew: code === 4401,
-    atLeast: code === 4429 ? 10_000 : 0,
+    atLeast: PAUSE.has(code) ? PAUSE_MS : 0,
     sentence: t(SENTENCES[code] ?? "status.closed"),
   };
 }

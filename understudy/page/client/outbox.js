@@ -19,8 +19,13 @@ export class Outbox {
     this.entries = new Map(); // by the ids of their messages
     /** @type {(change: {entry: any, fresh?: boolean, gone?: boolean}) => void} */
     this.onChange = () => {};
-    for (const entry of readAll(storage)) this.entries.set(entry.message_id, entry);
+    this.reread();
     window?.addEventListener?.("storage", (event) => this.#elsewhere(event));
+  }
+
+  /** Takes up what is stored. */
+  reread() {
+    for (const entry of readAll(this.storage)) this.entries.set(entry.message_id, entry);
   }
 
   /** How many entries of this user wait. */

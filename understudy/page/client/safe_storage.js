@@ -10,10 +10,10 @@ export function safeStorage(storage) {
   }
 }
 
-/** The browser's own storage; null where there is none, or where the page may not use it. */
-export function browserStorage() {
+/** The browser's own storage, or that of its tab; null where there is none, or where the page may not use it. */
+export function browserStorage(name = "localStorage") {
   try {
-    return globalThis.document ? globalThis.localStorage : null;
+    return globalThis.document ? globalThis[name] : null;
   } catch {
     return null;
   }

@@ -13,11 +13,12 @@ const BETWEEN_MS = 30_000; // two renewals are never closer, whatever a token sa
 const HOUR_MS = 3_600_000;
 const ASK_MS = 10_000; // a broken connection may accept the request and never answer
 
-/** The server refused to give or renew a session: `message` is a sentence for the user, `status` the answer's. */
+/** The server refused to give or renew a session: `message` is a sentence for the user, `status` and `code` are the answer's. */
 export class SessionRefused extends Error {
-  constructor(message, status = 401) {
+  constructor(message, status = 401, code = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 }
 
@@ -34,7 +35,8 @@ export class Session {
     this.base = base;
     this.pending = null;
     this.obtained = false;
-    this.onOver = () => {}; // the server has ended the session, or it has run out: its words must not stay
+    /** @type {(how: {ranOut: boolean}) => void} */
+    this.onOver = () => {}; // the session was ended, or has run out: its words must not stay
     this.obtain = typeof token === "function" ? token : null;
     this.named = token !== null;
     if (typeof token === "string" && this.stored?.first !== token) {
@@ -97,10 +99,10 @@ export class Session {
     return this.#once(async () => this.#keepNew(await ask(this.stored?.session_token ?? token), false));
   }
 
-  /** Forgets the token, and with it all that was stored of its user. */
-  end() {
+  /** Forgets the token, and with it all that was stored of its user. `ranOut`: nobody has ended it; its time was over. */
+  end({ ranOut = false } = {}) {
+    this.onOver({ ranOut });
     this.storage.removeItem(KEY);
-    this.onOver();
   }
 
   /** Milliseconds until the token should be renewed (0 or more); null when there is none. */
@@ -141,7 +143,7 @@ export class Session {
       const { session_token: newer = token } = this.stored ?? {};
       if (newer !== token) return newer; // another tab has renewed it meanwhile
       if (fault.status !== 401 && this.now() < expiresAt) throw fault; // it is still valid, but cannot be renewed
-      this.end();
+      this.end({ ranOut: fault.code === "token_expired" });
       return this.#start();
     }
   }
@@ -151,9 +153,9 @@ export class Session {
     const body = await answer.json().catch(() => ({}));
     if (!answer.ok || typeof body.session_token !== "string") {
       if (answer.ok) throw new Error(t("session.cut_off")); // by the network: no refusal
-      const refusal = new SessionRefused(body.error ? errorText(body.error) : t("session.none"), answer.status);
-      if (answer.status >= 500 || answer.status === 429) throw new Error(refusal.message);
-      throw refusal;
+      // Whatever the server itself does not say, a proxy may have said, in whose way it is: that passes.
+      if ((answer.status !== 401 && answer.status !== 403) || !body.error?.code) throw new Error(t("session.none"));
+      throw new SessionRefused(errorText(body.error), answer.status, body.error.code);
     }
     return this.#keepNew(body, anonymous, Date.parse(answer.headers?.get("date") ?? ""));
   }

@@ -3,6 +3,7 @@
 import { KEY } from "./session.js";
 
 export const USER = "understudy.user"; // whose words are kept
+export const LEFT = "understudy.left"; // what was being written when a session ran out, for its user alone
 const PREFERENCES = ["understudy.theme", "understudy.density", "understudy.language", "understudy.dir"]; // say nothing of anybody
 
 const COPIES = ["understudy.draft.", "understudy.history.", "understudy.files", "understudy.agents", "understudy.threads"];
@@ -28,18 +29,20 @@ export async function clearCopies(storage, caches) {
 
 /**
  * Forgets when the session is over, here or in another tab. `parts()` gives what holds words in memory, each with a
- * `clear`; `onEnd()` is called afterwards. The storage is closed until a session is used again.
+ * `clear`; `onEnd()` is called afterwards. Before, `onRunOut()` may set aside what its user is to find again (`LEFT`), if the session
+ * was not ended but has run out. The storage is closed until a session is used again.
  */
-export function forgetAtSessionEnd({ session, storage, window, parts, onEnd }) {
-  const end = async (kept) => {
+export function forgetAtSessionEnd({ session, storage, window, parts, onRunOut = () => {}, onEnd }) {
+  const end = async (kept, ranOut) => {
+    if (ranOut) onRunOut();
     for (const part of parts()) part.clear();
     storage.clear("understudy.", kept);
     storage.close();
     if (window?.caches) await clearCachesSoon(window.caches);
     onEnd();
   };
-  session.onOver = () => end(PREFERENCES);
+  session.onOver = ({ ranOut }) => end(ranOut ? [...PREFERENCES, LEFT] : PREFERENCES, ranOut);
   window?.addEventListener?.("storage", ({ key, newValue }) => {
-    if (key === KEY && newValue === null) end([...PREFERENCES, KEY, USER]); // the other tab may have begun a new session
+    if (key === KEY && newValue === null) end([...PREFERENCES, KEY, USER, LEFT], storage.getItem(LEFT) !== null); // the other tab may have begun a new session
   });
 }

@@ -14,15 +14,6 @@ import { OVER } from "./rest.js";
 import { AUDITORS, hasOne, OPERATORS } from "./roles.js";
 import { SignIn, TOKEN } from "./sign_in.js";
 
-/** sessionStorage where the page may use it: the token goes with the tab. */
-function tabStorage() {
-  try {
-    return globalThis.sessionStorage;
-  } catch {
-    return null;
-  }
-}
-
 export class OperatorPage {
   /**
    * `make(token, onRefused, who)` is what the page shows: {element, start(), stop()}; `token` is one, or a function that gives one;
@@ -32,7 +23,7 @@ export class OperatorPage {
   constructor(make, words) {
     this.make = make;
     this.roles = words?.auditors ? [...OPERATORS, ...AUDITORS] : OPERATORS;
-    this.tab = safeStorage(tabStorage());
+    this.tab = safeStorage(browserStorage("sessionStorage"));
     const storage = safeStorage(browserStorage());
     const fetch = globalThis.fetch.bind(globalThis);
     this.session = new Session({ fetch, storage, base: ROOT });

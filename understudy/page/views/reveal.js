@@ -46,13 +46,12 @@ async function readOlder(client, threadId) {
   return true;
 }
 
-/** Resolves when something of a chat is known, and what renders it; or nothing came in time. */
+/** Resolves when something of a chat is known, and what renders it, and both are drawn; or nothing came in time. */
 async function known(client, threadId) {
-  if (renderer.loaded === null) {
-    await renderer.known();
-    await new Promise((resolve) => { requestAnimationFrame(resolve); }); // answers are drawn by then
-  }
+  if (renderer.loaded !== null && client.state(threadId)?.turns.length) return;
+  await renderer.known();
   if (!client.state(threadId)?.turns.length) await changed(client, threadId, WAIT_MS);
+  await new Promise((resolve) => { requestAnimationFrame(resolve); });
 }
 
 /** Resolves when a chat that has turns changes, or in any case after `ms`. */

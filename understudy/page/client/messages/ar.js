@@ -548,7 +548,6 @@ export const messages = Object.freeze({
   "used.out_reasoning": "{tokens} خارجًا، {reasoning} للتفكير",
   "used.cost": "{cost} {currency}",
 
-  "close.ended": "أنهى الخادم هذا الاتصال.",
   "close.refused": "رفض الخادم هذا الاتصال.",
   "close.too_large": "كانت رسالة أكبر مما يقبله هذا الخادم.",
   "close.not_understood": "لم يفهم الخادم هذه الصفحة؛ أعد تحميلها.",

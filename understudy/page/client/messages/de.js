@@ -545,7 +545,6 @@ export const messages = Object.freeze({
   "used.out_reasoning": "{tokens} raus, {reasoning} zum Nachdenken",
   "used.cost": "{cost} {currency}",
 
-  "close.ended": "Der Server hat diese Verbindung beendet.",
   "close.refused": "Der Server hat diese Verbindung abgelehnt.",
   "close.too_large": "Eine Nachricht war größer, als dieser Server annimmt.",
   "close.not_understood": "Der Server hat diese Seite nicht verstanden; lade sie neu.",

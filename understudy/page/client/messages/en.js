@@ -550,7 +550,6 @@ export const messages = Object.freeze({
   "used.out_reasoning": "{tokens} out, {reasoning} reasoning",
   "used.cost": "{cost} {currency}",
 
-  "close.ended": "The server ended this connection.",
   "close.refused": "The server refused this connection.",
   "close.too_large": "A message was larger than this server accepts.",
   "close.not_understood": "The server did not understand this page; reload it.",

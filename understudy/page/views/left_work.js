@@ -1,0 +1,62 @@
+/**
+ * What somebody was writing, and where they were, when their session ran out: set aside, not to be seen, until the same user has
+ * signed in again. Anybody else's sign-in forgets it, as does signing out.
+ */
+
+import { isOnServer } from "../client/gone_threads.js";
+import { browserStorage, safeStorage } from "../client/safe_storage.js";
+import { LEFT } from "../client/session_end.js";
+import { readOnAt } from "./reveal.js";
+
+const WORK = ["understudy.draft.", "understudy.outbox."];
+const WHOSE = "understudy.whose"; // the user and the tenant of what is stored: known before the server is reached
+const PLACE = "understudy.place"; // of one tab
+
+export class LeftWork {
+  /** `page` is {client, current, account, transcript, open(id, how)}. */
+  constructor(page) {
+    this.page = page;
+    this.storage = page.client.storage;
+    this.tab = safeStorage(browserStorage("sessionStorage"));
+  }
+
+  /** Sets it aside for the present user. A guest cannot sign in again. */
+  setAside() {
+    const { client, current, transcript } = this.page;
+    const key = this.storage.getItem(WHOSE);
+    if (key === null) return;
+    const left = parsed(this.storage.getItem(LEFT));
+    const entries = WORK.flatMap((prefix) => this.storage.keys(prefix)).map((name) => [name, this.storage.getItem(name)]);
+    const work = { ...(left?.key === key && left.work), ...Object.fromEntries(entries) }; // another tab may have been first
+    this.storage.setItem(LEFT, JSON.stringify({ key, work }));
+    this.tab.setItem(PLACE, JSON.stringify({ key, thread: current, fresh: !isOnServer(client, current), place: transcript.place }));
+  }
+
+  /** Gives the user who is signed in now what is theirs, and forgets the rest. */
+  takeBack() {
+    const { page, page: { account: { who } }, storage, tab } = this;
+    if (who === null) return;
+    const key = JSON.stringify([who.user, who.tenant]);
+    if (who.anonymous) storage.removeItem(WHOSE);
+    else storage.setItem(WHOSE, key);
+    const [left, at] = [parsed(storage.getItem(LEFT)), parsed(tab.getItem(PLACE))];
+    storage.removeItem(LEFT);
+    tab.removeItem(PLACE);
+    if (left?.key === key) {
+      for (const [name, value] of Object.entries(left.work)) if (storage.getItem(name) === null) storage.setItem(name, value);
+      page.client.outbox.reread();
+      page.client.delivery.pump();
+    }
+    if (at?.key !== key || page.composer.holds || page.client.stateOrEmpty(page.current).turns.length > 0) return;
+    page.open(at.thread, { fresh: at.fresh, instead: true });
+    if (at.place) readOnAt(page, at.place);
+  }
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text ?? "null");
+  } catch {
+    return null;
+  }
+}
