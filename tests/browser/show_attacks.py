@@ -40,9 +40,12 @@ SHOW = """async ([texts, markup]) => {
       if (address !== null && !/^(?:#|https?:|mailto:)/.test(address) && !/^https?:/.test(one.href)) {
         wrong.push([source, address]);
       }
+      if (address !== null && one.textContent.includes("bank.example") && !one.textContent.includes("evil.example")) {
+        wrong.push([source, one.textContent]);
+      }
       const image = one.getAttribute("src");
       if (image !== null && new URL(image, location.href).origin !== location.origin) wrong.push([source, image]);
-      if (one.localName !== "a") one.click?.();
+      if (one.closest("a") === null) one.click?.();
       one.dispatchEvent(new Event("mouseover"));
     }
     await new Promise((done) => setTimeout(done, 0));

@@ -6,6 +6,7 @@
  */
 
 import { ROOT } from "../client/address.js";
+import { leadsTo } from "../client/markdown/leads_to.js";
 
 const SCRIPTS = new Set([`${ROOT}/worker.js`, `${ROOT}/chart-worker.js`]);
 const policy = globalThis.trustedTypes?.createPolicy("understudy", {
@@ -31,8 +32,7 @@ const CONFIG = Object.freeze({
   ALLOW_ARIA_ATTR: false, ALLOW_DATA_ATTR: false, ALLOW_UNKNOWN_PROTOCOLS: false, RETURN_DOM_FRAGMENT: true,
   ...(policy && { TRUSTED_TYPES_POLICY: policy }),
 });
-const CLASSES = /^(?:hljs-[\w-]+|[a-z]+_{1,2}|tml-[\w-]+|math[a-z]*|highlight|continued|language|task|done|footnote|image)$/;
-const SHOWN_HOST = /^[\s*_`]*(?:https?:\/\/|www\.)([^/\s?#:]+)/i;
+const CLASSES = /^(?:hljs-[\w-]+|[a-z]+_{1,2}|tml-[\w-]+|math[a-z]*|highlight|continued|language|task|done|footnote|image|leads-to)$/;
 
 /** The address of a script that the browser may run by itself: only those of the workers. */
 export function scriptUrl(url) {
@@ -47,7 +47,7 @@ export function cleanerOf(DOMPurify) {
     if (data.attrName === "class" && data.attrValue === "") data.keepAttr = false;
   });
   purify.addHook("afterSanitizeAttributes", (node) => {
-    if (node.localName === "a" && misleads(node)) node.removeAttribute("href");
+    if (node.localName === "a") declare(node);
     if (node.localName === "img" && leadsElsewhere(node.getAttribute("src") ?? "")) node.remove();
   });
   return (html) => purify.sanitize(html, CONFIG);
@@ -58,17 +58,20 @@ function leadsElsewhere(address) {
   return new URL(address, location.href).origin !== location.origin;
 }
 
-/** Whether a link names a user before its host, or its words are the address of an unrelated host. */
-function misleads(link) {
+/** Takes the address of a link that names a user before its host, and says where one leads whose words name another host. */
+function declare(link) {
   const address = link.getAttribute("href");
-  if (address === null || !URL.canParse(address, location.href)) return address !== null;
-  const { host, password, protocol, username } = new URL(address, location.href);
-  if (!/^https?:$/.test(protocol)) return false;
-  const [, shown] = SHOWN_HOST.exec(link.textContent) ?? [];
-  return username !== "" || password !== "" || (shown?.includes(".") && houseOf(shown.split("@").at(-1).toLowerCase()) !== houseOf(host));
-}
-
-/** The last two labels of a host's name. */
-function houseOf(host) {
-  return host.split(":")[0].replace(/\.$/, "").split(".").slice(-2).join(".");
+  if (address === null) return;
+  const { password, username } = URL.canParse(address, location.href) ? new URL(address, location.href) : { username: address };
+  if (username !== "" || password !== "") {
+    link.removeAttribute("href");
+    return;
+  }
+  if (address.startsWith("#")) return;
+  const words = [link.textContent, link.title, ...Array.from(link.querySelectorAll("img"), ({ alt }) => alt)].join(" ");
+  const told = leadsTo(words, address, location.href);
+  if (told === null) return;
+  const box = link.appendChild(link.ownerDocument.createElement("span"));
+  box.className = "leads-to";
+  box.textContent = ` (${told})`;
 }
