@@ -89,6 +89,9 @@ _owner: BindParameter[str] = bindparam("owner")
 _thread_id: BindParameter[str] = bindparam("thread_id")
 _thread = Prepared(select(*THREAD).where(_t.owner == _owner, _t.id == _thread_id))
 _held_thread = Prepared(select(*THREAD, _t.node, _t.fence).where(_t.owner == _owner, _t.id == _thread_id))
+_many = _t.owner.in_(bindparam("owners", expanding=True)), _t.id.in_(bindparam("ids", expanding=True))
+_held_threads = Prepared(select(*THREAD, _t.node, _t.fence).where(*_many))
+_last_seqs = Prepared(select(_t.owner, _t.id, _t.last_seq).where(*_many))
 _last_seq = Prepared(select(_t.last_seq, _t.created_at).where(_t.owner == _owner, _t.id == _thread_id))
 _live_threads = Prepared(
     select(_t.id, _t.last_seq)
@@ -300,6 +303,19 @@ def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[st
     return found
 
 
+def last_seqs_of_many(connection: Connection, asked: Sequence[tuple[str, Sequence[str]]]) -> list[dict[str, int]]:
+    """Return the answers of `last_seqs` to several owners."""
+    if any(len(ids) != 1 for _, ids in asked):  # all names are looked up for all owners
+        return [last_seqs(connection, *each) for each in asked]
+    found = {
+        (owner, thread_id): last_seq
+        for owner, thread_id, last_seq in _last_seqs.rows(
+            connection, owners=list({owner for owner, _ in asked}), ids=list({each for _, ids in asked for each in ids})
+        )
+    }
+    return [{each: found[owner, each] for each in ids if (owner, each) in found} for owner, ids in asked]
+
+
 def message(connection: Connection, owner: str, message_id: str) -> Message | None:
     """Return a message, or None."""
     row = connection.execute(select(*MESSAGE).where(_m.owner == owner, _m.id == message_id)).one_or_none()
@@ -488,11 +504,22 @@ def event_page(connection: Connection, owner: str, thread_id: str, after: int, l
 def thread_with_open_runs(connection: Connection, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
     """Return a thread with its owner node, and its unfinished runs; None if there is no such thread."""
     rows = _held_thread.rows(connection, owner=owner, thread_id=thread_id)
-    if not rows:
-        return None
-    return Thread(*rows[0]), [
-        RunRecord(*row) for row in _unfinished_here.rows(connection, owner=owner, thread_id=thread_id)
-    ]
+    return _with_open_runs(connection, Thread(*rows[0])) if rows else None
+
+
+def many_with_open_runs(
+    connection: Connection, asked: Sequence[tuple[str, str]]
+) -> list[tuple[Thread, list[RunRecord]] | None]:
+    """Return the answers of `thread_with_open_runs` for several threads."""
+    owners, ids = ({names[place] for names in asked} for place in (0, 1))
+    rows = _held_threads.rows(connection, owners=list(owners), ids=list(ids))
+    found = {(thread.owner, thread.id): thread for thread in (Thread(*row) for row in rows)}
+    return [_with_open_runs(connection, found[names]) if names in found else None for names in asked]
+
+
+def _with_open_runs(connection: Connection, held: Thread) -> tuple[Thread, list[RunRecord]]:
+    rows = _unfinished_here.rows(connection, owner=held.owner, thread_id=held.id)
+    return held, [RunRecord(*row) for row in rows]
 
 
 def run_events(connection: Connection, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:

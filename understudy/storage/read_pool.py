@@ -1,16 +1,22 @@
 """A pool of reading threads. Waiting reads are batched, as the trip to a thread costs as much as a small query.
 
-Reads requested in one pass of the event loop, or while all threads were busy, share a thread and a transaction. A
+Reads requested in one pass of the event loop, or while all threads were busy, share a thread and a transaction, in
+which the same question is asked once, and one query answers all of a kind that can be asked together (`Joined`). A
 thread whose reads have timed out keeps its slot and its connection until it ends.
+
+The deadline judges the database, not the queue: it begins again whenever a query has ended that a read waits for. So a
+server that has much to do is slow, and is not told that its database is away.
 """
 
 import logging
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from copy import copy
 from functools import partial
+from itertools import chain, groupby
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeAlias, TypeVar, TypeVarTuple
 
 import trio
@@ -47,13 +53,24 @@ class _Read(Generic[T]):
     settled: trio.Event = field(factory=trio.Event)
     answer: T | None = None
     error: Exception | None = None
+    batch: "_Batch | None" = None
 
 
 _Outcome: TypeAlias = tuple[Any, Exception | None, float]
+Joined: TypeAlias = Mapping[Callable[..., Any], Callable[[Connection, Sequence[Any]], Sequence[Any]]]
+"""For queries, what returns the answers to many of their argument tuples at once."""
+
+
+@define(eq=False)
+class _Batch:
+    """Reads that share a thread, those of a kind together, with the outcomes so far, which the thread appends."""
+
+    reads: Sequence[_Read[Any]]
+    outcomes: list[_Outcome] = field(factory=list)
 
 
 class ReadPool:
-    """Reads through `engine` in up to `threads` threads; a read takes at most `deadline_s` seconds, waiting included.
+    """Reads through `engine` in up to `threads` threads; a query takes at most `deadline_s` seconds.
 
     With a `breaker`, reads are refused at once while the circuit is open. `on_begin` is called when reads get a thread,
     with the times at which they were requested and the time now; `on_end` after each read, with the name of its query
@@ -68,7 +85,9 @@ class ReadPool:
         breaker: Breaker | None = None,
         on_begin: Callable[[Sequence[float], float], None] = lambda *_: None,
         on_end: Callable[[str, float], None] = lambda *_: None,
+        joined: Joined | None = None,
     ) -> None:
+        self._joined = joined or {}
         self._breaker = breaker
         self._on_begin = on_begin
         self._on_end = on_end
@@ -79,6 +98,8 @@ class ReadPool:
         self._threads = self._free = threads
         self._gathering = False
         self._waiting: deque[_Read[Any]] = deque()
+        self._working: set[_Batch] = set()
+        self._ended = 0
 
     @property
     def at_work(self) -> int:
@@ -109,19 +130,14 @@ class ReadPool:
         read = _Read(query, args)
         self._waiting.append(read)
         try:
-            with trio.fail_after(self._deadline_s):
-                if not self._gathering:
-                    self._gathering = True
-                    try:  # yield once, so that other runnable tasks can add reads to the batch
-                        await trio.lowlevel.checkpoint()
-                    finally:
-                        self._gathering = False
-                        self._begin()
-                await read.settled.wait()
-        except trio.TooSlowError:
-            if self._breaker is not None:
-                self._breaker.fail()
-            raise StorageUnavailable(f"no answer within {self._deadline_s:g} s") from None
+            if not self._gathering:
+                self._gathering = True
+                try:  # yield once, so that other runnable tasks can add reads to the batch
+                    await trio.lowlevel.checkpoint()
+                finally:
+                    self._gathering = False
+                    self._begin()
+            await self._settled(read)
         finally:
             if not read.settled.is_set() and read in self._waiting:
                 self._waiting.remove(read)
@@ -129,6 +145,24 @@ class ReadPool:
         if read.error is not None:
             raise read.error
         return read.answer  # type: ignore[return-value]
+
+    async def _settled(self, read: _Read[Any]) -> None:
+        """Wait for the answer to a read. Raises StorageUnavailable if none of the queries before it ends in time."""
+        while not read.settled.is_set():
+            before = self._progress(read)
+            with trio.move_on_after(self._deadline_s):
+                await read.settled.wait()
+            # The loop may have been held for longer than the deadline, while the thread went on.
+            if not read.settled.is_set() and self._progress(read) == before:
+                if self._breaker is not None:
+                    self._breaker.fail()
+                raise StorageUnavailable(f"no answer within {self._deadline_s:g} s")
+
+    def _progress(self, read: _Read[Any]) -> tuple[_Batch | None, int]:
+        """Return what changes as the thread of a read goes on, or any thread while the read waits for one."""
+        if read.batch is not None:
+            return read.batch, len(read.batch.outcomes)
+        return None, self._ended + sum(len(batch.outcomes) for batch in self._working)
 
     def _begin(self) -> None:
         """Start threads for the waiting reads, as many as are free.
@@ -143,8 +177,15 @@ class ReadPool:
             self._on_begin([read.asked_at for read in reads], now)
             if now - reads[0].asked_at > BUSY_S:
                 self._log_wait(now - reads[0].asked_at)
-            deliver = partial(self._deliver, trio.lowlevel.current_trio_token(), reads)
-            work = partial(_execute, self._engine, self._errors, reads)
+            kinds: dict[object, list[_Read[Any]]] = {}
+            for read in reads:
+                kinds.setdefault(read.query, []).append(read)
+            batch = _Batch(list(chain.from_iterable(kinds.values())))
+            self._working.add(batch)
+            for read in reads:
+                read.batch = batch
+            deliver = partial(self._deliver, trio.lowlevel.current_trio_token(), batch)
+            work = partial(_execute, self._engine, self._errors, batch, self._joined)
             trio.lowlevel.start_thread_soon(work, deliver, "understudy-reader")
 
     def _log_wait(self, waited_s: float) -> None:
@@ -155,37 +196,71 @@ class ReadPool:
             extra = {"threads": self._threads, "at_work": self.at_work, "waiting": self.waiting}
             log.warning("storage.readers_busy", extra=extra | {"waited_s": round(waited_s, 3)})
 
-    def _deliver(
-        self, token: trio.lowlevel.TrioToken, reads: Sequence[_Read[Any]], outcomes: "Outcome[list[_Outcome]]"
-    ) -> None:
+    def _deliver(self, token: trio.lowlevel.TrioToken, batch: _Batch, outcomes: "Outcome[Sequence[_Outcome]]") -> None:
         """Pass the outcomes from their thread to the event loop."""
         with suppress(trio.RunFinishedError):
-            token.run_sync_soon(self._finished, reads, outcomes.unwrap())
+            token.run_sync_soon(self._finished, batch, outcomes.unwrap())
 
-    def _finished(self, reads: Sequence[_Read[Any]], outcomes: Sequence[_Outcome]) -> None:
+    def _finished(self, batch: _Batch, outcomes: Sequence[_Outcome]) -> None:
         self._free += 1
+        self._working.remove(batch)
+        self._ended += len(outcomes)
         if self._breaker is not None:
             failed = all(isinstance(error, StorageUnavailable) for _, error, _ in outcomes)
             (self._breaker.fail if failed else self._breaker.succeed)()
-        for read, (answer, error, seconds) in zip(reads, outcomes, strict=True):
-            read.answer, read.error = answer, error
+        for read, (answer, error, seconds) in zip(batch.reads, outcomes, strict=True):
+            read.answer, read.error, read.batch = answer, error, None
             read.settled.set()
             self._on_end(getattr(read.query, "__name__", "read"), seconds)
         self._begin()
 
 
-def _execute(engine: Engine, errors: DriverErrors, reads: Sequence[_Read[Any]]) -> list[_Outcome]:
+def _execute(engine: Engine, errors: DriverErrors, batch: _Batch, joined: Joined) -> Sequence[_Outcome]:
     """Return the answer or the error of each read; all of them see one snapshot of the database."""
-    outcomes: list[_Outcome] = []
     try:
         with engine.begin() as connection:
-            for read in reads:
-                began, answer, failure = time.perf_counter(), None, None
-                try:
-                    answer = read.query(connection, *read.args)
-                except Exception as error:  # of the database, or of the query, such as InvalidCursor
-                    failure = errors.translate(error)
-                outcomes.append((answer, failure, time.perf_counter() - began))
+            for query, same in groupby(batch.reads, key=lambda read: read.query):
+                asked, together = [read.args for read in same], joined.get(query)
+                if together is None or len(asked) == 1 or not _join(connection, together, asked, batch.outcomes):
+                    _ask_each(connection, query, asked, errors, batch.outcomes)
     except Exception as error:  # a thread that raised would never release its slot
-        return [(None, errors.translate(error), 0.0)] * len(reads)
-    return outcomes
+        return [(None, errors.translate(error), 0.0)] * len(batch.reads)
+    return batch.outcomes
+
+
+def _join(
+    connection: Connection,
+    together: Callable[[Connection, Sequence[Any]], Sequence[Any]],
+    asked: Sequence[tuple[Any, ...]],
+    outcomes: list[_Outcome],
+) -> bool:
+    """Answer reads of one kind with one query. Return False if it fails."""
+    began = time.perf_counter()
+    try:
+        answers = together(connection, asked)
+    except Exception:  # of one of the reads, perhaps: asked alone, each gets its own
+        return False
+    seconds = (time.perf_counter() - began) / len(asked)
+    outcomes += [(answer, None, seconds) for answer in answers]
+    return True
+
+
+def _ask_each(
+    connection: Connection,
+    query: Callable[..., Any],
+    asked: Sequence[tuple[Any, ...]],
+    errors: DriverErrors,
+    outcomes: list[_Outcome],
+) -> None:
+    """Answer reads of one kind one after the other, the same question once."""
+    for place, args in enumerate(asked):
+        if args in asked[:place]:
+            answer, failure, _ = outcomes[asked.index(args) - place]
+            outcomes.append((copy(answer), failure, 0.0))
+            continue
+        began, answer, failure = time.perf_counter(), None, None
+        try:
+            answer = query(connection, *args)
+        except Exception as error:  # of the database, or of the query, such as InvalidCursor
+            failure = errors.translate(error)
+        outcomes.append((answer, failure, time.perf_counter() - began))

@@ -50,7 +50,7 @@ from .passkeys import Passkey
 from .provider_sessions import ProviderSession
 from .pushes import Push
 from .queries import Which
-from .read_pool import ReadPool
+from .read_pool import Joined, ReadPool
 from .records import (
     LEASE_S,
     EventPage,
@@ -93,13 +93,20 @@ LARGEST_PAGE: Final = 1000
 WAITING: Final = 512
 """Permits for concurrent writes: the size of one group, so that the writer's mailbox never fills. More wait here."""
 
+JOINED: Final[Joined] = {
+    queries.last_seqs: queries.last_seqs_of_many,
+    queries.thread_with_open_runs: queries.many_with_open_runs,
+}
+"""The reads of a message that is accepted, which come in crowds."""
+
 
 class Store:
     """Threads, messages, runs, steps, events and files, by owner.
 
     `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
-    for values that no database can hold. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
+    for values that no database can hold. The deadline begins again whenever the database has answered others for which
+    this read or write waits. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
     when reads get a thread, with the times at which they were requested and the time now; `on_read` after each, with
     the name of its query and the seconds that it took.
     """
@@ -120,11 +127,12 @@ class Store:
         """Called with every write but changes, before its caller resumes; it must be quick and must not raise."""
         self._writer = writer
         self._permits = trio.Semaphore(WAITING)
+        self._committed = 0
         # No call timeout: each read has a deadline, and if both expired, as after a pause, this one would be reported.
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._on_circuit = on_circuit
         self._reads_refused = False
-        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read)
+        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
         self.read = self._read_pool.read
         # A search reads all messages of its user, so it has a thread of its own and delays no other read.
         self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read)
@@ -134,24 +142,40 @@ class Store:
 
         Retried while the writer restarts: storing a change twice is storing it once. Raises Fenced, SequenceConflict
         and the other ChangeRefused (nothing was stored), or StorageUnavailable after the deadline (it may or may not
-        have been stored: commit it again, or read), also if no permit came free until then.
+        have been stored: commit it again, or read), if no other write was committed in that time.
         """
-        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
+        within_s = self.deadline_s if deadline_s is None else deadline_s
         try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
             self._permits.acquire_nowait()
         except trio.WouldBlock:
-            with trio.move_on_at(deadline) as scope:
-                await self._permits.acquire()
-            if scope.cancelled_caught:
-                raise StorageUnavailable("too many writes are waiting") from None
+            await self._wait_for_permit(within_s)
         try:
-            return await self._commit_urgent(write, deadline)
+            while True:
+                before = self._committed
+                try:
+                    answer = await self._commit_urgent(write, trio.current_time() + within_s)
+                except StorageUnavailable as error:
+                    if not isinstance(error.__cause__, AskTimeout) or self._committed == before:
+                        raise
+                else:
+                    self._committed += 1
+                    return answer
         finally:
             self._permits.release()
             if self.on_write is not None and not isinstance(write, Change):
                 # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
                 with trio.CancelScope(shield=True):
                     await self.on_write(write)
+
+    async def _wait_for_permit(self, within_s: float) -> None:
+        """Wait for a permit to write. Raises StorageUnavailable if nothing is committed for so many seconds."""
+        while True:
+            before = self._committed
+            with trio.move_on_after(within_s):
+                await self._permits.acquire()
+                return
+            if self._committed == before:
+                raise StorageUnavailable("too many writes are waiting")
 
     def commit_later(self, key: Hashable, change: Change, refused: Callable[[Exception], None]) -> None:
         """Store a change with the next transaction, within half a second: before all that is committed after this.

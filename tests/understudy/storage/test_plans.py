@@ -69,6 +69,8 @@ def questions(built: Built) -> dict[str, Any]:
     return {
         "thread": lambda c: queries.thread(c, OWNER, long),
         "opening": lambda c: queries.thread_with_open_runs(c, OWNER, long),
+        "opening.many": lambda c: queries.many_with_open_runs(c, [(OWNER, long), ("user-001", "t")]),
+        "last_seqs.many": lambda c: queries.last_seqs_of_many(c, [(OWNER, [long]), ("user-001", ["t"])]),
         "live_threads": lambda c: queries.live_threads(c, OWNER, 50),
         "begun_since": lambda c: queries.begun_since(c, OWNER, 2e9, 50),
         "last_seqs": lambda c: queries.last_seqs(c, OWNER, [long]),

@@ -1,7 +1,7 @@
 """Reads that wait go together: in one thread, one transaction, and none of them for another's fault."""
 
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -224,6 +224,41 @@ async def test_a_database_that_does_not_answer_is_not_waited_for(engine: Engine)
                 continue
 
 
+async def test_the_same_question_is_asked_once_and_others_of_a_kind_together(engine: Engine) -> None:
+    singly, jointly = list[int](), list[list[int]]()
+
+    def square(connection: Connection, of: int) -> list[int]:
+        singly.append(of)
+        return [of * of]
+
+    def cube(connection: Connection, of: int) -> int:
+        singly.append(-of)
+        return of**3
+
+    def cubes(connection: Connection, asked: Sequence[tuple[int]]) -> list[int]:
+        jointly.append([of for (of,) in asked])
+        if 0 in jointly[-1]:
+            raise ValueError("none of these")
+        return [of**3 for (of,) in asked]
+
+    reader, gate = ReadPool(engine, 1, 5.0, joined={cube: cubes}), Gate()
+    told: list[tuple[str, int, Any]] = []
+
+    async def ask(query: Callable[[Connection, int], Any], of: int) -> None:
+        told.append((query.__name__, of, await reader.read(query, of)))
+
+    asked = [(square, 3), (cube, 2), (square, 3), (cube, 5), (square, 4)]
+    await behind(reader, gate, *(partial(ask, *each) for each in asked))
+    assert sorted(told) == [("cube", 2, 8), ("cube", 5, 125), *[("square", 3, [9])] * 2, ("square", 4, [16])]
+    assert (sorted(singly), sorted(jointly[0])) == ([3, 4], [2, 5])
+    one, other = (answer for name, of, answer in told if (name, of) == ("square", 3))
+    assert one is not other, "each may change its own"
+    singly.clear()
+    await behind(reader, Gate(), *(partial(ask, cube, of) for of in (0, 1)))
+    assert sorted(told[-2:]) == [("cube", 0, 0), ("cube", 1, 1)]
+    assert sorted(singly) == [-1, 0], "each alone, as one may be at fault"
+
+
 @pytest.fixture
 def clock() -> trio.testing.MockClock:
     """Return a clock that a test sets forward, and that runs at a hundredth of the usual speed by itself."""
@@ -239,6 +274,28 @@ def breaker() -> Breaker:
 
 def broken(connection: Connection) -> None:
     connection.execute(text("SELECT 1 FROM nothing"))
+
+
+async def test_a_deadline_is_for_the_database_and_not_for_the_queue(
+    clock: trio.testing.MockClock, engine: Engine
+) -> None:
+    """The second of two reads waits for 4 s, and then takes 4 s itself."""
+    reader, gates, answers = ReadPool(engine, 1, 5.0), (Gate(), Gate()), list[str]()
+
+    async def ask(gate: Gate) -> None:
+        answers.append(await reader.read(gate))
+
+    with trio.fail_after(60):
+        async with trio.open_nursery() as nursery:
+            for gate in gates:
+                nursery.start_soon(ask, gate)
+                await trio.testing.wait_all_tasks_blocked()
+            for gate in gates:
+                await trio.to_thread.run_sync(gate.entered.wait)
+                clock.jump(4.0)
+                await trio.testing.wait_all_tasks_blocked()
+                gate.open.set()
+    assert answers == ["gate", "gate"]
 
 
 async def test_reads_are_refused_at_once_after_failures_in_a_row(

@@ -7,11 +7,13 @@ import pytest
 import trio
 from sqlalchemy import event
 
-from actors import ActorSystem, Backoff, ChildSpec
+from actors import Actor, ActorSystem, Backoff, ChildSpec
 from actors.behaviours import CircuitState
+from understudy.storage import queries
+from understudy.storage import store as store_module
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
-from understudy.storage.store import CIRCUIT, Store
+from understudy.storage.store import CIRCUIT, JOINED, Store
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
 from understudy.storage.writer import StoreWriter
 
@@ -236,6 +238,43 @@ async def test_a_writer_that_comes_back_in_time_is_waited_for(database, make) ->
             await trio.testing.wait_all_tasks_blocked()
             writers.append(await system.spawn(ChildSpec("writer", lambda: StoreWriter(database))))
         assert await store.thread("ann", "t1") is not None
+
+
+@pytest.mark.parametrize("permits", [1, 512])
+async def test_writes_wait_as_long_as_others_are_committed(
+    autojump_clock: trio.testing.MockClock, database, make, monkeypatch: pytest.MonkeyPatch, permits: int
+) -> None:
+    """Six writes of two seconds, with a deadline of five: they queue for permits, and at the writer."""
+
+    class SlowWriter(Actor):
+        async def receive(self, message, context) -> None:
+            await trio.sleep(2.0)
+            message.reply(1)
+
+    monkeypatch.setattr(store_module, "WAITING", permits)
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", SlowWriter))
+        store = Store(database, lambda: writer, deadline_s=5.0)
+        async with trio.open_nursery() as nursery:
+            for number in range(6):
+                nursery.start_soon(store.commit, make.opening(thread_id=f"t{number}"))
+
+
+async def test_questions_of_a_kind_are_answered_as_if_asked_alone(store, database, make) -> None:
+    for owner, thread_id in (("ann", "t1"), ("ann", "t2"), ("bob", "t2")):
+        await store.commit(make.opening(owner, thread_id, f"r-{owner}-{thread_id}"))
+    await store.commit(make.change("ann", "t2", run_end=make.ending("r-ann-t2"), events=make.events(2, 2, "r-ann-t2")))
+    named = [("bob", "t2"), ("ann", "t2"), ("bob", "t1"), ("ann", "t1"), ("eve", "t1"), ("ann", "t1")]
+    several = [("ann", ("t1", "t2", "t9")), ("bob", ("t1",)), ("eve", ())]
+    asked = {
+        queries.thread_with_open_runs: [named],
+        queries.last_seqs: [[(owner, (thread_id,)) for owner, thread_id in named], several],
+    }
+    assert JOINED.keys() == asked.keys()
+    with database.reading.connect() as connection, connection.begin():
+        for query, crowds in asked.items():
+            for crowd in crowds:
+                assert JOINED[query](connection, crowd) == [query(connection, *each) for each in crowd]
 
 
 async def test_a_broken_database_is_storage_unavailable(folder, make) -> None:
