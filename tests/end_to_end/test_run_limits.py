@@ -1,18 +1,23 @@
 """Permits for running: queued runs get their position, and beyond the queue's bound messages are `busy`."""
 
+import time
 from typing import Any
 
 import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
+from tests.servers.postgresql import Postgres
 from transport.connection.limits import Limits
+from transport.wire.codes import ERRORS
 from understudy import Agent
+from understudy.chat import admission
 from understudy.chat.run import tool_call
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.writer import StoreWriter
 
 
 def gated() -> tuple[Agent, Gate]:
@@ -200,3 +205,89 @@ async def test_messages_behind_a_tool_that_shields_itself_say_what_they_wait_for
             assert {(await client.until_end())["run_id"] for _ in range(2)} == {early, late}
     finally:
         over.set()
+
+
+@pytest.mark.parametrize("database", ["sqlite", "postgresql"])
+async def test_of_a_crowd_on_a_slow_store_each_is_answered_or_told_that_it_is_too_much(
+    serve: Any, monkeypatch: pytest.MonkeyPatch, postgres: Postgres, template: str, database: str
+) -> None:
+    """Forty users send at one instant, of whom four at a time are admitted, and each commit takes 50 ms."""
+    commit = StoreWriter._commit
+
+    def slow(self: StoreWriter, group: Any) -> Any:
+        time.sleep(0.05)
+        return commit(self, group)
+
+    monkeypatch.setattr(StoreWriter, "_commit", slow)
+    monkeypatch.setattr(admission, "AT_A_TIME", 4)
+    monkeypatch.setattr(admission, "WAIT_S", 0.2)
+    running = await serve(
+        scripted(Say("word")), **({} if database == "sqlite" else {"database_url": postgres.create(template)})
+    )
+    outcomes: dict[str, list[Any]] = {"accepted": [], "refused": []}
+    ready, go = trio.Semaphore(0), trio.Event()
+
+    async def send(number: int) -> None:
+        async with connected(running.address) as client:
+            ready.release()
+            await go.wait()
+            await client.say("go", agent_type="script", thread_id="t", message_id=f"m{number}")
+            while (event := await client.read())["type"] not in ("message_accepted", "error"):
+                pass
+            if event["type"] == "message_accepted":
+                await client.until("final_response")
+                check_arc(client.durable())
+                outcomes["accepted"].append(number)
+            else:
+                outcomes["refused"].append((event["data"]["code"], event["data"]["retry_after"] > 0))
+                assert "run_id" not in event
+
+    async with trio.open_nursery() as nursery:
+        for number in range(40):
+            nursery.start_soon(send, number)
+        for _ in range(40):
+            await ready.acquire()
+        go.set()
+    assert len(outcomes["accepted"]) >= 4
+    assert outcomes["refused"] == [("busy", True)] * (40 - len(outcomes["accepted"]))
+
+
+DOORS: dict[str, tuple[str, Any]] = {
+    "commands": ("/api/commands", {"type": "user_message", "payload": {"content": "go", "thread_id": "t"}}),
+    "runs": ("/api/runs", {"message": "go", "agent": "script"}),
+    "agui": (
+        "/api/agui?agent=script",
+        {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": "go"}]},
+    ),
+    "ui": (
+        "/api/ui?agent=script",
+        {"id": "t", "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": "go"}]}]},
+    ),
+    "responses": ("/v1/responses", {"model": "script", "input": "go"}),
+    "chat completions": ("/v1/chat/completions", {"model": "script", "messages": [{"role": "user", "content": "go"}]}),
+    "a2a": (
+        "/a2a/script",
+        {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "SendMessage",
+            "params": {"message": {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "go"}]}},
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_each_door_says_that_it_is_too_much(serve: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+    monkeypatch.setattr(admission, "AT_A_TIME", 0)
+    monkeypatch.setattr(admission, "WAIT_S", 0.05)
+    running = await serve(scripted(Say("word")))
+    token = await new_token(running)
+    path, body = DOORS[door]
+    status, headers, told = await request(
+        running.address, "POST", path, token=token, body=body, headers={"A2A-Version": "1.0"}
+    )
+    assert status == (200 if door in ("agui", "ui", "a2a") else 503)
+    assert "retry-after" in headers or status == 200
+    assert ERRORS["busy"].text in str(told)
+    assert (await get(running, "/api/threads", token))["threads"] == []

@@ -15,6 +15,7 @@ import trio
 from attrs import evolve, frozen
 
 from actors import ActorDied, ActorError, ActorRef, Ask, AskTimeout, MailboxFull, StartFailed
+from sanitization import Sanitized
 from transport.auth.identity import Identity
 from transport.wire.command_parser import FILE_MEMBERS
 from transport.wire.commands import (
@@ -51,6 +52,8 @@ from transport.wire.events import (
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at, traceparent
 from understudy.agents.budget import Budget
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
+from understudy.chat.admission import Admission
+from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
@@ -91,6 +94,7 @@ from understudy.chat.run_settings import WRITTEN, check_settings, unknown_settin
 from understudy.chat.services import Services
 from understudy.chat.stops import sentence
 from understudy.chat.storage_away import AWAY
+from understudy.content.texts import INLINE, SanitizedValue, weigh_text
 from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
@@ -147,6 +151,7 @@ class CommandDispatcher:
         self._services = services
         self._default = next(iter(services.agents))
         self._nodes = others
+        self._admission = Admission()
         self.registry = ConversationRegistry(services, conversations, node, others)
 
     @property
@@ -202,7 +207,7 @@ class CommandDispatcher:
                     case _:
                         raise CommandRejected("unknown_type")
         except _UNAVAILABLE as error:
-            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
+            raise _refusal(error) from error
         return None
 
     async def _disallow(self, owner: str, thread_id: str, tool_name: str, door: str) -> None:
@@ -238,7 +243,7 @@ class CommandDispatcher:
         try:
             await self._check(identity, say, None)
         except _UNAVAILABLE as error:
-            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
+            raise _refusal(error) from error
 
     async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
         say, way = await self._check(identity, say, outbox)
@@ -305,20 +310,44 @@ class CommandDispatcher:
     ) -> Accepted:
         """Filter a message, and have its conversation accept it.
 
-        The filter runs here, not in the conversation, so that only the sender waits for it.
+        The filter runs here, not in the conversation, so that only the sender waits for it. A message that is filtered
+        in a worker thread, for which it may wait for seconds, is admitted after that.
         """
         self._refuse(identity, way)
-        services, content_filter = self._services, self._services.content_filter
-        owner, thread_id, message_id = identity.user, way.thread_id, message_id or uuid.uuid4().hex
+        filtered = None
+        if say.context or weigh_text(say.content) > INLINE:
+            filtered = await self._filter(identity, say, way)
+        async with self._admission.admitted():
+            filtered = filtered or await self._filter(identity, say, way)
+            return await self._store(identity, say, way, message_id, outbox, attempts, *filtered)
+
+    async def _filter(self, identity: Identity, say: Say, way: Route) -> tuple[Sanitized, SanitizedValue]:
+        """Check a message against the limits of its user, and filter it with what came beside it."""
+        services, content_filter, owner = self._services, self._services.content_filter, identity.user
         if services.quotas is not None:
             await services.quotas.check_message(owner, say.content)
         if services.spending is not None:
             await services.spending.check(identity)
-        is_new = partial(self._is_new, owner, thread_id)
-        placeholders = await content_filter.thread_placeholders(owner, thread_id, is_new)
+        is_new = partial(self._is_new, owner, way.thread_id)
+        placeholders = await content_filter.thread_placeholders(owner, way.thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
         written = {name: say.settings[name] for name in WRITTEN if name in say.settings}
-        beside = await content_filter.filter_context({"context": say.context, "settings": written})
+        return clean, await content_filter.filter_context({"context": say.context, "settings": written})
+
+    async def _store(
+        self,
+        identity: Identity,
+        say: Say,
+        way: Route,
+        message_id: str | None,
+        outbox: ActorRef | None,
+        attempts: list[str],
+        clean: Sanitized,
+        beside: SanitizedValue,
+    ) -> Accepted:
+        """Have the conversation of a filtered message accept it."""
+        services, owner, thread_id = self._services, identity.user, way.thread_id
+        message_id = message_id or uuid.uuid4().hex
         # What the filter removed goes no further.
         context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
         said = evolve(say, content=clean.text, context=context, settings=settings, metadata={}, session_token=None)
@@ -431,8 +460,9 @@ class CommandDispatcher:
                 continues,
             )
 
-        ask = partial(self._ask_for_run, attempts, way, None)
-        return Accepted(message.id, await ask(identity.user, way.thread_id, request), way.thread_id)
+        async with self._admission.admitted():
+            run_id = await self._ask_for_run(attempts, way, None, identity.user, way.thread_id, request)
+        return Accepted(message.id, run_id, way.thread_id)
 
     async def _ask_for_run(
         self,
@@ -521,11 +551,12 @@ class CommandDispatcher:
         self._broadcast(StopsChanged())
 
     def _refuse(self, identity: Identity, way: Route) -> None:
-        """Refuse a message for an agent that is stopped, or that asks a model which the user may not use.
+        """Refuse a message for an agent that is stopped, or that asks a model which the user may not use, or too many.
 
         Raises:
-            CommandRejected: See above (`stopped`, `forbidden`).
+            CommandRejected: See above (`stopped`, `forbidden`, `busy`).
         """
+        self._admission.check()
         services, agent = self._services, self._services.agents[way.agent]
         if (stop := services.stops.find(("agent", way.agent))) is not None:
             raise CommandRejected("stopped", sentence(stop))
@@ -653,7 +684,7 @@ class CommandDispatcher:
                         raise CommandRejected("not_found", about)
                     await self._answer(run.owner, act, HTTP, operator)
         except _UNAVAILABLE as error:
-            raise CommandRejected("storage_unavailable", retry_after=1.0) from error
+            raise _refusal(error) from error
 
     async def _cancel(self, owner: str, run_id: str) -> None:
         run = await self._services.store.run(run_id)
@@ -793,6 +824,13 @@ def message_attributes(way: Route, owner: str, thread_id: str, run_id: str) -> d
     """Return the attributes of a message's span. Ids that clients choose are not among them: they may be words."""
     known: dict[str, Attribute] = {names.RUN: run_id, names.CONVERSATION: actor_name(owner, thread_id)}
     return {**known, names.AGENT_NAME: way.agent}
+
+
+def _refusal(error: Exception) -> CommandRejected:
+    """Return what to tell a client if its conversation cannot be asked now. One that has not answered yet is busy."""
+    if isinstance(error, AskTimeout | MailboxFull):
+        return CommandRejected("busy", retry_after=BUSY_S)
+    return CommandRejected("storage_unavailable", retry_after=RETRY_S)
 
 
 def _attempt(attempts: list[str]) -> tuple[tuple[str, ...], str]:

@@ -41,8 +41,9 @@ from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.records import Fence
 from understudy.storage.store import LARGEST_PAGE
 
-ACCEPT_S: Final = 10.0
-"""Seconds from a command to its acceptance; after them the command fails with `storage_unavailable`."""
+ACCEPT_S: Final = 30.0
+"""Seconds for which a conversation may be silent; after them the command fails with `busy`. Several times as long as
+the store may be: a command that was given up may be carried out all the same."""
 STOP_WAIT_S: Final = 1.0
 """Seconds to wait for an actor that is stopping; then the request is repeated all the same."""
 TRIES: Final = 3
