@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 import trio
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import NullPool
 
 from understudy.storage import archive_queries, audit
 from understudy.storage.archive_queries import Archive
@@ -24,9 +23,13 @@ ADA, BOB = owner_of("ada", "acme"), owner_of("bob", "other")
 
 def run(database: Database, statement: str) -> int:
     """Execute a statement past all of storage's code, and commit it. Return how many rows it changed."""
-    engine = create_engine(database.writing.url, poolclass=NullPool)
-    with engine.connect() as connection, connection.begin():
-        return connection.execute(text(statement)).rowcount
+    writing = database.writing
+    engine = Engine(writing.pool.recreate(), writing.dialect, writing.url)  # without what storage listens to
+    try:
+        with engine.connect() as connection, connection.begin():
+            return connection.execute(text(statement)).rowcount
+    finally:
+        engine.dispose()
 
 
 async def entries(database: Database, wanted: AuditFilter | None = None) -> Sequence[StoredEntry]:
