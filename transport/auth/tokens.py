@@ -38,6 +38,8 @@ TENANT: Final = "tenant"
 MAX_CLAIM: Final = 255
 """Characters of a claim, as of the `sub` of OpenID Connect (Core, 2)."""
 MAX_ROLES: Final = 100
+MAX_RIGHTS: Final = 3_000
+"""Bytes of a user's roles and groups together, as JSON: a token has them beside names, and `MAX_TOKEN` letters."""
 CAPACITY: Final = 10_000
 """Tokens in the cache, about 3 MB; beyond that the least recently used is evicted."""
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -154,7 +156,9 @@ def read_jose_header(token: str, most: int = MAX_TOKEN) -> JoseHeader:
     # RFC 7515 section 4.1.11: a critical header that is not understood invalidates the token. None is understood here.
     if not isinstance(algorithm, str) or "crit" in head or head.get("b64", True) is not True:
         refuse_token()
-    return JoseHeader(algorithm, None if key_id is None else _claim_text(key_id))
+    if key_id is not None and not (isinstance(key_id, str) and key_id):
+        refuse_token()
+    return JoseHeader(algorithm, key_id)
 
 
 def read_claims(payload: bytes) -> Mapping[str, Any]:
@@ -173,17 +177,14 @@ def identity_from_claims(
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
-    roles = claims.get("roles", [])
-    if not isinstance(roles, list) or len(roles) > MAX_ROLES:
-        refuse_token()
     tenant = claims.get(tenant_claim)
     issued_at, name = _time_or_none(claims.get("iat")), claims.get("jti")
     identity = Identity(
         user=_claim_text(claims.get("sub")),
         session=_claim_text(claims.get("sid")),
         tenant=None if tenant is None else _claim_text(tenant),
-        roles=tuple(_claim_text(role) for role in roles),
-        groups=_groups(claims.get("groups")),
+        roles=tuple(filter(is_claim_text, _listed(claims.get("roles"))))[:MAX_ROLES],
+        groups=tuple(each for each in _listed(claims.get("groups")) if isinstance(each, str) and each),
         expires_at=_claim_time(claims.get("exp")) + leeway_s,
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
         # its last letter can be written in several ways.
@@ -203,14 +204,24 @@ def _display_name(claims: Mapping[str, Any]) -> str:
     """Return what people call the user (OpenID Connect Core 1.0, 5.1). A bad one counts as missing."""
     for claim in ("name", "preferred_username", "email"):
         value = claims.get(claim)
-        if isinstance(value, str) and value.strip() and len(value) <= MAX_CLAIM and value.isprintable():
-            return value.strip()
+        if is_claim_text(value):
+            return str(value).strip()
     return ""
 
 
-def _groups(claim: Any) -> tuple[str, ...]:
-    """Return the groups of a token. They only grant: a provider's claim of another form is none, not an error."""
-    return tuple(each for each in claim if isinstance(each, str) and each) if isinstance(claim, list) else ()
+def _listed(claim: Any) -> list[Any]:
+    """Return the roles or groups of a token. They only grant: one of another form locks nobody out."""
+    return claim if isinstance(claim, list) else []
+
+
+def is_claim_text(value: Any) -> bool:
+    """Return whether a value can be the name of a user, a tenant or a role: printable, of `MAX_CLAIM` letters."""
+    return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_CLAIM and value.isprintable()
+
+
+def rights_fit(names: Sequence[str]) -> bool:
+    """Return whether a token has room for these roles and groups."""
+    return len(json.dumps(names)) <= MAX_RIGHTS
 
 
 def _read_object(text: bytes) -> dict[str, Any]:
@@ -233,9 +244,9 @@ def _refuse_constant(text: str) -> NoReturn:
 
 
 def _claim_text(value: Any) -> str:
-    if not isinstance(value, str) or not value.strip() or len(value) > MAX_CLAIM or not value.isprintable():
+    if not is_claim_text(value):
         refuse_token()
-    return value
+    return str(value)
 
 
 def _claim_time(value: Any) -> float:

@@ -338,6 +338,11 @@ def test_the_name_of_a_key_is_taken_letter_by_letter(key_id) -> None:
     assert refused(tokens(), ".".join([part({"alg": "RS256", "kid": key_id}), *good[1:]])) == "unauthenticated"
 
 
+def test_the_name_of_a_key_may_have_any_length() -> None:
+    long = "k/é" * 300
+    assert tokens(key_set(published(rsa_key(), long))).verify(signed(rsa_key(), CLAIMS, long)).user == "anna"
+
+
 def test_a_token_without_the_name_of_a_key_may_be_signed_with_any() -> None:
     """With those of its algorithm, as far as so many are tried; or the key that it names has no name in the set."""
     token = signed(rsa_key(), CLAIMS)
@@ -402,7 +407,6 @@ BAD = [
     {"exp": NOW - LEEWAY_S - 1},
     {"nbf": NOW + LEEWAY_S + 1},
     {"nbf": "now"},
-    {"roles": "operator"},
     {"tenant": 1},
 ]
 
@@ -441,7 +445,6 @@ USELESS = {
     "with an even exponent": published(rsa_key(), "x", e="Ag"),
     "of no kind": {"kid": "x"},
     "named by a number": published(rsa_key(), None, kid=5),
-    "with an endless name": published(rsa_key(), "x" * 256),
     "no object": "x",
     "null": None,
 }

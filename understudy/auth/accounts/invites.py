@@ -6,6 +6,7 @@ import unicodedata
 from collections.abc import Sequence
 from typing import Final, Literal
 
+from transport.auth.tokens import MAX_CLAIM, MAX_RIGHTS, MAX_ROLES, is_claim_text, rights_fit
 from understudy.auth.sessions import ANONYMOUS
 from understudy.storage.accounts import Account
 
@@ -14,9 +15,6 @@ TOKEN_BYTES: Final = 24
 LONGEST_NAME: Final = 64
 NAME_MARKS: Final = "._@+-"
 NAME_RULE: Final = "a name has 1 to 64 letters, digits and . _ @ + -, and begins with a letter or digit"
-MOST_ROLES: Final = 100
-MOST_BYTES: Final = 3000
-"""Bytes of roles and groups: tokens carry them."""
 
 
 def account_name(typed: str) -> str | None:
@@ -40,11 +38,11 @@ def digest_of(invite: str) -> str:
 def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
     """Raise ValueError, with a sentence, if these are no roles and groups of an account."""
     given = (*roles, *groups)
-    if any(not each.strip() or not each.isprintable() or "," in each for each in given):
-        raise ValueError("roles and groups are printable texts without commas")
-    if sum(len(each.encode()) + 3 for each in given) > MOST_BYTES or len(roles) > MOST_ROLES:
+    if any(not is_claim_text(each) or "," in each for each in given):
+        raise ValueError(f"roles and groups are printable texts of at most {MAX_CLAIM} letters without commas")
+    if not rights_fit(given) or len(roles) > MAX_ROLES:
         raise ValueError(
-            f"roles and groups have at most {MOST_BYTES} bytes together, and there are at most {MOST_ROLES} roles"
+            f"roles and groups have at most {MAX_RIGHTS} bytes together, and there are at most {MAX_ROLES} roles"
         )
 
 

@@ -11,11 +11,11 @@ from typing import Any, Final
 from attrs import frozen
 
 from transport.auth.keyring import LEEWAY_S, names_audience
-from transport.auth.tokens import MAX_CLAIM, MAX_ROLES
+from transport.auth.tokens import MAX_CLAIM, MAX_ROLES, is_claim_text, rights_fit
 from understudy.auth.oauth.errors import Untrusted
 
-MAX_GROUPS_BYTES: Final = 3_000
-"""Bytes of a user's groups, as JSON. A token of this server carries them, in a header of every request."""
+MAX_NAME_BYTES: Final = 512
+"""Bytes of what people call a user, as JSON. A token of this server carries it beside names and rights."""
 LOGOUT_EVENT: Final = "http://schemas.openid.net/event/backchannel-logout"
 
 
@@ -70,7 +70,7 @@ def check_id_token(
         raise Untrusted("its ID token has expired, or does not say when it does (exp)")
     if nonce is not None and not hmac.compare_digest(_text(claims.get("nonce")).encode(), nonce.encode()):
         raise Untrusted("its ID token is of another sign-in (nonce)")
-    if not _is_name(claims.get("sub")):
+    if not is_claim_text(claims.get("sub")):
         raise Untrusted(f"its ID token names no user, or one of more than {MAX_CLAIM} characters (sub)")
     if subject is not None and claims["sub"] != subject:
         raise Untrusted("its ID token is of another user (sub)")
@@ -101,20 +101,21 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
         Untrusted: The tenant is not a name.
     """
     tenant = _find(claims, names.tenant) if names.tenant else None
-    if tenant is not None and not _is_name(tenant):
+    if tenant is not None and not is_claim_text(tenant):
         raise Untrusted("it names a tenant that is none")
     roles, groups = _list(_find(claims, names.roles)), _list(_find(claims, names.groups))
-    granted = [each for each in roles if _is_name(each)][:MAX_ROLES]
+    granted: list[str] = []
     member: list[str] = []
-    for each in filter(_is_name, groups):
-        if len(json.dumps([*member, each])) > MAX_GROUPS_BYTES:
-            break
-        member.append(each)
+    for taken, said in ((granted, [each for each in roles if is_claim_text(each)][:MAX_ROLES]), (member, groups)):
+        for each in filter(is_claim_text, said):
+            if not rights_fit([*granted, *member, each]):
+                break
+            taken.append(each)
     name = next(
         (
             value.strip()
             for claim in (names.name, "name", "preferred_username", "email")
-            if claim and _is_name(value := _find(claims, claim))
+            if claim and is_claim_text(value := _find(claims, claim)) and len(json.dumps(value)) <= MAX_NAME_BYTES
         ),
         "",
     )
@@ -171,10 +172,6 @@ def _list(value: Any) -> list[Any]:
 
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _is_name(value: Any) -> bool:
-    return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_CLAIM and value.isprintable()
 
 
 def _is_time(value: Any) -> bool:

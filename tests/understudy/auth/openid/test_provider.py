@@ -10,6 +10,7 @@ import trio
 
 from tests.transport.provider import part, rsa_key, signed
 from tests.understudy.auth.openid.forger import CLIENT, NONCE, Forger, forging
+from transport.auth.tokens import Tokens
 from understudy.auth.oauth import guarded_http
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.auth.openid.claims import ClaimNames
@@ -200,6 +201,22 @@ async def test_claims_may_have_other_names_and_be_members() -> None:
         }  # fmt: skip
         user = await signed_in(provider)
         assert (user.name, user.roles, user.groups, user.tenant) == ("Annie", ("operator",), ("staff",), "acme")
+
+
+@pytest.mark.parametrize("letter", ["r", "é", "本", '"'])
+async def test_however_much_a_provider_says_the_token_of_its_user_is_taken(letter: str) -> None:
+    names = ClaimNames(tenant="org")
+    async with forging(claims=names) as (forger, provider):
+        listed = ["operator", letter * 300, *(f"{number}{letter * 250}" for number in range(9))]
+        name = letter * 255
+        forger.claims = {"roles": listed, "groups": listed, "name": letter * 300, "email": name, "org": "acme"}
+        user = await signed_in(provider)
+        assert (user.roles[0], user.left_out > 0, user.subject) == ("operator", True, "ann")
+        tokens = Tokens(SECRET, lambda: 1.0)
+        issued = tokens.issue(
+            "u" * 255, "s", roles=user.roles, groups=user.groups, tenant="t" * 255, ttl_s=60, name=user.name
+        )
+        assert tokens.verify(issued).roles == user.roles
 
 
 @pytest.mark.parametrize("answer", [(401, {}), (403, {}), (404, {}), (405, b"no"), (302, {})], ids=str)
