@@ -1,6 +1,7 @@
 """Whether a connection comes from a process of the user that runs this server: on a loopback address, its operator."""
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Protocol
@@ -12,7 +13,12 @@ from understudy.auth.rights import OPERATOR
 
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """The sockets of this machine and the users who own them: proc(5). Other systems have no such file."""
-_FORWARDED: Final = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-real-ip", "via")
+_FORWARDED: Final = re.compile(
+    r".*forward.*|via|cdn-loop|(?:.*-)?(?:client|socket)?(?:ip|addr|address)|(?:.*-)?(?:proto|scheme)"
+    r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*"
+)
+"""Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and what services call theirs).
+Browsers and programs send none of these by themselves."""
 _ESTABLISHED: Final = "01"
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a table that are read: some 27,000 sockets."""
@@ -40,7 +46,7 @@ async def local_roles(
     """
     if not (settings.anonymous and settings.local_operator) or client is None or not is_loopback(client[0]):
         return ()
-    if any(each in headers for each in _FORWARDED):
+    if any(map(_FORWARDED.fullmatch, headers)):
         return ()
     owner = await trio.to_thread.run_sync(owner_of_socket, client[1])
     return (OPERATOR,) if owner is not None and owner in (0, os.getuid()) else ()

@@ -16,6 +16,26 @@ from understudy.auth.local_user import local_roles, owner_of_socket
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who owns a socket")
 
 
+DIRECT = (
+    "host", "connection", "accept", "accept-encoding", "accept-language", "authorization", "cache-control",
+    "content-length", "content-type", "cookie", "dnt", "if-none-match", "origin", "pragma", "priority", "referer",
+    "sec-ch-ua", "sec-ch-ua-platform", "sec-fetch-mode", "sec-websocket-key", "sec-websocket-protocol",
+    "traceparent", "upgrade", "upgrade-insecure-requests", "user-agent", "x-requested-with", "x-stainless-lang",
+    "x-request-id", "proxy-connection",
+)  # fmt: skip
+"""What browsers and clients of APIs send by themselves."""
+FORWARDED = (
+    "forwarded", "forwarded-for", "x-forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto",
+    "x-forwarded-port", "x-forwarded-server", "x-forwarded-ssl", "x-forwarded-prefix", "x-original-forwarded-for",
+    "via", "x-real-ip", "x-client-ip", "client-ip", "true-client-ip", "x-cluster-client-ip", "x-remote-ip",
+    "x-remote-addr", "x-originating-ip", "cf-connecting-ip", "cf-ray", "cf-visitor", "cdn-loop", "fastly-client-ip",
+    "fly-client-ip", "fly-region", "x-amzn-trace-id", "x-amz-cf-id", "x-appengine-user-ip", "x-azure-clientip",
+    "x-azure-fdid", "x-arr-log-id", "x-envoy-external-address", "x-original-host", "x-original-url", "x-scheme",
+    "x-url-scheme", "x-vercel-forwarded-for", "x-nf-client-connection-ip", "tailscale-user-login", "x-proxyuser-ip",
+    "x-proxy-user", "proxy-client-ip", "wl-proxy-client-ip",
+)  # fmt: skip
+
+
 @frozen
 class Chosen:
     anonymous: bool = True
@@ -52,8 +72,8 @@ def test_a_socket_of_another_user_is_theirs() -> None:
         (Chosen(anonymous=False), "127.0.0.1", {}, ()),
         (Chosen(local_operator=False), "127.0.0.1", {}, ()),
         (Chosen(), "192.0.2.7", {}, ()),
-        (Chosen(), "127.0.0.1", {"x-forwarded-for": "192.0.2.7"}, ()),
-        (Chosen(), "127.0.0.1", {"via": "1.1 proxy"}, ()),
+        (Chosen(), "127.0.0.1", dict.fromkeys(DIRECT, "x"), ("operator",)),
+        *((Chosen(), "127.0.0.1", {each: "x"}, ()) for each in FORWARDED),
     ],
 )
 async def test_only_a_direct_local_connection_is_an_operators(
