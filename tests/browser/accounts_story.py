@@ -29,7 +29,9 @@ def main(folder: Path, shots: Path | None) -> None:
 
 def _command(server: Server, *arguments: str) -> str:
     """Run `understudy` beside the server. Return what it prints."""
-    done = CliRunner().invoke(understudy, [*arguments, "--data-dir", str(server.folder)])
+    done = CliRunner(env={"UNDERSTUDY_ACCOUNTS": "true"}).invoke(
+        understudy, [*arguments, "--data-dir", str(server.folder)]
+    )
     assert done.exit_code == 0, done.output
     return done.stdout.strip()
 

@@ -98,10 +98,11 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
     extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["accounts"][0].startswith("argon2-cffi")
     assert install == "$ pip install --find-links ../wheels 'understudy-server[accounts]'"
-    name, _, value = export.removeprefix("$ export ").partition("=")
-    monkeypatch.setenv(name, value)
-    assert serve == "$ understudy serve --accounts"
-    async with served(tmp_path, accounts=True, public_url=value) as running:
+    for each in export.removeprefix("$ export ").split():
+        monkeypatch.setenv(*each.split("=", 1))
+    assert serve == "$ understudy serve"
+    settings = load()
+    async with served(tmp_path, accounts=settings.accounts, public_url=settings.public_url) as running:
         result = CliRunner().invoke(main, [*invite.removeprefix("$ understudy ").split(), "--data-dir", str(tmp_path)])
         address, _, token = result.stdout.strip().partition("#")
         shown, _, example = link.partition("#")

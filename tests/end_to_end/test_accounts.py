@@ -21,6 +21,7 @@ from understudy.cli.main import main
 pytestmark = [pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
 GOOD = "tree sky blue lamp"
 SECRET = "a secret of more than thirty-two bytes"
+ON = {"UNDERSTUDY_ACCOUNTS": "true"}
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +32,7 @@ def _light_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def command(*arguments: str) -> str:
-    done = await trio.to_thread.run_sync(partial(CliRunner().invoke, main, list(arguments)))
+    done = await trio.to_thread.run_sync(partial(CliRunner(env=ON).invoke, main, list(arguments)))
     assert done.exit_code == 0, done.output
     return done.stdout.strip()
 

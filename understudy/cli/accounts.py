@@ -17,6 +17,7 @@ HOURS = click.option(
 ROLE = click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
 GROUP = click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
 URL = click.option("--url", help="Address of the server in the link [public_url, or the settings' host and port].")
+ACCOUNTS = click.option("--accounts", is_flag=True, default=None, help="The server was started with --accounts.")
 FORCE = click.option("--force", is_flag=True, help="Do it also if no operator can sign in afterwards.")
 
 
@@ -26,6 +27,7 @@ FORCE = click.option("--force", is_flag=True, help="Do it also if no operator ca
 @GROUP
 @HOURS
 @URL
+@ACCOUNTS
 @DATA_DIR
 @DATABASE_URL
 def invite(
@@ -34,13 +36,12 @@ def invite(
     groups: tuple[str, ...],
     hours: int,
     url: str | None,
-    data_dir: Path | None,
-    database_url: str | None,
+    **given: Any,
 ) -> None:
     """Make an account for NAME, and print a link with which they set their password, once. Works beside a server."""
     from understudy.cli.account_data import invite_user
 
-    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    settings = load_settings(**given)
     _check_rights(roles, groups)
     link = _link(settings, url)
     with storage_errors_shown():
@@ -88,13 +89,14 @@ def disable_account(name: str, force: bool, data_dir: Path | None, database_url:
 @click.argument("name")
 @HOURS
 @URL
+@ACCOUNTS
 @DATA_DIR
 @DATABASE_URL
-def reset_account(name: str, hours: int, url: str | None, data_dir: Path | None, database_url: str | None) -> None:
+def reset_account(name: str, hours: int, url: str | None, **given: Any) -> None:
     """Take the password of NAME away, end all their sessions, and print a new link. Enables a disabled account."""
     from understudy.cli.account_data import reset
 
-    settings = load_settings(data_dir=data_dir, database_url=database_url)
+    settings = load_settings(**given)
     link = _link(settings, url)
     with storage_errors_shown():
         made = reset(settings, _named(name), time.time() + hours * 3600.0)
@@ -151,7 +153,12 @@ def _check_rights(roles: tuple[str, ...], groups: tuple[str, ...]) -> None:
 
 
 def _link(settings: Settings, url: str | None) -> Callable[[str], str]:
-    """Return a function that makes a link of an invite."""
+    """Return a function that makes a link of an invite. Raises FixableError if no server would know it."""
+    if not settings.accounts:
+        raise FixableError(
+            "the users of this server have no accounts, so nobody could use the link: set accounts "
+            "(UNDERSTUDY_ACCOUNTS=true) for the server and this command, or say --accounts if it was started with that"
+        )
     base = url or settings.public_url
     if not base:
         if settings.port == 0:

@@ -22,6 +22,11 @@ from understudy.storage.postgresql import read_server
 from understudy.storage.sqlite import read_folder
 
 
+@pytest.fixture(autouse=True)
+def _accounts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("UNDERSTUDY_ACCOUNTS", "true")
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
     """The options that name a database without accounts."""
@@ -156,7 +161,8 @@ def test_of_two_operators_who_erase_each_other_one_is_left(
         (["invite", "a b"], "a name has 1 to 64 letters"),
         (["invite", "anon-1"], "a name has 1 to 64 letters"),
         (["invite", "ada", "--group", "a,b"], "without commas"),
-        (["invite", "ada", "--group", "x" * 3000], "at most 3000 bytes"),
+        (["invite", "ada", *(["--group", "x" * 250] * 12)], "at most 3000 bytes"),
+        (["invite", "ada", "--role", "x" * 256], "at most 255 letters"),
         (["invite", "ada", "--hours", "0"], "--hours"),
         (["accounts", "set", "ada", "--role", "\n"], "printable"),
     ],
@@ -180,6 +186,20 @@ def test_an_invite_that_nobody_took_expires(tmp_path: Path, migrated: Path, monk
     assert account is not None
     monkeypatch.setattr("understudy.cli.accounts.time.time", lambda: account.invite_expires_at)
     assert listed(place) == [["ada", "expired", "", ""]]
+
+
+@pytest.mark.parametrize("command", [["invite"], ["accounts", "reset"]])
+def test_without_accounts_there_is_no_link(
+    tmp_path: Path, migrated: Path, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
+    """Unless the caller knows of the option that the server was started with."""
+    shutil.copytree(migrated, tmp_path / "data")
+    place = ["--data-dir", str(tmp_path / "data")]
+    monkeypatch.setenv("UNDERSTUDY_ACCOUNTS", "false")
+    assert "UNDERSTUDY_ACCOUNTS=true" in refusal(*command, "ada", *place, code=2)
+    assert said("accounts", "list", *place) == ""
+    assert "/join#" in said("invite", "ada", "--accounts", *place)
+    assert "/join#" in said("accounts", "reset", "ada", "--accounts", *place)
 
 
 def test_the_link_needs_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
