@@ -12,7 +12,7 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.serving import serving
 from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
-from transport.auth.keyring import LEEWAY_S
+from transport.auth.tokens import LEEWAY_S
 from understudy.app.server import Running
 
 FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))

@@ -26,6 +26,7 @@ from jwt.api_jws import PyJWS
 from actors import Actor, ActorRef, Context
 from transport.auth.identity import Identity
 from transport.auth.tokens import (
+    LEEWAY_S,
     MAX_TOKEN,
     TENANT,
     JoseHeader,
@@ -53,8 +54,6 @@ MAX_TRIED: Final = 8
 MIN_RSA_BITS: Final = 2048
 MAX_RSA_BITS: Final = 4096
 MAX_EXPONENT: Final = 2**32
-LEEWAY_S: Final = 60.0
-"""Seconds by which a provider's clock may differ from ours: leeway for `exp`, `iat` and `nbf` (RFC 7519, 4.1.4)."""
 
 PublicKey: TypeAlias = RSAPublicKey | EllipticCurvePublicKey | Ed25519PublicKey | Ed448PublicKey
 _JWS: Final = PyJWS(algorithms=ALGORITHMS)

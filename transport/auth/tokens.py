@@ -40,6 +40,9 @@ MAX_CLAIM: Final = 255
 MAX_ROLES: Final = 100
 MAX_RIGHTS: Final = 3_000
 """Bytes of a user's roles and groups together, as JSON: a token has them beside names, and `MAX_TOKEN` letters."""
+LEEWAY_S: Final = 60.0
+"""Seconds by which an issuer's clock may differ from ours: leeway for `exp`, `iat` and `nbf` (RFC 7519, 4.1.4). It is
+for `nbf` under a secret too, which other programs sign with; `exp` is this server's own there, to the second."""
 CAPACITY: Final = 10_000
 """Tokens in the cache, about 3 MB; beyond that the least recently used is evicted."""
 _SHAPE: Final = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+", re.ASCII)
@@ -173,7 +176,7 @@ def read_claims(payload: bytes) -> Mapping[str, Any]:
 def identity_from_claims(
     claims: Mapping[str, Any], now: float, *, leeway_s: float = 0.0, tenant_claim: str = TENANT
 ) -> Identity:
-    """Return the identity of verified claims, valid at `now` by a clock that differs from this one by `leeway_s`.
+    """Return the identity of verified claims, valid at `now`, and for `leeway_s` after their `exp`.
 
     Raises Unauthenticated: `token_expired`, or `unauthenticated` for claims that are early, missing or of wrong types.
     """
@@ -193,7 +196,7 @@ def identity_from_claims(
         signed_in_at=_time_or_none(claims.get("auth_time")),
         name=_display_name(claims),
     )
-    if now + leeway_s < _claim_time(claims.get("nbf", 0)):
+    if now + LEEWAY_S < _claim_time(claims.get("nbf", 0)):
         refuse_token()
     if now >= identity.expires_at:
         raise Unauthenticated("token_expired")

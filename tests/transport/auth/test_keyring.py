@@ -13,7 +13,6 @@ from actors import ActorSystem, ChildSpec
 from tests.transport.provider import ec_key, key_set, part, published, rsa_key, signed
 from transport.auth.identity import Identity
 from transport.auth.keyring import (
-    LEEWAY_S,
     MAX_KEYS,
     MAX_TRIED,
     MAX_WAITERS,
@@ -24,7 +23,7 @@ from transport.auth.keyring import (
     ProviderTokens,
     read_key_set,
 )
-from transport.auth.tokens import JoseHeader
+from transport.auth.tokens import LEEWAY_S, JoseHeader
 from transport.wire.errors import FetchFailed, KeySetInvalid, Unauthenticated, UnknownKey
 
 TIMES = KeyTimes(refresh_s=300.0, retry_s=1.0, max_retry_s=60.0, cool_down_s=10.0, stale_s=3600.0)

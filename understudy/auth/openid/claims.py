@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from transport.auth.keyring import LEEWAY_S, names_audience
-from transport.auth.tokens import MAX_CLAIM, MAX_ROLES, is_claim_text, rights_fit
+from transport.auth.keyring import names_audience
+from transport.auth.tokens import LEEWAY_S, MAX_CLAIM, MAX_ROLES, is_claim_text, rights_fit
 from understudy.auth.oauth.errors import Untrusted
 
 MAX_NAME_BYTES: Final = 512

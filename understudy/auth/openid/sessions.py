@@ -21,8 +21,7 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
-from transport.auth.keyring import LEEWAY_S
-from transport.auth.tokens import MAX_CLAIM
+from transport.auth.tokens import LEEWAY_S, MAX_CLAIM
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.auth.oauth.seal import Seal

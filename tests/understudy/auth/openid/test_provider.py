@@ -1,6 +1,7 @@
 """What a provider says: forged, of another one, late, or not at all."""
 
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -64,6 +65,9 @@ def unsigned(forger: Forger) -> str:
         (lambda it: it.id_token(exp=None), "exp"),
         (lambda it: it.id_token(iat=2**33), "iat"),
         (lambda it: it.id_token(iat=None), "iat"),
+        (lambda it: it.id_token(iat=time.time() + 90), "iat"),
+        (lambda it: it.id_token(nbf=time.time() + 90), "nbf"),
+        (lambda it: it.id_token(exp=time.time() - 90), "exp"),
         (lambda it: it.id_token(nonce="another"), "nonce"),
         (lambda it: it.id_token(nonce=None), "nonce"),
         (lambda it: it.id_token(nonce=5), "nonce"),
@@ -85,6 +89,13 @@ async def test_a_forged_id_token_signs_nobody_in(forged: Callable[[Forger], Any]
         forger.token = {"id_token": forged(forger)}
         with pytest.raises(Untrusted, match=why):
             await exchanged(provider)
+
+
+async def test_the_clock_of_the_provider_may_differ_a_little() -> None:
+    async with forging() as (forger, provider):
+        for skewed in ({"iat": time.time() + 30}, {"nbf": time.time() + 30}, {"exp": time.time() - 30}):
+            forger.claims = skewed
+            await signed_in(provider)
 
 
 async def test_several_audiences_are_fine_if_it_was_issued_to_this_client() -> None:
