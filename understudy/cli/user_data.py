@@ -309,6 +309,8 @@ def _open_files(settings: Settings, database: Database, store: Store) -> FileSto
 def _open_output(output: Path | None) -> Iterator[BinaryIO]:
     """Open the output under another name, readable by its owner only, and rename it when it is complete."""
     if output is None:
+        if sys.stdout is None:
+            raise DataCommandFailed("the standard output is closed: name a file with --output")
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return

@@ -167,6 +167,14 @@ def test_no_output_is_too_poor(folder: Path, command: list[str], how: str, codin
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+def test_an_export_into_a_closed_output_is_refused(folder: Path) -> None:
+    open_database(folder / "here").close()
+    line = shlex.join([sys.executable, "-m", "understudy", "users", "export", "ann", "--data-dir", "here"]) + ">&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, check=False, timeout=60)
+    assert (done.returncode, "name a file with --output" in done.stderr) == (1, True), done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_chat_needs_an_address(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_PORT", "0")
     assert "--url" in refusal("chat", code=2)
