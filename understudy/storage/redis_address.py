@@ -17,7 +17,7 @@ PLAIN, TLS, SOCKET = ("redis", "valkey"), ("rediss", "valkeys"), ("unix",)
 """Schemes, registered at IANA or taken by redis-cli, valkey-cli and redis-py."""
 PORT: Final = 6379
 TLS_OPTIONS: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
-OPTIONS: Final = ("db", "username", "password", *TLS_OPTIONS)
+OPTIONS: Final = ("db", *TLS_OPTIONS)
 """Options after the `?`, as redis-py and coredis name them."""
 _SWITCHES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 
@@ -84,11 +84,6 @@ def parse_redis_address(url: str) -> RedisAddress:
             raise ValueError(f"must be {FORMS}; several hosts are not supported: name one, or a proxy") from None
         raise ValueError(f"must be {FORMS}") from None
     options = _options(parts.query)
-    for name, given in (("username", parts.username), ("password", parts.password)):
-        if given:
-            if name in options:
-                raise ValueError(f"has a {name} before the host and as an option: one of them must go")
-            options[name] = unquote(given)
     if scheme in SOCKET:
         if host or not path.strip("/"):
             raise ValueError("must name the whole path of a socket, behind three slashes: unix:///PATH")
@@ -106,7 +101,7 @@ def parse_redis_address(url: str) -> RedisAddress:
     if "ssl_keyfile" in tls and "ssl_certfile" not in tls:
         raise ValueError("has the option 'ssl_keyfile' without 'ssl_certfile'")
     socket = path if scheme in SOCKET else ""
-    username, password = options.get("username"), options.get("password")
+    username, password = (unquote(each) if each else None for each in (parts.username, parts.password))
     return RedisAddress(host, port or PORT, socket, int(database), username, password, tls if scheme in TLS else None)
 
 
@@ -115,6 +110,10 @@ def _options(query: str) -> dict[str, str]:
     given = parse_qsl(query, keep_blank_values=True)
     for name, number in Counter(name for name, _ in given).items():
         if name not in OPTIONS:
+            if name in ("username", "password"):
+                raise ValueError(
+                    f"has the option {name!r}: both stand before the host, as in redis://USER:PASSWORD@HOST"
+                )
             if "@" in query:  # then the name may be a part of the password
                 raise ValueError(f"must be {FORMS}: a ? in a password is written %3F")
             raise ValueError(f"has the option {name[:40]!r}, which is not supported: {', '.join(OPTIONS)} are")
