@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
@@ -79,15 +80,26 @@ def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     assert [options[each.name] for each in parameters[1:]] == [f"`{each.default}`" for each in parameters[1:]]
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_named_files_and_links_are_there(page: str) -> None:
-    text = (DOCS / page).read_text()
+def anchors(page: Path) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub and mkdocs make them."""
+    text = re.sub(r"```.*?```", "", page.read_text(), flags=re.DOTALL)
+    titles = re.findall(r"^#+ +(.*)$", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", text), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize(
+    "page", [*(DOCS / page for page in PAGES), *ROOT.glob("*.md"), *ROOT.glob("packaging/*/README.md")], ids=str
+)
+def test_named_files_and_links_are_there(page: Path) -> None:
+    text = page.read_text()
     prose = re.sub(r"`[^`\n]*`", "", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
     named = re.findall(r"\b(?:understudy|transport|actors|sanitization|examples)/[\w/]+\.(?:py|mjs)\b", text)
-    for name in named:
+    for name in named if page.is_relative_to(DOCS) else ():
         assert (ROOT / name).is_file() or (ROOT / "tests" / name).is_file(), name
-    for target in re.findall(r"(?<!!)\[[^\]]*\]\(([^)#:]+)(?:#[^)]*)?\)", prose):
-        assert ((DOCS / page).parent / target).is_file(), target
+    for target, anchor in re.findall(r"(?<!!)\[[^\]]*\]\((?![a-z]+:)([^)#]*)#?([^)]*)\)", prose):
+        linked = page.parent / target if target else page
+        assert linked.exists(), target
+        assert not anchor or anchor in anchors(linked), f"{target}#{anchor}"
 
 
 def test_every_page_is_in_the_navigation() -> None:

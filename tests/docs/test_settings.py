@@ -3,6 +3,7 @@
 import re
 import tomllib
 from pathlib import Path
+from textwrap import dedent
 
 import click
 import pytest
@@ -14,14 +15,26 @@ from understudy.cli.main import main
 PAGE = "reference/settings.md"
 
 
-def test_the_example_file_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    example = re.findall(r"```toml\n(.*?)```", (DOCS / PAGE).read_text(), re.DOTALL)[0]
-    (tmp_path / "understudy.toml").write_text(example)
+TOML = re.compile(r"^ *```toml[^\n]*\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+FILES = [
+    pytest.param(dedent(block), id=f"{page.stem} {number}")
+    for page in sorted(DOCS.rglob("*.md"))
+    for number, block in enumerate(TOML.findall(page.read_text()))
+    if "[understudy" in block
+]
+
+
+@pytest.mark.parametrize("text", FILES)
+def test_a_settings_file_of_a_page_is_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """With the secrets that the pages put into variables."""
+    (tmp_path / "understudy.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    settings, given = load(), tomllib.loads(example)["understudy"]
-    assert settings.port == given["port"]
-    assert settings.allowed_origins == given["allowed_origins"]
-    assert settings.limits.runs_per_user == given["limits"]["runs_per_user"]
+    for name, needed in {"SECRET": "", "WEBHOOK_SECRET": "webhook_urls", "OIDC_CLIENT_SECRET": "oidc_issuer"}.items():
+        if needed in text:
+            monkeypatch.setenv(f"UNDERSTUDY_{name}", "a secret of more than thirty-two bytes")
+    settings = load()
+    numbers = {name: value for name, value in tomllib.loads(text)["understudy"].items() if isinstance(value, int)}
+    assert {name: getattr(settings, name) for name in numbers} == numbers
 
 
 def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
