@@ -61,29 +61,18 @@ def filled(page: str) -> str:
 
 def routes() -> str:
     """Return every request with what its view says of it, and the error codes of its own."""
-    rows = []
-    for route in sorted(routes_of(_app()), key=lambda each: (each.rule, each.method)):
-        spec = ROUTES[route.endpoint]
-        token = "yes" if spec.token else ""
-        rows.append(
-            (f"`{route.method} {route.path}`", route.summary, token, ", ".join(f"`{code}`" for code in spec.refusals))
-        )
-    return as_markdown(("request", "effect", "token", "refused with"), rows)
-
-
-def _app() -> Any:
-    """Return the application with its routes and nothing behind them."""
     nothing: Any = None
-    return build_http_app(WebContext(Settings(), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
+    app = build_http_app(WebContext(Settings(), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
+    rows = []
+    for route in sorted(routes_of(app), key=lambda each: (each.rule, each.method)):
+        spec = ROUTES[route.endpoint]
+        codes = ", ".join(f"`{code}`" for code in spec.refusals)
+        rows.append((f"`{route.method} {route.path}`", route.summary, "yes" if spec.token else "", codes))
+    return as_markdown(("request", "effect", "token", "refused with"), rows)
 
 
 def metrics() -> str:
     """Return every metric with its kind, its labels, and the text that a scrape has of it."""
-    rows = [(f"`{name}`", kind, ", ".join(f"`{each}`" for each in labels), text) for name, kind, labels, text in _all()]
-    return as_markdown(("metric", "kind", "labels", "what"), rows)
-
-
-def _all() -> Iterator[tuple[str, str, list[str], str]]:
     kept = Metrics()
     kept.observe_tree(lambda: None)
     kept.observe_storage(int, int)
@@ -98,10 +87,13 @@ def _all() -> Iterator[tuple[str, str, list[str], str]]:
         "understudy_actors": ["path"],
         "understudy_build": ["version", "python"],
     }
+    rows = []
     for each in kept.registry.collect():
         if not each.name.startswith("process_"):
             name = f"{each.name}_info" if each.type == "info" else each.name
-            yield name, each.type, labels.get(each.name, []), each.documentation
+            named = ", ".join(f"`{label}`" for label in labels.get(each.name, []))
+            rows.append((f"`{name}`", each.type, named, each.documentation))
+    return as_markdown(("metric", "kind", "labels", "what"), rows)
 
 
 def settings_of(kind: type[Any], above: str = "") -> str:
@@ -121,16 +113,11 @@ def fields_of(kind: type[Any]) -> str:
 
 def fields_with_defaults(kind: type[Any]) -> str:
     """Return the fields of a class, each with its default and its docstring."""
-    texts = field_texts(kind)
-    rows = [(f"`{each.name}`", _default_of(each), texts[each.name]) for each in attrs.fields(kind)]
+    texts, rows = field_texts(kind), []
+    for each in attrs.fields(kind):
+        made = each.default.factory() if isinstance(each.default, type(attrs.Factory(dict))) else each.default
+        rows.append((f"`{each.name}`", "needed" if made is attrs.NOTHING else f"`{made!r}`", texts[each.name]))
     return as_markdown(("field", "default", "what"), rows)
-
-
-def _default_of(field: "attrs.Attribute[Any]") -> str:
-    if field.default is attrs.NOTHING:
-        return "needed"
-    made = field.default.factory() if isinstance(field.default, type(attrs.Factory(dict))) else field.default
-    return f"`{made!r}`"
 
 
 def agents() -> str:

@@ -1,25 +1,12 @@
 """The protocol reference against the vocabulary it describes."""
 
-import re
-
 import attrs
 
-from docs.tables import TABLES
 from tests.docs.tables import code, table
 from transport.connection.limits import Limits
 from transport.wire.dialects import SUBPROTOCOLS, Dialect, negotiate
 
 PAGE = "reference/protocol.md"
-
-
-def test_the_vocabulary_is_in_its_tables() -> None:
-    assert "| `feedback` | `message_id`, `rating` |  | no |" in TABLES["events"]()
-    assert "| `error` | `code`, `message`, `retryable`, `error_id` | `retry_after` | with a run |" in TABLES["events"]()
-    assert "| `cancel` | `run_id` |" in TABLES["commands"]()
-    assert re.search(r"\| `user_message`, .*`chat`.* \| `content`.*, `thread_id`\?, ", TABLES["commands"]())
-    assert "| `refresh` | `session_token` |" in TABLES["commands"]()
-    assert "| `bad_json` | That was not valid JSON. | no | 400 |" in TABLES["error codes"]()
-    assert "| 4408 | idle | yes |" in TABLES["close codes"]()
 
 
 def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
