@@ -52,7 +52,7 @@ def _story(server: Server, folder: Path, shots: Path | None) -> None:
     say(server, "op", "guide")
     with current_browser() as browser:
         page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
-        page.goto(f"{server.address}/admin")
+        page.goto(f"{server.address}/admin#users")
         _sign_in(page)
         _run(page, shots)
         user = watched(browser.new_context(viewport=WIDE).new_page(), problems)

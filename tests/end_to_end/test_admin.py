@@ -101,6 +101,15 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
         assert (await ask(running, f"/api/observer/runs/{runs['open'][0]['run_id']}", ACME_OPERATOR))[0] == 200
         assert (await ask(running, f"/api/observer/runs/{of_bob}/stop", method="POST"))[0] == 202
         assert (await bob.until_end())["data"]["status"] == "cancelled"
+        (of_ada,) = (await read(running, "/api/admin/users/ada/runs", ACME_OPERATOR))["runs"]
+        assert (of_ada["run_id"], of_ada["ended_at"]) == (runs["open"][0]["run_id"], None)
+        assert (await read(running, "/api/admin/users/bob/runs", ACME_OPERATOR))["runs"] == []
+        assert [(await read(running, "/api/admin/users/bob/runs?tenant=other"))["runs"][0]["user"]] == ["bob"]
+        assert (await ask(running, "/api/admin/users/bob/runs?tenant=other", ACME_OPERATOR))[0] == 403
+        figures, whole = (
+            await read(running, "/api/admin/overview", ACME_OPERATOR),
+            await read(running, "/api/admin/overview"),
+        )
         gate.opened.set()
         await ada.until_end()
     assert (user["user"], user["tenant"], user["threads"], user["open_runs"], user["connections"]) == (
@@ -112,7 +121,11 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
     assert rest["next_cursor"] is None
     ended = await read(running, "/api/observer/runs", ACME_OPERATOR)
     assert {each["user"] for each in ended["ended"]} == {"ada"}
-    assert WORDS not in json.dumps([mine, runs, busy, both, ended])
+    assert [figures[each] for each in ("users", "open_runs", "connections", "outcomes", "failed")] == [1, 1, 1, {}, []]
+    assert figures["database_bytes"] is None
+    assert (whole["users"], whole["open_runs"], whole["outcomes"]) == (2, 1, {"cancelled": 1})
+    assert whole["database_bytes"] > 4096
+    assert WORDS not in json.dumps([mine, runs, busy, both, ended, of_ada, figures, whole])
 
 
 async def test_schedules_and_sign_ins_are_listed_without_words_and_secrets(serve: Any) -> None:

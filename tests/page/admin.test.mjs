@@ -57,6 +57,8 @@ test("names that others chose are parts of a path, and no path", async () => {
 test("each section reads rows and has a column for each of what it shows", async () => {
   const spent = { user: "ada", tenant: null, agent: null, model: "m", day: "2026-11-23", tokens: 1200, cost: 0.5, runs: 2 };
   const answers = {
+    "/api/admin/overview": [200, { users: 1200, open_runs: 3, database_bytes: 4096, connections: 2, outcomes: { success: 4, cancelled: 1, agent_failed: 2 }, failed: [{ run_id: "f", user: "ada", tenant: null, outcome: "agent_failed", ago_s: 61 }] }],
+    "/api/admin/users/ada%2F1/runs?tenant=acme": [200, { runs: [{ run_id: "r", user: "ada/1", tenant: "acme", thread_id: "t", agent: "a", status: "failed", started_at: 1, ended_at: 3 }] }],
     "/api/admin/users?limit=500": [200, { users: [{ user: "ada", tenant: "acme", threads: 1, open_runs: 0, connections: 2, updated_at: null }] }],
     "/api/observer/runs": [200, { open: [{ run_id: "r", user: "ada", tenant: null, agent: "a", waits_for: "tool", waits_for_name: "t", age_s: 3, tokens: 5, cost: 0 }], currency: "EUR" }],
     "/api/observer/health": [200, { pools: { runs: { at_work: 1, waiting: 0, total: 4 } } }],
@@ -71,12 +73,17 @@ test("each section reads rows and has a column for each of what it shows", async
   const shown = {};
   for (const { name, read, columns, key, choice } of SECTIONS) {
     for (const chosen of Object.keys(choice?.options ?? { "": "" })) {
-      const [row] = await read(api, chosen);
+      const [row] = await read(api, chosen, ["ada/1", "acme"]);
       assert.ok(key(row));
       shown[name + chosen] = columns.map((column) => String(column.text(row)));
     }
   }
   assert.ok(asked.every(([, path, authorization]) => authorization === "Bearer secret" && !path.includes("secret")));
+  const overview = await section("overview").read(api);
+  assert.deepEqual(overview.map(({ key, value }) => [key, value]), [["users", "1,200"], ["connections", "2"], ["runs", "3"], ["ended", "7"], ["failed", "2"], ["f", "agent_failed, 1 min 1 s ago"], ["storage", "4.0 KB"]]);
+  assert.deepEqual(overview.map(section("overview").way.to), ["#users", "#users", "#runs", null, null, "/observer#run/f", null]);
+  assert.equal(section("users").way.to({ user: "ada/1", tenant: "acme" }), "#user/ada%2F1/acme");
+  assert.deepEqual(shown.user.slice(0, 4), ["r", "ada/1 (acme)", "a", "failed"]);
   assert.deepEqual(shown.users, ["ada (acme)", "1", "0", "2", ""]);
   assert.deepEqual(shown.accounts.slice(0, 4), ["ada", "invited", "a, b", ""]);
   assert.deepEqual(shown.queues, ["runs", "1", "0", "4"]);

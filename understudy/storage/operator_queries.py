@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import field, frozen
-from sqlalchemy import Column, ColumnElement, Connection, func, select, true
+from sqlalchemy import Column, ColumnElement, Connection, func, select, text, true
 
 from . import schema
 from .memberships import COUNTS
@@ -58,6 +58,15 @@ class UserRow:
     threads: int
     updated_at: float | None
     open_runs: int
+
+
+@frozen
+class Figures:
+    """The numbers of stored users and of open runs, and the bytes of the database, None for a tenant."""
+
+    users: int
+    open_runs: int
+    database_bytes: int | None
 
 
 @frozen
@@ -150,6 +159,10 @@ _CALL = (
     .limit(1)
     .scalar_subquery()
 )
+_SIZES: Final = {
+    "sqlite": text("SELECT page_count * page_size FROM pragma_page_count(), pragma_page_size()"),
+    "postgresql": text("SELECT pg_database_size(current_database())"),
+}
 _AGENT = func.coalesce(_r.pillar, _r.agent_type)
 _RUN = (_r.id, _r.owner, _r.thread_id, _AGENT, _r.status, _r.started_at, _r.ended_at)
 
@@ -210,6 +223,18 @@ def users(connection: Connection, after: str, limit: int, scope: Scope) -> list[
     at_work = select(func.count()).where(OPEN_RUN, _r.owner == _u.id).scalar_subquery()
     wanted = select(_u.id, _u.created_at, threads, updated_at, at_work).where(_u.id > after, scope.of(_u.id))
     return [UserRow(*row) for row in connection.execute(wanted.order_by(_u.id).limit(limit))]
+
+
+def figures(connection: Connection, scope: Scope) -> Figures:
+    """Count these users and their open runs, and measure the database for all of the server."""
+    counted = select(func.count()).select_from(schema.users).where(scope.of(_u.id))
+    at_work = select(func.count()).where(OPEN_RUN, scope.of(_r.owner))
+    size = _SIZES[connection.dialect.name] if scope.everywhere else None
+    return Figures(
+        connection.scalar(counted) or 0,
+        connection.scalar(at_work) or 0,
+        None if size is None else connection.scalar(size),
+    )
 
 
 def spending_by(connection: Connection, by: By, first: int, last: int, limit: int, scope: Scope) -> list[SpendingRow]:

@@ -1,6 +1,6 @@
 /** The frame of the administration page: its sections, what is done to a row, and what became of it. */
 
-import { ROOT } from "../client/address.js";
+import { decoded, ROOT } from "../client/address.js";
 import { backoff } from "../client/close_codes.js";
 import { OVER } from "../observer/rest.js";
 import { hasOne, OPERATORS } from "../observer/roles.js";
@@ -21,7 +21,7 @@ export class Admin {
    */
   constructor(api, onRefused, { roles, anonymous }) {
     Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
-    this.links = this.sections.map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
+    this.links = this.sections.filter(({ hidden }) => !hidden).map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
     this.said = el("p.hint.said", { role: "status" });
     this.link = el("p.made-link");
     this.fault = el("p.fault", { role: "alert", hidden: true });
@@ -48,9 +48,11 @@ export class Admin {
   }
 
   #open() {
-    this.section = this.sections.find(({ name }) => `#${name}` === location.hash) ?? this.sections[0];
+    const [wanted, ...place] = location.hash.slice(1).split("/").map(decoded);
+    this.section = this.sections.find(({ name, hidden }) => name === wanted && (!hidden || place.length > 0)) ?? this.sections[0];
+    this.place = place;
     for (const link of this.links) {
-      if (link.dataset.view === this.section.name) link.setAttribute("aria-current", "page");
+      if (link.dataset.view === (this.section.hidden ? "users" : this.section.name)) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
     this.#say("", ""); // why the last section could not be read stays until this one was: mostly it is the server
@@ -68,9 +70,10 @@ export class Admin {
   }
 
   #openRows() {
-    const { title, acts = [], columns, none, key, hint, choice, form, taken } = this.section;
+    const { title, acts = [], columns, none, key, hint, choice, form, taken, way } = this.section;
     const all = acts.map((act) => ({ label: act.label, fits: act.fits, onAct: (row) => this.#ask(act, row) }));
     if (taken) all.unshift({ label: "Take it over", onAct: (row) => this.#takeOver(row) });
+    if (way) all.unshift({ label: way.label, fits: (row) => way.to(row) !== null, onAct: (row) => location.assign(way.to(row)) });
     this.table = new Table({ caption: title, columns, none, key, acts: all });
     this.asked = el("div.asked", { hidden: true });
     this.hint = hint ? el("p.hint", { hidden: true }, hint) : null;
@@ -88,7 +91,7 @@ export class Admin {
     this.#dropReading();
     const { section, table, readings } = this;
     const refused = await this.#refusalOf(async () => {
-      const rows = await section.read(this.api, this.choice?.value);
+      const rows = await section.read(this.api, this.choice?.value, this.place);
       if (readings === this.readings) {
         table.show(rows);
         if (this.hint) this.hint.hidden = rows.length === 0;

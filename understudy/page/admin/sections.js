@@ -1,14 +1,16 @@
 /** What the administration page lists, and what may be done to a row. Pure. */
 
 import { ROOT } from "../client/address.js";
-import { duration } from "../client/format.js";
+import { duration, size } from "../client/format.js";
 import { money, shortId, waiting, who } from "../observer/labels.js";
 import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
 
 const number = (title, name) => ({ title, number: true, text: (row) => row[name].toLocaleString("en"), order: (row) => row[name] });
 const text = (title, name) => ({ title, text: (row) => row[name] ?? "" });
 const user = { title: "User", text: who };
-const owned = (user) => `${encodeURIComponent(user.user)}/sessions${user.tenant ? `?tenant=${encodeURIComponent(user.tenant)}` : ""}`;
+const owned = ({ user: name, tenant }, what) => `${encodeURIComponent(name)}/${what}${tenant ? `?tenant=${encodeURIComponent(tenant)}` : ""}`;
+const run = { title: "Run", text: (row) => shortId(row.run_id) };
+const timelineOf = (row) => `${ROOT}/observer#run/${encodeURIComponent(row.run_id)}`;
 
 /** "2026-11-23 09:05", with `seconds` "2026-11-23 09:05:07", in the time of the browser; "" for none. */
 export function moment(unix, { seconds = false } = {}) {
@@ -62,17 +64,47 @@ export function sectionsOf(roles) {
  * Sections of operators: `read(api, choice)` gives the rows; `choice` is {label, options}, of which one is chosen; a section may have
  * a `hint`. `acts` are what may be done to a row that it `fits`: `question(row)` is asked first, with `fields` to fill in that have
  * what is `given(row)`, and `run(api, row, filled)` does it and resolves to {sentence, link}, or nothing where `done(row)` says it. A
- * `form` makes something. Rows of a section with `taken` are runs, which may be taken over.
+ * `way`, {label, to(row)}, leads from a row to an address, if that is not null. A `form` makes something. Rows of a section with
+ * `taken` are runs, which may be taken over. A `hidden` section is reached from rows of another; `place` has what its address names.
  */
 export const SECTIONS = Object.freeze([
+  {
+    name: "overview", title: "Overview", none: "None.", key: (row) => row.key, hint: "Runs that ended are those of this node.",
+    read: async (api) => {
+      const now = await api.ask("GET", "admin/overview");
+      const ended = Object.values(now.outcomes).reduce((sum, count) => sum + count, 0);
+      const failed = ended - (now.outcomes.success ?? 0) - (now.outcomes.cancelled ?? 0);
+      return [
+        { key: "users", what: "Users", value: now.users.toLocaleString("en"), to: "#users" },
+        { key: "connections", what: "Connections to this node", value: now.connections.toLocaleString("en"), to: "#users" },
+        { key: "runs", what: "Runs at work", value: now.open_runs.toLocaleString("en"), to: "#runs" },
+        { key: "ended", what: "Runs that ended in the last hour", value: ended.toLocaleString("en") },
+        { key: "failed", what: "Failures of the last hour", value: failed.toLocaleString("en"), alarm: failed > 0 },
+        ...now.failed.map((row) => ({ key: row.run_id, what: `Run ${shortId(row.run_id)} of ${who(row)}`, value: `${row.outcome}, ${duration(row.ago_s * 1000) || "0 s"} ago`, alarm: true, to: timelineOf(row) })),
+        ...(now.database_bytes === null ? [] : [{ key: "storage", what: "Storage: the database", value: size(now.database_bytes) }]),
+      ];
+    },
+    columns: [text("What", "what"), { title: "Now", text: (row) => row.value, alarm: (row) => row.alarm === true }],
+    way: { label: "Show", to: (row) => row.to ?? null },
+  },
   {
     name: "users", title: "Users", none: "Nothing is stored of anybody.", key: (row) => `${row.tenant}/${row.user}`,
     read: async (api) => (await api.ask("GET", "admin/users?limit=500")).users,
     columns: [user, number("Threads", "threads"), number("Open runs", "open_runs"), number("Connections", "connections"), time("Last change", "updated_at")],
     acts: [{
       label: "End the sessions", question: (row) => `End all sessions of ${who(row)}?`, done: (row) => `The sessions of ${who(row)} have ended.`,
-      run: (api, row) => api.ask("DELETE", `users/${owned(row)}`),
+      run: (api, row) => api.ask("DELETE", `users/${owned(row, "sessions")}`),
     }],
+    way: { label: "Show the runs", to: ({ user: name, tenant }) => `#user/${encodeURIComponent(name)}${tenant ? `/${encodeURIComponent(tenant)}` : ""}` },
+  },
+  {
+    name: "user", title: "Latest runs of a user", hidden: true, none: "This user has no runs.", key: (row) => row.run_id,
+    read: async (api, _choice, [name, tenant = null]) => (await api.ask("GET", `admin/users/${owned({ user: name, tenant }, "runs")}`)).runs,
+    columns: [
+      run, user, text("Agent", "agent"), { title: "Status", text: (row) => row.status, alarm: (row) => row.status === "failed" }, time("Began", "started_at"),
+      { title: "Took", number: true, text: (row) => (row.ended_at === null ? "at work" : duration((row.ended_at - row.started_at) * 1000)), order: (row) => (row.ended_at ?? Infinity) - row.started_at },
+    ],
+    way: { label: "Show the run", to: timelineOf },
   },
   {
     name: "accounts", title: "Accounts", none: "Users of this server have no passwords of its own.", key: (row) => row.name,
@@ -111,7 +143,7 @@ export const SECTIONS = Object.freeze([
       return open.map((row) => ({ ...row, currency }));
     },
     columns: [
-      { title: "Run", text: (row) => shortId(row.run_id) }, user, text("Agent", "agent"), { title: "Waits for", text: waiting },
+      run, user, text("Agent", "agent"), { title: "Waits for", text: waiting },
       { title: "Age", number: true, text: (row) => duration(row.age_s * 1000), order: (row) => row.age_s }, number("Tokens", "tokens"),
       { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost },
     ],

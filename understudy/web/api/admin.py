@@ -5,6 +5,7 @@
 """
 
 import time
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ from transport.wire.errors import CommandRejected
 from understudy.models.local import find_models
 from understudy.storage import operator_queries
 from understudy.storage.operator_queries import BY
-from understudy.storage.owners import name_of, tenant_of
+from understudy.storage.owners import name_of, owner_of, tenant_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
 from understudy.web.audit import audit
@@ -26,6 +27,8 @@ blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
 
 MOST: Final = 500
 """Rows of one answer."""
+FAILED: Final = 20
+"""Failed runs of an overview."""
 
 
 @frozen
@@ -34,6 +37,39 @@ class UseModel:
 
     port: int
     model: str
+
+
+@blueprint.get("/overview")
+async def overview() -> dict[str, Any]:
+    """Sum up users, connections and runs at work, the bytes of the database for operators of the server, and the runs
+    that ended on this node within an hour: how, and which failed last."""
+    of, context, now = scope(), web_context(), time.time()
+    whose = rights().whose(request.args.get("tenant") or None)
+    ended = context.metrics.recent.ended(whose, 60)
+    failed = [each for each in reversed(ended) if each.outcome not in ("success", "cancelled")]
+    return {
+        **asdict(await context.archive.read(operator_queries.figures, of)),
+        "connections": context.presence.count(whose),
+        "outcomes": dict(Counter(each.outcome for each in ended).most_common()),
+        "failed": [
+            {
+                **who(each.owner),
+                "run_id": each.run_id,
+                "outcome": each.outcome,
+                "ended_at": each.at,
+                "ago_s": now - each.at,
+            }
+            for each in failed[:FAILED]
+        ],
+    }
+
+
+@blueprint.get("/users/<user>/runs")
+async def runs_of(user: str) -> dict[str, Any]:
+    """List the latest runs of a user, the newest first. `tenant` names the user's tenant."""
+    owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
+    rows = await web_context().archive.read(operator_queries.runs_of, owner, None)
+    return {"runs": [owned(each) for each in rows]}
 
 
 @blueprint.get("/users")

@@ -24,7 +24,7 @@ from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
 from understudy.storage.audit import ACTIONS
 from understudy.storage.consents import Consent
-from understudy.storage.operator_queries import BY, ScheduleRow, SignInRow, UserRow
+from understudy.storage.operator_queries import BY, FoundRun, ScheduleRow, SignInRow, UserRow
 from understudy.storage.queries import Which
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
 from understudy.storage.spending import KEPT_DAYS
@@ -324,6 +324,11 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     "OperatorConnections": record(connections=array_of(OBJECT), total=COUNT),
     "OperatorUsers": record(users=array_of(OBJECT), total=COUNT, currency=TEXT),
     "OperatorHealth": record(health=OBJECT, pools=OBJECT, activity=OBJECT),
+    "AdminOverview": record(
+        users=COUNT, open_runs=COUNT, database_bytes=or_null(COUNT), connections=COUNT, outcomes=COUNTS,
+        failed=array_of(OBJECT),
+    ),
+    "AdminUserRuns": record(runs=array_of(_owned(FoundRun))),
     "AdminUsers": record(users=array_of(_owned(UserRow, "id", connections=COUNT)), next_cursor=or_null(TEXT)),
     "AdminSpending": record(spending=array_of(OBJECT), since=TEXT, until=TEXT, currency=TEXT),
     "AdminSchedules": record(schedules=array_of(_owned(ScheduleRow))),
@@ -673,6 +678,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
         (200, "OperatorConnections"), query={"user": TEXT, "limit": _to(200)}, errors=_OPERATOR,
     ),
     "activity.users": RouteSpec((200, "OperatorUsers"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin.overview": RouteSpec((200, "AdminOverview"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin.runs_of": RouteSpec((200, "AdminUserRuns"), query={"tenant": TEXT}, errors=_OPERATOR),
     "admin.users": RouteSpec(
         (200, "AdminUsers"), query={"tenant": TEXT, "cursor": TEXT, "limit": _to(500)}, errors=_OPERATOR,
     ),

@@ -145,6 +145,7 @@ _OPEN = (
 _OF_OPERATORS = (
     "/api/observer/runs", "/api/observer/connections", "/api/observer/users", "/api/observer/health",
     "/api/observer/find", "/api/observer/runs/{run_id}", "/api/admin/users", "/api/admin/spending",
+    "/api/admin/overview", "/api/admin/users/{user}/runs",
     "/api/admin/schedules", "/api/admin/sign-ins", "/api/admin/settings", "/api/admin/models", "/api/admin/accounts",
     "/api/admin/runs/{run_id}", "/api/admin/runs/{run_id}/events", "/api/stops",
 )  # fmt: skip
