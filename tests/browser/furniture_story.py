@@ -288,7 +288,7 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     page.keyboard.press("ArrowDown")
     page.keyboard.press("ArrowUp")
     page.keyboard.press("Enter")
-    expect(page.get_by_role("button", name="Agent: Insights. Change")).to_be_visible()
+    expect(page.get_by_role("button", name="Agent: Insights answers. Change")).to_be_visible()
     page.keyboard.press("Control+/")
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     picture(page, shots, "keys")

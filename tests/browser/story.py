@@ -170,6 +170,7 @@ def erase_everything(page: Page) -> None:
     """All data of the user goes, and the session with it."""
     page.keyboard.press("Escape")  # the dialog of the memory
     page.get_by_role("button", name="Settings").click()
+    page.get_by_role("dialog").get_by_text("Delete my data").click()
     page.get_by_role("dialog").get_by_role("button", name="Delete everything").click()
     page.get_by_role("dialog", name="Delete all your data?").get_by_role("button", name="Delete everything").click()
     expect(page.get_by_role("dialog", name="Sign in")).to_be_visible()

@@ -23,6 +23,14 @@ WELCOME_IS_WHOLE = """() => {
   return first.top >= frame.top && last.bottom <= frame.bottom && last.bottom + 8 <= guide.top;
 }"""
 """Whether the welcome is seen as a whole above the steps of a demonstration, and apart from them."""
+COVERS_NOTHING = """() => document.querySelector(".jump").getBoundingClientRect().top
+  >= document.querySelector(".transcript").getBoundingClientRect().bottom"""
+IN_THE_MIDDLE = """() => {
+  const [send, arrow] = [".composer .round", ".composer .round .icon"]
+    .map((selector) => document.querySelector(selector).getBoundingClientRect());
+  return Math.abs(send.top + send.bottom - arrow.top - arrow.bottom) < 1.5;
+}"""
+"""Whether the arrow stands in the middle of the button that sends."""
 
 
 def first_visit(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
@@ -35,6 +43,14 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     expect(page.locator(".attachments").get_by_text("sales.csv")).to_be_visible()
     page.keyboard.press("Enter")
     expect(page.locator("figure").get_by_text("Sum of sales by month").first).to_be_visible()
+    expect(page.locator(".turn-foot:visible")).to_have_count(1)
+    expect(page.locator("figure.chart")).to_be_in_viewport(ratio=1)
+    page.mouse.move(WIDE["width"] / 2, WIDE["height"] / 2)
+    page.mouse.wheel(0, -2000)
+    latest = page.get_by_role("button", name="Jump to latest")
+    expect(latest).to_be_visible()
+    assert page.evaluate(COVERS_NOTHING)
+    assert page.evaluate(IN_THE_MIDDLE)
     picture(page, shots, "first-sales")
     page.get_by_role("button", name="New chat").first.click()
     page.get_by_role("button", name=re.compile("^Kill the server")).click()

@@ -74,12 +74,11 @@ class Page extends ChatPage {
       onMarks: () => this.sidebar.show(), onSignIn: (...at) => this.signInAt(...at), onDisallow: (...tool) => this.disallow(...tool),
       onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault),
     });
-    this.sidebar.add(this.inbox.view.strip);
     this.dialogs = new Dialogs(this, storage);
     this.sidebar.add(this.dialogs.schedulesButton);
     this.sidebar.add(this.dialogs.memoryButton);
     this.account = new Account(this.api, (how) => this.client.signOut(how), (what) => this.dialogs.askToSignIn(what));
-    this.sidebar.element.append(this.account.element);
+    this.sidebar.element.append(this.inbox.view.strip, this.account.element);
     this.drafts = new Drafts(storage);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: this.drafts, storage, banner: this.status.banner,

@@ -93,8 +93,9 @@ export class AgentPicker {
   /** Chooses without telling anyone. */
   show(agent = this.picked) {
     this.picked = agent;
-    setText(this.label, agent.title || humanised(agent.name));
-    this.button.setAttribute("aria-label", t("agents.change", { title: agent.title }));
+    const title = agent.title || humanised(agent.name);
+    setText(this.label, t("agents.answers", { title }));
+    this.button.setAttribute("aria-label", t("agents.change", { title }));
     if (!this.menu.hidden && this.listed !== this.agents.list) this.#renew();
   }
 

@@ -4,6 +4,7 @@ import { dialogHead } from "./dialog.js";
 import { el, freshId } from "./dom.js";
 import { commandKey } from "./key_names.js";
 import { Palette } from "./palette.js";
+import { openAt } from "./reveal.js";
 import { CHOICES, choose } from "./theme.js";
 import { t } from "../client/messages.js";
 
@@ -48,7 +49,9 @@ export class Commands {
 
   #entry(thread) {
     const words = (thread.tags ?? []).map((tag) => `#${tag}`).join(" ");
-    return { id: `#${thread.id}`, title: thread.title || t("chat.new"), words, icon: "chat", act: () => this.page.open(thread.id) };
+    const title = thread.title || t("chat.new");
+    const said = thread.match?.snippet.map(({ text }) => text).join("") ?? "";
+    return { id: `#${thread.id}`, title, words, icon: "chat", detail: said !== title && said, act: () => openAt(this.page, thread.id, thread.match?.message_id ?? null) };
   }
 
   #agents() {

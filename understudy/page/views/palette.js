@@ -2,14 +2,14 @@
 
 import { composing, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
-import { found } from "../client/palette.js";
+import { found as fitting } from "../client/palette.js";
 import { t } from "../client/messages.js";
 
 const TYPED_MS = 180; // a pause this long while typing asks the server
 const SEARCHED = 12; // chats that it finds
 
 export class Palette {
-  /** `entries()` gives lists of {id, title, words, icon, keys, act}; `search(query)` resolves to such a list of chats. */
+  /** `entries()` gives lists of {id, title, words, icon, detail, keys, act}; `search(query)` resolves to such a list of chats. */
   constructor(entries, search) {
     Object.assign(this, { entries, search, asked: 0 });
   }
@@ -63,7 +63,8 @@ export class Palette {
     const query = this.input.value;
     if (query.trim() === "") this.more = [];
     const before = this.shown?.[this.at]?.id;
-    this.shown = found(query, [...this.groups, this.more]);
+    const found = new Map(this.more.map((entry) => [entry.id, entry])); // they say which words of a message were found
+    this.shown = fitting(query, [...this.groups.map((group) => group.map((entry) => found.get(entry.id) ?? entry)), this.more]);
     this.list.replaceChildren(...this.shown.map((entry) => this.#option(entry)));
     setText(this.none, this.shown.length === 0 ? t("palette.none") : "");
     this.#select(Math.max(this.typed === query ? this.shown.findIndex(({ id }) => id === before) : 0, 0));

@@ -2,16 +2,17 @@
  * Following the end of the transcript: only while the reader is there.
  *
  * What a reader has just asked stays in sight: an answer is followed until its question stands at the top, and from there on
- * only by who goes to the end.
+ * only by who goes to the end. A chart is what was asked for: it is brought into sight, unless the reader scrolls.
  */
 
 const NEAR_PX = 56;
+const EDGE_PX = 12; // between a chart and the edge of the visible part
 const FAR = 4; // heights of the visible part; a jump from farther away does not glide
 
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
   constructor(scroller, content, button) {
-    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0, question: null });
+    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0, question: null, wanted: null });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
     const observer = new ResizeObserver(() => this.keep());
@@ -19,9 +20,12 @@ export class Follower {
     observer.observe(scroller);
   }
 
-  /** Goes to the end and stays there; until `question()`, an element or null, stands at the top, if it is given. */
-  pin(smooth = false, question = null) {
-    Object.assign(this, { pinned: true, question });
+  /**
+   * Goes to the end and stays there; until `question()`, an element or null, stands at the top, if it is given. Then `wanted()`, an
+   * element or null, is brought into sight.
+   */
+  pin(smooth = false, question = null, wanted = null) {
+    Object.assign(this, { pinned: true, question, wanted });
     const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
     const far = this.#distance > FAR * this.scroller.clientHeight;
     if (smooth && !calm && !far) this.scroller.scrollTo({ top: this.scroller.scrollHeight, behavior: "smooth" });
@@ -33,6 +37,7 @@ export class Follower {
   keep() {
     if (this.scroller.clientWidth !== this.width) this.question = null; // a window that was turned shows the end it showed
     if (this.pinned) this.#follow();
+    if (!this.pinned) this.#bring();
     this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
     this.width = this.scroller.clientWidth;
     this.#show();
@@ -45,6 +50,13 @@ export class Follower {
     this.pinned = this.#distance <= above; // else the question would leave by the top
     scroller.scrollTop += Math.min(this.#distance, above);
     if (!this.pinned) this.question = null;
+  }
+
+  #bring() {
+    const box = this.wanted?.()?.getBoundingClientRect();
+    if (!box) return;
+    const frame = this.scroller.getBoundingClientRect();
+    this.scroller.scrollTop += Math.max(Math.min(box.bottom + EDGE_PX - frame.bottom, box.top - EDGE_PX - frame.top), 0);
   }
 
   /** What the reader sees was kept in its place: that was not the reader. */
@@ -63,6 +75,7 @@ export class Follower {
       this.keep();
       return;
     }
+    if (Math.abs(scrollTop - this.last) > 2) this.wanted = null;
     if (this.idle) this.pinned = false; // an empty chat is read from its top, also when it does not fit any more
     else if (scrollTop < this.last - 2) Object.assign(this, { pinned: this.#distance < NEAR_PX, question: null }); // only the reader scrolls upwards
     else if (this.#distance < NEAR_PX && scrollTop > this.last) this.pinned = true;

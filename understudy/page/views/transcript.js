@@ -80,14 +80,17 @@ export class Transcript {
   /** Follows the answer to what was just said, or asked again. */
   follow() {
     const known = this.turns.at(-1)?.key;
-    this.follower.pin(false, () => {
+    const answered = () => {
       const { key } = this.turns.at(-1) ?? {};
-      const view = key === known ? null : this.views.get(key);
+      return key === known ? null : this.views.get(key);
+    };
+    this.follower.pin(false, () => {
+      const view = answered();
       if (!view) return null;
       const long = view.message.element.offsetHeight > this.scroller.clientHeight / 2; // its answer would not be seen
       if (!long) return view.element;
       return view.reply.hidden ? null : view.reply;
-    });
+    }, () => [...answered()?.element.querySelectorAll("figure.chart") ?? []].at(-1));
   }
 
   /** Goes to where something was read; false if its turn is not among the turns. */

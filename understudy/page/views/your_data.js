@@ -48,6 +48,7 @@ export function dataSection({ api, storage, onCleared, onErased }) {
     onErased();
   }
 
-  const element = el("div.settings-body", {}, row("export", "secondary", save), row("clear", "secondary", clear), row("erase", "danger", erase), hint);
+  const element = el("div.settings-body", {}, row("export", "secondary", save), row("clear", "secondary", clear),
+    el("details.settings-more", {}, el("summary", {}, t("data.more")), row("erase", "danger", erase)), hint);
   return { title: t("data.title"), element, show: () => setText(hint, "") };
 }

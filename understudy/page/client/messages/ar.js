@@ -302,7 +302,8 @@ export const messages = Object.freeze({
   "files.folder": "لا يمكن إرفاق مجلد. اختر ملفاته.",
 
   "agents.which": "أي وكيل يجيب",
-  "agents.change": "الوكيل: {title}. تغيير",
+  "agents.answers": "يجيب {title}",
+  "agents.change": "الوكيل: يجيب {title}. تغيير",
   "agents.guide": "المرشد",
   "agents.guide_about": "يجد لك الوكيل المناسب.",
 
@@ -645,6 +646,7 @@ export const messages = Object.freeze({
   "data.clear_about": "المسودات ونسخ المحادثات التي يحتفظ بها هذا المتصفح. تبقى المحادثات على الخادم.",
   "data.clear_title": "أتريد مسح ما يحتفظ به هذا المتصفح؟",
   "data.clear_text": "ستُحذف المسودات. تبقى المحادثات والرسائل التي تنتظر الإرسال.",
+  "data.more": "حذف بياناتي",
   "data.erase": "حذف كل شيء",
   "data.erase_about": "يحذف محادثاتك وملفاتك وجداولك وما يتذكره الوكلاء، ويسجّل خروجك من كل مكان.",
   "data.erase_title": "أتريد حذف كل بياناتك؟",

@@ -299,7 +299,8 @@ export const messages = Object.freeze({
   "files.folder": "Ein Ordner lässt sich nicht anhängen. Wähle seine Dateien.",
 
   "agents.which": "Welcher Agent antwortet",
-  "agents.change": "Agent: {title}. Ändern",
+  "agents.answers": "{title} antwortet",
+  "agents.change": "Agent: {title} antwortet. Ändern",
   "agents.guide": "Guide",
   "agents.guide_about": "Findet den richtigen Agenten für dich.",
 
@@ -642,6 +643,7 @@ export const messages = Object.freeze({
   "data.clear_about": "Entwürfe und Kopien von Chats, die dieser Browser behält. Die Chats bleiben auf dem Server.",
   "data.clear_title": "Leeren, was dieser Browser behält?",
   "data.clear_text": "Entwürfe sind dann weg. Chats und Nachrichten, die auf den Versand warten, bleiben.",
+  "data.more": "Meine Daten löschen",
   "data.erase": "Alles löschen",
   "data.erase_about": "Löscht deine Chats, Dateien, Zeitpläne und was Agenten sich merken, und meldet dich überall ab.",
   "data.erase_title": "Alle deine Daten löschen?",

@@ -304,7 +304,8 @@ export const messages = Object.freeze({
   "files.folder": "A folder cannot be attached. Choose its files.",
 
   "agents.which": "Which agent answers",
-  "agents.change": "Agent: {title}. Change",
+  "agents.answers": "{title} answers",
+  "agents.change": "Agent: {title} answers. Change",
   "agents.guide": "Guide",
   "agents.guide_about": "Finds the right agent for you.",
 
@@ -647,6 +648,7 @@ export const messages = Object.freeze({
   "data.clear_about": "Drafts and copies of chats that this browser keeps. The chats stay on the server.",
   "data.clear_title": "Clear what this browser keeps?",
   "data.clear_text": "Drafts are gone then. Chats, and messages that wait to be sent, stay.",
+  "data.more": "Delete my data",
   "data.erase": "Delete everything",
   "data.erase_about": "Deletes your chats, files, schedules and what agents remember, and signs you out everywhere.",
   "data.erase_title": "Delete all your data?",
