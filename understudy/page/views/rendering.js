@@ -1,6 +1,7 @@
 /** What shows answers: the parser of Markdown, the highlighter, the formulas and the cleaner. Loaded with the first answer. */
 
 import { AnswerBlocks } from "../client/markdown/answer_blocks.js";
+import { leadsTo } from "../client/markdown/leads_to.js";
 import { Markdown } from "../client/markdown/markdown.js";
 import hljs from "../lib/colours.js";
 import temml from "../lib/formulas.js";
@@ -10,7 +11,7 @@ import { cleanerOf } from "./safe_html.js";
 const markdown = new Markdown({ MarkdownIt, cjkFriendly, hljs, temml });
 
 /** The nodes of a text of HTML that may be shown. */
-export const clean = cleanerOf(DOMPurify);
+export const clean = cleanerOf(DOMPurify, leadsTo);
 
 /** The blocks of an answer that is being read; see `AnswerBlocks`. */
 export const startReading = (references) => new AnswerBlocks(markdown, references);

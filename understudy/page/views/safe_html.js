@@ -6,7 +6,6 @@
  */
 
 import { ROOT } from "../client/address.js";
-import { leadsTo } from "../client/markdown/leads_to.js";
 
 const SCRIPTS = new Set([`${ROOT}/worker.js`, `${ROOT}/chart-worker.js`]);
 const policy = globalThis.trustedTypes?.createPolicy("understudy", {
@@ -39,15 +38,15 @@ export function scriptUrl(url) {
   return policy ? policy.createScriptURL(url) : url;
 }
 
-/** A function that returns the nodes of a text of HTML, with what is listed here alone. */
-export function cleanerOf(DOMPurify) {
+/** A function that returns the nodes of a text of HTML, with what is listed here alone. `leadsTo` is that of `leads_to.js`. */
+export function cleanerOf(DOMPurify, leadsTo) {
   const purify = DOMPurify(window);
   purify.addHook("uponSanitizeAttribute", (_node, data) => {
     if (data.attrName === "class") data.attrValue = data.attrValue.split(/\s+/).filter((name) => CLASSES.test(name)).join(" ");
     if (data.attrName === "class" && data.attrValue === "") data.keepAttr = false;
   });
   purify.addHook("afterSanitizeAttributes", (node) => {
-    if (node.localName === "a") declare(node);
+    if (node.localName === "a") declare(node, leadsTo);
     if (node.localName === "img" && leadsElsewhere(node.getAttribute("src") ?? "")) node.remove();
   });
   return (html) => purify.sanitize(html, CONFIG);
@@ -59,7 +58,7 @@ function leadsElsewhere(address) {
 }
 
 /** Takes the address of a link that names a user before its host, and says where one leads whose words name another host. */
-function declare(link) {
+function declare(link, leadsTo) {
   const address = link.getAttribute("href");
   if (address === null) return;
   const { password, username } = URL.canParse(address, location.href) ? new URL(address, location.href) : { username: address };

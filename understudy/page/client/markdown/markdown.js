@@ -1,12 +1,14 @@
 /**
- * Markdown as HTML: CommonMark with tables, strikethrough, bare links, tasks, footnotes and formulas; raw HTML is text, and code
- * is highlighted by class names. Pure. What comes out is cleaned where it enters the page (`views/safe_html.js`).
+ * Markdown as HTML: CommonMark with tables, strikethrough, bare links, tasks, footnotes and formulas; raw HTML is text but for
+ * a few tags without attributes (`habits.js`), and code is highlighted by class names. Pure. What comes out is cleaned where it
+ * enters the page (`views/safe_html.js`).
  */
 
 import { Highlighter, pieces } from "./code.js";
 import { divide } from "./divided.js";
 import { addExtensions } from "./extensions.js";
 import { addFormulas } from "./formulas.js";
+import { addHabits } from "./habits.js";
 import { closeOpenMarkup, withholdOpenLine } from "./open_markup.js";
 
 const BLOCK_MAX = 30_000; // characters of one block; a longer one is shown as its text
@@ -73,6 +75,7 @@ function makeParser(MarkdownIt, cjkFriendly, temml) {
   }
   addFormulas(parser, temml);
   addExtensions(parser);
+  addHabits(parser);
   parser.core.ruler.after("block", "divide", divide);
   const { rules } = parser.renderer;
   rules.fence = (tokens, index, _options, env) => {
