@@ -15,6 +15,8 @@ export class Follower {
     Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0, question: null, wanted: null });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
+    // The browser scrolls by itself, too, where something above grows.
+    for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) scroller.addEventListener(kind, () => { this.wanted = null; }, { passive: true });
     const observer = new ResizeObserver(() => this.keep());
     observer.observe(content);
     observer.observe(scroller);
@@ -75,7 +77,6 @@ export class Follower {
       this.keep();
       return;
     }
-    if (Math.abs(scrollTop - this.last) > 2) this.wanted = null;
     if (this.idle) this.pinned = false; // an empty chat is read from its top, also when it does not fit any more
     else if (scrollTop < this.last - 2) Object.assign(this, { pinned: this.#distance < NEAR_PX, question: null }); // only the reader scrolls upwards
     else if (this.#distance < NEAR_PX && scrollTop > this.last) this.pinned = true;

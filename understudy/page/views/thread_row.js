@@ -68,8 +68,8 @@ export class ThreadRow {
   #match(match) {
     if (match === this.match) return;
     this.match = match;
+    this.snippet.hidden = match === null;
     this.snippet.replaceChildren(...(match?.snippet ?? []).map(({ text, hit }) => (hit ? el("mark", {}, text) : text)));
-    this.snippet.hidden = match === null || this.snippet.textContent === this.title.textContent;
   }
 
   #mark(mark) {
