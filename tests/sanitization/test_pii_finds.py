@@ -1,4 +1,5 @@
 """Finds of personal data: each line a text with the find between « and », made up, its check digits computed."""
+# ruff: noqa: RUF001 - as people write them
 
 import pytest
 
@@ -21,6 +22,9 @@ email | write to «a.müller@bücher.example» and «é@éé.example» now
 email | «почта@пример.рф», «नमस्ते@उदाहरण.भारत»
 email | 联系«wang.lei@example.cn»。谢谢, संपर्क«bob@example.org»
 email | メールは«tanaka@example.jp»です
+email | «ann＠example．org», «ｊｏ＠ｅｘａｍｐｌｅ．ｏｒｇ» ﹫ «jo﹫example.org»
+email | «ann@example。org» «ann@mail｡example｡org»。次に«bob@example.org»。次の
+email | «über@exaḿple.org»
 email | an "«"john doe"@example.com»" in quotes
 email | «1234567@example.com»
 email | «x@xn--mgbh0fb.xn--kgbechtv»

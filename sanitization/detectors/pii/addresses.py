@@ -22,6 +22,8 @@ from .part import PiiPart, hit
 
 LOCAL_MAX: Final = 64  # RFC 5321, 4.5.3.1.1
 QUOTED_MAX: Final = 32
+WIDE_MAX: Final = 256
+"""Characters at the end of a text that are searched for an address with signs of East Asia."""
 
 _ACCENTS: Final = r"\u0300-\u036f"  # of Unicode's form D
 # Accents, points of Hebrew and Arabic, signs of vowels from Devanagari to Khmer with the letters among them.
@@ -33,7 +35,11 @@ _QUOTED: Final = Late(rf"\"[^\"@\n]{{1,{QUOTED_MAX}}}\"")
 _LABEL: Final = rf"[^\W_](?:[\w{_MARKS}-]{{0,61}}(?:[^\W_]|[{_MARKS}]))?"
 _DOT: Final = r"\."
 _TOP: Final = rf"(?:xn--[A-Za-z0-9-]{{2,59}}|[A-Za-z]{{2,24}}|(?:[^\W\d_A-Za-z]|[{_MARKS}]){{2,24}})"
-_DOMAIN: Final = Late(rf"(?:{_LABEL}{_DOT}){{1,8}}{_TOP}(?![A-Za-z0-9_@(]|-[A-Za-z0-9])")
+# With the full stops of East Asia, which end sentences too, a domain ends with Latin letters.
+_DOMAIN: Final = Late(
+    rf"(?:(?:{_LABEL}{_DOT}){{1,8}}{_TOP}|(?:(?:{_LABEL}\uff0e){{1,8}}|(?:{_LABEL}[\u3002\uff61]){{1,8}})[A-Za-z\uff21-\uff3a\uff41-\uff5a]{{2,24}})"
+    r"(?![A-Za-z0-9_@(]|-[A-Za-z0-9])"
+)
 _CODED: Final = r"%40|&#0{0,2}64;|&#[xX]0{0,2}40;|&commat;|\\u0040"
 _CODED_DOT: Final = r"(?:\.|%2[eE]|&#0{0,2}46;|&period;|\\u002[eE])"
 _SPELLED: Final = Late(
@@ -53,6 +59,12 @@ _SHELL: Final = Late(
 _REMOTE_PATH: Final = Late(r":(?:~|/|[\w.-]{1,64}/|[\w.-]{1,64}\.git\b)")
 _EDGES: Final = ".'\u2019%-"
 _MAIL_PREFILTER: Final = r"[^\x00-\x20(<>@,;:]@[^\x00-/:-@\[-`{-\x7f]"
+_SIGNS: Final = "@\uff20\ufe6b"
+_SIGN: Final = Late(f"[{_SIGNS}]")
+_WIDE: Final = "\uff20|\ufe6b|@[^\\x00-\\x20@]{1,64}(?:\uff0e|\u3002|\uff61)"
+_WIDE_PENDING: Final = Late(
+    rf"(?:[\uff20\ufe6b][\w{_MARKS}.\uff0e\u3002\uff61-]{{0,128}}|@(?:{_LABEL}[\uff0e\u3002\uff61]){{1,8}}[A-Za-z\uff21-\uff3a\uff41-\uff5a]{{0,24}})\Z"
+)
 _QUOTED_PENDING: Final = rf"\"[A-Za-z0-9._'+ -]{{1,{QUOTED_MAX}}}(?:\"(?:@[^\x00-\x20]{{0,64}})?)?"
 _PENDING: Final = Late(rf"{_QUOTED_PENDING}\Z")
 
@@ -63,18 +75,16 @@ _CODE_BEFORE: Final = Late(r".*(?:%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})")
 
 def first_mail(text: str, position: int, _topics: NamedTopics) -> Hit | None:
     """Return the first mail address at `position` or later."""
-    sign = text.find("@", position)
-    while sign >= 0:
-        found = _address(text, sign)
-        if found and found.start >= position:
-            return found
-        sign = text.find("@", sign + 1)
-    return None
+    return _first_at(_SIGN, text, position)
 
 
 def first_spelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
     """Return the first mail address such as `name[at]host[dot]org` or `name%40host.org` at `position` or later."""
-    for sign in _AT.finditer(text, position):
+    return _first_at(_AT, text, position)
+
+
+def _first_at(signs: Late, text: str, position: int) -> Hit | None:
+    for sign in signs.finditer(text, position):
         found = _address(text, sign.start())
         if found and found.start >= position:
             return found
@@ -82,13 +92,15 @@ def first_spelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
 
 
 def pending_mail(text: str, start: int) -> int:
-    """Return where a quoted name with blanks begins whose `@` may follow."""
+    """Return where a quoted name with blanks begins whose `@` may follow, or a name before signs that end a word."""
     found = _PENDING.search(text, max(start, len(text) - QUOTED_MAX - LOCAL_MAX - 4))
-    return found.start() if found else len(text)
+    end = found.start() if found else len(text)
+    wide = _WIDE_PENDING.search(text, max(start, len(text) - WIDE_MAX))
+    return max(start, min(end, _local_start(text, wide.start()))) if wide else end
 
 
 def _address(text: str, sign: int) -> Hit | None:
-    spelled = text[sign] != "@"
+    spelled = text[sign] not in _SIGNS
     domain = _SPELLED.match(text, sign) if spelled else _DOMAIN.match(text, sign + 1)
     if not domain:
         return None
@@ -120,7 +132,7 @@ def _local_start(text: str, sign: int) -> int:
     if not match or match[0][0] == ".":
         return sign
     name = match[0][::-1]
-    if text[sign] != "@" and (code := _CODE_BEFORE.match(name)):
+    if text[sign] not in _SIGNS and (code := _CODE_BEFORE.match(name)):
         name = name[code.end() :]
     name = name[name.rfind("..") + 2 :] if ".." in name else name
     return sign - len(name.lstrip(_EDGES))
@@ -293,6 +305,7 @@ def _score(address: str) -> float:
 MAIL: Final = PiiPart(
     (
         ("mail", Prefilter(literals=("@",), pattern=_MAIL_PREFILTER)),
+        ("wide", Prefilter(pattern=_WIDE)),
         ("quoted", Prefilter(literals=('"',), pattern=f"{_QUOTED_PENDING}$")),
     ),
     first_mail,

@@ -26,13 +26,13 @@ _NAMES: Final = (
     r"|secret[ _-]?(?:access[ _-]?)?key|token"
 )
 _PASSWORDS: Final = (
-    "pass", "pwd", "kennwort", "senha", "contrase", "wachtwoord", "haslo", "hasło", "heslo", "salasana", "parola",
-    "пароль", "密码", "密碼", "パスワード", "비밀번호",
-)  # fmt: skip
+    *("pass", "pwd", "kennwort", "senha", "contrasena", "contraseña", "wachtwoord", "haslo", "hasło", "heslo"),
+    *("salasana", "parola", "пароль", "密码", "密碼", "パスワード", "비밀번호"),
+)
 _BEGINNINGS: Final = (
-    *_PASSWORDS, "secret", "api", "access", "private",
-    "account", "auth", "client", "signing", "encryption", "token",
-)  # fmt: skip
+    *(*_PASSWORDS, "secret", "api", "access", "private", "account", "auth", "client", "signing", "encryption"),
+    "token",
+)
 _HEAD: Final = Late(
     rf"(?ai:(?:(?<=[,;|\t\n\"'`*_ -])|\A)(?P<name>{_NAMES}))[\"'`*]{{0,3}}(?=[ \t]*(?:[,;|\t]|\r?\n|\Z)|[ ]{{2,}})"
 )
@@ -135,7 +135,7 @@ def _read(text: str, start: int) -> tuple[list[tuple[int, int, int]], int]:
                     del tables[separator, columns, column]
                 elif value := _CLOSED.fullmatch(line, first, last):
                     word = value["value"].strip()
-                    if _is_secret(word, is_password=text[head : head + 8].lower().startswith(_PASSWORDS)):
+                    if _is_secret(word, is_password=text[head : head + 12].lower().startswith(_PASSWORDS)):
                         found.append((head, at + value.start("value"), at + value.end("value")))
         begun, single = None if line.strip(" |+:=-") else single, None
         for name in _HEAD.finditer(text, max(at, start), stop):

@@ -256,9 +256,18 @@ MODELS: Final = (
     Token("brave.key", "Brave Search key", "BSA", "u24-40", random=True, exact=False),
     Token("apify.token", "Apify token", "apify_api_", "w34-40"),
     Token("wandb.key", "Weights & Biases key", "wandb_v1_", "n70-90"),
+    Token("context7.key", "Context7 key", "ctx7sk-", "x8 '-' x4 '-' x4 '-' x4 '-' x12"),
+    Token("browserbase.key", "Browserbase key", "bb_live_ bb_test_", "u24-40", random=True, exact=False),
+    Token("cursor.key", "Cursor key", "key_ crsr_", "h64"),
+    Token("modal.token", "Modal token", "ak- as-", "w22", random=True),
+    Token("inngest.key", "Inngest signing key", "signkey-prod- signkey-test- signkey-branch-", "h32-64"),
+    Token("trigger.key", "Trigger.dev key", "tr_prod_ tr_dev_ tr_stg_ tr_preview_ tr_pat_", "w20-48"),
     Token("stability.key", "Helicone or Jina key", "sk-helicone- jina_", "u20-80", random=True, exact=False),
 )
 TOOLS: Final = (
+    Token("workato.token", "Workato token", "wrka", "l0-2 '-eyJ' u8-800 '.' u16-3000 '.' u64-800", exact=False),
+    Token("infisical.token", "Infisical service token", "st.", "h8-24 '.' h32-64 '.' h32-64"),
+    Token("telnyx.key", "Telnyx key", "KEY0", "u54", random=True, exact=False),
     Token("newrelic.key", "New Relic key", "NRAK- NRII- NRJS- NRRA- NRAA-", "u19-44", exact=False),
     Token("newrelic.licence", "New Relic licence key", "FFFFNRAL NRAL", "l0-4", before="h32-40"),
     Token("sentry.token", "Sentry token", "sntrys_ sntryu_ sntrya_ sntryi_", "s40-500", exact=False),
