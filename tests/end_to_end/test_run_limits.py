@@ -214,9 +214,9 @@ async def test_of_a_crowd_on_a_slow_store_each_is_answered_or_told_that_it_is_to
     """Forty users send at one instant, of whom four at a time are admitted, and each commit takes 50 ms."""
     commit = StoreWriter._commit
 
-    def slow(self: StoreWriter, group: Any) -> Any:
+    def slow(self: StoreWriter, *group: Any) -> Any:
         time.sleep(0.05)
-        return commit(self, group)
+        return commit(self, *group)
 
     monkeypatch.setattr(StoreWriter, "_commit", slow)
     monkeypatch.setattr(admission, "AT_A_TIME", 4)

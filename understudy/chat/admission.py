@@ -15,7 +15,7 @@ from attrs import define, field
 from transport.wire.errors import CommandRejected
 from understudy.chat.conversation.thread_state import BUSY_S
 
-AT_A_TIME: Final = 128
+AT_A_TIME: Final = 64
 """Messages that are being accepted: enough to fill a commit, few enough to be through in a second or two even where
 other processes leave the server a tenth of a processor."""
 WAIT_S: Final = 5.0

@@ -11,6 +11,8 @@
 6. Changes of one thread keep their order.
 7. A write that may wait (`WriteLater`) starts no transaction of its own before `LATER_S`: it goes, first, with the next
    group. Whoever is answered after it was sent, so finds it stored.
+8. A group ends after `GROUP_S`, and the writes that it did not come to are the next one. So a database that works on
+   many writes, of which each takes long, answers some every second.
 """
 
 import logging
@@ -38,6 +40,9 @@ log = logging.getLogger(__name__)
 LARGEST_GROUP: Final = 512
 """Limit of writes per transaction: beyond this the fsync is a small part of its cost, and all callers wait longer."""
 
+GROUP_S: Final = 1.0
+"""Seconds after which a group takes no further write: callers take silence of several seconds for a lost database."""
+
 LATER_S: Final = 0.5
 """Longest wait of a `WriteLater` for a group that it can join, in seconds."""
 
@@ -53,6 +58,8 @@ LONGEST_S: Final = 10.0
 
 Outcome: TypeAlias = int | ChangeRefused | StorageUnavailable
 """The result of one write: the answer that its class documents, or the error that refused it."""
+LEFT: Final = StorageUnavailable("the group took too long")
+"""The outcome of a write that is still to be written, with the next group."""
 LOCKED: Final = "55P03"
 """PostgreSQL `lock_not_available`: another server held the row for longer than `lock_timeout`."""
 ELSEWHERE: Final = "another server is writing the same"
@@ -89,6 +96,10 @@ class Flush(Ask[None]):
 
 class _LaterDue:
     """To itself: the oldest `WriteLater` may have waited long enough."""
+
+
+class _GroupLeft:
+    """To itself: some writes of the last group are still to be written."""
 
 
 @define
@@ -145,8 +156,10 @@ class StoreWriter(Actor):
             case _LaterDue():
                 if self.later and trio.current_time() >= self.later_since + LATER_S:
                     await self.commit()
+            case _GroupLeft():
+                pass  # `on_idle` commits, with what has arrived meanwhile
             case Flush():
-                if self.waiting or self.later:
+                while self.waiting or self.later:
                     await self.commit()
                 message.reply(None)
             case ReadStatistics():
@@ -158,10 +171,12 @@ class StoreWriter(Actor):
         """Commit the group when the mailbox is empty."""
         if self.waiting:
             await self.commit()
+        if self.waiting:
+            context.ref.tell(_GroupLeft())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
-        """Commit what was to be written later, and close the connection. The runtime fails the unanswered requests."""
-        if self.later and not reason.abnormal:
+        """Commit what is still to be written, and close the connection. The runtime fails the unanswered requests."""
+        while (self.waiting or self.later) and not reason.abnormal:
             await self.commit()
         if self.connection is not None:
             await _in_thread(self.connection.close)  # also when killed: only this actor can close it, and it is quick
@@ -169,11 +184,12 @@ class StoreWriter(Actor):
     async def commit(self) -> None:
         """Commit the waiting writes in one transaction and answer every request."""
         later, self.later = list(self.later.values()), {}
-        group, self.waiting = self.waiting, []
+        # Those of no thread first: a node renews its lease however much there is to write.
+        group, self.waiting = sorted(self.waiting, key=lambda ask: isinstance(ask.write, ThreadWrite)), []
         began = self.began = trio.current_time()
         try:
             writes: list[Write] = [*(each.change for each in later), *(ask.write for ask in group)]
-            outcomes = await _in_thread(partial(self._commit, writes))
+            outcomes = await _in_thread(partial(self._commit, writes, len(later) or 1))
         except self.failures as error:
             self._failed(group, later, error)
             return
@@ -187,7 +203,9 @@ class StoreWriter(Actor):
             if isinstance(outcome, Exception):
                 each.refused(outcome)
         for ask, outcome in zip(group, outcomes[len(later) :], strict=True):
-            if isinstance(outcome, Exception):
+            if outcome is LEFT:
+                self.waiting.append(ask)
+            elif isinstance(outcome, Exception):
                 self.statistics.refused += isinstance(outcome, ChangeRefused)
                 ask.fail(outcome)
             else:
@@ -217,7 +235,7 @@ class StoreWriter(Actor):
             if connection is not None and since is not None and trio.current_time() > since + LONGEST_S:
                 self.database.interrupt(connection.connection.driver_connection)
 
-    def _commit(self, group: Sequence[Write]) -> list[Outcome]:
+    def _commit(self, group: Sequence[Write], least: int) -> list[Outcome]:
         self.database.check()
         tries = TRIES
         while True:
@@ -225,7 +243,7 @@ class StoreWriter(Actor):
             if self.connection is None:
                 self.connection = self.database.writing.connect()
             try:
-                return commit_group(self.connection, group)
+                return commit_group(self.connection, group, least)
             except BaseException as error:
                 # The connection is in an unknown state: the next attempt gets a new one.
                 connection, self.connection = self.connection, None
@@ -250,14 +268,16 @@ async def _in_thread(work: Callable[[], T]) -> T:
     return result
 
 
-def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome]:
+def commit_group(connection: Connection, group: Sequence[Write], least: float = math.inf) -> list[Outcome]:
     """Commit a group of writes in one transaction. Return the outcome of each: the result of its `apply`, or its error.
+
+    After `GROUP_S` no write is begun but the first `least` ones; the outcome of the others is LEFT.
 
     Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
     """
     with connection.begin() as transaction:
         try:
-            return _store(connection, group, _at_once, lambda connection, work: work.apply(connection))
+            return _store(connection, group, least, _at_once, lambda connection, work: work.apply(connection))
         except Exception as error:
             if _is_of_the_database(error):
                 raise
@@ -266,17 +286,19 @@ def commit_group(connection: Connection, group: Sequence[Write]) -> list[Outcome
     with connection.begin():
         if locked:
             _driver(connection).execute(IMPATIENT)
-        return _store(connection, group, _together, _attempt)
+        return _store(connection, group, least, _together, _attempt)
 
 
 def _store(
     connection: Connection,
     group: Sequence[Write],
+    least: float,
     together: Callable[[Connection, Callable[[Connection, list[Any]], bool], list[Any]], bool],
     attempt: Callable[[Connection, Write], Outcome],
 ) -> list[Outcome]:
     """Execute the writes of a group: rows of several by `together`, the other writes by `attempt`."""
-    outcomes: list[Outcome | None] = [None] * len(group)
+    outcomes: list[Outcome] = [LEFT] * len(group)
+    until = time.monotonic() + GROUP_S
     if connection.dialect.name == "postgresql":
         # The users of new threads first, sorted by name, so that two servers cannot deadlock. If one of the names
         # cannot be stored, each user is inserted with its change instead.
@@ -289,10 +311,12 @@ def _store(
     if appends and together(connection, append_all, [work for _, work in appends]):
         for place, _ in appends:
             outcomes[place] = True
-    return [
-        outcome if outcome is not None else attempt(connection, work)
-        for outcome, work in zip(outcomes, group, strict=True)
-    ]
+    for place, work in enumerate(group):
+        if outcomes[place] is LEFT:
+            if place >= least and time.monotonic() > until:
+                break
+            outcomes[place] = attempt(connection, work)
+    return outcomes
 
 
 def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:

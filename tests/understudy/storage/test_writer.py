@@ -6,6 +6,7 @@ import resource
 import sqlite3
 import subprocess
 import sys
+import time
 
 import pytest
 import trio
@@ -77,6 +78,40 @@ def stored(folder, owner="ann"):
     for thread_id, seq in rows:
         seqs.setdefault(thread_id, []).append(seq)
     return seqs
+
+
+@pytest.mark.usefixtures("one_batch")
+async def test_a_group_that_takes_long_is_committed_in_parts(database, make, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each write of a thread takes longer than a group may. A probe that comes last is in the first part, and the
+    changes of a thread keep their order."""
+
+    class SlowWrite(RenameThread):
+        def apply(self, connection):
+            answer = super().apply(connection)
+            time.sleep(0.002)
+            return answer
+
+    monkeypatch.setattr(writer, "GROUP_S", 0.001)
+    commits, answered = [], list[str]()
+    event.listen(database.writing, "commit", lambda connection: commits.append(1))
+    async with running(database) as (store, _):
+        await store.commit(make.opening())
+        commits.clear()
+
+        async def commit(title: str, write) -> None:
+            await store.commit(write)
+            answered.append(title)
+
+        async with trio.open_nursery() as nursery:
+            for title in "abcdef":
+                nursery.start_soon(commit, title, SlowWrite("ann", "t1", title))
+                await trio.lowlevel.checkpoint()
+            nursery.start_soon(commit, "probe", ProbeWrite())
+        assert answered.index("probe") <= 2
+        assert len(commits) >= 4
+        titles = [each for each in answered if each != "probe"]
+        assert (await store.thread("ann", "t1")).title == titles[-1]
+        assert sorted(titles) == list("abcdef")
 
 
 @pytest.mark.usefixtures("one_batch")
@@ -173,8 +208,8 @@ class LosesItsAnswer(StoreWriter):
 
     lives = 0
 
-    def _commit(self, group):
-        outcomes = super()._commit(group)
+    def _commit(self, group, least):
+        outcomes = super()._commit(group, least)
         type(self).lives += 1
         if type(self).lives == 1:
             raise RuntimeError("fell over after the commit")
