@@ -33,7 +33,8 @@ async def refresh() -> dict[str, Any]:
 async def _local_roles() -> tuple[str, ...]:
     """Return the roles of the user of this machine from whose process the request comes."""
     client: tuple[str, int] | None = request.scope.get("client")
-    return await local_roles(web_context().settings, client, {name.lower(): value for name, value in request.headers})
+    sent = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in request.scope["headers"]}
+    return await local_roles(web_context().settings, client, sent)  # `request.headers` has Quart's Remote-Addr, too
 
 
 @blueprint.delete("")
