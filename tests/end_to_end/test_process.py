@@ -249,3 +249,20 @@ async def test_a_lost_terminal_stops_the_server_in_order(tmp_path: Path) -> None
             process.send_signal(signal.SIGHUP)
             assert await process.wait() == 0
     assert "server.stopping" in log.read_text()
+
+
+async def test_chat_ends_with_its_output_and_without_a_traceback(tmp_path: Path) -> None:
+    """It is closed, closed later or full; the run of the answer is the server's."""
+    async with started(tmp_path / "data") as server:
+        chat = f"echo 'What is 2 + 2?' | {sys.executable} -m understudy chat --url {server.address}"
+        for how, code, said in (
+            (">&-", 0, ""),
+            ("2>&-", 0, ""),
+            ("| true", 0, ""),
+            ("> /dev/full", 1, "No space left"),
+        ):
+            done = await trio.run_process(
+                ["bash", "-c", f"{chat} {how}"], capture_stdout=True, capture_stderr=True, check=False
+            )
+            told = done.stderr.decode()
+            assert (done.returncode, said in told, "Traceback" in told) == (code, True, False), (how, told)

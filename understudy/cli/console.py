@@ -3,6 +3,7 @@
 No such text moves the cursor, and on a terminal no line of an answer starts in the column of the prompt.
 """
 
+import os
 import re
 import sys
 from contextlib import suppress
@@ -30,7 +31,7 @@ class ChatConsole:
     @classmethod
     def of_process(cls) -> "ChatConsole":
         """Return a console over the standard streams of this process."""
-        streams = (sys.stdout, sys.stderr)
+        streams = [stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr)]  # noqa: SIM115 - None: closed
         for stream in streams:
             if hasattr(stream, "reconfigure"):
                 stream.reconfigure(errors="replace")  # an answer may hold what the terminal's encoding has not

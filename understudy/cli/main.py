@@ -30,6 +30,7 @@ from understudy.cli.options import (
     storage_errors_shown,
 )
 from understudy.cli.users import threads, users
+from understudy.tools.containment import errors_in
 
 if TYPE_CHECKING:
     from sanitization import Policy
@@ -58,10 +59,10 @@ class _Commands(click.Group):
         """Run the command."""
         try:
             return super().invoke(context)
-        except BaseExceptionGroup as group:  # of the tasks that Ctrl-C interrupted
-            if group.split(KeyboardInterrupt)[1] is not None:
+        except BaseExceptionGroup as group:  # of tasks, which Ctrl-C or the end of the output has interrupted
+            if group.split((KeyboardInterrupt, OSError))[1] is not None:
                 raise
-            raise KeyboardInterrupt from None
+            raise next(errors_in(group.subgroup(KeyboardInterrupt) or group)) from None
 
 
 def _discard_output() -> None:
