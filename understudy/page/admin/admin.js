@@ -79,7 +79,7 @@ export class Admin {
     this.hint = hint ? el("p.hint", { hidden: true }, hint) : null;
     this.choice = choice ? el("select.dialog-input", { "aria-label": choice.label, onchange: () => this.#refresh() },
       Object.entries(choice.options).map(([value, word]) => el("option", { value }, word))) : null;
-    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), choice && el("label.choice", {}, choice.label, this.choice), form && this.#form(form).element, this.asked, this.hint, this.table.element));
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, [title, ...this.section.hidden ? this.place.slice(0, 1) : []].join(" ")), choice && el("label.choice", {}, choice.label, this.choice), form && this.#form(form).element, this.asked, this.hint, this.table.element));
     return this.#refresh();
   }
 

@@ -65,7 +65,8 @@ export function sectionsOf(roles) {
  * a `hint`. `acts` are what may be done to a row that it `fits`: `question(row)` is asked first, with `fields` to fill in that have
  * what is `given(row)`, and `run(api, row, filled)` does it and resolves to {sentence, link}, or nothing where `done(row)` says it. A
  * `way`, {label, to(row)}, leads from a row to an address, if that is not null. A `form` makes something. Rows of a section with
- * `taken` are runs, which may be taken over. A `hidden` section is reached from rows of another; `place` has what its address names.
+ * `taken` are runs, which may be taken over. A `hidden` section is reached from rows of another;
+ * its `place` is what its address names, and ends its title.
  */
 export const SECTIONS = Object.freeze([
   {
@@ -80,11 +81,11 @@ export const SECTIONS = Object.freeze([
         { key: "runs", what: "Runs at work", value: now.open_runs.toLocaleString("en"), to: "#runs" },
         { key: "ended", what: "Runs that ended in the last hour", value: ended.toLocaleString("en") },
         { key: "failed", what: "Failures of the last hour", value: failed.toLocaleString("en"), alarm: failed > 0 },
-        ...now.failed.map((row) => ({ key: row.run_id, what: `Run ${shortId(row.run_id)} of ${who(row)}`, value: `${row.outcome}, ${duration(row.ago_s * 1000) || "0 s"} ago`, alarm: true, to: timelineOf(row) })),
+        ...now.failed.map((row) => ({ key: row.run_id, what: `Run ${shortId(row.run_id)}`, value: `${row.outcome} of ${who(row)}, ${duration(row.ago_s * 1000) || "0 s"} ago`, alarm: true, to: timelineOf(row) })),
         ...(now.database_bytes === null ? [] : [{ key: "storage", what: "Storage: the database", value: size(now.database_bytes) }]),
       ];
     },
-    columns: [text("What", "what"), { title: "Now", text: (row) => row.value, alarm: (row) => row.alarm === true }],
+    columns: [text("What", "what"), { title: "Now", wraps: true, text: (row) => row.value, alarm: (row) => row.alarm === true }],
     way: { label: "Show", to: (row) => row.to ?? null },
   },
   {
@@ -98,10 +99,10 @@ export const SECTIONS = Object.freeze([
     way: { label: "Show the runs", to: ({ user: name, tenant }) => `#user/${encodeURIComponent(name)}${tenant ? `/${encodeURIComponent(tenant)}` : ""}` },
   },
   {
-    name: "user", title: "Latest runs of a user", hidden: true, none: "This user has no runs.", key: (row) => row.run_id,
+    name: "user", title: "Latest runs of", hidden: true, none: "This user has no runs.", key: (row) => row.run_id,
     read: async (api, _choice, [name, tenant = null]) => (await api.ask("GET", `admin/users/${owned({ user: name, tenant }, "runs")}`)).runs,
     columns: [
-      run, user, text("Agent", "agent"), { title: "Status", text: (row) => row.status, alarm: (row) => row.status === "failed" }, time("Began", "started_at"),
+      run, text("Agent", "agent"), { title: "Status", text: (row) => row.status, alarm: (row) => row.status === "failed" }, time("Began", "started_at"),
       { title: "Took", number: true, text: (row) => (row.ended_at === null ? "at work" : duration((row.ended_at - row.started_at) * 1000)), order: (row) => (row.ended_at ?? Infinity) - row.started_at },
     ],
     way: { label: "Show the run", to: timelineOf },

@@ -2,11 +2,12 @@
  * Following the end of the transcript: only while the reader is there.
  *
  * What a reader has just asked stays in sight: an answer is followed until its question stands at the top, and from there on
- * only by who goes to the end. A chart is what was asked for: it is brought into sight, unless the reader scrolls.
+ * only by who goes to the end. A chart is what was asked for, and a question asks back: both are brought into sight,
+ * unless the reader scrolls.
  */
 
 const NEAR_PX = 56;
-const EDGE_PX = 12; // between a chart and the edge of the visible part
+const EDGE_PX = 12; // between what is brought into sight and the edge of the visible part
 const FAR = 4; // heights of the visible part; a jump from farther away does not glide
 
 export class Follower {

@@ -90,7 +90,7 @@ export class Transcript {
       const long = view.message.element.offsetHeight > this.scroller.clientHeight / 2; // its answer would not be seen
       if (!long) return view.element;
       return view.reply.hidden ? null : view.reply;
-    }, () => [...answered()?.element.querySelectorAll("figure.chart") ?? []].at(-1));
+    }, () => [...answered()?.element.querySelectorAll("figure.chart, .approval:not([hidden])") ?? []].at(-1));
   }
 
   /** Goes to where something was read; false if its turn is not among the turns. */
