@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappush, heappushpop, nlargest
 from typing import Any, Final, NamedTuple
 
+import msgspec
 from attrs import define, field, frozen
 
 MINUTES: Final = 60
@@ -20,6 +21,9 @@ SLOWEST: Final = 20
 """Single operations that a minute stores, the slowest ones."""
 RUNS: Final = 2_000
 """Ended runs that are remembered, with their owners."""
+PACKED: Final = 50
+"""Of these so many are encoded in one block: each object that outlives a run keeps the memory around it, which the run
+has freed, from the system."""
 OTHER: Final = "other"
 
 # Durations are counted in steps of an eighth of an octave, so a percentile is at most 9 % above the true value. The
@@ -53,6 +57,34 @@ class EndedRun:
     first_s: float | None
     seconds: float | None
     outcome: str
+
+
+@define
+class EndedRuns:
+    """The last `RUNS` ended runs, or a few less, the latest last."""
+
+    _latest: list[EndedRun] = field(factory=list, init=False, repr=False)
+    _packed: deque[bytes] = field(factory=lambda: deque(maxlen=RUNS // PACKED - 1), init=False, repr=False)
+
+    def append(self, run: EndedRun) -> None:
+        """Add a run that ended now."""
+        if len(self._latest) == PACKED:
+            self._packed.append(msgspec.msgpack.encode(self._latest))
+            self._latest.clear()
+        self._latest.append(run)
+
+    def __iter__(self) -> Iterator[EndedRun]:
+        for block in self._packed:
+            yield from _UNPACK(block)
+        yield from self._latest
+
+    def __reversed__(self) -> Iterator[EndedRun]:
+        yield from reversed(self._latest)
+        for block in reversed(self._packed):
+            yield from reversed(_UNPACK(block))
+
+
+_UNPACK: Final = msgspec.msgpack.Decoder(list[EndedRun]).decode
 
 
 @define
@@ -129,7 +161,7 @@ class Recent:
     """Durations and counts of the last `MINUTES` minutes, by kind and name. `clock` returns Unix seconds."""
 
     clock: Callable[[], float]
-    runs: deque[EndedRun] = field(factory=lambda: deque(maxlen=RUNS), init=False, repr=False)
+    runs: EndedRuns = field(factory=EndedRuns, init=False, repr=False)
     _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=MINUTES + 1), init=False, repr=False)
     _names: dict[str, set[str]] = field(factory=lambda: defaultdict(set), init=False, repr=False)
 

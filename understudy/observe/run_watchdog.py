@@ -24,6 +24,7 @@ OPEN_RUNS_MAX: Final = 10_000
 """Open runs that are tracked: ten times the runs a server starts at once by default. Beyond, the oldest is dropped."""
 ENDED_RUNS_MAX: Final = 10_000
 """Ended runs that are remembered, to tell a second end from an unknown run."""
+HASH_BYTES: Final = 8
 SILENT_S: Final = 60.0
 """Seconds without any event after which a run is silent: a model may think for longer, which is rare."""
 
@@ -69,9 +70,11 @@ class RunWatchdog:
         self.double_ends = self.unpaired_calls = self.misplaced = self.abandoned = 0
         self.open: OrderedDict[str, OpenRun] = OrderedDict()
         self.last_sent: dict[str, float] = {}
-        self._ended: OrderedDict[str, None] = OrderedDict()
+        # Hashes of their ids in one block, the oldest overwritten first. Each object that outlives a run would keep the
+        # memory around it, which the run has freed, from the system.
+        self._ended = bytearray(ended_max * HASH_BYTES)
+        self._next_ended = 0
         self._open_max = open_max
-        self._ended_max = ended_max
 
     def record_passing(self, run_id: str, now: float) -> None:
         """Record that a run sent something that is not logged."""
@@ -103,14 +106,14 @@ class RunWatchdog:
         if event_type in _ENDING:
             self.last_sent.pop(run_id, None)
         if event_type == MessageAccepted.type:
-            if run is None and run_id not in self._ended:
+            if run is None and not self._has_ended(run_id):
                 arrived = now if arrived_at is None else arrived_at
                 self.open[run_id] = OpenRun(arrived, now, owner, event_type, now, thread_id=thread_id, watched=watched)
                 if len(self.open) > self._open_max:
                     self.open.popitem(last=False)
             return None, None
         if run is None:
-            self.double_ends += event_type in _ENDING and run_id in self._ended
+            self.double_ends += event_type in _ENDING and self._has_ended(run_id)
             return None, None
         self.misplaced += thread_id != run.thread_id
         run.last_event, run.last_at = event_type, now
@@ -131,10 +134,16 @@ class RunWatchdog:
         self.unpaired_calls += len(run.calls)
         self.abandoned += run.watched and not watched
         del self.open[run_id]
-        self._ended[run_id] = None
-        if len(self._ended) > self._ended_max:
-            self._ended.popitem(last=False)
+        self._ended[self._next_ended : self._next_ended + HASH_BYTES] = _hashed(run_id)
+        self._next_ended = (self._next_ended + HASH_BYTES) % len(self._ended)
         return first_s, now - run.accepted
+
+    def _has_ended(self, run_id: str) -> bool:
+        wanted = _hashed(run_id)
+        at = self._ended.find(wanted)
+        while at > 0 and at % HASH_BYTES:
+            at = self._ended.find(wanted, at + 1)
+        return at >= 0
 
     def count_silent(self, now: float) -> int:
         """Return the number of open runs of which nothing came for `SILENT_S`, though nothing says why.
@@ -148,3 +157,7 @@ class RunWatchdog:
             last_at = max(run.last_at, self.last_sent.get(run_id, 0.0))
             silent += now - last_at > SILENT_S and not queued and not run.asked
         return silent
+
+
+def _hashed(run_id: str) -> bytes:
+    return hash(run_id).to_bytes(HASH_BYTES, "little", signed=True)

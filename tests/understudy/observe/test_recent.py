@@ -1,12 +1,13 @@
 """Durations and counts of the last hour, in bounded memory."""
 
 import random
+import sys
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.observe.recent import MINUTES, NAMES_MAX, SLOWEST, EndedRun, Recent, durations, rows
+from understudy.observe.recent import MINUTES, NAMES_MAX, RUNS, SLOWEST, EndedRun, Recent, durations, rows
 
 
 @given(st.lists(st.floats(1e-4, 1e3), min_size=1, max_size=200))
@@ -53,7 +54,20 @@ def test_memory_is_bounded_whatever_is_recorded() -> None:
     slowest = recent.slowest(60, 100)
     assert len(slowest) == SLOWEST
     assert slowest[0].seconds == max(each.longest_s for each in timed.values())
-    assert len(recent.runs) == 2_000
+    kept = [run.run_id for run in recent.runs]
+    assert kept == [str(number) for number in range(5_000 - RUNS, 5_000)]
+    assert [run.run_id for run in reversed(recent.runs)] == kept[::-1]
+    assert next(iter(recent.runs)) == EndedRun(1_000_000.0, "ada", kept[0], None, 1.0, "success")
+
+
+def test_ended_runs_are_few_objects() -> None:
+    """Of two thousand runs all but the last fifty are in forty blocks, so that their memory does not lie scattered."""
+    recent, before = Recent(lambda: 1_000_000.0), sys.getallocatedblocks()
+    for number in range(RUNS):
+        recent.runs.append(
+            EndedRun(1_000_000.0 + number, "ada", f"run-{number}", 0.5 + number, 1.0 + number, "success")
+        )
+    assert sys.getallocatedblocks() - before < RUNS / 4
 
 
 def test_rows_begin_with_what_took_most_time() -> None:

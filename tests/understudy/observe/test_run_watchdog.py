@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.memory import kept_bytes
 from understudy.observe.run_watchdog import SILENT_S, RunWatchdog
 
 
@@ -146,3 +147,17 @@ def test_open_runs_are_those_accepted_and_not_ended(events: list[tuple[str, str]
         elif event == "error" and run in accepted:
             ended.add(run)
     assert set(watchdog.open) == accepted - ended
+
+
+def test_runs_that_ended_leave_no_objects(watchdog: RunWatchdog) -> None:
+    """Of a thousand ended runs, neither an id nor anything else is an object of its own; all are still known."""
+    ids = [f"run-{number}" for number in range(1_000)]
+    with kept_bytes() as kept:
+        for run_id in ids:
+            watchdog.record_event(run_id, "message_accepted", 0.0)
+            watchdog.record_event(run_id, "error", 1.0)
+    assert kept.size < 5_000
+    for run_id in ids:
+        watchdog.record_event(run_id, "error", 2.0)
+    watchdog.record_event("another", "error", 2.0)
+    assert watchdog.double_ends == 1_000
