@@ -4,6 +4,8 @@ A message that follows it, as nearly all do, is answered without a read of the s
 
 1. It is what `Store.history` would return for such a message, or it is not known.
 2. It is bounded: of a branch of more than `KEPT_BYTES`, or with a summary of what came before, nothing is known.
+3. It is encoded, in one block: an exchange is some 75 objects, and thousands of idle conversations keep theirs for
+   minutes. As objects they lie scattered, and the process keeps the memory around those that outlive them.
 """
 
 from collections.abc import Sequence
@@ -20,6 +22,8 @@ KEPT_BYTES: Final = 64 * 1024
 """About twenty exchanges with a tool call each: what 2,000 conversations keep fits into 128 MiB."""
 ROW_BYTES: Final = 512
 """What a message or a step takes beside its texts."""
+NO_EXCHANGES: Final = msgspec.msgpack.encode(())
+_UNPACK: Final = msgspec.msgpack.Decoder(tuple[AnsweredMessage, ...]).decode
 
 
 @define(eq=False)
@@ -41,9 +45,14 @@ class RecentBranch:
     """The exchanges up to the end of the run `tip`; nothing is known if that is None."""
 
     tip: str | None = field(default=None, init=False)
-    exchanges: tuple[AnsweredMessage, ...] = field(default=(), init=False, repr=False)
+    _packed: bytes = field(default=NO_EXCHANGES, init=False, repr=False)
     step_bytes: int = field(default=0, init=False)
     _open: dict[str, _Open] = field(factory=dict, init=False, repr=False)
+
+    @property
+    def exchanges(self) -> tuple[AnsweredMessage, ...]:
+        """The exchanges, decoded anew."""
+        return _UNPACK(self._packed)
 
     def before(self, run_id: str) -> History | None:
         """Return the path to the message that a run answers, None if it is not known."""
@@ -96,14 +105,14 @@ class RecentBranch:
                 live.read = False
 
     def _keep(self, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
-        self.tip, self.exchanges, self.step_bytes = None, (), 0
+        self.tip, self._packed, self.step_bytes = None, NO_EXCHANGES, 0
         size = step_bytes
         for each in exchanges:
             answered = 0 if each.answer is None else len(each.answer.content)
             size += len(each.message.content) + answered + ROW_BYTES * (2 + len(each.steps))
             if size > KEPT_BYTES or not each.whole or any(step.kind == "summary" for step in each.steps):
                 return
-        self.tip, self.exchanges, self.step_bytes = tip, tuple(exchanges), step_bytes
+        self.tip, self._packed, self.step_bytes = tip, msgspec.msgpack.encode(exchanges), step_bytes
 
 
 def _step_bytes(steps: Sequence[StepRecord]) -> int:

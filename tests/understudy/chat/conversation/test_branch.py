@@ -1,5 +1,7 @@
 """What a conversation knows of its newest branch: the same as the store has, or nothing."""
 
+import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +186,25 @@ def test_a_long_branch_is_not_kept(database: SqliteDatabase, monkeypatch: pytest
     assert len(talk.branch.exchanges) == 1
     talk.end(talk.say(fresh), answered=True)
     assert (talk.branch.tip, talk.branch.exchanges, talk.branch.step_bytes) == (None, (), 0)
+
+
+def test_exchanges_are_not_kept_as_objects(database: SqliteDatabase) -> None:
+    """Twenty exchanges of a branch are some 1,500 objects while they are made, and one block afterwards."""
+    talk = Talk(database, "block")
+    last = None
+    for _ in range(20):
+        last = talk.say(last)
+        talk.step(last, 1)
+        talk.end(last, answered=True)
+    gc.collect()
+    before = sys.getallocatedblocks()
+    exchanges = talk.branch.exchanges
+    decoded = sys.getallocatedblocks() - before
+    assert len(exchanges) == 20
+    del exchanges
+    known = talk.branch
+    del talk
+    gc.collect()
+    before = sys.getallocatedblocks()
+    del known
+    assert before - sys.getallocatedblocks() < decoded / 10
