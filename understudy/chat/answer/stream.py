@@ -66,8 +66,8 @@ class SanitizedAnswer:
         """Add text. Return the text that may be shown now, possibly none."""
         if text:
             text, self._separator, self._has_text = self._separator + text, "", True
-        held = self.sanitizer.to_read(len(text)) - len(text)
-        if weigh_text(text) + FOREIGN * held > INLINE:
+        size = self.sanitizer.to_read(len(text))
+        if size * FOREIGN > INLINE and weigh_text(text) + FOREIGN * (size - len(text)) > INLINE:
             return await run_off_loop(self._sanitize, self.sanitizer.feed, text)
         return self._sanitize(self.sanitizer.feed, text)
 
