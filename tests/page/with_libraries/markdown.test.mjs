@@ -97,7 +97,9 @@ test("what models write beside Markdown is read alike in whatever pieces it come
 });
 
 test("formulas are MathML, which nothing but their LaTeX makes", () => {
-  for (const text of ["\\(a^2\\)", "$a^2$", "$$a^2$$", "\\[a^2\\]"]) assert.match(read(text).html, /<math[^>]*><msup><mi>a<\/mi>/, text);
+  for (const text of ["\\(a^2\\)", "$a^2$", "$$a^2$$", "\\[a^2\\]", "```math\na^2\n```"]) assert.match(read(text).html, /<math[^>]*><msup><mi>a<\/mi>/, text);
+  assert.match(read("So:\n\\begin{align*}a &= b \\\\\nc &= d\\end{align*}").html, /^<p>So:\n<math[^>]*><mtable/);
+  assert.equal(words(read("\\begin{document} a").html), "\\begin{document} a\n");
   assert.equal(words(read("$\\$0.60$").html), "$0.60\n");
   for (const text of ["\\(\\href{javascript:alert(1)}{x}\\)", "\\(\\def\\a{\\a\\a}\\a\\)", "$\\frac{$", `$a${"{".repeat(3_000)}$`]) {
     assert.doesNotMatch(read(text).html, /<math| href=/, text);

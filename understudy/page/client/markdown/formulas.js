@@ -1,5 +1,5 @@
 /**
- * Formulas in answers: `\(a\)`, `$a$`, `\[a\]` and `$$a$$`, as MathML. Pure.
+ * Formulas in answers: `\(a\)`, `$a$`, `\[a\]`, `$$a$$` and bare environments, `\begin{align}`, as MathML. Pure.
  *
  * A single dollar sign is more often the sign of a price: it opens a formula only before a character that is no space, and
  * closes one only behind such a character and before anything but a digit. A line that begins with `\[` or `$$` begins a
@@ -13,6 +13,7 @@ const SOURCE_MAX = 2_000; // characters of a formula
 const OUTPUT_MAX = 100_000; // characters of its MathML
 const CLOSERS = { "\\(": "\\)", "\\[": "\\]", "$$": "$$" };
 const DISPLAYED = new Set(["\\[", "$$"]);
+const ENVIRONMENT = /\\begin\{((?:align|alignat|equation|gather|cases|array|[bBpvV]?matrix)\*?)\}/y;
 const END = /(?:\\\]|\$\$)[ \t]*([.,;:]?)[ \t]*$/;
 const DEFINES = /\\(?:re)?newcommand|\\[gex]?def\b|\\let\b|\\DeclareMathOperator|\\(?:href|url|includegraphics|html\w*)\b/;
 const CODE_LIKE = /[\\^_=+{}*<>|-]/;
@@ -56,7 +57,14 @@ function readInline(state, silent) {
   if (src[pos] !== "\\" && src[pos] !== "$") return false;
   let opener = src.slice(pos, pos + 2);
   let end, body, after;
-  if (opener in CLOSERS) {
+  ENVIRONMENT.lastIndex = pos;
+  const [, environment] = ENVIRONMENT.exec(src) ?? [];
+  if (environment) {
+    opener = "\\[";
+    const closer = `\\end{${environment}}`;
+    end = src.indexOf(closer, pos);
+    [body, after] = [src.slice(pos, end + closer.length), end + closer.length];
+  } else if (opener in CLOSERS) {
     end = src.indexOf(CLOSERS[opener], pos + 2);
     [body, after] = [src.slice(pos + 2, end), end + 2];
   } else if (opener[0] === "$") {

@@ -80,6 +80,7 @@ function makeParser(MarkdownIt, cjkFriendly, temml) {
   const { rules } = parser.renderer;
   rules.fence = (tokens, index, _options, env) => {
     const [word = ""] = tokens[index].info.split(/\s+/).filter(Boolean);
+    if (word === "math" && !env.before) return rules.math_block(tokens, index);
     const found = pieces(tokens[index].content, env.before);
     delete env.before;
     return found.map((piece) => env.colours.element(piece, word)).join("");
