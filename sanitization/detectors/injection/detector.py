@@ -19,7 +19,7 @@ from sanitization.normalization import NormalizedText, folded, normalize
 from sanitization.prefilter import NamedPrefilter
 
 from . import encodings as encodings
-from .classifier import BACK, Classifier, Window, classifier, places, window
+from .classifier import BACK, Classifier, Window, classifier, places, window, words
 from .foreign import Places, Weak
 from .prefilters import (
     ALL_ORDERS,
@@ -96,6 +96,12 @@ FORMAL: Final = ("injection.token", "injection.system", "injection.encoded")
 """Kinds that are known by their form, which the classifier does not see."""
 WEAK: Final = 0.75
 """Finds of rules with this score or more are not checked by the classifier."""
+SIGNS_MOST: Final = 0.85
+"""Signs for a word of a sentence, above which it is code: the classifier knows how words go together."""
+SIGNS_AROUND: Final = 0.4
+AMONG_CODE: Final = 0.85
+"""Signs for a word of the text around a sentence, above which it stands among code, and the least score there."""
+_SIGN: Final = Late(r"[(){}\[\]=;<>_|\\]|\w\.\w|[a-z][A-Z]")
 _LIKELY: Final = ("its words go together as in an order to a model",)
 DECODED_LEAST: Final = 12
 WORD_MAX: Final = 64
@@ -456,7 +462,7 @@ class _Opinion:
                 continue
             seen, score = self._at(at)
             free = turn == len(found) or seen.end <= found[turn].anchor
-            if free and score >= LIKELY_LEAST and not _talked_of(self._text, seen):
+            if free and score >= _least(self._text, seen) and not _talked_of(self._text, seen):
                 covered = seen.end
                 yield Hit(at, covered, "injection.likely", round(score, 2), REPLACEMENT, at, _LIKELY)
         yield from found[turn:]
@@ -476,6 +482,14 @@ def _misspelt(sentence: str) -> float:
     if said is None:
         return 0.0
     return max((hit.score for hit in _orders(said, 0, match_prefilters(said).whole)), default=0.0)
+
+
+def _least(text: str, seen: Window) -> float:
+    """Return the least score of a sentence that counts: a higher one among code, and none of code itself."""
+    sentence, around = text[seen.start : seen.end], text[max(0, seen.at - BACK) : seen.next_end]
+    if len(_SIGN.findall(sentence)) > SIGNS_MOST * len(words(sentence)):
+        return 2.0
+    return AMONG_CODE if len(_SIGN.findall(around)) > SIGNS_AROUND * len(words(around)) else LIKELY_LEAST
 
 
 def _talked_of(text: str, seen: Window) -> bool:

@@ -68,6 +68,16 @@ def test_mentions_of_the_words_of_orders_are_no_find(text: str) -> None:
     assert list(DETECTOR.find(text)) == []
 
 
+@pytest.mark.parametrize(
+    "code",
+    ['        mode_code = {"a": MODE_APPEND}\n        mode = "ab"', "this.reply.hidden = isPending(turn, this.tools);"],
+)
+def test_code_is_no_likely_order(code: str) -> None:
+    """The classifier knows how words go together, and code has other reasons for it."""
+    assert telling(code, 0)
+    assert list(DETECTOR.find(code)) == []
+
+
 def test_a_weak_find_of_a_rule_is_dropped_if_the_classifier_is_sure() -> None:
     """A developer and a forgotten password in two sentences about something else are no claim of authority."""
     text = "Le développeur a installé la mise à jour hier? J'ai oublié mon mot de passe, que faire ?"
