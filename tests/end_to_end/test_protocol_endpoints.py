@@ -202,7 +202,6 @@ def bad_tokens() -> dict[str, tuple[str, str]]:
         "no sid": (encode({k: v for k, v in claims.items() if k != "sid"}), "unauthenticated"),
         "no exp": (encode({k: v for k, v in claims.items() if k != "exp"}), "unauthenticated"),
         "not yet": (encode(claims | {"nbf": claims["exp"]}), "unauthenticated"),
-        "roles are text": (encode(claims | {"roles": "operator"}), "unauthenticated"),
         "over": (encode(claims | {"exp": 1}), "token_expired"),
         "alg none": (unsigned, "unauthenticated"),
         "alg none, another spelling": (
