@@ -136,7 +136,9 @@ def test_new_sessions_of_an_address_are_limited() -> None:
         given.issue_anonymous("203.0.113.9")
     with pytest.raises(CommandRejected) as caught:
         given.issue_anonymous("203.0.113.9")
-    assert (caught.value.code, caught.value.retry_after) == ("rate_limited", pytest.approx(1.0, abs=0.1))
+    assert caught.value.code == "rate_limited"
+    assert caught.value.retry_after is not None
+    assert 0 < caught.value.retry_after <= 1.0
     given.issue_anonymous("203.0.113.10")
 
 
