@@ -25,7 +25,7 @@ STANDING_S: Final = 1.0
 
 
 @define(eq=False)
-class Admission:
+class AdmissionControl:
     """The messages that are being accepted on this node, and those that wait to be."""
 
     _permits: trio.Semaphore = field(factory=lambda: trio.Semaphore(AT_A_TIME), init=False)

@@ -52,7 +52,7 @@ from transport.wire.events import (
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at, traceparent
 from understudy.agents.budget import Budget
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
-from understudy.chat.admission import Admission
+from understudy.chat.admission import AdmissionControl
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S
 from understudy.chat.messages import (
     Accept,
@@ -151,7 +151,7 @@ class CommandDispatcher:
         self._services = services
         self._default = next(iter(services.agents))
         self._nodes = others
-        self._admission = Admission()
+        self._admission = AdmissionControl()
         self.registry = ConversationRegistry(services, conversations, node, others)
 
     @property

@@ -1,4 +1,4 @@
-"""Admission control: who is admitted, who waits, and who is refused, by a clock of the tests' own."""
+"""AdmissionControl control: who is admitted, who waits, and who is refused, by a clock of the tests' own."""
 
 import pytest
 import trio
@@ -6,14 +6,14 @@ import trio.testing
 
 from transport.wire.errors import CommandRejected
 from understudy.chat import admission
-from understudy.chat.admission import STANDING_S, WAIT_S, Admission
+from understudy.chat.admission import STANDING_S, WAIT_S, AdmissionControl
 
 
 class Crowd:
     """Messages that are accepted in `takes_s` seconds each, with what became of them and when."""
 
     def __init__(self, takes_s: float) -> None:
-        self.admission = Admission()
+        self.admission = AdmissionControl()
         self.takes_s = takes_s
         self.began = trio.current_time()
         self.accepted: list[tuple[int, float]] = []
