@@ -165,7 +165,9 @@ class Line:
         """Return a client at the other end, which has been told what was said from the beginning."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, self.connect, [listener])
-        return await nursery.start(stay, f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/ws", token)
+        url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/ws"
+        client: Client = await nursery.start(stay, url, token)
+        return client
 
 
 async def stay(url: str, token: str, *, task_status: trio.TaskStatus[Client]) -> None:
