@@ -462,7 +462,7 @@ class _Opinion:
                 continue
             seen, score = self._at(at)
             free = turn == len(found) or seen.end <= found[turn].anchor
-            if free and score >= _least(self._text, seen) and not _talked_of(self._text, seen):
+            if free and LIKELY_LEAST <= score >= _least(self._text, seen) and not _talked_of(self._text, seen):
                 covered = seen.end
                 yield Hit(at, covered, "injection.likely", round(score, 2), REPLACEMENT, at, _LIKELY)
         yield from found[turn:]
