@@ -21,7 +21,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NoReturn, TypeGuard
 
 from attrs import frozen
 
@@ -208,7 +208,7 @@ def _display_name(claims: Mapping[str, Any]) -> str:
     for claim in ("name", "preferred_username", "email"):
         value = claims.get(claim)
         if is_claim_text(value):
-            return str(value).strip()
+            return value.strip()
     return ""
 
 
@@ -217,7 +217,7 @@ def _listed(claim: Any) -> list[Any]:
     return claim if isinstance(claim, list) else []
 
 
-def is_claim_text(value: Any) -> bool:
+def is_claim_text(value: Any) -> TypeGuard[str]:
     """Return whether a value can be the name of a user, a tenant or a role: printable, of `MAX_CLAIM` letters."""
     return isinstance(value, str) and bool(value.strip()) and len(value) <= MAX_CLAIM and value.isprintable()
 
@@ -249,7 +249,7 @@ def _refuse_constant(text: str) -> NoReturn:
 def _claim_text(value: Any) -> str:
     if not is_claim_text(value):
         refuse_token()
-    return str(value)
+    return value
 
 
 def _claim_time(value: Any) -> float:
