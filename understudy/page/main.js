@@ -328,9 +328,11 @@ class Page extends ChatPage {
 
   /** Reads who is signed in, and their chats; what has never been read is tried again. */
   async readUser() {
-    await Promise.all([this.account.refresh(), this.sidebar.refresh()]);
+    const listed = this.sidebar.refresh();
+    await this.account.refresh();
+    this.left.takeBack(); // at once: what another user had left is gone when the name of this one is shown
+    await listed;
     if (!this.account.who || !this.sidebar.loaded) setTimeout(() => this.client.connection.online && this.readUser(), AGAIN_MS);
-    this.left.takeBack();
     this.transcript.refreshEmpty();
     this.#offerModel();
     (await goneThreads(this.client, this.sidebar.all)).forEach((threadId) => this.removed(threadId, { elsewhere: true }));
