@@ -7,6 +7,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import Any, Final
@@ -26,7 +27,8 @@ from transport.wire.events import EVENTS
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
-from understudy.app.settings import Settings, variable_of
+from understudy.app.settings import Settings, extension_tables, variable_of
+from understudy.extension import installed
 from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext
@@ -61,8 +63,8 @@ def filled(page: str) -> str:
 
 def routes() -> str:
     """Return every request with what its view says of it, and the error codes of its own."""
-    nothing: Any = None
-    app = build_http_app(WebContext(Settings(), *[nothing] * (len(attrs.fields(WebContext)) - 1)))
+    nothing: dict[str, Any] = dict.fromkeys(each.name for each in attrs.fields(WebContext))
+    app = build_http_app(WebContext(**nothing | {"settings": Settings(), "extensions": installed()}))
     rows = []
     for route in sorted(routes_of(app), key=lambda each: (each.rule, each.method)):
         spec = ROUTES[route.endpoint]
@@ -74,19 +76,26 @@ def routes() -> str:
 def metrics() -> str:
     """Return every metric with its kind, its labels, and the text that a scrape has of it."""
     kept = Metrics()
+    brought = [counter for extension in installed().values() for counter in extension.metrics()]
+    for counter in brought:
+        kept.declare(counter)
     kept.observe_tree(lambda: None)
     kept.observe_storage(int, int)
     kept.describe_build("")
     kept.redis_up(False)
-    labels = {
-        each._name: list(each._labelnames)
-        for each in (getattr(each, "_metric", each) for each in vars(kept).values())
-        if hasattr(each, "_labelnames")
-    } | {
-        "understudy_mailbox_depth_messages": ["path", "lane"],
-        "understudy_actors": ["path"],
-        "understudy_build": ["version", "python"],
-    }
+    labels = (
+        {
+            each._name: list(each._labelnames)
+            for each in (getattr(each, "_metric", each) for each in vars(kept).values())
+            if hasattr(each, "_labelnames")
+        }
+        | {counter.name: [counter.label] for counter in brought}
+        | {
+            "understudy_mailbox_depth_messages": ["path", "lane"],
+            "understudy_actors": ["path"],
+            "understudy_build": ["version", "python"],
+        }
+    )
     rows = []
     for each in kept.registry.collect():
         if not each.name.startswith("process_"):
@@ -269,6 +278,7 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "metrics": metrics,
     "settings": lambda: settings_of(Settings),
     "limits": lambda: settings_of(Limits, "limits."),
+    **{f"settings of {name}": partial(settings_of, kind, f"{name}.") for name, kind in extension_tables().items()},
     "agents": agents,
     "tools": tools,
     "fields of Agent": lambda: fields_with_defaults(Agent),

@@ -21,7 +21,7 @@ ROOTS = {
         "__init__", "at_exit", "code_points", "confusables", "findings", "late", "masking", "normalization", "pipeline",
         "policy", "policy_file", "prefilter", "sanitizer",
     },
-    "understudy": {"__init__", "__main__"},
+    "understudy": {"__init__", "__main__", "extension"},
     "analyst": {
         "__init__", "analysis", "chart_data", "charts", "column_types", "confine", "confinement", "duckdb_session",
         "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables", "units",
@@ -44,8 +44,9 @@ def folders() -> list[Path]:
 
 
 def own_test(module: Path) -> Path:
-    """Return the path of the module's own test module."""
-    return Path("tests") / module.parent / f"test_{module.name}"
+    """Return the path of the module's own test module; those of an extension are together, as it is."""
+    parts = module.parent.parts[1:] if module.parts[:2] == ("understudy", "extensions") else module.parent.parts
+    return Path("tests", *parts, f"test_{module.name}")
 
 
 def table() -> dict[str, list[str]]:

@@ -36,7 +36,7 @@ def form(page: Page) -> Locator:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Ask for a delivery, and fill in its form."""
-    agents, often = ["tests.browser.asking_agent:agent"], {"UNDERSTUDY_LIMITS_SCHEDULE_EVERY_S": "1"}
+    agents, often = ["tests.browser.asking_agent:agent"], {"UNDERSTUDY_SCHEDULES_EVERY_S": "1"}
     server, problems = Server(folder / "data", options=agents, **often), list[str]()
     try:
         with current_browser() as browser:

@@ -13,7 +13,12 @@ from tests.docs.tables import DOCS, ROOT, code, table
 PAGE = "reference/logs.md"
 LEVELS = {"exception": "error"}
 NAME = re.compile(r"[a-z_0-9]+\.[a-z_0-9]+")
-PARTS = re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)
+PARTS = [(PAGE, part) for part in re.findall(r"^## (.+)$", (DOCS / PAGE).read_text(), re.MULTILINE)] + [
+    (str(path.relative_to(DOCS)), "In logs")
+    for path in (DOCS / "extensions").glob("*.md")
+    if "\n## In logs\n" in path.read_text()
+]
+"""The tables of events: those of one page, and one in the page of an extension."""
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +43,8 @@ def calls() -> Iterator[tuple[str, str, Path]]:
 
 
 def documented() -> dict[str, dict[str, str]]:
-    rows = {code(row["event"])[0]: row for part in PARTS for row in table(PAGE, part)}
-    assert len(rows) == sum(len(table(PAGE, part)) for part in PARTS), "an event is listed twice"
+    rows = {code(row["event"])[0]: row for page, part in PARTS for row in table(page, part)}
+    assert len(rows) == sum(len(table(page, part)) for page, part in PARTS), "an event is listed twice"
     return rows
 
 

@@ -78,16 +78,14 @@ async def test_marks_are_announced_to_the_other_devices_of_the_user(serve: Any) 
         assert all(each["type"] != "answers_read" for each in other.seen)
 
 
-async def test_a_consent_is_listed_whole_beside_what_runs_and_what_is_scheduled(serve: Any) -> None:
+async def test_a_consent_is_listed_whole(serve: Any) -> None:
     script = Call([("send_mail", MAIL)]), Say("Done")
     running = await serve(scripted(*script))
     ada = Caller(running, await new_token(running))
-    await ada.post("/api/schedules", 201, message="Happy new year", cron="0 0 1 1 *", agent="script")
     await ada.post("/api/runs", message="go", agent="script", thread_id="a")
-    found = await inbox(ada, needs_you=1, scheduled=1)
-    (item,), (scheduled,) = found["needs_you"], found["scheduled"]
+    found = await inbox(ada, needs_you=1)
+    (item,) = found["needs_you"]
     assert (item["kind"], item["tool_name"], item["parameters"]) == ("approval", "send_mail", MAIL)
-    assert (scheduled["title"], scheduled["agent"]) == ("Happy new year", "script")
     status, answer = await post(running, ada.token, "approve", call_id=item["call_id"], decision="deny")
     assert status in (200, 202, 204), answer
     await inbox(ada, needs_you=0, unread=1)

@@ -18,10 +18,8 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import survived
-from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_schedules import fired
-from transport.connection.limits import Limits
 from understudy import Agent, McpServer, mcp
+from understudy.chat.messages import AUTOMATIC
 from understudy.cli.prompts import list_prompts, read_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
@@ -206,13 +204,11 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
     assert await read_prompt(ask, "t", "greet name='Ann") is None
 
 
-async def test_a_question_in_a_run_of_a_schedule_is_cancelled_at_once(serve: Any, notes: Path) -> None:
-    agent = calling(demo(notes), ("demo_choose", {}))
-    running = await serve(agent, limits=Limits(schedule_every_s=1))
-    caller = Caller(running, await new_token(running))
-    await caller.post("/api/schedules", 201, message="go", agent="script", every_s=1, thread_id="a", policy="skip")
-    await fired(caller, "?thread=a")
-    assert "'cancel '" in str(await caller.get("/api/threads/a/events"))
+async def test_a_question_for_which_nobody_waits_is_cancelled_at_once(serve_guest: Any, notes: Path) -> None:
+    running, token = await serve_guest(calling(demo(notes), ("demo_choose", {})))
+    async with connected(running.address, token) as client:
+        await client.ask("go", agent_type="script", thread_id="a", message_id=f"{AUTOMATIC}1")
+    assert "'cancel '" in str(await get(running, "/api/threads/a/events", token))
 
 
 async def test_a_server_that_cannot_be_reached_stops_nobody(serve_guest: Any, notes: Path) -> None:

@@ -12,11 +12,10 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_mcp import ended, results
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_schedules import fired
 from tests.servers.mcp_oauth import Provider, serving
 from transport.auth.fetch import request as fetch
-from transport.connection.limits import Limits
 from understudy import Agent, mcp
+from understudy.chat.messages import AUTOMATIC
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 
@@ -165,26 +164,25 @@ async def test_the_way_back_is_for_the_browser_that_began_and_leads_nowhere_else
             assert (await request(running.address, "POST", "/api/mcp/else/sign-in", token=token, body=b"{}"))[0] == 404
 
 
-async def called(caller: Caller, run: Any) -> list[Any]:
-    events = (await caller.get(f"/api/runs/{run['run_id']}/events"))["events"]
-    return [each["data"] for each in events if each["type"] == "tool_completed"]
-
-
-async def test_a_schedule_goes_on_while_its_user_is_away_and_fails_once_the_sign_in_is_lost(serve: Any) -> None:
+async def test_automatic_messages_go_on_while_their_user_is_away_and_fail_once_the_sign_in_is_lost(serve: Any) -> None:
     provider = Provider()
     with trio.fail_after(120):
         async with serving(provider) as url:
-            running = await serve(*agents_of(url), limits=Limits(schedule_every_s=1))
+            running = await serve(*agents_of(url))
             ada = Caller(running, await new_token(running))
             assert (await signed_in(running, ada.token))[0] == 200
+
+            async def called(number: int) -> Any:
+                async with connected(running.address, ada.token) as client:
+                    end = await client.ask("go", agent_type="asker", thread_id="s", message_id=f"{AUTOMATIC}{number}")
+                events = (await ada.get(f"/api/runs/{end['run_id']}/events"))["events"]
+                (told,) = [each["data"] for each in events if each["type"] == "tool_completed"]
+                return told
+
             provider.expire()
-            made = {"message": "go", "agent": "asker", "every_s": 1, "thread_id": "s", "name": "Often"}
-            await ada.post("/api/schedules", 201, **made)
-            runs = await fired(ada, "?thread=s")
-            assert [each["status"] for each in await called(ada, runs[0])] == ["ok"]
+            assert (await called(1))["status"] == "ok"
             assert (provider.asked, provider.refreshed) == (1, 1)
             provider.end()
-            while (told := (await called(ada, runs[-1]))[0])["status"] == "ok":
-                runs = await fired(ada, "?thread=s", len(runs) + 1)
+            told = await called(2)
             assert "You are not signed in to notes." in told["result_summary"]
             assert not any(provider.access)

@@ -31,6 +31,11 @@ class Caller:
         assert found == status, answer
         return answer
 
+    async def send(self, method: str, path: str, status: int = 200, **body: Any) -> Any:
+        found, _, answer = await request(self.running.address, method, path, token=self.token, body=body or b"")
+        assert found == status, answer
+        return answer
+
     async def ended(self, run_id: str) -> Any:
         return await self.until(run_id, "ended_at")
 

@@ -12,7 +12,6 @@ from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.end_to_end.test_made_files import EVIL, report
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
 from understudy import Agent
 
@@ -66,15 +65,15 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     assert listed == {"shares": [{name: made[name] for name in ("share_id", "created_at", "expires_at")}]}
     assert await bob.get("/api/threads/t/shares") == {"shares": []}
     await bob.post("/api/threads/t/shares", 404, days=2)
-    await send(bob, "DELETE", f"/api/shares/{made['share_id']}", 404)
+    await bob.send("DELETE", f"/api/shares/{made['share_id']}", 404)
     await shared(running, f"/share/{made['share_id']}", status=404)
     exported = await ada.get("/api/threads/t/export")
     assert exported["shares"] == listed["shares"]
     assert made["path"].removeprefix("/share/") not in json.dumps(exported)
-    await send(ada, "DELETE", f"/api/shares/{made['share_id']}", 204)
+    await ada.send("DELETE", f"/api/shares/{made['share_id']}", 204)
     assert await is_gone(running, made["path"])
     assert await is_gone(running, "/share/never")
-    await send(ada, "DELETE", f"/api/shares/{made['share_id']}", 404)
+    await ada.send("DELETE", f"/api/shares/{made['share_id']}", 404)
 
 
 async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> None:
@@ -84,10 +83,10 @@ async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> No
     for thread_id in ("a", "b"):
         await ran(ada, thread_id, "go")
         paths.append((await ada.post(f"/api/threads/{thread_id}/shares", 201, days=1))["path"])
-    await send(ada, "DELETE", "/api/threads/a", 204)
+    await ada.send("DELETE", "/api/threads/a", 204)
     assert await is_gone(running, paths[0])
     assert (await shared(running, paths[1]))["title"] == "go"
-    await send(ada, "DELETE", "/api/me", confirm=(await ada.get("/api/me"))["user"])
+    await ada.send("DELETE", "/api/me", confirm=(await ada.get("/api/me"))["user"])
     assert await is_gone(running, paths[1])
 
 
@@ -161,4 +160,4 @@ async def test_a_server_makes_no_links_unless_it_is_told_to(tmp_path: Path) -> N
         assert (await ada.get("/api/agents"))["share_links"] is False
         await ada.post("/api/threads/t/shares", 403, days=1)
         (left,) = (await ada.get("/api/threads/t/shares"))["shares"]
-        await send(ada, "DELETE", f"/api/shares/{left['share_id']}", 204)
+        await ada.send("DELETE", f"/api/shares/{left['share_id']}", 204)

@@ -6,7 +6,6 @@ from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, post, resume, token_of
 from tests.end_to_end.test_inbox import inbox
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_schedules import send
 from tests.end_to_end.test_shares import is_gone, shared
 from tests.end_to_end.test_two_nodes import on_both, said
 
@@ -45,20 +44,20 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_and_links(begin
 
         await on_a.until_end()
         await on_b.until_end()
-        await send(at_a, "PATCH", "/api/threads/t", pinned=True, title="Named here")
+        await at_a.send("PATCH", "/api/threads/t", pinned=True, title="Named here")
         await on_b.until("thread_changed")
         seen = await row(at_b)
         assert (seen["title"], seen["pinned"]) == ("Named here", True)
         await on_a.until("thread_changed")
-        await send(at_b, "PATCH", "/api/threads/t", archived=True)
+        await at_b.send("PATCH", "/api/threads/t", archived=True)
         await on_a.until("thread_changed")
         assert await row(at_a) is None
-        await send(at_b, "DELETE", "/api/threads/mail", 204)
+        await at_b.send("DELETE", "/api/threads/mail", 204)
         for client in (on_a, on_b):
             assert (await client.until("thread_changed", deleted=True))["thread_id"] == "mail"
     assert (await row(at_a, which="archived"))["title"] == "Named here"
 
     made = await at_a.post("/api/threads/t/shares", 201, days=2)
     assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
-    await send(at_b, "DELETE", f"/api/shares/{made['share_id']}", 204)
+    await at_b.send("DELETE", f"/api/shares/{made['share_id']}", 204)
     assert await is_gone(two.a, made["path"])

@@ -52,7 +52,7 @@ def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
     if settings:
         forms = (MARKER, MARKER.encode().hex())
         with psycopg.connect(settings["database_url"]) as connection:
-            for table in schema.metadata.tables:
+            for table in schema.whole().tables:
                 rows = connection.execute(f"SELECT t::text FROM {table} t").fetchall()
                 found += [table for (row,) in rows if any(form in row for form in forms)]
     return found

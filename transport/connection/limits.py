@@ -96,10 +96,6 @@ class Limits:
     """Tokens of all users of one tenant in a month."""
     tenant_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
     """Cost of all users of one tenant in a month."""
-    schedules_per_user: int = field(default=50, validator=_at_least_one)
-    """Schedules of one user."""
-    schedule_every_s: int = field(default=60, validator=_at_least_one)
-    """Least time between two due times of a schedule."""
     approval_s: float = field(default=900.0, validator=_positive)
     """How long a tool call waits for its user's decision, or for the answer to its question."""
     approval_unseen_s: float = field(default=86_400.0, validator=_positive)

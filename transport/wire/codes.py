@@ -64,7 +64,6 @@ _ERRORS: Final = (
     ErrorCode("invalid_output", "The answer is not of the form that the agent's callers expect.", True, 502),
     ErrorCode("storage_unavailable", "The server cannot store messages right now; try again in a moment.", True, 503),
     ErrorCode("run_interrupted", "This run was interrupted.", True, 503),
-    ErrorCode("invalid_schedule", "That schedule can never be due, or is due too often.", False, 400),
     ErrorCode("run_ended", "That run has ended already; send it as a message.", False, 409),
     ErrorCode("taken_over", "Another operator has taken over that run.", False, 409),
     ErrorCode("run_cancelled", "The work on this message was stopped.", False, 409),

@@ -28,7 +28,7 @@ from understudy.agents.permissions import BOUNDS, Permissions, check_rules, mode
 from understudy.agents.registry import all_agents
 from understudy.app.settings import Settings, describe_settings
 from understudy.app.storage import Storage, build_cipher, build_redis, open_database, open_storage
-from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor
+from understudy.app.tree import BACKOFF, Tree, build_tree, supervisor, supervisor_of
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations
 from understudy.auth.rights import Whose, everybody
@@ -38,10 +38,8 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.permissions_file import PermissionsFile, PermissionsPoller
-from understudy.chat.polling import Poll
 from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.schedules.firing import ScheduleRunner
 from understudy.chat.services import Services
 from understudy.chat.stops import Stops, StopsPoller
 from understudy.chat.storage_away import StorageWaitMonitor
@@ -49,6 +47,7 @@ from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules, read_secret
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.content.summary import is_suspect
+from understudy.extension import Extension, brought, chosen
 from understudy.models.local import LocalModels
 from understudy.models.model import Model, ModelLimits, limits_of
 from understudy.models.providers import OFFLINE
@@ -57,7 +56,7 @@ from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import Breakers, HealthCheck, HealthStatus, RestrictedStatus, ServerStatus
 from understudy.observe.loop_lag import LoopLag
 from understudy.observe.metrics import Metrics
-from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, SCHEDULES, WRITER
+from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, FORWARDERS, MCP, RECOVERY, WRITER
 from understudy.observe.traces import Traces
 from understudy.observe.tree_api import TreeApi
 from understudy.privacy.erasure import Eraser
@@ -109,6 +108,7 @@ class _Parts:
     runs of the selected users."""
 
     settings: Settings
+    extensions: Mapping[str, Extension]
     tree: Tree
     metrics: Metrics
     recorder: ActorEventRecorder
@@ -144,7 +144,11 @@ async def build_app(
         DatabaseUnusable, OSError, ValueError: A part cannot be opened; the text says why.
     """
     sessions, cipher = open_sessions(settings), build_cipher(settings)
+    extensions = chosen(settings.extensions)
     metrics = Metrics()
+    for extension in extensions.values():
+        for counter in brought(extension.metrics):
+            metrics.declare(counter)
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
     metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
@@ -202,8 +206,9 @@ async def build_app(
             def counts(whose: Whose = everybody) -> dict[str, int]:
                 return {"connections": presence.count(whose), **run_limiter.counts(whose)}
 
+            supervised: dict[str, ActorRef] = {}
             status = ServerStatus(
-                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp),
+                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp, supervised),
                 metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
             )  # fmt: skip
@@ -212,8 +217,8 @@ async def build_app(
             stops = Stops(store.stops)
             await stops.poll()
             parts = _Parts(
-                settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,
-                counts, status, tool_loop, asyncio_loop, mcp, pushes, stops, permissions, node,
+                settings, extensions, tree, metrics, recorder, live, models, content_filter, storage, presence,
+                run_limiter, counts, status, tool_loop, asyncio_loop, mcp, pushes, stops, permissions, node,
                 traces, local_models,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
@@ -248,6 +253,10 @@ async def build_app(
             if mcp.links or mcp.signing_in:
                 await system.spawn(supervisor("mcp", [*mcp.children(), *sign_in_actors]))
             await system.spawn(supervisor("observe", children))
+            context: WebContext = http_app.extensions["context"]
+            for name, extension in extensions.items():
+                if actors := brought(extension.children, context):
+                    supervised[name] = await system.spawn(supervisor_of(name, actors))
             yield App(settings, system, store, endpoint, http_app, presence, metrics, models, local_models)
     finally:
         with trio.CancelScope(shield=True):  # its deadlines are those of the lifespans
@@ -535,9 +544,13 @@ async def _open_revocations(
 
 
 def _extra_checks(
-    breakers: Breakers, database: Database, redis: "RedisLink | None", mcp: McpCatalogue
+    breakers: Breakers,
+    database: Database,
+    redis: "RedisLink | None",
+    mcp: McpCatalogue,
+    supervised: Mapping[str, ActorRef],
 ) -> dict[str, HealthCheck]:
-    """Check the parts outside the actor tree: breakers, database, Redis and MCP servers."""
+    """Check the parts outside the actor tree: breakers, database, Redis, MCP servers, and extensions that gave up."""
     checks = dict(breakers.checks())
     try:
         database.check()  # compares the file's name, so that a missing file is reported before the next write
@@ -550,6 +563,10 @@ def _extra_checks(
     for name, link in mcp.links.items():
         lost = HealthCheck(HealthStatus.DEGRADED, link.why, time.time() - link.since, essential=False)
         checks[f"mcp {name}"] = HealthCheck() if link.state is LinkState.READY else lost
+    for name, supervisor_of_it in supervised.items():
+        if not supervisor_of_it.alive:
+            note = f"the extension {name} failed too often and stays off until the server is restarted"
+            checks[name] = HealthCheck(HealthStatus.DEGRADED, note, essential=False)
     return checks
 
 
@@ -610,7 +627,6 @@ async def _start_chat(
         "forgetting": partial(MemoryExpiry, store, time.time),
         "waits": partial(StorageWaitMonitor, services.storage_waits),
         "pushes": partial(PushSender, parts.pushes, metrics.push),
-        "schedules": partial(ScheduleRunner, store, parts.agents, dispatcher.dispatch, metrics.schedule),
     }
     if webhooks is not None:
         actors["webhooks"] = partial(WebhookSender, store, webhooks, metrics.webhook, time.time, traces=parts.traces)
@@ -683,10 +699,6 @@ def _build_web(
         shared_connections=shared_connections,
     )
 
-    def check_schedules() -> None:
-        if (runner := parts.tree.system.find(SCHEDULES)) is not None:
-            runner.try_tell(Poll())
-
     context = WebContext(
         settings=settings,
         sessions=sessions,
@@ -722,7 +734,8 @@ def _build_web(
         described_settings=partial(describe_settings, settings),
         announce_stops=dispatcher.announce_stops,
         operate=dispatcher.operate,
-        check_schedules=check_schedules,
+        find=parts.tree.system.find,
+        extensions=parts.extensions,
         ledger=ledger,
         mcp=parts.mcp,
         currency=parts.settings.prices.currency,

@@ -11,9 +11,9 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from operator import attrgetter
+from functools import cache
 from pathlib import Path
-from typing import Any, Final, TypeAlias, get_args
+from typing import Any, Final, TypeAlias, TypeVar, get_args
 from urllib.parse import urlsplit
 
 import attrs
@@ -27,6 +27,7 @@ from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
+from understudy.extension import ExtensionFault, brought, chosen, installed
 from understudy.models.keys import BadKey, file_of, read_secret
 from understudy.models.prices import Price, PriceTable
 from understudy.models.providers import BUILT_IN, ModelProvider, Providers, with_settings
@@ -34,6 +35,7 @@ from understudy.models.timeouts import Timeouts, Times
 from understudy.observe.hidden import hidden
 from understudy.tools.suggestion import did_you_mean
 
+T = TypeVar("T")
 APP: Final = "understudy"
 FILE: Final = "understudy.toml"
 FILES_VARIABLE: Final = "UNDERSTUDY_SETTINGS"
@@ -72,7 +74,7 @@ HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 DEFAULT: Final = "default"
 COMMAND: Final = "command"
 """Sources of settings that are in no file and no variable; see `DescribedSetting`."""
-TABLES: Final = ("limits", "prices", "providers", "timeouts")
+TABLES: Final = ("limits", "own", "prices", "providers", "timeouts")
 """Settings that are tables of a file."""
 ROWS: Final[Mapping[str, Any]] = {"models.prices": Price, "models.timeouts": Times, "providers": ModelProvider}
 """Tables of a file whose members are tables by a name, and what one of these is."""
@@ -244,9 +246,19 @@ class Settings:
     """The share of runs that are traced, 0 to 1."""
     trace_content: bool = False
     """Whether spans have the texts of users, models and tools, as they are stored."""
+    extensions: list[str] = field(factory=list)
+    """The extensions that are on: their names, or `-NAME` for all but these, or `none`; unless set all that have what
+    they need installed. `understudy extensions` lists them."""
     prices: PriceTable = field(factory=PriceTable)
     timeouts: Timeouts = field(factory=dict)
     providers: Providers = BUILT_IN
+    own: Mapping[type[Any], Any] = field(factory=dict)
+    """The settings of extensions by their classes: see `of`."""
+
+    def of(self, kind: type[T]) -> T:
+        """Return the settings of an extension, which have this class."""
+        own: T = self.own[kind] if kind in self.own else kind()
+        return own
 
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
@@ -311,12 +323,17 @@ def load(**given: Any) -> Settings:
         BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or the
             server would be open to others without a secret. The text lists all faults.
     """
+    try:
+        extension_tables()
+    except ExtensionFault as fault:
+        raise BadSettings(str(fault)) from fault
     faults: list[str] = []
     found: Found = {}
     tables: dict[str, Any] = {}
     for path in settings_files():
         found |= _read_file(path, faults, tables)
     found |= _read_environment(faults)
+    faults += _faults_of_extensions(found)
     settings = None if faults else _structure_if_valid(found)
     if settings is None:
         for name, (value, source) in found.items():
@@ -355,15 +372,28 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
     defaults = evolve(defaults, data_dir=defaults.data_dir.absolute())  # as the folder in force is
     described = []
     for name, attribute in _fields().items():
-        value_of = attrgetter(name)
-        value, default = value_of(settings), value_of(defaults)
-        if name in found and loaded is not None and value_of(loaded) == value:
+        value, default = _value(settings, name), _value(defaults, name)
+        if name in found and loaded is not None and _value(loaded, name) == value:
             source = found[name][1]
         else:
             source = DEFAULT if value == default else COMMAND
         shown = None if not attribute.repr else str(value) if isinstance(value, Path) else value
         described.append(DescribedSetting(name, shown, not attribute.repr, bool(value != default), source))
     return described
+
+
+def _value(settings: Settings, name: str) -> Any:
+    """Return the value of a setting by its dotted name."""
+    table, _, member = name.rpartition(".")
+    holder = settings.of(extension_tables()[table]) if table in extension_tables() else settings
+    return getattr(settings.limits if table == "limits" else holder, member)
+
+
+@cache
+def extension_tables() -> Mapping[str, type[Any]]:
+    """Return the classes of the settings of all extensions that have some, by the extensions' names."""
+    kinds = {name: brought(extension.settings) for name, extension in installed().items()}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
 
 
 def settings_files() -> list[Path]:
@@ -379,6 +409,10 @@ def check_settings(settings: Settings) -> None:
     Raises:
         BadSettings: See `load`.
     """
+    try:
+        chosen(settings.extensions)
+    except ExtensionFault as error:
+        raise BadSettings(str(error)) from error
     for faults in (_faults_of_secrets, _faults_of_addresses, _faults_of_sign_in, _faults_of_accounts, _faults_of_parts):
         for fault in faults(settings):
             raise BadSettings(fault)
@@ -392,6 +426,17 @@ def _texts(settings: Settings, name: str) -> list[str]:
     """Return the text of a setting, or its texts; none if it is not set."""
     value = getattr(settings, name)
     return value if isinstance(value, list) else [str(value)] if value else []
+
+
+def _faults_of_extensions(found: Found) -> Iterator[str]:
+    """Yield a fault for each setting of an extension that is off."""
+    names, _ = found.get("extensions", ([], ""))
+    with suppress(ExtensionFault):  # `check_settings` tells of it
+        on = chosen(names if isinstance(names, list) else [])
+        for name, (_, source) in found.items():
+            table = name.rpartition(".")[0]
+            if table in extension_tables() and table not in on:
+                yield f"{name} in {source} has no effect: the extension {table} is off; remove it, or have it on"
 
 
 def _faults_of_secrets(settings: Settings) -> Iterator[str]:
@@ -574,7 +619,7 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     if not isinstance(section, dict):
         faults.append(f"{APP} in {path} must be a table: [{APP}]")
         return {}
-    for name in ("limits", "models"):
+    for name in ("limits", "models", *extension_tables()):
         if isinstance(inner := section.pop(name, {}), dict):
             section |= {f"{name}.{each}": value for each, value in inner.items()}
         else:
@@ -701,7 +746,8 @@ def unknown_variables() -> dict[str, str]:
 
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
     own = {each.name: each for each in attrs.fields(Settings) if each.name not in TABLES}
-    return own | {f"limits.{each.name}": each for each in attrs.fields(Limits)}
+    tables: dict[str, type[Any]] = {"limits": Limits, **extension_tables()}
+    return own | {f"{name}.{each.name}": each for name, kind in tables.items() for each in attrs.fields(kind)}
 
 
 def _kind_of(attribute: "attrs.Attribute[Any]") -> Any:
@@ -757,12 +803,19 @@ def _structure(values: Mapping[str, Any]) -> Settings:
     # The default is given, too: the converter makes paths absolute, but leaves a default as it is.
     nested: dict[str, Any] = {"data_dir": attrs.fields(Settings).data_dir.default}
     nested |= {name: value for name, value in values.items() if "." not in name}
-    if limits := {name.partition(".")[2]: value for name, value in values.items() if "." in name}:
-        nested["limits"] = limits
+    tables: dict[str, dict[str, Any]] = {}
+    for name, value in values.items():
+        table, _, member = name.rpartition(".")
+        if table:
+            tables.setdefault(table, {})[member] = value
+    nested["limits"] = tables.pop("limits", {})
     # Not `load_settings`: it parses this module to find the texts below the fields, for the help of a command line.
     # That takes a tenth of the start.
     with hidden("pydantic"):  # imported only to ask whether settings are models of it: 6 MB
-        return typed_settings.default_converter().structure(nested, Settings)
+        converter = typed_settings.default_converter()
+        kinds = extension_tables()
+        own = {kinds[name]: converter.structure(table, kinds[name]) for name, table in tables.items()}
+        return evolve(converter.structure(nested, Settings), own=own)
 
 
 def describe_form(attribute: "attrs.Attribute[Any]") -> str:

@@ -6,6 +6,7 @@ system (one_for_one)
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
 ├── observe ─ recovery, keys, and what expires, synchronises and polls
+├── NAME            (of each extension with actors) they
 └── mcp             (if agents have MCP servers) one per server, and per user who is connected to one; sign-ins
 """
 
@@ -13,9 +14,9 @@ from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, StartChild, Supervisor
+from actors import ActorDied, ActorRef, ActorSystem, Backoff, ChildSpec, Restart, StartChild, Supervisor
 from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CLUSTER
@@ -30,6 +31,9 @@ BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
 MAX_RESTARTS: Final = 10_000
 """Restarts in 5 s before a supervisor of many independent children gives up. Each child's backoff keeps it far below
 that: one conversation that cannot start must never be the end of the others."""
+
+GIVES_UP: Final = 100
+"""Restarts in 5 s of an extension's actors after which its supervisor gives up."""
 
 
 @frozen
@@ -84,3 +88,9 @@ def supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildS
         Supervisor, () if children is None else children, intensity=MAX_RESTARTS, stop_together=children is None
     )
     return ChildSpec(name, make, backoff=BACKOFF)
+
+
+def supervisor_of(extension: str, children: Sequence[ChildSpec]) -> ChildSpec:
+    """Describe the supervisor of an extension's actors. If they fail too often it gives up, and nothing else does."""
+    specs = [child if child.backoff is not None else evolve(child, backoff=BACKOFF) for child in children]
+    return ChildSpec(extension, partial(Supervisor, specs, intensity=GIVES_UP), Restart.TEMPORARY)

@@ -3,7 +3,7 @@
 All of it is derived from the log and the rows of runs, so it is the same on every node and after a restart.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, Final
 
 from transport.wire.codec import from_log
@@ -20,7 +20,6 @@ from transport.wire.events import (
 from understudy.chat.run.client_tools import CLIENT
 from understudy.storage.inbox import UnfinishedRun, UnreadThread
 from understudy.storage.records import LoggedEvent, RunRecord
-from understudy.storage.schedules import Schedule
 
 TYPES: Final = tuple(
     each.type
@@ -56,17 +55,6 @@ def unread_of(row: UnreadThread, title: str) -> Item:
         "updated_at": row.updated_at,
         "answered_seq": row.answered_seq,
     }
-
-
-def scheduled_of(rows: Iterable[Schedule], shown: Callable[[Schedule], str]) -> list[Item]:
-    """Return the schedules that have a next time, the soonest first. `shown` gives the name or message of one."""
-    due = sorted(
-        (row for row in rows if row.enabled and row.next_due_at is not None),
-        key=lambda row: (row.next_due_at or 0.0, row.id),
-    )
-    return [
-        {"schedule_id": row.id, "title": shown(row), "agent": row.agent, "next_due_at": row.next_due_at} for row in due
-    ]
 
 
 def _of_run(run: RunRecord, title: str) -> Item:

@@ -14,9 +14,10 @@ from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending, RunProtocol
 from understudy.observe.spans import SpanContext
 from understudy.storage.records import History, Message, StepRecord
-from understudy.storage.schedules import PREFIX
 
 FIRST_ATTEMPT: Final = "0.0"
+AUTOMATIC: Final = "auto-"
+"""Begins the ids of messages that nobody typed and for whose answer nobody waits, and of the threads made for them."""
 """The name of the first attempt at any run."""
 
 
@@ -540,6 +541,6 @@ class RunRequest:
         return self.owner
 
     @property
-    def scheduled(self) -> bool:
-        """Whether a schedule has sent the message."""
-        return self.message_id.startswith(PREFIX)
+    def attended(self) -> bool:
+        """Whether somebody may wait for the answer."""
+        return not self.message_id.startswith(AUTOMATIC)

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 
 import click
 
+from understudy.cli.extended import ExtendedGroup
 from understudy.cli.options import load_settings, operator_of
 from understudy.cli.output import one_line, print_table
 
@@ -54,7 +55,7 @@ class AskedServer:
         print_table([list(columns), *shown] if shown else [["none"]])
 
 
-@click.group()
+@click.group(cls=ExtendedGroup)
 @click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
 @click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="An operator's token; also UNDERSTUDY_TOKEN.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder of the server, for its secret [data].")
@@ -63,7 +64,7 @@ class AskedServer:
 def admin(
     context: click.Context, url: str | None, session_token: str | None, data_dir: Path | None, as_json: bool
 ) -> None:
-    """Administer a running server: users, runs, spending, schedules, sign-ins, stops and settings.
+    """Administer a running server: users, runs, spending, sign-ins, stops and settings.
 
     Without a token one is made with the secret of the server, if that is on this machine.
     """
@@ -207,20 +208,6 @@ def spend(remote: AskedServer, by: str, days: int, tenant: str | None) -> None:
     remote.show(answer, answer["spending"], {
         by: named, "tokens": number("tokens"), "cost": lambda row: money(row, answer["currency"]),
         "runs": number("runs"),
-    })  # fmt: skip
-
-
-@admin.command()
-@TENANT
-@click.pass_obj
-def schedules(remote: AskedServer, tenant: str | None) -> None:
-    """List the schedules of users, those that are due next first."""
-    answer = remote.ask("GET", "/api/admin/schedules", tenant=tenant)
-    remote.show(answer, answer["schedules"], {
-        "schedule": text("id"), "user": who, "agent": lambda row: row["agent"] or "(default)",
-        "when": lambda row: f"every {row['every_s']} s" if row["cron"] is None else f"{row['cron']} {row['time_zone']}",
-        "next": lambda row: moment("next_due_at")(row) if row["enabled"] else "paused",
-        "last": lambda row: row["last_code"] or moment("last_due_at")(row),
     })  # fmt: skip
 
 

@@ -32,11 +32,11 @@ def audit(
 
     from understudy.cli.user_data import audit_entries
     from understudy.privacy.records import audit_entry_of
-    from understudy.storage.audit import ACTIONS, AuditFilter
+    from understudy.storage.audit import AuditFilter, actions
     from understudy.storage.owners import owner_of
 
-    if action is not None and action not in ACTIONS:
-        raise click.UsageError(f"--action must be one of {', '.join(ACTIONS)}")
+    if action is not None and action not in actions():
+        raise click.UsageError(f"--action must be one of {', '.join(actions())}")
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
         owner = None if user is None else owner_of(user, tenant)

@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 from urllib.parse import quote, urlencode, urlsplit
 
@@ -58,10 +58,11 @@ from transport.wire.events import (
     Usage,
     Welcome,
 )
+from understudy.cli.chat_command import ChatCommand
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
 from understudy.cli.output import neutralise, one_line
 from understudy.cli.prompts import USAGE, list_prompts, read_prompt
-from understudy.cli.schedules import run_schedules_command
+from understudy.extension import brought, installed
 from understudy.storage.errors import ExtraNotInstalled
 from understudy.tools.suggestion import did_you_mean
 
@@ -85,7 +86,6 @@ HELP: Final = (
     "/undo        list the calls that can be taken back; /undo 2 takes back one, /undo all all",
     "/memory      what agents remember about you; /memory NAME TEXT changes it",
     "/forget NAME have them forget it; /forget everything has them forget all",
-    "/schedules   messages that are sent at certain times; /schedules help says how to add, pause and delete them",
     "/prompts     prompts of MCP servers; /prompts SERVER:NAME argument=value sends one",
     "/decline     do not answer what a tool asks",
     "/ask TOOL    have a tool ask again that you always allowed here",
@@ -93,6 +93,13 @@ HELP: Final = (
     "a to allow it always in this conversation.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
+
+
+@cache
+def commands() -> Mapping[str, ChatCommand]:
+    """Return the commands of extensions by their words."""
+    found = (command for extension in installed().values() for command in brought(extension.terminal).chat)
+    return {command.word: command for command in found}
 
 
 @frozen
@@ -300,9 +307,9 @@ class ChatSession:
             self.screen.note("the last answer was not cut", "yellow")
         elif word in ("/memory", "/forget"):
             await self._remembered(word, rest.strip())
-        elif word == "/schedules":
+        elif word in commands():
             try:
-                lines = await run_schedules_command(self.session.ask, str(self.agent.get("name")), rest.strip())
+                lines = await commands()[word].run(self.session.ask, str(self.agent.get("name")), rest.strip())
             except ChatFailed as error:
                 self.screen.note(f"✗ {error}", "red")
             else:
@@ -326,7 +333,7 @@ class ChatSession:
         elif word == "/back":
             self.screen.note("no message waits to be read", "yellow")
         elif word == "/help":
-            for each in HELP:
+            for each in (*HELP, *(f"{word:<12} {command.about}" for word, command in commands().items())):
                 self.screen.note(each)
         else:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")

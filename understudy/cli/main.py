@@ -1,4 +1,4 @@
-"""The command `understudy`: serve, new, chat, token, invite, accounts, scrub, threads, users, audit,
+"""The command `understudy`: serve, new, chat, token, invite, accounts, extensions, scrub, threads, users, audit,
 migrate, backup, restore, doctor, settings.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
@@ -21,6 +21,7 @@ from understudy.app.settings import DATABASE_URL_FORMS, Settings
 from understudy.cli.accounts import accounts, invite
 from understudy.cli.admin import admin
 from understudy.cli.audit import audit
+from understudy.cli.extended import ExtendedGroup, extensions
 from understudy.cli.options import (
     DATA_DIR,
     FixableError,
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from understudy.cli.database import OperationResult
 
 
-class _Commands(click.Group):
+class _Commands(ExtendedGroup):
     """A command group that reports `OSError` (missing directory, full disk) as a one-line message with exit code 1
     instead of a traceback, and Ctrl-C as `Aborted!`."""
 
@@ -307,9 +308,12 @@ def settings(part: str) -> None:
     """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
     from transport.connection.limits import Limits
     from understudy.app.field_texts import field_texts
-    from understudy.app.settings import describe_settings, variable_of
+    from understudy.app.settings import describe_settings, extension_tables, variable_of
 
-    texts = field_texts(Settings) | {f"limits.{name}": text for name, text in field_texts(Limits).items()}
+    tables: dict[str, type[Any]] = {"limits": Limits, **extension_tables()}
+    texts = field_texts(Settings)
+    for table, kind in tables.items():
+        texts |= {f"{table}.{name}": text for name, text in field_texts(kind).items()}
     for each in describe_settings(load_settings()):
         if part in each.name:
             value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)
@@ -320,6 +324,7 @@ def settings(part: str) -> None:
 main.add_command(accounts)
 main.add_command(admin)
 main.add_command(audit)
+main.add_command(extensions)
 main.add_command(invite)
 main.add_command(threads)
 main.add_command(users)

@@ -1,13 +1,13 @@
 """`/prompts` of `understudy chat`: the prompts of MCP servers as lines, and one as the text of a message."""
 
 import shlex
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
+from understudy.cli.chat_command import Ask
 from understudy.cli.output import one_line
 
-Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
 USAGE: Final = "/prompts SERVER:NAME argument=value …  sends a prompt; a value with blanks stands in quotes"
 
 

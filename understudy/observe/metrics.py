@@ -14,6 +14,7 @@ from functools import partial
 from itertools import accumulate
 from typing import Any, Final, Protocol
 
+from attrs import frozen
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -55,6 +56,15 @@ class ScrapedNode(Protocol):
     def depth(self) -> Mapping[Any, int]: ...  # noqa: D102
     @property
     def children(self) -> Sequence[Any]: ...  # noqa: D102
+
+
+@frozen
+class CountedBy:
+    """A counter that an extension has, by the values of one label."""
+
+    name: str
+    text: str
+    label: str
 
 
 class _Labelled(dict[Any, Any]):
@@ -154,6 +164,7 @@ class Metrics(ConnectionMetrics):
         self._models: set[str] = set()
         self._kinds: set[str] = set()
         self._detectors: set[str] = set()
+        self._brought: dict[CountedBy, Any] = {}
         counter, gauge = partial(self._declare, Counter), partial(self._declare, Gauge)
         histogram = partial(self._declare, Histogram)
         self._connections = gauge(
@@ -278,11 +289,6 @@ class Metrics(ConnectionMetrics):
         self._pushes = counter(
             "understudy_pushes",
             "Attempts to send a push notification of A2A: `delivered`, `failed`, `given_up`.",
-            "outcome",
-        )
-        self._schedules = counter(
-            "understudy_schedules",
-            "Due times of schedules: `fired`, `refused` (its message was), `missed` (it passed while no server ran).",
             "outcome",
         )
         self._feedback = counter(
@@ -496,10 +502,6 @@ class Metrics(ConnectionMetrics):
         """Count an attempt to send a push notification, as `webhook` does."""
         self._pushes[outcome].inc()
 
-    def schedule(self, outcome: str) -> None:
-        """Count a due time of a schedule: `fired`, `refused`, or `missed` while no server ran."""
-        self._schedules[outcome].inc()
-
     def describe_build(self, version: str) -> None:
         """Show the release that runs, and the version of its Python."""
         build = Info("understudy_build", "The release that runs.", registry=self.registry)
@@ -648,6 +650,14 @@ class Metrics(ConnectionMetrics):
     def render(self) -> bytes:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def declare(self, counter: CountedBy) -> None:
+        """Have a counter of an extension."""
+        self._brought[counter] = self._declare(Counter, counter.name, counter.text, counter.label)
+
+    def count(self, counter: CountedBy, value: str) -> None:
+        """Count one more with this value of the counter's label."""
+        self._brought[counter][value].inc()
 
     def _declare(self, kind: Any, name: str, text: str, *labels: str, **more: Any) -> Any:
         """Return a metric, or its children by their labels."""

@@ -10,7 +10,6 @@ CONVERSATIONS: Final = "/system/conversations"
 FORWARDERS: Final = "/system/cluster/forwarders"
 MCP: Final = "/system/mcp"
 RECOVERY: Final = "/system/observe/recovery"
-SCHEDULES: Final = "/system/observe/schedules"
 WRITER: Final = "/system/storage/writer"
 
 OTHER: Final = "other"

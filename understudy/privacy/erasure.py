@@ -11,12 +11,12 @@ from typing import Final, Protocol
 import trio
 from attrs import define, frozen
 
+from understudy.extension import brought, installed
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive
 from understudy.storage.deletion import MergeFulltext
 from understudy.storage.file_writes import RemoveFiles
 from understudy.storage.files import FileStore
-from understudy.storage.schedules import DeleteSchedules
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -69,7 +69,7 @@ class Eraser:
         threads = files = 0
         whole = False
         for _ in range(ROUNDS):
-            await self.store.commit(DeleteSchedules(owner))  # first, as they start threads
+            await self._of_extensions(owner)  # first, as some start threads
             removed = await self._threads(owner), await self._files(owner)
             threads, files = threads + removed[0], files + removed[1]
             whole = await self.store.remove_user(owner) or await self.archive.read(archive_queries.user, owner) is None
@@ -78,7 +78,7 @@ class Eraser:
         if whole:
             await self.sign_out(owner)
             # Data stored in between. From here on no token of the user is accepted.
-            await self.store.commit(DeleteSchedules(owner))
+            await self._of_extensions(owner)
             threads += await self._threads(owner)
             files += await self._files(owner)
             await self.store.remove_user(owner)
@@ -107,6 +107,11 @@ class Eraser:
             await trio.sleep(trio.current_time() - began)  # leave half of the time to other writes
             begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)
+
+    async def _of_extensions(self, owner: str) -> None:
+        for extension in installed().values():
+            for kept in brought(extension.user_data):
+                await self.store.commit(kept.delete(owner))
 
     async def _threads(self, owner: str) -> int:
         removed = 0

@@ -15,6 +15,7 @@ from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
 from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
+from understudy.extension import brought, installed
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
 from understudy.storage import (
@@ -25,7 +26,6 @@ from understudy.storage import (
     passkeys,
     pushes,
     queries,
-    schedules,
     shares,
     sign_ins,
 )
@@ -137,8 +137,10 @@ class Exporter:
         while contexts := await self.archive.read(archive_queries.memories, row.id, place):
             yield edge + _items(map(records.context_of, contexts))
             place, edge = (contexts[-1].agent, contexts[-1].name), b","
-        yield b'],"schedules":['
-        yield _items(map(records.schedule_of, await self.archive.read(schedules.of_owner, row.id)))
+        for extension in installed().values():
+            for kept in brought(extension.user_data):
+                yield b'],"%s":[' % kept.name.encode()
+                yield _items(map(kept.record, await self.archive.read(kept.read, row.id)))
         yield b'],"sign_ins":['
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
         yield b'],"pushes":['

@@ -17,7 +17,6 @@ from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.passkeys import Passkey, public_id
 from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
-from understudy.storage.schedules import Schedule
 from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn
 
@@ -100,15 +99,6 @@ def file_of(row: File) -> dict[str, Any]:
 def context_of(row: StoredMemory) -> dict[str, Any]:
     """Return a value that an agent remembers about the user."""
     return asdict(row, recurse=False)
-
-
-def schedule_of(row: Schedule) -> dict[str, Any]:
-    """Return a schedule with what became of its last due time, null if none has come."""
-    fields = ("id", "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings")
-    last = {"due_at": row.last_due_at, "thread_id": row.last_thread_id, "run_id": row.last_run_id}
-    return {name: getattr(row, name) for name in (*fields, "enabled", "created_at", "next_due_at")} | {
-        "last": None if row.last_due_at is None else last | {"code": row.last_code, "message": row.last_message}
-    }
 
 
 def sign_in_of(row: SignIn) -> dict[str, Any]:

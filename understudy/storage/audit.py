@@ -11,10 +11,13 @@
 
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from typing import Any, Final
 
 from attrs import Attribute, field, frozen
 from sqlalchemy import Connection, delete, func, insert, or_, select
+
+from understudy.extension import brought, installed
 
 from . import schema
 from .owners import tenant_of
@@ -23,7 +26,7 @@ from .write import Write, put
 
 _a = schema.audit.c
 
-ACTIONS: Final[Mapping[str, frozenset[str]]] = {
+_ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "account.changed": frozenset(),
     "account.disabled": frozenset(),
     "account.invited": frozenset({"again"}),
@@ -44,9 +47,6 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "run.steered": frozenset({"act", "reason", "run"}),
     "run.stopped": frozenset({"reason", "run"}),
     "run.taken_over": frozenset({"reason", "run"}),
-    "schedule.changed": frozenset({"schedule"}),
-    "schedule.deleted": frozenset({"schedule"}),
-    "schedule.made": frozenset({"schedule"}),
     "sessions.begun": frozenset(),
     "sessions.ended": frozenset({"all"}),
     "share.made": frozenset({"share"}),
@@ -58,7 +58,6 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "user.erased": frozenset(),
     "user.exported": frozenset({"events", "format", "thread"}),
 }
-"""Every action, with the members that the detail of its entries may have."""
 COMMAND_LINE: Final = "command line"
 PAGE: Final = "page"
 PROVIDER: Final = "provider"
@@ -66,6 +65,15 @@ LONGEST: Final = 200
 """Characters of a text in a detail; longer ones are cut."""
 EXPIRED: Final = 200
 """Limit of entries deleted per transaction (about 10 ms), as all other writes wait for it."""
+
+
+@cache
+def actions() -> Mapping[str, frozenset[str]]:
+    """Return every action by its name, in order, with the members that the detail of its entries may have."""
+    found = dict(_ACTIONS)
+    for extension in installed().values():
+        found |= brought(extension.acts)
+    return dict(sorted(found.items()))
 
 
 def _short(detail: Mapping[str, str | bool]) -> dict[str, str | bool]:
@@ -93,13 +101,13 @@ class AuditEntry(Write):
 
     @action.validator
     def _check(self, _: "Attribute[str]", action: str) -> None:
-        if action not in ACTIONS:
+        if action not in actions():
             raise ValueError(f"no entry of the audit log is called {action}")
 
     @detail.validator
     def _check_detail(self, _: "Attribute[Any]", detail: Mapping[str, str | bool]) -> None:
-        if not detail.keys() <= ACTIONS[self.action]:
-            raise ValueError(f"an entry of {self.action} has no {', '.join(detail.keys() - ACTIONS[self.action])}")
+        if wrong := detail.keys() - actions()[self.action]:
+            raise ValueError(f"an entry of {self.action} has no {', '.join(wrong)}")
 
     def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""

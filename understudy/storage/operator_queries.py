@@ -1,5 +1,5 @@
 """Reads for operators, over all users or those of a tenant: users, open runs, what an id or a name stands for, what was
-spent, schedules and sign-ins.
+spent and sign-ins.
 
 None of them returns text of a user, or a secret.
 """
@@ -20,7 +20,6 @@ _r = schema.runs.c
 _e = schema.events.c
 _u = schema.users.c
 _p = schema.spending.c
-_d = schema.schedules.c
 _i = schema.sign_ins.c
 _s = schema.steps.c
 
@@ -78,23 +77,6 @@ class SpendingRow:
     tokens: int
     cost: float
     runs: int
-
-
-@frozen
-class ScheduleRow:
-    """A schedule without its words. `last_code`: why its last firing was refused."""
-
-    id: str
-    owner: str
-    agent: str | None
-    cron: str | None
-    every_s: int | None
-    time_zone: str
-    enabled: bool
-    next_due_at: float | None
-    last_due_at: float | None
-    last_run_id: str | None
-    last_code: str | None
 
 
 @frozen
@@ -256,16 +238,6 @@ def spending_by(connection: Connection, by: By, first: int, last: int, limit: in
     order = key.desc() if by == "day" else tokens.desc()
     rows = connection.execute(wanted.group_by(key).order_by(order).limit(limit))
     return [SpendingRow(name, int(count), float(price), int(of)) for name, count, price, of in rows]
-
-
-def schedules(connection: Connection, limit: int, scope: Scope) -> list[ScheduleRow]:
-    """Return the schedules of these users, those that are due next first, and then those that are never due."""
-    wanted = select(
-        _d.id, _d.owner, _d.agent, _d.cron, _d.every_s, _d.time_zone, _d.enabled, _d.next_due_at, _d.last_due_at,
-        _d.last_run_id, _d.last_code,
-    )  # fmt: skip
-    wanted = wanted.where(scope.of(_d.owner)).order_by(_d.next_due_at.is_(None), _d.next_due_at, _d.id).limit(limit)
-    return [ScheduleRow(*row) for row in connection.execute(wanted)]
 
 
 def sign_ins(connection: Connection, limit: int, scope: Scope) -> list[SignInRow]:

@@ -75,7 +75,7 @@ _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_ve
 NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 """Limit of connections per node: to write, to read, and for files."""
 
-for _index in (index for table in schema.metadata.tables.values() for index in table.indexes):
+for _index in (index for table in schema.whole().tables.values() for index in table.indexes):
     _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
 _FREE: Final = """
     SELECT least(
@@ -292,7 +292,7 @@ def _known_revision(connection: Connection, where: str) -> str | None:
         if "version_num" not in connection.exec_driver_sql(_COLUMNS).scalars().all():
             raise ForeignTables(where, VERSIONS)
         rows = list(connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalars())
-    ours = tables & set(schema.metadata.tables)
+    ours = tables & set(schema.whole().tables)
     if not rows and ours:
         raise ForeignTables(where, min(ours))
     found = rows[0] if rows else None
@@ -365,7 +365,7 @@ def check_cluster(address: str) -> ClusterCheck:
         behind = schema.is_behind(revision)
         may_create = connection.exec_driver_sql(_CREATES).scalar_one() or not behind
         lacking = [] if may_create else ["create on the schema"]
-        asked = ([*_KINDS, "OWN"] if behind else _KINDS, [*schema.metadata.tables, VERSIONS])
+        asked = ([*_KINDS, "OWN"] if behind else _KINDS, [*schema.whole().tables, VERSIONS])
         lacking += connection.exec_driver_sql(_LACKING, asked).scalars()
         return ClusterCheck(version, revision, _ahead_s(connection), free, nodes, writable, user, lacking)
 

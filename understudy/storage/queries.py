@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
@@ -76,7 +77,6 @@ Which: TypeAlias = Literal["active", "pinned", "archived"]
 THREAD = tuple(_t[each.name] for each in fields(Thread) if each.name not in ("node", "fence"))
 MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
-_ONE_ROW_OF_EACH = tuple(select(table).limit(1) for table in schema.metadata.sorted_tables)
 
 # Threads that are for one answer do not crowd out the others; their user may be asked something while a run is at work.
 _unfinished = or_(*(_r.status == each for each in UNFINISHED))
@@ -620,9 +620,14 @@ def bytes_used(connection: Connection, what: str, *, user: str | None = None, te
 
 def alive(connection: Connection) -> bool:
     """Read a row of each table, from the disk if a write has changed its page; raises if one cannot be read."""
-    for rows in _ONE_ROW_OF_EACH:
+    for rows in _one_row_of_each():
         connection.execute(rows).all()
     return True
+
+
+@cache
+def _one_row_of_each() -> Sequence[Select[Any]]:
+    return [select(table).limit(1) for table in schema.whole().sorted_tables]
 
 
 def _messages_page(

@@ -1,11 +1,11 @@
 """The tables, as the newest migration leaves them (a test compares the two), and the clock of the database."""
 
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import (
     JSON,
     BigInteger,
-    Boolean,
     Column,
     Float,
     ForeignKeyConstraint,
@@ -21,6 +21,8 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
+
+from understudy.extension import brought, installed
 
 REVISIONS: Final = ("0037",)
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
@@ -62,6 +64,14 @@ metadata: Final = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
+
+
+@cache
+def whole() -> MetaData:
+    """Return the tables of the server with those of its extensions, on or off. Raises ExtensionFault."""
+    for extension in installed().values():
+        brought(extension.tables)
+    return metadata
 
 
 def _of_thread() -> ForeignKeyConstraint:
@@ -409,38 +419,6 @@ shares = Table(
     _of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "expires_at"),
-)
-
-# Schedules of users, and their firings: see `understudy.storage.schedules`.
-schedules = Table(
-    "schedules",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("agent", Text),
-    Column("message", Text, nullable=False),
-    Column("cron", Text),
-    Column("every_s", Integer),
-    Column("time_zone", Text, nullable=False),
-    Column("thread_id", Text),
-    Column("policy", Text, nullable=False),
-    Column("settings", JSON, nullable=False),
-    Column("enabled", Boolean, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("starts_at", Float, nullable=False),
-    Column("next_due_at", Float),
-    Column("version", Integer, nullable=False, server_default="0"),
-    Column("firing_at", Float),
-    Column("wake_at", Float),
-    Column("last_due_at", Float),
-    Column("last_thread_id", Text),
-    Column("last_run_id", Text),
-    Column("last_code", Text),
-    Column("last_message", Text),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "wake_at"),
-    Index(None, "owner", "created_at"),
 )
 
 # Users' sign-ins at MCP servers, those that are begun, and registered clients: see `understudy.storage.sign_ins`.

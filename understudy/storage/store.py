@@ -25,7 +25,6 @@ from . import (
     pushes,
     queries,
     revocations,
-    schedules,
     servers_off,
     shares,
     sign_ins,
@@ -66,7 +65,6 @@ from .records import (
     ThreadPage,
 )
 from .revocations import RevokedSession, RevokeSession
-from .schedules import ClaimFiring, Due, EndFiring, Schedule
 from .shared_page import SharedPage, shared_page
 from .shares import Share
 from .sign_ins import SignIn
@@ -430,26 +428,6 @@ class Store:
     async def shared_page(self, share_id: str, skip: int, limit: int) -> SharedPage | None:
         """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
         return await self.read(shared_page, share_id, skip, limit)
-
-    async def schedules(self, owner: str) -> list[Schedule]:
-        """Return a user's schedules, oldest first."""
-        return await self.read(schedules.of_owner, owner)
-
-    async def schedule(self, owner: str, schedule_id: str) -> tuple[Schedule | None, float]:
-        """Return a user's schedule, or None, and the time by the database's clock."""
-        return await self.read(schedules.one, owner, schedule_id)
-
-    async def due_schedules(self) -> Due:
-        """Return the schedules that are due, or whose firing is to be repeated."""
-        return await self.read(schedules.due)
-
-    async def claim_firing(self, claim: ClaimFiring) -> bool:
-        """Claim a firing for this node. Return False if another has it."""
-        return bool(await self.commit(claim))
-
-    async def end_firing(self, end: EndFiring) -> bool:
-        """Record what became of a claimed firing. Return False if it is not claimed any more."""
-        return bool(await self.commit(end))
 
     async def memberships(self, owner: str) -> frozenset[str]:
         """Return the groups and roles for which a user's spending counts, as `group:NAME` and `role:NAME`."""

@@ -4,7 +4,7 @@ import json
 import logging
 from typing import Any, Final, cast
 
-from quart import Response, current_app, formparser, request
+from quart import Blueprint, Response, current_app, formparser, request
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestHeaderFieldsTooLarge
@@ -13,6 +13,7 @@ from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preambl
 from transport.server.http import HSTS
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from transport.wire.messages import traceparent
+from understudy.extension import ExtensionFault, brought
 from understudy.storage.errors import BadName, FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
@@ -28,6 +29,7 @@ from understudy.web.api import (
     audit,
     commands,
     completions,
+    extensions,
     files,
     inbox,
     mcp,
@@ -42,7 +44,6 @@ from understudy.web.api import (
     responses,
     runs,
     sanitize,
-    schedules,
     servers,
     sessions,
     shares,
@@ -132,11 +133,14 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
-        files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references, responses,
-        runs, sanitize, schedules, servers, sessions, shares, sign_ins, stops, stream, tags, takeovers,
-        threads, turns, ui, widgets,
+        extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
+        responses, runs, sanitize, servers, sessions, shares, sign_ins, stops, stream, tags, takeovers, threads,
+        turns, ui, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
+    for extension in context.extensions.values():
+        for blueprint in brought(extension.routes):
+            _register(app, blueprint, extension.name)
     admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
     app.extensions["health_probes"] = operations.HealthProbes(context)
     app.before_request(admission.admit_request)
@@ -145,6 +149,16 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.after_request(_add_headers)
     app.register_error_handler(Exception, _handle_error)
     return app
+
+
+def _register(app: QuartTrio, blueprint: Blueprint, extension: str) -> None:
+    """Add the routes of an extension. Raises ExtensionFault if one of them is there already."""
+    taken = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    app.register_blueprint(blueprint)
+    of_it = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
+    own = {(rule.rule, method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    for path, method in sorted(own & taken):
+        raise ExtensionFault(f"the extension {extension} claims {method} {path}, which there is already; leave it out")
 
 
 async def _note_caller() -> None:

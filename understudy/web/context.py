@@ -12,6 +12,7 @@ from attrs import define, field
 from quart import Response, current_app, g, jsonify, request
 from werkzeug.exceptions import RequestTimeout
 
+from actors import ActorRef
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import Ledger
 from transport.server.connection_limiter import ConnectionPermit, Counter
@@ -27,6 +28,7 @@ from understudy.chat.pushes import PushReceivers
 from understudy.chat.routing import check_id
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
+from understudy.extension import Extension
 from understudy.models.registry import Models
 from understudy.observe.health import ServerStatus
 from understudy.observe.logs import new_error_id
@@ -64,7 +66,7 @@ MAX_EXPORTS: Final = 1_000_000
 class WebContext:
     """The parts of the server that HTTP handlers use. `announce_change` is called with the user and the id of a
     thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
-    each, None: all; `check_schedules` when a schedule was changed; `pools` returns what is `at_work` and what is
+    each, None: all; `pools` returns what is `at_work` and what is
     `waiting` in each of the server's pools; `node` is this node, None for a single one. `stops` are what
     operators have stopped; `announce_stops` is called when that changed, `operate` carries out what an
     operator, by id, does about a run of a user. `described_settings` returns the settings in force with their sources,
@@ -97,7 +99,8 @@ class WebContext:
     described_settings: Callable[[], Sequence[Any]]
     announce_stops: Callable[[], None]
     operate: Callable[[str, RunRecord, OperatorAct], Awaitable[None]]
-    check_schedules: Callable[[], None] = lambda: None
+    find: Callable[[str], ActorRef | None]
+    extensions: Mapping[str, Extension]
     exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
     mcp: McpCatalogue = field(factory=McpCatalogue)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -54,9 +54,13 @@ TOO_MANY_CONNECTIONS = "There are too many connections from your address; close 
 CAPABILITIES = ("batch", "chunk", "gzip")
 
 
+T = TypeVar("T")
+
+
 class WebSettings(AuthSettings, Protocol):
     """The settings that HTTP and WebSocket endpoints need; see `understudy.app.settings.Settings`."""
 
+    def of(self, kind: type[T]) -> T: ...  # noqa: D102
     @property
     def local_operator(self) -> bool: ...  # noqa: D102
     @property

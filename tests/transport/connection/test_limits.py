@@ -72,8 +72,6 @@ def test_the_defaults_are_those_of_the_protocol() -> None:
         "user_cost_per_month": None,
         "tenant_tokens_per_month": None,
         "tenant_cost_per_month": None,
-        "schedules_per_user": 50,
-        "schedule_every_s": 60,
         "approval_s": 900.0,
         "approval_unseen_s": 86_400.0,
         "heartbeat_s": 25.0,

@@ -60,7 +60,6 @@ async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, fol
     spent = json.loads((await admin(url, "--json", "spend", "--by", "agent")).stdout)
     assert [(each["agent"], each["runs"]) for each in spent["spending"]] == [("script", 1)]
     assert (await lines(url, "spend", "--days", "35"))[1].startswith("ada ")
-    assert await lines(url, "schedules") == ["none"]
     assert await lines(url, "sign-ins") == ["none"]
 
 

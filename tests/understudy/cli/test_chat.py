@@ -654,21 +654,3 @@ async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) ->
         await sitter.enter(f"/memory prefer_euros {'x' * 9000}", told="✗ the server refused with 413")
         await sitter.enter("/forget household/prefer_euros", told="household/prefer_euros is forgotten")
         await sitter.enter("/forget everything", told="everything is forgotten")
-
-
-async def test_schedules_are_made_listed_paused_and_deleted(serve: Any) -> None:
-    async with talking(await serve()) as sitter:
-        sitter.type("/schedules", "/schedules dance", "/schedules add 0 0 30 2 * Never", "/schedules pause 1")
-        await sitter.notes.until("there are no schedules")
-        await sitter.notes.until("✗ the server refused with 400")
-        sitter.type("/schedules add 0 9 * * MON-FRI Europe/Berlin What is new?")
-        await sitter.notes.until("scheduled: 0 9 * * MON-FRI (Europe/Berlin)")
-        sitter.type("/schedules add every 30m Look", "/schedules pause 3", "/schedules pause 1")
-        await sitter.notes.until("name one by its number, from 1 to 2")
-        await sitter.notes.until("paused: 0 9 * * MON-FRI (Europe/Berlin) · guide: What is new? · paused")
-        sitter.type("/schedules resume 1", "/schedules")
-        await sitter.notes.until("1  0 9 * * MON-FRI (Europe/Berlin) · guide: What is new? · next 2")
-        await sitter.enter("/schedules delete 1", "/schedules delete 1", "/schedules", told="deleted: 0 9")
-        await sitter.notes.until("deleted: every 30m")
-    assert "/schedules add every 30m TEXT" in sitter.notes.getvalue()
-    assert sitter.notes.getvalue().count("there are no schedules") == 3  # at first, for the pause, and when deleted

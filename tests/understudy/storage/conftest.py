@@ -89,7 +89,7 @@ def differences(connection: Connection) -> list[Any]:
         return not (name or "").startswith("words_index")
 
     context = MigrationContext.configure(connection, opts={"compare_type": True, "include_object": of_ours})
-    found: list[Any] = compare_metadata(context, schema.metadata)
+    found: list[Any] = compare_metadata(context, schema.whole())
     return found
 
 

@@ -14,9 +14,7 @@ TABLES = ("threads", "messages", "words", "runs", "steps", "events", "files", "c
 
 
 def counts(connection: Connection) -> dict[str, int]:
-    found = {
-        name: connection.execute(select(func.count()).select_from(schema.metadata.tables[name])) for name in TABLES
-    }
+    found = {name: connection.execute(select(func.count()).select_from(schema.whole().tables[name])) for name in TABLES}
     rows = {name: result.scalar_one() for name, result in found.items()}
     connection.rollback()
     return {name: number for name, number in rows.items() if number}

@@ -75,7 +75,6 @@ async def test_spending_is_summed_by_user_agent_model_and_day_of_a_tenant_or_of_
         assert [each.id for each in await archive.read(operator_queries.users, "", 10, acme)] == [ann]
         assert [each.run_id for each in await archive.read(operator_queries.open_runs, 10, nobody)] == ["r2"]
         assert await archive.read(operator_queries.open_run_counts, acme) == {ann: 1}
-        assert await archive.read(operator_queries.schedules, 10, ALL) == []
         assert await archive.read(operator_queries.sign_ins, 10, ALL) == []
 
 

@@ -177,7 +177,7 @@ class ToolCalls:
         if (spans := self.recorder.spans) is not None:
             means["traceparent"] = spans.of_call(call_id).header
         agents = functools.partial(reachable, self.services, speaker, job)
-        means |= {"references": references, "found": found, "attended": not job.scheduled, "agents": agents}
+        means |= {"references": references, "found": found, "attended": job.attended, "agents": agents}
         return evolve(given, progress=progress, **means)
 
     async def run(

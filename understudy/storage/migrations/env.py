@@ -2,11 +2,11 @@
 
 from alembic import context
 
-from understudy.storage.schema import metadata
+from understudy.storage.schema import whole
 
 context.configure(
     connection=context.config.attributes["connection"],
-    target_metadata=metadata,
+    target_metadata=whole(),
     render_as_batch=True,  # SQLite alters tables by copying them
     transactional_ddl=True,  # and can roll such a change back
 )

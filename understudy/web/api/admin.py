@@ -1,4 +1,4 @@
-"""`/api/admin`: users, spending, schedules, sign-ins at MCP servers, and the settings in force, for operators.
+"""`/api/admin`: users, spending, sign-ins at MCP servers, and the settings in force, for operators.
 
 1. Operators of a tenant read what is their tenant's. Settings are for operators of the server.
 2. No answer contains text of a user or of a model, or a secret.
@@ -103,13 +103,6 @@ async def spending() -> dict[str, Any]:
         else:
             listed.append({by: _date(key) if by == "day" else key} | fields)
     return {"spending": listed, "since": _date(span[0]), "until": _date(today), "currency": context.currency}
-
-
-@blueprint.get("/schedules")
-async def schedules() -> dict[str, Any]:
-    """List schedules, those that are due next first, without their words."""
-    rows = await web_context().archive.read(operator_queries.schedules, MOST, scope())
-    return {"schedules": [owned(each) for each in rows]}
 
 
 @blueprint.get("/sign-ins")

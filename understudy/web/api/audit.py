@@ -12,7 +12,7 @@ from quart import Blueprint, request
 from transport.wire.errors import CommandRejected
 from understudy.privacy.records import audit_entry_of
 from understudy.storage import audit
-from understudy.storage.audit import ACTIONS, AuditFilter
+from understudy.storage.audit import AuditFilter, actions
 from understudy.storage.owners import owner_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.web import audit as web_audit
@@ -42,12 +42,19 @@ async def listing() -> dict[str, Any]:
     return {"entries": [audit_entry_of(each) for each in found], "next_cursor": more}
 
 
+@blueprint.get("/actions")
+async def names() -> dict[str, Any]:
+    """List the actions that entries can have, for a filter."""
+    rights().audited(None)
+    return {"actions": list(actions())}
+
+
 def _filter() -> AuditFilter:
     """Return the filter of the current request, within the caller's rights."""
     asked = request.args.get("tenant") or None
     everywhere, tenant = rights().audited(asked)
     user, action = request.args.get("user") or None, request.args.get("action") or None
-    action = None if action is None else one_of("action", action, ACTIONS)
+    action = None if action is None else one_of("action", action, actions())
     owner = None if user is None else owner_of(user, tenant)
     return AuditFilter(everywhere, tenant, owner, action, _time("since"), _time("until"))
 

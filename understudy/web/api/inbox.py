@@ -8,11 +8,10 @@ from attrs import field, frozen
 from quart import Blueprint, Response
 
 from transport.wire.errors import CommandRejected
-from understudy.chat.inbox import TYPES, items_of, scheduled_of, unread_of
+from understudy.chat.inbox import TYPES, items_of, unread_of
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.storage.inbox import MOST_MARKS, OpenItems
-from understudy.storage.schedules import Schedule
 from understudy.web.context import identity, read_json, web_context
 
 blueprint = Blueprint("inbox", __name__, url_prefix="/api/inbox")
@@ -31,12 +30,11 @@ class ReadRequest:
 
 @blueprint.get("")
 async def listing() -> Response:
-    """List the questions that wait for the caller, their runs, unread answers, and the next times of schedules."""
+    """List the questions that wait for the caller, their runs, and unread answers."""
     owner, context = identity().user, web_context()
     found = await context.store.open_items(owner, TYPES)
-    schedules = await context.store.schedules(owner)
     now = context.streams.callbacks.clock()
-    body = await run_off_loop(_encode, owner, found, schedules, now, context.content_filter.vault.restore_text)
+    body = await run_off_loop(_encode, owner, found, now, context.content_filter.vault.restore_text)
     return Response(body, content_type="application/json")
 
 
@@ -58,9 +56,7 @@ async def read() -> tuple[str, int]:
     return "", 204
 
 
-def _encode(
-    owner: str, found: OpenItems, schedules: list[Schedule], now: float, restore: Callable[[str, str, str], str]
-) -> bytes:
+def _encode(owner: str, found: OpenItems, now: float, restore: Callable[[str, str, str], str]) -> bytes:
     needs_you: list[dict[str, Any]] = []
     running: list[dict[str, Any]] = []
     for each in found.runs:
@@ -69,7 +65,6 @@ def _encode(
         running += [] if run is None else [run]
     needs_you.sort(key=lambda item: item["asked_at"])
     unread = [unread_of(row, restore(owner, row.id, row.title)) for row in found.unread]
-    scheduled = scheduled_of(schedules, lambda row: row.name or row.message)
     counts = {"needs_you": len(needs_you), "running": len(running), "unread": found.unread_count}
-    lists = {"needs_you": needs_you, "running": running, "unread": unread, "scheduled": scheduled}
-    return msgspec.json.encode(lists | {"counts": counts | {"scheduled": len(scheduled)}, "now": now})
+    lists = {"needs_you": needs_you, "running": running, "unread": unread}
+    return msgspec.json.encode(lists | {"counts": counts, "now": now})

@@ -25,11 +25,9 @@ RUNNING: Final = record(
     **_THREAD, run_id=TEXT, last_seq=COUNT, status=one_of(["queued", "running"]), started_at=NUMBER, doing=TEXT,
 )  # fmt: skip
 UNREAD: Final = record(**_THREAD, status=or_null(TEXT), updated_at=NUMBER, answered_seq=COUNT)
-SCHEDULED: Final = record(schedule_id=TEXT, title=TEXT, agent=or_null(TEXT), next_due_at=NUMBER)
 INBOX: Final = record(
     needs_you=array_of({"anyOf": [APPROVAL, QUESTION]}), running=array_of(RUNNING), unread=array_of(UNREAD),
-    scheduled=array_of(SCHEDULED), counts=record(needs_you=COUNT, running=COUNT, unread=COUNT, scheduled=COUNT),
-    now=NUMBER,
+    counts=record(needs_you=COUNT, running=COUNT, unread=COUNT), now=NUMBER,
 )  # fmt: skip
 MARKED: Final = {
     "type": "object", "maxProperties": MOST_MARKS,

@@ -16,15 +16,17 @@ from transport.wire.dialects import Dialect
 from transport.wire.events import Usage
 from understudy.chat.commands import Accepted
 from understudy.chat.file_preview import FilePreview
-from understudy.chat.schedules.due import POLICIES
 from understudy.content.tags import MOST_TAGS
+from understudy.extensions.schedules.due import POLICIES
+from understudy.extensions.schedules.routes import ScheduleRequest
+from understudy.extensions.schedules.storage import ScheduleRow
 from understudy.observe.actor_events import Incident
 from understudy.privacy.export import FORMS
 from understudy.privacy.records import FORMAT, VERSION
 from understudy.storage.archive_queries import StoredMemory
-from understudy.storage.audit import ACTIONS
+from understudy.storage.audit import actions
 from understudy.storage.consents import Consent
-from understudy.storage.operator_queries import BY, FoundRun, ScheduleRow, SignInRow, UserRow
+from understudy.storage.operator_queries import BY, FoundRun, SignInRow, UserRow
 from understudy.storage.queries import Which
 from understudy.storage.records import ENDED, UNFINISHED, File, Message, StepRecord, Thread
 from understudy.storage.spending import KEPT_DAYS
@@ -42,7 +44,6 @@ from understudy.web.api.openid import SignOutRequest
 from understudy.web.api.passkeys import PasskeyJoinRequest, PasskeyRequest, PasskeySignInRequest
 from understudy.web.api.runs import StartRequest
 from understudy.web.api.sanitize import SanitizeRequest
-from understudy.web.api.schedules import ScheduleRequest
 from understudy.web.api.servers import PromptRequest, SwitchRequest
 from understudy.web.api.shares import ShareRequest
 from understudy.web.api.sign_ins import SignInRequest
@@ -139,8 +140,8 @@ THREAD: Final = record(
     "match", **_THREAD_FIELDS["properties"] | {"pinned": FLAG, "archived": FLAG, "tags": TAGS, "match": or_null(MATCH)},
 )  # fmt: skip
 AUDIT_ENTRY: Final = record(
-    number=COUNT, at=NUMBER, user=TEXT, user_tenant=or_null(TEXT), role=or_null(TEXT), way=TEXT, action=one_of(ACTIONS),
-    target=or_null(TEXT), tenant=or_null(TEXT), detail=OBJECT,
+    number=COUNT, at=NUMBER, user=TEXT, user_tenant=or_null(TEXT), role=or_null(TEXT), way=TEXT,
+    action=one_of(actions()), target=or_null(TEXT), tenant=or_null(TEXT), detail=OBJECT,
 )  # fmt: skip
 STOP: Final = record(kind=one_of(KINDS), name=TEXT, who=TEXT, reason=TEXT, at=NUMBER, known=FLAG)
 COUNTS: Final[Schema] = {"type": "object", "additionalProperties": COUNT}
@@ -232,6 +233,8 @@ SCHEMAS: Final[Mapping[str, Schema]] = {
     ),
     "Inbox": INBOX,
     "ReadMarks": body_of(ReadRequest, threads=MARKED),
+    "Extensions": record(extensions=array_of(TEXT)),
+    "AuditActions": record(actions=array_of(TEXT)),
     "Schedules": record(schedules=array_of(_ref("Schedule"))),
     "NewSchedule": body_of(ScheduleRequest, **SCHEDULED),
     "ScheduleChange": object_of(SCHEDULED, []),
@@ -444,7 +447,7 @@ _OPENAI_ERRORS: Final = (
     "message_too_large", "file_too_large", "quota_exceeded", "not_found", "rate_limited", "busy", *_STORED,
 )  # fmt: skip
 _SCHEDULE_ERRORS: Final = (
-    "invalid_command", "invalid_schedule", "empty_message", "unknown_agent_type", "unknown_pillar", "content_blocked",
+    "invalid_command", "empty_message", "unknown_agent_type", "unknown_pillar", "content_blocked",
     "forbidden", "message_too_large", "not_found", "rate_limited", "busy", "quota_exceeded", *_STORED,
 )  # fmt: skip
 _EXPORT: Final = {"format": one_of(FORMS), "events": TEXT}
@@ -521,6 +524,8 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "runs.cancel": RouteSpec((202, "Cancelled"), errors=(*_THREAD, "rate_limited")),
     "inbox.listing": RouteSpec((200, "Inbox"), errors=_STORED),
     "inbox.read": RouteSpec((204, ""), body="ReadMarks", errors=_STORED),
+    "extensions.listing": RouteSpec((200, "Extensions")),
+    "audit.names": RouteSpec((200, "AuditActions"), errors=_OPERATOR),
     "schedules.listing": RouteSpec((200, "Schedules"), errors=_STORED),
     "schedules.make": RouteSpec((201, "Schedule"), body="NewSchedule", headers=_KEY, errors=_SCHEDULE_ERRORS),
     "schedules.one": RouteSpec((200, "Schedule"), errors=_THREAD),
@@ -609,7 +614,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "audit.listing": RouteSpec(
         (200, "Audit"),
         query={
-            "user": TEXT, "tenant": TEXT, "action": one_of(ACTIONS), "since": NUMBER, "until": NUMBER, "cursor": TEXT,
+            "user": TEXT, "tenant": TEXT, "action": one_of(actions()), "since": NUMBER, "until": NUMBER, "cursor": TEXT,
             "limit": _to(500),
         },
         errors=("invalid_command", *_STORED),
@@ -686,7 +691,7 @@ ROUTES: Final[Mapping[str, RouteSpec]] = {
     "admin.spending": RouteSpec(
         (200, "AdminSpending"), query={"tenant": TEXT, "by": one_of(BY), "days": _to(KEPT_DAYS)}, errors=_OPERATOR,
     ),
-    "admin.schedules": RouteSpec((200, "AdminSchedules"), query={"tenant": TEXT}, errors=_OPERATOR),
+    "admin_schedules.all_of_them": RouteSpec((200, "AdminSchedules"), query={"tenant": TEXT}, errors=_OPERATOR),
     "admin.sign_ins": RouteSpec((200, "AdminSignIns"), query={"tenant": TEXT}, errors=_OPERATOR),
     "admin_accounts.listing": RouteSpec((200, "AdminAccounts"), query={"cursor": TEXT}, errors=_THREAD),
     "admin_accounts.invite": RouteSpec((201, "JoinLink"), body="InviteUser", errors=_ACCOUNT),

@@ -20,6 +20,7 @@ from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of
+from understudy.extension import installed
 from understudy.storage.accounts import Account, AddAccount
 from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
@@ -31,9 +32,9 @@ from understudy.web.sse import CONNECTIONLESS
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, without a server around it."""
-    nothing: Any = None
-    fields = len(WebContext.__attrs_attrs__) - 1
-    return build_http_app(WebContext(Settings(data_dir=tmp_path_factory.mktemp("data")), *[nothing] * fields))
+    given: dict[str, Any] = dict.fromkeys(each.name for each in WebContext.__attrs_attrs__)
+    given |= {"settings": Settings(data_dir=tmp_path_factory.mktemp("data")), "extensions": installed()}
+    return build_http_app(WebContext(**given))
 
 
 @pytest.fixture(scope="module")
@@ -317,6 +318,8 @@ async def _ask_all(running: Running, document: dict[str, Any]) -> None:
     await _ask_as_openai(ask, token)
     await ask("POST", "/api/alerts", token, body={"message": "hello"})
     await ask("GET", "/api/audit", token)
+    await ask("GET", "/api/audit/actions", token)
+    await ask("GET", "/api/extensions", token)
     for path in ("/api/agents", "/api/tools", "/api/tags", "/api/threads", "/api/threads/{thread_id}"):
         for who in (token, None):
             await ask("GET", path, who)

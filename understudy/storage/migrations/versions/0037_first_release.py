@@ -75,6 +75,6 @@ _POSTGRESQL = (
 def upgrade() -> None:
     """Make all of it."""
     connection = op.get_bind()
-    schema.metadata.create_all(connection, checkfirst=False)
+    schema.whole().create_all(connection, checkfirst=False)
     for statement in _SQLITE if connection.dialect.name == "sqlite" else _POSTGRESQL:
         op.execute(statement)

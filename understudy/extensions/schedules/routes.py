@@ -10,17 +10,28 @@ from quart import Blueprint, request
 
 from transport.wire.command_parser import MAX_ID
 from transport.wire.errors import CommandRejected
+from understudy.chat.polling import Poll
 from understudy.chat.routing import check_id
-from understudy.chat.schedules.cron import BadCron
-from understudy.chat.schedules.due import POLICIES, read_timing
-from understudy.chat.schedules.firing import identity_of, say_of
-from understudy.privacy import records
-from understudy.storage.schedules import FULL, AddSchedule, ChangeSchedule, DeleteSchedules, Schedule
+from understudy.extensions.schedules import storage
+from understudy.extensions.schedules.cron import BadCron
+from understudy.extensions.schedules.due import POLICIES, read_timing
+from understudy.extensions.schedules.firing import RUNNER, identity_of, say_of
+from understudy.extensions.schedules.settings import ScheduleSettings
+from understudy.extensions.schedules.storage import (
+    FULL,
+    AddSchedule,
+    ChangeSchedule,
+    DeleteSchedules,
+    Schedule,
+    record_of,
+)
+from understudy.web.api.admin import MOST, owned
 from understudy.web.api.runs import KEY
 from understudy.web.audit import audit
-from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context
+from understudy.web.context import agents_of_caller, identity, one_of, read_json, scope, web_context
 
 blueprint = Blueprint("schedules", __name__, url_prefix="/api/schedules")
+of_operators = Blueprint("admin_schedules", __name__, url_prefix="/api/admin/schedules")
 
 FORM: Final = '{"message": "…", "agent": "…", "cron": "…" or "every_s": 3600, …}'
 MAX_NAME: Final = 200
@@ -50,7 +61,7 @@ MEMBERS: Final = tuple(each.name for each in fields(ScheduleRequest))
 @blueprint.get("")
 async def listing() -> dict[str, Any]:
     """List the caller's schedules, oldest first."""
-    return {"schedules": [records.schedule_of(row) for row in await web_context().store.schedules(identity().user)]}
+    return {"schedules": [record_of(row) for row in await web_context().store.read(storage.of_owner, identity().user)]}
 
 
 @blueprint.post("")
@@ -59,8 +70,8 @@ async def make() -> tuple[dict[str, Any], int]:
     owner, key = identity().user, request.headers.get(KEY) or uuid.uuid4().hex
     schedule_id = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()[:32]
     given = _structure(await _object())
-    store, limit = web_context().store, web_context().settings.limits.schedules_per_user
-    there, now = await store.schedule(owner, schedule_id)
+    store, limit = web_context().store, web_context().settings.of(ScheduleSettings).per_user
+    there, now = await store.read(storage.one, owner, schedule_id)
     if there is None:
         blank = Schedule(
             schedule_id, owner, "", None, "", None, None, "UTC", None, "once", {}, False, now, now, None
@@ -69,14 +80,14 @@ async def make() -> tuple[dict[str, Any], int]:
         await audit("schedule.made", target=owner, schedule=schedule_id)
         if await store.commit(AddSchedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
-        web_context().check_schedules()
-    return records.schedule_of((await _own(schedule_id))[0]), 201
+        _wake()
+    return record_of((await _own(schedule_id))[0]), 201
 
 
 @blueprint.get("/<schedule_id>")
 async def one(schedule_id: str) -> dict[str, Any]:
     """Return a schedule, with what became of its last due time."""
-    return records.schedule_of((await _own(schedule_id))[0])
+    return record_of((await _own(schedule_id))[0])
 
 
 @blueprint.patch("/<schedule_id>")
@@ -92,8 +103,8 @@ async def change(schedule_id: str) -> dict[str, Any]:
         defined = await _defined(row, _structure(whole), now)
         await audit("schedule.changed", target=row.owner, schedule=row.id)
         if await web_context().store.commit(ChangeSchedule(defined)):
-            web_context().check_schedules()
-            return records.schedule_of((await _own(schedule_id))[0])
+            _wake()
+            return record_of((await _own(schedule_id))[0])
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
 
 
@@ -107,9 +118,22 @@ async def delete(schedule_id: str) -> tuple[str, int]:
     return "", 204
 
 
+@of_operators.get("")
+async def all_of_them() -> dict[str, Any]:
+    """List schedules, those that are due next first, without their words."""
+    rows = await web_context().archive.read(storage.of_scope, MOST, scope())
+    return {"schedules": [owned(each) for each in rows]}
+
+
+def _wake() -> None:
+    """Have the runner look at once at what was changed."""
+    if (runner := web_context().find(RUNNER)) is not None:
+        runner.try_tell(Poll())
+
+
 async def _own(schedule_id: str) -> tuple[Schedule, float]:
     check_id("schedule_id", schedule_id)
-    found, now = await web_context().store.schedule(identity().user, schedule_id)
+    found, now = await web_context().store.read(storage.one, identity().user, schedule_id)
     if found is None:
         raise CommandRejected("not_found", "There is no schedule of that name.")
     return found, now
@@ -142,9 +166,9 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
     fresh = timed != (row.cron, row.every_s, row.time_zone)
     starts_at = float(int(now)) if fresh else row.starts_at  # so that due times are whole seconds
     try:
-        timing = read_timing(*timed, starts_at, context.settings.limits.schedule_every_s)
+        timing = read_timing(*timed, starts_at, context.settings.of(ScheduleSettings).every_s)
     except BadCron as error:
-        raise CommandRejected("invalid_schedule", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
+        raise CommandRejected("invalid_command", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
     one_of("policy", given.policy, POLICIES)
     if len(given.name) > MAX_NAME:
         raise CommandRejected("invalid_command", f"A name has at most {MAX_NAME} characters.")

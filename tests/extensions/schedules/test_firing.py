@@ -11,10 +11,10 @@ from transport.auth.identity import Identity
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands import Accepted
-from understudy.chat.schedules.firing import ScheduleRunner
+from understudy.extensions.schedules.firing import ScheduleRunner
+from understudy.extensions.schedules.storage import ClaimFiring, Due, EndFiring, Schedule, due
 from understudy.storage.owners import owner_of
 from understudy.storage.records import Message
-from understudy.storage.schedules import ClaimFiring, Due, EndFiring, Schedule
 
 ANN = owner_of("ann", "acme")
 ONE = Schedule(
@@ -33,19 +33,16 @@ class Table:
     done: list[Any] = field(factory=list)
     looked: trio.Event = field(factory=trio.Event)
 
-    async def due_schedules(self) -> Due:
+    async def read(self, query: Callable[..., Due]) -> Due:
+        assert query is due
         if self.done:
             self.looked.set()
             return Due(self.now, [], None)
         return Due(self.now, [self.row], None)
 
-    async def claim_firing(self, claim: ClaimFiring) -> bool:
-        self.done.append(claim)
-        return self.mine
-
-    async def end_firing(self, end: EndFiring) -> bool:
-        self.done.append(end)
-        return True
+    async def commit(self, write: ClaimFiring | EndFiring) -> bool:
+        self.done.append(write)
+        return self.mine or isinstance(write, EndFiring)
 
     async def message(self, owner: str, message_id: str) -> Message | None:
         return self.there
@@ -72,7 +69,7 @@ async def done(table: Table, refusal: str | None = None) -> tuple[list[Any], lis
 
 async def test_a_due_time_is_claimed_sent_and_recorded() -> None:
     stored, ((identity, say),), counted = await done(Table(ONE, 3601.0))
-    name = "schedule-s-3600"
+    name = "auto-s-3600"
     assert stored == [ClaimFiring("s", 7, 3600.0, 7200.0, 9.0), EndFiring("s", 3600.0, name, "r")]
     assert (identity.user, identity.tenant, identity.roles, identity.groups) == (ANN, "acme", (), ())
     assert (say.content, say.message_id, say.thread_id, counted) == ("hi", name, name, ["fired"])
@@ -94,7 +91,7 @@ async def test_a_late_firing_is_dropped_unless_it_was_claimed() -> None:
 
 async def test_a_repeated_firing_finds_its_message() -> None:
     """It is not sent again: the limits that it passed may be reached meanwhile."""
-    there = Message(ANN, "schedule-s-3600", "t", "r9", "user", "hi", "guide", None, "accepted", 1.0)
+    there = Message(ANN, "auto-s-3600", "t", "r9", "user", "hi", "guide", None, "accepted", 1.0)
     stored, sent, _ = await done(Table(evolve(ONE, firing_at=3600.0), 9000.0, there=there))
     assert (stored[1], sent) == (EndFiring("s", 3600.0, "t", "r9"), [])
 

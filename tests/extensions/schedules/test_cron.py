@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from understudy.chat.schedules.cron import BadCron, parse_cron
+from understudy.extensions.schedules.cron import BadCron, parse_cron
 
 BERLIN = "Europe/Berlin"
 

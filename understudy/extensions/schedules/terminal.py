@@ -1,13 +1,15 @@
-"""`/schedules` of `understudy chat`: what its words mean, and its schedules as lines."""
+"""`/schedules` of `understudy chat`, and `understudy admin schedules`."""
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, TypeAlias
+from collections.abc import Mapping
+from typing import Any, Final
 from urllib.parse import quote
 
-from understudy.cli.output import one_line
+import click
 
-Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
+from understudy.cli.admin import TENANT, AskedServer, moment, text, who
+from understudy.cli.chat_command import Ask, ChatCommand
+from understudy.cli.output import one_line
 
 USAGE: Final = (
     "/schedules add 0 9 * * MON-FRI TEXT      send the current agent a message at these times",
@@ -85,3 +87,24 @@ def spell(seconds: int) -> str:
     """Return seconds in the largest unit that fits: 30m for 1800."""
     unit = max((each for each in UNITS if seconds % UNITS[each] == 0), key=UNITS.__getitem__)
     return f"{seconds // UNITS[unit]}{unit}"
+
+
+@click.command()
+@TENANT
+@click.pass_obj
+def schedules(remote: AskedServer, tenant: str | None) -> None:
+    """List the schedules of users, those that are due next first."""
+    answer = remote.ask("GET", "/api/admin/schedules", tenant=tenant)
+    remote.show(answer, answer["schedules"], {
+        "schedule": text("id"), "user": who, "agent": lambda row: row["agent"] or "(default)",
+        "when": lambda row: f"every {row['every_s']} s" if row["cron"] is None else f"{row['cron']} {row['time_zone']}",
+        "next": lambda row: moment("next_due_at")(row) if row["enabled"] else "paused",
+        "last": lambda row: row["last_code"] or moment("last_due_at")(row),
+    })  # fmt: skip
+
+
+CHAT: Final = ChatCommand(
+    "/schedules",
+    "messages that are sent at certain times; /schedules help says how to add, pause and delete them",
+    run_schedules_command,
+)

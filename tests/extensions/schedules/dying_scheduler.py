@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from tests.end_to_end.scripted_model import Say, scripted
-from understudy.chat.schedules import firing
+from understudy.extensions.schedules import firing
 
 DIES: Final = "UNDERSTUDY_TEST_DIES"
 """Environment variable with the path of a file that has a line for each death."""

@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from tests.cpu import cpu_seconds
-from understudy.chat.schedules.cron import BadCron, parse_cron
-from understudy.chat.schedules.due import MOST_MISSED, Firing, Interval, latest, next_firing, read_timing
+from understudy.extensions.schedules.cron import BadCron, parse_cron
+from understudy.extensions.schedules.due import MOST_MISSED, Firing, Interval, latest, next_firing, read_timing
 
 HOURLY = Interval(3600, 0.0)
 H = 3600.0

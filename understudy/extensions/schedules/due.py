@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from attrs import frozen
 
-from understudy.chat.schedules.cron import BadCron, Cron, parse_cron
+from understudy.extensions.schedules.cron import BadCron, Cron, parse_cron
 
 POLICIES: Final = ("skip", "once", "all")
 LATE_S: Final = 60.0

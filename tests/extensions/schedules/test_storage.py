@@ -4,7 +4,8 @@ from typing import Any
 
 from attrs import evolve
 
-from understudy.storage.schedules import (
+from understudy.extensions.schedules import storage
+from understudy.extensions.schedules.storage import (
     ADDED,
     FULL,
     REPEATED,
@@ -24,42 +25,42 @@ ONE = Schedule(
 
 async def test_a_due_time_is_claimed_once_and_stays_until_its_end(store: Any) -> None:
     assert await store.commit(AddSchedule(ONE, 9)) == ADDED
-    assert (await store.due_schedules()).schedules == [ONE]
-    claims = [await store.claim_firing(ClaimFiring("s1", 0, 10.0, 20.0, 0.0)) for _ in range(2)]
+    assert (await store.read(storage.due)).schedules == [ONE]
+    claims = [await store.commit(ClaimFiring("s1", 0, 10.0, 20.0, 0.0)) for _ in range(2)]
     assert claims == [True, False]
-    (again,) = (await store.due_schedules()).schedules
+    (again,) = (await store.read(storage.due)).schedules
     assert (again.firing_at, again.next_due_at, again.version) == (10.0, 20.0, 1)
-    assert await store.claim_firing(ClaimFiring("s1", 1, 10.0, 20.0, 60.0))
-    waiting = await store.due_schedules()
+    assert await store.commit(ClaimFiring("s1", 1, 10.0, 20.0, 60.0))
+    waiting = await store.read(storage.due)
     assert waiting.schedules == []
     assert waiting.next_at is not None
     assert 50 < waiting.next_at - waiting.now <= 60
-    ends = [await store.end_firing(EndFiring("s1", 10.0, "t", "r")) for _ in range(2)]
+    ends = [await store.commit(EndFiring("s1", 10.0, "t", "r")) for _ in range(2)]
     assert ends == [True, False]
-    (ended,) = (await store.due_schedules()).schedules
+    (ended,) = (await store.read(storage.due)).schedules
     assert (ended.firing_at, ended.last_due_at, ended.last_run_id) == (None, 10.0, "r")
-    assert await store.claim_firing(ClaimFiring("s1", 2, None, None, 60.0, "missed"))
-    (dropped,) = await store.schedules("ann")
+    assert await store.commit(ClaimFiring("s1", 2, None, None, 60.0, "missed"))
+    (dropped,) = await store.read(storage.of_owner, "ann")
     assert (dropped.last_due_at, dropped.last_run_id, dropped.last_message) == (20.0, None, "missed")
-    assert (await store.due_schedules()).next_at is None
+    assert (await store.read(storage.due)).next_at is None
 
 
 async def test_a_change_and_a_claim_exclude_each_other(store: Any) -> None:
     await store.commit(AddSchedule(ONE, 9))
     paused = evolve(ONE, enabled=False, next_due_at=None)
-    assert await store.claim_firing(ClaimFiring("s1", 0, 10.0, 20.0, 0.0))
+    assert await store.commit(ClaimFiring("s1", 0, 10.0, 20.0, 0.0))
     assert not await store.commit(ChangeSchedule(paused))
     assert await store.commit(ChangeSchedule(evolve(paused, version=1)))
-    assert not await store.claim_firing(ClaimFiring("s1", 1, 10.0, 20.0, 0.0))
-    (begun,) = (await store.due_schedules()).schedules
+    assert not await store.commit(ClaimFiring("s1", 1, 10.0, 20.0, 0.0))
+    (begun,) = (await store.read(storage.due)).schedules
     assert (begun.firing_at, begun.enabled) == (10.0, False)
-    assert await store.end_firing(EndFiring("s1", 10.0, None, None, "busy", "later"))
-    found, _ = await store.schedule("ann", "s1")
+    assert await store.commit(EndFiring("s1", 10.0, None, None, "busy", "later"))
+    found, _ = await store.read(storage.one, "ann", "s1")
     assert found is not None
     assert (found.last_code, found.firing_at) == ("busy", None)
-    assert (await store.due_schedules()).schedules == []
+    assert (await store.read(storage.due)).schedules == []
     assert await store.commit(ChangeSchedule(evolve(found, enabled=True, next_due_at=30.0)))
-    assert len((await store.due_schedules()).schedules) == 1
+    assert len((await store.read(storage.due)).schedules) == 1
 
 
 async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any) -> None:
@@ -67,11 +68,11 @@ async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any)
     added = [await store.commit(AddSchedule(evolve(ONE, id=name), 2)) for name in ("s1", "s1", "s2", "s3")]
     assert added == [ADDED, REPEATED, ADDED, FULL]
     assert await store.commit(AddSchedule(evolve(ONE, id="s9", owner="bob"), 2)) == ADDED
-    assert [each.id for each in await store.schedules("ann")] == ["s1", "s2"]
-    assert (await store.schedule("bob", "s1"))[0] is None
+    assert [each.id for each in await store.read(storage.of_owner, "ann")] == ["s1", "s2"]
+    assert (await store.read(storage.one, "bob", "s1"))[0] is None
     assert not await store.commit(DeleteSchedules("bob", "s1"))
     assert await store.commit(DeleteSchedules("ann", "s1"))
     assert await store.commit(DeleteSchedules("ann")) == 1
     assert await store.delete_thread("bob", "t")
     assert await store.remove_user("bob")
-    assert await store.schedules("bob") == []
+    assert await store.read(storage.of_owner, "bob") == []

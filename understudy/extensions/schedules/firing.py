@@ -20,16 +20,25 @@ from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.commands import Accepted
+from understudy.chat.messages import AUTOMATIC
 from understudy.chat.polling import Poller
-from understudy.chat.schedules.cron import BadCron, parse_cron
-from understudy.chat.schedules.due import Firing, Interval, Timing, next_firing
+from understudy.extensions.schedules import storage
+from understudy.extensions.schedules.cron import BadCron, parse_cron
+from understudy.extensions.schedules.due import Firing, Interval, Timing, next_firing
+from understudy.extensions.schedules.storage import LARGEST_BATCH, ClaimFiring, EndFiring, Schedule
+from understudy.observe.metrics import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
-from understudy.storage.schedules import LARGEST_BATCH, PREFIX, ClaimFiring, EndFiring, Schedule
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
+RUNNER: Final = "/system/schedules/runner"
+DUE_TIMES: Final = CountedBy(
+    "understudy_schedules",
+    "Due times of schedules: `fired`, `refused` (its message was), `missed` (it passed while no server ran).",
+    "outcome",
+)
 EVERY_S: Final = 10.0
 """Longest sleep, in seconds: a schedule that was made on another node, which then died, fires that late at most."""
 SOON_S: Final = 0.05
@@ -63,7 +72,7 @@ def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Sa
 
 def identity_of(schedule: Schedule) -> Identity:
     """Return the identity of a schedule's runs: the owner's, without roles and groups."""
-    return Identity(schedule.owner, f"{PREFIX}{schedule.id}", tenant_of(schedule.owner))
+    return Identity(schedule.owner, f"{AUTOMATIC}{schedule.id}", tenant_of(schedule.owner))
 
 
 def timing_of(schedule: Schedule) -> Timing:
@@ -100,7 +109,7 @@ class ScheduleRunner(Poller):
         """Fire what is due, and sleep until the next due time; a changed schedule is told as `Poll`."""
         sleep_s = self.every_s
         try:
-            due = await self.store.due_schedules()
+            due = await self.store.read(storage.due)
             async with trio.open_nursery() as nursery:
                 for each in due.schedules:
                     nursery.start_soon(self._fire, each, due.now)
@@ -116,13 +125,13 @@ class ScheduleRunner(Poller):
         """Claim and send one firing; without the database it is repeated later."""
         try:
             claim = self._claim(schedule, now)
-            if not await self.store.claim_firing(claim):
+            if not await self.store.commit(claim):
                 return
             if claim.at is None:
                 self.count("missed")
                 log.warning("schedule.missed", extra={"schedule_id": schedule.id})
             elif (end := await self._send(schedule, claim.at)) is not None:
-                await self.store.end_firing(end)
+                await self.store.commit(end)
         except StorageError as error:
             log.debug("schedule.postponed", extra={"reason": str(error), "schedule_id": schedule.id})
 

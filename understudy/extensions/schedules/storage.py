@@ -13,9 +13,12 @@ from typing import Any, Final
 from attrs import asdict, field, frozen
 from sqlalchemy import Connection, delete, func, select, update
 
-from . import schema
-from .schema import Now
-from .write import Write, add_users, put
+from understudy.chat.messages import AUTOMATIC
+from understudy.extensions.schedules.tables import schedules
+from understudy.storage import schema
+from understudy.storage.operator_queries import Scope
+from understudy.storage.schema import Now
+from understudy.storage.write import Write, add_users, put
 
 LARGEST_BATCH: Final = 20
 MOST: Final = 1000
@@ -23,7 +26,7 @@ MOST: Final = 1000
 FULL, ADDED, REPEATED = 0, 1, 2
 """Answers of `AddSchedule`: the user has as many as allowed; it was added; it was there already."""
 
-_s = schema.schedules.c
+_s = schedules.c
 
 
 @frozen
@@ -60,11 +63,9 @@ class Schedule:
 
     def message_id(self, due_at: float) -> str:
         """Return the id of the message of a due time: the same on every node and at every attempt."""
-        return f"{PREFIX}{self.id}-{due_at:.0f}"
+        return f"{AUTOMATIC}{self.id}-{due_at:.0f}"
 
 
-PREFIX: Final = "schedule-"
-"""Begins the ids of the messages that schedules send, and of the threads that are made for them."""
 DEFINITION: Final = (
     "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings", "enabled",
     "starts_at", "next_due_at",
@@ -87,11 +88,11 @@ class AddSchedule(Write):
         connection.execute(owner)
         if connection.execute(select(_s.id).where(_s.id == self.schedule.id)).first() is not None:
             return REPEATED
-        mine = select(func.count()).select_from(schema.schedules).where(_s.owner == self.schedule.owner)
+        mine = select(func.count()).select_from(schedules).where(_s.owner == self.schedule.owner)
         if connection.execute(mine).scalar_one() >= self.most:
             return FULL
         row = asdict(self.schedule, recurse=False) | {"wake_at": self.schedule.next_due_at}
-        connection.execute(put(connection, schema.schedules).on_conflict_do_nothing(index_elements=["id"]), row)
+        connection.execute(put(connection, schedules).on_conflict_do_nothing(index_elements=["id"]), row)
         return ADDED
 
 
@@ -105,10 +106,10 @@ class ChangeSchedule(Write):
         """As `Write.apply`."""
         values = {name: getattr(self.schedule, name) for name in DEFINITION}
         this = (_s.owner == self.schedule.owner, _s.id == self.schedule.id, _s.version == self.schedule.version)
-        changed = update(schema.schedules).where(*this).values(values | {"version": self.schedule.version + 1})
+        changed = update(schedules).where(*this).values(values | {"version": self.schedule.version + 1})
         if connection.execute(changed).rowcount == 0:
             return False
-        idle = update(schema.schedules).where(_s.id == self.schedule.id, _s.firing_at.is_(None))
+        idle = update(schedules).where(_s.id == self.schedule.id, _s.firing_at.is_(None))
         connection.execute(idle.values(wake_at=self.schedule.next_due_at))
         return True
 
@@ -122,7 +123,7 @@ class DeleteSchedules(Write):
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        mine = delete(schema.schedules).where(_s.owner == self.owner)
+        mine = delete(schedules).where(_s.owner == self.owner)
         return connection.execute(mine if self.id is None else mine.where(_s.id == self.id)).rowcount
 
 
@@ -149,7 +150,7 @@ class ClaimFiring(Write):
         else:
             values |= {"wake_at": Now() + self.claim_s}
         this = (_s.id == self.id, _s.version == self.version, _s.wake_at <= Now())
-        return connection.execute(update(schema.schedules).where(*this).values(values)).rowcount > 0
+        return connection.execute(update(schedules).where(*this).values(values)).rowcount > 0
 
 
 @frozen
@@ -175,7 +176,7 @@ class EndFiring(Write):
             "last_thread_id": self.thread_id,
         }
         values |= {"last_run_id": self.run_id, "last_code": self.code, "last_message": self.message}
-        ended = update(schema.schedules).where(_s.id == self.id, _s.firing_at == self.at)
+        ended = update(schedules).where(_s.id == self.id, _s.firing_at == self.at)
         return connection.execute(ended.values(values)).rowcount > 0
 
 
@@ -209,6 +210,39 @@ def due(connection: Connection) -> Due:
     wanted = select(*_FIELDS).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
     found = [Schedule(*row) for row in connection.execute(wanted)]
     return Due(now, found, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
+
+
+def record_of(row: Schedule) -> dict[str, Any]:
+    """Return a schedule with what became of its last due time, null if none has come."""
+    fields = ("id", "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings")
+    last = {"due_at": row.last_due_at, "thread_id": row.last_thread_id, "run_id": row.last_run_id}
+    return {name: getattr(row, name) for name in (*fields, "enabled", "created_at", "next_due_at")} | {
+        "last": None if row.last_due_at is None else last | {"code": row.last_code, "message": row.last_message}
+    }
+
+
+@frozen
+class ScheduleRow:
+    """A schedule without its words. `last_code`: why its last firing was refused."""
+
+    id: str
+    owner: str
+    agent: str | None
+    cron: str | None
+    every_s: int | None
+    time_zone: str
+    enabled: bool
+    next_due_at: float | None
+    last_due_at: float | None
+    last_run_id: str | None
+    last_code: str | None
+
+
+def of_scope(connection: Connection, limit: int, scope: Scope) -> list[ScheduleRow]:
+    """Return the schedules of these users, those that are due next first, and then those that are never due."""
+    wanted = select(*(_s[each] for each in ScheduleRow.__annotations__)).where(scope.of(_s.owner))
+    order = _s.next_due_at.is_(None), _s.next_due_at, _s.id
+    return [ScheduleRow(*row) for row in connection.execute(wanted.order_by(*order).limit(limit))]
 
 
 def _now(connection: Connection) -> float:

@@ -1,0 +1,9 @@
+"""Fixtures of the tests of extensions: a whole server, and a store on each database."""
+
+from tests.end_to_end.conftest import serve as serve
+from tests.understudy.storage.conftest import database as database
+from tests.understudy.storage.conftest import folder as folder
+from tests.understudy.storage.conftest import kind as kind
+from tests.understudy.storage.conftest import make as make
+from tests.understudy.storage.conftest import pytest_generate_tests as pytest_generate_tests
+from tests.understudy.storage.conftest import store as store

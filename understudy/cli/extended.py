@@ -1,0 +1,60 @@
+"""Groups of commands to which extensions add theirs, and `understudy extensions`."""
+
+from typing import Any
+
+import click
+
+from understudy.cli.options import load_settings
+from understudy.cli.output import print_table
+from understudy.extension import Extension, ExtensionFault, brought, chosen, installed
+
+
+class ExtendedGroup(click.Group):
+    """A group with the commands that extensions bring for it, which are loaded when one of the group is wanted."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._extended = False
+
+    def list_commands(self, context: click.Context) -> list[str]:
+        """Return the names of all commands."""
+        self._extend()
+        return super().list_commands(context)
+
+    def get_command(self, context: click.Context, name: str) -> click.Command | None:
+        """Return the command of a name, if there is one; extensions are asked only for one that the group has not."""
+        if name not in self.commands:
+            self._extend()
+        return super().get_command(context, name)
+
+    def _extend(self) -> None:
+        if self._extended:
+            return
+        self._extended = True
+        try:
+            for extension in installed().values():
+                terminal = brought(extension.terminal)
+                for command in terminal.admin if self.name == "admin" else terminal.commands:
+                    self.add_command(command)
+        except ExtensionFault as fault:
+            raise click.ClickException(str(fault)) from fault
+
+
+@click.command()
+def extensions() -> None:
+    """List the extensions: which are on, why others are not, and what each brings."""
+    on = chosen(load_settings().extensions)
+    rows = (
+        [name, _state(each, on=name in on), each.about, ", ".join(_parts(each))] for name, each in installed().items()
+    )
+    print_table([["extension", "", "what it is for", "brings"], *rows])
+
+
+def _state(extension: Extension, *, on: bool) -> str:
+    """Return whether an extension is on, and why it is not."""
+    return "on" if on else f"off: {extension.missing or 'by the setting `extensions`'}"
+
+
+def _parts(extension: Extension) -> list[str]:
+    """Return the parts that an extension has of its own."""
+    return [name for name in vars(Extension) if name in vars(type(extension)) and callable(getattr(Extension, name))]

@@ -1,0 +1,78 @@
+"""Schedules: messages that are sent to agents at set times, whether their user is connected or not.
+
+Runs of schedules are started by the command dispatcher, like those of users.
+"""
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, TerminalCommands, UserData
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.observe.metrics import CountedBy
+    from understudy.web.context import WebContext
+
+
+class Schedules(Extension):
+    """See the module."""
+
+    name = "schedules"
+    about = "send messages to agents at set times"
+
+    def settings(self) -> type:
+        """How many, and how often."""
+        from understudy.extensions.schedules.settings import ScheduleSettings
+
+        return ScheduleSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a schedule, with its firing."""
+        from understudy.extensions.schedules.tables import schedules
+
+        return [schedules]
+
+    def user_data(self) -> Sequence[UserData]:
+        """A user's schedules, with what became of their last due times."""
+        from understudy.extensions.schedules import storage
+        from understudy.extensions.schedules.tables import schedules
+
+        return [UserData("schedules", schedules, storage.of_owner, storage.record_of, storage.DeleteSchedules)]
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/schedules`, and the list for operators."""
+        from understudy.extensions.schedules import routes
+
+        return [routes.blueprint, routes.of_operators]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that fires them."""
+        from actors import ChildSpec
+        from understudy.extensions.schedules.firing import DUE_TIMES, ScheduleRunner
+
+        count = partial(server.metrics.count, DUE_TIMES)
+        runner = partial(ScheduleRunner, server.store, server.agents, server.streams.dispatcher.dispatch, count)
+        return [ChildSpec("runner", runner)]
+
+    def metrics(self) -> "Sequence[CountedBy]":
+        """Their due times."""
+        from understudy.extensions.schedules.firing import DUE_TIMES
+
+        return [DUE_TIMES]
+
+    def acts(self) -> Mapping[str, frozenset[str]]:
+        """What users do to them."""
+        return dict.fromkeys(("schedule.changed", "schedule.deleted", "schedule.made"), frozenset({"schedule"}))
+
+    def terminal(self) -> TerminalCommands:
+        """`understudy admin schedules`, and `/schedules` in a chat."""
+        from understudy.extensions.schedules.terminal import CHAT, schedules
+
+        return TerminalCommands(admin=[schedules], chat=[CHAT])
+
+
+EXTENSION: Final = Schedules()
