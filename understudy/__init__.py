@@ -27,6 +27,7 @@ from understudy.agents.agent import Agent as Agent
 from understudy.agents.budget import Budget as Budget
 from understudy.agents.turn import AgentTurn as AgentTurn
 from understudy.app.serve import serve as serve
+from understudy.extension import Extension as Extension
 from understudy.models.model import Emit as Emit
 from understudy.models.model import Model as Model
 from understudy.models.model import ModelLimits as ModelLimits

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Table
 
     from actors import ChildSpec
+    from understudy.agents.agent import Agent
     from understudy.cli.chat_command import ChatCommand
     from understudy.observe.metrics import CountedBy
     from understudy.storage.write import Write
@@ -39,8 +40,8 @@ class ExtensionFault(ValueError):
 
 @frozen
 class UserData:
-    """A kind of rows that is kept of users: the member `name` of an export, which `read` and `record` make of the rows
-    of an owner in `table`, and which `delete(owner)` erases."""
+    """Rows of a `table` that are kept of users: the member `name` of an export, as `read` finds the rows of an owner and
+    `record` shows each, and what the write `delete(owner)` erases."""
 
     name: str
     table: "Table"
@@ -59,32 +60,37 @@ class TerminalCommands:
 
 
 class Extension:
-    """One extension: its parts, none unless it overrides them. `requires` names the extensions whose public names it
-    imports, `packages` the modules that it needs, each with the extra that installs it."""
+    """One extension. Its methods are its parts; it overrides those that it has."""
 
     name: ClassVar[str]
     about: ClassVar[str]
-    """What the server cannot do without it, in a line."""
+    """What it is for, in a few words."""
     requires: ClassVar[Sequence[str]] = ()
+    """The extensions whose public names it imports."""
     packages: ClassVar[Mapping[str, str]] = {}
+    """The modules that it needs, each with the extra that installs it."""
+
+    def agents(self) -> "Sequence[Agent]":
+        """Return agents that count as built in, so that the setting `builtin_agents` may leave them out."""
+        return ()
 
     def settings(self) -> type[Any] | None:
-        """Return the class of its settings, the table of its name in a file; made without arguments for defaults."""
+        """Return the class of its settings, a table of its name in a file. Each has a default."""
 
     def tables(self) -> "Sequence[Table]":
-        """Return its tables. The migrations make them always: what is stored stays while the extension is off."""
+        """Return its tables. The migrations make them always: what is stored stays while it is off."""
         return ()
 
     def user_data(self) -> Sequence[UserData]:
-        """Return what it keeps of users; asked of those that are off, too."""
+        """Return what it keeps of users. It is asked while it is off, too."""
         return ()
 
     def routes(self) -> "Sequence[Blueprint]":
-        """Return its blueprints, whose handlers find the server's parts by `web_context()`."""
+        """Return its blueprints, whose handlers have the server's parts by `web_context()`."""
         return ()
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
-        """Return its actors, which get a supervisor of their own: /system/NAME."""
+        """Return its actors. They get a supervisor of their own, /system/NAME."""
         return ()
 
     def metrics(self) -> "Sequence[CountedBy]":
@@ -92,11 +98,11 @@ class Extension:
         return ()
 
     def acts(self) -> Mapping[str, frozenset[str]]:
-        """Return the actions of its entries in the audit log, each with the members that their detail may have."""
+        """Return its actions in the audit log, each with the members that their detail may have."""
         return {}
 
     def terminal(self) -> TerminalCommands:
-        """Return its commands of the terminal, which are there for servers on other machines, too."""
+        """Return its commands of the terminal. They are there for servers elsewhere, too."""
         return TerminalCommands()
 
     @property

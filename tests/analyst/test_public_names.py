@@ -11,6 +11,8 @@ import pytest
 import analyst
 import understudy
 import understudy.sandbox
+from understudy.agents.registry import all_agents
+from understudy.extension import installed
 
 MODULES = sorted(Path(analyst.__file__).parent.glob("*.py"))
 IN_THE_PROCESS = {
@@ -40,11 +42,14 @@ def test_a_module_imports_exported_names_only(module: Path) -> None:
     assert not (module.stem in IN_THE_PROCESS and imported(module))
 
 
-def test_the_server_finds_the_agent_by_its_entry_point() -> None:
-    (found,) = [each for each in entry_points(group="understudy.agents") if each.name == "insights"]
-    assert (found.value, found.load()) == ("analyst:insights", analyst.insights)
+def test_the_server_finds_the_extension_by_its_entry_point() -> None:
+    (found,) = [each for each in entry_points(group="understudy.extensions") if each.name == "analyst"]
+    assert found.load() is analyst
     assert found.dist is not None
     assert found.dist.name == "understudy-analyst"
+    assert installed()["analyst"] is analyst.EXTENSION
+    assert "insights" in all_agents()
+    assert "insights" not in all_agents(extensions=["-analyst"])
 
 
 def test_duckdb_is_loaded_in_the_tables_process_only() -> None:

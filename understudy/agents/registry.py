@@ -1,22 +1,11 @@
-"""All agents of a server by name: the built-in ones with their tools, those that other distributions bring, and the
-users' own.
+"""All agents of a server by name: the built-in ones with their tools, those of extensions, and the users' own."""
 
-A distribution brings agents by entry points of the group `understudy.agents`. Each has the name of the agent, and is an
-`Agent` or a function that returns one:
-
-```toml
-[project.entry-points."understudy.agents"]
-insights = "analyst:insights"
-```
-"""
-
-from collections.abc import Collection, Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
-from typing import Final
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from understudy.agents.agent import BUILTIN, GUIDE, Agent
 from understudy.agents.builtin import guide, liaison
 from understudy.agents.story import STORY
+from understudy.extension import brought, chosen
 from understudy.tools.arithmetic import calculate
 from understudy.tools.costs import reduce_costs
 from understudy.tools.finance import compare_scenarios
@@ -26,25 +15,23 @@ from understudy.tools.sanitize import sanitize_content
 from understudy.tools.server import supervision_tree, system_health
 from understudy.tools.suggestion import did_you_mean
 
-GROUP: Final = "understudy.agents"
-
 
 def all_agents(
-    own: Iterable[Agent] = (), builtin: Collection[str] | None = None, default: str = ""
+    own: Iterable[Agent] = (), builtin: Collection[str] | None = None, default: str = "", extensions: Sequence[str] = ()
 ) -> dict[str, Agent]:
     """Return the built-in agents called `builtin` and `own`, by name; a built-in guide hands over to all the others.
 
-    The agents of other distributions count as built in; `builtin` None stands for all. An agent of `own` replaces a
-    built-in agent of the same name. The first one answers messages that name no agent: `default`, or else the guide, or
-    else the first of `own`.
+    `extensions` is the setting of that name. Agents of extensions count as built in; `builtin` None stands for all. An
+    agent of `own` replaces a built-in agent of the same name. The first one answers messages that name no agent:
+    `default`, or else the guide, or else the first of `own`.
 
     Raises:
         ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
-            of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, an agent
-            of another distribution cannot be loaded, or there is no agent at all.
+            of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, an
+            extension's agents cannot be loaded, or there is no agent at all.
     """
-    brought = {} if builtin is not None and not builtin else _entry_points()
-    known = (*BUILTIN, *brought)
+    others = {} if builtin is not None and not builtin else _of_extensions(extensions)
+    known = (*BUILTIN, *others)
     builtin = known if builtin is None else builtin
     if unknown := [name for name in builtin if name not in known]:
         meant = did_you_mean(unknown[0], known)
@@ -62,7 +49,7 @@ def all_agents(
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
     agents = {agent.name: agent for agent in liaisons if agent.name in builtin}
-    agents |= {name: _load(entry) for name, entry in brought.items() if name in builtin and name not in named} | named
+    agents |= {name: agent for name, agent in others.items() if name in builtin and name not in named} | named
     if GUIDE in builtin and GUIDE not in named:
         agents[GUIDE] = guide(agents.values(), [calculate, system_health, *memory])
     if STORY.name in builtin and STORY.name not in named:  # no colleague of the guide: nobody is handed over to it
@@ -75,33 +62,16 @@ def all_agents(
     return {first: agents[first]} | agents
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    """Return the entry points of agents by name. Raises ValueError if one has a name that is taken."""
-    found: dict[str, EntryPoint] = {}
-    for each in sorted(entry_points(group=GROUP), key=lambda each: each.name):
-        if each.name in found or each.name in BUILTIN:
-            other = _distribution(found[each.name]) if each.name in found else "this server"
-            raise ValueError(f"{_distribution(each)} brings an agent {each.name!r}, as {other} does: uninstall it")
-        found[each.name] = each
-    return found
-
-
-def _load(entry: EntryPoint) -> Agent:
-    """Return the agent of an entry point. Raises ValueError, which names the distribution, if there is none."""
-    whose = f"the agent {entry.name!r} of {_distribution(entry)}"
-    try:
-        found = entry.load()
-        agent = found if isinstance(found, Agent) else found()
-    except Exception as error:
-        remedy = "mend or uninstall that distribution, or leave the agent out of builtin_agents"
-        raise ValueError(f"{whose} cannot be loaded ({type(error).__name__}: {error}): {remedy}") from error
-    if not isinstance(agent, Agent) or agent.name != entry.name:
-        raise ValueError(f"{whose} is {agent!r}: `{entry.value}` must be an Agent of that name, or return one")
-    return agent
-
-
-def _distribution(entry: EntryPoint) -> str:
-    return "an unknown distribution" if entry.dist is None else entry.dist.name
+def _of_extensions(names: Sequence[str]) -> dict[str, Agent]:
+    """Return the agents of the extensions that are on, by name. Raises ValueError if one has a name that is taken."""
+    found: dict[str, tuple[str, Agent]] = {}
+    for extension in chosen(names).values():
+        for agent in brought(extension.agents):
+            if agent.name in found or agent.name in BUILTIN:
+                other = f"the extension {found[agent.name][0]}" if agent.name in found else "this server"
+                raise ValueError(f"the extension {extension.name} brings an agent {agent.name!r}, as {other} does")
+            found[agent.name] = extension.name, agent
+    return {name: agent for name, (_, agent) in found.items()}
 
 
 def _check(agents: Mapping[str, Agent]) -> None:

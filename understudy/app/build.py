@@ -152,7 +152,7 @@ async def build_app(
     tool_threads.set(threads := ToolThreads(metrics.tool_thread_lost))
     metrics.observe_tool_threads(lambda: threads.working, lambda: threads.lost.total())
     breakers, recorder = Breakers(metrics), ActorEventRecorder(metrics, time.time)
-    known = all_agents(agents, settings.builtin_agents, settings.default_agent)
+    known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
     models = await trio.to_thread.run_sync(_open_models, settings, known, breakers)
     local_models = None
     if settings.anonymous and settings.model == OFFLINE:

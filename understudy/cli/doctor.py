@@ -245,7 +245,7 @@ def _space(settings: Settings) -> CheckResult:
 def _agents(settings: Settings, agents: Sequence[Agent]) -> Iterator[CheckResult]:
     """Check the agents as a start would; without `agents`, one that is not there may be yours."""
     try:
-        all_agents(agents, settings.builtin_agents, settings.default_agent)
+        all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
     except ValueError as error:
         yield CheckResult("agents", "mend" if agents else "note", str(error))
 
@@ -262,7 +262,7 @@ def _permissions(settings: Settings, agents: Sequence[Agent]) -> CheckResult:
     """Check the permissions file as the server would; without `agents`, its form only, as it may name yours."""
     assert settings.permissions_file is not None  # noqa: S101 - for the type checker
     try:
-        known = all_agents(agents, settings.builtin_agents, settings.default_agent)
+        known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
         check = partial(
             check_rules, agents=known, default_model=settings.model, limits=settings.limits, prices=settings.prices
         )

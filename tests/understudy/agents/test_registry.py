@@ -1,28 +1,14 @@
 """Which agents a server has, and which of them answers by default."""
 
 import re
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from understudy import extension
 from understudy.agents.agent import BUILTIN, Agent
 from understudy.agents.registry import all_agents
-
-THEIRS = """
-from understudy import Agent
-
-ORACLE = Agent("oracle", "You foresee.")
-
-
-def made():
-    return Agent("sibyl")
-
-
-def broken():
-    raise RuntimeError("no library")
-"""
+from understudy.extension import Extension
 
 OWN = (Agent("support"), Agent("ledger", pillar="finance"))
 
@@ -47,57 +33,38 @@ def test_a_guide_hands_over_to_the_agents_that_are_there() -> None:
 
 
 @pytest.fixture
-def brought(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str, str], None]]:
-    """Yield a function that makes an installed distribution with these entry points."""
-    (tmp_path / "of_theirs.py").write_text(THEIRS)
-    monkeypatch.syspath_prepend(tmp_path)
+def brings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Return a function that makes an installed extension with these agents."""
+    found: dict[str, Extension] = {}
+    monkeypatch.setattr(extension, "installed", lambda: found)
 
-    def bring(distribution: str, entries: str) -> None:
-        about = tmp_path / f"{distribution}-1.0.dist-info"
-        about.mkdir()
-        (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: 1.0\n")
-        (about / "entry_points.txt").write_text(f"[understudy.agents]\n{entries}\n")
+    def bring(name: str, *agents: Agent) -> None:
+        other = Extension()
+        other.name, other.agents = name, lambda: agents  # type: ignore[misc,method-assign]
+        found[name] = other
 
-    yield bring
-    sys.modules.pop("of_theirs", None)
+    return bring
 
 
-def test_agents_of_other_distributions_count_as_built_in(brought: Callable[[str, str], None]) -> None:
-    """An entry point is an agent or a function that returns one. The guide hands over to them."""
-    brought("theirs", "oracle = of_theirs:ORACLE\nsibyl = of_theirs:made")
+def test_agents_of_extensions_count_as_built_in(brings: Callable[..., None]) -> None:
+    """The guide hands over to them. One that is off brings none."""
+    brings("theirs", Agent("oracle"), Agent("sibyl"))
     agents = all_agents()
     assert {"guide", "oracle", "sibyl"} <= agents.keys()
     assert {"oracle", "sibyl"} <= set(agents["guide"].colleagues)
     assert list(all_agents([], ["guide", "sibyl"])) == ["guide", "sibyl"]
     own = Agent("oracle", "Mine.")
     assert all_agents([own])["oracle"] is own
+    assert "oracle" not in all_agents(extensions=["-theirs"])
 
 
-@pytest.mark.parametrize(
-    ("entries", "sentence"),
-    [
-        ("oracle = not_there:X", "the agent 'oracle' of theirs cannot be loaded (ModuleNotFoundError: No module named"),
-        ("oracle = of_theirs:broken", "the agent 'oracle' of theirs cannot be loaded (RuntimeError: no library)"),
-        ("prophet = of_theirs:ORACLE", "`of_theirs:ORACLE` must be an Agent of that name"),
-        ("guide = of_theirs:ORACLE", "theirs brings an agent 'guide', as this server does"),
-    ],
-)
-def test_an_agent_that_cannot_be_loaded_is_an_error_that_names_its_distribution(
-    brought: Callable[[str, str], None], entries: str, sentence: str
-) -> None:
-    """Unless it is left out, or replaced."""
-    brought("theirs", entries)
-    with pytest.raises(ValueError, match=re.escape(sentence)):
+def test_agents_of_one_name_are_an_error(brings: Callable[..., None]) -> None:
+    brings("theirs", Agent("oracle"))
+    brings("others", Agent("oracle"))
+    with pytest.raises(ValueError, match="the extension others brings an agent 'oracle', as the extension theirs does"):
         all_agents()
-    if "guide" not in entries:
-        assert list(all_agents([], ["guide"])) == ["guide"]
-        assert all_agents([Agent("oracle"), Agent("prophet")])
-
-
-def test_two_distributions_with_agents_of_one_name_are_an_error(brought: Callable[[str, str], None]) -> None:
-    for distribution in ("theirs", "others"):
-        brought(distribution, "oracle = of_theirs:ORACLE")
-    with pytest.raises(ValueError, match=r"brings an agent 'oracle', as (theirs|others) does: uninstall it"):
+    brings("others", Agent("guide"))
+    with pytest.raises(ValueError, match="the extension others brings an agent 'guide', as this server does"):
         all_agents()
 
 
