@@ -10,8 +10,7 @@ import msgspec
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
-from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
-from understudy.web.specs.schemas import (
+from transport.wire.schemas import (
     FLAG,
     TEXT,
     Schema,
@@ -21,6 +20,7 @@ from understudy.web.specs.schemas import (
     response_form_schema,
     shown,
 )
+from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
 from understudy.web.sse import CONNECTIONLESS
 
 OPENAPI: Final = "3.1.0"
