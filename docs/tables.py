@@ -32,10 +32,9 @@ from understudy.extension import installed
 from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext
-from understudy.web.api.references import routes_of
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
-from understudy.web.specs.openapi import ROUTES
+from understudy.web.routes import routes_of
 
 DOCS: Final = Path(__file__).parent
 OF_SUPERVISION: Final = (
@@ -67,9 +66,8 @@ def routes() -> str:
     app = build_http_app(WebContext(**nothing | {"settings": Settings(), "extensions": installed()}))
     rows = []
     for route in sorted(routes_of(app), key=lambda each: (each.rule, each.method)):
-        spec = ROUTES[route.endpoint]
-        codes = ", ".join(f"`{code}`" for code in spec.refusals)
-        rows.append((f"`{route.method} {route.path}`", route.summary, "yes" if spec.token else "", codes))
+        codes = ", ".join(f"`{code}`" for code in route.refusals)
+        rows.append((f"`{route.method} {route.path}`", route.summary, "yes" if route.token else "", codes))
     return as_markdown(("request", "effect", "token", "refused with"), rows)
 
 

@@ -40,8 +40,8 @@ class ExtensionFault(ValueError):
 
 @frozen
 class UserData:
-    """Rows of a `table` that are kept of users: the member `name` of an export, as `read` finds the rows of an owner and
-    `record` shows each, and what the write `delete(owner)` erases."""
+    """Rows of a `table` that are kept of users: the member `name` of an export, as `read` finds the rows of an owner
+    and `record` shows each, and what the write `delete(owner)` erases."""
 
     name: str
     table: "Table"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import trio
 from attrs import define, evolve, field, frozen
+from msgspec import Struct
 
 from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
@@ -114,6 +115,16 @@ class RenewableTokens(Tokens):
         return Tokens(own, lambda: self.clock() - seconds, self._tenant_claim, accepted)
 
 
+class Session(Struct):
+    """A session as its user is shown it, with its token."""
+
+    session_token: str
+    user: str
+    session: str
+    anonymous: bool
+    expires_at: int
+
+
 @frozen
 class IssuedSession:
     """A session that was just issued or renewed, with its token."""
@@ -121,16 +132,10 @@ class IssuedSession:
     identity: Identity
     token: str = field(repr=False)
 
-    def as_json(self) -> dict[str, object]:
-        """Return the body of the answer to `POST /api/sessions`."""
-        identity = self.identity
-        return {
-            "session_token": self.token,
-            "user": name_of(identity.user),
-            "session": identity.session,
-            "anonymous": identity.user.startswith(ANONYMOUS),
-            "expires_at": int(identity.expires_at),
-        }
+    def shown(self) -> Session:
+        """Return the session as its user is shown it."""
+        user, session = name_of(self.identity.user), self.identity.session
+        return Session(self.token, user, session, user.startswith(ANONYMOUS), int(self.identity.expires_at))
 
 
 @frozen

@@ -51,8 +51,8 @@ class FilePreview:
 
     kind: str
     image_type: str | None = None
-    columns: list[str] = field(factory=list, repr=False)
-    rows: list[list[Any]] = field(factory=list, repr=False)
+    columns: Sequence[str] = field(default=(), repr=False)
+    rows: Sequence[Sequence[Any]] = field(default=(), repr=False)
     text: str = field(default="", repr=False)
     language: str = ""
     cut: bool = False

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from typing import Final, TypedDict
 
 from sanitization import Action, Category, Finding
 from transport.wire.events import Alert, SanitizationSummary
@@ -87,7 +87,16 @@ def build_alert(findings: Iterable[Finding], *, summarised: bool) -> Alert | Non
     )
 
 
-def count_by_kind(findings: Iterable[Finding]) -> list[dict[str, Any]]:
+class KindCount(TypedDict):
+    """How many findings of a kind there are, and what was done with them."""
+
+    category: str
+    kind: str
+    action: str
+    count: int
+
+
+def count_by_kind(findings: Iterable[Finding]) -> list[KindCount]:
     """Count the reported findings by category, kind and action."""
     counts = Counter((each.category.value, each.kind, each.action.value) for each in findings if is_reported(each))
     return [

@@ -7,10 +7,11 @@ second. A checkpoint follows every few actors; earlier parts of the answer may b
 import logging
 from collections.abc import Callable, Mapping
 from itertools import islice
-from typing import Any, Final, TypeAlias
+from typing import Annotated, Any, Final, TypeAlias, TypedDict
 
 import trio
 from attrs import asdict, define, field
+from msgspec import Meta
 
 from actors import ActorRef, ActorSystem, State
 from transport.server.eventstream import RETRY_S, encode_block, encode_comment, encode_json
@@ -20,8 +21,23 @@ from understudy.observe.paths import CONVERSATIONS, WRITER
 
 log = logging.getLogger(__name__)
 
-Node: TypeAlias = dict[str, Any]
-"""path, type, state, incarnation, restarts, age_s, depth (by lane), child_count, resting_below, children."""
+Count: TypeAlias = Annotated[int, Meta(ge=0)]
+
+
+class ShownActor(TypedDict):
+    """An actor, with those below it that are shown; `depth` is that of its mailbox, by lane."""
+
+    path: str
+    type: str
+    state: Annotated[str, Meta(extra_json_schema={"enum": [each.value for each in State]})]
+    incarnation: Count
+    restarts: Count
+    age_s: float
+    depth: dict[str, Count]
+    child_count: Count
+    resting_below: Count
+    children: "list[ShownActor]"
+
 
 MAX_NODES: Final = 1000
 """Actors in one answer, of some 250 bytes each; deeper ones are left out."""
@@ -56,7 +72,7 @@ class TreeApi:
     count_server: Callable[[], Mapping[str, int]]
     may_kill: bool = False
 
-    def node(self, path: str) -> Node | None:
+    def node(self, path: str) -> ShownActor | None:
         """Return one actor without its children, or None if there is none at this path."""
         ref, known = self.system.find(path), self.system.explain(path)
         if ref is None or known is None:
@@ -74,7 +90,7 @@ class TreeApi:
             "children": [],
         }
 
-    async def page(self, path: str, levels: int, limit: int, offset: int = 0) -> Node | None:
+    async def page(self, path: str, levels: int, limit: int, offset: int = 0) -> ShownActor | None:
         """Return the actor at `path` and `levels` levels below it, at most `limit` children of each; None if there is
         none.
 
@@ -86,7 +102,7 @@ class TreeApi:
             return None
         level, room = [top], MAX_NODES - 1
         for _ in range(levels):
-            following: list[Node] = []
+            following: list[ShownActor] = []
             for parent in level:
                 refs = self._children(parent["path"])[offset : offset + min(limit, room)]
                 offset = 0
@@ -100,7 +116,9 @@ class TreeApi:
             level = following
         return top
 
-    async def search(self, path: str, text: str, state: State | None, limit: int) -> tuple[Node | None, int, bool]:
+    async def search(
+        self, path: str, text: str, state: State | None, limit: int
+    ) -> tuple[ShownActor | None, int, bool]:
         """Return the subtree of `path` reduced to the actors that match, with their ancestors; their number, at most
         `limit`; and whether there are more.
 
@@ -181,7 +199,7 @@ class TreeApi:
         known = self.system.explain(path)
         return known is not None and known.state is state
 
-    def _attach(self, path: str, shown: dict[str, Node]) -> bool:
+    def _attach(self, path: str, shown: dict[str, ShownActor]) -> bool:
         """Add an actor and its ancestors to the result. Return False if one of them no longer exists."""
         if path in shown:
             return True

@@ -5,14 +5,15 @@ An export is `{"format", "version", …}`: members may be added within a version
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 from attrs import asdict
+from msgspec import Meta, Struct
 
 from understudy.storage.accounts import Account
 from understudy.storage.agent_states import StateEntry
 from understudy.storage.archive_queries import StoredMemory, User
-from understudy.storage.audit import StoredEntry
+from understudy.storage.audit import StoredEntry, actions
 from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.passkeys import Passkey, public_id
 from understudy.storage.pushes import Push
@@ -106,9 +107,18 @@ def sign_in_of(row: SignIn) -> dict[str, Any]:
     return {"server": row.server, "signed_in_at": row.signed_in_at}
 
 
-def passkey_of(row: Passkey) -> dict[str, Any]:
-    """Return a passkey without its key, under the id by which users name it."""
-    return {"id": public_id(row.id), "name": row.name, "created_at": row.created_at, "used_at": row.used_at}
+class ShownPasskey(Struct):
+    """A passkey without its key, under the id by which users name it."""
+
+    id: str
+    name: str
+    created_at: float
+    used_at: float | None
+
+
+def passkey_of(row: Passkey) -> ShownPasskey:
+    """Return a passkey as it is shown."""
+    return ShownPasskey(public_id(row.id), row.name, row.created_at, row.used_at)
 
 
 def account_of(row: Account | None, passkeys: Sequence[Passkey]) -> dict[str, Any] | None:
@@ -128,9 +138,17 @@ def push_of(row: Push) -> dict[str, Any]:
     return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
 
 
-def share_of(row: Share) -> dict[str, Any]:
-    """Return a link to a thread, without its token, which is stored nowhere."""
-    return {"share_id": row.id, "created_at": row.created_at, "expires_at": row.expires_at}
+class ShownShare(Struct):
+    """A link to a thread, without its token, which is stored nowhere."""
+
+    share_id: str
+    created_at: float
+    expires_at: float
+
+
+def share_of(row: Share) -> ShownShare:
+    """Return a link to a thread."""
+    return ShownShare(row.id, row.created_at, row.expires_at)
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:
@@ -138,17 +156,25 @@ def user_of(row: User, name: str) -> dict[str, Any]:
     return {"user": name, "tenant": row.tenant, "created_at": row.created_at}
 
 
-def audit_entry_of(row: StoredEntry) -> dict[str, Any]:
-    """Return an entry of the audit log."""
-    return {
-        "number": row.number,
-        "at": row.at,
-        "user": name_of(row.who),
-        "user_tenant": tenant_of(row.who),
-        "role": row.role or None,
-        "way": row.way,
-        "action": row.action,
-        "target": None if row.target is None else name_of(row.target),
-        "tenant": row.tenant,
-        "detail": row.detail,
-    }
+class ShownEntry(Struct):
+    """An entry of the audit log."""
+
+    number: Annotated[int, Meta(ge=0)]
+    at: float
+    user: str
+    user_tenant: str | None
+    role: str | None
+    way: str
+    action: Annotated[str, Meta(extra_json_schema={"enum": list(actions())})]
+    target: str | None
+    tenant: str | None
+    detail: Mapping[str, Any]
+
+
+def audit_entry_of(row: StoredEntry) -> ShownEntry:
+    """Return an entry of the audit log under the names of its users."""
+    user, target = name_of(row.who), None if row.target is None else name_of(row.target)
+    role = row.role or None
+    return ShownEntry(
+        row.number, row.at, user, tenant_of(row.who), role, row.way, row.action, target, row.tenant, row.detail
+    )

@@ -21,7 +21,7 @@ KINDS: Final[tuple[Kind, ...]] = ("agent", "tool", "model")
 class StopInForce:
     """A stop: `who` is the user who made it, at `at` by the database's clock, in Unix seconds."""
 
-    kind: str
+    kind: Kind
     name: str
     who: str
     reason: str

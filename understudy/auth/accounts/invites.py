@@ -4,7 +4,7 @@ import hashlib
 import secrets
 import unicodedata
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Final, Literal, TypeAlias
 
 from transport.auth.tokens import MAX_CLAIM, MAX_RIGHTS, MAX_ROLES, is_claim_text, rights_fit
 from understudy.auth.sessions import ANONYMOUS
@@ -46,7 +46,10 @@ def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
         )
 
 
-def state_of(account: Account, now: float) -> Literal["active", "disabled", "invited", "expired"]:
+AccountState: TypeAlias = Literal["active", "disabled", "invited", "expired"]
+
+
+def state_of(account: Account, now: float) -> AccountState:
     """Return in one word what an account can be used for at `now`, in Unix seconds."""
     if account.disabled_at is not None:
         return "disabled"

@@ -1,7 +1,9 @@
 """The state of a run for its user: what it has spent, what is left, and what it waits for. Pure."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any, TypedDict
+
+from msgspec import Meta
 
 from transport.connection.limits import Limits
 from transport.wire.events import (
@@ -19,11 +21,48 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.run.continuation import calls_taken
 from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
-from understudy.storage.records import RunRecord, StepRecord
+from understudy.storage.records import ENDED, UNFINISHED, RunRecord, StepRecord
 
 
-def short_report(run: RunRecord) -> dict[str, Any]:
-    """Return what a list of runs says of one."""
+class ListedRun(TypedDict):
+    """What a list of runs says of one."""
+
+    run_id: str
+    thread_id: str
+    message_id: str
+    status: Annotated[str, Meta(extra_json_schema={"enum": [*UNFINISHED, *ENDED]})]
+    agent: str
+    agent_type: str
+    pillar: str | None
+    started_at: float
+    ended_at: float | None
+    continues: str | None
+    restarts: Annotated[int, Meta(ge=0)]
+
+
+class Steps(TypedDict):
+    """What a run has done so far."""
+
+    turns: Annotated[int, Meta(ge=0)]
+    calls: Annotated[int, Meta(ge=0)]
+    worked_s: float
+
+
+class RunReport(ListedRun):
+    """The whole state of a run. `budget` is what is spent of each limit, `budget_left` the rest; null if unknown."""
+
+    usage: Usage
+    steps: Steps
+    budget_left: Mapping[str, Any] | None
+    budget: Mapping[str, Any] | None
+    waits_for: Sequence[Mapping[str, Any]]
+    attempts: Annotated[int, Meta(ge=0)]
+    error: Mapping[str, Any] | None
+    ended_by: Mapping[str, Any] | None
+
+
+def short_report(run: RunRecord) -> ListedRun:
+    """Return a run as lists have it."""
     return {
         "run_id": run.id,
         "thread_id": run.thread_id,
@@ -41,7 +80,7 @@ def short_report(run: RunRecord) -> dict[str, Any]:
 
 def report(
     run: RunRecord, events: Sequence[Event], steps: Sequence[StepRecord], agent: Agent | None, limits: Limits
-) -> dict[str, Any]:
+) -> RunReport:
     """Return the whole state of a run, from its events and steps, each in order.
 
     `agent` is the one that the message asked, None if it does not exist any more: then the budget is unknown.
@@ -49,7 +88,7 @@ def report(
     waits: dict[str, ApprovalRequired | QuestionAsked] = {}
     durations_s: dict[str, float] = {}
     settings: Mapping[str, Any] = {}
-    ended: dict[str, Any] = {}
+    error = ended_by = None
     for event in events:
         match event:
             case MessageAccepted():
@@ -62,9 +101,9 @@ def report(
                 waits = {name: each for name, each in waits.items() if each.call_id != call_id}
                 durations_s[call_id] = event.duration_ms / 1000
             case FinalResponse():
-                ended = {"ended_by": (event.data or {}).get("budget")}
+                ended_by = (event.data or {}).get("budget")
             case Error():
-                ended = {"error": {"code": event.code, "message": event.message, "error_id": event.error_id}}
+                error = {"code": event.code, "message": event.message, "error_id": event.error_id}
     usage, turns, calls = Usage(), 0, 0
     meter = None if agent is None else Meter.of(agent, limits, settings)
     taken = calls_taken(steps)
@@ -93,9 +132,8 @@ def report(
         "budget": budget,
         "waits_for": [] if run.ended_at is not None else [_waiting(each) for each in waits.values()],
         "attempts": run.attempts,
-        "error": None,
-        "ended_by": None,
-        **ended,
+        "error": error,
+        "ended_by": ended_by,
     }
 
 

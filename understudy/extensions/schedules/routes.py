@@ -2,11 +2,12 @@
 
 import hashlib
 import uuid
-from typing import Any, Final
+from typing import Annotated, Any, Final, TypeAlias
 
 import msgspec
 from attrs import evolve, field, fields, frozen
-from quart import Blueprint, request
+from msgspec import Meta
+from quart import request
 
 from transport.wire.command_parser import MAX_ID
 from transport.wire.errors import CommandRejected
@@ -23,16 +24,19 @@ from understudy.extensions.schedules.storage import (
     ChangeSchedule,
     DeleteSchedules,
     Schedule,
+    ScheduleRow,
     record_of,
 )
-from understudy.web.api.admin import MOST, owned
+from understudy.web.api.admin import MOST, OF_OPERATOR, listed, owned
 from understudy.web.api.runs import KEY
 from understudy.web.audit import audit
 from understudy.web.context import agents_of_caller, identity, one_of, read_json, scope, web_context
+from understudy.web.routes import OF_ONE, STORED, Filled, Routes, many, shape, some_of
 
-blueprint = Blueprint("schedules", __name__, url_prefix="/api/schedules")
-of_operators = Blueprint("admin_schedules", __name__, url_prefix="/api/admin/schedules")
+blueprint = Routes("schedules", __name__, url_prefix="/api/schedules")
+of_operators = Routes("admin_schedules", __name__, url_prefix="/api/admin/schedules")
 
+Policy: TypeAlias = Annotated[str, Meta(extra_json_schema={"enum": list(POLICIES)})]
 FORM: Final = '{"message": "…", "agent": "…", "cron": "…" or "every_s": 3600, …}'
 MAX_NAME: Final = 200
 TRIES: Final = 3
@@ -43,29 +47,38 @@ TRIES: Final = 3
 class ScheduleRequest:
     """The body of a request to make a schedule; the members of one that changes it are optional."""
 
-    message: str
+    message: Filled
     agent: str | None = None
     name: str = ""
     cron: str | None = None
-    every_s: int | None = None
+    every_s: Annotated[int, Meta(extra_json_schema={"minimum": 0})] | None = None
     time_zone: str = "UTC"
     thread_id: str | None = None
-    policy: str = "once"
+    policy: Policy = "once"
     settings: dict[str, Any] = field(factory=dict)
     enabled: bool = True
 
 
 MEMBERS: Final = tuple(each.name for each in fields(ScheduleRequest))
+ERRORS: Final = (
+    "invalid_command", "empty_message", "unknown_agent_type", "unknown_pillar", "content_blocked",
+    "forbidden", "message_too_large", "not_found", "rate_limited", "busy", "quota_exceeded", *STORED,
+)  # fmt: skip
+_FIRED = shape("Fired", due_at=float, **dict.fromkeys(("thread_id", "run_id", "code", "message"), str | None))
+ShownSchedule = shape(
+    "Schedule", ScheduleRequest, id=str, created_at=float, next_due_at=float | None, last=_FIRED | None
+)
+ScheduleChange = some_of("ScheduleChange", ScheduleRequest)
 
 
-@blueprint.get("")
+@blueprint.get("", errors=STORED, answer=shape("Schedules", schedules=many(ShownSchedule)))
 async def listing() -> dict[str, Any]:
     """List the caller's schedules, oldest first."""
     return {"schedules": [record_of(row) for row in await web_context().store.read(storage.of_owner, identity().user)]}
 
 
-@blueprint.post("")
-async def make() -> tuple[dict[str, Any], int]:
+@blueprint.post("", status=201, body=ScheduleRequest, headers={KEY: str}, errors=ERRORS, answer=ShownSchedule)
+async def make() -> dict[str, Any]:
     """Make a schedule. A repeated `Idempotency-Key` is the same schedule."""
     owner, key = identity().user, request.headers.get(KEY) or uuid.uuid4().hex
     schedule_id = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()[:32]
@@ -81,16 +94,16 @@ async def make() -> tuple[dict[str, Any], int]:
         if await store.commit(AddSchedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
         _wake()
-    return record_of((await _own(schedule_id))[0]), 201
+    return record_of((await _own(schedule_id))[0])
 
 
-@blueprint.get("/<schedule_id>")
+@blueprint.get("/<schedule_id>", errors=OF_ONE, answer=ShownSchedule)
 async def one(schedule_id: str) -> dict[str, Any]:
     """Return a schedule, with what became of its last due time."""
     return record_of((await _own(schedule_id))[0])
 
 
-@blueprint.patch("/<schedule_id>")
+@blueprint.patch("/<schedule_id>", body=ScheduleChange, errors=ERRORS, answer=ShownSchedule)
 async def change(schedule_id: str) -> dict[str, Any]:
     """Change some members of a schedule; `{"enabled": false}` pauses it."""
     body = await _object()
@@ -108,17 +121,16 @@ async def change(schedule_id: str) -> dict[str, Any]:
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
 
 
-@blueprint.delete("/<schedule_id>")
-async def delete(schedule_id: str) -> tuple[str, int]:
+@blueprint.delete("/<schedule_id>", errors=OF_ONE)
+async def delete(schedule_id: str) -> None:
     """Delete a schedule. Its conversations stay."""
     row, _ = await _own(schedule_id)
     await audit("schedule.deleted", target=row.owner, schedule=row.id)
     if not await web_context().store.commit(DeleteSchedules(row.owner, row.id)):
         raise CommandRejected("not_found", "There is no schedule of that name.")
-    return "", 204
 
 
-@of_operators.get("")
+@of_operators.get("", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("schedules", ScheduleRow))
 async def all_of_them() -> dict[str, Any]:
     """List schedules, those that are due next first, without their words."""
     rows = await web_context().archive.read(storage.of_scope, MOST, scope())

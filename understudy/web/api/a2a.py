@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 import trio
-from quart import Blueprint, Response, g, jsonify, request
+from quart import Response, g, jsonify, request
 
 from transport.a2a.errors import A2aError, refusal
 from transport.a2a.stream import TaskStream
@@ -29,9 +29,10 @@ from understudy.web.api.a2a_params import OfPush, OfTask, PushConfig, SendMessag
 from understudy.web.api.message_content import parse_say
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
+from understudy.web.routes import JsonObject, Routes
 from understudy.web.sse import WRITE_TIMEOUT_S
 
-blueprint = Blueprint("a2a", __name__)
+blueprint = Routes("a2a", __name__)
 
 CALL: Final = "a2a.call"
 """The endpoint whose errors are those of JSON-RPC."""
@@ -53,19 +54,24 @@ NO: Final = frozenset(
 """Replies to a question for consent: the whole of a yes; the start of a no, which may go on after it with why."""
 
 
-@blueprint.get("/.well-known/agent-card.json")
+@blueprint.get("/.well-known/agent-card.json", token=False, errors=("internal",), answer=JsonObject)
 async def card() -> Response:
     """Return the card of the agent that answers by default."""
     return await _card(next(iter(_visible()), ""))
 
 
-@blueprint.get("/a2a/<agent>/.well-known/agent-card.json")
+@blueprint.get(
+    "/a2a/<agent>/.well-known/agent-card.json", token=False, errors=("not_found", "internal"), answer=JsonObject
+)
 async def agent_card(agent: str) -> Response:
     """Return the card of an agent."""
     return await _card(agent)
 
 
-@blueprint.post("/a2a/<agent>", strict_slashes=False)
+@blueprint.post(
+    "/a2a/<agent>", strict_slashes=False, body=JsonObject, errors=("message_too_large", "rate_limited", "internal"),
+    answer=JsonObject,
+)  # fmt: skip
 async def call(agent: str) -> Response:
     """Answer one JSON-RPC request to an agent."""
     identity()  # first: without a token nothing is said about agents

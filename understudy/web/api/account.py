@@ -1,11 +1,12 @@
 """`/api/me`: who the caller is; export or erase all their data; `/api/users`: operators erase and sign out users."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any, Final
+from typing import Final, Literal
 
-from attrs import asdict, frozen
-from quart import Blueprint, Response, request
+from attrs import frozen
+from msgspec import Struct
+from quart import Response, request
 
 from transport.server.connection_limiter import Counter
 from transport.wire.errors import CommandRejected
@@ -16,10 +17,12 @@ from understudy.storage import accounts, archive_queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.errors import SoleAccount
 from understudy.storage.owners import name_of, owner_of
+from understudy.web.api.thread_answers import UserExport
 from understudy.web.audit import audit
 from understudy.web.context import identity, one_of, read_json, rights, web_context
+from understudy.web.routes import OF_ONE, STORED, Count, Routes, choice
 
-blueprint = Blueprint("account", __name__, url_prefix="/api")
+blueprint = Routes("account", __name__, url_prefix="/api")
 
 MAX_EXPORTS_PER_USER: Final = 2
 """Concurrent exports of one user. Each reads as fast as the client, and holds some pages in memory."""
@@ -27,6 +30,7 @@ MAX_EXPORTS_TOTAL: Final = 32
 EXPORT_TIMEOUT_S: Final = 600.0
 """Seconds within which an export must be read."""
 CONFIRM_BYTES: Final = 4 * 1024
+EXPORT: Final = {"format": choice(FORMS), "events": str}
 _TYPES: Final = {"json": ("application/json", "json"), "markdown": ("text/markdown; charset=utf-8", "md")}
 LAST_OPERATOR: Final = (
     "That is the only operator's account: invite another operator first, or stop the server and use "
@@ -43,24 +47,29 @@ class EraseRequest:
     confirm: str
 
 
-@blueprint.get("/me")
-async def me() -> dict[str, Any]:
+class Me(Struct):
+    """Who the caller is, by their token."""
+
+    user: str
+    name: str
+    anonymous: bool
+    session: str
+    tenant: str | None
+    roles: Sequence[str]
+    groups: Sequence[str]
+    expires_at: int
+
+
+@blueprint.get("/me", errors=("internal",))
+async def me() -> Me:
     """Return who the caller is, by their token."""
     caller = identity()
     user = name_of(caller.user)
-    return {
-        "user": user,
-        "name": caller.name or user,
-        "anonymous": user.startswith(ANONYMOUS),
-        "session": caller.session,
-        "tenant": caller.tenant,
-        "roles": caller.roles,
-        "groups": caller.groups,
-        "expires_at": int(caller.expires_at),
-    }
+    name, anonymous, until = caller.name or user, user.startswith(ANONYMOUS), int(caller.expires_at)
+    return Me(user, name, anonymous, caller.session, caller.tenant, caller.roles, caller.groups, until)
 
 
-@blueprint.get("/me/export")
+@blueprint.get("/me/export", query=EXPORT, errors=(*OF_ONE, "busy"), or_text="text/markdown", answer=UserExport)
 async def export() -> Response:
     """Export all data of the caller. `format` is json or markdown; `events` adds the event log."""
     user, what = await web_context().archive.read(archive_queries.user, identity().user), requested_export()
@@ -69,8 +78,8 @@ async def export() -> Response:
     return await download(web_context().exporter.user(user, what), "conversations", what)
 
 
-@blueprint.delete("/me")
-async def erase() -> dict[str, Any]:
+@blueprint.delete("/me", body=EraseRequest, errors=("busy", "last_operator", *STORED))
+async def erase() -> dict[Literal["threads", "files"], Count]:
     """Erase all data of the caller for good. The body must be `{"confirm": "…"}` with the caller's own name."""
     owner = identity().user
     body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
@@ -79,8 +88,8 @@ async def erase() -> dict[str, Any]:
     return await _erase(owner)
 
 
-@blueprint.delete("/users/<user>")
-async def erase_user(user: str) -> dict[str, Any]:
+@blueprint.delete("/users/<user>", query={"tenant": str, "own": bool}, errors=(*OF_ONE, "busy", "last_operator"))
+async def erase_user(user: str) -> dict[Literal["threads", "files"], Count]:
     """Erase all data of a user, for operators. `tenant` names the user's tenant; `own`: the caller means themselves."""
     owner = _target(user, "erases your own data, and ends your sessions")
     if await web_context().archive.read(archive_queries.user, owner) is None:
@@ -88,23 +97,23 @@ async def erase_user(user: str) -> dict[str, Any]:
     return await _erase(owner, as_operator=True)
 
 
-@blueprint.delete("/me/sessions")
-async def sign_out() -> tuple[str, int]:
+@blueprint.delete("/me/sessions", errors=("busy", *STORED))
+async def sign_out() -> None:
     """End all sessions of the caller, this one too: every token issued until now is refused."""
     owner = identity().user
     await audit("sessions.ended", target=owner, all=True)
     await web_context().sessions.end_all_sessions(owner)
-    return "", 204
 
 
-@blueprint.delete("/users/<user>/sessions")
-async def sign_out_user(user: str) -> tuple[str, int]:
+@blueprint.delete(
+    "/users/<user>/sessions", query={"tenant": str, "own": bool}, errors=("invalid_command", "busy", *STORED)
+)
+async def sign_out_user(user: str) -> None:
     """End all sessions of a user, for operators. `tenant` names the user's tenant; `own`: the caller means
     themselves."""
     owner = _target(user, "ends your own sessions, also the one of this request")
     await audit("sessions.ended", target=owner, as_operator=True, all=True)
     await web_context().sessions.end_all_sessions(owner)
-    return "", 204
 
 
 def _target(user: str, warning: str) -> str:
@@ -119,7 +128,7 @@ def _target(user: str, warning: str) -> str:
     return owner
 
 
-async def _erase(owner: str, *, as_operator: bool = False) -> dict[str, Any]:
+async def _erase(owner: str, *, as_operator: bool = False) -> dict[Literal["threads", "files"], Count]:
     """Erase all data of a user, to whose account nobody can sign in any more then.
 
     Raises:
@@ -140,7 +149,7 @@ async def _erase(owner: str, *, as_operator: bool = False) -> dict[str, Any]:
     erased = await context.eraser.user(owner)
     if not erased.whole:
         raise CommandRejected("busy", "New messages arrived all the while; wait for them to end, and try again.", 5.0)
-    return asdict(erased, filter=lambda attribute, _: attribute.name != "whole")
+    return {"threads": erased.threads, "files": erased.files}
 
 
 def requested_export() -> ExportOptions:

@@ -5,13 +5,15 @@
 """
 
 import time
+from collections.abc import Mapping
 from functools import partial
 from itertools import islice
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import trio
 from attrs import asdict
-from quart import Blueprint, request
+from msgspec import Meta, Struct
+from quart import request
 
 from actors import ActorError, ActorRef
 from transport.connection.base import DescribeConnection
@@ -27,12 +29,13 @@ from understudy.storage import operator_queries
 from understudy.storage.operator_queries import OpenRunRow
 from understudy.storage.owners import name_of
 from understudy.storage.spending import day_of
-from understudy.web.api.admin import owned, who
-from understudy.web.api.takeovers import filtered_reason
+from understudy.web.api.admin import OF_OPERATOR, owned, who
+from understudy.web.api.takeovers import Reason, filtered_reason
 from understudy.web.audit import audit
 from understudy.web.context import identity, reached_run, read_body, rights, scope, web_context, whole_number
+from understudy.web.routes import OF_ONE, Count, JsonObject, Routes, up_to
 
-blueprint = Blueprint("activity", __name__, url_prefix="/api/observer")
+blueprint = Routes("activity", __name__, url_prefix="/api/observer")
 
 MOST: Final = 200
 """Rows of one answer."""
@@ -42,8 +45,32 @@ MAX_TEXT: Final = 200
 """Characters of the text that is searched for."""
 
 
-@blueprint.get("/runs")
-async def runs() -> dict[str, Any]:
+class RunsNow(Struct):
+    """The open runs, the last that ended on this node, and the id of the node, None for a single one."""
+
+    open: list[JsonObject]
+    ended: list[JsonObject]
+    currency: str
+    node: str | None
+
+
+class ConnectionsNow(Struct):
+    """Connections of this node, and how many there are."""
+
+    connections: list[JsonObject]
+    total: Count
+
+
+class UsersNow(Struct):
+    """Users with what they do and spend, and how many there are."""
+
+    users: list[JsonObject]
+    total: Count
+    currency: str
+
+
+@blueprint.get("/runs", query={"tenant": str}, errors=OF_OPERATOR)
+async def runs() -> RunsNow:
     """List the open runs of all nodes, those that are silent for longest first, and the last that ended here."""
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
@@ -68,10 +95,10 @@ async def runs() -> dict[str, Any]:
          "first_s": each.first_s, "seconds": each.seconds}
         for each in islice((run for run in reversed(context.metrics.recent.runs) if whose(run.owner)), 50)
     ]  # fmt: skip
-    return {"open": shown, "ended": ended, "currency": context.currency, "node": here}
+    return RunsNow(shown, ended, context.currency, here)
 
 
-@blueprint.get("/runs/<run_id>")
+@blueprint.get("/runs/<run_id>", errors=("not_found", *OF_OPERATOR))
 async def run(run_id: str) -> dict[str, Any]:
     """Return a run with its timeline: its agents, turns, calls and waits, without any text."""
     found, context = await reached_run(run_id), web_context()
@@ -87,19 +114,19 @@ async def run(run_id: str) -> dict[str, Any]:
     return {**short_report(found), **who(found.owner), "attempts": found.attempts, "tokens": tokens, **shown}
 
 
-@blueprint.post("/runs/<run_id>/stop")
-async def stop(run_id: str) -> tuple[dict[str, Any], int]:
+@blueprint.post("/runs/<run_id>/stop", status=202, body=Reason, errors=(*OF_ONE, "content_blocked"))
+async def stop(run_id: str) -> dict[Literal["run_id"], str]:
     """End the run of any user within the caller's rights with what it has; the user is told that an operator did."""
     found, body = await reached_run(run_id), await read_body()
     reason = await filtered_reason(found.owner, body) if body else None
     await audit("run.stopped", target=found.owner, as_operator=True, run=run_id, reason=reason or "")
     if found.ended_at is None:
         await web_context().operate(identity().user, found, CancelRun(run_id, by=identity().user, reason=reason))
-    return {"run_id": run_id}, 202
+    return {"run_id": run_id}
 
 
-@blueprint.get("/connections")
-async def connections() -> dict[str, Any]:
+@blueprint.get("/connections", query={"user": str, "limit": up_to(200)}, errors=OF_OPERATOR)
+async def connections() -> ConnectionsNow:
     """List connections of this node with round-trip time and backlog, the largest backlog first; of `user` only."""
     rights().check_server()
     context, wanted = web_context(), request.args.get("user", "")
@@ -114,11 +141,11 @@ async def connections() -> dict[str, Any]:
                 described.append(row)
                 nursery.start_soon(_describe, row, outbox)
     described.sort(key=lambda row: -(row["bytes"] or 0))
-    return {"connections": described, "total": context.presence.count(lambda owner: wanted in owner)}
+    return ConnectionsNow(described, context.presence.count(lambda owner: wanted in owner))
 
 
-@blueprint.get("/users")
-async def users() -> dict[str, Any]:
+@blueprint.get("/users", query={"tenant": str}, errors=OF_OPERATOR)
+async def users() -> UsersNow:
     """List the users who are connected here, or spent most today: connections, runs, tokens and cost."""
     of, context, today = scope(), web_context(), day_of(time.time())
     whose = rights().whose(request.args.get("tenant") or None)
@@ -139,11 +166,11 @@ async def users() -> dict[str, Any]:
     for _, owner, _, _ in context.presence.connections(whose):
         row(owner)["connections"] += 1
     ordered = sorted(found.values(), key=lambda each: (-each["open_runs"], -each["tokens"], -each["connections"]))
-    return {"users": ordered[:MOST], "total": len(found), "currency": context.currency}
+    return UsersNow(ordered[:MOST], len(found), context.currency)
 
 
-@blueprint.get("/health")
-async def health() -> dict[str, Any]:
+@blueprint.get("/health", query={"minutes": up_to(60)}, errors=OF_OPERATOR)
+async def health() -> dict[Literal["health", "pools", "activity"], Mapping[str, Any]]:
     """Return health checks with the circuit breakers, the pools, and the operations of the last `minutes`."""
     rights().check_server()
     context, minutes = web_context(), whole_number("minutes", 5, 1, 60)
@@ -152,8 +179,8 @@ async def health() -> dict[str, Any]:
     return {"health": context.status.health(), "pools": context.pools(), "activity": activity}
 
 
-@blueprint.get("/find")
-async def find() -> dict[str, Any]:
+@blueprint.get("/find", query={"text": Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]}, errors=OF_OPERATOR)
+async def find() -> dict[Literal["users", "threads", "runs", "incidents"], list[JsonObject]]:
     """Return the users, threads, runs and incidents that a text names: part of a user's name, or an id."""
     rights().check_server()
     text, context = request.args.get("text", "").strip(), web_context()

@@ -6,29 +6,33 @@
 
 import time
 from collections import Counter
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import trio
 from attrs import asdict, frozen
-from quart import Blueprint, request
+from msgspec import Struct
+from quart import request
 
 from transport.wire.errors import CommandRejected
-from understudy.models.local import find_models
+from understudy.models.local import LocalModel, find_models
 from understudy.storage import operator_queries
-from understudy.storage.operator_queries import BY
+from understudy.storage.operator_queries import BY, Figures, FoundRun, SignInRow, UserRow
 from understudy.storage.owners import name_of, owner_of, tenant_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
 from understudy.web.audit import audit
 from understudy.web.context import one_of, read_json, rights, scope, web_context, whole_number
+from understudy.web.routes import STORED, Count, JsonObject, Routes, choice, many, shape, up_to
 
-blueprint = Blueprint("admin", __name__, url_prefix="/api/admin")
+blueprint = Routes("admin", __name__, url_prefix="/api/admin")
 
 MOST: Final = 500
 """Rows of one answer."""
 FAILED: Final = 20
 """Failed runs of an overview."""
+OF_OPERATOR: Final = ("invalid_command", "rate_limited", *STORED)
 
 
 @frozen
@@ -39,19 +43,67 @@ class UseModel:
     model: str
 
 
-@blueprint.get("/overview")
-async def overview() -> dict[str, Any]:
+@frozen
+class ServerOverview(Figures):
+    """What the server stores and does, and how the runs of the last hour ended."""
+
+    connections: Count
+    outcomes: Mapping[str, Count]
+    failed: list[JsonObject]
+
+
+@frozen
+class ConnectedUser(UserRow):
+    """A stored user, with their connections to this node."""
+
+    connections: Count
+
+
+class Spending(Struct):
+    """What was spent from one day to another, both included, in a currency."""
+
+    spending: list[JsonObject]
+    since: str
+    until: str
+    currency: str
+
+
+class ShownSetting(Struct):
+    """A setting in force, and where it comes from; of a secret only whether it is set."""
+
+    name: str
+    value: Any
+    secret: bool
+    is_set: bool
+    source: str
+
+
+class ModelChoice(Struct):
+    """The model in use, and those of this machine that may be used in its place."""
+
+    in_use: str
+    offered: list[LocalModel]
+
+
+def listed(name: str, kind: type[Any], owner: str = "owner", **more: Any) -> Any:
+    """Return the type of an answer with a list of such rows, each with what `owned` has in place of `owner`."""
+    row = shape(f"{kind.__name__}OfUser", kind, (owner,), user=str, tenant=str | None)
+    return shape(f"{kind.__name__}s", **{name: many(row)}, **more)
+
+
+@blueprint.get("/overview", query={"tenant": str}, errors=OF_OPERATOR)
+async def overview() -> ServerOverview:
     """Sum up users, connections and runs at work, the bytes of the database for operators of the server, and the runs
     that ended on this node within an hour: how, and which failed last."""
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     ended = context.metrics.recent.ended(whose, 60)
     failed = [each for each in reversed(ended) if each.outcome not in ("success", "cancelled")]
-    return {
+    return ServerOverview(
         **asdict(await context.archive.read(operator_queries.figures, of)),
-        "connections": context.presence.count(whose),
-        "outcomes": dict(Counter(each.outcome for each in ended).most_common()),
-        "failed": [
+        connections=context.presence.count(whose),
+        outcomes=dict(Counter(each.outcome for each in ended).most_common()),
+        failed=[
             {
                 **who(each.owner),
                 "run_id": each.run_id,
@@ -61,10 +113,10 @@ async def overview() -> dict[str, Any]:
             }
             for each in failed[:FAILED]
         ],
-    }
+    )
 
 
-@blueprint.get("/users/<user>/runs")
+@blueprint.get("/users/<user>/runs", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("runs", FoundRun))
 async def runs_of(user: str) -> dict[str, Any]:
     """List the latest runs of a user, the newest first. `tenant` names the user's tenant."""
     owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
@@ -72,7 +124,10 @@ async def runs_of(user: str) -> dict[str, Any]:
     return {"runs": [owned(each) for each in rows]}
 
 
-@blueprint.get("/users")
+@blueprint.get(
+    "/users", query={"tenant": str, "cursor": str, "limit": up_to(500)}, errors=OF_OPERATOR,
+    answer=listed("users", ConnectedUser, "id", next_cursor=str | None),
+)  # fmt: skip
 async def users() -> dict[str, Any]:
     """List the stored users by name, in pages: threads, open runs, and connections to this node."""
     of, limit, cursor = scope(), whole_number("limit", 100, 1, MOST), request.args.get("cursor")
@@ -82,55 +137,55 @@ async def users() -> dict[str, Any]:
     connected: dict[str, int] = {}
     for _, owner, _, _ in context.presence.connections():
         connected[owner] = connected.get(owner, 0) + 1
-    listed = [owned(each, "id") | {"connections": connected.get(each.id, 0)} for each in found]
+    listed = [owned(ConnectedUser(**asdict(each), connections=connected.get(each.id, 0)), "id") for each in found]
     return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
 
 
-@blueprint.get("/spending")
-async def spending() -> dict[str, Any]:
+@blueprint.get("/spending", query={"tenant": str, "by": choice(BY), "days": up_to(KEPT_DAYS)}, errors=OF_OPERATOR)
+async def spending() -> Spending:
     """Sum up what was spent on models in the last `days` (today is one), by what `by` names."""
     of, days = scope(), whole_number("days", 1, 1, KEPT_DAYS)
     by = one_of("by", request.args.get("by", "user"), BY)
     context, today = web_context(), day_of(time.time())
     span = today - days + 1, today
     rows = await context.archive.read(operator_queries.spending_by, by, *span, MOST, of)
-    listed = []
+    shown = []
     for row in rows:
         fields = asdict(row)
         key = fields.pop("key")
         if by == "user":
-            listed.append(who(key) | fields)
+            shown.append(who(key) | fields)
         else:
-            listed.append({by: _date(key) if by == "day" else key} | fields)
-    return {"spending": listed, "since": _date(span[0]), "until": _date(today), "currency": context.currency}
+            shown.append({by: _date(key) if by == "day" else key} | fields)
+    return Spending(shown, _date(span[0]), _date(today), context.currency)
 
 
-@blueprint.get("/sign-ins")
+@blueprint.get("/sign-ins", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("sign_ins", SignInRow))
 async def sign_ins() -> dict[str, Any]:
     """List who is signed in at which MCP server, and since when."""
     rows = await web_context().archive.read(operator_queries.sign_ins, MOST, scope())
     return {"sign_ins": [owned(each) for each in rows]}
 
 
-@blueprint.get("/settings")
-async def settings() -> dict[str, Any]:
+@blueprint.get("/settings", errors=("rate_limited", "internal"))
+async def settings() -> dict[Literal["settings"], list[ShownSetting]]:
     """List the settings in force, with the source of each; of secrets only whether they are set."""
     rights().check_server()
     described = await trio.to_thread.run_sync(web_context().described_settings)
-    return {"settings": [asdict(each) for each in described]}
+    return {"settings": [ShownSetting(**asdict(each)) for each in described]}
 
 
-@blueprint.get("/models")
-async def models() -> dict[str, Any]:
+@blueprint.get("/models", errors=("rate_limited", "internal"))
+async def models() -> ModelChoice:
     """List the models of programs on this machine that may be used in place of the offline one."""
     rights().check_server()
     context = web_context()
     offered = [] if context.local_models is None else await find_models(context.local_models.ports)
-    return {"in_use": context.models.default, "offered": [asdict(each) for each in offered]}
+    return ModelChoice(context.models.default, offered)
 
 
-@blueprint.post("/models")
-async def use_model() -> dict[str, Any]:
+@blueprint.post("/models", body=UseModel, errors=("not_found", *STORED))
+async def use_model() -> dict[Literal["in_use"], str]:
     """Use one of these models, now and after a restart: `port` and `model`."""
     rights().check_server()
     context, wanted = web_context(), await read_json(UseModel, '{"port": 11434, "model": "…"}')

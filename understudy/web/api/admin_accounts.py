@@ -5,14 +5,22 @@
 3. Nobody changes their own account here, and the last operator who can sign in stays one.
 """
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeAlias
 
 from attrs import field, frozen
-from attrs.validators import ge, le, max_len
-from quart import Blueprint, request
+from msgspec import Meta, Struct
+from quart import request
 
 from transport.wire.errors import CommandRejected
-from understudy.auth.accounts.invites import NAME_RULE, account_name, check_rights, digest_of, make_invite, state_of
+from understudy.auth.accounts.invites import (
+    NAME_RULE,
+    AccountState,
+    account_name,
+    check_rights,
+    digest_of,
+    make_invite,
+    state_of,
+)
 from understudy.auth.rights import OPERATORS
 from understudy.storage import accounts as queries
 from understudy.storage.accounts import PAGE, Account, AddAccount, ChangeRights, DisableAccount, InviteAgain
@@ -20,18 +28,21 @@ from understudy.storage.errors import SoleAccount
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.write import Write
 from understudy.web.api.account import LAST_OPERATOR
-from understudy.web.api.accounts import local_accounts
+from understudy.web.api.accounts import Text, local_accounts
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, rights, web_context
+from understudy.web.routes import OF_BODY, OF_ONE, STORED, Routes
 
 if TYPE_CHECKING:
     from understudy.auth.accounts.local_accounts import LocalAccounts
 
-blueprint: Final = Blueprint("admin_accounts", __name__, url_prefix="/api/admin/accounts")
+blueprint: Final = Routes("admin_accounts", __name__, url_prefix="/api/admin/accounts")
 
 HOURS: Final = 72
 MOST_HOURS: Final = 720
 HOUR_S: Final = 3600.0
+ERRORS: Final = (*OF_BODY, "not_found", "busy", *STORED)
+Hours: TypeAlias = Annotated[int, Meta(ge=1, le=MOST_HOURS)]
 NOT_THERE: Final = "There is no account of that name."
 
 
@@ -39,17 +50,17 @@ NOT_THERE: Final = "There is no account of that name."
 class InviteUser:
     """The body of a request for a new account; the link to join it is valid for `hours`."""
 
-    name: str = field(validator=max_len(1024))
+    name: Text
     roles: list[str] = field(factory=list)
     groups: list[str] = field(factory=list)
-    hours: int = field(default=HOURS, validator=[ge(1), le(MOST_HOURS)])
+    hours: Hours = HOURS
 
 
 @frozen
 class ResetAccount:
     """The body of a request for another link to join an account."""
 
-    hours: int = field(default=HOURS, validator=[ge(1), le(MOST_HOURS)])
+    hours: Hours = HOURS
 
 
 @frozen
@@ -61,18 +72,43 @@ class ChangeAccount:
     disabled: bool = False
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+class ShownAccount(Struct):
+    """An account without its password, keys and invite."""
+
+    name: str
+    state: AccountState
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    created_at: float
+
+
+class AccountsPage(Struct):
+    """Accounts by name, and the cursor of the page after."""
+
+    accounts: list[ShownAccount]
+    next_cursor: str | None
+
+
+class JoinLink(Struct):
+    """The path of a link with which a user joins, and when it expires."""
+
+    name: str
+    path: str
+    expires_at: float
+
+
+@blueprint.get("", query={"cursor": str}, errors=OF_ONE)
+async def listing() -> AccountsPage:
     """List the accounts by name, in pages."""
     known, cursor = _known(), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     found = await web_context().archive.read(queries.page, after)
     rows = [_row(each, known.clock()) for each in found]
-    return {"accounts": rows, "next_cursor": encode(found[-1].owner) if len(found) == PAGE else None}
+    return AccountsPage(rows, encode(found[-1].owner) if len(found) == PAGE else None)
 
 
-@blueprint.post("")
-async def invite() -> tuple[dict[str, Any], int]:
+@blueprint.post("", status=201, body=InviteUser, errors=ERRORS)
+async def invite() -> JoinLink:
     """Make an account, and return the path of the link with which its user joins."""
     known, form = _known(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
     given = await read_json(InviteUser, form)
@@ -82,11 +118,11 @@ async def invite() -> tuple[dict[str, Any], int]:
     await audit("account.invited", target=name, as_operator=True, again=False)
     if not await web_context().store.commit(AddAccount(account)):
         raise CommandRejected("invalid_command", "There is an account of that name: reset it for another link.")
-    return {"name": name, "path": f"/join#{made}", "expires_at": account.invite_expires_at}, 201
+    return JoinLink(name, f"/join#{made}", account.invite_expires_at)
 
 
-@blueprint.post("/<name>/invite")
-async def reset(name: str) -> tuple[dict[str, Any], int]:
+@blueprint.post("/<name>/invite", status=201, body=ResetAccount, errors=ERRORS)
+async def reset(name: str) -> JoinLink:
     """Take the password of an account away, end all its sessions, and return another link. Enables it again."""
     known, owner = _known(), _other(name)
     given = await read_json(ResetAccount, '{"hours"?: 72}')
@@ -94,11 +130,11 @@ async def reset(name: str) -> tuple[dict[str, Any], int]:
     await _existing(owner)
     await audit("account.invited", target=owner, as_operator=True, again=True)
     await _change(InviteAgain(owner, digest_of(made), expires_at), owner)
-    return {"name": owner, "path": f"/join#{made}", "expires_at": expires_at}, 201
+    return JoinLink(owner, f"/join#{made}", expires_at)
 
 
-@blueprint.patch("/<name>")
-async def change(name: str) -> dict[str, Any]:
+@blueprint.patch("/<name>", body=ChangeAccount, errors=(*ERRORS, "last_operator"))
+async def change(name: str) -> ShownAccount:
     """Replace the roles and groups of an account, or disable it; all its sessions end."""
     known, owner = _known(), _other(name)
     given = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
@@ -176,8 +212,5 @@ async def _change(work: Write, owner: str) -> None:
     await context.sessions.end_all_sessions(owner)
 
 
-def _row(account: Account, now: float) -> dict[str, Any]:
-    return {
-        "name": account.owner, "state": state_of(account, now), "roles": list(account.roles),
-        "groups": list(account.groups), "created_at": account.created_at,
-    }  # fmt: skip
+def _row(account: Account, now: float) -> ShownAccount:
+    return ShownAccount(account.owner, state_of(account, now), account.roles, account.groups, account.created_at)

@@ -1,30 +1,78 @@
 """`GET /api/agents` and `GET /api/tools`: the agents, their tools, and the model in use."""
 
 import gzip
-import json
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
-from quart import Blueprint, Response, jsonify, request
+from msgspec import Struct
+from quart import Response, request
 
 from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.run.continuation import can_continue
-from understudy.models.model import Model
-from understudy.tools.result import to_json
+from understudy.tools.offers import Starter
 from understudy.web.context import agents_of_caller, identity, web_context
+from understudy.web.routes import Routes, as_json
 
-blueprint = Blueprint("agents", __name__, url_prefix="/api")
-
-
-def _shown(model: Model) -> dict[str, Any]:
-    return {"name": model.name, "notice": model.notice}
+blueprint = Routes("agents", __name__, url_prefix="/api")
 
 
-def _model(agent: Agent) -> dict[str, Any]:
+class ShownModel(Struct):
+    """A model by its name, with what users are told of it."""
+
+    name: str
+    notice: str | None
+
+
+class ShownAgent(Struct):
+    """An agent as the caller may use it."""
+
+    name: str
+    agent_type: str
+    pillar: str | None
+    title: str
+    description: str
+    tools: list[str]
+    starters: Sequence[Starter]
+    translations: Mapping[str, Mapping[str, Any]]
+    continues: bool
+    servers: list[str]
+    output: Mapping[str, Any] | None
+    model: ShownModel
+
+
+class DefaultModel(ShownModel):
+    """The model of the first agent, and what the page offers with it."""
+
+    currency: str
+    costs: bool
+    voice: bool
+
+
+class AgentsOfUser(Struct):
+    """The agents that the caller may use, the default one first."""
+
+    agents: list[ShownAgent]
+    share_links: bool
+    model: DefaultModel
+
+
+class ToolOfAgents(Struct):
+    """A tool of these agents."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Any]
+    approval: str
+    repeatable: bool
+
+
+def _model(agent: Agent) -> ShownModel:
     """Describe the model of an agent; without a name if a framework, or another server, has one of its own for it."""
     if agent.remote is not None or is_of_framework(agent.run):
-        return {"name": "", "notice": ""}
-    return _shown(web_context().models.of(agent.model))
+        return ShownModel("", "")
+    model = web_context().models.of(agent.model)
+    return ShownModel(model.name, model.notice)
 
 
 def _own(agent: Agent) -> Agent:
@@ -32,68 +80,52 @@ def _own(agent: Agent) -> Agent:
     return web_context().permissions.for_user(agent, identity())
 
 
-@blueprint.get("/agents")
+@blueprint.get("/agents", errors=("internal",), answer=AgentsOfUser)
 async def agents() -> Response:
     """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
     usable = agents_of_caller()
     listed = [
-        {
-            "name": agent.name,
-            "agent_type": agent.agent_type,
-            "pillar": agent.pillar,
-            "title": agent.display_title,
-            "description": agent.description,
-            "tools": [tool.name for tool in _own(agent).tools],
-            "starters": to_json(agent.starters),
-            "translations": to_json(agent.translations),
-            "continues": can_continue(agent),
-            "servers": [each.name for each in agent.servers],
-            "output": None if agent.output is None else agent.output.schema,
-            "model": _model(agent),
-        }
+        ShownAgent(
+            agent.name,
+            agent.agent_type,
+            agent.pillar,
+            agent.display_title,
+            agent.description,
+            [tool.name for tool in _own(agent).tools],
+            agent.starters,
+            agent.translations,
+            can_continue(agent),
+            [each.name for each in agent.servers],
+            None if agent.output is None else agent.output.schema,
+            _model(agent),
+        )
         for agent in usable.values()
     ]
     context = web_context()
     first = context.models.of(next((agent.model for agent in usable.values()), None))
-    return _compressed(
-        {
-            "agents": listed,
-            "share_links": context.settings.share_links,
-            "model": _shown(first)
-            | {
-                "currency": context.currency,
-                "costs": context.settings.show_costs,
-                "voice": context.settings.voice_input,
-            },
-        }
-    )
+    costs, voice = context.settings.show_costs, context.settings.voice_input
+    model = DefaultModel(first.name, first.notice, context.currency, costs, voice)
+    return await _compressed(as_json(AgentsOfUser(listed, context.settings.share_links, model)))
 
 
-def _compressed(body: dict[str, Any]) -> Response:
-    """Build the answer, compressed for those who accept that: the page waits for it on its first visit.
+async def _compressed(answer: Response) -> Response:
+    """Compress an answer for those who accept that: the page waits for it on its first visit.
 
     Nothing in it is a secret or comes from the request, so its length says nothing (BREACH).
     """
-    answer = jsonify(body)
     answer.vary.add("Accept-Encoding")
     if request.accept_encodings.quality("gzip") > 0:
-        answer.set_data(gzip.compress(json.dumps(body, ensure_ascii=False).encode(), mtime=0))
+        answer.set_data(gzip.compress(await answer.get_data(as_text=False), mtime=0))
         answer.headers["Content-Encoding"] = "gzip"
     return answer
 
 
-@blueprint.get("/tools")
-async def tools() -> dict[str, Any]:
+@blueprint.get("/tools", errors=("internal",))
+async def tools() -> dict[Literal["tools"], list[ToolOfAgents]]:
     """List every tool of these agents: its description, the JSON schema of its parameters, whether it needs consent."""
     known = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
     listed = [
-        {
-            "name": tool.name,
-            "description": tool.description,
-            "parameters": dict(tool.parameters),
-            "approval": tool.approval_mode,
-            "repeatable": tool.retry_safe,
-        }
+        ToolOfAgents(tool.name, tool.description, tool.parameters, tool.approval_mode, tool.retry_safe)
         for tool in known.values()
     ]
     return {"tools": listed}

@@ -3,10 +3,11 @@
 import hashlib
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from attrs import evolve
-from quart import Blueprint, Response, request
+from msgspec import UnsetType
+from quart import Response, request
 
 from transport.agui.events import AguiTranslator, run_error
 from transport.agui.interrupts import Interrupts
@@ -28,12 +29,13 @@ from understudy.web.api.agui_replies import carry_out, results_of_client, run_of
 from understudy.web.api.stream import as_answer
 from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from understudy.web.api.agui_input import AguiRequest
 
-blueprint = Blueprint("agui", __name__, url_prefix="/api/agui")
+blueprint = Routes("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
 """Metric label of these streams, in place of a dialect, and the door of decisions that resume a run."""
@@ -41,7 +43,19 @@ ENDPOINT: Final = "agui.agui"
 """The route whose refusals are run errors."""
 
 
-@blueprint.post("")
+RunAgentInput = shape(
+    "RunAgentInput", threadId=str, runId=str, messages=many(shape("AguiMessage", id=str, role=str)),
+    protocolVersion=str | UnsetType, state=Any | UnsetType, forwardedProps=Any | UnsetType,
+    context=many(shape("AguiContext", description=str, value=str)) | UnsetType,
+    resume=many(shape(
+        "AguiResume", interruptId=str, status=Literal["resolved", "cancelled"], payload=JsonObject | UnsetType
+    )) | UnsetType,
+)  # fmt: skip
+INPUT: Final = documented_at("https://docs.ag-ui.com/sdk/js/core/types#runagentinput")
+CAPABILITIES: Final = documented_at("https://docs.ag-ui.com/concepts/capabilities#the-agentcapabilities-interface")
+
+
+@blueprint.post("", media=EVENT_STREAM, body=Annotated[RunAgentInput, INPUT], query={"agent": str})
 async def agui() -> Response:
     """Run the user's last message, or join a run that is known. The events are AG-UI's."""
     # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
@@ -99,7 +113,7 @@ def _with_tools(say: Say, given: "AguiRequest") -> Say:
     return evolve(say, settings={**say.settings, "tools": list(given.tools)})
 
 
-@blueprint.get("/capabilities")
+@blueprint.get("/capabilities", query={"agent": str}, errors=("not_found",), answer=Annotated[JsonObject, CAPABILITIES])
 async def told_capabilities() -> dict[str, Any]:
     """Return what an agent can do: the one that `agent` names, or the one that answers by default."""
     usable = agents_of_caller()

@@ -5,27 +5,48 @@
 """
 
 import math
-from typing import Any, Final
+from typing import Final
 
-from quart import Blueprint, request
+from msgspec import Struct
+from quart import request
 
 from transport.wire.errors import CommandRejected
-from understudy.privacy.records import audit_entry_of
+from understudy.privacy.records import ShownEntry, audit_entry_of
 from understudy.storage import audit
 from understudy.storage.audit import AuditFilter, actions
 from understudy.storage.owners import owner_of
 from understudy.storage.queries import decode_cursor, encode
 from understudy.web import audit as web_audit
 from understudy.web.context import identity, one_of, rights, web_context, whole_number
+from understudy.web.routes import STORED, Routes, choice, up_to
 
-blueprint = Blueprint("audit", __name__, url_prefix="/api/audit")
+blueprint = Routes("audit", __name__, url_prefix="/api/audit")
 
 MOST: Final = 500
 """Entries of a page."""
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+class AuditPage(Struct):
+    """Entries, newest first, and the cursor of the page after."""
+
+    entries: list[ShownEntry]
+    next_cursor: str | None
+
+
+@blueprint.get(
+    "",
+    query={
+        "user": str,
+        "tenant": str,
+        "action": choice(list(actions())),
+        "since": float,
+        "until": float,
+        "cursor": str,
+        "limit": up_to(500),
+    },
+    errors=("invalid_command", *STORED),
+)
+async def listing() -> AuditPage:
     """List entries: of a `user`, made by or about them, of an `action`, `since` and `until` a time in Unix seconds."""
     wanted, limit = _filter(), whole_number("limit", 100, 1, MOST)
     archive, caller, cursor = web_context().archive, identity(), request.args.get("cursor")
@@ -39,14 +60,20 @@ async def listing() -> dict[str, Any]:
     before = first if before is None else min(first, before)
     found = await archive.read(audit.entries, wanted, before, limit)
     more = encode(found[-1].number - 1, read_by) if len(found) == limit else None
-    return {"entries": [audit_entry_of(each) for each in found], "next_cursor": more}
+    return AuditPage([audit_entry_of(each) for each in found], more)
 
 
-@blueprint.get("/actions")
-async def names() -> dict[str, Any]:
+class Actions(Struct):
+    """The actions that entries can have, in order."""
+
+    actions: list[str]
+
+
+@blueprint.get("/actions", errors=("rate_limited", "internal"))
+async def names() -> Actions:
     """List the actions that entries can have, for a filter."""
     rights().audited(None)
-    return {"actions": list(actions())}
+    return Actions(list(actions()))
 
 
 def _filter() -> AuditFilter:

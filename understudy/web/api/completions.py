@@ -5,9 +5,10 @@ thread of its own, with what came before as its history, and is deleted an hour 
 are the exception: they go to the run that waits for them.
 """
 
-from typing import Final
+from typing import Annotated, Final
 
-from quart import Blueprint, Response
+from msgspec import Meta, UnsetType
+from quart import Response
 
 from transport.responses.chat import ChatTranslator, completion
 from transport.responses.objects import ResponseRequest
@@ -17,13 +18,23 @@ from understudy.content.texts import run_off_loop
 from understudy.web.api import openai_door as door
 from understudy.web.api.openai_input import check_unsupported, read_messages, read_tools, refused
 from understudy.web.api.stream import as_answer
+from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json, many, shape
 
-blueprint = Blueprint("completions", __name__, url_prefix="/v1/chat/completions")
+blueprint = Routes("completions", __name__, url_prefix="/v1/chat/completions")
 
 UNSUPPORTED: Final = ("functions", "function_call", "audio")
+CompletionInput = shape(
+    "CompletionInput", model=str, stream=bool | None | UnsetType, tools=many(JsonObject) | None | UnsetType,
+    messages=Annotated[many(shape("ChatMessage", role=str)), Meta(min_length=1)],
+)  # fmt: skip
+Completion = shape("Completion", id=str, choices=many(JsonObject))
 
 
-@blueprint.post("")
+@blueprint.post(
+    "", body=Annotated[CompletionInput, door.OF_OPENAI], headers=door.KEY_HEADER,
+    errors=(*door.OPENAI_ERRORS, "agent_timeout", "agent_failed", "model_unavailable", "run_interrupted"),
+    or_text=EVENT_STREAM, answer=Annotated[Completion, door.OF_OPENAI],
+)  # fmt: skip
 async def create() -> Response:
     """Have an agent answer a conversation, which is sent whole: as one completion, or as a stream of chunks."""
     caller, body = await door.read_request()
@@ -46,4 +57,4 @@ async def create() -> Response:
     if whole["status"] == "failed":
         own = whole["error"]["understudy"]
         raise CommandRejected(own["code"] if own["code"] in ERRORS else "internal", whole["error"]["message"])
-    return door.json_response(completion(whole))
+    return as_json(completion(whole))

@@ -2,25 +2,27 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
+from typing import Annotated
 from urllib.parse import quote
 
 import trio
-from attrs import asdict
-from quart import Blueprint, Response, request
+from attrs import asdict, frozen
+from msgspec import UNSET, Meta, Struct, UnsetType
+from quart import Response, request
 from werkzeug.datastructures import FileStorage
 
 from transport.auth.identity import Identity
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from understudy.chat.file_preview import HEAD_BYTES, preview_of
-from understudy.content.summary import count_by_kind
+from understudy.chat.file_preview import HEAD_BYTES, FilePreview, preview_of
+from understudy.content.summary import KindCount, count_by_kind
 from understudy.storage.errors import NotStored
 from understudy.storage.records import File
 from understudy.web.api.message_content import NewFile
 from understudy.web.context import drain_body, identity, web_context
+from understudy.web.routes import OF_ONE, STORED, Count, Routes
 
-blueprint = Blueprint("files", __name__, url_prefix="/api/files")
+blueprint = Routes("files", __name__, url_prefix="/api/files")
 
 UNNAMED = "file"
 """Name of a file of whose own name nothing is left after redaction."""
@@ -28,8 +30,37 @@ CHUNK = 256 * 1024
 """Bytes read at a time."""
 
 
-@blueprint.post("")
-async def upload() -> tuple[dict[str, Any], int]:
+class UploadBody(Struct):
+    """The body of an upload."""
+
+    file: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/octet-stream"})]
+
+
+class ShownFile(Struct):
+    """A stored file, with the counts of what was found in it."""
+
+    id: str
+    name: str
+    media_type: str
+    size: Count
+    findings: list[KindCount] | UnsetType = UNSET
+
+
+@frozen(kw_only=True)
+class ShownPreview(FilePreview):
+    """What can be shown of a file without opening it."""
+
+    id: str
+    name: str
+    media_type: str
+    size: Count
+
+
+@blueprint.post(
+    "", status=201, body=UploadBody, form="multipart/form-data",
+    errors=("invalid_file", "invalid_command", "file_too_large", "quota_exceeded", "content_blocked", *STORED),
+)  # fmt: skip
+async def upload() -> ShownFile:
     """Store the multipart field `file`. Return the id by which a message's `references` name it."""
     owner = identity().user
     try:
@@ -43,11 +74,10 @@ async def upload() -> tuple[dict[str, Any], int]:
     if given is None or not given.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
     row, findings = await save_file(owner, given.filename, given.mimetype, _chunks(given))
-    found = {"findings": findings} if findings else {}
-    return {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size} | found, 201
+    return ShownFile(row.id, row.name, row.media_type, row.size, findings or UNSET)
 
 
-@blueprint.get("/<file_id>")
+@blueprint.get("/<file_id>", media="application/octet-stream", errors=OF_ONE)
 async def download(file_id: str) -> Response:
     """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
     return await download_of(await _own_file(file_id))
@@ -70,13 +100,13 @@ async def download_of(row: File) -> Response:
     return answer
 
 
-@blueprint.get("/<file_id>/preview")
-async def preview(file_id: str) -> dict[str, Any]:
+@blueprint.get("/<file_id>/preview", errors=("not_found", "busy", *STORED))
+async def preview(file_id: str) -> ShownPreview:
     """Return what can be shown of a file without opening it: a picture's type, rows, or text."""
     return await preview_for(await _own_file(file_id))
 
 
-async def preview_for(row: File) -> dict[str, Any]:
+async def preview_for(row: File) -> ShownPreview:
     """Return the preview of a file.
 
     Raises:
@@ -93,8 +123,7 @@ async def preview_for(row: File) -> dict[str, Any]:
     except NotStored:
         raise CommandRejected("not_found", "That file is there no more.") from None
     shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
-    about = {"id": row.id, "name": row.name, "media_type": row.media_type, "size": row.size}
-    return about | asdict(shown)
+    return ShownPreview(id=row.id, name=row.name, media_type=row.media_type, size=row.size, **asdict(shown))
 
 
 async def _own_file(file_id: str) -> File:
@@ -112,7 +141,7 @@ def _names(name: str) -> dict[str, str]:
 
 async def save_file(
     owner: str, name: str, media_type: str, content: AsyncGenerator[bytes, None]
-) -> tuple[File, list[dict[str, Any]]]:
+) -> tuple[File, list[KindCount]]:
     """Filter and store an upload of a user. Return its row, and the counts of what was found in it.
 
     Raises:

@@ -1,11 +1,12 @@
 """`/api/inbox`: what the caller has open over all threads, and how far they have read."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 import msgspec
 from attrs import field, frozen
-from quart import Blueprint, Response
+from msgspec import Meta
+from quart import Response
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.inbox import TYPES, items_of, unread_of
@@ -13,22 +14,51 @@ from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.storage.inbox import MOST_MARKS, OpenItems
 from understudy.web.context import identity, read_json, web_context
+from understudy.web.routes import STORED, Count, JsonObject, Routes, any_of, many, shape
 
-blueprint = Blueprint("inbox", __name__, url_prefix="/api/inbox")
+blueprint = Routes("inbox", __name__, url_prefix="/api/inbox")
 
 FORM: Final = '{"threads": {"…": 17}} or {"all": true}'
 BODY_BYTES: Final = 32 * 1024
+Mark: TypeAlias = Annotated[int, Meta(extra_json_schema={"minimum": 0, "maximum": 2**31 - 1})]
 
 
 @frozen
 class ReadRequest:
     """The body of a request that marks answers as read: up to a number each in these `threads`, or `all`."""
 
-    threads: dict[str, int] = field(factory=dict)
+    threads: Annotated[dict[str, Mark], Meta(extra_json_schema={"maxProperties": MOST_MARKS})] = field(factory=dict)
     all: bool = False
 
 
-@blueprint.get("")
+_THREAD: Final[dict[str, Any]] = {
+    "thread_id": str, "title": str, "agent": str, "agent_type": str, "pillar": str | None,
+}  # fmt: skip
+_ASKED: Final[dict[str, Any]] = {
+    **_THREAD, "run_id": str, "last_seq": Count, "id": str, "seq": Count, "asked_at": float, "expires_at": float,
+}  # fmt: skip
+_APPROVAL = shape(
+    "WaitingApproval", **_ASKED, kind=Literal["approval"], call_id=str, tool_name=str, description=str,
+    parameters=JsonObject, schema=JsonObject | None,
+)  # fmt: skip
+_QUESTION = shape(
+    "WaitingQuestion", **_ASKED, kind=Literal["question", "sign_in", "doubt"], question_id=str, question=str,
+    text=str | None, schema=JsonObject, choices=many(JsonObject) | None, sign_in=str | None, call_id=str | None,
+    tool_name=str | None, parameters=JsonObject | None,
+)  # fmt: skip
+_RUNNING = shape(
+    "RunAtWork", **_THREAD, run_id=str, last_seq=Count, status=Literal["queued", "running"], started_at=float,
+    doing=str,
+)  # fmt: skip
+_UNREAD = shape("UnreadAnswer", **_THREAD, status=str | None, updated_at=float, answered_seq=Count)
+_LISTS: Final = ("needs_you", "running", "unread")
+InboxPage = shape(
+    "Inbox", needs_you=many(Annotated[JsonObject, any_of(_APPROVAL, _QUESTION)]), running=many(_RUNNING),
+    unread=many(_UNREAD), counts=shape("InboxCounts", **dict.fromkeys(_LISTS, Count)), now=float,
+)  # fmt: skip
+
+
+@blueprint.get("", errors=STORED, answer=InboxPage)
 async def listing() -> Response:
     """List the questions that wait for the caller, their runs, and unread answers."""
     owner, context = identity().user, web_context()
@@ -38,8 +68,8 @@ async def listing() -> Response:
     return Response(body, content_type="application/json")
 
 
-@blueprint.post("/read")
-async def read() -> tuple[str, int]:
+@blueprint.post("/read", body=ReadRequest, errors=STORED)
+async def read() -> None:
     """Mark answers as read; threads that do not exist are passed over."""
     owner, given = identity().user, await read_json(ReadRequest, FORM, BODY_BYTES)
     if given.all == bool(given.threads):
@@ -53,7 +83,6 @@ async def read() -> tuple[str, int]:
     context, threads = web_context(), None if given.all else given.threads
     if await context.store.mark_read(owner, threads):
         context.announce_read(owner, threads)
-    return "", 204
 
 
 def _encode(owner: str, found: OpenItems, now: float, restore: Callable[[str, str, str], str]) -> bytes:

@@ -4,18 +4,19 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import msgspec
-from quart import Blueprint, Response, current_app, request
+from quart import Response, current_app, request
 
 from actors import ActorError, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
 from understudy.web.context import WebContext, identity, own_url, read_body, web_context
 from understudy.web.mcp.exchange import AsgiExchange, AsgiExchangeActor
+from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json
 
 if TYPE_CHECKING:
     from understudy.web.mcp.server import McpDoor
 
-blueprint = Blueprint("mcp", __name__)
+blueprint = Routes("mcp", __name__)
 
 PART: Final = "mcp"
 """Name of the server among the application's extensions."""
@@ -34,7 +35,7 @@ class JsonRpcMessage(msgspec.Struct):
     params: dict[str, Any] | None = None
 
 
-@blueprint.get(METADATA)
+@blueprint.get(METADATA, token=False, errors=("internal",))
 async def metadata() -> dict[str, Any]:
     """Return the metadata of `/mcp` as a protected resource (RFC 9728), with the provider whose tokens it takes."""
     context = web_context()
@@ -43,7 +44,11 @@ async def metadata() -> dict[str, Any]:
     return {"resource": f"{own_url()}/mcp", "bearer_methods_supported": ["header"], **servers}
 
 
-@blueprint.post("/mcp")
+@blueprint.post(
+    "/mcp", media=EVENT_STREAM, body=JsonObject,
+    also={202: "A notification.", 400: "No request of the protocol.", 406: "The client takes no stream."},
+    errors=("message_too_large", "rate_limited", "busy", "not_found", "internal"),
+)  # fmt: skip
 async def mcp() -> Response:
     """Answer one request of an MCP client."""
     caller, body = identity(), await read_body()
@@ -80,8 +85,7 @@ async def name_metadata(answer: Response) -> Response:
 
 
 def _refused(code: int, message: str) -> Response:
-    body = msgspec.json.encode({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}})
-    return Response(body, status=400, content_type="application/json")
+    return as_json({"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": message}}, 400)
 
 
 async def _server() -> "McpDoor":

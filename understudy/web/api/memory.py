@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from attrs import asdict, frozen
-from quart import Blueprint, request
+from attrs import frozen
+from msgspec import Struct
+from quart import request
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.memory import AgentMemory
@@ -15,8 +16,9 @@ from understudy.storage.agent_memory import ForgetAll
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import DAY_S, LONGEST_S, TTL_S, VALUE_BYTES
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.routes import OF_ONE, STORED, Routes
 
-blueprint = Blueprint("memory", __name__, url_prefix="/api/memory")
+blueprint = Routes("memory", __name__, url_prefix="/api/memory")
 
 _MEANT = {"busy": "quota_exceeded", "tool_failed": "invalid_command", "invalid_arguments": "invalid_command"}
 
@@ -33,26 +35,43 @@ class MemoryChange:
     if_updated_at: float | None = None
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+class RememberedValue(Struct):
+    """A value that agents remember, in a notebook of theirs."""
+
+    notebook: str
+    name: str
+    value: Any
+    updated_at: float
+    expires_at: float
+
+
+class MemoryPage(Struct):
+    """Values by notebook and name, the titles of the agents that write in each notebook, and the next cursor."""
+
+    memory: list[RememberedValue]
+    notebooks: dict[str, list[str]]
+    next_cursor: str | None
+
+
+@blueprint.get("", query={"cursor": str}, errors=STORED)
+async def listing() -> MemoryPage:
     """List what agents remember of the caller, by notebook and name, and the agents that write in each notebook."""
     notebook, _, name = request.args.get("cursor", "").partition("/")
     rows = await web_context().archive.read(archive_queries.memories, identity().user, (notebook, name))
     now = time.time()
     last = rows[-1] if len(rows) == archive_queries.PAGE else None
-    return {
-        "memory": [
-            {"notebook": row.agent, **asdict(row, filter=lambda field, _: field.name != "agent", recurse=False)}
-            for row in rows
-            if row.expires_at > now
-        ],
-        "notebooks": _notebooks(),
-        "next_cursor": None if last is None else f"{last.agent}/{last.name}",
-    }
+    kept = [
+        RememberedValue(row.agent, row.name, row.value, row.updated_at, row.expires_at)
+        for row in rows
+        if row.expires_at > now
+    ]
+    return MemoryPage(kept, _notebooks(), None if last is None else f"{last.agent}/{last.name}")
 
 
-@blueprint.put("/<notebook>/<name>")
-async def change(notebook: str, name: str) -> dict[str, Any]:
+@blueprint.put(
+    "/<notebook>/<name>", body=MemoryChange, errors=(*OF_ONE, "changed_meanwhile", "content_blocked", "quota_exceeded")
+)
+async def change(notebook: str, name: str) -> RememberedValue:
     """Set a value: `{"value": …, "days"?, "if_updated_at"?}`. It is filtered, as values of agents are."""
     given = await read_json(MemoryChange, '{"value": …, "days"?, "if_updated_at"?}', 2 * VALUE_BYTES)
     if given.days is not None and not 0 < given.days <= LONGEST_S / DAY_S:
@@ -71,32 +90,29 @@ async def change(notebook: str, name: str) -> dict[str, Any]:
         stored = next((each for each in await memory.entries() if each.name == name), None)
     if stored is None:
         raise _changed(False)
-    return {"notebook": notebook, **asdict(stored, recurse=False)}
+    return RememberedValue(notebook, stored.name, stored.value, stored.updated_at, stored.expires_at)
 
 
-@blueprint.delete("/<notebook>/<name>")
-async def delete(notebook: str, name: str) -> tuple[str, int]:
+@blueprint.delete("/<notebook>/<name>", query={"if_updated_at": float}, errors=(*OF_ONE, "changed_meanwhile"))
+async def delete(notebook: str, name: str) -> None:
     """Delete a value; with `if_updated_at`, only if it was not changed since."""
     given = request.args.get("if_updated_at", type=float)
     memory = _memory(notebook)
     with _refusals():
         if not await memory.forget(name, given):
             raise _changed(any(each.name == name for each in await memory.entries()))
-    return "", 204
 
 
-@blueprint.delete("/<notebook>")
-async def delete_notebook(notebook: str) -> tuple[str, int]:
+@blueprint.delete("/<notebook>", errors=STORED)
+async def delete_notebook(notebook: str) -> None:
     """Delete everything in a notebook."""
     await web_context().store.forget(ForgetAll(identity().user, notebook))
-    return "", 204
 
 
-@blueprint.delete("")
-async def delete_all() -> tuple[str, int]:
+@blueprint.delete("", errors=STORED)
+async def delete_all() -> None:
     """Delete everything that agents remember of the caller."""
     await web_context().store.forget(ForgetAll(identity().user))
-    return "", 204
 
 
 def _memory(notebook: str) -> AgentMemory:

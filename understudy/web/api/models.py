@@ -1,24 +1,43 @@
 """`GET /v1/models`: the agents that the user may use, in the form of OpenAI's list of models."""
 
-from typing import Any
+from typing import Literal
 
-from quart import Blueprint
+from msgspec import Struct
 
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.web.context import agents_of_caller
+from understudy.web.routes import Routes
 
-blueprint = Blueprint("models", __name__, url_prefix="/v1/models")
+blueprint = Routes("models", __name__, url_prefix="/v1/models")
 
 
-@blueprint.get("")
-async def models() -> dict[str, Any]:
+class AgentAsModel(Struct):
+    """An agent in the form of a model."""
+
+    id: str
+    object: Literal["model"]
+    created: int
+    owned_by: str
+    name: str
+    description: str
+
+
+class AgentsAsModels(Struct):
+    """The agents that the user may use."""
+
+    object: Literal["list"]
+    data: list[AgentAsModel]
+
+
+@blueprint.get("", errors=("rate_limited", "internal"))
+async def models() -> AgentsAsModels:
     """List the agents that the user may use as models, the default one first."""
-    return {"object": "list", "data": [_model(agent) for agent in agents_of_caller().values()]}
+    return AgentsAsModels("list", [_model(agent) for agent in agents_of_caller().values()])
 
 
-@blueprint.get("/<agent>")
-async def model(agent: str) -> dict[str, Any]:
+@blueprint.get("/<agent>", errors=("not_found", "rate_limited", "internal"))
+async def model(agent: str) -> AgentAsModel:
     """Return one agent as a model."""
     found = agents_of_caller().get(agent)
     if found is None:
@@ -26,7 +45,6 @@ async def model(agent: str) -> dict[str, Any]:
     return _model(found)
 
 
-def _model(agent: Agent) -> dict[str, Any]:
+def _model(agent: Agent) -> AgentAsModel:
     # Agents have no time of their creation: 0 says so, and clients only show it.
-    about = {"name": agent.display_title, "description": agent.description}
-    return {"id": agent.name, "object": "model", "created": 0, "owned_by": "understudy", **about}
+    return AgentAsModel(agent.name, "model", 0, "understudy", agent.display_title, agent.description)

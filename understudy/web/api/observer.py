@@ -4,23 +4,26 @@ No answer contains text of a user.
 """
 
 import time
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Sequence
+from typing import Final, Literal
 
-import msgspec
-from attrs import asdict, frozen
-from quart import Blueprint, Response, request
+from attrs import frozen
+from msgspec import Struct
+from quart import Response, request
 
 from actors import State
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
 from transport.wire.errors import CommandRejected
+from understudy.observe.actor_events import Incident
 from understudy.observe.paths import SYSTEM
+from understudy.observe.tree_api import ShownActor
 from understudy.web.api.stream import as_answer
 from understudy.web.audit import audit
 from understudy.web.context import WebContext, identity, one_of, read_json, rights, web_context, whole_number
+from understudy.web.routes import EVENT_STREAM, STORED, Count, Routes, up_to
 
-blueprint = Blueprint("observer", __name__, url_prefix="/api/observer")
+blueprint = Routes("observer", __name__, url_prefix="/api/observer")
 
 MAX_TEXT: Final = 200
 """Characters of a path, and of the text searched for in paths."""
@@ -34,8 +37,34 @@ class KillRequest:
     part: bool = False
 
 
-@blueprint.get("/tree")
-async def tree() -> Response:
+class ObservedTree(Struct):
+    """A part of the tree; of a search how many actors `found`, and whether there are `more`."""
+
+    tree: ShownActor
+    found: Count | None
+    more: bool
+
+
+class Incidents(Struct):
+    """The latest abnormal ends of actors, the oldest first, and what is counted."""
+
+    incidents: Sequence[Incident]
+    counts: dict[str, Count]
+
+
+@blueprint.get(
+    "/tree",
+    query={
+        "path": str,
+        "text": str,
+        "state": State,
+        "levels": up_to(8, 0),
+        "limit": up_to(500),
+        "offset": up_to(1_000_000, 0),
+    },
+    errors=("invalid_command", "not_found", "rate_limited", "internal"),
+)
+async def tree() -> ObservedTree:
     """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
     rights().check_server()
     view = web_context().tree_api
@@ -48,31 +77,32 @@ async def tree() -> Response:
         raise CommandRejected("invalid_command", f"path and text have at most {MAX_TEXT} characters.")
     if text or state is not None:
         node, found, more = await view.search(path, text, state, limit)
-        answer = {"tree": node, "found": found, "more": more}
     else:
-        node = await view.page(path, levels, limit, offset)
-        answer = {"tree": node, "found": None, "more": False}
+        node, found, more = await view.page(path, levels, limit, offset), None, False
     if node is None:
         raise CommandRejected("not_found", "There is no actor at that path.")
-    return Response(msgspec.json.encode(answer), content_type="application/json")
+    return ObservedTree(node, found, more)
 
 
-@blueprint.get("/incidents")
-async def incidents() -> dict[str, Any]:
+@blueprint.get("/incidents", errors=("rate_limited", "internal"))
+async def incidents() -> Incidents:
     """Return the latest abnormal ends of actors, the oldest first, and the counts."""
     rights().check_server()
     api = web_context().tree_api
-    return {"incidents": [asdict(incident) for incident in api.recorder.incidents_after()], "counts": api.counts()}
+    return Incidents(api.recorder.incidents_after(), api.counts())
 
 
-@blueprint.get("/counts")
+@blueprint.get(
+    "/counts", query={"tenant": str}, errors=("rate_limited", "internal"),
+    answer=dict[Literal["connections", "runs", "runs_waiting"], Count],
+)  # fmt: skip
 async def counts() -> dict[str, int]:
     """Return the numbers of users, connections and runs on this node, of a tenant or of all within the caller's
     rights."""
     return dict(web_context().counts(rights().whose(request.args.get("tenant") or None)))
 
 
-@blueprint.get("/changes")
+@blueprint.get("/changes", media=EVENT_STREAM, errors=("busy", "rate_limited", "internal"))
 async def changes() -> Response:
     """Stream changes of the tree as server-sent events, until the token expires or the client leaves."""
     rights().check_server()
@@ -82,14 +112,14 @@ async def changes() -> Response:
     return as_answer(context.tree_api.open_stream(_end_reason(context, caller), context.streams.heartbeat_s))
 
 
-@blueprint.post("/kill")
-async def kill() -> tuple[dict[str, Any], int]:
+@blueprint.post("/kill", status=202, body=KillRequest, errors=("not_found", "rate_limited", *STORED))
+async def kill() -> dict[Literal["path"], str]:
     """Kill the actor at `{"path": "…"}`, if the settings allow it, to observe recovery."""
     rights().check_server()
     body = await read_json(KillRequest, '{"path": "…", "part"?}')
     view = web_context().tree_api
     await audit("actor.killed", as_operator=True, path=view.killable(body.path, part=body.part).path)
-    return {"path": view.kill(body.path, part=body.part)}, 202
+    return {"path": view.kill(body.path, part=body.part)}
 
 
 def _end_reason(context: WebContext, caller: Identity) -> Callable[[], str | None]:

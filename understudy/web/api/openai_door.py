@@ -35,7 +35,15 @@ from understudy.web.api.files import store_files
 from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.openai_input import PARAGRAPH, Given, refused
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.routes import STORED, as_json, documented_at
 from understudy.web.sse import WRITE_TIMEOUT_S
+
+KEY_HEADER: Final = {"Idempotency-Key": str}
+OPENAI_ERRORS: Final = (
+    "bad_json", "invalid_command", "empty_message", "unknown_agent_type", "message_id_reused", "content_blocked",
+    "message_too_large", "file_too_large", "quota_exceeded", "not_found", "rate_limited", "busy", *STORED,
+)  # fmt: skip
+OF_OPENAI: Final = documented_at("https://platform.openai.com/docs/api-reference")
 
 log: Final = logging.getLogger(__name__)
 KEY: Final = "Idempotency-Key"
@@ -61,10 +69,7 @@ async def as_openai_error(answer: Response) -> Response:
     """Convert a refusal to the form of OpenAI's API. The server's own fields stand beside it."""
     error = (await answer.get_json())["error"]
     kind = _TYPES.get(answer.status_code) or ("server_error" if answer.status_code >= 500 else "invalid_request_error")
-    converted = Response(
-        msgspec.json.encode({"error": {**error, "type": kind, "param": None}}), content_type="application/json"
-    )
-    converted.status_code = answer.status_code
+    converted = as_json({"error": {**error, "type": kind, "param": None}}, answer.status_code)
     for name in ("Retry-After", "WWW-Authenticate", "Allow"):
         if name in answer.headers:
             converted.headers[name] = answer.headers[name]
@@ -242,8 +247,3 @@ async def events_of(run: RunRecord) -> list[Envelope]:
 def first_seq(envelopes: Sequence[Envelope]) -> int:
     """Return the number after which the events of a run begin in the log of its thread."""
     return max(0, (envelopes[0].seq or 1) - 1) if envelopes else 0
-
-
-def json_response(value: object) -> Response:
-    """Return an answer with this JSON."""
-    return Response(msgspec.json.encode(value), content_type="application/json")

@@ -7,11 +7,12 @@
 
 import logging
 import time
-from typing import Any, Final
+from typing import Final, Literal
 from urllib.parse import parse_qs
 
 from attrs import frozen
-from quart import Blueprint, Response, jsonify, request
+from msgspec import Struct
+from quart import Response, request
 
 from transport.auth import base64url
 from transport.wire.codes import ERRORS
@@ -21,11 +22,12 @@ from understudy.auth.sessions import IssuedSession
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.audit import audit
 from understudy.web.context import bearer, own_url, public_path, read_body, read_json, set_cookie, web_context
+from understudy.web.routes import STORED, JsonObject, Routes, as_json
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
 
-blueprint: Final = Blueprint("openid", __name__, url_prefix="/auth")
+blueprint: Final = Routes("openid", __name__, url_prefix="/auth")
 
 SIGN_IN: Final = "/auth/sign-in"
 HANDOVER: Final = "understudy_signed_in"
@@ -56,18 +58,35 @@ class SignOutRequest:
     everywhere: bool = False
 
 
-@blueprint.get("")
-async def told() -> dict[str, Any]:
+class ProviderSignIn(Struct):
+    """Where users sign in at an identity provider."""
+
+    title: str
+    url: str
+
+
+class WaysIn(Struct):
+    """How users of the page sign in."""
+
+    sign_in: ProviderSignIn | None
+    password: bool
+
+
+@blueprint.get("", token=False)
+async def told() -> WaysIn:
     """Say where users of the page sign in: at `sign_in`, null if there is no provider, or with a `password`; else they
     need a token."""
     sessions = web_context().sessions
     password = sessions.accounts is not None
     if sessions.signed_in is None:
-        return {"sign_in": None, "password": password}
-    return {"sign_in": {"title": sessions.signed_in.provider.registration.title, "url": SIGN_IN}, "password": password}
+        return WaysIn(None, password)
+    return WaysIn(ProviderSignIn(sessions.signed_in.provider.registration.title, SIGN_IN), password)
 
 
-@blueprint.get("/sign-in")
+@blueprint.get(
+    "/sign-in", status=303, media="text/html", query={"next": str}, token=False,
+    also={400: "`next` is no path of this server.", 404: "Users need a token.", 503: "The provider is away."},
+)  # fmt: skip
 async def sign_in() -> Response:
     """Send the browser to the identity provider. `next`: the path to which the sign-in leads, such as /#thread."""
     signed_in, leads_to = web_context().sessions.signed_in, request.args.get("next") or public_path("/")
@@ -90,7 +109,11 @@ async def sign_in() -> Response:
     return answer
 
 
-@blueprint.get("/callback")
+@blueprint.get(
+    "/callback", status=303, media="text/html", query={"state": str, "code": str, "iss": str, "error": str},
+    token=False,
+    also={400: "It is no answer.", 403: "It cannot be trusted.", 404: "It has expired.", 503: "A server is away."},
+)  # fmt: skip
 async def callback() -> Response:
     """Finish a sign-in in the browser that began it, and go on to where it leads."""
     signed_in = web_context().sessions.signed_in
@@ -123,8 +146,8 @@ async def callback() -> Response:
     return answer
 
 
-@blueprint.post("/sign-out")
-async def sign_out() -> Response:
+@blueprint.post("/sign-out", body=SignOutRequest, errors=("busy", *STORED))
+async def sign_out() -> dict[Literal["url"], str | None]:
     """End the session, or all of the user's. `url` is where the provider signs them out too, null if it does not."""
     given = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
     sessions, url = web_context().sessions, None
@@ -136,10 +159,13 @@ async def sign_out() -> Response:
         await sessions.end_all_sessions(caller.user)
     else:
         await sessions.end_session(bearer())
-    return jsonify({"url": url})
+    return {"url": url}
 
 
-@blueprint.post("/back-channel-logout")
+@blueprint.post(
+    "/back-channel-logout", token=False, also={400: "It is no logout token of the provider."},
+    errors=("not_found", "message_too_large", "busy", *STORED), answer=JsonObject,
+)  # fmt: skip
 async def back_channel_logout() -> Response:
     """End the sessions that a logout token of the identity provider names (OpenID Connect Back-Channel Logout)."""
     signed_in = web_context().sessions.signed_in
@@ -152,11 +178,9 @@ async def back_channel_logout() -> Response:
         raise CommandRejected("busy", "The keys of the identity provider cannot be fetched.", 5.0) from None
     except OAuthError as error:
         log.warning("sign_out.refused", extra={"why": str(error)})
-        answer = jsonify({"error": "invalid_request"})
-        answer.status_code = 400
-        return answer
+        return as_json({"error": "invalid_request"}, 400)
     log.info("sign_out.by_provider", extra={"sessions": ended})
-    return jsonify({})
+    return as_json({})
 
 
 async def take_handover() -> IssuedSession | None:

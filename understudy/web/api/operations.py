@@ -9,21 +9,31 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Generic, TypeVar
 
 import trio
+from msgspec import UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST
-from quart import Blueprint, Response, current_app
+from quart import Response, current_app
 
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.observe.health import HealthStatus
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.context import WebContext, identity, rights, web_context
+from understudy.web.routes import Count, JsonObject, Routes, as_json, shape
 
 log = logging.getLogger(__name__)
-blueprint = Blueprint("operations", __name__)
+blueprint = Routes("operations", __name__)
 
 METRICS: Final = "metrics"
 """The role of a program that collects metrics; it grants nothing else."""
 MAX_AGE_S: Final = 1.0
 """Seconds for which a result is used. A load balancer that polls every second sees each change at its next poll."""
+
+Health = shape(
+    "Health", status=str, checks=dict[str, Any] | UnsetType, version=str | UnsetType,
+    uptime_s=float | UnsetType, memory_mb=float | UnsetType,
+    **dict.fromkeys(("actors", "restarts", "dead_letters", "connections", "runs", "runs_waiting"), Count | UnsetType),
+)  # fmt: skip
+"""Without the rights for it the status alone."""
+Ready = shape("Ready", status=str, storage=str | UnsetType)
 
 _T = TypeVar("_T")
 
@@ -91,30 +101,30 @@ def health_probes() -> HealthProbes:
     return found
 
 
-@blueprint.get("/healthz")
-async def healthz() -> tuple[dict[str, Any], int]:
+@blueprint.get("/healthz", token=False, answer=Health)
+async def healthz() -> JsonObject:
     """Report that the process is alive; with the rights for it, the health of each part. The status is always 200."""
     try:
         _check_may_read_metrics()
     except (Unauthenticated, CommandRejected):
-        return {"status": await health_probes().current_status()}, 200
-    return web_context().status.health(), 200
+        return {"status": await health_probes().current_status()}
+    return web_context().status.health()
 
 
-@blueprint.get("/readyz")
-async def readyz() -> tuple[dict[str, Any], int]:
+@blueprint.get("/readyz", token=False, answer=Ready, also={503: "Messages cannot be taken now."})
+async def readyz() -> Response:
     """Report whether messages are accepted: 200, or 503 while the server drains, storage cannot be written, or
     other nodes may take this one for dead."""
     if web_context().streams.draining():
-        return {"status": "leaving"}, 503
+        return as_json({"status": "leaving"}, 503)
     if (node := web_context().node) is not None and node.may_be_dead(trio.current_time()):
-        return {"status": "rejoining", "storage": "unknown"}, 503  # its threads may be on other nodes
+        return as_json({"status": "rejoining", "storage": "unknown"}, 503)  # its threads may be on other nodes
     if not await health_probes().is_ready():
-        return {"status": "unavailable", "storage": "unavailable"}, 503
-    return {"status": "ready", "storage": "ok"}, 200
+        return as_json({"status": "unavailable", "storage": "unavailable"}, 503)
+    return as_json({"status": "ready", "storage": "ok"})
 
 
-@blueprint.get("/metrics")
+@blueprint.get("/metrics", media="text/plain", token=False)
 async def metrics() -> Response:
     """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server."""
     _check_may_read_metrics()

@@ -3,7 +3,7 @@ files, compressed, with caching."""
 
 from typing import Final
 
-from quart import Blueprint, Response, current_app, request
+from quart import Response, current_app, request
 
 from transport.auth.identity import ascii_origin
 from transport.wire.errors import CommandRejected
@@ -11,6 +11,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.web.api.shares import link_exists
 from understudy.web.context import web_context
 from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, PageFile, PageFiles
+from understudy.web.routes import Routes
 
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
 """What the worker itself may load. It draws nothing, and the page's trusted types do not let it load its own parts."""
@@ -29,34 +30,34 @@ CHART_POLICY: Final = "default-src 'none'"
 UNFRAMED: Final = "frame-ancestors 'none'"
 """The part of the policy of pages that `/embed` has otherwise."""
 
-blueprint: Final = Blueprint("page", __name__)
+blueprint: Final = Routes("page", __name__)
 
 
-@blueprint.get("/")
+@blueprint.get("/", media="text/html", token=False, errors=("not_found",))
 async def index() -> Response:
     """Return the chat page."""
     return await _serve((await _files()).page("index.html"))
 
 
-@blueprint.get("/favicon.ico")
+@blueprint.get("/favicon.ico", media="image/svg+xml", token=False, errors=("not_found",))
 async def favicon() -> Response:
     """Return the page's icon, which browsers request unasked."""
     return await _serve((await _files()).files[ICON])
 
 
-@blueprint.get("/observer")
+@blueprint.get("/observer", media="text/html", token=False, errors=("not_found",))
 async def observer() -> Response:
     """Return the page with the live supervision tree, for operators."""
     return await _serve((await _files()).page("observer.html"))
 
 
-@blueprint.get("/admin")
+@blueprint.get("/admin", media="text/html", token=False, errors=("not_found",))
 async def admin() -> Response:
     """Return the page with which operators administer the server."""
     return await _serve((await _files()).page("admin.html"))
 
 
-@blueprint.get("/embed")
+@blueprint.get("/embed", media="text/html", token=False, errors=("not_found",))
 async def embed() -> Response:
     """Return the chat for a frame in a page of an allowed origin. No other page may frame it, and no other is framed.
 
@@ -81,7 +82,7 @@ async def refused_widget() -> Response:
     return answer
 
 
-@blueprint.get("/diagram")
+@blueprint.get("/diagram", media="text/html", token=False, errors=("not_found",))
 async def diagram() -> Response:
     """Return the document that draws the diagrams of answers, without an origin and without a network."""
     answer = await _library(DIAGRAM, f"{DRAWING_POLICY}; frame-ancestors {_around()}")
@@ -89,7 +90,7 @@ async def diagram() -> Response:
     return answer
 
 
-@blueprint.get("/chart-worker.js")
+@blueprint.get("/chart-worker.js", media="text/javascript", token=False, errors=("not_found",))
 async def chart_worker() -> Response:
     """Return the script of the worker that draws charts, without a network."""
     return await _library(CHART_WORKER, CHART_POLICY)
@@ -111,13 +112,16 @@ def _around() -> str:
     return " ".join(["'self'", *map(ascii_origin, web_context().settings.allowed_origins)])
 
 
-@blueprint.get("/join")
+@blueprint.get("/join", media="text/html", token=False, errors=("not_found",))
 async def join() -> Response:
     """Return the page on which a user sets a first password; the invite is after the `#`, which is not sent here."""
     return await _serve((await _files()).page("join.html"))
 
 
-@blueprint.get("/share/<token>")
+@blueprint.get(
+    "/share/<token>", media="text/html", token=False,
+    also={404: "There is no such link any more.", 503: "The database is away."},
+)  # fmt: skip
 async def shared(token: str) -> Response:
     """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
     answer = await _serve((await _files()).page("share.html"))
@@ -131,7 +135,7 @@ async def shared(token: str) -> Response:
     return answer
 
 
-@blueprint.get("/worker.js")
+@blueprint.get("/worker.js", media="text/javascript", token=False, errors=("not_found",))
 async def worker() -> Response:
     """Return the chat page's service worker, whose scope is the whole port."""
     _, found = await current_app.extensions["pages"].read()
@@ -140,7 +144,7 @@ async def worker() -> Response:
     return answer
 
 
-@blueprint.get("/page/<path:name>")
+@blueprint.get("/page/<path:name>", media="*/*", token=False, errors=("not_found",))
 async def asset(name: str) -> Response:
     """Return one file of the pages."""
     file = (await _files()).files.get(name)

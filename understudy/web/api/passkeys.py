@@ -9,20 +9,22 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from attrs.validators import max_len
-from quart import Blueprint, Response, jsonify, request
+from msgspec import Struct
+from quart import Response, request
 
 from transport.auth.identity import is_loopback
 from transport.wire.errors import CommandRejected
-from understudy.privacy.records import passkey_of
+from understudy.auth.sessions import Session
+from understudy.privacy.records import ShownPasskey, passkey_of
 from understudy.web.admission import peer
-from understudy.web.api.accounts import LONGEST, NO_ACCOUNTS, InviteRequest
+from understudy.web.api.accounts import NO_ACCOUNTS, InviteRequest, Text
 from understudy.web.context import identity, page_url, read_json, set_cookie, web_context
+from understudy.web.routes import STORED, JsonObject, Routes, as_json
 
 if TYPE_CHECKING:
     from understudy.auth.accounts.passkeys import Ceremony, Passkeys, Site
 
-blueprint: Final = Blueprint("passkeys", __name__, url_prefix="/auth/passkeys")
+blueprint: Final = Routes("passkeys", __name__, url_prefix="/auth/passkeys")
 
 NO_NAME: Final = (
     "Passkeys are for one address, and this server does not know its own: whoever runs it sets public_url "
@@ -45,7 +47,7 @@ class PasskeySignInRequest:
 class PasskeyRequest:
     """The body of a request to store a passkey: what `navigator.credentials.create` gave, by its `toJSON`."""
 
-    name: str = field(validator=max_len(LONGEST))
+    name: Text
     credential: dict[str, Any] = field(repr=False)
 
 
@@ -53,26 +55,40 @@ class PasskeyRequest:
 class PasskeyJoinRequest:
     """The body of a request to store one's first passkey by an invite."""
 
-    invite: str = field(repr=False, validator=max_len(LONGEST))
-    name: str = field(validator=max_len(LONGEST))
+    invite: Text = field(repr=False)
+    name: Text
     credential: dict[str, Any] = field(repr=False)
 
 
-@blueprint.post("/sign-in/options")
+class OwnPasskeys(Struct):
+    """The caller's passkeys, and whether they have a password too."""
+
+    password: bool
+    passkeys: list[ShownPasskey]
+
+
+@blueprint.post(
+    "/sign-in/options", token=False, errors=("invalid_command", "not_found", "rate_limited", *STORED), answer=JsonObject
+)
 async def begin_sign_in() -> Response:
     """Begin a sign-in with a passkey."""
     return _begun(await _passkeys().begin_sign_in(_site(), peer()))
 
 
-@blueprint.post("/sign-in")
-async def sign_in() -> tuple[dict[str, Any], int]:
+@blueprint.post(
+    "/sign-in", status=201, body=PasskeySignInRequest, token=False,
+    errors=("unauthenticated", "token_expired", "forbidden", "not_found", *STORED),
+)  # fmt: skip
+async def sign_in() -> Session:
     """Sign in with a passkey."""
     passkeys = _passkeys()
     given = await read_json(PasskeySignInRequest, '{"credential": {…}}', BODY_BYTES)
-    return (await passkeys.sign_in(_site(), _cookie(), given.credential, peer())).as_json(), 201
+    return (await passkeys.sign_in(_site(), _cookie(), given.credential, peer())).shown()
 
 
-@blueprint.post("/join/options")
+@blueprint.post(
+    "/join/options", body=InviteRequest, token=False, errors=("not_found", "rate_limited", *STORED), answer=JsonObject
+)
 async def begin_join() -> Response:
     """Begin to make one's first passkey by an invite."""
     passkeys = _passkeys()
@@ -80,44 +96,49 @@ async def begin_join() -> Response:
     return _begun(await passkeys.begin_join(_site(), given.invite, peer()))
 
 
-@blueprint.post("/join")
-async def join() -> tuple[dict[str, Any], int]:
+@blueprint.post(
+    "/join", status=201, body=PasskeyJoinRequest, token=False,
+    errors=("token_expired", "forbidden", "not_found", *STORED),
+)  # fmt: skip
+async def join() -> Session:
     """Store one's first passkey by an invite, which is used up, and sign in."""
     passkeys = _passkeys()
     form = '{"invite": "…", "name": "…", "credential": {…}}'
     given = await read_json(PasskeyJoinRequest, form, BODY_BYTES)
     issued = await passkeys.join(_site(), _cookie(), given.invite, given.name, given.credential, peer())
-    return issued.as_json(), 201
+    return issued.shown()
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+@blueprint.get("", errors=("forbidden", "not_found", *STORED))
+async def listing() -> OwnPasskeys:
     """Return the caller's passkeys, oldest first, and whether they have a password too."""
     caller, passkeys = identity(), _passkeys()
     account, has = await passkeys.of_user(caller)
-    return {"password": bool(account.password), "passkeys": list(map(passkey_of, has))}
+    return OwnPasskeys(bool(account.password), list(map(passkey_of, has)))
 
 
-@blueprint.post("/options")
+@blueprint.post(
+    "/options", errors=("invalid_command", "forbidden", "not_found", "rate_limited", "quota_exceeded", *STORED),
+    answer=JsonObject,
+)  # fmt: skip
 async def begin_add() -> Response:
     """Begin to make another passkey of the caller."""
     caller, passkeys = identity(), _passkeys()
     return _begun(await passkeys.begin_add(_site(), caller, peer()))
 
 
-@blueprint.post("")
-async def add() -> tuple[dict[str, Any], int]:
+@blueprint.post("", status=201, body=PasskeyRequest, errors=("forbidden", "not_found", "quota_exceeded", *STORED))
+async def add() -> ShownPasskey:
     """Store another passkey of the caller."""
     caller, passkeys = identity(), _passkeys()
     given = await read_json(PasskeyRequest, '{"name": "…", "credential": {…}}', BODY_BYTES)
-    return passkey_of(await passkeys.add(_site(), _cookie(), caller, given.name, given.credential, peer())), 201
+    return passkey_of(await passkeys.add(_site(), _cookie(), caller, given.name, given.credential, peer()))
 
 
-@blueprint.delete("/<name>")
-async def remove(name: str) -> tuple[str, int]:
+@blueprint.delete("/<name>", errors=("forbidden", "not_found", *STORED))
+async def remove(name: str) -> None:
     """Remove a passkey of the caller."""
     await _passkeys().remove(identity(), name)
-    return "", 204
 
 
 def _passkeys() -> "Passkeys":
@@ -145,7 +166,7 @@ def _cookie() -> str:
 
 
 def _begun(ceremony: "Ceremony") -> Response:
-    answer = jsonify(ceremony.options)
+    answer = as_json(ceremony.options)
     life_s, secure = ceremony.options["timeout"] // 1000, _own_url().startswith("https:")
     set_cookie(answer, COOKIE, ceremony.cookie, life_s, COOKIE_PATH, "Strict", secure=secure)
     return answer

@@ -1,50 +1,32 @@
 """`/openapi.json` and `/asyncapi.json`: machine-readable descriptions of this server's interfaces."""
 
 import functools
-import inspect
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any
 
 import msgspec
-from quart import Blueprint, Quart, Response, current_app, request
+from quart import Response, current_app, request
 
 from transport.connection.limits import Limits
 from understudy.content.texts import run_off_loop
 from understudy.web.context import web_context
+from understudy.web.routes import HttpRoute, JsonObject, Routes, routes_of
 
-if TYPE_CHECKING:
-    from understudy.web.specs.openapi import AppRoute
-
-blueprint = Blueprint("references", __name__)
-
-BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
-"""Methods that quart answers for every route."""
+blueprint = Routes("references", __name__)
 
 
-@blueprint.get("/openapi.json")
+@blueprint.get("/openapi.json", token=False, answer=JsonObject)
 async def openapi_json() -> Response:
     """Return the OpenAPI document of these routes."""
     return await _served(await run_off_loop(_openapi, routes_of(current_app)))
 
 
-@blueprint.get("/asyncapi.json")
+@blueprint.get("/asyncapi.json", token=False, answer=JsonObject)
 async def asyncapi_json() -> Response:
     """Return the AsyncAPI document of the sockets and event streams."""
     document = await run_off_loop(_asyncapi, web_context().settings.limits)
     servers = {name: server | {"host": request.host} for name, server in document["servers"].items()}
     return await _served(document | {"servers": servers})
-
-
-def routes_of(app: Quart) -> "list[AppRoute]":
-    """List every route of an application with the first paragraph of its view's docstring."""
-    from understudy.web.specs.openapi import AppRoute
-
-    found = []
-    for rule in app.url_map.iter_rules():
-        summary = " ".join((inspect.getdoc(app.view_functions[rule.endpoint]) or "").partition("\n\n")[0].split())
-        methods = sorted((rule.methods or set()) - BY_ITSELF)
-        found += [AppRoute(method, rule.rule, rule.endpoint, summary) for method in methods]
-    return found
 
 
 @functools.lru_cache(maxsize=8)
@@ -54,7 +36,7 @@ def _asyncapi(limits: Limits) -> dict[str, Any]:
     return asyncapi(version("understudy-server"), limits)
 
 
-def _openapi(routes: "list[AppRoute]") -> dict[str, Any]:
+def _openapi(routes: list[HttpRoute]) -> dict[str, Any]:
     from understudy.web.specs.openapi import openapi
 
     return openapi(version("understudy-server"), routes, "/")

@@ -1,10 +1,11 @@
 """`/v1/responses`: the Responses API of OpenAI, for which an agent is a model. All of it is the caller's own."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import trio
-from quart import Blueprint, Response, request
+from msgspec import UnsetType
+from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.responses.events import ResponsesTranslator, project
@@ -20,8 +21,9 @@ from understudy.web.api import openai_door as door
 from understudy.web.api.openai_input import check_unsupported, read_items, read_tools, refused
 from understudy.web.api.stream import as_answer
 from understudy.web.context import identity, web_context
+from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, JsonObject, Routes, as_json, choice, many, shape
 
-blueprint = Blueprint("responses", __name__, url_prefix="/v1/responses")
+blueprint = Routes("responses", __name__, url_prefix="/v1/responses")
 
 UNSUPPORTED: Final = ("prompt", "moderation", "context_management")
 MAX_METADATA: Final = 16
@@ -30,10 +32,27 @@ MAX_METADATA_TEXT: Final = (64, 512)
 MAX_SEQUENCE: Final = 2**53
 CANCEL_S: Final = 5.0
 """Seconds for a cancelled run to end before the answer says that it is still in progress."""
+_FLAG, _TEXT = bool | None | UnsetType, str | None | UnsetType
+ResponseInput = shape(
+    "ResponseInput", model=str, input=str | many(JsonObject), instructions=_TEXT, previous_response_id=_TEXT,
+    stream=_FLAG, background=_FLAG, store=_FLAG, conversation=str | JsonObject | None | UnsetType,
+    metadata=JsonObject | None | UnsetType, tools=many(JsonObject) | None | UnsetType,
+)  # fmt: skip
+ResponseObject = shape(
+    "Response", id=str, object=Literal["response"], created_at=int, model=str,
+    status=Literal["in_progress", "completed", "incomplete", "cancelled", "failed"],
+    output=many(shape("OutputItem", id=str, type=str)), usage=JsonObject | None | UnsetType,
+    error=JsonObject | None | UnsetType,
+)  # fmt: skip
+Deleted = shape("ResponseDeleted", id=str, object=str, deleted=bool)
+Items = shape("ResponseItems", object=Literal["list"], data=many(JsonObject), has_more=bool)
 NOT_THERE: Final = "There is no response of that name."
 
 
-@blueprint.post("")
+@blueprint.post(
+    "", body=Annotated[ResponseInput, door.OF_OPENAI], headers=door.KEY_HEADER, errors=door.OPENAI_ERRORS,
+    or_text=EVENT_STREAM, answer=Annotated[ResponseObject, door.OF_OPENAI],
+)  # fmt: skip
 async def create() -> Response:
     """Have an agent answer: as a whole response, as a stream of events, or in the background."""
     caller, body = await door.read_request()
@@ -43,15 +62,18 @@ async def create() -> Response:
     stream = await door.open_stream(caller, work, cancel=not stored)
     if body.get("stream"):
         return as_answer(stream)
-    return door.json_response(await door.collect(stream))
+    return as_json(await door.collect(stream))
 
 
-@blueprint.get("/<response_id>")
+@blueprint.get(
+    "/<response_id>", query={"stream": bool, "starting_after": Count}, errors=(*OF_ONE, "rate_limited", "busy"),
+    or_text=EVENT_STREAM, answer=Annotated[ResponseObject, door.OF_OPENAI],
+)  # fmt: skip
 async def one(response_id: str) -> Response:
     """Return a response, or with `stream=true` its events after the sequence number `starting_after`."""
     run, name, envelopes = await _own(response_id)
     if request.args.get("stream", "").lower() not in ("true", "1"):
-        return door.json_response(await _response(run, name, envelopes))
+        return as_json(await _response(run, name, envelopes))
     await _response(run, name, envelopes)  # there is no stream of a part that has not begun
     after = _starting_after(request.args.get("starting_after"))
     translator = ResponsesTranslator(run.id, part=name.part, after=after)
@@ -59,7 +81,9 @@ async def one(response_id: str) -> Response:
     return as_answer(await door.open_stream(identity(), door.ResponseWork(run.thread_id, command, translator)))
 
 
-@blueprint.post("/<response_id>/cancel")
+@blueprint.post(
+    "/<response_id>/cancel", errors=(*OF_ONE, "rate_limited", "busy"), answer=Annotated[ResponseObject, door.OF_OPENAI]
+)
 async def cancel(response_id: str) -> Response:
     """Stop the work on a response; it ends with what it has. A response that has ended stays as it is."""
     run, name, envelopes = await _own(response_id)
@@ -69,10 +93,10 @@ async def cancel(response_id: str) -> Response:
     stream = await door.open_stream(identity(), work)
     with trio.move_on_after(CANCEL_S):
         await stream.collect()
-    return door.json_response(await _response(*await _own(response_id)))
+    return as_json(await _response(*await _own(response_id)))
 
 
-@blueprint.delete("/<response_id>")
+@blueprint.delete("/<response_id>", errors=(*OF_ONE, "busy"), answer=Deleted)
 async def delete(response_id: str) -> dict[str, Any]:
     """Delete a response with its conversation, if that has no other one."""
     run, _, _ = await _own(response_id)
@@ -84,7 +108,7 @@ async def delete(response_id: str) -> dict[str, Any]:
     return {"id": response_id, "object": "response", "deleted": True}
 
 
-@blueprint.get("/<response_id>/input_items")
+@blueprint.get("/<response_id>/input_items", query={"order": choice(["asc", "desc"])}, errors=OF_ONE, answer=Items)
 async def input_items(response_id: str) -> dict[str, Any]:
     """List the input of a response: the message, or the results of the client's tools."""
     run, name, envelopes = await _own(response_id)
@@ -192,7 +216,7 @@ async def _in_background(caller: Identity, work: door.ResponseWork) -> Response:
     else:
         accepted = await streams.dispatcher.dispatch(caller, work.command, None)
         name = ResponseId("" if accepted is None else accepted.run_id)
-    return door.json_response(await _response(*await _own(str(name))))
+    return as_json(await _response(*await _own(str(name))))
 
 
 async def _own(response_id: str) -> tuple[RunRecord, ResponseId, list[Envelope]]:

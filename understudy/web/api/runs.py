@@ -4,11 +4,12 @@ import hashlib
 import uuid
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
-from attrs import asdict, field, frozen
-from quart import Blueprint, Response, request
+from attrs import field, frozen
+from msgspec import Struct
+from quart import Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.command_parser import parse_frame
@@ -17,13 +18,16 @@ from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
 from transport.wire.messages import arrived_at
+from understudy.chat.commands import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
-from understudy.chat.run.report import report, short_report
+from understudy.chat.run.report import ListedRun, RunReport, report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
+from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context, whole_number
+from understudy.web.routes import OF_ONE, PAGE, STORED, Count, JsonObject, Routes, choice, up_to
 
-blueprint = Blueprint("runs", __name__, url_prefix="/api/runs")
+blueprint = Routes("runs", __name__, url_prefix="/api/runs")
 
 KEY: Final = "Idempotency-Key"
 
@@ -43,8 +47,26 @@ class StartRequest:
     webhook: str | None = None
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+class RunsPage(Struct):
+    """Runs, newest first, and the cursor of the page after."""
+
+    runs: list[ListedRun]
+    next_cursor: str | None
+
+
+class EventsOfRun(Struct):
+    """Events of a run, whether there are more, and the status of the run."""
+
+    events: list[JsonObject]
+    more: bool
+    status: str
+
+
+@blueprint.get(
+    "", query={"status": choice([*UNFINISHED, *ENDED]), "agent": str, "thread": str, **PAGE},
+    errors=("invalid_command", *STORED),
+)  # fmt: skip
+async def listing() -> RunsPage:
     """List the caller's runs, newest first, of one `status`, `agent` or `thread`; `cursor` is the next page's."""
     status, agent, thread = (request.args.get(name) for name in ("status", "agent", "thread"))
     status = None if status is None else one_of("status", status, (*UNFINISHED, *ENDED))
@@ -52,11 +74,11 @@ async def listing() -> dict[str, Any]:
     page = await web_context().store.runs(
         identity().user, status=status, agent=agent, thread_id=thread, cursor=cursor, limit=limit
     )
-    return {"runs": [short_report(row) for row in page.items], "next_cursor": page.next_cursor}
+    return RunsPage([short_report(row) for row in page.items], page.next_cursor)
 
 
-@blueprint.post("")
-async def start() -> tuple[dict[str, Any], int]:
+@blueprint.post("", status=202, body=StartRequest, headers={KEY: str}, errors=COMMAND_ERRORS)
+async def start() -> Accepted:
     """Start a run in the background; its effects are in its events. A repeated `message_id` is the same run."""
     arrived_at.set(web_context().streams.callbacks.clock())
     caller = identity()
@@ -78,10 +100,10 @@ async def start() -> tuple[dict[str, Any], int]:
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
     accepted = await web_context().streams.run_command(caller, command)
     assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
-    return asdict(accepted), 202
+    return accepted
 
 
-@blueprint.get("/<run_id>")
+@blueprint.get("/<run_id>", errors=OF_ONE, answer=RunReport)
 async def one(run_id: str) -> Response:
     """Return the state of a run: usage, what is left of its budget, and the questions it waits for."""
     run = await _own(run_id)
@@ -89,7 +111,7 @@ async def one(run_id: str) -> Response:
     return await state_of(run, shown, {})
 
 
-@blueprint.get("/<run_id>/events")
+@blueprint.get("/<run_id>/events", query={"after": Count, "limit": up_to(1000)}, errors=OF_ONE, answer=EventsOfRun)
 async def events(run_id: str) -> Response:
     """Return a run's events after the sequence number `after`, as they were sent, and whether the run has ended."""
     run = await _own(run_id)
@@ -97,12 +119,12 @@ async def events(run_id: str) -> Response:
     return await events_of(run, shown, whole_number("after", 0, 0, 2**53))
 
 
-@blueprint.post("/<run_id>/cancel")
-async def cancel(run_id: str) -> tuple[dict[str, Any], int]:
+@blueprint.post("/<run_id>/cancel", status=202, errors=(*OF_ONE, "rate_limited"))
+async def cancel(run_id: str) -> dict[Literal["run_id"], str]:
     """Stop a run; it ends with what it has. A run that has ended stays as it is."""
     check_id("run_id", run_id)
     await web_context().streams.run_command(identity(), Cancel(run_id))
-    return {"run_id": run_id}, 202
+    return {"run_id": run_id}
 
 
 async def state_of(run: RunRecord, shown: Callable[[Envelope], Envelope], beside: Mapping[str, Any]) -> Response:

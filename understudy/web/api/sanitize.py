@@ -1,15 +1,16 @@
 """`POST /api/sanitize`: what would be redacted from a text, and what of it would pass."""
 
 from collections import Counter
-from typing import Any
+from typing import Annotated
 
 from attrs import frozen
-from quart import Blueprint
+from msgspec import Meta, Struct
 
-from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitized, utf16_offsets
+from sanitization import PRESETS, Action, Category, Direction, Finding, Placeholders, utf16_offsets
 from understudy.web.context import identity, one_of, read_json, web_context
+from understudy.web.routes import Count, Routes
 
-blueprint = Blueprint("sanitize", __name__, url_prefix="/api/sanitize")
+blueprint = Routes("sanitize", __name__, url_prefix="/api/sanitize")
 
 
 @frozen
@@ -17,12 +18,41 @@ class SanitizeRequest:
     """The body of a request. `policy` is the name of a preset; the server's own policy unless given."""
 
     text: str
-    direction: str = Direction.INBOUND.value
-    policy: str | None = None
+    direction: Annotated[str, Meta(extra_json_schema={"enum": list(Direction)})] = Direction.INBOUND.value
+    policy: Annotated[str, Meta(extra_json_schema={"enum": list(PRESETS)})] | None = None
 
 
-@blueprint.post("")
-async def sanitize() -> dict[str, Any]:
+class ShownFinding(Struct):
+    """A finding; `start_utf16` and `end_utf16` are in UTF-16 code units, as browsers count."""
+
+    kind: str
+    category: Category
+    action: Action
+    start: Count
+    end: Count
+    start_utf16: Count
+    end_utf16: Count
+    score: float
+    replacement: str | None
+    detector: str
+    reasons: tuple[str, ...]
+
+
+class SanitizedText(Struct):
+    """What passes of a text, the findings in it, and the detectors that failed."""
+
+    text: str
+    changed: bool
+    blocked: bool
+    counts: dict[str, Count]
+    kinds: dict[str, Count]
+    findings: list[ShownFinding]
+    omitted: Count
+    failed: list[str]
+
+
+@blueprint.post("", body=SanitizeRequest, errors=("rate_limited", "busy", "internal"))
+async def sanitize() -> SanitizedText:
     """Filter a text like a user's, a tool's or an agent's. Nothing is stored."""
     user, content_filter = identity().user, web_context().content_filter
     body = await read_json(SanitizeRequest, '{"text": "…", "direction"?, "policy"?}')
@@ -30,37 +60,21 @@ async def sanitize() -> dict[str, Any]:
     policy = None if body.policy is None else one_of("policy", body.policy, PRESETS)
     sanitizer = await content_filter.sanitizer(direction, policy)
     found = await content_filter.filter_text(user, body.text, sanitizer, Placeholders())
-    return _as_json(body.text, found)
+    return SanitizedText(
+        found.text,
+        found.blocked or found.text != body.text,
+        found.blocked,
+        Counter(each.category.value for each in found.findings),
+        dict(sorted(Counter(each.kind for each in found.findings).items())),
+        list(map(_finding, found.findings, utf16_offsets(body.text, found.findings))),
+        found.omitted,
+        [each.detector for each in found.failures],
+    )
 
 
-def _as_json(text: str, found: Sanitized) -> dict[str, Any]:
-    return {
-        "text": found.text,
-        "changed": found.blocked or found.text != text,
-        "blocked": found.blocked,
-        "counts": dict(Counter(each.category.value for each in found.findings)),
-        "kinds": dict(sorted(Counter(each.kind for each in found.findings).items())),
-        "findings": [
-            _finding(each, units)
-            for each, units in zip(found.findings, utf16_offsets(text, found.findings), strict=True)
-        ],
-        "omitted": found.omitted,
-        "failed": [each.detector for each in found.failures],
-    }
-
-
-def _finding(each: Finding, units: tuple[int, int]) -> dict[str, Any]:
-    """Describe a finding. `units` are its start and end in UTF-16 code units, as browsers count."""
-    return {
-        "kind": each.kind,
-        "category": each.category.value,
-        "action": each.action.value,
-        "start": each.start,
-        "end": each.end,
-        "start_utf16": units[0],
-        "end_utf16": units[1],
-        "score": each.score,
-        "replacement": each.replacement if each.action is not Action.FLAG else None,
-        "detector": each.detector,
-        "reasons": list(each.reasons),
-    }
+def _finding(each: Finding, units: tuple[int, int]) -> ShownFinding:
+    replacement = each.replacement if each.action is not Action.FLAG else None
+    place = (each.start, each.end, *units)
+    return ShownFinding(
+        each.kind, each.category, each.action, *place, each.score, replacement, each.detector, each.reasons
+    )

@@ -2,23 +2,25 @@
 prompts."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Literal, TypedDict
 
 import trio
-from attrs import asdict, field, frozen
-from quart import Blueprint
+from attrs import field, frozen
+from msgspec import Struct
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.storage.servers_off import SetServerOn
 from understudy.tools.errors import ToolError
+from understudy.tools.mcp.definitions import LeftOut
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import LinkState, McpLink
-from understudy.tools.mcp.prompts import Prompt, get_prompt, prompts_of
+from understudy.tools.mcp.prompts import Argument, Prompt, get_prompt, prompts_of
 from understudy.tools.mcp.user_links import UserLink
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.routes import OF_ONE, STORED, Routes
 
-blueprint = Blueprint("servers", __name__, url_prefix="/api/threads")
+blueprint = Routes("servers", __name__, url_prefix="/api/threads")
 
 BODY_BYTES = 1024
 """Size limit of a body that switches a server."""
@@ -42,8 +44,53 @@ class PromptRequest:
     arguments: dict[str, str] = field(factory=dict)
 
 
-@blueprint.get("/<thread_id>/servers")
-async def listing(thread_id: str) -> dict[str, Any]:
+class ToolOfServer(Struct):
+    """A tool of an MCP server, and whether its calls wait for approval."""
+
+    name: str
+    description: str
+    approval: bool
+
+
+class ShownServer(Struct):
+    """An MCP server in a thread, with the names of the agents that use it, its tools, and those that are not used."""
+
+    name: str
+    title: str
+    state: LinkState
+    on: bool
+    auth: str | None
+    agents: list[str]
+    tools: list[ToolOfServer]
+    left_out: list[LeftOut]
+
+
+class PromptOfServer(Struct):
+    """A prompt of an MCP server."""
+
+    server: str
+    name: str
+    title: str
+    description: str
+    arguments: tuple[Argument, ...]
+
+
+class PromptMessage(TypedDict):
+    """A message of a prompt."""
+
+    role: str
+    text: str
+
+
+class PromptText(Struct):
+    """The messages of a prompt, and all their texts as one to send."""
+
+    messages: list[PromptMessage]
+    text: str
+
+
+@blueprint.get("/<thread_id>/servers", errors=OF_ONE)
+async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]:
     """List the servers with their tools and state, and whether each is on in this thread."""
     off = await servers_off(thread_id)
     for link, _ in links_of_caller().values():
@@ -52,8 +99,8 @@ async def listing(thread_id: str) -> dict[str, Any]:
     return {"servers": [_row(link, agents, off) for link, agents in links_of_caller().values()]}
 
 
-@blueprint.put("/<thread_id>/servers/<name>")
-async def switch(thread_id: str, name: str) -> dict[str, Any]:
+@blueprint.put("/<thread_id>/servers/<name>", body=SwitchRequest, errors=OF_ONE)
+async def switch(thread_id: str, name: str) -> ShownServer:
     """Switch a server off in this thread, or on again: `{"on": false}`. Its next turn has other tools."""
     await servers_off(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
@@ -64,8 +111,8 @@ async def switch(thread_id: str, name: str) -> dict[str, Any]:
     return _row(*found, [] if given.on else [name])
 
 
-@blueprint.get("/<thread_id>/prompts")
-async def prompts(thread_id: str) -> dict[str, Any]:
+@blueprint.get("/<thread_id>/prompts", errors=STORED)
+async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServer]]:
     """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
     off = await servers_off(thread_id, must_exist=False)
     found: dict[str, list[Prompt]] = {}
@@ -79,11 +126,14 @@ async def prompts(thread_id: str) -> dict[str, Any]:
         links = [link for link in used if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
-    return {"prompts": [{"server": each.name, **asdict(one)} for each in links for one in found.get(each.name, ())]}
+    return {"prompts": [_prompt(each.name, one) for each in links for one in found.get(each.name, ())]}
 
 
-@blueprint.post("/<thread_id>/prompts")
-async def prompt(thread_id: str) -> dict[str, Any]:
+@blueprint.post(
+    "/<thread_id>/prompts", body=PromptRequest,
+    errors=(*OF_ONE, "invalid_arguments", "forbidden", "content_blocked", "file_too_large", "busy"),
+)  # fmt: skip
+async def prompt(thread_id: str) -> PromptText:
     """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
     off = await servers_off(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
@@ -100,7 +150,7 @@ async def prompt(thread_id: str) -> dict[str, Any]:
     clean = await content_filter.filter_value(messages, content_filter.tool)
     if clean.blocked:
         raise CommandRejected("content_blocked", content_filter.blocked_error("Not shown", clean.texts).message)
-    return {"messages": clean.value, "text": "\n\n".join(each["text"] for each in clean.value)}
+    return PromptText(clean.value, "\n\n".join(each["text"] for each in clean.value))
 
 
 def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
@@ -125,22 +175,19 @@ async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
     return await context.store.servers_off(user, thread_id)
 
 
-def _row(link: McpLink, agents: list[str], off: list[str]) -> dict[str, Any]:
+def _prompt(server: str, each: Prompt) -> PromptOfServer:
+    return PromptOfServer(server, each.name, each.title, each.description, each.arguments)
+
+
+def _row(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:
     """Return a server as it is listed, with the tools that the caller may have called. Why it cannot be reached is for
     operators, in the health and the log."""
     permissions, caller = web_context().permissions, identity()
     offered = link.definitions.values() if link.state is not LinkState.AWAY else ()
-    return {
-        "name": link.name,
-        "title": link.title,
-        "state": link.state.value,
-        "on": link.name not in off,
-        "auth": link.server.auth or None,
-        "agents": agents,
-        "tools": [
-            {"name": each.name, "description": each.description, "approval": link.needs_approval(each)}
-            for each in offered
-            if permissions.may_name(each.name, caller)
-        ],
-        "left_out": [{"name": each.name, "why": each.why} for each in link.left_out],
-    }
+    tools = [
+        ToolOfServer(each.name, each.description, link.needs_approval(each))
+        for each in offered
+        if permissions.may_name(each.name, caller)
+    ]
+    auth = link.server.auth or None
+    return ShownServer(link.name, link.title, link.state, link.name not in off, auth, agents, tools, link.left_out)

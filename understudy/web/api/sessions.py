@@ -1,33 +1,36 @@
 """`/api/sessions`: obtain, renew and end a session."""
 
-from typing import Any
-
-from quart import Blueprint, Response, jsonify, request
+from quart import Response, request
 
 from understudy.auth.local_user import local_roles
+from understudy.auth.sessions import Session
 from understudy.web.admission import peer
 from understudy.web.api.openid import HANDOVER, HANDOVER_PATH, take_handover
 from understudy.web.audit import audit
 from understudy.web.context import bearer, public_path, web_context
+from understudy.web.routes import STORED, Routes, as_json
 
-blueprint = Blueprint("sessions", __name__, url_prefix="/api/sessions")
+blueprint = Routes("sessions", __name__, url_prefix="/api/sessions")
 
 
-@blueprint.post("")
-async def create() -> tuple[Response, int]:
+@blueprint.post(
+    "", status=201, token=False, errors=("unauthenticated", "token_expired", "rate_limited", "busy", *STORED),
+    answer=Session,
+)  # fmt: skip
+async def create() -> Response:
     """Issue the session of a user who has just signed in with this browser, or one to an anonymous user; else 401."""
     found = await take_handover()
     sessions = web_context().sessions
-    answer = jsonify((found or sessions.issue_anonymous(peer(), await _local_roles())).as_json())
+    answer = as_json((found or sessions.issue_anonymous(peer(), await _local_roles())).shown(), 201)
     if found is not None:
         answer.delete_cookie(HANDOVER, path=public_path(HANDOVER_PATH))
-    return answer, 201
+    return answer
 
 
-@blueprint.post("/refresh")
-async def refresh() -> dict[str, Any]:
+@blueprint.post("/refresh", errors=("busy", *STORED))
+async def refresh() -> Session:
     """Renew the bearer's token."""
-    return (await web_context().sessions.renew_and_revoke(bearer(), await _local_roles())).as_json()
+    return (await web_context().sessions.renew_and_revoke(bearer(), await _local_roles())).shown()
 
 
 async def _local_roles() -> tuple[str, ...]:
@@ -37,11 +40,10 @@ async def _local_roles() -> tuple[str, ...]:
     return await local_roles(web_context().settings, client, sent)  # `request.headers` has Quart's Remote-Addr, too
 
 
-@blueprint.delete("")
-async def end() -> tuple[str, int]:
+@blueprint.delete("", errors=("busy", *STORED))
+async def end() -> None:
     """End the session of the bearer's token: its tokens are refused, and its connections closed."""
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())
     await audit("sessions.ended", by=caller, target=caller.user, all=False)
     await sessions.end_session(bearer())
-    return "", 204

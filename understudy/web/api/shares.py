@@ -7,24 +7,26 @@
 """
 
 import secrets
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Final, Literal
 
-from attrs import field, frozen
-from attrs.validators import ge, le
-from quart import Blueprint, Response, jsonify
+from attrs import frozen
+from msgspec import Meta, Struct
+from quart import Response
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
-from understudy.privacy.records import share_of
+from understudy.privacy.records import ShownShare, share_of
 from understudy.storage import shares
 from understudy.storage.records import File, Message
 from understudy.storage.shared_page import SharedPage
 from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
-from understudy.web.api.files import download_of, preview_for
+from understudy.web.api.files import ShownPreview, download_of, preview_for
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
+from understudy.web.routes import OF_ONE, Count, Routes
 
-blueprint = Blueprint("shares", __name__, url_prefix="/api")
+blueprint = Routes("shares", __name__, url_prefix="/api")
 
 FORM: Final = '{"run_id"?: "…", "days"?: 30}'
 BODY_BYTES: Final = 4 * 1024
@@ -44,11 +46,41 @@ class ShareRequest:
     """The body of a request for a link: the run at the end of the branch to share, and the days until it expires."""
 
     run_id: str | None = None
-    days: int = field(default=DAYS, validator=[ge(1), le(MOST_DAYS)])
+    days: Annotated[int, Meta(ge=1, le=MOST_DAYS)] = DAYS
 
 
-@blueprint.post("/threads/<thread_id>/shares")
-async def make(thread_id: str) -> tuple[dict[str, Any], int]:
+class NewShare(ShownShare):
+    """A link that was just made: its `path` has the token."""
+
+    path: str
+
+
+class SharedMessage(Struct):
+    """A message behind a link, as it is stored: placeholders of what was redacted stay."""
+
+    role: str
+    agent: str
+    content: str
+    status: str
+    created_at: float
+    visualization: Mapping[str, Any] | None
+    files: Sequence[Mapping[str, Any]]
+
+
+class PageOfLink(Struct):
+    """A page of the conversation behind a link; `older` turns to skip lead to the one before."""
+
+    title: str
+    created_at: float
+    expires_at: float
+    messages: list[SharedMessage]
+    older: Count | None
+
+
+@blueprint.post(
+    "/threads/<thread_id>/shares", status=201, body=ShareRequest, errors=(*OF_ONE, "forbidden", "quota_exceeded")
+)
+async def make(thread_id: str) -> NewShare:
     """Make a link to a thread as it is now."""
     check_id("thread_id", thread_id)
     owner, asked = identity().user, await read_json(ShareRequest, FORM, BODY_BYTES)
@@ -64,19 +96,19 @@ async def make(thread_id: str) -> tuple[dict[str, Any], int]:
     made = next((each for each in await store.shares(owner, thread_id) if each.id == share_id), None)
     if made is None:
         raise CommandRejected("not_found", "There is no such conversation, or nothing in it yet.")
-    return share_of(made) | {"path": f"/share/{token}"}, 201
+    return NewShare(made.id, made.created_at, made.expires_at, f"/share/{token}")
 
 
-@blueprint.get("/threads/<thread_id>/shares")
-async def listing(thread_id: str) -> dict[str, Any]:
+@blueprint.get("/threads/<thread_id>/shares", errors=OF_ONE)
+async def listing(thread_id: str) -> dict[Literal["shares"], list[ShownShare]]:
     """List the links to a thread, oldest first, without their tokens."""
     check_id("thread_id", thread_id)
     found = await web_context().store.shares(identity().user, thread_id)
     return {"shares": list(map(share_of, found))}
 
 
-@blueprint.delete("/shares/<share_id>")
-async def revoke(share_id: str) -> tuple[str, int]:
+@blueprint.delete("/shares/<share_id>", errors=OF_ONE)
+async def revoke(share_id: str) -> None:
     """Revoke a link: it is not found from now on."""
     check_id("share_id", share_id)
     owner, store = identity().user, web_context().store
@@ -85,32 +117,27 @@ async def revoke(share_id: str) -> tuple[str, int]:
     await audit("share.revoked", target=owner, share=share_id)
     if not await store.commit(DropShare(owner, share_id)):
         raise CommandRejected("not_found", "There is no such link.")
-    return "", 204
 
 
-@blueprint.get("/shared/<token>")
-async def read(token: str) -> Response:
+@blueprint.get("/shared/<token>", query={"skip": Count}, token=False, errors=OF_ONE)
+async def read(token: str) -> PageOfLink:
     """Return a page of the conversation behind a link; `skip` is how many of its last turns to leave out."""
     found, skip = await _page(token)
-    return jsonify(
-        {
-            "title": found.title,
-            "created_at": found.share.created_at,
-            "expires_at": found.share.expires_at,
-            "messages": [_message(row) for row in found.messages],
-            "older": skip + TURNS if found.older else None,
-        }
-    )
+    messages, older = [_message(row) for row in found.messages], skip + TURNS if found.older else None
+    return PageOfLink(found.title, found.share.created_at, found.share.expires_at, messages, older)
 
 
-@blueprint.get("/shared/<token>/files/<file_id>")
+@blueprint.get(
+    "/shared/<token>/files/<file_id>", media="application/octet-stream", query={"skip": Count}, token=False,
+    errors=OF_ONE,
+)  # fmt: skip
 async def shared_file(token: str, file_id: str) -> Response:
     """Return a file that was made for an answer of the page `skip` behind a link, as a download."""
     return await download_of(await _made_file(token, file_id))
 
 
-@blueprint.get("/shared/<token>/files/<file_id>/preview")
-async def shared_preview(token: str, file_id: str) -> dict[str, Any]:
+@blueprint.get("/shared/<token>/files/<file_id>/preview", query={"skip": Count}, token=False, errors=OF_ONE)
+async def shared_preview(token: str, file_id: str) -> ShownPreview:
     """Return what can be shown of such a file without opening it."""
     return await preview_for(await _made_file(token, file_id))
 
@@ -139,14 +166,6 @@ async def link_exists(token: str) -> bool:
     return context.settings.share_links and await context.store.read(shares.exists, digest_of(token))
 
 
-def _message(row: Message) -> dict[str, Any]:
-    """Encode a message. Placeholders of what was redacted stay."""
-    return {
-        "role": row.role,
-        "agent": row.pillar or row.agent_type,
-        "content": row.content,
-        "status": row.status,
-        "created_at": row.created_at,
-        "visualization": row.visualization,
-        "files": list(row.files or ()),
-    }
+def _message(row: Message) -> SharedMessage:
+    agent, files = row.pillar or row.agent_type, row.files or ()
+    return SharedMessage(row.role, agent, row.content, row.status, row.created_at, row.visualization, files)

@@ -5,10 +5,10 @@
 """
 
 import logging
-from typing import Final
+from typing import Final, Literal
 
 from attrs import frozen
-from quart import Blueprint, Response, jsonify, request
+from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.wire.codes import ERRORS
@@ -23,11 +23,12 @@ from understudy.tools.mcp.server import McpServer
 from understudy.tools.mcp.user_links import UserLinks
 from understudy.web.audit import audit
 from understudy.web.context import agents_of_caller, identity, page_url, public_path, read_json, set_cookie, web_context
+from understudy.web.routes import STORED, JsonObject, Routes, as_json
 from understudy.web.way_back import is_own_path, way_back_page
 
 log = logging.getLogger(__name__)
 
-blueprint = Blueprint("sign_ins", __name__, url_prefix="/api/mcp/<name>")
+blueprint = Routes("sign_ins", __name__, url_prefix="/api/mcp/<name>")
 
 COOKIE: Final = "understudy_sign_in"
 COOKIE_S: Final = 600
@@ -46,7 +47,10 @@ class SignInRequest:
     question_id: str = ""
 
 
-@blueprint.post("/sign-in")
+@blueprint.post(
+    "/sign-in", body=SignInRequest, errors=("not_found", "forbidden", "busy", "rate_limited", *STORED),
+    answer=dict[Literal["url"], str | None],
+)  # fmt: skip
 async def start(name: str) -> Response:
     """Begin to sign in: answer the `url` for the browser, which must be the one that sends this request.
 
@@ -60,7 +64,7 @@ async def start(name: str) -> Response:
         check_id("question_id", given.question_id)
         if await users.of(server, caller.user).signed_in_for_all():
             await _answer(caller, given.question_id)
-            return jsonify({"url": None})
+            return as_json({"url": None})
     from understudy.tools.mcp.oauth import flow
 
     address = page_url() + public_path(f"/api/mcp/{name}{WAY_BACK}")
@@ -69,14 +73,14 @@ async def start(name: str) -> Response:
         started = await flow.start(users.accounts, caller.user, server, address, back)
     except SignInFailed as failed:
         raise CommandRejected(failed.code, failed.message) from None
-    answer = jsonify({"url": started.url})
+    answer = as_json({"url": started.url})
     secure = address.startswith("https:")
     set_cookie(answer, COOKIE, started.cookie, COOKIE_S, f"/api/mcp/{name}{WAY_BACK}", "Lax", secure=secure)
     return answer
 
 
-@blueprint.delete("/sign-in")
-async def end(name: str) -> tuple[str, int]:
+@blueprint.delete("/sign-in", errors=("not_found", "rate_limited", *STORED))
+async def end(name: str) -> None:
     """Sign out of a server: its tokens are removed here, and revoked there if it does that."""
     caller, (server, users) = identity(), _server_of_caller(name)
     await audit("mcp.signed_out", target=caller.user, server=server.name)
@@ -84,11 +88,10 @@ async def end(name: str) -> tuple[str, int]:
     users.of(server, caller.user).close(LinkState.SIGNED_OUT)
     if not found:
         raise CommandRejected("not_found", "You are not signed in there.")
-    return "", 204
 
 
-@blueprint.get(DOCUMENT)
-async def client_document(name: str) -> Response:
+@blueprint.get(DOCUMENT, token=False, errors=("not_found",))
+async def client_document(name: str) -> JsonObject:
     """Answer the document that describes this server to authorization servers; its address is the client's id there.
 
     Its addresses are https whatever the scheme of this request is: a proxy may have ended TLS.
@@ -96,10 +99,13 @@ async def client_document(name: str) -> Response:
     if name not in web_context().mcp.signing_in:
         raise CommandRejected("not_found", NONE)
     way_back = f"https://{request.host}" + public_path(f"/api/mcp/{name}{WAY_BACK}")
-    return jsonify({"client_id": document_of(way_back), **describe_client(way_back, "none")})
+    return {"client_id": document_of(way_back), **describe_client(way_back, "none")}
 
 
-@blueprint.get(WAY_BACK)
+@blueprint.get(
+    WAY_BACK, media="text/html", query={"state": str, "code": str, "iss": str, "error": str}, token=False,
+    also={303: "Signed in: back to the page.", 404: "It has expired.", 503: "A server does not answer."},
+)  # fmt: skip
 async def callback(name: str) -> Response:
     """Finish a sign-in in the browser, and go back to the page from which it was begun."""
     context = web_context()

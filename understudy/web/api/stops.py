@@ -1,34 +1,42 @@
 """`/api/stops`: the stop switch, for operators of the server: agents, tools and models that no node may use."""
 
 import time
-from typing import Any, Final
+from typing import Final, Literal
 
-from attrs import asdict
-from quart import Blueprint
+from attrs import asdict, frozen
 
 from transport.wire.errors import CommandRejected
 from understudy.agents.permissions import model_names
-from understudy.storage.stops import KINDS, AddStop, DropStop, Kind
-from understudy.web.api.takeovers import filtered_reason
+from understudy.storage.stops import KINDS, AddStop, DropStop, Kind, StopInForce
+from understudy.web.api.takeovers import Reason, filtered_reason
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_body, rights, web_context
+from understudy.web.routes import OF_ONE, STORED, Routes
 
-blueprint = Blueprint("stops", __name__, url_prefix="/api/stops")
+blueprint = Routes("stops", __name__, url_prefix="/api/stops")
 
 MAX_NAME: Final = 200
 """Characters of a name. A longer one is refused."""
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+@frozen
+class ShownStop(StopInForce):
+    """A stop, and whether this node has something of that name."""
+
+    known: bool
+
+
+@blueprint.get("", errors=("internal",))
+async def listing() -> dict[Literal["stops"], list[ShownStop]]:
     """List what is stopped, as this node knows it."""
     rights().check_server()
     known = _known()
-    return {"stops": [asdict(each) | {"known": (each.kind, each.name) in known} for each in web_context().stops.all()]}
+    stopped = web_context().stops.all()
+    return {"stops": [ShownStop(**asdict(each), known=(each.kind, each.name) in known) for each in stopped]}
 
 
-@blueprint.put("/<kind>/<path:name>")
-async def stop(kind: str, name: str) -> dict[str, Any]:
+@blueprint.put("/<kind>/<path:name>", body=Reason, errors=(*STORED, "content_blocked"))
+async def stop(kind: str, name: str) -> ShownStop:
     """Stop an agent, a tool or a model on all nodes. `known` is false for a name that this node has none of."""
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
@@ -37,12 +45,11 @@ async def stop(kind: str, name: str) -> dict[str, Any]:
     await audit("stop.made", as_operator=True, kind=chosen, name=name)
     await context.stops.change(context.store.change_stop, AddStop(chosen, name, who, reason), at := time.time())
     context.announce_stops()
-    made = {"kind": chosen, "name": name, "who": who, "reason": reason, "at": at}
-    return made | {"known": (chosen, name) in _known()}
+    return ShownStop(chosen, name, who, reason, at, known=(chosen, name) in _known())
 
 
-@blueprint.delete("/<kind>/<path:name>")
-async def allow(kind: str, name: str) -> tuple[str, int]:
+@blueprint.delete("/<kind>/<path:name>", errors=OF_ONE)
+async def allow(kind: str, name: str) -> None:
     """Allow an agent, a tool or a model again."""
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
@@ -51,7 +58,6 @@ async def allow(kind: str, name: str) -> tuple[str, int]:
     context.announce_stops()
     if not found:
         raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")
-    return "", 204
 
 
 def _kind(kind: str, name: str) -> Kind:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, Mapping
 
-from quart import Blueprint, Response, request
+from quart import Response, request
 
 from transport.server.eventstream import (
     CONTENT_TYPE,
@@ -18,12 +18,16 @@ from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, Ping
 from understudy.web.context import identity, web_context
+from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, Routes
 from understudy.web.sse import WRITE_TIMEOUT_S, EventStreams
 
-blueprint = Blueprint("stream", __name__, url_prefix="/api/threads")
+blueprint = Routes("stream", __name__, url_prefix="/api/threads")
 
 
-@blueprint.get("/<thread_id>/stream")
+@blueprint.get(
+    "/<thread_id>/stream", media=EVENT_STREAM, query={"after": Count, "dialect": Dialect, "session_token": str},
+    headers={"Last-Event-ID": str}, errors=(*OF_ONE, "rate_limited", "busy"),
+)  # fmt: skip
 async def stream(thread_id: str) -> Response:
     """Stream the events after `Last-Event-ID`, or else `after`, then every new one until the client leaves."""
     caller = identity(in_query=True)  # a browser's EventSource can set no header

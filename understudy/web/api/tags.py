@@ -1,16 +1,24 @@
 """`/api/tags`: the tags that the caller's threads have, to suggest them and to filter by them."""
 
-from typing import Any
+from typing import Literal
 
-from quart import Blueprint
+from msgspec import Struct
 
 from understudy.web.context import identity, web_context
+from understudy.web.routes import STORED, Count, Routes
 
-blueprint = Blueprint("tags", __name__, url_prefix="/api/tags")
+blueprint = Routes("tags", __name__, url_prefix="/api/tags")
 
 
-@blueprint.get("")
-async def listing() -> dict[str, Any]:
+class TagInUse(Struct):
+    """A tag, and the number of threads that have it."""
+
+    tag: str
+    threads: Count
+
+
+@blueprint.get("", errors=STORED)
+async def listing() -> dict[Literal["tags"], list[TagInUse]]:
     """List the tags of the caller's threads with the number of threads, most used first; at most 200."""
     found = await web_context().store.tags(identity().user)
-    return {"tags": [{"tag": tag, "threads": threads} for tag, threads in found]}
+    return {"tags": [TagInUse(*each) for each in found]}

@@ -8,10 +8,11 @@
 4. What the operator sends are the commands of the run's user, in the operator's name.
 """
 
-from typing import Any, Final
+from typing import Final, Literal
 
 from attrs import frozen
-from quart import Blueprint, Response, request
+from msgspec import Struct
+from quart import Response, request
 
 from transport.wire.codec import from_log
 from transport.wire.command_parser import decode, parse_command
@@ -20,17 +21,21 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from transport.wire.messages import arrived_at
 from understudy.chat.messages import HandBack, TakeOver
+from understudy.chat.run.report import RunReport
 from understudy.storage.audit import LONGEST
 from understudy.storage.owners import name_of
 from understudy.storage.records import RunRecord
-from understudy.web.api.runs import events_of, state_of
+from understudy.web.api.commands import COMMAND_ERRORS
+from understudy.web.api.runs import EventsOfRun, events_of, state_of
 from understudy.web.audit import audit
 from understudy.web.context import decode_json, identity, reached_run, read_body, web_context, whole_number
+from understudy.web.routes import OF_ONE, Count, Routes, up_to
 
-blueprint = Blueprint("takeovers", __name__, url_prefix="/api/admin/runs/<run_id>")
+blueprint = Routes("takeovers", __name__, url_prefix="/api/admin/runs/<run_id>")
 
 MAX_REASON: Final = LONGEST
 """Characters of a reason, which an entry of the audit log has whole. A longer one is refused."""
+TAKEN: Final = (*OF_ONE, "forbidden", "message_too_large", "run_ended", "taken_over")
 
 
 @frozen
@@ -40,8 +45,28 @@ class Reason:
     reason: str
 
 
-@blueprint.post("/take-over")
-async def take_over(run_id: str) -> dict[str, Any]:
+class OperatorCommand(Struct):
+    """The body of a command of an operator; its other members are those of the command."""
+
+    type: Literal["steer", "approve", "answer"]
+
+
+class TakenOver(Struct):
+    """Who has taken over a run, why, and since when."""
+
+    by: str
+    reason: str | None
+    at: float
+
+
+class TakenRun(RunReport):
+    """The state of a run that an operator has taken over."""
+
+    taken_over: TakenOver
+
+
+@blueprint.post("/take-over", body=Reason, errors=(*TAKEN, "content_blocked"))
+async def take_over(run_id: str) -> TakenOver:
     """Take over the run of any user within the caller's rights; the user is told at once, with the reason."""
     run, operator = await _open(run_id), identity().user
     taken = await _taken(run)
@@ -53,24 +78,26 @@ async def take_over(run_id: str) -> dict[str, Any]:
     return _shown(_check_own(taken))
 
 
-@blueprint.post("/hand-back")
-async def hand_back(run_id: str) -> tuple[str, int]:
+@blueprint.post("/hand-back", errors=(*OF_ONE, "forbidden", "run_ended"))
+async def hand_back(run_id: str) -> None:
     """Hand back a run within the caller's rights that an operator has taken over; nothing happens if nobody has."""
     run = await _open(run_id)
     if await _taken(run) is not None:
         await audit("run.handed_back", target=run.owner, as_operator=True, run=run_id)
         await web_context().operate(identity().user, run, HandBack(run_id, identity().user))
-    return "", 204
 
 
-@blueprint.get("")
+@blueprint.get("", errors=(*OF_ONE, "forbidden", "taken_over"), answer=TakenRun)
 async def one(run_id: str) -> Response:
     """Return the state of a run that the caller has taken over, with the questions and approvals it waits for."""
     run = await reached_run(run_id)
     return await state_of(run, lambda envelope: envelope, {"taken_over": _shown(_check_own(await _taken(run)))})
 
 
-@blueprint.get("/events")
+@blueprint.get(
+    "/events", query={"after": Count, "limit": up_to(1000)}, errors=(*OF_ONE, "forbidden", "taken_over"),
+    answer=EventsOfRun,
+)  # fmt: skip
 async def events(run_id: str) -> Response:
     """Return the events of a run that the caller has taken over: the last ones, or those after the number `after`."""
     run = await reached_run(run_id)
@@ -79,8 +106,8 @@ async def events(run_id: str) -> Response:
     return await events_of(run, lambda envelope: envelope, after)
 
 
-@blueprint.post("/commands")
-async def command(run_id: str) -> tuple[dict[str, Any], int]:
+@blueprint.post("/commands", status=202, body=OperatorCommand, errors=(*TAKEN, *COMMAND_ERRORS))
+async def command(run_id: str) -> dict[Literal["run_id"], str]:
     """Send a run that the caller has taken over a `steer`, a decision (`approve`) or an `answer`."""
     arrived_at.set(web_context().streams.callbacks.clock())
     run = await _open(run_id)
@@ -101,7 +128,7 @@ async def command(run_id: str) -> tuple[dict[str, Any], int]:
     web_context().streams.check_rate(identity(), act)
     await audit("run.steered", target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
     await web_context().operate(identity().user, run, act)
-    return {"run_id": run_id}, 202
+    return {"run_id": run_id}
 
 
 async def filtered_reason(owner: str, body: bytes) -> str:
@@ -148,5 +175,5 @@ def _check_own(taken: AgentThinking | None) -> AgentThinking:
     return taken
 
 
-def _shown(taken: AgentThinking) -> dict[str, Any]:
-    return {"by": name_of(taken.by or ""), "reason": taken.reason, "at": taken.timestamp}
+def _shown(taken: AgentThinking) -> TakenOver:
+    return TakenOver(name_of(taken.by or ""), taken.reason, taken.timestamp)

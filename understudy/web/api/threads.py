@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args
 
 import msgspec
-from attrs import asdict, frozen
-from quart import Blueprint, Response, request
+from attrs import frozen
+from quart import Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.commands import Disallow
@@ -18,16 +18,19 @@ from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
+from understudy.storage.consents import Consent
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
-from understudy.web.api.account import download, requested_export
+from understudy.web.api.account import EXPORT, download, requested_export
+from understudy.web.api.thread_answers import EventsPage, MessagesPage, Tags, ThreadExport, ThreadRow, ThreadsPage
 from understudy.web.context import identity, one_of, read_json, web_context, whole_number
+from understudy.web.routes import OF_ONE, PAGE, STORED, Count, Filled, Routes, up_to
 
 T = TypeVar("T")
 
-blueprint = Blueprint("threads", __name__, url_prefix="/api/threads")
+blueprint = Routes("threads", __name__, url_prefix="/api/threads")
 
 MAX_TITLE = 200
 """Characters of a thread's title. A longer one is refused."""
@@ -42,13 +45,16 @@ CHANGE_FORM = '{"title"?: "…", "pinned"?: true, "archived"?: true, "tags"?: ["
 class ThreadRequest:
     """The body of a request to change a thread; what is None stays."""
 
-    title: str | None = None
+    title: Filled | None = None
     pinned: bool | None = None
     archived: bool | None = None
-    tags: list[str] | None = None
+    tags: Tags | None = None
 
 
-@blueprint.get("")
+@blueprint.get(
+    "", query={"query": str, "tag": Tags, "which": Which, **PAGE}, errors=("invalid_command", *STORED),
+    answer=ThreadsPage,
+)  # fmt: skip
 async def listing() -> Response:
     """List the caller's threads, newest first; `query` searches titles and messages, each `tag` is one they have."""
     owner, which = identity().user, one_of("which", request.args.get("which", "active"), get_args(Which))
@@ -69,7 +75,7 @@ async def listing() -> Response:
     return await encode_read({"threads": rows, "next_cursor": page.next_cursor}, read)
 
 
-@blueprint.get("/<thread_id>/messages")
+@blueprint.get("/<thread_id>/messages", query=PAGE, errors=OF_ONE, answer=MessagesPage)
 async def messages(thread_id: str) -> Response:
     """Return a thread's messages of all branches, oldest first, the latest page first."""
     check_id("thread_id", thread_id)
@@ -81,14 +87,16 @@ async def messages(thread_id: str) -> Response:
     return await encode_read(body, read)
 
 
-@blueprint.get("/<thread_id>/export")
+@blueprint.get(
+    "/<thread_id>/export", query=EXPORT, errors=(*OF_ONE, "busy"), or_text="text/markdown", answer=ThreadExport
+)
 async def export(thread_id: str) -> Response:
     """Export a thread. `format` is json or markdown; `events` adds the event log."""
     thread, what = (await _existing(thread_id)).value, requested_export()
     return await download(web_context().exporter.thread(thread, what), "conversation", what, thread=True)
 
 
-@blueprint.get("/<thread_id>/events")
+@blueprint.get("/<thread_id>/events", query={"after": Count, "limit": up_to(1000)}, errors=OF_ONE, answer=EventsPage)
 async def events(thread_id: str) -> Response:
     """Return a thread's events after the sequence number `after`, as they were sent."""
     check_id("thread_id", thread_id)
@@ -105,29 +113,31 @@ async def events(thread_id: str) -> Response:
     return _dated(Response(body, content_type="application/json"), read)
 
 
-@blueprint.get("/<thread_id>")
+@blueprint.get("/<thread_id>", errors=OF_ONE, answer=ThreadRow)
 async def one(thread_id: str) -> Response:
     """Return one thread."""
     read = await _existing(thread_id)
     return await encode_read(_thread(read.value), read)
 
 
-@blueprint.get("/<thread_id>/consents")
-async def consents(thread_id: str) -> dict[str, Any]:
+@blueprint.get("/<thread_id>/consents", errors=OF_ONE)
+async def consents(thread_id: str) -> dict[Literal["consents"], list[Consent]]:
     """List the tools that the caller has allowed always in this thread."""
     await _existing(thread_id)
-    return {"consents": [asdict(each) for each in await web_context().store.consents(identity().user, thread_id)]}
+    return {"consents": await web_context().store.consents(identity().user, thread_id)}
 
 
-@blueprint.delete("/<thread_id>/consents/<tool_name>")
-async def disallow(thread_id: str, tool_name: str) -> tuple[str, int]:
+@blueprint.delete("/<thread_id>/consents/<tool_name>", errors=(*OF_ONE, "rate_limited"))
+async def disallow(thread_id: str, tool_name: str) -> None:
     """Take back the consent to call a tool always in this thread."""
     check_id("thread_id", thread_id)
     await web_context().streams.run_command(identity(), Disallow(thread_id, tool_name))
-    return "", 204
 
 
-@blueprint.patch("/<thread_id>")
+@blueprint.patch(
+    "/<thread_id>", body=ThreadRequest, errors=(*OF_ONE, "file_too_large", "content_blocked", "rate_limited", "busy"),
+    answer=ThreadRow,
+)  # fmt: skip
 async def change(thread_id: str) -> dict[str, Any]:
     """Rename, pin, archive or tag a thread: `{"title"?, "pinned"?, "archived"?, "tags"?}`."""
     owner, context = identity().user, web_context()
@@ -151,12 +161,11 @@ async def change(thread_id: str) -> dict[str, Any]:
     return _thread((await _existing(thread_id)).value)
 
 
-@blueprint.delete("/<thread_id>")
-async def delete(thread_id: str) -> tuple[str, int]:
+@blueprint.delete("/<thread_id>", errors=OF_ONE)
+async def delete(thread_id: str) -> None:
     """Delete a thread with all its messages and events."""
     await _existing(thread_id)
     await web_context().eraser.thread(identity().user, thread_id)
-    return "", 204
 
 
 async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, Final
 
 import msgspec
-from quart import Blueprint, Response, request
+from quart import Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.dialects import Dialect
@@ -23,10 +23,12 @@ from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.records import UNFINISHED, LoggedEvent
 from understudy.storage.turns import ANSWER, OtherTurn, StoredTurn, TurnsPage
+from understudy.web.api import thread_answers
 from understudy.web.api.threads import encode_read, require_found
 from understudy.web.context import identity, web_context, whole_number
+from understudy.web.routes import OF_ONE, Routes, up_to
 
-blueprint = Blueprint("turns", __name__, url_prefix="/api/threads")
+blueprint = Routes("turns", __name__, url_prefix="/api/threads")
 
 LIMIT: Final = 20
 """Turns of a page unless a client says otherwise: several screens, rendered from scratch in some 150 ms."""
@@ -42,7 +44,10 @@ _SENTENCES: Final = frozenset({"error", "call_settled", "final_response"})
 Frame = dict[str, Any]
 
 
-@blueprint.get("/<thread_id>/turns")
+@blueprint.get(
+    "/<thread_id>/turns", query={"before": str, "through": str, "limit": up_to(50)}, errors=OF_ONE,
+    answer=thread_answers.TurnsPage,
+)  # fmt: skip
 async def page(thread_id: str) -> Response:
     """Return the last turns of the newest branch; of that through a run (`through`); or up to an answer (`before`)."""
     check_id("thread_id", thread_id)

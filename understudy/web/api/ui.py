@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
-from quart import Blueprint, Response, request
+from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
@@ -20,12 +20,14 @@ from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import UNFINISHED
 from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
+from understudy.web.api.runs import KEY
 from understudy.web.api.stream import as_answer
 from understudy.web.api.versions import new_version, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes
 from understudy.web.sse import WRITE_TIMEOUT_S
 
-blueprint = Blueprint("ui", __name__, url_prefix="/api/ui")
+blueprint = Routes("ui", __name__, url_prefix="/api/ui")
 
 CHAT: Final = "ui.chat"
 """The route whose refusals are in the stream's own form."""
@@ -60,7 +62,7 @@ class UiRequest:
     message_id: str | None = None
 
 
-@blueprint.post("")
+@blueprint.post("", media=EVENT_STREAM, body=JsonObject, query={"agent": str}, headers={KEY: str})
 async def chat() -> Response:
     """Run the user's last message, or go on with a run for which its user has decided. The answer is a message."""
     streams = web_context().streams
@@ -80,7 +82,7 @@ async def chat() -> Response:
     return await _message(accepted.thread_id, accepted.run_id)
 
 
-@blueprint.get("/<chat_id>/stream")
+@blueprint.get("/<chat_id>/stream", media=EVENT_STREAM, errors=("busy", *STORED), also={204: "No run is at work."})
 async def resume(chat_id: str) -> Response:
     """Return the whole message of the chat's run at work, from its start; 204 if no run is at work."""
     page = await web_context().store.runs(identity().user, thread_id=chat_id, limit=1)

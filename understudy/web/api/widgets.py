@@ -11,11 +11,12 @@
    run: consent, events, limits and what happens after a crash are those of a call that an agent makes.
 """
 
-from typing import Any, Final
+from typing import Any, Final, Literal
 from urllib.parse import urlsplit
 
 from attrs import field, frozen
-from quart import Blueprint, Response, request
+from msgspec import Struct
+from quart import Response, request
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.messages import WidgetCall
@@ -26,10 +27,12 @@ from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import WIDGET_TYPE, Definition
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import McpLink
+from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.api.servers import links_of_caller, servers_off
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
+from understudy.web.routes import OF_ONE, JsonObject, Routes
 
-blueprint = Blueprint("widgets", __name__)
+blueprint = Routes("widgets", __name__)
 
 PATH: Final = "/widgets/frame"
 HTML_CHARACTERS: Final = 1024 * 1024
@@ -78,6 +81,16 @@ class CallRequest:
     arguments: dict[str, Any] = field(factory=dict)
 
 
+class Widget(Struct):
+    """The app of a tool call: its HTML, the address of its frame, and the call as it is stored."""
+
+    html: str
+    frame: str
+    tool: JsonObject
+    arguments: JsonObject
+    result: Any
+
+
 @frozen
 class ShownApp:
     """The app of a tool call of the caller: whose it is, the call, and the caller's agents that have its server."""
@@ -88,8 +101,8 @@ class ShownApp:
     agents: list[str]
 
 
-@blueprint.get("/api/threads/<thread_id>/widget")
-async def widget(thread_id: str) -> dict[str, Any]:
+@blueprint.get("/api/threads/<thread_id>/widget", query={"call_id": str}, errors=(*OF_ONE, "forbidden", "busy"))
+async def widget(thread_id: str) -> Widget:
     """Return the app of a tool call (`call_id`) as HTML, the address of its frame, and the call as it is stored."""
     app = await _shown(thread_id, request.args.get("call_id", ""))
     link, uri = app.link, app.definition.widget
@@ -103,21 +116,16 @@ async def widget(thread_id: str) -> dict[str, Any]:
     html, kind = resource.get("text"), str(resource.get("mimeType", "")).replace(" ", "")
     if not isinstance(html, str) or kind != WIDGET_TYPE or len(html) > HTML_CHARACTERS:
         raise CommandRejected("not_found", "The widget is none, or too large.")
-    return {
-        "html": html,
-        "tool": {
-            "name": app.definition.remote,
-            "description": app.definition.description,
-            "inputSchema": app.definition.parameters,
-        },
-        "frame": f"{web_context().settings.widgets_origin}{PATH}",
-        "arguments": app.step.arguments or {},
-        "result": app.step.result["value"],
-    }
+    about = app.definition
+    tool = {"name": about.remote, "description": about.description, "inputSchema": about.parameters}
+    frame, arguments = f"{web_context().settings.widgets_origin}{PATH}", app.step.arguments or {}
+    return Widget(html, frame, tool, arguments, app.step.result["value"])
 
 
-@blueprint.post("/api/threads/<thread_id>/widget/calls")
-async def call(thread_id: str) -> tuple[dict[str, Any], int]:
+@blueprint.post(
+    "/api/threads/<thread_id>/widget/calls", status=202, body=CallRequest, errors=(*COMMAND_ERRORS, "forbidden")
+)
+async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
     """Call a tool for the app of a tool call; its outcome is in the events of the run. A repeat is the same call."""
     caller = identity()
     asked = await read_json(CallRequest, CALL_FORM, CALL_BYTES)
@@ -144,7 +152,7 @@ async def call(thread_id: str) -> tuple[dict[str, Any], int]:
         ),
     )
     assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
-    return {"message_id": accepted.message_id, "run_id": accepted.run_id}, 202
+    return {"message_id": accepted.message_id, "run_id": accepted.run_id}
 
 
 async def _shown(thread_id: str, call_id: str) -> ShownApp:
@@ -170,7 +178,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
     raise CommandRejected("not_found", "There is no such widget, or this server shows none.")
 
 
-@blueprint.get(PATH)
+@blueprint.get(PATH, media="text/html", token=False, errors=("not_found",))
 async def frame() -> Response:
     """Return the document, which shows the first app that its parent sends it."""
     if not web_context().settings.widgets_origin:

@@ -9,7 +9,7 @@ from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import SUBPROTOCOLS, Dialect
-from understudy.web.specs.schemas import (
+from transport.wire.schemas import (
     RESPONSE_EXAMPLE,
     TEXT,
     WHOLE,

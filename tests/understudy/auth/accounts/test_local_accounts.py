@@ -60,7 +60,7 @@ async def test_who_is_invited_sets_a_password_once_and_signs_in_with_it(accounts
     for session in (joined, await accounts.sign_in(" Ada", GOOD, HOME)):
         who = accounts.sessions.verify(session.token)
         assert (who.user, who.roles, who.groups) == ("ada", ("operator",), ("support",))
-        assert session.as_json()["anonymous"] is False
+        assert session.shown().anonymous is False
     for invite in ("invite", "", "other"):
         assert await code_of(accounts.join(invite, GOOD)) == "not_found"
 

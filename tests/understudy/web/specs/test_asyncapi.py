@@ -17,8 +17,8 @@ from transport.wire.command_parser import CHECKS, COMMANDS, parse_frame
 from transport.wire.dialects import Dialect, negotiate
 from transport.wire.errors import CommandRejected
 from transport.wire.events import EVENTS
+from transport.wire.schemas import EXAMPLES, FIELDS
 from understudy.web.specs.asyncapi import RESPONSE_FORM, SOCKETS, asyncapi
-from understudy.web.specs.schemas import EXAMPLES, FIELDS
 
 DOCUMENT = asyncapi("1.0", Limits())
 MESSAGES = DOCUMENT["components"]["messages"]

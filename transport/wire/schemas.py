@@ -102,27 +102,6 @@ def schema_of_fields(kind: Any, leave_out: Collection[str] = ()) -> Schema:
     return object_of(members, [name for name in members if name not in unset])
 
 
-def body_of(kind: Any, **more: Schema) -> Schema:
-    """Build the schema of a body that a route reads as this class: what has a default may be left out.
-
-    The bounds of its validators are the schema's; `more` are members of which the route asks more than their type.
-    """
-    members = members_of(kind)
-    for each in attrs.fields(kind):
-        members[each.name] = more.get(each.name) or members[each.name] | _bounds_of(each.validator)
-    return object_of(members, [each.name for each in attrs.fields(kind) if each.default is attrs.NOTHING])
-
-
-def _bounds_of(validator: Any) -> Schema:
-    bounds: Schema = {}
-    for each in getattr(validator, "_validators", (validator,)):
-        if (longest := getattr(each, "max_length", None)) is not None:
-            bounds["maxLength"] = longest
-        if (compare := getattr(each, "compare_op", None)) is not None:
-            bounds[{">=": "minimum", "<=": "maximum"}[compare]] = each.bound
-    return bounds
-
-
 # What is not a control character, roughly what Python calls printable.
 _NAME: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
 _ID: Final[Schema] = {
