@@ -1,4 +1,4 @@
-"""Extensions of other distributions: a bare server has none, the analyst and the guide's work, a broken one is named."""
+"""Extensions of others: a bare server has none, those of the analyst and the guide work, a broken one is named."""
 
 import re
 import subprocess
