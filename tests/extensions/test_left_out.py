@@ -1,0 +1,89 @@
+"""The kernel alone is a server, and each extension can be left out by itself; user data of all is known."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import request
+from tests.end_to_end.process import started
+from understudy.extension import brought, installed
+from understudy.storage import schema
+
+OF_KERNEL: Final = {
+    "threads", "messages", "words", "runs", "events", "files", "contexts",
+    "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions", "pushes",
+    "file_parts", "servers_off", "shares", "sign_in_starts", "sign_ins", "spending",
+}  # fmt: skip
+"""Tables with an owner that `understudy.privacy` knows itself."""
+OWNERS: Final = ("owner", "user_id", "user")
+"""Names of columns that hold whose a row is."""
+
+
+def needing(name: str) -> list[str]:
+    """Return an extension with all that require it."""
+    found = [name]
+    for each in installed().values():
+        if set(each.requires) & set(found):
+            found += needing(each.name)
+    return found
+
+
+async def token_of(server: Any) -> str:
+    _, _, session = await request(server.address, "POST", "/api/sessions")
+    return str(session["session_token"])
+
+
+async def calculated(client: ChatClient) -> str:
+    """Have the server calculate by its tool. Return the tool's result."""
+    await client.ask("15% of 80", thread_id="t")
+    (completed,) = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    return str(completed["result_summary"])
+
+
+async def test_the_kernel_alone_answers_by_a_tool_and_survives_a_kill(tmp_path: Path) -> None:
+    alone = {"UNDERSTUDY_EXTENSIONS": "none"}
+    async with started(tmp_path / "data", **alone) as server:
+        token = await token_of(server)
+        async with connected(server.address, token) as client:
+            assert await calculated(client) == "15% of 80 = 12"
+            await client.say("Tell me a story", agent_type="story", thread_id="s")
+            await client.until("agent_started")
+            await server.kill()
+    async with started(tmp_path / "data", **alone) as server:
+        assert (await request(server.address, "GET", "/api/extensions", token=token))[2] == {"extensions": []}
+        with trio.fail_after(60):
+            while True:
+                _, _, body = await request(server.address, "GET", "/api/threads/s/messages", token=token)
+                if [each for each in body["messages"] if each["role"] == "assistant"]:
+                    break
+                await trio.sleep(0.1)
+        assert (await request(server.address, "GET", "/healthz"))[2]["status"] == "ok"
+
+
+@pytest.mark.parametrize("name", list(installed()))
+async def test_each_can_be_left_out(name: str, tmp_path: Path) -> None:
+    """The server answers without it, serves its page, and writes its documents; nothing of it is imported."""
+    off = ",".join(f"-{each}" for each in needing(name))
+    async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS=off) as server:
+        token = await token_of(server)
+        async with connected(server.address, token) as client:
+            assert await calculated(client) == "15% of 80 = 12"
+        on = (await request(server.address, "GET", "/api/extensions", token=token))[2]["extensions"]
+        assert set(on) == installed().keys() - set(needing(name))
+        for path in ("/", "/openapi.json", "/asyncapi.json", "/api/me/export"):
+            assert (await request(server.address, "GET", path, token=token))[0] == 200, path
+
+
+def test_no_row_of_a_user_is_missed_by_erasure_and_export() -> None:
+    """Each table with an owner is one that the kernel's privacy knows, or an extension's `user_data` names."""
+    owned = {name for name, table in schema.whole().tables.items() if set(OWNERS) & set(table.columns.keys())}
+    kept = {kind.table.name for each in installed().values() for kind in brought(each.user_data)}
+    assert owned - kept - OF_KERNEL == set()
+    assert OF_KERNEL - owned == set(), "gone, or an extension's now"
+    assert not kept & OF_KERNEL
+    for name in kept:
+        keys = {key.parent.name: key for key in schema.whole().tables[name].foreign_keys}
+        assert keys["owner"].ondelete == "CASCADE", f"what {name} keeps goes with its user, whatever happens"
