@@ -23,7 +23,7 @@ ROOTS = {
     },
     "understudy": {"__init__", "__main__", "extension"},
     "analyst": {
-        "__init__", "analysis", "chart_data", "charts", "column_types", "confine", "confinement", "duckdb_session",
+        "__init__", "agent", "analysis", "chart_data", "charts", "column_types", "confine", "confinement", "duckdb_session",
         "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables", "units",
     },
 }  # fmt: skip
