@@ -1,5 +1,6 @@
 """JSON Schemas in the terms that draft-07 and 2020-12 share. Pure."""
 
+import inspect
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, Final, TypeAlias
 
@@ -45,6 +46,15 @@ def or_null(schema: Schema) -> Schema:
     return {"anyOf": [schema, {"type": "null"}]}
 
 
+def components_of(kind: Any, template: str) -> tuple[Schema, dict[str, Schema]]:
+    """Return the schema of a type, and those of the classes in it by name, to which it refers by this template."""
+    (schema,), found = msgspec.json.schema_components([kind], ref_template=template)
+    for each in found.values():
+        if "description" in each:
+            each["description"] = inspect.cleandoc(each["description"])
+    return schema, found
+
+
 def whole(schema: Schema) -> Schema:
     """Return the schema of a class as it is encoded: with its members that have a default too."""
     members, required = schema.get("properties", {}), schema.get("required", ())
@@ -55,7 +65,7 @@ def whole(schema: Schema) -> Schema:
 
 def members_of(kind: type[Any]) -> dict[str, Schema]:
     """Return the schema of each field of a class, by its name in Python, with those of other classes in it."""
-    _, found = msgspec.json.schema_components([kind], ref_template="{name}")
+    _, found = components_of(kind, "{name}")
 
     def inline(value: Any) -> Any:
         if isinstance(value, dict):

@@ -5,12 +5,10 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, Literal, get_args, get_origin
 
-import msgspec
-
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
-from transport.wire.json_schema import FLAG, TEXT, Schema, one_of, record, whole
+from transport.wire.json_schema import FLAG, TEXT, Schema, components_of, one_of, record, whole
 from transport.wire.schemas import form_schema, response_form_schema, shown
 from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
 from understudy.web.sse import CONNECTIONLESS
@@ -43,7 +41,7 @@ class Schemas:
         if get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:  # it has each of these members
             names, value = get_args(kind)
             return record(**dict.fromkeys(get_args(names), self.of(value, answered=answered)))
-        (schema,), found = msgspec.json.schema_components([kind], ref_template=REFERENCE)
+        schema, found = components_of(kind, REFERENCE)
         for name, each in found.items():
             told = whole(each) if answered else each
             if self.components.setdefault(name, told) != told:
