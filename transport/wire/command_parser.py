@@ -14,6 +14,7 @@ from typing import Any, Final, TypeVar
 
 import attrs
 import msgspec
+from attrs import frozen
 
 from transport.wire.commands import (
     Ack,
@@ -42,6 +43,7 @@ from transport.wire.commands import (
     UserTyping,
 )
 from transport.wire.errors import CommandRejected, UnsupportedData
+from transport.wire.json_schema import COUNT, FLAG, OBJECT, TEXT, Schema, array_of, object_of, one_of, or_null, record
 
 # Commands need no deeper nesting, and later readers of the value would recurse as deep.
 FILE_MEMBERS: Final = ("file_id", "content_id")
@@ -422,53 +424,56 @@ def _within(at: str, check: Callable[[Any], R], value: Any) -> R:
         raise _InvalidField(wrong.complaint, at + wrong.at) from None
 
 
-CHECKS: Final[Mapping[str, Callable[[Any], Any]]] = MappingProxyType(
+@frozen
+class Check:
+    """What a field may be: `read` returns its value, or raises _InvalidField, and `schema` says the same."""
+
+    read: Callable[[Any], Any]
+    schema: Schema
+
+
+def _words(kind: type[enum.StrEnum]) -> Check:
+    return Check(_one_of(kind), one_of(kind))
+
+
+# What is not a control character, roughly what Python calls printable.
+_NAMED: Final = Check(_name, {"type": "string", "maxLength": MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"})
+_ID: Final[Schema] = {
+    "type": "string", "minLength": 1, "maxLength": MAX_ID, "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$",
+}  # fmt: skip
+_REFERENCE: Final[Schema] = {
+    "anyOf": [_ID, record(file_id=_ID), object_of({"file_id": {"type": "null"}, "id": _ID}, ["id"])]
+}
+CHECKS: Final[Mapping[str, Check]] = MappingProxyType(
     {
-        "content": _text,
-        "thread_id": _id,
-        "message_id": _id,
-        "new_message_id": _id,
-        "parent_id": _id,
-        "request_id": _id,
-        "call_id": _id,
-        "question_id": _id,
-        "answer": _object,
-        "decline": _flag,
-        "steer_id": _id,
-        "mode": _one_of(SteerMode),
-        "parameters": _object,
-        "remember": _flag,
-        "tool_name": _id,
-        "server": _id,
-        "on": _flag,
-        "decision": _one_of(Decision),
-        "rating": _one_of(Rating),
-        "note": _note,
-        "conversation_id": _id,
-        "run_id": _id,
-        "nonce": _name,
-        "agent_type": _name,
-        "pillar": _name,
-        "references": _references,
-        "context": _object,
-        "settings": _object,
-        "metadata": _metadata,
-        "session_token": _token,
-        "threads": _threads,
-        "id": _id,
-        "index": _seq,
-        "count": _count,
-        "data": _text,
-        "batch": _flag,
-        "chunk": _flag,
-        "gzip": _flag,
-        "seq": _seq,
+        **dict.fromkeys(("content", "data"), Check(_text, TEXT)),
+        **dict.fromkeys(
+            ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
+             "run_id", "question_id", "steer_id", "tool_name", "server", "id"),
+            Check(_id, _ID),
+        ),
+        **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAMED),
+        **dict.fromkeys(("answer", "context", "parameters", "settings"), Check(_object, OBJECT)),
+        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "on", "remember"), Check(_flag, FLAG)),
+        **dict.fromkeys(("seq", "index"), Check(_seq, COUNT)),
+        "decision": _words(Decision),
+        "mode": _words(SteerMode),
+        "rating": _words(Rating),
+        "note": Check(_note, {"type": "string", "maxLength": MAX_NOTE}),
+        "references": Check(_references, array_of(_REFERENCE, maxItems=MAX_REFERENCES)),
+        "metadata": Check(_metadata, object_of({"file_id": or_null(_ID)})),
+        "session_token": Check(_token, {"type": "string", "maxLength": MAX_TOKEN}),
+        "threads": Check(_threads, {
+            "type": "object", "propertyNames": _ID, "additionalProperties": COUNT, "maxProperties": MAX_THREADS,
+        }),
+        "count": Check(_count, {"type": "integer", "minimum": 1, "maximum": MAX_CHUNKS}),
     }
-)
+)  # fmt: skip
+"""Every field of a command."""
 
 
 # For each kind of command its fields: the name, the check, and whether the field is required.
 _FIELDS: Final[Mapping[type[Command], tuple[tuple[str, Callable[[Any], Any], bool], ...]]] = {
-    kind: tuple((each.name, CHECKS[each.name], each.default is attrs.NOTHING) for each in attrs.fields(kind))
+    kind: tuple((each.name, CHECKS[each.name].read, each.default is attrs.NOTHING) for each in attrs.fields(kind))
     for kind in COMMANDS.values()
 }

@@ -1,156 +1,37 @@
-"""JSON Schemas of commands and events, made from their classes, in the terms that draft-07 and 2020-12 share. Pure."""
+"""JSON Schemas of commands and events, made from their classes. Pure."""
 
-import enum
 import inspect
-import types
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, TypeAlias, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final
 
 import attrs
-import msgspec
 
-from transport.wire import command_parser
 from transport.wire.codes import ERRORS
-from transport.wire.command_parser import COMMANDS
-from transport.wire.commands import Approve, Command, Decision, Rating, Respond, Say, SteerMode, Undo
+from transport.wire.command_parser import CHECKS, COMMANDS
+from transport.wire.commands import Approve, Command, Respond, Say, Undo
 from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
 from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse
+from transport.wire.json_schema import (
+    COUNT,
+    FLAG,
+    NUMBER,
+    TEXT,
+    Schema,
+    members_of,
+    object_of,
+    one_of,
+    or_null,
+    record,
+)
 
-Schema: TypeAlias = dict[str, Any]
-
-TEXT: Final[Schema] = {"type": "string"}
-NUMBER: Final[Schema] = {"type": "number"}
-WHOLE: Final[Schema] = {"type": "integer"}
-COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
-FLAG: Final[Schema] = {"type": "boolean"}
-OBJECT: Final[Schema] = {"type": "object"}
-ANYTHING: Final[Schema] = {}
 ISO_TIME: Final[Schema] = {
     "type": "string",
     "format": "date-time",
     "pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$",
 }
-_SIMPLE: Final[Mapping[Any, Schema]] = {str: TEXT, int: WHOLE, float: NUMBER, bool: FLAG, Any: ANYTHING}
 
-
-def object_of(properties: Mapping[str, Schema], required: Collection[str] = (), **more: Any) -> Schema:
-    """Build the schema of an object with these members. Others are allowed, because later versions may add some."""
-    schema: Schema = {"type": "object", "properties": dict(properties)}
-    if required:
-        schema["required"] = list(required)
-    return schema | more
-
-
-def record(*optional: str, **members: Schema) -> Schema:
-    """Build the schema of an object that has each of these members, but perhaps not the `optional` ones."""
-    return object_of(members, [name for name in members if name not in optional])
-
-
-def one_of(texts: Iterable[str]) -> Schema:
-    """Build the schema of a text that is one of these."""
-    return {"type": "string", "enum": list(texts)}
-
-
-def array_of(items: Schema, **more: Any) -> Schema:
-    """Build the schema of a list of `items`."""
-    return {"type": "array", "items": items} | more
-
-
-def or_null(schema: Schema) -> Schema:
-    """Add null to a schema."""
-    if schema == ANYTHING:
-        return schema
-    if isinstance(schema.get("type"), str) and "enum" not in schema and "const" not in schema:
-        return schema | {"type": [schema["type"], "null"]}
-    return {"anyOf": [schema, {"type": "null"}]}
-
-
-def schema_of(kind: Any) -> Schema:
-    """Build the schema of an annotated type. Raises TypeError for a type without a JSON form."""
-    if kind in _SIMPLE:
-        return _SIMPLE[kind]
-    if isinstance(kind, type) and issubclass(kind, enum.Enum):
-        return one_of(each.value for each in kind)
-    if attrs.has(kind):
-        return schema_of_fields(kind)
-    origin, arguments = get_origin(kind), get_args(kind)
-    if origin in (Union, types.UnionType) and msgspec.UnsetType in arguments:
-        (inner,) = (each for each in arguments if each is not msgspec.UnsetType)
-        return schema_of(inner)
-    if origin in (Union, types.UnionType) and type(None) in arguments:
-        (inner,) = (each for each in arguments if each is not type(None))
-        return or_null(schema_of(inner))
-    if isinstance(origin, type) and issubclass(origin, Mapping):
-        values = schema_of(arguments[1])
-        return OBJECT if values == ANYTHING else {"type": "object", "additionalProperties": values}
-    if isinstance(origin, type) and issubclass(origin, Sequence):
-        return array_of(schema_of(arguments[0]))
-    raise TypeError(f"{kind!r} has no JSON form")
-
-
-def members_of(kind: Any) -> dict[str, Schema]:
-    """Return the schema of each field of an attrs class, by its name in Python."""
-    hints = get_type_hints(kind)
-    return {each.name: schema_of(hints[each.name]) for each in attrs.fields(kind)}
-
-
-def schema_of_fields(kind: Any, leave_out: Collection[str] = ()) -> Schema:
-    """Build the schema of an attrs class encoded with every field, those that are null included, but none is unset."""
-    members = {name: schema for name, schema in members_of(kind).items() if name not in leave_out}
-    unset = {each.name for each in attrs.fields(kind) if each.default is msgspec.UNSET}
-    return object_of(members, [name for name in members if name not in unset])
-
-
-# What is not a control character, roughly what Python calls printable.
-_NAME: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NAME, "pattern": r"^[^\x00-\x1f\x7f-\x9f]*$"}
-_ID: Final[Schema] = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": command_parser.MAX_ID,
-    "pattern": r"^(?=.*\S)[^\x00-\x1f\x7f-\x9f]*$",
-}
-_NOTE: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_NOTE}
-_TOKEN: Final[Schema] = {"type": "string", "maxLength": command_parser.MAX_TOKEN}
-_REFERENCE: Final[Schema] = {
-    "anyOf": [
-        _ID,
-        record(file_id=_ID),
-        object_of({"file_id": {"type": "null"}, "id": _ID}, ["id"]),
-    ]
-}
 _WORDS: Final[Schema] = {"type": "string", "pattern": r"\S"}
-
-FIELDS: Final[Mapping[str, Schema]] = MappingProxyType(
-    {
-        "content": TEXT,
-        **dict.fromkeys(
-            ("thread_id", "message_id", "new_message_id", "parent_id", "request_id", "call_id", "conversation_id",
-             "run_id", "question_id", "steer_id", "tool_name", "server", "id"),
-            _ID,
-        ),
-        **dict.fromkeys(("nonce", "agent_type", "pillar"), _NAME),
-        "decision": schema_of(Decision),
-        "mode": schema_of(SteerMode),
-        "rating": schema_of(Rating),
-        "note": _NOTE,
-        "references": array_of(_REFERENCE, maxItems=command_parser.MAX_REFERENCES),
-        **dict.fromkeys(("answer", "context", "parameters", "settings"), OBJECT),
-        "metadata": object_of({"file_id": or_null(_ID)}),
-        "session_token": _TOKEN,
-        "threads": {
-            "type": "object", "propertyNames": _ID,
-            "additionalProperties": COUNT, "maxProperties": command_parser.MAX_THREADS,
-        },
-        **dict.fromkeys(("batch", "chunk", "decline", "gzip", "on", "remember"), FLAG),
-        "seq": COUNT,
-        "index": COUNT,
-        "count": {"type": "integer", "minimum": 1, "maximum": command_parser.MAX_CHUNKS},
-        "data": TEXT,
-    }
-)  # fmt: skip
-"""The schema of every field of a command: one for each check in `transport.wire.command_parser`."""
-
 EXAMPLES: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
     {
         "user_message": {"content": "What is 15% of 80?", "thread_id": "t1", "message_id": "m1"},
@@ -188,7 +69,7 @@ def fields_schema(kind: type[Command]) -> Schema:
     """Build the schema of a command's fields. A field that is null counts as absent."""
     properties, required = {}, []
     for each in attrs.fields(kind):
-        schema = FIELDS[each.name]
+        schema = CHECKS[each.name].schema
         if each.name == "content":
             schema = _WORDS
         if each.default is attrs.NOTHING:

@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
+from understudy.tools.result import SAFE
+
 HEAD_BYTES: Final = 256 * 1024
 """Bytes of a file that are read for its preview."""
 MAX_ROWS: Final = 50
@@ -142,7 +144,7 @@ def _records(text: str) -> FilePreview | None:
 
 
 def _cell(value: Any) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    if value is None or isinstance(value, bool | float) or (isinstance(value, int) and abs(value) <= SAFE):
         return value
     return _cut(str(value))
 

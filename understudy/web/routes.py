@@ -16,6 +16,8 @@ from attrs import frozen
 from msgspec import UNSET, Meta, UnsetType, defstruct, json
 from quart import Blueprint, Quart, Response
 
+from transport.wire.codec import replace_surrogates
+
 JSON: Final = "application/json"
 EVENT_STREAM: Final = "text/event-stream"
 BY_ITSELF: Final = frozenset({"HEAD", "OPTIONS"})
@@ -151,8 +153,12 @@ def _answering(view: View, status: int) -> Callable[..., Awaitable[Response]]:
 
 
 def as_json(value: object, status: int = 200) -> Response:
-    """Answer with a value as JSON."""
-    return Response(json.encode(value), status, content_type=JSON)
+    """Answer with a value as JSON: read-only mappings as objects, halves of surrogate pairs as U+FFFD."""
+    try:
+        body = json.encode(value, enc_hook=dict)
+    except UnicodeEncodeError:
+        body = json.encode(replace_surrogates(value))
+    return Response(body, status, content_type=JSON)
 
 
 def up_to(most: int, least: int = 1) -> Any:

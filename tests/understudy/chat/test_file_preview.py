@@ -32,3 +32,8 @@ def test_a_head_that_ends_within_a_character_or_a_row_loses_only_that() -> None:
     assert preview_of("a.csv", head, HEAD_BYTES * 2).rows == [["ä", "1"]]
     text = FilePreview("text", text="name,n\nä,1\n", language="text", cut=True)
     assert preview_of("a.txt", head, HEAD_BYTES * 2) == text
+
+
+def test_a_number_that_javascript_cannot_hold_is_a_text() -> None:
+    head = b'[{"a": 9007199254740991, "b": 9007199254740992, "c": 1e3, "d": true}]'
+    assert preview_of("a.json", head, len(head)).rows == [[2**53 - 1, str(2**53), 1000.0, True]]

@@ -1,5 +1,6 @@
 """What a view of a described route answers, and what its description says of it."""
 
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pytest
@@ -8,7 +9,7 @@ from msgspec import Struct, UnsetType
 from quart import Response
 from quart_trio import QuartTrio
 
-from understudy.web.routes import HttpRoute, Routes, choice, routes_of, shape, some_of, up_to
+from understudy.web.routes import HttpRoute, Routes, as_json, choice, routes_of, shape, some_of, up_to
 from understudy.web.specs.openapi import Schemas, openapi
 
 routes = Routes("shop", __name__, url_prefix="/shop")
@@ -77,6 +78,13 @@ async def test_a_view_answers_its_value_with_its_status(
     answer = await app.test_client().open(path, method=method)
     assert (answer.status_code, await answer.get_data(as_text=False)) == (status, body)
     assert answer.content_type.startswith("application/json") is (status in (200, 201))
+
+
+async def test_values_that_json_lacks_are_answered_as_what_is_nearest() -> None:
+    whole = as_json({"halved": Served("so\ud800up"), "read_only": {}})
+    assert await whole.get_data(as_text=False) == '{"halved":{"dish":"so\ufffdup","hot":true},"read_only":{}}'.encode()
+    read_only = as_json(MappingProxyType({"dish": MappingProxyType({})}))
+    assert await read_only.get_data(as_text=False) == b'{"dish":{}}'
 
 
 def test_the_document_says_what_routes_say(app: QuartTrio) -> None:

@@ -125,7 +125,7 @@ async def stop(run_id: str) -> dict[Literal["run_id"], str]:
     return {"run_id": run_id}
 
 
-@blueprint.get("/connections", query={"user": str, "limit": up_to(200)}, errors=OF_OPERATOR)
+@blueprint.get("/connections", query={"user": str, "limit": up_to(MOST)}, errors=OF_OPERATOR)
 async def connections() -> ConnectionsNow:
     """List connections of this node with round-trip time and backlog, the largest backlog first; of `user` only."""
     rights().check_server()

@@ -125,7 +125,7 @@ async def runs_of(user: str) -> dict[str, Any]:
 
 
 @blueprint.get(
-    "/users", query={"tenant": str, "cursor": str, "limit": up_to(500)}, errors=OF_OPERATOR,
+    "/users", query={"tenant": str, "cursor": str, "limit": up_to(MOST)}, errors=OF_OPERATOR,
     answer=listed("users", ConnectedUser, "id", next_cursor=str | None),
 )  # fmt: skip
 async def users() -> dict[str, Any]:

@@ -11,6 +11,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.run.continuation import can_continue
 from understudy.tools.offers import Starter
+from understudy.tools.result import to_json
 from understudy.web.context import agents_of_caller, identity, web_context
 from understudy.web.routes import Routes, as_json
 
@@ -92,8 +93,8 @@ async def agents() -> Response:
             agent.display_title,
             agent.description,
             [tool.name for tool in _own(agent).tools],
-            agent.starters,
-            agent.translations,
+            to_json(agent.starters),
+            to_json(agent.translations),
             can_continue(agent),
             [each.name for each in agent.servers],
             None if agent.output is None else agent.output.schema,
@@ -125,7 +126,7 @@ async def tools() -> dict[Literal["tools"], list[ToolOfAgents]]:
     """List every tool of these agents: its description, the JSON schema of its parameters, whether it needs consent."""
     known = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
     listed = [
-        ToolOfAgents(tool.name, tool.description, tool.parameters, tool.approval_mode, tool.retry_safe)
+        ToolOfAgents(tool.name, tool.description, dict(tool.parameters), tool.approval_mode, tool.retry_safe)
         for tool in known.values()
     ]
     return {"tools": listed}

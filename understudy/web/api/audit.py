@@ -42,7 +42,7 @@ class AuditPage(Struct):
         "since": float,
         "until": float,
         "cursor": str,
-        "limit": up_to(500),
+        "limit": up_to(MOST),
     },
     errors=("invalid_command", *STORED),
 )

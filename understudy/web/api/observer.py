@@ -53,17 +53,12 @@ class Incidents(Struct):
 
 
 @blueprint.get(
-    "/tree",
+    "/tree", errors=("invalid_command", "not_found", "rate_limited", "internal"),
     query={
-        "path": str,
-        "text": str,
-        "state": State,
-        "levels": up_to(8, 0),
-        "limit": up_to(500),
-        "offset": up_to(1_000_000, 0),
+        "path": str, "text": str, "state": State, "levels": up_to(8, 0), "limit": up_to(500),
+        "offset": up_to(10**6, 0),
     },
-    errors=("invalid_command", "not_found", "rate_limited", "internal"),
-)
+)  # fmt: skip
 async def tree() -> ObservedTree:
     """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
     rights().check_server()

@@ -34,11 +34,12 @@ from understudy.web.api.agui_replies import client_calls
 from understudy.web.api.files import store_files
 from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.openai_input import PARAGRAPH, Given, refused
+from understudy.web.api.runs import KEY
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.routes import STORED, as_json, documented_at
 from understudy.web.sse import WRITE_TIMEOUT_S
 
-KEY_HEADER: Final = {"Idempotency-Key": str}
+KEY_HEADER: Final = {KEY: str}
 OPENAI_ERRORS: Final = (
     "bad_json", "invalid_command", "empty_message", "unknown_agent_type", "message_id_reused", "content_blocked",
     "message_too_large", "file_too_large", "quota_exceeded", "not_found", "rate_limited", "busy", *STORED,
@@ -46,7 +47,6 @@ OPENAI_ERRORS: Final = (
 OF_OPENAI: Final = documented_at("https://platform.openai.com/docs/api-reference")
 
 log: Final = logging.getLogger(__name__)
-KEY: Final = "Idempotency-Key"
 LABEL: Final = "responses"
 """Metric label of these streams, and the door of the results of a client's tools."""
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}

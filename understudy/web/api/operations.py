@@ -6,10 +6,10 @@ and for the role `metrics`; if anonymous sessions are allowed, they are for ever
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 import trio
-from msgspec import UnsetType
+from msgspec import Struct, UnsetType
 from prometheus_client import CONTENT_TYPE_LATEST
 from quart import Response, current_app
 
@@ -27,8 +27,15 @@ METRICS: Final = "metrics"
 MAX_AGE_S: Final = 1.0
 """Seconds for which a result is used. A load balancer that polls every second sees each change at its next poll."""
 
+
+class PartHealth(Struct):
+    """The health of a part of the server."""
+
+    status: str
+
+
 Health = shape(
-    "Health", status=str, checks=dict[str, Any] | UnsetType, version=str | UnsetType,
+    "Health", status=str, checks=dict[str, PartHealth] | UnsetType, version=str | UnsetType,
     uptime_s=float | UnsetType, memory_mb=float | UnsetType,
     **dict.fromkeys(("actors", "restarts", "dead_letters", "connections", "runs", "runs_waiting"), Count | UnsetType),
 )  # fmt: skip

@@ -45,7 +45,7 @@ Frame = dict[str, Any]
 
 
 @blueprint.get(
-    "/<thread_id>/turns", query={"before": str, "through": str, "limit": up_to(50)}, errors=OF_ONE,
+    "/<thread_id>/turns", query={"before": str, "through": str, "limit": up_to(MOST)}, errors=OF_ONE,
     answer=thread_answers.TurnsPage,
 )  # fmt: skip
 async def page(thread_id: str) -> Response:

@@ -152,7 +152,7 @@ async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[Ne
     if at_work:  # its client does not wait for that answer any more
         await web_context().streams.run_command(caller, Cancel(runs[-1].id), door=LABEL)
     if known is not None:
-        return Regenerate(known.id, request.headers.get("Idempotency-Key"))
+        return Regenerate(known.id, request.headers.get(KEY))
     return await new_version(caller, sent, files, [each.id for each in reversed(given.messages[:-1])])
 
 

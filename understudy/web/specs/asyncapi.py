@@ -9,16 +9,13 @@ from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import SUBPROTOCOLS, Dialect
+from transport.wire.json_schema import TEXT, WHOLE, Schema, object_of
 from transport.wire.schemas import (
     RESPONSE_EXAMPLE,
-    TEXT,
-    WHOLE,
-    Schema,
     about,
     chunk_schema,
     example_of,
     form_schema,
-    object_of,
     response_form_schema,
     shown,
 )

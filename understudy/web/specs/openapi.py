@@ -5,21 +5,11 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, Literal, get_args, get_origin
 
-import msgspec
-
 from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
-from transport.wire.schemas import (
-    FLAG,
-    TEXT,
-    Schema,
-    form_schema,
-    one_of,
-    record,
-    response_form_schema,
-    shown,
-)
+from transport.wire.json_schema import FLAG, TEXT, Schema, components_of, one_of, record, whole
+from transport.wire.schemas import form_schema, response_form_schema, shown
 from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
 from understudy.web.sse import CONNECTIONLESS
 
@@ -51,19 +41,12 @@ class Schemas:
         if get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:  # it has each of these members
             names, value = get_args(kind)
             return record(**dict.fromkeys(get_args(names), self.of(value, answered=answered)))
-        (schema,), found = msgspec.json.schema_components([kind], ref_template=REFERENCE)
+        schema, found = components_of(kind, REFERENCE)
         for name, each in found.items():
-            whole = _whole(each) if answered else each
-            if self.components.setdefault(name, whole) != whole:
+            told = whole(each) if answered else each
+            if self.components.setdefault(name, told) != told:
                 raise ValueError(f"two schemas are named {name}")
         return schema
-
-
-def _whole(schema: Schema) -> Schema:
-    members, required = schema.get("properties", {}), schema.get("required", ())
-    needed = [name for name, each in members.items() if name in required or "default" in each]
-    plain = {name: {key: value for key, value in each.items() if key != "default"} for name, each in members.items()}
-    return schema | ({"properties": plain, "required": needed} if members else {})
 
 
 def openapi(version: str, routes: Iterable[HttpRoute], address: str = "http://127.0.0.1:8002") -> dict[str, Any]:
