@@ -68,6 +68,7 @@ from understudy.storage.database import Database
 from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
 from understudy.storage.owners import tenant_of
 from understudy.storage.spending import SpendingLimits
+from understudy.storage.stops import stops as stops_in_force
 from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
@@ -209,7 +210,7 @@ async def build_app(
             )  # fmt: skip
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time, settings.public_url)
-            stops = Stops(store.stops)
+            stops = Stops(lambda: store.read(stops_in_force))
             await stops.poll()
             parts = _Parts(
                 settings, tree, metrics, recorder, live, models, content_filter, storage, presence, run_limiter,

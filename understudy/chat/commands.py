@@ -98,6 +98,7 @@ from understudy.content.texts import INLINE, SanitizedValue, weigh_text
 from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
+from understudy.storage import consents
 from understudy.storage.audit import AuditEntry
 from understudy.storage.consents import DisallowTool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
@@ -214,7 +215,7 @@ class CommandDispatcher:
         """Take back the consent to a tool in a thread."""
         check_id("thread_id", thread_id)
         store = self._services.store
-        if all(each.tool_name != tool_name for each in await store.consents(owner, thread_id)):
+        if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
         await store.audit(AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
         await store.commit(DisallowTool(owner, thread_id, tool_name))

@@ -229,7 +229,7 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
     """Record where servers poll for it that no token of the user issued until now is accepted."""
     if store is not None and settings.on_postgresql:
         now = time.time()
-        await store.revoke_session(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
+        await store.commit(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
         return
     ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
     try:

@@ -12,43 +12,23 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
 from . import (
-    accounts,
     agent_memory,
-    agent_states,
-    consents,
-    deliveries,
-    inbox,
     memberships,
     nodes,
-    passkeys,
-    provider_sessions,
-    pushes,
     queries,
-    revocations,
     schedules,
-    servers_off,
-    shares,
-    sign_ins,
     spending,
-    stops,
     turns,
 )
-from .accounts import Account
 from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
 from .audit import AuditEntry
 from .changes import Change
-from .consents import Consent
 from .database import Database
 from .deletion import GONE, MORE, RemoveUser
-from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from .errors import ChangeRefused, StorageUnavailable, Unstorable
 from .file_writes import AddFile
-from .inbox import MOST_MARKS, MarkRead, OpenItems
 from .memberships import SetMemberships
 from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
-from .passkeys import Passkey
-from .provider_sessions import ProviderSession
-from .pushes import Push
 from .queries import Which
 from .read_pool import Joined, ReadPool
 from .records import (
@@ -65,13 +45,8 @@ from .records import (
     Thread,
     ThreadPage,
 )
-from .revocations import RevokedSession, RevokeSession
 from .schedules import ClaimFiring, Due, EndFiring, Schedule
-from .shared_page import SharedPage, shared_page
-from .shares import Share
-from .sign_ins import SignIn
 from .sqlite import READERS
-from .stops import StopInForce
 from .thread_writes import DeleteThread, TrimLog
 from .turns import TurnsPage
 from .write import ProbeWrite, Write
@@ -254,14 +229,6 @@ class Store:
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
-    async def revoke_session(self, ending: RevokeSession) -> None:
-        """Revoke a session for every server on the database."""
-        await self.commit(ending)
-
-    async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
-        """Return the sessions revoked since a time by the database's clock: see `understudy.storage.revocations`."""
-        return await self.read(revocations.revoked_since, since, after, now)
-
     async def remember(self, value: Remember) -> bool:
         """Store a value in a notebook. Return False at the limit of values per notebook and user. Raises NotStored."""
         return bool(await self.commit(value))
@@ -285,50 +252,6 @@ class Store:
             await self.commit(entry)
         except (ChangeRefused, Unstorable) as error:
             raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
-
-    async def change_stop(self, work: Write) -> bool:
-        """Stop an agent, a tool or a model, or allow it again. Return the answer that the write documents."""
-        return bool(await self.commit(work))
-
-    async def stops(self) -> list[StopInForce]:
-        """Return the agents, tools and models that are stopped."""
-        return await self.read(stops.stops)
-
-    async def consents(self, owner: str, thread_id: str) -> list[Consent]:
-        """Return the tools that are allowed always in a thread, by name."""
-        return await self.read(consents.consents, owner, thread_id)
-
-    async def servers_off(self, owner: str, thread_id: str) -> list[str]:
-        """Return the names of the MCP servers that are switched off in a thread."""
-        return await self.read(servers_off.servers_off, owner, thread_id)
-
-    async def sign_in(self, owner: str, server: str) -> SignIn | None:
-        """Return a user's sign-in at an MCP server."""
-        return await self.read(sign_ins.sign_in, owner, server)
-
-    async def sign_ins(self, owner: str) -> list[SignIn]:
-        """Return the sign-ins of a user, by server."""
-        return await self.read(sign_ins.of_owner, owner)
-
-    async def account(self, owner: str) -> Account | None:
-        """Return the local account of a user, or None."""
-        return await self.read(accounts.one, owner)
-
-    async def passkeys(self, owner: str) -> list[Passkey]:
-        """Return the passkeys of a local account, oldest first."""
-        return await self.read(passkeys.of_owner, owner)
-
-    async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
-        """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
-        return await self.read(provider_sessions.one, owner, session_id, now)
-
-    async def provider_sessions(self, owner: str) -> list[ProviderSession]:
-        """Return the sessions of a user who signed in at the identity provider, oldest first."""
-        return await self.read(provider_sessions.of_owner, owner)
-
-    async def state(self, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
-        """Return the state of a run of another framework's agent, by key."""
-        return await self.read(agent_states.state, owner, thread_id, run_id)
 
     async def add_file(self, file: File) -> None:
         """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
@@ -398,38 +321,6 @@ class Store:
     async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
         """Return the tokens and the cost that a user, or a tenant's users, spent on these days (see `spending`)."""
         return await self.read(spending.spent, first, last, owner, tenant)
-
-    async def due_deliveries(self, now: float) -> list[Delivery]:
-        """Return webhooks that are due, the longest waiting first."""
-        return await self.read(deliveries.due, now)
-
-    async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
-        """Claim a webhook for one attempt. Return False if another node has it."""
-        return bool(await self.commit(ClaimDelivery(delivery_id, attempts, due_at)))
-
-    async def delay_delivery(self, delivery_id: str, due_at: float) -> None:
-        """Set when a webhook is due again."""
-        await self.commit(DelayDelivery(delivery_id, due_at))
-
-    async def end_delivery(self, delivery_id: str) -> None:
-        """Remove a webhook that was delivered or is given up."""
-        await self.commit(EndDelivery(delivery_id))
-
-    async def pushes(self, owner: str, run_id: str) -> list[Push]:
-        """Return the receivers of push notifications about a run, oldest first."""
-        return await self.read(pushes.of_run, owner, run_id)
-
-    async def has_pushes(self) -> bool:
-        """Return whether anybody is to be told of any run."""
-        return await self.read(pushes.are_any)
-
-    async def shares(self, owner: str, thread_id: str) -> list[Share]:
-        """Return the shares of a thread that have not expired, oldest first."""
-        return await self.read(shares.of_thread, owner, thread_id)
-
-    async def shared_page(self, share_id: str, skip: int, limit: int) -> SharedPage | None:
-        """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
-        return await self.read(shared_page, share_id, skip, limit)
 
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
@@ -604,15 +495,6 @@ class Store:
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self.read(queries.unfinished_runs, owner, thread_id)
-
-    async def open_items(self, owner: str, types: Sequence[str]) -> OpenItems:
-        """Return a user's unfinished runs, each with its events of these types, and threads with an unread answer."""
-        return await self.read(inbox.open_items, owner, tuple(types))
-
-    async def mark_read(self, owner: str, threads: Mapping[str, int] | None) -> int:
-        """Record that a user has seen these threads up to a number each, or all for None. Return how many changed."""
-        marks = None if threads is None else dict(list(threads.items())[:MOST_MARKS])
-        return await self.commit(MarkRead(owner, marks))
 
     async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""

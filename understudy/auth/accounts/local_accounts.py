@@ -71,7 +71,7 @@ class LocalAccounts:
         """
         name = account_name(typed) or ""
         done, noted = await self._take_attempt(name, address)
-        account = await self.store.account(name)
+        account = await self.store.read(accounts.one, name)
         hashed = "" if account is None or account.disabled_at is not None else account.password
         password = password_rules.normalized(password)
         if not await self.passwords.verify(password, hashed) or account is None:
@@ -99,7 +99,7 @@ class LocalAccounts:
             Unauthenticated: The account was disabled or changed meanwhile.
             StorageUnavailable: The password cannot be stored, or the sessions cannot be ended.
         """
-        account = await self.store.account(identity.user)
+        account = await self.store.read(accounts.one, identity.user)
         if account is None or not account.password or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NOT_HERE)
         done, noted = await self._take_attempt(account.owner, address)
@@ -155,7 +155,7 @@ class LocalAccounts:
             Unauthenticated: The session is over: it has lasted as long as it may, or the account is disabled or gone.
             StorageUnavailable: The account cannot be read.
         """
-        account = await self.store.account(identity.user)
+        account = await self.store.read(accounts.one, identity.user)
         if account is None or not account.is_joined:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
@@ -231,7 +231,7 @@ class LocalAccounts:
 
     async def _checked(self, account: Account, issued: IssuedSession) -> IssuedSession:
         """Return a session that was just issued, if the account is still as it was read before and not disabled."""
-        newest = await self.store.account(account.owner)
+        newest = await self.store.read(accounts.one, account.owner)
         if newest is None or newest.disabled_at is not None or newest != account:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return issued

@@ -28,7 +28,7 @@ from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.accounts.invites import digest_of
 from understudy.auth.accounts.local_accounts import NO_INVITE, LocalAccounts
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession
-from understudy.storage import passkeys
+from understudy.storage import accounts, passkeys
 from understudy.storage.accounts import Account
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.errors import ExtraNotInstalled
@@ -144,7 +144,7 @@ class Passkeys:
         challenge = await self._take(SIGN_IN, cookie)
         _check_origin(credential, site)
         passkey = await store.read(passkeys.one, str(credential.get("id", "")))
-        account = None if passkey is None else await store.account(passkey.owner)
+        account = None if passkey is None else await store.read(accounts.one, passkey.owner)
         if passkey is None or account is None or account.disabled_at is not None:
             raise await self._refused(None)
         try:
@@ -187,7 +187,7 @@ class Passkeys:
         if not await store.commit(JoinByPasskey(digest, self.accounts.clock(), passkey)):
             raise CommandRejected("not_found", NO_INVITE)
         await self.accounts.forgive_address(address)
-        account = await store.account(owner)
+        account = await store.read(accounts.one, owner)
         if account is None or account.disabled_at is not None or account.invite:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self.accounts.begin(account, passkey_family(passkey))
@@ -225,10 +225,10 @@ class Passkeys:
             StorageUnavailable: They cannot be read.
         """
         store = self.accounts.store
-        account = await store.account(identity.user)
+        account = await store.read(accounts.one, identity.user)
         if account is None or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NO_ACCOUNT)
-        return account, await store.passkeys(account.owner)
+        return account, await store.read(passkeys.of_owner, account.owner)
 
     async def remove(self, identity: Identity, name: str) -> None:
         """Remove the passkey that has this public id, and end the sessions that it began, except that of `identity`.

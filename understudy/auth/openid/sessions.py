@@ -144,7 +144,7 @@ class ProviderSessions:
             return None
         if at.end_session_endpoint is None:
             return None
-        row = await self.store.provider_session(identity.user, identity.session, self.clock())
+        row = await self.store.read(provider_sessions.one, identity.user, identity.session, self.clock())
         kept = None if row is None else self._open(row)
         asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
         url = with_query(at.end_session_endpoint, asked)
@@ -155,13 +155,13 @@ class ProviderSessions:
 
     async def forget(self, owner: str, session_id: str) -> None:
         """Remove a session that has ended, and have its refresh token revoked at the provider, if it does that soon."""
-        row = await self.store.provider_session(owner, session_id, self.clock())
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
         if row is not None:
             await self._drop([row])
 
     async def forget_user(self, owner: str) -> None:
         """Remove all sessions of a user, as `forget`."""
-        await self._drop(await self.store.provider_sessions(owner))
+        await self._drop(await self.store.read(provider_sessions.of_owner, owner))
 
     async def log_out(self, logout_token: str) -> int:
         """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
@@ -278,7 +278,7 @@ class ProviderSessions:
             try:
                 if await self.store.commit(ChangeProviderSession(newer, row.stamp)):
                     return True
-                stored = await self.store.provider_session(row.owner, row.id, self.clock())
+                stored = await self.store.read(provider_sessions.one, row.owner, row.id, self.clock())
                 return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
             except StorageUnavailable:
                 if trio.current_time() >= deadline:
@@ -286,7 +286,7 @@ class ProviderSessions:
                 await trio.sleep(0.5)
 
     async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, _Kept]:
-        row = await self.store.provider_session(owner, session_id, self.clock())
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
         kept = None if row is None else self._open(row)
         if row is None or kept is None:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)

@@ -11,7 +11,8 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.inbox import TYPES, items_of, scheduled_of, unread_of
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
-from understudy.storage.inbox import MOST_MARKS, OpenItems
+from understudy.storage import inbox
+from understudy.storage.inbox import MOST_MARKS, MarkRead, OpenItems
 from understudy.storage.schedules import Schedule
 from understudy.web.context import identity, read_json, web_context
 
@@ -33,7 +34,7 @@ class ReadRequest:
 async def listing() -> Response:
     """List the questions that wait for the caller, their runs, unread answers, and the next times of schedules."""
     owner, context = identity().user, web_context()
-    found = await context.store.open_items(owner, TYPES)
+    found = await context.store.read(inbox.open_items, owner, TYPES)
     schedules = await context.store.schedules(owner)
     now = context.streams.callbacks.clock()
     body = await run_off_loop(_encode, owner, found, schedules, now, context.content_filter.vault.restore_text)
@@ -53,7 +54,7 @@ async def read() -> tuple[str, int]:
         if not 0 <= seq < 2**31:
             raise CommandRejected("invalid_command", "The number of an event is from 0 to 2147483647.")
     context, threads = web_context(), None if given.all else given.threads
-    if await context.store.mark_read(owner, threads):
+    if await context.store.commit(MarkRead(owner, threads)):
         context.announce_read(owner, threads)
     return "", 204
 

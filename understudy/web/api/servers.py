@@ -10,6 +10,7 @@ from quart import Blueprint
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.storage import servers_off
 from understudy.storage.servers_off import SetServerOn
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.errors import SignedOut
@@ -45,7 +46,7 @@ class PromptRequest:
 @blueprint.get("/<thread_id>/servers")
 async def listing(thread_id: str) -> dict[str, Any]:
     """List the servers with their tools and state, and whether each is on in this thread."""
-    off = await servers_off(thread_id)
+    off = await off_in(thread_id)
     for link, _ in links_of_caller().values():
         if isinstance(link, UserLink):
             await link.look()
@@ -55,7 +56,7 @@ async def listing(thread_id: str) -> dict[str, Any]:
 @blueprint.put("/<thread_id>/servers/<name>")
 async def switch(thread_id: str, name: str) -> dict[str, Any]:
     """Switch a server off in this thread, or on again: `{"on": false}`. Its next turn has other tools."""
-    await servers_off(thread_id)
+    await off_in(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
     found = links_of_caller().get(name)
     if found is None:
@@ -67,7 +68,7 @@ async def switch(thread_id: str, name: str) -> dict[str, Any]:
 @blueprint.get("/<thread_id>/prompts")
 async def prompts(thread_id: str) -> dict[str, Any]:
     """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
-    off = await servers_off(thread_id, must_exist=False)
+    off = await off_in(thread_id, must_exist=False)
     found: dict[str, list[Prompt]] = {}
 
     async def look(link: McpLink) -> None:
@@ -85,7 +86,7 @@ async def prompts(thread_id: str) -> dict[str, Any]:
 @blueprint.post("/<thread_id>/prompts")
 async def prompt(thread_id: str) -> dict[str, Any]:
     """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
-    off = await servers_off(thread_id, must_exist=False)
+    off = await off_in(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
     found = links_of_caller().get(given.server)
     if found is None or given.server in off:
@@ -112,7 +113,7 @@ def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
     return found
 
 
-async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
+async def off_in(thread_id: str, *, must_exist: bool = True) -> list[str]:
     """Return the names of the servers that are off in a thread.
 
     Raises:
@@ -122,7 +123,7 @@ async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
     context, user = web_context(), identity().user
     if must_exist and await context.store.thread(user, thread_id) is None:
         raise CommandRejected("not_found")
-    return await context.store.servers_off(user, thread_id)
+    return await context.store.read(servers_off.servers_off, user, thread_id)
 
 
 def _row(link: McpLink, agents: list[str], off: list[str]) -> dict[str, Any]:

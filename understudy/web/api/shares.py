@@ -18,7 +18,7 @@ from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
 from understudy.storage import shares
 from understudy.storage.records import File, Message
-from understudy.storage.shared_page import SharedPage
+from understudy.storage.shared_page import SharedPage, shared_page
 from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
 from understudy.web.api.files import download_of, preview_for
 from understudy.web.audit import audit
@@ -61,7 +61,7 @@ async def make(thread_id: str) -> tuple[dict[str, Any], int]:
     stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
-    made = next((each for each in await store.shares(owner, thread_id) if each.id == share_id), None)
+    made = next((each for each in await store.read(shares.of_thread, owner, thread_id) if each.id == share_id), None)
     if made is None:
         raise CommandRejected("not_found", "There is no such conversation, or nothing in it yet.")
     return share_of(made) | {"path": f"/share/{token}"}, 201
@@ -71,7 +71,7 @@ async def make(thread_id: str) -> tuple[dict[str, Any], int]:
 async def listing(thread_id: str) -> dict[str, Any]:
     """List the links to a thread, oldest first, without their tokens."""
     check_id("thread_id", thread_id)
-    found = await web_context().store.shares(identity().user, thread_id)
+    found = await web_context().store.read(shares.of_thread, identity().user, thread_id)
     return {"shares": list(map(share_of, found))}
 
 
@@ -117,7 +117,8 @@ async def shared_preview(token: str, file_id: str) -> dict[str, Any]:
 
 async def _page(token: str) -> tuple[SharedPage, int]:
     context, skip = web_context(), whole_number("skip", 0, 0, DEEPEST)
-    found = await context.store.shared_page(digest_of(token), skip, TURNS) if context.settings.share_links else None
+    allowed = context.settings.share_links
+    found = await context.store.read(shared_page, digest_of(token), skip, TURNS) if allowed else None
     if found is None:
         raise CommandRejected("not_found", "This link does not exist any more.")
     return found, skip

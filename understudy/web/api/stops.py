@@ -35,7 +35,7 @@ async def stop(kind: str, name: str) -> dict[str, Any]:
     who = identity().user
     reason = await filtered_reason(who, await read_body())
     await audit("stop.made", as_operator=True, kind=chosen, name=name)
-    await context.stops.change(context.store.change_stop, AddStop(chosen, name, who, reason), at := time.time())
+    await context.stops.change(context.store.commit, AddStop(chosen, name, who, reason), at := time.time())
     context.announce_stops()
     made = {"kind": chosen, "name": name, "who": who, "reason": reason, "at": at}
     return made | {"known": (chosen, name) in _known()}
@@ -47,7 +47,7 @@ async def allow(kind: str, name: str) -> tuple[str, int]:
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
     await audit("stop.ended", as_operator=True, kind=chosen, name=name)
-    found = await context.stops.change(context.store.change_stop, DropStop(chosen, name), time.time())
+    found = await context.stops.change(context.store.commit, DropStop(chosen, name), time.time())
     context.announce_stops()
     if not found:
         raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")

@@ -18,6 +18,7 @@ from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
 from understudy.storage.cache import CachedRead
+from understudy.storage.consents import consents as allowed_always
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
@@ -116,7 +117,8 @@ async def one(thread_id: str) -> Response:
 async def consents(thread_id: str) -> dict[str, Any]:
     """List the tools that the caller has allowed always in this thread."""
     await _existing(thread_id)
-    return {"consents": [asdict(each) for each in await web_context().store.consents(identity().user, thread_id)]}
+    found = await web_context().store.read(allowed_always, identity().user, thread_id)
+    return {"consents": [asdict(each) for each in found]}
 
 
 @blueprint.delete("/<thread_id>/consents/<tool_name>")

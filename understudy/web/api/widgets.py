@@ -26,7 +26,7 @@ from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import WIDGET_TYPE, Definition
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import McpLink
-from understudy.web.api.servers import links_of_caller, servers_off
+from understudy.web.api.servers import links_of_caller, off_in
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 
 blueprint = Blueprint("widgets", __name__)
@@ -154,7 +154,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
         CommandRejected: `not_found`: there is no such call in this thread of the caller, its tool has no app, the MCP
             server is off in the thread, or this server shows no apps.
     """
-    off = await servers_off(thread_id)
+    off = await off_in(thread_id)
     found = await web_context().store.step_of_call(call_id) if call_id else None
     if web_context().settings.widgets_origin and found is not None:
         step, run = found
