@@ -67,7 +67,7 @@ from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
 from understudy.storage.owners import tenant_of
-from understudy.storage.spending import SpendingLimits
+from understudy.storage.spending_limits import SpendingLimits
 from understudy.storage.stops import stops as stops_in_force
 from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio

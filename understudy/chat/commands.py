@@ -98,7 +98,7 @@ from understudy.content.texts import INLINE, SanitizedValue, weigh_text
 from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
-from understudy.storage import consents
+from understudy.storage import audit, consents
 from understudy.storage.audit import AuditEntry
 from understudy.storage.consents import DisallowTool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
@@ -217,7 +217,7 @@ class CommandDispatcher:
         store = self._services.store
         if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
-        await store.audit(AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
+        await audit.record(store, AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
         await store.commit(DisallowTool(owner, thread_id, tool_name))
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:

@@ -131,7 +131,7 @@ def erase_users(
                 name = owner_of(owner, tenant)
                 if await eraser.archive.read(archive_queries.user, name) is None:
                     raise NotStored("user", owner)
-                await eraser.store.audit(audit_entry("user.erased", name))
+                await audit.record(eraser.store, audit_entry("user.erased", name))
                 if keep:
                     await eraser.store.commit(DisableAccount(name, time.time(), keep))
                 return [await eraser.user(name)]
@@ -140,7 +140,7 @@ def erase_users(
                 users := await eraser.archive.read(archive_queries.users, "", tenant)
             ):
                 for user in users:
-                    await eraser.store.audit(audit_entry("user.erased", user.id))
+                    await audit.record(eraser.store, audit_entry("user.erased", user.id))
                     done.append(await eraser.user(user.id))
             if not done:
                 raise NotStored("user of the tenant", tenant or "")
@@ -295,7 +295,7 @@ def open_for_writing(settings: Settings, *, beside: bool = False) -> Database:
 
 def _open_files(settings: Settings, database: Database, store: Store) -> FileStore:
     if not settings.on_postgresql:
-        return FolderFiles(settings.data_dir / FILES, store.add_file)
+        return FolderFiles(settings.data_dir / FILES, store.commit)
     from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache
     from understudy.storage.files_in_database import DatabaseFiles
     from understudy.storage.postgresql import PostgresDatabase

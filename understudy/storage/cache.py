@@ -19,6 +19,7 @@ import msgspec
 import trio
 from attrs import define, field, frozen
 
+from . import agent_memory
 from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
@@ -222,17 +223,18 @@ class CachedReads:
         )
 
     async def remembered(self, owner: str, agent: str, now: float) -> CachedRead[list[Remembered]]:
-        """As `Store.remembered`; a cached answer may include values that have expired since."""
+        """As `agent_memory.remembered`; a cached answer may include values that have expired since."""
+        asked = ("remembered", agent)
         return await self._read(
-            owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
+            owner, asked, list[Remembered], lambda: self.store.read(agent_memory.remembered, owner, agent, now)
         )
 
     async def history_and_memory(
         self, owner: str, message_id: str, limit: int, agent: str, now: float
     ) -> tuple[History, list[Remembered]]:
-        """As `Store.history_and_memory`. What is remembered is cached for `remembered`; this read itself never is."""
+        """As `agent_memory.history_and_memory`. Only what is remembered is cached, for `remembered`."""
         began = trio.current_time()
-        history, known = await self.store.history_and_memory(owner, message_id, limit, agent, now)
+        history, known = await self.store.read(agent_memory.history_and_memory, owner, message_id, limit, agent, now)
         self._put(owner, _named("remembered", agent), known, began)
         return history, known
 

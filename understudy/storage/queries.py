@@ -28,7 +28,6 @@ from sqlalchemy import (
 from transport.auth import base64url
 
 from . import schema
-from .agent_memory import Remembered, remembered
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .prepared import Prepared
@@ -466,13 +465,6 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     return History(tuple(exchanges), left_out, sum(weights.get(run_id, 0) for run_id in whole))
 
 
-def history_and_memory(
-    connection: Connection, owner: str, message_id: str, limit: int, agent: str, now: float
-) -> tuple[History, list[Remembered]]:
-    """Return `history`, and what is remembered of the owner in a notebook: see `agent_memory.remembered`."""
-    return history(connection, owner, message_id, limit), remembered(connection, owner, agent, now)
-
-
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
     """Return the thread's events after number `after`, in order."""
     of_thread: dict[str, object] = {"owner": owner, "thread_id": thread_id, "after": after, "limit": limit}
@@ -594,28 +586,6 @@ def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
     rows = connection.execute(select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))))
     found = {row.id: File(*row) for row in rows}
     return [found[name] for name in dict.fromkeys(ids) if name in found]
-
-
-def _bytes_of(whose: str, owner: Any, size: Any) -> Prepared:
-    used = select(func.coalesce(func.sum(size), 0)).select_from(owner.table)
-    if whose == "user":
-        return Prepared(used.where(owner == bindparam("name")))
-    of_tenant = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == bindparam("name"))
-    return Prepared(of_tenant)
-
-
-# Queries of every third message or so.
-_bytes_used = {
-    (what, whose): _bytes_of(whose, owner, size)
-    for what, owner, size in (("files", _f.owner, _f.size), ("threads", _t.owner, _t.stored_bytes))
-    for whose in ("user", "tenant")
-}
-
-
-def bytes_used(connection: Connection, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
-    """Return how many bytes the `files` or `threads` of a user have, or those of all users of a tenant."""
-    whose, name = ("user", user) if tenant is None else ("tenant", tenant)
-    return int(_bytes_used[what, whose].rows(connection, name=name)[0][0])
 
 
 def alive(connection: Connection) -> bool:

@@ -1,9 +1,8 @@
 """The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from functools import partial
 from typing import Final, TypeVar
 
 import trio
@@ -12,22 +11,15 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
 from . import (
-    agent_memory,
-    memberships,
     nodes,
     queries,
     schedules,
-    spending,
     turns,
 )
-from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
-from .audit import AuditEntry
 from .changes import Change
 from .database import Database
-from .deletion import GONE, MORE, RemoveUser
-from .errors import ChangeRefused, StorageUnavailable, Unstorable
-from .file_writes import AddFile
-from .memberships import SetMemberships
+from .deletion import GONE, MORE
+from .errors import StorageUnavailable
 from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
 from .queries import Which
 from .read_pool import Joined, ReadPool
@@ -212,12 +204,6 @@ class Store:
             there = True
         return there or left == GONE
 
-    async def remove_user(self, owner: str) -> bool:
-        """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
-        while (left := await self.commit(RemoveUser(owner))) == MORE:
-            pass
-        return left == GONE
-
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.
 
@@ -228,38 +214,6 @@ class Store:
         while await self.commit(TrimLog(owner, thread_id, before_seq)):
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
-
-    async def remember(self, value: Remember) -> bool:
-        """Store a value in a notebook. Return False at the limit of values per notebook and user. Raises NotStored."""
-        return bool(await self.commit(value))
-
-    async def amend(self, value: Amend) -> bool:
-        """Replace a value in a notebook. Return False if it was written or deleted since it was seen."""
-        return bool(await self.commit(value))
-
-    async def forget(self, value: Forget | ForgetAll) -> bool:
-        """Delete a value in a notebook, or all. Return False if there was none."""
-        return bool(await self.commit(value))
-
-    async def forget_expired(self, now: float) -> None:
-        """Delete the expired values of agents, in several transactions."""
-        while await self.commit(ForgetExpired(now)):
-            pass
-
-    async def audit(self, entry: AuditEntry) -> None:
-        """Append an entry to the audit log. Raises StorageUnavailable, whatever the reason: its action must not be."""
-        try:
-            await self.commit(entry)
-        except (ChangeRefused, Unstorable) as error:
-            raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
-
-    async def add_file(self, file: File) -> None:
-        """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
-        await self.commit(AddFile(file))
-
-    async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
-        """Return the unexpired values about a user in a notebook, latest first."""
-        return await self.read(agent_memory.remembered, owner, agent, now)
 
     # nodes, if several servers share the database
 
@@ -314,14 +268,6 @@ class Store:
         """Return the newest step of a tool call with its run, of any owner, or None."""
         return await self.read(nodes.step_of_call, call_id)
 
-    async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
-        """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
-        return await self.read(partial(queries.bytes_used, user=user, tenant=tenant), what)
-
-    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-        """Return the tokens and the cost that a user, or a tenant's users, spent on these days (see `spending`)."""
-        return await self.read(spending.spent, first, last, owner, tenant)
-
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
         return await self.read(schedules.of_owner, owner)
@@ -341,20 +287,6 @@ class Store:
     async def end_firing(self, end: EndFiring) -> bool:
         """Record what became of a claimed firing. Return False if it is not claimed any more."""
         return bool(await self.commit(end))
-
-    async def memberships(self, owner: str) -> frozenset[str]:
-        """Return the groups and roles for which a user's spending counts, as `group:NAME` and `role:NAME`."""
-        return await self.read(memberships.memberships, owner)
-
-    async def set_memberships(self, owner: str, entries: tuple[str, ...], at: float) -> None:
-        """Count a user's spending for these groups and roles from the day of `at` (Unix seconds) on, and no others."""
-        await self.commit(SetMemberships(owner, entries, at))
-
-    async def spent_together(
-        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
-    ) -> Mapping[str, list[tuple[int, float]]]:
-        """Return the tokens and the cost of the groups in which a user is now (see `memberships.spent_together`)."""
-        return await self.read(memberships.spent_together, owner, tenant, entries, firsts, last)
 
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """Return a thread, or None."""
@@ -436,13 +368,6 @@ class Store:
     async def history(self, owner: str, message_id: str, limit: int) -> History:
         """Return the last `limit` messages on the path from the thread's root to a message."""
         return await self.read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
-
-    async def history_and_memory(
-        self, owner: str, message_id: str, limit: int, agent: str, now: float
-    ) -> tuple[History, list[Remembered]]:
-        """Return `history` and `remembered`, in one transaction."""
-        limit = max(1, min(limit, LARGEST_PAGE))
-        return await self.read(queries.history_and_memory, owner, message_id, limit, agent, now)
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""

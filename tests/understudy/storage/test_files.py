@@ -47,7 +47,7 @@ def folder_of(tmp_path_factory):
 def files(database, kind, store, folder_of):
     given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
     if kind == "sqlite":
-        return FolderFiles(folder_of, store.add_file, **given)
+        return FolderFiles(folder_of, store.commit, **given)
     return DatabaseFiles(database, FileCache(folder_of), **given)
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from attrs import evolve
 
+from understudy.storage.deletion import remove_user
 from understudy.storage.schedules import (
     ADDED,
     FULL,
@@ -73,5 +74,5 @@ async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any)
     assert await store.commit(DeleteSchedules("ann", "s1"))
     assert await store.commit(DeleteSchedules("ann")) == 1
     assert await store.delete_thread("bob", "t")
-    assert await store.remove_user("bob")
+    assert await remove_user(store, "bob")
     assert await store.schedules("bob") == []

@@ -12,6 +12,7 @@ from actors.behaviours import CircuitState
 from understudy.storage import queries
 from understudy.storage import store as store_module
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
+from understudy.storage.file_writes import AddFile
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, JOINED, Store
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
@@ -103,9 +104,9 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
     await store.commit(make.opening())
     with pytest.raises(SequenceConflict, match="the next event of thread 't1' is 2, not 7"):
         await store.commit(make.change(events=make.events(7, 7)))
-    await store.add_file(make.file())
+    await store.commit(AddFile(make.file()))
     with pytest.raises(AlreadyStored):
-        await store.add_file(make.file(size=9))
+        await store.commit(AddFile(make.file(size=9)))
     with pytest.raises(Unstorable):
         await store.commit(RenameThread("ann", "t1", "\ud800"))
 
@@ -113,7 +114,7 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
 async def test_nobody_sees_anything_of_another(store, make) -> None:
     await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
     await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
-    await store.add_file(make.file("ann"))
+    await store.commit(AddFile(make.file("ann")))
     assert await store.file("bob", "0" * 32) is None
     assert await store.files("bob", ["0" * 32]) == []
     assert (await store.threads("ann", "of bob")).items == ()
@@ -197,8 +198,8 @@ async def test_search_takes_every_character_as_itself(store, make, query, found)
 
 async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
-        await store.add_file(make.file(file_id=letter * 32))
-    await store.add_file(make.file("bob", "d" * 32))
+        await store.commit(AddFile(make.file(file_id=letter * 32)))
+    await store.commit(AddFile(make.file("bob", "d" * 32)))
     assert [file.id[0] for file in await store.files("ann", [letter * 32 for letter in "cadxca"])] == ["c", "a"]
 
 

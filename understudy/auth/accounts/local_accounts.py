@@ -29,7 +29,7 @@ from understudy.auth.accounts import password_rules
 from understudy.auth.accounts.invites import account_name, digest_of
 from understudy.auth.accounts.passwords import Passwords
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession, Sessions
-from understudy.storage import accounts
+from understudy.storage import accounts, audit
 from understudy.storage.accounts import Account, ReplacePassword, TakeInvite
 from understudy.storage.attempts import NOTED, ForgiveAttempt, TakeAttempt
 from understudy.storage.audit import PAGE, AuditEntry
@@ -84,7 +84,7 @@ class LocalAccounts:
             if await self.store.commit(ReplacePassword(name, hashed, newer)):
                 account = evolve(account, password=newer)
         await self.store.commit(done)
-        await self.store.audit(AuditEntry("account.signed_in", name, PAGE, name))
+        await audit.record(self.store, AuditEntry("account.signed_in", name, PAGE, name))
         return await self.begin(account)
 
     async def change_password(self, identity: Identity, old: str, new: str, address: str) -> IssuedSession:
@@ -113,7 +113,7 @@ class LocalAccounts:
         if new == old or not password_rules.is_taken(new, account.owner):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(new)
-        await self.store.audit(AuditEntry("account.password_changed", account.owner, PAGE, account.owner))
+        await audit.record(self.store, AuditEntry("account.password_changed", account.owner, PAGE, account.owner))
         if not await self.store.commit(ReplacePassword(account.owner, account.password, hashed)):
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         await self.sessions.end_all_sessions(account.owner)
@@ -143,7 +143,7 @@ class LocalAccounts:
         if not password_rules.is_taken(password, account.owner):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(password)
-        await self.store.audit(AuditEntry("account.joined", account.owner, PAGE, account.owner))
+        await audit.record(self.store, AuditEntry("account.joined", account.owner, PAGE, account.owner))
         if not await self.store.commit(TakeInvite(account.owner, account.invite, hashed, self.clock())):
             raise CommandRejected("not_found", NO_INVITE)
         return await self.begin(evolve(account, password=hashed, invite=""))
@@ -188,7 +188,7 @@ class LocalAccounts:
             await self._audit_refusal(account.owner)
 
     async def _audit_refusal(self, name: str, **detail: bool) -> None:
-        await self.store.audit(AuditEntry("account.sign_in_refused", name, PAGE, name, detail=detail))
+        await audit.record(self.store, AuditEntry("account.sign_in_refused", name, PAGE, name, detail=detail))
 
     async def _take_attempt(self, name: str, address: str) -> tuple[ForgiveAttempt, bool]:
         """Count an attempt. Return the write that forgives it once it was the user, and whether its refusal is to be

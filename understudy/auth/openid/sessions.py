@@ -29,7 +29,7 @@ from understudy.auth.oauth.token_endpoint import with_query
 from understudy.auth.openid.claims import ProviderUser
 from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
-from understudy.storage import provider_sessions
+from understudy.storage import audit, provider_sessions
 from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.owners import owner_of, tenant_of
@@ -116,7 +116,7 @@ class ProviderSessions:
             now,
             now + life_s,
         )
-        await self.store.audit(AuditEntry("sessions.begun", owner, PROVIDER, owner))
+        await audit.record(self.store, AuditEntry("sessions.begun", owner, PROVIDER, owner))
         await self.store.commit(AddProviderSession(row, now))
         log.info("sign_in.done", extra={"user": owner})
         return row
@@ -184,7 +184,7 @@ class ProviderSessions:
         rows = [row for row in found if row.signed_in_at < before]
         for row in rows:
             entry = AuditEntry("sessions.ended", row.owner, PROVIDER, row.owner, detail={"all": False})
-            await self.store.audit(entry)
+            await audit.record(self.store, entry)
             await self._end(row, "the provider has signed the user out")
         return len(rows)
 

@@ -88,14 +88,14 @@ async def delete(notebook: str, name: str) -> tuple[str, int]:
 @blueprint.delete("/<notebook>")
 async def delete_notebook(notebook: str) -> tuple[str, int]:
     """Delete everything in a notebook."""
-    await web_context().store.forget(ForgetAll(identity().user, notebook))
+    await web_context().store.commit(ForgetAll(identity().user, notebook))
     return "", 204
 
 
 @blueprint.delete("")
 async def delete_all() -> tuple[str, int]:
     """Delete everything that agents remember of the caller."""
-    await web_context().store.forget(ForgetAll(identity().user))
+    await web_context().store.commit(ForgetAll(identity().user))
     return "", 204
 
 

@@ -142,7 +142,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
             attachments=lambda owner: Attachments(
-                owner, store, FolderFiles(tmp_path / "files", store.add_file), content_filter
+                owner, store, FolderFiles(tmp_path / "files", store.commit), content_filter
             ),
             server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
