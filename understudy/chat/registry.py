@@ -36,6 +36,7 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle, lane_of
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
+from understudy.storage import nodes
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.records import Fence
@@ -321,7 +322,7 @@ class ConversationRegistry:
         if node is not None:
             if not node.joined:
                 raise StorageUnavailable("this server is about to join the others again")
-            claimed = await self._services.store.claim(owner, thread_id, node.id)
+            claimed = await nodes.claim(self._services.store, owner, thread_id, node.id)
         make: Callable[[], Actor]
         if not isinstance(claimed, str):
             make = partial(Conversation, owner, thread_id, self._services, claimed)

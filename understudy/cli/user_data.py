@@ -24,7 +24,7 @@ from understudy.auth.sessions import REVOCATIONS_FILE
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
-from understudy.storage import archive_queries, audit, queries
+from understudy.storage import archive_queries, audit, nodes, queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.audit import COMMAND_LINE, AuditEntry, AuditFilter, StoredEntry
@@ -264,7 +264,8 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
         async with ActorSystem("erasing") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
-            if settings.on_postgresql and await store.live_nodes():
+            alive = await store.read(nodes.living) if settings.on_postgresql else []
+            if alive:
                 raise DataCommandFailed(
                     "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
                 )

@@ -575,6 +575,19 @@ def steps(connection: Connection, run_id: str) -> list[StepRecord]:
     return [StepRecord(*row) for row in rows]
 
 
+def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:
+    """Return the newest step of a tool call with its run, or None."""
+    wanted = (
+        select(*_s, *_r)
+        .join(schema.runs, _r.id == _s.run_id)
+        .where(_s.call_id == call_id)
+        .order_by(_s.started_at.desc(), _s.number.desc())
+        .limit(1)
+    )
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else (StepRecord(*row[: len(_s)]), RunRecord(*row[len(_s) :]))
+
+
 def file(connection: Connection, owner: str, file_id: str) -> File | None:
     """Return a file of the owner, or None."""
     row = connection.execute(select(*_f).where(_f.owner == owner, _f.id == file_id)).one_or_none()

@@ -11,7 +11,6 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
 from . import (
-    nodes,
     queries,
     schedules,
     turns,
@@ -20,11 +19,9 @@ from .changes import Change
 from .database import Database
 from .deletion import GONE, MORE
 from .errors import StorageUnavailable
-from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
 from .queries import Which
 from .read_pool import Joined, ReadPool
 from .records import (
-    LEASE_S,
     EventPage,
     Fence,
     File,
@@ -120,7 +117,7 @@ class Store:
             while True:
                 before = self._committed
                 try:
-                    answer = await self._commit_urgent(write, trio.current_time() + within_s)
+                    answer = await self.commit_urgent(write, within_s)
                 except StorageUnavailable as error:
                     if not isinstance(error.__cause__, AskTimeout) or self._committed == before:
                         raise
@@ -161,11 +158,12 @@ class Store:
             with suppress(ActorDied, AskTimeout, MailboxFull):
                 await writer.ask(Flush(), timeout_s=self.deadline_s)
 
-    async def _commit_urgent(self, write: Write, deadline: float) -> int:
-        """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.
+    async def commit_urgent(self, write: Write, deadline_s: float | None = None) -> int:
+        """Store a write ahead of those that wait in `commit`; `on_write` is not called.
 
-        The lease of a node is renewed this way: a server with many writes waiting is not dead.
+        The lease of a node is renewed this way: a server with many writes waiting is not dead. Raises as `commit`.
         """
+        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         cause: StorageUnavailable | None = None
         while True:
             try:
@@ -215,58 +213,9 @@ class Store:
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
-    # nodes, if several servers share the database
-
-    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
-        """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
-        join = JoinNodes(node, alone, lease_s)
-        return bool(await self._commit_urgent(join, trio.current_time() + self.deadline_s))
-
-    async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
-        """Renew a node's lease. Return False if it was declared dead, and must join under another id."""
-        return bool(await self._commit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
-
-    async def leave(self, node: str) -> bool:
-        """Remove a node, so that others can claim its threads at once. Return False if it was not there."""
-        return bool(await self._commit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
-
-    async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
-        """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
-
-        A thread that does not exist yet is owned by the node that stores it first. Raises StorageUnavailable after the
-        deadline, also if the node itself is not alive, or a dead node is still writing to the thread.
-        """
-        deadline = trio.current_time() + self.deadline_s
-        while True:
-            token = await self.commit(ClaimThread(owner, thread_id, node))
-            if token:
-                return Fence(node, token)
-            other = await self.owner_node(owner, thread_id)
-            if other is not None and other != node:
-                return other
-            if trio.current_time() >= deadline:
-                raise StorageUnavailable("the thread cannot be had")
-            await trio.sleep(RETRY_S)
-
-    async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
-        """Release a thread. Return False if it is no longer under this fence, or deleted."""
-        return bool(await self.commit(ReleaseThread(owner, thread_id, fence)))
-
-    async def owner_node(self, owner: str, thread_id: str) -> str | None:
-        """Return the living node that owns a thread, or None."""
-        return await self.read(nodes.owner_node, owner, thread_id)
-
-    async def live_nodes(self) -> list[str]:
-        """Return the living nodes, in the order they joined."""
-        return await self.read(nodes.living)
-
-    async def orphans(self, node: str, *, own: bool = True) -> list[RunRecord]:
-        """Return the unfinished runs of threads without a living owner, oldest first; `own`: also of this node's."""
-        return await self.read(nodes.orphans, node, own)
-
     async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
         """Return the newest step of a tool call with its run, of any owner, or None."""
-        return await self.read(nodes.step_of_call, call_id)
+        return await self.read(queries.step_of_call, call_id)
 
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
@@ -424,10 +373,6 @@ class Store:
     async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""
         return await self.read(queries.open_effects, owner, thread_id)
-
-    async def orphaned_effects(self, node: str) -> list[RunRecord]:
-        """Return runs with calls that are being undone or settled, of threads without a living owner and this node."""
-        return await self.read(nodes.orphaned_effects, node)
 
     async def steps(self, run_id: str) -> list[StepRecord]:
         """Return the recorded steps of a run, in order."""

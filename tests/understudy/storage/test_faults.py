@@ -13,6 +13,7 @@ import trio
 
 from tests.servers.postgresql import Postgres
 from understudy.storage.errors import CannotConnect, StorageUnavailable
+from understudy.storage.nodes import JoinNodes
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import RenameThread
@@ -74,7 +75,11 @@ async def test_a_database_that_became_read_only(address: str, make: Any) -> None
     execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
     database = connect_database(address)
     async with running(database, deadline_s=10.0) as (store, _):
-        for write in (store.commit(make.change(events=make.events(2, 2))), store.join("a"), store.check()):
+        for write in (
+            store.commit(make.change(events=make.events(2, 2))),
+            store.commit_urgent(JoinNodes("a")),
+            store.check(),
+        ):
             with pytest.raises(StorageUnavailable, match="read-only"):
                 await write
         assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}

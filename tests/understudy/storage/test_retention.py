@@ -18,6 +18,7 @@ from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import PAGE, AuditEntry, record
 from understudy.storage.file_writes import AddFile
 from understudy.storage.files import FolderFiles
+from understudy.storage.nodes import living
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 
@@ -200,7 +201,8 @@ async def test_files_that_nothing_names_go_after_a_day(
 @pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])
 async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own: str, is_it: bool) -> None:
     class Nodes:
-        async def live_nodes(self) -> list[str]:
+        async def read(self, query: object) -> list[str]:
+            assert query is living
             return ids
 
     class Own:

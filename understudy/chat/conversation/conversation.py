@@ -56,6 +56,7 @@ from understudy.content.summary import is_suspect
 from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
+from understudy.storage.nodes import ReleaseThread
 from understudy.storage.records import Fence
 from understudy.storage.thread_writes import RenameThread
 from understudy.tools.effects import Done, NotDone
@@ -206,9 +207,10 @@ class Conversation(Actor):
         finally:  # also if that took longer than there is time for
             for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
-        if isinstance(reason, Normal) and self.thread.fence is not None:
+        thread = self.thread
+        if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
-                await self.services.store.release(self.thread.owner, self.thread.thread_id, self.thread.fence)
+                await self.services.store.commit(ReleaseThread(thread.owner, thread.thread_id, thread.fence))
 
     def _send_text(self) -> None:
         text, self._text = self._text, None
