@@ -3,45 +3,27 @@
 import math
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
-from . import (
-    queries,
-    schedules,
-    turns,
-)
+from . import queries, schedules
 from .changes import Change
 from .database import Database
 from .deletion import GONE, MORE
 from .errors import StorageUnavailable
 from .queries import Which
 from .read_pool import Joined, ReadPool
-from .records import (
-    EventPage,
-    Fence,
-    File,
-    History,
-    LoggedEvent,
-    Message,
-    Page,
-    RunRecord,
-    StepRecord,
-    Thread,
-    ThreadPage,
-)
+from .records import Fence, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread
 from .schedules import ClaimFiring, Due, EndFiring, Schedule
 from .sqlite import READERS
 from .thread_writes import DeleteThread, TrimLog
-from .turns import TurnsPage
 from .write import ProbeWrite, Write
 from .writer import Flush, WriteLater, WriteRequest
 
-T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0
 """Default deadline of a write: below the timeout of an agent, so that a user hears first that storage is down."""
 READ_DEADLINE_S: Final = 5.0
@@ -52,8 +34,6 @@ CIRCUIT: Final = CircuitSpec(
 """Reads are refused after five failed transactions in a row; then one trial read per 0.1 to 1 s."""
 RETRY_S: Final = 0.02
 """Pause between attempts to reach the writer: a restart without backoff takes about a millisecond."""
-LARGEST_PAGE: Final = 1000
-"""Upper limit of rows per read; larger limits are reduced to it."""
 WAITING: Final = 512
 """Permits for concurrent writes: the size of one group, so that the writer's mailbox never fills. More wait here."""
 
@@ -65,7 +45,10 @@ JOINED: Final[Joined] = {
 
 
 class Store:
-    """Threads, messages, runs, steps, events and files, by owner.
+    """Threads, messages, runs and events, by owner; and the way to the database for all others.
+
+    `read(query, *arguments)` returns what a function returns that takes a connection and these arguments: see
+    `queries`, and the modules of the features. `search` does so in a thread of its own, for reads that may take long.
 
     `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
@@ -96,10 +79,10 @@ class Store:
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._on_circuit = on_circuit
         self._reads_refused = False
-        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
-        self.read = self._read_pool.read
-        # A search reads all messages of its user, so it has a thread of its own and delays no other read.
-        self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read)
+        self.readers = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
+        self.read = self.readers.read
+        # A search reads all messages of its user: here it delays no other read.
+        self.search = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read).read
 
     async def commit(self, write: Write, deadline_s: float | None = None) -> int:
         """Store a change or another write; it is durable when this returns. Return its answer.
@@ -213,10 +196,6 @@ class Store:
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
-    async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
-        """Return the newest step of a tool call with its run, of any owner, or None."""
-        return await self.read(queries.step_of_call, call_id)
-
     async def schedules(self, owner: str) -> list[Schedule]:
         """Return a user's schedules, oldest first."""
         return await self.read(schedules.of_owner, owner)
@@ -241,10 +220,6 @@ class Store:
         """Return a thread, or None."""
         return await self.read(queries.thread, owner, thread_id)
 
-    async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
-        """Return a thread with its unfinished runs, or None."""
-        return await self.read(queries.thread_with_open_runs, owner, thread_id)
-
     async def threads(
         self,
         owner: str,
@@ -260,31 +235,8 @@ class Store:
 
         Raises InvalidCursor.
         """
-        reader = self._search_pool if query.strip() else self._read_pool
-        return await reader.read(queries.threads, owner, query, cursor, _page(limit), which, tuple(tags))
-
-    async def tags(self, owner: str) -> list[tuple[str, int]]:
-        """Return the tags of the owner's threads with the number of threads, most used first."""
-        return await self.read(queries.tags, owner)
-
-    async def matches(self, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
-        """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
-        return await self._search_pool.read(queries.matches, owner, query, tuple(ids[:LARGEST_PAGE]))
-
-    async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
-        """Return the last seq of the owner's most recently used threads, by thread id."""
-        return await self.read(queries.live_threads, owner, _page(limit))
-
-    async def begun_since(self, owner: str, since: float, limit: int = 50) -> dict[str, int]:
-        """Return the owner's threads with runs that began since then (Unix seconds), most recent first.
-
-        With each comes the number of the event before the first one of these runs.
-        """
-        return await self.read(queries.begun_since, owner, since, _page(limit))
-
-    async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the last seq of the owner's threads among these ids, by thread id."""
-        return await self.read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
+        read = self.search if query.strip() else self.read
+        return await read(queries.threads, owner, query, cursor, limit, which, tuple(tags))
 
     async def message(self, owner: str, message_id: str) -> Message | None:
         """Return a message, or None."""
@@ -298,48 +250,15 @@ class Store:
         `forward`: return the first messages; the cursor leads to the page after. Raises InvalidCursor.
         """
         query = queries.messages_forward if forward else queries.messages
-        return await self.read(query, owner, thread_id, cursor, _page(limit))
-
-    async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
-        """Return a page of messages with the thread and its runs, in one transaction; None if there is no thread."""
-        return await self.read(queries.thread_page, owner, thread_id, cursor, _page(limit))
-
-    async def turns_page(
-        self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
-    ) -> TurnsPage | None:
-        """Return the last page of a branch with all that is stored of its turns, in one transaction.
-
-        The branch is the newest of the thread; with `through`, a run, the newest through that; with `before`, an
-        answer, the part of a branch that ends with it. None if there is no thread.
-        """
-        return await self.read(turns.turns_page, owner, thread_id, before, through, _page(limit))
-
-    async def history(self, owner: str, message_id: str, limit: int) -> History:
-        """Return the last `limit` messages on the path from the thread's root to a message."""
-        return await self.read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
+        return await self.read(query, owner, thread_id, cursor, limit)
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""
-        return await self.read(queries.events, owner, thread_id, after, _page(limit))
-
-    async def event_page(self, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
-        """Return the thread and a page of its events, in one transaction; None if there is no thread."""
-        return await self.read(queries.event_page, owner, thread_id, after, _page(limit))
-
-    async def log_page(
-        self, owner: str, thread_id: str, after: int, limit: int = 500
-    ) -> tuple[int | None, float | None, list[LoggedEvent]]:
-        """Return the last seq of a thread and when it was created, None if there is none, and its events after `after`,
-        in one transaction."""
-        return await self.read(queries.log_page, owner, thread_id, after, _page(limit))
+        return await self.read(queries.events, owner, thread_id, after, limit)
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         """Return all events of a run, in order."""
         return await self.read(queries.run_events, owner, thread_id, run_id)
-
-    async def run_start(self, owner: str, thread_id: str, run_id: str) -> int | None:
-        """Return the number of a run's first event; None if the log has none."""
-        return await self.read(queries.run_start, owner, thread_id, run_id)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run of any owner, or None."""
@@ -356,35 +275,15 @@ class Store:
         limit: int = 50,
     ) -> Page[RunRecord]:
         """Return the owner's runs, newest first: of one status, agent or thread if given. Raises InvalidCursor."""
-        return await self.read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
-
-    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
-        """Return the runs that answered these messages of an owner, oldest first."""
-        return await self.read(queries.runs_of, owner, message_ids)
-
-    async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
-        """Return the run that a request to answer a message again started, or None."""
-        return await self.read(queries.run_of_request, owner, request_id)
+        return await self.read(queries.runs, owner, status, agent, thread_id, cursor, limit)
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self.read(queries.unfinished_runs, owner, thread_id)
 
-    async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
-        """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""
-        return await self.read(queries.open_effects, owner, thread_id)
-
     async def steps(self, run_id: str) -> list[StepRecord]:
         """Return the recorded steps of a run, in order."""
         return await self.read(queries.steps, run_id)
-
-    async def file(self, owner: str, file_id: str) -> File | None:
-        """Return a file of the owner, or None."""
-        return await self.read(queries.file, owner, file_id)
-
-    async def files(self, owner: str, ids: Sequence[str]) -> list[File]:
-        """Return the owner's files among these ids, in the same order."""
-        return await self.read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def check(self) -> None:
         """Check that the database can be read and written; raises StorageUnavailable within a second if not.
@@ -400,11 +299,3 @@ class Store:
                 await self.read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
-
-    def read_statistics(self) -> dict[str, int]:
-        """Return the number of busy reading threads (`readers_at_work`) and of queued reads (`reads_waiting`)."""
-        return {"readers_at_work": self._read_pool.at_work, "reads_waiting": self._read_pool.waiting}
-
-
-def _page(limit: int) -> int:
-    return max(1, min(limit, LARGEST_PAGE))

@@ -15,7 +15,7 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved, Node
 from understudy.cluster.membership import join
-from understudy.storage import nodes
+from understudy.storage import nodes, queries
 from understudy.storage.changes import Change
 from understudy.storage.nodes import JoinNodes, LeaveNodes
 from understudy.storage.records import Fence, LoggedEvent, RunEnd
@@ -63,7 +63,7 @@ class Shared:
 
     async def go_on(self, fence: Fence) -> int:
         """Store an event of thread `t` that its conversation here does not know. Return its number."""
-        (heads,) = (await self.store.last_seqs("ada", ["t"])).values()
+        (heads,) = (await self.store.read(queries.last_seqs, "ada", ["t"])).values()
         await self.store.commit(Change("ada", "t", (LoggedEvent(heads + 1, "note", None, b"{}"),), fence=fence))
         return int(heads) + 1
 
@@ -125,7 +125,7 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
     await shared.answered()
-    thread, _ = await shared.store.thread_with_open_runs("ada", "t")
+    thread, _ = await shared.store.read(queries.thread_with_open_runs, "ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
     await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
@@ -160,17 +160,18 @@ async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_l
 ) -> None:
     """It is killed while the end of its run is being stored, and the next one reads the run before that."""
     await shared.at_work()
-    conversation, kind = shared.conversation, type(shared.store)
-    read = kind.thread_with_open_runs
+    conversation, read = shared.conversation, shared.store.read
 
-    async def read_too_early(store: Any, owner: str, thread_id: str) -> Any:
-        thread, runs = found = await read(store, owner, thread_id)
-        monkeypatch.undo()
-        end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
-        await store.commit(Change(owner, thread_id, run_end=end, fence=fence))
+    async def read_too_early(query: Any, *of: Any) -> Any:
+        found = await read(query, *of)
+        if query is queries.thread_with_open_runs:
+            monkeypatch.undo()
+            thread, runs = found
+            end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
+            await shared.store.commit(Change(*of, run_end=end, fence=fence))
         return found
 
-    monkeypatch.setattr(kind, "thread_with_open_runs", read_too_early)
+    monkeypatch.setattr(shared.store, "read", read_too_early)
     conversation.kill()
     await ended(conversation)
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]

@@ -35,7 +35,7 @@ from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.cluster.membership import Membership, join, stop_conversations
-from understudy.storage import nodes
+from understudy.storage import nodes, queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
 from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
@@ -286,7 +286,7 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
             fence = await nodes.claim(other.store, "ann", "t1", other.node.id)
             assert trio.current_time() < stopped + LEASE_S + 2.0
             assert fence == Fence(other.node.id, int(token) + 1)
-            at = (await other.store.last_seqs("ann", ["t1"]))["t1"]
+            at = (await other.store.read(queries.last_seqs, "ann", ["t1"]))["t1"]
             await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
             process.send_signal(signal.SIGCONT)
             printed: dict[str, str] = {}
@@ -304,7 +304,7 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
 
 
 async def _longer(store: Store, seq: int) -> bool:
-    return (await store.last_seqs("ann", ["t1"])).get("t1", 0) >= seq
+    return (await store.read(queries.last_seqs, "ann", ["t1"])).get("t1", 0) >= seq
 
 
 async def _free(store: Store) -> bool:

@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.understudy.storage.conftest import opened
-from understudy.storage import agent_memory
+from understudy.storage import agent_memory, queries
 from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from understudy.storage.errors import NotStored
 
@@ -111,5 +111,5 @@ async def test_a_group_keeps_its_other_works(store, make) -> None:
         nursery.start_soon(store.commit, make.change("bob", "t2", events=make.events(2, 3, "r2")))
         nursery.start_soon(store.commit, ForgetExpired(10.0))
     assert await names(store) == ["plan"]
-    assert await store.live_threads("bob") == {"t2": 3}
+    assert await store.read(queries.live_threads, "bob") == {"t2": 3}
     assert ForgetExpired(1.0) == ForgetExpired(1.0)

@@ -12,6 +12,7 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
+from understudy.storage import queries
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.nodes import JoinNodes
 from understudy.storage.postgresql import connect_database
@@ -37,12 +38,12 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
         for _ in range(2):
             with pytest.raises(StorageUnavailable, match="could not extend file"):
                 await store.commit(change)
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 1}
         assert await store.message("ann", "m1") is None
         await trio.to_thread.run_sync(own_postgres.limit_files, -1)
         store.deadline_s = 30.0
         await store.commit(change)
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 41}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 41}
         assert (await store.events("ann", "t1", 40))[0] == big[-1]
     database.close()
 
@@ -82,7 +83,7 @@ async def test_a_database_that_became_read_only(address: str, make: Any) -> None
         ):
             with pytest.raises(StorageUnavailable, match="read-only"):
                 await write
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 1}
     database.close()
 
 

@@ -9,7 +9,7 @@ from attrs import evolve
 
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
-from understudy.storage import nodes, schema
+from understudy.storage import nodes, queries, schema
 from understudy.storage.errors import Fenced
 from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
@@ -51,7 +51,7 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
                 for number in range(10):
                     nursery.start_soon(talk, node, number)
         for store in stores.values():
-            assert set((await store.live_threads("ann")).values()) == {7}
+            assert set((await store.read(queries.live_threads, "ann")).values()) == {7}
             assert await store.commit_urgent(RenewNode("a", 60.0))
         assert await nodes.claim(two, "ann", "a0", "b") == "a"
         await one.commit_urgent(LeaveNodes("a"))

@@ -16,7 +16,7 @@ from attrs import evolve
 
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
-from understudy.storage import nodes, postgresql, store
+from understudy.storage import nodes, postgresql, queries, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
 from understudy.storage.nodes import ClaimThread, JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import LOCK_S, connect_database
@@ -212,7 +212,7 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
                     await trio.sleep(0.1)
                 assert done == {"t2"}
         assert done == {"t1", "t2"}
-        assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
+        assert (await one.read(queries.last_seqs, "ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
 
 
@@ -257,7 +257,7 @@ async def test_leases_do_not_wait_their_turn(
                 one.deadline_s = 0.1
                 with pytest.raises(StorageUnavailable, match="too many writes"):
                     await one.commit(RenameThread("ann", "t1", "y"))
-        assert await one.last_seqs("ann", ["t1"]) == {"t1": 2}
+        assert await one.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 2}
 
 
 @pytest.mark.usefixtures("one_batch")
@@ -282,7 +282,7 @@ async def test_a_deadlock_is_tried_again(address: str, make: Any) -> None:
                 for change in changes:
                     nursery.start_soon(one.commit, change)
                 await trio.to_thread.run_sync(meet)
-        assert await one.last_seqs("ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
+        assert await one.read(queries.last_seqs, "ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
         assert await failed(ref) == 0
     deadlocks = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{address.rpartition('/')[2]}'"
     with trio.fail_after(60):  # it is counted a little later

@@ -55,6 +55,7 @@ from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_tit
 from understudy.content.summary import is_suspect
 from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
+from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.nodes import ReleaseThread
 from understudy.storage.records import Fence
@@ -117,7 +118,7 @@ class Conversation(Actor):
         self.context, self.core.queue.waiter = context, context.ref
         owner, thread_id, store = self.thread.owner, self.thread.thread_id, self.services.store
         unfinished, owned, outrun = [], True, None
-        if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
+        if (opening := await store.read(queries.thread_with_open_runs, owner, thread_id)) is not None:
             thread, runs = opening
             if owned := self.thread.load(thread):
                 if runs:
@@ -136,7 +137,7 @@ class Conversation(Actor):
         except (NotStored, SequenceConflict) as error:  # a commit of the actor before this one was still on its way
             owned, outrun = False, type(error).__name__
         if owned and opening is not None:
-            for run in await store.open_effects(owner, thread_id):
+            for run in await store.read(queries.open_effects, owner, thread_id):
                 await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost(outrun))

@@ -23,7 +23,7 @@ from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
 from understudy.chat.run_limiter import RunLimiter
-from understudy.storage import nodes
+from understudy.storage import nodes, queries
 from understudy.storage.errors import StorageError
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
@@ -122,7 +122,7 @@ class Recovery(Actor):
 
     async def _open_effects(self) -> Sequence[RunRecord]:
         if self.node is None:
-            return await self.store.open_effects()
+            return await self.store.read(queries.open_effects, None, None)
         return await self.store.read(nodes.orphaned_effects, self.node.id)
 
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:

@@ -15,6 +15,7 @@ from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.file_preview import HEAD_BYTES, preview_of
 from understudy.content.summary import count_by_kind
+from understudy.storage import queries
 from understudy.storage.errors import NotStored
 from understudy.storage.records import File
 from understudy.web.api.message_content import NewFile
@@ -98,7 +99,7 @@ async def preview_for(row: File) -> dict[str, Any]:
 
 
 async def _own_file(file_id: str) -> File:
-    row = await web_context().store.file(identity().user, file_id)
+    row = await web_context().store.read(queries.file, identity().user, file_id)
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")
     return row

@@ -16,7 +16,7 @@ from quart import Blueprint, Response, jsonify
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.privacy.records import share_of
-from understudy.storage import shares
+from understudy.storage import queries, shares
 from understudy.storage.records import File, Message
 from understudy.storage.shared_page import SharedPage, shared_page
 from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
@@ -128,7 +128,7 @@ async def _made_file(token: str, file_id: str) -> File:
     """Return a file that an answer of a page names: nothing else of its owner can be read."""
     found, _ = await _page(token)
     made = {each["id"] for row in found.messages for each in row.files or ()}
-    row = await web_context().store.file(found.share.owner, file_id) if file_id in made else None
+    row = await web_context().store.read(queries.file, found.share.owner, file_id) if file_id in made else None
     if row is None:
         raise CommandRejected("not_found", "There is no such file behind this link.")
     return row

@@ -4,6 +4,7 @@ from typing import Any
 
 from quart import Blueprint
 
+from understudy.storage import queries
 from understudy.web.context import identity, web_context
 
 blueprint = Blueprint("tags", __name__, url_prefix="/api/tags")
@@ -12,5 +13,5 @@ blueprint = Blueprint("tags", __name__, url_prefix="/api/tags")
 @blueprint.get("")
 async def listing() -> dict[str, Any]:
     """List the tags of the caller's threads with the number of threads, most used first; at most 200."""
-    found = await web_context().store.tags(identity().user)
+    found = await web_context().store.read(queries.tags, identity().user)
     return {"tags": [{"tag": tag, "threads": threads} for tag, threads in found]}

@@ -17,6 +17,7 @@ from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
+from understudy.storage import queries
 from understudy.storage.cache import CachedRead
 from understudy.storage.consents import consents as allowed_always
 from understudy.storage.queries import Which
@@ -64,7 +65,7 @@ async def listing() -> Response:
     page = read.value
     rows = [_thread(row) for row in page.items]
     if query := request.args.get("query", "").strip():
-        found = await web_context().store.matches(owner, query, [row.id for row in page.items])
+        found = await web_context().store.search(queries.matches, owner, query, [row.id for row in page.items])
         shown = await run_off_loop(_matches, found, query, web_context().content_filter.vault.restore_text)
         rows = [row | {"match": shown.get(row["id"])} for row in rows]
     return await encode_read({"threads": rows, "next_cursor": page.next_cursor}, read)

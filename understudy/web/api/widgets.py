@@ -21,6 +21,7 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.messages import WidgetCall
 from understudy.chat.routing import check_id
 from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.storage import queries
 from understudy.storage.records import WIDGET, StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import WIDGET_TYPE, Definition
@@ -155,7 +156,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
             server is off in the thread, or this server shows no apps.
     """
     off = await off_in(thread_id)
-    found = await web_context().store.step_of_call(call_id) if call_id else None
+    found = await web_context().store.read(queries.step_of_call, call_id) if call_id else None
     if web_context().settings.widgets_origin and found is not None:
         step, run = found
         owned = (run.owner, run.thread_id) == (identity().user, thread_id) and step.status == "ok"

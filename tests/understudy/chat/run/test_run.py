@@ -52,6 +52,7 @@ from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn, fe
 from understudy.models.prices import PriceTable
 from understudy.models.registry import Models
 from understudy.observe.metrics import Metrics
+from understudy.storage import queries
 from understudy.storage.consents import Consent, consents
 from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
@@ -62,12 +63,9 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    async def history(self, owner: str, message_id: str, limit: int) -> History:
-        return History(())
-
-    async def read(self, query: Callable[..., object], *_: object) -> list[Consent]:
-        assert query is consents
-        return []
+    async def read(self, query: Callable[..., object], *_: object) -> History | list[Consent]:
+        assert query in (queries.history, consents)
+        return History(()) if query is queries.history else []
 
 
 class NoFiles:
