@@ -16,6 +16,7 @@ from tests.servers.mcp_oauth import Provider, serving
 from transport.auth.fetch import request as fetch
 from understudy import Agent, mcp
 from understudy.chat.messages import AUTOMATIC
+from understudy.storage import sign_ins
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 
@@ -92,10 +93,10 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
             told = await get(running, "/api/me/export", token)
             assert [each["server"] for each in told["sign_ins"]] == ["notes"]
             assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
-            assert len(await running.store.sign_ins(told["user"])) == 1
+            assert len(await running.store.read(sign_ins.of_owner, told["user"])) == 1
             body = json.dumps({"confirm": told["user"]}).encode()
             assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
-            assert await running.store.sign_ins(told["user"]) == []
+            assert await running.store.read(sign_ins.of_owner, told["user"]) == []
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:

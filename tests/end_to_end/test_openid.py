@@ -15,6 +15,7 @@ from tests.servers.needed import free_port
 from tests.servers.openid import CLIENT_ID, CLIENT_SECRET, Browser, OpenIdProvider, provider_for
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
+from understudy.storage import provider_sessions
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import AuditFilter, entries
 from understudy.storage.owners import owner_of
@@ -53,7 +54,7 @@ async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path
             assert (session["user"], session["anonymous"]) == ("ann", False)
             me = await browser.me()
             assert (me["user"], me["name"], me["groups"], me["roles"]) == ("ann", "Ann Other", ["staff"], ["operator"])
-            assert len(await running.store.provider_sessions("ann")) == 1
+            assert len(await running.store.read(provider_sessions.of_owner, "ann")) == 1
             assert (await browser.http.post(f"{running.address}/api/sessions")).status_code == 401
             assert all("eyJ" not in str(each.url) for each in (answer, *answer.history))
 
@@ -96,7 +97,7 @@ async def test_who_is_removed_at_the_provider_is_signed_out(serve: Any, tmp_path
                 assert await client.until_closed() == 4401
             assert (await browser.api("GET", "/api/me")).status_code == 401
             assert (await browser.renew()).status_code == 401
-            assert await running.store.provider_sessions("ann") == []
+            assert await running.store.read(provider_sessions.of_owner, "ann") == []
             answer = await browser.go("/auth/sign-in")
             assert answer.status_code >= 400
 
@@ -132,7 +133,7 @@ async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path:
             for each in (browser, other):
                 assert (await each.api("GET", "/api/me")).status_code == 401
                 assert (await each.renew()).status_code == 401
-            assert await running.store.provider_sessions("ann") == []
+            assert await running.store.read(provider_sessions.of_owner, "ann") == []
             assert (await browser.confirm_logout(url)).headers["location"] == f"{running.address}/"
             await browser.sign_in()
             await other.sign_in()
@@ -140,7 +141,7 @@ async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path:
             assert (await browser.api("GET", "/api/me")).status_code == 401
             assert (await other.me())["user"] == "ann"
             assert (await other.api("DELETE", "/api/sessions")).status_code == 204
-            assert await running.store.provider_sessions("ann") == []
+            assert await running.store.read(provider_sessions.of_owner, "ann") == []
 
 
 async def test_signing_out_at_the_provider_ends_the_session_here(serve: Any, tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ async def test_tenants_are_of_the_provider(serve: Any, tmp_path: Path) -> None:
             await provider.control(accounts={"ann": ANN | {"tenant": "acme"}})
             await browser.sign_in()
             assert (await browser.me())["tenant"] == "acme"
-            assert len(await running.store.provider_sessions(owner_of("ann", "acme"))) == 1
+            assert len(await running.store.read(provider_sessions.of_owner, owner_of("ann", "acme"))) == 1
             await due()
             assert (await browser.renew()).status_code == 200
             await provider.control(accounts={"ann": ANN | {"tenant": "other"}})
@@ -225,7 +226,7 @@ async def test_what_is_stored_and_exported_shows_no_token(serve: Any, tmp_path: 
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path) as (running, _, browser):
             await browser.sign_in()
-            (row,) = await running.store.provider_sessions("ann")
+            (row,) = await running.store.read(provider_sessions.of_owner, "ann")
             assert b"eyJ" not in row.sealed
             assert b"refresh" not in row.sealed
             assert (await browser.api("DELETE", "/api/me", json={"confirm": "ann"})).status_code in (200, 404)

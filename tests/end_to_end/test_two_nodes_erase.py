@@ -19,6 +19,7 @@ from tests.servers.redis import Redis
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.cluster.broker import inbox_name
+from understudy.storage import nodes
 
 BACK = "You are [email-1]."
 """An answer that shows the original of the thread's first placeholder, if it is still known."""
@@ -181,7 +182,7 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
         assert b"kumquatology" not in redis.dump()
         assert await erase(two.b) == 200
         assert b":answers" not in redis.dump()
-        for node in await two.a.store.live_nodes():
+        for node in await two.a.store.read(nodes.living):
             await eventually(lambda node=node: redis.command("XLEN", inbox_name(node)) == ":0")
 
 

@@ -21,6 +21,7 @@ from understudy.app.server import Running
 from understudy.chat.placement import Active, Missed, News
 from understudy.cluster import conversation_proxy
 from understudy.cluster.bus import MessageBus
+from understudy.storage import nodes
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import LEASE_S
 
@@ -33,10 +34,10 @@ def redis_is(running: Running, up: bool) -> bool:
     return bool(health._cell.incarnation.actor.link.up is up)
 
 
-async def living(running: Running, nodes: list[str]) -> None:
+async def living(running: Running, names: list[str]) -> None:
     """Wait until these nodes are alive; on a busy machine one may be late to renew its lease."""
     with trio.fail_after(60):
-        while await running.store.live_nodes() != nodes:  # noqa: ASYNC110 - it is in the database
+        while await running.store.read(nodes.living) != names:  # noqa: ASYNC110 - it is in the database
             await trio.sleep(0.05)
 
 
@@ -129,7 +130,7 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
     """
     gate = Gate(open_after=6)
     two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
-    token, nodes = token_of(), await two.a.store.live_nodes()
+    token, names = token_of(), await two.a.store.read(nodes.living)
     async with AsyncExitStack() as clients:
         on_a = await clients.enter_async_context(connected(two.a.address, token))
         await in_mid_answer(on_a, gate)
@@ -145,11 +146,11 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
         with trio.fail_after(60):
             while True:
                 with suppress(StorageUnavailable):
-                    if await two.a.store.live_nodes() == nodes:
+                    if await two.a.store.read(nodes.living) == names:
                         break
                 await trio.sleep(0.05)
         await trio.sleep(2 * LEASE_S)
-        await living(two.b, nodes)
+        await living(two.b, names)
         (run,) = await two.a.store.unfinished_runs()
         assert run.attempts == 0
         gate.opened.set()
@@ -211,7 +212,7 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
     """B is told of the thread while its database is away, as A's is back already."""
     two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
     token, told = token_of(), trio.Event()
-    claim, away = type(two.b.store).claim, True
+    claim, away = nodes.claim, True
 
     async def unavailable(store: Any, owner: str, thread_id: str, node: str) -> Any:
         if store is two.b.store and away:
@@ -219,7 +220,7 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
             raise StorageUnavailable("the database is away")
         return await claim(store, owner, thread_id, node)
 
-    monkeypatch.setattr(type(two.b.store), "claim", unavailable)
+    monkeypatch.setattr(nodes, "claim", unavailable)
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.ask("go", thread_id="t", agent_type="script")
         with trio.fail_after(60):
@@ -261,14 +262,14 @@ async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
     two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
-    token, nodes = token_of(), await two.a.store.live_nodes()
+    token, names = token_of(), await two.a.store.read(nodes.living)
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         part = two.b.system.find("/system/cluster")
         assert part is not None
         before = sorted(each.path for each in part.children())
         part.kill()
         await trio.sleep(2 * LEASE_S)
-        await living(two.a, nodes)
+        await living(two.a, names)
         assert sorted(each.path for each in part.children()) == before
         for client in (on_b, on_a):
             await client.say("go", thread_id="t", agent_type="script")

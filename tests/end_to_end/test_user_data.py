@@ -72,7 +72,7 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await client.send({"type": "edit", "payload": {"message_id": "m1", "content": "again", "new_message_id": "m2"}})
         await client.until_end()
         await talk(stranger, MARKER, "t1")
-    await running.store.remember(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
+    await running.store.commit(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
     await running.store.commit(AllowTool(name, "t1", "send_mail", 5.0))
     await running.store.commit(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
@@ -117,7 +117,7 @@ async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         await talk(stranger, "stays", "t1", agent_type="guide")
         await talk(client, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
-        await running.store.remember(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
+        await running.store.commit(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
         await client.ask(f"{MARKER} two", agent_type="script", thread_id="t2", until="tool_executing")
         assert where_marked(database, tmp_path / "data")
         assert (await erase(running, token, "somebody"))[0] == 400

@@ -26,6 +26,7 @@ from tests.servers.needed import free_port
 from transport.auth.tokens import Tokens
 from understudy.agents.agent import Agent
 from understudy.app.server import Running
+from understudy.storage import deliveries
 
 SIGNING, WEBHOOKS, OWN = "8f742231b10e8888abcd99yyyzzz85a5", "w" * 32, "a secret of more than thirty-two bytes"
 FIRST = {"type": "message", "channel": "C1", "user": "U1", "text": "hello", "ts": "1700000000.000100"}
@@ -144,6 +145,6 @@ async def test_who_names_the_address_of_answers_posts_nothing(tmp_path: Path) ->
         assert status == 202
         await there.event()
         await there.slack.until(1)
-        while await there.running.store.due_deliveries(time.time() + 1e6):  # noqa: ASYNC110 - over sockets
+        while await there.running.store.read(deliveries.due, time.time() + 1e6):  # noqa: ASYNC110 - over sockets
             await trio.sleep(0.02)
         assert [body["channel"] for _, body in there.slack.got] == ["C1"]

@@ -66,7 +66,8 @@ from understudy.storage.archive_queries import Archive
 from understudy.storage.database import Database
 from understudy.storage.errors import ExtraNotInstalled, StorageUnavailable
 from understudy.storage.owners import tenant_of
-from understudy.storage.spending import SpendingLimits
+from understudy.storage.spending_limits import SpendingLimits
+from understudy.storage.stops import stops as stops_in_force
 from understudy.storage.store import Store
 from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
 from understudy.tools.loop import ToolLoop, ToolLoopActor
@@ -192,9 +193,7 @@ async def build_app(
                 from understudy.cluster.redis_broker import RedisBroker
 
                 cluster = nodes.Cluster(RedisBroker(redis), node, cipher, metrics)
-            metrics.observe_storage(
-                lambda: store.read_statistics()["reads_waiting"], lambda: 0 if node is None else node.lapses
-            )
+            metrics.observe_storage(lambda: store.readers.waiting, lambda: 0 if node is None else node.lapses)
             storage = await open_storage(settings, store, redis, cipher, metrics)
 
             presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
@@ -210,11 +209,11 @@ async def build_app(
             status = ServerStatus(
                 system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp, supervised),
                 metrics.recent,
-                metrics.watchdog.open, recorder.incidents_after, lambda: store.read_statistics()["reads_waiting"],
+                metrics.watchdog.open, recorder.incidents_after, lambda: store.readers.waiting,
             )  # fmt: skip
             rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
             pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time, settings.public_url)
-            stops = Stops(store.stops)
+            stops = Stops(lambda: store.read(stops_in_force))
             await stops.poll()
             parts = _Parts(
                 settings, extensions, tree, metrics, recorder, live, models, content_filter, storage, presence,
@@ -657,11 +656,11 @@ def _build_shared_limits(
 
 def _pools(parts: _Parts) -> dict[str, dict[str, int]]:
     """Return what is at work and what waits in each pool of the server, and how much it takes at once."""
-    reads, runs = parts.storage.store.read_statistics(), parts.counts(everybody)
+    readers, runs = parts.storage.store.readers, parts.counts(everybody)
     threads = tool_threads()
     return {
         "runs": {"at_work": runs["runs"], "waiting": runs["runs_waiting"], "total": parts.settings.limits.runs_total},
-        "reads of the database": {"at_work": reads["readers_at_work"], "waiting": reads["reads_waiting"]},
+        "reads of the database": {"at_work": readers.at_work, "waiting": readers.waiting},
         "threads of tools": {"at_work": threads.working, "lost": threads.lost.total()},
     }
 
@@ -715,7 +714,11 @@ def _build_web(
         tree_api=TreeApi(
             parts.tree.system,
             parts.recorder,
-            lambda: {**parts.counts(everybody), **storage.store.read_statistics()},
+            lambda: {
+                **parts.counts(everybody),
+                "readers_at_work": storage.store.readers.at_work,
+                "reads_waiting": storage.store.readers.waiting,
+            },
             settings.observer_kill,
         ),
         presence=parts.presence,

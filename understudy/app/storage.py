@@ -115,7 +115,7 @@ def _open_files(settings: Settings, store: Store) -> tuple[FileStore, list[Child
     """Open the store of uploads, and the actors that maintain it: in PostgreSQL, or in a folder beside SQLite."""
     limit = settings.max_file_bytes
     if not settings.on_postgresql:
-        return FolderFiles(settings.data_dir / FILES, store.add_file, limit_bytes=limit), []
+        return FolderFiles(settings.data_dir / FILES, store.commit, limit_bytes=limit), []
     from understudy.storage.files_in_database import DatabaseFiles
 
     database = cast("PostgresDatabase", store.database)

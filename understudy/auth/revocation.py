@@ -24,6 +24,7 @@ from attrs import define, field
 from actors import Actor, Context
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
+from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.revocations import PAGE, SETTLED_S, RevokeSession
 from understudy.storage.store import Store
@@ -367,14 +368,14 @@ class SharedRevocations(RevokedSessions):
         alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
         for name, until in alone.entries():
-            await self.store.revoke_session(RevokeSession(name, until, self.clock()))
+            await self.store.commit(RevokeSession(name, until, self.clock()))
         await trio.to_thread.run_sync(partial(self.path.unlink, missing_ok=True))
         await self.poll()
 
     async def persist(self, name: str, until: float) -> None:
         """Commit an entry to the database, then apply it here."""
         self._check_room()
-        await self.store.revoke_session(RevokeSession(name, until, self.clock()))
+        await self.store.commit(RevokeSession(name, until, self.clock()))
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:
@@ -389,7 +390,7 @@ class SharedRevocations(RevokedSessions):
         since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
         found: dict[str, float] = {}
         while True:
-            page = await self.store.revoked_since(since, after, self.clock())
+            page = await self.store.read(revocations.revoked_since, since, after, self.clock())
             found |= {each.name: each.until for each in page}
             if page:
                 since, after = page[-1].ended_at, page[-1].name

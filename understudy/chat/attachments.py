@@ -9,6 +9,7 @@ from understudy.chat.file_preview import head_text
 from understudy.content.filter import ContentFilter
 from understudy.content.summary import is_suspect
 from understudy.models.model import FileCard
+from understudy.storage import queries
 from understudy.storage.errors import NotStored
 from understudy.storage.files import FileStore
 from understudy.storage.records import File
@@ -39,7 +40,7 @@ class Attachments:
         Raises:
             LookupError: This user has no such file.
         """
-        row = await self._store.file(self._owner, file_id)
+        row = await self._store.read(queries.file, self._owner, file_id)
         if row is None:
             raise LookupError(f"there is no file {file_id!r}")
         return await self._stored_file(row)
@@ -69,16 +70,16 @@ class Attachments:
 
     async def has(self, file_id: str) -> bool:
         """Say whether this user has a file of that id."""
-        return await self._store.file(self._owner, file_id) is not None
+        return await self._store.read(queries.file, self._owner, file_id) is not None
 
     async def cards(self, file_ids: tuple[str, ...]) -> tuple[FileCard, ...]:
         """Describe the user's files among these ids, in order; tables with their columns."""
-        rows = await self._store.files(self._owner, file_ids)
+        rows = await self._store.read(queries.files, self._owner, file_ids)
         return tuple([await self._card(row) for row in rows])
 
     async def content(self, file_id: str) -> bytes | None:
         """Return the bytes of a file of this user, None if it is not there. For small files."""
-        row = await self._store.file(self._owner, file_id)
+        row = await self._store.read(queries.file, self._owner, file_id)
         if row is None:
             return None
         async with aclosing(self._files.read(row)) as content:

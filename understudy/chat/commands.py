@@ -98,6 +98,7 @@ from understudy.content.texts import INLINE, SanitizedValue, weigh_text
 from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
+from understudy.storage import audit, consents, queries
 from understudy.storage.audit import AuditEntry
 from understudy.storage.consents import DisallowTool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
@@ -214,9 +215,9 @@ class CommandDispatcher:
         """Take back the consent to a tool in a thread."""
         check_id("thread_id", thread_id)
         store = self._services.store
-        if all(each.tool_name != tool_name for each in await store.consents(owner, thread_id)):
+        if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
-        await store.audit(AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
+        await audit.record(store, AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
         await store.commit(DisallowTool(owner, thread_id, tool_name))
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
@@ -385,7 +386,7 @@ class CommandDispatcher:
 
     async def _is_new(self, owner: str, thread_id: str) -> bool:
         """Return whether a thread has no events yet."""
-        return not await self._services.store.last_seqs(owner, [thread_id])
+        return not await self._services.store.read(queries.last_seqs, owner, [thread_id])
 
     async def _regenerate(
         self, identity: Identity, command: Regenerate, outbox: ActorRef | None, attempts: list[str]
@@ -398,7 +399,7 @@ class CommandDispatcher:
         message = await self._message(identity.user, message_id, "user")
         forks = after_step = None
         if command.call_id is not None:
-            found = await self._services.store.step_of_call(command.call_id)
+            found = await self._services.store.read(queries.step_of_call, command.call_id)
             if found is None or (found[1].owner, found[1].message_id) != (identity.user, message.id):
                 raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
             forks, after_step = found[1].id, found[0].number - 1
@@ -651,7 +652,7 @@ class CommandDispatcher:
 
     async def _missing(self, owner: str, ids: Sequence[str]) -> set[str]:
         """Return the ids that are no thread of the owner; no conversation is started for them."""
-        return set(ids).difference(await self._services.store.last_seqs(owner, ids)) if ids else set()
+        return set(ids).difference(await self._services.store.read(queries.last_seqs, owner, ids)) if ids else set()
 
     async def operate(self, operator: str, run: RunRecord, act: OperatorAct) -> None:
         """Carry out an operator's act about a run of a user, with the user's own commands in the operator's name.
@@ -675,7 +676,7 @@ class CommandDispatcher:
                 case Approve(remember=True):
                     raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
                 case Approve(call_id=call_id):
-                    found = await self._services.store.step_of_call(call_id)
+                    found = await self._services.store.read(queries.step_of_call, call_id)
                     if found is None or found[1].id != run.id:
                         raise CommandRejected("not_found", about)
                     await self._approve(run.owner, act, HTTP, operator)
@@ -752,7 +753,7 @@ class CommandDispatcher:
         request = partial(
             Decide, approve.call_id, decision, note, parameters, remember=approve.remember, by=by or owner, door=door
         )
-        found = await self._services.store.step_of_call(approve.call_id)
+        found = await self._services.store.read(queries.step_of_call, approve.call_id)
         run = None if found is None else found[1]
         await self._ask_open(owner, run, request, "No tool call of that name waits for your consent.")
 
@@ -787,7 +788,7 @@ class CommandDispatcher:
     async def _undo(self, identity: Identity, undo: Undo) -> None:
         store, run, call_id = self._services.store, None, undo.call_id
         if call_id is not None:
-            found = await store.step_of_call(call_id)
+            found = await store.read(queries.step_of_call, call_id)
             run = None if found is None else found[1]
         elif undo.run_id is not None:
             run = await store.run(undo.run_id)

@@ -13,7 +13,7 @@ from attrs import asdict, define, field
 from understudy.chat.polling import Poller
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
-from understudy.storage.agent_memory import Amend, Forget, Remember, Remembered
+from understudy.storage.agent_memory import Amend, Forget, ForgetExpired, Remember, Remembered
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
 from understudy.storage.memberships import ForgetSpending
@@ -57,9 +57,7 @@ class AgentMemory:
         clean = await self._clean(name, value, ttl_s)
         now = self.clock()
         try:
-            kept = await self.store.remember(
-                Remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user)
-            )
+            kept = await self.store.commit(Remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user))
         except StorageUnavailable:
             raise _unavailable() from None
         except (NotStored, Unstorable):
@@ -75,7 +73,7 @@ class AgentMemory:
         clean, now = await self._clean(name, value, TTL_S if ttl_s is None else ttl_s), self.clock()
         until = None if ttl_s is None else now + ttl_s
         try:
-            return await self.store.amend(Amend(self.owner, self.notebook, name, clean, seen, now, until))
+            return bool(await self.store.commit(Amend(self.owner, self.notebook, name, clean, seen, now, until)))
         except StorageUnavailable:
             raise _unavailable() from None
         except Unstorable:
@@ -102,7 +100,7 @@ class AgentMemory:
         """
         check_name(name)
         try:
-            return await self.store.forget(Forget(self.owner, self.notebook, name, self.clock(), seen))
+            return bool(await self.store.commit(Forget(self.owner, self.notebook, name, self.clock(), seen)))
         except StorageUnavailable:
             raise _unavailable() from None
 
@@ -202,7 +200,8 @@ class MemoryExpiry(Poller):
     async def poll(self) -> float:
         """Remove expired memories; while the database is away they stay, but are not returned."""
         try:
-            await self.store.forget_expired(self.clock())
+            while await self.store.commit(ForgetExpired(self.clock())):
+                pass
             while await self.store.commit(ForgetSpending(day_of(self.clock()) - KEPT_DAYS)):
                 pass
         except StorageUnavailable as error:

@@ -68,7 +68,7 @@ class PushReceivers:
     use: Use = field(init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        self.use = Use(self.store.has_pushes)
+        self.use = Use(lambda: self.store.read(pushes.are_any))
 
     def check(self, url: object, secrets: PushSecrets) -> str:
         """Return the address of a receiver.

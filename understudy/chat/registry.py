@@ -36,10 +36,11 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle, lane_of
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
+from understudy.storage import nodes, queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
+from understudy.storage.queries import LARGEST_PAGE
 from understudy.storage.records import Fence
-from understudy.storage.store import LARGEST_PAGE
 
 ACCEPT_S: Final = 30.0
 """Seconds for which a conversation may be silent; after them the command fails with `busy`. Several times as long as
@@ -186,7 +187,7 @@ class ConversationRegistry:
     async def _catch_up(self, owner: str, ids: Sequence[str]) -> None:
         """Have the user's connections catch up with these threads from the log, then remove the dead ones."""
         entries = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
-        for thread_id, head in (await self._services.store.last_seqs(owner, ids)).items():
+        for thread_id, head in (await self._services.store.read(queries.last_seqs, owner, ids)).items():
             for outbox in self._services.outboxes(owner, thread_id):
                 outbox.try_tell(SubscribeThread(thread_id, None, head, implicit=True))
         for thread_id, entry in entries.items():
@@ -228,7 +229,7 @@ class ConversationRegistry:
             await self.ask(owner, thread_id, request, others_after)
         except CommandRejected:
             # A conversation that waits here for its thread's first message may not know that another node accepted it.
-            if self._node is None or not await self._services.store.last_seqs(owner, [thread_id]):
+            if self._node is None or not await self._services.store.read(queries.last_seqs, owner, [thread_id]):
                 raise
             stale = (await self.get_or_start(owner, thread_id)).ref
             stale.try_tell(OwnershipLost())
@@ -257,7 +258,7 @@ class ConversationRegistry:
         """
         since = self._missed.pop(owner)
         try:
-            found = await self._services.store.begun_since(owner, since - CLOCKS_APART_S)
+            found = await self._services.store.read(queries.begun_since, owner, since - CLOCKS_APART_S)
             for thread_id, after in found.items():
                 for outbox in self._services.outboxes(owner, thread_id):
                     with suppress(CommandRejected):  # it was deleted meanwhile
@@ -286,7 +287,7 @@ class ConversationRegistry:
         await ending.wait_stopped()
         owner, thread_id = key
         async with self._locks.hold(key):  # no actor that begins the thread anew subscribes them meanwhile
-            exists = await self._services.store.last_seqs(owner, [thread_id])
+            exists = await self._services.store.read(queries.last_seqs, owner, [thread_id])
             if not exists and self.peek(owner, thread_id) is None:
                 self._services.forget(owner, thread_id)
                 for outbox in self._services.outboxes(owner, thread_id):
@@ -321,7 +322,7 @@ class ConversationRegistry:
         if node is not None:
             if not node.joined:
                 raise StorageUnavailable("this server is about to join the others again")
-            claimed = await self._services.store.claim(owner, thread_id, node.id)
+            claimed = await nodes.claim(self._services.store, owner, thread_id, node.id)
         make: Callable[[], Actor]
         if not isinstance(claimed, str):
             make = partial(Conversation, owner, thread_id, self._services, claimed)

@@ -22,7 +22,7 @@ from understudy.models.prices import PriceTable
 from understudy.models.registry import Models
 from understudy.observe.traces import Traces
 from understudy.storage.quotas import Quotas
-from understudy.storage.spending import SpendingLimits
+from understudy.storage.spending_limits import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.context import ServerView, ToolContext
 from understudy.tools.loop import ToolLoop

@@ -101,7 +101,7 @@ class Stops:
                 watch.stop = stop
                 watch.scope.cancel()
 
-    async def change(self, commit: Callable[[Write], Awaitable[bool]], work: AddStop | DropStop, at: float) -> bool:
+    async def change(self, commit: Callable[[Write], Awaitable[int]], work: AddStop | DropStop, at: float) -> int:
         """Commit a stop, or its end, and apply it here. Return the answer of the write. Raises StorageUnavailable."""
         async with self._lock:
             answer = await commit(work)

@@ -24,7 +24,8 @@ from understudy.chat.webhooks import WebhookRules, body_of
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, span_of
 from understudy.observe.traces import Traces
-from understudy.storage.deliveries import LARGEST_BATCH, Delivery
+from understudy.storage import deliveries
+from understudy.storage.deliveries import LARGEST_BATCH, ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 
@@ -59,7 +60,7 @@ class WebhookSender(Poller):
         """Deliver what is due. Poll again at once if there may be more."""
         found: list[Delivery] = []
         try:
-            found = await self.store.due_deliveries(self.clock())
+            found = await self.store.read(deliveries.due, self.clock())
             async with trio.open_nursery() as nursery:
                 for each in found:
                     nursery.start_soon(self._try, each)
@@ -73,8 +74,8 @@ class WebhookSender(Poller):
             until, now = self.receivers.away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
                 spread_s = self.receivers.chance.uniform(0, self.receivers.first_s)
-                await self.store.delay_delivery(delivery.id, until + spread_s)
-            elif await self.store.claim_delivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S):
+                await self.store.commit(DelayDelivery(delivery.id, until + spread_s))
+            elif await self.store.commit(ClaimDelivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S)):
                 await self._deliver(delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error), "run_id": delivery.run_id})
@@ -96,7 +97,7 @@ class WebhookSender(Poller):
         due_at = self.receivers.retry_at(attempts)
         extra = {"run_id": delivery.run_id, "attempt": attempts, "reason": attempt.reason}
         log.warning("webhook.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
-        await self.store.delay_delivery(delivery.id, due_at)
+        await self.store.commit(DelayDelivery(delivery.id, due_at))
 
     async def _send(self, delivery: Delivery, envelope: Envelope) -> SendAttempt:
         """Make one request."""
@@ -124,7 +125,7 @@ class WebhookSender(Poller):
             return None
 
     async def _end(self, delivery: Delivery, outcome: str, reason: str = "") -> None:
-        await self.store.end_delivery(delivery.id)
+        await self.store.commit(EndDelivery(delivery.id))
         self.count(outcome)
         extra = {"run_id": delivery.run_id, "attempts": delivery.attempts + 1}
         if outcome == "delivered":

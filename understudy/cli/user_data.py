@@ -24,7 +24,7 @@ from understudy.auth.sessions import REVOCATIONS_FILE
 from understudy.content.vault import Vault
 from understudy.privacy.erasure import Erased, Eraser
 from understudy.privacy.export import Exporter, ExportOptions, Pieces
-from understudy.storage import archive_queries, audit, queries
+from understudy.storage import archive_queries, audit, nodes, queries
 from understudy.storage.accounts import DisableAccount
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.audit import COMMAND_LINE, AuditEntry, AuditFilter, StoredEntry
@@ -131,7 +131,7 @@ def erase_users(
                 name = owner_of(owner, tenant)
                 if await eraser.archive.read(archive_queries.user, name) is None:
                     raise NotStored("user", owner)
-                await eraser.store.audit(audit_entry("user.erased", name))
+                await audit.record(eraser.store, audit_entry("user.erased", name))
                 if keep:
                     await eraser.store.commit(DisableAccount(name, time.time(), keep))
                 return [await eraser.user(name)]
@@ -140,7 +140,7 @@ def erase_users(
                 users := await eraser.archive.read(archive_queries.users, "", tenant)
             ):
                 for user in users:
-                    await eraser.store.audit(audit_entry("user.erased", user.id))
+                    await audit.record(eraser.store, audit_entry("user.erased", user.id))
                     done.append(await eraser.user(user.id))
             if not done:
                 raise NotStored("user of the tenant", tenant or "")
@@ -229,7 +229,7 @@ async def _revoke_user(settings: Settings, store: Store | None, owner: str) -> N
     """Record where servers poll for it that no token of the user issued until now is accepted."""
     if store is not None and settings.on_postgresql:
         now = time.time()
-        await store.revoke_session(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
+        await store.commit(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
         return
     ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
     try:
@@ -264,7 +264,8 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
         async with ActorSystem("erasing") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
-            if settings.on_postgresql and await store.live_nodes():
+            alive = await store.read(nodes.living) if settings.on_postgresql else []
+            if alive:
                 raise DataCommandFailed(
                     "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
                 )
@@ -295,7 +296,7 @@ def open_for_writing(settings: Settings, *, beside: bool = False) -> Database:
 
 def _open_files(settings: Settings, database: Database, store: Store) -> FileStore:
     if not settings.on_postgresql:
-        return FolderFiles(settings.data_dir / FILES, store.add_file)
+        return FolderFiles(settings.data_dir / FILES, store.commit)
     from understudy.storage.file_cache import COPIES, COPIES_BYTES, FileCache
     from understudy.storage.files_in_database import DatabaseFiles
     from understudy.storage.postgresql import PostgresDatabase

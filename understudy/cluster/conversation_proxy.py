@@ -47,6 +47,7 @@ from understudy.cluster.messages import (
 )
 from understudy.cluster.reorder import ReorderBuffer
 from understudy.content.texts import run_off_loop
+from understudy.storage import nodes
 from understudy.storage.errors import BrokerUnavailable, StorageError
 from understudy.storage.records import Message
 
@@ -335,7 +336,7 @@ class ConversationProxy(Actor):
         The owner is read first: a thread deleted between the two reads has no owner, but may still seem to exist.
         """
         try:
-            owner_node = await self.services.store.owner_node(self.owner, self.thread_id)
+            owner_node = await self.services.store.read(nodes.owner_node, self.owner, self.thread_id)
             if not await self._read_log_end(context) and self.exists:  # deleted while the owner was unreachable
                 context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False

@@ -18,6 +18,7 @@ from actors import Actor, ActorRef, Context, Exit, Shutdown
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
+from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.records import LEASE_S
 from understudy.storage.store import Store
 
@@ -50,7 +51,7 @@ async def join(store: Store, node: Node, where: str, *, lease_s: float = LEASE_S
 
 async def _joined(store: Store, node: Node, lease_s: float) -> bool:
     began = trio.current_time()
-    node.joined = await store.join(node.id, alone=node.alone, lease_s=lease_s)
+    node.joined = bool(await store.commit_urgent(JoinNodes(node.id, node.alone, lease_s)))
     if node.joined:
         node.renewed_at = began
         log.info("node.joined", extra={"node": node.id})
@@ -101,7 +102,7 @@ class Membership(Actor):
         context.set_timer("renew", self.every_s, message)
         try:
             if not self.node.joined or await self._lapsed():
-                await self.store.leave(self.node.id)
+                await self.store.commit_urgent(LeaveNodes(self.node.id))
                 self.node.rename()
                 if not await _joined(self.store, self.node, self.lease_s):
                     log.error("node.replaced", extra={"reason": "another understudy uses the database"})
@@ -113,16 +114,15 @@ class Membership(Actor):
         if isinstance(reason, Shutdown) and self.node.joined:
             with trio.move_on_after(LEAVE_TIMEOUT_S):
                 try:
-                    await self.store.leave(self.node.id)
+                    await self.store.commit_urgent(LeaveNodes(self.node.id))
                 except StorageError as error:
                     log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
 
     async def _lapsed(self) -> bool:
         """Renew the lease. Return True if this node was declared dead before."""
         began = trio.current_time()
-        if await self.store.renew(
-            self.node.id, lease_s=self.lease_s, deadline_s=min(RENEW_TIMEOUT_S, self.lease_s / 2)
-        ):
+        renewal = RenewNode(self.node.id, self.lease_s)
+        if await self.store.commit_urgent(renewal, min(RENEW_TIMEOUT_S, self.lease_s / 2)):
             self.node.renewed_at = began
             return False
         self.node.lapses += 1

@@ -23,6 +23,7 @@ from understudy.cluster.codec import UnreadablePacket, decode_items
 from understudy.cluster.conversation_proxy import ProxyTable
 from understudy.cluster.messages import RpcRequest
 from understudy.cluster.redis_broker import RedisBroker
+from understudy.storage import nodes
 from understudy.storage.errors import BrokerRefused, BrokerUnavailable, StorageUnavailable
 from understudy.storage.records import LEASE_S
 from understudy.storage.store import Store
@@ -81,7 +82,7 @@ class PeerMonitor(Actor):
         """Compare the living nodes with those known before, and recover from those that died."""
         context.set_timer("look", EVERY_S, message)
         try:
-            alive = frozenset(await self.store.live_nodes())
+            alive = frozenset(await self.store.read(nodes.living))
         except StorageUnavailable:
             return
         if self.node.id not in alive:
@@ -105,7 +106,7 @@ class PeerMonitor(Actor):
         try:
             known, now = await self.broker.inboxes()
             self.bus.set_clock(now)
-            alive = await self.store.live_nodes()  # now: a node joins before it has an inbox
+            alive = await self.store.read(nodes.living)  # now: a node joins before it has an inbox
             for name in sorted(known):
                 if name in alive or name == self.node.id or await self._take_over_from(name, now):
                     continue

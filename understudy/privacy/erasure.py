@@ -14,7 +14,7 @@ from attrs import define, frozen
 from understudy.extension import brought, installed
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive
-from understudy.storage.deletion import MergeFulltext
+from understudy.storage.deletion import MergeFulltext, remove_user
 from understudy.storage.file_writes import RemoveFiles
 from understudy.storage.files import FileStore
 from understudy.storage.store import Store
@@ -72,7 +72,7 @@ class Eraser:
             await self._of_extensions(owner)  # first, as some start threads
             removed = await self._threads(owner), await self._files(owner)
             threads, files = threads + removed[0], files + removed[1]
-            whole = await self.store.remove_user(owner) or await self.archive.read(archive_queries.user, owner) is None
+            whole = await remove_user(self.store, owner) or await self.archive.read(archive_queries.user, owner) is None
             if whole:
                 break
         if whole:
@@ -81,7 +81,7 @@ class Eraser:
             await self._of_extensions(owner)
             threads += await self._threads(owner)
             files += await self._files(owner)
-            await self.store.remove_user(owner)
+            await remove_user(self.store, owner)
         await self.forget()
         log.info("user.erased", extra={"threads": threads, "files": files, "whole": whole})
         return Erased(threads, files, whole)

@@ -19,7 +19,7 @@ from attrs import define
 
 from actors import Actor, ActorError, Context
 from understudy.privacy.erasure import Eraser
-from understudy.storage import archive_queries
+from understudy.storage import archive_queries, nodes
 from understudy.storage.archive_queries import Archive
 from understudy.storage.audit import EXPIRED, ExpireAudit
 from understudy.storage.errors import StorageError
@@ -220,7 +220,7 @@ async def is_oldest_node(store: Store, node: "Node | None") -> bool:
     Raises:
         StorageUnavailable: The database is down.
     """
-    return node is None or (await store.live_nodes())[:1] == [node.id]
+    return node is None or (await store.read(nodes.living))[:1] == [node.id]
 
 
 async def _rest(began: float) -> None:

@@ -20,8 +20,10 @@ from sqlalchemy import Connection, delete, func, insert, or_, select
 from understudy.extension import brought, installed
 
 from . import schema
+from .errors import ChangeRefused, StorageUnavailable, Unstorable
 from .owners import tenant_of
 from .schema import Now
+from .store import Store
 from .write import Write, put
 
 _a = schema.audit.c
@@ -124,6 +126,14 @@ class AuditEntry(Write):
         }
         connection.execute(put(connection, schema.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
         return True
+
+
+async def record(store: Store, entry: AuditEntry) -> None:
+    """Append an entry. Raises StorageUnavailable, whatever the reason: its action must not be."""
+    try:
+        await store.commit(entry)
+    except (ChangeRefused, Unstorable) as error:
+        raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
 
 
 @frozen

@@ -19,6 +19,7 @@ import msgspec
 import trio
 from attrs import define, field, frozen
 
+from . import agent_memory, queries, turns
 from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
 from .deletion import RemoveUser
 from .errors import StorageUnavailable
@@ -196,43 +197,47 @@ class CachedReads:
     async def messages(
         self, owner: str, thread_id: str, cursor: str | None, limit: int
     ) -> CachedRead[ThreadPage | None]:
-        """As `Store.thread_page`."""
+        """As `queries.thread_page`."""
         asked = ("messages", thread_id, cursor, limit)
         return await self._read(
-            owner, asked, ThreadPage | None, lambda: self.store.thread_page(owner, thread_id, cursor, limit)
+            owner,
+            asked,
+            ThreadPage | None,
+            lambda: self.store.read(queries.thread_page, owner, thread_id, cursor, limit),
         )
 
     async def turns_page(
         self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
     ) -> CachedRead[TurnsPage | None]:
-        """As `Store.turns_page`."""
+        """As `turns.turns_page`."""
         asked = ("turns", thread_id, before, through, limit)
         return await self._read(
             owner,
             asked,
             TurnsPage | None,
-            lambda: self.store.turns_page(owner, thread_id, before, through, limit),
+            lambda: self.store.read(turns.turns_page, owner, thread_id, before, through, limit),
         )
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:
-        """As `Store.event_page`."""
+        """As `queries.event_page`."""
         asked = ("events", thread_id, after, limit)
         return await self._read(
-            owner, asked, EventPage | None, lambda: self.store.event_page(owner, thread_id, after, limit)
+            owner, asked, EventPage | None, lambda: self.store.read(queries.event_page, owner, thread_id, after, limit)
         )
 
     async def remembered(self, owner: str, agent: str, now: float) -> CachedRead[list[Remembered]]:
-        """As `Store.remembered`; a cached answer may include values that have expired since."""
+        """As `agent_memory.remembered`; a cached answer may include values that have expired since."""
+        asked = ("remembered", agent)
         return await self._read(
-            owner, ("remembered", agent), list[Remembered], lambda: self.store.remembered(owner, agent, now)
+            owner, asked, list[Remembered], lambda: self.store.read(agent_memory.remembered, owner, agent, now)
         )
 
     async def history_and_memory(
         self, owner: str, message_id: str, limit: int, agent: str, now: float
     ) -> tuple[History, list[Remembered]]:
-        """As `Store.history_and_memory`. What is remembered is cached for `remembered`; this read itself never is."""
+        """As `agent_memory.history_and_memory`. Only what is remembered is cached, for `remembered`."""
         began = trio.current_time()
-        history, known = await self.store.history_and_memory(owner, message_id, limit, agent, now)
+        history, known = await self.store.read(agent_memory.history_and_memory, owner, message_id, limit, agent, now)
         self._put(owner, _named("remembered", agent), known, began)
         return history, known
 

@@ -5,13 +5,16 @@
 2. A user's own row stays while they have threads: the database would cascade to these.
 """
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
 
 from . import schema
 from .write import Write
+
+if TYPE_CHECKING:
+    from .store import Store
 
 _t = schema.threads.c
 _m = schema.messages.c
@@ -59,6 +62,13 @@ class RemoveUser(Write):
             if connection.execute(delete(schema.users).where(_u.id == self.owner, ~threads, ~files)).rowcount
             else MORE
         )
+
+
+async def remove_user(store: "Store", owner: str) -> bool:
+    """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
+    while (left := await store.commit(RemoveUser(owner))) == MORE:
+        pass
+    return left == GONE
 
 
 @frozen

@@ -16,6 +16,9 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 import trio
 
+from understudy.storage.file_writes import AddFile
+from understudy.storage.write import Write
+
 from .errors import FileTooLarge, NotStored, StorageUnavailable
 from .records import File
 
@@ -197,13 +200,13 @@ class Disk:
 class FolderFiles:
     """A `FileStore` in a folder that one server has for itself, with a file per upload, named by its id.
 
-    `record` stores a row, `limit_bytes` limits a single file.
+    `commit` is that of the store, `limit_bytes` limits a single file.
     """
 
     def __init__(
         self,
         folder: Path,
-        record: Callable[[File], Awaitable[None]],
+        commit: Callable[[Write], Awaitable[int]],
         *,
         limit_bytes: int = 20 * MIB,
         clock: Callable[[], float] = time.time,
@@ -211,7 +214,7 @@ class FolderFiles:
         self.folder = folder
         self.limit_bytes = limit_bytes
         self.clock = clock
-        self._record = record
+        self._commit = commit
         self._disk = Disk()
 
     async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
@@ -221,7 +224,7 @@ class FolderFiles:
         digest = upload.hash.hexdigest()
         file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
         try:
-            await self._record(file)
+            await self._commit(AddFile(file))
         except BaseException:
             await self._disk.discard(upload)
             raise

@@ -13,6 +13,7 @@
 
 from typing import Final
 
+import trio
 from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
@@ -27,15 +28,16 @@ from sqlalchemy import (
 )
 
 from . import schema
+from .errors import StorageUnavailable
 from .queries import OPEN_RUN, with_open_effects
-from .records import LEASE_S, Fence, RunRecord, StepRecord
+from .records import LEASE_S, Fence, RunRecord
 from .schema import Now
+from .store import RETRY_S, Store
 from .write import ThreadWrite, Write
 
 _t = schema.threads.c
 _n = schema.nodes.c
 _r = schema.runs.c
-_s = schema.steps.c
 
 ALONE: Final = "alone-"
 """Prefix of the id of a node that runs without Redis."""
@@ -95,6 +97,25 @@ class ReleaseThread(ThreadWrite):
             _t.fence == self.fence.token,
         )
         return connection.execute(update(schema.threads).where(*this).values(node=None)).rowcount > 0
+
+
+async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | str:
+    """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
+
+    A thread that does not exist yet is owned by the node that stores it first. Raises StorageUnavailable after the
+    deadline, also if the node itself is not alive, or a dead node is still writing to the thread.
+    """
+    deadline = trio.current_time() + store.deadline_s
+    while True:
+        token = await store.commit(ClaimThread(owner, thread_id, node))
+        if token:
+            return Fence(node, token)
+        other = await store.read(owner_node, owner, thread_id)
+        if other is not None and other != node:
+            return other
+        if trio.current_time() >= deadline:
+            raise StorageUnavailable("the thread cannot be had")
+        await trio.sleep(RETRY_S)
 
 
 @frozen
@@ -211,16 +232,3 @@ def _orphaned(connection: Connection, node: str, *which: ColumnElement[bool]) ->
     alive = exists(select(_n.id).where(_n.id == node, _n.expires_at > Now()))
     wanted = select(*_r).join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id)).where(*which, alive)
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
-
-
-def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:
-    """Return the newest step of a tool call with its run, or None."""
-    wanted = (
-        select(*_s, *_r)
-        .join(schema.runs, _r.id == _s.run_id)
-        .where(_s.call_id == call_id)
-        .order_by(_s.started_at.desc(), _s.number.desc())
-        .limit(1)
-    )
-    row = connection.execute(wanted).one_or_none()
-    return None if row is None else (StepRecord(*row[: len(_s)]), RunRecord(*row[len(_s) :]))

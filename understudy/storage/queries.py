@@ -29,7 +29,6 @@ from sqlalchemy import (
 from transport.auth import base64url
 
 from . import schema
-from .agent_memory import Remembered, remembered
 from .errors import InvalidCursor
 from .fulltext import for_fts5, for_tsquery
 from .prepared import Prepared
@@ -65,6 +64,8 @@ STEP_BYTES: Final = 8 * 1024 * 1024
 """Limit of the bytes of steps that are read with a history; of earlier runs only the texts are read."""
 PAGE_BYTES: Final = 1024 * 1024
 """Approximate limit of bytes per read; a page ends there even if more rows were requested."""
+LARGEST_PAGE: Final = 1000
+"""Upper limit of rows per read; larger limits are reduced to it."""
 LAST: Final = 2**62
 """Greater than the number of any message."""
 MESSAGES_TOGETHER: Final = 25
@@ -179,7 +180,7 @@ def threads(
         wanted = wanted.where(text(schema.ARCHIVED), _t.archived_at >= _t.updated_at)
     elif which == "pinned" or not query.strip():
         wanted = wanted.where(or_(_t.archived_at.is_(None), _t.archived_at < _t.updated_at))
-    query = query.strip()[:LONGEST_QUERY].lower()
+    query, limit = query.strip()[:LONGEST_QUERY].lower(), page_size(limit)
     if query:
         titled = _t.title.icontains(query, autoescape=True)
         said = _said(connection, owner, query)
@@ -212,7 +213,7 @@ def runs(
     limit: int,
 ) -> Page[RunRecord]:
     """Return the owner's runs, newest first: of one status, agent (by its name), or thread, unless these are None."""
-    wanted = select(*_r).where(_r.owner == owner)
+    wanted, limit = select(*_r).where(_r.owner == owner), page_size(limit)
     if status is not None:
         wanted = wanted.where(_r.status == status)
     if agent is not None:
@@ -264,7 +265,8 @@ def matches(connection: Connection, owner: str, query: str, ids: Sequence[str]) 
     if found is None or not ids:
         return {}
     words = schema.words.c
-    newest = select(func.max(words.number)).where(words.owner == owner, words.thread_id.in_(ids), found)
+    named = words.thread_id.in_(ids[:LARGEST_PAGE])
+    newest = select(func.max(words.number)).where(words.owner == owner, named, found)
     wanted = select(*MESSAGE).where(_m.number.in_(newest.group_by(words.thread_id)))
     rows = [Message(*row) for row in connection.execute(wanted)]
     return {row.thread_id: row for row in rows}
@@ -281,23 +283,23 @@ def _with_words(connection: Connection, owner: str, query: str) -> Any:
     return None if asked is None else found.bindparams(asked=asked)
 
 
-def live_threads(connection: Connection, owner: str, limit: int) -> dict[str, int]:
+def live_threads(connection: Connection, owner: str, limit: int = 50) -> dict[str, int]:
     """Return the last seq of the owner's most recently used threads, by thread id."""
-    return dict(_live_threads.rows(connection, owner=owner, limit=limit))
+    return dict(_live_threads.rows(connection, owner=owner, limit=page_size(limit)))
 
 
-def begun_since(connection: Connection, owner: str, since: float, limit: int) -> dict[str, int]:
-    """Return the owner's threads with runs that began since then, most recent first.
+def begun_since(connection: Connection, owner: str, since: float, limit: int = 50) -> dict[str, int]:
+    """Return the owner's threads with runs that began since then (Unix seconds), most recent first.
 
     With each comes the number of the event before the first one of these runs that is in the log.
     """
-    return dict(_begun_since.rows(connection, owner=owner, since=since, limit=limit))
+    return dict(_begun_since.rows(connection, owner=owner, since=since, limit=page_size(limit)))
 
 
 def last_seqs(connection: Connection, owner: str, ids: Sequence[str]) -> dict[str, int]:
     """Return the last seq of the owner's threads among these ids, by thread id."""
     found = {}
-    for thread_id in ids:
+    for thread_id in ids[:LARGEST_PAGE]:
         for last_seq, _ in _last_seq.rows(connection, owner=owner, thread_id=thread_id):
             found[thread_id] = last_seq
     return found
@@ -403,6 +405,7 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     a quarter of the limit is omitted at a time, so that the first message read stays the same for a while. Messages
     that a summary stands for are neither read nor counted as left out, nor are calls by user interfaces of tools.
     """
+    limit = page_size(limit)
     asked: list[str] = []  # messages of the user, oldest first
     answers: dict[str, tuple[str | None, str | None, str]] = {}  # of those: answer, run, status
     path = _path.rows(connection, owner=owner, message_id=message_id)
@@ -466,15 +469,9 @@ def history(connection: Connection, owner: str, message_id: str, limit: int) -> 
     return History(tuple(exchanges), left_out, sum(weights.get(run_id, 0) for run_id in whole))
 
 
-def history_and_memory(
-    connection: Connection, owner: str, message_id: str, limit: int, agent: str, now: float
-) -> tuple[History, list[Remembered]]:
-    """Return `history`, and what is remembered of the owner in a notebook: see `agent_memory.remembered`."""
-    return history(connection, owner, message_id, limit), remembered(connection, owner, agent, now)
-
-
 def events(connection: Connection, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
-    """Return the thread's events after number `after`, in order."""
+    """Return up to `limit` events of the thread after number `after`, in order."""
+    limit = page_size(limit)
     of_thread: dict[str, object] = {"owner": owner, "thread_id": thread_id, "after": after, "limit": limit}
     if connection.dialect.name == "sqlite":
         rows = _events.each(connection, **of_thread)
@@ -583,6 +580,19 @@ def steps(connection: Connection, run_id: str) -> list[StepRecord]:
     return [StepRecord(*row) for row in rows]
 
 
+def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunRecord] | None:
+    """Return the newest step of a tool call with its run, or None."""
+    wanted = (
+        select(*_s, *_r)
+        .join(schema.runs, _r.id == _s.run_id)
+        .where(_s.call_id == call_id)
+        .order_by(_s.started_at.desc(), _s.number.desc())
+        .limit(1)
+    )
+    row = connection.execute(wanted).one_or_none()
+    return None if row is None else (StepRecord(*row[: len(_s)]), RunRecord(*row[len(_s) :]))
+
+
 def file(connection: Connection, owner: str, file_id: str) -> File | None:
     """Return a file of the owner, or None."""
     row = connection.execute(select(*_f).where(_f.owner == owner, _f.id == file_id)).one_or_none()
@@ -591,31 +601,10 @@ def file(connection: Connection, owner: str, file_id: str) -> File | None:
 
 def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
     """Return the owner's files among these ids, in the same order."""
+    ids = ids[:LARGEST_PAGE]
     rows = connection.execute(select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))))
     found = {row.id: File(*row) for row in rows}
     return [found[name] for name in dict.fromkeys(ids) if name in found]
-
-
-def _bytes_of(whose: str, owner: Any, size: Any) -> Prepared:
-    used = select(func.coalesce(func.sum(size), 0)).select_from(owner.table)
-    if whose == "user":
-        return Prepared(used.where(owner == bindparam("name")))
-    of_tenant = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == bindparam("name"))
-    return Prepared(of_tenant)
-
-
-# Queries of every third message or so.
-_bytes_used = {
-    (what, whose): _bytes_of(whose, owner, size)
-    for what, owner, size in (("files", _f.owner, _f.size), ("threads", _t.owner, _t.stored_bytes))
-    for whose in ("user", "tenant")
-}
-
-
-def bytes_used(connection: Connection, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
-    """Return how many bytes the `files` or `threads` of a user have, or those of all users of a tenant."""
-    whose, name = ("user", user) if tenant is None else ("tenant", tenant)
-    return int(_bytes_used[what, whose].rows(connection, name=name)[0][0])
 
 
 def alive(connection: Connection) -> bool:
@@ -633,12 +622,18 @@ def _one_row_of_each() -> Sequence[Select[Any]]:
 def _messages_page(
     connection: Connection, wanted: Select[Any], limit: int, values: Mapping[str, Any] | None = None
 ) -> tuple[list[Any], bool]:
+    limit = page_size(limit)
     options = {} if connection.dialect.name == "sqlite" else {"yield_per": MESSAGES_TOGETHER}
     rows = connection.execute(wanted, {**(values or {}), "limit": limit + 1}, execution_options=options)
     try:
         return _page(rows, limit, lambda row: len(row.content))
     finally:
         rows.close()
+
+
+def page_size(limit: int) -> int:
+    """Return a limit of rows that is neither 0 nor too large."""
+    return max(1, min(limit, LARGEST_PAGE))
 
 
 def _page(rows: Iterable[R], limit: int, size_of: Callable[[R], int]) -> tuple[list[R], bool]:

@@ -12,15 +12,18 @@ from collections import OrderedDict
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from contextlib import aclosing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from attrs import define, field, frozen
+from sqlalchemy import Connection, bindparam, func, select
 
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
+from understudy.storage import schema
 from understudy.storage.files import FileStore
 from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.owners import tenant_of
+from understudy.storage.prepared import Prepared
 from understudy.storage.records import File
 from understudy.storage.store import Store
 
@@ -31,6 +34,30 @@ SURE_S: Final = 1.0
 KNOWN: Final = 10_000
 """Limit of users and tenants whose use is remembered; for others the database is queried."""
 CODE: Final = "quota_exceeded"
+
+_f = schema.files.c
+_t = schema.threads.c
+
+
+def _bytes_of(whose: str, owner: Any, size: Any) -> Prepared:
+    used = select(func.coalesce(func.sum(size), 0)).select_from(owner.table)
+    if whose == "user":
+        return Prepared(used.where(owner == bindparam("name")))
+    of_tenant = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == bindparam("name"))
+    return Prepared(of_tenant)
+
+
+# Queries of every third message or so.
+_bytes_used = {
+    (what, whose): _bytes_of(whose, owner, size)
+    for what, owner, size in (("files", _f.owner, _f.size), ("threads", _t.owner, _t.stored_bytes))
+    for whose in ("user", "tenant")
+}
+
+
+def bytes_used(connection: Connection, what: str, whose: str, name: str) -> int:
+    """Return how many bytes the `files` or `threads` (`what`) of a `user`, or of a whole `tenant` (`whose`), have."""
+    return int(_bytes_used[what, whose].rows(connection, name=name)[0][0])
 
 
 @define(eq=False)
@@ -103,7 +130,7 @@ class Quotas:
                 now = self.clock()
                 if now - quota.asked_at >= fresh_s:
                     since = quota.since
-                    quota.stored = await self.store.bytes_used(what, **{quota.whose: quota.name})
+                    quota.stored = await self.store.read(bytes_used, what, quota.whose, quota.name)
                     quota.asked_at = now
                     quota.since -= min(since, quota.since)  # bytes accepted during the query may be missing in it
                 if quota.stored + quota.since + quota.held + size <= quota.limit:

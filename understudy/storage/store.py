@@ -1,81 +1,28 @@
 """The interface of storage. Reads run in worker threads; writes are sent to the one writer actor."""
 
 import math
-from collections.abc import Awaitable, Callable, Collection, Hashable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from contextlib import suppress
-from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
 import trio
 
 from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
-from . import (
-    accounts,
-    agent_memory,
-    agent_states,
-    consents,
-    deliveries,
-    inbox,
-    memberships,
-    nodes,
-    passkeys,
-    provider_sessions,
-    pushes,
-    queries,
-    revocations,
-    servers_off,
-    shares,
-    sign_ins,
-    spending,
-    stops,
-    turns,
-)
-from .accounts import Account
-from .agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember, Remembered
-from .audit import AuditEntry
+from . import queries
 from .changes import Change
-from .consents import Consent
 from .database import Database
-from .deletion import GONE, MORE, RemoveUser
-from .deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
-from .errors import ChangeRefused, StorageUnavailable, Unstorable
-from .file_writes import AddFile
-from .inbox import MOST_MARKS, MarkRead, OpenItems
-from .memberships import SetMemberships
-from .nodes import ClaimThread, JoinNodes, LeaveNodes, ReleaseThread, RenewNode
-from .passkeys import Passkey
-from .provider_sessions import ProviderSession
-from .pushes import Push
+from .deletion import GONE, MORE
+from .errors import StorageUnavailable
 from .queries import Which
 from .read_pool import Joined, ReadPool
-from .records import (
-    LEASE_S,
-    EventPage,
-    Fence,
-    File,
-    History,
-    LoggedEvent,
-    Message,
-    Page,
-    RunRecord,
-    StepRecord,
-    Thread,
-    ThreadPage,
-)
-from .revocations import RevokedSession, RevokeSession
-from .shared_page import SharedPage, shared_page
-from .shares import Share
-from .sign_ins import SignIn
+from .records import Fence, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread
 from .sqlite import READERS
-from .stops import StopInForce
 from .thread_writes import DeleteThread, TrimLog
-from .turns import TurnsPage
 from .write import ProbeWrite, Write
 from .writer import Flush, WriteLater, WriteRequest
 
-T = TypeVar("T")
 COMMIT_DEADLINE_S: Final = 5.0
 """Default deadline of a write: below the timeout of an agent, so that a user hears first that storage is down."""
 READ_DEADLINE_S: Final = 5.0
@@ -86,8 +33,6 @@ CIRCUIT: Final = CircuitSpec(
 """Reads are refused after five failed transactions in a row; then one trial read per 0.1 to 1 s."""
 RETRY_S: Final = 0.02
 """Pause between attempts to reach the writer: a restart without backoff takes about a millisecond."""
-LARGEST_PAGE: Final = 1000
-"""Upper limit of rows per read; larger limits are reduced to it."""
 WAITING: Final = 512
 """Permits for concurrent writes: the size of one group, so that the writer's mailbox never fills. More wait here."""
 
@@ -99,7 +44,10 @@ JOINED: Final[Joined] = {
 
 
 class Store:
-    """Threads, messages, runs, steps, events and files, by owner.
+    """Threads, messages, runs and events, by owner; and the way to the database for all others.
+
+    `read(query, *arguments)` returns what a function returns that takes a connection and these arguments: see
+    `queries`, and the modules of the features. `search` does so in a thread of its own, for reads that may take long.
 
     `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
     Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
@@ -130,10 +78,10 @@ class Store:
         self.breaker = Breaker("database", CIRCUIT, call_timeout_s=math.inf, on_change=self._circuit_changed)
         self._on_circuit = on_circuit
         self._reads_refused = False
-        self._read_pool = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
-        self.read = self._read_pool.read
-        # A search reads all messages of its user, so it has a thread of its own and delays no other read.
-        self._search_pool = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read)
+        self.readers = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
+        self.read = self.readers.read
+        # A search reads all messages of its user: here it delays no other read.
+        self.search = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read).read
 
     async def commit(self, write: Write, deadline_s: float | None = None) -> int:
         """Store a change or another write; it is durable when this returns. Return its answer.
@@ -151,7 +99,7 @@ class Store:
             while True:
                 before = self._committed
                 try:
-                    answer = await self._commit_urgent(write, trio.current_time() + within_s)
+                    answer = await self.commit_urgent(write, within_s)
                 except StorageUnavailable as error:
                     if not isinstance(error.__cause__, AskTimeout) or self._committed == before:
                         raise
@@ -192,11 +140,12 @@ class Store:
             with suppress(ActorDied, AskTimeout, MailboxFull):
                 await writer.ask(Flush(), timeout_s=self.deadline_s)
 
-    async def _commit_urgent(self, write: Write, deadline: float) -> int:
-        """Ask the writer, ahead of the writes that wait for a permit; retry until `deadline` on trio's clock.
+    async def commit_urgent(self, write: Write, deadline_s: float | None = None) -> int:
+        """Store a write ahead of those that wait in `commit`; `on_write` is not called.
 
-        The lease of a node is renewed this way: a server with many writes waiting is not dead.
+        The lease of a node is renewed this way: a server with many writes waiting is not dead. Raises as `commit`.
         """
+        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
         cause: StorageUnavailable | None = None
         while True:
             try:
@@ -235,12 +184,6 @@ class Store:
             there = True
         return there or left == GONE
 
-    async def remove_user(self, owner: str) -> bool:
-        """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
-        while (left := await self.commit(RemoveUser(owner))) == MORE:
-            pass
-        return left == GONE
-
     async def trim(self, owner: str, thread_id: str, before_seq: int, *, rests: float = 0.0) -> None:
         """Delete the thread's events before `before_seq`, but none of an unfinished run. Messages, runs and steps stay.
 
@@ -252,204 +195,9 @@ class Store:
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
-    async def revoke_session(self, ending: RevokeSession) -> None:
-        """Revoke a session for every server on the database."""
-        await self.commit(ending)
-
-    async def revoked_since(self, since: float, after: str, now: float) -> list[RevokedSession]:
-        """Return the sessions revoked since a time by the database's clock: see `understudy.storage.revocations`."""
-        return await self.read(revocations.revoked_since, since, after, now)
-
-    async def remember(self, value: Remember) -> bool:
-        """Store a value in a notebook. Return False at the limit of values per notebook and user. Raises NotStored."""
-        return bool(await self.commit(value))
-
-    async def amend(self, value: Amend) -> bool:
-        """Replace a value in a notebook. Return False if it was written or deleted since it was seen."""
-        return bool(await self.commit(value))
-
-    async def forget(self, value: Forget | ForgetAll) -> bool:
-        """Delete a value in a notebook, or all. Return False if there was none."""
-        return bool(await self.commit(value))
-
-    async def forget_expired(self, now: float) -> None:
-        """Delete the expired values of agents, in several transactions."""
-        while await self.commit(ForgetExpired(now)):
-            pass
-
-    async def audit(self, entry: AuditEntry) -> None:
-        """Append an entry to the audit log. Raises StorageUnavailable, whatever the reason: its action must not be."""
-        try:
-            await self.commit(entry)
-        except (ChangeRefused, Unstorable) as error:
-            raise StorageUnavailable(f"the audit log cannot be written: {error}") from error
-
-    async def change_stop(self, work: Write) -> bool:
-        """Stop an agent, a tool or a model, or allow it again. Return the answer that the write documents."""
-        return bool(await self.commit(work))
-
-    async def stops(self) -> list[StopInForce]:
-        """Return the agents, tools and models that are stopped."""
-        return await self.read(stops.stops)
-
-    async def consents(self, owner: str, thread_id: str) -> list[Consent]:
-        """Return the tools that are allowed always in a thread, by name."""
-        return await self.read(consents.consents, owner, thread_id)
-
-    async def servers_off(self, owner: str, thread_id: str) -> list[str]:
-        """Return the names of the MCP servers that are switched off in a thread."""
-        return await self.read(servers_off.servers_off, owner, thread_id)
-
-    async def sign_in(self, owner: str, server: str) -> SignIn | None:
-        """Return a user's sign-in at an MCP server."""
-        return await self.read(sign_ins.sign_in, owner, server)
-
-    async def sign_ins(self, owner: str) -> list[SignIn]:
-        """Return the sign-ins of a user, by server."""
-        return await self.read(sign_ins.of_owner, owner)
-
-    async def account(self, owner: str) -> Account | None:
-        """Return the local account of a user, or None."""
-        return await self.read(accounts.one, owner)
-
-    async def passkeys(self, owner: str) -> list[Passkey]:
-        """Return the passkeys of a local account, oldest first."""
-        return await self.read(passkeys.of_owner, owner)
-
-    async def provider_session(self, owner: str, session_id: str, now: float) -> ProviderSession | None:
-        """Return the session of a user who signed in at the identity provider; None if it has expired at `now`."""
-        return await self.read(provider_sessions.one, owner, session_id, now)
-
-    async def provider_sessions(self, owner: str) -> list[ProviderSession]:
-        """Return the sessions of a user who signed in at the identity provider, oldest first."""
-        return await self.read(provider_sessions.of_owner, owner)
-
-    async def state(self, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
-        """Return the state of a run of another framework's agent, by key."""
-        return await self.read(agent_states.state, owner, thread_id, run_id)
-
-    async def add_file(self, file: File) -> None:
-        """Store the row of a file whose bytes are stored. Raises AlreadyStored if its id belongs to another file."""
-        await self.commit(AddFile(file))
-
-    async def remembered(self, owner: str, agent: str, now: float) -> list[Remembered]:
-        """Return the unexpired values about a user in a notebook, latest first."""
-        return await self.read(agent_memory.remembered, owner, agent, now)
-
-    # nodes, if several servers share the database
-
-    async def join(self, node: str, *, alone: bool = False, lease_s: float = LEASE_S) -> bool:
-        """Join a node to the cluster. Return False if another node excludes it (see `JoinNodes`)."""
-        join = JoinNodes(node, alone, lease_s)
-        return bool(await self._commit_urgent(join, trio.current_time() + self.deadline_s))
-
-    async def renew(self, node: str, *, lease_s: float = LEASE_S, deadline_s: float = 1.0) -> bool:
-        """Renew a node's lease. Return False if it was declared dead, and must join under another id."""
-        return bool(await self._commit_urgent(RenewNode(node, lease_s), trio.current_time() + deadline_s))
-
-    async def leave(self, node: str) -> bool:
-        """Remove a node, so that others can claim its threads at once. Return False if it was not there."""
-        return bool(await self._commit_urgent(LeaveNodes(node), trio.current_time() + self.deadline_s))
-
-    async def claim(self, owner: str, thread_id: str, node: str) -> Fence | str:
-        """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
-
-        A thread that does not exist yet is owned by the node that stores it first. Raises StorageUnavailable after the
-        deadline, also if the node itself is not alive, or a dead node is still writing to the thread.
-        """
-        deadline = trio.current_time() + self.deadline_s
-        while True:
-            token = await self.commit(ClaimThread(owner, thread_id, node))
-            if token:
-                return Fence(node, token)
-            other = await self.owner_node(owner, thread_id)
-            if other is not None and other != node:
-                return other
-            if trio.current_time() >= deadline:
-                raise StorageUnavailable("the thread cannot be had")
-            await trio.sleep(RETRY_S)
-
-    async def release(self, owner: str, thread_id: str, fence: Fence) -> bool:
-        """Release a thread. Return False if it is no longer under this fence, or deleted."""
-        return bool(await self.commit(ReleaseThread(owner, thread_id, fence)))
-
-    async def owner_node(self, owner: str, thread_id: str) -> str | None:
-        """Return the living node that owns a thread, or None."""
-        return await self.read(nodes.owner_node, owner, thread_id)
-
-    async def live_nodes(self) -> list[str]:
-        """Return the living nodes, in the order they joined."""
-        return await self.read(nodes.living)
-
-    async def orphans(self, node: str, *, own: bool = True) -> list[RunRecord]:
-        """Return the unfinished runs of threads without a living owner, oldest first; `own`: also of this node's."""
-        return await self.read(nodes.orphans, node, own)
-
-    async def step_of_call(self, call_id: str) -> tuple[StepRecord, RunRecord] | None:
-        """Return the newest step of a tool call with its run, of any owner, or None."""
-        return await self.read(nodes.step_of_call, call_id)
-
-    async def bytes_used(self, what: str, *, user: str | None = None, tenant: str | None = None) -> int:
-        """Return how many bytes the `files` or the `threads` of a user, or of all users of a tenant, have."""
-        return await self.read(partial(queries.bytes_used, user=user, tenant=tenant), what)
-
-    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-        """Return the tokens and the cost that a user, or a tenant's users, spent on these days (see `spending`)."""
-        return await self.read(spending.spent, first, last, owner, tenant)
-
-    async def due_deliveries(self, now: float) -> list[Delivery]:
-        """Return webhooks that are due, the longest waiting first."""
-        return await self.read(deliveries.due, now)
-
-    async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
-        """Claim a webhook for one attempt. Return False if another node has it."""
-        return bool(await self.commit(ClaimDelivery(delivery_id, attempts, due_at)))
-
-    async def delay_delivery(self, delivery_id: str, due_at: float) -> None:
-        """Set when a webhook is due again."""
-        await self.commit(DelayDelivery(delivery_id, due_at))
-
-    async def end_delivery(self, delivery_id: str) -> None:
-        """Remove a webhook that was delivered or is given up."""
-        await self.commit(EndDelivery(delivery_id))
-
-    async def pushes(self, owner: str, run_id: str) -> list[Push]:
-        """Return the receivers of push notifications about a run, oldest first."""
-        return await self.read(pushes.of_run, owner, run_id)
-
-    async def has_pushes(self) -> bool:
-        """Return whether anybody is to be told of any run."""
-        return await self.read(pushes.are_any)
-
-    async def shares(self, owner: str, thread_id: str) -> list[Share]:
-        """Return the shares of a thread that have not expired, oldest first."""
-        return await self.read(shares.of_thread, owner, thread_id)
-
-    async def shared_page(self, share_id: str, skip: int, limit: int) -> SharedPage | None:
-        """Return `limit` turns of a share before the last `skip`; None if there is none, or it has expired."""
-        return await self.read(shared_page, share_id, skip, limit)
-
-    async def memberships(self, owner: str) -> frozenset[str]:
-        """Return the groups and roles for which a user's spending counts, as `group:NAME` and `role:NAME`."""
-        return await self.read(memberships.memberships, owner)
-
-    async def set_memberships(self, owner: str, entries: tuple[str, ...], at: float) -> None:
-        """Count a user's spending for these groups and roles from the day of `at` (Unix seconds) on, and no others."""
-        await self.commit(SetMemberships(owner, entries, at))
-
-    async def spent_together(
-        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
-    ) -> Mapping[str, list[tuple[int, float]]]:
-        """Return the tokens and the cost of the groups in which a user is now (see `memberships.spent_together`)."""
-        return await self.read(memberships.spent_together, owner, tenant, entries, firsts, last)
-
     async def thread(self, owner: str, thread_id: str) -> Thread | None:
         """Return a thread, or None."""
         return await self.read(queries.thread, owner, thread_id)
-
-    async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
-        """Return a thread with its unfinished runs, or None."""
-        return await self.read(queries.thread_with_open_runs, owner, thread_id)
 
     async def threads(
         self,
@@ -466,31 +214,8 @@ class Store:
 
         Raises InvalidCursor.
         """
-        reader = self._search_pool if query.strip() else self._read_pool
-        return await reader.read(queries.threads, owner, query, cursor, _page(limit), which, tuple(tags))
-
-    async def tags(self, owner: str) -> list[tuple[str, int]]:
-        """Return the tags of the owner's threads with the number of threads, most used first."""
-        return await self.read(queries.tags, owner)
-
-    async def matches(self, owner: str, query: str, ids: Sequence[str]) -> dict[str, Message]:
-        """Return the newest message with all words of a query in each of these threads that has one, by thread id."""
-        return await self._search_pool.read(queries.matches, owner, query, tuple(ids[:LARGEST_PAGE]))
-
-    async def live_threads(self, owner: str, limit: int = 50) -> dict[str, int]:
-        """Return the last seq of the owner's most recently used threads, by thread id."""
-        return await self.read(queries.live_threads, owner, _page(limit))
-
-    async def begun_since(self, owner: str, since: float, limit: int = 50) -> dict[str, int]:
-        """Return the owner's threads with runs that began since then (Unix seconds), most recent first.
-
-        With each comes the number of the event before the first one of these runs.
-        """
-        return await self.read(queries.begun_since, owner, since, _page(limit))
-
-    async def last_seqs(self, owner: str, ids: Sequence[str]) -> dict[str, int]:
-        """Return the last seq of the owner's threads among these ids, by thread id."""
-        return await self.read(queries.last_seqs, owner, tuple(ids[:LARGEST_PAGE]))
+        read = self.search if query.strip() else self.read
+        return await read(queries.threads, owner, query, cursor, limit, which, tuple(tags))
 
     async def message(self, owner: str, message_id: str) -> Message | None:
         """Return a message, or None."""
@@ -504,55 +229,15 @@ class Store:
         `forward`: return the first messages; the cursor leads to the page after. Raises InvalidCursor.
         """
         query = queries.messages_forward if forward else queries.messages
-        return await self.read(query, owner, thread_id, cursor, _page(limit))
-
-    async def thread_page(self, owner: str, thread_id: str, cursor: str | None, limit: int) -> ThreadPage | None:
-        """Return a page of messages with the thread and its runs, in one transaction; None if there is no thread."""
-        return await self.read(queries.thread_page, owner, thread_id, cursor, _page(limit))
-
-    async def turns_page(
-        self, owner: str, thread_id: str, before: str | None, through: str | None, limit: int
-    ) -> TurnsPage | None:
-        """Return the last page of a branch with all that is stored of its turns, in one transaction.
-
-        The branch is the newest of the thread; with `through`, a run, the newest through that; with `before`, an
-        answer, the part of a branch that ends with it. None if there is no thread.
-        """
-        return await self.read(turns.turns_page, owner, thread_id, before, through, _page(limit))
-
-    async def history(self, owner: str, message_id: str, limit: int) -> History:
-        """Return the last `limit` messages on the path from the thread's root to a message."""
-        return await self.read(queries.history, owner, message_id, max(1, min(limit, LARGEST_PAGE)))
-
-    async def history_and_memory(
-        self, owner: str, message_id: str, limit: int, agent: str, now: float
-    ) -> tuple[History, list[Remembered]]:
-        """Return `history` and `remembered`, in one transaction."""
-        limit = max(1, min(limit, LARGEST_PAGE))
-        return await self.read(queries.history_and_memory, owner, message_id, limit, agent, now)
+        return await self.read(query, owner, thread_id, cursor, limit)
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int = 500) -> list[LoggedEvent]:
         """Return up to `limit` events of the thread after number `after`, in order."""
-        return await self.read(queries.events, owner, thread_id, after, _page(limit))
-
-    async def event_page(self, owner: str, thread_id: str, after: int, limit: int) -> EventPage | None:
-        """Return the thread and a page of its events, in one transaction; None if there is no thread."""
-        return await self.read(queries.event_page, owner, thread_id, after, _page(limit))
-
-    async def log_page(
-        self, owner: str, thread_id: str, after: int, limit: int = 500
-    ) -> tuple[int | None, float | None, list[LoggedEvent]]:
-        """Return the last seq of a thread and when it was created, None if there is none, and its events after `after`,
-        in one transaction."""
-        return await self.read(queries.log_page, owner, thread_id, after, _page(limit))
+        return await self.read(queries.events, owner, thread_id, after, limit)
 
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         """Return all events of a run, in order."""
         return await self.read(queries.run_events, owner, thread_id, run_id)
-
-    async def run_start(self, owner: str, thread_id: str, run_id: str) -> int | None:
-        """Return the number of a run's first event; None if the log has none."""
-        return await self.read(queries.run_start, owner, thread_id, run_id)
 
     async def run(self, run_id: str) -> RunRecord | None:
         """Return a run of any owner, or None."""
@@ -569,48 +254,15 @@ class Store:
         limit: int = 50,
     ) -> Page[RunRecord]:
         """Return the owner's runs, newest first: of one status, agent or thread if given. Raises InvalidCursor."""
-        return await self.read(queries.runs, owner, status, agent, thread_id, cursor, _page(limit))
-
-    async def runs_of(self, owner: str, message_ids: Sequence[str]) -> list[RunRecord]:
-        """Return the runs that answered these messages of an owner, oldest first."""
-        return await self.read(queries.runs_of, owner, message_ids)
-
-    async def run_of_request(self, owner: str, request_id: str) -> RunRecord | None:
-        """Return the run that a request to answer a message again started, or None."""
-        return await self.read(queries.run_of_request, owner, request_id)
+        return await self.read(queries.runs, owner, status, agent, thread_id, cursor, limit)
 
     async def unfinished_runs(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
         """Return the unfinished runs of all owners, of an owner, or of a thread, oldest first."""
         return await self.read(queries.unfinished_runs, owner, thread_id)
 
-    async def open_items(self, owner: str, types: Sequence[str]) -> OpenItems:
-        """Return a user's unfinished runs, each with its events of these types, and threads with an unread answer."""
-        return await self.read(inbox.open_items, owner, tuple(types))
-
-    async def mark_read(self, owner: str, threads: Mapping[str, int] | None) -> int:
-        """Record that a user has seen these threads up to a number each, or all for None. Return how many changed."""
-        marks = None if threads is None else dict(list(threads.items())[:MOST_MARKS])
-        return await self.commit(MarkRead(owner, marks))
-
-    async def open_effects(self, owner: str | None = None, thread_id: str | None = None) -> list[RunRecord]:
-        """Return the runs of all owners, or of a thread, of which calls are being undone or settled, oldest first."""
-        return await self.read(queries.open_effects, owner, thread_id)
-
-    async def orphaned_effects(self, node: str) -> list[RunRecord]:
-        """Return runs with calls that are being undone or settled, of threads without a living owner and this node."""
-        return await self.read(nodes.orphaned_effects, node)
-
     async def steps(self, run_id: str) -> list[StepRecord]:
         """Return the recorded steps of a run, in order."""
         return await self.read(queries.steps, run_id)
-
-    async def file(self, owner: str, file_id: str) -> File | None:
-        """Return a file of the owner, or None."""
-        return await self.read(queries.file, owner, file_id)
-
-    async def files(self, owner: str, ids: Sequence[str]) -> list[File]:
-        """Return the owner's files among these ids, in the same order."""
-        return await self.read(queries.files, owner, tuple(ids[:LARGEST_PAGE]))
 
     async def check(self) -> None:
         """Check that the database can be read and written; raises StorageUnavailable within a second if not.
@@ -626,11 +278,3 @@ class Store:
                 await self.read(queries.alive)
         except trio.TooSlowError:
             raise StorageUnavailable(f"no answer within {PROBE_DEADLINE_S:g} s") from None
-
-    def read_statistics(self) -> dict[str, int]:
-        """Return the number of busy reading threads (`readers_at_work`) and of queued reads (`reads_waiting`)."""
-        return {"readers_at_work": self._read_pool.at_work, "reads_waiting": self._read_pool.waiting}
-
-
-def _page(limit: int) -> int:
-    return max(1, min(limit, LARGEST_PAGE))

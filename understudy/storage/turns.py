@@ -142,6 +142,7 @@ def turns_page(
     thread = queries.thread(connection, owner, thread_id)
     if thread is None:
         return None
+    limit = queries.page_size(limit)
     of_thread: dict[str, Any] = {"owner": owner, "thread_id": thread_id}
     open_runs: list[str] = []
     if before is not None:

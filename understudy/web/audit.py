@@ -5,7 +5,7 @@ from quart import request
 from transport.auth.identity import Identity
 from understudy.auth.rights import AUDITORS, OPERATORS
 from understudy.chat.commands import HTTP
-from understudy.storage.audit import PAGE, AuditEntry
+from understudy.storage.audit import PAGE, AuditEntry, record
 from understudy.web.context import identity, web_context
 
 
@@ -31,5 +31,5 @@ async def audit(
     role = next((role for role in roles if role in caller.roles), "")
     way = PAGE if request.headers.get("Sec-Fetch-Site") == "same-origin" else HTTP
     entry = AuditEntry(action, caller.user, way, target, role, tenant, detail)
-    await web_context().store.audit(entry)
+    await record(web_context().store, entry)
     return entry

@@ -38,6 +38,7 @@ from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
+from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import name_of
 from understudy.storage.store import Store
@@ -219,7 +220,7 @@ class WebSocketEndpoint:
     async def join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
         """Register a connection and build its Welcome. Raises CommandRejected over `connections_per_user`."""
         try:
-            threads = await self.store.live_threads(identity.user)
+            threads = await self.store.read(queries.live_threads, identity.user)
         except StorageError as error:
             log.warning("welcome.without_threads", extra={"reason": str(error)})
             threads = {}

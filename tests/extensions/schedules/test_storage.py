@@ -16,6 +16,7 @@ from understudy.extensions.schedules.storage import (
     EndFiring,
     Schedule,
 )
+from understudy.storage.deletion import remove_user
 
 ONE = Schedule(
     "s1", "ann", "Digest", "guide", "What is new?", "0 9 * * *", None, "UTC", None, "once", {"max_turns": 3}, True,
@@ -74,5 +75,5 @@ async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any)
     assert await store.commit(DeleteSchedules("ann", "s1"))
     assert await store.commit(DeleteSchedules("ann")) == 1
     assert await store.delete_thread("bob", "t")
-    assert await store.remove_user("bob")
+    assert await remove_user(store, "bob")
     assert await store.read(storage.of_owner, "bob") == []

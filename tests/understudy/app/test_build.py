@@ -11,6 +11,7 @@ from tests.servers.postgresql import Postgres
 from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings
+from understudy.storage import nodes
 from understudy.storage.errors import AlreadyServed
 
 
@@ -22,12 +23,12 @@ async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path
         async with build_app(first) as house:
             membership = house.system.find("/system/cluster/membership")
             assert membership is not None
-            (node,) = await house.store.live_nodes()
+            (node,) = await house.store.read(nodes.living)
             with pytest.raises(AlreadyServed, match="the same --redis-url"):
                 await _start(second)
-            assert await house.store.live_nodes() == [node]
+            assert await house.store.read(nodes.living) == [node]
         async with build_app(second) as house:
-            assert node not in await house.store.live_nodes()
+            assert node not in await house.store.read(nodes.living)
 
 
 async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path) -> None:

@@ -15,8 +15,11 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved, Node
 from understudy.cluster.membership import join
+from understudy.storage import nodes, queries
 from understudy.storage.changes import Change
+from understudy.storage.nodes import JoinNodes, LeaveNodes
 from understudy.storage.records import Fence, LoggedEvent, RunEnd
+from understudy.storage.store import Store
 
 from .conversation.test_conversation import ADA, Follower, Rig, say
 from .conversation.test_conversation import rig as rig
@@ -52,15 +55,15 @@ class Shared:
 
     async def lose(self) -> Fence:
         """Have another node claim thread `t`, as if this one were dead."""
-        await self.store.leave(self.node.id)
-        await self.store.join("other", lease_s=60.0)
-        fence = await self.store.claim("ada", "t", "other")
+        await self.store.commit_urgent(LeaveNodes(self.node.id))
+        await self.store.commit_urgent(JoinNodes("other", lease_s=60.0))
+        fence = await nodes.claim(self.store, "ada", "t", "other")
         assert isinstance(fence, Fence)
         return fence
 
     async def go_on(self, fence: Fence) -> int:
         """Store an event of thread `t` that its conversation here does not know. Return its number."""
-        (heads,) = (await self.store.last_seqs("ada", ["t"])).values()
+        (heads,) = (await self.store.read(queries.last_seqs, "ada", ["t"])).values()
         await self.store.commit(Change("ada", "t", (LoggedEvent(heads + 1, "note", None, b"{}"),), fence=fence))
         return int(heads) + 1
 
@@ -95,7 +98,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
     assert numbered == []
     assert shared.moved == [("ada", "t", conversation)]
     assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
-    assert await shared.store.owner_node("ada", "t") == "other"
+    assert await shared.store.read(nodes.owner_node, "ada", "t") == "other"
     assert not any("crashed" in record.getMessage() for record in caplog.records)
 
 
@@ -122,7 +125,7 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
 
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
     await shared.answered()
-    thread, _ = await shared.store.thread_with_open_runs("ada", "t")
+    thread, _ = await shared.store.read(queries.thread_with_open_runs, "ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
     await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
@@ -134,8 +137,8 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
     await shared.answered()
     await shared.lose()
-    await shared.store.leave("other")
-    await shared.store.join(shared.node.id, lease_s=60.0)
+    await shared.store.commit_urgent(LeaveNodes("other"))
+    await shared.store.commit_urgent(JoinNodes(shared.node.id, lease_s=60.0))
     await shared.desk.dispatch(ADA, say("more", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse, 2)
     events, unfinished = await shared.stored()
@@ -157,17 +160,18 @@ async def test_a_conversation_that_comes_back_before_its_last_commit_reads_the_l
 ) -> None:
     """It is killed while the end of its run is being stored, and the next one reads the run before that."""
     await shared.at_work()
-    conversation, kind = shared.conversation, type(shared.store)
-    read = kind.thread_with_open_runs
+    conversation, read = shared.conversation, shared.store.read
 
-    async def read_too_early(store: Any, owner: str, thread_id: str) -> Any:
-        thread, runs = found = await read(store, owner, thread_id)
-        monkeypatch.undo()
-        end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
-        await store.commit(Change(owner, thread_id, run_end=end, fence=fence))
+    async def read_too_early(query: Any, *of: Any) -> Any:
+        found = await read(query, *of)
+        if query is queries.thread_with_open_runs:
+            monkeypatch.undo()
+            thread, runs = found
+            end, fence = RunEnd(runs[0].id, "success", 1.0), Fence(thread.node, thread.fence)
+            await shared.store.commit(Change(*of, run_end=end, fence=fence))
         return found
 
-    monkeypatch.setattr(kind, "thread_with_open_runs", read_too_early)
+    monkeypatch.setattr(shared.store, "read", read_too_early)
     conversation.kill()
     await ended(conversation)
     assert [(owner, thread_id) for owner, thread_id, _ in shared.moved] == [("ada", "t")]
@@ -179,13 +183,13 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     first = shared.conversation
     first.tell(OwnershipLost())
     await ended(first)
-    assert await shared.store.owner_node("ada", "t") is None
+    assert await shared.store.read(nodes.owner_node, "ada", "t") is None
     (run,) = (await shared.stored())[1]
-    await shared.store.leave(shared.node.id)
+    await shared.store.commit_urgent(LeaveNodes(shared.node.id))
     shared.node.rename()
     await join(shared.store, shared.node, "here", lease_s=60.0)
     await shared.desk.registry.ensure_running("ada", "t", run.id)
-    assert await shared.store.owner_node("ada", "t") == shared.node.id
+    assert await shared.store.read(nodes.owner_node, "ada", "t") == shared.node.id
     shared.rig.open_gate()
     await shared.rig.until(FinalResponse)
     events, unfinished = await shared.stored()
@@ -200,7 +204,7 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     first = shared.conversation
     first.tell(OwnershipLost())
     await ended(first)
-    stale = await shared.store.claim("ada", "t", shared.node.id)
+    stale = await nodes.claim(shared.store, "ada", "t", shared.node.id)
     assert isinstance(stale, Fence)
     await shared.lose()
     make = lambda: Conversation("ada", "t", shared.rig.services, stale)  # noqa: E731
@@ -208,18 +212,18 @@ async def test_one_that_begins_too_late_ends(shared: Shared) -> None:
     shared.rig.open_gate()
     assert isinstance(await ended(late), Normal)
     assert await shared.stored() == before
-    assert await shared.store.owner_node("ada", "t") == "other"
+    assert await shared.store.read(nodes.owner_node, "ada", "t") == "other"
 
 
 async def test_a_thread_at_rest_is_let_go_of(shared: Shared) -> None:
     shared.rig.services.idle_s = 0.1
     await shared.at_work()
     conversation = shared.conversation
-    assert await shared.store.owner_node("ada", "t") == shared.node.id
+    assert await shared.store.read(nodes.owner_node, "ada", "t") == shared.node.id
     shared.rig.open_gate()
     await shared.rig.until(FinalResponse)
     await ended(conversation)
-    assert await shared.store.owner_node("ada", "t") is None
+    assert await shared.store.read(nodes.owner_node, "ada", "t") is None
 
 
 async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Shared) -> None:
@@ -228,7 +232,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     await shared.lose()
     conversation.tell(OwnershipLost())
     await ended(conversation)
-    await shared.store.join(shared.node.id, lease_s=60.0)
+    await shared.store.commit_urgent(JoinNodes(shared.node.id, lease_s=60.0))
     (run,) = (await shared.stored())[1]
     asked: list[str] = []
 
@@ -255,20 +259,20 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
 async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     shared: Shared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    claim, names = shared.store.claim, [shared.node.id]
+    claim, names = nodes.claim, [shared.node.id]
 
-    async def claims(owner: str, thread_id: str, node: str) -> Any:
-        held = await claim(owner, thread_id, node)
+    async def claims(store: Store, owner: str, thread_id: str, node: str) -> Any:
+        held = await claim(store, owner, thread_id, node)
         if len(names) == 1:
-            await shared.store.leave(shared.node.id)
+            await shared.store.commit_urgent(LeaveNodes(shared.node.id))
             shared.node.rename()
             names.append(shared.node.id)
             await join(shared.store, shared.node, "here", lease_s=60.0)
         return held
 
-    monkeypatch.setattr(shared.store, "claim", claims)
+    monkeypatch.setattr(nodes, "claim", claims)
     await shared.answered()
-    assert await shared.store.owner_node("ada", "t") == names[1]
+    assert await shared.store.read(nodes.owner_node, "ada", "t") == names[1]
 
 
 async def test_of_threads_that_moved_those_that_cannot_be_had_do_not_hold_up_the_others(shared: Shared) -> None:

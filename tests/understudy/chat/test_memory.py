@@ -15,6 +15,7 @@ from understudy import ToolError
 from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, MemoryExpiry, describe_for_model
 from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
+from understudy.storage import agent_memory
 from understudy.storage.cache import CachedReads, LocalCache
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
@@ -144,7 +145,7 @@ async def test_while_the_database_is_away_what_was_recalled_can_be_recalled(hous
     async def away(*_: object) -> None:
         raise StorageUnavailable("away")
 
-    for name in ("remember", "forget", "remembered"):
+    for name in ("read", "commit"):
         monkeypatch.setattr(house.store, name, away)
     assert await house.recall("plan") == "A"
     assert '"plan":"A"' in await house.for_model()
@@ -236,7 +237,7 @@ async def test_what_has_expired_is_removed_in_time(house: AgentMemory) -> None:
     house.clock.now = 1010.0
     expiry = MemoryExpiry(house.store, house.clock, 60.0)
     assert await expiry.poll() == 60.0
-    assert [each.name for each in await house.store.remembered("ann", "guide", 0.0)] == ["long"]
+    assert [each.name for each in await house.store.read(agent_memory.remembered, "ann", "guide", 0.0)] == ["long"]
     house.clock.now = 2000.0
     await expiry.poll()
-    assert not await house.store.remembered("ann", "guide", 0.0)
+    assert not await house.store.read(agent_memory.remembered, "ann", "guide", 0.0)

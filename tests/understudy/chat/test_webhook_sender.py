@@ -13,7 +13,8 @@ from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
 from understudy.chat.receivers import delay_s
 from understudy.chat.webhook_sender import WebhookSender
 from understudy.chat.webhooks import WebhookRules
-from understudy.storage.deliveries import Delivery
+from understudy.storage import deliveries
+from understudy.storage.deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 from understudy.storage.records import LoggedEvent
 
 
@@ -35,21 +36,16 @@ class Queue:
     done: list[tuple[str, str]] = field(factory=list)
     looked: trio.Event = field(factory=trio.Event)
 
-    async def due_deliveries(self, now: float) -> list[Delivery]:
+    async def read(self, query: object, now: float) -> list[Delivery]:
+        assert query is deliveries.due
         found, self.rows = self.rows[:1], self.rows[1:]
         if not found:
             self.looked.set()
         return found
 
-    async def claim_delivery(self, delivery_id: str, attempts: int, due_at: float) -> bool:
-        self.done.append(("claimed", delivery_id))
+    async def commit(self, write: ClaimDelivery | DelayDelivery | EndDelivery) -> bool:
+        self.done.append((type(write).__name__, write.id))
         return True
-
-    async def delay_delivery(self, delivery_id: str, due_at: float) -> None:
-        self.done.append(("delayed", delivery_id))
-
-    async def end_delivery(self, delivery_id: str) -> None:
-        self.done.append(("ended", delivery_id))
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
         event = FinalResponse("hello", RunStatus.SUCCESS, Usage())
@@ -80,9 +76,9 @@ def closed_port() -> str:
 async def test_a_receiver_that_is_away_is_left_alone() -> None:
     url = closed_port()
     one, two = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
-    assert await sent(one, two) == [("claimed", "r-1"), ("delayed", "r-1"), ("delayed", "r-2")]
+    assert await sent(one, two) == [("ClaimDelivery", "r-1"), ("DelayDelivery", "r-1"), ("DelayDelivery", "r-2")]
 
 
 async def test_a_webhook_is_given_up_after_a_day() -> None:
     late = Delivery("r-1", "ann", "t", "r", 1, closed_port(), 0.0, 0.0, 29)
-    assert await sent(late, now=86_400.0) == [("claimed", "r-1"), ("ended", "r-1")]
+    assert await sent(late, now=86_400.0) == [("ClaimDelivery", "r-1"), ("EndDelivery", "r-1")]

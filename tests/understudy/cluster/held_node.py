@@ -13,6 +13,7 @@ from actors import Actor, ActorSystem, ChildSpec, Context, Supervisor
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Node
 from understudy.cluster.membership import Membership, join, stop_conversations
+from understudy.storage import nodes
 from understudy.storage.changes import Change
 from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import connect_database
@@ -59,7 +60,7 @@ async def main(address: str, lease_s: float) -> None:
         await join(store, node, "here", lease_s=lease_s)
         conversations = system.find("/s/conversations")
         assert conversations is not None
-        fence = await store.claim("ann", "t1", node.id)
+        fence = await nodes.claim(store, "ann", "t1", node.id)
         assert isinstance(fence, Fence)
         await system.spawn(ChildSpec("talker", lambda: Talker(store, fence)))
         talker = system.find("/s/talker")

@@ -37,6 +37,7 @@ from understudy.cluster.messages import (
 )
 from understudy.cluster.peer_monitor import PeerMonitor
 from understudy.cluster.redis_broker import RedisBroker
+from understudy.storage import nodes
 from understudy.storage.errors import BrokerUnavailable, RedisUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cipher import Cipher
@@ -570,7 +571,8 @@ class Registry:
         self.alive = list(alive)
         self.asked = 0
 
-    async def live_nodes(self) -> list[str]:
+    async def read(self, query: object) -> list[str]:
+        assert query is nodes.living
         self.asked += 1
         return self.alive
 
@@ -634,12 +636,12 @@ async def test_a_node_that_has_just_joined_keeps_its_stream(redis: Redis) -> Non
             )
         )
 
-        async def live_nodes() -> list[str]:
+        async def living(_: object) -> list[str]:
             alive = list(registry.alive)
             registry.alive[:] = [a.node.id, "0-born"]
             return alive
 
-        registry.live_nodes = live_nodes  # type: ignore[method-assign]
+        registry.read = living  # type: ignore[method-assign]
         await a.watch(registry)
         with trio.fail_after(60):
             while await a.link.call(lambda client: client.sismember(redis_stream.NODES_WITH_STREAM, old.node.id)):  # noqa: ASYNC110

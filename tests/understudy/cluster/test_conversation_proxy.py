@@ -24,8 +24,10 @@ from understudy.chat.placement import Moved, Node, actor_name
 from understudy.cluster.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
 from understudy.cluster.membership import join
 from understudy.cluster.messages import Events, ForwardingEnded, Subscribe
+from understudy.storage import nodes, queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import BrokerUnavailable
+from understudy.storage.nodes import JoinNodes
 from understudy.storage.records import Fence, LoggedEvent, Thread
 
 
@@ -59,7 +61,7 @@ class OtherNode:
         """Delete the thread, if there is one, and store another one of its id with this many events."""
         store = self.rig.services.store
         await store.delete_thread("ada", "t", None)
-        fence = await store.claim("ada", "t", "other")
+        fence = await nodes.claim(store, "ada", "t", "other")
         assert isinstance(fence, Fence)
         thread = Thread("ada", "t", "Title", "script", None, created_at, created_at)
         events = tuple(LoggedEvent(seq, "agent_thinking", "r", to_log(thought(seq))) for seq in range(1, count + 1))
@@ -140,7 +142,7 @@ async def here(rig: Rig) -> Here:
     """A node beside `other`, whose user has one connection."""
     store, other, node = rig.services.store, OtherNode(rig), Node()
     await join(store, node, "here", lease_s=60.0)
-    await store.join("other", lease_s=60.0)
+    await store.commit_urgent(JoinNodes("other", lease_s=60.0))
     sent, outbox = await connect(rig, "client")
     rig.services.outboxes = lambda owner, thread_id: (outbox,)
     conversations = rig.system.find("/s/conversations")
@@ -199,21 +201,22 @@ async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscr
     await here.until_sent(3)
 
 
-@pytest.mark.parametrize("read", ["thread", "owner_node"])
+@pytest.mark.parametrize("last", [queries.thread, nodes.owner_node])
 async def test_a_thread_deleted_between_two_reads_of_the_store_is_seen_as_deleted(
-    here: Here, monkeypatch: pytest.MonkeyPatch, read: str
+    here: Here, monkeypatch: pytest.MonkeyPatch, last: object
 ) -> None:
     """The owning node cannot be reached, so the proxy polls; the thread goes right after this read of a poll."""
     proxy, services = await at_end(here), here.other.rig.services
     services.content_filter.vault.get_or_create("ada", "t", is_new=True)
-    original, delete = getattr(services.store, read), services.store.delete_thread
+    original, delete = services.store.read, services.store.delete_thread
 
-    async def then_deleted(*names: str) -> object:
-        found = await original(*names)
-        await delete("ada", "t", None)
+    async def then_deleted(query: Any, *names: str) -> object:
+        found = await original(query, *names)
+        if query is last:
+            await delete("ada", "t", None)
         return found
 
-    monkeypatch.setattr(services.store, read, then_deleted)
+    monkeypatch.setattr(services.store, "read", then_deleted)
     here.other.reachable = False
     proxy.tell(CheckLog())
     with trio.fail_after(60):

@@ -35,8 +35,10 @@ from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.cluster.membership import Membership, join, stop_conversations
+from understudy.storage import nodes, queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
+from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import Fence, LoggedEvent, RunRecord, Thread
 from understudy.storage.store import Store
@@ -114,9 +116,9 @@ async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: 
                 ):
                     await late.join()
             await first.system.find("/s/membership").stop()  # type: ignore[union-attr]
-            assert await third.store.live_nodes() == []
+            assert await third.store.read(nodes.living) == []
         await second.join()
-        assert await second.store.live_nodes() == [second.node.id]
+        assert await second.store.read(nodes.living) == [second.node.id]
         assert first.lapses == []
 
 
@@ -125,8 +127,8 @@ async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, te
     async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
         await killed.join()
         await next_one.join()
-        assert await next_one.store.live_nodes() == [next_one.node.id]
-        assert not await killed.store.renew(killed.node.id)
+        assert await next_one.store.read(nodes.living) == [next_one.node.id]
+        assert not await killed.store.commit_urgent(RenewNode(killed.node.id))
 
 
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
@@ -138,7 +140,7 @@ async def test_those_that_work_together_join(postgres: Postgres, template: str) 
             since = trio.current_time() + 1.5 * LEASE_S
             await until(lambda: min(one.node.renewed_at, other.node.renewed_at) > since)
             await until(partial(_alive, one.store, one.node.id, other.node.id))
-        assert await one.store.live_nodes() == [one.node.id]
+        assert await one.store.read(nodes.living) == [one.node.id]
         assert (one.lapses, other.lapses) == ([], [])
 
 
@@ -148,7 +150,7 @@ async def test_a_membership_that_dies_goes_on(
     address = postgres.create(template)
     async with server(address) as one:
         ref = await (await one.join()).live()
-        before, renew, crashes = one.node.id, one.store.renew, [RuntimeError("broken")]
+        before, renew, crashes = one.node.id, one.store.commit_urgent, [RuntimeError("broken")]
 
         async def fails_once(*args: Any, **options: Any) -> bool:
             if crashes:
@@ -158,7 +160,7 @@ async def test_a_membership_that_dies_goes_on(
         ref.kill()
         since = trio.current_time() + LEASE_S / 2
         await until(lambda: one.node.renewed_at > since)
-        monkeypatch.setattr(one.store, "renew", fails_once)
+        monkeypatch.setattr(one.store, "commit_urgent", fails_once)
         await until(lambda: not crashes)
         since = trio.current_time() + LEASE_S / 2
         await until(lambda: one.node.renewed_at > since)
@@ -178,9 +180,9 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
         if how == "taken":
             await one.store.commit(_running(before, "t1", "r1"))
             execute(address, "UPDATE nodes SET expires_at = 1")
-            assert await other.store.join(other.node.id, lease_s=60.0)
-            assert await other.store.claim("ann", "t1", other.node.id) == Fence(other.node.id, 2)
-            await other.store.leave(other.node.id)
+            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
+            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == Fence(other.node.id, 2)
+            await other.store.commit_urgent(LeaveNodes(other.node.id))
         else:
             execute(address, "DELETE FROM nodes")
         await one.live()
@@ -220,17 +222,17 @@ async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, temp
         ref.kill()
         execute(address, "UPDATE nodes SET expires_at = 1")
         async with server(address, alone=True) as other:
-            while not await other.store.join(other.node.id, alone=True, lease_s=30.0):
+            while not await other.store.commit_urgent(JoinNodes(other.node.id, alone=True, lease_s=30.0)):
                 execute(address, f"UPDATE nodes SET expires_at = 1 WHERE id = '{before}'")
             await until(lambda: one.lapses == [before])
             assert not one.node.joined
-            assert await other.store.live_nodes() == [other.node.id]
+            assert await other.store.read(nodes.living) == [other.node.id]
             one.store.deadline_s = 0.1
             with pytest.raises(StorageUnavailable):
-                await one.store.claim("ann", "t1", one.node.id)
-            await other.store.leave(other.node.id)
+                await nodes.claim(one.store, "ann", "t1", one.node.id)
+            await other.store.commit_urgent(LeaveNodes(other.node.id))
             await until(lambda: one.node.joined)
-            assert await one.store.claim("ann", "t1", one.node.id) == Fence(one.node.id, 1)
+            assert await nodes.claim(one.store, "ann", "t1", one.node.id) == Fence(one.node.id, 1)
 
 
 class Deaf(Actor):
@@ -275,16 +277,16 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
         lines = Lines(process.stdout)
         with trio.fail_after(60):
             _, held, token = (await lines.next()).split()
-            assert await other.store.join(other.node.id, lease_s=60.0)
+            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
             await until(partial(_longer, other.store, 5))
-            assert await other.store.claim("ann", "t1", other.node.id) == held
+            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == held
             process.send_signal(signal.SIGSTOP)
             stopped = trio.current_time()
             await until(partial(_free, other.store))
-            fence = await other.store.claim("ann", "t1", other.node.id)
+            fence = await nodes.claim(other.store, "ann", "t1", other.node.id)
             assert trio.current_time() < stopped + LEASE_S + 2.0
             assert fence == Fence(other.node.id, int(token) + 1)
-            at = (await other.store.last_seqs("ann", ["t1"]))["t1"]
+            at = (await other.store.read(queries.last_seqs, "ann", ["t1"]))["t1"]
             await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
             process.send_signal(signal.SIGCONT)
             printed: dict[str, str] = {}
@@ -293,7 +295,7 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
                 printed[what] = rest
             new_id = printed["lapsed"]
             assert new_id != held
-            assert set(await other.store.live_nodes()) == {other.node.id, new_id}
+            assert set(await other.store.read(nodes.living)) == {other.node.id, new_id}
             late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))
             with pytest.raises(Fenced):
                 await other.store.commit(late)
@@ -302,15 +304,15 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
 
 
 async def _longer(store: Store, seq: int) -> bool:
-    return (await store.last_seqs("ann", ["t1"])).get("t1", 0) >= seq
+    return (await store.read(queries.last_seqs, "ann", ["t1"])).get("t1", 0) >= seq
 
 
 async def _free(store: Store) -> bool:
-    return await store.owner_node("ann", "t1") is None
+    return await store.read(nodes.owner_node, "ann", "t1") is None
 
 
 async def _held(store: Store, node: str) -> bool:
-    return await store.owner_node("ann", "t1") == node
+    return await store.read(nodes.owner_node, "ann", "t1") == node
 
 
 class Lines:
@@ -336,7 +338,7 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
             await (await each.join()).live()
         before = [each.node.id for each in servers]
         thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
-        fence = await one.store.claim("ann", "t1", one.node.id)
+        fence = await nodes.claim(one.store, "ann", "t1", one.node.id)
         assert isinstance(fence, Fence)
         event = LoggedEvent(1, "note", None, b"before")
         await one.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
@@ -353,20 +355,20 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
                 await until(partial(_back, each, began))
         assert [each.node.id for each in servers] == before
         assert [each.lapses for each in servers] == [[], [], []]
-        assert await other.store.claim("ann", "t1", other.node.id) == one.node.id
+        assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
         after = LoggedEvent(2, "note", None, b"after")
         await one.store.commit(Change("ann", "t1", (after,), fence=fence))
         assert [each.body for each in await other.store.events("ann", "t1", 0)] == [b"before", b"after"]
 
 
-async def _alive(store: Store, *nodes: str) -> bool:
-    return await store.live_nodes() == list(nodes)
+async def _alive(store: Store, *names: str) -> bool:
+    return await store.read(nodes.living) == list(names)
 
 
 async def _back(server: Server, since: float) -> bool:
     """Whether the node is alive and has renewed its lease since."""
     try:
-        return server.node.renewed_at > since and server.node.id in await server.store.live_nodes()
+        return server.node.renewed_at > since and server.node.id in await server.store.read(nodes.living)
     except StorageUnavailable:
         return False
 
@@ -391,7 +393,7 @@ class Finder:
         """Claim the thread unless this node works on it already."""
         if run_id in self.mine:
             return
-        claimed = await self.server.store.claim(owner, thread_id, self.server.node.id)
+        claimed = await nodes.claim(self.server.store, owner, thread_id, self.server.node.id)
         if isinstance(claimed, Fence):
             self.mine.append(run_id)
         else:
@@ -439,13 +441,13 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
         finders = [Finder(one), Finder(other)]
-        assert await dead.store.join(dead.node.id, lease_s=60.0)
+        assert await dead.store.commit_urgent(JoinNodes(dead.node.id, lease_s=60.0))
         for finder in finders:
             await (await finder.server.join()).live()
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
-        assert await dead.store.renew(dead.node.id, lease_s=LEASE_S)
+        assert await dead.store.commit_urgent(RenewNode(dead.node.id, LEASE_S))
         died = trio.current_time()
         for finder in finders:
             await recovering(finder.server, finder)

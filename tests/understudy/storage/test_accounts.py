@@ -33,19 +33,19 @@ async def test_an_invite_is_taken_once_and_not_after_its_time(store) -> None:
     assert not await store.commit(TakeInvite("ada", "digest", "late", 90.0))
     taken = [await store.commit(TakeInvite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
     assert [bool(each) for each in taken] == [True, False]
-    assert await store.account("ada") == evolve(ADA, password="one", invite="")
+    assert await store.read(accounts.one, "ada") == evolve(ADA, password="one", invite="")
     assert await store.read(accounts.invited, "", 1.0) is None
 
 
 async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(store) -> None:
     await store.commit(AddAccount(ADA))
     assert await store.commit(DisableAccount("ada", 7.0))
-    disabled = await store.account("ada")
+    disabled = await store.read(accounts.one, "ada")
     assert (disabled.disabled_at, disabled.invite) == (7.0, "")
     assert await store.read(accounts.invited, "digest", 80.0) is None
     assert not await store.commit(TakeInvite("ada", "digest", "read before", 80.0))
     assert await store.commit(InviteAgain("ada", "newer", 99.0))
-    assert await store.account("ada") == evolve(ADA, invite="newer", invite_expires_at=99.0)
+    assert await store.read(accounts.one, "ada") == evolve(ADA, invite="newer", invite_expires_at=99.0)
     assert not await store.commit(InviteAgain("bob", "newer", 99.0))
 
 
@@ -53,16 +53,16 @@ async def test_a_hash_is_replaced_only_if_the_password_is_still_the_same(store) 
     await store.commit(AddAccount(evolve(ADA, password="one")))
     replaced = [await store.commit(ReplacePassword("ada", "one", new)) for new in ("two", "three")]
     assert [bool(each) for each in replaced] == [True, False]
-    assert (await store.account("ada")).password == "two"
+    assert (await store.read(accounts.one, "ada")).password == "two"
 
 
 async def test_rights_change_and_an_account_goes_with_its_user(store) -> None:
     await store.commit(AddAccount(ADA))
     assert await store.commit(ChangeRights("ada", (), ("sales", "desk")))
-    changed = await store.account("ada")
+    changed = await store.read(accounts.one, "ada")
     assert (changed.roles, changed.groups) == ((), ("sales", "desk"))
     await store.commit(RemoveUser("ada"))
-    assert await store.account("ada") is None
+    assert await store.read(accounts.one, "ada") is None
 
 
 async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(store) -> None:
@@ -89,7 +89,7 @@ async def test_the_only_account_of_a_role_keeps_it_unless_told_otherwise(store) 
     for refused in (DisableAccount("ada", 7.0, roles), ChangeRights("ada", ("auditor",), (), roles)):
         with pytest.raises(SoleAccount, match="nobody but ada"):
             await store.commit(refused)
-        assert await store.account("ada") == ready
+        assert await store.read(accounts.one, "ada") == ready
     assert await store.commit(ChangeRights("ada", ("server_operator",), (), roles))
     await store.commit(AddAccount(evolve(ADA, owner="kim")))
     assert await store.commit(DisableAccount("kim", 7.0, roles))

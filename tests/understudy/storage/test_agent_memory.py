@@ -4,7 +4,7 @@ import pytest
 import trio
 
 from tests.understudy.storage.conftest import opened
-from understudy.storage import agent_memory
+from understudy.storage import agent_memory, queries
 from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
 from understudy.storage.errors import NotStored
 
@@ -24,52 +24,53 @@ def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
-    return [each.name for each in await store.remembered(owner, agent, now)]
+    return [each.name for each in await store.read(agent_memory.remembered, owner, agent, now)]
 
 
 async def test_values_are_of_one_user_and_one_agent(store) -> None:
     value = {"days": [1, 2], "quiet": True, "none": None}
-    assert await store.remember(note(value=value))
-    assert await store.remember(note(owner="bob", value="B"))
-    assert await store.remember(note(agent="finance", value="C"))
-    assert [each.value for each in await store.remembered("ann", "guide", 150.0)] == [value]
-    assert [each.value for each in await store.remembered("bob", "guide", 150.0)] == ["B"]
-    assert await store.forget(Forget("ann", "guide", "plan", 150.0))
+    assert await store.commit(note(value=value))
+    assert await store.commit(note(owner="bob", value="B"))
+    assert await store.commit(note(agent="finance", value="C"))
+    assert [each.value for each in await store.read(agent_memory.remembered, "ann", "guide", 150.0)] == [value]
+    assert [each.value for each in await store.read(agent_memory.remembered, "bob", "guide", 150.0)] == ["B"]
+    assert await store.commit(Forget("ann", "guide", "plan", 150.0))
     assert await names(store) == []
     assert await names(store, "bob") == await names(store, agent="finance") == ["plan"]
-    assert not await store.forget(Forget("ann", "guide", "plan", 150.0))
+    assert not await store.commit(Forget("ann", "guide", "plan", 150.0))
 
 
 async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None:
-    await store.remember(note())
-    await store.remember(note("other", now=101.0))
-    await store.remember(note(value="B", now=102.0, expires_at=300.0))
-    assert [(each.name, each.value) for each in await store.remembered("ann", "guide", 250.0)] == [("plan", "B")]
+    await store.commit(note())
+    await store.commit(note("other", now=101.0))
+    await store.commit(note(value="B", now=102.0, expires_at=300.0))
+    (kept,) = await store.read(agent_memory.remembered, "ann", "guide", 250.0)
+    assert (kept.name, kept.value) == ("plan", "B")
     assert await names(store) == ["plan", "other"]
 
 
 async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None:
-    await store.remember(note())
-    assert await store.amend(Amend("ann", "guide", "plan", "B", 100.0, 110.0))
-    assert not await store.amend(Amend("ann", "guide", "plan", "C", 100.0, 111.0))
-    assert not await store.forget(Forget("ann", "guide", "plan", 111.0, seen=100.0))
-    [kept] = await store.remembered("ann", "guide", 150.0)
+    await store.commit(note())
+    assert await store.commit(Amend("ann", "guide", "plan", "B", 100.0, 110.0))
+    assert not await store.commit(Amend("ann", "guide", "plan", "C", 100.0, 111.0))
+    assert not await store.commit(Forget("ann", "guide", "plan", 111.0, seen=100.0))
+    [kept] = await store.read(agent_memory.remembered, "ann", "guide", 150.0)
     assert (kept.value, kept.updated_at, kept.expires_at) == ("B", 110.0, 200.0)
-    assert await store.amend(Amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
-    [kept] = await store.remembered("ann", "guide", 250.0)
+    assert await store.commit(Amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
+    [kept] = await store.read(agent_memory.remembered, "ann", "guide", 250.0)
     assert (kept.value, kept.updated_at > 110.0) == (None, True), "a change at the same time is another version"
-    assert not await store.amend(Amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
-    assert await store.forget(Forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
+    assert not await store.commit(Amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
+    assert await store.commit(Forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
 
 
 async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
     for given in ({}, {"name": "other"}, {"agent": "finance"}, {"owner": "bob"}):
-        await store.remember(note(**{"name": "plan", **given}))
-    assert await store.forget(ForgetAll("ann", "guide"))
+        await store.commit(note(**{"name": "plan", **given}))
+    assert await store.commit(ForgetAll("ann", "guide"))
     assert await names(store) == []
     assert await names(store, agent="finance") == ["plan"]
-    assert await store.forget(ForgetAll("ann"))
-    assert not await store.forget(ForgetAll("ann"))
+    assert await store.commit(ForgetAll("ann"))
+    assert not await store.commit(ForgetAll("ann"))
     assert await names(store, agent="finance") == []
     assert await names(store, "bob") == ["plan"]
 
@@ -77,37 +78,38 @@ async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
 async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:
     monkeypatch.setattr(agent_memory, "FORGOTTEN", 2)
     for number in range(5):
-        await store.remember(note(f"n{number}"))
-    await store.remember(note("later", expires_at=300.0))
+        await store.commit(note(f"n{number}"))
+    await store.commit(note("later", expires_at=300.0))
     assert await names(store, now=200.0) == ["later"]
-    assert not await store.forget(Forget("ann", "guide", "n0", 200.0)), "it was there no more"
-    await store.forget_expired(200.0)
+    assert not await store.commit(Forget("ann", "guide", "n0", 200.0)), "it was there no more"
+    while await store.commit(ForgetExpired(200.0)):
+        pass
     assert await names(store, now=0.0) == ["later"]
 
 
 async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
     monkeypatch.setattr(agent_memory, "KEPT", 2)
-    assert await store.remember(note("a"))
-    assert await store.remember(note("b", expires_at=300.0))
-    assert not await store.remember(note("c"))
-    assert await store.remember(note("a", "again"))
-    assert await store.remember(note("c", owner="bob"))
-    assert await store.remember(note("c", now=200.0, expires_at=300.0))
+    assert await store.commit(note("a"))
+    assert await store.commit(note("b", expires_at=300.0))
+    assert not await store.commit(note("c"))
+    assert await store.commit(note("a", "again"))
+    assert await store.commit(note("c", owner="bob"))
+    assert await store.commit(note("c", now=200.0, expires_at=300.0))
     assert await names(store, now=200.0) == ["c", "b"]
 
 
 async def test_a_user_that_is_gone_is_not_made_anew(store) -> None:
     with pytest.raises(NotStored):
-        await store.remember(note(owner="carl"))
+        await store.commit(note(owner="carl"))
     assert await names(store, "carl") == []
 
 
 async def test_a_group_keeps_its_other_works(store, make) -> None:
     async with trio.open_nursery() as nursery:
         nursery.start_soon(store.commit, make.change(events=make.events(2, 2)))
-        nursery.start_soon(store.remember, note())
+        nursery.start_soon(store.commit, note())
         nursery.start_soon(store.commit, make.change("bob", "t2", events=make.events(2, 3, "r2")))
-        nursery.start_soon(store.forget_expired, 10.0)
+        nursery.start_soon(store.commit, ForgetExpired(10.0))
     assert await names(store) == ["plan"]
-    assert await store.live_threads("bob") == {"t2": 3}
+    assert await store.read(queries.live_threads, "bob") == {"t2": 3}
     assert ForgetExpired(1.0) == ForgetExpired(1.0)

@@ -1,6 +1,8 @@
 """The bytes of a user and of a tenant are counted at each write and deletion."""
 
+from understudy.storage.file_writes import AddFile
 from understudy.storage.owners import owner_of
+from understudy.storage.quotas import bytes_used
 from understudy.storage.records import File
 
 
@@ -8,27 +10,27 @@ async def test_a_thread_counts_what_is_stored_and_removed(store, make) -> None:
     first = make.opening()
     await store.commit(first)
     size = len(first.events[0].body) + len(first.messages[0].content.encode())
-    assert await store.bytes_used("threads", user="ann") == size
+    assert await store.read(bytes_used, "threads", "user", "ann") == size
     await store.commit(first)
-    assert await store.bytes_used("threads", user="ann") == size
+    assert await store.read(bytes_used, "threads", "user", "ann") == size
     more = make.change(events=make.events(2, 40), run_end=make.ending())
     await store.commit(more)
     size += sum(len(event.body) for event in more.events)
-    assert await store.bytes_used("threads", user="ann") == size
+    assert await store.read(bytes_used, "threads", "user", "ann") == size
     await store.trim("ann", "t1", 11)
     kept = size - sum(len(event.body) for event in [*first.events, *more.events][:10])
-    assert await store.bytes_used("threads", user="ann") == kept
-    assert await store.bytes_used("threads", user="bob") == 0
+    assert await store.read(bytes_used, "threads", "user", "ann") == kept
+    assert await store.read(bytes_used, "threads", "user", "bob") == 0
     await store.delete_thread("ann", "t1")
-    assert await store.bytes_used("threads", user="ann") == 0
+    assert await store.read(bytes_used, "threads", "user", "ann") == 0
 
 
 async def test_a_tenant_counts_the_files_and_threads_of_all_its_users(store, make) -> None:
     ann, bob, eve = owner_of("ann", "acme"), owner_of("bob", "acme"), owner_of("eve", "other")
     for number, owner in enumerate((ann, bob, eve)):
-        await store.add_file(File(owner, f"{number}" * 32, "a.bin", "text/plain", 1000 + number, "0" * 64, 1.0))
+        await store.commit(AddFile(File(owner, f"{number}" * 32, "a.bin", "text/plain", 1000 + number, "0" * 64, 1.0)))
         await store.commit(make.opening(owner, run_id=f"r{number}"))
-    assert await store.bytes_used("files", tenant="acme") == 2001
-    assert await store.bytes_used("files", user=eve) == 1002
-    of_both = [await store.bytes_used("threads", user=owner) for owner in (ann, bob)]
-    assert await store.bytes_used("threads", tenant="acme") == sum(of_both) > 0
+    assert await store.read(bytes_used, "files", "tenant", "acme") == 2001
+    assert await store.read(bytes_used, "files", "user", eve) == 1002
+    of_both = [await store.read(bytes_used, "threads", "user", owner) for owner in (ann, bob)]
+    assert await store.read(bytes_used, "threads", "tenant", "acme") == sum(of_both) > 0

@@ -15,7 +15,7 @@ from understudy.storage import cache as caching
 from understudy.storage import redis_cache
 from understudy.storage.agent_memory import Remember
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
-from understudy.storage.deletion import RemoveUser
+from understudy.storage.deletion import RemoveUser, remove_user
 from understudy.storage.errors import RedisUnavailable, StorageUnavailable
 from understudy.storage.redis import RedisLink
 from understudy.storage.redis_cache import CacheWriter, RedisCache, open_redis_cache
@@ -44,7 +44,7 @@ class Away:
 
     def __getattr__(self, name: str) -> object:
         found = getattr(self.store, name)
-        if name not in {"thread", "threads", "thread_page", "turns_page", "event_page", "remembered"}:
+        if name not in {"thread", "threads", "thread_page", "turns_page", "event_page", "read"}:
             return found
 
         async def read(*args: object) -> object:
@@ -119,7 +119,7 @@ async def unavailable(read: Awaitable[object]) -> bool:
 
 async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
     reads.store.store.on_write = None  # a shelf takes nothing at the moment of a drop
-    await reads.store.remember(Remember("ann", "guide", "plan", {"a": [1]}, 100.0, 2000.0))
+    await reads.store.commit(Remember("ann", "guide", "plan", {"a": [1]}, 100.0, 2000.0))
 
     async def all_of_ann() -> list[Any]:
         return [
@@ -171,11 +171,11 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
         case "trim":
             await reads.store.trim("ann", "t1", 2)
         case "remove":
-            await reads.store.remove_user("ann")
+            await remove_user(reads.store, "ann")
         case "feedback":
             await reads.store.commit(GiveFeedback("ann", "m9", "up", None))
         case "forget":
-            await reads.store.forget(caching.Forget("ann", "guide", "plan", 1.0))
+            await reads.store.commit(caching.Forget("ann", "guide", "plan", 1.0))
     reads.store.is_away = True
     assert await unavailable(reads.messages("ann", "t1", None, 100))
     assert (await reads.messages("bob", "t2", None, 100)).stale
@@ -186,7 +186,7 @@ async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
     await reads.messages("ann", "t1", None, 100)
     await reads.remembered("ann", "guide", 1.0)
     await settled(reads)
-    await reads.store.remember(Remember("ann", "guide", "plan", "A", 100.0, 2000.0))
+    await reads.store.commit(Remember("ann", "guide", "plan", "A", 100.0, 2000.0))
     reads.store.is_away = True
     assert (await reads.messages("ann", "t1", None, 100)).stale
     assert await unavailable(reads.remembered("ann", "guide", 1.0))

@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from understudy.storage import deliveries
 from understudy.storage.changes import Change
-from understudy.storage.deliveries import Delivery
+from understudy.storage.deliveries import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
 
 ONE = Delivery("r1-2", "ann", "t", "r1", 2, "https://a.example/", 10.0, 10.0)
 
@@ -12,21 +13,21 @@ async def test_a_delivery_is_queued_once_and_claimed_once(store: Any, make: Any)
     await store.commit(make.opening("ann", "t", "r1"))
     for _ in range(2):
         await store.commit(Change("ann", "t", deliveries=(ONE,)))
-    assert await store.due_deliveries(9.0) == []
-    assert await store.due_deliveries(10.0) == [ONE]
-    assert await store.claim_delivery(ONE.id, 0, 30.0)
-    assert not await store.claim_delivery(ONE.id, 0, 30.0)
-    assert await store.due_deliveries(29.0) == []
-    (again,) = await store.due_deliveries(30.0)
+    assert await store.read(deliveries.due, 9.0) == []
+    assert await store.read(deliveries.due, 10.0) == [ONE]
+    assert await store.commit(ClaimDelivery(ONE.id, 0, 30.0))
+    assert not await store.commit(ClaimDelivery(ONE.id, 0, 30.0))
+    assert await store.read(deliveries.due, 29.0) == []
+    (again,) = await store.read(deliveries.due, 30.0)
     assert (again.id, again.attempts) == (ONE.id, 1)
-    await store.delay_delivery(ONE.id, 40.0)
-    assert await store.due_deliveries(39.0) == []
-    await store.end_delivery(ONE.id)
-    assert await store.due_deliveries(100.0) == []
+    await store.commit(DelayDelivery(ONE.id, 40.0))
+    assert await store.read(deliveries.due, 39.0) == []
+    await store.commit(EndDelivery(ONE.id))
+    assert await store.read(deliveries.due, 100.0) == []
 
 
 async def test_a_deleted_thread_takes_its_webhooks_along(store: Any, make: Any) -> None:
     await store.commit(make.opening("ann", "t", "r1"))
     await store.commit(Change("ann", "t", deliveries=(ONE,)))
     assert await store.delete_thread("ann", "t")
-    assert await store.due_deliveries(100.0) == []
+    assert await store.read(deliveries.due, 100.0) == []

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from tests.servers.postgresql import Pair
-from understudy.storage import schema
+from understudy.storage import queries, schema
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, _parse, _where, connect_database, inspect_server
 from understudy.storage.prepared import Prepared
@@ -93,7 +93,7 @@ async def try_probes(store: Store, _: Make) -> None:
 
 async def try_events(store: Store, make: Make) -> None:
     """Append events until they cannot be stored. The driver alone sends the statements."""
-    (last,) = (await store.last_seqs("ann", ["t1"])).values()
+    (last,) = (await store.read(queries.last_seqs, "ann", ["t1"])).values()
     while True:
         last += 1
         await store.commit(make.change(events=make.events(last, last)))
@@ -115,11 +115,11 @@ async def test_the_primary_takes_no_more_writes_and_lives(
         with trio.fail_after(60), pytest.raises(StorageUnavailable):  # a session hears of a setting a little later
             await attempts(store, make)
         with pytest.raises(StorageUnavailable):
-            await store.last_seqs("ann", ["t1"])
+            await store.read(queries.last_seqs, "ann", ["t1"])
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
         store.deadline_s = 30.0
         await store.commit(make.opening(thread_id="t2", run_id="r2"))
-        assert await store.last_seqs("ann", ["t2"]) == {"t2": 1}
+        assert await store.read(queries.last_seqs, "ann", ["t2"]) == {"t2": 1}
 
 
 def by_sqlalchemy(connection: Connection) -> None:

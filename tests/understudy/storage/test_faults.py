@@ -12,7 +12,9 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
+from understudy.storage import queries
 from understudy.storage.errors import CannotConnect, StorageUnavailable
+from understudy.storage.nodes import JoinNodes
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import RenameThread
@@ -36,12 +38,12 @@ async def test_a_full_disk_of_postgresql(own_postgres: Postgres, make: Any) -> N
         for _ in range(2):
             with pytest.raises(StorageUnavailable, match="could not extend file"):
                 await store.commit(change)
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 1}
         assert await store.message("ann", "m1") is None
         await trio.to_thread.run_sync(own_postgres.limit_files, -1)
         store.deadline_s = 30.0
         await store.commit(change)
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 41}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 41}
         assert (await store.events("ann", "t1", 40))[0] == big[-1]
     database.close()
 
@@ -74,10 +76,14 @@ async def test_a_database_that_became_read_only(address: str, make: Any) -> None
     execute(address, f"ALTER DATABASE {name} SET default_transaction_read_only TO on")
     database = connect_database(address)
     async with running(database, deadline_s=10.0) as (store, _):
-        for write in (store.commit(make.change(events=make.events(2, 2))), store.join("a"), store.check()):
+        for write in (
+            store.commit(make.change(events=make.events(2, 2))),
+            store.commit_urgent(JoinNodes("a")),
+            store.check(),
+        ):
             with pytest.raises(StorageUnavailable, match="read-only"):
                 await write
-        assert await store.last_seqs("ann", ["t1"]) == {"t1": 1}
+        assert await store.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 1}
     database.close()
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import trio
 
-from understudy.storage import schema
+from understudy.storage import queries, schema
 from understudy.storage.errors import FileTooLarge, NotStored, StorageUnavailable, Unstorable
 from understudy.storage.file_cache import FileCache
 from understudy.storage.files import FolderFiles, display_name
@@ -47,7 +47,7 @@ def folder_of(tmp_path_factory):
 def files(database, kind, store, folder_of):
     given: Any = {"limit_bytes": 1_000_000, "clock": lambda: 42.0}
     if kind == "sqlite":
-        return FolderFiles(folder_of, store.add_file, **given)
+        return FolderFiles(folder_of, store.commit, **given)
     return DatabaseFiles(database, FileCache(folder_of), **given)
 
 
@@ -72,7 +72,7 @@ async def test_the_bytes_are_kept_as_they_came(files, store, sizes) -> None:
     assert (await files.local(file)).read_bytes() == content
     assert (file.size, file.sha256) == (len(content), hashlib.sha256(content).hexdigest())
     assert (file.owner, file.name, file.created_at) == ("ann", "a.bin", 42.0)
-    assert await store.file("ann", file.id) == file
+    assert await store.read(queries.file, "ann", file.id) == file
 
 
 async def test_an_upload_past_the_limit_is_not_read_to_its_end(files, nothing_is_left) -> None:

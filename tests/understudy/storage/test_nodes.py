@@ -239,10 +239,10 @@ def test_orphans_are_what_no_living_other_node_has(book: Book, make: Any) -> Non
 
 def test_a_call_is_found_with_its_run(book: Book, make: Any) -> None:
     book.write(make.opening(), make.change(steps=(make.step(1), make.step(2, call_id="c1", started_at=200.0))))
-    step, run = book.read(nodes.step_of_call, "c1")
+    step, run = book.read(queries.step_of_call, "c1")
     assert (step.number, step.call_id, run.id, run.owner) == (2, "c1", "r1", "ann")
     assert isinstance(step, StepRecord)
-    assert book.read(nodes.step_of_call, "c9") is None
+    assert book.read(queries.step_of_call, "c9") is None
 
 
 def test_trimming_does_not_reach_into_what_comes(book: Book, make: Any) -> None:

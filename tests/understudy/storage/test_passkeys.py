@@ -24,16 +24,16 @@ async def test_an_invite_is_taken_by_one_passkey(store) -> None:
     await store.commit(AddAccount(ADA))
     assert not await store.commit(JoinByPasskey("digest", 90.0, KEY))
     assert not await store.commit(JoinByPasskey("", 80.0, KEY))
-    assert await store.passkeys("ada") == []
-    assert not (await store.account("ada")).is_joined
+    assert await store.read(passkeys.of_owner, "ada") == []
+    assert not (await store.read(accounts.one, "ada")).is_joined
     taken = [await store.commit(JoinByPasskey("digest", 80.0, evolve(KEY, id=name))) for name in ("id-1", "b")]
     assert [bool(each) for each in taken] == [True, False]
-    assert (await store.account("ada")).is_joined
-    assert await store.passkeys("ada") == [KEY]
+    assert (await store.read(accounts.one, "ada")).is_joined
+    assert await store.read(passkeys.of_owner, "ada") == [KEY]
     assert await store.read(accounts.is_sole, "ada", ("operator",))
     await store.commit(AddAccount(evolve(ADA, owner="bob", invite="other")))
     assert not await store.commit(JoinByPasskey("other", 80.0, evolve(KEY, owner="bob")))
-    assert (await store.account("bob")).invite == "other", "it stays valid"
+    assert (await store.read(accounts.one, "bob")).invite == "other", "it stays valid"
 
 
 async def test_the_counter_only_grows_unless_a_passkey_does_not_count(store) -> None:
@@ -76,7 +76,7 @@ async def test_passkeys_go_with_a_new_invite_and_with_the_user(store) -> None:
     await store.commit(AddAccount(ADA))
     await store.commit(JoinByPasskey("digest", 80.0, KEY))
     await store.commit(InviteAgain("ada", "newer", 99.0))
-    assert await store.passkeys("ada") == []
+    assert await store.read(passkeys.of_owner, "ada") == []
     await store.commit(JoinByPasskey("newer", 80.0, KEY))
     await store.commit(RemoveUser("ada"))
     assert await store.read(passkeys.one, "id-1") is None

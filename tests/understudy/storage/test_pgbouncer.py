@@ -9,8 +9,9 @@ from attrs import evolve
 
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
-from understudy.storage import schema
+from understudy.storage import nodes, queries, schema
 from understudy.storage.errors import Fenced
+from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
 from understudy.storage.records import Fence
 from understudy.storage.writer import commit_group
@@ -34,11 +35,11 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
     async with running(databases[0]) as (one, _), running(databases[1]) as (two, _):
         stores = {"a": one, "b": two}
         for node, store in stores.items():
-            assert await store.join(node, lease_s=60.0)
+            assert await store.commit_urgent(JoinNodes(node, lease_s=60.0))
 
         async def talk(node: str, number: int) -> None:
             store, name, run = stores[node], f"{node}{number}", f"r-{node}{number}"
-            fence = await store.claim("ann", name, node)
+            fence = await nodes.claim(store, "ann", name, node)
             assert fence == Fence(node, 1)
             await store.commit(_under(make.opening("ann", name, run), fence))
             for seq in range(2, 8):
@@ -50,11 +51,11 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
                 for number in range(10):
                     nursery.start_soon(talk, node, number)
         for store in stores.values():
-            assert set((await store.live_threads("ann")).values()) == {7}
-            assert await store.renew("a", lease_s=60.0)
-        assert await two.claim("ann", "a0", "b") == "a"
-        await one.leave("a")
-        fence = await two.claim("ann", "a0", "b")
+            assert set((await store.read(queries.live_threads, "ann")).values()) == {7}
+            assert await store.commit_urgent(RenewNode("a", 60.0))
+        assert await nodes.claim(two, "ann", "a0", "b") == "a"
+        await one.commit_urgent(LeaveNodes("a"))
+        fence = await nodes.claim(two, "ann", "a0", "b")
         assert fence == Fence("b", 2)
         with pytest.raises(Fenced):
             await one.commit(_under(make.change("ann", "a0", events=make.events(8, 8)), Fence("a", 1)))

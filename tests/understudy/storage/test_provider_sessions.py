@@ -19,15 +19,15 @@ FIRST = ProviderSession("ann", "s1", b"sealed", "a", "subject", "theirs", 5.0, 9
 async def test_a_session_changes_under_the_stamp_that_was_read_and_goes_with_its_user(store) -> None:
     """Of two claims one wins, and what is stored late under an old stamp is dropped, also after the erasure."""
     assert await store.commit(AddProviderSession(FIRST, 1.0))
-    assert [await store.provider_session("ann", "s1", at) for at in (89.0, 90.0)] == [FIRST, None]
+    assert [await store.read(provider_sessions.one, "ann", "s1", at) for at in (89.0, 90.0)] == [FIRST, None]
     claims = [await store.commit(ClaimProviderSession("ann", "s1", "a", stamp, 70.0)) for stamp in ("b", "c")]
     assert [bool(each) for each in claims] == [True, False]
     newer = evolve(FIRST, sealed=b"newer", stamp="d")
     assert not await store.commit(ChangeProviderSession(newer, "a"))
     assert await store.commit(ChangeProviderSession(newer, "b"))
-    assert await store.provider_sessions("ann") == [newer]
+    assert await store.read(provider_sessions.of_owner, "ann") == [newer]
     await store.commit(RemoveUser("ann"))
-    assert await store.provider_sessions("ann") == []
+    assert await store.read(provider_sessions.of_owner, "ann") == []
     assert not await store.commit(ChangeProviderSession(newer, "d"))
 
 
@@ -49,7 +49,7 @@ async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subjec
 async def test_sessions_that_have_expired_are_removed_by_the_next_sign_in(store) -> None:
     assert await store.commit(AddProviderSession(FIRST, 1.0))
     assert await store.commit(AddProviderSession(evolve(FIRST, id="s2", expires_at=200.0), 90.0))
-    assert [each.id for each in await store.provider_sessions("ann")] == ["s2"]
+    assert [each.id for each in await store.read(provider_sessions.of_owner, "ann")] == ["s2"]
 
 
 async def test_a_user_has_a_bounded_number_of_sessions(store) -> None:
@@ -57,6 +57,6 @@ async def test_a_user_has_a_bounded_number_of_sessions(store) -> None:
     for number in range(PER_USER + 2):
         each = evolve(FIRST, id=f"s{number}", signed_in_at=float(number))
         assert await store.commit(AddProviderSession(each, 1.0))
-    kept = {each.id for each in await store.provider_sessions("ann")}
+    kept = {each.id for each in await store.read(provider_sessions.of_owner, "ann")}
     assert kept == {f"s{number}" for number in range(2, PER_USER + 2)}
-    assert len(await store.provider_sessions("bob")) == 1
+    assert len(await store.read(provider_sessions.of_owner, "bob")) == 1

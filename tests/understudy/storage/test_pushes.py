@@ -39,8 +39,8 @@ async def test_a_new_receiver_is_told_how_the_run_is_and_replaces_the_one_of_its
         assert await store.commit(AddPush(evolve(ONE, url=url), TYPES))
     ((push, seq),) = await store.read(pushes.due, 0.0, TYPES)
     assert (push.url, push.sent, seq) == ("https://b.example/", seq - 1, push.sent + 1)
-    assert await store.pushes("ann", "r1") == [push]
-    assert await store.pushes("bob", "r1") == []
+    assert await store.read(pushes.of_run, "ann", "r1") == [push]
+    assert await store.read(pushes.of_run, "bob", "r1") == []
 
 
 async def test_receivers_are_bounded_and_old_ones_removed(database: Any, make: Any, monkeypatch: Any) -> None:
@@ -56,6 +56,6 @@ async def test_receivers_are_bounded_and_old_ones_removed(database: Any, make: A
         assert list(map(bool, added)) == [True, True, False, True, False, True]
         late = evolve(ONE, thread_id="t-r2", run_id="r2", id="late", created_at=11.0 + pushes.OLDEST_S)
         assert await store.commit(AddPush(late, TYPES))
-        assert await store.pushes("ann", "r1") == []
+        assert await store.read(pushes.of_run, "ann", "r1") == []
         assert await store.delete_thread("ann", "t-r2")
-        assert await store.pushes("ann", "r2") == []
+        assert await store.read(pushes.of_run, "ann", "r2") == []

@@ -15,8 +15,10 @@ from understudy.privacy.erasure import Eraser
 from understudy.privacy.retention import ONCE, Retention, RetentionPeriods, is_oldest_node
 from understudy.storage import archive_queries, thread_writes
 from understudy.storage.archive_queries import Archive
-from understudy.storage.audit import PAGE, AuditEntry
+from understudy.storage.audit import PAGE, AuditEntry, record
+from understudy.storage.file_writes import AddFile
 from understudy.storage.files import FolderFiles
+from understudy.storage.nodes import living
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 
@@ -45,7 +47,7 @@ async def house(database, folder: Path):
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
             archive = Archive(database)
-            files = FolderFiles(folder, store.add_file)
+            files = FolderFiles(folder, store.commit)
             yield system, store, archive, Eraser(store, archive, files, store.delete_thread)
 
 
@@ -172,7 +174,7 @@ async def test_files_that_nothing_names_go_after_a_day(
         for what, name in names.items():
             (folder / name).write_bytes(b"content")
             at = NOW - (0.5 if what == "new" else 2) * DAY
-            await store.add_file(make.file("ann", name, created_at=at))
+            await store.commit(AddFile(make.file("ann", name, created_at=at)))
         await store.commit(make.opening("ann", "t1", "r1"))
         said = [
             make.message("ann", "t1", "m1", references=(names["said"],)),
@@ -199,7 +201,8 @@ async def test_files_that_nothing_names_go_after_a_day(
 @pytest.mark.parametrize(("ids", "own", "is_it"), [(["a", "b"], "a", True), (["a", "b"], "b", False), ([], "a", False)])
 async def test_the_server_that_is_alive_the_longest_does_it(ids: list[str], own: str, is_it: bool) -> None:
     class Nodes:
-        async def live_nodes(self) -> list[str]:
+        async def read(self, query: object) -> list[str]:
+            assert query is living
             return ids
 
     class Own:
@@ -215,6 +218,6 @@ async def test_entries_of_the_audit_log_expire_if_the_operator_says_so(
     monkeypatch.setattr(sys.modules[__name__], "NOW", time.time() + 3 * DAY)
     async with house(database, tmp_path) as parts:
         for _ in range(3):
-            await parts[1].audit(AuditEntry("alert.sent", "ann", PAGE))
+            await record(parts[1], AuditEntry("alert.sent", "ann", PAGE))
         found = [await looked(parts[0], RetentionPeriods(audit_days=days), *parts[1:]) for days in (0.0, 4.0, 2.0, 2.0)]
         assert found == [{}, {}, {"audit_entries": 2}, {}]

@@ -53,7 +53,7 @@ async def test_what_was_written_earlier_and_committed_later_is_seen(server, stor
     one, other = server(), server()
     await one.revoke_session(ADA, 2000.0)
     await other.poll()
-    await store.revoke_session(RevokeSession(session_key(BOB), 2000.0, 1000.0))
+    await store.commit(RevokeSession(session_key(BOB), 2000.0, 1000.0))
     other._seen_to += 10.0  # as if something later had been seen before
     await other.poll()
     assert BOB in other
@@ -64,7 +64,7 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
         monkeypatch.setattr(module, "PAGE", 2)
     async with trio.open_nursery() as nursery:
         for number in range(7):
-            nursery.start_soon(store.revoke_session, RevokeSession(f"n{number}", 2000.0, 1000.0))
+            nursery.start_soon(store.commit, RevokeSession(f"n{number}", 2000.0, 1000.0))
     one = server()
     await one.load()
     assert sorted(name for name, _ in one.entries()) == [f"n{number}" for number in range(7)]
@@ -78,8 +78,9 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     other = server()
     await other.load()
     assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
-    await store.revoke_session(RevokeSession("later", 5000.0, 1200.0))
-    assert {each.name for each in await store.revoked_since(0.0, "", 0.0)} == {session_key(ADA), "later"}
+    await store.commit(RevokeSession("later", 5000.0, 1200.0))
+    found = await store.read(revocations.revoked_since, 0.0, "", 0.0)
+    assert {each.name for each in found} == {session_key(ADA), "later"}
 
 
 async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkeypatch) -> None:
@@ -88,7 +89,7 @@ async def test_what_cannot_be_written_has_not_happened(on_sqlite, server, monkey
     async def away(*_: object) -> None:
         raise StorageUnavailable("away")
 
-    monkeypatch.setattr(one.store, "revoke_session", away)
+    monkeypatch.setattr(one.store, "commit", away)
     with pytest.raises(StorageUnavailable):
         await one.revoke_session(ADA, 2000.0)
     assert ADA not in one
@@ -119,7 +120,7 @@ async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_p
 async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:
     monkeypatch.setattr(revocation, "POLL_S", 0.01)
     one, other = server(), server()
-    read, failures = other.store.revoked_since, iter([StorageUnavailable("away")] * 2)
+    read, failures = other.store.read, iter([StorageUnavailable("away")] * 2)
 
     async def sometimes(*asked: object) -> object:
         for failure in failures:
@@ -127,7 +128,7 @@ async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite
         return await read(*asked)
 
     with contextlib.suppress(StopIteration):
-        monkeypatch.setattr(other.store, "revoked_since", sometimes)
+        monkeypatch.setattr(other.store, "read", sometimes)
     async with ActorSystem("s", [ChildSpec("ended", lambda: RevocationPoller(other))]):
         await one.revoke_session(ADA, 2000.0)
         while ADA not in other:  # noqa: ASYNC110

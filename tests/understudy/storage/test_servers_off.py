@@ -2,6 +2,7 @@
 
 import pytest
 
+from understudy.storage import servers_off
 from understudy.storage.errors import NotStored
 from understudy.storage.servers_off import SetServerOn
 
@@ -13,11 +14,11 @@ async def test_a_server_is_off_in_one_thread_of_one_user(store, make) -> None:
         await store.commit(SetServerOn("ann", "t2", "time", False))
     for name in ("time", "fetch", "time"):
         await store.commit(SetServerOn("ann", "t1", name, False))
-    assert await store.servers_off("ann", "t1") == ["fetch", "time"]
-    assert await store.servers_off("bob", "t2") == []
+    assert await store.read(servers_off.servers_off, "ann", "t1") == ["fetch", "time"]
+    assert await store.read(servers_off.servers_off, "bob", "t2") == []
     for _ in range(2):
         await store.commit(SetServerOn("ann", "t1", "time", True))
-    assert await store.servers_off("ann", "t1") == ["fetch"]
+    assert await store.read(servers_off.servers_off, "ann", "t1") == ["fetch"]
     assert await store.delete_thread("ann", "t1")
     await store.commit(make.opening())
-    assert await store.servers_off("ann", "t1") == []
+    assert await store.read(servers_off.servers_off, "ann", "t1") == []

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from understudy.storage import shares
+from understudy.storage.shared_page import shared_page
 from understudy.storage.shares import FULL, NOTHING, SHARED, AddShare, DropExpiredShares, DropShare, digest_of
 
 from .test_writer import running
@@ -40,7 +41,7 @@ async def answer(store: Any, make: Any, number: int) -> None:
 
 async def texts(store: Any, token: str, skip: int = 0, limit: int = 20) -> list[str] | None:
     """Return what a reader sees, None if the link is gone."""
-    page = await store.shared_page(digest_of(token), skip, limit)
+    page = await store.read(shared_page, digest_of(token), skip, limit)
     return None if page is None else [row.content for row in page.messages]
 
 
@@ -56,7 +57,7 @@ async def test_a_share_shows_one_branch_as_it_was(store: Any, make: Any) -> None
     assert await texts(store, "other") == ["Question 1", "Answer 1", "Question 3"], "its answer came later"
     assert await texts(store, "one", 0, 1) == ["Question 2", "Answer 2"]
     assert await texts(store, "one", 1, 1) == ["Question 1", "Answer 1"]
-    assert [(await store.shared_page(digest_of("one"), skip, 1)).older for skip in (0, 1)] == [True, False]
+    assert [(await store.read(shared_page, digest_of("one"), skip, 1)).older for skip in (0, 1)] == [True, False]
     assert await texts(store, "one", 5, 1) == []
     assert await texts(store, digest_of("one")) is None, "the id does not open it"
 
@@ -70,7 +71,7 @@ async def test_only_what_is_there_and_ones_own_is_shared(store: Any, make: Any) 
         assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
     assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
     assert not await store.commit(DropShare("bob", "s"))
-    assert await store.shares("bob", "t1") == []
+    assert await store.read(shares.of_thread, "bob", "t1") == []
 
 
 async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -80,14 +81,14 @@ async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch:
         assert await store.commit(AddShare(digest_of("old"), "ann", "t1", "r1", -1.0)) == SHARED
         assert await texts(store, "old") is None
         assert not await store.read(shares.exists, digest_of("old"))
-        assert await store.shares("ann", "t1") == []
+        assert await store.read(shares.of_thread, "ann", "t1") == []
         assert await store.commit(DropExpiredShares()) == 1
         for token in ("a", "b"):
             assert await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", DAY_S)) == SHARED
         assert await store.commit(AddShare(digest_of("c"), "ann", "t1", "r1", DAY_S)) == FULL
         assert await store.commit(DropShare("ann", digest_of("a")))
         assert await texts(store, "a") is None
-        (left,) = await store.shares("ann", "t1")
+        (left,) = await store.read(shares.of_thread, "ann", "t1")
         assert (left.id, left.run_id) == (digest_of("b"), "r1")
         assert left.expires_at - left.created_at == pytest.approx(DAY_S, abs=1)
         await store.delete_thread("ann", "t1")

@@ -25,7 +25,7 @@ async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its
     assert await store.commit(AddStart("s", "ann", b"x", 9.0, 1.0))
     assert await store.commit(PutSignIn(evolve(first, sealed=b"older", stamp="o")))
     assert await store.commit(PutSignIn(first))
-    assert await store.sign_ins("ann") == [first]
+    assert await store.read(sign_ins.of_owner, "ann") == [first]
     assert [await store.read(sign_ins.to_keep, at) for at in (89.0, 90.0)] == [[], [first]]
     claims = [await store.commit(ClaimSignIn("ann", "notes", "a", stamp, 70.0)) for stamp in ("b", "c")]
     assert [bool(each) for each in claims] == [True, False]
@@ -33,9 +33,9 @@ async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its
     assert not await store.commit(PutSignIn(renewed, replaces="a"))
     assert await store.commit(PutSignIn(renewed, replaces="b"))
     assert not await store.commit(DropSignIn("ann", "notes", "b"))
-    assert await store.sign_in("ann", "notes") == renewed
+    assert await store.read(sign_ins.sign_in, "ann", "notes") == renewed
     await store.commit(RemoveUser("ann"))
-    assert (await store.sign_ins("ann"), await store.read(sign_ins.start, "s", 2.0)) == ([], None)
+    assert (await store.read(sign_ins.of_owner, "ann"), await store.read(sign_ins.start, "s", 2.0)) == ([], None)
     assert not await store.commit(PutSignIn(renewed, replaces="d"))
 
 

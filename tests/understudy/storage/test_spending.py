@@ -1,25 +1,14 @@
-"""What a day cost: rows that are counted once, and the sentence for those who have spent it."""
+"""What a day cost: rows that are counted once, and that outlast their thread."""
 
-from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-import pytest
-import trio
-from attrs import define, evolve, field, frozen
+from attrs import evolve
 
-from transport.auth.identity import Identity
-from transport.connection.limits import Limits
-from transport.wire.errors import CommandRejected
 from understudy.storage.changes import Change
+from understudy.storage.deletion import remove_user
 from understudy.storage.memberships import ForgetSpending
-from understudy.storage.owners import tenant_of
-from understudy.storage.spending import DAY_S, SpendingLimits, Spent
-
-
-@frozen
-class Person:
-    user: str
-
+from understudy.storage.spending import Spent
+from understudy.storage.spending import spent as sum_of_days
 
 ANN = Spent("r1", 1, "acme\x1fann", "acme", 7, 100, 0.5)
 
@@ -28,152 +17,14 @@ async def test_a_turn_is_counted_once_however_often_it_is_stored(store: Any, mak
     await store.commit(make.opening(ANN.owner, "t", "r1"))
     for spent in ((ANN,), (ANN, evolve(ANN, number=2)), (evolve(ANN, day=8, number=3),)):
         await store.commit(Change(ANN.owner, "t", spent=spent))
-    assert await store.spent(7, 7, ANN.owner, None) == (200, 1.0)
-    assert await store.spent(7, 7, None, "acme") == (200, 1.0)
-    assert await store.spent(7, 7, "acme\x1fbob", None) == (0, 0.0)
-    assert await store.spent(7, 8, ANN.owner, None) == (300, 1.5)
+    assert await store.read(sum_of_days, 7, 7, ANN.owner, None) == (200, 1.0)
+    assert await store.read(sum_of_days, 7, 7, None, "acme") == (200, 1.0)
+    assert await store.read(sum_of_days, 7, 7, "acme\x1fbob", None) == (0, 0.0)
+    assert await store.read(sum_of_days, 7, 8, ANN.owner, None) == (300, 1.5)
     assert not await store.commit(ForgetSpending(8))
-    assert await store.spent(7, 7, ANN.owner, None) == (0, 0.0)
-    assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
+    assert await store.read(sum_of_days, 7, 7, ANN.owner, None) == (0, 0.0)
+    assert await store.read(sum_of_days, 8, 8, ANN.owner, None) == (100, 0.5)
     assert await store.delete_thread(ANN.owner, "t")
-    assert await store.spent(8, 8, ANN.owner, None) == (100, 0.5)
-    assert await store.remove_user(ANN.owner)
-    assert await store.spent(8, 8, ANN.owner, None) == (0, 0.0)
-
-
-@define
-class Books:
-    """A ledger and budgets: `sums` by user, tenant or group, and by the first day; `groups` are those of every user."""
-
-    sums: Mapping[tuple[str, int], tuple[int, float]]
-    bounds: Mapping[str, Mapping[str, float]] = field(factory=dict)
-    more: Mapping[str, Mapping[str, float]] = field(factory=dict)
-    groups: frozenset[str] = frozenset()
-    stored: list[tuple[str, ...]] = field(factory=list)
-
-    async def spent(self, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-        return self.sums[owner or tenant or "", first]
-
-    async def memberships(self, _: str) -> frozenset[str]:
-        return self.groups
-
-    async def set_memberships(self, _: str, entries: tuple[str, ...], at: float) -> None:
-        self.stored.append(entries)
-        self.groups = frozenset(entries)
-
-    async def spent_together(
-        self, owner: str, tenant: str | None, entries: Collection[str], firsts: Sequence[int], last: int
-    ) -> Mapping[str, list[tuple[int, float]]]:
-        return {each: [self.sums[each, first] for first in firsts] for each in sorted(self.groups & set(entries))}
-
-    def raised(self, who: Any) -> Mapping[str, float]:
-        return self.more.get(who.user, {})
-
-    def together(self) -> Mapping[str, Mapping[str, float]]:
-        return self.bounds
-
-    def counted(self, who: Any) -> tuple[str, ...]:
-        return tuple(f"group:{each}" for each in who.groups)
-
-
-def limits_of(books: Books, limits: Limits, at: float) -> SpendingLimits:
-    """Return limits of spending in EUR at this time, with the tenants of the users' names."""
-    return SpendingLimits(books, limits, tenant_of, books, "EUR", lambda: at)
-
-
-async def test_a_refusal_says_when_there_is_more() -> None:
-    """At 22:00 UTC, after the tenant spent its limit."""
-    books = Books({("ann", 7): (10, 0.1), (ANN.owner, 7): (10, 0.1), ("acme", 7): (900, 2.5)})
-    limits = Limits(user_tokens_per_day=11, tenant_cost_per_day=2.5)
-    spending = limits_of(books, limits, 7 * DAY_S + 22 * 3600)
-    await spending.check(Identity("ann", "s"))
-    with pytest.raises(CommandRejected) as refused:
-        await spending.check(Identity(ANN.owner, "s"))
-    assert (refused.value.code, refused.value.retry_after) == ("quota_exceeded", 7200)
-    assert refused.value.message == "Your organisation has used the 2.5 EUR of today; there is more from 00:00 UTC on."
-
-
-async def test_a_month_is_one_of_the_calendar_and_may_be_greater_for_some() -> None:
-    """On 15 February 1970, day 45: the month began with day 31, and the next begins with day 59."""
-    books = Books({(who, day): (900, 2.5) if day == 31 else (90, 0.5) for who in ("ann", "bob") for day in (31, 45)})
-    limits = Limits(user_tokens_per_day=100, user_tokens_per_month=900)
-    spending = limits_of(books, limits, 45 * DAY_S + 3600.0)
-    with pytest.raises(CommandRejected) as refused:
-        await spending.check(Identity("ann", "s"))
-    assert refused.value.retry_after == 14 * DAY_S - 3600
-    assert refused.value.message == "You have used the 900 tokens of this month; there is more from 1970-03-01 on."
-    books.more = {"bob": {"tokens_per_month": 901}}
-    await spending.check(Identity("bob", "s"))
-    reached = await spending.exceeded(Person("ann"))
-    assert reached is not None
-    assert (reached.name, reached.limit, reached.spent) == ("user_tokens_per_month", 900, 900)
-
-
-async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
-    """Of a user in two groups and a role, on the same day as above."""
-    sums = {("group:staff", 45): (5, 0.1), ("group:staff", 31): (70, 8.0), ("group:all", 45): (5, 0.1)}
-    sums |= {("group:all", 31): (70, 8.0), ("role:clerk", 45): (9, 0.2), ("role:clerk", 31): (9, 0.2)}
-    bounds = {
-        "group:all": {"tokens_per_day": 6},
-        "group:staff": {"cost_per_month": 8.0},
-        "role:clerk": {"tokens_per_day": 9},
-    }
-    books = Books(sums, bounds)
-    spending = limits_of(books, Limits(), 45 * DAY_S)
-    assert await spending.exceeded(Person("ann")) is None
-    books.groups = frozenset(["group:all", "group:staff"])
-    reached = await spending.exceeded(Person("ann"))
-    assert reached is not None
-    assert (reached.name, reached.limit, reached.spent) == ("group_cost_per_month", 8.0, 8.0)
-    assert reached.message == "Your group staff has used the 8 EUR of this month; there is more from 1970-03-01 on."
-    books.groups = frozenset(["role:clerk"])
-    reached = await spending.exceeded(Person("ann"))
-    assert reached is not None
-    assert reached.message == (
-        "All users with the role clerk together have used the 9 tokens of today; there is more from 00:00 UTC on."
-    )
-
-
-async def test_groups_are_stored_when_a_token_names_others() -> None:
-    books = Books({})
-    spending = limits_of(books, Limits(), 45 * DAY_S)
-    member, former = (Identity("ann", "s", groups=each, token_id="t") for each in (("staff",), ()))
-    for who in (former, member, member, Identity("ann", "schedule"), former):
-        await spending.check(who)
-    assert books.stored == [("group:staff",), ()]
-
-
-async def test_messages_at_once_spend_no_more_than_one_after_the_other() -> None:
-    """Forty turns of 20 tokens each, of which each may use 8,000: a budget of 600 is enough for 30."""
-    books = Books({("ann", 7): (0, 0.0)})
-    spending, refused = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S), list[str]()
-
-    async def turn(number: int) -> None:
-        reached = await spending.reserve(Person("ann"), number, 8_000, 0.0)
-        if reached is not None:
-            refused.append(reached.message)
-            return
-        await trio.testing.wait_all_tasks_blocked()
-        books.sums = {("ann", 7): (books.sums["ann", 7][0] + 20, 0.0)}
-        spending.release(number)
-
-    with trio.fail_after(30):
-        async with trio.open_nursery() as nursery:
-            for number in range(40):
-                nursery.start_soon(turn, number)
-    assert books.sums["ann", 7][0] == 600
-    assert refused == ["You have used the 600 tokens of today; there is more from 00:00 UTC on."] * 10
-
-
-async def test_turns_wait_only_for_those_whose_limit_is_theirs(autojump_clock: trio.testing.MockClock) -> None:
-    books = Books({("ann", 7): (0, 0.0), ("bob", 7): (0, 0.0)})
-    spending = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S)
-    for holder in range(3):
-        assert await spending.reserve(Person("ann"), holder, 200, 0.0) is None, "there is room for all"
-    assert await spending.reserve(Person("bob"), "b", 900, 0.0) is None
-    began = trio.current_time()
-    reached = await spending.reserve(Person("ann"), "late", 1, 0.0)
-    assert reached is not None
-    assert reached.message.startswith("Your other messages may use all that is left.")
-    assert trio.current_time() - began == pytest.approx(120)
-    assert await spending.reserve(Person("ann"), 2, 1, 0.0) is None, "a holder's own reservation does not count"
+    assert await store.read(sum_of_days, 8, 8, ANN.owner, None) == (100, 0.5)
+    assert await remove_user(store, ANN.owner)
+    assert await store.read(sum_of_days, 8, 8, ANN.owner, None) == (0, 0.0)

@@ -12,6 +12,7 @@ from actors.behaviours import CircuitState
 from understudy.storage import queries
 from understudy.storage import store as store_module
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
+from understudy.storage.file_writes import AddFile
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, JOINED, Store
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
@@ -30,20 +31,18 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.events("ann", "t1", 5) == []
     assert len(await store.run_events("ann", "t1", "r1")) == 5
     assert await store.run_events("ann", "t1", "r2") == []
-    assert [await store.run_start(*of) for of in (("ann", "t1", "r1"), ("bob", "t1", "r1"), ("ann", "t1", "r2"))] == [
-        1,
-        None,
-        None,
-    ]
+    starts = (("ann", "t1", "r1"), ("bob", "t1", "r1"), ("ann", "t1", "r2"))
+    assert [await store.read(queries.run_start, *of) for of in starts] == [1, None, None]
     assert [message.id for message in (await store.messages("ann", "t1")).items] == ["m-t1", "m1"]
     assert (await store.message("ann", "m1")).content == "Hello"
     assert (await store.run("r1")).status == "success"
     assert await store.steps("r1") == [make.step(1)]
     assert await store.unfinished_runs() == []
-    assert await store.live_threads("ann") == {"t1": 5}
+    assert await store.read(queries.live_threads, "ann") == {"t1": 5}
     began = (await store.run("r1")).started_at
-    assert await store.begun_since("ann", began) == {"t1": 0}
-    assert await store.begun_since("ann", began + 0.1) == await store.begun_since("bob", began) == {}
+    assert await store.read(queries.begun_since, "ann", began) == {"t1": 0}
+    assert await store.read(queries.begun_since, "ann", began + 0.1) == {}
+    assert await store.read(queries.begun_since, "bob", began) == {}
     assert await store.commit(RenameThread("ann", "t1", "New")) is True
     assert [thread.title for thread in (await store.threads("ann")).items] == ["New"]
     assert await store.delete_thread("ann", "t1") is True
@@ -68,33 +67,33 @@ async def test_a_page_is_read_at_one_moment(store, database, make) -> None:
     await store.commit(make.change(events=make.events(2, 3), messages=[make.message()]))
     begun = []
     event.listen(database.reading, "begin", begun.append)
-    page = await store.thread_page("ann", "t1", None, 1)
+    page = await store.read(queries.thread_page, "ann", "t1", None, 1)
     assert len(begun) == 1
     assert page.thread == await store.thread("ann", "t1")
     assert page.newest == await store.run("r1") == make.run(message_id="m-t1")
     assert page.messages == await store.messages("ann", "t1", limit=1)
     assert [message.id for message in page.messages.items] == ["m1"]
     assert page.runs == ()
-    page = await store.thread_page("ann", "t1", page.messages.next_cursor, 9)
+    page = await store.read(queries.thread_page, "ann", "t1", page.messages.next_cursor, 9)
     assert [message.id for message in page.messages.items] == ["m-t1"]
     assert page.runs == (make.run(message_id="m-t1"),)
     begun.clear()
-    logged = await store.event_page("ann", "t1", 1, 9)
+    logged = await store.read(queries.event_page, "ann", "t1", 1, 9)
     assert len(begun) == 1
     assert logged.thread == page.thread
     assert logged.events == make.events(2, 3)
     for owner, thread_id in (("bob", "t1"), ("ann", "t2")):
-        assert await store.thread_page(owner, thread_id, None, 9) is None
-        assert await store.event_page(owner, thread_id, 0, 9) is None
+        assert await store.read(queries.thread_page, owner, thread_id, None, 9) is None
+        assert await store.read(queries.event_page, owner, thread_id, 0, 9) is None
 
 
 async def test_what_is_not_there(store) -> None:
     assert await store.thread("ann", "t1") is None
     assert await store.message("ann", "m1") is None
     assert await store.run("r1") is None
-    assert await store.file("ann", "f1") is None
-    assert await store.files("ann", []) == []
-    assert await store.live_threads("ann") == {}
+    assert await store.read(queries.file, "ann", "f1") is None
+    assert await store.read(queries.files, "ann", []) == []
+    assert await store.read(queries.live_threads, "ann") == {}
     assert (await store.messages("ann", "t1")).items == ()
     assert await store.commit(RenameThread("ann", "t1", "New")) is False
 
@@ -103,9 +102,9 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
     await store.commit(make.opening())
     with pytest.raises(SequenceConflict, match="the next event of thread 't1' is 2, not 7"):
         await store.commit(make.change(events=make.events(7, 7)))
-    await store.add_file(make.file())
+    await store.commit(AddFile(make.file()))
     with pytest.raises(AlreadyStored):
-        await store.add_file(make.file(size=9))
+        await store.commit(AddFile(make.file(size=9)))
     with pytest.raises(Unstorable):
         await store.commit(RenameThread("ann", "t1", "\ud800"))
 
@@ -113,9 +112,9 @@ async def test_refusals_reach_their_caller_at_once(store, make) -> None:
 async def test_nobody_sees_anything_of_another(store, make) -> None:
     await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
     await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
-    await store.add_file(make.file("ann"))
-    assert await store.file("bob", "0" * 32) is None
-    assert await store.files("bob", ["0" * 32]) == []
+    await store.commit(AddFile(make.file("ann")))
+    assert await store.read(queries.file, "bob", "0" * 32) is None
+    assert await store.read(queries.files, "bob", ["0" * 32]) == []
     assert (await store.threads("ann", "of bob")).items == ()
     assert [thread.owner for thread in (await store.threads("bob")).items] == ["bob"]
     assert [run.id for run in await store.unfinished_runs("bob", "t1")] == ["r2"]
@@ -145,7 +144,7 @@ async def test_threads_come_newest_first_in_pages(many) -> None:
             if cursor is None:
                 break
         assert seen == ["t6", "t5", "t4", "t3", "t2", "t1", "t0"]
-    assert list(await many.live_threads("ann", limit=3)) == ["t6", "t5", "t4"]
+    assert list(await many.read(queries.live_threads, "ann", 3)) == ["t6", "t5", "t4"]
 
 
 async def test_a_page_is_bounded_whatever_is_asked_for(many) -> None:
@@ -197,9 +196,10 @@ async def test_search_takes_every_character_as_itself(store, make, query, found)
 
 async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
-        await store.add_file(make.file(file_id=letter * 32))
-    await store.add_file(make.file("bob", "d" * 32))
-    assert [file.id[0] for file in await store.files("ann", [letter * 32 for letter in "cadxca"])] == ["c", "a"]
+        await store.commit(AddFile(make.file(file_id=letter * 32)))
+    await store.commit(AddFile(make.file("bob", "d" * 32)))
+    found = await store.read(queries.files, "ann", [letter * 32 for letter in "cadxca"])
+    assert [file.id[0] for file in found] == ["c", "a"]
 
 
 @pytest.mark.parametrize("name", ["\ud800", "a\ud800"])
@@ -352,14 +352,14 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
     first = await store.threads("ann", limit=1, tags=("work",))
     second = await store.threads("ann", limit=1, tags=("work",), cursor=first.next_cursor)
     assert sorted(thread.id for page in (first, second) for thread in page.items) == ["t1", "t2"]
-    assert await store.tags("ann") == [("work", 2), ("a_b", 1), ("axb", 1), ("workshop", 1), ("übung", 1)]
-    assert await store.tags("bob") == []
+    assert await store.read(queries.tags, "ann") == [("work", 2), ("a_b", 1), ("axb", 1), ("workshop", 1), ("übung", 1)]
+    assert await store.read(queries.tags, "bob") == []
     await store.commit(MarkThread("ann", "t1", "archived", 2000000000.0))
     assert (await tagged("work"), await tagged("work", which="archived")) == (["t2"], ["t1"])
     await store.commit(TagThread("ann", "t2", ()))
     assert (await store.thread("ann", "t2")).tags == ""
     await store.delete_thread("ann", "t1")
-    assert await store.tags("ann") == [("axb", 1), ("workshop", 1)]
+    assert await store.read(queries.tags, "ann") == [("axb", 1), ("workshop", 1)]
 
 
 async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store, make) -> None:
@@ -367,14 +367,14 @@ async def test_the_newest_message_with_all_words_is_the_match_of_a_thread(store,
         opening = make.opening(thread_id=thread, run_id=f"r-{thread}")
         said = attrs.evolve(opening.messages[0], content=f"blue harbour of {thread}")
         await store.commit(attrs.evolve(opening, messages=(said,)))
-    found = await store.matches("ann", "HARB blue", ["t1", "t2", "t3"])
+    found = await store.search(queries.matches, "ann", "HARB blue", ["t1", "t2", "t3"])
     assert {name: row.content for name, row in found.items()} == {
         "t1": "blue harbour of t1",
         "t2": "blue harbour of t2",
     }
-    assert await store.matches("ann", "harbour t2", ["t1"]) == {}
-    assert await store.matches("bob", "harbour", ["t1", "t2"]) == {}
-    assert await store.matches("ann", "...", ["t1"]) == {}
+    assert await store.search(queries.matches, "ann", "harbour t2", ["t1"]) == {}
+    assert await store.search(queries.matches, "bob", "harbour", ["t1", "t2"]) == {}
+    assert await store.search(queries.matches, "ann", "...", ["t1"]) == {}
 
 
 async def test_a_commit_that_passes_lets_a_read_try(store, make, monkeypatch) -> None:

@@ -16,9 +16,9 @@ from attrs import evolve
 
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
-from understudy.storage import postgresql, store
+from understudy.storage import nodes, postgresql, queries, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
-from understudy.storage.nodes import ClaimThread, JoinNodes
+from understudy.storage.nodes import ClaimThread, JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import LOCK_S, connect_database
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
@@ -172,9 +172,9 @@ async def test_each_orphan_is_claimed_by_one(address: str, make: Any) -> None:
         for name in names:
             await one.commit(evolve(opening(make, "ann", name), fence=Fence("dead", 7)))
         for node, store in stores.items():
-            await store.join(node, lease_s=60.0)
-        claims = [lambda n=name: one.claim("ann", n, "a") for name in names]
-        claims += [lambda n=name: other.claim("ann", n, "b") for name in reversed(names)]
+            await store.commit_urgent(JoinNodes(node, lease_s=60.0))
+        claims = [lambda n=name: nodes.claim(one, "ann", n, "a") for name in names]
+        claims += [lambda n=name: nodes.claim(other, "ann", n, "b") for name in reversed(names)]
         results = await at_once(*claims)
         for name, here, there in zip(names, results[:30], reversed(results[30:]), strict=True):
             fence, holder = (here, there) if isinstance(here, Fence) else (there, here)
@@ -195,7 +195,7 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
     async with two(address) as [(one, ref), _]:
         for name in ("t1", "t2"):
             await one.commit(opening(make, "ann", name))
-        await one.join("a")
+        await one.commit_urgent(JoinNodes("a"))
         done: set[str] = set()
 
         async def append(name: str) -> None:
@@ -206,13 +206,13 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
                 nursery.start_soon(append, "t1")
                 nursery.start_soon(append, "t2")
-                assert await one.renew("a", deadline_s=30.0)
+                assert await one.commit_urgent(RenewNode("a"), 30.0)
                 while "t2" not in done:
-                    assert await one.renew("a", deadline_s=30.0)
+                    assert await one.commit_urgent(RenewNode("a"), 30.0)
                     await trio.sleep(0.1)
                 assert done == {"t2"}
         assert done == {"t1", "t2"}
-        assert (await one.last_seqs("ann", ["t1"])) == {"t1": 2}
+        assert (await one.read(queries.last_seqs, "ann", ["t1"])) == {"t1": 2}
         assert await failed(ref) == 0
 
 
@@ -251,13 +251,13 @@ async def test_leases_do_not_wait_their_turn(
                 nursery.start_soon(one.commit, make.change("ann", "t1", events=make.events(2, 2)))
                 await trio.testing.wait_all_tasks_blocked()
                 one.deadline_s = 3.0
-                assert await one.join("a", lease_s=60.0)
-                assert await one.renew("a", deadline_s=3.0)
-                assert await one.leave("a")
+                assert await one.commit_urgent(JoinNodes("a", lease_s=60.0))
+                assert await one.commit_urgent(RenewNode("a"), 3.0)
+                assert await one.commit_urgent(LeaveNodes("a"))
                 one.deadline_s = 0.1
                 with pytest.raises(StorageUnavailable, match="too many writes"):
                     await one.commit(RenameThread("ann", "t1", "y"))
-        assert await one.last_seqs("ann", ["t1"]) == {"t1": 2}
+        assert await one.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 2}
 
 
 @pytest.mark.usefixtures("one_batch")
@@ -282,7 +282,7 @@ async def test_a_deadlock_is_tried_again(address: str, make: Any) -> None:
                 for change in changes:
                     nursery.start_soon(one.commit, change)
                 await trio.to_thread.run_sync(meet)
-        assert await one.last_seqs("ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
+        assert await one.read(queries.last_seqs, "ann", ["t1", "t2"]) == {"t1": 2, "t2": 2}
         assert await failed(ref) == 0
     deadlocks = f"SELECT deadlocks FROM pg_stat_database WHERE datname = '{address.rpartition('/')[2]}'"
     with trio.fail_after(60):  # it is counted a little later
@@ -319,8 +319,8 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(address: str, make
     thread.start()
     async with two(address) as [(one, _), _]:
         await trio.to_thread.run_sync(reached.wait)
-        await one.join("a", lease_s=60.0)
-        assert await one.claim("ann", "t1", "a") == Fence("a", 2)
+        await one.commit_urgent(JoinNodes("a", lease_s=60.0))
+        assert await nodes.claim(one, "ann", "t1", "a") == Fence("a", 2)
         assert not results
         await one.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))
         with pytest.raises(Fenced):

@@ -29,7 +29,7 @@ from understudy.auth.accounts import password_rules
 from understudy.auth.accounts.invites import account_name, digest_of
 from understudy.auth.accounts.passwords import Passwords
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession, Sessions
-from understudy.storage import accounts
+from understudy.storage import accounts, audit
 from understudy.storage.accounts import Account, ReplacePassword, TakeInvite
 from understudy.storage.attempts import NOTED, ForgiveAttempt, TakeAttempt
 from understudy.storage.audit import PAGE, AuditEntry
@@ -71,7 +71,7 @@ class LocalAccounts:
         """
         name = account_name(typed) or ""
         done, noted = await self._take_attempt(name, address)
-        account = await self.store.account(name)
+        account = await self.store.read(accounts.one, name)
         hashed = "" if account is None or account.disabled_at is not None else account.password
         password = password_rules.normalized(password)
         if not await self.passwords.verify(password, hashed) or account is None:
@@ -84,7 +84,7 @@ class LocalAccounts:
             if await self.store.commit(ReplacePassword(name, hashed, newer)):
                 account = evolve(account, password=newer)
         await self.store.commit(done)
-        await self.store.audit(AuditEntry("account.signed_in", name, PAGE, name))
+        await audit.record(self.store, AuditEntry("account.signed_in", name, PAGE, name))
         return await self.begin(account)
 
     async def change_password(self, identity: Identity, old: str, new: str, address: str) -> IssuedSession:
@@ -99,7 +99,7 @@ class LocalAccounts:
             Unauthenticated: The account was disabled or changed meanwhile.
             StorageUnavailable: The password cannot be stored, or the sessions cannot be ended.
         """
-        account = await self.store.account(identity.user)
+        account = await self.store.read(accounts.one, identity.user)
         if account is None or not account.password or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NOT_HERE)
         done, noted = await self._take_attempt(account.owner, address)
@@ -113,7 +113,7 @@ class LocalAccounts:
         if new == old or not password_rules.is_taken(new, account.owner):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(new)
-        await self.store.audit(AuditEntry("account.password_changed", account.owner, PAGE, account.owner))
+        await audit.record(self.store, AuditEntry("account.password_changed", account.owner, PAGE, account.owner))
         if not await self.store.commit(ReplacePassword(account.owner, account.password, hashed)):
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         await self.sessions.end_all_sessions(account.owner)
@@ -143,7 +143,7 @@ class LocalAccounts:
         if not password_rules.is_taken(password, account.owner):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(password)
-        await self.store.audit(AuditEntry("account.joined", account.owner, PAGE, account.owner))
+        await audit.record(self.store, AuditEntry("account.joined", account.owner, PAGE, account.owner))
         if not await self.store.commit(TakeInvite(account.owner, account.invite, hashed, self.clock())):
             raise CommandRejected("not_found", NO_INVITE)
         return await self.begin(evolve(account, password=hashed, invite=""))
@@ -155,7 +155,7 @@ class LocalAccounts:
             Unauthenticated: The session is over: it has lasted as long as it may, or the account is disabled or gone.
             StorageUnavailable: The account cannot be read.
         """
-        account = await self.store.account(identity.user)
+        account = await self.store.read(accounts.one, identity.user)
         if account is None or not account.is_joined:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._checked(account, self.sessions.renew(token, account.roles, account.groups))
@@ -188,7 +188,7 @@ class LocalAccounts:
             await self._audit_refusal(account.owner)
 
     async def _audit_refusal(self, name: str, **detail: bool) -> None:
-        await self.store.audit(AuditEntry("account.sign_in_refused", name, PAGE, name, detail=detail))
+        await audit.record(self.store, AuditEntry("account.sign_in_refused", name, PAGE, name, detail=detail))
 
     async def _take_attempt(self, name: str, address: str) -> tuple[ForgiveAttempt, bool]:
         """Count an attempt. Return the write that forgives it once it was the user, and whether its refusal is to be
@@ -231,7 +231,7 @@ class LocalAccounts:
 
     async def _checked(self, account: Account, issued: IssuedSession) -> IssuedSession:
         """Return a session that was just issued, if the account is still as it was read before and not disabled."""
-        newest = await self.store.account(account.owner)
+        newest = await self.store.read(accounts.one, account.owner)
         if newest is None or newest.disabled_at is not None or newest != account:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return issued

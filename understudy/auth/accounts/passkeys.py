@@ -28,7 +28,7 @@ from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.accounts.invites import digest_of
 from understudy.auth.accounts.local_accounts import NO_INVITE, LocalAccounts
 from understudy.auth.sessions import LOCAL, SIGN_IN_AGAIN, IssuedSession
-from understudy.storage import passkeys
+from understudy.storage import accounts, audit, passkeys
 from understudy.storage.accounts import Account
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.errors import ExtraNotInstalled
@@ -144,7 +144,7 @@ class Passkeys:
         challenge = await self._take(SIGN_IN, cookie)
         _check_origin(credential, site)
         passkey = await store.read(passkeys.one, str(credential.get("id", "")))
-        account = None if passkey is None else await store.account(passkey.owner)
+        account = None if passkey is None else await store.read(accounts.one, passkey.owner)
         if passkey is None or account is None or account.disabled_at is not None:
             raise await self._refused(None)
         try:
@@ -158,7 +158,9 @@ class Passkeys:
             await self.accounts.note_refused_passkey(account.owner)
             raise CommandRejected("forbidden", COPIED)
         await self.accounts.forgive_passkeys(account.owner, address)
-        await store.audit(AuditEntry("account.signed_in", account.owner, PAGE, account.owner, detail={"passkey": True}))
+        await audit.record(
+            store, AuditEntry("account.signed_in", account.owner, PAGE, account.owner, detail={"passkey": True})
+        )
         return await self.accounts.begin(account, passkey_family(passkey))
 
     async def begin_join(self, site: Site, invite: str, address: str) -> Ceremony:
@@ -183,11 +185,11 @@ class Passkeys:
         """
         store, owner, digest = self.accounts.store, await self.accounts.invited(invite), digest_of(invite)
         passkey = await self._made(site, cookie, f"join {digest}", owner, name, credential)
-        await store.audit(AuditEntry("account.joined", owner, PAGE, owner, detail={"passkey": True}))
+        await audit.record(store, AuditEntry("account.joined", owner, PAGE, owner, detail={"passkey": True}))
         if not await store.commit(JoinByPasskey(digest, self.accounts.clock(), passkey)):
             raise CommandRejected("not_found", NO_INVITE)
         await self.accounts.forgive_address(address)
-        account = await store.account(owner)
+        account = await store.read(accounts.one, owner)
         if account is None or account.disabled_at is not None or account.invite:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self.accounts.begin(account, passkey_family(passkey))
@@ -211,7 +213,9 @@ class Passkeys:
         """Store another passkey of a signed-in user, and return it. Raises as `begin_add` and `join`."""
         store, owner = self.accounts.store, (await self.of_user(identity))[0].owner
         passkey = await self._made(site, cookie, f"add {owner}", owner, name, credential)
-        await store.audit(AuditEntry("passkey.added", owner, PAGE, owner, detail={"passkey": public_id(passkey.id)}))
+        await audit.record(
+            store, AuditEntry("passkey.added", owner, PAGE, owner, detail={"passkey": public_id(passkey.id)})
+        )
         if not await store.commit(AddPasskey(passkey)):
             raise CommandRejected("quota_exceeded", TOO_MANY)
         await self.accounts.forgive_address(address)
@@ -225,10 +229,10 @@ class Passkeys:
             StorageUnavailable: They cannot be read.
         """
         store = self.accounts.store
-        account = await store.account(identity.user)
+        account = await store.read(accounts.one, identity.user)
         if account is None or not identity.session.startswith(LOCAL):
             raise CommandRejected("forbidden", NO_ACCOUNT)
-        return account, await store.passkeys(account.owner)
+        return account, await store.read(passkeys.of_owner, account.owner)
 
     async def remove(self, identity: Identity, name: str) -> None:
         """Remove the passkey that has this public id, and end the sessions that it began, except that of `identity`.
@@ -244,7 +248,9 @@ class Passkeys:
         passkey = next((each for each in has if public_id(each.id) == name), None)
         if passkey is None:
             raise CommandRejected("not_found", "There is no such passkey.")
-        await store.audit(AuditEntry("passkey.removed", account.owner, PAGE, account.owner, detail={"passkey": name}))
+        await audit.record(
+            store, AuditEntry("passkey.removed", account.owner, PAGE, account.owner, detail={"passkey": name})
+        )
         if not await store.commit(RemovePasskey(account.owner, passkey.id)):
             raise CommandRejected("forbidden", LAST)
         await self.accounts.sessions.revoke_family(account.owner, passkey_family(passkey), identity)

@@ -29,7 +29,7 @@ from understudy.auth.oauth.token_endpoint import with_query
 from understudy.auth.openid.claims import ProviderUser
 from understudy.auth.openid.provider import Provider, ProviderAnswer
 from understudy.auth.sessions import ANONYMOUS, PROVIDED, SIGN_IN_AGAIN, IssuedSession, Sessions
-from understudy.storage import provider_sessions
+from understudy.storage import audit, provider_sessions
 from understudy.storage.audit import PROVIDER, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.owners import owner_of, tenant_of
@@ -116,7 +116,7 @@ class ProviderSessions:
             now,
             now + life_s,
         )
-        await self.store.audit(AuditEntry("sessions.begun", owner, PROVIDER, owner))
+        await audit.record(self.store, AuditEntry("sessions.begun", owner, PROVIDER, owner))
         await self.store.commit(AddProviderSession(row, now))
         log.info("sign_in.done", extra={"user": owner})
         return row
@@ -144,7 +144,7 @@ class ProviderSessions:
             return None
         if at.end_session_endpoint is None:
             return None
-        row = await self.store.provider_session(identity.user, identity.session, self.clock())
+        row = await self.store.read(provider_sessions.one, identity.user, identity.session, self.clock())
         kept = None if row is None else self._open(row)
         asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
         url = with_query(at.end_session_endpoint, asked)
@@ -155,13 +155,13 @@ class ProviderSessions:
 
     async def forget(self, owner: str, session_id: str) -> None:
         """Remove a session that has ended, and have its refresh token revoked at the provider, if it does that soon."""
-        row = await self.store.provider_session(owner, session_id, self.clock())
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
         if row is not None:
             await self._drop([row])
 
     async def forget_user(self, owner: str) -> None:
         """Remove all sessions of a user, as `forget`."""
-        await self._drop(await self.store.provider_sessions(owner))
+        await self._drop(await self.store.read(provider_sessions.of_owner, owner))
 
     async def log_out(self, logout_token: str) -> int:
         """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
@@ -184,7 +184,7 @@ class ProviderSessions:
         rows = [row for row in found if row.signed_in_at < before]
         for row in rows:
             entry = AuditEntry("sessions.ended", row.owner, PROVIDER, row.owner, detail={"all": False})
-            await self.store.audit(entry)
+            await audit.record(self.store, entry)
             await self._end(row, "the provider has signed the user out")
         return len(rows)
 
@@ -278,7 +278,7 @@ class ProviderSessions:
             try:
                 if await self.store.commit(ChangeProviderSession(newer, row.stamp)):
                     return True
-                stored = await self.store.provider_session(row.owner, row.id, self.clock())
+                stored = await self.store.read(provider_sessions.one, row.owner, row.id, self.clock())
                 return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
             except StorageUnavailable:
                 if trio.current_time() >= deadline:
@@ -286,7 +286,7 @@ class ProviderSessions:
                 await trio.sleep(0.5)
 
     async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, _Kept]:
-        row = await self.store.provider_session(owner, session_id, self.clock())
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
         kept = None if row is None else self._open(row)
         if row is None or kept is None:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)

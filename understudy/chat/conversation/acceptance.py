@@ -30,6 +30,7 @@ from understudy.chat.run_protocol import RunProtocol, agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
+from understudy.storage import queries
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.records import Message, StepRecord
 
@@ -117,7 +118,7 @@ class Acceptance:
         else:
             prior, run, request_id = ask.message, None, ask.request_id
             if request_id is not None:
-                run = yield Query(lambda store: store.run_of_request(self.thread.owner, request_id))
+                run = yield Query(lambda store: store.read(queries.run_of_request, self.thread.owner, request_id))
                 if run is not None and run.message_id != ask.message.id:
                     raise CommandRejected("message_id_reused", "That request_id names another request already.")
             run_id = None if run is None else run.id

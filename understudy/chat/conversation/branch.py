@@ -2,7 +2,7 @@
 
 A message that follows it, as nearly all do, is answered without a read of the store.
 
-1. It is what `Store.history` would return for such a message, or it is not known.
+1. It is what `queries.history` would return for such a message, or it is not known.
 2. It is bounded: of a branch of more than `KEPT_BYTES`, or with a summary of what came before, nothing is known.
 3. It is encoded, in one block: an exchange is some 75 objects, and thousands of idle conversations keep theirs for
    minutes. As objects they lie scattered, and the process keeps the memory around those that outlive them.

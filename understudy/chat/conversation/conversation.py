@@ -55,7 +55,9 @@ from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_tit
 from understudy.content.summary import is_suspect
 from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
+from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
+from understudy.storage.nodes import ReleaseThread
 from understudy.storage.records import Fence
 from understudy.storage.thread_writes import RenameThread
 from understudy.tools.effects import Done, NotDone
@@ -116,7 +118,7 @@ class Conversation(Actor):
         self.context, self.core.queue.waiter = context, context.ref
         owner, thread_id, store = self.thread.owner, self.thread.thread_id, self.services.store
         unfinished, owned, outrun = [], True, None
-        if (opening := await store.thread_with_open_runs(owner, thread_id)) is not None:
+        if (opening := await store.read(queries.thread_with_open_runs, owner, thread_id)) is not None:
             thread, runs = opening
             if owned := self.thread.load(thread):
                 if runs:
@@ -135,7 +137,7 @@ class Conversation(Actor):
         except (NotStored, SequenceConflict) as error:  # a commit of the actor before this one was still on its way
             owned, outrun = False, type(error).__name__
         if owned and opening is not None:
-            for run in await store.open_effects(owner, thread_id):
+            for run in await store.read(queries.open_effects, owner, thread_id):
                 await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost(outrun))
@@ -206,9 +208,10 @@ class Conversation(Actor):
         finally:  # also if that took longer than there is time for
             for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
-        if isinstance(reason, Normal) and self.thread.fence is not None:
+        thread = self.thread
+        if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
-                await self.services.store.release(self.thread.owner, self.thread.thread_id, self.thread.fence)
+                await self.services.store.commit(ReleaseThread(thread.owner, thread.thread_id, thread.fence))
 
     def _send_text(self) -> None:
         text, self._text = self._text, None

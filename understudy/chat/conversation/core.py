@@ -83,6 +83,7 @@ from understudy.chat.messages import (
 )
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending
+from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt
 from understudy.storage.thread_writes import GiveFeedback
@@ -230,8 +231,8 @@ class ConversationCore:
                         settled = (each.step.run_id for each in self.settling.doubts.values())
                         known = run_id in self.undos.walks or run_id in settled
                         if not known:
-                            thread = self.thread
-                            open_effects = yield Query(lambda store: store.open_effects(thread.owner, thread.thread_id))
+                            of = (self.thread.owner, self.thread.thread_id)
+                            open_effects = yield Query(lambda store: store.read(queries.open_effects, *of))
                             if any(run.id == run_id for run in open_effects):
                                 yield Relocate("EffectsNotKnown")
                 case FollowThread():
@@ -299,7 +300,8 @@ class ConversationCore:
             # Verify the log before the client is told to reset: this server may have been suspended so long that
             # another one continued the thread, or a commit that seemed to fail may have succeeded.
             try:
-                opening = yield Query(lambda store: store.thread_with_open_runs(thread.owner, thread.thread_id))
+                of = (thread.owner, thread.thread_id)
+                opening = yield Query(lambda store: store.read(queries.thread_with_open_runs, *of))
             except StorageUnavailable as error:
                 yield AnswerRequest(ask, error=error)
                 return

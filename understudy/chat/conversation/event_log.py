@@ -25,6 +25,7 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import LaterSteps, UnreadableSteps, replay
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import LoggedEvent, Message, RunRecord
 from understudy.storage.store import Store
 
@@ -147,7 +148,7 @@ async def read_page(
         StorageUnavailable: The database cannot be read.
         UnreadableEvent: An event in the log is damaged.
     """
-    head, created_at, rows = await store.log_page(owner, thread_id, after, limit)
+    head, created_at, rows = await store.read(queries.log_page, owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
     envelopes = [shown(each) for each in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
     return LogPage(envelopes, after if head is None else head, created_at, head is not None)

@@ -23,6 +23,7 @@ from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
 from understudy.chat.run_limiter import RunLimiter
+from understudy.storage import nodes, queries
 from understudy.storage.errors import StorageError
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
@@ -117,12 +118,12 @@ class Recovery(Actor):
     async def _unfinished(self) -> Sequence[RunRecord]:
         if self.node is None:
             return await self.store.unfinished_runs()
-        return await self.store.orphans(self.node.id)
+        return await self.store.read(nodes.orphans, self.node.id, True)
 
     async def _open_effects(self) -> Sequence[RunRecord]:
         if self.node is None:
-            return await self.store.open_effects()
-        return await self.store.orphaned_effects(self.node.id)
+            return await self.store.read(queries.open_effects, None, None)
+        return await self.store.read(nodes.orphaned_effects, self.node.id)
 
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
         """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.
@@ -143,7 +144,7 @@ class Recovery(Actor):
 
     async def _take_over(self, node: Node) -> bool:
         """Take over a batch of the runs of dead nodes. Return True if there are more."""
-        runs = await self.store.orphans(node.id, own=False)
+        runs = await self.store.read(nodes.orphans, node.id, False)
         random.shuffle(runs)
         await self._concurrently(self._wake, runs[:BATCH])
         return len(runs) > BATCH

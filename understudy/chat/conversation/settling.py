@@ -6,7 +6,6 @@ conversation of the thread.
 
 import logging
 from collections.abc import Mapping
-from operator import methodcaller
 from typing import Final
 
 from attrs import define, evolve, field
@@ -18,6 +17,7 @@ from understudy.chat.conversation.effects import Commit, Query, SettleCall, Sett
 from understudy.chat.conversation.thread_state import RETRY_S, ThreadState
 from understudy.chat.conversation.undo import template_after
 from understudy.chat.run_protocol import OpenCall
+from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.tool import Tool
@@ -53,7 +53,7 @@ class Settling:
         """Return the calls in doubt whose tools can be asked, to be settled once the end of the run is committed."""
         settling: list[SettleCall] = []
         for call_id, tool in doubts.items():
-            found = None if tool.reconcile is None else (yield Query(methodcaller("step_of_call", call_id)))
+            found = None if tool.reconcile is None else (yield _read_step(call_id))
             if found is not None:
                 kept = {"attempts": 1, "agent": live.protocol.calls[call_id].agent_id.rpartition("-")[0]}
                 step = evolve(found[0], status=UNSETTLED, result=kept)
@@ -87,3 +87,7 @@ class Settling:
             yield StartTimer(f"settle {call_id}", RETRY_S, settled)
         else:
             self.doubts.pop(call_id, None)
+
+
+def _read_step(call_id: str) -> Query:
+    return Query(lambda store: store.read(queries.step_of_call, call_id))

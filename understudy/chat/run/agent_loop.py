@@ -86,6 +86,7 @@ from understudy.models.model import (
     limits_of,
 )
 from understudy.observe.logs import new_error_id
+from understudy.storage import servers_off
 from understudy.storage.records import History, StepRecord
 
 log = logging.getLogger(__name__)
@@ -230,7 +231,7 @@ class AgentLoop:
         if not self.agent.servers:
             return
         catalogue = self.services.mcp
-        off = await self.services.store.servers_off(self.job.owner, self.job.thread_id)
+        off = await self.services.store.read(servers_off.servers_off, self.job.owner, self.job.thread_id)
         if self.agent.name not in self._settled:
             self._settled.add(self.agent.name)
             await catalogue.settle(self.agent, off, self.job.owner)

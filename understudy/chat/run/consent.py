@@ -19,6 +19,7 @@ from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
+from understudy.storage import audit, consents
 from understudy.storage.audit import AuditEntry
 from understudy.storage.consents import AllowTool
 from understudy.storage.errors import StorageUnavailable
@@ -126,16 +127,18 @@ class CallConsent:
         if allowed:
             detail["always"] = bool(decided.remember)
         action = "tool.allowed" if allowed else "tool.denied"
-        await self.services.store.audit(AuditEntry(action, by, decided.door or "", self.job.owner, detail=detail))
+        await audit.record(
+            self.services.store, AuditEntry(action, by, decided.door or "", self.job.owner, detail=detail)
+        )
 
     async def _is_allowed_always(self, tool: Tool) -> bool:
         """Return whether the user has allowed the tool, as it is defined, always in this thread; False if that cannot
         be read now."""
         try:
-            consents = await self.services.store.consents(self.job.owner, self.job.thread_id)
+            allowed = await self.services.store.read(consents.consents, self.job.owner, self.job.thread_id)
         except StorageUnavailable:
             return False
-        return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in consents)
+        return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in allowed)
 
     def allows(self, decided: ApprovalDecided, outcome: ToolOutcome) -> bool:
         """Return whether a decided call may run; if not, set the outcome."""

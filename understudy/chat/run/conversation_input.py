@@ -25,6 +25,7 @@ from understudy.models.model import (
     limits_of,
     tool_result,
 )
+from understudy.storage import queries
 from understudy.storage.records import History
 
 MAX_IMAGES, MAX_IMAGE_BYTES = 8, 4 * 1024 * 1024
@@ -61,7 +62,7 @@ async def load_conversation(
     if known is not None and len(known.messages) <= limit:
         history = known
     elif memory is None:
-        history = await services.store.history(job.owner, job.message_id, limit)
+        history = await services.store.read(queries.history, job.owner, job.message_id, limit)
     else:
         history = await memory.read_with_history(job.message_id, limit)
     named = (name for each in history.exchanges for name in each.message.references)

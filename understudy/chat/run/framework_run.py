@@ -30,6 +30,7 @@ from understudy.chat.run.hand_written import HandWritten, RecordedAsk
 from understudy.chat.run.history import turn_items
 from understudy.models.model import ModelUnavailable, Reply, ToolRequest
 from understudy.observe.logs import new_error_id
+from understudy.storage import agent_states
 from understudy.storage.agent_states import MAX_RUN_BYTES, SaveState
 from understudy.tools.errors import ToolError
 from understudy.tools.execution import runner
@@ -128,10 +129,11 @@ class FrameworkRun(HandWritten):
         """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
         job, store = self.loop.job, self.loop.services.store
         run = None if self.loop.nested else await store.run(job.run_id)
-        if run is None or run.continues is None or await store.state(job.owner, job.thread_id, job.run_id):
+        if run is None or run.continues is None:
             return
-        entries = tuple((await store.state(job.owner, job.thread_id, run.continues)).items())
-        if entries:
+        mine = await store.read(agent_states.state, job.owner, job.thread_id, job.run_id)
+        entries = tuple((await store.read(agent_states.state, job.owner, job.thread_id, run.continues)).items())
+        if entries and not mine:
             now = self.loop.services.clock()
             await store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
 
@@ -186,7 +188,7 @@ class FrameworkRun(HandWritten):
 
     async def _state(self, run_id: str = "") -> dict[str, bytes]:
         job, scope = self.loop.job, self._scope
-        found = await self.loop.services.store.state(job.owner, job.thread_id, run_id or job.run_id)
+        found = await self.loop.services.store.read(agent_states.state, job.owner, job.thread_id, run_id or job.run_id)
         return {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:

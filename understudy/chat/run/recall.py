@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 import msgspec
 
 from understudy.chat.run.replay import RECALL, RecordedResult
+from understudy.storage import queries
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
@@ -25,7 +26,7 @@ def recall_tool(store: Store) -> Tool:
         offset: Annotated[int, Param("Where to begin, in characters.", minimum=0)] = 0,
     ) -> ToolResult:
         """Show the result of an earlier tool call of this conversation, of which only the beginning was shown."""
-        found = await store.step_of_call(call_id)
+        found = await store.read(queries.step_of_call, call_id)
         if found is None or (found[1].owner, found[1].thread_id) != (context.owner, context.thread_id):
             raise ToolError("not_found", f"There is no result of a call {call_id[:64]} in this conversation.")
         step, _ = found

@@ -6,6 +6,7 @@ from typing import Any, TypeAlias
 from transport.a2a.errors import A2aError
 from understudy.chat.pushes import PushSecrets
 from understudy.chat.routing import check_id
+from understudy.storage import pushes
 from understudy.storage.pushes import DropPush, Push
 from understudy.storage.records import RunRecord
 from understudy.web.api.a2a_params import OfPush, PushConfig
@@ -34,7 +35,7 @@ async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
 
 async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Return a config of a task. Raises A2aError."""
-    found = [each for each in await web_context().store.pushes(run.owner, run.id) if each.id == given.id]
+    found = [each for each in await web_context().store.read(pushes.of_run, run.owner, run.id) if each.id == given.id]
     if not found:
         raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
     return _config_of(found[0])
@@ -42,7 +43,7 @@ async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
 
 async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
     """Return all configs of a task: there are few."""
-    found = await web_context().store.pushes(run.owner, run.id)
+    found = await web_context().store.read(pushes.of_run, run.owner, run.id)
     return {"configs": [_config_of(each) for each in found], "nextPageToken": ""}
 
 

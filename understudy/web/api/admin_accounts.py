@@ -188,7 +188,7 @@ def _rights(roles: list[str] | tuple[str, ...], groups: list[str] | tuple[str, .
 
 
 async def _existing(owner: str) -> Account:
-    found = await web_context().store.account(owner)
+    found = await web_context().store.read(queries.one, owner)
     if found is None:
         raise CommandRejected("not_found", NOT_THERE)
     return found

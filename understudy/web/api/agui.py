@@ -23,6 +23,7 @@ from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.api.agui_capabilities import capabilities
 from understudy.web.api.agui_replies import carry_out, results_of_client, run_of_reply
@@ -137,7 +138,7 @@ async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Re
         return None
     store, name = web_context().store, given.say.message_id or ""
     key = hashlib.sha256("\0".join((given.thread_id, name, given.run_id)).encode()).hexdigest()[:32]
-    run = await store.run_of_request(caller.user, key) or await shown_run(caller, given.thread_id, [name])
+    run = await store.read(queries.run_of_request, caller.user, key) or await shown_run(caller, given.thread_id, [name])
     if run is not None and (run.request_id == key or given.goes_on):
         return run
     at_work = run is not None and run.ended_at is None

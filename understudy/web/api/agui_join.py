@@ -12,6 +12,7 @@ from transport.agui.vocabulary import METADATA_KEY, AguiEvent
 from transport.wire.codec import from_log
 from transport.wire.events import ANSWER, Envelope
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
 from understudy.web.api.message_content import FILES
 from understudy.web.context import web_context
@@ -52,7 +53,7 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
     None if there is none.
     """
     store = web_context().store
-    page = await store.thread_page(owner, thread_id, None, MAX_MESSAGES)
+    page = await store.read(queries.thread_page, owner, thread_id, None, MAX_MESSAGES)
     run = run or (None if page is None else page.newest)
     if page is None or run is None:
         return None
@@ -71,7 +72,8 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
             room -= sum(len(row.body) for row in rows)
         exchanges.insert(0, AnsweredRun(each.message, each.run, each.answer, rows))
     names = tuple(dict.fromkeys(name for each in exchanges for name in each.message.references))
-    return Position(tuple(exchanges), run, {each.id: each for each in await store.files(owner, names)} if names else {})
+    files = await store.read(queries.files, owner, names) if names else []
+    return Position(tuple(exchanges), run, {each.id: each for each in files})
 
 
 def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:

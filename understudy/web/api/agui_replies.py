@@ -13,6 +13,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AnswerOutcome, ApprovalDecided, Event, QuestionAnswered, QuestionAsked, ToolCompleted
 from understudy.chat.run.client_tools import OUTPUT
 from understudy.chat.run.questions import run_of_question
+from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.context import web_context
 
@@ -84,7 +85,7 @@ async def run_of_reply(caller: Identity, reply: Approve | Respond) -> RunRecord 
     if isinstance(reply, Respond):
         run = await store.run(run_of_question(reply.question_id))
     else:
-        found = await store.step_of_call(reply.call_id)
+        found = await store.read(queries.step_of_call, reply.call_id)
         run = None if found is None else found[1]
     return run if run is not None and run.owner == caller.user else None
 

@@ -16,6 +16,7 @@ from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.file_preview import HEAD_BYTES, FilePreview, preview_of
 from understudy.content.summary import KindCount, count_by_kind
+from understudy.storage import queries
 from understudy.storage.errors import NotStored
 from understudy.storage.records import File
 from understudy.web.api.message_content import NewFile
@@ -127,7 +128,7 @@ async def preview_for(row: File) -> ShownPreview:
 
 
 async def _own_file(file_id: str) -> File:
-    row = await web_context().store.file(identity().user, file_id)
+    row = await web_context().store.read(queries.file, identity().user, file_id)
     if row is None:
         raise CommandRejected("not_found", "There is no file of that name.")
     return row

@@ -12,7 +12,8 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.inbox import TYPES, items_of, unread_of
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
-from understudy.storage.inbox import MOST_MARKS, OpenItems
+from understudy.storage import inbox
+from understudy.storage.inbox import MOST_MARKS, MarkRead, OpenItems
 from understudy.web.context import identity, read_json, web_context
 from understudy.web.routes import STORED, Count, JsonObject, Routes, any_of, many, shape
 
@@ -62,7 +63,7 @@ InboxPage = shape(
 async def listing() -> Response:
     """List the questions that wait for the caller, their runs, and unread answers."""
     owner, context = identity().user, web_context()
-    found = await context.store.open_items(owner, TYPES)
+    found = await context.store.read(inbox.open_items, owner, TYPES)
     now = context.streams.callbacks.clock()
     body = await run_off_loop(_encode, owner, found, now, context.content_filter.vault.restore_text)
     return Response(body, content_type="application/json")
@@ -81,7 +82,7 @@ async def read() -> None:
         if not 0 <= seq < 2**31:
             raise CommandRejected("invalid_command", "The number of an event is from 0 to 2147483647.")
     context, threads = web_context(), None if given.all else given.threads
-    if await context.store.mark_read(owner, threads):
+    if await context.store.commit(MarkRead(owner, threads)):
         context.announce_read(owner, threads)
 
 

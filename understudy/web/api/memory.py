@@ -106,13 +106,13 @@ async def delete(notebook: str, name: str) -> None:
 @blueprint.delete("/<notebook>", errors=STORED)
 async def delete_notebook(notebook: str) -> None:
     """Delete everything in a notebook."""
-    await web_context().store.forget(ForgetAll(identity().user, notebook))
+    await web_context().store.commit(ForgetAll(identity().user, notebook))
 
 
 @blueprint.delete("", errors=STORED)
 async def delete_all() -> None:
     """Delete everything that agents remember of the caller."""
-    await web_context().store.forget(ForgetAll(identity().user))
+    await web_context().store.commit(ForgetAll(identity().user))
 
 
 def _memory(notebook: str) -> AgentMemory:

@@ -28,6 +28,7 @@ from transport.wire.messages import arrived_at
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
 from understudy.tools.suggestion import did_you_mean
 from understudy.web.api.agui_replies import client_calls
@@ -154,7 +155,7 @@ async def message_work(
 
 async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
     """Return the run that waits for the results that come with a new message; None if there is none."""
-    found = await web_context().store.step_of_call(given.settled[0]) if given.settled else None
+    found = await web_context().store.read(queries.step_of_call, given.settled[0]) if given.settled else None
     return found[1] if found is not None and found[1].owner == caller.user and found[1].ended_at is None else None
 
 
@@ -183,7 +184,7 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
         CommandRejected: No run of the caller waits, or has waited, for these calls; or a result is missing.
     """
     store, run = web_context().store, None
-    if (found := await store.step_of_call(next(iter(outputs)))) is not None:
+    if (found := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
         run = found[1]
     envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
     asked = [each.event for each in envelopes if isinstance(each.event, QuestionAsked)]

@@ -16,6 +16,7 @@ from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswe
 from understudy.chat.routing import check_id
 from understudy.chat.run.client_tools import OUTPUT, client_question_id
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.api import openai_door as door
 from understudy.web.api.openai_input import check_unsupported, read_items, read_tools, refused
@@ -186,7 +187,7 @@ async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) ->
     """Return an item of an earlier response by its id. `responses` are those that were read for the items before."""
     kind, _, tail = name.partition("_")
     if kind == "fc":
-        found = await web_context().store.step_of_call(tail)
+        found = await web_context().store.read(queries.step_of_call, tail)
         if found is None or found[1].owner != caller.user:
             raise CommandRejected("not_found", NOT_THERE)
         step = found[0]

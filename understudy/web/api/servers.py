@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.storage import servers_off
 from understudy.storage.servers_off import SetServerOn
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import LeftOut
@@ -92,7 +93,7 @@ class PromptText(Struct):
 @blueprint.get("/<thread_id>/servers", errors=OF_ONE)
 async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]:
     """List the servers with their tools and state, and whether each is on in this thread."""
-    off = await servers_off(thread_id)
+    off = await off_in(thread_id)
     for link, _ in links_of_caller().values():
         if isinstance(link, UserLink):
             await link.look()
@@ -102,7 +103,7 @@ async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]
 @blueprint.put("/<thread_id>/servers/<name>", body=SwitchRequest, errors=OF_ONE)
 async def switch(thread_id: str, name: str) -> ShownServer:
     """Switch a server off in this thread, or on again: `{"on": false}`. Its next turn has other tools."""
-    await servers_off(thread_id)
+    await off_in(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
     found = links_of_caller().get(name)
     if found is None:
@@ -114,7 +115,7 @@ async def switch(thread_id: str, name: str) -> ShownServer:
 @blueprint.get("/<thread_id>/prompts", errors=STORED)
 async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServer]]:
     """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
-    off = await servers_off(thread_id, must_exist=False)
+    off = await off_in(thread_id, must_exist=False)
     found: dict[str, list[Prompt]] = {}
 
     async def look(link: McpLink) -> None:
@@ -135,7 +136,7 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
 )  # fmt: skip
 async def prompt(thread_id: str) -> PromptText:
     """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
-    off = await servers_off(thread_id, must_exist=False)
+    off = await off_in(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
     found = links_of_caller().get(given.server)
     if found is None or given.server in off:
@@ -162,7 +163,7 @@ def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
     return found
 
 
-async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
+async def off_in(thread_id: str, *, must_exist: bool = True) -> list[str]:
     """Return the names of the servers that are off in a thread.
 
     Raises:
@@ -172,7 +173,7 @@ async def servers_off(thread_id: str, *, must_exist: bool = True) -> list[str]:
     context, user = web_context(), identity().user
     if must_exist and await context.store.thread(user, thread_id) is None:
         raise CommandRejected("not_found")
-    return await context.store.servers_off(user, thread_id)
+    return await context.store.read(servers_off.servers_off, user, thread_id)
 
 
 def _prompt(server: str, each: Prompt) -> PromptOfServer:

@@ -17,9 +17,9 @@ from quart import Response
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
 from understudy.privacy.records import ShownShare, share_of
-from understudy.storage import shares
+from understudy.storage import queries, shares
 from understudy.storage.records import File, Message
-from understudy.storage.shared_page import SharedPage
+from understudy.storage.shared_page import SharedPage, shared_page
 from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
 from understudy.web.api.files import ShownPreview, download_of, preview_for
 from understudy.web.audit import audit
@@ -93,7 +93,7 @@ async def make(thread_id: str) -> NewShare:
     stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
-    made = next((each for each in await store.shares(owner, thread_id) if each.id == share_id), None)
+    made = next((each for each in await store.read(shares.of_thread, owner, thread_id) if each.id == share_id), None)
     if made is None:
         raise CommandRejected("not_found", "There is no such conversation, or nothing in it yet.")
     return NewShare(made.id, made.created_at, made.expires_at, f"/share/{token}")
@@ -103,7 +103,7 @@ async def make(thread_id: str) -> NewShare:
 async def listing(thread_id: str) -> dict[Literal["shares"], list[ShownShare]]:
     """List the links to a thread, oldest first, without their tokens."""
     check_id("thread_id", thread_id)
-    found = await web_context().store.shares(identity().user, thread_id)
+    found = await web_context().store.read(shares.of_thread, identity().user, thread_id)
     return {"shares": list(map(share_of, found))}
 
 
@@ -144,7 +144,8 @@ async def shared_preview(token: str, file_id: str) -> ShownPreview:
 
 async def _page(token: str) -> tuple[SharedPage, int]:
     context, skip = web_context(), whole_number("skip", 0, 0, DEEPEST)
-    found = await context.store.shared_page(digest_of(token), skip, TURNS) if context.settings.share_links else None
+    allowed = context.settings.share_links
+    found = await context.store.read(shared_page, digest_of(token), skip, TURNS) if allowed else None
     if found is None:
         raise CommandRejected("not_found", "This link does not exist any more.")
     return found, skip
@@ -154,7 +155,7 @@ async def _made_file(token: str, file_id: str) -> File:
     """Return a file that an answer of a page names: nothing else of its owner can be read."""
     found, _ = await _page(token)
     made = {each["id"] for row in found.messages for each in row.files or ()}
-    row = await web_context().store.file(found.share.owner, file_id) if file_id in made else None
+    row = await web_context().store.read(queries.file, found.share.owner, file_id) if file_id in made else None
     if row is None:
         raise CommandRejected("not_found", "There is no such file behind this link.")
     return row

@@ -43,7 +43,7 @@ async def stop(kind: str, name: str) -> ShownStop:
     who = identity().user
     reason = await filtered_reason(who, await read_body())
     await audit("stop.made", as_operator=True, kind=chosen, name=name)
-    await context.stops.change(context.store.change_stop, AddStop(chosen, name, who, reason), at := time.time())
+    await context.stops.change(context.store.commit, AddStop(chosen, name, who, reason), at := time.time())
     context.announce_stops()
     return ShownStop(chosen, name, who, reason, at, known=(chosen, name) in _known())
 
@@ -54,7 +54,7 @@ async def allow(kind: str, name: str) -> None:
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
     await audit("stop.ended", as_operator=True, kind=chosen, name=name)
-    found = await context.stops.change(context.store.change_stop, DropStop(chosen, name), time.time())
+    found = await context.stops.change(context.store.commit, DropStop(chosen, name), time.time())
     context.announce_stops()
     if not found:
         raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")

@@ -4,6 +4,7 @@ from typing import Literal
 
 from msgspec import Struct
 
+from understudy.storage import queries
 from understudy.web.context import identity, web_context
 from understudy.web.routes import STORED, Count, Routes
 
@@ -20,5 +21,5 @@ class TagInUse(Struct):
 @blueprint.get("", errors=STORED)
 async def listing() -> dict[Literal["tags"], list[TagInUse]]:
     """List the tags of the caller's threads with the number of threads, most used first; at most 200."""
-    found = await web_context().store.tags(identity().user)
+    found = await web_context().store.read(queries.tags, identity().user)
     return {"tags": [TagInUse(*each) for each in found]}

@@ -17,8 +17,10 @@ from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.privacy import records
+from understudy.storage import queries
 from understudy.storage.cache import CachedRead
 from understudy.storage.consents import Consent
+from understudy.storage.consents import consents as allowed_always
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
@@ -69,7 +71,7 @@ async def listing() -> Response:
     page = read.value
     rows = [_thread(row) for row in page.items]
     if query := request.args.get("query", "").strip():
-        found = await web_context().store.matches(owner, query, [row.id for row in page.items])
+        found = await web_context().store.search(queries.matches, owner, query, [row.id for row in page.items])
         shown = await run_off_loop(_matches, found, query, web_context().content_filter.vault.restore_text)
         rows = [row | {"match": shown.get(row["id"])} for row in rows]
     return await encode_read({"threads": rows, "next_cursor": page.next_cursor}, read)
@@ -124,7 +126,7 @@ async def one(thread_id: str) -> Response:
 async def consents(thread_id: str) -> dict[Literal["consents"], list[Consent]]:
     """List the tools that the caller has allowed always in this thread."""
     await _existing(thread_id)
-    return {"consents": await web_context().store.consents(identity().user, thread_id)}
+    return {"consents": await web_context().store.read(allowed_always, identity().user, thread_id)}
 
 
 @blueprint.delete("/<thread_id>/consents/<tool_name>", errors=(*OF_ONE, "rate_limited"))

@@ -18,6 +18,7 @@ from transport.wire.events import ANSWER
 from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.records import UNFINISHED
 from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
 from understudy.web.api.runs import KEY
@@ -106,7 +107,7 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
         CommandRejected: `not_found`: the caller has no such run.
     """
     caller, streams = identity(), web_context().streams
-    first = await web_context().store.run_start(caller.user, thread_id, run_id)
+    first = await web_context().store.read(queries.run_start, caller.user, thread_id, run_id)
     if first is None:
         raise CommandRejected("not_found", "There is no run of that message.")
     translator = UiTranslator(thread_id, run_id, decided)
@@ -145,7 +146,7 @@ async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[Ne
     again = given.trigger == REGENERATE or given.message_id is not None
     sent, known = await stored_version(caller, say, files, anew=again)
     names = [name for name in (say.message_id, sent.message_id) if name]
-    runs = await web_context().store.runs_of(caller.user, names) if again else []
+    runs = await web_context().store.read(queries.runs_of, caller.user, names) if again else []
     at_work = bool(runs) and runs[-1].status in UNFINISHED
     if known is not None and given.trigger != REGENERATE and (at_work or not runs):
         return sent

@@ -18,6 +18,7 @@ from transport.wire.events import ANSWER
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.messages import Version
 from understudy.content.vault import equal_but_for_placeholders
+from understudy.storage import queries
 from understudy.storage.records import Message, RunRecord
 from understudy.web.api.files import store_files
 from understudy.web.api.message_content import NewFile
@@ -75,8 +76,8 @@ async def shown_run(caller: Identity, thread_id: str, shown: Sequence[str]) -> R
     for name in shown:
         if newest is not None and asked is not None and name in (asked.id, asked.branch_of):
             return newest
-        found = [await store.run(name.removeprefix(ANSWER)), *reversed(await store.runs_of(caller.user, [name]))]
-        for run in found:
+        found = await store.read(queries.runs_of, caller.user, [name])
+        for run in (await store.run(name.removeprefix(ANSWER)), *reversed(found)):
             if run is not None and (run.owner, run.thread_id) == (caller.user, thread_id):
                 return run
     return None
@@ -101,7 +102,8 @@ async def _is_same(caller: Identity, earlier: Message, say: Say, files: Sequence
     if not equal_but_for_placeholders(earlier.content, filtered.text):
         return False
     kept = ids[: len(say.references)] == say.references and len(ids) == len(say.references) + len(files)
-    rows = {each.id: each for each in await context.store.files(caller.user, ids)} if files and kept else {}
+    found = await context.store.read(queries.files, caller.user, ids) if files and kept else []
+    rows = {each.id: each for each in found}
     for name, each in zip(ids[len(say.references) :], files, strict=False):
         kept = kept and name in rows and await _sum_of(each) == rows[name].sha256
         kept = kept and await content_filter.filter_note(caller.user, each.name) == rows[name].name

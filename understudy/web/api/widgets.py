@@ -22,13 +22,14 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.messages import WidgetCall
 from understudy.chat.routing import check_id
 from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.storage import queries
 from understudy.storage.records import WIDGET, StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.mcp.definitions import WIDGET_TYPE, Definition
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.link import McpLink
 from understudy.web.api.commands import COMMAND_ERRORS
-from understudy.web.api.servers import links_of_caller, servers_off
+from understudy.web.api.servers import links_of_caller, off_in
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
 from understudy.web.routes import OF_ONE, JsonObject, Routes
 
@@ -162,8 +163,8 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
         CommandRejected: `not_found`: there is no such call in this thread of the caller, its tool has no app, the MCP
             server is off in the thread, or this server shows no apps.
     """
-    off = await servers_off(thread_id)
-    found = await web_context().store.step_of_call(call_id) if call_id else None
+    off = await off_in(thread_id)
+    found = await web_context().store.read(queries.step_of_call, call_id) if call_id else None
     if web_context().settings.widgets_origin and found is not None:
         step, run = found
         owned = (run.owner, run.thread_id) == (identity().user, thread_id) and step.status == "ok"

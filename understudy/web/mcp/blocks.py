@@ -17,6 +17,7 @@ from mcp_types import (
 )
 
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.records import File
 from understudy.web.context import WebContext
@@ -40,7 +41,7 @@ async def read_blocks(
         blocks[each["id"]] = ResourceLink(name=each["name"], uri=uri, mime_type=each["media_type"], size=size)
     room = MAX_BYTES
     with suppress(NotStored, StorageUnavailable):
-        for file in await context.store.files(owner, tuple(blocks)) if blocks else ():
+        for file in await context.store.read(queries.files, owner, tuple(blocks)) if blocks else ():
             if file.size <= room:
                 room -= file.size
                 content = bytearray()

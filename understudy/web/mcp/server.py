@@ -42,6 +42,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
 from understudy.auth.sessions import secrets_for_storage
 from understudy.content.texts import run_off_loop
+from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
@@ -151,7 +152,7 @@ class McpDoor:
         Raises MCPError if it is there no more: it is never begun again.
         """
         store, restore = self._context.store, self._context.content_filter.vault.restore_envelope
-        runs = await store.runs_of(caller.user, (message_id,))
+        runs = await store.read(queries.runs_of, caller.user, (message_id,))
         rows = await store.run_events(caller.user, runs[0].thread_id, runs[0].id) if runs else []
         if not rows:
             raise _gone()

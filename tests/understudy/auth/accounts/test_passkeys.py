@@ -21,7 +21,7 @@ from understudy.auth.sessions import IssuedSession
 from understudy.storage.accounts import DisableAccount, InviteAgain
 from understudy.storage.audit import AuditFilter, entries
 from understudy.storage.deletion import RemoveUser
-from understudy.storage.passkeys import public_id
+from understudy.storage.passkeys import of_owner, public_id
 
 SITE = Site("https://chat.example.org", "chat.example.org")
 
@@ -61,7 +61,7 @@ async def test_who_is_invited_joins_with_a_passkey_and_signs_in_with_it(clock: C
     assert await accounts.sessions.renew_and_revoke(session.token)
     with pytest.raises(Unauthenticated):
         await accounts.sign_in("ada", "", HOME)
-    (kept,) = await accounts.store.passkeys("ada")
+    (kept,) = await accounts.store.read(of_owner, "ada")
     assert (kept.name, kept.sign_count) == ("Phone", 1)
     with accounts.store.database.reading.connect() as connection:
         found = [(each.action, each.detail) for each in entries(connection, AuditFilter(), 10**9, 10)]
@@ -225,7 +225,7 @@ async def test_sessions_end_with_the_passkey_that_began_them_but_for_the_one_tha
     clock.now += 1
     lost, mine = await ada.sign_in(), await ada.sign_in()
     who = accounts.sessions.verify(mine.token)
-    (phone,) = await accounts.store.passkeys("ada")
+    (phone,) = await accounts.store.read(of_owner, "ada")
     other = Person(passkeys)
     begun = await passkeys.begin_add(SITE, who, HOME)
     await passkeys.add(SITE, begun.cookie, who, "Key", other.device.create(begun.options), HOME)

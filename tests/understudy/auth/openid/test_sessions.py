@@ -21,6 +21,7 @@ from understudy.auth.openid import sessions as module
 from understudy.auth.openid.sessions import KEPT_TOKENS, ProviderSessions
 from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
+from understudy.storage import provider_sessions
 from understudy.storage.provider_sessions import ClaimProviderSession
 from understudy.storage.sqlite import open_database
 
@@ -65,7 +66,7 @@ async def ended(kept: ProviderSessions, session: IssuedSession) -> bool:
     """Return whether a session is over: its renewal is refused for good, and nothing is kept of it."""
     with pytest.raises(Unauthenticated):
         await renewed(kept, session)
-    return await kept.store.provider_sessions(session.identity.user) == []
+    return await kept.store.read(provider_sessions.of_owner, session.identity.user) == []
 
 
 @pytest.mark.proof("timing")
@@ -212,7 +213,7 @@ async def test_a_node_that_died_while_it_asked_holds_nobody_up_for_long(
     monkeypatch.setattr(module, "WAIT_S", 0.5)
     session = await signed_in(kept)
     clock.now += RECHECK_S * 0.8
-    (row,) = await kept.store.provider_sessions("ann")
+    (row,) = await kept.store.read(provider_sessions.of_owner, "ann")
     claim = module.ClaimProviderSession("ann", row.id, row.stamp, "dead", clock.now + module.CLAIM_S)
     assert await kept.store.commit(claim)
     with pytest.raises(CommandRejected):

@@ -9,6 +9,7 @@ import pytest
 import trio
 import trio.testing
 from attrs import define, evolve, field
+from sqlalchemy import Connection
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Restart, Supervisor
 from sanitization import STANDARD
@@ -39,6 +40,7 @@ from understudy.models.model import Emit, MessageItem, TextDelta, Turn
 from understudy.models.model import Reply as ModelReply
 from understudy.models.registry import Models
 from understudy.observe.metrics import Metrics
+from understudy.storage import queries
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import History
 from understudy.storage.sqlite import open_database
@@ -142,7 +144,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
             attachments=lambda owner: Attachments(
-                owner, store, FolderFiles(tmp_path / "files", store.add_file), content_filter
+                owner, store, FolderFiles(tmp_path / "files", store.commit), content_filter
             ),
             server=lambda owner, roles: NoServer(),
             outboxes=lambda owner, thread_id: (outbox,),
@@ -274,13 +276,13 @@ def test_joined_pieces_keep_their_stored_text() -> None:
 
 async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Not at all in a new thread; by the first message after the conversation began again. The model has it all."""
-    read, history = list[str](), Store.history
+    read, history = list[str](), queries.history
 
-    async def history_noted(store: Store, owner: str, message_id: str, limit: int) -> History:
+    def history_noted(connection: Connection, owner: str, message_id: str, limit: int) -> History:
         read.append(message_id)
-        return await history(store, owner, message_id, limit)
+        return history(connection, owner, message_id, limit)
 
-    monkeypatch.setattr(Store, "history", history_noted)
+    monkeypatch.setattr(queries, "history", history_noted)
     rig.open_gate()
     for number in range(1, 5):
         await rig.answered(f"said {number}", number)

@@ -90,6 +90,7 @@ from understudy.chat.routing import Route
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
+from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
 from understudy.storage.records import Fence, LoggedEvent, Message, RunRecord, StepRecord, Thread
@@ -195,7 +196,7 @@ class Shell:
                 assert {each.seq for each in envelopes} <= committed, "published before it was committed"
                 self.published += envelopes
             case ReadRun(run_id):
-                return self.read(run_id)
+                return self.read_run(run_id)
             case StartTimer(name, _, message):
                 self.timers[name] = message
             case StartRun(request):
@@ -219,7 +220,8 @@ class Shell:
         self.did.append("run_events")
         return [row for row in self.rows if row.run_id == run_id]
 
-    async def thread_with_open_runs(self, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
+    async def read(self, query: object, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
+        assert query is queries.thread_with_open_runs
         self.did.append("thread")
         return None if self.thread is None else (self.thread, [])
 
@@ -267,11 +269,11 @@ class Shell:
         assert self.it.thread.load(self.thread)
         for run_id in [each.id for each in self.runs.values() if each.ended_at is None]:
             self.runs[run_id] = evolve(self.runs[run_id], attempts=0)
-            live = self.read(run_id)
+            live = self.read_run(run_id)
             assert live is not None
             self.perform(self.it.queue.resume(live))
 
-    def read(self, run_id: str) -> ActiveRun | None:
+    def read_run(self, run_id: str) -> ActiveRun | None:
         run = self.runs[run_id]
         if self.failing and self.failing[0] is not None and not self.lost:
             raise self.failing.pop(0)  # type: ignore[misc]
@@ -455,7 +457,7 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
     assert shell.thread is not None
     assert shell.it.thread.load(shell.thread)
     shell.effects.clear()
-    live = shell.read("r1")
+    live = shell.read_run("r1")
     assert live is not None
     shell.perform(shell.it.queue.resume(live))
     (rested,) = [each for each in shell.effects if isinstance(each, StartTimer) and each.name == "rested r1"]

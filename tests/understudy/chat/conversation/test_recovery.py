@@ -13,6 +13,7 @@ from attrs import define, field
 from actors import ActorRef, ActorSystem, ChildSpec, open_system
 from understudy.chat.conversation.recovery import BATCH, EVERY_S, QUEUED, QUEUED_OF_OWNER, Recovery
 from understudy.chat.run_limiter import RunLimiter
+from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord
 
@@ -40,7 +41,8 @@ class Unfinished:
         self.reads += 1
         return list(self.runs)
 
-    async def open_effects(self) -> Sequence[RunRecord]:
+    async def read(self, query: object, *_: object) -> Sequence[RunRecord]:
+        assert query is queries.open_effects
         return []
 
     async def dead_with_subscribers(self) -> Sequence[tuple[str, str]]:

@@ -6,6 +6,7 @@ import pytest
 
 from tests.understudy.chat.run.stored import tool_step
 from understudy.chat.run.recall import PART, recall_tool
+from understudy.storage import queries
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import ToolContext
@@ -17,7 +18,8 @@ class StoreWithOneCall:
     def __init__(self, step: StepRecord) -> None:
         self.step = step
 
-    async def step_of_call(self, call_id: str) -> Any:
+    async def read(self, query: object, call_id: str) -> Any:
+        assert query is queries.step_of_call
         return (self.step, RUN) if call_id == self.step.call_id else None
 
 

@@ -52,7 +52,8 @@ from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn, fe
 from understudy.models.prices import PriceTable
 from understudy.models.registry import Models
 from understudy.observe.metrics import Metrics
-from understudy.storage.consents import Consent
+from understudy.storage import queries
+from understudy.storage.consents import Consent, consents
 from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
 
@@ -62,11 +63,9 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    async def history(self, owner: str, message_id: str, limit: int) -> History:
-        return History(())
-
-    async def consents(self, owner: str, thread_id: str) -> list[Consent]:
-        return []
+    async def read(self, query: Callable[..., object], *_: object) -> History | list[Consent]:
+        assert query in (queries.history, consents)
+        return History(()) if query is queries.history else []
 
 
 class NoFiles:

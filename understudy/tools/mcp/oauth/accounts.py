@@ -18,6 +18,7 @@ from attrs import define, evolve, field
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
 from understudy.auth.oauth.guarded_http import GuardedHttp
 from understudy.auth.oauth.seal import Seal
+from understudy.storage import sign_ins
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import ClaimSignIn, DropClient, DropSignIn, PutSignIn, SignIn
 from understudy.storage.store import Store
@@ -174,7 +175,8 @@ class Accounts:
             try:
                 if await self.store.commit(PutSignIn(row, replaces=claim)):
                     return True
-                stored = await self.store.sign_in(row.owner, row.server)  # by an attempt that was not acknowledged?
+                # by an attempt that was not acknowledged?
+                stored = await self.store.read(sign_ins.sign_in, row.owner, row.server)
                 return stored is not None and stored.stamp == row.stamp
             except StorageUnavailable:
                 if trio.current_time() >= deadline:
@@ -187,7 +189,7 @@ class Accounts:
 
     async def _stored(self, owner: str, server: McpServer) -> tuple[SignIn | None, UserTokens | None]:
         """Return a user's sign-in, and its tokens if they can be opened."""
-        row = await self.store.sign_in(owner, server.name)
+        row = await self.store.read(sign_ins.sign_in, owner, server.name)
         return row, None if row is None else self._open(row, server)
 
     def _open(self, row: SignIn, server: McpServer) -> UserTokens | None:

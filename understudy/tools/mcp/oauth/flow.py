@@ -17,7 +17,7 @@ from attrs import evolve, field, frozen
 
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
 from understudy.auth.oauth.token_endpoint import OAuthClient
-from understudy.storage import sign_ins
+from understudy.storage import audit, sign_ins
 from understudy.storage.audit import PAGE, AuditEntry
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.sign_ins import AddClient, AddStart, DropClient, TakeStart
@@ -121,7 +121,7 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
         if isinstance(error, GrantRefused) and error.code == "invalid_client":
             await accounts.store.commit(DropClient(kept.client.registered_as))
         raise _failed(server, error, "could not be finished") from None
-    await accounts.store.audit(AuditEntry("mcp.signed_in", owner, PAGE, owner, detail={"server": server.name}))
+    await audit.record(accounts.store, AuditEntry("mcp.signed_in", owner, PAGE, owner, detail={"server": server.name}))
     if not await accounts.keep(owner, server, tokens):
         raise SignInFailed("not_found", "Your account here is gone.")
     log.info("mcp.signed_in", extra={"server": server.name})

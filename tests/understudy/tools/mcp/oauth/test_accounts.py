@@ -11,6 +11,7 @@ from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.tools.mcp.oauth.signed_in import accounts_in, ready, sign_in
 from understudy import mcp
 from understudy.auth.oauth.errors import Unreachable
+from understudy.storage import sign_ins
 from understudy.storage.sign_ins import ClaimSignIn
 from understudy.tools.mcp.errors import RefusedToken, SignedOut
 from understudy.tools.mcp.oauth.accounts import CLAIM_S, EARLY, Accounts
@@ -60,7 +61,7 @@ async def test_a_cancelled_caller_does_not_lose_a_refresh_token(tmp_path: Path) 
                 await accounts.tokens("ada", server, RefusedToken(old.access))
 
             nursery.start_soon(ask)
-            while not (row := await accounts.store.sign_in("ada", "notes")) or not row.claimed_until:  # noqa: ASYNC110 - the store
+            while not (row := await accounts.store.read(sign_ins.sign_in, "ada", "notes")) or not row.claimed_until:  # noqa: ASYNC110 - the store
                 await trio.sleep(0.02)
             nursery.cancel_scope.cancel()
             assert provider.hold is not None
@@ -82,13 +83,13 @@ async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does
             with pytest.raises(Unreachable):
                 await accounts.tokens("ada", server, RefusedToken(tokens.access))
             assert await accounts.tokens("ada", server) == tokens
-            row = await accounts.store.sign_in("ada", "notes")
+            row = await accounts.store.read(sign_ins.sign_in, "ada", "notes")
             assert row is not None
             async with serving(provider) as url:
                 moved = evolve(tokens, token_endpoint=f"{url.removesuffix('/mcp')}/token")
                 await accounts.keep("ada", server, moved)
                 now = accounts.clock()
-                dead = await accounts.store.sign_in("ada", "notes")
+                dead = await accounts.store.read(sign_ins.sign_in, "ada", "notes")
                 assert dead is not None
                 claim = ClaimSignIn("ada", "notes", dead.stamp, "dead", now + CLAIM_S)
                 assert await accounts.store.commit(claim)
@@ -98,4 +99,4 @@ async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does
                 provider.end()
                 with pytest.raises(SignedOut):
                     await accounts.tokens("ada", server, RefusedToken(newer.access))
-                assert await accounts.store.sign_ins("ada") == []
+                assert await accounts.store.read(sign_ins.of_owner, "ada") == []

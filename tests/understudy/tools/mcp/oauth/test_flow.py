@@ -14,6 +14,7 @@ from tests.servers.mcp_oauth import Provider
 from tests.understudy.tools.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
 from tests.understudy.tools.mcp.oauth.test_discovery import answering, at, metadata
 from understudy.auth.oauth.errors import SignInFailed
+from understudy.storage import sign_ins
 from understudy.storage.sign_ins import AddStart, PutSignIn
 from understudy.tools.mcp.errors import SignedOut
 from understudy.tools.mcp.oauth.flow import finish, start
@@ -30,7 +31,7 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
         assert len(provider.access) == 2
         tokens = await accounts.tokens("ada", server)
         assert tokens.access in provider.access
-        row = await accounts.store.sign_in("ada", "notes")
+        row = await accounts.store.read(sign_ins.sign_in, "ada", "notes")
         assert row is not None
         assert tokens.access.encode() not in row.sealed
         moved = evolve(server, url=server.url.replace("/mcp", "/other"))

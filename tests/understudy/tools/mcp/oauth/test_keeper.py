@@ -27,5 +27,5 @@ async def test_what_is_due_is_refreshed_once_by_two_nodes(tmp_path: Path, monkey
             while await accounts.store.read(sign_ins.to_keep, accounts.clock()):  # noqa: ASYNC110 - until it is done
                 await trio.sleep(0.05)
         assert provider.refreshed == 2
-        assert len(await accounts.store.sign_ins("ada")) == 2
+        assert len(await accounts.store.read(sign_ins.of_owner, "ada")) == 2
         assert (await accounts.tokens("bob", server)).access in provider.access
