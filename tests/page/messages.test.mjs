@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { ACCOUNTS } from "../../understudy/page/client/messages/accounts.js";
-import { SCHEDULES } from "../../understudy/page/client/messages/schedules.js";
+import { SCHEDULES } from "../../understudy/page/extensions/schedules/messages/dialog.js";
 import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, learn, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
@@ -11,7 +11,7 @@ const catalogues = Object.fromEntries(await Promise.all(
   Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, { ...(await load()).messages, ...ACCOUNTS[tag], ...SCHEDULES[tag] }])));
 const { en } = catalogues;
 const modules = readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name)) // made, not written
-  .filter((name) => name.endsWith(".js") && !/^(admin|observer|client\/messages)\//.test(name))
+  .filter((name) => name.endsWith(".js") && !/^(admin|observer|client\/messages|extensions\/\w+\/messages)\//.test(name))
   .map((name) => ({ name, text: readFileSync(new URL(name, PAGE), "utf8") }));
 const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
 const inLanguage = async (tag, work) => {

@@ -14,6 +14,7 @@ from transport.wire.codes import CLOSES, ERRORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"
+EXTENSIONS = ROOT / "tests" / "extensions"  # their tests of their views stand there
 WORKER = PAGE / "worker" / "worker.js"  # the page does not load it
 LIBRARIES = {
     *(PAGE / "lib" / source.name for source in (ROOT / "packaging" / "page" / "libraries").glob("*.js")),
@@ -24,7 +25,7 @@ OTHERS = ("admin", "bundle", "embed", "join", "lib", "observer", "share")
 MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {WORKER})
 SHARED = sorted(path for name in ("embed", "join", "share") for path in (PAGE / name).glob("*.js"))
 """Pages of their own, of these and some of the modules."""
-STYLES = sorted((PAGE / "styles").glob("*.css"))
+STYLES = sorted([*(PAGE / "styles").glob("*.css"), *(PAGE / "extensions").rglob("*.css")])
 FILES = [
     *MODULES,
     WORKER,
@@ -52,7 +53,7 @@ MARKUP_SINKS = re.compile(
 def test_node_suite() -> None:
     """The pure parts and the protocol client pass their own suite under Node."""
     node = program("node")
-    files = [str(file) for file in sorted(Path(__file__).parent.glob("*.test.mjs"))]
+    files = [str(file) for file in sorted([*Path(__file__).parent.glob("*.test.mjs"), *EXTENSIONS.rglob("*.test.mjs")])]
     done = subprocess.run([node, "--test", *files], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, failures(done.stdout) + done.stderr[-2000:]
 

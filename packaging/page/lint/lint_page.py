@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[3]
 OURS = Path(__file__).parent
 FOLDER = ROOT / ".venv" / "lint"
-SCRIPTS = ("understudy/page", "tests/page", "packaging/page")
+SCRIPTS = ("understudy/page", "tests/page", "tests/extensions", "packaging/page")
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ export class Dialogs {
   constructor(page, storage) {
     const { api, agents } = page;
     const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
-    this.schedules = lazy(() => import("./schedules.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
+    this.schedules = lazy(() => import("../extensions/schedules/dialog.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
     this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
     this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
     this.signIn = lazy(() => import("./sign_in.js"), (part) => part);

@@ -2,7 +2,7 @@
 
 import { countsOf, questionOf, stepOf, waitingCount } from "../client/inbox.js";
 import { dateTime, number, t } from "../client/messages.js";
-import { isScheduled } from "../client/schedules.js";
+import { isScheduled } from "../extensions/schedules/timing.js";
 import { ApprovalView } from "./approval.js";
 import { dialogHead } from "./dialog.js";
 import { arrange, el, freshId, setText } from "./dom.js";

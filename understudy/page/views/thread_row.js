@@ -4,7 +4,7 @@ import { composing, el, setText } from "./dom.js";
 import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { Menu } from "./menu.js";
-import { isScheduled } from "../client/schedules.js";
+import { isScheduled } from "../extensions/schedules/timing.js";
 
 export class ThreadRow {
   /** `onOpen(id)`; `chats` is a `ChatActs`; `onTag(thread)` changes its tags. */

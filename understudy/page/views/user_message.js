@@ -8,7 +8,7 @@ import { MomentView } from "./moment.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
 import { isWidgetCall } from "../client/turns.js";
-import { isScheduled } from "../client/schedules.js";
+import { isScheduled } from "../extensions/schedules/timing.js";
 import { Versions } from "./versions.js";
 import { t } from "../client/messages.js";
 

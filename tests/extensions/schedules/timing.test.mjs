@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { learn } from "../../understudy/page/client/messages.js";
-import { SCHEDULES } from "../../understudy/page/client/messages/schedules.js";
-import { isScheduled, timingOf, timingText } from "../../understudy/page/client/schedules.js";
+import { learn } from "../../../understudy/page/client/messages.js";
+import { SCHEDULES } from "../../../understudy/page/extensions/schedules/messages/dialog.js";
+import { isScheduled, timingOf, timingText } from "../../../understudy/page/extensions/schedules/timing.js";
 
 learn(SCHEDULES);
 const said = (timing) => timingText({ cron: null, every_s: null, time_zone: "Europe/Berlin", ...timing });

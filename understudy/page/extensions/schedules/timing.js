@@ -1,6 +1,6 @@
 /** Schedules as a person reads and makes them. Pure. */
 
-import { t } from "./messages.js";
+import { t } from "../../client/messages.js";
 
 const PREFIX = "schedule-"; // of the ids of messages that schedules send, and of the threads made for them
 

@@ -1,11 +1,11 @@
 /** The dialog of the user's schedules: a list with pause and delete, and a form for a new one. */
 
-import { PRESETS, timingOf, timingText } from "../client/schedules.js";
-import { dateTime, learn, t } from "../client/messages.js";
-import { SCHEDULES } from "../client/messages/schedules.js";
-import { confirmed, dialogHead } from "./dialog.js";
-import { el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { PRESETS, timingOf, timingText } from "./timing.js";
+import { dateTime, learn, t } from "../../client/messages.js";
+import { SCHEDULES } from "./messages/dialog.js";
+import { confirmed, dialogHead } from "../../views/dialog.js";
+import { el, freshId, setText } from "../../views/dom.js";
+import { icon } from "../../views/icons.js";
 
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
