@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AdminApi } from "../../understudy/page/admin/api.js";
-import { eventText, moment, runPath, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
+import { eventText, runPath, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
+import { moment } from "../../understudy/page/observer/labels.js";
 
 const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
 

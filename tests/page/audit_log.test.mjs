@@ -4,7 +4,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { auditQuery, COLUMNS, linesOf, Reading } from "../../understudy/page/admin/audit_log.js";
-import { AUDIT, moment, SECTIONS, sectionsOf } from "../../understudy/page/admin/sections.js";
+import { AUDIT, SECTIONS, sectionsOf } from "../../understudy/page/admin/sections.js";
+import { moment } from "../../understudy/page/observer/labels.js";
 
 const entry = (number, more = {}) => ({
   number, at: 1_795_400_000.5, user: "op", user_tenant: null, role: "operator", way: "http", action: "user.erased", target: "ada", tenant: null, detail: {}, ...more,

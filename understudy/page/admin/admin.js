@@ -67,6 +67,7 @@ export class Admin {
     this.#sayUnread("");
     this.log ??= new AuditLog(this.api, (work) => this.#tried(work), this.roles);
     this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, AUDIT.title), this.log.element));
+    return this.log.open();
   }
 
   #openRows() {

@@ -1,27 +1,18 @@
 /** The section of the audit log: its filters, a table of the entries, and what saves them. */
 
 import { backoff } from "../client/close_codes.js";
-import { count, who } from "../observer/labels.js";
+import { count, moment, who } from "../observer/labels.js";
 import { SERVER_AUDITOR } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
 import { el, freshId, setText } from "../views/dom.js";
 import { saveAs } from "../views/save_as.js";
-import { moment } from "./sections.js";
 
 const SHOWN = 100; // entries of a page in the table
 const SAVED = 500; // and of one that is only saved: the server's most
 const SAVE = "Save all as JSON Lines";
 const RETRIED_MS = 120_000; // how long a page to be saved is asked for again: longer than a server takes to restart
 
-/** Actions of entries, as the server names them. */
-export const ACTIONS = Object.freeze([
-  "account.changed", "account.disabled", "account.invited", "account.joined", "account.password_changed", "account.sign_in_refused",
-  "account.signed_in", "actor.killed", "alert.sent", "audit.read", "consent.withdrawn", "mcp.signed_in", "mcp.signed_out", "model.used",
-  "passkey.added", "passkey.removed", "run.handed_back", "run.steered", "run.stopped", "run.taken_over",
-  "schedule.changed", "schedule.deleted", "schedule.made", "sessions.begun", "sessions.ended", "share.made", "share.revoked", "stop.ended", "stop.made",
-  "tool.allowed", "tool.denied", "user.erased", "user.exported",
-]);
-
+const option = (value, word) => el("option", { value }, word);
 const said = (value) => (typeof value === "boolean" ? (value ? "yes" : "no") : String(value));
 
 /** "tool: send_mail, always: yes". */
@@ -143,8 +134,7 @@ export class AuditLog {
   #form(roles) {
     const text = () => el("input.dialog-input", { maxLength: 200, autocomplete: "off", spellcheck: false });
     const time = () => el("input.dialog-input", { type: "datetime-local" });
-    const actions = el("select.dialog-input", {}, el("option", { value: "" }, "All actions"), ACTIONS.map((action) => el("option", { value: action }, action)));
-    this.inputs = { user: text(), ...(roles.includes(SERVER_AUDITOR) && { tenant: text() }), action: actions, since: time(), until: time() };
+    this.inputs = { user: text(), ...(roles.includes(SERVER_AUDITOR) && { tenant: text() }), action: el("select.dialog-input", {}, option("", "All actions")), since: time(), until: time() };
     const titles = { user: "Done by or to user", tenant: "Tenant", action: "Action", since: "From", until: "Before" };
     const fields = Object.entries(this.inputs).map(([name, input]) => {
       input.id = freshId(name);
@@ -155,6 +145,16 @@ export class AuditLog {
       this.#begin();
     };
     return el("form.audit-filter", { onsubmit: send }, fields, el("button.primary", { type: "submit" }, "Show"));
+  }
+
+  /** Reads the actions by which entries can be chosen, unless they are there. */
+  async open() {
+    const { action } = this.inputs;
+    if (action.options.length > 1) return;
+    await this.tried(async () => {
+      const { actions } = await this.api.ask("GET", "audit/actions");
+      action.replaceChildren(action.options[0], ...actions.map((name) => option(name, name)));
+    });
   }
 
   #begin() {

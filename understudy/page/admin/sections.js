@@ -2,7 +2,7 @@
 
 import { ROOT } from "../client/address.js";
 import { duration, size } from "../client/format.js";
-import { money, shortId, waiting, who } from "../observer/labels.js";
+import { moment, money, shortId, waiting, who } from "../observer/labels.js";
 import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
 
 const number = (title, name) => ({ title, number: true, text: (row) => row[name].toLocaleString("en"), order: (row) => row[name] });
@@ -11,15 +11,6 @@ const user = { title: "User", text: who };
 const owned = ({ user: name, tenant }, what) => `${encodeURIComponent(name)}/${what}${tenant ? `?tenant=${encodeURIComponent(tenant)}` : ""}`;
 const run = { title: "Run", text: (row) => shortId(row.run_id) };
 const timelineOf = (row) => `${ROOT}/observer#run/${encodeURIComponent(row.run_id)}`;
-
-/** "2026-11-23 09:05", with `seconds` "2026-11-23 09:05:07", in the time of the browser; "" for none. */
-export function moment(unix, { seconds = false } = {}) {
-  if (unix === null || unix === undefined) return "";
-  const at = new Date(unix * 1000);
-  const two = (value) => String(value).padStart(2, "0");
-  const minute = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
-  return seconds ? `${minute}:${two(at.getSeconds())}` : minute;
-}
 
 const time = (title, name) => ({ title, text: (row) => moment(row[name]), order: (row) => row[name] ?? -1 });
 

@@ -1,8 +1,8 @@
 /** A run that the operator has taken over: what it waits for, what it did last, a box to steer it, and its return. */
 
-import { shortId, who } from "../observer/labels.js";
+import { moment, shortId, who } from "../observer/labels.js";
 import { el, freshId } from "../views/dom.js";
-import { eventText, moment, runPath } from "./sections.js";
+import { eventText, runPath } from "./sections.js";
 
 const SHOWN = 30;
 

@@ -18,6 +18,15 @@ export function shortId(id) {
   return HEX.test(id) ? id.slice(0, 12) : id;
 }
 
+/** "2026-11-23 09:05", with `seconds` "2026-11-23 09:05:07", in the time of the browser; "" for none. */
+export function moment(unix, { seconds = false } = {}) {
+  if (unix === null || unix === undefined) return "";
+  const at = new Date(unix * 1000);
+  const two = (value) => String(value).padStart(2, "0");
+  const minute = `${at.getFullYear()}-${two(at.getMonth() + 1)}-${two(at.getDate())} ${two(at.getHours())}:${two(at.getMinutes())}`;
+  return seconds ? `${minute}:${two(at.getSeconds())}` : minute;
+}
+
 /** The path above, "" for the root. */
 export function above(path) {
   return path.slice(0, Math.max(path.lastIndexOf("/"), 0));
