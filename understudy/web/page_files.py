@@ -10,6 +10,7 @@ compressed as it is read.
 import gzip
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from importlib import resources
@@ -47,6 +48,8 @@ SOURCES: Final = {
 OTHERS: Final = tuple(each.removesuffix(".html") for each in SOURCES)
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
+PARTS: Final = {INDEX: "main.js", "admin.html": "admin.js"}
+"""The pages that extensions add to, by the names they have in a bundle: `extensions/NAME/` has this file then."""
 ON_DEMAND: Final = ("more_colours", "chart_worker")
 """How the libraries begin that few answers need, which the worker does not keep."""
 WORKER: Final = "worker/worker.js"
@@ -85,18 +88,25 @@ class PageFiles:
     """`version`, and a hash of what else belongs to the answers; empty before `stamp`."""
 
     def stamp(self, salt: str) -> "PageFiles":
-        """Return the files with their version and tag. The head of the chat page names the tag (`page-version`).
+        """Return the files with their version and tag. The heads of the pages of `PARTS` name the tag (`page-version`)
+        and the extensions that have a part of the page (`page-extensions`).
 
         `salt`: what else belongs to the answers, as the headers that are kept with them.
         """
         kept = {**self._shell(), WORKER: self.files[WORKER].tag}
         version = _hash("\n".join(f"{name} {tag}" for name, tag in kept.items()).encode())
         tag = f"{version}-{_hash(salt.encode())}"
-        name = BUNDLE + INDEX if self.bundled else INDEX
-        page = self.files[name]
-        body = page.body.replace(b"<title>", f'<meta name="page-version" content="{tag}">\n<title>'.encode(), 1)
-        stamped = evolve(page, body=body, tag=_hash(body), forms=_compress(body))
-        return PageFiles({**self.files, name: stamped}, version, tag)
+        stamped = {
+            place: _stamp(self.files[place], {"page-version": tag, "page-extensions": self._having(part)})
+            for page, part in PARTS.items()
+            if (place := self._place(page)) in self.files
+        }
+        return PageFiles({**self.files, **stamped}, version, tag)
+
+    def _having(self, part: str) -> str:
+        """Return the names of the extensions that have this file, with spaces between."""
+        found = (re.fullmatch(rf"extensions/(\w+)/{re.escape(part)}", name) for name in sorted(self.files))
+        return " ".join(each[1] for each in found if each)
 
     def worker(self) -> PageFile:
         """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""
@@ -126,9 +136,10 @@ class PageFiles:
     def page(self, name: str) -> PageFile:
         """Return the HTML of a page by the name it has in a bundle, `index.html`, `admin.html`, `embed.html`,
         `join.html`, `observer.html` or `share.html`."""
-        if self.bundled:
-            return self.files[BUNDLE + name]
-        return self.files[SOURCES.get(name, name)]
+        return self.files[self._place(name)]
+
+    def _place(self, name: str) -> str:
+        return BUNDLE + name if self.bundled else SOURCES.get(name, name)
 
 
 class Pages:
@@ -182,6 +193,13 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
 def digest_sources(folder: Path) -> str:
     """Return the hash of the sources of the pages in a folder, for `MADE_OF`. Blocks."""
     return _hash_sources(dict(_contents(folder, "")))
+
+
+def _stamp(page: PageFile, said: Mapping[str, str]) -> PageFile:
+    """Return a page whose head says this, as `<meta>` elements."""
+    metas = "".join(f'<meta name="{name}" content="{content}">\n' for name, content in said.items())
+    body = page.body.replace(b"<title>", f"{metas}<title>".encode(), 1)
+    return evolve(page, body=body, tag=_hash(body), forms=_compress(body))
 
 
 def _hash_sources(contents: Mapping[str, bytes]) -> str:

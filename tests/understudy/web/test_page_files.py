@@ -111,6 +111,19 @@ def test_the_version_is_that_of_the_files_and_the_tag_also_of_the_salt(tmp_path:
         assert read_page_files(tmp_path).stamp("one policy").version not in {files.version, ""}, name
 
 
+def test_the_pages_name_the_extensions_that_have_a_part_of_them(tmp_path: Path) -> None:
+    """Also in a bundle, whose names say nothing of them."""
+    parts = {"extensions__b__main_js": b"1", "extensions__a__main_js": b"2", "extensions__a__admin_js": b"3"}
+    sources = {"index_html": b"<title>", "admin__index_html": b"<title>", "worker__worker_js": b"listen();"}
+    write(tmp_path, extensions__c__dialog_js=b"4", **parts, **sources)
+    for _ in ("modules", "bundle"):
+        files = read_page_files(tmp_path).stamp("")
+        assert b'<meta name="page-extensions" content="a b">\n<title>' in files.page("index.html").body
+        assert b'<meta name="page-extensions" content="a">\n<title>' in files.page("admin.html").body
+        write(tmp_path, bundle__index_html=b"<title>", bundle__admin_html=b"<title>")
+    assert files.bundled
+
+
 async def test_pages_are_read_once_and_off_the_loop(tmp_path: Path) -> None:
     write(tmp_path, index_html=b"<p>", worker__worker_js=b"let a = 1;" * 100)
     os.mkfifo(tmp_path / "main.js")
