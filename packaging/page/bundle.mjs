@@ -3,10 +3,12 @@
  * libraries that its modules import, and `MADE/bundle` becomes `page/bundle`.
  *
  * Each page's scripts and styles become files named by the hash of their content, so that browsers may keep them for
- * ever; modules that are loaded by `import()` are files of their own. Its HTML is changed to name them. Every file has its compressed forms beside it (`.br`, `.gz`).
+ * ever; modules that are loaded by `import()` are files of their own, and so are the styles of extensions. Its HTML is changed
+ * to name them. Every file has its compressed forms beside it (`.br`, `.gz`).
  */
 
 import { build } from "esbuild";
+import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { basename, dirname, join, resolve } from "node:path";
@@ -91,6 +93,24 @@ const PRELOADS = /<link rel="modulepreload" href="[^"]+">\n?/g;
 /** A name that tells pages apart: `main.js` is "index", `observer/main.js` is "observer". */
 const entryName = (path) => (dirname(path) === "." ? "index" : dirname(path).replaceAll("/", "-"));
 
+const PARTS = /import\(`([./]+\/extensions)\/\$\{name\}\/(\w+\.js)`\)/g;
+const STYLE = /new URL\("\.\/([\w-]+\.css)", import\.meta\.url\)/g;
+const extensions = await readdir(join(page, "extensions"));
+
+/** The script of a module, in which imports of extensions name each one, and their styles have the name of a file in OUT. */
+async function scriptOf(path) {
+  let text = await readFile(path, "utf8");
+  text = text.replace(PARTS, (_, folder, file) => {
+    const having = extensions.filter((name) => existsSync(join(page, "extensions", name, file)));
+    return `({ ${having.map((name) => `"${name}": () => import("${folder}/${name}/${file}")`).join(", ")} })[name]()`;
+  });
+  for (const [said, name] of text.matchAll(STYLE)) {
+    const { metafile } = await build({ ...COMMON, outdir: out, entryNames: "extension-[name]-[hash]", entryPoints: [join(dirname(path), name)] });
+    text = text.replaceAll(said, said.replace(name, basename(Object.keys(metafile.outputs)[0])));
+  }
+  return text;
+}
+
 /**
  * Has what is loaded on demand count as using the whole page, which is there by then. So what both use stays with the page;
  * otherwise each combination of parts would have a file of what they share.
@@ -103,9 +123,9 @@ const onePiece = (entry) => ({
       if (kind === "dynamic-import") onDemand.add(resolve(resolveDir, path));
     });
     bundler.onLoad({ filter: /\.js$/ }, async ({ path }) => {
-      if (!onDemand.has(path)) return null;
-      const contents = await readFile(path, "utf8");
-      return /^import /m.test(contents) ? { contents: `import ${JSON.stringify(entry)};\n${contents}`, loader: "js" } : null;
+      const script = await scriptOf(path);
+      const whole = onDemand.has(path) && /^import /m.test(script) ? `import ${JSON.stringify(entry)};\n` : "";
+      return { contents: whole + script, loader: "js" };
     });
   },
 });

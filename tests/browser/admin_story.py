@@ -190,7 +190,7 @@ def _settings(page: Page, shots: Path | None) -> None:
     expect(secret).to_be_visible()
     assert SECRET not in page.content()
     picture(page, shots, "admin-settings")
-    for name in ("Queues", "Spending", "Accounts", "Schedules", "MCP sign-ins"):
+    for name in ("Queues", "Spending", "Accounts", "MCP sign-ins"):
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name)).to_be_visible()
         expect(page.get_by_role("alert")).to_be_hidden()
@@ -219,15 +219,15 @@ def _outage(page: Page, server: Server, shots: Path | None) -> None:
     server.stop()
     fault = page.get_by_role("alert")
     expect(fault).to_contain_text("cannot be reached")
-    page.get_by_role("link", name="Schedules", exact=True).click()
+    page.get_by_role("link", name="MCP sign-ins", exact=True).click()
     for _ in range(3):
-        with page.expect_event("requestfailed", lambda asked: "/api/admin/schedules" in asked.url):
+        with page.expect_event("requestfailed", lambda asked: "/api/admin/sign-ins" in asked.url):
             pass
     expect(fault).to_contain_text("cannot be reached")
-    expect(page.get_by_text("There are no schedules.")).to_be_hidden()
+    expect(page.get_by_text("Nobody is signed in at an MCP server.")).to_be_hidden()
     picture(page, shots, "admin-outage")
     server.start()
-    expect(page.get_by_text("There are no schedules.")).to_be_visible()
+    expect(page.get_by_text("Nobody is signed in at an MCP server.")).to_be_visible()
     expect(fault).to_be_hidden()
     assert page.evaluate("sentences") == ["The server cannot be reached right now.", ""]
 

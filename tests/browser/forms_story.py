@@ -1,4 +1,4 @@
-"""A form: filled in wrong, kept over a kill, answered in another tab; a server, a schedule. Run by `test_story.py`.
+"""A form: filled in wrong, kept over a kill, answered in another tab; a server. Run by `test_story.py`.
 
 python tests/browser/forms_story.py FOLDER [SCREENSHOTS]
 """
@@ -13,20 +13,11 @@ from served import Server, current_browser, picture, watched
 WIDE: ViewportSize = {"width": 1280, "height": 800}
 NARROW: ViewportSize = {"width": 360, "height": 740}
 
-ASK = """async ([method, path, members]) => {
-  const token = JSON.parse(localStorage["understudy.session"]).session_token;
-  const headers = { Authorization: `Bearer ${token}`, "Content-Type": "application/json" };
-  const answer = await fetch(`/api/schedules${path}`, { method, headers, body: JSON.stringify(members) });
-  return answer.json();
-}"""
-"""Makes or changes a schedule as another client does."""
 SIZE = """(card) => {
   const fields = [...card.querySelectorAll("input, select, textarea")];
   return Math.min(...fields.map((each) => parseFloat(getComputedStyle(each).fontSize)));
 }"""
 """Returns the smallest size of the text of fields, in px. (`evaluate_all` crashes Firefox's content process here.)"""
-OFTEN = {"agent": "guide", "message": "What is 6 * 7?", "every_s": 2}
-"""A schedule that is due every two seconds, which the form does not offer."""
 
 
 def form(page: Page) -> Locator:
@@ -36,8 +27,7 @@ def form(page: Page) -> Locator:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Ask for a delivery, and fill in its form."""
-    agents, often = ["tests.browser.asking_agent:agent"], {"UNDERSTUDY_SCHEDULES_EVERY_S": "1"}
-    server, problems = Server(folder / "data", options=agents, **often), list[str]()
+    server, problems = Server(folder / "data", options=["tests.browser.asking_agent:agent"]), list[str]()
     try:
         with current_browser() as browser:
             context = browser.new_context(viewport=WIDE)
@@ -104,7 +94,6 @@ def main(folder: Path, shots: Path | None) -> None:
             expect(other.get_by_text("2 large to Bonn on 24 December, insurance, from Ada").first).to_be_visible()
             picture(other, shots, "form-answered")
             _servers(other, shots)
-            _schedule(other, shots)
             assert not problems, problems
     finally:
         if server.process.poll() is None:
@@ -125,41 +114,6 @@ def _servers(page: Page, shots: Path | None) -> None:
     dialog.get_by_role("checkbox", name="maps").check()
     expect(dialog.get_by_text("maps is on in this chat.")).to_be_visible()
     dialog.get_by_role("button", name="Close").click()
-
-
-def _schedule(page: Page, shots: Path | None) -> None:
-    """Make a schedule by its form, after one that is refused; pause and delete it."""
-    page.get_by_role("button", name="Schedules").click()
-    dialog = page.get_by_role("dialog", name="Schedules")
-    dialog.get_by_label("Message").fill("Send them again")
-    dialog.get_by_label("When").select_option("cron")
-    dialog.get_by_label("Cron expression").last.fill("0 0 31 2 *")
-    dialog.get_by_role("button", name="Make schedule").click()
-    expect(dialog.get_by_role("alert")).to_contain_text("never due")
-    dialog.get_by_label("When").select_option("weekdays")
-    dialog.get_by_role("button", name="Make schedule").click()
-    expect(dialog.get_by_text("Monday to Friday at 09:00")).to_be_visible()
-    picture(page, shots, "schedules")
-    dialog.get_by_role("button", name="Pause: Send them again").click()
-    expect(dialog.get_by_text("Paused")).to_be_visible()
-    dialog.get_by_role("button", name="Delete: Send them again").click()
-    page.get_by_role("button", name="Delete", exact=True).click()
-    expect(dialog.get_by_text("with nobody present")).to_be_visible()
-
-    made = page.evaluate(ASK, ["POST", "", OFTEN])
-    dialog.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name="Schedules").click()
-    last = dialog.get_by_role("button", name=re.compile("^Last run"))
-    expect(last).to_be_visible()  # it fires while the list is shown
-    page.evaluate(ASK, ["PATCH", f"/{made['id']}", {"enabled": False}])  # each firing draws the list anew under a click
-    dialog.get_by_role("button", name="Close").click()
-    page.get_by_role("button", name="Schedules").click()
-    expect(dialog.get_by_text("Paused")).to_be_visible()
-    last.click()
-    expect(dialog).to_have_count(0)
-    expect(page.locator(".said", has_text="What is 6 * 7?").get_by_text("Sent by a schedule")).to_be_visible()
-    expect(page.locator(".reply .prose").get_by_text("42")).to_be_visible()
-    expect(page.locator(".row.is-current").get_by_label("By a schedule")).to_be_visible()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 python tests/browser/stories.py BROWSER
 
-Each line of input is a JSON list of a story's name, its folder, and the folder from which its servers serve the pages,
+Each line of input is a JSON list of a story's path, its folder, and the folder from which its servers serve the pages,
 null for those of the checkout; each line of output is its error, empty without one.
 """
 
@@ -23,9 +23,8 @@ def main() -> None:
         if served.plays_common_parts() is not (browser == "chromium"):  # else no browser might play them, unnoticed
             raise RuntimeError(f"plays_common_parts() is wrong in {browser}")
         for line in sys.stdin:
-            name, folder, page = json.loads(line)
+            path, folder, page = json.loads(line)
             served.page = None if page is None else Path(page)
-            path = str(Path(__file__).with_name(f"{name}.py"))
             sys.argv, error = [path, folder], ""
             try:
                 with redirect_stdout(sys.stderr):

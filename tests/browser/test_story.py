@@ -13,6 +13,8 @@ from tests.servers.needed import INSTALLED, program
 from tests.servers.page import bundle_page, page_modules
 
 STORIES = Path(__file__).with_name("stories.py")
+OF_EXTENSIONS = {path.stem: path for path in sorted((STORIES.parents[1] / "extensions").glob("*/*_story.py"))}
+"""Stories that stand with the other tests of an extension: they are played in both browsers."""
 LIMIT_S = 500
 """Seconds for one story: less than the `faulthandler_timeout` of pytest, which ends the whole run."""
 
@@ -67,6 +69,11 @@ PLAYED = [
         for name in sorted((BOTH | CHROMIUM_ALONE.keys()) - set(WAY))
     ),
     *(pytest.param("firefox", name, marks=pytest.mark.proof("firefox")) for name in sorted(BOTH | FIREFOX_ALONE)),
+    *(
+        pytest.param(browser, name, marks=pytest.mark.proof(browser))
+        for browser in ("chromium", "firefox")
+        for name in OF_EXTENSIONS
+    ),
     *(("chromium", name) for name in WAY),
 ]
 
@@ -88,7 +95,8 @@ class Player:
             )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
-        given = [name, str(folder), None if page is None else str(page)]
+        path = OF_EXTENSIONS.get(name, STORIES.with_name(f"{name}.py"))
+        given = [str(path), str(folder), None if page is None else str(page)]
         print(json.dumps(given), file=self.process.stdin, flush=True)
         error = f"it took longer than {LIMIT_S} s"
         if select.select([self.process.stdout], [], [], LIMIT_S)[0]:

@@ -77,7 +77,7 @@ def chat_views(page: Page, server: Server, look: Look) -> None:
     expect(page.get_by_role("dialog").get_by_role("button", name="Allow", exact=True).first).to_be_visible()
     look("inbox")
     page.keyboard.press("Escape")
-    for name in ("Memory", "Schedules", "Settings"):
+    for name in ("Memory", "Settings"):
         with dialog(page, name):
             look(name.lower())
 

@@ -68,11 +68,15 @@ def test_a_page_names_hashed_files_that_are_there(files: PageFiles, page: str) -
     assert files.page(page).cache_control == REVALIDATE
 
 
-def test_every_import_of_the_bundle_is_in_it(files: PageFiles) -> None:
+def test_every_import_of_the_bundle_and_style_of_an_extension_is_in_it(files: PageFiles) -> None:
+    named = set[str]()
     for name, file in files.files.items():
         if name.startswith("bundle/") and name.endswith(".js"):
-            for target in re.findall(rb'(?:from|import)\s*\(?"\./([^"]+)"', file.body):
-                assert f"bundle/{target.decode()}" in files.files, name
+            targets = re.findall(rb'(?:from|import|new URL)\s*\(?"\./([^"]+)"', file.body)
+            named |= {f"bundle/{target.decode()}" for target in targets}
+    assert named - files.files.keys() == set()
+    styles = {name for name in named if name.endswith(".css")}
+    assert styles == {name for name in files.files if name.startswith("bundle/extension-")} != set()
 
 
 def test_the_wheel_has_each_library_once(files: PageFiles) -> None:

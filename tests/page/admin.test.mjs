@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AdminApi } from "../../understudy/page/admin/api.js";
-import { eventText, runPath, SECTIONS, timing, value } from "../../understudy/page/admin/sections.js";
+import { eventText, runPath, SECTIONS, value } from "../../understudy/page/admin/sections.js";
 import { moment } from "../../understudy/page/observer/labels.js";
 
 const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
@@ -27,11 +27,9 @@ test("a secret is never shown, other values are", () => {
   assert.deepEqual([value({ value: null }), value({ value: "" })], ["(not set)", "(not set)"]);
 });
 
-test("times are dates, and schedules say when they are due", () => {
+test("times are dates", () => {
   assert.match(moment(0), /^19(69|70)-\d\d-\d\d \d\d:\d\d$/);
   assert.deepEqual([moment(null), moment(undefined)], ["", ""]);
-  assert.equal(timing({ cron: "0 9 * * *", time_zone: "UTC" }), "0 9 * * * UTC");
-  assert.match(timing({ cron: null, every_s: 300 }), /^every 5 min/);
 });
 
 test("of an event, what somebody wrote goes before the server's sentence", () => {
@@ -65,7 +63,6 @@ test("each section reads rows and has a column for each of what it shows", async
     "/api/observer/health": [200, { pools: { runs: { at_work: 1, waiting: 0, total: 4 } } }],
     "/api/admin/accounts": [200, { accounts: [{ name: "ada", state: "invited", roles: ["a", "b"], groups: [], created_at: 1 }] }],
     "/api/stops": [200, { stops: [{ kind: "tool", name: "t", who: "op", at: 1, reason: "why" }] }],
-    "/api/admin/schedules": [200, { schedules: [{ id: "s", user: "ada", tenant: null, agent: null, cron: null, every_s: 60, enabled: false, next_due_at: null, last_code: "busy", last_due_at: 1 }] }],
     "/api/admin/sign-ins": [200, { sign_ins: [{ user: "ada", tenant: null, server: "crm", signed_in_at: 1 }] }],
     "/api/admin/settings": [200, { settings: [{ name: "port", value: 1, secret: false, is_set: true, source: "f" }] }],
     ...Object.fromEntries(["user", "group", "agent", "model", "day"].map((by) => [`/api/admin/spending?by=${by}&days=30`, [200, { spending: [spent], currency: "EUR" }]])),
@@ -90,7 +87,6 @@ test("each section reads rows and has a column for each of what it shows", async
   assert.deepEqual(shown.queues, ["runs", "1", "0", "4"]);
   assert.deepEqual(shown.spendingagent, ["(not known)", "1,200", "0.5 EUR", "2"]);
   assert.deepEqual(shown.spendingmodel.slice(0, 1), ["m"]);
-  assert.deepEqual(shown.schedules.slice(2, 3).concat(shown.schedules.slice(4)), ["(default)", "paused", "busy"]);
   assert.deepEqual(shown.stops.slice(0, 2), ["Tool t", "op"]);
   assert.deepEqual(shown.settings, ["port", "1", "f"]);
 });

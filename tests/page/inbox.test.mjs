@@ -18,14 +18,14 @@ const FORM = {
 const RUN = { run_id: "r3", thread_id: "c", title: "Wait", agent: "guide", agent_type: "guide", pillar: null, last_seq: 3, status: "running", started_at: 1, doing: "" };
 const UNREAD = { thread_id: "d", title: "Old", agent: "guide", agent_type: "guide", pillar: null, status: "success", updated_at: 1, answered_seq: 9 };
 
-function body({ needs_you = [], running = [], unread = [], scheduled = [], count = unread.length } = {}) {
-  return { needs_you, running, unread, scheduled, counts: { unread: count }, now: 10 };
+function body({ needs_you = [], running = [], unread = [], count = unread.length } = {}) {
+  return { needs_you, running, unread, counts: { unread: count }, now: 10 };
 }
 
 const FULL = received(NOTHING_OPEN, body({ needs_you: [CONSENT, FORM], running: [RUN], unread: [UNREAD] }));
 
 test("the server's list is the state, and what is open as before stays the same object", () => {
-  assert.deepEqual(countsOf(FULL), { needs_you: 2, running: 1, unread: 1, scheduled: 0 });
+  assert.deepEqual(countsOf(FULL), { needs_you: 2, running: 1, unread: 1 });
   assert.equal(waitingCount(FULL), 3);
   assert.deepEqual(["a", "b", "c", "d", "e"].map((id) => markOf(FULL, id)), ["needs_you", "needs_you", "running", "unread", null]);
   assert.deepEqual(openThreads(FULL), { a: 5, b: 7, c: 3 });

@@ -3,15 +3,16 @@ import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { ACCOUNTS } from "../../understudy/page/client/messages/accounts.js";
-import { SCHEDULES } from "../../understudy/page/extensions/schedules/messages/dialog.js";
 import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, learn, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
+const sources = readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name) && name.endsWith(".js")); // those are made, not written
+const OF_EXTENSION = /^extensions\/\w+\/messages\//;
+const learnt = [ACCOUNTS, ...await Promise.all(sources.filter((name) => OF_EXTENSION.test(name)).map(async (name) => (await import(new URL(name, PAGE))).MESSAGES))];
 const catalogues = Object.fromEntries(await Promise.all(
-  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, { ...(await load()).messages, ...ACCOUNTS[tag], ...SCHEDULES[tag] }])));
+  Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, Object.assign({}, (await load()).messages, ...learnt.map((texts) => texts[tag]))])));
 const { en } = catalogues;
-const modules = readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name)) // made, not written
-  .filter((name) => name.endsWith(".js") && !/^(admin|observer|client\/messages|extensions\/\w+\/messages)\//.test(name))
+const modules = sources.filter((name) => !/^(admin|observer|client\/messages)\//.test(name) && !OF_EXTENSION.test(name))
   .map((name) => ({ name, text: readFileSync(new URL(name, PAGE), "utf8") }));
 const placeholders = (text) => [...text.matchAll(/\{(\w+)\}/g)].map(([, name]) => name).sort();
 const inLanguage = async (tag, work) => {

@@ -25,7 +25,10 @@ OTHERS = ("admin", "bundle", "embed", "join", "lib", "observer", "share")
 MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {WORKER})
 SHARED = sorted(path for name in ("embed", "join", "share") for path in (PAGE / name).glob("*.js"))
 """Pages of their own, of these and some of the modules."""
-STYLES = sorted([*(PAGE / "styles").glob("*.css"), *(PAGE / "extensions").rglob("*.css")])
+PARTS = sorted(path for name in ("main.js", "admin.js") for path in (PAGE / "extensions").glob(f"*/{name}"))
+"""What pages load of extensions by a name that the server gives."""
+AT_ONCE = sorted((PAGE / "styles").glob("*.css"))
+STYLES = [*AT_ONCE, *sorted((PAGE / "extensions").rglob("*.css"))]
 FILES = [
     *MODULES,
     WORKER,
@@ -128,14 +131,14 @@ def test_the_page_preloads_what_it_needs_at_once() -> None:
     html = (PAGE / "index.html").read_text(encoding="utf-8")
     named = {PAGE / name for name in re.findall(r"\"page/([\w./]+)", html)}
     assert {file for file in named if not file.is_file()} == set()
-    assert set(STYLES) <= named
+    assert {file for file in named if file.suffix == ".css"} == set(AT_ONCE)
     needed, new = set[Path](), {PAGE / "main.js"}
     while new:
         needed |= new
         new = {target for module in new for target in imported(module, "from")} - needed
     first_paint = PAGE / "views" / "first_paint.js"  # a plain script
     assert {file for file in named if file.suffix == ".js"} == needed | {first_paint}
-    on_demand = {target for module in MODULES for target in imported(module, "import")}
+    on_demand = {target for module in MODULES for target in imported(module, "import")} | set(PARTS)
     assert len(on_demand) > 5
     assert not on_demand & needed, "these are loaded at once all the same"
     assert set(MODULES) - needed - FACES - {first_paint} <= on_demand | {

@@ -21,6 +21,7 @@ import { goneThreads } from "./client/gone_threads.js";
 import { icon } from "./views/icons.js";
 import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
+import { LazyPart } from "./views/lazy_part.js";
 import { LeftWork } from "./views/left_work.js";
 import { missingChat } from "./views/missing.js";
 import { Keys } from "./views/keys.js";
@@ -72,10 +73,10 @@ class Page extends ChatPage {
     this.inbox = new Inbox(this.client, {
       clock: this.clock, agents: this.agents, open: (id) => this.open(id), current: () => this.client.state(this.current),
       onMarks: () => this.sidebar.show(), onSignIn: (...at) => this.signInAt(...at), onDisallow: (...tool) => this.disallow(...tool),
-      onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault),
+      onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault), moreSections: () => this.extensions.made?.sections ?? [],
     });
+    this.extensions = new LazyPart(() => import("./extensions.js"), ({ Extensions }) => new Extensions(this), () => {});
     this.dialogs = new Dialogs(this, storage);
-    this.sidebar.add(this.dialogs.schedulesButton);
     this.sidebar.add(this.dialogs.memoryButton);
     this.account = new Account(this.api, (how) => this.client.signOut(how), (what) => this.dialogs.askToSignIn(what));
     this.sidebar.element.append(this.inbox.view.strip, this.account.element);
@@ -120,6 +121,7 @@ class Page extends ChatPage {
       this.clock.align(moment(event.timestamp));
       this.readAgents();
       this.readUser();
+      this.extensions.use((extensions) => extensions.refresh());
     });
     this.client.on("change", ({ threadId, state, events }) => this.changed(threadId, state, events));
     this.client.on("alert", ({ message, thread_id: threadId }) => this.alerts.show(message, threadId));
@@ -131,9 +133,7 @@ class Page extends ChatPage {
     this.client.on("events", (events) => this.sidebar.take(events));
     this.client.on("foreign", (event) => {
       this.sidebar.take([event]);
-      if (!LIST_EVENTS.has(event.type)) return;
-      this.sidebar.refresh();
-      this.dialogs.refreshSchedules();
+      if (LIST_EVENTS.has(event.type)) this.sidebar.refresh();
     });
     this.client.on("notice", ({ code, message, error_id: errorId, thread_id: threadId }) => {
       if (code !== "not_found") this.toasts.show(message, errorId);

@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { learn } from "../../../understudy/page/client/messages.js";
-import { SCHEDULES } from "../../../understudy/page/extensions/schedules/messages/dialog.js";
-import { isScheduled, timingOf, timingText } from "../../../understudy/page/extensions/schedules/timing.js";
+import { MESSAGES } from "../../../understudy/page/extensions/schedules/messages/dialog.js";
+import { comingUp, timingOf, timingText } from "../../../understudy/page/extensions/schedules/timing.js";
 
-learn(SCHEDULES);
+learn(MESSAGES);
 const said = (timing) => timingText({ cron: null, every_s: null, time_zone: "Europe/Berlin", ...timing });
 
 test("what the form makes is shown in the same words", () => {
@@ -20,6 +20,7 @@ test("intervals are shown in the largest whole unit", () => {
   assert.deepEqual([60, 90, 7_200, 86_400].map((each) => said({ every_s: each })), ["Every minute", "Every 90 seconds", "Every 2 hours", "Every day"]);
 });
 
-test("what a schedule sent is known by its id", () => {
-  assert.deepEqual(["schedule-a-1", "news", null, undefined].map(isScheduled), [true, false, false, false]);
+test("next times are in order, without those that are paused or over", () => {
+  const all = [{ enabled: true, next_due_at: 9 }, { enabled: false, next_due_at: 1 }, { enabled: true, next_due_at: null }, { enabled: true, next_due_at: 3 }];
+  assert.deepEqual(comingUp(all).map(({ next_due_at: at }) => at), [3, 9]);
 });

@@ -2,11 +2,12 @@
 
 import { decoded, ROOT } from "../client/address.js";
 import { backoff } from "../client/close_codes.js";
-import { OVER } from "../observer/rest.js";
+import { OVER, Refused } from "../observer/rest.js";
 import { hasOne, OPERATORS } from "../observer/roles.js";
 import { Table } from "../observer/table.js";
 import { copyButton } from "../views/copy.js";
 import { el, setText } from "../views/dom.js";
+import { withParts } from "../views/extension_parts.js";
 import { formOf } from "./asked.js";
 import { AuditLog } from "./audit_log.js";
 import { AUDIT, sectionsOf } from "./sections.js";
@@ -20,8 +21,9 @@ export class Admin {
    * `anonymous` cannot sign in again, and is asked in the chat before the session ends.
    */
   constructor(api, onRefused, { roles, anonymous }) {
-    Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
-    this.links = this.sections.filter(({ hidden }) => !hidden).map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title));
+    Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), extended: false, log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
+    this.nav = el("nav", { "aria-label": "Sections" });
+    this.#link(this.sections);
     this.said = el("p.hint.said", { role: "status" });
     this.link = el("p.made-link");
     this.fault = el("p.fault", { role: "alert", hidden: true });
@@ -29,7 +31,7 @@ export class Admin {
     this.element = el("div.observer.admin", {},
       el("header.topbar", {}, el("h1", {}, "Administration"), hasOne(roles, OPERATORS) && el("a.quiet", { href: `${ROOT}/observer` }, "Observer"), el("a.quiet", { href: `${ROOT}/` }, "Chat"),
         !anonymous && el("button.quiet", { type: "button", onclick: () => onRefused(null) }, "Sign out")),
-      el("div.views", {}, el("nav", { "aria-label": "Sections" }, this.links)), el("div", {}, this.said, this.link, this.fault), this.stage);
+      el("div.views", {}, this.nav), el("div", {}, this.said, this.link, this.fault), this.stage);
   }
 
   start() {
@@ -51,7 +53,7 @@ export class Admin {
     const [wanted, ...place] = location.hash.slice(1).split("/").map(decoded);
     this.section = this.sections.find(({ name, hidden }) => name === wanted && (!hidden || place.length > 0)) ?? this.sections[0];
     this.place = place;
-    for (const link of this.links) {
+    for (const link of this.nav.children) {
       if (link.dataset.view === (this.section.hidden ? "users" : this.section.name)) link.setAttribute("aria-current", "page");
       else link.removeAttribute("aria-current");
     }
@@ -68,6 +70,22 @@ export class Admin {
     this.log ??= new AuditLog(this.api, (work) => this.#tried(work), this.roles);
     this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, AUDIT.title), this.log.element));
     return this.log.open();
+  }
+
+  #link(sections) {
+    this.nav.append(...sections.filter(({ hidden }) => !hidden).map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title)));
+  }
+
+  /** Adds the sections of extensions that are on, whose files are loaded now, and opens the one that is asked for. */
+  async #extend() {
+    const { extensions } = await this.api.ask("GET", "extensions");
+    const parts = await Promise.all(withParts(extensions).map((name) => import(`../extensions/${name}/admin.js`))).catch(() => { throw new Refused(0); });
+    if (this.extended) return;
+    this.extended = true;
+    const added = parts.flatMap(({ SECTIONS }) => SECTIONS);
+    this.sections.push(...added);
+    this.#link(added);
+    if (added.some(({ name }) => location.hash === `#${name}`)) this.#open();
   }
 
   #openRows() {
@@ -98,6 +116,7 @@ export class Admin {
         if (this.hint) this.hint.hidden = rows.length === 0;
       }
       await this.taken?.refresh();
+      if (!this.extended) await this.#extend();
     });
     if (readings !== this.readings) return;
     this.unreached = refused?.status === 0 ? this.unreached + 1 : 0;

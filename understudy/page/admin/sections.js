@@ -21,11 +21,6 @@ export function value(row) {
   return typeof row.value === "string" ? row.value : JSON.stringify(row.value);
 }
 
-/** "30 9 * * * UTC", "every 5 min". */
-export function timing(row) {
-  return row.cron === null ? `every ${duration(row.every_s * 1000)}` : `${row.cron} ${row.time_zone}`;
-}
-
 /** The path of a run for the operator who takes it over. */
 export const runPath = (row) => `admin/runs/${encodeURIComponent(row.run_id)}`;
 
@@ -173,15 +168,6 @@ export const SECTIONS = Object.freeze([
       label: "Allow it again", question: (row) => `Allow the ${row.kind} ${row.name} again?`, done: (row) => `The ${row.kind} ${row.name} is allowed again.`,
       run: (api, row) => api.ask("DELETE", `stops/${row.kind}/${encodeURIComponent(row.name)}`),
     }],
-  },
-  {
-    name: "schedules", title: "Schedules", none: "There are no schedules.", key: (row) => row.id,
-    read: async (api) => (await api.ask("GET", "admin/schedules")).schedules,
-    columns: [
-      { title: "Schedule", text: (row) => shortId(row.id) }, user, { title: "Agent", text: (row) => row.agent ?? "(default)" }, { title: "When", text: timing },
-      { title: "Next", text: (row) => (row.enabled ? moment(row.next_due_at) : "paused"), order: (row) => row.next_due_at ?? -1 },
-      { title: "Last", text: (row) => row.last_code ?? moment(row.last_due_at), alarm: (row) => row.last_code !== null },
-    ],
   },
   {
     name: "sign-ins", title: "MCP sign-ins", none: "Nobody is signed in at an MCP server.", key: (row) => `${row.tenant}/${row.user}/${row.server}`,

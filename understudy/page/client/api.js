@@ -29,6 +29,11 @@ export class Api {
     this.base = base;
   }
 
+  /** The JSON of an answer to a request that an extension makes. */
+  ask(method, path, body) {
+    return this.#json(method, path, body);
+  }
+
   agents() {
     return this.#json("GET", "/api/agents");
   }
@@ -135,7 +140,7 @@ export class Api {
     return this.#json("DELETE", `/api/mcp/${encodeURIComponent(name)}/sign-in`);
   }
 
-  /** What the user has open: {needs_you, running, unread, scheduled, counts}, as `client/inbox.js` takes it. */
+  /** What the user has open: {needs_you, running, unread, counts}, as `client/inbox.js` takes it. */
   inbox() {
     return this.#json("GET", "/api/inbox");
   }
@@ -143,25 +148,6 @@ export class Api {
   /** Marks answers as read: {thread_id: seq} up to a number each, null all. */
   markRead(threads) {
     return this.#json("POST", "/api/inbox/read", threads === null ? { all: true } : { threads });
-  }
-
-  /** {schedules}: the user's, oldest first. */
-  schedules() {
-    return this.#json("GET", "/api/schedules");
-  }
-
-  /** Makes a schedule of {message, agent, cron or every_s, time_zone, …}; resolves to it. */
-  makeSchedule(schedule) {
-    return this.#json("POST", "/api/schedules", schedule);
-  }
-
-  /** Changes some members of a schedule, such as {enabled: false}; resolves to it. */
-  changeSchedule(id, members) {
-    return this.#json("PATCH", `/api/schedules/${encodeURIComponent(id)}`, members);
-  }
-
-  removeSchedule(id) {
-    return this.#json("DELETE", `/api/schedules/${encodeURIComponent(id)}`);
   }
 
   /** {memory, notebooks}: all that agents remember, each {notebook, name, value, updated_at, expires_at}, and whose notebooks they are. */

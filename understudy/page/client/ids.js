@@ -1,3 +1,10 @@
+const AUTOMATIC = "auto-"; // before ids of messages that nobody sent, and of the threads that were made for them
+
+/** Whether nobody sent the message of this id, or a thread of this id was made for such messages. */
+export function isAutomatic(id) {
+  return typeof id === "string" && id.startsWith(AUTOMATIC);
+}
+
 /** A random id, also where `crypto.randomUUID` is missing (pages that are not on https or localhost). */
 export function randomId() {
   if (crypto.randomUUID) return crypto.randomUUID();

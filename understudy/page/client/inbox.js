@@ -1,11 +1,11 @@
 /**
- * What the user has open over all threads: questions that wait for them, runs, unread answers, next times. Pure.
+ * What the user has open over all threads: questions that wait for them, runs, unread answers. Pure.
  *
  * The server's list is the truth (`received`); events between two readings are applied at once (`noted`). A question that
  * was answered stays among `settled`, with its outcome, until `tidied`.
  */
 
-export const NOTHING_OPEN = Object.freeze({ needsYou: [], running: [], unread: [], scheduled: [], unreadCount: 0, settled: [] });
+export const NOTHING_OPEN = Object.freeze({ needsYou: [], running: [], unread: [], unreadCount: 0, settled: [] });
 
 const CLOSING = Object.freeze({ approval_decided: "call_id", question_answered: "question_id" });
 const ENDS = new Set(["final_response", "error"]);
@@ -19,7 +19,7 @@ export function received(before, body) {
   const needsYou = body.needs_you.map((item) => ({ ...(known.get(item.id) ?? { deciding: null }), ...item }));
   return {
     needsYou: needsYou.map((item) => (same(item, known.get(item.id)) ? known.get(item.id) : item)),
-    running: body.running, unread: body.unread, scheduled: body.scheduled, unreadCount: body.counts.unread,
+    running: body.running, unread: body.unread, unreadCount: body.counts.unread,
     settled: [...before.settled.filter(({ id }) => !needsYou.some((item) => item.id === id)), ...gone(before.needsYou, needsYou, before.settled)],
   };
 }
@@ -68,8 +68,8 @@ export function tidied(before) {
 }
 
 /** How many items each list has. */
-export function countsOf({ needsYou, running, unreadCount, scheduled }) {
-  return { needs_you: needsYou.length, running: running.length, unread: unreadCount, scheduled: scheduled.length };
+export function countsOf({ needsYou, running, unreadCount }) {
+  return { needs_you: needsYou.length, running: running.length, unread: unreadCount };
 }
 
 /** How many items wait for the user: the number in the title and on the badges. */

@@ -97,7 +97,7 @@ export class Board {
     const restarted = [];
     for (const change of data.changes) {
       const todo = this.forest.change(change, Date.now());
-      if (todo.ask) this.#scheduleRefresh(todo.ask);
+      if (todo.ask) this.#planRefresh(todo.ask);
       const found = this.found?.change(change, Date.now());
       if (todo.restarted || found?.restarted) restarted.push(change.path);
     }
@@ -120,10 +120,10 @@ export class Board {
 
   #refreshAll() {
     if (this.filtered) this.#filter();
-    else this.forest.open.forEach((path) => this.#scheduleRefresh(path, 0));
+    else this.forest.open.forEach((path) => this.#planRefresh(path, 0));
   }
 
-  #scheduleRefresh(path, after = COALESCE_MS) {
+  #planRefresh(path, after = COALESCE_MS) {
     this.toRefresh.add(path);
     this.refreshTimer ??= setTimeout(() => this.#refresh(), after);
   }
@@ -197,7 +197,7 @@ export class Board {
     if (this.found !== null) return; // all that fits is open
     if (open) {
       this.forest.open.add(path);
-      this.#scheduleRefresh(path, 0);
+      this.#planRefresh(path, 0);
     } else {
       this.forest.open.delete(path);
     }
@@ -206,7 +206,7 @@ export class Board {
 
   #more(path) {
     this.forest.widen(path);
-    this.#scheduleRefresh(path, 0);
+    this.#planRefresh(path, 0);
   }
 
   /** Opens what is above an actor and picks it, or the nearest that is alive. */

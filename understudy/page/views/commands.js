@@ -9,7 +9,7 @@ import { CHOICES, choose } from "./theme.js";
 import { t } from "../client/messages.js";
 
 export class Commands {
-  /** `page` is the page: {api, client, sidebar, agents, composer, dialogs, account, firstVisit, create(), open(id)}. */
+  /** `page` is the page: {api, client, sidebar, agents, composer, dialogs, extensions, account, firstVisit, create(), open(id)}. */
   constructor(page) {
     this.page = page;
     this.palette = new Palette(() => [this.#actions(), this.#chats(), this.#agents(), this.#tags(), this.#chat(), this.#themes()], (query, limit) => this.#search(query, limit));
@@ -35,7 +35,7 @@ export class Commands {
       { id: "create", title: t("chat.new"), icon: "plus", keys: commandKey("O", { shift: true }), act: () => page.create() },
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
       ...(page.firstVisit.analyst ? [{ id: "sample", title: t("first.sales"), icon: "table", act: () => page.firstVisit.profile() }] : []),
-      { id: "schedules", title: t("schedules.title"), icon: "clock", act: () => page.dialogs.openSchedules() },
+      ...(page.extensions.made?.commands ?? []),
       { id: "memory", title: t("memory.button"), icon: "thought", act: () => page.dialogs.openMemory() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },
       { id: "keys", title: t("keys.title"), icon: "keyboard", keys: "?", act: () => this.sheet() },

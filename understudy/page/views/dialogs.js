@@ -6,25 +6,19 @@ import { icon } from "./icons.js";
 import { LazyPart } from "./lazy_part.js";
 
 export class Dialogs {
-  /** `page` is the page: {api, agents, inbox, client, current, open(threadId), signInAt(name), redraw(), fault(error)}. */
+  /** `page` is the page: {api, inbox, client, current, open(threadId), signInAt(name), redraw(), fault(error)}. */
   constructor(page, storage) {
-    const { api, agents } = page;
+    const { api } = page;
     const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
-    this.schedules = lazy(() => import("../extensions/schedules/dialog.js"), ({ Schedules }) => new Schedules(api, agents, (id) => page.open(id)));
     this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
     this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
     this.signIn = lazy(() => import("./sign_in.js"), (part) => part);
     this.client = page.client;
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
-    this.schedulesButton = sideButton("clock", t("schedules.title"), () => this.openSchedules());
     this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
     this.serversButton = iconButton("tool", t("servers.of_chat"), () => this.servers.use((dialog) => dialog.open()));
     this.serversButton.hidden = true;
     this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
-  }
-
-  openSchedules() {
-    return this.schedules.use((dialog) => dialog.show());
   }
 
   /** Shows `what` of sign_in.js. */
@@ -41,18 +35,14 @@ export class Dialogs {
     return this.settings.use((dialog) => dialog.open(options));
   }
 
-  /** A schedule may have fired. */
-  refreshSchedules() {
-    this.schedules.made?.refresh();
-  }
-
   /** Shows the button of the servers if one of these agents has one. */
   offerServers(list) {
     this.serversButton.hidden = !list.some((agent) => agent.servers?.length > 0);
   }
 }
 
-function sideButton(picture, words, onclick) {
+/** A button of the side bar that opens a dialog. */
+export function sideButton(picture, words, onclick) {
   return el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick }, icon(picture), words);
 }
 

@@ -1,21 +1,22 @@
-/** The inbox: what waits for the user over all chats, answered from here; what runs, what is unread, what comes next. */
+/** The inbox: what waits for the user over all chats, answered from here; what runs, what is unread. */
 
 import { countsOf, questionOf, stepOf, waitingCount } from "../client/inbox.js";
 import { dateTime, number, t } from "../client/messages.js";
-import { isScheduled } from "../extensions/schedules/timing.js";
+import { isAutomatic } from "../client/ids.js";
 import { ApprovalView } from "./approval.js";
 import { dialogHead } from "./dialog.js";
 import { arrange, el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { QuestionView } from "./question.js";
 
-const LISTS = Object.freeze(["needs_you", "running", "unread", "scheduled"]);
+const LISTS = Object.freeze(["needs_you", "running", "unread"]);
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
 export class InboxView {
   /**
    * `feed` is the InboxFeed. `page` is {clock, agents, open(threadId), onSignIn(server, questionId), onDisallow(tool, threadId),
-   * onStop(runId), fault(error)}; `foot` is shown at the end of the dialog.
+   * onStop(runId), fault(error), moreSections()}: the last one gives sections that are shown below, {title, none, read()}, where
+   * `read()` resolves to rows {picture, title, words}. `foot` is shown at the end of the dialog.
    */
   constructor(feed, page, foot = null) {
     Object.assign(this, { feed, page, foot, cards: new Map(), rows: new Map(), dialog: null });
@@ -49,10 +50,10 @@ export class InboxView {
   show(name = "needs_you") {
     if (this.dialog) return;
     const id = freshId("inbox");
-    this.sections = new Map(LISTS.map((list) => [list, this.#section(list)]));
+    this.sections = new Map(LISTS.map((list) => [list, this.#section({ title: t(`inbox.${list}`), none: t(`inbox.none_${list}`) }, list === "unread")]));
     this.dialog = el("dialog.dialog.inbox", { "aria-labelledby": id, onclose: () => this.#closed() },
       dialogHead(id, t("inbox.title")),
-      [...this.sections.values()].map(({ element }) => element), this.foot?.());
+      [...this.sections.values()].map(({ element }) => element), this.page.moreSections().map((more) => this.#more(more)), this.foot?.());
     this.update();
     document.body.append(this.dialog);
     this.dialog.showModal();
@@ -62,28 +63,40 @@ export class InboxView {
     if (name !== "needs_you") element.scrollIntoView({ block: "start" });
   }
 
-  #section(name) {
+  #section({ title: name, none: nothing }, readable = false) {
     const [id, count, list] = [freshId("inbox"), el("span.inbox-number"), el("ul.inbox-list")];
-    const title = el("h3", { id, tabIndex: -1 }, t(`inbox.${name}`), " ", count);
-    const none = el("p.hint", {}, t(`inbox.none_${name}`));
-    const all = name === "unread" ? el("button.link.inbox-all", { type: "button", onclick: () => this.#readAll() }, t("inbox.read_all")) : null;
+    const title = el("h3", { id, tabIndex: -1 }, name, " ", count);
+    const none = el("p.hint", {}, nothing);
+    const all = readable ? el("button.link.inbox-all", { type: "button", onclick: () => this.#readAll() }, t("inbox.read_all")) : null;
     return { element: el("section.inbox-section", { "aria-labelledby": id }, el("div.inbox-head", {}, title, all), none, list), title, count, none, list, all };
+  }
+
+  /** A section of an extension, which is read once when the inbox is opened. */
+  #more({ title, none, read }) {
+    const section = this.#section({ title, none });
+    const row = ({ picture, title: name, words }) => el("li.inbox-row", {}, el("div.inbox-text", {},
+      el("p.inbox-from", {}, icon(picture), el("strong", { dir: "auto" }, name)), el("p.inbox-what", {}, words)));
+    section.element.hidden = true;
+    read().then((rows) => this.#list(section, rows.length, rows.map(row)), ({ message }) => setText(section.none, message))
+      .finally(() => { section.element.hidden = false; });
+    return section.element;
   }
 
   #fill(state, counts) {
     const asked = [...state.needsYou, ...state.settled].sort((one, other) => one.asked_at - other.asked_at);
-    this.#list("needs_you", counts, asked, (item) => this.#card(item));
-    this.#list("running", counts, state.running, (run) => this.#running(run));
-    this.#list("unread", counts, state.unread, (one) => this.#row(`unread:${one.thread_id}`, one, `${this.#agent(one)} · ${t(`inbox.ended_${one.status === "failed" || one.status === "interrupted" ? "failed" : "done"}`)} · ${when(one.updated_at)}`));
-    this.#list("scheduled", counts, state.scheduled, (one) => this.#scheduled(one));
+    const shown = {
+      needs_you: asked.map((item) => this.#card(item)),
+      running: state.running.map((run) => this.#running(run)),
+      unread: state.unread.map((one) => this.#row(`unread:${one.thread_id}`, one, `${this.#agent(one)} · ${t(`inbox.ended_${one.status === "failed" || one.status === "interrupted" ? "failed" : "done"}`)} · ${when(one.updated_at)}`)),
+    };
+    for (const [name, section] of this.sections) this.#list(section, counts[name], shown[name]);
     this.sections.get("unread").all.hidden = counts.unread === 0;
   }
 
-  #list(name, counts, items, element) {
-    const { list, none, count } = this.sections.get(name);
-    setText(count, counts[name] > 0 ? number(counts[name]) : "");
-    none.hidden = items.length > 0;
-    arrange(list, items.map(element));
+  #list({ list, none, count }, total, elements) {
+    setText(count, total > 0 ? number(total) : "");
+    none.hidden = elements.length > 0;
+    arrange(list, elements);
   }
 
   /** The card of a question: the view of the turn, under the name of its chat. */
@@ -129,17 +142,13 @@ export class InboxView {
     });
   }
 
-  #scheduled(one) {
-    return this.#row(`schedule:${one.schedule_id}`, { title: one.title, thread_id: null }, t("schedules.next", { when: when(one.next_due_at) }));
-  }
-
   /** A line of a list: what opens its chat, words below, and what `more(row)` gives once. */
   #row(key, { title, thread_id: threadId }, words, more = () => []) {
     let row = this.rows.get(key);
     if (!row) {
       row = { what: el("p.inbox-what") };
-      const by = isScheduled(threadId) || threadId === null ? icon("clock") : null;
-      row.title = threadId === null ? el("strong", { dir: "auto" }) : el("button.link.inbox-chat", { type: "button", dir: "auto", onclick: () => this.#open(threadId) });
+      const by = isAutomatic(threadId) ? icon("clock") : null;
+      row.title = el("button.link.inbox-chat", { type: "button", dir: "auto", onclick: () => this.#open(threadId) });
       row.element = el("li.inbox-row", {}, el("div.inbox-text", {}, el("p.inbox-from", {}, by, row.title), row.what), more(row));
       this.rows.set(key, row);
     }

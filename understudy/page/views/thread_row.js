@@ -4,7 +4,7 @@ import { composing, el, setText } from "./dom.js";
 import { t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { Menu } from "./menu.js";
-import { isScheduled } from "../extensions/schedules/timing.js";
+import { isAutomatic } from "../client/ids.js";
 
 export class ThreadRow {
   /** `onOpen(id)`; `chats` is a `ChatActs`; `onTag(thread)` changes its tags. */
@@ -12,8 +12,8 @@ export class ThreadRow {
     Object.assign(this, { thread, chats, onTag, tagged: "" });
     this.title = el("span.row-title", { dir: "auto" });
     this.mark = el("span.row-mark", { role: "img", hidden: true });
-    this.away = el("span.schedule-mark", { role: "img", "aria-label": t("chat.archived"), title: t("chat.archived"), hidden: true }, icon("archive"));
-    const by = isScheduled(thread.id) ? el("span.schedule-mark", { role: "img", "aria-label": t("chat.by_schedule"), title: t("chat.by_schedule") }, icon("clock")) : null;
+    this.away = el("span.row-sign", { role: "img", "aria-label": t("chat.archived"), title: t("chat.archived"), hidden: true }, icon("archive"));
+    const by = isAutomatic(thread.id) ? el("span.row-sign", { role: "img", "aria-label": t("said.automatic"), title: t("said.automatic") }, icon("clock")) : null;
     this.link = el("a.row-link", { href: `#${encodeURIComponent(thread.id)}` }, by, this.title, this.away, this.mark, this.tags = el("span.row-tags", { hidden: true }), this.snippet = el("span.row-snippet", { dir: "auto", hidden: true }));
     this.link.addEventListener("click", (event) => {
       if (event.metaKey || event.ctrlKey || event.shiftKey) return;

@@ -8,7 +8,7 @@ import { MomentView } from "./moment.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
 import { isWidgetCall } from "../client/turns.js";
-import { isScheduled } from "../extensions/schedules/timing.js";
+import { isAutomatic } from "../client/ids.js";
 import { Versions } from "./versions.js";
 import { t } from "../client/messages.js";
 
@@ -51,7 +51,7 @@ export class UserMessageView {
       isWidgetCall(turn) ? el("p.delivery", {}, icon("tool"), t("said.by_widget"))
         : el(`div.bubble.is-${turn.status}`, { dir: "auto" }, nodesOf(turn.content, redactionPattern(redacted.flatMap((step) => step.found)))),
       this.#delivery(turn) ?? "",
-      isScheduled(turn.messageId) ? el("p.delivery", {}, icon("clock"), t("said.by_schedule")) : "",
+      isAutomatic(turn.messageId) ? el("p.delivery", {}, icon("clock"), t("said.automatic")) : "",
       this.notices.element,
       this.footer,
     );

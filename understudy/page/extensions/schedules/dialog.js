@@ -2,21 +2,24 @@
 
 import { PRESETS, timingOf, timingText } from "./timing.js";
 import { dateTime, learn, t } from "../../client/messages.js";
-import { SCHEDULES } from "./messages/dialog.js";
+import { MESSAGES } from "./messages/dialog.js";
 import { confirmed, dialogHead } from "../../views/dialog.js";
 import { el, freshId, setText } from "../../views/dom.js";
 import { icon } from "../../views/icons.js";
 
+const PATH = "/api/schedules";
+const NEWS = new Set(["message_accepted", "final_response", "error"]); // of chats that are not open
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
 export class Schedules {
-  /** `api` is the server's; `agents` the catalogue; `open(threadId)` shows a chat. */
-  constructor(api, agents, open) {
-    Object.assign(this, { api, agents, open });
+  /** `page` is what `extend` is given. */
+  constructor(page) {
+    this.page = page;
+    learn(MESSAGES);
+    page.on("foreign", ({ type }) => NEWS.has(type) && this.dialog?.isConnected && this.#read()); // one may have fired
   }
 
   show() {
-    learn(SCHEDULES);
     const id = freshId("schedules");
     this.list = el("ul.schedules-list");
     this.hint = el("p", { role: "status" }, t("schedules.reading"));
@@ -28,14 +31,9 @@ export class Schedules {
     this.#read();
   }
 
-  /** Reads the open list again: a schedule may have fired. */
-  refresh() {
-    if (this.dialog?.isConnected) this.#read();
-  }
-
   async #read() {
     try {
-      const { schedules } = await this.api.schedules();
+      const { schedules } = await this.page.ask("GET", PATH);
       this.list.replaceChildren(...schedules.map((one) => this.#row(one)));
       setText(this.hint, schedules.length > 0 ? "" : t("schedules.none"));
     } catch (fault) {
@@ -54,16 +52,16 @@ export class Schedules {
     return el("li.schedule", {},
       el("div.schedule-what", {}, el("strong", { dir: "auto" }, title), el("p", {}, `${this.#agentTitle(schedule.agent)} · ${timingText(schedule)}`),
         el("p", {}, schedule.enabled ? t("schedules.next", { when: when(schedule.next_due_at) }) : t("schedules.paused")), outcome),
-      el("button.secondary", { type: "button", "aria-label": t("action.of", { action: pause, title }), onclick: () => this.#do(this.api.changeSchedule(schedule.id, { enabled: !schedule.enabled })) }, pause),
+      el("button.secondary", { type: "button", "aria-label": t("action.of", { action: pause, title }), onclick: () => this.#do(this.page.ask("PATCH", pathOf(schedule.id), { enabled: !schedule.enabled })) }, pause),
       el("button.quiet.icon-button", { type: "button", title: t("action.delete"), "aria-label": t("action.of", { action: t("action.delete"), title }), onclick: () => this.#remove(schedule.id, title) }, icon("trash")));
   }
 
   #form() {
-    const agent = el("select.field-input", {}, this.agents.list.map((one) => el("option", { value: one.name }, one.title || one.name)));
+    const agent = el("select.field-input", {}, this.page.agents.list.map((one) => el("option", { value: one.name }, one.title || one.name)));
     const message = el("textarea.field-input", { rows: 3, required: true, dir: "auto" });
     const preset = el("select.field-input", {}, PRESETS.map(({ value }) => el("option", { value }, t(`schedules.preset_${value}`))));
     const time = el("input.field-input", { type: "time", value: "09:00", required: true });
-    const cron = el("input.field-input", { type: "text", placeholder: "0 9 * * MON-FRI", autocomplete: "off", spellcheck: false });
+    const cron = el("input.field-input", { type: "text", placeholder: "0 9 * * 1-5", autocomplete: "off", spellcheck: false });
     const zone = el("input.field-input", { type: "text", required: true, value: Intl.DateTimeFormat().resolvedOptions().timeZone || "UTC" });
     const [timeField, cronField] = [labelled(t("schedules.time"), time), labelled(t("schedules.preset_cron"), cron)];
     this.fault = el("p.schedule-refused", { role: "alert", hidden: true });
@@ -78,7 +76,7 @@ export class Schedules {
     chosen();
     return el("form.schedule-form", { onsubmit: async (event) => {
       event.preventDefault();
-      const made = await this.#do(this.api.makeSchedule({
+      const made = await this.#do(this.page.ask("POST", PATH, {
         agent: agent.value, message: message.value, time_zone: zone.value.trim(), ...timingOf(preset.value, time.value, cron.value),
       }));
       if (made) message.value = "";
@@ -89,12 +87,12 @@ export class Schedules {
   }
 
   #agentTitle(name) {
-    return this.agents.list.find((one) => one.name === name)?.title || name || t("schedules.any_agent");
+    return this.page.agents.list.find((one) => one.name === name)?.title || name || t("schedules.any_agent");
   }
 
   #open(threadId) {
     this.dialog.close();
-    this.open(threadId);
+    this.page.open(threadId);
   }
 
   /** Waits for a change, and reads the list again; what was refused stands in the dialog. */
@@ -113,8 +111,12 @@ export class Schedules {
 
   async #remove(id, title) {
     const agreed = await confirmed({ title: t("schedules.delete_title"), text: t("schedules.delete_text", { title }), agree: t("action.delete") });
-    if (agreed) await this.#do(this.api.removeSchedule(id));
+    if (agreed) await this.#do(this.page.ask("DELETE", pathOf(id)));
   }
+}
+
+function pathOf(id) {
+  return `${PATH}/${encodeURIComponent(id)}`;
 }
 
 function labelled(words, input) {

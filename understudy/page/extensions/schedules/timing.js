@@ -2,11 +2,9 @@
 
 import { t } from "../../client/messages.js";
 
-const PREFIX = "schedule-"; // of the ids of messages that schedules send, and of the threads made for them
-
-/** Whether a schedule sent the message of this id, or made the thread of this id. */
-export function isScheduled(id) {
-  return typeof id === "string" && id.startsWith(PREFIX);
+/** Those of these schedules that have a next time, the soonest first. */
+export function comingUp(schedules) {
+  return schedules.filter((one) => one.enabled && one.next_due_at !== null).sort((one, other) => one.next_due_at - other.next_due_at);
 }
 
 /** The choices of the form: {value, timed} each, named by the message `schedules.preset_VALUE`; `timed` ones ask for a time of day. */

@@ -1,5 +1,5 @@
-/** The texts of the dialog of schedules, in all languages: they are loaded with it. See `learn` of messages.js. */
-export const SCHEDULES = Object.freeze({
+/** The texts of the dialog of schedules, which are loaded with it. See `learn` of messages.js. */
+export const MESSAGES = Object.freeze({
   en: Object.freeze({
     "schedules.reading": "Reading your schedules…",
     "schedules.none": "An agent can work for you at set times, with nobody present.",
