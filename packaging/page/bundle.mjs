@@ -95,7 +95,7 @@ const entryName = (path) => (dirname(path) === "." ? "index" : dirname(path).rep
 
 const PARTS = /import\(`([./]+\/extensions)\/\$\{name\}\/(\w+\.js)`\)/g;
 const STYLE = /new URL\("\.\/([\w-]+\.css)", import\.meta\.url\)/g;
-const extensions = await readdir(join(page, "extensions"));
+const extensions = existsSync(join(page, "extensions")) ? await readdir(join(page, "extensions")) : [];
 
 /** The script of a module, in which imports of extensions name each one, and their styles have the name of a file in OUT. */
 async function scriptOf(path) {

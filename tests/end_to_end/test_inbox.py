@@ -44,8 +44,8 @@ async def test_a_question_is_listed_answered_from_there_and_leaves_an_unread_ans
     assert found["now"] < item["expires_at"]
     assert item["seq"] <= item["last_seq"]
     assert await bob.get("/api/inbox") | {"now": 0} == {
-        "needs_you": [], "running": [], "unread": [], "scheduled": [], "now": 0,
-        "counts": {"needs_you": 0, "running": 0, "unread": 0, "scheduled": 0},
+        "needs_you": [], "running": [], "unread": [], "now": 0,
+        "counts": {"needs_you": 0, "running": 0, "unread": 0},
     }  # fmt: skip
     await post(running, ada.token, "answer", question_id=item["question_id"], answer=PEARS)
     found = await inbox(ada, needs_you=0, running=0, unread=1)
