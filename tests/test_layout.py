@@ -24,7 +24,8 @@ ROOTS = {
     "understudy": {"__init__", "__main__", "extension"},
     "analyst": {
         "__init__", "agent", "analysis", "chart_data", "charts", "column_types", "confine", "confinement",
-        "duckdb_session", "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables", "units",
+        "duckdb_session", "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables",
+        "units",
     },
 }  # fmt: skip
 """Modules that may stand in the root of each package. Any other belongs in one of its folders."""
