@@ -36,7 +36,7 @@ blueprint: Final = Routes("page", __name__)
 @blueprint.get("/", media="text/html", token=False, errors=("not_found",))
 async def index() -> Response:
     """Return the chat page."""
-    return await _serve((await _files()).page("index.html"))
+    return await page_of("index.html")
 
 
 @blueprint.get("/favicon.ico", media="image/svg+xml", token=False, errors=("not_found",))
@@ -48,13 +48,13 @@ async def favicon() -> Response:
 @blueprint.get("/observer", media="text/html", token=False, errors=("not_found",))
 async def observer() -> Response:
     """Return the page with the live supervision tree, for operators."""
-    return await _serve((await _files()).page("observer.html"))
+    return await page_of("observer.html")
 
 
 @blueprint.get("/admin", media="text/html", token=False, errors=("not_found",))
 async def admin() -> Response:
     """Return the page with which operators administer the server."""
-    return await _serve((await _files()).page("admin.html"))
+    return await page_of("admin.html")
 
 
 @blueprint.get("/embed", media="text/html", token=False, errors=("not_found",))
@@ -63,7 +63,7 @@ async def embed() -> Response:
 
     A page that is isolated from other origins (COEP `require-corp`) may frame it too.
     """
-    answer = await _serve((await _files()).page("embed.html"))
+    answer = await page_of("embed.html")
     policy = current_app.extensions["page_headers"]["Content-Security-Policy"]
     answer.headers["Content-Security-Policy"] = policy.replace(UNFRAMED, f"frame-ancestors {_around()}")
     answer.headers["Cross-Origin-Embedder-Policy"] = "require-corp"
@@ -115,7 +115,7 @@ def _around() -> str:
 @blueprint.get("/join", media="text/html", token=False, errors=("not_found",))
 async def join() -> Response:
     """Return the page on which a user sets a first password; the invite is after the `#`, which is not sent here."""
-    return await _serve((await _files()).page("join.html"))
+    return await page_of("join.html")
 
 
 @blueprint.get(
@@ -124,7 +124,7 @@ async def join() -> Response:
 )  # fmt: skip
 async def shared(token: str) -> Response:
     """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
-    answer = await _serve((await _files()).page("share.html"))
+    answer = await page_of("share.html")
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Robots-Tag"] = "noindex, nofollow"
     try:
@@ -151,6 +151,11 @@ async def asset(name: str) -> Response:
     if file is None:
         raise CommandRejected("not_found", "There is no such file.")
     return await _serve(file)
+
+
+async def page_of(name: str) -> Response:
+    """Answer with a page by the name that `PageFiles.page` has for it."""
+    return await _serve((await _files()).page(name))
 
 
 async def _serve(file: PageFile) -> Response:
