@@ -6,7 +6,7 @@ part. It imports what it needs when it is called, so that what is off costs noth
 """
 
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 T = TypeVar("T")
 GROUP: Final = "understudy.extensions"
+SHOWN: Final = "shown"
+"""Key of a field's metadata: `field(default=False, metadata={SHOWN: True})` is a setting of an extension that
+`/api/agents` tells to clients."""
 NONE: Final = "none"
 """In place of names, in the setting `extensions`: all are off."""
 
@@ -41,13 +44,15 @@ class ExtensionFault(ValueError):
 @frozen
 class UserData:
     """Rows of a `table` that are kept of users: the member `name` of an export, as `read` finds the rows of an owner
-    and `record` shows each, and what the write `delete(owner)` erases."""
+    and `record` shows each, and what the write `delete(owner)` erases. `expired` deletes those whose time is over,
+    every hour. Rows of a thread, in a table with `schema.of_thread()`, go at once when its deletion begins."""
 
     name: str
     table: "Table"
     read: "Callable[[Connection, str], Iterable[Any]]"
-    record: Callable[[Any], Mapping[str, Any]]
+    record: Callable[[Any], object]
     delete: "Callable[[str], Write]"
+    expired: "Write | None" = None
 
 
 @frozen
@@ -142,6 +147,12 @@ def installed() -> Mapping[str, Extension]:
             raise ExtensionFault(f"two extensions are called {extension.name}: uninstall {place}, or rename one")
         found[extension.name] = extension
     return found
+
+
+def kept_of_users() -> Iterator[UserData]:
+    """Yield what the extensions keep of users, those that are off, too. Raises ExtensionFault."""
+    for extension in installed().values():
+        yield from brought(extension.user_data)
 
 
 def chosen(names: Sequence[str]) -> dict[str, Extension]:

@@ -143,7 +143,7 @@ def token_of(user: str) -> str:
 def below_a_path(browser: Browser, folder: Path, problems: list[str]) -> None:
     """A proxy gives the server the path /chat/, and has something else at all others. The chat, a picture, a shared
     conversation and the operators' pages work, and the service worker keeps to its path."""
-    server = Server(folder / "below", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARE_LINKS="true")
+    server = Server(folder / "below", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARES_LINKS="true")
     locations = f"""
         location /chat/ {{
             proxy_pass {server.address}/;{UPGRADE}

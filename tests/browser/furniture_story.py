@@ -501,7 +501,7 @@ def voice(browser: Browser, server: Server, shots: Path | None, problems: list[s
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play all parts."""
-    switches = {"UNDERSTUDY_SHARE_LINKS": "true", "UNDERSTUDY_VOICE_INPUT": "true"}
+    switches = {"UNDERSTUDY_SHARES_LINKS": "true", "UNDERSTUDY_VOICE_INPUT": "true"}
     server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200", **switches)
     problems: list[str] = []
     try:

@@ -153,7 +153,7 @@ def main(folder: Path, shots: Path | None) -> None:
         server = Server(
             folder / "data",
             options=[f"tests.browser.{each}" for each in AGENTS],
-            UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARE_LINKS="true", UNDERSTUDY_VOICE_INPUT="true",
+            UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARES_LINKS="true", UNDERSTUDY_VOICE_INPUT="true",
             UNDERSTUDY_MAX_FILE_BYTES="1000000", NOTES_URL=url,
         )  # fmt: skip
         server.stop()  # its port is known now

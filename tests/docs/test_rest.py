@@ -16,7 +16,7 @@ from understudy.app.server import Running
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)
 ]
-ERROR, THREAD, TAGS, SHARE, MEMORY, MESSAGE, TURNS, EXPORT, HEALTH = SHAPES
+ERROR, THREAD, TAGS, MEMORY, MESSAGE, TURNS, EXPORT, HEALTH = SHAPES
 UPGRADE = {
     "Connection": "Upgrade",
     "Upgrade": "websocket",
@@ -53,7 +53,7 @@ async def requests(running: Running, wanted: list[tuple[str, str, dict[str, str]
 
 
 async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> None:
-    async with served(tmp_path, share_links=True) as running:
+    async with served(tmp_path) as running:
         status, session = await request(running, "POST", "/api/sessions")
         assert (status, set(session)) == (201, {"anonymous", "expires_at", "session", "session_token", "user"})
         token = session["session_token"]
@@ -65,8 +65,6 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         await request(running, "PATCH", path, token, body='{"tags": ["work"]}')
         _, tags = await request(running, "GET", "/api/tags", token)
         assert (set(tags), set(tags["tags"][0])) == (set(TAGS), set(TAGS["tags"][0]))
-        status, share = await request(running, "POST", f"{path}/shares", token, body="{}")
-        assert (status, set(share)) == (201, set(SHARE))
         await request(running, "PUT", "/api/memory/household/prefer_euros", token, body='{"value": "I prefer euros"}')
         _, remembered = await request(running, "GET", "/api/memory", token)
         assert (set(remembered), set(remembered["memory"][0])) == (set(MEMORY), set(MEMORY["memory"][0]))

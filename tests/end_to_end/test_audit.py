@@ -52,12 +52,6 @@ async def talked(running: Running) -> dict[str, str]:
     return {}
 
 
-async def shared(running: Running) -> dict[str, str]:
-    await talked(running)
-    _, made = await ask(running, ADA, "POST", "/api/threads/t/shares", days=1)
-    return {"share": made["share_id"]}
-
-
 async def mcp_signed_in(running: Running) -> dict[str, str]:
     assert (await signed_in(running, ADA))[0] == 200
     return {}
@@ -95,8 +89,6 @@ CASES = [
          target=None, status=404),
     Case("actor.killed", ("POST", "/api/observer/kill"), {"path": "/system/observe/recovery"},
          {"path": "/system/observe/recovery"}, by="op", target=None, status=202),
-    Case("share.made", ("POST", "/api/threads/t/shares"), {"days": 1}, {"share": ...}, talked, status=201),
-    Case("share.revoked", ("DELETE", "/api/shares/{share}"), {}, {"share": ...}, shared, status=204),
     Case("consent.withdrawn", ("DELETE", "/api/threads/t/consents/send_mail"), {}, {"tool": "send_mail"}, talked,
          status=204),
     Case("mcp.signed_out", ("DELETE", "/api/mcp/notes/sign-in"), {}, {"server": "notes"}, mcp_signed_in, status=204),
@@ -125,14 +117,14 @@ async def test_an_action_has_an_entry_and_without_it_does_not_happen(serve: Any,
     await check_case(serve, case, tmp_path)
 
 
-async def check_case(serve: Any, case: Case, tmp_path: Path) -> None:
+async def check_case(serve: Any, case: Case, tmp_path: Path, **settings: Any) -> None:
     """While no entry can be stored the action is refused, and can then be done as if it had not been asked for. The
     entry has no text of the user's."""
     async with AsyncExitStack() as stack:
         agents = [scripted(Say("one"), Say("two"))]
         if case.action.startswith("mcp."):
             agents += agents_of(await stack.enter_async_context(serving(Provider())))
-        running = await serve(*agents, secret=SECRET, observer_kill=True, share_links=True)
+        running = await serve(*agents, secret=SECRET, observer_kill=True, **settings)
         names = await case.before(running)
         who = OPERATOR if case.by == "op" else ADA
         method, path = case.request[0], case.request[1].format(**names)

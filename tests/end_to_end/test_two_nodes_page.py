@@ -6,7 +6,6 @@ from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, post, resume, token_of
 from tests.end_to_end.test_inbox import inbox
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_shares import is_gone, shared
 from tests.end_to_end.test_two_nodes import on_both, said
 
 
@@ -16,10 +15,10 @@ async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
     return next((each for each in listed["threads"] if each["id"] == thread_id), None)
 
 
-async def test_a_tab_on_the_other_server_has_the_same_inbox_list_and_links(begin: Begin) -> None:
+async def test_a_tab_on_the_other_server_has_the_same_inbox_and_list(begin: Begin) -> None:
     gate = Gate(open_after=3)
     asking = scripted(Call([("send_mail", {"to": "bob@example.org"})]), Say("Sent"), name="mail")
-    two = await begin(scripted(Say("one **two** three four", gate)), asking, share_links=True)
+    two = await begin(scripted(Say("one **two** three four", gate)), asking)
     at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
     async with on_both(two) as (on_a, on_b):
         await said(on_a)
@@ -56,8 +55,3 @@ async def test_a_tab_on_the_other_server_has_the_same_inbox_list_and_links(begin
         for client in (on_a, on_b):
             assert (await client.until("thread_changed", deleted=True))["thread_id"] == "mail"
     assert (await row(at_a, which="archived"))["title"] == "Named here"
-
-    made = await at_a.post("/api/threads/t/shares", 201, days=2)
-    assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
-    await at_b.send("DELETE", f"/api/shares/{made['share_id']}", 204)
-    assert await is_gone(two.a, made["path"])

@@ -61,7 +61,7 @@ def dice() -> Agent:
 
 @pytest.fixture
 async def player(serve: Any) -> Player:
-    running = await serve(dice(), widgets_origin=ORIGIN, share_links=True)
+    running = await serve(dice(), widgets_origin=ORIGIN)
     made = Player(running, await new_token(running))
     await made.play()
     return made
@@ -184,7 +184,7 @@ async def test_calls_have_a_rate_of_their_own(serve: Any) -> None:
     await player.post("/api/runs", message="go", agent="dice")
 
 
-async def test_no_call_is_made_in_a_chat_that_is_archived_shared_deleted_or_without_the_server(
+async def test_no_call_is_made_in_a_chat_that_is_archived_deleted_or_without_the_server(
     player: Player,
 ) -> None:
     await change(player, "PATCH", "/api/threads/t", {"archived": True})
@@ -195,17 +195,11 @@ async def test_no_call_is_made_in_a_chat_that_is_archived_shared_deleted_or_with
     await change(player, "PUT", "/api/threads/t/servers/dice", {"on": False})
     await player.ask("tally", 404, request_id="2")
     await change(player, "PUT", "/api/threads/t/servers/dice", {"on": True})
-    link = await player.post("/api/threads/t/shares", 201, run_id=(await last_run(player)))
     stranger = Player(player.running, await new_token(player.running))
     stranger.call_id = player.call_id
-    assert "Call dice_tally." in json.dumps(await stranger.get(f"/api{link['path'].replace('/share/', '/shared/')}"))
     await stranger.ask("tally", 404)
     await change(player, "DELETE", "/api/threads/t", None, 204)
     await player.ask("tally", 404, request_id="3")
-
-
-async def last_run(player: Player) -> str:
-    return str((await player.get("/api/threads/t/turns"))["turns"][-1]["run"]["run_id"])
 
 
 async def change(player: Player, method: str, path: str, body: dict[str, Any] | None, status: int = 200) -> None:

@@ -1,6 +1,8 @@
 """Fixtures of the tests of extensions: a whole server, and a store on each database."""
 
+from tests.end_to_end.conftest import begin as begin
 from tests.end_to_end.conftest import serve as serve
+from tests.end_to_end.conftest import serve_guest as serve_guest
 from tests.understudy.storage.conftest import database as database
 from tests.understudy.storage.conftest import folder as folder
 from tests.understudy.storage.conftest import kind as kind

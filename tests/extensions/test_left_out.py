@@ -15,7 +15,7 @@ from understudy.storage import schema
 OF_KERNEL: Final = {
     "threads", "messages", "words", "runs", "events", "files", "contexts",
     "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions", "pushes",
-    "file_parts", "servers_off", "shares", "sign_in_starts", "sign_ins", "spending",
+    "file_parts", "servers_off", "sign_in_starts", "sign_ins", "spending",
 }  # fmt: skip
 """Tables with an owner that `understudy.privacy` knows itself."""
 OWNERS: Final = ("owner", "user_id", "user")

@@ -10,6 +10,7 @@ from tests.cpu import cpu_seconds
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.chat.attachments import _columns
+from understudy.extensions.shares.routes import ShareRequest
 from understudy.models.answer import read_call
 from understudy.models.model import ResultItem
 from understudy.models.offline import _answer_of
@@ -18,7 +19,6 @@ from understudy.web.api.account import EraseRequest
 from understudy.web.api.alerts import AlertRequest
 from understudy.web.api.observer import KillRequest
 from understudy.web.api.sanitize import SanitizeRequest
-from understudy.web.api.shares import ShareRequest
 from understudy.web.api.threads import ThreadRequest
 from understudy.web.context import decode_json
 

@@ -220,8 +220,6 @@ class Settings:
     """Whether operators may kill actors; for tests only."""
     show_costs: bool = True
     """Whether the page shows users what an answer cost; tokens are shown in any case."""
-    share_links: bool = False
-    """Whether users may make links by which anybody who has one reads a conversation; switched off, no link works."""
     thread_titles: bool = True
     """Whether language models make the titles of threads."""
     voice_input: bool = False

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 import trio
 from attrs import define, frozen
 
-from understudy.extension import brought, installed
+from understudy.extension import kept_of_users
 from understudy.storage import archive_queries, queries
 from understudy.storage.archive_queries import Archive
 from understudy.storage.deletion import MergeFulltext, remove_user
@@ -109,9 +109,8 @@ class Eraser:
         await trio.to_thread.run_sync(self.store.database.forget)
 
     async def _of_extensions(self, owner: str) -> None:
-        for extension in installed().values():
-            for kept in brought(extension.user_data):
-                await self.store.commit(kept.delete(owner))
+        for kept in kept_of_users():
+            await self.store.commit(kept.delete(owner))
 
     async def _threads(self, owner: str) -> int:
         removed = 0

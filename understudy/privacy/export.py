@@ -15,20 +15,10 @@ from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Envelope
 from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
-from understudy.extension import brought, installed
+from understudy.extension import kept_of_users
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import (
-    accounts,
-    agent_states,
-    archive_queries,
-    consents,
-    passkeys,
-    pushes,
-    queries,
-    shares,
-    sign_ins,
-)
+from understudy.storage import accounts, agent_states, archive_queries, consents, passkeys, pushes, queries, sign_ins
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.owners import name_of
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread
@@ -137,10 +127,9 @@ class Exporter:
         while contexts := await self.archive.read(archive_queries.memories, row.id, place):
             yield edge + _items(map(records.context_of, contexts))
             place, edge = (contexts[-1].agent, contexts[-1].name), b","
-        for extension in installed().values():
-            for kept in brought(extension.user_data):
-                yield b'],"%s":[' % kept.name.encode()
-                yield _items(map(kept.record, await self.archive.read(kept.read, row.id)))
+        for kept in kept_of_users():
+            yield b'],"%s":[' % kept.name.encode()
+            yield _items(map(kept.record, await self.archive.read(kept.read, row.id)))
         yield b'],"sign_ins":['
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
         yield b'],"pushes":['
@@ -175,8 +164,6 @@ class Exporter:
                 edge = b","
         allowed = await self.archive.read(consents.consents, row.owner, row.id)
         yield b'],"consents":[' + _items(map(asdict, allowed)) + b"]"
-        shared = await self.archive.read(shares.of_thread, row.owner, row.id)
-        yield b',"shares":[' + _items(map(records.share_of, shared)) + b"]"
         yield b',"agent_states":['
         place, edge = ("", ""), b""
         while entries := await self.archive.read(agent_states.entries, row.owner, row.id, place):

@@ -18,7 +18,6 @@ from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.passkeys import Passkey, public_id
 from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
-from understudy.storage.shares import Share
 from understudy.storage.sign_ins import SignIn
 
 FORMAT: Final = "understudy-export"
@@ -136,19 +135,6 @@ def account_of(row: Account | None, passkeys: Sequence[Passkey]) -> dict[str, An
 def push_of(row: Push) -> dict[str, Any]:
     """Return who is told of a run, without the token."""
     return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
-
-
-class ShownShare(Struct):
-    """A link to a thread, without its token, which is stored nowhere."""
-
-    share_id: str
-    created_at: float
-    expires_at: float
-
-
-def share_of(row: Share) -> ShownShare:
-    """Return a link to a thread."""
-    return ShownShare(row.id, row.created_at, row.expires_at)
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:

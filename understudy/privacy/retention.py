@@ -1,5 +1,5 @@
-"""The actor that deletes expired data: old threads, the events of old runs, files that nothing refers to, and
-entries of the audit log.
+"""The actor that deletes expired data: old threads, the events of old runs, files that nothing refers to, entries of
+the audit log, and rows of extensions.
 
 1. It works in small parts and pauses after each for a multiple of its duration, so other writes hardly wait.
 2. If several servers share the database, the one that has been alive the longest does it. Two that both believe to be
@@ -18,6 +18,7 @@ import trio
 from attrs import define
 
 from actors import Actor, ActorError, Context
+from understudy.extension import kept_of_users
 from understudy.privacy.erasure import Eraser
 from understudy.storage import archive_queries, nodes
 from understudy.storage.archive_queries import Archive
@@ -26,7 +27,6 @@ from understudy.storage.errors import StorageError
 from understudy.storage.file_writes import RemoveFiles
 from understudy.storage.files import FolderFiles
 from understudy.storage.records import ONCE
-from understudy.storage.shares import DropExpiredShares
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
@@ -122,7 +122,9 @@ class Retention(Actor):
                 context.unhandled(message)
 
     async def _round(self) -> None:
-        await self.store.commit(DropExpiredShares())
+        for kept in kept_of_users():
+            if kept.expired is not None:
+                await self.store.commit(kept.expired)
         await self._once()
         if self.kept.audit_days:
             await self._audit(self.clock() - self.kept.audit_days * DAY_S)

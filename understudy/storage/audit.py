@@ -51,8 +51,6 @@ _ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "run.taken_over": frozenset({"reason", "run"}),
     "sessions.begun": frozenset(),
     "sessions.ended": frozenset({"all"}),
-    "share.made": frozenset({"share"}),
-    "share.revoked": frozenset({"share"}),
     "stop.ended": frozenset({"kind", "name"}),
     "stop.made": frozenset({"kind", "name"}),
     "tool.allowed": frozenset({"always", "run", "tool"}),

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from attrs import frozen
 from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
 
+from understudy.extension import kept_of_users
+
 from . import schema
 from .write import Write
 
@@ -24,7 +26,6 @@ _e = schema.events.c
 _f = schema.files.c
 _c = schema.contexts.c
 _u = schema.users.c
-_l = schema.shares.c
 
 EVENTS: Final = 200
 """Limit of events, steps or runs deleted per transaction: about 10 ms."""
@@ -96,7 +97,10 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     this = (_t.owner == owner, _t.id == thread_id)
     if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
         return 0
-    connection.execute(delete(schema.shares).where(_l.owner == owner, _l.thread_id == thread_id))
+    for kept in kept_of_users():  # first: a link to the thread must not outlive the beginning of its deletion
+        if any(key.referred_table is schema.threads for key in kept.table.foreign_key_constraints):
+            of_it = (kept.table.c.owner == owner, kept.table.c.thread_id == thread_id)
+            connection.execute(delete(kept.table).where(*of_it))
     first = connection.execute(
         select(func.min(_e.seq)).where(_e.owner == owner, _e.thread_id == thread_id)
     ).scalar_one()

@@ -74,7 +74,8 @@ def whole() -> MetaData:
     return metadata
 
 
-def _of_thread() -> ForeignKeyConstraint:
+def of_thread() -> ForeignKeyConstraint:
+    """Return the constraint by which rows with `owner` and `thread_id` go with their thread."""
     return ForeignKeyConstraint(["owner", "thread_id"], ["threads.owner", "threads.id"], ondelete="CASCADE")
 
 
@@ -176,7 +177,7 @@ messages = Table(
     Column("next_steps", JSON(none_as_null=True)),
     Column("files", JSON(none_as_null=True)),
     UniqueConstraint("owner", "id"),
-    _of_thread(),
+    of_thread(),
     Index(None, "owner", "thread_id", "number"),
     Index("ix_messages_branches", "owner", "thread_id", "parent_id", **_where(SAID)),
 )
@@ -215,7 +216,7 @@ runs = Table(
     Column("resume_at", Float),
     Column("continues", Text),
     Column("restarts", Integer, nullable=False, server_default="0"),
-    _of_thread(),
+    of_thread(),
     Index(None, "owner", "thread_id"),
     Index(None, "owner", "message_id"),
     Index(None, "owner", "started_at", "id"),
@@ -253,7 +254,7 @@ events = Table(
     Column("run_id", Text),
     Column("body", LargeBinary, nullable=False),
     PrimaryKeyConstraint("owner", "thread_id", "seq"),
-    _of_thread(),
+    of_thread(),
     Index(None, "run_id", "seq", **_where("run_id IS NOT NULL")),
 )
 
@@ -267,7 +268,7 @@ consents = Table(
     Column("given_at", Float, nullable=False),
     Column("definition", Text, nullable=False, server_default=""),
     PrimaryKeyConstraint("owner", "thread_id", "tool_name"),
-    _of_thread(),
+    of_thread(),
 )
 
 # MCP servers that a user has switched off in a thread.
@@ -278,7 +279,7 @@ servers_off = Table(
     Column("thread_id", Text, nullable=False),
     Column("server", Text, nullable=False),
     PrimaryKeyConstraint("owner", "thread_id", "server"),
-    _of_thread(),
+    of_thread(),
 )
 
 # The state of runs whose agent is of another framework: its checkpoints. `size` is that of `body`, in bytes.
@@ -293,7 +294,7 @@ agent_states = Table(
     Column("size", Integer, nullable=False),
     Column("updated_at", Float, nullable=False),
     PrimaryKeyConstraint("owner", "thread_id", "run_id", "key"),
-    _of_thread(),
+    of_thread(),
 )
 
 files = Table(
@@ -378,7 +379,7 @@ deliveries = Table(
     Column("due_at", Float, nullable=False),
     Column("created_at", Float, nullable=False),
     Column("attempts", Integer, nullable=False, server_default="0"),
-    _of_thread(),
+    of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),
 )
@@ -399,26 +400,9 @@ pushes = Table(
     Column("attempts", Integer, nullable=False),
     Column("failing_since", Float),
     PrimaryKeyConstraint("owner", "run_id", "id"),
-    _of_thread(),
+    of_thread(),
     Index(None, "due_at"),
     Index(None, "owner", "thread_id"),
-)
-
-# Links by which strangers read a thread: see `understudy.storage.shares`.
-shares = Table(
-    "shares",
-    metadata,
-    Column("id", Text, nullable=False),
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("last_message", BigInteger, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    PrimaryKeyConstraint("id"),
-    _of_thread(),
-    Index(None, "owner", "thread_id"),
-    Index(None, "expires_at"),
 )
 
 # Users' sign-ins at MCP servers, those that are begun, and registered clients: see `understudy.storage.sign_ins`.

@@ -46,7 +46,6 @@ from understudy.web.api import (
     sanitize,
     servers,
     sessions,
-    shares,
     sign_ins,
     stops,
     stream,
@@ -134,7 +133,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     for part in (
         a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
         extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
-        responses, runs, sanitize, servers, sessions, shares, sign_ins, stops, stream, tags, takeovers, threads,
+        responses, runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
         turns, ui, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)

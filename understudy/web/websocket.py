@@ -73,8 +73,6 @@ class WebSettings(AuthSettings, Protocol):
     @property
     def show_costs(self) -> bool: ...  # noqa: D102
     @property
-    def share_links(self) -> bool: ...  # noqa: D102
-    @property
     def voice_input(self) -> bool: ...  # noqa: D102
     @property
     def tls_certificate(self) -> Path | None: ...  # noqa: D102

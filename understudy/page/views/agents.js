@@ -28,7 +28,7 @@ export class Agents {
     if (!Array.isArray(answer?.agents)) return;
     this.list = answer.agents.length > 0 ? answer.agents.map(translated) : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
-    this.shareLinks = answer.share_links === true;
+    this.shareLinks = answer.settings?.["shares.links"] === true;
     this.storage.setItem(KEY, JSON.stringify(answer));
   }
 

@@ -4,12 +4,14 @@ import gzip
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
+from attrs import fields
 from msgspec import Struct
 from quart import Response, request
 
 from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.run.continuation import can_continue
+from understudy.extension import SHOWN
 from understudy.tools.offers import Starter
 from understudy.tools.result import to_json
 from understudy.web.context import agents_of_caller, identity, web_context
@@ -54,7 +56,7 @@ class AgentsOfUser(Struct):
     """The agents that the caller may use, the default one first."""
 
     agents: list[ShownAgent]
-    share_links: bool
+    settings: Mapping[str, Any]
     model: DefaultModel
 
 
@@ -74,6 +76,18 @@ def _model(agent: Agent) -> ShownModel:
         return ShownModel("", "")
     model = web_context().models.of(agent.model)
     return ShownModel(model.name, model.notice)
+
+
+def _shown_settings() -> dict[str, Any]:
+    """Return the settings of extensions that a client goes by, under their whole names."""
+    context = web_context()
+    kinds = {name: kind for name, each in context.extensions.items() if (kind := each.settings()) is not None}
+    return {
+        f"{name}.{each.name}": getattr(context.settings.of(kind), each.name)
+        for name, kind in kinds.items()
+        for each in fields(kind)
+        if SHOWN in each.metadata
+    }
 
 
 def _own(agent: Agent) -> Agent:
@@ -106,7 +120,7 @@ async def agents() -> Response:
     first = context.models.of(next((agent.model for agent in usable.values()), None))
     costs, voice = context.settings.show_costs, context.settings.voice_input
     model = DefaultModel(first.name, first.notice, context.currency, costs, voice)
-    return await _compressed(as_json(AgentsOfUser(listed, context.settings.share_links, model)))
+    return await _compressed(as_json(AgentsOfUser(listed, _shown_settings(), model)))
 
 
 async def _compressed(answer: Response) -> Response:

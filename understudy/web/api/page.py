@@ -1,5 +1,5 @@
-"""`/`, `/admin`, `/embed`, `/join`, `/observer`, `/share/…`, `/worker.js`, `/chart-worker.js`, `/page/…`: the pages as
-files, compressed, with caching."""
+"""`/`, `/admin`, `/embed`, `/join`, `/observer`, `/worker.js`, `/chart-worker.js`, `/page/…`: the pages as files,
+compressed, with caching."""
 
 from typing import Final
 
@@ -7,8 +7,6 @@ from quart import Response, current_app, request
 
 from transport.auth.identity import ascii_origin
 from transport.wire.errors import CommandRejected
-from understudy.storage.errors import StorageUnavailable
-from understudy.web.api.shares import link_exists
 from understudy.web.context import web_context
 from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, PageFile, PageFiles
 from understudy.web.routes import Routes
@@ -116,23 +114,6 @@ def _around() -> str:
 async def join() -> Response:
     """Return the page on which a user sets a first password; the invite is after the `#`, which is not sent here."""
     return await page_of("join.html")
-
-
-@blueprint.get(
-    "/share/<token>", media="text/html", token=False,
-    also={404: "There is no such link any more.", 503: "The database is away."},
-)  # fmt: skip
-async def shared(token: str) -> Response:
-    """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
-    answer = await page_of("share.html")
-    answer.headers["Cache-Control"] = "no-store"
-    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
-    try:
-        if not await link_exists(token):
-            answer.status_code = 404
-    except StorageUnavailable:
-        answer.status_code = 503  # the page says that it cannot be read now
-    return answer
 
 
 @blueprint.get("/worker.js", media="text/javascript", token=False, errors=("not_found",))

@@ -21,6 +21,7 @@ from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.auth.accounts.invites import digest_of
 from understudy.extension import installed
+from understudy.extensions.shares.settings import ShareSettings
 from understudy.storage.accounts import Account, AddAccount
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
@@ -124,7 +125,7 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
 @pytest.mark.promise("wire.endpoint-machines")
 async def test_a_real_server_answers_what_its_document_says(tmp_path: Path) -> None:
     """Every route, requested once successfully, and most once with an error."""
-    async with served(tmp_path, share_links=True) as running:
+    async with served(tmp_path, own={ShareSettings: ShareSettings(links=True)}) as running:
         status, _, document = await request(running.address, "GET", "/openapi.json")
         assert status == HTTPStatus.OK
         await trio.to_thread.run_sync(validate, document)

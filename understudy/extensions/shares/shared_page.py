@@ -3,13 +3,14 @@
 from attrs import frozen
 from sqlalchemy import Connection, select
 
-from . import queries, schema
-from .records import Message
-from .schema import Now
-from .shares import Share
-from .turns import ANSWER, WAY
+from understudy.extensions.shares.storage import Share
+from understudy.extensions.shares.tables import shares
+from understudy.storage import queries, schema
+from understudy.storage.records import Message
+from understudy.storage.schema import Now
+from understudy.storage.turns import ANSWER, WAY
 
-_s = schema.shares.c
+_s = shares.c
 _m = schema.messages.c
 _t = schema.threads.c
 

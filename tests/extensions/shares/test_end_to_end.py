@@ -8,14 +8,35 @@ from typing import Any
 import pytest
 
 from tests.docs.served import served
+from tests.docs.tables import DOCS
 from tests.end_to_end.http import new_token, request
+from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.end_to_end.server_pair import Begin, token_of
+from tests.end_to_end.test_audit import ADA, Case, ask, check_case, talked
 from tests.end_to_end.test_made_files import EVIL, report
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
 from understudy import Agent
+from understudy.app.server import Running
+from understudy.extensions.shares import EXTENSION
+from understudy.extensions.shares.settings import ShareSettings
 
+ON: dict[type[Any], Any] = {ShareSettings: ShareSettings(links=True)}
 GONE = "This link does not exist any more."
+EXAMPLE = json.loads(re.findall(r"```json\n(.*?)```", (DOCS / "extensions/shares.md").read_text(), re.DOTALL)[0])
+
+
+async def linked(running: Running) -> dict[str, str]:
+    await talked(running)
+    _, made = await ask(running, ADA, "POST", "/api/threads/t/shares", days=1)
+    return {"share": made["share_id"]}
+
+
+ACTS = [
+    Case("share.made", ("POST", "/api/threads/t/shares"), {"days": 1}, {"share": ...}, talked, status=201),
+    Case("share.revoked", ("DELETE", "/api/shares/{share}"), {}, {"share": ...}, linked, status=204),
+]
 
 
 async def ran(caller: Caller, thread_id: str, message: str) -> str:
@@ -43,10 +64,11 @@ async def is_gone(running: Any, path: str) -> bool:
 @pytest.mark.promise("wire.endpoint-shares")
 async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> None:
     echoing = scripted(Call([("echo", {"text": "innermost"})]), Say("**four**"), Say("later"), Say("last"))
-    running = await serve(echoing, share_links=True)
+    running = await serve(echoing, own=ON)
     ada, bob = [Caller(running, await new_token(running)) for _ in range(2)]
     await ran(ada, "t", "What is 2 + 2?")
     made = await ada.post("/api/threads/t/shares", 201, days=2)
+    assert set(made) == set(EXAMPLE)
     assert re.fullmatch(r"/share/[\w-]{32}", made["path"])
     assert made["expires_at"] - made["created_at"] == pytest.approx(2 * 86_400, abs=1)
     await ran(ada, "t", "And later?")
@@ -62,12 +84,12 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     assert "set-cookie" not in headers
     assert "four" not in page
     listed = await ada.get("/api/threads/t/shares")
-    assert listed == {"shares": [{name: made[name] for name in ("share_id", "created_at", "expires_at")}]}
+    assert listed == {"shares": [{name: made[name] for name in ("share_id", "thread_id", "created_at", "expires_at")}]}
     assert await bob.get("/api/threads/t/shares") == {"shares": []}
     await bob.post("/api/threads/t/shares", 404, days=2)
     await bob.send("DELETE", f"/api/shares/{made['share_id']}", 404)
     await shared(running, f"/share/{made['share_id']}", status=404)
-    exported = await ada.get("/api/threads/t/export")
+    exported = await ada.get("/api/me/export")
     assert exported["shares"] == listed["shares"]
     assert made["path"].removeprefix("/share/") not in json.dumps(exported)
     await ada.send("DELETE", f"/api/shares/{made['share_id']}", 204)
@@ -77,7 +99,7 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
 
 
 async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> None:
-    running, token = await serve_guest(scripted(Say("one"), Say("two")), share_links=True)
+    running, token = await serve_guest(scripted(Say("one"), Say("two")), own=ON)
     ada = Caller(running, token)
     paths = []
     for thread_id in ("a", "b"):
@@ -91,7 +113,7 @@ async def test_links_go_with_their_thread_and_their_user(serve_guest: Any) -> No
 
 
 async def test_what_was_redacted_stays_redacted_for_strangers(serve: Any, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS), "share_links": True}
+    given: dict[str, Any] = {"scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS), "own": ON}
     running = await serve(scripted(Say("You are [email-1].")), detectors=PEOPLE_ONLY, **given)
     ada = Caller(running, await new_token(running))
     await ran(ada, "t", f"I am {PERSON}.")
@@ -103,8 +125,8 @@ async def test_what_was_redacted_stays_redacted_for_strangers(serve: Any, tmp_pa
 
 
 async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.web.api.shares.TURNS", 1)
-    running = await serve(scripted(Say("one"), Say("two")), share_links=True)
+    monkeypatch.setattr("understudy.extensions.shares.routes.TURNS", 1)
+    running = await serve(scripted(Say("one"), Say("two")), own=ON)
     ada = Caller(running, await new_token(running))
     for message in ("first", "second"):
         await ran(ada, "t", message)
@@ -117,9 +139,9 @@ async def test_a_long_conversation_is_read_page_by_page(serve: Any, monkeypatch:
 
 
 async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.web.api.shares.TURNS", 1)
+    monkeypatch.setattr("understudy.extensions.shares.routes.TURNS", 1)
     model = ScriptedModel(Call([("report", {})]), Say("made"))
-    running = await serve(Agent("script", tools=[report], model=model), share_links=True)
+    running = await serve(Agent("script", tools=[report], model=model), own=ON)
     ada = Caller(running, await new_token(running))
     await ran(ada, "t", "first")
     await ran(ada, "t", "second")
@@ -146,9 +168,9 @@ async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypa
 
 
 async def test_a_server_makes_no_links_unless_it_is_told_to(tmp_path: Path) -> None:
-    async with served(tmp_path, [scripted(Say("one"))], share_links=True) as running:
+    async with served(tmp_path, [scripted(Say("one"))], own=ON) as running:
         ada = Caller(running, await new_token(running))
-        assert (await ada.get("/api/agents"))["share_links"] is True
+        assert (await ada.get("/api/agents"))["settings"]["shares.links"] is True
         await ran(ada, "t", "go")
         for days in (0, 366, "x"):
             await ada.post("/api/threads/t/shares", 400, days=days)
@@ -157,7 +179,48 @@ async def test_a_server_makes_no_links_unless_it_is_told_to(tmp_path: Path) -> N
     async with served(tmp_path, [scripted(Say("one"))]) as running:
         ada.running = running
         assert await is_gone(running, path)
-        assert (await ada.get("/api/agents"))["share_links"] is False
+        assert (await ada.get("/api/agents"))["settings"]["shares.links"] is False
         await ada.post("/api/threads/t/shares", 403, days=1)
         (left,) = (await ada.get("/api/threads/t/shares"))["shares"]
         await ada.send("DELETE", f"/api/shares/{left['share_id']}", 204)
+
+
+async def test_a_link_of_one_server_is_read_and_revoked_at_another(begin: Begin) -> None:
+    two = await begin(scripted(Say("one")), own=ON)
+    at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
+    await ran(at_a, "t", "go")
+    made = await at_a.post("/api/threads/t/shares", 201, days=2)
+    assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
+    await at_b.send("DELETE", f"/api/shares/{made['share_id']}", 204)
+    assert await is_gone(two.a, made["path"])
+
+
+@pytest.mark.parametrize("case", ACTS, ids=lambda case: case.action)
+async def test_a_change_has_an_entry_in_the_audit_log(serve: Any, case: Case, tmp_path: Path) -> None:
+    await check_case(serve, case, tmp_path, own=ON)
+    assert {case.action for case in ACTS} == set(EXTENSION.acts())
+
+
+async def test_while_the_extension_is_off_links_are_kept_and_go_with_their_threads(tmp_path: Path) -> None:
+    """Its paths are unknown, an export has its rows; on again, the link of the thread that is left is there."""
+    on = {"UNDERSTUDY_SHARES_LINKS": "true"}
+    async with started(tmp_path / "data", **on) as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        ada = Caller(server, session["session_token"])
+        made = {}
+        for thread_id in ("stays", "goes"):
+            run = await ada.post("/api/runs", message="What is 2 + 2?", thread_id=thread_id)
+            await ada.ended(run["run_id"])
+            made[thread_id] = await ada.post(f"/api/threads/{thread_id}/shares", 201, days=1)
+        await server.kill()
+    async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS="-shares") as ada.running:
+        for path in (made["stays"]["path"], made["stays"]["path"].replace("/share/", "/api/shared/")):
+            assert (await request(ada.running.address, "GET", path))[0] == 404
+        await ada.get("/api/threads/stays/shares", 404)
+        assert "shares.links" not in (await ada.get("/api/agents"))["settings"]
+        await ada.send("DELETE", "/api/threads/goes", 204)
+        (left,) = (await ada.get("/api/me/export"))["shares"]
+        assert (left["share_id"], left["thread_id"]) == (made["stays"]["share_id"], "stays")
+    async with started(tmp_path / "data", **on) as ada.running:
+        assert (await shared(ada.running, made["stays"]["path"]))["title"] == "What is 2 + 2?"
+        assert await is_gone(ada.running, made["goes"]["path"])

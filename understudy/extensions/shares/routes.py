@@ -1,9 +1,9 @@
-"""`/api/threads/{id}/shares`, `/api/shares`, `/api/shared`: links by which anybody reads a thread as it was.
+"""`/api/threads/{id}/shares`, `/api/shares`, `/api/shared`, `/share`: links by which anybody reads a thread as it was.
 
 1. Only the owner of a thread makes, lists and revokes its links. A link's token is told once, when it is made.
 2. A reader gets the messages of one branch as they are stored: what was redacted stays redacted; and the charts and the
    files that were made for its answers. No arguments and results of tools, no uploads, and nothing that came later.
-3. A link that is unknown, revoked or expired is answered in one way, and so is any link while `share_links` is off.
+3. A link that is unknown, revoked or expired is answered in one way, and so is any link while `shares.links` is off.
 """
 
 import secrets
@@ -16,17 +16,20 @@ from quart import Response
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
-from understudy.privacy.records import ShownShare, share_of
-from understudy.storage import queries, shares
+from understudy.extensions.shares import storage
+from understudy.extensions.shares.settings import ShareSettings
+from understudy.extensions.shares.shared_page import SharedPage, shared_page
+from understudy.extensions.shares.storage import FULL, MOST, AddShare, DropShares, ShownShare, digest_of, record_of
+from understudy.storage import queries
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import File, Message
-from understudy.storage.shared_page import SharedPage, shared_page
-from understudy.storage.shares import FULL, MOST, AddShare, DropShare, digest_of
 from understudy.web.api.files import ShownPreview, download_of, preview_for
+from understudy.web.api.page import page_of
 from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, Count, Routes
 
-blueprint = Routes("shares", __name__, url_prefix="/api")
+blueprint = Routes("shares", __name__)
 
 FORM: Final = '{"run_id"?: "…", "days"?: 30}'
 BODY_BYTES: Final = 4 * 1024
@@ -78,14 +81,14 @@ class PageOfLink(Struct):
 
 
 @blueprint.post(
-    "/threads/<thread_id>/shares", status=201, body=ShareRequest, errors=(*OF_ONE, "forbidden", "quota_exceeded")
+    "/api/threads/<thread_id>/shares", status=201, body=ShareRequest, errors=(*OF_ONE, "forbidden", "quota_exceeded")
 )
 async def make(thread_id: str) -> NewShare:
     """Make a link to a thread as it is now."""
     check_id("thread_id", thread_id)
     owner, asked = identity().user, await read_json(ShareRequest, FORM, BODY_BYTES)
     check_id("run_id", asked.run_id)
-    if not web_context().settings.share_links:
+    if not _are_on():
         raise CommandRejected("forbidden", "This server makes no links to conversations.")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
@@ -93,33 +96,33 @@ async def make(thread_id: str) -> NewShare:
     stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
-    made = next((each for each in await store.read(shares.of_thread, owner, thread_id) if each.id == share_id), None)
+    made = next((each for each in await store.read(storage.of_owner, owner, thread_id) if each.id == share_id), None)
     if made is None:
         raise CommandRejected("not_found", "There is no such conversation, or nothing in it yet.")
-    return NewShare(made.id, made.created_at, made.expires_at, f"/share/{token}")
+    return NewShare(made.id, thread_id, made.created_at, made.expires_at, f"/share/{token}")
 
 
-@blueprint.get("/threads/<thread_id>/shares", errors=OF_ONE)
+@blueprint.get("/api/threads/<thread_id>/shares", errors=OF_ONE)
 async def listing(thread_id: str) -> dict[Literal["shares"], list[ShownShare]]:
     """List the links to a thread, oldest first, without their tokens."""
     check_id("thread_id", thread_id)
-    found = await web_context().store.read(shares.of_thread, identity().user, thread_id)
-    return {"shares": list(map(share_of, found))}
+    found = await web_context().store.read(storage.of_owner, identity().user, thread_id)
+    return {"shares": list(map(record_of, found))}
 
 
-@blueprint.delete("/shares/<share_id>", errors=OF_ONE)
+@blueprint.delete("/api/shares/<share_id>", errors=OF_ONE)
 async def revoke(share_id: str) -> None:
     """Revoke a link: it is not found from now on."""
     check_id("share_id", share_id)
     owner, store = identity().user, web_context().store
-    if not await store.read(shares.exists, share_id):
+    if not await store.read(storage.exists, share_id):
         raise CommandRejected("not_found", "There is no such link.")
     await audit("share.revoked", target=owner, share=share_id)
-    if not await store.commit(DropShare(owner, share_id)):
+    if not await store.commit(DropShares(owner, share_id)):
         raise CommandRejected("not_found", "There is no such link.")
 
 
-@blueprint.get("/shared/<token>", query={"skip": Count}, token=False, errors=OF_ONE)
+@blueprint.get("/api/shared/<token>", query={"skip": Count}, token=False, errors=OF_ONE)
 async def read(token: str) -> PageOfLink:
     """Return a page of the conversation behind a link; `skip` is how many of its last turns to leave out."""
     found, skip = await _page(token)
@@ -128,7 +131,7 @@ async def read(token: str) -> PageOfLink:
 
 
 @blueprint.get(
-    "/shared/<token>/files/<file_id>", media="application/octet-stream", query={"skip": Count}, token=False,
+    "/api/shared/<token>/files/<file_id>", media="application/octet-stream", query={"skip": Count}, token=False,
     errors=OF_ONE,
 )  # fmt: skip
 async def shared_file(token: str, file_id: str) -> Response:
@@ -136,16 +139,37 @@ async def shared_file(token: str, file_id: str) -> Response:
     return await download_of(await _made_file(token, file_id))
 
 
-@blueprint.get("/shared/<token>/files/<file_id>/preview", query={"skip": Count}, token=False, errors=OF_ONE)
+@blueprint.get("/api/shared/<token>/files/<file_id>/preview", query={"skip": Count}, token=False, errors=OF_ONE)
 async def shared_preview(token: str, file_id: str) -> ShownPreview:
     """Return what can be shown of such a file without opening it."""
     return await preview_for(await _made_file(token, file_id))
 
 
+@blueprint.get(
+    "/share/<token>", media="text/html", token=False,
+    also={404: "There is no such link any more.", 503: "The database is away."},
+)  # fmt: skip
+async def page(token: str) -> Response:
+    """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
+    answer = await page_of("share.html")
+    answer.headers["Cache-Control"] = "no-store"
+    answer.headers["X-Robots-Tag"] = "noindex, nofollow"
+    try:
+        if not (_are_on() and await web_context().store.read(storage.exists, digest_of(token))):
+            answer.status_code = 404
+    except StorageUnavailable:
+        answer.status_code = 503  # the page says that it cannot be read now
+    return answer
+
+
+def _are_on() -> bool:
+    """Return whether links are made and can be read."""
+    return web_context().settings.of(ShareSettings).links
+
+
 async def _page(token: str) -> tuple[SharedPage, int]:
-    context, skip = web_context(), whole_number("skip", 0, 0, DEEPEST)
-    allowed = context.settings.share_links
-    found = await context.store.read(shared_page, digest_of(token), skip, TURNS) if allowed else None
+    skip = whole_number("skip", 0, 0, DEEPEST)
+    found = await web_context().store.read(shared_page, digest_of(token), skip, TURNS) if _are_on() else None
     if found is None:
         raise CommandRejected("not_found", "This link does not exist any more.")
     return found, skip
@@ -159,12 +183,6 @@ async def _made_file(token: str, file_id: str) -> File:
     if row is None:
         raise CommandRejected("not_found", "There is no such file behind this link.")
     return row
-
-
-async def link_exists(token: str) -> bool:
-    """Return whether a link can be read; False while `share_links` is off."""
-    context = web_context()
-    return context.settings.share_links and await context.store.read(shares.exists, digest_of(token))
 
 
 def _message(row: Message) -> SharedMessage:

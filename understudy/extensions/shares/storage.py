@@ -10,18 +10,20 @@ import hashlib
 from typing import Final
 
 from attrs import frozen
+from msgspec import Struct
 from sqlalchemy import Connection, delete, func, select
 
-from . import schema
-from .schema import Now
-from .write import Write, put
+from understudy.extensions.shares.tables import shares
+from understudy.storage import schema
+from understudy.storage.schema import Now
+from understudy.storage.write import Write, put
 
 MOST: Final = 100
 """Shares of a user."""
 NOTHING, FULL, SHARED = 0, 1, 2
 """Answers of `AddShare`: there is no such run in such a thread, the user has MOST shares, or it is stored."""
 
-_s = schema.shares.c
+_s = shares.c
 _m = schema.messages.c
 _r = schema.runs.c
 _t = schema.threads.c
@@ -63,27 +65,26 @@ class AddShare(Write):
         last = select(func.max(_m.number)).where(_m.owner == self.owner, _m.thread_id == self.thread_id)
         if connection.execute(of_thread).one_or_none() is None or (number := connection.execute(last).scalar()) is None:
             return NOTHING
-        connection.execute(delete(schema.shares).where(_s.owner == self.owner, _s.expires_at <= Now()))
-        count = select(func.count()).select_from(schema.shares).where(_s.owner == self.owner)
+        connection.execute(delete(shares).where(_s.owner == self.owner, _s.expires_at <= Now()))
+        count = select(func.count()).select_from(shares).where(_s.owner == self.owner)
         if connection.execute(count).scalar_one() >= MOST:
             return FULL
         row = {"id": self.id, "owner": self.owner, "thread_id": self.thread_id, "run_id": tip, "last_message": number}
-        connection.execute(
-            put(connection, schema.shares).values(**row, created_at=Now(), expires_at=Now() + self.lifetime_s)
-        )
+        connection.execute(put(connection, shares).values(**row, created_at=Now(), expires_at=Now() + self.lifetime_s))
         return SHARED
 
 
 @frozen
-class DropShare(Write):
-    """Delete a share. The answer is whether it was there."""
+class DropShares(Write):
+    """Delete a share of a user, or all of them. The answer is their number."""
 
     owner: str
-    id: str
+    id: str | None = None
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        return connection.execute(delete(schema.shares).where(_s.owner == self.owner, _s.id == self.id)).rowcount
+        mine = delete(shares).where(_s.owner == self.owner)
+        return connection.execute(mine if self.id is None else mine.where(_s.id == self.id)).rowcount
 
 
 @frozen
@@ -92,7 +93,7 @@ class DropExpiredShares(Write):
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        return connection.execute(delete(schema.shares).where(_s.expires_at <= Now())).rowcount
+        return connection.execute(delete(shares).where(_s.expires_at <= Now())).rowcount
 
 
 def digest_of(token: str) -> str:
@@ -100,10 +101,26 @@ def digest_of(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def of_thread(connection: Connection, owner: str, thread_id: str) -> list[Share]:
-    """Return the shares of a thread that have not expired, oldest first."""
-    mine = select(*_s).where(_s.owner == owner, _s.thread_id == thread_id, _s.expires_at > Now())
-    return [Share(*row) for row in connection.execute(mine.order_by(_s.created_at, _s.id).limit(MOST))]
+def of_owner(connection: Connection, owner: str, thread_id: str | None = None) -> list[Share]:
+    """Return a user's shares, or those of one thread, that have not expired, oldest first."""
+    mine = select(*_s).where(_s.owner == owner, _s.expires_at > Now()).order_by(_s.created_at, _s.id).limit(MOST)
+    return [
+        Share(*row) for row in connection.execute(mine if thread_id is None else mine.where(_s.thread_id == thread_id))
+    ]
+
+
+class ShownShare(Struct):
+    """A link to a thread, without its token, which is stored nowhere."""
+
+    share_id: str
+    thread_id: str
+    created_at: float
+    expires_at: float
+
+
+def record_of(row: Share) -> ShownShare:
+    """Return a link as it is shown."""
+    return ShownShare(row.id, row.thread_id, row.created_at, row.expires_at)
 
 
 def exists(connection: Connection, name: str) -> bool:
