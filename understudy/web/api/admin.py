@@ -87,7 +87,7 @@ class ModelChoice(Struct):
 
 def listed(name: str, kind: type[Any], owner: str = "owner", **more: Any) -> Any:
     """Return the type of an answer with a list of such rows, each with what `owned` has in place of `owner`."""
-    row = shape(f"{kind.__name__}OfUser", kind, (owner,), user=str, tenant=str | None)
+    row = shape(f"Owned{kind.__name__}", kind, (owner,), user=str, tenant=str | None)
     return shape(f"{kind.__name__}s", **{name: many(row)}, **more)
 
 
