@@ -5,6 +5,7 @@ import re
 import tomllib
 from pathlib import Path
 
+import grimp
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -93,3 +94,12 @@ def test_files_that_the_architecture_page_names_exist() -> None:
     named = re.findall(r"`((?:understudy|analyst|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)
     assert len(named) > 30
     assert [name for name in named if not (ROOT / name).exists()] == [], "docs/explanation/architecture.md names these"
+
+
+def test_no_files_of_understudy_import_each_other_in_a_circle() -> None:
+    """What stays when files that import nothing that is left are taken away, again and again, stands in a circle."""
+    graph = grimp.build_graph("understudy", exclude_type_checking_imports=True)
+    left = {name: set(graph.find_modules_directly_imported_by(name)) for name in graph.modules}
+    while free := {name for name, imported in left.items() if not imported & left.keys()}:
+        left = {name: imported for name, imported in left.items() if name not in free}
+    assert sorted(left) == []

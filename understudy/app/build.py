@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import trio
@@ -21,7 +22,6 @@ from sanitization import Detector
 from transport.auth.identity import is_loopback
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
-from understudy import __version__
 from understudy.agents.agent import Agent, LiveAgents, with_subagents
 from understudy.agents.framework import is_of_framework
 from understudy.agents.permissions import BOUNDS, Permissions, check_rules, model_names
@@ -86,6 +86,9 @@ if TYPE_CHECKING:
     from understudy.cluster.cluster import Cluster
     from understudy.cluster.shared_limits import ConnectionCounts, SharedRateLimits
     from understudy.storage.redis import RedisLink
+
+
+RELEASE: Final = version("understudy-server")
 
 
 @frozen
@@ -170,7 +173,7 @@ async def build_app(
     traces = await trio.to_thread.run_sync(build_traces, settings, metrics)
     live: Mapping[str, Agent] = LiveAgents(known, mcp.with_tools, mcp.stamp) if mcp.links else known
     tree = build_tree(database, redis, metrics, recorder, shared=settings.on_postgresql)
-    metrics.describe_build(__version__)
+    metrics.describe_build(RELEASE)
     metrics.observe_tree(tree.system.tree)
     try:
         async with tree.system as system:
@@ -207,7 +210,7 @@ async def build_app(
 
             supervised: dict[str, ActorRef] = {}
             status = ServerStatus(
-                system, counts, __version__, partial(_extra_checks, breakers, database, redis, mcp, supervised),
+                system, counts, RELEASE, partial(_extra_checks, breakers, database, redis, mcp, supervised),
                 metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.readers.waiting,
             )  # fmt: skip
@@ -305,7 +308,7 @@ def build_traces(settings: Settings, metrics: Metrics) -> Traces | None:
     pairs = (each.partition("=") for each in settings.otlp_headers)
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     traces = Traces(
-        otlp_sender(settings.otlp_endpoint, headers, __version__, uuid.uuid4().hex),
+        otlp_sender(settings.otlp_endpoint, headers, RELEASE, uuid.uuid4().hex),
         metrics.spans_dropped,
         ratio=settings.trace_ratio,
         content=settings.trace_content,

@@ -1,5 +1,17 @@
 """The errors of tools: those a user may read about, and those for the tool's author."""
 
+from enum import IntEnum
+
+
+class IsolatedExit(IntEnum):
+    """How the process of an isolated call ends: with a result, the code and sentence of a `ToolError`, out of memory,
+    or with the traceback of a crash."""
+
+    ANSWERED = 0
+    REFUSED = 3
+    NO_MEMORY = 4
+    CRASHED = 5
+
 
 class ToolError(Exception):
     """A tool could not do what it was asked.

@@ -14,11 +14,7 @@ import time
 import traceback
 from typing import Any, Final, NoReturn
 
-# Exit codes: a result, the code and sentence of a `ToolError`, the traceback of a crash, or out of memory.
-ANSWERED: Final = 0
-REFUSED: Final = 3
-NO_MEMORY: Final = 4
-CRASHED: Final = 5
+from understudy.tools.errors import IsolatedExit
 
 MAX_TRACEBACK: Final = 10_000
 """Characters of the traceback of a crash, the last ones."""
@@ -61,11 +57,11 @@ def _answer(request: dict[str, Any]) -> tuple[int, str]:
             found = getattr(found, name)
         made = found if isinstance(found, Tool) else tool(found)
         result = to_result(made.function(**made.check(request["arguments"])))
-        return ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
+        return IsolatedExit.ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
     except MemoryError:
-        return NO_MEMORY, ""
+        return IsolatedExit.NO_MEMORY, ""
     except BaseException as error:  # its process has no more to do
         failure = contain(request["name"], error, cancelled=False)
         if isinstance(failure, ToolError):
-            return REFUSED, json.dumps([failure.code, whole_text(failure.message)])
-        return CRASHED, traceback.format_exc()[-MAX_TRACEBACK:]
+            return IsolatedExit.REFUSED, json.dumps([failure.code, whole_text(failure.message)])
+        return IsolatedExit.CRASHED, traceback.format_exc()[-MAX_TRACEBACK:]

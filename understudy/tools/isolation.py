@@ -17,14 +17,15 @@ from attrs import frozen
 from understudy.sandbox import spawner
 from understudy.sandbox.limiters import FairLimiter, RunLocal
 from understudy.sandbox.spawner import MIB, ProcessLimiter, Program, memory_for_all
-from understudy.tools import isolated_worker
-from understudy.tools.errors import ToolError
+from understudy.tools.errors import IsolatedExit, ToolError
 from understudy.tools.result import NextStep, ToolResult
 from understudy.tools.threads import wait_for_permit
 
 if TYPE_CHECKING:
     from understudy.tools.context import ToolContext
 
+WORKER: Final = "understudy.tools.isolated_worker"
+"""The module that the process of a call runs. By its name, as it imports what makes tools, and so this module."""
 MEMORY_MB: Final = 512
 """MiB of a process by default, about 60 of which the interpreter and the server's modules take."""
 MIN_MEMORY_MB: Final = 128
@@ -76,7 +77,7 @@ class IsolatedFunction:
             IsolatedCrash: The function raised anything else, or its process died.
         """
         memory, limiter, processes = self.memory_mb * MIB, isolated_limiter(), _processes()
-        program = Program(isolated_worker.__name__, memory, open=True)
+        program = Program(WORKER, memory, open=True)
         request = {"module": self.module, "name": self.name, "arguments": dict(arguments)}
         await wait_for_permit(limiter, context.owner, self.tool, context.while_queued)
         try:
@@ -89,15 +90,15 @@ class IsolatedFunction:
 
     def _read(self, code: int, body: bytes) -> ToolResult:
         match code:
-            case isolated_worker.ANSWERED:
+            case IsolatedExit.ANSWERED:
                 found = msgspec.json.decode(body, type=dict[str, Any])
                 steps = tuple(NextStep(**each) for each in found.pop("next_steps"))
                 return ToolResult(**found, next_steps=steps)
-            case isolated_worker.REFUSED:
+            case IsolatedExit.REFUSED:
                 raise ToolError(*msgspec.json.decode(body, type=tuple[str, str]))
-            case isolated_worker.CRASHED:
+            case IsolatedExit.CRASHED:
                 raise IsolatedCrash(body.decode(errors="replace"))
-        if code in (isolated_worker.NO_MEMORY, -signal.SIGKILL):  # by which the system ends one for lack of memory
+        if code in (IsolatedExit.NO_MEMORY, -signal.SIGKILL):  # by which the system ends one for lack of memory
             raise ToolError("tool_failed", f"{self.tool} needs more memory than its {self.memory_mb:,} MiB.")
         if code == -signal.SIGXCPU:
             raise ToolError("tool_timeout", f"{self.tool} took longer than {self.timeout_s:g} s.")
