@@ -10,7 +10,7 @@ import pytest
 import trio
 from openai import AsyncOpenAI
 
-from tests.end_to_end.http import get, new_token
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_stream import gone
@@ -254,6 +254,16 @@ async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
     async with client(running, "not-a-token") as stranger:
         with pytest.raises(openai.AuthenticationError):
             await stranger.responses.create(model="script", input="go")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/nothing", 404), ("PUT", "/v1/responses", 405)])
+async def test_what_is_unknown_is_refused_in_the_same_form(serve: Any, method: str, path: str, status: int) -> None:
+    running = await serve()
+    told, headers, body = await request(running.address, method, path)
+    assert (told, body["error"]["type"], headers["cache-control"]) == (status, "invalid_request_error", "no-store")
+    assert ("allow" in headers) == (status == 405)
+    _, _, elsewhere = await request(running.address, method, "/api/nothing")
+    assert "type" not in elsewhere["error"]
 
 
 async def until_refused(api: AsyncOpenAI) -> None:

@@ -29,13 +29,12 @@ from understudy.web.api.a2a_params import OfPush, OfTask, PushConfig, SendMessag
 from understudy.web.api.message_content import parse_say
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
+from understudy.web.refusals import convert_refusals
 from understudy.web.routes import JsonObject, Routes
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Routes("a2a", __name__)
 
-CALL: Final = "a2a.call"
-"""The endpoint whose errors are those of JSON-RPC."""
 LABEL: Final = "a2a"
 """Metric label of these streams, and the door of replies that come by them."""
 VERSION: Final = "1.0"
@@ -87,6 +86,9 @@ async def as_rpc_error(refused: Response) -> Response:
     """Convert a refusal to an error of JSON-RPC: of an HTTP error, A2A clients show the status alone."""
     error = (await refused.get_json())["error"]
     return _respond(error=refusal(error["code"], error["message"]).as_json())
+
+
+convert_refusals(blueprint, "a2a.call", as_rpc_error)
 
 
 async def _carry_out(name: str, body: bytes) -> Response:

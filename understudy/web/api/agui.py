@@ -30,6 +30,7 @@ from understudy.web.api.agui_replies import carry_out, results_of_client, run_of
 from understudy.web.api.stream import as_answer
 from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape
 from understudy.web.sse import WRITE_TIMEOUT_S
 
@@ -40,8 +41,6 @@ blueprint = Routes("agui", __name__, url_prefix="/api/agui")
 
 LABEL: Final = "agui"
 """Metric label of these streams, in place of a dialect, and the door of decisions that resume a run."""
-ENDPOINT: Final = "agui.agui"
-"""The route whose refusals are run errors."""
 
 
 RunAgentInput = shape(
@@ -196,3 +195,6 @@ async def as_run_error(refused: Response) -> Response:
         None if retry_after is None else float(retry_after),
     )
     return _whole([run_error(error, round(time.time() * 1000))])
+
+
+convert_refusals(blueprint, "agui.agui", as_run_error)

@@ -37,7 +37,7 @@ from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.openai_input import PARAGRAPH, Given, refused
 from understudy.web.api.runs import KEY
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
-from understudy.web.routes import STORED, as_json, documented_at
+from understudy.web.routes import STORED, documented_at
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 KEY_HEADER: Final = {KEY: str}
@@ -48,6 +48,7 @@ OPENAI_ERRORS: Final = (
 OF_OPENAI: Final = documented_at("https://platform.openai.com/docs/api-reference")
 
 log: Final = logging.getLogger(__name__)
+PREFIX: Final = "/v1/"
 LABEL: Final = "responses"
 """Metric label of these streams, and the door of the results of a client's tools."""
 _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -66,15 +67,17 @@ class ResponseWork:
     replies: tuple[Respond | Steer, ...] = ()
 
 
-async def as_openai_error(answer: Response) -> Response:
-    """Convert a refusal to the form of OpenAI's API. The server's own fields stand beside it."""
-    error = (await answer.get_json())["error"]
-    kind = _TYPES.get(answer.status_code) or ("server_error" if answer.status_code >= 500 else "invalid_request_error")
-    converted = as_json({"error": {**error, "type": kind, "param": None}}, answer.status_code)
-    for name in ("Retry-After", "WWW-Authenticate", "Allow"):
-        if name in answer.headers:
-            converted.headers[name] = answer.headers[name]
-    return converted
+async def in_openais_form(answer: Response) -> Response:
+    """Give refusals of all paths below PREFIX, also of those that are unknown, the form of OpenAI's API. The server's
+    own fields stand beside it. No answer there is to be cached."""
+    if not request.path.startswith(PREFIX):
+        return answer
+    answer.headers.setdefault("Cache-Control", "no-store")
+    if (status := answer.status_code) >= 400:
+        error = (await answer.get_json())["error"]
+        kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+        answer.set_data(msgspec.json.encode({"error": {**error, "type": kind, "param": None}}))
+    return answer
 
 
 async def read_request() -> tuple[Identity, dict[str, Any]]:

@@ -25,6 +25,7 @@ from understudy.web.context import identity, web_context
 from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, JsonObject, Routes, as_json, choice, many, shape
 
 blueprint = Routes("responses", __name__, url_prefix="/v1/responses")
+blueprint.after_app_request(door.in_openais_form)
 
 UNSUPPORTED: Final = ("prompt", "moderation", "context_management")
 MAX_METADATA: Final = 16

@@ -25,13 +25,12 @@ from understudy.web.api.runs import KEY
 from understudy.web.api.stream import as_answer
 from understudy.web.api.versions import new_version, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Routes("ui", __name__, url_prefix="/api/ui")
 
-CHAT: Final = "ui.chat"
-"""The route whose refusals are in the stream's own form."""
 LABEL: Final = "ui"
 """Metric label of these streams, and the door of decisions that come by them."""
 FORM: Final = '{"id": "…", "messages": [{"id": "…", "role": "user", "parts": […]}]}'
@@ -98,6 +97,9 @@ async def as_error_chunk(refused: Response) -> Response:
     return Response(
         encode_block(encode_json(chunk)) + DONE, content_type=CONTENT_TYPE, headers=STREAM_HEADERS | HEADERS
     )
+
+
+convert_refusals(blueprint, "ui.chat", as_error_chunk)
 
 
 async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozenset()) -> Response:
