@@ -50,7 +50,6 @@ from understudy.web.api import (
     takeovers,
     threads,
     turns,
-    ui,
     widgets,
 )
 from understudy.web.context import WebContext, web_context
@@ -126,7 +125,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
         a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
         extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
         responses, runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
-        turns, ui, widgets,
+        turns, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     for extension in context.extensions.values():

@@ -15,7 +15,7 @@ from understudy.app.server import Running
 
 pytestmark = pytest.mark.proof("clients")
 
-STOCK = Path(__file__).resolve().parents[1] / "stock_ui"
+STOCK = Path(__file__).resolve().parents[2] / "stock_ui"
 RUN_S = 60
 
 
