@@ -8,8 +8,8 @@ import pytest
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
-from tests.end_to_end.test_agui import run_input
 from tests.end_to_end.test_stream import say
+from tests.extensions.agui.test_routes import run_input
 from transport.connection.limits import Limits
 
 LISTED = "https://app.example.org"

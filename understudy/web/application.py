@@ -21,7 +21,6 @@ from understudy.web.api import (
     admin,
     admin_accounts,
     agents,
-    agui,
     alerts,
     audit,
     commands,
@@ -122,7 +121,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
+        a2a, account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands, completions,
         extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
         responses, runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
         turns, widgets,

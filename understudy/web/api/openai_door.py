@@ -25,13 +25,12 @@ from transport.wire.commands import Cancel, Respond, Resume, Say, Steer
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
 from transport.wire.messages import arrived_at
-from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id
+from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
 from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
 from understudy.tools.suggestion import did_you_mean
-from understudy.web.api.agui_replies import client_calls
 from understudy.web.api.files import store_files
 from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.openai_input import PARAGRAPH, Given, refused
@@ -123,7 +122,7 @@ async def message_work(
             return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
         await web_context().streams.run_command(caller, Cancel(waiting.id))  # a model is given all of it anew
     for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
-        if await client_calls(run):  # this branch would have to wait for it
+        if open_calls(each.event for each in await events_of(run)):  # this branch would have to wait for it
             await web_context().streams.run_command(caller, Cancel(run.id))
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]

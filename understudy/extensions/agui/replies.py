@@ -10,8 +10,8 @@ from transport.auth.identity import Identity
 from transport.wire.codec import from_log
 from transport.wire.commands import Approve, Respond
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerOutcome, ApprovalDecided, Event, QuestionAnswered, QuestionAsked, ToolCompleted
-from understudy.chat.run.client_tools import OUTPUT
+from transport.wire.events import AnswerOutcome, ApprovalDecided, Event, QuestionAnswered
+from understudy.chat.run.client_tools import OUTPUT, open_calls
 from understudy.chat.run.questions import run_of_question
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
@@ -57,7 +57,7 @@ async def results_of_client(
     for run in await web_context().store.unfinished_runs(caller.user, thread_id):
         given = [
             Respond(name, {OUTPUT: results[call_id][1]}) if call_id in results else Respond(name, decline=True)
-            for name, call_id in (await client_calls(run)).items()
+            for name, call_id in (await _open_calls(run)).items()
             if call_id in results or give_up
         ]
         if given:
@@ -65,18 +65,9 @@ async def results_of_client(
     return [], None
 
 
-async def client_calls(run: RunRecord) -> dict[str, str]:
-    """Return the calls of the client's tools for whose results a run waits, by the ids of their questions."""
-    waiting: dict[str, str] = {}
-    for row in await web_context().store.run_events(run.owner, run.thread_id, run.id):
-        match from_log(row.body).event:
-            case QuestionAsked(question_id=name, asked_by="client", call_id=str(call_id)):
-                waiting[name] = call_id
-            case QuestionAnswered(question_id=name):
-                waiting.pop(name, None)
-            case ToolCompleted(call_id=ended):
-                waiting = {name: call_id for name, call_id in waiting.items() if call_id != ended}
-    return waiting
+async def _open_calls(run: RunRecord) -> dict[str, str]:
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    return open_calls(from_log(row.body).event for row in rows)
 
 
 async def run_of_reply(caller: Identity, reply: Approve | Respond) -> RunRecord | None:

@@ -23,10 +23,10 @@ from transport.wire.events import Error
 from transport.wire.messages import arrived_at
 from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
+from understudy.extensions.agui.capabilities import capabilities
+from understudy.extensions.agui.replies import carry_out, results_of_client, run_of_reply
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
-from understudy.web.api.agui_capabilities import capabilities
-from understudy.web.api.agui_replies import carry_out, results_of_client, run_of_reply
 from understudy.web.api.stream import as_answer
 from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
@@ -35,7 +35,7 @@ from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_a
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
-    from understudy.web.api.agui_input import AguiRequest
+    from understudy.extensions.agui.input import AguiRequest
 
 blueprint = Routes("agui", __name__, url_prefix="/api/agui")
 
@@ -59,12 +59,7 @@ CAPABILITIES: Final = documented_at("https://docs.ag-ui.com/concepts/capabilitie
 async def agui() -> Response:
     """Run the user's last message, or join a run that is known. The events are AG-UI's."""
     # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
-    try:
-        from understudy.web.api.agui_input import parse_request
-    except ModuleNotFoundError as error:
-        raise CommandRejected(
-            "not_found", "AG-UI is not installed here: it needs `understudy-server[agui]`."
-        ) from error
+    from understudy.extensions.agui.input import parse_request
 
     streams = web_context().streams
     arrived_at.set(streams.callbacks.clock())
@@ -155,7 +150,7 @@ async def _joined(
     caller: Identity, translator: AguiTranslator, given: "AguiRequest", run: RunRecord | None
 ) -> Response:
     """Answer with the conversation so far, and with what the run does from now on."""
-    from understudy.web.api.agui_join import find_position, join
+    from understudy.extensions.agui.join import find_position, join
 
     thread_id = given.thread_id if run is None else run.thread_id
     position = await find_position(caller.user, thread_id, run)

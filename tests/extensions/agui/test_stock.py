@@ -15,7 +15,7 @@ from understudy.app.server import Running
 
 pytestmark = pytest.mark.proof("clients")
 
-STOCK = Path(__file__).resolve().parents[1] / "stock_agui"
+STOCK = Path(__file__).resolve().parents[2] / "stock_agui"
 RUN_S = 60
 
 

@@ -14,12 +14,12 @@ from attrs import evolve
 from tests.docs.served import served
 from tests.docs.tables import DOCS
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.test_agui_stock import STOCK, calls_of, run_script
+from tests.extensions.agui.test_stock import STOCK, calls_of, run_script
 from tests.servers.npm import install
 from understudy.models.model import Emit, Reply, Turn
 from understudy.testing.script import Call, Say, ScriptedModel
 
-TEXT = (DOCS / "how-to/use-ag-ui.md").read_text()
+TEXT = (DOCS / "extensions/agui.md").read_text()
 
 
 def blocks(language: str) -> list[str]:

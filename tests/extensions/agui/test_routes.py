@@ -2,7 +2,6 @@
 
 import base64
 import json
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -24,9 +23,10 @@ from tests.servers.redis import Redis
 from tests.transport.agui_checker import Checker, check_run
 from transport.connection.limits import Limits
 from transport.wire.events import ANSWER
-from understudy import Agent, AgentTurn
+from understudy import Agent, AgentTurn, extension
 from understudy.app.server import Running
 from understudy.chat import routing
+from understudy.extension import chosen, installed
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
@@ -61,12 +61,10 @@ def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
     return [event.body for event in stream.seen if event.body["type"] == kind]
 
 
-async def test_without_the_extra_the_refusal_names_it(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "understudy.web.api.agui_input", None)
-    running = await serve(scripted(Say("never")))
-    async with asked(running, await new_token(running), run_input()) as stream:
-        error = await refused(stream)
-        assert (error["code"], "needs `understudy-server[agui]`" in error["message"]) == ("not_found", True)
+def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extension, "find_spec", lambda name: None if name == "ag_ui" else name)
+    assert "agui" not in chosen([])
+    assert installed()["agui"].missing == "ag_ui is missing: pip install 'understudy-server[agui]'"
 
 
 @pytest.mark.promise("wire.agui")
