@@ -24,20 +24,17 @@ from understudy.web.api import (
     alerts,
     audit,
     commands,
-    completions,
     extensions,
     files,
     inbox,
     mcp,
     memory,
-    models,
     observer,
     openid,
     operations,
     page,
     passkeys,
     references,
-    responses,
     runs,
     sanitize,
     servers,
@@ -121,9 +118,9 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands, completions,
-        extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
-        responses, runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
+        a2a, account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
+        extensions, files, inbox, mcp, memory, observer, openid, operations, page, passkeys, references,
+        runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
         turns, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)

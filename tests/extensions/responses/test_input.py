@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from transport.wire.errors import CommandRejected
-from understudy.web.api.openai_input import read_items, read_messages
+from understudy.extensions.responses.input import read_items, read_messages
 
 ASKED, MORE = {"role": "user", "content": "Weather?"}, {"role": "user", "content": "And now?"}
 CALL = {"id": "c1", "name": "weather", "arguments": {"city": "Rome"}}

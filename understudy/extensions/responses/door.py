@@ -28,12 +28,12 @@ from transport.wire.messages import arrived_at
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
+from understudy.extensions.responses.input import PARAGRAPH, Given, refused
 from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
 from understudy.tools.suggestion import did_you_mean
 from understudy.web.api.files import store_files
 from understudy.web.api.message_content import MAX_VALUES, parse_say
-from understudy.web.api.openai_input import PARAGRAPH, Given, refused
 from understudy.web.api.runs import KEY
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.routes import STORED, documented_at

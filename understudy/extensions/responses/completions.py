@@ -15,8 +15,8 @@ from transport.responses.objects import ResponseRequest
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
-from understudy.web.api import openai_door as door
-from understudy.web.api.openai_input import check_unsupported, read_messages, read_tools, refused
+from understudy.extensions.responses import door
+from understudy.extensions.responses.input import check_unsupported, read_messages, read_tools, refused
 from understudy.web.api.stream import as_answer
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json, many, shape
 

@@ -12,7 +12,7 @@ from tests.end_to_end.http import new_token
 from understudy import Agent
 from understudy.testing.script import Call, Say, ScriptedModel
 
-TEXT = (DOCS / "how-to/use-openai-clients.md").read_text()
+TEXT = (DOCS / "extensions/responses.md").read_text()
 ADDRESS = "http://127.0.0.1:8002"
 
 

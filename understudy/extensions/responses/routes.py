@@ -16,10 +16,10 @@ from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswe
 from understudy.chat.routing import check_id
 from understudy.chat.run.client_tools import OUTPUT, client_question_id
 from understudy.content.texts import run_off_loop
+from understudy.extensions.responses import door
+from understudy.extensions.responses.input import check_unsupported, read_items, read_tools, refused
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
-from understudy.web.api import openai_door as door
-from understudy.web.api.openai_input import check_unsupported, read_items, read_tools, refused
 from understudy.web.api.stream import as_answer
 from understudy.web.context import identity, web_context
 from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, JsonObject, Routes, as_json, choice, many, shape
