@@ -27,7 +27,6 @@ from understudy.web.api import (
     extensions,
     files,
     inbox,
-    mcp,
     memory,
     observer,
     openid,
@@ -119,7 +118,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
         a2a, account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
-        extensions, files, inbox, mcp, memory, observer, openid, operations, page, passkeys, references,
+        extensions, files, inbox, memory, observer, openid, operations, page, passkeys, references,
         runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
         turns, widgets,
     ):  # fmt: skip

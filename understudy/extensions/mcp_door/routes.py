@@ -9,16 +9,16 @@ from quart import Response, current_app, request
 from actors import ActorError, ChildSpec, Restart, StartChild
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
+from understudy.extensions.mcp_door.exchange import AsgiExchange, AsgiExchangeActor
 from understudy.web.context import WebContext, identity, own_url, read_body, web_context
-from understudy.web.mcp.exchange import AsgiExchange, AsgiExchangeActor
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json
 
 if TYPE_CHECKING:
-    from understudy.web.mcp.server import McpDoor
+    from understudy.extensions.mcp_door.server import McpDoor
 
 blueprint = Routes("mcp", __name__)
 
-PART: Final = "mcp"
+PART: Final = "mcp_door"
 """Name of the server among the application's extensions."""
 METADATA: Final = "/.well-known/oauth-protected-resource/mcp"
 PARSE_ERROR, INVALID_REQUEST = -32700, -32600
@@ -99,8 +99,6 @@ async def _server() -> "McpDoor":
 
 
 def _build(context: WebContext) -> "McpDoor":
-    try:
-        from understudy.web.mcp.server import McpDoor
-    except ModuleNotFoundError as error:
-        raise CommandRejected("not_found", "MCP is not installed here: it needs `understudy-server[mcp]`.") from error
+    from understudy.extensions.mcp_door.server import McpDoor
+
     return McpDoor(context)

@@ -145,7 +145,7 @@ async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve_gue
 
 async def test_the_example_of_the_how_to_runs(serve: Any) -> None:
     running = await serve()
-    text = (Path(__file__).parents[2] / "docs/how-to/serve-mcp-clients.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/extensions/mcp_door.md").read_text()
     found: dict[str, Any] = {}
     exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[0], found)
     with trio.fail_after(60):

@@ -42,14 +42,14 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
 from understudy.auth.sessions import secrets_for_storage
 from understudy.content.texts import run_off_loop
+from understudy.extensions.mcp_door.blocks import read_blocks
+from understudy.extensions.mcp_door.call import FollowedCall
+from understudy.extensions.mcp_door.exchange import AsgiExchange
+from understudy.extensions.mcp_door.results import McpTarget, failure, is_answer, reply, targets
 from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
-from understudy.web.mcp.blocks import read_blocks
-from understudy.web.mcp.call import FollowedCall
-from understudy.web.mcp.exchange import AsgiExchange
-from understudy.web.mcp.results import McpTarget, failure, is_answer, reply, targets
 from understudy.web.sse import WRITE_TIMEOUT_S
 
 NAME: Final = "understudy"

@@ -16,7 +16,7 @@ from transport.wire.events import (
     QuestionAsked,
     ToolCompleted,
 )
-from understudy.web.mcp.results import APPROVAL, QUESTION, answer_result, elicitation, failure, tool_result
+from understudy.extensions.mcp_door.results import APPROVAL, QUESTION, answer_result, elicitation, failure, tool_result
 
 
 @define
