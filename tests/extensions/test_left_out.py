@@ -20,7 +20,7 @@ from understudy.web.context import WebContext
 
 OF_KERNEL: Final = {
     "threads", "messages", "words", "runs", "events", "files", "contexts",
-    "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions", "pushes",
+    "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions",
     "file_parts", "servers_off", "sign_in_starts", "sign_ins", "spending",
 }  # fmt: skip
 """Tables with an owner that `understudy.privacy` knows itself."""

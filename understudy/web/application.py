@@ -14,7 +14,6 @@ from transport.wire.messages import traceparent
 from understudy.extension import ExtensionFault, brought
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
-    a2a,
     account,
     accounts,
     activity,
@@ -117,7 +116,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
+        account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
         extensions, files, inbox, memory, observer, openid, operations, page, passkeys, references,
         runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
         turns, widgets,

@@ -6,14 +6,16 @@
    row that is due again later.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
 from attrs import asdict, field, frozen
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, delete, func, select, tuple_, update
 
-from . import schema
-from .write import Write, put
+from understudy.extensions.a2a.tables import pushes
+from understudy.storage import schema
+from understudy.storage.records import RunRecord
+from understudy.storage.write import Write, put
 
 LARGEST_BATCH: Final = 20
 MOST_OF_RUN: Final = 10
@@ -22,8 +24,9 @@ MOST_OF_USER: Final = 200
 OLDEST_S: Final = 30 * 86_400.0
 """Seconds after which a row does not count any more, and is removed: its run has not ended, or its log is trimmed."""
 
-_p = schema.pushes.c
+_p = pushes.c
 _e = schema.events.c
+_r = schema.runs.c
 
 
 @frozen
@@ -56,17 +59,17 @@ class AddPush(Write):
     def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
         mine = _p.owner == self.push.owner
-        connection.execute(delete(schema.pushes).where(mine, _p.created_at < self.push.created_at - OLDEST_S))
+        connection.execute(delete(pushes).where(mine, _p.created_at < self.push.created_at - OLDEST_S))
         others = mine & ((_p.run_id != self.push.run_id) | (_p.id != self.push.id))
-        of_user = connection.execute(select(func.count()).select_from(schema.pushes).where(others)).scalar_one()
+        of_user = connection.execute(select(func.count()).select_from(pushes).where(others)).scalar_one()
         of_run = connection.execute(
-            select(func.count()).select_from(schema.pushes).where(others, _p.run_id == self.push.run_id)
+            select(func.count()).select_from(pushes).where(others, _p.run_id == self.push.run_id)
         ).scalar_one()
         if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
             return False
         last = select(func.max(_e.seq)).where(_e.run_id == self.push.run_id, _e.type.in_(self.types))
         values = asdict(self.push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
-        insert = put(connection, schema.pushes).values(**values)
+        insert = put(connection, pushes).values(**values)
         connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
         return True
 
@@ -80,7 +83,7 @@ class ClaimPush(Write):
 
     def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
-        this = update(schema.pushes).where(
+        this = update(pushes).where(
             *_of(self.push.owner, self.push.run_id, self.push.id),
             _p.attempts == self.push.attempts,
             _p.sent == self.push.sent,
@@ -99,22 +102,23 @@ class MovePush(Write):
 
     def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
-        this = update(schema.pushes).where(*_of(self.push.owner, self.push.run_id, self.push.id))
+        this = update(pushes).where(*_of(self.push.owner, self.push.run_id, self.push.id))
         moved = {name: getattr(self.push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
         return connection.execute(this.values(**moved)).rowcount > 0
 
 
 @frozen
-class DropPush(Write):
-    """Remove a receiver. The answer is whether it was there."""
+class DropPushes(Write):
+    """Remove a receiver of a run, or all receivers of a user. The answer is their number."""
 
     owner: str
-    run_id: str
-    id: str
+    run_id: str | None = None
+    id: str | None = None
 
-    def apply(self, connection: Connection) -> bool:
+    def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        return connection.execute(delete(schema.pushes).where(*_of(self.owner, self.run_id, self.id))).rowcount > 0
+        this = (_p.owner == self.owner,) if self.run_id is None else _of(self.owner, self.run_id, self.id)
+        return connection.execute(delete(pushes).where(*this)).rowcount
 
 
 def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
@@ -125,7 +129,7 @@ def due(connection: Connection, now: float, types: Collection[str]) -> list[tupl
     following = (
         select(func.min(_e.seq))
         .where(_e.run_id == _p.run_id, _e.seq > _p.sent, _e.type.in_(types))
-        .correlate(schema.pushes)
+        .correlate(pushes)
         .scalar_subquery()
     )
     wanted = select(*_ALL, following).where(_p.due_at <= now, following.is_not(None)).order_by(_p.due_at)
@@ -149,7 +153,35 @@ def of_owner(connection: Connection, owner: str) -> list[Push]:
     return [Push(*row) for row in connection.execute(wanted)]
 
 
-def _of(owner: str, run_id: str, name: str) -> tuple[Any, Any, Any]:
+def record_of(row: Push) -> dict[str, Any]:
+    """Return who is told of a run, without the token."""
+    return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
+
+
+def ended_runs(
+    connection: Connection,
+    owner: str,
+    agent: str,
+    thread_id: str | None,
+    statuses: Sequence[str],
+    since: float,
+    before: tuple[float, str] | None,
+    limit: int,
+) -> tuple[list[RunRecord], int]:
+    """Return the owner's runs of an agent that have one of these statuses and ended at `since` or later.
+
+    Those of a thread, unless it is None. The last ended comes first; of those behind the place `before`, the time of
+    an end and an id, at most `limit`. The number is that of all.
+    """
+    wanted = [_r.owner == owner, func.coalesce(_r.pillar, _r.agent_type) == agent, _r.status.in_(statuses)]
+    wanted += [_r.ended_at >= since] + ([] if thread_id is None else [_r.thread_id == thread_id])
+    total = connection.execute(select(func.count()).where(*wanted)).scalar_one()
+    behind = [] if before is None else [tuple_(_r.ended_at, _r.id) < tuple_(*before)]
+    latest = select(*_r).where(*wanted, *behind).order_by(_r.ended_at.desc(), _r.id.desc()).limit(limit)
+    return [RunRecord(*row) for row in connection.execute(latest)], total
+
+
+def _of(owner: str, run_id: str, name: str | None) -> tuple[Any, Any, Any]:
     return _p.owner == owner, _p.run_id == run_id, _p.id == name
 
 

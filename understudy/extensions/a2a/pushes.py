@@ -8,7 +8,9 @@
 """
 
 import logging
+import math
 import re
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -20,20 +22,40 @@ from transport.a2a.tasks import PUSHED, TaskTranslator
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.auth.oauth.seal import Seal
-from understudy.chat.polling import Poller, Use
+from understudy.auth.sessions import secrets_for_storage
+from understudy.chat.polling import Poll, Poller
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
-from understudy.storage import pushes
+from understudy.extensions.a2a import storage
+from understudy.extensions.a2a.storage import (
+    MOST_OF_RUN,
+    MOST_OF_USER,
+    AddPush,
+    ClaimPush,
+    DropPushes,
+    MovePush,
+    Push,
+)
+from understudy.observe.metrics import CountedBy
 from understudy.storage.errors import StorageError
-from understudy.storage.pushes import MOST_OF_RUN, MOST_OF_USER, AddPush, ClaimPush, DropPush, MovePush, Push
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
+from understudy.web.context import WebContext
 
 log = logging.getLogger(__name__)
 
 EVERY_S: Final = 1.0
 """Seconds between two looks at what is to be told: one indexed query."""
+ASK_S: Final = 30.0
+"""Seconds between two looks while there are no receivers. The first that another node, which then died, has added is
+noticed that late at most."""
+SENDER: Final = "/system/a2a/pushes"
+PUSHES: Final = CountedBy(
+    "understudy_pushes",
+    "Attempts to send a push notification of A2A: `delivered`, `failed`, `given_up`.",
+    "outcome",
+)
 TYPES: Final = tuple(sorted(each.type for each in PUSHED))
 TOKEN_HEADER: Final = "X-A2A-Notification-Token"  # noqa: S105 - a name
 MAX_SECRET: Final = 4000
@@ -58,17 +80,26 @@ class PushSecrets:
 
 @define(eq=False)
 class PushReceivers:
-    """The receivers of all users. `clock` gives Unix seconds, `address` is that of this server, empty if unknown."""
+    """The receivers of all users. `clock` gives Unix seconds, `address` is that of this server, empty if unknown;
+    `wake` has the sender look at once."""
 
     store: Store
     rules: WebhookRules
     seal: Seal
     clock: Callable[[], float]
-    address: str = ""
-    use: Use = field(init=False, repr=False)
+    address: str
+    wake: Callable[[], object]
 
-    def __attrs_post_init__(self) -> None:
-        self.use = Use(lambda: self.store.read(pushes.are_any))
+    @classmethod
+    def of(cls, server: WebContext) -> "PushReceivers":
+        """Return those of a server."""
+
+        def wake() -> None:
+            if (sender := server.find(SENDER)) is not None:
+                sender.try_tell(Poll())
+
+        seal = Seal(*secrets_for_storage(server.settings))
+        return cls(server.store, server.webhook_rules, seal, time.time, server.settings.public_url, wake)
 
     def check(self, url: object, secrets: PushSecrets) -> str:
         """Return the address of a receiver.
@@ -99,7 +130,7 @@ class PushReceivers:
             raise CommandRejected(
                 "rate_limited", f"A task has {MOST_OF_RUN} push notification configs at most, a user {MOST_OF_USER}."
             )
-        self.use.began()
+        self.wake()
         return push
 
     def secrets_of(self, push: Push) -> PushSecrets | None:
@@ -113,22 +144,28 @@ class PushSender(Poller):
     def __init__(self, pushes: PushReceivers, count: Callable[[str], None]) -> None:
         self.pushes, self.store, self.clock, self.count = pushes, pushes.store, pushes.clock, count
         self.receivers = Receivers(pushes.rules, pushes.clock, FIRST_S)
-        self.use: Use = pushes.use
+        self._used, self._asked_at = False, -math.inf
 
     async def poll(self) -> float:
         """Tell who is to be told. Poll again at once if something was sent, as more may follow it."""
         sent: list[str] = []
         sleep_s = EVERY_S
         try:
-            found = await self.store.read(pushes.due, self.clock(), TYPES)
+            found = await self.store.read(storage.due, self.clock(), TYPES)
             async with trio.open_nursery() as nursery:
                 for push, seq in found:
                     nursery.start_soon(self._try, push, seq, sent)
             if not found:
-                sleep_s = await self.use.sleep_s(EVERY_S)
+                sleep_s = await self._sleep_s()
         except StorageError as error:
             log.debug("push.postponed", extra={"reason": str(error)})
         return 0.0 if sent else sleep_s
+
+    async def _sleep_s(self) -> float:
+        """Return the seconds until the next poll; while there are receivers the database is seldom asked for them."""
+        if not self._used or trio.current_time() >= self._asked_at + ASK_S:
+            self._used, self._asked_at = await self.store.read(storage.are_any), trio.current_time()
+        return EVERY_S if self._used else ASK_S
 
     async def _try(self, push: Push, seq: int, sent: list[str]) -> None:
         """Attempt to tell one receiver; without the database it is attempted again later."""
@@ -175,7 +212,7 @@ class PushSender(Poller):
         await self.store.commit(MovePush(evolve(push, due_at=due_at, attempts=attempts, failing_since=since)))
 
     async def _drop(self, push: Push, outcome: str, reason: str = "") -> None:
-        await self.store.commit(DropPush(push.owner, push.run_id, push.id))
+        await self.store.commit(DropPushes(push.owner, push.run_id, push.id))
         self.count(outcome)
         if reason:
             log.error("push.given_up", extra={"run_id": push.run_id, "reason": reason})

@@ -22,10 +22,11 @@ from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
+from understudy.extensions.a2a import params as a2a_params
+from understudy.extensions.a2a import push_configs, storage
+from understudy.extensions.a2a.params import OfPush, OfTask, PushConfig, SendMessage
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
-from understudy.web.api import a2a_params, a2a_push
-from understudy.web.api.a2a_params import OfPush, OfTask, PushConfig, SendMessage
 from understudy.web.api.message_content import parse_say
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
@@ -149,7 +150,7 @@ async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
     before = queries.decode_cursor(params.page_token, tuple[float, str]) if params.page_token else None
     statuses = [status.value for status, state in FINAL.items() if wanted in (None, state)]
     thread_id = params.context_id or None
-    ended, total = await store.read(queries.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
+    ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
     found = [(run.ended_at or 0.0, run) for run in ended]
     for run in await store.unfinished_runs(owner, thread_id):
         translator = await _replay(run)
@@ -200,10 +201,10 @@ _METHODS: Final[Mapping[str, tuple[type, _Method]]] = {
     "ListTasks": (a2a_params.ListTasks, _list),
     "CancelTask": (OfTask, _cancel),
     "GetExtendedAgentCard": (a2a_params.Params, _extended_card),
-    "CreateTaskPushNotificationConfig": (PushConfig, _config(a2a_push.create_config)),
-    "GetTaskPushNotificationConfig": (OfPush, _config(a2a_push.get_config)),
-    "ListTaskPushNotificationConfigs": (OfPush, _config(a2a_push.list_configs)),
-    "DeleteTaskPushNotificationConfig": (OfPush, _config(a2a_push.delete_config)),
+    "CreateTaskPushNotificationConfig": (PushConfig, _config(push_configs.create_config)),
+    "GetTaskPushNotificationConfig": (OfPush, _config(push_configs.get_config)),
+    "ListTaskPushNotificationConfigs": (OfPush, _config(push_configs.list_configs)),
+    "DeleteTaskPushNotificationConfig": (OfPush, _config(push_configs.delete_config)),
 }
 
 
@@ -211,7 +212,7 @@ async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
     """Carry out a message, and have its client told of the task if it asks for that. Return its task."""
     configuration = params.configuration or a2a_params.Configuration()
     given, unheard = configuration.task_push_notification_config, set()
-    config = None if given is None else a2a_push.check_config(given, INLINE)
+    config = None if given is None else push_configs.check_config(given, INLINE)
     texts, data = _contents(params.message)
     if params.message.task_id:
         run = await _run(params.message.task_id)
@@ -219,7 +220,7 @@ async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
     else:
         run = await _start(agent, params.message, "\n".join(texts), data)
     if config is not None:
-        await web_context().pushes.add(run, *config)
+        await push_configs.receivers().add(run, *config)
     return await _replay(run, unheard=unheard, history_length=configuration.history_length)
 
 

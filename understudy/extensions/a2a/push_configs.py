@@ -4,16 +4,21 @@ import uuid
 from typing import Any, TypeAlias
 
 from transport.a2a.errors import A2aError
-from understudy.chat.pushes import PushSecrets
 from understudy.chat.routing import check_id
-from understudy.storage import pushes
-from understudy.storage.pushes import DropPush, Push
+from understudy.extensions.a2a import storage
+from understudy.extensions.a2a.params import OfPush, PushConfig
+from understudy.extensions.a2a.pushes import PushReceivers, PushSecrets
+from understudy.extensions.a2a.storage import DropPushes, Push
 from understudy.storage.records import RunRecord
-from understudy.web.api.a2a_params import OfPush, PushConfig
 from understudy.web.context import identity, web_context
 
 Checked: TypeAlias = tuple[str, str, PushSecrets]
 """Id, address and secrets of a config that was checked."""
+
+
+def receivers() -> PushReceivers:
+    """Return the receivers of the current request's server."""
+    return PushReceivers.of(web_context())
 
 
 def check_config(given: PushConfig, name: str = "") -> Checked:
@@ -25,17 +30,17 @@ def check_config(given: PushConfig, name: str = "") -> Checked:
     name, about = given.id or name or uuid.uuid4().hex, given.authentication or {}
     check_id("id", name)
     secrets = PushSecrets(given.token or "", about.get("scheme", ""), about.get("credentials", ""))
-    return name, web_context().pushes.check(given.url, secrets), secrets
+    return name, receivers().check(given.url, secrets), secrets
 
 
 async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
     """Store a config of a task, in place of the one with its id. Return it. Raises CommandRejected."""
-    return _config_of(await web_context().pushes.add(run, *check_config(given)))
+    return _config_of(await receivers().add(run, *check_config(given)))
 
 
 async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Return a config of a task. Raises A2aError."""
-    found = [each for each in await web_context().store.read(pushes.of_run, run.owner, run.id) if each.id == given.id]
+    found = [each for each in await web_context().store.read(storage.of_run, run.owner, run.id) if each.id == given.id]
     if not found:
         raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
     return _config_of(found[0])
@@ -43,17 +48,17 @@ async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
 
 async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
     """Return all configs of a task: there are few."""
-    found = await web_context().store.read(pushes.of_run, run.owner, run.id)
+    found = await web_context().store.read(storage.of_run, run.owner, run.id)
     return {"configs": [_config_of(each) for each in found], "nextPageToken": ""}
 
 
 async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Remove a config of a task, if it is there."""
-    await web_context().store.commit(DropPush(identity().user, run.id, given.id))
+    await web_context().store.commit(DropPushes(identity().user, run.id, given.id))
     return {}
 
 
 def _config_of(push: Push) -> dict[str, Any]:
-    secrets = web_context().pushes.secrets_of(push)
+    secrets = receivers().secrets_of(push)
     config: dict[str, Any] = {"taskId": push.run_id, "id": push.id, "url": push.url}
     return config | ({"authentication": {"scheme": secrets.scheme}} if secrets and secrets.scheme else {})

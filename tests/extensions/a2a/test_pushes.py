@@ -1,22 +1,28 @@
 """Push notifications of A2A: the stock client asks for them, and a local server is told, over failures and restarts."""
 
+import time
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import InternalError, InvalidParamsError, TaskNotFoundError
 from google.protobuf.json_format import ParseDict
 
-from tests.end_to_end.http import get, new_token
+from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_a2a_stock import client, message, told
 from tests.end_to_end.test_webhooks import SECRET
+from tests.extensions.a2a.test_routes import client, message, told
 from understudy.app.server import Running
+from understudy.auth.oauth.seal import Seal
+from understudy.chat.webhooks import WebhookRules
+from understudy.extensions.a2a import pushes, storage
+from understudy.extensions.a2a.pushes import PushReceivers, PushSender
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
@@ -48,8 +54,8 @@ async def receiver(nursery: trio.Nursery) -> TaskReceiver:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sender look and retry without delay."""
-    monkeypatch.setattr("understudy.chat.pushes.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.pushes.FIRST_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.a2a.pushes.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.a2a.pushes.FIRST_S", 0.02)
     monkeypatch.setattr("understudy.chat.receivers.FACTOR", 1.0)
 
 
@@ -140,3 +146,50 @@ async def test_only_public_addresses_are_told(tmp_path: Path) -> None:
                 with pytest.raises(InvalidParamsError, match="The url"):
                     await told(agent.send_message(asked))
             assert not (await agent.list_tasks(a2a.ListTasksRequest())).tasks
+
+
+class Asked:
+    """A store that has receivers or not, and notes what it is asked."""
+
+    def __init__(self) -> None:
+        self.any, self.asked = False, list[str]()
+
+    async def read(self, query: Any, *_: Any) -> Any:
+        self.asked.append(query.__name__)
+        return [] if query is storage.due else self.any
+
+
+async def test_while_there_are_no_receivers_the_sender_sleeps_longer(autojump_clock: trio.testing.MockClock) -> None:
+    store: Any = Asked()
+    rules = WebhookRules((), b"", private=False)
+    sender = PushSender(PushReceivers(store, rules, Seal(b"x"), time.time, "", lambda: None), lambda _: None)
+    assert await sender.poll() == pushes.ASK_S
+    store.any = True
+    assert [await sender.poll() for _ in range(3)] == [pushes.EVERY_S] * 3
+    assert store.asked.count("are_any") == 2
+    await trio.sleep(pushes.ASK_S)
+    store.any = False
+    assert await sender.poll() == pushes.ASK_S
+
+
+async def test_while_the_extension_is_off_receivers_stay_and_are_exported(
+    tmp_path: Path, receiver: TaskReceiver
+) -> None:
+    """On again, they are told of what follows."""
+    with trio.fail_after(60):
+        async with mailing(tmp_path, **allowed(receiver)) as running:
+            token = await new_token(running)
+            async with client(running, token) as agent:
+                asked = message("go")
+                asked.configuration.task_push_notification_config.CopyFrom(config(receiver.url))
+                _, _, task_id = await told(agent.send_message(asked))
+                await receiver.until(1)
+        async with mailing(tmp_path, extensions=["-a2a"], **allowed(receiver)) as running:
+            status, _, _ = await request(running.address, "GET", "/.well-known/agent-card.json", token=token)
+            assert status == 404
+            mine = await get(running, "/api/me/export", token)
+            assert [each["url"] for each in mine["pushes"]] == [receiver.url]
+        async with mailing(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
+            await told(agent.send_message(message("allow", task_id=task_id)))
+            while receiver.states[-1] != "COMPLETED":
+                await receiver.until(len(receiver.got) + 1)
