@@ -4,6 +4,7 @@ import json
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,7 +16,8 @@ from a2a.utils.errors import TaskNotFoundError
 from google.protobuf.json_format import MessageToDict
 
 from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, scripted
+from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
+from tests.end_to_end.test_permissions import add, start
 from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 
@@ -340,3 +342,13 @@ async def test_a_card_is_asked_for_again_only_if_it_has_changed(serve: Any) -> N
         async with httpx.AsyncClient(base_url=running.address) as http:
             assert (await http.get(path, headers={"If-None-Match": headers["etag"]})).status_code == 304
             assert (await http.get(path, headers={"If-None-Match": '"another"'})).status_code == 200
+
+
+async def test_the_card_of_an_agent_with_a_rule_is_not_public(serve: Any, rules: Path) -> None:
+    """A rule is as good as the agent's own list."""
+    add(rules, '[agents]\ndesk = ["group:staff"]')
+    front, desk = (Agent(name, model=ScriptedModel(Say("hi"))) for name in ("front", "desk"))
+    running = await start(serve, rules, front, desk)
+    for name, expected in (("front", 200), ("desk", 404)):
+        path = f"/a2a/{name}/.well-known/agent-card.json"
+        assert (await request(running.address, "GET", path))[0] == expected

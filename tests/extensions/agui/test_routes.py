@@ -16,6 +16,7 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import post, token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
+from tests.end_to_end.test_cross_origin import LISTED, readable
 from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_stream import gone, say
 from tests.servers.postgresql import Postgres
@@ -101,6 +102,17 @@ async def test_the_conversation_is_the_users_own_and_goes_on(serve_guest: Any) -
         await whole(stream)
     history = await get(running, "/api/threads/t/messages", token)
     assert len(history["messages"]) == 4
+
+
+@pytest.mark.promise("wire.cors")
+async def test_a_page_of_an_allowed_origin_may_read_a_run(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), allowed_origins=[LISTED])
+    body = json.dumps(run_input()).encode()
+    async with streaming(
+        running.address, "/api/agui", token, method="POST", body=body, headers={"Origin": LISTED}
+    ) as stream:
+        readable(stream.headers)
+        assert (await whole(stream)).text == "one "
 
 
 @pytest.mark.promise("wire.agui-repeat")
