@@ -1,6 +1,6 @@
 """React pages in a real Chromium, of another origin than their server. Run by `test_story.py`.
 
-`examples/react`, and the page of docs/how-to/use-react-chat.md, are built from lock files. They are reloaded in the
+`examples/react`, and the page of docs/extensions/ui.md, are built from lock files. They are reloaded in the
 middle of an answer, and while a call waits for consent.
 
 python tests/browser/react_story.py FOLDER [SCREENSHOTS]
@@ -75,7 +75,7 @@ def build_example(folder: Path, address: str) -> None:
 def build_documented(folder: Path, address: str) -> None:
     """Build the page of the documentation for this server."""
     install(ROOT / "tests" / "stock_ui", folder)
-    (block,) = re.findall(r"```jsx[^\n]*\n(.*?)```", (ROOT / "docs/how-to/use-react-chat.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"```jsx[^\n]*\n(.*?)```", (ROOT / "docs/extensions/ui.md").read_text(), re.DOTALL)
     (folder / "chat.jsx").write_text(block.replace(DOCUMENTED, address))
     (folder / "main.jsx").write_text(MAIN.replace(DOCUMENTED, address))
     command = ["npx", "esbuild", "main.jsx", "--bundle", "--jsx=automatic", "--format=esm", "--outfile=main.js"]

@@ -14,8 +14,8 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_a2a_stock import client
 from tests.end_to_end.test_webhooks import SECRET
+from tests.extensions.a2a.test_routes import client
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Async generator:ResourceWarning", "ignore:Async generator '(httpx2|httpcore):ResourceWarning"
@@ -51,7 +51,7 @@ async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
 
 
 async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nursery: trio.Nursery) -> None:
-    page: dict[str, Any] = defined_by("how-to/serve-a2a-clients.md")
+    page: dict[str, Any] = defined_by("extensions/a2a.md")
     receiver = Receiver()
     await receiver.start(nursery)
     allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
@@ -67,7 +67,7 @@ async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nurser
 
 
 async def test_the_stock_client_asks_as_on_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    ask = run(blocks("how-to/serve-a2a-clients.md")[0])["ask"]
+    ask = run(blocks("extensions/a2a.md")[0])["ask"]
     turns = Call([("echo", {"text": "hi"})]), Say("one two")
     async with served(tmp_path, [scripted(*turns, name="guide")]) as running:
         with trio.fail_after(60):

@@ -56,7 +56,7 @@ model: Model
 UNTYPED = {
     "docs/how-to/embed-a-chat-server.md": "parts of an example",
     "docs/how-to/use-openai-agents.md": "an SDK that is not installed beside the tests",
-    "docs/how-to/use-openai-clients.md": "dicts where that SDK has TypedDict classes, as in its own documentation",
+    "docs/extensions/responses.md": "dicts where that SDK has TypedDict classes, as in its own documentation",
     "docs/how-to/actors/quart.md": "attributes of an app, as in the documentation of Quart",
 }
 """Pages whose code runs in another test and is not checked here, and why."""

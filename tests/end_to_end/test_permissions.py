@@ -1,6 +1,5 @@
 """Tools, models and budgets by group: a denial is a sentence with a code, and changes count from the next turn on."""
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -115,25 +114,11 @@ async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path)
 
 
 @pytest.mark.promise("wire.tool-allowed")
-@pytest.mark.parametrize("door", ["runs", "responses", "agui", "a2a"])
-async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: Any, rules: Path, door: str) -> None:
+async def test_a_tool_is_called_in_the_runs_of_those_it_allows_alone(serve: Any, rules: Path) -> None:
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
-    said = {"id": "m", "role": "user", "content": "go"}
-    agui = {"threadId": "t", "runId": "r", "messages": [said], "tools": [], "context": [], "state": None}
-    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": "go"}]}
-    rpc = {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
-    path, body = {
-        "runs": ("/api/runs", {"message": "go", "agent": "desk"}),
-        "responses": ("/v1/responses", {"model": "desk", "input": "go"}),
-        "agui": ("/api/agui?agent=desk", agui | {"forwardedProps": None}),
-        "a2a": ("/a2a/desk", rpc),
-    }[door]
     for who, called in ((OTHER, []), (STAFF, ["payout"])):
-        sent = json.dumps(body).encode()
-        version = {"A2A-Version": "1.0"}
-        status, _, _ = await request(running.address, "POST", path, token=who, body=sent, headers=version)
-        assert status in (200, 202)
+        await Caller(running, who).post("/api/runs", 202, message="go", agent="desk")
         await until(partial(nothing_open, running, who))
         assert called == CALLED
 
@@ -154,14 +139,13 @@ async def test_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve
     assert CALLED == ["payout"]
 
 
-async def test_an_agent_with_a_rule_is_not_public_and_not_shown_to_others(serve: Any, rules: Path) -> None:
-    """Agent cards are served without a token, of agents for everybody; a rule is as good as the agent's own list."""
+async def test_an_agent_with_a_rule_is_not_shown_to_others(serve: Any, rules: Path) -> None:
+    """A rule is as good as the agent's own list."""
     add(rules, '[agents]\ndesk = ["group:staff"]')
     front, desk = (Agent(name, model=ScriptedModel(Say("hi"))) for name in ("front", "desk"))
     running = await start(serve, rules, front, desk)
-    for name, expected in (("front", 200), ("desk", 404)):
-        path = f"/a2a/{name}/.well-known/agent-card.json"
-        assert (await request(running.address, "GET", path))[0] == expected
+    shown = {each["name"] for each in (await get(running, "/api/agents", OTHER))["agents"]}
+    assert shown & {"front", "desk"} == {"front"}
     async with connected(running.address, OTHER) as client:
         assert (await client.ask("go", agent_type="desk", until="error"))["data"]["code"] == "unknown_agent_type"
     assert (await answer(running, STAFF, "desk"))[-1]["data"]["message"].strip() == "hi"

@@ -112,11 +112,9 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
             await approve(client, await client.until("approval_required"), "deny", f"because of {SECRET}")
             await client.until_end()
         said = json.dumps({"type": "chat", "content": f"and {SECRET}", "thread_id": "u"}).encode()
-        agui = {"threadId": "a", "runId": "r", "messages": [{"id": "m9", "role": "user", "content": f"x {SECRET}"}]}
         body, kind = multipart(f"{SECRET}.csv", b"a,b\n1,2\n")
         answers = [
             await request(address, "POST", "/api/commands", token=token, body=said),
-            await request(address, "POST", "/api/agui", token=token, body=agui),
             await request(address, "PATCH", "/api/threads/t", token=token, body={"title": f"on {SECRET}"}),
             await request(address, "PATCH", "/api/threads/t", token=token, body={"tags": ["a", SECRET]}),
             await request(address, "POST", "/api/files", token=token, body=body, content_type=kind),
@@ -125,10 +123,10 @@ async def test_a_secret_that_a_user_sends_is_written_nowhere(tmp_path: Path) -> 
             await request(address, "GET", "/metrics"),
         ]
         await server.terminate()
-    assert [status for status, _, _ in answers] == [202, 200, 200, 400, 201, 200, 200, 200]
+    assert [status for status, _, _ in answers] == [202, 200, 400, 201, 200, 200, 200]
     assert not shows(json.dumps([client.seen, *(body for _, _, body in answers)]))
     kept = await written(tmp_path)
-    assert kept.count("[redacted]") >= 7
+    assert kept.count("[redacted]") >= 6
     assert "buy milk" in kept
     assert not shows(kept)
 

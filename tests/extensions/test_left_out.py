@@ -1,20 +1,26 @@
 """The kernel alone is a server, and each extension can be left out by itself; user data of all is known."""
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import trio
+from attrs import fields
 
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
+from understudy.app.settings import Settings
 from understudy.extension import brought, installed
 from understudy.storage import schema
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
 
 OF_KERNEL: Final = {
     "threads", "messages", "words", "runs", "events", "files", "contexts",
-    "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions", "pushes",
+    "accounts", "agent_states", "consents", "deliveries", "memberships", "passkeys", "provider_sessions",
     "file_parts", "servers_off", "sign_in_starts", "sign_ins", "spending",
 }  # fmt: skip
 """Tables with an owner that `understudy.privacy` knows itself."""
@@ -29,6 +35,14 @@ def needing(name: str) -> list[str]:
         if set(each.requires) & set(found):
             found += needing(each.name)
     return found
+
+
+def paths(folder: Path, names: Collection[str]) -> set[tuple[str, str]]:
+    """Return the paths and methods of an application with these extensions."""
+    given: dict[str, Any] = dict.fromkeys(each.name for each in fields(WebContext))
+    given |= {"settings": Settings(data_dir=folder), "extensions": {each: installed()[each] for each in names}}
+    rules = build_http_app(WebContext(**given)).url_map.iter_rules()
+    return {(rule.rule, each) for rule in rules for each in (rule.methods or set()) - {"OPTIONS"}}
 
 
 async def token_of(server: Any) -> str:
@@ -65,16 +79,20 @@ async def test_the_kernel_alone_answers_by_a_tool_and_survives_a_kill(tmp_path: 
 
 @pytest.mark.parametrize("name", list(installed()))
 async def test_each_can_be_left_out(name: str, tmp_path: Path) -> None:
-    """The server answers without it, serves its page, and writes its documents; nothing of it is imported."""
+    """The server answers without it, serves its page, writes its documents, and does not know its paths."""
+    others = installed().keys() - set(needing(name))
     off = ",".join(f"-{each}" for each in needing(name))
     async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS=off) as server:
         token = await token_of(server)
         async with connected(server.address, token) as client:
             assert await calculated(client) == "15% of 80 = 12"
         on = (await request(server.address, "GET", "/api/extensions", token=token))[2]["extensions"]
-        assert set(on) == installed().keys() - set(needing(name))
+        assert set(on) == others
         for path in ("/", "/openapi.json", "/asyncapi.json", "/api/me/export"):
             assert (await request(server.address, "GET", path, token=token))[0] == 200, path
+        for path, method in sorted(paths(tmp_path, installed()) - paths(tmp_path, others)):
+            status, _, _ = await request(server.address, method, re.sub("<.*?>", "x", path), token=token)
+            assert status == 404, (method, path)
 
 
 def test_no_row_of_a_user_is_missed_by_erasure_and_export() -> None:

@@ -38,7 +38,6 @@ from understudy.chat.commands import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemory, MemoryExpiry
 from understudy.chat.permissions_file import PermissionsFile, PermissionsPoller
-from understudy.chat.pushes import PushReceivers, PushSender
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import Services
 from understudy.chat.stops import Stops, StopsPoller
@@ -127,7 +126,7 @@ class _Parts:
     tool_loop: ToolLoop | None
     asyncio_loop: ToolLoop | None
     mcp: McpCatalogue
-    pushes: PushReceivers
+    webhook_rules: WebhookRules
     stops: Stops
     permissions: Permissions
     node: "Node | None"
@@ -214,14 +213,12 @@ async def build_app(
                 metrics.recent,
                 metrics.watchdog.open, recorder.incidents_after, lambda: store.readers.waiting,
             )  # fmt: skip
-            rules = _build_webhooks(settings) or WebhookRules((), b"", settings.webhook_private)
-            pushes = PushReceivers(store, rules, Seal(*secrets_for_storage(settings)), time.time, settings.public_url)
             stops = Stops(lambda: store.read(stops_in_force))
             await stops.poll()
             parts = _Parts(
                 settings, extensions, tree, metrics, recorder, live, models, content_filter, storage, presence,
-                run_limiter, counts, status, tool_loop, asyncio_loop, mcp, pushes, stops, permissions, node,
-                traces, local_models,
+                run_limiter, counts, status, tool_loop, asyncio_loop, mcp, _build_webhooks(settings), stops,
+                permissions, node, traces, local_models,
             )  # fmt: skip
             dispatcher, chat_actors = await _start_chat(parts, node, cluster)
             archive = Archive(database)
@@ -345,10 +342,10 @@ def check_output(agent: Agent, model: Model) -> None:
         )
 
 
-def _build_webhooks(settings: Settings) -> WebhookRules | None:
-    """Build the rules of webhooks; None if the settings name no addresses. Raises ValueError for a bad secret."""
+def _build_webhooks(settings: Settings) -> WebhookRules:
+    """Build the rules of addresses that may be told of runs. Raises ValueError for a bad secret."""
     if not settings.webhook_urls:
-        return None
+        return WebhookRules((), b"", settings.webhook_private)
     try:
         secret = read_secret(str(settings.webhook_secret))
     except ValueError as error:
@@ -581,7 +578,7 @@ async def _start_chat(
     """
     settings, tree, storage, content_filter = parts.settings, parts.tree, parts.storage, parts.content_filter
     store = storage.store
-    webhooks = _build_webhooks(settings)
+    webhooks = parts.webhook_rules if settings.webhook_urls else None
     services = Services(
         store=store,
         agents=parts.agents,
@@ -628,7 +625,6 @@ async def _start_chat(
         "recovery": partial(Recovery, store, dispatcher.registry, services.limiter, node),
         "forgetting": partial(MemoryExpiry, store, time.time),
         "waits": partial(StorageWaitMonitor, services.storage_waits),
-        "pushes": partial(PushSender, parts.pushes, metrics.push),
     }
     if webhooks is not None:
         actors["webhooks"] = partial(WebhookSender, store, webhooks, metrics.webhook, time.time, traces=parts.traces)
@@ -708,7 +704,7 @@ def _build_web(
         files=storage.limited_files,
         agents=parts.agents,
         models=parts.models,
-        pushes=parts.pushes,
+        webhook_rules=parts.webhook_rules,
         metrics=parts.metrics,
         status=parts.status,
         streams=EventStreams(

@@ -286,11 +286,6 @@ class Metrics(ConnectionMetrics):
             "Spans that did not reach the collector of traces: `queue`, `collector`, `shutdown`.",
             "reason",
         )
-        self._pushes = counter(
-            "understudy_pushes",
-            "Attempts to send a push notification of A2A: `delivered`, `failed`, `given_up`.",
-            "outcome",
-        )
         self._feedback = counter(
             "understudy_feedback", "Ratings of answers: `up`, `down`, or `none` for a withdrawn rating.", "rating"
         )
@@ -497,10 +492,6 @@ class Metrics(ConnectionMetrics):
     def webhook(self, outcome: str) -> None:
         """Count an attempt to deliver a webhook: `delivered`, `failed` (it is tried again) or `given_up`."""
         self._webhooks[outcome].inc()
-
-    def push(self, outcome: str) -> None:
-        """Count an attempt to send a push notification, as `webhook` does."""
-        self._pushes[outcome].inc()
 
     def describe_build(self, version: str) -> None:
         """Show the release that runs, and the version of its Python."""

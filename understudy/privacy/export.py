@@ -18,7 +18,7 @@ from understudy.content.vault import Vault
 from understudy.extension import kept_of_users
 from understudy.privacy import records
 from understudy.privacy.transcript import Transcript, attachments, opening
-from understudy.storage import accounts, agent_states, archive_queries, consents, passkeys, pushes, queries, sign_ins
+from understudy.storage import accounts, agent_states, archive_queries, consents, passkeys, queries, sign_ins
 from understudy.storage.archive_queries import Archive, User
 from understudy.storage.owners import name_of
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread
@@ -132,8 +132,6 @@ class Exporter:
             yield _items(map(kept.record, await self.archive.read(kept.read, row.id)))
         yield b'],"sign_ins":['
         yield _items(map(records.sign_in_of, await self.archive.read(sign_ins.of_owner, row.id)))
-        yield b'],"pushes":['
-        yield _items(map(records.push_of, await self.archive.read(pushes.of_owner, row.id)))
         yield b'],"threads":['
         edge = b""
         async for thread in self._threads(row.id):

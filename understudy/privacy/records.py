@@ -16,7 +16,6 @@ from understudy.storage.archive_queries import StoredMemory, User
 from understudy.storage.audit import StoredEntry, actions
 from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.passkeys import Passkey, public_id
-from understudy.storage.pushes import Push
 from understudy.storage.records import File, Message, RunRecord, StepRecord, Thread
 from understudy.storage.sign_ins import SignIn
 
@@ -130,11 +129,6 @@ def account_of(row: Account | None, passkeys: Sequence[Passkey]) -> dict[str, An
         "passkeys": list(map(passkey_of, passkeys)),
         "invited_until": row.invite_expires_at if row.invite else None,
     }
-
-
-def push_of(row: Push) -> dict[str, Any]:
-    """Return who is told of a run, without the token."""
-    return {"run_id": row.run_id, "id": row.id, "url": row.url, "created_at": row.created_at}
 
 
 def user_of(row: User, name: str) -> dict[str, Any]:

@@ -229,29 +229,6 @@ def runs(
     return Page(tuple(found[:limit]), encode(last.started_at, last.id) if last else None)
 
 
-def ended_runs(
-    connection: Connection,
-    owner: str,
-    agent: str,
-    thread_id: str | None,
-    statuses: Sequence[str],
-    since: float,
-    before: tuple[float, str] | None,
-    limit: int,
-) -> tuple[list[RunRecord], int]:
-    """Return the owner's runs of an agent that have one of these statuses and ended at `since` or later.
-
-    Those of a thread, unless it is None. The last ended comes first; of those behind the place `before`, the time of
-    an end and an id, at most `limit`. The number is that of all.
-    """
-    wanted = [_r.owner == owner, func.coalesce(_r.pillar, _r.agent_type) == agent, _r.status.in_(statuses)]
-    wanted += [_r.ended_at >= since] + ([] if thread_id is None else [_r.thread_id == thread_id])
-    total = connection.execute(select(func.count()).where(*wanted)).scalar_one()
-    behind = [] if before is None else [tuple_(_r.ended_at, _r.id) < tuple_(*before)]
-    latest = select(*_r).where(*wanted, *behind).order_by(_r.ended_at.desc(), _r.id.desc()).limit(limit)
-    return [RunRecord(*row) for row in connection.execute(latest)], total
-
-
 def _said(connection: Connection, owner: str, query: str) -> ColumnElement[bool] | None:
     """Return a condition: a message of the thread contains all words of the query. None if the query has no words."""
     found = _with_words(connection, owner, query)

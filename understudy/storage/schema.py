@@ -384,27 +384,6 @@ deliveries = Table(
     Index(None, "owner", "thread_id"),
 )
 
-# Receivers of push notifications about runs: see `understudy.storage.pushes`.
-pushes = Table(
-    "pushes",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("url", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("sent", Integer, nullable=False),
-    Column("due_at", Float, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("failing_since", Float),
-    PrimaryKeyConstraint("owner", "run_id", "id"),
-    of_thread(),
-    Index(None, "due_at"),
-    Index(None, "owner", "thread_id"),
-)
-
 # Users' sign-ins at MCP servers, those that are begun, and registered clients: see `understudy.storage.sign_ins`.
 sign_ins = Table(
     "sign_ins",

@@ -1,47 +1,38 @@
-"""The quart-trio application: blueprints, errors as JSON, and the headers of every answer."""
+"""The quart-trio application: blueprints, and the headers of every answer."""
 
 import json
-import logging
 from typing import Any, Final, cast
 
 from quart import Blueprint, Response, current_app, formparser, request
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, RequestHeaderFieldsTooLarge
+from werkzeug.exceptions import RequestHeaderFieldsTooLarge
 from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
 
 from transport.server.http import HSTS
-from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from transport.wire.messages import traceparent
 from understudy.extension import ExtensionFault, brought
-from understudy.storage.errors import BadName, FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
-    a2a,
     account,
     accounts,
     activity,
     admin,
     admin_accounts,
     agents,
-    agui,
     alerts,
     audit,
     commands,
-    completions,
     extensions,
     files,
     inbox,
-    mcp,
     memory,
-    models,
     observer,
     openid,
     operations,
     page,
     passkeys,
     references,
-    responses,
     runs,
     sanitize,
     servers,
@@ -53,14 +44,11 @@ from understudy.web.api import (
     takeovers,
     threads,
     turns,
-    ui,
     widgets,
 )
-from understudy.web.api.openai_door import as_openai_error
-from understudy.web.context import WebContext, drain_body, error_response, web_context
-from understudy.web.page_files import WIDGET, Pages
-
-log = logging.getLogger(__name__)
+from understudy.web.context import WebContext, web_context
+from understudy.web.page_files import Pages
+from understudy.web.refusals import as_refusal
 
 HEADERS: Final = {
     "Content-Security-Policy": (
@@ -90,11 +78,8 @@ def page_headers(widgets_origin: str, *, voice: bool = False) -> dict[str, str]:
     }
 
 
-OPENAI: Final = "/v1/"
-"""Paths of OpenAI's API, whose refusals have its form."""
 MAX_HEADER_BYTES: Final = 16 * 1024
 """The limit of a request's own headers applies to each part of a multipart body too."""
-STATUS_CODES: Final = {404: "not_found", 413: "file_too_large", 431: "message_too_large", 400: "invalid_command"}
 
 
 class LimitedDecoder(MultipartDecoder):
@@ -131,10 +116,10 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.extensions["page_headers"] = headers
     app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     for part in (
-        a2a, account, accounts, activity, admin, admin_accounts, agents, agui, alerts, audit, commands, completions,
-        extensions, files, inbox, mcp, memory, models, observer, openid, operations, page, passkeys, references,
-        responses, runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
-        turns, ui, widgets,
+        account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
+        extensions, files, inbox, memory, observer, openid, operations, page, passkeys, references,
+        runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
+        turns, widgets,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     for extension in context.extensions.values():
@@ -146,7 +131,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.before_request(_note_caller)
     app.before_request(widgets.keep_origins_apart)
     app.after_request(_add_headers)
-    app.register_error_handler(Exception, _handle_error)
+    app.register_error_handler(Exception, as_refusal)
     return app
 
 
@@ -170,54 +155,6 @@ async def _add_headers(answer: Response) -> Response:
         answer.headers.setdefault(name, value)
     if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)
-    if request.path.startswith(("/api/", "/auth", OPENAI)):
+    if request.path.startswith(("/api/", "/auth")):
         answer.headers.setdefault("Cache-Control", "no-store")
-    return answer
-
-
-async def _handle_error(error: Exception) -> Response:
-    """Convert an error to a refusal in the form that clients of the path expect."""
-    if isinstance(error, OriginRefused) and request.path == f"/page/{WIDGET}":
-        return await page.refused_widget()
-    answer = await _error_response(error)
-    if request.path.startswith(OPENAI):
-        return await as_openai_error(answer)
-    if isinstance(error, Unauthenticated | OriginRefused):
-        return answer
-    if request.endpoint == agui.ENDPOINT:
-        return await agui.as_run_error(answer)
-    if request.endpoint == a2a.CALL:
-        return await a2a.as_rpc_error(answer)
-    return await ui.as_error_chunk(answer) if request.endpoint == ui.CHAT else answer
-
-
-async def _error_response(error: Exception) -> Response:
-    """Convert an error to the JSON of its code, without tracebacks, paths or queries."""
-    match error:
-        case Unauthenticated() | CommandRejected():
-            return error_response(error.code, error.message, getattr(error, "retry_after", None))
-        case OriginRefused():
-            return error_response("forbidden", error.message)
-        case FileTooLarge():
-            limit = web_context().settings.max_file_bytes // (1024 * 1024)
-            return error_response("file_too_large", f"Files of up to {limit} MiB can be attached.")
-        case BadName():
-            return error_response("invalid_command", f"{str(error).capitalize()}.")
-        case InvalidCursor() | Unstorable():
-            return error_response("invalid_command", "That cursor or value is not valid here.")
-        case StorageUnavailable():
-            return error_response("storage_unavailable", retry_after=1.0)
-        case MethodNotAllowed():
-            answer = error_response("invalid_command", "That address does not take this method.")
-            answer.status_code = 405
-            answer.headers["Allow"] = ", ".join(sorted(error.valid_methods or ()))  # RFC 9110 section 15.5.6
-            return answer
-        case HTTPException(code=int(status)) if status < 500:
-            if status in (413, 431):
-                await drain_body()
-            return error_response(STATUS_CODES.get(status, "invalid_command"))
-    answer = error_response("internal")
-    body = await answer.get_json()
-    kind = "storage" if isinstance(error, StorageError) else "rest"
-    log.error("request.failed", exc_info=error, extra={"kind": kind, "error_id": body["error"]["error_id"]})
     return answer

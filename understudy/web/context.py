@@ -24,9 +24,9 @@ from understudy.agents.permissions import Permissions
 from understudy.auth.rights import Rights, Whose, rights_of
 from understudy.auth.sessions import Sessions
 from understudy.chat.commands import OperatorAct
-from understudy.chat.pushes import PushReceivers
 from understudy.chat.routing import check_id
 from understudy.chat.stops import Stops
+from understudy.chat.webhooks import WebhookRules
 from understudy.content.filter import ContentFilter
 from understudy.extension import Extension
 from understudy.models.registry import Models
@@ -69,8 +69,8 @@ class WebContext:
     each, None: all; `pools` returns what is `at_work` and what is
     `waiting` in each of the server's pools; `node` is this node, None for a single one. `stops` are what
     operators have stopped; `announce_stops` is called when that changed, `operate` carries out what an
-    operator, by id, does about a run of a user. `described_settings` returns the settings in force with their sources,
-    and reads files."""
+    operator, by id, does about a run of a user. `webhook_rules` say which addresses may be told of runs.
+    `described_settings` returns the settings in force with their sources, and reads files."""
 
     settings: WebSettings
     sessions: Sessions
@@ -91,7 +91,7 @@ class WebContext:
     eraser: Eraser
     counts: Callable[[Whose], Mapping[str, int]]
     quotas: Quotas
-    pushes: PushReceivers
+    webhook_rules: WebhookRules
     announce_change: Callable[[str, str], None]
     announce_read: Callable[[str, Mapping[str, int] | None], None]
     stops: Stops

@@ -7,7 +7,7 @@ import trio
 import trio.testing
 
 from actors import ActorSystem, ChildSpec
-from understudy.chat.polling import ASK_S, Poll, Poller, Use
+from understudy.chat.polling import Poll, Poller
 
 
 class Counting(Poller):
@@ -32,20 +32,3 @@ async def test_it_polls_at_its_start_after_each_pause_and_when_it_is_told(
             poller.tell(Poll())
         await trio.sleep(17)
     assert [round(at - began) for at in polled_at] == polls
-
-
-async def test_a_queue_that_nobody_uses_is_rarely_polled(autojump_clock: trio.testing.MockClock) -> None:
-    asked, used = list[float](), False
-
-    async def ask() -> bool:
-        asked.append(trio.current_time())
-        return used
-
-    use = Use(ask)
-    assert await use.sleep_s(1.0) == ASK_S
-    used = True
-    assert [await use.sleep_s(1.0) for _ in range(3)] == [1.0, 1.0, 1.0]
-    assert len(asked) == 2
-    await trio.sleep(ASK_S)
-    used = False
-    assert await use.sleep_s(1.0) == ASK_S

@@ -6,14 +6,14 @@
    of them: so the log says from when on the run waits only for its client.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from attrs import evolve, frozen
 
 from actors import Context
 from transport.wire.commands import JsonObject
-from transport.wire.events import NO_USAGE, ToolStatus, Usage
+from transport.wire.events import NO_USAGE, Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus, Usage
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.questions import question_id
 from understudy.chat.run.tool_outcome import ToolOutcome
@@ -53,6 +53,21 @@ def client_tools(settings: JsonObject, own: Sequence[Tool]) -> tuple[Tool, ...]:
     """Return the client's tools in the settings of a message, but those with the name of one of the agent's own."""
     taken = {each.name for each in own}
     return tuple(_tool(each) for each in settings.get("tools", ()) if each["name"] not in taken)
+
+
+def open_calls(events: Iterable[Event]) -> dict[str, str]:
+    """Return the calls of the client's tools for whose results a run with these events waits, by the ids of their
+    questions."""
+    waiting: dict[str, str] = {}
+    for event in events:
+        match event:
+            case QuestionAsked(question_id=name, asked_by="client", call_id=str(call_id)):
+                waiting[name] = call_id
+            case QuestionAnswered(question_id=name):
+                waiting.pop(name, None)
+            case ToolCompleted(call_id=ended):
+                waiting = {name: call_id for name, call_id in waiting.items() if call_id != ended}
+    return waiting
 
 
 def _tool(given: Mapping[str, Any]) -> Tool:

@@ -6,9 +6,10 @@ from typing import Final
 from quart import Response, current_app, request
 
 from transport.auth.identity import ascii_origin
-from transport.wire.errors import CommandRejected
+from transport.wire.errors import CommandRejected, OriginRefused
 from understudy.web.context import web_context
-from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, PageFile, PageFiles
+from understudy.web.page_files import CODINGS, ICON, REFUSED_WIDGET, WIDGET, PageFile, PageFiles
+from understudy.web.refusals import as_refusal
 from understudy.web.routes import Routes
 
 WORKER_POLICY: Final = "default-src 'none'; script-src 'self'; connect-src 'self'; frame-ancestors 'none'"
@@ -69,11 +70,14 @@ async def embed() -> Response:
     return answer
 
 
-async def refused_widget() -> Response:
-    """Return the script that tells a page whose origin is not allowed why it has no chat button.
+@blueprint.errorhandler(OriginRefused)
+async def refuse_origin(error: OriginRefused) -> Response:
+    """Refuse a page whose origin is not allowed: in place of the widget it gets a script that says why it has none.
 
     Any page may run it: an answer that a page may not read would leave its developer with a sentence of the browser's.
     """
+    if request.path != f"/page/{WIDGET}":
+        return await as_refusal(error)
     answer = await _serve((await _files()).files[REFUSED_WIDGET])
     answer.headers["Access-Control-Allow-Origin"] = "*"
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"

@@ -1,0 +1,65 @@
+"""The page on AG-UI: its agent is served, and its client's code is run by the stock client."""
+
+import json
+import re
+import types
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from attrs import evolve
+
+from tests.docs.served import served
+from tests.docs.tables import DOCS
+from tests.end_to_end.http import new_token, request
+from tests.extensions.agui.test_stock import STOCK, calls_of, run_script
+from tests.servers.npm import install
+from understudy.models.model import Emit, Reply, Turn
+from understudy.testing.script import Call, Say, ScriptedModel
+
+TEXT = (DOCS / "extensions/agui.md").read_text()
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+
+
+class Waiter(ScriptedModel):
+    """Calls what a message is about before it answers, and answers at once about a receipt."""
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        calls = Call([("send_mail", {"to": "anna"}), ("order", {})])
+        if "receipt" in turn.request:
+            turns: list[Call | Say] = [Say("Soup")]
+        elif "page" in turn.request:
+            turns = [Call([("page_title", {})]), Say("It is the menu")]
+        else:
+            turns = [calls, Say("Done")]
+        return await ScriptedModel(*turns).respond(turn, emit)
+
+
+@pytest.mark.needs("npm")
+@pytest.mark.proof("clients")
+async def test_the_page_is_right(tmp_path: Path) -> None:
+    page = types.ModuleType("page")
+    exec(blocks("python")[0], page.__dict__)
+    agent = evolve(page.agent, model=Waiter())
+    folder = await trio.to_thread.run_sync(install, STOCK, tmp_path / "client")
+    async with served(tmp_path / "server", [agent]) as running:
+        token = await new_token(running)
+        given: Mapping[str, Any] = {"server": running.address, "token": token, "receipt": "UE5H"}
+        head = f"const {{ server, token, receipt }} = {json.dumps(given)};\n"
+        ask, answer, tools, again, more = blocks("js")
+        tail = "console.log(JSON.stringify({ first: agent.messages, second: again.messages, state: agent.state }));\n"
+        told = await run_script(folder, ask.replace("\n\n", f"\n\n{head}", 1) + answer + tools + again + more + tail)
+        first, second = told["first"], told["second"]
+        results = sorted(each["content"] for each in second if each["role"] == "tool")
+        assert results == ['"2 x funghi"', '"sent to anna"', "The menu"]
+        assert calls_of(second) == calls_of(first)
+        answers = [each["content"] for each in first if each["role"] == "assistant" and "content" in each]
+        assert answers == ["Done", "It is the menu", "Soup"]
+        assert (told["state"]["table"], told["state"]["understudy"]["run"]["status"]) == (7, "success")
+        address = re.findall(r'"\$SERVER(.+?)"', blocks("console")[0])[0]
+        assert (await request(running.address, "GET", address, token=token))[2]["identity"]["name"] == "waiter"

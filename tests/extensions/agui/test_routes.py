@@ -1,0 +1,572 @@
+"""AG-UI over real sockets: runs as its clients expect them, also on failures."""
+
+import base64
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+from ag_ui.core import AgentCapabilities
+from attrs import evolve
+
+from tests.docs.served import served
+from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.end_to_end.server_pair import post, token_of, two_servers
+from tests.end_to_end.sse import Stream, streaming
+from tests.end_to_end.test_cross_origin import LISTED, readable
+from tests.end_to_end.test_questions import PEARS, order
+from tests.end_to_end.test_stream import gone, say
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from tests.transport.agui_checker import Checker, check_run
+from transport.connection.limits import Limits
+from transport.wire.events import ANSWER
+from understudy import Agent, AgentTurn, extension
+from understudy.app.server import Running
+from understudy.chat import routing
+from understudy.extension import chosen, installed
+
+
+def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
+    said = {"id": message or uuid.uuid4().hex, "role": "user", "content": content}
+    return {"threadId": thread, "runId": "run-1", "messages": [said], "forwardedProps": {"agent_type": "script"}} | more
+
+
+def asked(running: Running, token: str | None, given: Any, query: str = "") -> Any:
+    body = given if isinstance(given, bytes) else json.dumps(given).encode()
+    return streaming(running.address, f"/api/agui{query}", token, method="POST", body=body)
+
+
+async def whole(stream: Stream) -> Checker:
+    """Read a run to its end and check it."""
+    assert stream.status == 200, stream.body
+    await stream.until_end()
+    return check_run([event.body for event in stream.seen])
+
+
+async def refused(stream: Stream) -> dict[str, Any]:
+    """Read a refused run: its one event."""
+    await whole(stream)
+    assert [event.body["type"] for event in stream.seen] == ["RUN_ERROR"]
+    return last(stream)
+
+
+def last(stream: Stream) -> dict[str, Any]:
+    return stream.seen[-1].body
+
+
+def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
+    return [event.body for event in stream.seen if event.body["type"] == kind]
+
+
+def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(extension, "find_spec", lambda name: None if name == "ag_ui" else name)
+    assert "agui" not in chosen([])
+    assert installed()["agui"].missing == "ag_ui is missing: pip install 'understudy-server[agui]'"
+
+
+@pytest.mark.promise("wire.agui")
+async def test_a_message_is_answered_in_agui(serve: Any) -> None:
+    running = await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two three")))
+    async with asked(running, await new_token(running), run_input()) as stream:
+        assert stream.headers["content-type"] == "text/event-stream"
+        assert (await whole(stream)).text == "one two three "
+        assert (last(stream)["type"], last(stream)["runId"]) == ("RUN_FINISHED", "run-1")
+        assert last(stream)["result"]["message"] == "one two three "
+        assert [event["toolCallName"] for event in of(stream, "TOOL_CALL_START")] == ["echo"]
+        assert json.loads(of(stream, "TOOL_CALL_ARGS")[0]["delta"]) == {"text": "hi"}
+        assert json.loads(of(stream, "TOOL_CALL_RESULT")[0]["content"]) == "hi"
+        assert of(stream, "REASONING_MESSAGE_CONTENT")
+        assert {event.kind for event in stream.seen} == {"message"}
+    await gone(running)
+
+
+async def test_the_conversation_is_the_users_own_and_goes_on(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
+    async with asked(running, token, run_input("first", message="m1")) as stream:
+        await whole(stream)
+        answer = of(stream, "TEXT_MESSAGE_START")[0]["messageId"]
+    history = await get(running, "/api/threads/t/messages", token)
+    assert [row["id"] for row in history["messages"]] == ["m1", answer]
+    assert routing.ANSWER == ANSWER
+    earlier = [{"id": "m1", "role": "user", "content": "first"}, {"id": "a", "role": "assistant", "content": "one"}]
+    given = run_input("second", message="m2")
+    async with asked(running, token, given | {"messages": earlier + given["messages"]}) as stream:
+        await whole(stream)
+    history = await get(running, "/api/threads/t/messages", token)
+    assert [row["content"] for row in history["messages"] if row["role"] == "user"] == ["first", "second"]
+    async with asked(running, await new_token(running), run_input("mine", message="m1")) as stream:
+        await whole(stream)
+    history = await get(running, "/api/threads/t/messages", token)
+    assert len(history["messages"]) == 4
+
+
+@pytest.mark.promise("wire.cors")
+async def test_a_page_of_an_allowed_origin_may_read_a_run(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), allowed_origins=[LISTED])
+    body = json.dumps(run_input()).encode()
+    async with streaming(
+        running.address, "/api/agui", token, method="POST", body=body, headers={"Origin": LISTED}
+    ) as stream:
+        readable(stream.headers)
+        assert (await whole(stream)).text == "one "
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_the_same_message_again_is_the_same_run(serve: Any) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    token, given = await new_token(running), run_input(message="m")
+    async with asked(running, token, given) as first:
+        await first.read()
+        await gate.reached.wait()
+        async with asked(running, token, given) as second:
+            await second.read()
+            gate.opened.set()
+            texts = [(await whole(stream)).text for stream in (first, second)]
+    async with asked(running, token, given) as third:
+        texts.append((await whole(third)).text)
+    assert texts == ["one two "] * 3
+    names = {stream.seen[0].body["metadata"]["understudy"]["run_id"] for stream in (first, second, third)}
+    assert len(names) == 1
+
+
+async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(serve: Any) -> None:
+    """By a run of its own: by its last message once more, by another text under its id, by a shorter history."""
+
+    async def read(turn: AgentTurn) -> None:
+        await turn.say(" ".join(each.content for each in turn.items))
+
+    running = await serve(Agent("script", run=read))
+    token = await new_token(running)
+
+    async def told(run: str, *messages: tuple[str, str]) -> str:
+        sent = [
+            {"id": name, "role": "user" if name[0] == "m" else "assistant", "content": text} for name, text in messages
+        ]
+        async with asked(running, token, run_input(runId=run) | {"messages": sent}) as stream:
+            return (await whole(stream)).text.replace("\n", " ")
+
+    one, answer = ("m1", "one"), ("a1", "-")
+    for run in ("r1", "r1", "r2"):
+        assert await told(run, one) == "one"
+    assert await told("r3", one, answer, ("m2", "two")) == "one one two"
+    assert await told("r4", one, answer, ("m2", "TWO")) == "one one TWO"
+    assert await told("r5", one, answer, ("m3", "three")) == "one one three"
+    for run in ("r6", "r6", "r7"):
+        assert await told(run, ("m1", "ONE")) == "ONE"
+    assert await told("r8", ("m1", "ONE"), answer, ("m4", "four")) == "ONE ONE four"
+    _, _, listed = await request(running.address, "GET", "/api/runs", token=token)
+    assert len(listed["runs"]) == 8
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_an_id_that_is_taken_never_gives_another_conversation(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one two")))
+    async with asked(running, token, run_input("a secret", "one", "1")) as first:
+        await whole(first)
+    async with asked(running, token, run_input("hello", "two", "1")) as stream:
+        assert (await refused(stream))["code"] == "message_id_reused"
+        assert b"secret" not in b"".join(json.dumps(each.body).encode() for each in stream.seen)
+    async with asked(running, token, run_input("a secret", "one", "1")) as again:
+        assert (await whole(again)).text == "one two "
+
+
+def shape(checker: Checker) -> list[Any]:
+    """Return what a client shows of a conversation, but the user's own messages."""
+    texts = sorted(
+        (each["role"], each["content"])
+        for each in checker.messages
+        if each["role"] in ("assistant", "reasoning") and "content" in each
+    )
+    return [texts, checker.made]
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_joined_after_its_conversation_stopped_is_told_whole(tmp_path: Path) -> None:
+    script, given = scripted(Call([("echo", {"text": "hi"}), ("refuse", {})]), Say("one two")), run_input(message="m")
+    async with served(tmp_path, [script]) as running:
+        token = await new_token(running)
+        async with asked(running, token, given) as stream:
+            before = await whole(stream)
+    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
+        assert shape(await whole(stream)) == shape(before)
+    assert sorted(name for name, _, result in before.made if result) == ["echo", "refuse"]
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_joined_after_its_server_died_is_told_whole(tmp_path: Path) -> None:
+    calls = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "anna@example.org"})]), Say("one two")
+    script, given = scripted(*calls), run_input(message="m")
+    async with served(tmp_path, [script]) as running:
+        token = await new_token(running)
+        async with asked(running, token, given) as stream:
+            await until_asked(stream)
+    async with served(tmp_path, [script]) as running, asked(running, token, given) as stream:
+        call_id = await until_asked(stream)
+        assert (await post(running, token, "approve", call_id=call_id, decision="allow"))[0] == 202
+        seen = await whole(stream)
+    assert seen.text == "one two "
+    assert [(name, result) for name, _, result in seen.made] == [
+        ("echo", '"hi"'),
+        ("send_mail", '"sent to anna@example.org"'),
+    ]
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_run_joined_on_another_server_is_told_whole(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
+) -> None:
+    redis.flush()
+    script = scripted(Call([("echo", {"text": "hi"})]), Say("one two"))
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, script)
+    token, given = token_of(), run_input(message="m")
+    told = []
+    for running in (two.a, two.b, two.b):
+        async with asked(running, token, given) as stream:
+            told.append(shape(await whole(stream)))
+    assert told == [told[0]] * 3
+    assert told[0][1] == [("echo", '{"text":"hi"}', '"hi"')]
+
+
+async def until_asked(stream: Stream) -> str:
+    """Read up to a request for approval. Return its call id."""
+    while (event := (await stream.read()).body).get("name") != "approval_required":
+        assert event["type"] != "RUN_FINISHED"
+    return str(event["value"]["call_id"])
+
+
+async def test_the_agent_is_chosen_by_the_application(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
+    props = {"agent_type": "liaison", "pillar": "content"}
+    for given, query, step in (
+        ({"forwardedProps": props}, "", "liaison/content"), ({"forwardedProps": None}, "?agent=script", "script"),
+        ({"forwardedProps": props}, "?agent=guide", "guide"), ({"forwardedProps": [1]}, "", "guide"),
+        ({"forwardedProps": {}}, "?agent=content", "liaison/content"),
+    ):  # fmt: skip
+        async with asked(running, token, run_input("What is 2 + 2?", uuid.uuid4().hex) | given, query) as stream:
+            await whole(stream)
+            assert of(stream, "STEP_STARTED")[0]["stepName"] == step
+
+
+@pytest.mark.promise("wire.agui")
+@pytest.mark.parametrize(
+    ("turns", "code"),
+    [
+        ([Raise(RuntimeError("secret-detail"))], "agent_failed"),
+        ([Call([("crash", {}), ("hang", {}), ("refuse", {})]), Raise(RuntimeError("x"))], "agent_failed"),
+        ([Say("one")], None),
+        ([Call([("crash", {}), ("hang", {})]), Say("one")], None),
+        ([Hand("guide")], None),
+    ],
+)
+async def test_whatever_dies_the_run_is_whole_and_ends_once(serve: Any, turns: list[Any], code: str | None) -> None:
+    script = scripted(*turns)
+    running = await serve(script)
+    async with asked(running, await new_token(running), run_input()) as stream:
+        await whole(stream)
+        assert last(stream).get("code") == code
+        assert "secret-detail" not in json.dumps([event.data for event in stream.seen])
+
+
+async def test_a_run_that_is_stopped_says_so(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("wait", {})])))
+    async with asked(running, token, run_input()) as stream:
+        names = (await stream.read()).body["metadata"]["understudy"]
+        assert (await post(running, token, "cancel", run_id=names["run_id"]))[0] == 202
+        await whole(stream)
+        assert last(stream)["outcome"] == {"type": "cancelled"}
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_client_that_leaves_does_not_stop_its_run(serve: Any) -> None:
+    gate = Gate()
+    running = await serve(scripted(Say("one two", gate)))
+    token, given = await new_token(running), run_input()
+    async with asked(running, token, given) as stream:
+        await stream.read()
+    await gone(running)
+    gate.opened.set()
+    async with asked(running, token, given) as stream:
+        assert (await whole(stream)).text == "one two "
+
+
+@pytest.mark.promise("wire.agui")
+async def test_a_server_that_goes_away_ends_the_stream_as_a_run(serve: Any) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    async with asked(running, await new_token(running), run_input()) as stream:
+        await gate.reached.wait()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(running.stop)
+            await whole(stream)
+    assert (last(stream)["type"], last(stream)["code"]) == ("RUN_ERROR", "busy")
+
+
+async def test_two_runs_in_one_thread_are_told_apart(serve_guest: Any) -> None:
+    gate = Gate()
+    running, token = await serve_guest(scripted(Say("one", gate)))
+    async with asked(running, token, run_input("first")) as first:
+        await first.read()
+        async with asked(running, token, run_input("second")) as second:
+            await second.read()
+            gate.opened.set()
+            assert [(await whole(stream)).text for stream in (first, second)] == ["one ", "one "]
+    assert any(event["name"] == "agent_progress" for event in of(second, "CUSTOM"))
+
+
+def image(kind: str, value: str, **more: str) -> dict[str, Any]:
+    return {"type": "image", "source": {"type": kind, "value": value, "mimeType": "image/png"} | more}
+
+
+@pytest.mark.promise("wire.agui-parts")
+async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
+    running = await serve(scripted(Say("one")))
+    token, data = await new_token(running), base64.b64encode(b"PNG of a pear").decode()
+    texts = [{"type": "text", "text": "one"}, {"type": "text", "text": "two"}]
+    given = run_input([*texts, image("data", data) | {"metadata": {"filename": "pear.png"}}], message="m")
+    for _ in range(2):
+        async with asked(running, token, given) as stream:
+            seen = await whole(stream)
+    assert seen.messages[0] == given["messages"][0]
+    history = await get(running, "/api/threads/t/messages", token)
+    (file_id,) = history["messages"][0]["references"]
+    assert history["messages"][0]["content"] == "one\ntwo"
+    assert (await request(running.address, "GET", f"/api/files/{file_id}", token=token))[2] == b"PNG of a pear"
+    sources = [
+        image("file", file_id), image("url", f"/api/files/{file_id}"),
+        image("url", f"{running.address}/api/files/{file_id}"), image("url", f"data:image/png;base64,{data}"),
+    ]  # fmt: skip
+    async with asked(running, token, run_input(sources, message="n")) as stream:
+        await whole(stream)
+    async with asked(running, token, run_input(message="n") | {"messages": []}) as stream:
+        (shown,) = [each["content"] for each in (await whole(stream)).messages if each["id"] == "n"]
+    assert [each["type"] for each in shown] == ["text", "image", "image"]
+    assert shown[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
+
+
+@pytest.mark.promise("wire.agui-parts")
+@pytest.mark.parametrize(
+    ("part", "code"),
+    [
+        (image("url", "https://example.org/a.png"), "invalid_command"),
+        (image("url", "http://127.0.0.1/metrics"), "invalid_command"),
+        (image("file", "0" * 32), "not_found"),
+        (image("file", "file-1", provider="openai"), "invalid_command"),
+        (image("data", "no base64!"), "invalid_command"),
+    ],
+)
+async def test_parts_that_cannot_be_taken_are_refused(serve_guest: Any, part: Any, code: str) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
+    async with asked(running, token, run_input([{"type": "text", "text": "see"}, part])) as stream:
+        assert (await refused(stream))["code"] == code
+    assert (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"] == []
+
+
+@pytest.mark.promise("wire.agui-state")
+async def test_the_state_is_shared(serve: Any) -> None:
+    script = scripted(Call([("echo", {"text": "hi"})]), Say("one"))
+    running = await serve(script)
+    state = {"recipe": {"title": "Soup"}, "understudy": {"run": {"status": "old"}}}
+    given = run_input() | {"state": state, "context": [{"description": "page", "value": "recipes"}]}
+    async with asked(running, await new_token(running), given) as stream:
+        seen = await whole(stream)
+    own = seen.state.pop("understudy")
+    assert seen.state == {"recipe": {"title": "Soup"}}
+    assert own["run"]["status"] == "success"
+    assert [(each["tool"], each["status"]) for each in own["calls"].values()] == [("echo", "ok")]
+    assert isinstance(script.model, ScriptedModel)
+    shown = script.model.inputs[0].notes[0].content
+    assert ('"Soup"' in shown, '"recipes"' in shown, '"old"' in shown) == (True, True, False)
+
+
+PLACE = {"type": "object", "properties": {"place": {"type": "string"}}}
+WEATHER = {"name": "weather", "description": "The weather of a place.", "parameters": PLACE}
+ASK_WEATHER = Call([("weather", {"place": "Bonn"}), ("echo", {"text": "hi"})])
+
+
+def result(call_id: str, content: Any, name: str = "r1") -> dict[str, Any]:
+    return {"id": name, "role": "tool", "toolCallId": call_id, "content": content}
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path) -> None:
+    script, given = scripted(ASK_WEATHER, Say("sunny")), run_input(message="m") | {"tools": [WEATHER]}
+    async with served(tmp_path, [script]) as running:
+        token = await new_token(running)
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                await whole(stream)
+            (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
+            assert last(stream)["metadata"]["understudy"]["expires_at"] > 0
+    assert isinstance(script.model, ScriptedModel)
+    assert [each.name for each in script.model.inputs[0].tools][-1] == "weather"
+    given["messages"].append(result(call_id, "20 °C"))
+    async with served(tmp_path, [script]) as running:
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                seen = await whole(stream)
+            assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, "sunny ")
+            assert sorted(seen.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
+            assert [each["id"] for each in seen.messages if each.get("toolCallId") == call_id] == ["r1"]
+    assert len(script.model.inputs) == 2
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        ("20 °C", "20 °C"),
+        ({"temp": 20}, '{"temp": 20}'),
+        (20, "20"),
+        (None, "null"),
+        ([{"type": "text", "text": "x"}], "x"),
+    ],
+)
+async def test_a_hand_written_agent_calls_a_tool_of_the_client(tmp_path: Path, sent: Any, text: str) -> None:
+    async def work(turn: AgentTurn) -> None:
+        (name,) = turn.client_tools
+        await turn.say(f"It has {await turn.call(name, place='Bonn')}.")
+
+    agent, given = Agent("script", run=work), run_input(message="m") | {"tools": [WEATHER]}
+    async with served(tmp_path, [agent]) as running:
+        token = await new_token(running)
+        async with asked(running, token, given) as stream:
+            await whole(stream)
+        (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
+    given["messages"].append(result(call_id, sent))
+    async with served(tmp_path, [agent]) as running, asked(running, token, given) as stream:
+        seen = await whole(stream)
+    assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, f"It has {text}.")
+    assert seen.made == [("weather", '{"place":"Bonn"}', text)]
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_a_message_gives_up_the_calls_before_it(serve: Any) -> None:
+    """A user who says something else does not wait until the call's time is over. A name that is taken is refused."""
+    script = scripted(ASK_WEATHER, Say("sunny"))
+    running = await serve(script)
+    token, given = await new_token(running), run_input(message="m") | {"tools": [WEATHER]}
+    async with asked(running, token, given) as stream:
+        await whole(stream)
+    async with asked(running, token, run_input(message="n")) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+    async with asked(running, token, run_input() | {"messages": []}) as stream:
+        seen = await whole(stream)
+    assert None not in [result for *_, result in seen.made]
+    async with asked(running, token, run_input() | {"tools": [WEATHER | {"name": "echo"}]}) as stream:
+        assert (await refused(stream))["code"] == "invalid_command"
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_a_client_without_messages_joins_its_thread(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "hi"})]), Say("one")))
+    for name in ("m1", "m2"):
+        async with asked(running, token, run_input(name, message=name)) as stream:
+            await whole(stream)
+    async with asked(running, token, run_input() | {"messages": []}) as stream:
+        seen = await whole(stream)
+    assert (last(stream)["type"], last(stream)["outcome"]) == ("RUN_FINISHED", {"type": "success"})
+    roles = [each["role"] for each in seen.messages if each["role"] != "reasoning"]
+    assert roles == ["user", "assistant", "tool", "assistant"] * 2
+    assert [each["content"] for each in seen.messages if each["role"] == "user"] == ["m1", "m2"]
+
+
+@pytest.mark.promise("wire.agui-capabilities")
+async def test_capabilities_are_told(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")))
+    told = await get(running, "/api/agui/capabilities?agent=script", token)
+    AgentCapabilities.model_validate(told)
+    assert told["identity"]["name"] == "script"
+    assert "echo" in [each["name"] for each in told["tools"]["items"]]
+    assert told["humanInTheLoop"]["interrupts"] is True
+    assert (await request(running.address, "GET", "/api/agui/capabilities?agent=nobody", token=token))[0] == 404
+    assert (await request(running.address, "GET", "/api/agui/capabilities"))[0] == 401
+
+
+@pytest.mark.promise("wire.agui-refused")
+@pytest.mark.parametrize(
+    ("given", "query", "code"),
+    [
+        (b"{", "", "bad_json"),
+        (b"", "", "bad_json"),
+        ({}, "", "invalid_command"),
+        ([], "", "invalid_command"),
+        (run_input() | {"messages": []}, "", "empty_message"),
+        (run_input(" "), "", "empty_message"),
+        (run_input(thread="a/b"), "", "invalid_command"),
+        (run_input(message="answer-1"), "", "invalid_command"),
+        (run_input() | {"messages": [{"id": "m", "role": "user"}]}, "", "empty_message"),
+        (run_input([{"type": "hologram"}]), "", "empty_message"),
+        (run_input() | {"forwardedProps": {"agent_type": "nobody"}}, "", "unknown_agent_type"),
+        (run_input() | {"forwardedProps": {"agent_type": "liaison"}}, "", "pillar_required"),
+        (run_input() | {"forwardedProps": {"references": ["none"]}}, "", "not_found"),
+        (run_input(), "?agent=nobody", "unknown_agent_type"),
+        (run_input() | {"resume": [{"interruptId": "c", "status": "resolved"}]}, "", "invalid_command"),
+        (run_input() | {"resume": [{"interruptId": "c", "status": "cancelled"}]}, "", "not_found"),
+        (run_input("x" * 9_000_000), "", "message_too_large"),
+    ],
+    ids=lambda value: str(value)[:30],
+)
+async def test_what_is_refused_is_a_run_that_failed(serve: Any, given: Any, query: str, code: str) -> None:
+    running = await serve(scripted(Say("one")))
+    async with asked(running, await new_token(running), given, query) as stream:
+        told = await refused(stream)
+        assert told["code"] == code
+        about = told["metadata"]["understudy"]
+        assert about["retryable"] is False
+        assert int(about["error_id"], 16)
+    await gone(running)
+
+
+@pytest.mark.promise("wire.agui-interrupts")
+async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> None:
+    calls = Call([("send_mail", {"to": "anna@example.org"})]), Call([("order", {})]), Say("done")
+    script = scripted(*calls)
+    running = await serve(evolve(script, tools=(*script.tools, order)))
+    token, given = await new_token(running), run_input(message="m") | {"protocolVersion": "1.0"}
+    interrupts, results = [], []
+    for payload in ({"decision": "allow", "parameters": {"to": "eve@example.org"}}, PEARS, None):
+        for _ in range(2):
+            async with asked(running, token, given) as stream:
+                seen = await whole(stream)
+            assert last(stream)["type"] == "RUN_FINISHED"
+        results.append([json.loads(each["content"]) for each in of(stream, "TOOL_CALL_RESULT")])
+        if payload is not None:
+            (interrupt,) = last(stream)["outcome"]["interrupts"]
+            interrupts.append(interrupt)
+            entry = {"interruptId": interrupt["id"], "status": "resolved", "payload": payload}
+            given = given | {"runId": f"run-{len(interrupts) + 1}", "resume": [entry]}
+    assert [each["reason"] for each in interrupts] == ["approval", "question"]
+    assert interrupts[0]["responseSchema"]["properties"]["parameters"]["required"] == ["to"]
+    assert interrupts[1]["responseSchema"]["required"] == ["fruit", "count"]
+    assert interrupts[1]["toolCallId"]
+    assert (last(stream)["outcome"], last(stream)["result"]["message"]) == ({"type": "success"}, "done ")
+    assert results == [[], [], []]  # of the second requests: what was there before is in their snapshots
+    assert [json.loads(result or "") for *_, result in seen.made] == [
+        "sent to eve@example.org",
+        PEARS | {"express": False},
+    ]
+    log = await get(running, "/api/threads/t/events", token)
+    assert [each["data"]["door"] for each in log["events"] if "door" in each["data"]] == ["agui", "agui"]
+    over = {"interruptId": interrupts[0]["id"], "status": "resolved", "payload": {"decision": "deny"}}
+    async with asked(running, token, given | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+    async with asked(running, token, given | {"resume": [over | {"status": "cancelled"}]}) as stream:
+        await whole(stream)
+        assert last(stream)["type"] == "RUN_FINISHED"
+
+
+async def test_runs_are_counted_with_other_messages(serve_guest: Any) -> None:
+    running, token = await serve_guest(scripted(Say("one")), limits=Limits(messages_per_minute=2))
+    await say(running, token)
+    async with asked(running, token, run_input()) as stream:
+        await whole(stream)
+    async with asked(running, token, run_input()) as stream:
+        told = await refused(stream)
+        assert told["code"] == "rate_limited"
+        assert told["metadata"]["understudy"]["retry_after"] > 0

@@ -1,0 +1,126 @@
+"""The stock AG-UI client (`@ag-ui/client` from npm) against a server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import new_token
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.servers.needed import program
+from tests.servers.npm import install
+from understudy.app.server import Running
+
+pytestmark = pytest.mark.proof("clients")
+
+STOCK = Path(__file__).resolve().parents[2] / "stock_agui"
+RUN_S = 60
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return install(STOCK, tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
+
+
+async def node(*words: str) -> Any:
+    with trio.fail_after(RUN_S):
+        command = [str(program("node")), *words]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+async def run_script(folder: Path, text: str) -> Any:
+    path = folder / "script.mjs"
+    await trio.Path(path).write_text(text)
+    return await node(str(path))
+
+
+async def play(stock: Path, running: Running, scenario: str) -> Any:
+    return await node(str(stock), running.address, await new_token(running), scenario)
+
+
+def calls_of(messages: list[dict[str, Any]]) -> list[str]:
+    named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
+    results = [each["content"] for each in messages if each["role"] == "tool"]
+    return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]
+
+
+def shown(messages: list[dict[str, Any]]) -> list[Any]:
+    """Return what a page shows of a conversation, but the user's own messages and the names of calls and thoughts."""
+    texts = [(each["role"], each["content"]) for each in messages if "content" in each and each["role"] != "tool"]
+    return [calls_of(messages), sorted(texts)]
+
+
+TURNS = Call([("echo", {"text": "hi"})]), Say("one two")
+ECHOED = ['echo {"text":"hi"} "hi"']
+
+
+async def test_the_stock_client_has_the_answer_and_the_calls(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(*TURNS)), "answered")
+    assert (told["errors"], told["failed"]) == ([], None)
+    assert (told["kinds"][0], told["kinds"][-1]) == ("RUN_STARTED", "RUN_FINISHED")
+    assert calls_of(told["messages"]) == ECHOED
+    assert told["messages"][-1]["content"] == "one two "
+
+
+@pytest.mark.promise("wire.agui-refused")
+async def test_the_stock_client_gets_a_refusal_as_a_failed_run(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Say("one"))), "refused")
+    assert told["errors"] == [{"code": "empty_message", "message": "The message is empty."}]
+    assert (told["kinds"], told["failed"]) == (["RUN_ERROR"], None)
+
+
+@pytest.mark.promise("wire.agui-repeat")
+async def test_the_stock_client_joins_a_run_with_its_calls(serve: Any, stock: Path) -> None:
+    gate = Gate(open_after=1)
+    turns = Call([("echo", {"text": "hi"})]), Call([("echo", {"text": "ho"})]), Say("one two", gate)
+    running = await serve(scripted(*turns))
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(_open_once_left, trio.Path(stock.parent / "left"), gate)
+        told = await play(stock, running, "rejoined")
+    assert "RUN_FINISHED" not in told["left"]["kinds"]
+    again, whole = told["again"], told["whole"]
+    assert (again["errors"], again["failed"]) == ([], None)
+    assert calls_of(again["messages"]) == [ECHOED[0], 'echo {"text":"ho"} "ho"']
+    assert shown(again["messages"]) == shown(whole["messages"])
+    assert told["thread"]["kinds"] == ["RUN_STARTED", "MESSAGES_SNAPSHOT", "STATE_SNAPSHOT", "RUN_FINISHED"]
+    assert shown(told["thread"]["messages"]) == shown(whole["messages"])
+
+
+async def _open_once_left(mark: trio.Path, gate: Gate) -> None:
+    """Let the run end once the client, which then writes a file, has left it twice."""
+    while not await mark.exists():  # noqa: ASYNC110 - another process writes it
+        await trio.sleep(0.02)
+    gate.opened.set()
+
+
+@pytest.mark.promise("wire.agui-interrupts")
+async def test_the_stock_client_answers_interrupts(serve: Any, stock: Path) -> None:
+    turns = Call([("send_mail", {"to": "anna@example.org"}), ("pay", {"amount": 200})]), Say("done")
+    told = await play(stock, await serve(scripted(*turns)), "interrupted")
+    assert (told["errors"], told["failed"], told["rounds"] > 0) == ([], None, True)
+    results = [each["content"] for each in told["messages"] if each["role"] == "tool"]
+    assert sorted(results) == ['"sent to anna@example.org"', "200.0"]
+    assert told["messages"][-1]["content"] == "done "
+
+
+@pytest.mark.promise("wire.agui-client-tools")
+async def test_the_stock_client_makes_a_call_itself(serve: Any, stock: Path) -> None:
+    turns = Call([("weather", {}), ("echo", {"text": "hi"})]), Say("sunny")
+    done = await play(stock, await serve(scripted(*turns)), "tools")
+    told = done["told"]
+    assert (told["errors"], told["failed"], told["pending"]) == ([], None, [])
+    assert told["messages"][-1]["content"] == "sunny "
+    results = [each for each in told["messages"] if each["role"] == "tool"]
+    assert sorted(each["content"] for each in results) == ['"hi"', "20 °C"]
+    assert [each["content"] for each in results if each["toolCallId"] == done["call"]] == ["20 °C"]
+
+
+async def test_ten_threads_of_the_stock_client_run_at_once(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(*TURNS)), "ten")
+    assert [(each["errors"], each["failed"], each["messages"][-1]["content"]) for each in told] == [
+        ([], None, "one two ")
+    ] * 10

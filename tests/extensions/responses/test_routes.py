@@ -1,0 +1,474 @@
+"""The Responses API over real sockets, by the stock `openai` client."""
+
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import openai
+import pytest
+import trio
+from openai import AsyncOpenAI
+
+from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
+from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.test_stream import gone
+from transport.connection.limits import Limits
+from understudy import Agent, AgentTurn, Reply, Turn
+from understudy.app.server import Running
+from understudy.models.model import Emit, TextDelta, ToolRequest
+
+# The stock client leaves generators of its HTTP stack to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
+]
+
+TURNS = Call([("echo", {"text": "hi"})]), Say("one two three")
+WEATHER: Any = {
+    "type": "function",
+    "name": "weather",
+    "description": "The weather of a city.",
+    "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]},
+}
+
+
+@asynccontextmanager
+async def client(running: Running, token: str | None = None, **options: Any) -> AsyncIterator[AsyncOpenAI]:
+    key = await new_token(running) if token is None else token
+    given = {"base_url": f"{running.address}/v1", "api_key": key, "max_retries": 0, "timeout": 20} | options
+    async with AsyncOpenAI(**given) as made:
+        yield made
+
+
+def echoing() -> Agent:
+    async def run(turn: AgentTurn) -> None:
+        await turn.say(turn.message)
+
+    return Agent("echoing", run=run)
+
+
+@pytest.mark.promise("wire.responses")
+async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api:
+        listed = [each.id async for each in api.models.list()]
+        assert "script" in listed
+        assert (await api.models.retrieve("script")).owned_by == "understudy"
+        answer = await api.responses.create(model="script", input="go", metadata={"why": "test"})
+        assert (answer.status, answer.output_text, answer.metadata) == ("completed", "one two three ", {"why": "test"})
+        assert [each.type for each in answer.output] == ["reasoning", "message"]
+        assert "`echo` (ok): hi" in [each.text for each in answer.output[0].summary]  # type: ignore[union-attr]
+        assert answer.usage is not None
+        assert answer.usage.output_tokens == 3
+        assert await api.responses.retrieve(answer.id) == answer
+        items = [each async for each in api.responses.input_items.list(answer.id)]
+        assert [each.content[0].text for each in items] == ["go"]  # type: ignore[union-attr]
+        await api.responses.delete(answer.id)
+        with pytest.raises(openai.NotFoundError):
+            await api.responses.retrieve(answer.id)
+
+
+@pytest.mark.promise("wire.responses-resumed")
+async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api:
+        stream = await api.responses.create(model="script", input="go", stream=True)
+        events = [each async for each in stream]
+        numbers = [each.sequence_number for each in events]
+        assert numbers == sorted(set(numbers))
+        kinds = [each.type for each in events]
+        assert (kinds[:2], kinds[-1]) == (["response.created", "response.in_progress"], "response.completed")
+        assert "response.reasoning_summary_text.done" in kinds
+        text = "".join(each.delta for each in events if each.type == "response.output_text.delta")
+        final = events[-1].response  # type: ignore[union-attr]
+        assert text == final.output_text == "one two three "
+        for position in range(0, len(events), 3):
+            resumed = await api.responses.retrieve(final.id, stream=True, starting_after=numbers[position])
+            rest = [each async for each in resumed]
+            assert all(each.sequence_number > numbers[position] for each in rest)
+            seen = [*events[: position + 1], *rest]
+            assert "".join(each.delta for each in seen if each.type == "response.output_text.delta") == text
+            done = {each.output_index: each.item for each in seen if each.type == "response.output_item.done"}
+            assert [done[index] for index in sorted(done)] == final.output
+            if rest:
+                assert rest[-1] == events[-1]
+
+
+async def test_the_streaming_helper_of_the_client_understands_the_stream(serve: Any) -> None:
+    running = await serve(scripted(*TURNS))
+    async with client(running) as api, api.responses.stream(model="script", input="go") as stream:
+        async for _ in stream:
+            pass
+        assert (await stream.get_final_response()).output_text == "one two three "
+
+
+async def test_conversations_go_on_and_fork(serve: Any) -> None:
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    async with client(running) as api:
+        first = await api.responses.create(model="script", input="one", instructions="Rhyme.")
+        assert any("Rhyme." in note.content for note in model.inputs[-1].notes)
+        second = await api.responses.create(model="script", input="two", previous_response_id=first.id)
+        assert (second.previous_response_id, second.conversation) == (first.id, first.conversation)
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "two"]
+        assert not any("Rhyme." in note.content for note in model.inputs[-1].notes)
+        forked = await api.responses.create(model="script", input="other", previous_response_id=first.id)
+        assert forked.status == "completed"
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other"]
+        assert first.conversation is not None
+        await api.responses.create(model="script", input="three", conversation=first.conversation.id)
+        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other", "yes ", "three"]
+        with pytest.raises(openai.PermissionDeniedError):
+            await api.responses.delete(first.id)
+
+
+@pytest.mark.promise("wire.responses")
+async def test_a_background_response_is_polled_and_cancelled(serve: Any) -> None:
+    gate = Gate(open_after=1)
+    running = await serve(scripted(Say("one two", gate)))
+    async with client(running) as api:
+        begun = await api.responses.create(model="script", input="go", background=True)
+        assert (begun.status, begun.background) == ("in_progress", True)
+        await gate.reached.wait()
+        assert (await api.responses.retrieve(begun.id)).status == "in_progress"
+        with pytest.raises(openai.BadRequestError, match="has not ended"):
+            await api.responses.create(model="script", input="more", previous_response_id=begun.id)
+        stopped = await api.responses.cancel(begun.id)
+        assert (stopped.status, stopped.output_text) == ("cancelled", "one ")
+        assert (await api.responses.cancel(begun.id)).status == "cancelled"
+
+
+@pytest.mark.promise("wire.client-tools")
+async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_results(serve: Any) -> None:
+    calls = Call([("weather", {"city": "Rome"}), ("echo", {"text": "x"}), ("weather", {"city": "Oslo"})])
+    agent = Agent("script", tools=[echo], model=ScriptedModel(calls, Say("sunny")))
+    running = await serve(agent)
+    async with client(running) as api:
+        asked = await api.responses.create(model="script", input="go", tools=[WEATHER])
+        wanted = [each for each in asked.output if each.type == "function_call"]
+        assert (asked.status, asked.output_text) == ("completed", "")
+        assert [(each.name, each.arguments) for each in wanted] == [
+            ("weather", '{"city":"Rome"}'),
+            ("weather", '{"city":"Oslo"}'),
+        ]
+        assert [each.type for each in asked.output] == ["reasoning", "function_call", "function_call"]
+        assert asked.usage is not None
+        results: list[Any] = [
+            {"type": "function_call_output", "call_id": each.call_id, "output": f"fine {number}"}
+            for number, each in enumerate(wanted)
+        ]
+        with pytest.raises(openai.BadRequestError, match="missing"):
+            await api.responses.create(model="script", input=results[:1], previous_response_id=asked.id)
+        done = await api.responses.create(model="script", input=results, previous_response_id=asked.id)
+        assert (done.status, done.output_text, done.previous_response_id) == ("completed", "sunny ", asked.id)
+        assert [each.type for each in done.output] == ["reasoning", "message"]
+        assert await api.responses.create(model="script", input=results, previous_response_id=asked.id) == done
+        assert await api.responses.retrieve(asked.id) == asked
+        items = [each async for each in api.responses.input_items.list(done.id, order="asc")]
+        assert [each.output for each in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
+        more = await api.responses.create(model="script", input="more", previous_response_id=done.id)
+        assert more.output_text == "sunny "  # there are no tools of the client now, so the script's call fails
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    assert {each.name for each in model.inputs[0].tools} == {"echo", "weather"}
+    given = [each.content for each in model.inputs[1].items if type(each).__name__ == "ResultItem"]
+    assert ("fine 0" in given[0], "fine 1" in given[2]) == (True, True)
+
+
+async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    pixel = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+    given: Any = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": [{"type": "output_text", "text": "answered"}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "look"},
+                {"type": "input_image", "image_url": pixel, "detail": "auto"},
+                {"type": "input_file", "filename": "t.csv", "file_data": "data:text/csv;base64,YSxiCjEsMg=="},
+            ],
+        },
+    ]
+    async with client(running) as api:
+        answer = await api.responses.create(model="script", input=given)
+        turn = model.inputs[-1]
+        assert [each.content for each in turn.items] == ["before", "answered", "look"]
+        assert [each.name for each in turn.files] == ["image.png", "t.csv"]
+        assert any("Be kind." in note.content for note in turn.notes)
+        await api.responses.create(model="script", input="more", previous_response_id=answer.id)
+        assert [each.content for each in model.inputs[-1].items] == ["before", "answered", "look", "yes ", "more"]
+
+
+@pytest.mark.promise("wire.responses")
+async def test_refusals_have_the_types_of_the_client(serve: Any) -> None:
+    running = await serve(scripted(Say("one")), limits=Limits(messages_per_minute=30))
+    async with client(running) as api:
+        mine = await api.responses.create(model="script", input="go")
+        cases: list[tuple[type[openai.APIStatusError], dict[str, Any]]] = [
+            (openai.NotFoundError, {"model": "nobody", "input": "go"}),
+            (openai.NotFoundError, {"model": "scirpt", "input": "go"}),
+            (openai.BadRequestError, {"model": "script", "input": []}),
+            (openai.BadRequestError, {"model": "script", "input": [{"type": "computer_call"}]}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "tools": [{"type": "web_search"}]}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "text": {"format": {"type": "json_object"}}}),
+            (openai.BadRequestError, {"model": "script", "input": "go", "extra_body": {"metadata": {"a": 1}}}),
+            (openai.NotFoundError, {"model": "script", "input": "go", "previous_response_id": "resp_0"}),
+            (
+                openai.BadRequestError,
+                {
+                    "model": "script",
+                    "input": [{"type": "function_call_output", "call_id": "none", "output": "x"}],
+                },
+            ),
+            (
+                openai.BadRequestError,
+                {
+                    "model": "script",
+                    "input": [{"role": "user", "content": [{"type": "input_image", "image_url": "http://10.0.0.1/"}]}],
+                },
+            ),
+        ]
+        for kind, fields in cases:
+            with pytest.raises(kind) as refused:
+                await api.responses.create(**fields)
+            body: Any = refused.value.body
+            assert (bool(body["message"]), body["type"]) == (True, "invalid_request_error")
+            assert ("did you mean 'script'?" in body["message"]) == (fields["model"] == "scirpt")
+        with pytest.raises(openai.RateLimitError) as limited:
+            await until_refused(api)
+        assert int(limited.value.response.headers["Retry-After"]) >= 1
+    async with client(running) as other:
+        for attempt in (other.responses.retrieve, other.responses.cancel, other.responses.delete):
+            with pytest.raises(openai.NotFoundError):
+                await attempt(mine.id)
+        with pytest.raises(openai.NotFoundError):
+            await other.responses.create(model="script", input="go", previous_response_id=mine.id)
+    async with client(running, "not-a-token") as stranger:
+        with pytest.raises(openai.AuthenticationError):
+            await stranger.responses.create(model="script", input="go")
+
+
+@pytest.mark.parametrize(("method", "path", "status"), [("GET", "/v1/nothing", 404), ("PUT", "/v1/responses", 405)])
+async def test_what_is_unknown_is_refused_in_the_same_form(serve: Any, method: str, path: str, status: int) -> None:
+    running = await serve()
+    told, headers, body = await request(running.address, method, path)
+    assert (told, body["error"]["type"], headers["cache-control"]) == (status, "invalid_request_error", "no-store")
+    assert ("allow" in headers) == (status == 405)
+    _, _, elsewhere = await request(running.address, method, "/api/nothing")
+    assert "type" not in elsewhere["error"]
+
+
+async def until_refused(api: AsyncOpenAI) -> None:
+    """Ask for nothing, which still counts, until that is too often."""
+    with trio.fail_after(60):
+        while True:
+            with suppress(openai.BadRequestError):
+                await api.responses.create(model="script", input=[])
+
+
+async def test_a_repeated_key_is_the_same_response(serve: Any) -> None:
+    running = await serve(scripted(Say("one")))
+    async with client(running) as api:
+        key = {"Idempotency-Key": "k1"}
+        answers = [await api.responses.create(model="script", input="go", extra_headers=key) for _ in range(2)]
+        assert answers[0] == answers[1]
+        with pytest.raises(openai.ConflictError):
+            await api.responses.create(model="script", input="other", extra_headers=key)
+
+
+async def test_a_failed_run_is_a_failed_response(serve: Any) -> None:
+    running = await serve(scripted(Raise(RuntimeError("secret-detail"))))
+    async with client(running) as api:
+        answer = await api.responses.create(model="script", input="go")
+        assert (answer.status, answer.output_text) == ("failed", "")
+        assert answer.error is not None
+        assert "secret" not in answer.error.message
+        with pytest.raises(openai.InternalServerError):
+            await api.chat.completions.create(model="script", messages=[{"role": "user", "content": "go"}])
+
+
+@pytest.mark.promise("wire.chat-completions")
+async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
+    agent = scripted(*TURNS)
+    running = await serve(agent)
+    model = agent.model
+    assert isinstance(model, ScriptedModel)
+    messages: Any = [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "before"},
+        {"role": "assistant", "content": "answered"},
+        {"role": "user", "content": "now"},
+    ]
+    async with client(running) as api:
+        whole = await api.chat.completions.create(model="script", messages=messages, temperature=0.2)
+        assert whole.choices[0].message.content == "one two three "
+        assert (whole.choices[0].finish_reason, whole.choices[0].message.tool_calls) == ("stop", None)
+        assert [each.content for each in model.inputs[-2].items] == ["before", "answered", "now"]
+        stream = await api.chat.completions.create(
+            model="script", messages=messages, stream=True, stream_options={"include_usage": True}
+        )
+        chunks = [each async for each in stream]
+        assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == "one two three "
+        assert chunks[-1].usage is not None
+        assert chunks[-1].usage.completion_tokens == 3
+        assert chunks[-2].choices[0].finish_reason == "stop"
+        with pytest.raises(openai.BadRequestError):
+            await api.chat.completions.create(model="script", messages=messages[:3])
+
+
+PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode()
+
+
+def kinds(turn: Any) -> list[str]:
+    return [f"{type(each).__name__} {getattr(each, 'role', '')}".strip() for each in turn.items]
+
+
+async def test_a_history_with_tools_is_history(serve: Any) -> None:
+    """What was asked before the last answer is not asked again; answers without text and results are kept."""
+    agent = scripted(Say("yes"))
+    running = await serve(agent)
+    call = {"id": "c-1", "type": "function", "function": {"name": "remove", "arguments": '{"name": "a.txt"}'}}
+    more = {**call, "id": "c-2"}
+    done: Any = {"role": "tool", "tool_call_id": "c-1", "content": "deleted, 42 bytes"}
+    before: list[Any] = [{"role": "user", "content": "Delete a.txt"}, {"role": "assistant", "tool_calls": [call, more]}]
+    second = {**done, "tool_call_id": "c-2"}
+    called = ["MessageItem user", "CallItem", "CallItem", "ResultItem"]
+    ends: list[tuple[list[Any], list[str]]] = [
+        ([done], []),
+        ([done, second], ["ResultItem"]),
+        ([done, second, {"role": "assistant", "content": "Done."}], ["ResultItem", "MessageItem assistant"]),
+    ]
+    async with client(running) as api:
+        for end, more_kinds in ends:
+            messages = [*before, *end, {"role": "user", "content": "Thanks. How large was it?"}]
+            await api.chat.completions.create(model="script", messages=messages)
+            assert isinstance(agent.model, ScriptedModel)
+            turn = agent.model.inputs[-1]
+            assert turn.request == "Thanks. How large was it?"
+            assert kinds(turn) == [*called, *more_kinds, "MessageItem user"]
+            assert "42 bytes" in turn.items[3].content
+
+
+async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
+    """As clients must send one. A model is given call, result and picture; the code of an agent goes on."""
+
+    class Asking(ScriptedModel):
+        """Calls the tool, unless there is a result."""
+
+        async def respond(self, turn: Turn, emit: Emit) -> Reply:
+            self.inputs.append(turn)
+            if not any(each == "ResultItem" for each in kinds(turn)):
+                return Reply(calls=(ToolRequest("c", "weather", {"city": "Rome"}),))
+            await emit(TextDelta("sunny"))
+            return Reply("sunny")
+
+    asking = Asking()
+
+    async def own(turn: AgentTurn) -> None:
+        await turn.say(str(await turn.call("weather", city="Rome")))
+
+    running = await serve(Agent("script", model=asking), Agent("own", run=own))
+    tool: Any = {"type": "function", "function": {name: WEATHER[name] for name in WEATHER if name != "type"}}
+    picture = {"type": "image_url", "image_url": {"url": PIXEL}}
+    async with client(running) as api:
+        for name in ("script", "own"):
+            messages: list[Any] = [{"role": "user", "content": "go"}]
+            first = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
+            assert first.choices[0].finish_reason == "tool_calls"
+            said = first.choices[0].message
+            assert said.tool_calls is not None
+            messages.append(said.model_dump(exclude_none=True))
+            messages.append({"role": "tool", "tool_call_id": said.tool_calls[0].id, "content": "see the picture"})
+            messages.append({"role": "user", "content": [{"type": "text", "text": "This is it:"}, picture]})
+            second = await api.chat.completions.create(model=name, messages=messages, tools=[tool])
+            assert second.choices[0].finish_reason == "stop"
+            if name == "own":
+                assert "see the picture" in (second.choices[0].message.content or "")
+                assert "This is it:" in (second.choices[0].message.content or "")
+    turn = asking.inputs[-1]
+    assert kinds(turn) == ["MessageItem user", "CallItem", "ResultItem", "MessageItem user"]
+    assert [each.name for each in turn.files] == ["image.png"]
+    await gone(running)
+
+
+async def test_a_branch_does_not_wait_for_the_clients_tool_of_another(serve: Any) -> None:
+    running = await serve(scripted(Call([("weather", {"city": "Rome"})]), Say("sunny")), echoing())
+    async with client(running) as api:
+        first = await api.responses.create(model="echoing", input="hi")
+        asked = await api.responses.create(model="script", input="go", tools=[WEATHER], previous_response_id=first.id)
+        assert asked.output[-1].type == "function_call"
+        other = await api.responses.create(model="echoing", input="rather this", previous_response_id=first.id)
+        assert other.output_text == "rather this"
+
+
+@pytest.mark.parametrize("name", ["script", "own"])
+async def test_a_message_beside_the_results_is_read_after_them(serve: Any, name: str) -> None:
+    """A model reads it as a message, the code of an agent in the last result; after the run it is a new message."""
+
+    async def own(turn: AgentTurn) -> None:
+        await turn.say(str(await turn.call("weather", city="Rome")) if turn.client_tools else turn.message)
+
+    model = ScriptedModel(Call([("weather", {"city": "Rome"})]), Say("sunny"))
+    running = await serve(Agent("script", model=model), Agent("own", run=own))
+    async with client(running) as api:
+        asked = await api.responses.create(model=name, input="go", tools=[WEATHER])
+        result = {"type": "function_call_output", "call_id": asked.output[-1].call_id, "output": "fine"}  # type: ignore[union-attr]
+        beside: Any = [result, {"role": "user", "content": "In one sentence."}]
+        done = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
+        assert (done.status, done.previous_response_id) == ("completed", asked.id)
+        if name == "own":
+            assert done.output_text == "fine\n\nIn one sentence."
+            late = await api.responses.create(model=name, input=beside, previous_response_id=asked.id)
+            assert (late.output_text, late.previous_response_id) == ("fine\n\nIn one sentence.", asked.id)
+        else:
+            assert kinds(model.inputs[-1])[-2:] == ["ResultItem", "MessageItem user"]
+            assert model.inputs[-1].items[-1].content == "In one sentence."
+
+
+async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
+    """A client that stores nothing sends back ids that it was given. Those of others are refused, by their place."""
+    agent = scripted(Call([("echo", {"text": "x"})]), Say("four"))
+    running = await serve(agent)
+    async with client(running) as api, client(running) as other:
+        first = await api.responses.create(model="script", input="2 + 2?")
+        back: list[Any] = [{"type": "item_reference", "id": each.id} for each in first.output]
+        asked: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
+        await api.responses.create(model="script", input=asked)
+        assert isinstance(agent.model, ScriptedModel)
+        turn = agent.model.inputs[-2]
+        assert [each.content for each in turn.items if hasattr(each, "role")][:3] == ["2 + 2?", "four ", "And 3?"]
+        message = next(each for each in first.output if each.type == "message")
+        for caller, wrong in ((api, "msg_unknown"), (api, "unknown"), (other, message.id)):
+            reference: Any = [{"type": "item_reference", "id": wrong}, {"role": "user", "content": "And 3?"}]
+            with pytest.raises(openai.BadRequestError, match=r"input\[0\] refers to an item"):
+                await caller.responses.create(model="script", input=reference)
+
+
+@pytest.mark.promise("wire.chat-completions")
+@pytest.mark.parametrize("streams", [True, False])
+async def test_a_client_that_leaves_a_chat_completion_stops_the_run(serve_guest: Any, streams: bool) -> None:
+    gate = Gate(open_after=1)
+    running, token = await serve_guest(scripted(Say("one two", gate)))
+    messages: Any = [{"role": "user", "content": "go"}]
+
+    async def leave() -> None:
+        async with client(running, token) as api:
+            answer: Any = await api.chat.completions.create(model="script", messages=messages, stream=streams)
+            async for _ in answer:
+                pass
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(leave)
+        await gate.reached.wait()
+        working = await get(running, "/api/runs", token)
+        nursery.cancel_scope.cancel()
+    (run,) = working["runs"]
+    assert (await Caller(running, token).ended(run["run_id"]))["status"] == "cancelled"

@@ -1,0 +1,104 @@
+"""What holds for a message at the chat's own doors holds at those of other clients: limits, rights, redaction."""
+
+import json
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end import test_allowed_agents as allowed
+from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.end_to_end.test_permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
+from tests.end_to_end.test_scrubbing import SECRET, shows
+from transport.wire.codes import ERRORS
+from understudy import Agent
+from understudy.app.server import Running
+from understudy.chat import admission
+
+
+def rpc(text: str) -> Any:
+    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": text}]}
+    return {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
+
+
+DOORS: dict[str, tuple[str, Callable[[str], Any]]] = {
+    "a2a": ("/a2a/desk", rpc),
+    "agui": (
+        "/api/agui?agent=desk",
+        lambda text: {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": text}]},
+    ),
+    "chat completions": (
+        "/v1/chat/completions",
+        lambda text: {"model": "desk", "messages": [{"role": "user", "content": text}]},
+    ),
+    "responses": ("/v1/responses", lambda text: {"model": "desk", "input": text}),
+    "ui": (
+        "/api/ui?agent=desk",
+        lambda text: {
+            "id": "t",
+            "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": text}]}],
+        },
+    ),
+}
+each_door = pytest.mark.parametrize("door", DOORS)
+
+
+async def say(running: Running, token: str, door: str, text: str = "go") -> tuple[int, dict[str, str], str]:
+    """Send the agent desk a message by this door. Return status, headers and body of the answer."""
+    path, body = DOORS[door]
+    status, headers, told = await request(
+        running.address, "POST", path, token=token, body=body(text), headers={"A2A-Version": "1.0"}
+    )
+    return status, headers, told.decode() if isinstance(told, bytes) else json.dumps(told)
+
+
+@each_door
+async def test_each_door_says_that_it_is_too_much(serve: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
+    monkeypatch.setattr(admission, "AT_A_TIME", 0)
+    monkeypatch.setattr(admission, "WAIT_S", 0.05)
+    running = await serve(scripted(Say("word"), name="desk"))
+    token = await new_token(running)
+    status, headers, told = await say(running, token, door)
+    assert status == (200 if door in ("agui", "ui", "a2a") else 503)
+    assert "retry-after" in headers or status == 200
+    assert ERRORS["busy"].text in told
+    assert (await get(running, "/api/threads", token))["threads"] == []
+
+
+@pytest.mark.promise("wire.tool-allowed")
+@each_door
+async def test_a_tool_is_called_at_each_door_for_those_it_allows_alone(serve: Any, rules: Path, door: str) -> None:
+    model = ScriptedModel(Call([("payout", {})]), Say("done"))
+    running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
+    for who, called in ((OTHER, []), (STAFF, ["payout"])):
+        status, _, _ = await say(running, who, door)
+        assert status == 200
+        await until(partial(nothing_open, running, who))
+        assert called == CALLED
+
+
+@pytest.mark.promise("wire.agent-allowed")
+@each_door
+async def test_an_agent_that_is_not_allowed_is_not_there(serve: Any, door: str) -> None:
+    """Its refusal is that of an agent that nobody has. The user has sent nothing then."""
+    running = await allowed.start(serve)
+    _, _, told = await say(running, allowed.BOB, door)
+    assert any(code in told for code in ("unknown_agent_type", "Unknown agent_type: desk", "no agent of that name"))
+    assert (await get(running, "/api/threads", allowed.BOB))["threads"] == []
+    _, _, told = await say(running, allowed.ADA, door)
+    assert not any(code in told for code in ("unknown_agent_type", "Unknown agent_type", "no agent of that name"))
+
+
+@pytest.mark.promise("wire.scrubbed-in")
+@each_door
+async def test_a_secret_that_comes_by_a_door_is_not_kept(serve: Any, door: str) -> None:
+    running = await serve(scripted(Say("yes"), name="desk"))
+    token = await new_token(running)
+    status, _, told = await say(running, token, door, f"x {SECRET}")
+    assert status == 200
+    kept = json.dumps(await get(running, "/api/me/export", token))
+    assert "[redacted]" in kept
+    assert not shows(kept + told)

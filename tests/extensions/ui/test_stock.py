@@ -1,0 +1,88 @@
+"""The stock client of the Vercel AI SDK (`ai` from npm) against a server."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.http import new_token, request
+from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.servers.needed import program
+from tests.servers.npm import install
+from understudy.app.server import Running
+
+pytestmark = pytest.mark.proof("clients")
+
+STOCK = Path(__file__).resolve().parents[2] / "stock_ui"
+RUN_S = 60
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the scenarios, with the client installed from the lock file."""
+    return install(STOCK, tmp_path_factory.mktemp("stock") / "ui") / "chat.mjs"
+
+
+async def play(stock: Path, running: Running, scenario: str, token: str | None = None) -> Any:
+    token = token or await new_token(running)
+    command = [str(program("node")), str(stock), running.address, token, scenario]
+    with trio.fail_after(RUN_S):
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+def parts(told: Any) -> list[str]:
+    short = {"text": lambda each: each["text"], "dynamic-tool": lambda each: f"{each['toolName']} {each['state']}"}
+    shown = [each for each in told["messages"][-1]["parts"] if each["type"] in short]
+    return [short[each["type"]](each) for each in shown]
+
+
+async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Call([("echo", {"text": "hi"})]), Say("one two"))), "answered")
+    assert (told["status"], told["error"]) == ("ready", None)
+    assert parts(told) == ["echo output-available", "one two "]
+    message = told["messages"][-1]
+    assert message["metadata"]["status"] == "success"
+    assert any(each["type"] == "reasoning" and each["text"] for each in message["parts"])
+    (call,) = (each for each in message["parts"] if each["type"] == "dynamic-tool")
+    assert (call["input"], call["output"]) == ({"text": "hi"}, "hi")
+
+
+async def test_the_stock_client_gets_a_refusal_as_a_sentence(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Say("one"))), "refused")
+    assert (told["status"], told["error"]) == ("error", "The message is empty.")
+
+
+async def test_the_stock_client_asks_for_another_answer(serve: Any, stock: Path) -> None:
+    told = await play(stock, await serve(scripted(Say("one"))), "regenerated")
+    assert ([each["role"] for each in told["messages"]], told["error"]) == (["user", "assistant"], None)
+    assert parts(told) == ["one "]
+
+
+async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) -> None:
+    turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("sent")
+    told = await play(stock, await serve(scripted(*turns)), "decided")
+    assert (told["status"], told["error"]) == ("ready", None)
+    assert [each["role"] for each in told["messages"]] == ["user", "assistant"]
+    assert parts(told) == ["echo output-available", "send_mail output-available", "sent "]
+
+
+async def test_the_stock_client_resumes_a_run_at_work(serve_guest: Any, stock: Path) -> None:
+    gate = Gate()
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "hi"})]), Say("one two", gate=gate)))
+    async with trio.open_nursery() as nursery:
+
+        async def open_later() -> None:
+            title = None
+            while title != "back":
+                await trio.sleep(0.05)
+                title = (await request(running.address, "GET", "/api/threads/t", token=token))[2].get("title")
+            gate.opened.set()
+
+        nursery.start_soon(open_later)
+        told = await play(stock, running, "resumed", token)
+    assert parts(told) == ["echo output-available", "one two "]
+    assert told["idle"] == {"messages": [], "status": "ready", "error": None}

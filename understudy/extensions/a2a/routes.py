@@ -1,0 +1,392 @@
+"""`/a2a/{agent}`: each agent as one of A2A 1.0, by JSON-RPC. A task is a run, its context a conversation."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+import trio
+from quart import Response, g, jsonify, request
+
+from transport.a2a.errors import A2aError, refusal
+from transport.a2a.stream import TaskStream
+from transport.a2a.tasks import CANCELED, FINAL, TaskTranslator, Wait, text_of_data
+from transport.wire.codec import from_log
+from transport.wire.command_parser import MAX_NAME, decode
+from transport.wire.commands import Approve, Cancel, Decision, Respond, Resume
+from transport.wire.dialects import iso
+from transport.wire.errors import CommandRejected
+from transport.wire.events import ANSWER, ApprovalRequired, RunStatus
+from transport.wire.messages import arrived_at
+from understudy.agents.agent import Agent
+from understudy.chat.routing import check_id
+from understudy.content.texts import run_off_loop
+from understudy.extensions.a2a import params as a2a_params
+from understudy.extensions.a2a import push_configs, storage
+from understudy.extensions.a2a.params import OfPush, OfTask, PushConfig, SendMessage
+from understudy.storage import queries
+from understudy.storage.records import RunRecord
+from understudy.web.api.message_content import parse_say
+from understudy.web.api.stream import as_answer
+from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
+from understudy.web.refusals import convert_refusals
+from understudy.web.routes import JsonObject, Routes
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+blueprint = Routes("a2a", __name__)
+
+LABEL: Final = "a2a"
+"""Metric label of these streams, and the door of replies that come by them."""
+VERSION: Final = "1.0"
+MAX_VALUES: Final = 10_000
+"""JSON values in a request."""
+CARD_S: Final = 300
+"""Seconds for which a client need not ask for a card again."""
+INLINE: Final = "message"
+"""Id of the push notification config that comes with a message, if it has none: a repeated message has the same one."""
+YES: Final = frozenset(
+    {"allow", "allowed", "approve", "approved", "ok", "okay", "sure", "true", "y", "yes", "yes please"}
+)
+NO: Final = frozenset(
+    {"decline", "declined", "denied", "deny", "false", "n", "no", "refuse", "refused", "reject", "rejected"}
+)
+"""Replies to a question for consent: the whole of a yes; the start of a no, which may go on after it with why."""
+
+
+@blueprint.get("/.well-known/agent-card.json", token=False, errors=("internal",), answer=JsonObject)
+async def card() -> Response:
+    """Return the card of the agent that answers by default."""
+    return await _card(next(iter(_visible()), ""))
+
+
+@blueprint.get(
+    "/a2a/<agent>/.well-known/agent-card.json", token=False, errors=("not_found", "internal"), answer=JsonObject
+)
+async def agent_card(agent: str) -> Response:
+    """Return the card of an agent."""
+    return await _card(agent)
+
+
+@blueprint.post(
+    "/a2a/<agent>", strict_slashes=False, body=JsonObject, errors=("message_too_large", "rate_limited", "internal"),
+    answer=JsonObject,
+)  # fmt: skip
+async def call(agent: str) -> Response:
+    """Answer one JSON-RPC request to an agent."""
+    identity()  # first: without a token nothing is said about agents
+    arrived_at.set(web_context().streams.callbacks.clock())
+    body = await read_body()
+    try:
+        return await _carry_out(agent, body)
+    except A2aError as error:
+        return _respond(error=error.as_json())
+
+
+async def as_rpc_error(refused: Response) -> Response:
+    """Convert a refusal to an error of JSON-RPC: of an HTTP error, A2A clients show the status alone."""
+    error = (await refused.get_json())["error"]
+    return _respond(error=refusal(error["code"], error["message"]).as_json())
+
+
+convert_refusals(blueprint, "a2a.call", as_rpc_error)
+
+
+async def _carry_out(name: str, body: bytes) -> Response:
+    if request.mimetype and not request.is_json:
+        raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", "The Content-Type of a request must be application/json.")
+    given = decode(body, MAX_VALUES)
+    if not isinstance(given, dict) or given.get("jsonrpc") != "2.0" or not isinstance(given.get("method"), str):
+        raise A2aError("INVALID_REQUEST", "The body must be one request of JSON-RPC 2.0.")
+    if isinstance(given.get("id"), bool | dict | list):
+        raise A2aError("INVALID_REQUEST", "The id of a request is a text or a number.")
+    g.rpc_id = given.get("id")
+    version = (request.headers.get("A2A-Version") or request.args.get("A2A-Version") or "0.3").strip()
+    if version.split(".")[:2] not in (VERSION.split("."), ["1"]):
+        sentence = f"This server speaks A2A {VERSION}, not {version[:20]}: say so by the header A2A-Version."
+        raise A2aError("VERSION_NOT_SUPPORTED", sentence)
+    if given["method"] not in _METHODS:
+        raise A2aError("METHOD_NOT_FOUND", f"There is no method {given['method'][:60]!r}.")
+    kind, method = _METHODS[given["method"]]
+    agents = agents_of_caller()
+    if name not in agents:
+        raise A2aError("METHOD_NOT_FOUND", "There is no agent of that name.")
+    return await method(agents[name], a2a_params.read(given.get("params"), kind))
+
+
+async def _send(agent: Agent, params: SendMessage) -> Response:
+    """Send a message, and return its task once that has ended or needs its user, or at once if that is asked for."""
+    translator = await _accept(agent, params)
+    if params.configuration is None or not params.configuration.return_immediately:
+        await _follow(translator)
+    return _respond(result={"task": translator.task()})
+
+
+async def _send_streaming(agent: Agent, params: SendMessage) -> Response:
+    return as_answer(await _open(await _accept(agent, params)))
+
+
+async def _subscribe(_: Agent, params: OfTask) -> Response:
+    """Return the task as it is, and what becomes of it until its end, also while it waits for its user."""
+    translator = await _replay(await _run(params.id), lasting=True)
+    if translator.ended:
+        raise A2aError("UNSUPPORTED_OPERATION", "The task has ended: get it.")
+    return as_answer(await _open(translator))
+
+
+async def _get(_: Agent, params: OfTask) -> Response:
+    translator = await _replay(await _run(params.id), history_length=params.history_length)
+    return _respond(result=translator.task())
+
+
+async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
+    """List tasks, last changed first.
+
+    Of those that have ended the database knows the state; those at work are few, and read.
+    """
+    store, owner, size = web_context().store, identity().user, params.page_size or 50
+    wanted = None if params.status == "TASK_STATE_UNSPECIFIED" else params.status
+    since = 0.0 if params.status_timestamp_after is None else params.status_timestamp_after.timestamp()
+    before = queries.decode_cursor(params.page_token, tuple[float, str]) if params.page_token else None
+    statuses = [status.value for status, state in FINAL.items() if wanted in (None, state)]
+    thread_id = params.context_id or None
+    ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
+    found = [(run.ended_at or 0.0, run) for run in ended]
+    for run in await store.unfinished_runs(owner, thread_id):
+        translator = await _replay(run)
+        if (run.pillar or run.agent_type) == agent.name and wanted in (None, translator.state):
+            at = datetime.fromisoformat(translator.status["timestamp"]).timestamp()
+            total += at >= since
+            found += [(at, run)] if at >= since and (before is None or (at, run.id) < before) else []
+    found.sort(key=lambda place: (place[0], place[1].id), reverse=True)
+    tasks = [(await _replay(run, history_length=params.history_length)).task() for _, run in found[:size]]
+    for task in tasks:
+        if not params.include_artifacts:
+            task.pop("artifacts", None)
+    token = queries.encode(found[size - 1][0], found[size - 1][1].id) if len(found) > size else ""
+    return _respond(result={"tasks": tasks, "nextPageToken": token, "pageSize": size, "totalSize": total})
+
+
+async def _cancel(_: Agent, params: OfTask) -> Response:
+    translator = await _replay(await _run(params.id), lasting=True)
+    if not translator.ended:
+        await web_context().streams.run_command(identity(), Cancel(params.id), door=LABEL)
+        await _follow(translator)
+        if translator.state == CANCELED:
+            return _respond(result=translator.task())
+    raise A2aError("TASK_NOT_CANCELABLE", "The task has ended.")
+
+
+async def _extended_card(_: Agent, __: Any) -> Response:
+    raise A2aError("UNSUPPORTED_OPERATION", "The card is all there is.")
+
+
+_Method = Callable[[Agent, Any], Awaitable[Response]]
+
+
+def _config(carry_out: Callable[[RunRecord, Any], Awaitable[dict[str, Any]]]) -> _Method:
+    """Return the method that does something with the push notification configs of a task."""
+
+    async def method(_: Agent, params: OfPush | PushConfig) -> Response:
+        return _respond(result=await carry_out(await _run(params.task_id or ""), params))
+
+    return method
+
+
+_METHODS: Final[Mapping[str, tuple[type, _Method]]] = {
+    "SendMessage": (SendMessage, _send),
+    "SendStreamingMessage": (SendMessage, _send_streaming),
+    "SubscribeToTask": (OfTask, _subscribe),
+    "GetTask": (OfTask, _get),
+    "ListTasks": (a2a_params.ListTasks, _list),
+    "CancelTask": (OfTask, _cancel),
+    "GetExtendedAgentCard": (a2a_params.Params, _extended_card),
+    "CreateTaskPushNotificationConfig": (PushConfig, _config(push_configs.create_config)),
+    "GetTaskPushNotificationConfig": (OfPush, _config(push_configs.get_config)),
+    "ListTaskPushNotificationConfigs": (OfPush, _config(push_configs.list_configs)),
+    "DeleteTaskPushNotificationConfig": (OfPush, _config(push_configs.delete_config)),
+}
+
+
+async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
+    """Carry out a message, and have its client told of the task if it asks for that. Return its task."""
+    configuration = params.configuration or a2a_params.Configuration()
+    given, unheard = configuration.task_push_notification_config, set()
+    config = None if given is None else push_configs.check_config(given, INLINE)
+    texts, data = _contents(params.message)
+    if params.message.task_id:
+        run = await _run(params.message.task_id)
+        unheard = {await _reply_to(run, params.message, " ".join(texts).strip(), data)}
+    else:
+        run = await _start(agent, params.message, "\n".join(texts), data)
+    if config is not None:
+        await push_configs.receivers().add(run, *config)
+    return await _replay(run, unheard=unheard, history_length=configuration.history_length)
+
+
+def _contents(message: a2a_params.A2aMessage) -> tuple[list[str], list[Any]]:
+    """Return the texts and the data of a message. Raises A2aError if it has anything else."""
+    for part in message.parts:
+        kind = (part.media_type or "text/plain").lower()
+        if part.raw is not None or part.url is not None:
+            sentence = "Files are not taken here: upload them to /api/files, and name them in `metadata.references`."
+            raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", sentence)
+        if not kind.startswith("text/") and not kind.partition(";")[0].endswith(("/json", "+json")):
+            raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", f"Parts of the type {kind[:60]} are not taken here.")
+        if part.text is None and part.data is msgspec.UNSET:
+            raise A2aError("INVALID_PARAMS", "A part of a message must have `text` or `data`.")
+    texts = [part.text for part in message.parts if part.text is not None]
+    return texts, [part.data for part in message.parts if part.data is not msgspec.UNSET]
+
+
+async def _start(agent: Agent, message: a2a_params.A2aMessage, text: str, data: list[Any]) -> RunRecord:
+    """Have a new task begin, or find that of the same message. Return its run."""
+    check_id("messageId", message.message_id)
+    thread_id = message.context_id or f"a2a-{message.message_id}"[:MAX_NAME]
+    command = parse_say({
+        "content": text or text_of_data(data), "agent_type": agent.agent_type, "pillar": agent.pillar,
+        "message_id": message.message_id, "thread_id": thread_id, "context": {"data": data} if data else {},
+        "references": (message.metadata or {}).get("references", []),
+    })  # fmt: skip
+    accepted = await web_context().streams.run_command(identity(), command, door=LABEL)
+    assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
+    return await _run(accepted.run_id)
+
+
+async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, data: list[Any]) -> str:
+    """Give a task the reply to what it asks. Return the id of the call or question."""
+    if message.context_id not in (None, "", run.thread_id):
+        raise A2aError("INVALID_PARAMS", "The task belongs to another context.")
+    translator = await _replay(run, lasting=True)
+    if translator.ended:
+        raise A2aError("UNSUPPORTED_OPERATION", "The task has ended: leave out its id, and name its context.")
+    name, reply = _reply(translator.waits, text, next((each for each in data if isinstance(each, dict)), {}))
+    await web_context().streams.run_command(identity(), reply, door=LABEL)
+    return name
+
+
+def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tuple[str, Approve | Respond]:
+    """Return the reply to the oldest question, or to the one that the data names, and that one's id."""
+    named = data.get("question_id") or data.get("call_id")
+    found = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
+    if not found:
+        raise A2aError("UNSUPPORTED_OPERATION", "The task does not wait for a reply.")
+    name, wait = found[0]
+    if isinstance(wait, ApprovalRequired):
+        return name, Approve(name, _decision(data.get("decision", data.get("approved", text))), text or None)
+    answer = data.get("answer")
+    if answer is None:
+        properties = list(wait.schema.get("properties", {}))
+        if not text or len(properties) != 1:
+            raise A2aError("INVALID_PARAMS", "Reply with data: an `answer` that fits the question's `schema`.")
+        answer = {properties[0]: text}
+    if not isinstance(answer, dict):
+        raise A2aError("INVALID_PARAMS", "The `answer` must be an object.")
+    return name, Respond(name, answer)
+
+
+def _decision(reply: object) -> Decision:
+    """Return the decision that a reply stands for. Raises A2aError for any other reply: the task goes on waiting."""
+    said = str(reply).lower()
+    if " ".join(re.findall(r"\w+", said)) in YES:
+        return Decision.ALLOW
+    if re.split(r"[^\w\s]", said.strip())[0].strip() in NO:
+        return Decision.DENY
+    raise A2aError("INVALID_PARAMS", "The reply is neither a yes nor a no: reply with allow or deny.")
+
+
+async def _open(translator: TaskTranslator) -> TaskStream:
+    """Open a stream of what becomes of a task after what is known of it."""
+    streams, caller, thread_id = web_context().streams, identity(), translator.context_id
+    body = TaskStream(translator, g.get("rpc_id"), beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
+    if body.open:
+        await streams.follow(caller, thread_id, body, Resume({thread_id: translator.seq}), LABEL)
+    return body
+
+
+async def _follow(translator: TaskTranslator) -> None:
+    """Return once a task has ended or needs its user, after the server's limit of a run at latest."""
+    body = await _open(translator)
+    try:
+        with trio.move_on_after(web_context().settings.limits.run_s):
+            async for _ in body:
+                pass
+    finally:
+        await body.aclose()
+
+
+async def _replay(run: RunRecord, **options: Any) -> TaskTranslator:
+    """Return a task as it is in the log, or in its run's record if its events are there no more."""
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    vault = web_context().content_filter.vault
+    translator = TaskTranslator(run.thread_id, run.id, own_url(), **options)
+
+    def replay() -> TaskTranslator:
+        for row in rows:
+            translator.translate(vault.restore_envelope(run.owner, from_log(row.body)))
+        translator.pause()
+        return translator
+
+    await run_off_loop(replay)
+    if run.ended_at is not None and translator.state not in FINAL.values():
+        translator.ended = True
+        translator.status = {"state": FINAL[RunStatus(run.status)], "timestamp": iso(run.ended_at)}
+    if run.ended_at is not None and not translator.text:  # of a run that failed, the log has no text
+        answer = await web_context().store.message(run.owner, f"{ANSWER}{run.id}")
+        translator.text = "" if answer is None else vault.restore_text(run.owner, run.thread_id, answer.content)
+    return translator
+
+
+async def _run(name: str) -> RunRecord:
+    """Return the caller's run of this id. Raises A2aError."""
+    check_id("id", name)
+    run = await web_context().store.run(name)
+    if run is None or run.owner != identity().user:
+        raise A2aError("TASK_NOT_FOUND", "There is no task of that id.")
+    return run
+
+
+def _visible() -> dict[str, Agent]:
+    """Return the agents of the caller; without a token those that everybody may use."""
+    if "Authorization" in request.headers:
+        return agents_of_caller()
+    context = web_context()
+    return {name: agent for name, agent in context.agents.items() if context.permissions.is_public(agent)}
+
+
+async def _card(name: str) -> Response:
+    """Return an agent's card, with which a client can ask whether it has changed (section 8.6 of the protocol).
+
+    Raises:
+        CommandRejected: `not_found`: the caller has no such agent.
+    """
+    agent = _visible().get(name)
+    if agent is None:
+        raise CommandRejected("not_found", "There is no agent of that name.")
+    about = agent.description or f"The agent {agent.display_title}."
+    skill = {"id": agent.name, "name": agent.display_title, "description": about, "tags": [agent.name]}
+    if agent.starters:
+        skill["examples"] = [each.text for each in agent.starters]
+    interface = {"url": f"{own_url()}/a2a/{agent.name}", "protocolBinding": "JSONRPC", "protocolVersion": VERSION}
+    answer = jsonify({
+        "name": agent.display_title,
+        "description": about,
+        "version": VERSION,
+        "supportedInterfaces": [interface],
+        "capabilities": {"streaming": True, "pushNotifications": True},
+        "defaultInputModes": ["text/plain", "application/json"],
+        "defaultOutputModes": ["text/markdown", "application/json"],
+        "securitySchemes": {"bearer": {"httpAuthSecurityScheme": {"scheme": "Bearer"}}},
+        "securityRequirements": [{"schemes": {"bearer": {"list": []}}}],
+        "skills": [skill],
+    })  # fmt: skip
+    answer.headers["Cache-Control"] = f"private, max-age={CARD_S}"
+    answer.vary.add("Authorization")
+    await answer.add_etag()
+    await answer.make_conditional(request)
+    return answer
+
+
+def _respond(**outcome: Mapping[str, Any]) -> Response:
+    """Return the JSON-RPC response with a `result` or an `error`."""
+    return jsonify({"jsonrpc": "2.0", "id": g.get("rpc_id"), **outcome})

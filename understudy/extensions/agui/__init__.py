@@ -1,0 +1,29 @@
+"""AG-UI: `/api/agui`, for its clients such as CopilotKit, and what it tells of what an agent can do.
+
+What a run's input asks for, and where its client joins, is decided here; the events are translated by `transport.agui`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+
+
+class AgUi(Extension):
+    """See the module."""
+
+    name = "agui"
+    about = "chat by clients of AG-UI"
+    packages: ClassVar[Mapping[str, str]] = {"ag_ui": "agui", "pydantic": "agui"}
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/agui`."""
+        from understudy.extensions.agui import routes
+
+        return [routes.blueprint]
+
+
+EXTENSION: Final = AgUi()

@@ -1,0 +1,97 @@
+"""The answers with which an AG-UI client lets a run go on: to its questions, and as results of the client's tools.
+
+A client that joins again repeats them.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+
+from transport.auth.identity import Identity
+from transport.wire.codec import from_log
+from transport.wire.commands import Approve, Respond
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AnswerOutcome, ApprovalDecided, Event, QuestionAnswered
+from understudy.chat.run.client_tools import OUTPUT, open_calls
+from understudy.chat.run.questions import run_of_question
+from understudy.storage import queries
+from understudy.storage.records import RunRecord
+from understudy.web.context import web_context
+
+
+async def carry_out(caller: Identity, reply: Approve | Respond, door: str) -> str | None:
+    """Carry out a decision or an answer. Return the id of its interrupt, None if it was over before.
+
+    A repeat is fine, also after the end of the run, and so is the refusal of an interrupt that is over: that is how a
+    client gets past one that expired.
+
+    Raises:
+        CommandRejected: There is no such interrupt, it was answered otherwise, or the answer does not fit.
+    """
+    name = reply.call_id if isinstance(reply, Approve) else reply.question_id
+    try:
+        await web_context().streams.run_command(caller, reply, door=door)
+    except CommandRejected as refused:
+        run = None if refused.code != "not_found" else await run_of_reply(caller, reply)
+        if run is None:
+            raise
+        events = await web_context().store.run_events(caller.user, run.thread_id, run.id)
+        settled = [event for row in events if _settles(event := from_log(row.body).event, name)]
+        if any(map(partial(_same, reply), settled)):
+            return name
+        if isinstance(reply, Approve) and reply.decision.value == "deny":
+            return None
+        if isinstance(reply, Respond) and reply.decline:
+            return None
+        raise
+    return name
+
+
+async def results_of_client(
+    caller: Identity, thread_id: str, results: Mapping[str, tuple[str, str]], *, give_up: bool
+) -> tuple[list[Respond], RunRecord | None]:
+    """Return the results for which a run of a thread waits, and that run.
+
+    `give_up`: the calls without a result are declined, because the client goes on with another message, which would
+    have to wait for them.
+    """
+    for run in await web_context().store.unfinished_runs(caller.user, thread_id):
+        given = [
+            Respond(name, {OUTPUT: results[call_id][1]}) if call_id in results else Respond(name, decline=True)
+            for name, call_id in (await _open_calls(run)).items()
+            if call_id in results or give_up
+        ]
+        if given:
+            return given, run
+    return [], None
+
+
+async def _open_calls(run: RunRecord) -> dict[str, str]:
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    return open_calls(from_log(row.body).event for row in rows)
+
+
+async def run_of_reply(caller: Identity, reply: Approve | Respond) -> RunRecord | None:
+    """Return the run of the caller that asked for a decision or an answer."""
+    store = web_context().store
+    if isinstance(reply, Respond):
+        run = await store.run(run_of_question(reply.question_id))
+    else:
+        found = await store.read(queries.step_of_call, reply.call_id)
+        run = None if found is None else found[1]
+    return run if run is not None and run.owner == caller.user else None
+
+
+def _settles(event: Event, name: str) -> bool:
+    match event:
+        case ApprovalDecided(call_id=settled) | QuestionAnswered(question_id=settled):
+            return settled == name
+    return False
+
+
+def _same(reply: Approve | Respond, event: Event) -> bool:
+    match reply, event:
+        case Approve(), ApprovalDecided():
+            return reply.decision.value == event.decision.value
+        case Respond(), QuestionAnswered():
+            return event.outcome is (AnswerOutcome.DECLINED if reply.decline else AnswerOutcome.ANSWERED)
+    return False

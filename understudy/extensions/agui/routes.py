@@ -1,0 +1,195 @@
+"""`POST /api/agui`: the AG-UI protocol. The body is a run's input, the answer its events as server-sent events."""
+
+import hashlib
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from attrs import evolve
+from msgspec import UnsetType
+from quart import Response, request
+
+from transport.agui.events import AguiTranslator, run_error
+from transport.agui.interrupts import Interrupts
+from transport.agui.state import SharedState
+from transport.agui.stream import AguiStream, encode_blocks
+from transport.agui.usage import UsageByModel
+from transport.agui.vocabulary import AguiEvent
+from transport.auth.identity import Identity
+from transport.server.eventstream import CONTENT_TYPE, HEADERS
+from transport.wire.commands import Cancel, Command, Regenerate, Resume, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Error
+from transport.wire.messages import arrived_at
+from understudy.chat.routing import find_agent
+from understudy.content.texts import run_off_loop
+from understudy.extensions.agui.capabilities import capabilities
+from understudy.extensions.agui.replies import carry_out, results_of_client, run_of_reply
+from understudy.storage import queries
+from understudy.storage.records import RunRecord
+from understudy.web.api.stream import as_answer
+from understudy.web.api.versions import new_version, shown_run, stored_version
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.refusals import convert_refusals
+from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+if TYPE_CHECKING:
+    from understudy.extensions.agui.input import AguiRequest
+
+blueprint = Routes("agui", __name__, url_prefix="/api/agui")
+
+LABEL: Final = "agui"
+"""Metric label of these streams, in place of a dialect, and the door of decisions that resume a run."""
+
+
+RunAgentInput = shape(
+    "RunAgentInput", threadId=str, runId=str, messages=many(shape("AguiMessage", id=str, role=str)),
+    protocolVersion=str | UnsetType, state=Any | UnsetType, forwardedProps=Any | UnsetType,
+    context=many(shape("AguiContext", description=str, value=str)) | UnsetType,
+    resume=many(shape(
+        "AguiResume", interruptId=str, status=Literal["resolved", "cancelled"], payload=JsonObject | UnsetType
+    )) | UnsetType,
+)  # fmt: skip
+INPUT: Final = documented_at("https://docs.ag-ui.com/sdk/js/core/types#runagentinput")
+CAPABILITIES: Final = documented_at("https://docs.ag-ui.com/concepts/capabilities#the-agentcapabilities-interface")
+
+
+@blueprint.post("", media=EVENT_STREAM, body=Annotated[RunAgentInput, INPUT], query={"agent": str})
+async def agui() -> Response:
+    """Run the user's last message, or join a run that is known. The events are AG-UI's."""
+    # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
+    from understudy.extensions.agui.input import parse_request
+
+    streams = web_context().streams
+    arrived_at.set(streams.callbacks.clock())
+    caller = identity()
+    streams.check_rate(caller, Say(""))  # before anything is read
+    body = await read_body(web_context().settings.limits.chunks_bytes)
+    given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
+    resumed = [name for each in given.replies if (name := await carry_out(caller, each, LABEL)) is not None]
+    asked = await _asked(caller, given)
+    new = isinstance(asked, Say | Regenerate)
+    results, waiting = await results_of_client(caller, given.thread_id, given.results, give_up=new)
+    resumed += [name for each in results if (name := await carry_out(caller, each, LABEL)) is not None]
+    translator = AguiTranslator(
+        given.thread_id,
+        given.run_id,
+        (asked.message_id or "") if isinstance(asked, Say | Regenerate) else "",
+        given.parent_run_id,
+        given.pauses,
+        Interrupts(frozenset() if new else frozenset(resumed)),
+        None if given.state is None else SharedState(given.state),
+        UsageByModel(_models()),
+        {call_id: name for call_id, (name, _) in given.results.items()},
+    )
+    if isinstance(asked, Say | Regenerate):
+        return await _streamed(caller, given.thread_id, translator, asked)
+    return await _joined(caller, translator, given, waiting or asked)
+
+
+def _models() -> dict[str, str]:
+    """Return the names of the agents' models, by the names of agents and pillars."""
+    agents, models = web_context().agents, web_context().models
+    names = {name: models.of(agent.model).name for name, agent in agents.items()}
+    return names | {agent.pillar: names[name] for name, agent in agents.items() if agent.pillar}
+
+
+def _with_tools(say: Say, given: "AguiRequest") -> Say:
+    """Return the message with the client's tools, unless the agent calls none but its own.
+
+    Raises:
+        CommandRejected: There is no such agent.
+    """
+    usable = agents_of_caller()
+    name = find_agent(say.agent_type, say.pillar, {name: agent.pillar for name, agent in usable.items()})
+    if not given.tools or not usable[name].takes_client_tools:
+        return say
+    return evolve(say, settings={**say.settings, "tools": list(given.tools)})
+
+
+@blueprint.get("/capabilities", query={"agent": str}, errors=("not_found",), answer=Annotated[JsonObject, CAPABILITIES])
+async def told_capabilities() -> dict[str, Any]:
+    """Return what an agent can do: the one that `agent` names, or the one that answers by default."""
+    usable = agents_of_caller()
+    agent = usable.get(request.args.get("agent", next(iter(usable), "")))
+    if agent is None:
+        raise CommandRejected("not_found", "There is no agent of that name.")
+    own = web_context().permissions.for_user(agent, identity())
+    return capabilities(own, web_context().models.of(agent.model), web_context().settings.limits)
+
+
+async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Regenerate | None:
+    """Return the run that a request goes on with, or the command that it stands for; None to join the thread.
+
+    The same input again is the same run. The last message again, in another run, is answered once more, if it has its
+    answer; with another text it is an edit.
+    """
+    for reply in given.replies:
+        if (run := await run_of_reply(caller, reply)) is not None:
+            return run
+    if given.say is None:
+        return None
+    store, name = web_context().store, given.say.message_id or ""
+    key = hashlib.sha256("\0".join((given.thread_id, name, given.run_id)).encode()).hexdigest()[:32]
+    run = await store.read(queries.run_of_request, caller.user, key) or await shown_run(caller, given.thread_id, [name])
+    if run is not None and (run.request_id == key or given.goes_on):
+        return run
+    at_work = run is not None and run.ended_at is None
+    sent, known = await stored_version(caller, given.say, given.files, anew=not at_work)
+    if run is not None and at_work:
+        if known is not None and known.id == run.message_id:
+            return run
+        await web_context().streams.run_command(caller, Cancel(run.id), door=LABEL)
+    if known is not None:
+        return Regenerate(known.id, key)
+    return await new_version(caller, _with_tools(sent, given), given.files, given.shown, key)
+
+
+async def _joined(
+    caller: Identity, translator: AguiTranslator, given: "AguiRequest", run: RunRecord | None
+) -> Response:
+    """Answer with the conversation so far, and with what the run does from now on."""
+    from understudy.extensions.agui.join import find_position, join
+
+    thread_id = given.thread_id if run is None else run.thread_id
+    position = await find_position(caller.user, thread_id, run)
+    if position is None:
+        raise CommandRejected("empty_message", "There is no message of the user.")
+    translator.message_id, translator.server_run_id = position.run.message_id, position.run.id
+    translator.at_ms = round(position.run.started_at * 1000)
+    events = await join(translator, position, given.known, newest=run is None)
+    if translator.ended:
+        return _whole(events)
+    return await _streamed(caller, thread_id, translator, Resume({thread_id: position.head}), events)
+
+
+async def _streamed(
+    caller: Identity, thread_id: str, translator: AguiTranslator, command: Command, opening: Sequence[AguiEvent] = ()
+) -> Response:
+    streams = web_context().streams
+    head = b"".join(encode_blocks(opening))
+    body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S, head=head)
+    await streams.follow(caller, thread_id, body, command, LABEL)
+    return as_answer(body)
+
+
+def _whole(events: Sequence[AguiEvent]) -> Response:
+    return Response(b"".join(encode_blocks(events)), content_type=CONTENT_TYPE, headers=HEADERS)
+
+
+async def as_run_error(refused: Response) -> Response:
+    """Convert a refusal to a stream with a run error: of an HTTP error, AG-UI clients show the status alone."""
+    refusal: dict[str, Any] = (await refused.get_json())["error"]
+    retry_after = refused.headers.get("Retry-After")
+    error = Error(
+        refusal["code"],
+        refusal["message"],
+        refusal["retryable"],
+        refusal["error_id"],
+        None if retry_after is None else float(retry_after),
+    )
+    return _whole([run_error(error, round(time.time() * 1000))])
+
+
+convert_refusals(blueprint, "agui.agui", as_run_error)

@@ -1,0 +1,292 @@
+"""Answers MCP requests: lists a user's agents and tools, and calls them as runs of conversations.
+
+A call is a message of its user: durable, supervised and seen in the page like any other. A question of a run is asked
+by the client, if it can (protocol 2026-07-28); else it waits for its user in another client, and the progress says so.
+A client that cannot wait for the rest, as the server stops, asks again with the `request_state`, which is the
+message's id, and joins the run. The SDK seals it, and binds it to the user, the request and a time.
+"""
+
+import uuid
+from collections import OrderedDict, deque
+from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
+from importlib.metadata import version
+from typing import Any, Final
+
+import trio
+from mcp.server.context import CallNext, HandlerResult, ServerRequestContext
+from mcp.server.lowlevel.server import Server
+from mcp.server.request_state import RequestStateBoundary, RequestStateSecurity
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import MCPError
+from mcp_types import (
+    INTERNAL_ERROR,
+    INVALID_PARAMS,
+    CallToolRequestParams,
+    CallToolResult,
+    ClientCapabilities,
+    ElicitationCapability,
+    InputRequiredResult,
+    ListToolsResult,
+    PaginatedRequestParams,
+)
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
+from transport.auth.identity import Identity
+from transport.server.eventstream import EventStream
+from transport.wire.codec import from_log
+from transport.wire.codes import ERRORS
+from transport.wire.commands import Cancel, Resume, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
+from understudy.auth.sessions import secrets_for_storage
+from understudy.content.texts import run_off_loop
+from understudy.extensions.mcp_door.blocks import read_blocks
+from understudy.extensions.mcp_door.call import FollowedCall
+from understudy.extensions.mcp_door.exchange import AsgiExchange
+from understudy.extensions.mcp_door.results import McpTarget, failure, is_answer, reply, targets
+from understudy.storage import queries
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import ONCE
+from understudy.web.context import WebContext
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+NAME: Final = "understudy"
+LABEL: Final = "mcp"
+"""Metric label of these streams, and the door of decisions."""
+CANCEL_S: Final = 5.0
+"""Seconds for the cancelling of the run of a client that has left."""
+INSTRUCTIONS: Final = (
+    "Each tool whose name begins with ask_ asks an agent of this server, in a conversation; the others are the agents' "
+    "own tools."
+)
+Context = ServerRequestContext[Any, Any]
+
+
+class RunStream(EventStream):
+    """The events of a thread as they come, for a reader in this process: take them from `events` after each step."""
+
+    def __init__(self, *, beat_s: float) -> None:
+        super().__init__(lambda: b"", beat_s=beat_s, write_s=WRITE_TIMEOUT_S)
+        self.events: deque[Envelope] = deque()
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
+        in_step = super().write_now([b"."])
+        self.events.extend(map(from_log, payloads))
+        return in_step
+
+
+class McpDoor:
+    """This server as one of MCP. `serve` is an ASGI application for one request; its scope's state has the `caller`."""
+
+    def __init__(self, context: WebContext) -> None:
+        self._context = context
+        self._known: OrderedDict[object, dict[str, McpTarget]] = OrderedDict()
+        self._server: Server[Any] = Server(
+            NAME,
+            version=version("understudy-server"),
+            instructions=INSTRUCTIONS,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+        )
+        limits = context.settings.limits
+        states = RequestStateSecurity(
+            keys=list(dict.fromkeys(secrets_for_storage(context.settings))),
+            ttl=max(limits.approval_s, limits.approval_unseen_s),
+            bind_principal=lambda ctx: _caller(ctx).user,
+        )
+        self._server.middleware += [RequestStateBoundary(states, default_audience=NAME), _recognise_answers]
+
+    async def serve(self, exchange: AsgiExchange) -> None:
+        """Answer one request."""
+        # One manager for each, which takes 0.1 ms: without sessions it has nothing to keep, and its tasks end with the
+        # request, under the actor of the request.
+        limit = self._context.settings.limits.frame_bytes
+        manager = StreamableHTTPSessionManager(self._server, stateless=True, max_request_body_size=limit)
+        async with manager.run():
+            await manager.handle_request(exchange.scope, exchange.receive, exchange.send)
+
+    async def _list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
+        if params is not None and params.cursor:
+            raise MCPError(INVALID_PARAMS, "There is no such cursor: the list has one page.")
+        return ListToolsResult(tools=[each.described for each in self._targets(_caller(ctx)).values()])
+
+    def _targets(self, caller: Identity) -> dict[str, McpTarget]:
+        permissions = self._context.permissions
+        usable = permissions.usable(self._context.agents, caller)
+        own = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
+        key = tuple((name, len(agent.tools), *(each.name for each in agent.tools)) for name, agent in own.items())
+        found = self._known.get(key)
+        if found is None:
+            found = self._known[key] = targets(own)
+            if len(self._known) > MAX_KNOWN:
+                self._known.popitem(last=False)
+        return found
+
+    async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
+        caller, joins = _caller(ctx), params.request_state is not None
+        target = self._targets(caller).get(params.name)
+        if target is None:
+            raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:MAX_SHOWN]!r} here.")
+        command: Say | Resume
+        try:
+            if params.request_state is None:
+                command = _say(target, params.arguments or {})
+                call = FollowedCall(command.thread_id or "", command.message_id or "")
+            else:
+                call, command = await self._join(caller, params.request_state)
+            self._context.streams.check_rate(caller, command)
+            return await self._follow(ctx, target, call, command, dict(params.input_responses or {}))
+        except StorageUnavailable as error:
+            raise MCPError(INTERNAL_ERROR, ERRORS["storage_unavailable"].text) from error
+        except CommandRejected as refused:
+            if joins:  # an error, not a result: the run goes on, and the client can make the same request again
+                raise MCPError(INTERNAL_ERROR, refused.message) from refused
+            return failure(refused.message)
+
+    async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, Resume]:
+        """Return the call that this message began, as the log tells it, and the command that follows the rest.
+
+        Raises MCPError if it is there no more: it is never begun again.
+        """
+        store, restore = self._context.store, self._context.content_filter.vault.restore_envelope
+        runs = await store.read(queries.runs_of, caller.user, (message_id,))
+        rows = await store.run_events(caller.user, runs[0].thread_id, runs[0].id) if runs else []
+        if not rows:
+            raise _gone()
+        call = FollowedCall(runs[0].thread_id, message_id, runs[0].id)
+        for envelope in await run_off_loop(lambda: [restore(caller.user, from_log(row.body)) for row in rows]):
+            call.take(envelope)
+        return call, Resume({call.thread_id: rows[-1].seq})
+
+    async def _follow(
+        self, ctx: Context, target: McpTarget, call: FollowedCall, command: Say | Resume, answers: dict[str, Any]
+    ) -> CallToolResult | InputRequiredResult:
+        """Carry out the command, and return how the call ended, or what its user is asked."""
+        streams, caller = self._context.streams, _caller(ctx)
+        stream = RunStream(beat_s=streams.heartbeat_s)
+        await streams.follow(caller, call.thread_id, stream, command, LABEL)
+        steps, noted = aiter(stream), 0
+        try:
+            if isinstance(command, Resume) and await self._context.store.run(call.run_id or "") is None:
+                raise _gone()  # deleted since it was read: no event would end the wait
+            while True:
+                while stream.events and call.end is None:
+                    envelope = stream.events.popleft()
+                    if call.take(envelope) and (note := _note(envelope)):
+                        noted += 1
+                        await ctx.session.report_progress(noted, message=note)
+                if call.end is not None:
+                    files = await read_blocks(self._context, caller.user, call.files, _state(ctx)["url"])
+                    return call.result(files, asked=target.tool is None)
+                refusals = await self._answer(caller, call, answers)
+                if _can_ask(ctx) and (questions := call.questions(refusals)):
+                    return InputRequiredResult(input_requests=dict(questions), request_state=call.message_id)
+                try:
+                    await anext(steps)
+                except StopAsyncIteration:
+                    return _unended(ctx, call.message_id)
+        except trio.Cancelled:
+            if _left(ctx) and call.run_id is not None:
+                with trio.CancelScope(deadline=trio.current_time() + CANCEL_S, shield=True):
+                    await streams.run_command(caller, Cancel(call.run_id), door=LABEL)
+            raise
+        finally:
+            await stream.aclose()
+
+    async def _answer(self, caller: Identity, call: FollowedCall, answers: dict[str, Any]) -> dict[str, str]:
+        """Give the run the answers to what it waits for; others are ignored. Return why some are refused, by name."""
+        refusals: dict[str, str] = {}
+        for name in [name for name in call.waits if name in answers]:
+            try:
+                await self._context.streams.run_command(caller, reply(name, answers.pop(name)), door=LABEL)
+            except CommandRejected as refused:
+                if refused.code != "not_found":  # answered elsewhere meanwhile: the event of that follows
+                    refusals[name] = refused.message
+                    continue
+            del call.waits[name]
+        return refusals
+
+
+MAX_KNOWN: Final = 32
+"""Sets of tools that are kept described: users with the same rights share one."""
+MAX_SHOWN: Final = 100
+"""Characters of a client's own words in a refusal."""
+
+
+def _say(target: McpTarget, arguments: dict[str, Any]) -> Say:
+    """Return the message that a call stands for. Raises CommandRejected if an agent is given no text."""
+    agent, message_id = target.agent, uuid.uuid4().hex
+    to = partial(Say, message_id=message_id, agent_type=agent.agent_type, pillar=agent.pillar)
+    if target.tool is not None:
+        call = f"Call {target.tool}."
+        # A thread of its own, so that calls of one tool run side by side.
+        return to(call, thread_id=f"{ONCE}mcp-{message_id}", context=arguments, settings={"tool": target.tool})
+    message, thread_id = arguments.get("message"), arguments.get("thread_id")
+    if not isinstance(message, str) or not message.strip():
+        raise CommandRejected("empty_message", "The argument `message` must be a text that is not empty.")
+    if thread_id is not None and not isinstance(thread_id, str):
+        raise CommandRejected("invalid_command", "The argument `thread_id` must be a text.")
+    return to(message, thread_id=thread_id or f"mcp-{message_id}")
+
+
+async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult:
+    """Leave out what is no answer to a form, which servers ignore: the SDK would refuse the request for it."""
+    given = (ctx.params or {}).get("inputResponses")
+    if isinstance(given, dict):
+        known = {name: answer for name, answer in given.items() if is_answer(answer)}
+        ctx = replace(ctx, params={**(ctx.params or {}), "inputResponses": known})
+    return await call_next(ctx)
+
+
+def _gone() -> MCPError:
+    return MCPError(INVALID_PARAMS, "The call is there no more.", {"reason": "invalid_request_state"})
+
+
+def _note(envelope: Envelope) -> str:
+    """Return what a client shows of an event while it waits; empty: nothing."""
+    match envelope.event:
+        case AgentThinking(thought=thought):
+            return thought
+        case AgentProgress(note=note):
+            return note
+        case ToolExecuting(tool_name=name, description=description):
+            return description or name
+        case ApprovalRequired(tool_name=name):
+            return f"Waits for its user, who may allow {name} in the chat page."
+        case QuestionAsked(title=title):
+            return f"Waits for its user, who is asked in the chat page: {title}"
+    return ""
+
+
+def _unended(ctx: Context, message_id: str) -> CallToolResult | InputRequiredResult:
+    """Return the result for a client that the server leaves before the run has ended, as it stops."""
+    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+        return InputRequiredResult(request_state=message_id)
+    return failure("The server is going away; the run goes on, and its answer will be in the chat page.")
+
+
+def _can_ask(ctx: Context) -> bool:
+    """Return whether the client can ask its user and call again with the reply."""
+    asking = ClientCapabilities(elicitation=ElicitationCapability())
+    return ctx.protocol_version in MODERN_PROTOCOL_VERSIONS and ctx.session.check_client_capability(asking)
+
+
+def _state(ctx: Context) -> dict[str, Any]:
+    if ctx.request is None:
+        raise MCPError(INTERNAL_ERROR, "The request has no caller.")
+    state: dict[str, Any] = ctx.request.scope["state"]
+    return state
+
+
+def _caller(ctx: Context) -> Identity:
+    caller: Identity = _state(ctx)["caller"]
+    return caller
+
+
+def _left(ctx: Context) -> bool:
+    """Return whether the client has ended the request: in the newer protocol that is how it cancels a call."""
+    exchange: AsgiExchange = _state(ctx)["exchange"]
+    return exchange.left.is_set() and ctx.protocol_version in MODERN_PROTOCOL_VERSIONS

@@ -1,0 +1,252 @@
+"""What the doors for OpenAI's clients share: errors in their form, the messages that requests stand for, their streams.
+
+Each request is a message to an agent, or the results of the client's tools for a run that waits for them.
+"""
+
+import hashlib
+import logging
+import uuid
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from attrs import evolve, frozen
+from quart import Response, request
+
+from transport.auth.identity import Identity
+from transport.responses.chat import ChatTranslator
+from transport.responses.events import ResponsesTranslator
+from transport.responses.objects import ResponseRequest
+from transport.responses.stream import ResponseStream
+from transport.wire.codec import from_log
+from transport.wire.command_parser import decode
+from transport.wire.commands import Cancel, Respond, Resume, Say, Steer
+from transport.wire.errors import CommandRejected
+from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
+from transport.wire.messages import arrived_at
+from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
+from understudy.chat.run.questions import MAX_ANSWER_BYTES
+from understudy.content.texts import run_off_loop
+from understudy.extensions.responses.input import PARAGRAPH, Given, refused
+from understudy.storage import queries
+from understudy.storage.records import ONCE, RunRecord
+from understudy.tools.suggestion import did_you_mean
+from understudy.web.api.files import store_files
+from understudy.web.api.message_content import MAX_VALUES, parse_say
+from understudy.web.api.runs import KEY
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.routes import STORED, documented_at
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+KEY_HEADER: Final = {KEY: str}
+OPENAI_ERRORS: Final = (
+    "bad_json", "invalid_command", "empty_message", "unknown_agent_type", "message_id_reused", "content_blocked",
+    "message_too_large", "file_too_large", "quota_exceeded", "not_found", "rate_limited", "busy", *STORED,
+)  # fmt: skip
+OF_OPENAI: Final = documented_at("https://platform.openai.com/docs/api-reference")
+
+log: Final = logging.getLogger(__name__)
+PREFIX: Final = "/v1/"
+LABEL: Final = "responses"
+"""Metric label of these streams, and the door of the results of a client's tools."""
+_TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+@frozen
+class ResponseWork:
+    """What a request starts or joins: the command for its stream, and the translation of the events that follow.
+
+    `replies` are the results of the client's tools and a message beside them, which are carried out first.
+    """
+
+    thread_id: str
+    command: Say | Resume
+    translator: ResponsesTranslator
+    replies: tuple[Respond | Steer, ...] = ()
+
+
+async def in_openais_form(answer: Response) -> Response:
+    """Give refusals of all paths below PREFIX, also of those that are unknown, the form of OpenAI's API. The server's
+    own fields stand beside it. No answer there is to be cached."""
+    if not request.path.startswith(PREFIX):
+        return answer
+    answer.headers.setdefault("Cache-Control", "no-store")
+    if (status := answer.status_code) >= 400:
+        error = (await answer.get_json())["error"]
+        kind = _TYPES.get(status) or ("server_error" if status >= 500 else "invalid_request_error")
+        answer.set_data(msgspec.json.encode({"error": {**error, "type": kind, "param": None}}))
+    return answer
+
+
+async def read_request() -> tuple[Identity, dict[str, Any]]:
+    """Return the caller and the body of a request that starts work, after a check of the caller's rate.
+
+    Raises:
+        CommandRejected: `rate_limited`, or the body is no JSON object.
+    """
+    streams = web_context().streams
+    arrived_at.set(streams.callbacks.clock())
+    caller = identity()
+    streams.check_rate(caller, Say(""))  # before anything is read
+    body = await run_off_loop(decode, await read_body(web_context().settings.limits.chunks_bytes), MAX_VALUES)
+    if not isinstance(body, dict):
+        raise refused("The body must be a JSON object.")
+    return caller, body
+
+
+def agent_name(body: Mapping[str, Any]) -> str:
+    """Return the name of the agent that a request is for. Raises CommandRejected."""
+    name = body.get("model")
+    if not isinstance(name, str) or not name:
+        raise refused("`model` must be the name of an agent: GET /v1/models lists them.")
+    return name
+
+
+async def message_work(
+    caller: Identity, given: Given, asked: ResponseRequest, before: RunRecord | None
+) -> ResponseWork:
+    """Return the work on a new message. `before` is the run whose answer it follows, None for a new conversation.
+
+    A repeated idempotency key is the same message.
+    """
+    agents, name = agents_of_caller(), asked.model
+    if (agent := agents.get(name)) is None:
+        sentence = f"There is no agent of that name: {name[:100]}{did_you_mean(name[:100], agents)}."
+        raise CommandRejected("unknown_agent_type", sentence)
+    waiting = await _waiting_run(caller, given)
+    if before is not None and before.ended_at is None and (waiting is None or waiting.id != before.id):
+        raise refused("The response named by `previous_response_id` has not ended yet.")
+    if waiting is not None:
+        if agent.run is not None or not any("calls" in each for each in given.history):
+            return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
+        await web_context().streams.run_command(caller, Cancel(waiting.id))  # a model is given all of it anew
+    for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
+        if open_calls(each.event for each in await events_of(run)):  # this branch would have to wait for it
+            await web_context().streams.run_command(caller, Cancel(run.id))
+    key = request.headers.get(KEY)
+    digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
+    message_id = f"msg-{digest}"
+    history: Sequence[Any] = given.history
+    text = given.text
+    if before is not None:
+        if any(each["role"] != "tool" for each in history):
+            raise refused("In a conversation that the server has, the input is only the new message of the user.")
+        text = PARAGRAPH.join([*(each["content"] for each in history), text])  # results that no run waits for any more
+        accepted = next((each.event for each in await events_of(before)), None)
+        if isinstance(accepted, MessageAccepted):
+            history = (accepted.settings or {}).get("history", ())
+    thread_id = asked.conversation or (f"conv_{digest}" if asked.store else f"{ONCE}{digest}")
+    prior = None if key is None else await web_context().store.message(caller.user, message_id)
+    if given.left_out:
+        log.info("message.left_out", extra={"parts": ", ".join(given.left_out)})
+    references = list(prior.references) if prior is not None else await store_files(caller, given.files)
+    fields = {
+        "content": text,
+        "thread_id": thread_id,
+        "message_id": message_id,
+        "agent_type": agent.agent_type,
+        "pillar": agent.pillar,
+        "references": references,
+        "settings": {**asked.settings, **({"history": list(history)} if history else {})},
+    }
+    if before is not None:
+        fields["parent_id"] = f"{ANSWER}{before.id}"
+    return ResponseWork(thread_id, parse_say(fields), ResponsesTranslator(message_id=message_id))
+
+
+async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
+    """Return the run that waits for the results that come with a new message; None if there is none."""
+    found = await web_context().store.read(queries.step_of_call, given.settled[0]) if given.settled else None
+    return found[1] if found is not None and found[1].owner == caller.user and found[1].ended_at is None else None
+
+
+async def _goes_on(caller: Identity, given: Given, steered: str | None) -> ResponseWork:
+    """Return the work on results of the client's tools that come with a message, whose files are named in its text.
+
+    A model reads the message after the results, as a steer of its run `steered`; code of an agent in the last result.
+    """
+    results = {each["call_id"]: each["content"] for each in given.history if each["role"] == "tool"}
+    results = {call_id: results.get(call_id, "") for call_id in given.settled}
+    ids = ", ".join(await store_files(caller, given.files))
+    said = PARAGRAPH.join(part for part in (given.text, ids and f"(Files: {ids})") if part)
+    if steered is None:
+        last = given.settled[-1]
+        results[last] = PARAGRAPH.join(part for part in (results[last], said) if part)
+    work = await results_work(caller, results)
+    return work if steered is None else evolve(work, replies=(Steer(steered, said), *work.replies))
+
+
+async def results_work(caller: Identity, outputs: Mapping[str, str]) -> ResponseWork:
+    """Return the work on results of the client's tools: the run that waits for them goes on with them.
+
+    Results that were given before are not given again: then the response that followed is joined.
+
+    Raises:
+        CommandRejected: No run of the caller waits, or has waited, for these calls; or a result is missing.
+    """
+    store, run = web_context().store, None
+    if (found := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
+        run = found[1]
+    envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
+    asked = [each.event for each in envelopes if isinstance(each.event, QuestionAsked)]
+    waits = list(dict.fromkeys(tuple(each.calls or ()) for each in asked if each.asked_by == CLIENT))
+    wait = next((number for number, calls in enumerate(waits) if outputs.keys() <= set(calls)), None)
+    if run is None or wait is None:
+        raise refused(f"No call waits for its result under this call_id: {next(iter(outputs))[:100]}.")
+    answered = {each.event.question_id for each in envelopes if isinstance(each.event, QuestionAnswered)}
+    open_calls = [each for each in waits[wait] if client_question_id(run.id, each) not in answered]
+    if missing := [each for each in open_calls if each not in outputs]:
+        raise refused(f"The result of this call is missing: {missing[0]}.")
+    replies = [
+        Respond(client_question_id(run.id, call_id), {OUTPUT: outputs[call_id]})
+        for call_id in (open_calls if run.ended_at is None else ())
+    ]
+    for each in replies:
+        if len(msgspec.json.encode(each.answer)) > MAX_ANSWER_BYTES:
+            raise CommandRejected("message_too_large", f"A result has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
+    translator = ResponsesTranslator(run.id, part=wait + 1)
+    return ResponseWork(run.thread_id, Resume({run.thread_id: first_seq(envelopes)}), translator, tuple(replies))
+
+
+async def open_stream(
+    caller: Identity, work: ResponseWork, chat: ChatTranslator | None = None, *, cancel: bool = False
+) -> ResponseStream:
+    """Carry out a request. Return the stream of its response.
+
+    `cancel`: the run is cancelled if the client leaves before the end, as nobody can join it.
+    """
+    streams, translator = web_context().streams, work.translator
+
+    async def cancel_run() -> None:
+        if translator.run_id is not None:
+            await streams.dispatcher.dispatch(caller, Cancel(translator.run_id), None)
+
+    for reply in work.replies:
+        await streams.run_command(caller, reply, door=LABEL)
+    stream = ResponseStream(
+        translator, chat, cancel_run if cancel else None, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S
+    )
+    await streams.follow(caller, work.thread_id, stream, work.command, LABEL)
+    return stream
+
+
+async def collect(stream: ResponseStream) -> dict[str, Any]:
+    """Return the whole response of a stream. Raises CommandRejected (`busy`): it ended before its response did."""
+    whole = await stream.collect()
+    if whole is None:
+        sentence = "The server is going away; the work goes on, and can be asked for in a moment."
+        raise CommandRejected("busy", sentence, 1.0)
+    return whole
+
+
+async def events_of(run: RunRecord) -> list[Envelope]:
+    """Return the logged events of a run, as its user is shown them."""
+    rows = await web_context().store.run_events(run.owner, run.thread_id, run.id)
+    shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
+    return await run_off_loop(lambda: [shown(from_log(row.body)) for row in rows])
+
+
+def first_seq(envelopes: Sequence[Envelope]) -> int:
+    """Return the number after which the events of a run begin in the log of its thread."""
+    return max(0, (envelopes[0].seq or 1) - 1) if envelopes else 0

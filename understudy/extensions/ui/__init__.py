@@ -1,0 +1,28 @@
+"""The UI message stream of the Vercel AI SDK: `/api/ui`, for React pages that use `useChat`.
+
+What a request stands for, and which run its answer is of, is decided here; the stream itself is `transport.ui_stream`.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+
+
+class Ui(Extension):
+    """See the module."""
+
+    name = "ui"
+    about = "chat from React pages, by the Vercel AI SDK"
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/ui`."""
+        from understudy.extensions.ui import routes
+
+        return [routes.blueprint]
+
+
+EXTENSION: Final = Ui()

@@ -1,0 +1,172 @@
+"""`/api/ui`: the UI message stream of the Vercel AI SDK, for React pages that use `useChat`."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from attrs import field, frozen
+from quart import Response, request
+
+from transport.auth.identity import Identity
+from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
+from transport.server.eventstream import HEADERS as STREAM_HEADERS
+from transport.ui_stream.chunks import UiTranslator
+from transport.ui_stream.stream import DONE, HEADERS, UiStream
+from transport.wire.command_parser import decode
+from transport.wire.commands import Approve, Cancel, Decision, Regenerate, Resume, Say
+from transport.wire.errors import CommandRejected
+from transport.wire.events import ANSWER
+from transport.wire.messages import arrived_at
+from understudy.agents.agent import Agent
+from understudy.content.texts import run_off_loop
+from understudy.storage import queries
+from understudy.storage.records import UNFINISHED
+from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
+from understudy.web.api.runs import KEY
+from understudy.web.api.stream import as_answer
+from understudy.web.api.versions import new_version, stored_version
+from understudy.web.context import agents_of_caller, identity, read_body, web_context
+from understudy.web.refusals import convert_refusals
+from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes
+from understudy.web.sse import WRITE_TIMEOUT_S
+
+blueprint = Routes("ui", __name__, url_prefix="/api/ui")
+
+LABEL: Final = "ui"
+"""Metric label of these streams, and the door of decisions that come by them."""
+FORM: Final = '{"id": "…", "messages": [{"id": "…", "role": "user", "parts": […]}]}'
+REGENERATE: Final = "regenerate-message"
+
+
+@frozen
+class UiMessage:
+    """A message of the client. Only the last ones are read: the server has the history."""
+
+    id: str = ""
+    role: str = ""
+    parts: list[Any] = field(factory=list)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "UiMessage":
+        """Return a message, with the text that AI SDK 4 has beside its parts if it has none."""
+        parts = given.get("parts") or given.get("content") or []
+        return cls(str(given.get("id") or ""), str(given.get("role")), parts if isinstance(parts, list) else [parts])
+
+
+@frozen
+class UiRequest:
+    """The body of a request of the client's transport."""
+
+    id: str
+    messages: list[UiMessage] = field(factory=list)
+    trigger: str | None = None
+    message_id: str | None = None
+
+
+@blueprint.post("", media=EVENT_STREAM, body=JsonObject, query={"agent": str}, headers={KEY: str})
+async def chat() -> Response:
+    """Run the user's last message, or go on with a run for which its user has decided. The answer is a message."""
+    streams = web_context().streams
+    arrived_at.set(streams.callbacks.clock())
+    caller = identity()
+    body = await read_body(web_context().settings.limits.chunks_bytes)
+    given, options = await run_off_loop(_read, body)
+    last = given.messages[-1] if given.messages else UiMessage()
+    if last.role == "assistant" and (decisions := _decisions(last)):
+        for each in decisions:
+            await streams.run_command(caller, each, door=LABEL)
+        return await _message(given.id, last.id.removeprefix(ANSWER), frozenset(each.call_id for each in decisions))
+    agent, agents = request.args.get("agent"), agents_of_caller()
+    command = await _command(caller, given, *await run_off_loop(_say, given, options, agent, agents))
+    accepted = await streams.run_command(caller, command, door=LABEL)
+    assert accepted is not None  # noqa: S101 - for the type checker: these commands start runs
+    return await _message(accepted.thread_id, accepted.run_id)
+
+
+@blueprint.get("/<chat_id>/stream", media=EVENT_STREAM, errors=("busy", *STORED), also={204: "No run is at work."})
+async def resume(chat_id: str) -> Response:
+    """Return the whole message of the chat's run at work, from its start; 204 if no run is at work."""
+    page = await web_context().store.runs(identity().user, thread_id=chat_id, limit=1)
+    if not page.items or page.items[0].status not in UNFINISHED:
+        return Response(b"", status=204)
+    return await _message(chat_id, page.items[0].id)
+
+
+async def as_error_chunk(refused: Response) -> Response:
+    """Convert a refusal to a stream with an error: of an HTTP error the client shows its whole body."""
+    chunk = {"type": "error", "errorText": (await refused.get_json())["error"]["message"]}
+    return Response(
+        encode_block(encode_json(chunk)) + DONE, content_type=CONTENT_TYPE, headers=STREAM_HEADERS | HEADERS
+    )
+
+
+convert_refusals(blueprint, "ui.chat", as_error_chunk)
+
+
+async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozenset()) -> Response:
+    """Return the stream of a run's message.
+
+    Raises:
+        CommandRejected: `not_found`: the caller has no such run.
+    """
+    caller, streams = identity(), web_context().streams
+    first = await web_context().store.read(queries.run_start, caller.user, thread_id, run_id)
+    if first is None:
+        raise CommandRejected("not_found", "There is no run of that message.")
+    translator = UiTranslator(thread_id, run_id, decided)
+    body = UiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
+    await streams.follow(caller, thread_id, body, Resume({thread_id: first - 1}), LABEL)
+    return as_answer(body, HEADERS)
+
+
+def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
+    """Return the client's request, and the application's options beside it. Raises CommandRejected."""
+    given = decode(body, MAX_VALUES)
+    if not isinstance(given, dict):
+        raise CommandRejected("invalid_command", f"The body must be {FORM}.")
+    messages, name, again = given.get("messages"), given.get("id"), given.get("messageId")
+    if not isinstance(name, str) or not isinstance(messages, list):
+        raise CommandRejected("invalid_command", f"The body must be {FORM}.")
+    # Of a long history only the end is read, which may be the user's message and the answer that it had.
+    last = [UiMessage.of(each) for each in messages[-2:] if isinstance(each, dict)]
+    parsed = UiRequest(name, last, given.get("trigger"), again if isinstance(again, str) else None)
+    return parsed, {name: given[name] for name in OPTIONS if name in given}
+
+
+def _say(
+    given: UiRequest, options: dict[str, Any], agent: str | None, agents: Mapping[str, Agent]
+) -> tuple[Say, tuple[NewFile, ...]]:
+    """Return the user's last message, and its files. Raises CommandRejected: there is none, or it cannot be taken."""
+    last = next((each for each in reversed(given.messages) if each.role == "user"), None)
+    if last is None:
+        raise CommandRejected("empty_message", "There is no message of the user.")
+    fields = options | {"thread_id": given.id, "message_id": last.id or None}
+    return read_message("parts", last.parts, fields, agent, agents)
+
+
+async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[NewFile, ...]) -> Say | Regenerate:
+    """Return the command that a request stands for: a message, an edit of one, or another answer to it."""
+    again = given.trigger == REGENERATE or given.message_id is not None
+    sent, known = await stored_version(caller, say, files, anew=again)
+    names = [name for name in (say.message_id, sent.message_id) if name]
+    runs = await web_context().store.read(queries.runs_of, caller.user, names) if again else []
+    at_work = bool(runs) and runs[-1].status in UNFINISHED
+    if known is not None and given.trigger != REGENERATE and (at_work or not runs):
+        return sent
+    if at_work:  # its client does not wait for that answer any more
+        await web_context().streams.run_command(caller, Cancel(runs[-1].id), door=LABEL)
+    if known is not None:
+        return Regenerate(known.id, request.headers.get(KEY))
+    return await new_version(caller, sent, files, [each.id for each in reversed(given.messages[:-1])])
+
+
+def _decisions(message: UiMessage) -> list[Approve]:
+    """Return the decisions of the user in an answer that waited for them, and that has no end yet."""
+    decisions = []
+    for part in message.parts:
+        approval = part.get("approval") if isinstance(part, dict) else None
+        if not isinstance(approval, dict) or part.get("state") != "approval-responded":
+            continue
+        note = approval.get("reason")
+        decision = Decision.ALLOW if approval.get("approved") is True else Decision.DENY
+        decisions.append(Approve(str(approval.get("id")), decision, note if isinstance(note, str) else None))
+    return decisions
