@@ -70,6 +70,7 @@ __all__ = [
     "Budget",
     "Done",
     "Emit",
+    "Extension",
     "Lifespan",
     "Model",
     "ModelLimits",

@@ -92,7 +92,7 @@ async def test_an_anonymous_user_is_no_operator(serve: Any) -> None:
 @pytest.mark.promise("wire.endpoint-observer")
 async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serve: Any) -> None:
     gate = Gate()
-    running = await serve(scripted(Say("one two", gate)), secret=SECRET)
+    running = await serve(scripted(Say("one two", gate)), secret=SECRET, extensions=["none"])
     async with connected(running.address, token("zoe")) as client:
         await client.send({"type": "user_message", "payload": {"content": SECRET_WORDS, "agent_type": "script",
                                                              "thread_id": "my own thread"}})  # fmt: skip
