@@ -104,7 +104,11 @@ def sign_in(page: Page, server: Server, token: str) -> None:
 def change_memory(page: Page) -> None:
     """A remembered value is changed in one tab; another one, which has not seen that, changes nothing."""
     ask(page, "Remember that I prefer euros.")  # which no model reads: there is a form
-    page.get_by_role("button", name="Remember", exact=True).click()
+    button = page.get_by_role("button", name="Remember", exact=True)
+    button.wait_for()
+    page.locator(".transcript").evaluate("(transcript) => { transcript.scrollTop = transcript.scrollHeight }")
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_hidden()  # else it goes while the button is pressed
+    button.click()
     form = page.get_by_role("dialog", name="Remember")
     form.get_by_label("Fact").fill("I prefer euros.")
     form.get_by_role("button", name="Send").click()
