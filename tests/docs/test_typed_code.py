@@ -89,6 +89,8 @@ def write(folder: Path, page: str, text: str) -> None:
     (folder / package).mkdir()
     (folder / package / "__init__.py").touch()
     titles = {Path(each["title"]).stem for each in found if each["title"]}
+    packages = {Path(each["title"]).stem: Path(each["title"]).parent.name for each in found if each["title"]}
+    above = {title: rf"{name}\." for title, name in packages.items() if name}
     brought = BROUGHT.get(page, "")
     (folder / package / "brought.py").write_text(brought)
     origins = dict.fromkeys(defined(brought), "brought")
@@ -99,7 +101,8 @@ def write(folder: Path, page: str, text: str) -> None:
     for module, code, title_of in modules:
         for title in {*titles, *SHARED}:
             home = package if title in titles else SHARED[title]
-            code = re.sub(rf"^from {title} import", f"from {home}.{title} import", code, flags=re.MULTILINE)
+            named = rf"^( *)from {above.get(title, '')}{title} import"
+            code = re.sub(named, rf"\1from {home}.{title} import", code, flags=re.MULTILINE)
         here = defined(code)
         used = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)} - here - {*dir(builtins)}
         imports = [f"from {package}.{origins[name]} import {name}" for name in sorted(used & {*origins})]
