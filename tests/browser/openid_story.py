@@ -115,7 +115,8 @@ def _story(server: Server, issuer: str, shots: Path | None) -> None:
 
 def _control(page: Page, issuer: str, **state: Any) -> None:
     """Say at the provider who sits at the browser, and who exists."""
-    page.request.post(f"{issuer}/control", data=json.dumps(state))
+    # A connection of its own: Node ends one that was idle for 5 s, maybe while the next request is on its way.
+    page.request.post(f"{issuer}/control", data=json.dumps(state), headers={"Connection": "close"})
 
 
 def _sign_in(page: Page, name: str) -> None:
