@@ -26,8 +26,10 @@ UNCONNECTED = (
     "establish a connection to the server",
     "was interrupted while the page was loading",
     "Error in input stream",
+    "A ServiceWorker intercepted the request and encountered an unexpected error",
 )
-"""What Firefox reports of a WebSocket without a server, or of a page that is left, as an error of the page."""
+"""What Firefox reports of a WebSocket without a server, or of a page that is left while a part of it is still loaded,
+as an error of the page."""
 READY = "understudy is ready on "
 WAIT_MS = 60_000
 """Longest wait for what must come: three stories at a time share a small machine with a server and a browser each."""

@@ -20,6 +20,8 @@ BOUNDED: Final = {
     "sanitization/detectors/injection/detector.py": "of what follows a telling word, up to a bound",
     "sanitization/detectors/injection/classifier.py": "of a window of bounded length around a telling word",
     "transport/server/tls.py": "of the certificate that the operator has configured",
+    "understudy/app/settings.py": "of the environment and the files that the operator has written",
+    "understudy/storage/postgresql.py": "of the address of the database that the operator has configured",
     "understudy/tools/arithmetic.py": "of a text of at most 1,000 characters, which takes 20 ms at worst",
     "understudy/tools/signature.py": "of the documentation of a tool, which is code",
 }

@@ -15,7 +15,8 @@ _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """The sockets of this machine and the users who own them: proc(5). Other systems have no such file."""
 _FORWARDED: Final = re.compile(
     r".*forward.*|via|cdn-loop|(?:.*-)?(?:client|socket)?(?:ip|addr|address)|(?:.*-)?(?:proto|scheme)"
-    r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*"
+    r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*",
+    re.DOTALL,
 )
 """Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and what services call theirs).
 Browsers and programs send none of these by themselves."""
@@ -46,7 +47,7 @@ async def local_roles(
     """
     if not (settings.anonymous and settings.local_operator) or client is None or not is_loopback(client[0]):
         return ()
-    if any(map(_FORWARDED.fullmatch, headers)):
+    if any(_FORWARDED.fullmatch(name) for name in headers):
         return ()
     owner = await trio.to_thread.run_sync(owner_of_socket, client[1])
     return (OPERATOR,) if owner is not None and owner in (0, os.getuid()) else ()
