@@ -14,9 +14,8 @@ from understudy.auth.rights import OPERATOR
 _TABLES: Final = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 """The sockets of this machine and the users who own them: proc(5). Other systems have no such file."""
 _FORWARDED: Final = re.compile(
-    r".*forward.*|via|cdn-loop|(?:.*-)?(?:client|socket)?(?:ip|addr|address)|(?:.*-)?(?:proto|scheme)"
-    r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*",
-    re.DOTALL,
+    r"(?s).*forward.*|via|cdn-loop|(?:.*-)?(?:client|socket)?(?:ip|addr|address)|(?:.*-)?(?:proto|scheme)"
+    r"|(?:cf|cdn|fastly|fly|ngrok|tailscale|x-(?:amzn?|appengine|arr|azure|envoy|nf|original|proxy|vercel))-.*"
 )
 """Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and what services call theirs).
 Browsers and programs send none of these by themselves."""
