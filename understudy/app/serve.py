@@ -20,7 +20,6 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
@@ -213,6 +212,7 @@ async def return_memory_often() -> None:
 
 
 async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
+    from understudy.app.build import RELEASE
 
     heard = [signal.SIGTERM, signal.SIGINT]
     if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as `nohup` has it
@@ -226,7 +226,7 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
             tune_garbage_collector()
             return_memory()
             nursery.start_soon(return_memory_often)
-            log.info("server.ready", extra={"address": running.address, "version": version("understudy-server")})
+            log.info("server.ready", extra={"address": running.address, "version": RELEASE})
             print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             notify(READY)
             await _hear_stop(signals)

@@ -383,8 +383,9 @@ def describe_settings(settings: Settings) -> list[DescribedSetting]:
 def _value(settings: Settings, name: str) -> Any:
     """Return the value of a setting by its dotted name."""
     table, _, member = name.rpartition(".")
-    holder = settings.of(extension_tables()[table]) if table in extension_tables() else settings
-    return getattr(settings.limits if table == "limits" else holder, member)
+    kinds = extension_tables()
+    holder: Any = settings.of(kinds[table]) if table in kinds else settings.limits if table else settings
+    return getattr(holder, member)
 
 
 @cache

@@ -1,10 +1,16 @@
 """The frame of actors that look at a queue in the database again and again, and do what is due."""
 
-from actors import Actor, Context
+from actors import Actor, ActorRef, Context
 
 
 class Poll:
     """Tells a poller to poll now."""
+
+
+def poll_now(poller: ActorRef | None) -> None:
+    """Have a poller, if there is one now, poll at once."""
+    if poller is not None:
+        poller.try_tell(Poll())
 
 
 class Poller(Actor):

@@ -5,6 +5,8 @@
 2. A user's own row stays while they have threads: the database would cascade to these.
 """
 
+from collections.abc import Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
@@ -92,15 +94,22 @@ class MergeFulltext(Write):
         return bool(connection.execute(changes).scalar_one() - before >= 2)
 
 
+@cache
+def _of_extensions() -> Sequence[Table]:
+    """Return the tables of extensions whose rows are of a thread."""
+    tables = [kept.table for kept in kept_of_users()]
+    return [
+        each for each in tables if any(key.referred_table is schema.threads for key in each.foreign_key_constraints)
+    ]
+
+
 def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     """Delete a part of a thread, or all of a small one. Return GONE, MORE, or 0 if there is no such thread."""
     this = (_t.owner == owner, _t.id == thread_id)
     if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
         return 0
-    for kept in kept_of_users():  # first: a link to the thread must not outlive the beginning of its deletion
-        if any(key.referred_table is schema.threads for key in kept.table.foreign_key_constraints):
-            of_it = (kept.table.c.owner == owner, kept.table.c.thread_id == thread_id)
-            connection.execute(delete(kept.table).where(*of_it))
+    for table in _of_extensions():  # first: a link to the thread must not outlive the beginning of its deletion
+        connection.execute(delete(table).where(table.c.owner == owner, table.c.thread_id == thread_id))
     first = connection.execute(
         select(func.min(_e.seq)).where(_e.owner == owner, _e.thread_id == thread_id)
     ).scalar_one()

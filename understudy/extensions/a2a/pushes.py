@@ -23,7 +23,7 @@ from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.sessions import secrets_for_storage
-from understudy.chat.polling import Poll, Poller
+from understudy.chat.polling import Poller, poll_now
 from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
 from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
@@ -93,13 +93,15 @@ class PushReceivers:
     @classmethod
     def of(cls, server: WebContext) -> "PushReceivers":
         """Return those of a server."""
-
-        def wake() -> None:
-            if (sender := server.find(SENDER)) is not None:
-                sender.try_tell(Poll())
-
         seal = Seal(*secrets_for_storage(server.settings))
-        return cls(server.store, server.webhook_rules, seal, time.time, server.settings.public_url, wake)
+        return cls(
+            server.store,
+            server.webhook_rules,
+            seal,
+            time.time,
+            server.settings.public_url,
+            lambda: poll_now(server.find(SENDER)),
+        )
 
     def check(self, url: object, secrets: PushSecrets) -> str:
         """Return the address of a receiver.

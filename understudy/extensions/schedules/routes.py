@@ -11,7 +11,7 @@ from quart import request
 
 from transport.wire.command_parser import MAX_ID
 from transport.wire.errors import CommandRejected
-from understudy.chat.polling import Poll
+from understudy.chat.polling import poll_now
 from understudy.chat.routing import check_id
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron
@@ -93,7 +93,7 @@ async def make() -> dict[str, Any]:
         await audit("schedule.made", target=owner, schedule=schedule_id)
         if await store.commit(AddSchedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
-        _wake()
+        poll_now(web_context().find(RUNNER))
     return record_of((await _own(schedule_id))[0])
 
 
@@ -116,7 +116,7 @@ async def change(schedule_id: str) -> dict[str, Any]:
         defined = await _defined(row, _structure(whole), now)
         await audit("schedule.changed", target=row.owner, schedule=row.id)
         if await web_context().store.commit(ChangeSchedule(defined)):
-            _wake()
+            poll_now(web_context().find(RUNNER))
             return record_of((await _own(schedule_id))[0])
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
 
@@ -135,12 +135,6 @@ async def all_of_them() -> dict[str, Any]:
     """List schedules, those that are due next first, without their words."""
     rows = await web_context().archive.read(storage.of_scope, MOST, scope())
     return {"schedules": [owned(each) for each in rows]}
-
-
-def _wake() -> None:
-    """Have the runner look at once at what was changed."""
-    if (runner := web_context().find(RUNNER)) is not None:
-        runner.try_tell(Poll())
 
 
 async def _own(schedule_id: str) -> tuple[Schedule, float]:

@@ -1,7 +1,7 @@
 /** The dialog of the user's schedules: a list with pause and delete, and a form for a new one. */
 
-import { PRESETS, timingOf, timingText } from "./timing.js";
-import { dateTime, learn, t } from "../../client/messages.js";
+import { PRESETS, timingOf, timingText, when } from "./timing.js";
+import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";
 import { confirmed, dialogHead } from "../../views/dialog.js";
 import { el, freshId, setText } from "../../views/dom.js";
@@ -9,7 +9,6 @@ import { icon } from "../../views/icons.js";
 
 const PATH = "/api/schedules";
 const NEWS = new Set(["message_accepted", "final_response", "error"]); // of chats that are not open
-const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
 
 export class Schedules {
   /** `page` is what `extend` is given. */
@@ -121,8 +120,4 @@ function pathOf(id) {
 
 function labelled(words, input) {
   return el("label.schedule-field", {}, el("span", {}, words), input);
-}
-
-function when(at) {
-  return at === null ? t("schedules.never") : dateTime(at * 1000, WHEN);
 }

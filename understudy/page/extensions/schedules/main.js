@@ -1,10 +1,8 @@
 /** What schedules add to the chat page: their dialog, and their next times to the inbox. See `extensions.js`. */
 
-import { dateTime, learn, t } from "../../client/messages.js";
+import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/page.js";
-import { comingUp } from "./timing.js";
-
-const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });
+import { comingUp, when } from "./timing.js";
 
 export function extend(page) {
   learn(MESSAGES);
@@ -18,7 +16,7 @@ export function extend(page) {
   page.addSection({
     title: t("schedules.next_times"), none: t("schedules.no_next_times"),
     read: async () => comingUp((await page.ask("GET", "/api/schedules")).schedules).map(({ name, message, next_due_at: at }) => ({
-      picture: "clock", title: name || message, words: t("schedules.next", { when: dateTime(at * 1000, WHEN) }),
+      picture: "clock", title: name || message, words: t("schedules.next", { when: when(at) }),
     })),
   });
 }

@@ -1,6 +1,6 @@
 /** Schedules as a person reads and makes them. Pure. */
 
-import { t } from "../../client/messages.js";
+import { dateTime, t } from "../../client/messages.js";
 
 /** Those of these schedules that have a next time, the soonest first. */
 export function comingUp(schedules) {
@@ -41,4 +41,9 @@ function intervalText(seconds) {
     if (seconds % size === 0) return t(`schedules.every_${unit}`, { count: seconds / size });
   }
   return t("schedules.every_second", { count: seconds });
+}
+
+/** A moment in Unix seconds, in the language of the page; null is never. */
+export function when(at) {
+  return at === null ? t("schedules.never") : dateTime(at * 1000, { dateStyle: "medium", timeStyle: "short" });
 }
