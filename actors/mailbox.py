@@ -47,9 +47,8 @@ def _policies(value: Policy | Mapping[Lane, Policy] | tuple[Policy, ...]) -> tup
 class MailboxSpec:
     """Capacity in messages, and overflow policy, of each lane.
 
-    Each is given once for all lanes, or as a mapping from `Lane` (the lanes left out keep the default: 1024, `WAIT`).
-    A policy is an `Overflow`, or `conflate(key)`.
-    Raises `InvalidSpec` for a capacity below 1 or an unknown policy.
+    Each is given once for all lanes, or as a mapping from `Lane` (the lanes left out keep the default: 1024, `WAIT`). A
+    policy is an `Overflow`, or `conflate(key)`. Raises `InvalidSpec` for a capacity below 1 or an unknown policy.
     """
 
     capacity: tuple[int, ...] = field(default=DEFAULT_CAPACITY, converter=_capacities)

@@ -205,8 +205,8 @@ class ActorRef(Handle):
         """End the actor for good, wait until it is dead, and return its exit.
 
         By default it finishes its current message within its grace, and waiting messages become dead letters. `mode`
-        may ask for less (`NOW`) or more (`AFTER_DRAIN`).
-        Harmless if it is dead already. Raises `SelfCall` from the actor's own task: use `Context.stop` there.
+        may ask for less (`NOW`) or more (`AFTER_DRAIN`). Harmless if it is dead already. Raises `SelfCall` from the
+        actor's own task: use `Context.stop` there.
         """
         cell = self._cell
         self._mailbox.check_loop()

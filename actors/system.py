@@ -69,8 +69,8 @@ class ActorSystem:
     called with each event of `actors.events`; it must be quick, and its errors are counted and logged.
     `dead_letter_capacity` dead letters are kept. `seed` makes the jitter of backoffs repeatable. `carry` names context
     variables whose values travel with messages. `redact` takes the text of an error, a traceback or a state and returns
-    the text to show. A task that keeps the loop for longer than `slow_handler_s` s is reported.
-    `phases` are those of the coordinated shutdown; the tree stops in the one named `stop_actors`.
+    the text to show. A task that keeps the loop for longer than `slow_handler_s` s is reported. `phases` are those of
+    the coordinated shutdown; the tree stops in the one named `stop_actors`.
 
     Raises `InvalidSpec` for invalid arguments, `StartFailed` on entry if a child does not start, and `SystemFailed` on
     exit if the root failed, even if the block itself raised an error, which is then its context.

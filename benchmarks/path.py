@@ -41,7 +41,7 @@ from trio_websocket import WebSocketConnection, open_websocket_url
 
 from benchmarks.figure import Figure
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = tuple(f"{ROOT / package}/" for package in ("actors", "transport", "sanitization", "understudy"))
@@ -194,7 +194,9 @@ def called(calls: Counter[CodeType], file: str, function: str) -> int:
 
 
 async def _measure(recorder: Recorder, folder: Path, clock: MockClock) -> None:
-    settings = Settings(port=0, data_dir=folder, log_level="error", words_per_s=1e6)  # or pauses decide what is joined
+    settings = with_values(
+        Settings(), port=0, data_dir=folder, log_level="error", models_words_per_s=1e6
+    )  # or pauses decide what is joined
     with trio.fail_after(TIMEOUT_S):
         async with trio.open_nursery() as nursery:
             running: Running = await nursery.start(partial(serve_app, settings))

@@ -3,9 +3,11 @@
 cold_start_s        seconds from the start of the process to its ready line
 cold_start_cpu_s    processor time of that, which other work on the machine changes little
 idle_mb             proportional memory (PSS) of the server and all processes that it has started, once it is idle
+kernel_...          the same of a server whose extensions are all off
 
-Each is the median of some starts in one folder. A start before them, which is not counted, makes the database and the
-bytecode of all modules.
+Each is the median of some starts in one folder, with and without extensions in turns. A start before them, which is not
+counted, makes the database and the bytecode of all modules. The peer is a process that imports the libraries which the
+kernel needs, and does nothing: what no code of ours could save.
 """
 
 from __future__ import annotations
@@ -15,15 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 
 from benchmarks.figure import RUNS, Figure
 
-COLD_START_S = 0.8
-IDLE_MB = 90.0
+COLD_START_S, KERNEL_START_S = 0.8, 0.9
+IDLE_MB, KERNEL_MB = 90.0, 75.0
 """What the figures should be at most."""
+ALL, NONE = "", "none"
+"""The setting `extensions` of a server."""
+LIBRARIES = """
+import attrs, cattrs, click, h11, hypercorn, msgspec, prometheus_client, quart_trio, sqlalchemy, structlog, trio
+import wsproto
+print("ready", flush=True)
+input()
+"""
 READY = "understudy is ready on "
 IDLE_S = 5.0
 """Seconds after the ready line until the memory is read: what is prepared in the background is then done."""
@@ -35,33 +45,47 @@ QUICK = 1
 def figures(runs: int = RUNS) -> Iterator[Figure]:
     """Yield the figures; Linux only."""
     with tempfile.TemporaryDirectory() as folder:
-        _, *counted = [_start(Path(folder)) for _ in range(runs + 1)]
-    ready_s, cpu_s, mb = (median(each) for each in zip(*counted, strict=True))
+        rounds = [
+            [_serve(Path(folder), ALL), _serve(Path(folder), NONE), _start(Path(folder), ["-c", LIBRARIES], "ready")]
+            for _ in range(runs + 1)
+        ]
+    (ready_s, cpu_s, mb), kernel, libraries = (
+        [median(values) for values in zip(*starts, strict=True)] for starts in zip(*rounds[1:], strict=True)
+    )
     yield Figure("cold_start_s", "s", ready_s, aim=COLD_START_S)
     yield Figure("cold_start_cpu_s", "s", cpu_s)
     yield Figure("idle_mb", "MB", mb, aim=IDLE_MB)
+    peers = [{"the libraries": value} for value in libraries]
+    yield Figure("kernel_start_s", "s", kernel[0], peers[0], aim=KERNEL_START_S)
+    yield Figure("kernel_start_cpu_s", "s", kernel[1], peers[1])
+    yield Figure("kernel_mb", "MB", kernel[2], peers[2], aim=KERNEL_MB)
 
 
-def _start(folder: Path) -> tuple[float, float, float]:
-    """Start a server, and end it. Return the seconds and the processor seconds until it was ready, and its MB."""
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
-    command = [sys.executable, "-m", "understudy", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+def _serve(folder: Path, extensions: str) -> tuple[float, float, float]:
+    arguments = ["-m", "understudy", "serve", "--port", "0", "--data-dir", str(folder / "data")]
+    return _start(folder, arguments, READY, UNDERSTUDY_EXTENSIONS=extensions)
+
+
+def _start(folder: Path, arguments: Sequence[str], ready: str, **environment: str) -> tuple[float, float, float]:
+    """Start Python, and end it. Return the seconds and the processor seconds until it was ready, and its MB."""
+    environment = {**os.environ, "PYTHONPYCACHEPREFIX": str(folder / "bytecode"), **environment}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)
     began = time.monotonic()
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment, cwd=folder
-    ) as server:
+        [sys.executable, *arguments], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        text=True, env=environment, cwd=folder,
+    ) as process:  # fmt: skip
         try:
-            assert server.stdout is not None
-            line = server.stdout.readline()
-            ready_s, cpu_s = time.monotonic() - began, processor_s(server.pid)
-            if not line.startswith(READY):
-                raise RuntimeError(f"the server did not start: {line!r}")
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            ready_s, cpu_s = time.monotonic() - began, processor_s(process.pid)
+            if not line.startswith(ready):
+                raise RuntimeError(f"it did not start: {line!r}")
             time.sleep(IDLE_S)
-            return ready_s, cpu_s, sum(memory_mb(pid, "Pss") for pid in family(server.pid))
+            return ready_s, cpu_s, sum(memory_mb(pid, "Pss") for pid in family(process.pid))
         finally:
-            server.terminate()
-            server.wait(STOP_S)
+            process.terminate()
+            process.wait(STOP_S)
 
 
 def family(pid: int) -> list[int]:

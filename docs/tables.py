@@ -6,7 +6,7 @@ python -m docs.tables    writes them into the pages, between `<!-- table: NAME -
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import attrs
 
+from docs.folders import extension_rows, kernel_rows
 from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
@@ -27,8 +28,10 @@ from transport.wire.events import EVENTS
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
-from understudy.app.settings import Settings, extension_tables, variable_of
-from understudy.extension import installed
+from understudy.app.settings import Settings, extension_tables, setting_tables, variable_of
+from understudy.cli.extended import parts_of
+from understudy.extensions.nodes.metrics import NodeMetrics
+from understudy.installed import installed, is_ours
 from understudy.observe.metrics import Metrics
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext
@@ -77,14 +80,15 @@ def metrics() -> str:
     brought = [counter for extension in installed().values() for counter in extension.metrics()]
     for counter in brought:
         kept.declare(counter)
-    kept.observe_tree(lambda: None)
-    kept.observe_storage(int, int)
+    kept.actors.observe_tree(lambda: None)
+    of_nodes = NodeMetrics(kept, int)
     kept.describe_build("")
-    kept.redis_up(False)
+    of_nodes.redis_up(False)
     labels = (
         {
             each._name: list(each._labelnames)
-            for each in (getattr(each, "_metric", each) for each in vars(kept).values())
+            for group in (kept, kept.connections, kept.runs, kept.runs.models, kept.findings, kept.storage, kept.actors)
+            for each in (getattr(each, "_metric", each) for each in vars(group).values())
             if hasattr(each, "_labelnames")
         }
         | {counter.name: [counter.label] for counter in brought}
@@ -103,14 +107,43 @@ def metrics() -> str:
     return as_markdown(("metric", "kind", "labels", "what"), rows)
 
 
-def settings_of(kind: type[Any], above: str = "") -> str:
-    """Return the settings of a class, each with its default, its variable and its docstring; `above` is its table."""
+def extensions() -> str:
+    """Return the extensions of this package with what they are for, what they require and which parts they have."""
     rows = []
+    for name, extension in sorted(installed().items()):
+        if not is_ours(extension):
+            continue
+        rows.append((f"`{name}`", *map(", ".join, (extension.requires, parts_of(extension))), extension.about))
+    return as_markdown(("extension", "requires", "brings", "what it is for"), rows)
+
+
+def settings() -> str:
+    """Return the settings of the kernel but its limits, those of tables with the table's name."""
+    tables = {"": Settings, **setting_tables()}
+    kinds = {table: kind for table, kind in tables.items() if table not in {"limits", *extension_tables()}}
+    return as_settings(
+        (f"`{table}.{row[0][1:]}" if table else row[0], *row[1:])
+        for table, kind in kinds.items()
+        for row in rows_of(kind, table)
+    )
+
+
+def settings_of(kind: type[Any], table: str) -> str:
+    """Return the settings of a table's class."""
+    return as_settings(rows_of(kind, table))
+
+
+def as_settings(rows: Iterable[Sequence[str]]) -> str:
+    """Return rows of `rows_of` as a table."""
+    return as_markdown(("setting", "default", "variable", "meaning"), list(rows))
+
+
+def rows_of(kind: type[Any], table: str) -> Iterator[Sequence[str]]:
+    """Yield the settings of a class, each with its default, its variable and its docstring."""
     for name, text in field_texts(kind).items():
         value = getattr(kind(), name)
         default = f"`{value}`" if value or value == 0 else "(empty)"
-        rows.append((f"`{name}`", default, f"`{variable_of(above + name)}`", text))
-    return as_markdown(("setting", "default", "variable", "meaning"), rows)
+        yield f"`{name}`", default, f"`{variable_of(f'{table}.{name}'.lstrip('.'))}`", text
 
 
 def fields_of(kind: type[Any]) -> str:
@@ -273,10 +306,13 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "commands": commands,
     "error codes": errors,
     "close codes": closes,
+    "extensions": extensions,
+    "folders of the kernel": lambda: as_markdown(("folder", "imports", "what stands in it"), kernel_rows()),
+    "folders of extensions": lambda: as_markdown(("folder", "of extensions", "of the kernel"), extension_rows()),
     "metrics": metrics,
-    "settings": lambda: settings_of(Settings),
-    "limits": lambda: settings_of(Limits, "limits."),
-    **{f"settings of {name}": partial(settings_of, kind, f"{name}.") for name, kind in extension_tables().items()},
+    "settings": settings,
+    "limits": lambda: settings_of(Limits, "limits"),
+    **{f"settings of {name}": partial(settings_of, kind, name) for name, kind in extension_tables().items()},
     "agents": agents,
     "tools": tools,
     "fields of Agent": lambda: fields_with_defaults(Agent),

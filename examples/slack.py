@@ -4,7 +4,7 @@
     export UNDERSTUDY_TOKEN="$(understudy token --user slack)" UNDERSTUDY_WEBHOOK_SECRET=…
     python examples/slack.py --server http://127.0.0.1:8002 --here http://127.0.0.1:8010
 
-Slack sends its events to `/slack`, the server its webhooks to `/answers`: see docs/how-to/receive-webhooks.md. Nothing
+Slack sends its events to `/slack`, the server its webhooks to `/answers`: see docs/extensions/notices.md. Nothing
 is stored here: a thread's id names Slack's, and an answer that Slack does not take is sent again by the server.
 """
 

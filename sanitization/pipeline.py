@@ -159,6 +159,52 @@ class Edits:
         return self._rows[index - 1] if index else None
 
 
+@define
+class PassedText:
+    """The end of the text that a stage has passed on: at least the `context` characters that its detectors read of it.
+
+    `before` is the number of characters before it in the stream.
+    """
+
+    _context: int
+    before: int = 0
+    _joined: str = ""  # the text, but for `_pieces`
+    _pieces: list[str] = Factory(list)  # what was passed on since, to be joined when it is read
+    _size: int = 0  # characters in `_pieces`
+
+    def add(self, chunk: str) -> None:
+        """Append text that was passed on."""
+        if chunk:
+            self._pieces.append(chunk)
+            size = self._size = self._size + len(chunk)
+            if size > PASSED_MAX and size >= self._context:
+                self._join()
+
+    def joined_to(self, held: str) -> tuple[str, int]:
+        """Return the kept text and the text that follows in one, and where that begins."""
+        if self._pieces:
+            self._join()
+        return self._joined + held, len(self._joined)
+
+    @property
+    def end(self) -> int:
+        """Number of characters passed on so far."""
+        return self.before + len(self._joined) + self._size
+
+    def _join(self) -> None:
+        passed = self._pieces[0] if len(self._pieces) == 1 else "".join(self._pieces)
+        self._pieces.clear()
+        joined, size = self._joined, len(self._joined) + self._size
+        if size <= self._context + PASSED_MAX:
+            self._joined = joined + passed
+        else:
+            # Cut before joining: of a long text most would be copied for nothing.
+            missing = self._context - self._size
+            self._joined = joined[-missing:] + passed if missing > 0 else passed[len(passed) - self._context :]
+            self.before += size - self._context
+        self._size = 0
+
+
 class Numbered(NamedTuple):
     """A detector and its number in the prefilters. The order is that of preference."""
 
@@ -209,17 +255,15 @@ class PipelineStage:
         self._engine = engine
         self._words = words
         self._defers = defers
-        self._context, self._reach = bounds or bounds_of(detectors)
+        context, self._reach = bounds or bounds_of(detectors)
+        self.passed = PassedText(context)
+        """The text before the held text. A stage that has nothing to read in a piece may add it here."""
         self.held = ""
         """The text that came in and has not been passed on."""
         self.shown = 0
         """Number of held characters that a pause has shown."""
         self.rescan_at = 0
         """Length of the held text from which on it is read again; a stage that holds less may append to `held`."""
-        self._behind = ""  # context: the end of the text before the held text, but for `_passed`
-        self._passed: list[str] = []  # what was passed on since, to be joined when it is read
-        self._passed_size = 0
-        self._before = 0  # characters of the stream before `_behind`
         self._listed = 0  # where the last find began that is listed
 
     def feed(self, chunk: str, active: ActiveDetectors) -> str:
@@ -242,7 +286,7 @@ class PipelineStage:
 
     def _read(self, active: ActiveDetectors, upto: int) -> str:
         """Return the first `upto` held characters, or as many as the active detectors call settled."""
-        text, start = self._with_context()
+        text, start = self.passed.joined_to(self.held)
         for number, detector in self._detectors:
             if number in active:
                 try:
@@ -259,7 +303,7 @@ class PipelineStage:
         held, shown = self.held, self.shown
         passed = held[:upto]
         self.held = held[upto:]
-        self.pass_context(passed)
+        self.passed.add(passed)
         if shown:
             self.shown = max(0, shown - upto)
             return passed[shown:]
@@ -280,37 +324,10 @@ class PipelineStage:
             self.shown = most
         return out
 
-    def pass_context(self, chunk: str) -> None:
-        """Keep already passed text as context: what the detectors read, and some more, so that it is seldom cut."""
-        if chunk:
-            self._passed.append(chunk)
-            self._passed_size += len(chunk)
-            if self._passed_size > PASSED_MAX and self._passed_size >= self._context:
-                self._join_context()
-
-    def _join_context(self) -> None:
-        passed = self._passed[0] if len(self._passed) == 1 else "".join(self._passed)
-        self._passed.clear()
-        behind, size = self._behind, len(self._behind) + self._passed_size
-        if size <= self._context + PASSED_MAX:
-            self._behind = behind + passed
-        else:
-            # Cut before joining: of a long text most would be copied for nothing.
-            missing = self._context - self._passed_size
-            self._behind = behind[-missing:] + passed if missing > 0 else passed[len(passed) - self._context :]
-            self._before += size - self._context
-        self._passed_size = 0
-
-    def _with_context(self) -> tuple[str, int]:
-        """Return the context and the held text in one, and where the held text begins."""
-        if self._passed:
-            self._join_context()
-        return self._behind + self.held, len(self._behind)
-
     def flush(self, active: ActiveDetectors) -> str:
         """Return all held characters: nothing follows."""
         if active:
-            text, start = self._with_context()
+            text, start = self.passed.joined_to(self.held)
             out = self._release(active, len(self.held), text, start)
         else:
             out = self._pass_on(len(self.held))
@@ -411,7 +428,7 @@ class PipelineStage:
 
     def _apply(self, claims: Iterable[_Claim], text: str, position: int, upto: int) -> str:
         """Return the text from `position` to `upto` with the claims acted on; record edits and findings."""
-        before, engine = self._before, self._engine
+        before, engine = self.passed.before, self._engine
         visible, room, count = position + self.shown, engine.policy.max_findings - len(self.findings), 0
         edited = self._listed + EDITS_BEHIND - before
         last: Detector | None = None
@@ -463,7 +480,7 @@ class PipelineStage:
             raise error
         self._engine.record_failure(detector.name, error)
         self._detectors = [each for each in self._detectors if each.detector is not detector]
-        start = self._before + len(self._behind) + self._passed_size
+        start = self.passed.end
         kind = f"{detector.category.value}.unread"
         self.found += 1
         self.findings.append(

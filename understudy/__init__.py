@@ -45,8 +45,8 @@ from understudy.tools.errors import QuestionDeclined as QuestionDeclined
 from understudy.tools.errors import QuestionExpired as QuestionExpired
 from understudy.tools.errors import QuestionUnanswered as QuestionUnanswered
 from understudy.tools.lifespan import Lifespan as Lifespan
-from understudy.tools.mcp.server import McpServer as McpServer
-from understudy.tools.mcp.server import mcp as mcp
+from understudy.tools.mcp_server import McpServer as McpServer
+from understudy.tools.mcp_server import mcp as mcp
 from understudy.tools.offers import NextStep as NextStep
 from understudy.tools.offers import Starter as Starter
 from understudy.tools.remembering import forget as forget

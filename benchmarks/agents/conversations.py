@@ -10,7 +10,7 @@ from attrs import asdict, define, evolve, field
 
 from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
-from understudy.models.anthropic_request import encode_state
+from understudy.extensions.anthropic.request import encode_state
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
 

@@ -17,7 +17,8 @@ from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items, question_item
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.window import NONE
-from understudy.models import anthropic_request, openai_chat_request, openai_request
+from understudy.extensions.anthropic import request as anthropic_request
+from understudy.extensions.openai import chat_request, request
 from understudy.models.accepted import Adaptation
 from understudy.models.model import (
     AgentCard,
@@ -80,14 +81,14 @@ def refused(numbers: Iterable[int], seed: int = 1) -> Iterator[list[str]]:
     """Yield the faults of each turn among the random ones of these numbers that a provider would refuse."""
     for number in numbers:
         asked = turn(random.Random(seed * 10_000_019 + number))
-        found = [*faults(openai_chat_request.build_request(asked, "m")), *response_faults(asked)]
+        found = [*faults(chat_request.build_request(asked, "m")), *response_faults(asked)]
         if found := [*found, *message_faults(message_request(asked))]:
             yield found
 
 
 def response_faults(asked: Turn) -> list[str]:
     """Return why the Responses API would refuse a request."""
-    return responses_rules.faults(openai_request.build_request(asked, "m"))
+    return responses_rules.faults(request.build_request(asked, "m"))
 
 
 def figures(extent: Extent) -> Iterator[Figure]:

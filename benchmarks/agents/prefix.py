@@ -20,8 +20,8 @@ from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.window import NONE, describe
+from understudy.extensions.openai.chat_request import build_request
 from understudy.models.model import CallItem, Item, ModelLimits, NoteItem, Turn
-from understudy.models.openai_chat_request import build_request
 
 MESSAGES = 60
 INSTRUCTIONS = "You help the customers of a shop with their orders. " * 20

@@ -23,7 +23,7 @@ from transport.wire.messages import Deliver
 from understudy import Agent
 from understudy.app.build import App, build_app
 from understudy.app.serve import tune_garbage_collector
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 from understudy.chat.messages import Record
 from understudy.models.model import Emit, Reply, Turn
 
@@ -107,7 +107,8 @@ class Wrong(Exception):
 
 def durable(data_dir: Path, producers: int, seconds: float, database_url: str = "") -> Rate:
     """Record as many events as go in so many seconds. Raises Wrong."""
-    settings = Settings(
+    settings = with_values(
+        Settings(),
         data_dir=data_dir,
         database_url=database_url,
         limits=Limits(run_s=_LONG_S, runs_per_user=producers, runs_total=2 * producers),

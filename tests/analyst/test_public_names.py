@@ -12,7 +12,7 @@ import analyst
 import understudy
 import understudy.sandbox
 from understudy.agents.registry import all_agents
-from understudy.extension import installed
+from understudy.installed import installed
 
 MODULES = sorted(Path(analyst.__file__).parent.glob("*.py"))
 IN_THE_PROCESS = {

@@ -13,7 +13,9 @@ from benchmarks.agents.history import message_request, refused, response_faults,
 from benchmarks.agents.messages_rules import message_faults
 from benchmarks.agents.prefix import kept
 from benchmarks.agents.provider_rules import faults
-from understudy.models import anthropic_request, openai_chat_request, openai_request
+from understudy.extensions.anthropic import request as anthropic_request
+from understudy.extensions.openai import chat_request as openai_chat_request
+from understudy.extensions.openai import request as openai_request
 from understudy.models.items import Item
 
 ASK = {"role": "user", "content": "Go"}

@@ -20,7 +20,7 @@ NEWER = "river under old stones"
 
 def main(folder: Path, shots: Path | None) -> None:
     """Start the server, and play the story."""
-    server = Server(folder / "data", UNDERSTUDY_ACCOUNTS="true", UNDERSTUDY_BUILTIN_AGENTS="guide")
+    server = Server(folder / "data", UNDERSTUDY_ACCOUNTS_ENABLED="true", UNDERSTUDY_BUILTIN_AGENTS="guide")
     try:
         _story(server, shots)
     finally:
@@ -29,7 +29,7 @@ def main(folder: Path, shots: Path | None) -> None:
 
 def _command(server: Server, *arguments: str) -> str:
     """Run `understudy` beside the server. Return what it prints."""
-    done = CliRunner(env={"UNDERSTUDY_ACCOUNTS": "true"}).invoke(
+    done = CliRunner(env={"UNDERSTUDY_ACCOUNTS_ENABLED": "true"}).invoke(
         understudy, [*arguments, "--data-dir", str(server.folder)]
     )
     assert done.exit_code == 0, done.output

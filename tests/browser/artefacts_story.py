@@ -17,7 +17,7 @@ LINES = "each => { const text = new Range(); text.selectNodeContents(each); retu
 """Counts the lines of an element's text."""
 FADES = "each => getComputedStyle(each, '::after').content !== 'none'"
 """Whether a preview fades out at its end, as it does if there is more."""
-SMALL = {"UNDERSTUDY_MAX_FILE_BYTES": "1000000"}
+SMALL = {"UNDERSTUDY_FILES_MAX_BYTES": "1000000"}
 DROP = """(name) => {
   const dataTransfer = new DataTransfer();
   dataTransfer.items.add(new File(["12345"], name, { type: "text/plain" }));

@@ -144,7 +144,7 @@ def attempts(page: Page, server: Server) -> dict[str, str]:
 def main(folder: str) -> None:
     """Play the story in a temporary folder."""
     with site(Elsewhere) as allowed, site(Elsewhere) as other:
-        server = Server(Path(folder) / "data", UNDERSTUDY_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
+        server = Server(Path(folder) / "data", UNDERSTUDY_MODELS_WORDS_PER_S="500", UNDERSTUDY_ALLOWED_ORIGINS=allowed)
         try:
             with current_browser() as browser:
                 play(browser, server, allowed, other)

@@ -367,7 +367,7 @@ def serve(folder: Path, allowed: str, **environment: str) -> Server:
     server = Server(
         folder,
         options=["tests.browser.embedded_agents:agents"],
-        UNDERSTUDY_WORDS_PER_S="200",
+        UNDERSTUDY_MODELS_WORDS_PER_S="200",
         UNDERSTUDY_ALLOWED_ORIGINS=allowed,
         **environment,
     )

@@ -191,7 +191,7 @@ def below_a_path(browser: Browser, folder: Path, problems: list[str]) -> None:
 
 def main(folder: Path) -> None:
     """Play all parts; Firefox plays those that differ between browsers."""
-    server = Server(folder / "data", UNDERSTUDY_TOKEN_TTL_S="2700")
+    server = Server(folder / "data", UNDERSTUDY_SESSION_TOKEN_TTL_S="2700")
     problems: list[str] = []
     try:
         with current_browser() as browser:

@@ -137,7 +137,7 @@ def play(page: Page, server: Server, shots: Path | None) -> None:
 
 
 def main(folder: Path, shots: Path | None) -> None:
-    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200")
+    server = Server(folder / "data", UNDERSTUDY_MODELS_WORDS_PER_S="200")
     problems: list[str] = []
     try:
         with current_browser() as browser:

@@ -501,8 +501,8 @@ def voice(browser: Browser, server: Server, shots: Path | None, problems: list[s
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play all parts."""
-    switches = {"UNDERSTUDY_SHARES_LINKS": "true", "UNDERSTUDY_VOICE_INPUT": "true"}
-    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="200", **switches)
+    switches = {"UNDERSTUDY_SHARES_LINKS": "true", "UNDERSTUDY_PAGE_VOICE_INPUT": "true"}
+    server = Server(folder / "data", UNDERSTUDY_MODELS_WORDS_PER_S="200", **switches)
     problems: list[str] = []
     try:
         with current_browser() as browser:

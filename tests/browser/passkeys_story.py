@@ -13,7 +13,7 @@ from served import Server, current_browser, picture, watched
 
 def main(folder: Path, shots: Path | None) -> None:
     """Start the server, and play the story."""
-    server = Server(folder / "data", UNDERSTUDY_ACCOUNTS="true", UNDERSTUDY_BUILTIN_AGENTS="guide")
+    server = Server(folder / "data", UNDERSTUDY_ACCOUNTS_ENABLED="true", UNDERSTUDY_BUILTIN_AGENTS="guide")
     try:
         _story(server, shots)
     finally:

@@ -166,7 +166,7 @@ def main(folder: Path, shots: Path | None) -> None:
         partial(Quiet, directory=str(folder / each)) for each in ("example", "documented")
     )
     with site(example_folder) as example, site(documented_folder) as documented:
-        settings = {"UNDERSTUDY_WORDS_PER_S": "2", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
+        settings = {"UNDERSTUDY_MODELS_WORDS_PER_S": "2", "UNDERSTUDY_ALLOWED_ORIGINS": f"{example},{documented}"}
         server = Server(folder / "data", options=["examples.support:AGENTS"], **settings)
         try:
             build_example(folder / "example", server.address)

@@ -170,7 +170,7 @@ def sleep_in_the_past(page: Page, other: OtherClient) -> None:
 
 def main(folder: Path) -> None:
     """Sleep at the end of a chat, and once more while something before it is read."""
-    server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_WORDS_PER_S="10000", **MANY)
+    server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_MODELS_WORDS_PER_S="10000", **MANY)
     problems: list[str] = []
     try:
         other = OtherClient(server)

@@ -69,7 +69,7 @@ def play(page: Page, server: Server, csv: Path, shots: Path | None) -> None:
     ask(page, "What is 6 * 7?")
     picture(page, shots, "offline")
 
-    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
+    server.start(UNDERSTUDY_MODELS_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     expect(page.get_by_text("Online")).to_be_visible()
     # The interrupted answer is resumed, and the message sent meanwhile is answered after it.
     expect(page.locator(".reply .prose").last.get_by_text("42")).to_be_visible()
@@ -198,7 +198,7 @@ def main(folder: Path, shots: Path | None) -> None:
         for region in ("north", "south")
     ]
     csv.write_text("\n".join(["date,region,sales", *rows]) + "\n")
-    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="20")
+    server = Server(folder / "data", UNDERSTUDY_MODELS_WORDS_PER_S="20")
     guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET)
     try:
         with current_browser() as browser:

@@ -81,7 +81,7 @@ def play(page: Page, server: Server) -> None:
     assert page.evaluate(SAY, [token, long, "m2"]) == 202
     page.wait_for_function("() => pieces.filter(([, offset]) => offset > 20).length")
     server.stop()
-    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
+    server.start(UNDERSTUDY_MODELS_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     continued = ended(page, 2)[-1]
     assert continued[0] == "final_response", "it went on when the server was back"
     shows_so_far(page, continued[1])
@@ -310,7 +310,9 @@ def catch_up(page: Page, server: Server) -> None:
 
 
 def main(folder: str) -> None:
-    server = Server(Path(folder) / "data", options=["benchmarks.page.typist:typist"], UNDERSTUDY_WORDS_PER_S="40")
+    server = Server(
+        Path(folder) / "data", options=["benchmarks.page.typist:typist"], UNDERSTUDY_MODELS_WORDS_PER_S="40"
+    )
     try:
         with current_browser() as browser:
             watch_an_answer(browser.new_page(), server)

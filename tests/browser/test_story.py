@@ -33,7 +33,6 @@ BOTH = frozenset(
         "long_runs_story",
         "observer_story",
         "offline_story",
-        "openid_story",
         "past_story",
         "session_story",
         "shell_story",
@@ -49,6 +48,7 @@ BOTH = frozenset(
 )
 """Stories that are played in both browsers."""
 CHROMIUM_ALONE = {
+    "left_out_story": "it tests what the page asks the server for, and offers",
     "admin_story": "it tests what the server does and says; `accounts_story` opens the same pages in Firefox",
     "passkeys_story": "it adds virtual authenticators by CDP, which Firefox does not have",
     "react_story": "its pages are React's; `cross_origin_story` tests the origins and a streamed answer in Firefox",

@@ -291,7 +291,7 @@ def restart(page: Page, other: Page, server: Server, shots: Path | None) -> None
     server.process.wait()
     expect(page.locator(".status")).to_contain_text("Restarting", timeout=LONG_MS)
     expect(page.get_by_text("The server restarts; you can go on writing.")).to_be_visible()
-    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
+    server.start(UNDERSTUDY_MODELS_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     for tab in (page, other):
         expect(tab.locator(".reply .prose").get_by_text("64").last).to_be_visible(timeout=LONG_MS)
         expect(tab.get_by_text("The server restarts")).to_be_hidden()
@@ -346,7 +346,9 @@ def kept(page: Page, server: Server) -> None:
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play all parts in two tabs of one browser."""
-    server = Server(folder / "data", options=["tests.end_to_end.noting_agent:guide"], UNDERSTUDY_WORDS_PER_S="20")
+    server = Server(
+        folder / "data", options=["tests.end_to_end.noting_agent:guide"], UNDERSTUDY_MODELS_WORDS_PER_S="20"
+    )
     problems: list[str] = []
     try:
         with current_browser() as browser:

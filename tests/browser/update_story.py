@@ -82,7 +82,7 @@ def keep_the_version(context: BrowserContext, server: Server, site: Path) -> Non
     one, other = opened(context, server), opened(context, server)
     assert "microphone=()" in one.evaluate(KEPT_POLICY)
     server.stop(signal.SIGTERM)
-    server.start(UNDERSTUDY_VOICE_INPUT="true")
+    server.start(UNDERSTUDY_PAGE_VOICE_INPUT="true")
     for tab in (one, other):
         tab.reload()
         tab.wait_for_function(f"async () => ((await ({KEPT_POLICY})()) ?? '').includes('microphone=(self)')")

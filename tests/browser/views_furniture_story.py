@@ -153,8 +153,8 @@ def main(folder: Path, shots: Path | None) -> None:
         server = Server(
             folder / "data",
             options=[f"tests.browser.{each}" for each in AGENTS],
-            UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARES_LINKS="true", UNDERSTUDY_VOICE_INPUT="true",
-            UNDERSTUDY_MAX_FILE_BYTES="1000000", NOTES_URL=url,
+            UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_SHARES_LINKS="true", UNDERSTUDY_PAGE_VOICE_INPUT="true",
+            UNDERSTUDY_FILES_MAX_BYTES="1000000", NOTES_URL=url,
         )  # fmt: skip
         server.stop()  # its port is known now
         server.environment["UNDERSTUDY_WIDGETS_ORIGIN"] = f"http://localhost:{server.port}"

@@ -22,7 +22,7 @@ def serve(folder: Path) -> Server:
         folder / "data",
         options=["tests.browser.views_agents:agents"],
         UNDERSTUDY_SECRET=SECRET,
-        UNDERSTUDY_WORDS_PER_S="200",
+        UNDERSTUDY_MODELS_WORDS_PER_S="200",
     )
 
 

@@ -67,7 +67,7 @@ def first_visit(browser: Browser, server: Server, shots: Path | None, problems: 
     server.stop()
     expect(current).to_contain_text("Start it again")
     picture(page, shots, "first-killed")
-    server.start(UNDERSTUDY_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
+    server.start(UNDERSTUDY_MODELS_WORDS_PER_S="400")  # no need to read the rest at the pace of a reader
     expect(guide.get_by_text("It went on")).to_be_visible()
     expect(page.locator(".reply").last.get_by_text("when you do not know, ask").last).to_be_visible()
     picture(page, shots, "first-done")
@@ -172,8 +172,8 @@ def account(browser: Browser, server: Server, shots: Path | None, problems: list
 
 def main(folder: Path, shots: Path | None) -> None:
     """Play all parts."""
-    server = Server(folder / "data", UNDERSTUDY_WORDS_PER_S="40")
-    guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_WORDS_PER_S="200")
+    server = Server(folder / "data", UNDERSTUDY_MODELS_WORDS_PER_S="40")
+    guarded = Server(folder / "guarded", UNDERSTUDY_SECRET=SECRET, UNDERSTUDY_MODELS_WORDS_PER_S="200")
     problems: list[str] = []
     try:
         with current_browser() as browser:

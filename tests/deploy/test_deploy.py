@@ -8,15 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import attrs
 import click
 import pytest
 import yaml
 from quart import Quart
 
 from tests.docs.tables import ROOT
-from understudy.app.settings import FILES_VARIABLE, Settings, load, variable_of
+from understudy.app.settings import FILES_VARIABLE, Settings, describe_settings, load, variable_of
 from understudy.cli.main import main
+from understudy.extensions.nodes.metrics import NodeMetrics
+from understudy.extensions.nodes.settings import RedisSettings
+from understudy.installed import installed
 from understudy.observe.metrics import Metrics
 from understudy.web.api.operations import blueprint
 
@@ -29,7 +31,7 @@ OF_OTHERS = {"UNDERSTUDY_PAGE_BUNDLE"} | {
     "PATH",
     "PYTHONUNBUFFERED",
 }
-SETTINGS = {variable_of(each.name) for each in attrs.fields(Settings)} | {FILES_VARIABLE}
+SETTINGS = {variable_of(each.name) for each in describe_settings(Settings())} | {FILES_VARIABLE}
 
 
 @pytest.fixture(scope="module")
@@ -88,7 +90,7 @@ def test_a_node_starts_with_what_compose_gives_it(
         monkeypatch.setenv(key, value)
     settings = load(host="0.0.0.0")
     assert settings.on_postgresql
-    assert settings.redis_url
+    assert settings.of(RedisSettings).url
     assert settings.secret
     assert "5" not in settings.database_url
     assert settings.trusted_proxies == [compose["services"]["balancer"]["networks"]["front"]["ipv4_address"]]
@@ -188,10 +190,13 @@ def test_alerts_are_about_metrics_that_are_there() -> None:
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yml").read_text())["groups"][0]["rules"]
     known: set[str] = set()
     metrics = Metrics()
-    metrics.observe_storage(int, int)
-    metrics.redis_up(False)
+    metrics.storage.observe(int)
+    for extension in installed().values():
+        for counter in extension.metrics():
+            metrics.declare(counter)
+    NodeMetrics(metrics, int).redis_up(False)
     metrics.describe_build("1.0")
-    metrics.observe_tree(lambda: None)
+    metrics.actors.observe_tree(lambda: None)
     for metric in metrics.registry.collect():
         ends = {"counter": ["_total"], "histogram": ["_bucket", "_count", "_sum"], "info": ["_info"]}.get(
             metric.type, [""]

@@ -22,8 +22,9 @@ from tests.end_to_end.process import READY_S, started
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import __version__
-from understudy.app.settings import BadSettings, Settings, load
+from understudy.app.settings import BadSettings, Settings, load, setting_tables
 from understudy.cli.main import main
+from understudy.extensions.nodes.settings import RedisSettings
 
 LEAST: dict[str, Any] = {"existingSecret": {"name": "chat"}}
 OLDEST, NEWEST = "1.30", "1.37"
@@ -159,11 +160,11 @@ def test_settings_and_secrets_of_the_values_are_the_products(
         monkeypatch.setenv(name, value)
     settings = load(host="0.0.0.0")
     assert settings.database_url == "postgresql://me:pass@db/chat"
-    assert settings.redis_url == "redis://:pass@cache:6379"
+    assert settings.of(RedisSettings).url == "redis://:pass@cache:6379"
     assert str(settings.secret) == secrets["UNDERSTUDY_SECRET"]
     assert (settings.grace_s, settings.trusted_proxies) == (6.5, ["10.0.0.0/8"])
     assert (settings.limits.heartbeat_s, settings.limits.history_messages) == (20.0, 50)
-    assert settings.prices.prices["gpt-x"].output == 8.5
+    assert settings.models.prices.prices["gpt-x"].output == 8.5
 
 
 @pytest.mark.parametrize("missing", ["UNDERSTUDY_SECRET", "UNDERSTUDY_DATABASE_URL", "UNDERSTUDY_REDIS_URL"])
@@ -202,11 +203,20 @@ def test_values_that_are_wrong_or_secret_are_refused(helm: Helm, values: dict[st
 def test_the_schema_knows_the_values_and_every_secret_setting() -> None:
     schema = json.loads((CHART / "values.schema.json").read_text())
     values = yaml.safe_load((CHART / "values.yaml").read_text())
-    assert set(properties(schema)) - {"global"} == {
+    known = {name for name in properties(schema) if not name.startswith("settings.")}
+    assert known - {"global"} == {
         key for key in keys(values) if not key.startswith(("resources.limits.", "resources.requests."))
     }
-    refused = schema["properties"]["settings"]["propertyNames"]["not"]["enum"]
+    settings = schema["properties"]["settings"]
+    refused = settings["propertyNames"]["not"]["enum"]
     assert refused == sorted(each.name for each in attrs.fields(Settings) if not each.repr)
+    secret = {
+        name: {"not": {"required": [each.name]}}
+        for name, kind in setting_tables().items()
+        for each in attrs.fields(kind)
+        if not each.repr
+    }
+    assert settings["properties"] == secret
 
 
 def test_the_chart_is_of_the_release() -> None:

@@ -14,7 +14,7 @@ from trio_websocket import WebSocketConnection, wrap_client_stream
 
 from understudy.agents.agent import Agent
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 
 TERMINAL = ("final_response", "error")
 
@@ -22,9 +22,11 @@ TERMINAL = ("final_response", "error")
 @asynccontextmanager
 async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) -> AsyncIterator[Running]:
     """Serve until the block ends. The offline model streams without delay."""
-    settings = {"words_per_s": 10_000.0, "grace_s": 1.0, "local_operator": False, **settings}
+    settings = {"models_words_per_s": 10_000.0, "grace_s": 1.0, "local_operator": False, **settings}
     async with trio.open_nursery() as nursery:
-        yield await nursery.start(partial(serve_app, Settings(port=0, data_dir=data_dir, **settings), agents))
+        yield await nursery.start(
+            partial(serve_app, with_values(Settings(), port=0, data_dir=data_dir, **settings), agents)
+        )
         nursery.cancel_scope.cancel()
 
 

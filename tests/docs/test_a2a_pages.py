@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import trio
+from typed_settings import SecretStr
 
 from tests.docs.blocks import defined_by
 from tests.docs.served import served
@@ -14,8 +15,9 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_webhooks import SECRET
 from tests.extensions.a2a.test_routes import client
+from tests.extensions.notices.test_delivery import SECRET
+from understudy.extensions.notices.settings import WebhookSettings
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Async generator:ResourceWarning", "ignore:Async generator '(httpx2|httpcore):ResourceWarning"
@@ -37,7 +39,7 @@ def run(code: str, **replaced: str) -> dict[str, Any]:
 
 
 async def test_the_agents_of_others_answer(tmp_path: Path) -> None:
-    travel, weather = blocks("how-to/ask-agents-of-others.md")
+    travel, weather = blocks("extensions/remote.md")
     async with served(tmp_path / "there", [scripted(Say("Sunny."))]) as there:
         key = f"Bearer {await new_token(there)}"
         ours = {"https://agents.example.org/travel": f"{there.address}/api/agui?agent=script", "Bearer …": key}
@@ -54,8 +56,8 @@ async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nurser
     page: dict[str, Any] = defined_by("extensions/a2a.md")
     receiver = Receiver()
     await receiver.start(nursery)
-    allowed = {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
-    async with served(tmp_path, [scripted(Say("one two"))], **allowed) as running:
+    allowed = {WebhookSettings: WebhookSettings([receiver.url], SecretStr(SECRET), True)}
+    async with served(tmp_path, [scripted(Say("one two"))], own=allowed) as running:
         with trio.fail_after(60):
             async with client(running, await new_token(running), streaming=False) as agent:
                 task_id = await page["start"](agent, "go", receiver.url, "t0ken")

@@ -8,13 +8,13 @@ import trio
 
 from tests.docs.blocks import defined_by
 from tests.docs.tables import DOCS, code, table
-from tests.end_to_end.openai_agents_sdk import sdk
+from tests.extensions.frameworks.openai_agents_sdk import sdk
 from understudy import Agent
-from understudy.frameworks.langgraph import langgraph
-from understudy.storage import agent_states
+from understudy.extensions.frameworks import states
+from understudy.extensions.frameworks.langgraph import langgraph
 from understudy.testing import run_agent
 
-PAGE = "how-to/use-langgraph.md"
+PAGE = "extensions/use-langgraph.md"
 TEXT = (DOCS / PAGE).read_text()
 
 
@@ -30,7 +30,7 @@ async def test_the_agent_of_the_page_finds_an_order(framework: str, monkeypatch:
     if framework == "openai-agents":
         monkeypatch.syspath_prepend(await trio.to_thread.run_sync(sdk))
         monkeypatch.setenv("OPENAI_AGENTS_DISABLE_TRACING", "1")  # else it may speak to the provider
-    page = f"how-to/use-{framework}.md"
+    page = f"extensions/use-{framework}.md"
     clerk = (await trio.to_thread.run_sync(defined_by, page))["clerk"]  # it imports for a third of a second
     assert isinstance(clerk, Agent)
     run = await run_agent(clerk, "Where is it?", timeout_s=60)
@@ -48,9 +48,9 @@ def test_the_options_and_numbers_are_right() -> None:
     declared = [each.name for each in inspect.signature(langgraph).parameters.values() if each.name != "graph"]
     assert options[1:] == declared or options == declared
     for said, number in (
-        ("latest 20 runs", agent_states.MAX_RUNS),
-        ("32 MiB", agent_states.MAX_THREAD_BYTES // 1024**2),
-        ("8 MiB", agent_states.MAX_RUN_BYTES // 1024**2),
+        ("latest 20 runs", states.MAX_RUNS),
+        ("32 MiB", states.MAX_THREAD_BYTES // 1024**2),
+        ("8 MiB", states.MAX_RUN_BYTES // 1024**2),
     ):
         assert said in " ".join(TEXT.split())
         assert re.findall(r"\d+", said) == [str(number)]

@@ -11,15 +11,15 @@ from attrs import evolve
 
 from tests.docs.blocks import defined_by
 from tests.docs.tables import DOCS, code, table
+from tests.extensions.mcp.oauth.signed_in import BACK, accounts_in
 from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.tools.mcp.oauth.signed_in import BACK, accounts_in
 from understudy import Agent, McpServer, mcp
-from understudy.cli.doctor import check_mcp_servers
+from understudy.extensions.mcp import definitions, link, user_links
+from understudy.extensions.mcp.check import check_mcp_servers
+from understudy.extensions.mcp.oauth.flow import start
 from understudy.testing import Call, Say, ScriptedModel, run_agent
-from understudy.tools.mcp import definitions, link, user_links
-from understudy.tools.mcp.oauth.flow import start
 
-PAGE = "how-to/use-mcp-servers.md"
+PAGE = "extensions/mcp.md"
 TEXT = (DOCS / PAGE).read_text()
 
 

@@ -12,7 +12,7 @@ import trio
 from tests.docs.served import connected, served
 from tests.docs.tables import DOCS
 from understudy.app.server import Running
-from understudy.extension import installed
+from understudy.installed import installed
 
 SHAPES = [
     json.loads(block) for block in re.findall(r"```json\n(.*?)```", (DOCS / "reference/rest.md").read_text(), re.DOTALL)

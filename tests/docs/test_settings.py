@@ -29,7 +29,11 @@ def test_a_settings_file_of_a_page_is_taken(tmp_path: Path, monkeypatch: pytest.
     """With the secrets that the pages put into variables."""
     (tmp_path / "understudy.toml").write_text(text)
     monkeypatch.chdir(tmp_path)
-    for name, needed in {"SECRET": "", "WEBHOOK_SECRET": "webhook_urls", "OIDC_CLIENT_SECRET": "oidc_issuer"}.items():
+    for name, needed in {
+        "SECRET": "",
+        "WEBHOOK_SECRET": "understudy.webhook",
+        "OIDC_CLIENT_SECRET": "understudy.oidc",
+    }.items():
         if needed in text:
             monkeypatch.setenv(f"UNDERSTUDY_{name}", "a secret of more than thirty-two bytes")
     settings = load()
@@ -47,7 +51,10 @@ def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.M
 def commands(group: click.Group, before: str = "") -> dict[str, click.Command]:
     """Return every command, also those of groups, by its command line."""
     found: dict[str, click.Command] = {}
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         found |= commands(command, f"{name} ") if isinstance(command, click.Group) else {before + name: command}
     return found
 

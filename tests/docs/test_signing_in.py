@@ -20,6 +20,7 @@ from tests.servers.needed import program
 from understudy.app.server import Running
 from understudy.app.settings import load
 from understudy.cli.main import main
+from understudy.extensions.openid.settings import OpenIdSettings
 
 TEXT = (DOCS / "how-to/sign-users-in.md").read_text()
 SECRET = "a secret of more than thirty-two bytes"
@@ -36,7 +37,7 @@ def test_the_settings_are_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("UNDERSTUDY_SECRET", raising=False)
     settings, given = load(), tomllib.loads(example)["understudy"]
-    assert (settings.jwks, settings.jwt_issuer) == (given["jwks"], given["jwt_issuer"])
+    assert (settings.jwt.keys, settings.jwt.issuer) == (given["jwt"]["keys"], given["jwt"]["issuer"])
     assert not settings.signs
     assert not settings.anonymous
 
@@ -48,8 +49,9 @@ def test_the_settings_of_a_sign_in_in_the_page_are_taken(tmp_path: Path, monkeyp
     monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
     monkeypatch.setenv("UNDERSTUDY_OIDC_CLIENT_SECRET", "of the client")
     settings, given = load(), tomllib.loads(example)["understudy"]
-    assert (settings.oidc_issuer, settings.public_url) == (given["oidc_issuer"], given["public_url"])
-    assert str(settings.oidc_client_secret) == "of the client"
+    own = settings.of(OpenIdSettings)
+    assert (own.issuer, settings.public_url) == (given["oidc"]["issuer"], given["public_url"])
+    assert str(own.client_secret) == "of the client"
     assert not settings.anonymous
 
 
@@ -102,7 +104,7 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
         monkeypatch.setenv(*each.split("=", 1))
     assert serve == "$ understudy serve"
     settings = load()
-    async with served(tmp_path, accounts=settings.accounts, public_url=settings.public_url) as running:
+    async with served(tmp_path, own=settings.own, public_url=settings.public_url) as running:
         result = CliRunner().invoke(main, [*invite.removeprefix("$ understudy ").split(), "--data-dir", str(tmp_path)])
         address, _, token = result.stdout.strip().partition("#")
         shown, _, example = link.partition("#")
@@ -110,7 +112,7 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
         body = json.dumps({"invite": token, "password": "tree sky blue lamp"}).encode()
         status, _, session = await request(running.address, "POST", "/auth/join", body=body)
         assert (status, session["user"]) == (201, "ada")
-    load(accounts=True, host="0.0.0.0")
+    load(**{"accounts.enabled": True}, host="0.0.0.0")
 
 
 async def test_the_commands_make_tokens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import re
 from analyst.tables import LIMIT_S, TABLE
 from tests.docs.tables import DOCS
 from understudy.app.settings import Settings
-from understudy.storage.file_cache import COPIES_BYTES
+from understudy.extensions.files.cache import COPIES_BYTES
 from understudy.storage.postgresql import NODE_CONNECTIONS
 
 

@@ -55,7 +55,7 @@ model: Model
 """What the reader brings to a page: its declarations, by page."""
 UNTYPED = {
     "docs/how-to/embed-a-chat-server.md": "parts of an example",
-    "docs/how-to/use-openai-agents.md": "an SDK that is not installed beside the tests",
+    "docs/extensions/use-openai-agents.md": "an SDK that is not installed beside the tests",
     "docs/extensions/responses.md": "dicts where that SDK has TypedDict classes, as in its own documentation",
     "docs/how-to/actors/quart.md": "attributes of an app, as in the documentation of Quart",
 }

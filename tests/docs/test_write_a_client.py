@@ -127,7 +127,7 @@ def rows_of(trace: str) -> list[tuple[str, str]]:
 
 async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
     with trio.fail_after(60):
-        async with served(tmp_path, words_per_s=2000.0) as running:
+        async with served(tmp_path, models_words_per_s=2000.0) as running:
             player = Player(running)
             for trace in TRACES:
                 player.trace = trace

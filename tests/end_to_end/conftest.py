@@ -19,7 +19,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.agents.agent import Agent
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 
 Serve = Callable[..., Awaitable[Running]]
 
@@ -32,8 +32,8 @@ async def serve(tmp_path: Path, nursery: trio.Nursery, migrated: Path) -> Serve:
         if not settings.keys() & {"data_dir", "database_url"} and not (tmp_path / "data").exists():
             shutil.copytree(migrated, tmp_path / "data")
         # Clients of tests are processes of the server's own user, and would all be operators.
-        usual = {"port": 0, "data_dir": tmp_path / "data", "words_per_s": 5000.0, "local_operator": False}
-        given = Settings(**usual | settings)
+        usual = {"port": 0, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0, "local_operator": False}
+        given = with_values(Settings(), **usual | settings)
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         return running
 
@@ -73,13 +73,6 @@ def begin(serve: Serve, tmp_path: Path, postgres: Postgres, template: str, redis
         return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **settings)
 
     return start
-
-
-@pytest.fixture
-def quick_webhooks(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have the sender of webhooks look and retry without delay."""
-    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from understudy import Agent
 from understudy.app.server import Running
+from understudy.extensions.nodes.settings import RedisSettings
 
 SECRET = "two-servers-with-one-secret-of-32-bytes"
 SOON_S = 60.0
@@ -43,7 +44,8 @@ Begin = Callable[..., Awaitable[ServerPair]]
 async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
-    shared = {"database_url": database, "redis_url": redis, "secret": SECRET} | settings
+    own = {RedisSettings: RedisSettings(redis)} | settings.pop("own", {})
+    shared = {"database_url": database, "own": own, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
     b = await serve(*agents, data_dir=folder / "b", **shared)
     return ServerPair(a, b)

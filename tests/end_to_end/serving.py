@@ -11,7 +11,7 @@ import trio
 from sanitization import Detector
 from understudy import Agent
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 
 
 @asynccontextmanager
@@ -19,7 +19,7 @@ async def serving(
     folder: Path, *agents: Agent, detectors: Sequence[Detector] = (), **settings: Any
 ) -> AsyncIterator[Running]:
     """Yield a server, which is stopped in order at the end of the block."""
-    given = Settings(port=0, data_dir=folder, **settings)
+    given = with_values(Settings(), port=0, data_dir=folder, **settings)
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(partial(serve_app, given, agents, detectors))
         yield running

@@ -10,7 +10,7 @@ from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
-from understudy.storage import archive_queries
+from understudy.extensions.privacy import queries as archive_queries
 
 
 async def history(running: Running, token: str, thread: str = "t") -> Any:

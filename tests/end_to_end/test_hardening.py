@@ -168,7 +168,7 @@ async def test_the_page_may_do_little(serve: Any) -> None:
 
 
 async def test_the_page_may_use_the_microphone_only_if_the_operator_allows_voice_input(serve: Any) -> None:
-    running = await serve(voice_input=True)
+    running = await serve(page_voice_input=True)
     _, headers, _ = await request(running.address, "GET", "/")
     assert "microphone=(self)" in headers["permissions-policy"]
     assert "camera=()" in headers["permissions-policy"]

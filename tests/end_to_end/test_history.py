@@ -21,8 +21,8 @@ from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, 
 from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
+from understudy.extensions.openai.chat_request import build_messages
 from understudy.models.model import Emit, ModelLimits, NoteItem, Reply, ResultItem, TextDelta, ToolRequest, Turn
-from understudy.models.openai_chat_request import build_messages
 
 
 class HearingModel(ScriptedModel):

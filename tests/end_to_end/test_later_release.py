@@ -12,7 +12,7 @@ from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, echo
 from tests.end_to_end.serving import serving
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_user_data import talk
+from tests.extensions.privacy.test_routes import talk
 from transport.wire.dialects import SUBPROTOCOLS
 from understudy import Agent
 from understudy.models.model import NoteItem
@@ -40,7 +40,7 @@ def write_later(folder: Path) -> None:
 
 
 async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path: Path) -> None:
-    given = {"secret": tokens.SECRET, "words_per_s": 5000.0}
+    given = {"secret": tokens.SECRET, "models_words_per_s": 5000.0}
     token, model = tokens.token("ann"), ScriptedModel(Call([("echo", {"text": "a"})]), Say("one"))
     agent = Agent("script", tools=[echo], model=model)
     async with serving(tmp_path, agent, **given) as running, connected(running.address, token) as client:

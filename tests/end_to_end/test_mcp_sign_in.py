@@ -16,7 +16,8 @@ from tests.servers.mcp_oauth import Provider, serving
 from transport.auth.fetch import request as fetch
 from understudy import Agent, mcp
 from understudy.chat.messages import AUTOMATIC
-from understudy.storage import sign_ins
+from understudy.extensions.mcp.oauth import storage as sign_ins
+from understudy.storage.queries import Scope
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 
@@ -93,10 +94,10 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
             told = await get(running, "/api/me/export", token)
             assert [each["server"] for each in told["sign_ins"]] == ["notes"]
             assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
-            assert len(await running.store.read(sign_ins.of_owner, told["user"])) == 1
+            assert told["user"] in [each.owner for each in await running.store.read(sign_ins.of_all, 9, Scope())]
             body = json.dumps({"confirm": told["user"]}).encode()
             assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
-            assert await running.store.read(sign_ins.of_owner, told["user"]) == []
+            assert told["user"] not in [each.owner for each in await running.store.read(sign_ins.of_all, 9, Scope())]
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:

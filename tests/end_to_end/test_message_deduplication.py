@@ -157,7 +157,7 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
         ("regenerate", {"message_id": "m2", "request_id": "q1"}),
     ]
     told = []
-    async with started(tmp_path, UNDERSTUDY_WORDS_PER_S="5000") as server:
+    async with started(tmp_path, UNDERSTUDY_MODELS_WORDS_PER_S="5000") as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:
             for kind, payload in commands:

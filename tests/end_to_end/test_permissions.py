@@ -17,9 +17,10 @@ from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.tokens import SECRET, token
 from transport.connection.limits import Limits
 from understudy import Agent, tool
-from understudy.agents.permissions import BadRules
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
+from understudy.extensions.permissions.rules import BadRules
+from understudy.extensions.permissions.settings import PermissionSettings
 
 STAFF = token("ada", groups=["staff"])
 OTHER = token("bob")
@@ -292,11 +293,16 @@ async def answer_or_refusal(running: Running, who: str) -> dict[str, Any]:
 
 async def test_a_group_that_was_renamed_stops_the_start(tmp_path: Path, rules: Path) -> None:
     add(rules, "", "workforce")
-    settings = Settings(port=0, data_dir=tmp_path / "data", permissions_file=rules)
+    settings = Settings(port=0, data_dir=tmp_path / "data", own={PermissionSettings: PermissionSettings(rules)})
     with pytest.raises(BadRules, match="allow of the tool payout: there is no group 'staff' in groups"):
         await serve_app(settings, [Agent("desk", tools=[payout])])
     with pytest.raises(BadRules, match=r"the permissions file .*none.toml cannot be read"):
-        await serve_app(Settings(port=0, data_dir=tmp_path / "data", permissions_file=tmp_path / "none.toml"), [])
+        await serve_app(
+            Settings(
+                port=0, data_dir=tmp_path / "data", own={PermissionSettings: PermissionSettings(tmp_path / "none.toml")}
+            ),
+            [],
+        )
 
 
 async def test_tools_of_an_mcp_server_are_allowed_by_the_beginning_of_their_names(

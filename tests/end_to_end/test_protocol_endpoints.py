@@ -242,6 +242,22 @@ OPEN = ("/api/shared/{token}", "/api/mcp/{name}/client.json")
 authorization servers what this server is as their client."""
 
 
+@pytest.mark.promise("wire.endpoint-machines")
+async def test_what_a_bad_token_gets_is_documented(serve: Any) -> None:
+    """Also where none is needed: with one that has ended, and one that is no token."""
+    running = await serve(secret=SECRET)
+    document, tried, wrong = await get(running, "/openapi.json"), 0, []
+    for path, methods in document["paths"].items():
+        for method in methods:
+            address, documented = re.sub(r"\{\w+\}", "t", path), methods[method]["responses"].keys()
+            for bad in ("none", token_of("ann", ttl_s=-60)):
+                status, _, _ = await request(running.address, method.upper(), address, token=bad, body=b"{}")
+                if str(status) not in documented:
+                    wrong.append((method, path, status))
+                tried += 1
+    assert (wrong, tried >= 200) == ([], True)
+
+
 @pytest.mark.promise("wire.no-way-round", "owasp.authentication")
 async def test_there_is_no_way_round(serve: Any) -> None:
     """With a secret, every address under /api is 401 without a token, streams included, and no socket sends

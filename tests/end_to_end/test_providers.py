@@ -32,7 +32,7 @@ def second(**more: Any) -> str:
 
 
 def served(data_dir: Path, jwks: str, **settings: Any) -> AbstractAsyncContextManager[Running]:
-    return serving(data_dir / "data", jwks=jwks, **settings)
+    return serving(data_dir / "data", jwt_keys=jwks, **settings)
 
 
 async def agents(running: Running, token: str) -> int:

@@ -13,7 +13,7 @@ from tests.end_to_end.tokens import SECRET, token
 from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
 from understudy.app.server import Running
-from understudy.storage.quotas import bytes_used
+from understudy.extensions.files.stores import file_bytes_used
 
 MIB = 1 << 20
 
@@ -31,7 +31,7 @@ async def test_uploads_are_bounded_for_each_user(serve: Any) -> None:
     assert "Your files take all the space that you have here (1 MiB)" in answer["error"]["message"]
     assert (await upload(running, ada, content=bytes(200_000)))[0] == 201
     assert (await upload(running, bob, content=bytes(700_000)))[0] == 201
-    assert await running.store.read(bytes_used, "files", "user", "ada") == 900_000
+    assert await running.store.read(file_bytes_used, "user", "ada") == 900_000
 
 
 async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> None:
@@ -45,7 +45,7 @@ async def test_uploads_at_once_do_not_pass_the_bound_together(serve: Any) -> Non
         for _ in range(6):
             nursery.start_soon(one)
     assert sorted(statuses) == [201, 201, 403, 403, 403, 403]
-    assert await running.store.read(bytes_used, "files", "user", "ada") == 800_000
+    assert await running.store.read(file_bytes_used, "user", "ada") == 800_000
 
 
 @pytest.mark.promise("wire.error-quota-exceeded")

@@ -15,6 +15,7 @@ from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.test_arc import Parcel
 from understudy.agents.agent import BUILTIN
+from understudy.extensions.files.settings import FileSettings
 
 
 @pytest.mark.promise("wire.endpoint-page")
@@ -177,7 +178,7 @@ async def test_an_uploaded_file_comes_back_as_a_download_only(serve_guest: Any) 
 
 @pytest.mark.promise("wire.error-of-a-file")
 async def test_a_file_that_is_too_large_is_refused_and_leaves_nothing(serve_guest: Any, tmp_path: Path) -> None:
-    running, token = await serve_guest(max_file_bytes=100_000)
+    running, token = await serve_guest(own={FileSettings: FileSettings(100_000)})
     for size in (100_001, 1_000_000):
         status, answer = await upload(running, token, "big.csv", b"x" * size)
         assert (status, answer["error"]["code"]) == (413, "file_too_large"), size
@@ -265,7 +266,7 @@ async def test_operations_can_see_health_readiness_and_metrics(serve: Any) -> No
 
 
 async def test_a_draining_server_is_not_ready(serve: Any, nursery: trio.Nursery) -> None:
-    running = await serve(words_per_s=20.0)
+    running = await serve(models_words_per_s=20.0)
     async with connected(running.address) as client:
         await client.ask("What can you do?", until="agent_started")
         nursery.start_soon(running.stop)

@@ -19,7 +19,7 @@ PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
 
 
 async def test_usage_has_the_cost_and_a_budget_of_cost_ends_the_run(serve_client: Any) -> None:
-    async with serve_client(agent(Eager(), cost=0.5), prices=PRICES) as client:
+    async with serve_client(agent(Eager(), cost=0.5), models_prices=PRICES) as client:
         end = await client.ask("go", agent_type="script")
         check_arc(client.durable(end["run_id"]))
     assert end["data"]["usage"] == {"input": 40, "output": 20, "turns": 4, "cost": pytest.approx(0.8)}
@@ -74,7 +74,7 @@ def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     prices = '[understudy.models]\ncurrency = "EUR"\n[understudy.models.prices."gpt-x"]\ninput = 2\noutput = 8\n'
     Path("understudy.toml").write_text(prices)
-    assert load().prices == PriceTable("EUR", {"gpt-x": Price(2, 8)})
+    assert load().models.prices == PriceTable("EUR", {"gpt-x": Price(2, 8)})
     Path("understudy.toml").write_text(prices.replace("output = 8", "output = -8"))
     with pytest.raises(ValueError, match=r'models\.prices\."gpt-x"\.output must be a number, at least 0, but is -8 in'):
         load()

@@ -31,7 +31,7 @@ BEFORE_READY = {
     "cryptography", "jwt", "rich", "linkify_it", "markdown_it", "math_core", "pygments",
 }  # fmt: skip
 MODULES_BEFORE_READY = {
-    "sqlalchemy.dialects.postgresql", "transport.auth.keyring", "understudy.models.anthropic",
+    "sqlalchemy.dialects.postgresql", "transport.auth.keyring", "understudy.extensions.anthropic.messages",
     "understudy.models.offline.provider", "understudy.models.offline.scan", "understudy.web.specs.openapi",
 }  # fmt: skip
 PROGRAM = """
@@ -87,18 +87,19 @@ def test_a_start_leaves_few_copies_of_classes_behind(tmp_path: Path) -> None:
 async def test_a_server_builds_what_few_texts_need_for_the_first_client(
     serve: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begun: list[object] = []
+    begun: list[tuple[str, ...]] = []
 
-    async def warm_up(built: object) -> None:
-        begun.append(built)
+    async def warm_up(_: ContentFilter, *texts: str) -> None:
+        begun.append(texts)
 
-    monkeypatch.setattr(ContentFilter, "_warm_up", warm_up)
+    monkeypatch.setattr(ContentFilter, "warm_up", warm_up)
     running = await serve()
     assert begun == []
     for _ in range(2):
         async with connected(running.address) as client:
             await client.ask("What is 2 + 3?")
     assert len(begun) == 1
+    assert "password" in begun[0][0]
 
 
 async def test_a_client_that_connects_while_the_server_starts_waits_and_is_served(tmp_path: Path) -> None:

@@ -71,4 +71,4 @@ def test_it_refuses_to_start_with_files_that_cannot_be_used(authority: trustme.C
         ended = refused(*data, "--tls-certificate", certificate, "--tls-key", str(chosen))
         assert (ended.returncode, said in ended.stderr) == (1, True), ended.stderr
     ended = refused(*data, "--tls-certificate", certificate)
-    assert (ended.returncode, "tls_certificate and tls_key belong together" in ended.stderr) == (2, True)
+    assert (ended.returncode, "tls.certificate and tls.key belong together" in ended.stderr) == (2, True)

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trio
 import trustme
+from typed_settings import SecretStr
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end import http
@@ -25,6 +26,7 @@ from tests.end_to_end.test_run_recovery import AGENT, Watcher, calling, ended, s
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, mcp
+from understudy.extensions.notices.settings import WebhookSettings
 from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
 from understudy.observe.spans import INTERRUPTED, SpanContext, is_sampled, span_of
 
@@ -94,7 +96,7 @@ async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: 
 async def test_texts_are_in_spans_only_if_asked_for_and_as_they_are_stored(serve: Any, collector: Collector) -> None:
     mail = "ada@example.org"
     agent = scripted(Call([("echo", {"text": f"to {mail}"})]), Say(f"written to {mail}"))
-    running = await serve(agent, otlp_endpoint=collector.origin, trace_content=True, scrub_policy="strict")
+    running = await serve(agent, otlp_endpoint=collector.origin, otlp_content=True, scrub_policy="strict")
     end = await say(running.address, text=f"write to {mail}")
     await collector.until_it(lambda c: run_ended(c, end["run_id"]))
     worker, tool = collector.one("invoke_agent").attributes, collector.one("execute_tool").attributes
@@ -398,7 +400,7 @@ async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
 
 async def test_a_share_of_runs_is_traced_whole_and_the_others_not_at_all(serve: Any, collector: Collector) -> None:
     """Spans are sent in order: when those of a later run have come, those of an earlier one would have."""
-    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, trace_ratio=0.5)
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, otlp_ratio=0.5)
     chosen: dict[str, bool] = {}
     while list(chosen.values())[-2:] != [False, True]:
         end = await say(running.address)
@@ -423,12 +425,12 @@ async def test_a_request_over_http_links_to_its_caller(serve: Any, collector: Co
 async def test_webhooks_have_the_span_that_sends_them(
     serve: Any, nursery: trio.Nursery, collector: Collector, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.FIRST_S", 0.02)
     receiver = Receiver([500])
     await receiver.start(nursery)
-    hooks = {"webhook_urls": [receiver.origin], "webhook_private": True, "webhook_secret": "s" * 32}
-    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, **hooks)
+    hooks = {WebhookSettings: WebhookSettings([receiver.origin], SecretStr("s" * 32), True)}
+    running = await serve(scripted(Say("here")), otlp_endpoint=collector.origin, own=hooks)
     end = await say(running.address, settings={"webhook": receiver.url})
     await receiver.until(2)
     await collector.until_it(lambda c: len(c.named("webhook")) == 2 and run_ended(c, end["run_id"]))

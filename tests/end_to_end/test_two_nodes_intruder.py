@@ -13,7 +13,7 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import SECRET, Begin, eventually, resume, token_of
-from tests.end_to_end.test_two_nodes import on_both, said
+from tests.extensions.nodes.test_two_nodes import on_both, said
 from tests.servers.needed import program
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens

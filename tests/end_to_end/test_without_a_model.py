@@ -8,10 +8,10 @@ from attrs import evolve
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Say, ScriptedModel
+from tests.extensions.openai.test_local import port_of
 from tests.understudy.models.provider import Provider
-from tests.understudy.models.test_local import port_of
 from understudy import Agent, NextStep, Starter, ToolResult, tool
-from understudy.models import local
+from understudy.extensions.openai import local
 
 SEVEN = [
     "message_accepted", "agent_started", "agent_thinking", "tool_executing", "tool_completed", "agent_completed",

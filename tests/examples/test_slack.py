@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trio
 from attrs import define, field
+from typed_settings import SecretStr
 
 from tests.docs.served import served
 from tests.docs.tables import ROOT
@@ -26,7 +27,8 @@ from tests.servers.needed import free_port
 from transport.auth.tokens import Tokens
 from understudy.agents.agent import Agent
 from understudy.app.server import Running
-from understudy.storage import deliveries
+from understudy.extensions.notices import storage as deliveries
+from understudy.extensions.notices.settings import WebhookSettings
 
 SIGNING, WEBHOOKS, OWN = "8f742231b10e8888abcd99yyyzzz85a5", "w" * 32, "a secret of more than thirty-two bytes"
 FIRST = {"type": "message", "channel": "C1", "user": "U1", "text": "hello", "ts": "1700000000.000100"}
@@ -76,10 +78,10 @@ async def connected(folder: Path, agent: Agent, *says: bytes) -> AsyncIterator[C
         "SLACK_SIGNING_SECRET": SIGNING, "SLACK_BOT_TOKEN": "xoxb-1", "UNDERSTUDY_WEBHOOK_SECRET": WEBHOOKS,
         "UNDERSTUDY_TOKEN": Tokens(OWN, time.time).issue("slack", "s", ttl_s=600),
     }  # fmt: skip
-    hooks = {"webhook_urls": [f"{here}/answers"], "webhook_secret": WEBHOOKS, "webhook_private": True}
+    hooks = {WebhookSettings: WebhookSettings([f"{here}/answers"], SecretStr(WEBHOOKS), True)}
     slack = Slack(says=list(says))
     with trio.fail_after(120):
-        async with served(folder, [agent], secret=OWN, **hooks) as running, trio.open_nursery() as nursery:
+        async with served(folder, [agent], secret=OWN, own=hooks) as running, trio.open_nursery() as nursery:
             await slack.start(nursery)
             command = [sys.executable, "examples/slack.py", "--port", str(port), "--here", here, "--agent", "script"]
             command += ["--server", running.address, "--slack", slack.url]
@@ -93,8 +95,8 @@ async def connected(folder: Path, agent: Agent, *says: bytes) -> AsyncIterator[C
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sender of webhooks look and retry without delay."""
-    monkeypatch.setattr("understudy.chat.webhook_sender.EVERY_S", 0.02)
-    monkeypatch.setattr("understudy.chat.webhook_sender.FIRST_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.FIRST_S", 0.02)
 
 
 async def test_messages_are_answered_in_their_threads(tmp_path: Path) -> None:

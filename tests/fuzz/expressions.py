@@ -287,14 +287,15 @@ def _seconds(search: Callable[[Any], Any], text: str) -> float:
     given: Any = text.encode("latin-1", "replace") if isinstance(search.__self__.pattern, bytes) else text  # type: ignore[attr-defined]
     began, stopped = time.process_time(), False
     try:
-        signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
-        found = search(given)
-        for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
-            pass
-    except TooLong:
+        try:
+            signal.setitimer(signal.ITIMER_PROF, LONGEST_S)
+            found = search(given)
+            for _ in found if search.__name__ == "finditer" else ():  # type: ignore[attr-defined]
+                pass
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+    except TooLong:  # also of a match that ended in the moment when the time did
         stopped = True
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0.0)
     took = time.process_time() - began
     return max(took, LONGEST_S) if stopped else took  # a timer may be early
 

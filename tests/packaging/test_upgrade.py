@@ -33,5 +33,5 @@ def test_an_upgrade_keeps_what_was_stored(
     stored = {}
     if database == "postgresql":
         stored = {"UNDERSTUDY_DATABASE_URL": request.getfixturevalue("postgres").create()}
-    upgraded(earlier, later, tmp_path, UNDERSTUDY_WORDS_PER_S="200", **stored)
+    upgraded(earlier, later, tmp_path, UNDERSTUDY_MODELS_WORDS_PER_S="200", **stored)
     assert says in capsys.readouterr().out

@@ -47,7 +47,7 @@ for name in sys.argv[1:]:
         except ImportError as error:
             print(module.name, error)
 """
-NOT_INSTALLED = "understudy.frameworks.openai_agents No module named 'agents'\n"
+NOT_INSTALLED = "understudy.extensions.frameworks.openai_agents No module named 'agents'\n"
 """What `IMPORT_ALL` says with every extra: that SDK wants an older websockets."""
 WHERE = """
 for name in sys.argv[1:]:
@@ -178,7 +178,7 @@ def test_a_wheel_alone_imports_with_what_it_declares(environment: Environment, p
     ("variables", "extra"),
     [
         ({"UNDERSTUDY_DATABASE_URL": "postgresql://me@127.0.0.1:1/x"}, "postgres"),
-        ({"UNDERSTUDY_ACCOUNTS": "true"}, "accounts"),
+        ({"UNDERSTUDY_ACCOUNTS_ENABLED": "true"}, "accounts"),
         ({"UNDERSTUDY_OTLP_ENDPOINT": "http://127.0.0.1:1"}, "traces"),
         ({"UNDERSTUDY_MODEL": "openai:tiny", "OPENAI_API_KEY": "none"}, "openai"),
         ({"UNDERSTUDY_MODEL": "anthropic:tiny", "ANTHROPIC_API_KEY": "none"}, "anthropic"),

@@ -35,7 +35,7 @@ from transport.auth.tokens import Tokens
 
 EXTRAS = ("postgres", "redis")
 SECRET = "both-releases-have-one-secret-of-32-bytes"
-SETTINGS = {"UNDERSTUDY_SECRET": SECRET, "UNDERSTUDY_WORDS_PER_S": "50", "UNDERSTUDY_SHARES_LINKS": "true"}
+SETTINGS = {"UNDERSTUDY_SECRET": SECRET, "UNDERSTUDY_MODELS_WORDS_PER_S": "50", "UNDERSTUDY_SHARES_LINKS": "true"}
 WAIT_S = 120.0
 ENDS = ("final_response", "error")
 REFUSAL = "this understudy knows schemas up to "

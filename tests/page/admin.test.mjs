@@ -4,9 +4,13 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { AdminApi } from "../../understudy/page/admin/api.js";
-import { eventText, runPath, SECTIONS, value } from "../../understudy/page/admin/sections.js";
+import { SECTIONS as OWN, sectionsOf, value } from "../../understudy/page/admin/sections.js";
+import { eventText, runPath, SECTIONS as OPERATIONS } from "../../understudy/page/extensions/operations/admin.js";
+import { SECTIONS as ACCOUNTS } from "../../understudy/page/extensions/accounts/admin.js";
+import { SECTIONS as MCP } from "../../understudy/page/extensions/mcp/admin.js";
 import { moment } from "../../understudy/page/observer/labels.js";
 
+const SECTIONS = [...OWN, ...OPERATIONS, ...ACCOUNTS, ...MCP];
 const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
 
 /** An API whose server gives these answers by path, and the requests that it was sent. */
@@ -19,6 +23,16 @@ function served(answers) {
   };
   return { api: new AdminApi("secret", { fetch }), asked };
 }
+
+test("operators do not get what is for auditors, auditors get nothing else, and who is both gets all", () => {
+  const audit = { name: "audit", auditors: true };
+  const named = (roles) => sectionsOf([audit, ...SECTIONS], roles).map(({ name }) => name);
+  const ours = ["overview", "users", "user", "accounts", "runs", "queues", "spending", "stops", "sign-ins", "settings"];
+  for (const role of ["operator", "server_operator"]) assert.deepEqual(named([role]), ours);
+  for (const role of ["auditor", "server_auditor"]) assert.deepEqual(named(["metrics", role]), ["audit"]);
+  assert.deepEqual(named(["auditor", "operator"]), [...ours, "audit"]);
+  assert.deepEqual(named(["metrics"]), []);
+});
 
 test("a secret is never shown, other values are", () => {
   assert.equal(value({ secret: true, is_set: true, value: null }), "(secret)");
@@ -46,7 +60,7 @@ test("names that others chose are parts of a path, and no path", async () => {
     users: { user: "a/../b", tenant: "x&y" }, runs: { run_id: "r/1" }, stops: { kind: "model", name: "openai:gpt/5" },
   };
   for (const [name, row] of Object.entries(rows)) {
-    await assert.rejects(section(name).acts[0].run(api, row), ({ status, message }) => status === 404 && message === "Not found.");
+    await assert.rejects(section(name).acts.find((act) => act.run).run(api, row), ({ status, message }) => status === 404 && message === "Not found.");
   }
   assert.deepEqual(asked.map(([method, path]) => `${method} ${path}`), [
     "DELETE /api/users/a%2F..%2Fb/sessions?tenant=x%26y", "POST /api/observer/runs/r%2F1/stop", "DELETE /api/stops/model/openai%3Agpt%2F5",

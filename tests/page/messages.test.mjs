@@ -2,13 +2,13 @@ import assert from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
 import { test } from "node:test";
 
-import { ACCOUNTS } from "../../understudy/page/client/messages/accounts.js";
+import { MESSAGES as ACCOUNTS } from "../../understudy/page/extensions/accounts/messages/sign_in.js";
 import { chosenLanguage, dateTime, enumerated, hasMessage, language, LANGUAGES, learn, listed, number, parts, t, useLanguage } from "../../understudy/page/client/messages.js";
 
 const PAGE = new URL("../../understudy/page/", import.meta.url);
 const sources = readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name) && name.endsWith(".js")); // those are made, not written
 const OF_EXTENSION = /^extensions\/\w+\/messages\//;
-const learnt = [ACCOUNTS, ...await Promise.all(sources.filter((name) => OF_EXTENSION.test(name)).map(async (name) => (await import(new URL(name, PAGE))).MESSAGES))];
+const learnt = await Promise.all(sources.filter((name) => OF_EXTENSION.test(name)).map(async (name) => (await import(new URL(name, PAGE))).MESSAGES));
 const catalogues = Object.fromEntries(await Promise.all(
   Object.entries(LANGUAGES).map(async ([tag, { load }]) => [tag, Object.assign({}, (await load()).messages, ...learnt.map((texts) => texts[tag]))])));
 const { en } = catalogues;

@@ -25,7 +25,7 @@ export class Server {
   async start() {
     const options = ["-m", "understudy", "serve", "--port", String(this.port), "--data-dir", this.folder, ...this.agents];
     this.process = spawn(process.env.PYTHON ?? "python3", options, {
-      cwd: ROOT, env: { PATH: "/usr/bin:/bin", UNDERSTUDY_WORDS_PER_S: "200", ...this.settings }, stdio: ["ignore", "pipe", "inherit"],
+      cwd: ROOT, env: { PATH: "/usr/bin:/bin", UNDERSTUDY_MODELS_WORDS_PER_S: "200", ...this.settings }, stdio: ["ignore", "pipe", "inherit"],
     });
     this.ended = new Promise((resolve) => { this.process.once("exit", resolve); });
     for await (const line of createInterface({ input: this.process.stdout })) {

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { Api } from "../../understudy/page/client/api.js";
 import { Client } from "../../understudy/page/client.js";
-import { wayTo } from "../../understudy/page/views/sign_in.js";
+import { wayTo } from "../../understudy/page/extensions/openid/sign_in.js";
 import { FakeClock, FakeStorage, settle, socketClass } from "./fakes.mjs";
 
 async function withServer(answers, use) {

@@ -148,7 +148,7 @@ async def away_then_loading(folder: Path, server: ModelServer) -> None:
 
 async def stream_history_title(folder: Path, server: ModelServer) -> None:
     """Two turns; the second one has the first in its input; the thread gets a title or keeps its first words."""
-    async with chat(folder, server, "first", model_window_tokens=str(WINDOW)) as (talk, running, token):
+    async with chat(folder, server, "first", models_window_tokens=str(WINDOW)) as (talk, running, token):
         first = await talk.ask("My name is Ann and I live in Oslo. What is the capital of Norway?")
         assert first["data"]["status"] == "success"
         assert sum(each["type"] == "partial_result" for each in talk.client.seen) > 1
@@ -171,7 +171,7 @@ def _titled(client: ChatClient) -> bool:
 
 async def stopped(folder: Path, server: ModelServer) -> None:
     """A story is stopped; its slot at the model's server is free for the next question."""
-    async with chat(folder, server, "stopped", model_window_tokens=str(WINDOW), thread_titles="false") as (talk, _, _):
+    async with chat(folder, server, "stopped", models_window_tokens=str(WINDOW), thread_titles="false") as (talk, _, _):
         await talk.say(STORY)
         began = await talk.client.until("partial_result")
         await talk.client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
@@ -186,7 +186,7 @@ async def stopped(folder: Path, server: ModelServer) -> None:
 async def too_long(folder: Path, server: ModelServer) -> None:
     """Longer than the window as it is set, and as only the model's server knows."""
     text = "The tide comes in and goes out again. " * 600
-    async with chat(folder, server, "set", model_window_tokens=str(WINDOW)) as (talk, _, _):
+    async with chat(folder, server, "set", models_window_tokens=str(WINDOW)) as (talk, _, _):
         end = await talk.ask(text)
         assert end["data"]["message"] == "Your message is too long for this model."
     async with chat(folder, server, "unset") as (talk, _, _):

@@ -8,15 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from click.testing import CliRunner
 
-from tests.end_to_end.http import request
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
-from understudy import extension
+from tests.servers.postgresql import Postgres
+from understudy.agents.tool_servers import ToolServers
 from understudy.app.settings import BadSettings, load
 from understudy.cli.main import main
-from understudy.extension import Extension, ExtensionFault, brought, chosen, installed
+from understudy.extension import Extension, Parts
+from understudy.extensions.frameworks.asyncio_thread import AsyncioLoop
+from understudy.extensions.mcp.catalogue import McpCatalogue
+from understudy.installed import ExtensionFault, brought, chosen, installed
+from understudy.tools.loop import ToolLoop
 
 
 class Other(Extension):
@@ -30,7 +36,7 @@ class Other(Extension):
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three extensions: one, two that requires it, and one that lacks a package."""
     found = [Other("one"), Other("two", ["one"]), Other("bare", packages={"no_such_package": "accounts"})]
-    monkeypatch.setattr(extension, "installed", lambda: {each.name: each for each in found})
+    monkeypatch.setattr("understudy.installed.installed", lambda: {each.name: each for each in found})
 
 
 @pytest.mark.usefixtures("there")
@@ -68,8 +74,20 @@ def test_names_that_do_not_go_together_are_refused(names: list[str], said: str) 
 
 def test_what_requires_one_that_cannot_be_on_is_off_too(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {"bare": Other("bare", packages={"no_such_package": "accounts"}), "two": Other("two", ["bare"])}
-    monkeypatch.setattr(extension, "installed", lambda: found)
+    monkeypatch.setattr("understudy.installed.installed", lambda: found)
     assert chosen([]) == {}
+
+
+def test_a_part_is_found_by_its_class_and_by_no_other_that_was_not_named() -> None:
+    """The loop of other frameworks is a kind of the loop of tools, and does not take its place."""
+    parts, tools, frameworks = Parts(), ToolLoop({}, asyncio=False), AsyncioLoop({}, asyncio=False)
+    parts.add(frameworks)
+    assert parts.find(ToolLoop) is None
+    parts.add(tools)
+    parts.add(frameworks)
+    assert (parts[ToolLoop], parts[AsyncioLoop]) == (tools, frameworks)
+    parts.add(McpCatalogue(), ToolServers)
+    assert parts[ToolServers] is parts[McpCatalogue]
 
 
 def test_a_part_that_fails_is_named_with_the_way_to_go_on() -> None:
@@ -137,8 +155,78 @@ def test_faults_of_an_extension_are_sentences_before_anything_is_served(brings: 
         "EXTENSION = Other()\n"
     )
     assert "the extension other claims GET /api/agents, which there is already" in serve_fault(environment, data)
+    environment = brings(
+        "from quart import Blueprint\nblueprint = Blueprint('hidden', __name__)\n"
+        "@blueprint.get('/api/threads/<which>')\nasync def thread(which): return {}\n"
+        "class Other(Extension):\n name = 'other'\n about = 'x'\n def routes(self): return [blueprint]\n"
+        "EXTENSION = Other()\n"
+    )
+    assert "the extension other claims GET /api/threads/<>, which there is already" in serve_fault(environment, data)
+    for wrong in ("'other'", "Extension", "type('Nameless', (Extension,), {})()"):
+        said = "EXTENSION of other_ext is not an instance of a subclass of understudy.Extension that has a name"
+        assert said in serve_fault(brings(f"EXTENSION = {wrong}\n"), data)
     environment = brings("class Other(Extension):\n name = 'schedules'\n about = 'x'\nEXTENSION = Other()\n")
     assert "two extensions are called schedules: uninstall other_ext, or rename one" in serve_fault(environment, data)
+    for body, said in (
+        ("name = 'limits'", "limits is no name for the settings of limits: it is taken; rename it"),
+        ("name = 'other'\n table = 'shares'", "shares is no name for the settings of other: it is taken; rename it"),
+        (
+            "name = 'other'\n async def open(self, server): 1 / 0",
+            "other failed at its open (ZeroDivision",
+        ),
+        ("name = 'other'\n async def open(self, server): raise ValueError('set a key')", "extension other: set a key"),
+        ("name = 'other'\n def routes(self): return None", "the extension other failed at its routes (TypeError"),
+        (
+            "name = 'other'\n def metrics(self):\n"
+            "  from understudy.observe.collectors import CountedBy\n"
+            "  return [CountedBy('understudy_runs', 'x', 'y')]",
+            "the extension other failed at its metrics (DuplicateTimeseries",
+        ),
+        (
+            "name = 'other'\n def children(self, server):\n"
+            "  from actors import Actor, ChildSpec\n"
+            "  class Fails(Actor):\n   async def on_start(self, context): 1 / 0\n"
+            "  return [ChildSpec('fails', Fails)]",
+            "the extension other failed at its children (",
+        ),
+        (
+            "name = 'other'\n def user_data(self): 1 / 0",
+            "failed at its user_data (ZeroDivisionError: division by zero); uninstall or mend it",
+        ),
+        (
+            "name = 'other'\n def tables(self):\n"
+            "  from sqlalchemy import Column, Table, Text\n  from understudy.storage.schema import metadata\n"
+            "  return [Table('schedules', metadata, Column('id', Text))]",
+            "the extension other claims the table schedules, which there is already: uninstall it, or rename its table",
+        ),
+        ("name = 'other'\n async def open(self, server): server.settings.of(Mine).faults = 1", "FrozenInstanceError"),
+    ):
+        environment = brings(
+            "from attrs import frozen\n@frozen\nclass Mine: x: int = 1\n"
+            f"class Other(Extension):\n about = 'x'\n {body}\n def settings(self): return Mine\nEXTENSION = Other()\n"
+        )
+        assert said in serve_fault(environment, data)
+
+
+def test_what_an_extension_opens_is_there_for_those_that_require_it(brings: Any, tmp_path: Path) -> None:
+    """Each is opened after those that it requires, however they are called; settings that do not fit are refused."""
+    environment = brings(
+        "from attrs import frozen\n"
+        "@frozen\nclass Mine:\n x: int = 1\n"
+        " def faults(self, settings):\n  if self.x > 5: yield f'other.x is above 5 on port {settings.port}'\n"
+        "class Other(Extension):\n name = 'aaa'\n about = 'x'\n requires = ('shares',)\n table = 'other'\n"
+        " def settings(self): return Mine\n"
+        " async def open(self, server):\n"
+        "  assert list(server.extensions)[-2:] == ['shares', 'aaa'], list(server.extensions)\n"
+        "  server.parts.add(server.settings.of(Mine))\n"
+        "  raise ValueError(f'{server.parts[Mine].x} {server.parts.find(Mine).x} {server.parts.find(int)}')\n"
+        "EXTENSION = Other()\n"
+    )
+    only = {"UNDERSTUDY_EXTENSIONS": "files,shares,aaa"}
+    assert "5 5 None" in serve_fault(environment | only | {"UNDERSTUDY_OTHER_X": "5"}, tmp_path / "data")
+    assert "other.x is above 5 on port 0" in serve_fault(
+        environment | only | {"UNDERSTUDY_OTHER_X": "6"}, tmp_path / "data"
+    )
 
 
 async def test_an_extension_whose_actors_fail_too_often_gives_up_alone(brings: Any, tmp_path: Path) -> None:
@@ -158,6 +246,87 @@ async def test_an_extension_whose_actors_fail_too_often_gives_up_alone(brings: A
                 break
         assert health["checks"]["other"]["status"] == health["status"] == "degraded"
         assert (await request(server.address, "POST", "/api/sessions"))[0] == 201
+
+
+STORED = (
+    "from sqlalchemy import Column, Table, Text\n"
+    "class Other(Extension):\n name = 'other'\n about = 'x'\n"
+    " def tables(self):\n  from understudy.storage.schema import metadata\n"
+    "  if 'others' in metadata.tables: return [metadata.tables['others']]\n"
+    "  return [Table('others', metadata, Column('owner', Text, primary_key=True))]\n"
+    " def user_data(self):\n  from understudy.extension import UserData\n"
+    "  return [UserData('others', self.tables()[0], lambda row: row.owner)]\n"
+    "EXTENSION = Other()\n"
+)
+"""An extension of another distribution that keeps something of users."""
+
+
+async def makes_others(folder: Path, brought_by: dict[str, str], on: str, **where: str) -> None:
+    """A server that was there before the extension makes its table, and exports and erases what that has."""
+    async with started(folder, loads=True, **where) as server:
+        assert (await request(server.address, "POST", "/api/sessions"))[0] == 201
+    async with started(folder, loads=True, **brought_by, **where, UNDERSTUDY_EXTENSIONS=on) as server:
+        token = await new_token(server)
+        user = {"confirm": jwt.decode(token, options={"verify_signature": False})["sub"]}
+        remembered = "/api/memory/household/dog"
+        assert (await request(server.address, "PUT", remembered, token=token, body={"value": "Rex"}))[0] < 300
+        status, _, export = await request(server.address, "GET", "/api/me/export", token=token)
+        assert (status, export["others"]) == (200, []), export
+        assert (await request(server.address, "DELETE", "/api/me", token=token, body=user))[0] in (200, 204)
+
+
+@pytest.mark.parametrize("on", ["", "-other"])
+async def test_tables_of_another_distribution_are_made_where_there_is_a_database(
+    on: str, brings: Any, tmp_path: Path
+) -> None:
+    """Also while it is off, as exports and erasures ask it for what it keeps."""
+    await makes_others(tmp_path / "data", brings(STORED), on)
+
+
+async def test_tables_of_another_distribution_are_made_on_postgresql(
+    brings: Any, tmp_path: Path, postgres: Postgres
+) -> None:
+    where = {"UNDERSTUDY_DATABASE_URL": postgres.create()}
+    await makes_others(tmp_path / "data", brings(STORED), "", **where)
+
+
+def test_a_command_that_is_there_already_is_refused(brings: Any, tmp_path: Path) -> None:
+    environment = brings(
+        "import click\nfrom understudy.extension import TerminalCommands\n"
+        "class Other(Extension):\n name = 'other'\n about = 'x'\n"
+        " def terminal(self): return TerminalCommands([click.Command('serve')])\nEXTENSION = Other()\n"
+    )
+    said = "the extension other claims the command serve, which there is already: uninstall or mend it"
+    assert said in command(environment, tmp_path, "--help")
+
+
+def test_settings_without_texts_are_listed(brings: Any, tmp_path: Path) -> None:
+    environment = brings(
+        "from attrs import frozen\nif True:\n @frozen\n class Mine:\n  zone: str = 'UTC'\n"
+        "class Other(Extension):\n name = 'other'\n about = 'x'\n def settings(self): return Mine\n"
+        "EXTENSION = Other()\n"
+    )
+    assert "other.zone" in command(environment, tmp_path, "settings", "other")
+
+
+def test_what_requires_one_that_is_not_there_says_so(brings: Any, tmp_path: Path) -> None:
+    environment = brings(
+        "class Other(Extension):\n name = 'other'\n about = 'x'\n requires = ('nonesuch',)\nEXTENSION = Other()\n"
+    )
+    assert "off: it requires nonesuch, which is not on" in command(environment, tmp_path, "extensions")
+    environment |= {"UNDERSTUDY_EXTENSIONS": "other"}
+    said = "the extension other requires nonesuch, which is not installed: install it"
+    assert said in serve_fault(environment, tmp_path / "data")
+
+
+def command(environment: dict[str, str], folder: Path, *arguments: str) -> str:
+    """Run a command of `understudy` in a folder. Return all that it says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "understudy", *arguments],
+        capture_output=True, text=True, timeout=60, cwd=folder, env=os.environ | environment, check=False,
+    )  # fmt: skip
+    assert "Traceback" not in done.stderr
+    return done.stdout + done.stderr
 
 
 def test_this_package_has_each_extension_in_a_folder_of_its_name() -> None:

@@ -1,7 +1,6 @@
 """One small HTTP request at a time, on h11 and trio, as the product does not depend on `httpx`.
 
-The response is bounded in size and time.
-Redirects are not followed, and no connection is reused.
+The response is bounded in size and time. Redirects are not followed, and no connection is reused.
 """
 
 import ssl
@@ -44,6 +43,11 @@ def is_fetchable(url: str) -> bool:
     except ValueError:
         return False
     return known and url.isascii() and url.isprintable() and " " not in url
+
+
+def is_base(url: str) -> bool:
+    """Return whether `fetch` accepts this URL and a path can be added to it: it has no query and no fragment."""
+    return is_fetchable(url) and "?" not in url and "#" not in url
 
 
 async def fetch(url: str, *, max_bytes: int, within_s: float) -> bytes:

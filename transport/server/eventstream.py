@@ -7,10 +7,12 @@ ends, and the response to the next request says whether the client may reconnect
 import json
 import math
 from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from typing import Final, Protocol, Self
 
 import trio
 
+from transport.wire.codec import WrapFrame
+from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.events import Drain, Envelope
 
@@ -20,6 +22,8 @@ HEADERS: Final = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 # Delay in seconds before a client reconnects, sent as `retry`. Browsers default to 3.
 RETRY_S: Final = 2.0
 MAX_LAST_ID: Final = 2**53
+WRITE_S: Final = 60.0
+"""Seconds for one write of about 16 KiB. A client that reads nothing at all is dropped much earlier."""
 
 
 def encode_block(data: bytes, *, event: str = "", last_id: int | None = None, retry_s: float | None = None) -> bytes:
@@ -92,12 +96,18 @@ class EventStream:
 
     Each step of the iteration returns everything that was written, so a writer is at most two writes ahead of its
     reader. After `beat_s` seconds without payloads a step returns `beat()`. If the reader takes nothing of a write for
-    `write_s` seconds, the stream ends with 1013. `on_end` is called when either side has ended the stream.
+    `write_s` seconds, the stream ends with 1013. `on_end` is called when either side has ended the stream. `wrap_frame`
+    makes a payload of an event that is encoded in `dialect`.
 
     Instead of iterating, `attach` an output, which takes every payload as it is written.
     """
 
-    def __init__(self, beat: Callable[[], bytes], *, beat_s: float, write_s: float, head: bytes = b"") -> None:
+    wrap_frame: WrapFrame = staticmethod(encode_event)
+    dialect = Dialect.CANONICAL
+
+    def __init__(
+        self, beat: Callable[[], bytes], *, beat_s: float = math.inf, write_s: float = WRITE_S, head: bytes = b""
+    ) -> None:
         self.code: int | None = None
         self.reason = ""
         self.reading = False
@@ -171,7 +181,7 @@ class EventStream:
         _wake(self._taken)
         return whole
 
-    def __aiter__(self) -> "EventStream":
+    def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:

@@ -1,5 +1,6 @@
 """The event stream of one run in another protocol's events; it ends with the run."""
 
+from collections import deque
 from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
@@ -38,6 +39,8 @@ class TranslatedStream(EventStream):
     `last`, if not empty, follows the last event.
     """
 
+    wrap_frame = staticmethod(wrap_for_log)
+
     # Translated here and not where events are encoded, because the translation depends on the order of sending.
 
     def __init__(self, translator: Translator, *, last: bytes = b"", **options: Any) -> None:
@@ -64,3 +67,29 @@ class TranslatedStream(EventStream):
             closing = self._translator.closing_events(CODE_FOR.get(code, "internal"))
             self._queue += [*self.encode(closing), *self._last]
         super().end(code, reason)
+
+
+class EnvelopeStream(EventStream):
+    """The events of a thread for a reader in this process: iterate it."""
+
+    wrap_frame = staticmethod(wrap_for_log)
+
+    def __init__(self) -> None:
+        super().__init__(lambda: b"")
+        self._envelopes: deque[Envelope] = deque()
+
+    @property
+    def ready(self) -> bool:
+        """Whether the next event has come."""
+        return bool(self._envelopes)
+
+    def write_now(self, payloads: Sequence[bytes]) -> bool:
+        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
+        in_step = super().write_now([b"."])
+        self._envelopes.extend(map(from_log, payloads))
+        return in_step
+
+    async def __anext__(self) -> Envelope:  # type: ignore[override] # it is no response's body
+        while not self._envelopes:
+            await super().__anext__()
+        return self._envelopes.popleft()

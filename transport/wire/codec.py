@@ -118,6 +118,16 @@ def from_log(body: bytes) -> Envelope:
         raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
 
 
+def plain(value: object) -> Any:
+    """Return a value of an event as JSON data. Raises TypeError or ValueError for one that JSON lacks."""
+    return msgspec.to_builtins(value, enc_hook=dict)
+
+
+def json_text(value: object) -> str:
+    """Return a value as JSON text. Raises as `plain`."""
+    return msgspec.json.encode(value, enc_hook=dict).decode()
+
+
 def _encode_mapping(value: Any) -> Any:
     """Convert read-only mappings, which events may hold and msgspec does not encode."""
     if isinstance(value, Mapping):

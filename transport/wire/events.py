@@ -241,8 +241,8 @@ class ToolCompleted(Event):
     `findings` list what was redacted from its result, or looks like an instruction to the model: kind, category, action
     and count of each; never the text itself. `effect` is `unknown` if a call that did not succeed may have taken
     effect. The call can be undone until `undo_until` (Unix seconds); None: not at all. `files` are those that it saved
-    for the user: id, name, media_type and size (bytes) of each. `widget` names
-    the user interface that the tool has: `server` and `uri`.
+    for the user: id, name, media_type and size (bytes) of each. `widget` names the user interface that the tool has:
+    `server` and `uri`.
     """
 
     type: ClassVar[str] = "tool_completed"

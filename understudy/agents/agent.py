@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from attrs import Attribute, evolve, field, frozen
 from attrs.validators import instance_of, optional
@@ -14,15 +14,17 @@ from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
 from understudy.agents.framework import is_of_framework
 from understudy.agents.output import OutputType
-from understudy.agents.remote.remote import Remote, to_remote
 from understudy.agents.turn import AgentTurn
 from understudy.auth.allow import Allowed, read_allowed
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
 from understudy.tools.lifespan import Lifespan, to_lifespan
-from understudy.tools.mcp.server import McpServer
+from understudy.tools.mcp_server import McpServer
 from understudy.tools.offers import Starter
 from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Param, Tool, ToolError, tool
+
+if TYPE_CHECKING:
+    from understudy.extensions.remote.remote import Remote
 
 GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
@@ -89,6 +91,14 @@ def _allowed(value: Iterable[str] | None) -> Allowed:
     return read_allowed(value, "the agent")
 
 
+def _remote(value: "Remote | str | None") -> "Remote | None":
+    if not isinstance(value, str):
+        return value
+    from understudy.extensions.remote.remote import Remote
+
+    return Remote(value)
+
+
 def _is_model(_: Any, __: object, value: object) -> None:
     if value is not None and not isinstance(value, str) and not callable(getattr(value, "respond", None)):
         raise TypeError(f"{value!r} is not a model: it is the name of one, or an object with the method `respond`")
@@ -153,8 +163,8 @@ class Agent:
     """Opens what its tools share."""
     run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
     """An async function that works on each message instead of a model: a hand-written agent."""
-    remote: Remote | None = field(default=None, converter=to_remote)
-    """The address of an agent of another server that works instead, or a `Remote`."""
+    remote: "Remote | None" = field(default=None, converter=_remote)
+    """The address of an agent of another server that works instead, by AG-UI, or a `Remote`."""
     servers: tuple[McpServer, ...] = field(default=(), converter=tuple)
     """The MCP servers among its `tools`: give them there."""
     output_type: type[Any] | None = field(default=None)
@@ -220,6 +230,12 @@ class Agent:
     def notebook(self) -> str:
         """The name of the notebook in which the agent's tools remember: `memory`, or its own name."""
         return self.memory or self.name
+
+    @property
+    def extensions(self) -> list[str]:
+        """The names of the extensions that it needs."""
+        needed = {"frameworks": is_of_framework(self.run), "mcp": self.servers, "remote": self.remote}
+        return [name for name, needs in needed.items() if needs]
 
     @property
     def takes_client_tools(self) -> bool:
@@ -308,7 +324,7 @@ def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
 
 
 class LiveAgents(Mapping[str, Agent]):
-    """Agents by name, each with the tools that its MCP servers offer at the moment, as `stamp` tells moments apart."""
+    """Agents by name, each with the tools that `with_tools` gives it, again whenever `stamp` returns something else."""
 
     def __init__(
         self, agents: Mapping[str, Agent], with_tools: Callable[[Agent], Agent], stamp: Callable[[Agent], object]

@@ -1,6 +1,6 @@
 """What an agent of another framework works through: a turn whose run resumes from state that the framework keeps.
 
-1. The framework's code runs on a loop of asyncio alone: see `understudy.tools.asyncio_thread`.
+1. The framework's code runs on a loop of asyncio alone: see `AsyncioLoop`.
 2. It calls its tools itself; each call is shown as one of the run, may need the user's consent, and is recorded.
 3. After a crash the framework goes on from what it has saved as state. What the log has is not shown again; a call that
    was at work is made again.

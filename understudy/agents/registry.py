@@ -2,10 +2,10 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from understudy.agents.agent import BUILTIN, GUIDE, Agent
+from understudy.agents.agent import BUILTIN, GUIDE, Agent, with_subagents
 from understudy.agents.builtin import guide, liaison
 from understudy.agents.story import STORY
-from understudy.extension import brought, chosen
+from understudy.installed import brought, chosen, installed, missing
 from understudy.tools.arithmetic import calculate
 from understudy.tools.costs import reduce_costs
 from understudy.tools.finance import compare_scenarios
@@ -28,7 +28,7 @@ def all_agents(
     Raises:
         ValueError: Two agents have the same name or the same pillar, a name in `builtin`, `default` or the `colleagues`
             of an agent is no agent's, the `memory` of an agent is the name of another that does not share it, an
-            extension's agents cannot be loaded, or there is no agent at all.
+            extension's agents cannot be loaded, an agent needs an extension that is off, or there is no agent at all.
     """
     others = {} if builtin is not None and not builtin else _of_extensions(extensions)
     known = (*BUILTIN, *others)
@@ -55,6 +55,7 @@ def all_agents(
     if STORY.name in builtin and STORY.name not in named:  # no colleague of the guide: nobody is handed over to it
         agents[STORY.name] = STORY
     _check(agents)
+    _check_extensions(agents, extensions)
     if default and default not in agents:
         meant = did_you_mean(default, agents)
         raise ValueError(f"the default agent {default!r} does not exist{meant}; there are: {', '.join(sorted(agents))}")
@@ -72,6 +73,16 @@ def _of_extensions(names: Sequence[str]) -> dict[str, Agent]:
                 raise ValueError(f"the extension {extension.name} brings an agent {agent.name!r}, as {other} does")
             found[agent.name] = extension.name, agent
     return {name: agent for name, (_, agent) in found.items()}
+
+
+def _check_extensions(agents: Mapping[str, Agent], names: Sequence[str]) -> None:
+    """Raise ValueError if an agent needs an extension that is off."""
+    on = chosen(names)
+    for agent in with_subagents(agents.values()).values():
+        for name in agent.extensions:
+            if name not in on:
+                how = missing(installed()[name]) or "have it on by the setting `extensions`, or leave the agent out"
+                raise ValueError(f"agent {agent.name!r} needs the extension {name}, which is off: {how}")
 
 
 def _check(agents: Mapping[str, Agent]) -> None:

@@ -82,13 +82,12 @@ class AgentTurn(ToolContext):
     """What a hand-written agent works with: the user's message, the user, and the means it may use.
 
     It is a `ToolContext` too: `ask`, `progress`, `remember`, `recall`, `forget`, `memory`, `files` and `state` are
-    those of a tool. `message` is the user's text, `data` what the program sent with it, `items` the
-    conversation with the message as its last item, `client_tools` the names of the tools that the user's program makes
-    itself and that `call` can call as the agent's own. Calls and steps
-    may be at work at the same time, in a nursery: a replay knows a call by its name and arguments, and a step by its
-    name, so give steps at the same time different names. Use the other methods one after another, and not meanwhile.
-    `given_up()` says to a function that is cancelled whether that is for good: its user stopped the run, or its time is
-    over. If not, the server ends, and the run goes on later.
+    those of a tool. `message` is the user's text, `data` what the program sent with it, `items` the conversation with
+    the message as its last item, `client_tools` the names of the tools that the user's program makes itself and that
+    `call` can call as the agent's own. Calls and steps may be at work at the same time, in a nursery: a replay knows a
+    call by its name and arguments, and a step by its name, so give steps at the same time different names. Use the
+    other methods one after another, and not meanwhile. `given_up()` says to a function that is cancelled whether that
+    is for good: its user stopped the run, or its time is over. If not, the server ends, and the run goes on later.
     """
 
     message: str = field(default="", repr=False, kw_only=True)

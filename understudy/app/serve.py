@@ -62,9 +62,8 @@ def serve(
     """Serve these agents, beside the built-in ones, until the process gets SIGTERM or SIGINT. Return the exit code.
 
     `detectors` scan every text in addition to those of `sanitization`. `lifespan` opens what tools share, see
-    `understudy.Lifespan`. `settings` are fields of
-    `understudy.app.settings.Settings` and win over the file and the environment. Blocks; call it from the main thread,
-    outside any event loop.
+    `understudy.Lifespan`. `settings` are fields of `understudy.app.settings.Settings` and win over the file and the
+    environment. Blocks; call it from the main thread, outside any event loop.
 
     Raises:
         BadSettings: A setting is missing or wrong.
@@ -89,9 +88,9 @@ def run_server(
     from understudy.observe.logs import configure_logging, report_no_start
     from understudy.storage.errors import DatabaseUnusable
 
-    configure_logging(settings.log_level, settings.log_format)
-    if settings.output_tokens < settings.model_max_output:
-        limited = {"asked": settings.model_max_output, "tokens": settings.output_tokens}
+    configure_logging(settings.log.level, settings.log.format)
+    if settings.output_tokens < settings.models.max_output:
+        limited = {"asked": settings.models.max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
     if left_out := [each for each in sorted(os.environ) if each.startswith("UNDERSTUDY_") and is_left_out(each)]:
         log.info("settings.variables_left_out", extra={"variables": ", ".join(left_out)})
@@ -109,7 +108,7 @@ def run_server(
         log.debug("server.failed", exc_info=group)
         failures = [each for each in errors_in(group) if isinstance(each, Exception)]
     for error in failures:
-        report_no_start(explain_no_start(error, settings), settings.log_format)
+        report_no_start(explain_no_start(error, settings), settings.log.format)
     return 1 if failures else 0
 
 
@@ -120,9 +119,8 @@ def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
     The garbage collector looks at each new object once and never again. So a class of attrs with slots, which is made
     twice, is made the second time where an earlier one's first copy lay: measured, 7 MB less of 93, in the same time as
     without a collector. The source that attrs keeps of all generated methods, for tracebacks, is dropped as often:
-    another 3 MB.
-    `tune_garbage_collector` ends this once the server is ready. The sockets are closed on exit.
-    Blocks; call it outside any event loop.
+    another 3 MB. `tune_garbage_collector` ends this once the server is ready. The sockets are closed on exit. Blocks;
+    call it outside any event loop.
     """
     sockets = _open_early(settings)
     thresholds = gc.get_threshold()
@@ -204,11 +202,12 @@ def return_memory() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
-async def return_memory_often() -> None:
-    """Return memory to the system every minute, until cancelled. It takes a thread 1 to 2 ms."""
+async def return_memory_often(warm_up: Callable[[], Awaitable[None]]) -> None:
+    """Return memory to the system after `warm_up`, then every minute, until cancelled. It takes a thread 1 to 2 ms."""
+    await warm_up()
     while True:
-        await trio.sleep(RETURN_S)
         await trio.to_thread.run_sync(return_memory)
+        await trio.sleep(RETURN_S)
 
 
 async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
@@ -225,10 +224,10 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
             signal.signal(signal.SIGINT, hear)
             tune_garbage_collector()
             return_memory()
-            nursery.start_soon(return_memory_often)
             log.info("server.ready", extra={"address": running.address, "version": RELEASE})
             print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             notify(READY)
+            nursery.start_soon(return_memory_often, running.warm_up)
             await _hear_stop(signals)
             notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)

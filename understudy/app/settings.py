@@ -18,22 +18,27 @@ from urllib.parse import urlsplit
 
 import attrs
 import typed_settings
-from attrs import evolve, field, frozen
-from attrs.validators import ge, gt, in_, le, optional
+from attrs import evolve, field, fields, frozen
+from attrs.validators import ge, gt, le, optional
 from cattrs import BaseValidationError
 
-from transport.auth.fetch import is_fetchable
+from transport.auth.fetch import is_base, is_fetchable
 from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
 from transport.connection.limits import Limits
-from understudy.extension import ExtensionFault, brought, chosen, installed
+from understudy.auth.settings import JwtSettings, SessionSettings
+from understudy.extension import Extension
+from understudy.installed import ExtensionFault, brought, chosen, installed
 from understudy.models.keys import BadKey, file_of, read_secret
 from understudy.models.prices import Price, PriceTable
 from understudy.models.providers import BUILT_IN, ModelProvider, Providers, with_settings
-from understudy.models.timeouts import Timeouts, Times
+from understudy.models.settings import ModelsSettings
+from understudy.models.timeouts import Times
 from understudy.observe.hidden import hidden
+from understudy.observe.settings import LogSettings, OtlpSettings
 from understudy.tools.suggestion import did_you_mean
+from understudy.web.settings import PageSettings, TlsSettings
 
 T = TypeVar("T")
 APP: Final = "understudy"
@@ -73,9 +78,10 @@ HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 
 DEFAULT: Final = "default"
 COMMAND: Final = "command"
+CALL: Final = "the command or the call"
 """Sources of settings that are in no file and no variable; see `DescribedSetting`."""
-TABLES: Final = ("limits", "own", "prices", "providers", "timeouts")
-"""Settings that are tables of a file."""
+TABLES: Final = ("own", "prices", "providers", "timeouts")
+"""Settings that are tables of tables in a file; see `ROWS`."""
 ROWS: Final[Mapping[str, Any]] = {"models.prices": Price, "models.timeouts": Times, "providers": ModelProvider}
 """Tables of a file whose members are tables by a name, and what one of these is."""
 
@@ -93,162 +99,64 @@ class Settings:
 
     host: str = "127.0.0.1"
     """The address to listen on, `::` for all of IPv6 and IPv4; any but a loopback address needs a secret or a
-    `jwks`."""
+    `jwt.keys`."""
     port: int = field(default=8002, validator=[ge(0), le(65535)])
     """The port of everything; 0 takes a free one."""
-    tls_certificate: Path | None = None
-    """A PEM file: the server's certificate and its intermediate certificates; with it and `tls_key` the port uses
-    TLS."""
-    tls_key: Path | None = None
-    """A PEM file: the key of that certificate, without a password."""
     data_dir: Path = Path("data")
     """The database, the files, and the secret that the server generated for itself; the server sets its mode to 0700
     (files 0600)."""
     database_url: str = field(default="", repr=False)
     """`sqlite:///FOLDER`, the folder of the database, if it is not the data folder (`sqlite:////FOLDER` for an absolute
     path; may also end in `/understudy.db`); or `postgresql://USER@HOST/NAME`, or any other address of libpq."""
-    redis_url: str = field(default="", repr=False)
-    """`redis://HOST:PORT`: the Redis through which several servers over one PostgreSQL work as one; `rediss://` with
-    TLS, `unix:///PATH` for a socket, `:PASSWORD@` before the host, `/NUMBER` at the end for another of its
-    databases."""
     model: str = "offline"
     """`offline`, or `PROVIDER:NAME`, such as `openai:NAME`; several, separated by commas, are a chain."""
-    model_window_tokens: int = field(default=128_000, validator=ge(2_000))
-    """The window of the language model: longer conversations are shortened."""
-    model_max_output: int = field(default=8_192, validator=gt(0))
-    """The longest reply: it is asked of the provider, and this part of the window is kept free for it; half of the
-    window at most. `ModelSettings(max_output=…)` of an agent may be smaller."""
-    model_images: bool = False
-    """Whether the language model takes images: attached ones are then sent to it, others only described."""
-    model_documents: bool = False
-    """Whether the language model is sent attached PDF files, which `openai:` and `anthropic:` take; other files are
-    only described."""
     builtin_agents: list[str] | None = None
     """The built-in agents to keep, with those that other distributions bring: all unless set; an empty list for
     none."""
     default_agent: str = ""
     """The agent that answers messages which name none; unless set the guide, or without it the first of your own."""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
-    """A secret of 32 bytes or more, which signs session tokens; with a `redis_url` the keys for messages between nodes
+    """A secret of 32 bytes or more, which signs session tokens; with a `redis.url` the keys for messages between nodes
     are derived from it too, so all nodes need the same secret. A secret with fewer than eight different letters causes
     a warning at the start (`settings.weak_secret`)."""
     accepted_secrets: list[str] = field(factory=list, repr=False)
     """Other secrets whose tokens, and what was sealed with them, are accepted while the secret is replaced."""
-    permissions_file: Path | None = None
-    """The file of who may use which agents, tools and models, and spend how much, by group; changes count within a
-    second."""
-    jwks: str = ""
-    """A file or an address with the public keys of an identity provider; a path in a settings file is relative to that
-    file's folder."""
-    jwt_issuer: str = ""
-    """The required `iss` of the provider's tokens."""
-    jwt_audience: str = ""
-    """The required `aud` of the provider's tokens; needed with `jwks`."""
     tenant_claim: str = ""
     """The claim of a token that names the user's tenant; without this setting there are no tenants."""
     local_operator: bool = True
     """Whether a user without a token is an operator, if the socket belongs to a process of the user who runs the
     server; only on a loopback address, without a secret."""
-    accounts: bool = False
-    """Whether the page's users sign in to accounts of this server, with a password or a passkey, which they set by a
-    link of `understudy invite`."""
-    oidc_issuer: str = ""
-    """The identity provider at which the page's users sign in by OpenID Connect: its `issuer`, letter by letter."""
-    oidc_client_id: str = ""
-    """This server's name at the provider; needed with `oidc_issuer`."""
-    oidc_client_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
-    """This server's secret at the provider; none for a public client."""
-    oidc_title: str = ""
-    """What users call the provider, on the page's button; the host of `oidc_issuer` unless set."""
-    oidc_scopes: list[str] = field(factory=lambda: ["openid", "profile", "email"])
-    """What is asked of the provider; some give a refresh token for `offline_access` only."""
-    oidc_prompt: str = ""
-    """The `prompt` of the request, such as `consent` or `select_account`."""
-    oidc_name_claim: str = ""
-    """The claim that holds what people call the user; unless set, or without it, `name`, `preferred_username` or
-    `email`."""
-    oidc_roles_claim: str = "roles"
-    """The claim that holds the user's roles; `realm_access.roles` is a member of a claim."""
-    oidc_groups_claim: str = "groups"
-    """The claim that holds the user's groups."""
-    oidc_recheck_s: int = field(default=600, validator=[ge(10), le(86_400)])
-    """How often the provider is asked whether and as what a user may stay, 10 to 86400; a user who is removed there is
-    signed out within that time."""
-    oidc_outage_s: int = field(default=3600, validator=ge(0))
-    """How long sessions go on as they were while the provider is away."""
     public_url: str = ""
     """The address by which browsers reach this server, such as `https://chat.example.org` or
-    `https://example.org/chat`; needed with `oidc_issuer`, and with `accounts` unless the server has `tls_certificate`,
-    except on a loopback address."""
-    token_ttl_s: int = field(default=7 * 24 * 3600, validator=gt(0))
-    """How long a session token is valid."""
-    session_max_s: int = field(default=30 * 24 * 3600, validator=gt(0))
-    """How long after signing in a session can be renewed."""
-    refresh_grace_s: int | None = field(default=None, validator=optional(ge(0)))
-    """How long after its end an anonymous user's token can still be renewed; as long as `token_ttl_s` unless set."""
+    `https://example.org/chat`; needed with `oidc.issuer`, and with `accounts.enabled` unless the server has
+    `tls.certificate`, except on a loopback address."""
     allowed_origins: list[str] = field(factory=list)
     """Origins of pages that may use this server, beside its own."""
     trusted_proxies: list[str] = field(factory=list)
     """Addresses or networks of proxies whose `X-Forwarded-For` names the address of a request; only limits per address
     use it."""
-    keep_threads_days: float = field(default=0.0, validator=ge(0))
-    """How long a thread is kept after its last message; for ever unless set."""
-    keep_events_days: float = field(default=0.0, validator=ge(0))
-    """How long the events of a run that has ended are kept in the log of its thread; as long as the thread unless
-    set."""
-    audit_days: float = field(default=0.0, validator=ge(0))
-    """How long an entry of the audit log is kept; for ever unless set."""
-    max_file_bytes: int = field(default=20 * 1024 * 1024, validator=gt(0))
-    """The largest upload."""
     compression_from_bytes: int | None = field(default=None, validator=optional(ge(0)))
     """The size from which text to a client is compressed; not at all unless set; 1024 is a good value where traffic
     costs more than time."""
     limits: Limits = field(factory=Limits)
+    tls: TlsSettings = field(factory=TlsSettings)
+    log: LogSettings = field(factory=LogSettings)
+    jwt: JwtSettings = field(factory=JwtSettings)
+    session: SessionSettings = field(factory=SessionSettings)
+    models: ModelsSettings = field(factory=ModelsSettings)
+    otlp: OtlpSettings = field(factory=OtlpSettings)
+    page: PageSettings = field(factory=PageSettings)
     scrub_policy: str = "standard"
     """The policy of the content filter: `standard`, `strict`, `off`, or a TOML file."""
     summary_from: int = field(default=1, validator=gt(0))
     """Number of findings (redacted, or possible instructions) from which the user is notified."""
-    words_per_s: float = field(default=50.0, validator=gt(0))
-    """How fast answers are written without a language model."""
-    log_level: str = field(default="info", validator=in_(("debug", "info", "warning", "error")))
-    """`debug`, `info`, `warning`, `error`."""
-    log_format: str = field(default="auto", validator=in_(("auto", "json", "console")))
-    """`json`, `console`, or `auto`: console on a terminal, JSON elsewhere."""
     grace_s: float = field(default=4.0, validator=gt(0))
     """How long the server may take to stop."""
-    observer_kill: bool = False
-    """Whether operators may kill actors; for tests only."""
-    show_costs: bool = True
-    """Whether the page shows users what an answer cost; tokens are shown in any case."""
     thread_titles: bool = True
     """Whether language models make the titles of threads."""
-    voice_input: bool = False
-    """Whether the page offers voice input in browsers that turn speech into text; some send the sound to their
-    maker."""
-    webhook_urls: list[str] = field(factory=list)
-    """Prefixes of the addresses that webhooks may call; none unless set."""
-    webhook_secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
-    """The secret that signs webhooks, of 32 bytes or more; needed with `webhook_urls`."""
-    webhook_private: bool = False
-    """Whether the hosts of webhooks may have private addresses."""
-    mcp_private: bool = False
-    """Whether the authorization servers of MCP servers may have private addresses, and http."""
-    widgets_origin: str = ""
-    """Another name of this server, such as `https://widgets.example.org`, at which user interfaces of MCP servers are
-    shown in frames; empty: they are not shown."""
-    otlp_endpoint: str = ""
-    """The collector to which traces are sent, such as `http://localhost:4318`; empty: nothing is traced."""
-    otlp_headers: list[str] = field(factory=list, repr=False)
-    """Headers of the requests to the collector, `NAME=VALUE`, such as a key."""
-    trace_ratio: float = field(default=1.0, validator=[ge(0), le(1)])
-    """The share of runs that are traced, 0 to 1."""
-    trace_content: bool = False
-    """Whether spans have the texts of users, models and tools, as they are stored."""
     extensions: list[str] = field(factory=list)
     """The extensions that are on: their names, or `-NAME` for all but these, or `none`; unless set all that have what
     they need installed. `understudy extensions` lists them."""
-    prices: PriceTable = field(factory=PriceTable)
-    timeouts: Timeouts = field(factory=dict)
     providers: Providers = BUILT_IN
     own: Mapping[type[Any], Any] = field(factory=dict)
     """The settings of extensions by their classes: see `of`."""
@@ -261,7 +169,7 @@ class Settings:
     def url_at(self, port: int) -> str:
         """Return the server's URL for a browser, on this port."""
         host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{'http' if self.tls_certificate is None else 'https'}://{host}:{port}"
+        return f"{'http' if self.tls.certificate is None else 'https'}://{host}:{port}"
 
     @property
     def on_postgresql(self) -> bool:
@@ -270,8 +178,8 @@ class Settings:
 
     @property
     def output_tokens(self) -> int:
-        """The longest reply of a model: `model_max_output`, but at most half of its window, which has the input too."""
-        return min(self.model_max_output, self.model_window_tokens // 2)
+        """The longest reply of a model: `models.max_output`, but at most half of its window: that has the input too."""
+        return min(self.models.max_output, self.models.window_tokens // 2)
 
     @property
     def database_folder(self) -> Path:
@@ -289,7 +197,12 @@ class Settings:
     @property
     def anonymous(self) -> bool:
         """Whether users without a token get a session: on a loopback address, without any sign-in or secret."""
-        return is_loopback(self.host) and not (self.secret or self.jwks or self.oidc_issuer or self.accounts)
+        return is_loopback(self.host) and not (self.secret or self.jwt.keys or self.sign_ins)
+
+    @property
+    def sign_ins(self) -> list[Any]:
+        """The settings of extensions by which users sign in: those that have `signs_in`, and it is true."""
+        return [each for each in self.own.values() if getattr(each, "signs_in", False)]
 
     @property
     def weak_secrets(self) -> list[str]:
@@ -300,8 +213,9 @@ class Settings:
     @property
     def signs(self) -> bool:
         """Whether the server can sign tokens: with a secret in the settings, or with its own on a loopback address, or
-        for its accounts if no other server shares its database."""
-        return bool(self.secret) or is_loopback(self.host) or (self.accounts and not self.on_postgresql)
+        for a sign-in with `own_secret` if no other server shares its database."""
+        own = not self.on_postgresql and any(getattr(each, "own_secret", False) for each in self.sign_ins)
+        return bool(self.secret) or is_loopback(self.host) or own
 
     @property
     def public_path(self) -> str:
@@ -311,11 +225,12 @@ class Settings:
     @property
     def grace_of_refresh_s(self) -> int:
         """Seconds after its expiry during which an anonymous user's token can still be renewed."""
-        return self.token_ttl_s if self.refresh_grace_s is None else self.refresh_grace_s
+        grace_s = self.session.refresh_grace_s
+        return self.session.token_ttl_s if grace_s is None else grace_s
 
 
 def load(**given: Any) -> Settings:
-    """Read the settings; `given` (None means not given) overrides all other sources.
+    """Read the settings; `given` (None means not given), named as in `with_values`, overrides all other sources.
 
     Raises:
         BadSettings: A value is of the wrong type or out of range, a setting is unknown, a file cannot be read, or the
@@ -331,19 +246,43 @@ def load(**given: Any) -> Settings:
     for path in settings_files():
         found |= _read_file(path, faults, tables)
     found |= _read_environment(faults)
-    faults += _faults_of_extensions(found)
+    given = {name: value for name, value in given.items() if value is not None}
+    given = _dotted(given)
+    faults += _faults_of_extensions(found | {name: (value, CALL) for name, value in given.items()})
     settings = None if faults else _structure_if_valid(found)
     if settings is None:
         for name, (value, source) in found.items():
             faults += _explain_faults(name, value, source)
         raise BadSettings("; ".join(faults))
-    given = {name: value for name, value in given.items() if value is not None}
     try:
-        settings = evolve(settings, **_build_tables(tables), **given)
+        settings = with_values(settings, **_build_tables(tables) | given)
     except (ValueError, TypeError) as error:
         raise BadSettings("; ".join(_explain_given_faults(given)) or str(error)) from error
     check_settings(settings)
     return settings
+
+
+def with_values(settings: Settings, **given: Any) -> Settings:
+    """Return settings with these values. One in a table is named `tls_key`, as its variable is, or `tls.key`.
+
+    Raises:
+        TypeError, ValueError: There is no such setting, or it has no such value.
+    """
+    values: dict[str, Any] = {}
+    members: dict[str, dict[str, Any]] = {}
+    for name, value in _dotted(given).items():
+        table, _, member = name.rpartition(".")
+        if table in setting_tables():
+            members.setdefault(table, {})[member] = value
+        else:
+            values[name] = value
+    own = {**settings.own, **values.pop("own", {})}
+    for table, changed in members.items():
+        if (kind := extension_tables().get(table)) is None:
+            values[table] = evolve(values.get(table, getattr(settings, table)), **changed)
+        else:
+            own[kind] = evolve(own.get(kind, kind()), **changed)
+    return evolve(settings, **{"own": own} | values)
 
 
 @frozen
@@ -384,15 +323,37 @@ def _value(settings: Settings, name: str) -> Any:
     """Return the value of a setting by its dotted name."""
     table, _, member = name.rpartition(".")
     kinds = extension_tables()
-    holder: Any = settings.of(kinds[table]) if table in kinds else settings.limits if table else settings
+    holder: Any = settings.of(kinds[table]) if table in kinds else getattr(settings, table) if table else settings
     return getattr(holder, member)
 
 
 @cache
 def extension_tables() -> Mapping[str, type[Any]]:
-    """Return the classes of the settings of all extensions that have some, by the extensions' names."""
-    kinds = {name: brought(extension.settings) for name, extension in installed().items()}
-    return {name: kind for name, kind in kinds.items() if kind is not None}
+    """Return the classes of the settings of all extensions that have some, by the names of their tables.
+
+    Raises:
+        ExtensionFault: One fails, or two have one table.
+    """
+    kinds: dict[str, type[Any]] = {}
+    for extension in installed().values():
+        if (kind := brought(extension.settings)) is not None:
+            if (table := table_of(extension)) in kinds or table in attrs.fields_dict(Settings):
+                raise ExtensionFault(f"{table} is no name for the settings of {extension.name}: it is taken; rename it")
+            kinds[table] = kind
+    return kinds
+
+
+@cache
+def setting_tables() -> Mapping[str, type[Any]]:
+    """Return the classes of the settings that are tables, those of extensions too, by the names of the tables."""
+    kinds = {each.name: each.type or str for each in fields(Settings) if each.name not in TABLES}
+    own = {name: kind for name, kind in kinds.items() if attrs.has(kind)}
+    return {**own, **extension_tables()}
+
+
+def table_of(extension: Extension) -> str:
+    """Return the name of the table of an extension's settings."""
+    return extension.table or extension.name
 
 
 def settings_files() -> list[Path]:
@@ -409,10 +370,19 @@ def check_settings(settings: Settings) -> None:
         BadSettings: See `load`.
     """
     try:
-        chosen(settings.extensions)
+        on = chosen(settings.extensions)
+        kinds = [kind for each in on.values() if (kind := brought(each.settings)) is not None]
     except ExtensionFault as error:
         raise BadSettings(str(error)) from error
-    for faults in (_faults_of_secrets, _faults_of_addresses, _faults_of_sign_in, _faults_of_accounts, _faults_of_parts):
+    if settings.on_postgresql and "nodes" not in on:
+        raise BadSettings(
+            "a server on PostgreSQL needs the extension nodes, or a second one could use its database: have it on by "
+            "extensions (UNDERSTUDY_EXTENSIONS), or leave out database_url"
+        )
+    for kind in kinds:
+        for fault in getattr(settings.of(kind), "faults", lambda _: ())(settings):
+            raise BadSettings(fault)
+    for faults in (_faults_of_secrets, _faults_of_addresses, _faults_of_sign_in, _faults_of_parts):
         for fault in faults(settings):
             raise BadSettings(fault)
 
@@ -423,7 +393,7 @@ def _named(name: str) -> str:
 
 def _texts(settings: Settings, name: str) -> list[str]:
     """Return the text of a setting, or its texts; none if it is not set."""
-    value = getattr(settings, name)
+    value = _value(settings, name)
     return value if isinstance(value, list) else [str(value)] if value else []
 
 
@@ -433,26 +403,23 @@ def _faults_of_extensions(found: Found) -> Iterator[str]:
     with suppress(ExtensionFault):  # `check_settings` tells of it
         on = chosen(names if isinstance(names, list) else [])
         for name, (_, source) in found.items():
-            table = name.rpartition(".")[0]
-            if table in extension_tables() and table not in on:
-                yield f"{name} in {source} has no effect: the extension {table} is off; remove it, or have it on"
+            extension = next((each for each in installed().values() if name.startswith(f"{table_of(each)}.")), None)
+            if extension is not None and extension.name not in on:
+                off = f"the extension {extension.name} is off"
+                yield f"{name} in {source} has no effect: {off}; remove it, or have it on"
 
 
 def _faults_of_secrets(settings: Settings) -> Iterator[str]:
-    if not settings.signs and not settings.jwks:
+    if not settings.signs and not settings.jwt.keys:
         yield (
             f"listening on {settings.host} needs a secret, or anybody could sign in as anybody: "
             "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
         )
-    for name in ("secret", "accepted_secrets", "webhook_secret"):
+    for name in ("secret", "accepted_secrets"):
         if any(len(each.encode()) < MIN_SECRET_BYTES for each in _texts(settings, name)):
             yield f"{_named(name)} is too short: a secret has {MIN_SECRET_BYTES} bytes or more"
     if settings.accepted_secrets and not settings.signs:
         yield f"{_named('accepted_secrets')} has no effect without secret: this server signs no tokens"
-
-
-def _is_address(url: str) -> bool:
-    return is_fetchable(url) and "?" not in url and "#" not in url
 
 
 def _is_below_origin(url: str) -> bool:
@@ -462,11 +429,8 @@ def _is_below_origin(url: str) -> bool:
 
 _ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "allowed_origins": (is_origin, "https://example.org or http://localhost:3000"),
-    "widgets_origin": (is_origin, "https://widgets.example.org"),
     "public_url": (_is_below_origin, "https://chat.example.org, or https://example.org/chat"),
-    "oidc_issuer": (_is_address, "https://id.example.org"),
-    "webhook_urls": (_is_address, "https://hooks.example.org/understudy"),
-    "otlp_endpoint": (_is_address, "http://localhost:4318, without /v1/traces"),
+    "otlp.endpoint": (is_base, "http://localhost:4318, without /v1/traces"),
 }
 """Settings that are addresses: what they must be, and such as."""
 
@@ -486,17 +450,13 @@ def _faults_of_addresses(settings: Settings) -> Iterator[str]:
         yield f"trusted_proxies must be addresses or networks such as 10.0.0.0/8: {error}"
     if settings.database_url:
         _check_database_url(settings.database_url)
-    if settings.redis_url:
-        _check_redis_url(settings)
 
 
 _NEEDS: Final[Mapping[str, str]] = {
-    "jwt_issuer": "jwks",
-    "jwt_audience": "jwks",
-    "oidc_client_id": "oidc_issuer",
-    "oidc_client_secret": "oidc_issuer",
-    "otlp_headers": "otlp_endpoint",
-    "trace_content": "otlp_endpoint",
+    "jwt.issuer": "jwt.keys",
+    "jwt.audience": "jwt.keys",
+    "otlp.headers": "otlp.endpoint",
+    "otlp.content": "otlp.endpoint",
 }
 """Settings that do nothing without another."""
 
@@ -504,69 +464,28 @@ _NEEDS: Final[Mapping[str, str]] = {
 def _faults_of_parts(settings: Settings) -> Iterator[str]:
     """Yield the faults of settings that belong to one part of the server."""
     for name, other in _NEEDS.items():
-        if getattr(settings, name) and not getattr(settings, other):
+        if _value(settings, name) and not _value(settings, other):
             yield f"{_named(name)} has no effect without {other}"
-    if (settings.tls_certificate is None) != (settings.tls_key is None):
-        yield "tls_certificate and tls_key belong together: one of them is set, the other is not"
-    if bool(settings.webhook_urls) != bool(settings.webhook_secret):
-        yield (
-            f"webhook_urls and {_named('webhook_secret')} belong together: receivers check by the secret that a "
-            "webhook is from this server (`openssl rand -hex 32` makes one)"
-        )
-    for each in settings.otlp_headers:
+    if (settings.tls.certificate is None) != (settings.tls.key is None):
+        yield "tls.certificate and tls.key belong together: one of them is set, the other is not"
+    for each in settings.otlp.headers:
         name, separator, value = each.partition("=")
         if not separator or not HEADER_NAME.fullmatch(name.strip()):
-            yield "otlp_headers must be like NAME=VALUE, and one of them is not (not shown here)"
+            yield "otlp.headers must be like NAME=VALUE, and one of them is not (not shown here)"
         if not (value.isascii() and value.isprintable()):
-            yield f"the value of {name.strip()} in otlp_headers has characters that no header may have"
+            yield f"the value of {name.strip()} in otlp.headers has characters that no header may have"
 
 
 def _faults_of_sign_in(settings: Settings) -> Iterator[str]:
-    """Yield the faults of a sign-in by tokens of an identity provider, or at one."""
-    if "://" in settings.jwks and not is_fetchable(settings.jwks):
-        yield f"{_named('jwks')} must be a file, or an address with http or https and without a user"
+    """Yield the faults of a sign-in by tokens of an identity provider."""
+    if "://" in settings.jwt.keys and not is_fetchable(settings.jwt.keys):
+        yield f"{_named('jwt.keys')} must be a file, or an address with http or https and without a user"
     if settings.tenant_claim in RESERVED_CLAIMS:
         yield f"{_named('tenant_claim')} cannot be {settings.tenant_claim}: it has a meaning"
-    if settings.jwks and not settings.jwt_audience:
+    if settings.jwt.keys and not settings.jwt.audience:
         yield (
-            f"jwks needs {_named('jwt_audience')}: an identity provider signs tokens for many applications with the "
-            "same keys, and without it a token for any of them would open this server"
-        )
-    issuer = settings.oidc_issuer
-    if not issuer:
-        return
-    if not issuer.startswith("https:") and not is_loopback(urlsplit(issuer).hostname or ""):
-        yield "oidc_issuer must begin with https, or anybody in between could sign in as anybody"
-    if not settings.oidc_client_id:
-        yield "oidc_issuer needs oidc_client_id: register this server at the provider"
-    if "openid" not in settings.oidc_scopes:
-        yield "oidc_scopes must hold openid, or the provider does not say who signs in"
-    if not settings.signs:
-        yield f"oidc_issuer needs {_named('secret')}: the server signs the sessions of its users"
-    if not settings.public_url and not is_loopback(settings.host):
-        yield (
-            f"oidc_issuer needs {_named('public_url')}, such as https://chat.example.org: the provider sends browsers "
-            "back there"
-        )
-
-
-def _faults_of_accounts(settings: Settings) -> Iterator[str]:
-    if not settings.accounts:
-        return
-    if settings.oidc_issuer:
-        yield (
-            "accounts and oidc_issuer are both set: users sign in either with a password or at the provider, or two "
-            "people could have one name"
-        )
-    if settings.tenant_claim:
-        yield "accounts have no tenants: leave out tenant_claim, or have an identity provider"
-    if not settings.signs:
-        yield f"accounts on PostgreSQL need {_named('secret')}, of which all nodes have the same"
-    private = settings.tls_certificate is not None or settings.public_url.startswith("https:")
-    if not is_loopback(settings.host) and not private:
-        yield (
-            f"accounts need https, or anybody in between could read passwords: set {_named('public_url')} to the "
-            "address of the proxy that speaks TLS, such as https://chat.example.org, or tls_certificate and tls_key"
+            f"jwt.keys needs {_named('jwt.audience')}: an identity provider signs tokens for many applications with "
+            "the same keys, and without it a token for any of them would open this server"
         )
 
 
@@ -584,20 +503,6 @@ def _check_database_url(url: str) -> None:
         raise BadSettings(f"{accepted}; {url!r} names no folder")
     if path.name != DATABASE_FILE and (path.is_file() or path.suffix.lower() in {".db", ".db3", ".sqlite", ".sqlite3"}):
         raise BadSettings(f"{accepted}; {path.name!r} is the name of a file, and the file is always {DATABASE_FILE}")
-
-
-def _check_redis_url(settings: Settings) -> None:
-    from understudy.storage.redis_address import parse_redis_address  # most servers have none
-
-    try:
-        parse_redis_address(settings.redis_url)
-    except ValueError as error:
-        raise BadSettings(f"{_named('redis_url')} {error}") from None
-    if not settings.on_postgresql:
-        raise BadSettings(
-            f"{_named('redis_url')} is for several servers over one PostgreSQL: set database_url to "
-            "postgresql://USER@HOST/NAME, or leave redis_url out; a server alone needs no Redis"
-        )
 
 
 # Sources of values
@@ -618,7 +523,7 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
     if not isinstance(section, dict):
         faults.append(f"{APP} in {path} must be a table: [{APP}]")
         return {}
-    for name in ("limits", "models", *extension_tables()):
+    for name in setting_tables():
         if isinstance(inner := section.pop(name, {}), dict):
             section |= {f"{name}.{each}": value for each, value in inner.items()}
         else:
@@ -642,7 +547,7 @@ def _read_rows(table: str, given: Any, path: Path, faults: list[str]) -> Iterato
     if not isinstance(given, dict):
         faults.append(f'{table} in {path} must be a table of tables: [{APP}.{table}."NAME"]')
         return
-    known = {each.name: each for each in attrs.fields(ROWS[table]) if each.name not in ("name", "variables")}
+    known = {each.name: each for each in fields(ROWS[table]) if each.name not in ("name", "variables")}
     for name, row in given.items():
         where = f'{table}."{name}"'
         if not isinstance(row, dict):
@@ -680,8 +585,8 @@ def _build_tables(tables: dict[str, Any]) -> dict[str, Any]:
         return {}
     prices = {name: Price(**row) for name, row in tables["models.prices"].items()}
     return {
-        "prices": PriceTable(tables["currency"], prices),
-        "timeouts": {name: Times(**row) for name, row in tables["models.timeouts"].items()},
+        "models.prices": PriceTable(tables["currency"], prices),
+        "models.timeouts": {name: Times(**row) for name, row in tables["models.timeouts"].items()},
         "providers": with_settings(tables["providers"]),
     }
 
@@ -689,7 +594,7 @@ def _build_tables(tables: dict[str, Any]) -> dict[str, Any]:
 def _resolve_path(attribute: "attrs.Attribute[Any]", value: Any, file: Path) -> Any:
     """Resolve a relative path in a settings file against the file's folder."""
     is_path = Path in (attribute.type, *get_args(attribute.type)) or (
-        attribute.name == "jwks" and value and "://" not in str(value)
+        attribute.name == "keys" and value and "://" not in str(value)
     )
     is_path |= attribute.name == "scrub_policy" and value not in PRESETS
     return str(file.parent / value) if is_path and isinstance(value, str) else value
@@ -743,10 +648,21 @@ def unknown_variables() -> dict[str, str]:
     return {name: rests[found[0]] if found else "" for name, found in near.items()}
 
 
+@cache
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
-    own = {each.name: each for each in attrs.fields(Settings) if each.name not in TABLES}
-    tables: dict[str, type[Any]] = {"limits": Limits, **extension_tables()}
-    return own | {f"{name}.{each.name}": each for name, kind in tables.items() for each in attrs.fields(kind)}
+    tables: dict[str, type[Any]] = {"": Settings, **setting_tables()}
+    return {
+        f"{table}.{each.name}".lstrip("."): each
+        for table, kind in tables.items()
+        for each in fields(kind)
+        if each.name not in TABLES and (table or each.name not in tables)
+    }
+
+
+def _dotted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values by the names of their settings, some of which are named as their variables: `tls_key`."""
+    names = {name.replace(".", "_"): name for name in (*_fields(), *ROWS)}
+    return {names.get(name, name): value for name, value in given.items()}
 
 
 def _kind_of(attribute: "attrs.Attribute[Any]") -> Any:
@@ -789,25 +705,24 @@ def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
 
 
 def _explain_given_faults(given: Mapping[str, Any]) -> Iterator[str]:
-    known = _fields()
     for name, value in given.items():
-        if name in known:
+        if name in _fields():
             plain = str(value) if isinstance(value, Path) else value
-            yield from _explain_faults(name, plain, "the command or the call")
-        elif name not in TABLES:
+            yield from _explain_faults(name, plain, CALL)
+        elif name not in TABLES and name not in setting_tables():
             yield f"there is no setting called {name}"
 
 
 def _structure(values: Mapping[str, Any]) -> Settings:
     # The default is given, too: the converter makes paths absolute, but leaves a default as it is.
-    nested: dict[str, Any] = {"data_dir": attrs.fields(Settings).data_dir.default}
+    nested: dict[str, Any] = {"data_dir": fields(Settings).data_dir.default}
     nested |= {name: value for name, value in values.items() if "." not in name}
     tables: dict[str, dict[str, Any]] = {}
     for name, value in values.items():
         table, _, member = name.rpartition(".")
         if table:
             tables.setdefault(table, {})[member] = value
-    nested["limits"] = tables.pop("limits", {})
+    nested |= {name: tables.pop(name, {}) for name in setting_tables() if name not in extension_tables()}
     # Not `load_settings`: it parses this module to find the texts below the fields, for the help of a command line.
     # That takes a tenth of the start.
     with hidden("pydantic"):  # imported only to ask whether settings are models of it: 6 MB

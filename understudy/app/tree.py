@@ -1,18 +1,17 @@
 """The tree of actors: its supervisors, and how they restart.
 
 system (one_for_one)
-├── storage ─ writer; redis, if `redis_url` is set
-├── cluster         (PostgreSQL only) membership; with Redis also the bus, its receiver, forwarders and the peer monitor
+├── storage ─ writer
+├── cluster         (PostgreSQL only) what lets several nodes work as one; it outlives conversations
 ├── conversations   (dynamic) one per active thread ─ runs ─ tool calls; or a proxy to the owning node's
 ├── connections     (dynamic) one per socket or event stream ─ outbox
 ├── observe ─ recovery, keys, and what expires, synchronises and polls
-├── NAME            (of each extension with actors) they
-└── mcp             (if agents have MCP servers) one per server, and per user who is connected to one; sign-ins
+└── NAME            (of each extension with actors) they
 """
 
 from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from attrs import evolve, frozen
 
@@ -23,9 +22,6 @@ from understudy.observe.paths import CLUSTER
 from understudy.storage.database import Database
 from understudy.storage.writer import StoreWriter
 
-if TYPE_CHECKING:
-    from understudy.storage.redis import RedisLink
-
 BACKOFF: Final = Backoff(min_s=0.05, max_s=30.0)
 """Delay before an actor of the server is restarted."""
 MAX_RESTARTS: Final = 10_000
@@ -33,7 +29,7 @@ MAX_RESTARTS: Final = 10_000
 that: one conversation that cannot start must never be the end of the others."""
 
 GIVES_UP: Final = 100
-"""Restarts in 5 s of an extension's actors after which its supervisor gives up."""
+"""Restarts in 5 s for each actor of an extension after which their supervisor gives up."""
 
 
 @frozen
@@ -60,17 +56,15 @@ class Tree:
         await self.find(CLUSTER).ask(StartChild(child))
 
 
-def build_tree(
-    database: Database, redis: "RedisLink | None", metrics: Metrics, recorder: ActorEventRecorder, *, shared: bool
-) -> Tree:
+def build_tree(database: Database, metrics: Metrics, recorder: ActorEventRecorder, *, shared: bool) -> Tree:
     """Build the actor system with the supervisors that start before the other parts are built on it.
 
     `shared`: the database may have other servers, so there is a cluster supervisor.
     """
-    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.committed), backoff=BACKOFF)
+    writer = ChildSpec("writer", partial(StoreWriter, database, metrics.storage.committed), backoff=BACKOFF)
     cluster: list[ChildSpec] = []  # read by the supervisor at each restart
     children = [
-        supervisor("storage", [writer] if redis is None else [writer, redis.connector_spec()]),
+        supervisor("storage", [writer]),
         *([supervisor("cluster", cluster)] if shared else []),
         supervisor("conversations"),
         supervisor("connections"),
@@ -93,4 +87,4 @@ def supervisor(name: str, children: Sequence[ChildSpec] | None = None) -> ChildS
 def supervisor_of(extension: str, children: Sequence[ChildSpec]) -> ChildSpec:
     """Describe the supervisor of an extension's actors. If they fail too often it gives up, and nothing else does."""
     specs = [child if child.backoff is not None else evolve(child, backoff=BACKOFF) for child in children]
-    return ChildSpec(extension, partial(Supervisor, specs, intensity=GIVES_UP), Restart.TEMPORARY)
+    return ChildSpec(extension, partial(Supervisor, specs, intensity=GIVES_UP * len(specs)), Restart.TEMPORARY)

@@ -1,4 +1,4 @@
-"""Identity and permission: sessions, tokens, revocation, tenants, rights, local accounts, and sign-in at a provider.
+"""Identity and permission: sessions, tokens, their revocation, tenants, rights, and the OAuth that extensions share.
 
 No web framework and no routes stand here.
 """

@@ -1,8 +1,8 @@
 """Revoked tokens, across restarts of the server: of ended sessions, of users signed out everywhere, and of tokens that
 a renewal replaced.
 
-A server on SQLite keeps them in a file. Servers that share a PostgreSQL keep them
-there. Each process polls for new ones twice a second.
+A server on SQLite keeps them in a file. Servers that share a PostgreSQL keep them there. Each process polls for new
+ones twice a second.
 """
 
 import contextlib
@@ -56,7 +56,7 @@ class RevokedSessions:
     All of it is one table of keys, each with its expiry (Unix seconds):
 
     - the digest of a user and a session: no token of that session is accepted.
-    - `token-` and the digest of one token: a later token replaced it.
+    - `token-` and the digest of one token: a later token replaced it; `logout-`, of a provider's: it was used.
     - `user-` and the digest of a user: no token is accepted that was issued `USER_REVOCATION_S` before the expiry, or
       earlier.
     - `family-` and the digest of a user and of session names up to their last dash: no token of such a session

@@ -8,7 +8,7 @@ from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, ClassVar, Final, Protocol
 
 import trio
 from attrs import define, evolve, field, frozen
@@ -20,14 +20,16 @@ from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, loa
 from transport.connection.limits import Limits, RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, family_key, user_key
+from understudy.auth.settings import JwtSettings, SessionSettings
+from understudy.storage.acts import Act
 from understudy.storage.data_folder import keep_private
 from understudy.storage.owners import name_of, owner_of
 
 if TYPE_CHECKING:
     from transport.auth.keyring import KeyFetcher, Keyring, KeySet, ProviderTokens
-    from understudy.auth.accounts.local_accounts import LocalAccounts
-    from understudy.auth.accounts.passkeys import Passkeys
-    from understudy.auth.openid.sessions import ProviderSessions
+
+SESSIONS_BEGUN: Final = Act("sessions.begun")
+SESSIONS_ENDED: Final = Act("sessions.ended", "all")
 
 REVOCATIONS_FILE: Final = "ended-sessions"
 """Name of the revocations' file in the data folder."""
@@ -39,10 +41,8 @@ MAX_KEYS_BYTES: Final = 256 * 1024
 """Size of the largest key set that is read. A hundred of the longest keys take half of it."""
 KEYS_TIMEOUT_S: Final = 5.0
 """Seconds within which a URL must return the keys."""
-PROVIDED: Final = "oidc-"
-"""Prefix of the names of sessions of users who signed in at the identity provider."""
-LOCAL: Final = "local-"
-"""Prefix of the names of sessions of users who signed in with a password."""
+SIGNED_IN: Final = ("local-", "oidc-")
+"""Prefixes of the names of sessions that a sign-in of an extension has begun, and that nothing else renews."""
 SIGN_IN_AGAIN: Final = "This session is over; sign in again."
 KEY_WAIT_S: Final = 2.0
 """Seconds for which the verification of a token waits for the key it names, while keys are being fetched."""
@@ -62,11 +62,7 @@ class AuthSettings(Protocol):
     @property
     def grace_of_refresh_s(self) -> int: ...  # noqa: D102
     @property
-    def jwks(self) -> str: ...  # noqa: D102
-    @property
-    def jwt_audience(self) -> str: ...  # noqa: D102
-    @property
-    def jwt_issuer(self) -> str: ...  # noqa: D102
+    def jwt(self) -> JwtSettings: ...  # noqa: D102
     @property
     def limits(self) -> Limits: ...  # noqa: D102
     @property
@@ -74,13 +70,11 @@ class AuthSettings(Protocol):
     @property
     def secret_file(self) -> Path: ...  # noqa: D102
     @property
-    def session_max_s(self) -> int: ...  # noqa: D102
+    def session(self) -> SessionSettings: ...  # noqa: D102
     @property
     def signs(self) -> bool: ...  # noqa: D102
     @property
     def tenant_claim(self) -> str: ...  # noqa: D102
-    @property
-    def token_ttl_s(self) -> int: ...  # noqa: D102
 
 
 class RenewableTokens(Tokens):
@@ -138,6 +132,55 @@ class IssuedSession:
         return Session(self.token, user, session, user.startswith(ANONYMOUS), int(self.identity.expires_at))
 
 
+class ProviderSignIn(Struct):
+    """Where users sign in at an identity provider."""
+
+    title: str
+    url: str
+
+
+class WaysIn(Struct):
+    """How users of the page sign in."""
+
+    sign_in: ProviderSignIn | None = None
+    password: bool = False
+
+
+class UserSignIn:
+    """A sign-in that an extension brings. It alone renews its sessions, whose names begin with `prefix`, one of
+    `SIGNED_IN`. What it raises is as in `Sessions`."""
+
+    prefix: ClassVar[str]
+    renews_expired: ClassVar[bool] = False
+    """Whether a token that has expired can still be renewed."""
+
+    def ways(self) -> WaysIn:
+        """Return how users of the page sign in by it."""
+        raise NotImplementedError
+
+    async def renew(self, identity: Identity, token: str) -> IssuedSession:
+        """Issue the next token of a session, after finding out whether and as what the user may stay."""
+        raise NotImplementedError
+
+    async def take(self, handover: str) -> IssuedSession | None:
+        """Return the session that was begun for the browser with this cookie; None if there is none."""
+
+    async def logout_url(self, identity: Identity, leads_to: str) -> str | None:
+        """Return the address at which the user is signed out elsewhere too, and which leads on; None without one."""
+
+    async def forget(self, owner: str, session_id: str) -> None:
+        """Drop what is kept of a session that has ended."""
+
+    async def forget_user(self, owner: str) -> None:
+        """Drop what is kept of the sessions of a user, which have all ended."""
+
+    async def check_erasable(self, owner: str) -> None:
+        """Refuse that a user is erased. Raises CommandRejected with the reason."""
+
+    async def shut_out(self, owner: str) -> None:
+        """Let a user who is about to be erased begin no more sessions. Raises as `check_erasable`."""
+
+
 @frozen
 class IdentityProvider:
     """An identity provider: the tokens it signs, its keys, and how to fetch them."""
@@ -158,9 +201,7 @@ class Sessions:
     """Verifies tokens; issues, renews and ends sessions.
 
     `anonymous` allows users without a token. Tokens are valid for `ttl_s` seconds. Without a `provider`, only tokens
-    signed with the secret are accepted. `signed_in`: the sessions of users who sign in at an identity provider by
-    OpenID Connect, None if there is no such sign-in. `accounts`: those of users whom this server knows, None likewise,
-    and `passkeys` what they sign in with beside passwords.
+    signed with the secret are accepted. `sign_in` is how users sign in by an extension, None if they do not.
     `on_end` is called with the identity that signed out. `rate` limits new sessions of one address. With `tenants`, the
     `user` of an identity is the owner of `understudy.storage.records`, so that users of one name in two tenants differ.
     `longest_s`: how long after sign-in a session can be renewed.
@@ -175,9 +216,7 @@ class Sessions:
     on_end: list[Callable[[Identity], object]] = field(factory=list, repr=False)
     tenants: bool = False
     longest_s: float = 30 * 24 * 3600.0
-    signed_in: "ProviderSessions | None" = field(default=None, repr=False)
-    accounts: "LocalAccounts | None" = field(default=None, repr=False)
-    passkeys: "Passkeys | None" = field(default=None, repr=False)
+    sign_in: UserSignIn | None = field(default=None, repr=False)
     _proven: VerifiedTokens = field(factory=VerifiedTokens, init=False, repr=False)
 
     def issue_anonymous(self, peer: str | None = None, roles: tuple[str, ...] = ()) -> IssuedSession:
@@ -249,7 +288,7 @@ class Sessions:
         `longest_s` after sign-in. A token that has used less than a tenth of its time is returned unchanged.
 
         An anonymous user has only the token to come back with, and would lose their threads without it. If anonymous
-        users are allowed, their tokens can therefore be renewed up to `refresh_grace_s` of the settings after expiry.
+        users are allowed, their tokens can therefore be renewed up to `session.refresh_grace_s` after expiry.
         An expired token gives access to nothing else, and no other user's is renewed after expiry.
 
         Raises:
@@ -278,21 +317,19 @@ class Sessions:
         """Renew a token, and revoke the old one after a short overlap. `local`: roles of an anonymous user, as
         `local_user` found them.
 
-        If its user signed in at the identity provider, that is asked whether and as what the user may stay. For a user
-        with a password, the account is.
+        A session that a sign-in has begun is renewed by it.
 
         Raises:
-            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now, or the identity
-                provider does not answer (`busy`).
+            Unauthenticated, CommandRejected: As `renew`; or no more revocations can be kept now, or what the sign-in
+                asks does not answer (`busy`).
             StorageUnavailable: The revocation cannot be written; the old token is still valid.
         """
         identity = self._verify_late(token)
-        if self.is_provided(identity):
-            session = await self._renew_at_provider(identity, token)
-        elif identity.session.startswith(LOCAL):
-            if self.accounts is None:  # the settings allowed accounts once
+        if identity.session.startswith(SIGNED_IN):
+            own = self.sign_in_of(identity)
+            if own is None:  # the settings had that sign-in once
                 raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
-            session = await self.accounts.renew(identity, token)
+            session = await own.renew(identity, token)
         else:
             anonymous = self.anonymous and identity.user.startswith(ANONYMOUS)
             session = self.renew(token, local if anonymous else ())
@@ -300,17 +337,10 @@ class Sessions:
             await self.revoked.revoke_token(identity)
         return session
 
-    async def _renew_at_provider(self, identity: Identity, token: str) -> IssuedSession:
-        if self.signed_in is None:  # the settings named a provider once
-            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
-        now, issued_at = self.tokens.clock(), identity.issued_at or 0.0
-        if now < min(issued_at + (identity.expires_at - issued_at) / 10, identity.expires_at):
-            return IssuedSession(identity, token)
-        return await self.signed_in.renew(identity)
-
-    def is_provided(self, identity: Identity) -> bool:
-        """Whether this is a session of a user who signed in at the identity provider by OpenID Connect."""
-        return identity.session.startswith(PROVIDED)
+    def sign_in_of(self, identity: Identity) -> UserSignIn | None:
+        """Return the sign-in that has begun a session; None if it is no more, or the session began otherwise."""
+        own = self.sign_in
+        return own if own is not None and identity.session.startswith(own.prefix) else None
 
     async def end_all_sessions(self, user: str) -> None:
         """End all sessions of a user, without a token of theirs: every token issued until now is refused.
@@ -321,8 +351,8 @@ class Sessions:
         """
         await self.revoked.revoke_user(user)
         self.revoked.on_revoked([user_key(user)])
-        if self.signed_in is not None:
-            await self.signed_in.forget_user(user)
+        if self.sign_in is not None:
+            await self.sign_in.forget_user(user)
 
     async def end_for_erasure(self, user: str) -> None:
         """End all sessions of a user, and wait until no server accepts their tokens. Raises as `end_all_sessions`."""
@@ -339,8 +369,8 @@ class Sessions:
         """
         identity = self._verify_late(token)
         await self.revoke(identity)
-        if self.signed_in is not None and self.is_provided(identity):
-            await self.signed_in.forget(identity.user, identity.session)
+        if (own := self.sign_in_of(identity)) is not None:
+            await own.forget(identity.user, identity.session)
         return identity
 
     def verify_for_sign_out(self, token: str) -> Identity:
@@ -368,20 +398,19 @@ class Sessions:
         self.revoked.on_revoked([family_key(any_of_them)])
 
     def _verify_late(self, token: str) -> Identity:
-        """Return the identity of a token, which may have expired if it is an anonymous user's, or if its user signed in
-        at the identity provider, which is asked then."""
+        """Return the identity of a token, which may have expired if it is an anonymous user's, or if the sign-in that
+        has begun its session renews such."""
+        late = self.sign_in is not None and self.sign_in.renews_expired
         try:
             return self.verify(token)
         except Unauthenticated as refused:
-            if refused.code != "token_expired" or not (self.anonymous or self.signed_in is not None):
+            if refused.code != "token_expired" or not (self.anonymous or late):
                 raise
             try:
-                identity = self._with_owner(
-                    self.tokens.verify_expired(token, self.longest_s if self.signed_in else None)
-                )
+                identity = self._with_owner(self.tokens.verify_expired(token, self.longest_s if late else None))
             except Unauthenticated:
                 raise refused from None
-            known = identity.user.startswith(ANONYMOUS) if self.signed_in is None else self.is_provided(identity)
+            known = self.sign_in_of(identity) is not None if late else identity.user.startswith(ANONYMOUS)
             if not known:
                 raise
         self.check_not_revoked(identity)
@@ -439,12 +468,12 @@ def open_sessions(settings: AuthSettings, clock: Callable[[], float] = time.time
     return Sessions(
         tokens,
         settings.anonymous,
-        settings.token_ttl_s,
+        settings.session.token_ttl_s,
         RevokedSessions(clock),
-        _provider(settings, clock) if settings.jwks else None,
+        _provider(settings, clock) if settings.jwt.keys else None,
         RateLimit(per_minute, per_minute),
         tenants=bool(settings.tenant_claim),
-        longest_s=settings.session_max_s,
+        longest_s=settings.session.max_s,
     )
 
 
@@ -452,15 +481,15 @@ def _provider(settings: AuthSettings, clock: Callable[[], float]) -> IdentityPro
     from transport.auth.keyring import Keyring, ProviderTokens  # with `cryptography`, which few servers need
 
     keyring = Keyring()
-    issuer, audience = settings.jwt_issuer or None, settings.jwt_audience or None
+    issuer, audience = settings.jwt.issuer or None, settings.jwt.audience or None
     tokens = ProviderTokens(keyring.find, clock, issuer, audience, _claim(settings))
-    if "://" not in settings.jwks:
+    if "://" not in settings.jwt.keys:
         # Read now: an unusable file is the operator's mistake, an unavailable URL is not.
         try:
-            keyring.replace(_read_file(Path(settings.jwks)))
+            keyring.replace(_read_file(Path(settings.jwt.keys)))
         except KeySetInvalid as error:
-            raise ValueError(f"{settings.jwks} cannot be used as jwks: {error}") from error
-    return IdentityProvider(tokens, keyring, partial(read_keys, settings.jwks))
+            raise ValueError(f"{settings.jwt.keys} cannot be used as jwt.keys: {error}") from error
+    return IdentityProvider(tokens, keyring, partial(read_keys, settings.jwt.keys))
 
 
 async def read_keys(jwks: str) -> "KeySet":
@@ -482,7 +511,7 @@ def _read_file(path: Path) -> "KeySet":
     from transport.auth.keyring import read_key_set
 
     if not path.is_file():
-        raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwks (UNDERSTUDY_JWKS) names")
+        raise FileNotFoundError(errno.ENOENT, f"there is no file {path}, which jwt.keys (UNDERSTUDY_JWT_KEYS) names")
     with path.open("rb") as file:
         document = file.read(MAX_KEYS_BYTES + 1).removeprefix(BOM_UTF8)
     if len(document) > MAX_KEYS_BYTES:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 import trio
@@ -52,6 +52,7 @@ from transport.wire.events import (
 from transport.wire.messages import Deliver, UnsubscribeThread, arrived_at, traceparent
 from understudy.agents.budget import Budget
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
+from understudy.agents.tool_servers import ToolServers
 from understudy.chat.admission import AdmissionControl
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S
 from understudy.chat.messages import (
@@ -90,27 +91,31 @@ from understudy.chat.routing import Route, check_id, find_agent, route
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.run.continuation import check_ended
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
-from understudy.chat.run_settings import WRITTEN, check_settings, unknown_settings
+from understudy.chat.run_settings import CONTEXT_BYTES, WRITTEN, check_settings, unknown_settings
 from understudy.chat.services import Services
 from understudy.chat.stops import sentence
 from understudy.chat.storage_away import AWAY
+from understudy.chat.user_files import NO_FILES
 from understudy.content.texts import INLINE, SanitizedValue, weigh_text
 from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
-from understudy.storage import audit, consents, queries
-from understudy.storage.audit import AuditEntry
+from understudy.observe.traces import Traces
+from understudy.storage import consents, queries
+from understudy.storage.acts import Act, Deed, say
 from understudy.storage.consents import DisallowTool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
+from understudy.storage.quotas import Quotas
 from understudy.storage.records import Message, RunRecord
-from understudy.storage.servers_off import SetServerOn
+from understudy.storage.spending_limits import SpendingLimits
+
+WITHDRAWN: Final = Act("consent.withdrawn", "tool")
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """Fields of a command that are repeated in a progress event which only its sender gets."""
+GONE = "A file that the message refers to is not here; upload it again."
 NO_FILE = "A file that `metadata` names is not here, and is left out: {}"
 IGNORED = "Settings that this server does not know are ignored: {}"
-CONTEXT_BYTES = 32 * 1024
-"""Bytes of JSON in the context of a message; more is refused, as each turn of the model is given all of it."""
 MAX_RESUMED = 100
 """Threads that one `resume` may name; more are refused with `invalid_command`."""
 RESUME_WORKERS = 8
@@ -138,22 +143,28 @@ class Accepted:
 class CommandDispatcher:
     """Carries out the commands that concern conversations.
 
-    `conversations` gives the supervisor whose dynamic children they are. `node` is this node and `others` the interface
-    to the other nodes; both are None on a single node.
+    `conversations` gives the supervisor whose dynamic children they are.
     """
 
     def __init__(
         self,
         services: Services,
         conversations: Callable[[], ActorRef],
-        node: Node | None = None,
-        others: OtherNodes | None = None,
     ) -> None:
         self._services = services
         self._default = next(iter(services.agents))
-        self._nodes = others
         self._admission = AdmissionControl()
-        self.registry = ConversationRegistry(services, conversations, node, others)
+        self.registry = ConversationRegistry(services, conversations)
+
+    def join(self, node: Node, others: OtherNodes | None = None) -> None:
+        """Claim threads as this node, before any is used. `others` is the interface to the other nodes, if there can be
+        some."""
+        self.registry.node, self.registry.others = node, others
+
+    @property
+    def file_bytes(self) -> int:
+        """The largest file that users may upload; 0 if this server takes none."""
+        return self._services.attachments("").limit_bytes
 
     @property
     def vault(self) -> Vault:
@@ -174,7 +185,8 @@ class CommandDispatcher:
         door, attempts = door or (HTTP if outbox is None else SOCKET), list[str]()
         try:
             if isinstance(command, Say):
-                return await self._say(identity, command, outbox, attempts)
+                say, way = await self._check(identity, command, outbox)
+                return await self._accept(identity, say, way, say.message_id, outbox, attempts)
             if isinstance(command, Edit):
                 return await self._edit(identity, command, outbox, attempts)
             if isinstance(command, Steer):
@@ -217,7 +229,7 @@ class CommandDispatcher:
         store = self._services.store
         if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
-        await audit.record(store, AuditEntry("consent.withdrawn", owner, door, owner, detail={"tool": tool_name}))
+        await say(store, Deed(WITHDRAWN, owner, door, owner, detail={"tool": tool_name}))
         await store.commit(DisallowTool(owner, thread_id, tool_name))
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
@@ -226,7 +238,7 @@ class CommandDispatcher:
         if all(each.name != server for agent in usable.values() for each in agent.servers):
             raise CommandRejected("not_found", "There is no MCP server of that name.")
         try:
-            await self._services.store.commit(SetServerOn(identity.user, thread_id, server, on))
+            await self._services.parts[ToolServers].switch(identity.user, thread_id, server, on=on)
         except NotStored:
             raise CommandRejected("not_found") from None
 
@@ -246,10 +258,6 @@ class CommandDispatcher:
         except _UNAVAILABLE as error:
             raise _refusal(error) from error
 
-    async def _say(self, identity: Identity, say: Say, outbox: ActorRef | None, attempts: list[str]) -> Accepted:
-        say, way = await self._check(identity, say, outbox)
-        return await self._accept(identity, say, way, say.message_id, outbox, attempts)
-
     async def _check(self, identity: Identity, say: Say, outbox: ActorRef | None) -> tuple[Say, Route]:
         way = route(say, identity.session, self._pillars(identity), self._default)
         if isinstance(name := say.settings.get("tool"), str):
@@ -257,15 +265,16 @@ class CommandDispatcher:
         if say.references:
             attachments = self._services.attachments(identity.user)
             with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, say, outbox)):
-                missing = [file_id for file_id in say.references if not await attachments.has(file_id)]
+                there = {each.id for each in await attachments.rows(say.references)}
+            missing = [file_id for file_id in say.references if file_id not in there]
             beside = [say.metadata.get(name) for name in FILE_MEMBERS]
             if any(each not in beside for each in missing):
-                raise CommandRejected("not_found", "A file that the message refers to is not here; upload it again.")
+                raise CommandRejected("not_found", GONE if attachments.limit_bytes else NO_FILES)
             if missing:
                 say = evolve(say, references=tuple(each for each in say.references if each not in missing))
                 self._show_note(NO_FILE.format(", ".join(missing)), say, outbox)
         self._refuse(identity, way)
-        agent, limits = self._services.agents[way.agent], self._services.limits
+        agent, limits = self._services.agents[way.agent], self._services.settings.limits
         settings: JsonObject = {}
         if isinstance(say, WidgetCall):
             settings = say.settings
@@ -273,8 +282,8 @@ class CommandDispatcher:
             most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
             most = most.lowered(Budget(wall_s=limit_s))
             tools = [each.name for each in self._services.permissions.for_user(agent, identity).tools]
-            settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.webhooks)
-            if unknown := unknown_settings(say.settings, self._services.webhooks):
+            settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.settings.message)
+            if unknown := unknown_settings(say.settings, self._services.settings.message):
                 self._show_note(IGNORED.format(unknown), say, outbox)
         if say.context and len(msgspec.json.encode(say.context)) > CONTEXT_BYTES:
             raise CommandRejected("message_too_large", f"`context` may have at most {CONTEXT_BYTES:,} bytes of JSON.")
@@ -296,6 +305,7 @@ class CommandDispatcher:
         with self._services.storage_waits.notify_if_slow(partial(self._show_storage_wait, edit, outbox)):
             edited = await self._message(identity.user, edit.message_id, "user")
             way = await self._route_of(identity, edited)
+        self._refuse(identity, way)
         files = edit.references or edited.references
         say = Version(edit.content, way.thread_id, parent_id=edited.parent_id, references=files, branch_of=edited.id)
         return await self._accept(identity, say, way, edit.new_message_id, outbox, attempts)
@@ -314,63 +324,57 @@ class CommandDispatcher:
         The filter runs here, not in the conversation, so that only the sender waits for it. A message that is filtered
         in a worker thread, for which it may wait for seconds, is admitted after that.
         """
-        self._refuse(identity, way)
-        filtered = None
-        if say.context or weigh_text(say.content) > INLINE:
-            filtered = await self._filter(identity, say, way)
+        slow = say.context or weigh_text(say.content) > INLINE
+        filtered = await self._filter(identity, say, way) if slow else None
         async with self._admission.admitted():
-            filtered = filtered or await self._filter(identity, say, way)
-            return await self._store(identity, say, way, message_id, outbox, attempts, *filtered)
+            clean, beside = filtered or await self._filter(identity, say, way)
+            services, owner, thread_id = self._services, identity.user, way.thread_id
+            message_id = message_id or uuid.uuid4().hex
+            # What the filter removed goes no further.
+            context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
+            said = evolve(say, content=clean.text, context=context, settings=settings, metadata={}, session_token=None)
+            branch_of, request_id = (say.branch_of, say.request_id) if isinstance(say, Version) else (None, None)
+
+            def request() -> Accept:
+                earlier, run_id = _attempt(attempts)
+                sender = identity.roles, beside.findings, arrived_at.get(), identity.groups
+                return Accept(said, clean, way, run_id, message_id, outbox, branch_of, *sender, earlier, request_id)
+
+            ask = partial(self._ask_for_run, attempts, way, say.metadata.get(TRACEPARENT))
+            # With the ids that the client sent, by which it knows its message.
+            sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
+            with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
+                try:
+                    return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
+                except MessageInOtherThread as elsewhere:
+                    thread_id = elsewhere.thread_id
+                try:
+                    return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
+                except MessageInOtherThread as elsewhere:
+                    raise CommandRejected("message_id_reused") from elsewhere
 
     async def _filter(self, identity: Identity, say: Say, way: Route) -> tuple[Sanitized, SanitizedValue]:
         """Check a message against the limits of its user, and filter it with what came beside it."""
-        services, content_filter, owner = self._services, self._services.content_filter, identity.user
-        if services.quotas is not None:
-            await services.quotas.check_message(owner, say.content)
-        if services.spending is not None:
-            await services.spending.check(identity)
+        content_filter, owner = self._services.content_filter, identity.user
+        await self._check_limits(identity, say.content)
         is_new = partial(self._is_new, owner, way.thread_id)
         placeholders = await content_filter.thread_placeholders(owner, way.thread_id, is_new)
         clean = await content_filter.filter_message(owner, say.content, placeholders)
         written = {name: say.settings[name] for name in WRITTEN if name in say.settings}
         return clean, await content_filter.filter_context({"context": say.context, "settings": written})
 
-    async def _store(
-        self,
-        identity: Identity,
-        say: Say,
-        way: Route,
-        message_id: str | None,
-        outbox: ActorRef | None,
-        attempts: list[str],
-        clean: Sanitized,
-        beside: SanitizedValue,
-    ) -> Accepted:
-        """Have the conversation of a filtered message accept it."""
-        services, owner, thread_id = self._services, identity.user, way.thread_id
-        message_id = message_id or uuid.uuid4().hex
-        # What the filter removed goes no further.
-        context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
-        said = evolve(say, content=clean.text, context=context, settings=settings, metadata={}, session_token=None)
-        branch_of, request_id = (say.branch_of, say.request_id) if isinstance(say, Version) else (None, None)
+    async def _check_limits(self, identity: Identity, stored: str | None = None) -> None:
+        """Refuse what a user has no room to store, or may not spend. `stored` is the text, None if it is there already.
 
-        def request() -> Accept:
-            earlier, run_id = _attempt(attempts)
-            sender = identity.roles, beside.findings, arrived_at.get(), identity.groups
-            return Accept(said, clean, way, run_id, message_id, outbox, branch_of, *sender, earlier, request_id)
-
-        ask = partial(self._ask_for_run, attempts, way, say.metadata.get(TRACEPARENT))
-        # With the ids that the client sent, by which it knows its message.
-        sent = evolve(say, thread_id=thread_id, message_id=message_id, agent_type=way.agent_type, pillar=way.pillar)
-        with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, sent, outbox)):
-            try:
-                return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
-            except MessageInOtherThread as elsewhere:
-                thread_id = elsewhere.thread_id
-            try:
-                return Accepted(message_id, await ask(owner, thread_id, request), thread_id)
-            except MessageInOtherThread as elsewhere:
-                raise CommandRejected("message_id_reused") from elsewhere
+        Raises:
+            CommandRejected: `quota_exceeded`.
+            StorageUnavailable: It cannot be known.
+        """
+        parts = self._services.parts
+        if stored is not None and (quotas := parts.find(Quotas)) is not None:
+            await quotas.check_message(identity.user, stored)
+        if (spending := parts.find(SpendingLimits)) is not None:
+            await spending.check(identity)
 
     def _show_storage_wait(self, command: Command, outbox: ActorRef | None) -> None:
         """Send the sender of a command a progress event: the command waits for the database."""
@@ -404,10 +408,7 @@ class CommandDispatcher:
                 raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
             forks, after_step = found[1].id, found[0].number - 1
         way = await self._route_of(identity, message)
-        if self._services.quotas is not None:
-            await self._services.quotas.check_message(identity.user, message.content)
-        if self._services.spending is not None:
-            await self._services.spending.check(identity)
+        await self._check_limits(identity, message.content)
         about = message, way, command.request_id, outbox, attempts
         return await self._answer_again(identity, *about, forks=forks, after_step=after_step)
 
@@ -417,14 +418,11 @@ class CommandDispatcher:
         """Have the message of a run that was cut answered by a run that goes on with its work and its text."""
         check_id("run_id", command.run_id)
         check_id("request_id", command.request_id)
-        run = await self._services.store.run(command.run_id)
-        if run is None or run.owner != identity.user:
-            raise CommandRejected("not_found", "There is no run of that name.")
+        run = await self._run(identity.user, command.run_id)
         message = await self._message(identity.user, run.message_id, "user")
         way = await self._route_of(identity, message)
         check_ended(run, self._services.agents.get(way.agent))
-        if self._services.spending is not None:
-            await self._services.spending.check(identity)
+        await self._check_limits(identity)
         about = message, way, command.key, outbox, attempts
         return await self._answer_again(identity, *about, forks=run.id, continues=True)
 
@@ -478,7 +476,7 @@ class CommandDispatcher:
 
         `sent_from` is the header `traceparent` in the message, if any; else that of the HTTP request counts.
         """
-        traces, error, run_id = self._services.traces, "", ""
+        traces, error, run_id = self._services.parts.find(Traces), "", ""
         if traces is None:
             return await self.registry.ask(owner, thread_id, request)
         began, first = arrived_at.get() or self._services.clock(), len(attempts)
@@ -508,6 +506,12 @@ class CommandDispatcher:
                     links=() if caller is None else (caller,),
                     error=error,
                 )
+
+    async def _run(self, owner: str, run_id: str) -> RunRecord:
+        run = await self._services.store.run(run_id)
+        if run is None or run.owner != owner:
+            raise CommandRejected("not_found", "There is no run of that name.")
+        return run
 
     async def _message(self, owner: str, message_id: str, role: str) -> Message:
         message = await self._services.store.message(owner, message_id) if message_id else None
@@ -573,7 +577,7 @@ class CommandDispatcher:
         One of no thread is not sent to connections that are restricted to a thread.
         """
         message = Deliver(Envelope(event, self._services.clock(), thread_id=thread_id), shared=True)
-        for outbox in self._services.outboxes(owner, thread_id):
+        for outbox in self._services.presence.outboxes(owner, thread_id):
             if outbox != sender:
                 outbox.try_tell(message)
 
@@ -587,7 +591,7 @@ class CommandDispatcher:
                 self.registry.mark_missed(since)
                 with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
                     await self._forget_deleted()
-            case Active(owner, thread_id, after) if self._services.outboxes(owner, thread_id):
+            case Active(owner, thread_id, after) if self._services.presence.outboxes(owner, thread_id):
                 try:
                     await self.registry.get_or_start(owner, thread_id, after)
                 except _UNAVAILABLE:
@@ -602,7 +606,7 @@ class CommandDispatcher:
                 self._services.forget(owner, thread_id)
                 self._notify(owner, thread_id, ThreadChanged(deleted=True))
                 if self.registry.peek(owner, thread_id) is None:  # else its proxy is told, after the last events
-                    for outbox in self._services.outboxes(owner, thread_id):
+                    for outbox in self._services.presence.outboxes(owner, thread_id):
                         outbox.try_tell(UnsubscribeThread(thread_id))
 
     async def _forget_deleted(self) -> None:
@@ -614,8 +618,8 @@ class CommandDispatcher:
                         self._services.forget(owner, thread_id)
 
     def _broadcast(self, news: News) -> None:
-        if self._nodes is not None:
-            self._nodes.broadcast(news)
+        if self.registry.others is not None:
+            self.registry.others.broadcast(news)
 
     async def _resume(self, owner: str, threads: Mapping[str, int], outbox: ActorRef) -> None:
         if len(threads) > MAX_RESUMED:
@@ -688,9 +692,7 @@ class CommandDispatcher:
             raise _refusal(error) from error
 
     async def _cancel(self, owner: str, run_id: str) -> None:
-        run = await self._services.store.run(run_id)
-        if run is None or run.owner != owner:
-            raise CommandRejected("not_found", "There is no run of that name.")
+        run = await self._run(owner, run_id)
         if run.ended_at is None:
             await self.registry.ask(owner, run.thread_id, partial(CancelRun, run_id))
 
@@ -700,18 +702,14 @@ class CommandDispatcher:
         check_id("steer_id", steer.steer_id)
         steer_id = steer.steer_id or uuid.uuid4().hex
         with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
-            run = await services.store.run(steer.run_id)
-            if run is None or run.owner != owner:
-                raise CommandRejected("not_found", "There is no run of that name.")
+            run = await self._run(owner, steer.run_id)
             if steer.mode is SteerMode.AFTER:
                 way = await self._route_of(identity, await self._message(owner, run.message_id, "user"))
         if steer.mode is SteerMode.AFTER:
+            self._refuse(identity, way)
             say = Say(steer.content, way.thread_id, steer_id, way.conversation_id, way.agent_type, way.pillar)
             return await self._accept(identity, say, way, steer_id, outbox, attempts)
-        if services.spending is not None:
-            await services.spending.check(identity)
-        if services.quotas is not None:
-            await services.quotas.check_message(owner, steer.content)
+        await self._check_limits(identity, steer.content)
         with services.storage_waits.notify_if_slow(partial(self._show_storage_wait, steer, outbox)):
             await self._send_steer(run, steer, steer_id, outbox)
         return Accepted(steer_id, run.id, run.thread_id)

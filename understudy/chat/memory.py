@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from attrs import asdict, define, field
+from attrs import asdict, define, field, frozen
 
-from understudy.chat.polling import Poller
+from understudy.chat.polling import Expiry
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
 from understudy.storage.agent_memory import Amend, Forget, ForgetExpired, Remember, Remembered
@@ -182,28 +182,28 @@ def _size(entry: MemoryEntry) -> int:
     return len(msgspec.json.encode({entry.name: entry.value}))
 
 
+@frozen
+class AgentMemories:
+    """The memories of agents. `clock` gives Unix seconds."""
+
+    store: Store
+    reads: CachedReads
+    content_filter: ContentFilter
+    clock: Callable[[], float]
+
+    def of(self, owner: str, notebook: str) -> AgentMemory:
+        """Return what is remembered of a user in a notebook."""
+        return AgentMemory(owner, notebook, self.store, self.reads, self.content_filter, self.clock)
+
+
 def _unavailable() -> ToolError:
     return ToolError("storage_unavailable", "What is remembered cannot be reached right now; try again in a moment.")
 
 
-class MemoryExpiry(Poller):
-    """Removes expired memories, and old rows of what users spent, every `every_s` seconds, on each node.
+def memory_expiry(store: Store, clock: Callable[[], float]) -> Expiry:
+    """Return the actor that removes expired memories, and old rows of what users spent."""
 
-    `clock` gives Unix seconds.
-    """
+    def spending() -> ForgetSpending:
+        return ForgetSpending(day_of(clock()) - KEPT_DAYS)
 
-    def __init__(self, store: Store, clock: Callable[[], float], every_s: float = EVERY_S) -> None:
-        self.store = store
-        self.clock = clock
-        self.every_s = every_s
-
-    async def poll(self) -> float:
-        """Remove expired memories; while the database is away they stay, but are not returned."""
-        try:
-            while await self.store.commit(ForgetExpired(self.clock())):
-                pass
-            while await self.store.commit(ForgetSpending(day_of(self.clock()) - KEPT_DAYS)):
-                pass
-        except StorageUnavailable as error:
-            log.debug("contexts.not_removed", extra={"reason": error.reason})
-        return self.every_s
+    return Expiry(store, lambda: ForgetExpired(clock()), spending, every_s=EVERY_S)

@@ -16,22 +16,21 @@ from understudy.observe.spans import SpanContext
 from understudy.storage.records import History, Message, StepRecord
 
 FIRST_ATTEMPT: Final = "0.0"
+"""The name of the first attempt at any run."""
 AUTOMATIC: Final = "auto-"
 """Begins the ids of messages that nobody typed and for whose answer nobody waits, and of the threads made for them."""
-"""The name of the first attempt at any run."""
 
 
 @define(eq=False)
 class Accept(Ask[str]):
     """To a conversation: accept this message. The reply is the id of its run.
 
-    `filtered` is its text after the content filter.
-    `outbox` is None if it came without a connection. `branch_of` is the message that this is an edit of: it then
-    follows `say.parent_id`, also if that is None. `roles` and `groups` are those of the sender's token.
-    `context_findings` are the findings in its context. `arrived_at` is when it came to this node (Unix seconds).
-    `earlier` are the ids of the runs that earlier attempts at this command gave: if one of these was accepted, the
-    connection gets its events by its subscription, and no second acceptance. Fails
-    with `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`;
+    `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `branch_of` is
+    the message that this is an edit of: it then follows `say.parent_id`, also if that is None. `roles` and `groups` are
+    those of the sender's token. `context_findings` are the findings in its context. `arrived_at` is when it came to
+    this node (Unix seconds). `earlier` are the ids of the runs that earlier attempts at this command gave: if one of
+    these was accepted, the connection gets its events by its subscription, and no second acceptance. Fails with
+    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`;
     nothing was stored then.
     """
 
@@ -85,9 +84,8 @@ class AnswerAgain(Ask[str]):
     """To a conversation: answer this message once more. The reply is the id of the run.
 
     A repeated `request_id` is the same run. `arrived_at` is when the request came to this node, `earlier` is as in
-    `Accept`. With `after_step` the
-    run takes over the steps of the run `forks` up to that one; `continues`: it takes over all of them and the text of
-    its answer. Fails as `Accept` does, and with `not_continuable`.
+    `Accept`. With `after_step` the run takes over the steps of the run `forks` up to that one; `continues`: it takes
+    over all of them and the text of its answer. Fails as `Accept` does, and with `not_continuable`.
     """
 
     must_finish = True
@@ -242,10 +240,9 @@ class HandBack(Ask[bool]):
 class AcceptSteer(Ask[bool]):
     """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
 
-    `filtered` is its text after the content filter.
-    `outbox` is None if it came without a connection. `by` is the id of the operator who sent it, None if its user did.
-    Fails with `CommandRejected` (`run_ended`, `busy`, `message_id_reused`, `storage_unavailable`); nothing was stored
-    then.
+    `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `by` is the id of
+    the operator who sent it, None if its user did. Fails with `CommandRejected` (`run_ended`, `busy`,
+    `message_id_reused`, `storage_unavailable`); nothing was stored then.
     """
 
     must_finish = True
@@ -515,9 +512,9 @@ class RunRequest:
     `findings_summary` is the summary of the findings in the message, None if there is none to send. `roles` and
     `groups` are those of the sender's token: the run's tools have its rights, and it is handed over only to agents that
     allow them. They are not stored, so a run resumed after a crash has none. `context` and `settings` (`timeout_s`,
-    `max_turns`) are those of the message; they are in the log.
-    `agent_id` is the id of its first agent if the log has the start of that agent already, with `findings_summary`.
-    `attempt` is the attempt at the run that this request starts.
+    `max_turns`) are those of the message; they are in the log. `agent_id` is the id of its first agent if the log has
+    the start of that agent already, with `findings_summary`. `attempt` is the attempt at the run that this request
+    starts.
     """
 
     run_id: str

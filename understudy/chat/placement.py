@@ -1,44 +1,52 @@
 """The interface to the other nodes: identity of this node, news about conversations, proxies.
 
-`understudy.cluster` implements it; a single node has no implementation. No I/O here.
+The extension `nodes` implements it; a single node has no implementation. No I/O here.
 """
 
-import math
 import uuid
+from collections.abc import Sequence
 from typing import Protocol, TypeAlias
 
 import msgspec
-from attrs import define, field
 
 from actors import Actor
-from understudy.storage.nodes import ALONE
-from understudy.storage.records import LEASE_S
+from understudy.storage.records import Fence, RunRecord
 
 
-@define(eq=False)
-class Node:
+async def is_in_charge(node: "Node | None") -> bool:
+    """Return whether this server removes for all: a single node, or the oldest. Raises StorageUnavailable."""
+    return node is None or await node.is_oldest()
+
+
+class Node(Protocol):
     """This node among those that share its database; it gets another `id` after its lease has lapsed.
 
-    `alone`: it is configured as a single node, so there must be no others. `renewed_at` is when its lease was last
-    renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
+    `joined`: it has a lease. The methods raise StorageUnavailable.
     """
 
-    alone: bool = False
-    id: str = field(init=False)
-    joined: bool = field(default=False, init=False)
-    renewed_at: float = field(default=-math.inf, init=False)
-    lapses: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.rename()
+    @property
+    def id(self) -> str: ...  # noqa: D102 - named above
+    @property
+    def joined(self) -> bool: ...  # noqa: D102
 
     def may_be_dead(self, now: float) -> bool:
         """Whether others may take this node for dead at that time of trio's clock, as its lease is over."""
-        return now - self.renewed_at > LEASE_S
 
-    def rename(self) -> None:
-        """Assign a new id."""
-        self.id = (ALONE if self.alone else "") + uuid.uuid4().hex
+    async def claim(self, owner: str, thread_id: str) -> Fence | str:
+        """Claim a thread. Return the fence to append under, or the id of the living node that owns it."""
+
+    async def orphans(self, *, own: bool) -> Sequence[RunRecord]:
+        """Return the unfinished runs of threads without a living owner, oldest first; with `own` also of this node's.
+
+        Return none if the node itself is not alive: then possibly no node could renew its lease.
+        """
+
+    async def orphaned_effects(self) -> Sequence[RunRecord]:
+        """Return runs with calls that are being undone or settled, of threads without a living owner and of this
+        node's."""
+
+    async def is_oldest(self) -> bool:
+        """Return whether this node has been alive the longest."""
 
 
 class Moved(LookupError):

@@ -1,6 +1,20 @@
-"""The frame of actors that look at a queue in the database again and again, and do what is due."""
+"""The frame of actors that look at the database again and again, and do what is due."""
+
+import logging
+from collections.abc import Callable
+from typing import Final
+
+import trio
 
 from actors import Actor, ActorRef, Context
+from understudy.storage.errors import StorageError
+from understudy.storage.store import Store
+from understudy.storage.write import Write
+
+log = logging.getLogger(__name__)
+
+RESTS: Final = 19.0
+"""Pause after each part, as a multiple of its duration: deletion takes up to a twentieth of the time."""
 
 
 class Poll:
@@ -30,3 +44,41 @@ class Poller(Actor):
     async def poll(self) -> float:
         """Do what is due. Return the seconds until the next poll."""
         raise NotImplementedError
+
+
+class Expiry(Poller):
+    """Deletes what is old, every `every_s` seconds, on each node, as every part can be repeated.
+
+    Each of `writes` makes the write of a part, which is committed until it finds nothing more; `count` is called with
+    each answer.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        *writes: Callable[[], Write],
+        every_s: float = 3600.0,
+        count: Callable[[int], object] = lambda _: None,
+    ) -> None:
+        self.store = store
+        self.writes = writes
+        self.every_s = every_s
+        self.count = count
+
+    async def poll(self) -> float:
+        """Delete what is old now; while the database is away it stays."""
+        try:
+            for write in self.writes:
+                began = trio.current_time()
+                while gone := await self.store.commit(write()):
+                    self.count(gone)
+                    await rest(began)
+                    began = trio.current_time()
+        except StorageError as error:
+            log.warning("expiry.postponed", extra={"reason": str(error)})
+        return self.every_s
+
+
+async def rest(began: float) -> None:
+    """Leave time to other writes after a part of a deletion that began then."""
+    await trio.sleep(RESTS * (trio.current_time() - began))

@@ -10,7 +10,6 @@ The actor is the conversation if this node owns the thread, otherwise a proxy to
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from itertools import islice
 from typing import Final, TypeAlias, TypeVar
 
 import trio
@@ -36,7 +35,7 @@ from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle, lane_of
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
-from understudy.storage import nodes, queries
+from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.queries import LARGEST_PAGE
@@ -74,13 +73,12 @@ class ConversationRegistry:
         self,
         services: Services,
         conversations: Callable[[], ActorRef],
-        node: Node | None = None,
-        others: OtherNodes | None = None,
     ) -> None:
         self._services = services
         self._conversations = conversations
-        self._node = node
-        self._nodes = others
+        self.node: Node | None = None
+        """This node, None for a single one."""
+        self.others: OtherNodes | None = None
         self._entries: dict[Key, Entry] = {}
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
@@ -173,7 +171,7 @@ class ConversationRegistry:
         for key, entry in list(self._entries.items()):
             if entry.ref.alive:
                 continue
-            if isinstance(await entry.ref.wait_stopped(), Normal) or not self._services.outboxes(*key):
+            if isinstance(await entry.ref.wait_stopped(), Normal) or not self._services.presence.outboxes(*key):
                 self._forget(key, entry)
             elif entry.is_proxy:
                 proxies.append(key)
@@ -188,7 +186,7 @@ class ConversationRegistry:
         """Have the user's connections catch up with these threads from the log, then remove the dead ones."""
         entries = {thread_id: self._entries.get((owner, thread_id)) for thread_id in ids}
         for thread_id, head in (await self._services.store.read(queries.last_seqs, owner, ids)).items():
-            for outbox in self._services.outboxes(owner, thread_id):
+            for outbox in self._services.presence.outboxes(owner, thread_id):
                 outbox.try_tell(SubscribeThread(thread_id, None, head, implicit=True))
         for thread_id, entry in entries.items():
             if entry is not None and not entry.ref.alive:
@@ -208,9 +206,9 @@ class ConversationRegistry:
         return not self._entries
 
     @property
-    def relocations(self) -> int:
-        """The number of relocated threads whose next actor is still to be started."""
-        return len(self._relocated)
+    def relocated(self) -> Sequence[tuple[Key, ActorRef]]:
+        """The relocated threads whose next actor is still to be started, for `resubscribe`; last those tried last."""
+        return tuple(self._relocated.items())
 
     async def subscribe(
         self, owner: str, thread_id: str, after: int, outbox: ActorRef, *, unasked: bool = False
@@ -229,7 +227,7 @@ class ConversationRegistry:
             await self.ask(owner, thread_id, request, others_after)
         except CommandRejected:
             # A conversation that waits here for its thread's first message may not know that another node accepted it.
-            if self._node is None or not await self._services.store.read(queries.last_seqs, owner, [thread_id]):
+            if self.node is None or not await self._services.store.read(queries.last_seqs, owner, [thread_id]):
                 raise
             stale = (await self.get_or_start(owner, thread_id)).ref
             stale.try_tell(OwnershipLost())
@@ -242,7 +240,7 @@ class ConversationRegistry:
 
         `owner`: only those of this user; None: those of everybody.
         """
-        for each in self._services.users() if owner is None else (owner,):
+        for each in self._services.presence.users() if owner is None else (owner,):
             self._missed[each] = min(since, self._missed.get(each, since))
 
     @property
@@ -260,20 +258,12 @@ class ConversationRegistry:
         try:
             found = await self._services.store.read(queries.begun_since, owner, since - CLOCKS_APART_S)
             for thread_id, after in found.items():
-                for outbox in self._services.outboxes(owner, thread_id):
+                for outbox in self._services.presence.outboxes(owner, thread_id):
                     with suppress(CommandRejected):  # it was deleted meanwhile
                         await self.subscribe(owner, thread_id, after, outbox, unasked=True)
         except BaseException:
             self.mark_missed(since, owner)
             raise
-
-    def relocated(self, most: int) -> list[tuple[Key, ActorRef]]:
-        """Return at most `most` relocated threads, for `resubscribe`; the next call begins with others."""
-        some = list(islice(self._relocated.items(), most))
-        for key, ending in some:  # to the end, so that threads that cannot be started do not block the others
-            del self._relocated[key]
-            self._relocated[key] = ending
-        return some
 
     async def resubscribe(self, key: Key, ending: ActorRef) -> None:
         """Start the next actor of a relocated thread, which subscribes the connections here again.
@@ -284,13 +274,14 @@ class ConversationRegistry:
         Raises:
             StorageError, ActorError: The actor cannot be started now.
         """
+        self._relocated[key] = self._relocated.pop(key, ending)  # to the end: it may be that this cannot be done now
         await ending.wait_stopped()
         owner, thread_id = key
         async with self._locks.hold(key):  # no actor that begins the thread anew subscribes them meanwhile
             exists = await self._services.store.read(queries.last_seqs, owner, [thread_id])
             if not exists and self.peek(owner, thread_id) is None:
                 self._services.forget(owner, thread_id)
-                for outbox in self._services.outboxes(owner, thread_id):
+                for outbox in self._services.presence.outboxes(owner, thread_id):
                     outbox.try_tell(UnsubscribeThread(thread_id))
         if exists:
             await self.get_or_start(owner, thread_id)
@@ -318,20 +309,20 @@ class ConversationRegistry:
         return entry
 
     async def _start(self, owner: str, thread_id: str, after: int | None, *, here: bool) -> Entry:
-        node, claimed = self._node, None
+        node, claimed = self.node, None
         if node is not None:
             if not node.joined:
                 raise StorageUnavailable("this server is about to join the others again")
-            claimed = await nodes.claim(self._services.store, owner, thread_id, node.id)
+            claimed = await node.claim(owner, thread_id)
         make: Callable[[], Actor]
         if not isinstance(claimed, str):
             make = partial(Conversation, owner, thread_id, self._services, claimed)
         elif here:
             raise Moved("the thread is another server's")
-        elif self._nodes is None:
+        elif self.others is None:
             raise StorageUnavailable("another server has the thread")
         else:
-            make = partial(self._nodes.make_proxy, owner, thread_id, claimed, after)
+            make = partial(self.others.make_proxy, owner, thread_id, claimed, after)
         spec = ChildSpec(actor_name(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTART_BACKOFF)
         try:
             ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)

@@ -272,12 +272,12 @@ class RunProtocol:
     ) -> list[Event]:
         """Return the events that end the run from here, in order; an empty list if it has ended.
 
-        An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the
-        final `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer
-        streamed so far, which no later event has after an error; `sentence` replaces the error code's own text,
-        `retry_after` is in seconds, and without `retryable` the error is not, whatever its code.
-        The open calls `in_doubt` may have taken effect. `usage` is that of the run, by default that of its agents that
-        have completed. If an `operator` has cancelled the run, a notice says so, with the `reason` if they gave one.
+        An agent that could not go on has an `AgentError` before its end, with the words and the `error_id` of the final
+        `Error`; one that was cancelled or interrupted has none. `now` is in Unix seconds, `text` the answer streamed so
+        far, which no later event has after an error; `sentence` replaces the error code's own text, `retry_after` is in
+        seconds, and without `retryable` the error is not, whatever its code. The open calls `in_doubt` may have taken
+        effect. `usage` is that of the run, by default that of its agents that have completed. If an `operator` has
+        cancelled the run, a notice says so, with the `reason` if they gave one.
         """
         if self.ended:
             return []

@@ -2,29 +2,35 @@
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
 import msgspec
+from attrs import frozen
 
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
+from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import RECALL
-from understudy.chat.webhooks import WebhookRefused, WebhookRules
+from understudy.storage.records import LoggedEvent
+from understudy.storage.write import Write
 from understudy.tools.parameters import plain_parameters
 
 WRITTEN: Final = ("instructions", "tools", "history", "metadata")
 """Settings with text of the client's: they are filtered as the message itself is."""
 KNOWN: Final = ("timeout_s", "max_turns", "budget", "tool", *WRITTEN)
-"""The settings that a client may send, beside `webhook` on a server that calls some."""
+"""The settings that a client may send, beside those of extensions."""
 MAX_NAMED: Final = 10
 WIDGET_SETTING: Final = "widget"
 """The setting of a `WidgetCall`, which clients cannot send: the `server` whose user interface calls the `tool`, and the
 `call_id` whose user interface it is."""
 MAX_BYTES: Final = {"instructions": 32 * 1024, "tools": 64 * 1024, "history": 128 * 1024, "metadata": 16 * 1024}
 """Bytes of JSON of each of these settings; a larger one is refused, as the log and each turn of the model have it."""
+CONTEXT_BYTES: Final = 32 * 1024
+"""Bytes of JSON in the context of a message; more is refused, as each turn of the model is given all of it."""
 MAX_TOOLS: Final = 64
 """Tools of a client in one message; more are refused. Models choose badly among more."""
 MAX_EARLIER: Final = 400
@@ -32,10 +38,19 @@ MAX_EARLIER: Final = 400
 _TOOL_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,63}\Z")
 
 
-def unknown_settings(given: JsonObject, webhooks: WebhookRules | None = None) -> str:
+@frozen
+class MessageSetting:
+    """A setting that an extension has: `check` raises ValueError with why a value cannot be, and `writes` returns what
+    is stored with an event of the run of a message that has it."""
+
+    check: Callable[[object], object]
+    writes: Callable[[RunRequest, LoggedEvent], Iterable[Write]]
+
+
+def unknown_settings(given: JsonObject, others: Collection[str] = ()) -> str:
     """Return the names of settings that this server does not know, as it may show them: programs send those of other
     servers along, such as `model` and `temperature`."""
-    names = [name for name in given if name not in KNOWN and not (name == "webhook" and webhooks is not None)]
+    names = [name for name in given if name not in KNOWN and name not in others]
     shown = ["".join(each if each.isprintable() else "?" for each in name[:40]) for name in names[:MAX_NAMED]]
     return ", ".join(shown + [f"{len(names) - MAX_NAMED} more"] * (len(names) > MAX_NAMED))
 
@@ -46,18 +61,17 @@ def check_settings(
     most: Budget,
     agent: Agent,
     tools: Collection[str] = (),
-    webhooks: WebhookRules | None = None,
+    others: Mapping[str, MessageSetting] = MappingProxyType({}),
 ) -> JsonObject:
     """Return the settings of a run that a client sent, without those that are null or not known (`unknown_settings`).
 
     A run may work for `limit_s`, and spend `most`. `tools` are those that it may call in place of asking a model.
-    `webhooks` None: the server calls no webhook.
+    `others` are the settings of extensions.
 
     Raises:
         CommandRejected: `invalid_command`, naming the setting: it is of a wrong type, or beyond its limit.
     """
-    known = KNOWN if webhooks is None else (*KNOWN, "webhook")
-    settings = {name: given[name] for name in known if given.get(name) is not None}
+    settings = {name: given[name] for name in (*KNOWN, *others) if given.get(name) is not None}
     max_turns = most.turns or math.inf
     seconds, turns = settings.get("timeout_s", limit_s), settings.get("max_turns", max_turns)
     if isinstance(seconds, bool) or not isinstance(seconds, int | float):
@@ -73,12 +87,14 @@ def check_settings(
     elif wrong := _wrong_budget(settings.get("budget", {}), most) or _wrong_written(settings, agent):
         name, complaint = wrong
     else:
-        try:
-            if webhooks is not None and "webhook" in settings:
-                webhooks.check(settings["webhook"])
+        for name in others.keys() & settings.keys():
+            try:
+                others[name].check(settings[name])
+            except ValueError as refused:
+                complaint = str(refused)
+                break
+        else:
             return settings
-        except WebhookRefused as refused:
-            name, complaint = "webhook", str(refused)
     raise CommandRejected("invalid_command", f"The field `settings.{name}` {complaint}.")
 
 

@@ -1,31 +1,29 @@
-"""The stop switch: the agents, tools and models that operators have stopped, in the memory of each node.
+"""What operators have stopped: agents, tools and models that no run may use. Enforced in the memory of each node.
 
-1. A stop is committed before it is acknowledged. Other nodes learn of it by news, and by their next poll at the latest.
-2. While the database is away, the last set that was read stays in force.
-3. Reads and changes of the set hold one lock, so that a read which began before a change does not undo it.
+Nothing is stopped unless `Stops.apply` is called: the extension `operations` does so with what is stored.
 """
 
-import logging
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Final, TypeAlias
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, Literal, TypeAlias
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
-from actors import Context
-from understudy.chat.polling import Poll, Poller
-from understudy.storage.errors import StorageUnavailable
-from understudy.storage.stops import AddStop, DropStop, StopInForce
-from understudy.storage.write import Write
-
-log = logging.getLogger(__name__)
-
-POLL_S: Final = 0.5
-"""Seconds between two polls of the database: news may be lost, and a stop must reach every node within a second."""
-
+Kind: TypeAlias = Literal["agent", "tool", "model"]
+KINDS: Final[tuple[Kind, ...]] = ("agent", "tool", "model")
 Names: TypeAlias = Callable[[], Iterable[tuple[str, str]]]
 """Returns the kinds and names of what is at work now."""
+
+
+@frozen
+class StopInForce:
+    """A stop: `who` is the user who made it, at `at` by the database's clock, in Unix seconds."""
+
+    kind: Kind
+    name: str
+    who: str
+    reason: str
+    at: float
 
 
 class StoppedByOperator(Exception):
@@ -60,22 +58,13 @@ class Enforcement:
             raise StoppedByOperator(self.stop)
 
 
-async def _none() -> Sequence[StopInForce]:
-    return ()
-
-
 @define(eq=False)
 class Stops:
-    """The stops in force on this node. `read` reads them from the database.
+    """The stops in force on this node. `wake` has the set read now: call it when another node has changed it."""
 
-    `wake` has the set read now: call it when another node has changed it.
-    """
-
-    read: Callable[[], Awaitable[Sequence[StopInForce]]] = _none
     wake: Callable[[], object] = field(default=lambda: None, init=False)
     _stops: Mapping[tuple[str, str], StopInForce] = field(factory=dict, init=False)
     watches: set[Enforcement] = field(factory=set, init=False, repr=False)
-    _lock: trio.Lock = field(factory=trio.Lock, init=False)
 
     def all(self) -> list[StopInForce]:
         """Return the stops, by kind and name."""
@@ -100,39 +89,3 @@ class Stops:
             if watch.stop is None and (stop := self.find(*watch.names())) is not None:
                 watch.stop = stop
                 watch.scope.cancel()
-
-    async def change(self, commit: Callable[[Write], Awaitable[int]], work: AddStop | DropStop, at: float) -> int:
-        """Commit a stop, or its end, and apply it here. Return the answer of the write. Raises StorageUnavailable."""
-        async with self._lock:
-            answer = await commit(work)
-            changed = {**self._stops}
-            changed.pop((work.kind, work.name), None)
-            if isinstance(work, AddStop):
-                changed[work.kind, work.name] = StopInForce(work.kind, work.name, work.who, work.reason, at)
-            self.apply(changed.values())
-        return answer
-
-    async def poll(self) -> None:
-        """Read the set, and apply it. Raises StorageUnavailable."""
-        async with self._lock:
-            self.apply(await self.read())
-
-
-class StopsPoller(Poller):
-    """Polls for stops by other processes."""
-
-    def __init__(self, stops: Stops) -> None:
-        self.stops = stops
-
-    async def on_start(self, context: Context) -> None:
-        """Poll at once, and when told that another node has changed the set."""
-        self.stops.wake = partial(context.ref.try_tell, Poll())
-        await super().on_start(context)
-
-    async def poll(self) -> float:
-        """Read the set now, if the database answers."""
-        try:
-            await self.stops.poll()
-        except StorageUnavailable as error:
-            log.debug("stops.not_read", extra={"reason": error.reason})
-        return POLL_S

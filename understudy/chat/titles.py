@@ -38,6 +38,7 @@ from understudy.models.model import (
 )
 from understudy.storage.errors import StorageError
 from understudy.storage.records import ONCE, StepRecord
+from understudy.storage.spending_limits import SpendingLimits
 from understudy.tools.containment import contained
 
 log = logging.getLogger(__name__)
@@ -108,7 +109,8 @@ async def make_title(
         derived, thread = derived_title(page.items[0].content), await store.thread(owner, thread_id)
         if thread is None or thread.title != derived:
             return None
-        if services.spending is not None and await services.spending.exceeded(request) is not None:
+        spending = services.parts.find(SpendingLimits)
+        if spending is not None and await spending.exceeded(request) is not None:
             log.info("title.not_made", extra={"run_id": request.run_id, "detail": "a limit of spending is reached"})
             return None
         steps = await store.steps(request.run_id)
@@ -119,11 +121,11 @@ async def make_title(
     turn = _turn(page.items[0].content, answers[-1].content, REPLY_TOKENS + (REASONING_TOKENS if reasons else 0))
     began, clocked = services.clock(), time.monotonic()
     title, usage = await _ask(model, turn, request.run_id, time_left)
-    services.metrics.model_answered(model.name, time.monotonic() - clocked)
-    if usage is not None and (cost := services.prices.cost(model_name, usage)) is not None:
+    services.metrics.models.answered(model.name, time.monotonic() - clocked)
+    if usage is not None and (cost := services.models.prices.cost(model_name, usage)) is not None:
         usage = evolve(usage, cost=cost)
     if usage is not None:
-        services.metrics.model_used(model.name, usage)
+        services.metrics.models.used(model.name, usage)
     title = " ".join(str(await services.content_filter.filter_for_storage(title) or "").split())
     return TitleMade(title, derived, usage, began)
 

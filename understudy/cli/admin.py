@@ -17,9 +17,6 @@ from understudy.cli.options import load_settings, operator_of
 from understudy.cli.output import one_line, print_table
 
 Row: TypeAlias = Mapping[str, Any]
-BY: Final = ("user", "group", "agent", "model", "day")
-"""What spending is summed by. Repeated here because most commands do not need storage."""
-KINDS: Final = ("agent", "tool", "model")
 TENANT: Final = click.option("--tenant", help="Only users of this tenant.")
 
 
@@ -70,50 +67,6 @@ def admin(
     """
     settings = load_settings(data_dir=data_dir)
     context.obj = AskedServer(*operator_of(settings, url, session_token), as_json=as_json)
-
-
-@admin.command()
-@TENANT
-@click.pass_obj
-def users(remote: AskedServer, tenant: str | None) -> None:
-    """List the users of whom something is stored."""
-    found: list[Row] = []
-    cursor = None
-    while True:
-        page = remote.ask("GET", "/api/admin/users", tenant=tenant, cursor=cursor, limit=500)
-        found += page["users"]
-        cursor = page["next_cursor"]
-        if cursor is None:
-            break
-    remote.show({"users": found}, found, {
-        "user": who, "threads": number("threads"), "open runs": number("open_runs"),
-        "connections": number("connections"), "last change": moment("updated_at"),
-    })  # fmt: skip
-
-
-@admin.command()
-@TENANT
-@click.pass_obj
-def runs(remote: AskedServer, tenant: str | None) -> None:
-    """List the runs at work and in the queue, those that are silent for longest first."""
-    answer = remote.ask("GET", "/api/observer/runs", tenant=tenant)
-    remote.show(answer, answer["open"], {
-        "run": text("run_id"), "user": who, "agent": text("agent"),
-        "waits for": lambda row: f"{row['waits_for']} {row['waits_for_name']}".strip(),
-        "silent": seconds("silent_s"), "age": seconds("age_s"), "tokens": number("tokens"),
-        "cost": lambda row: money(row, answer["currency"]),
-    })  # fmt: skip
-
-
-@admin.command()
-@click.argument("run_id", metavar="RUN")
-@click.option("--reason", help="A sentence that says why, for the user.")
-@click.pass_obj
-def end(remote: AskedServer, run_id: str, reason: str | None) -> None:
-    """End a run of any user, with what it has. The user is told that an operator did."""
-    body = None if reason is None else {"reason": reason}
-    answer = remote.ask("POST", f"/api/observer/runs/{quote(run_id, safe='')}/stop", body)
-    remote.show(answer, [answer], {"ended": text("run_id")})
 
 
 @admin.command("take-over")
@@ -196,63 +149,6 @@ def answer(remote: AskedServer, run_id: str, question: str, fields: str | None) 
     remote.show(reply, [reply], {"answered in": text("run_id")})
 
 
-@admin.command()
-@click.option("--by", type=click.Choice(BY), default="user", show_default=True, help="What it is summed by.")
-@click.option("--days", type=click.IntRange(1, 35), default=1, show_default=True, help="Days, of which today is one.")
-@TENANT
-@click.pass_obj
-def spend(remote: AskedServer, by: str, days: int, tenant: str | None) -> None:
-    """Sum up what was spent on models."""
-    answer = remote.ask("GET", "/api/admin/spending", by=by, days=days, tenant=tenant)
-    named: Callable[[Row], str] = who if by == "user" else lambda row: row[by] or "(not known)"
-    remote.show(answer, answer["spending"], {
-        by: named, "tokens": number("tokens"), "cost": lambda row: money(row, answer["currency"]),
-        "runs": number("runs"),
-    })  # fmt: skip
-
-
-@admin.command("sign-ins")
-@TENANT
-@click.pass_obj
-def sign_ins(remote: AskedServer, tenant: str | None) -> None:
-    """List who is signed in at which MCP server."""
-    answer = remote.ask("GET", "/api/admin/sign-ins", tenant=tenant)
-    columns = {"user": who, "server": text("server"), "since": moment("signed_in_at")}
-    remote.show(answer, answer["sign_ins"], columns)
-
-
-@admin.command()
-@click.pass_obj
-def stops(remote: AskedServer) -> None:
-    """List the agents, tools and models that are stopped."""
-    answer = remote.ask("GET", "/api/stops")
-    remote.show(answer, answer["stops"], STOP)
-
-
-@admin.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.argument("name")
-@click.option("--reason", required=True, help="A sentence that says why, for users.")
-@click.pass_obj
-def stop(remote: AskedServer, kind: str, name: str, reason: str) -> None:
-    """Stop an agent, a tool or a model on all nodes."""
-    answer = remote.ask("PUT", f"/api/stops/{kind}/{quote(name)}", {"reason": reason})
-    remote.show(answer, [answer], STOP)
-    if not answer["known"]:
-        click.echo(f"This server has no {kind} of that name now: check the spelling.", err=True)
-
-
-@admin.command()
-@click.argument("kind", type=click.Choice(KINDS))
-@click.argument("name")
-@click.pass_obj
-def allow(remote: AskedServer, kind: str, name: str) -> None:
-    """Allow an agent, a tool or a model again that is stopped."""
-    remote.ask("DELETE", f"/api/stops/{kind}/{quote(name)}")
-    answer = {"kind": kind, "name": name}
-    remote.show(answer, [answer], {"allowed": lambda row: f"{row['kind']} {row['name']}"})
-
-
 @admin.command("sign-out")
 @click.argument("user")
 @click.option("--tenant", help="Tenant of the user.")
@@ -263,26 +159,6 @@ def sign_out(remote: AskedServer, user: str, tenant: str | None, own: bool) -> N
     path = f"/api/users/{quote(user, safe='')}/sessions"
     remote.ask("DELETE", path, tenant=tenant, own="true" if own else None)
     remote.show(answer := {"user": user, "tenant": tenant}, [answer], {"signed out": who})
-
-
-@admin.command()
-@click.option("--all", "whole", is_flag=True, help="List also those with their default.")
-@click.pass_obj
-def settings(remote: AskedServer, whole: bool) -> None:
-    """List the settings in force, with the source of each. Secrets are not shown."""
-    answer = remote.ask("GET", "/api/admin/settings")
-    listed = [row for row in answer["settings"] if whole or row["is_set"]]
-    remote.show({"settings": listed}, listed, {"setting": text("name"), "value": shown, "source": text("source")})
-
-
-@admin.command()
-@click.pass_obj
-def queues(remote: AskedServer) -> None:
-    """List what is at work and what waits in each pool of the server."""
-    answer = remote.ask("GET", "/api/observer/health")
-    rows = [{"pool": name, "total": "", "waiting": 0} | pool for name, pool in answer["pools"].items()]
-    columns = {"pool": text("pool"), "at work": number("at_work"), "waiting": number("waiting"), "of": text("total")}
-    remote.show({"pools": answer["pools"]}, rows, columns)
 
 
 def taken(run_id: str) -> str:
@@ -318,16 +194,3 @@ def moment(name: str) -> Callable[[Row], str]:
 def money(row: Row, currency: str) -> str:
     """Return the cost of a row; empty for none."""
     return f"{row['cost']:,.4g} {currency}".strip() if row["cost"] else ""
-
-
-def shown(row: Row) -> str:
-    """Return the value of a setting; of a secret, that there is one."""
-    if row["secret"]:
-        return "(secret)" if row["is_set"] else "(not set)"
-    value = row["value"]
-    return value if isinstance(value, str) else json.dumps(value)
-
-
-STOP: Final[Mapping[str, Callable[[Row], str]]] = {
-    "kind": text("kind"), "name": text("name"), "by": text("who"), "since": moment("at"), "reason": text("reason"),
-}  # fmt: skip

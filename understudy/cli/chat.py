@@ -62,7 +62,7 @@ from understudy.cli.chat_command import ChatCommand
 from understudy.cli.form import FormEntry, WrongEntry, fields_of
 from understudy.cli.output import neutralise, one_line
 from understudy.cli.prompts import USAGE, list_prompts, read_prompt
-from understudy.extension import brought, installed
+from understudy.installed import brought, installed
 from understudy.storage.errors import ExtraNotInstalled
 from understudy.tools.suggestion import did_you_mean
 

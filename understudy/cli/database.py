@@ -6,7 +6,7 @@ from attrs import frozen
 from sqlalchemy import select
 
 from understudy.app.settings import Settings
-from understudy.cli.user_data import open_read_only
+from understudy.cli.stored_data import open_read_only
 from understudy.storage import schema
 from understudy.storage.backup import BackupError, Copied, back_up, restore
 from understudy.storage.schema import HEAD, is_behind

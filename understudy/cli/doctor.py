@@ -2,7 +2,6 @@
 
 import errno
 import http.client
-import importlib.util
 import json
 import logging
 import platform
@@ -14,7 +13,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TextIO
 from urllib.parse import urlsplit
@@ -22,28 +20,32 @@ from urllib.parse import urlsplit
 import trio
 from attrs import frozen
 
-from actors import ActorSystem
 from transport.auth.identity import is_loopback
 from transport.auth.tokens import load_or_create_secret
 from transport.server.tls import server_context
 from transport.wire.errors import FetchFailed, KeySetInvalid
 from understudy.agents.agent import Agent, with_subagents
-from understudy.agents.permissions import Permissions, check_rules
 from understudy.agents.registry import all_agents
 from understudy.app.serve import explain_os_error
-from understudy.app.settings import DATABASE_FILE, FILE, BadSettings, Settings, load, settings_files, unknown_variables
+from understudy.app.settings import (
+    DATABASE_FILE,
+    FILE,
+    BadSettings,
+    Settings,
+    extension_tables,
+    load,
+    settings_files,
+    unknown_variables,
+)
 from understudy.auth.sessions import read_keys
-from understudy.chat.permissions_file import PermissionsFile
 from understudy.cli.output import print_table
 from understudy.content.filter import load_policy
+from understudy.installed import chosen
 from understudy.models.inquiry import inquire
 from understudy.models.registry import chain
-from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, RedisRefused, RedisUnavailable
+from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled
 from understudy.storage.schema import HEAD, is_behind
 from understudy.storage.sqlite import inspect_database
-from understudy.tools.mcp.catalogue import McpCatalogue
-from understudy.tools.mcp.link import SHUTDOWN_S, LinkState, McpLink
-from understudy.tools.mcp.server import McpServer
 
 if TYPE_CHECKING:
     from understudy.storage.postgresql import ClusterCheck
@@ -60,10 +62,6 @@ ANSWER_S: Final = 2.0
 """Seconds within which a program on the server's port must answer."""
 MAX_CLOCK_SKEW_S: Final = 1.0
 """Clock skew in seconds above which it is reported: nodes may answer in one thread, and times are shown to users."""
-REDIS_TIMEOUT_S: Final = 3.0
-"""Seconds within which Redis must answer, as at the start of a node."""
-SAFE_POLICIES: Final = ("noeviction", "volatile-")
-"""Prefixes of the eviction policies under which a full Redis removes no key without a time to live."""
 
 
 @frozen
@@ -103,10 +101,8 @@ def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **given: 
         yield CheckResult("settings", "note", f"{name} is no setting{f'; {meant} is one' if meant else ''}")
     if agents or settings.default_agent or settings.builtin_agents is not None:
         yield from _agents(settings, agents)
-    if settings.permissions_file is not None:
-        yield _permissions(settings, agents)
-    if settings.tls_certificate is not None and settings.tls_key is not None:
-        yield _tls(settings.tls_certificate, settings.tls_key)
+    if settings.tls.certificate is not None and settings.tls.key is not None:
+        yield _tls(settings.tls.certificate, settings.tls.key)
     checks: tuple[Callable[[Settings], CheckResult], ...] = (_policy, _secret, _clock, _port)
     yield _data_dir(settings)
     yield _space(settings)
@@ -120,76 +116,12 @@ def run_checks(agents: Sequence[Agent] = (), *, offline: bool = False, **given: 
     for name in settings.weak_secrets:
         text = f"{name} has few different letters and can be guessed: `openssl rand -hex 32` makes a strong one"
         yield CheckResult("strength", "note", text)
-    if settings.jwks and offline and "://" in settings.jwks:
-        yield CheckResult("identity provider", "note", f"{settings.jwks} was not asked")
-    elif settings.jwks:
+    if settings.jwt.keys and offline and "://" in settings.jwt.keys:
+        yield CheckResult("identity provider", "note", f"{settings.jwt.keys} was not asked")
+    elif settings.jwt.keys:
         yield _keys(settings)
-    if settings.oidc_issuer and offline:
-        yield CheckResult("sign-in", "note", f"{settings.oidc_issuer} was not asked")
-    elif settings.oidc_issuer:
-        yield _sign_in(settings)
-    if settings.accounts:
-        yield _accounts(settings)
-    if not offline:
-        yield from check_mcp_servers(agents, private=settings.mcp_private)
-
-
-def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
-    """Connect to the MCP servers of these agents, as the server would, and say what each offers.
-
-    `private`: the authorization servers of their users may have private addresses.
-    """
-    servers = [each for agent in with_subagents(agents).values() for each in agent.servers]
-    if not servers:
-        return []
-    if importlib.util.find_spec("mcp") is None:
-        return [CheckResult("MCP servers", "mend", "they need the extra: pip install 'understudy-server[mcp]'")]
-    try:
-        catalogue = McpCatalogue.of(servers)
-    except ValueError as error:
-        return [CheckResult("MCP servers", "mend", str(error))]
-
-    if catalogue.signing_in:
-        importlib.import_module("understudy.tools.mcp.oauth.discovery")  # it takes most of a second
-
-    async def connect() -> None:
-        async with ActorSystem("doctor", catalogue.children()) as system:
-            for link in catalogue.links.values():
-                await link.settled(link.server.start_s + 1.0)
-            found.extend(map(_mcp_server, catalogue.links.values()))
-            for server in catalogue.signing_in.values():
-                found.append(await _mcp_sign_in(server, private=private))
-            await system.stop(grace_s=SHUTDOWN_S)
-
-    found: list[CheckResult] = []
-    trio.run(connect)
-    return found
-
-
-async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
-    """Find out where the users of a server sign in."""
-    from understudy.auth.oauth.errors import OAuthError
-    from understudy.auth.oauth.guarded_http import GuardedHttp
-    from understudy.tools.mcp.oauth.discovery import discover
-
-    try:
-        at = await discover(server, GuardedHttp(private or server.is_private))
-    except OAuthError as error:
-        return CheckResult(f"MCP {server.name}", "mend", f"users cannot sign in at {server.where}: {error}")
-    if not at.registration_endpoint and not server.client_id:
-        return CheckResult(f"MCP {server.name}", "mend", f"{at.issuer} registers nobody: give mcp(…) a client_id")
-    return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {at.issuer}")
-
-
-def _mcp_server(link: McpLink) -> CheckResult:
-    name, where = f"MCP {link.name}", link.server.where
-    if link.state is not LinkState.READY:
-        return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
-    text = f"{link.title or where} by {link.protocol}: {len(link.definitions)} tools"
-    if link.left_out:
-        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.left_out[:3])
-        return CheckResult(name, "note", f"{text}, {len(link.left_out)} left out ({left_out})")
-    return CheckResult(name, "ok", text)
+    for kind in map(settings.of, extension_tables().values()):
+        yield from getattr(kind, "checks", lambda *_: ())(settings, agents, offline)
 
 
 def _python() -> CheckResult:
@@ -258,27 +190,6 @@ def _tls(certificate: Path, key: Path) -> CheckResult:
     return CheckResult("TLS", "ok", f"the port speaks TLS with {certificate}")
 
 
-def _permissions(settings: Settings, agents: Sequence[Agent]) -> CheckResult:
-    """Check the permissions file as the server would; without `agents`, its form only, as it may name yours."""
-    assert settings.permissions_file is not None  # noqa: S101 - for the type checker
-    try:
-        known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
-        check = partial(
-            check_rules, agents=known, default_model=settings.model, limits=settings.limits, prices=settings.prices
-        )
-        file = PermissionsFile(settings.permissions_file, Permissions(), check)
-        rules = file.read() if agents else file.parse()
-    except ValueError as error:
-        return CheckResult("permissions", "mend", str(error))
-    text = (
-        f"{file.path}: {sum(map(len, (rules.agents, rules.tools, rules.models, rules.budgets, rules.together)))} rules"
-    )
-    if not agents:
-        more = "; name your agents as MODULE:ATTR to have them compared"
-        return CheckResult("permissions", "note", text + more)
-    return CheckResult("permissions", "ok", text)
-
-
 def _policy(settings: Settings) -> CheckResult:
     try:
         load_policy(settings.scrub_policy)
@@ -288,7 +199,7 @@ def _policy(settings: Settings) -> CheckResult:
 
 
 def _services(settings: Settings) -> Iterator[CheckResult]:
-    """Check the services that several nodes share: PostgreSQL and Redis."""
+    """Check the database that several nodes share."""
     try:
         from understudy.storage.postgresql import NODE_CONNECTIONS, check_cluster  # most servers need neither
     except ExtraNotInstalled as error:
@@ -300,8 +211,6 @@ def _services(settings: Settings) -> Iterator[CheckResult]:
         yield CheckResult("database", "mend", str(error))
     else:
         yield from _postgresql(found, NODE_CONNECTIONS)
-    if settings.redis_url:
-        yield _redis(settings.redis_url)
 
 
 def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckResult]:
@@ -352,9 +261,6 @@ def _database(settings: Settings) -> CheckResult:
 def _secret(settings: Settings) -> CheckResult:
     if settings.secret:
         return CheckResult("secret", "ok", "from the settings; anonymous sessions are off")
-    if settings.redis_url:
-        text = "none in the settings: nodes need the same one, as they encrypt what they put into Redis with it; "
-        return CheckResult("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
     if not settings.signs:
         return CheckResult("secret", "ok", "none: only the tokens of the identity provider count")
     try:
@@ -372,48 +278,15 @@ def _secret(settings: Settings) -> CheckResult:
 def _keys(settings: Settings) -> CheckResult:
     """Fetch the keys as the server would."""
     try:
-        keys = trio.run(read_keys, settings.jwks)
+        keys = trio.run(read_keys, settings.jwt.keys)
     except (FetchFailed, KeySetInvalid, OSError) as error:
-        return CheckResult("identity provider", "mend", f"no keys from {settings.jwks}: {error}")
+        return CheckResult("identity provider", "mend", f"no keys from {settings.jwt.keys}: {error}")
     found = f"{keys.number} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
-    if settings.jwks.startswith("http://") and not is_loopback(urlsplit(settings.jwks).hostname or ""):
+    if settings.jwt.keys.startswith("http://") and not is_loopback(urlsplit(settings.jwt.keys).hostname or ""):
         return CheckResult(
             "identity provider", "note", f"{found}; an attacker on the network path can insert one: use https"
         )
     return CheckResult("identity provider", "ok", found)
-
-
-def _sign_in(settings: Settings) -> CheckResult:
-    """Ask the identity provider what it says of itself, as the server would."""
-    from understudy.auth.oauth.errors import OAuthError
-    from understudy.auth.openid.provider import Provider, Registration
-
-    provider = Provider(Registration(settings.oidc_issuer, settings.oidc_client_id), time.time)
-    try:
-        at = trio.run(provider.metadata)
-    except OAuthError as error:
-        return CheckResult("sign-in", "mend", f"users cannot sign in at {settings.oidc_issuer}: {error}")
-    back = f"{settings.public_url or settings.url_at(settings.port)}/auth/callback"
-    if at.end_session_endpoint is None:
-        return CheckResult(
-            "sign-in", "note", f"users who sign out here stay signed in at {at.issuer}; {back} is the way back"
-        )
-    return CheckResult("sign-in", "ok", f"users sign in at {at.issuer}; {back} is the way back")
-
-
-def _accounts(settings: Settings) -> CheckResult:
-    """Hash a password, as the server does at a sign-in."""
-    try:
-        from understudy.auth.accounts.passwords import Passwords
-    except ExtraNotInstalled as error:
-        return CheckResult("sign-in", "mend", str(error))
-    began = time.perf_counter()
-    trio.run(Passwords().hash, "a password that nobody has")
-    took_ms = (time.perf_counter() - began) * 1000
-    where = settings.public_url or settings.url_at(settings.port)
-    return CheckResult(
-        "sign-in", "ok", f"users sign in with a password at {where}; to check one takes {took_ms:.0f} ms"
-    )
 
 
 def _clock(settings: Settings) -> CheckResult:
@@ -477,11 +350,13 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
         yield CheckResult("model", "mend", str(error))
         return
     for name in names:
-        found = inquire(name, settings.providers, ask=ask)
+        found = inquire(name, settings.providers, chosen(settings.extensions), ask=ask)
         yield CheckResult("model", found.state, found.text)
-    if settings.output_tokens < settings.model_max_output:
-        limited = f"replies have at most {settings.output_tokens:,} tokens, half of model_window_tokens"
-        yield CheckResult("model_max_output", "note", f"{limited}; model_max_output is {settings.model_max_output:,}")
+    if settings.output_tokens < settings.models.max_output:
+        limited = f"replies have at most {settings.output_tokens:,} tokens, half of models.window_tokens"
+        yield CheckResult(
+            "models.max_output", "note", f"{limited}; models.max_output is {settings.models.max_output:,}"
+        )
 
 
 def describe_schema(version: str | None) -> str:
@@ -491,41 +366,3 @@ def describe_schema(version: str | None) -> str:
     if is_behind(version):
         return "an older schema, which the next start brings up to date"
     return "schema up to date" if version == HEAD else "the schema of a later release, which this one can use"
-
-
-def _redis(url: str) -> CheckResult:
-    """Check that Redis answers, and that it does not evict messages between nodes."""
-    try:
-        from understudy.storage.redis import RedisLink  # needs an extra
-
-        link = RedisLink(url)
-    except (ValueError, ExtraNotInstalled) as error:
-        return CheckResult("redis", "mend", str(error))
-
-    async def ask() -> tuple[list[str], dict[str, Any]]:
-        async with ActorSystem("doctor", [link.connector_spec()]):
-            with trio.move_on_after(REDIS_TIMEOUT_S):
-                await link.wait_up()
-            missing = await link.missing_rights()
-            try:
-                return missing, dict(await link.call(lambda redis: redis.info("server", "memory")))
-            except RedisRefused:  # nodes do not need it
-                return missing, {}
-
-    try:
-        missing, info = trio.run(ask)
-    except RedisUnavailable as error:
-        return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
-    text = f"Redis {info.get('redis_version', '')} at {link.where}"
-    if missing:
-        wanted = "give it ~understudy:* &understudy:* +@all -@admin"
-        return CheckResult("redis", "mend", f"{text} refuses its user {', '.join(missing)}: {wanted}")
-    if not info:
-        return CheckResult("redis", "note", f"{text}; what it removes when it is full is unknown: INFO is refused")
-    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
-    if policy.startswith(SAFE_POLICIES):
-        return CheckResult("redis", "ok", text)
-    wanted = "set maxmemory-policy to volatile-lru"
-    return CheckResult(
-        "redis", "note", f"{text}; when it is full it removes what nodes still need ({policy}): {wanted}"
-    )

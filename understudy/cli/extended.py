@@ -1,12 +1,14 @@
 """Groups of commands to which extensions add theirs, and `understudy extensions`."""
 
+from collections.abc import Container
 from typing import Any
 
 import click
 
 from understudy.cli.options import load_settings
 from understudy.cli.output import print_table
-from understudy.extension import Extension, ExtensionFault, brought, chosen, installed
+from understudy.extension import Extension
+from understudy.installed import ExtensionFault, brought, chosen, installed, missing
 
 
 class ExtendedGroup(click.Group):
@@ -35,6 +37,9 @@ class ExtendedGroup(click.Group):
             for extension in installed().values():
                 terminal = brought(extension.terminal)
                 for command in terminal.admin if self.name == "admin" else terminal.commands:
+                    if command.name in self.commands:
+                        claimed = f"claims the command {command.name}, which there is already"
+                        raise ExtensionFault(f"the extension {extension.name} {claimed}: uninstall or mend it")
                     self.add_command(command)
         except ExtensionFault as fault:
             raise click.ClickException(str(fault)) from fault
@@ -44,17 +49,19 @@ class ExtendedGroup(click.Group):
 def extensions() -> None:
     """List the extensions: which are on, why others are not, and what each brings."""
     on = chosen(load_settings().extensions)
-    rows = (
-        [name, _state(each, on=name in on), each.about, ", ".join(_parts(each))] for name, each in installed().items()
-    )
+    rows = []
+    for name, extension in installed().items():
+        state = "on" if name in on else f"off: {_why(extension, on)}"
+        rows.append([name, state, extension.about, ", ".join(parts_of(extension))])
     print_table([["extension", "", "what it is for", "brings"], *rows])
 
 
-def _state(extension: Extension, *, on: bool) -> str:
-    """Return whether an extension is on, and why it is not."""
-    return "on" if on else f"off: {extension.missing or 'by the setting `extensions`'}"
+def _why(extension: Extension, on: Container[str]) -> str:
+    """Return why an extension is off."""
+    required = next((f"it requires {name}, which is not on" for name in extension.requires if name not in on), "")
+    return missing(extension) or required or "by the setting `extensions`"
 
 
-def _parts(extension: Extension) -> list[str]:
+def parts_of(extension: Extension) -> list[str]:
     """Return the parts that an extension has of its own."""
     return [name for name in vars(Extension) if name in vars(type(extension)) and callable(getattr(Extension, name))]

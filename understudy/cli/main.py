@@ -1,5 +1,4 @@
-"""The command `understudy`: serve, new, chat, token, invite, accounts, extensions, scrub, threads, users, audit,
-migrate, backup, restore, doctor, settings.
+"""The command `understudy`, with the subcommands of the kernel; extensions bring theirs.
 
 Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
 """
@@ -18,9 +17,7 @@ import click
 from understudy import __version__
 from understudy.app.serve import explain_os_error, listening_early
 from understudy.app.settings import DATABASE_URL_FORMS, Settings
-from understudy.cli.accounts import accounts, invite
 from understudy.cli.admin import admin
-from understudy.cli.audit import audit
 from understudy.cli.extended import ExtendedGroup, extensions
 from understudy.cli.options import (
     DATA_DIR,
@@ -30,7 +27,6 @@ from understudy.cli.options import (
     serve_options,
     storage_errors_shown,
 )
-from understudy.cli.users import threads, users
 from understudy.tools.containment import errors_in
 
 if TYPE_CHECKING:
@@ -121,7 +117,7 @@ def new(path: Path) -> None:
 @click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
 @click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
 @click.option("--tenant", help="Tenant of the user, if the setting tenant_claim names a claim for it.")
-@click.option("--ttl-s", type=click.IntRange(min=1), help="Validity in seconds [token_ttl_s].")
+@click.option("--ttl-s", type=click.IntRange(min=1), help="Validity in seconds [session.token_ttl_s].")
 @DATA_DIR
 def token(
     user: str,
@@ -154,9 +150,8 @@ def token(
         tokens = open_tokens(settings)
     except (OSError, ValueError) as error:
         raise FixableError(f"the server's secret cannot be used: {explain_os_error(error)}") from error
-    issued = tokens.issue(
-        user, secrets.token_hex(8), roles=roles, groups=groups, tenant=tenant, ttl_s=ttl_s or settings.token_ttl_s
-    )
+    ttl_s = ttl_s or settings.session.token_ttl_s
+    issued = tokens.issue(user, secrets.token_hex(8), roles=roles, groups=groups, tenant=tenant, ttl_s=ttl_s)
     try:
         whole = tokens.verify(issued).roles == roles
     except Unauthenticated:
@@ -306,13 +301,11 @@ def doctor(agents: tuple[str, ...], *, offline: bool, **given: Any) -> None:
 @click.argument("part", default="")
 def settings(part: str) -> None:
     """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
-    from transport.connection.limits import Limits
     from understudy.app.field_texts import field_texts
-    from understudy.app.settings import describe_settings, extension_tables, variable_of
+    from understudy.app.settings import describe_settings, setting_tables, variable_of
 
-    tables: dict[str, type[Any]] = {"limits": Limits, **extension_tables()}
     texts = field_texts(Settings)
-    for table, kind in tables.items():
+    for table, kind in setting_tables().items():
         texts |= {f"{table}.{name}": text for name, text in field_texts(kind).items()}
     for each in describe_settings(load_settings()):
         if part in each.name:
@@ -321,10 +314,5 @@ def settings(part: str) -> None:
             click.echo(click.wrap_text(texts[each.name], 118, "    ", "    "))
 
 
-main.add_command(accounts)
 main.add_command(admin)
-main.add_command(audit)
 main.add_command(extensions)
-main.add_command(invite)
-main.add_command(threads)
-main.add_command(users)

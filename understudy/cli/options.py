@@ -53,7 +53,13 @@ _SERVE = (
         help="Serve only your own agents.",
     ),
     click.option("--default-agent", help="Agent that answers messages which name none [guide, or your first]."),
-    click.option("--accounts", is_flag=True, default=None, help="Users sign in with a password (understudy invite)."),
+    click.option(
+        "--accounts",
+        "accounts_enabled",
+        is_flag=True,
+        default=None,
+        help="Users sign in with a password (understudy invite).",
+    ),
 )
 
 

@@ -45,8 +45,8 @@ from understudy.content.texts import (
     weigh_value,
 )
 from understudy.content.vault import ThreadPlaceholders, Vault
+from understudy.observe.finding_metrics import FindingMetrics
 from understudy.observe.logs import new_error_id
-from understudy.observe.metrics import Metrics
 from understudy.sandbox.limiters import thread_limiter
 
 log = logging.getLogger(__name__)
@@ -187,14 +187,14 @@ class FileFilter:
 
 @define(eq=False)
 class ContentFilter:
-    """Filters texts by one policy, in three directions. Building one takes long: not in the event loop.
+    """Filters texts by one policy, in three directions. The first text takes long: see `warm_up`.
 
     `detectors` are the operator's own, which run after the built-in ones. `tokenises`: placeholders may replace any
     text of users. `outbound.stream()` filters one answer; its findings are passed to `record` at the end.
     """
 
     policy: Policy
-    metrics: Metrics
+    metrics: FindingMetrics
     detectors: Sequence[Detector] = ()
     vault: Vault = field(factory=Vault)
     inbound: Sanitizer = field(init=False)
@@ -206,7 +206,7 @@ class ContentFilter:
     _files: Sanitizer = field(init=False)
     _expected: bool = field(default=False, init=False)
     _warming: trio.Event | None = field(default=None, init=False)
-    """Set, and forgotten, once the expressions are compiled that a text of any category needs."""
+    """Set, and forgotten, once what texts need is built."""
     _presets: dict[tuple[str, Direction], Sanitizer] = field(factory=dict, init=False)
     _clean: CleanTexts = field(factory=CleanTexts, init=False)
     _long: Counter = field(factory=lambda: Counter(LONG_TEXTS), init=False)
@@ -233,40 +233,41 @@ class ContentFilter:
             return {Direction.INBOUND: self.inbound, Direction.TOOL: self.tool}.get(direction, self.outbound)
         made = self._presets.get((preset, direction))
         if made is None:
-            made = await trio.to_thread.run_sync(self._build_sanitizer, PRESETS[preset], direction, CleanTexts())
+            made = self._build_sanitizer(PRESETS[preset], direction, CleanTexts())
+            await trio.to_thread.run_sync(made.sanitize, _PLAIN)
             self._presets[preset, direction] = made
         return made
 
     def expect_texts(self) -> None:
         """Build what only some texts need, at the first call only. Called when a client connects.
 
-        A server without clients needs none of it: 10 MB. A user's text that comes meanwhile waits for it: it would hold
-        the event loop for a fifth of a second.
+        A server without clients needs none of it: 10 MB.
         """
         if not self._expected:
-            self._expected, self._warming = True, trio.Event()
-            trio.lowlevel.spawn_system_task(self._begin, name="understudy.content.filter.warm_up")
+            self._expected = True
+            trio.lowlevel.spawn_system_task(self.warm_up, _CATEGORIES, name="understudy.content.filter.warm_up")
 
-    async def _begin(self) -> None:
+    async def warm_up(self, text: str = _PLAIN) -> None:
+        """Build in a thread what texts like this one need, by default the prefilters, which every text passes.
+
+        A user's text that comes meanwhile waits for it: it would hold the event loop for a fifth of a second.
+        """
+        before, self._warming = self._warming, (warming := trio.Event())
         try:
-            await self._warm_up()
+            if before is not None:
+                await before.wait()
+            await trio.to_thread.run_sync(self._scan_by_all, text, abandon_on_cancel=True, limiter=_limiter())
         finally:
-            warming, self._warming = self._warming, None
-            if warming is not None:
-                warming.set()
+            warming.set()
+            if self._warming is warming:
+                self._warming = None
 
-    async def _warm_up(self) -> None:
-        await trio.to_thread.run_sync(self._build_categories, abandon_on_cancel=True, limiter=_limiter())
-
-    def _build_categories(self) -> None:
+    def _scan_by_all(self, text: str) -> None:
         for each in (self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files):
-            each.sanitize(_CATEGORIES)
+            each.sanitize(text)
 
     def _build_sanitizer(self, policy: Policy, direction: Direction, clean: CleanTexts) -> Sanitizer:
-        """Build a sanitizer and run it once: building its prefilters takes a tenth of a second."""
-        sanitizer = Sanitizer(policy, direction, extra=self.detectors, clean=clean)
-        sanitizer.stream().feed(_PLAIN)
-        return sanitizer
+        return Sanitizer(policy, direction, extra=self.detectors, clean=clean)
 
     # texts of users
 

@@ -4,6 +4,7 @@ import re
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from html import unescape
 from itertools import repeat
 from typing import Any, Final, TypeVar, TypeVarTuple
@@ -307,3 +308,11 @@ class _Walk:
         if not _is_clean(found):
             self.texts.append(found)
         return found.text
+
+
+def moment(at: float) -> str:
+    """Format a time given in Unix seconds."""
+    try:
+        return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    except (ValueError, OverflowError, OSError):  # the clock was wrong
+        return f"{at:.0f} s"

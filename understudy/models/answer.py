@@ -37,7 +37,7 @@ from understudy.models.model import (
 )
 from understudy.models.overheard import Overheard
 from understudy.models.prompt import hand_over_name
-from understudy.models.think_tags import Parts, ThinkTags
+from understudy.models.think_tags import TaggedText, ThinkTags
 from understudy.tools.written import Contradictory, read_object
 
 log = logging.getLogger(__name__)
@@ -146,10 +146,10 @@ class AnswerReader:
         """Add text and reasoning. Return what they say: `tags` tell what stands as reasoning in the text from it."""
         self.size += len(text) + len(reasoning)
         self.progress += bool(text or reasoning)
-        parts = self.tags.feed(text) if text else Parts()
-        return self._take(Parts(reasoning + parts.reasoning, parts.text, parts.dropped))
+        parts = self.tags.feed(text) if text else TaggedText()
+        return self._take(TaggedText(reasoning + parts.reasoning, parts.text, parts.dropped))
 
-    def _take(self, parts: Parts) -> list[ModelEvent]:
+    def _take(self, parts: TaggedText) -> list[ModelEvent]:
         said: list[ModelEvent] = []
         if parts.dropped:
             self.texts.clear()

@@ -8,6 +8,7 @@ from typing import Final, Literal
 import trio
 from attrs import frozen
 
+from understudy.extension import Extension
 from understudy.models.model import LOADS, ModelFault, ModelUnavailable
 from understudy.models.providers import OFFLINE, ProviderModel, Providers, find_provider
 from understudy.storage.errors import ExtraNotInstalled
@@ -29,8 +30,11 @@ class Inquiry:
     text: str
 
 
-def inquire(name: str, providers: Providers, *, ask: bool = True) -> Inquiry:
-    """Check that a model of a setting can be used: package, key, and unless `ask` is False what its provider says."""
+def inquire(
+    name: str, providers: Providers, extensions: Mapping[str, Extension] | None = None, *, ask: bool = True
+) -> Inquiry:
+    """Check that a model of a setting can be used: its extension, of those that are on, its package and its key, and
+    unless `ask` is False what its provider says."""
     if name == OFFLINE:
         return Inquiry(
             "note",
@@ -38,7 +42,7 @@ def inquire(name: str, providers: Providers, *, ask: bool = True) -> Inquiry:
         )
     try:
         provider, model = find_provider(name, providers)
-        client = provider.open(model, None, {})
+        client = provider.open(model, None, {}, extensions)
     except (ExtraNotInstalled, ValueError) as error:
         return Inquiry("mend", str(error))
     if not ask:

@@ -221,15 +221,14 @@ class OutputFormat:
 class Turn:
     """The input of a model for one turn. `items` are the conversation, oldest first: see `understudy.models.items`.
 
-    The same items come in the same order in each turn and each run of a branch; `notes` are for this turn only and
-    come after them. `purpose` is ``summary`` if the last message asks for a summary of the conversation, which is not
-    shown, and ``title`` if it asks for the title of a conversation.
-    `partial_text` is the part of this turn's answer that was shown before the turn was interrupted. The model
-    should continue after it; a model that starts again, or repeats the end of it, is handled too (see
-    `understudy.chat.answer.resume`). The last turn of a run has neither `tools` nor `colleagues`, but a provider is
-    told of them as in the turns before, lest its prompt cache be lost: `agent` has the tools, and `listed_colleagues`
-    are the same in every turn. `output` is the form of the final answer, None for text: a provider that can is given
-    it with the request. The answer is validated in any case.
+    The same items come in the same order in each turn and each run of a branch; `notes` are for this turn only and come
+    after them. `purpose` is ``summary`` if the last message asks for a summary of the conversation, which is not shown,
+    and ``title`` if it asks for the title of a conversation. `partial_text` is the part of this turn's answer that was
+    shown before the turn was interrupted. The model should continue after it; a model that starts again, or repeats the
+    end of it, is handled too (see `understudy.chat.answer.resume`). The last turn of a run has neither `tools` nor
+    `colleagues`, but a provider is told of them as in the turns before, lest its prompt cache be lost: `agent` has the
+    tools, and `listed_colleagues` are the same in every turn. `output` is the form of the final answer, None for text:
+    a provider that can is given it with the request. The answer is validated in any case.
     """
 
     agent: AgentCard

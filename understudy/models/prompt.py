@@ -1,6 +1,6 @@
 """The parts of a turn that every provider's request has in words: instructions, tools, files, the wish to go on. Pure.
 
-Their form on the wire is each provider's own; see the modules named after it and `_request`.
+Their form on the wire is each provider's own; see the extensions that bring its clients.
 """
 
 import re
@@ -25,10 +25,17 @@ CONTINUE: Final = (
     "exactly there, if need be in the middle of a word: do not repeat any of it, do not begin again, do not comment."
 )
 """What a model is told after the text of an interrupted answer."""
+GO_ON: Final = "Go on."
+"""What the user's side says if there is nothing else to answer."""
 _IN_JSON: Final = "Your final answer is one JSON object, and nothing else. It fits this schema:"
 _BAD_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 _MAX_COLUMNS: Final = 100
 """Columns of a table that are listed to the model; a tool can profile a wider table."""
+
+
+def noted(note: str) -> str:
+    """Return a note of the server as it stands in a user's message."""
+    return f"[Note of the server, not of the user: {note}]"
 
 
 def hand_over_name(tools: Sequence[ToolCard]) -> str:

@@ -16,6 +16,8 @@ from attrs import Factory, asdict, define, evolve, field, frozen
 from attrs.validators import gt, in_, optional
 
 from transport.auth.fetch import is_fetchable
+from understudy.extension import Extension
+from understudy.installed import ExtensionFault, installed
 from understudy.models.faults import REFUSED_KEY
 from understudy.models.items import Item, ReasoningItem
 from understudy.models.keys import read_key
@@ -37,13 +39,14 @@ _ENDPOINT: Final = re.compile(r"/(?:chat/completions|responses|messages)/*$")
 class Api:
     """An API, or an SDK's client for one company's cloud, which speaks some of `apis`.
 
-    It is made by `maker`, a name behind its module, which has parameters for the key, the address and, in `options`,
-    for other members of a provider. `extra` brings what it needs, and for a cloud the `package` that finds this
-    machine's credentials if there is no key.
+    The clients of an API are made by its `extension`, those of a cloud by `maker`, a name behind its module. Either has
+    parameters for the key, the address and, in `options`, for other members of a provider. `extra` brings what it
+    needs, and for a cloud the `package` that finds this machine's credentials if there is no key.
     """
 
-    maker: str
     extra: str
+    extension: str = ""
+    maker: str = ""
     package: str = ""
     apis: tuple[str, ...] = ()
     options: Mapping[str, str] = field(factory=dict)
@@ -51,23 +54,24 @@ class Api:
     key: str = "api_key"
 
 
-_OTHERS: Final = "understudy.frameworks.pydantic_ai_model"
+OF_MANY: Final = ("chat", "responses", "messages")
+"""APIs of many servers, so that their addresses have to be set."""
 APIS: Final[Mapping[str, Api]] = {
-    "chat": Api("understudy.models.openai_chat:OpenAIChat", "openai"),
-    "responses": Api("understudy.models.openai:OpenAI", "openai"),
-    "messages": Api("understudy.models.anthropic:Anthropic", "anthropic"),
-    "gemini": Api(f"{_OTHERS}:gemini", "gemini"),
-    "converse": Api(f"{_OTHERS}:converse", "bedrock", "boto3", options={"region": "region"}),
-    "cohere": Api(f"{_OTHERS}:cohere", "cohere"),
+    "chat": Api("openai", "openai"),
+    "responses": Api("openai", "openai"),
+    "messages": Api("anthropic", "anthropic"),
+    "gemini": Api("gemini", "frameworks"),
+    "converse": Api("bedrock", "frameworks", package="boto3", options={"region": "region"}),
+    "cohere": Api("cohere", "frameworks"),
 }
 _AZURE = {"api_version": "api_version"}
 _CLAUDE = ("messages",)
 _GOOGLE = {"region": "region", "project": "project_id"}
 CLIENTS: Final[Mapping[str, Api]] = {
-    "azure": Api("openai:AsyncAzureOpenAI", "openai", "", ("chat", "responses"), _AZURE, "azure_endpoint"),
-    "bedrock": Api("anthropic:AsyncAnthropicBedrock", "bedrock", "boto3", _CLAUDE, {"region": "aws_region"}),
-    "foundry": Api("anthropic:AsyncAnthropicFoundry", "anthropic", "", _CLAUDE),
-    "vertex": Api("anthropic:AsyncAnthropicVertex", "vertex", "google.auth", _CLAUDE, _GOOGLE, key="access_token"),
+    "azure": Api("openai", "", "openai:AsyncAzureOpenAI", "", ("chat", "responses"), _AZURE, "azure_endpoint"),
+    "bedrock": Api("bedrock", "", "anthropic:AsyncAnthropicBedrock", "boto3", _CLAUDE, {"region": "aws_region"}),
+    "foundry": Api("anthropic", "", "anthropic:AsyncAnthropicFoundry", "", _CLAUDE),
+    "vertex": Api("vertex", "", "anthropic:AsyncAnthropicVertex", "google.auth", _CLAUDE, _GOOGLE, key="access_token"),
 }
 """The clients beside an SDK's own. None of them has a list of the models that can be used."""
 
@@ -140,19 +144,30 @@ class ModelProvider:
         """The name of the variable with its key."""
         return f"{self.variables}_API_KEY"
 
-    def open(self, model: str, limits: ModelLimits | None, times: Mapping[str, float]) -> "ProviderModel":
-        """Return one of its models. Blocks, most of a second where the SDK is not imported yet.
+    def open(
+        self,
+        model: str,
+        limits: ModelLimits | None,
+        times: Mapping[str, float],
+        extensions: Mapping[str, Extension] | None = None,
+    ) -> "ProviderModel":
+        """Return one of its models. `extensions`: those that are on, None for all. Blocks, most of a second where the
+        SDK is not imported yet.
 
         Raises:
+            ExtensionFault: The extension with the API's client is off.
             ExtraNotInstalled: The SDK, or what finds credentials of the cloud, is not installed.
             ValueError: The key or another member is missing or wrong; the text names it.
         """
         api, client = APIS[self.api], CLIENTS.get(self.client)
-        signer, own = client or api, not api.maker.startswith(_OTHERS)
+        signer, extensions = client or api, installed() if extensions is None else extensions
+        if api.extension not in extensions:
+            off = f"the model {self.name}:{model} needs the extension {api.extension}, which is off"
+            raise ExtensionFault(f"{off}: have it on by the setting `extensions`, or choose another model")
         variable = f"{self.variables}_BASE_URL"
         url = (self.variables and os.environ.get(variable, "").strip()) or self.url
         _check_address(url, variable)
-        if not url and not signer.package and self.name not in BUILT_IN and own:
+        if not url and not signer.package and self.name not in BUILT_IN and self.api in OF_MANY:
             raise ValueError(
                 f"the provider {self.name} needs its address: set providers.{self.name}.url, or {variable}"
             )
@@ -173,7 +188,8 @@ class ModelProvider:
                 raise ValueError("no credentials of its cloud are found on this machine")
             if client is not None:
                 given["sdk"] = self._sdk(client)
-            return ProviderModel(self, resolve_name(api.maker)(model, **given, **times))
+            make = extensions[api.extension].models()[self.api]
+            return ProviderModel(self, make(model, **given, **times))
         except ImportError as error:
             raise ExtraNotInstalled(f"the model {self.name}:{model}", signer.extra) from error
         except ValueError as error:

@@ -1,14 +1,15 @@
 """The models of a server by name: `offline`, or `PROVIDER:NAME`, named by the settings or by an agent.
 
-Several names, separated by commas, are a chain: if one does not answer, the next one goes on.
-A provider behind a network is called through a circuit breaker. A model object of an agent is used unchanged.
+Several names, separated by commas, are a chain: if one does not answer, the next one goes on. A provider behind a
+network is called through a circuit breaker. A model object of an agent is used unchanged.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from attrs import evolve
 
 from actors.behaviours import Breaker, CircuitChange
+from understudy.extension import Extension
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import Model, ModelLimits
 from understudy.models.offline import OfflineModel
@@ -43,7 +44,8 @@ class Models:
     """The models of a server, each created once. Close it when the server stops.
 
     `default` names the model of agents without one; the offline model writes `words_per_s`. `on_change` is called if
-    a model's breaker opens or closes. `limits` and `timeouts` are those of models behind a network, of `providers`.
+    a model's breaker opens or closes. `limits` and `timeouts` are those of models behind a network, of `providers`,
+    whose clients are brought by `extensions`: those that are on, None for all. `prices` are those of all models.
 
     Raises:
         UnknownModel, ExtraNotInstalled, ValueError: See `of`, for the default model.
@@ -57,10 +59,14 @@ class Models:
         limits: ModelLimits | None = None,
         timeouts: Timeouts | None = None,
         providers: Providers = BUILT_IN,
+        extensions: Mapping[str, Extension] | None = None,
+        prices: PriceTable | None = None,
     ) -> None:
+        self.prices = PriceTable() if prices is None else prices
         self.providers = providers
         self.default, self._words_per_s, self._on_change = default, words_per_s, on_change
-        self._limits, self._timeouts = limits, timeouts or {}
+        self._limits, self._timeouts, self._extensions = limits, timeouts or {}, extensions
+        self.hint: Callable[[], Awaitable[str]] | None = None  # how to connect a model of this machine, if there is one
         self._models: dict[str, Model] = {}
         self.clients: dict[str, ProviderModel] = {}  # of all models behind a network that were created so far
         self.breakers: list[Breaker] = []
@@ -97,7 +103,8 @@ class Models:
         self.default = name
 
     def _open(self, name: str, provider: ModelProvider, model: str) -> ResilientModel:
-        self.clients[name] = opened = provider.open(model, self._limits, timeouts_of(name, self._timeouts))
+        times = timeouts_of(name, self._timeouts)
+        self.clients[name] = opened = provider.open(model, self._limits, times, self._extensions)
         made = ResilientModel(opened, f"model {name}", self._on_change)
         self.breakers.append(made.breaker)
         return made

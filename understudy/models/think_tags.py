@@ -56,7 +56,7 @@ _BACK: Final = 32
 
 
 @frozen
-class Parts:
+class TaggedText:
     """What a piece settles: `reasoning`, then `text`. `dropped`: the text before was none; `reasoning` has it."""
 
     reasoning: str = ""
@@ -80,10 +80,10 @@ class ThinkTags:
     def __attrs_post_init__(self) -> None:
         self._reasons, self._closing = self.opened, _CLOSERS if self.opened else ()
 
-    def feed(self, piece: str) -> Parts:
+    def feed(self, piece: str) -> TaggedText:
         """Add a piece. Return what it settles."""
         if self._begun and not self._closing:
-            return self._watch(piece) if self._watching else Parts(text=piece)
+            return self._watch(piece) if self._watching else TaggedText(text=piece)
         self._held += piece
         reasoning: list[str] = []
         while not self._begun:
@@ -106,23 +106,23 @@ class ThinkTags:
             else:
                 break
         if not self._begun:
-            return Parts("".join(reasoning))
+            return TaggedText("".join(reasoning))
         if self._closing:
-            return Parts("".join(reasoning), self._take()[0])
+            return TaggedText("".join(reasoning), self._take()[0])
         held, self._held = self._held, ""
         if self._watching:
             return self._watch(held)
-        return Parts("".join(reasoning), held.lstrip())
+        return TaggedText("".join(reasoning), held.lstrip())
 
-    def finish(self, *, cut: bool = False) -> Parts:
+    def finish(self, *, cut: bool = False) -> TaggedText:
         """Return what was held back. Reasoning that nothing closes, unless it was cut, the template had not opened."""
         held, self._held = self._held, ""
         if self._reasons and not cut:
             self.opened = False
-            return Parts(text="".join((*self._opened_text, held)))
+            return TaggedText(text="".join((*self._opened_text, held)))
         if self._closing and not self._begun:
-            return Parts(reasoning=held)
-        return Parts(text=held if held.strip() else "")
+            return TaggedText(reasoning=held)
+        return TaggedText(text=held if held.strip() else "")
 
     def _begins_with(self, mark: str) -> bool:
         """Take a mark off the beginning of what is held. Return whether it was there."""
@@ -146,7 +146,7 @@ class ThinkTags:
         self._held = self._held[at if kept else at + len(mark) :]
         return taken, True
 
-    def _watch(self, piece: str) -> Parts:
+    def _watch(self, piece: str) -> TaggedText:
         """Return a piece of text, unless it closes reasoning that was taken for text."""
         before = len(self._seen)
         self._seen += piece
@@ -156,10 +156,10 @@ class ThinkTags:
             reasoning, rest = self._seen[: found.start()], self._seen[found.end() :]
             self._watching, self._begun, self._seen, self.opened = False, False, "", True
             after = self.feed(rest)
-            return Parts(reasoning + after.reasoning, after.text, dropped=True)
+            return TaggedText(reasoning + after.reasoning, after.text, dropped=True)
         if len(self._seen) > WATCHED:
             self._watching, self._seen = False, ""
-        return Parts(text=piece)
+        return TaggedText(text=piece)
 
 
 def _is_quoted(before: str) -> bool:

@@ -26,8 +26,8 @@ from actors import (
     SlowHandler,
     WatchdogDied,
 )
+from understudy.observe.actor_metrics import ActorMetrics
 from understudy.observe.logs import new_error_id
-from understudy.observe.metrics import Metrics
 
 log = logging.getLogger("understudy.tree")
 
@@ -69,7 +69,7 @@ class ActorEventRecorder:
     actor that an event is about.
     """
 
-    metrics: Metrics
+    metrics: ActorMetrics
     clock: Callable[[], float]
     incident_count: int = field(default=0, init=False)
     watchers: set[Callable[[str], object]] = field(factory=set, init=False, repr=False)

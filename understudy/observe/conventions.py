@@ -29,7 +29,7 @@ TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_RESULT: Final = "gen_ai.tool.call.result"
 
 CONTENT: Final = (INPUT_MESSAGES, OUTPUT_MESSAGES, TOOL_ARGUMENTS, TOOL_RESULT)
-"""Attributes with texts of users, models and tools; only with the setting `trace_content`."""
+"""Attributes with texts of users, models and tools; only with the setting `otlp.content`."""
 
 INVOKE_AGENT: Final = "invoke_agent"
 CHAT: Final = "chat"

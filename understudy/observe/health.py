@@ -6,7 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from attrs import define, field, frozen
 
@@ -15,6 +15,7 @@ from actors.behaviours import CircuitChange, CircuitState
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import Rights, Whose, everybody, rights_of
 from understudy.observe.actor_events import Incident
+from understudy.observe.actor_metrics import ActorMetrics
 from understudy.observe.recent import Recent, durations, rows
 from understudy.observe.run_watchdog import OpenRun
 from understudy.tools.errors import ToolError
@@ -73,18 +74,11 @@ def combine(checks: Mapping[str, HealthCheck]) -> dict[str, Any]:
     return {"status": worst.value, "checks": {name: each.as_json() for name, each in checks.items()}}
 
 
-class BreakerMetrics(Protocol):
-    """Receives state changes of breakers."""
-
-    def breaker_changed(self, name: str, state: str) -> None:
-        """Record that a breaker is now `closed`, `open` or `half_open`."""
-
-
 @define
 class Breakers:
     """The last known state of each breaker. `clock` returns seconds. May be read from any thread."""
 
-    metrics: BreakerMetrics
+    metrics: ActorMetrics
     clock: Callable[[], float] = time.monotonic
     _states: dict[str, tuple[CircuitState, float]] = field(factory=dict, init=False)
 
@@ -119,26 +113,29 @@ class Breakers:
 class ServerStatus:
     """The status of one running server: its health, and its supervision tree as plain data.
 
-    `counts` returns numbers of connections and runs of the selected users; `extra_checks` health checks of parts
+    `counts` returns numbers of connections and runs of the selected users; `extra_checks` return health checks of parts
     outside the tree; `open_runs` the runs without an end by their ids; `incidents` the latest ones; `reads_waiting` the
-    number of queued reads of the database.
+    number of queued reads of the database. `tenants`: the server has any.
     """
 
     system: ActorSystem
     counts: Callable[[Whose], Mapping[str, int]]
     version: str
-    extra_checks: Callable[[], Mapping[str, HealthCheck]] = dict
+    extra_checks: list[Callable[[], Mapping[str, HealthCheck]]] = field(factory=list)
     recent: Recent = field(factory=lambda: Recent(time.time))
     open_runs: Mapping[str, OpenRun] = field(factory=dict)
     incidents: Callable[[], Sequence[Incident]] = tuple
     reads_waiting: Callable[[], int] = int
+    tenants: bool = False
     _since: float = field(factory=time.monotonic, init=False)
 
     def health(self) -> dict[str, Any]:
         """Return `status`, a check for each subsystem, uptime, counts and memory. A restarting subsystem is
         reported."""
         root = self.system.tree()
-        checks = {part.path.rpartition("/")[2]: _check(part) for part in root.children} | dict(self.extra_checks())
+        checks = {part.path.rpartition("/")[2]: _check(part) for part in root.children}
+        for extra in self.extra_checks:
+            checks |= extra()
         with open("/proc/self/statm") as statm:  # proc(5): the second field is the resident memory, in pages
             resident = int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
         return {
@@ -228,12 +225,11 @@ class ServerStatus:
 
 @frozen
 class RestrictedStatus:
-    """The `ServerView` of tools that run for `owner`, with the rights of these roles. `tenants`: the server has any."""
+    """The `ServerView` of tools that run for `owner`, with the rights of these roles."""
 
     server: ServerStatus
     owner: str
     roles: Collection[str]
-    tenants: bool
 
     def health(self) -> dict[str, Any]:
         """Return all for an operator of the server, otherwise the status; for an operator of a tenant also its
@@ -263,7 +259,7 @@ class RestrictedStatus:
         return self.server.crashes(minutes)
 
     def _rights(self) -> Rights:
-        return rights_of(self.owner, self.roles, tenants=self.tenants)
+        return rights_of(self.owner, self.roles, tenants=self.server.tenants)
 
     def _check_server(self) -> None:
         try:

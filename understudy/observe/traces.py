@@ -24,7 +24,7 @@ from understudy.observe.spans import Attribute, SpanContext, SpanKind, TraceSpan
 log = logging.getLogger(__name__)
 
 QUEUED: Final = 4096
-"""Spans that wait for the collector; about 400 runs with one tool call, or with `trace_content` at most 70 MB."""
+"""Spans that wait for the collector; about 400 runs with one tool call, or with `otlp.content` at most 70 MB."""
 BATCH: Final = 256
 """Spans of one request to the collector; it is sent as soon as there are so many, or after `EVERY_S`."""
 EVERY_S: Final = 0.25

@@ -3,10 +3,20 @@
  * `extensions/NAME/main.js` of those that have one. Its `extend(page)` is called once, with a `page` of
  *
  * - `ask(method, path, body)`: the JSON of an answer of the server; rejects with {code, message}.
- * - `agents`: the catalogue of agents. `open(threadId)` shows a chat. `on(event, work)` listens to the protocol client.
+ * - `chat`: the page itself, a `ChatPage`: `chat.client` is the protocol client, `chat.agents` the catalogue of agents, `chat.current` the
+ *   id of the open chat; `chat.open(threadId)` shows another one.
+ * - `lazy(load)`: a function that calls `act(part)` with what `load()` has resolved to, which is called at the first use.
  * - `addDialog({id, picture, title, load})`: a button of the side bar, and a command of the palette. `load()` imports the
  *   dialog when it is first opened, and resolves to what has `show()`.
- * - `addSection({title, none, read})`: a section of the inbox, see `InboxView`.
+ * - `addTopDialog({id, picture, title, fits, load})`: a button above the chat that opens a dialog, shown while `fits(agents)`.
+ * - `add(kind, one)`, of these kinds:
+ *   "chatActs": `offer(thread)` is what can be done with a chat, {label, icon, act}, or null; "accountActs": `offer(who)`, what the
+ *   menu of who is signed in has besides. "dataRows": {about, label, look, apart, act}, in the settings what a user can do with their data;
+ *   `act(say)` may say how far it is, and resolves to a last sentence; `apart`: it is not seen at first. "settings": {title, element}, a
+ *   section of them, see `Settings`. "sections": {title, none, read}, of the inbox, see `InboxView` of notices; `sections()` are those of all.
+ *   "known": `work({who, model})` is called when it is known who is signed in, and which model answers. "elements": {place, element}, what is always there, see `Places`. "marks": `of(threadId)` is the mark of a chat in the side bar, or null;
+ *   "titles": `of(title)` is what the window is called that has this title; `chat.marked()` says that one of both has changed. "shown":
+ *   `work(state)` is called when the open chat stands on the screen, in this state.
  * - `addStyle(url)`: loads a style sheet of the extension's folder, whose URL is that of the text "./FILE.css" and
  *   `import.meta.url`; resolves when it applies.
  *
@@ -15,24 +25,18 @@
  */
 
 import { el } from "./views/dom.js";
-import { sideButton } from "./views/dialogs.js";
 import { withParts } from "./views/extension_parts.js";
 import { LazyPart } from "./views/lazy_part.js";
 
 export class Extensions {
-  /** `page` is the page: {api, agents, client, sidebar, open(threadId), fault(error)}; `load(name)` imports a part. */
+  /** `page` is the page, a `ChatPage` with `extended(this)`; `load(name)` imports a part. */
   constructor(page, load = (name) => import(`./extensions/${name}/main.js`)) {
-    Object.assign(this, { page, load, on: [], added: new Map() });
+    Object.assign(this, { page, load, named: [], on: [], added: new Map(), extending: new Map() });
   }
 
-  /** The commands of the palette that extensions add which are on. */
-  get commands() {
-    return this.#all("commands");
-  }
-
-  /** The sections of the inbox that extensions add which are on. */
-  get sections() {
-    return this.#all("sections");
+  /** What extensions add that are on, of one kind. */
+  all(kind) {
+    return this.on.flatMap((name) => this.added.get(name)?.[kind] ?? []);
   }
 
   /**
@@ -42,39 +46,53 @@ export class Extensions {
   async refresh() {
     const answer = await this.page.api.ask("GET", "/api/extensions").catch(() => null);
     if (answer === null) return;
+    this.named = answer.extensions;
     this.on = withParts(answer.extensions);
-    for (const [name, { buttons }] of this.added) buttons.forEach((button) => { button.hidden = !this.on.includes(name); });
-    await Promise.all(this.on.filter((name) => !this.added.has(name)).map((name) => this.#extend(name)));
+    const loaded = await Promise.all(this.on.map((name) => this.#extended(name)));
+    if (loaded.every(Boolean)) this.page.extended(this);
   }
 
-  #all(kind) {
-    return this.on.flatMap((name) => this.added.get(name)?.[kind] ?? []);
+  /** Shows a dialog, also one whose extension is still to be loaded. */
+  async show(id) {
+    const known = () => this.all("dialogs").find((dialog) => dialog.id === id);
+    if (!known()) await this.refresh();
+    return known()?.act();
+  }
+
+  /** Resolves to whether the part of an extension is there; it is loaded once. */
+  #extended(name) {
+    if (!this.extending.has(name)) this.extending.set(name, this.#extend(name));
+    return this.extending.get(name);
   }
 
   async #extend(name) {
-    const added = { buttons: [], commands: [], sections: [] };
-    this.added.set(name, added); // at once: it may be asked for again while it is loaded
     const part = await this.load(name).catch((fault) => {
       if (!(fault instanceof TypeError)) throw fault;
       return null; // no network
     });
-    if (part === null) this.added.delete(name);
-    else part.extend(this.#pageFor(added));
+    if (part === null) {
+      this.extending.delete(name);
+      return false;
+    }
+    const added = {};
+    part.extend(this.#pageFor((kind, one) => (added[kind] ??= []).push(one)));
+    this.added.set(name, added);
+    return true;
   }
 
-  #pageFor({ buttons, commands, sections }) {
+  #pageFor(add) {
     const { page } = this;
+    const lazy = (load) => {
+      const part = new LazyPart(load, (made) => made, (fault) => page.fault(fault));
+      return (act) => part.use(act);
+    };
+    const entry = ({ id, picture, title, load }) => {
+      const use = lazy(load);
+      return { id, title, icon: picture, act: () => use((dialog) => dialog.show()) };
+    };
     return {
-      ask: (...asked) => page.api.ask(...asked), agents: page.agents, open: (threadId) => page.open(threadId), on: (event, work) => page.client.on(event, work),
-      addDialog: ({ id, picture, title, load }) => {
-        const part = new LazyPart(load, (dialog) => dialog, (fault) => page.fault(fault));
-        const act = () => part.use((dialog) => dialog.show());
-        buttons.push(sideButton(picture, title, act));
-        commands.push({ id, title, icon: picture, act });
-        page.sidebar.add(buttons.at(-1));
-      },
-      addSection: (section) => sections.push(section),
-      addStyle,
+      ask: (...asked) => page.api.ask(...asked), chat: page, lazy, add, addStyle, sections: () => this.all("sections"),
+      addDialog: (dialog) => add("dialogs", entry(dialog)), addTopDialog: ({ fits, ...dialog }) => add("topDialogs", { ...entry(dialog), fits }),
     };
   }
 }

@@ -11,7 +11,7 @@ import { Clock } from "./views/clock.js";
 import { Composer } from "./views/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/turns.js";
 import { Toasts } from "./views/dialog.js";
-import { Dialogs } from "./views/dialogs.js";
+import { Dialogs, ExtensionButtons, Places } from "./views/dialogs.js";
 import { arrange, el, setText } from "./views/dom.js";
 import { Drafts } from "./views/drafts.js";
 import { FirstVisit, KillGuide } from "./views/first_visit.js";
@@ -19,7 +19,6 @@ import { emptyChat } from "./views/empty.js";
 import { Files } from "./views/files.js";
 import { goneThreads } from "./client/gone_threads.js";
 import { icon } from "./views/icons.js";
-import { Inbox } from "./views/inbox_control.js";
 import { randomId } from "./client/ids.js";
 import { LazyPart } from "./views/lazy_part.js";
 import { LeftWork } from "./views/left_work.js";
@@ -37,7 +36,6 @@ import { t } from "./client/messages.js";
 import { startLanguage } from "./views/language.js";
 import { WidgetHost } from "./views/widget_host.js";
 import { renderer } from "./views/renderer.js";
-import { offerLocalModel } from "./views/local_model.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
@@ -68,18 +66,16 @@ class Page extends ChatPage {
     this.status = new Status(() => this.client.start());
     this.sidebar = new Sidebar(this.api, {
       open: (...at) => openAt(this, ...at), create: () => this.create(), removed: (...which) => this.removed(...which), renamed: () => this.showTitle(), fault: (fault) => this.fault(fault),
-      sharing: () => this.agents.shareLinks, tip: (id) => lastRun(this.client.state(id)),
-    }, (id) => this.inbox.mark(id, runningTurn(this.client.stateOrEmpty(id)) !== null), storage);
-    this.inbox = new Inbox(this.client, {
-      clock: this.clock, agents: this.agents, open: (id) => this.open(id), current: () => this.client.state(this.current),
-      onMarks: () => this.sidebar.show(), onSignIn: (...at) => this.signInAt(...at), onDisallow: (...tool) => this.disallow(...tool),
-      onStop: (runId) => this.stop(runId), fault: (fault) => this.fault(fault), moreSections: () => this.extensions.made?.sections ?? [],
-    });
+      more: (thread) => this.added("chatActs", thread),
+    }, (id) => this.mark(id), storage);
     this.extensions = new LazyPart(() => import("./extensions.js"), ({ Extensions }) => new Extensions(this), () => {});
+    this.places = new Places();
     this.dialogs = new Dialogs(this, storage);
     this.sidebar.add(this.dialogs.memoryButton);
-    this.account = new Account(this.api, (how) => this.client.signOut(how), (what) => this.dialogs.askToSignIn(what));
-    this.sidebar.element.append(this.inbox.view.strip, this.account.element);
+    this.buttons = new ExtensionButtons(storage, (id) => this.extensions.use((extensions) => extensions.show(id)));
+    this.sidebar.add(this.buttons.element);
+    this.account = new Account(this.api, (how) => this.client.signOut(how), (who) => this.added("accountActs", who));
+    this.sidebar.element.append(this.places.side, this.account.element);
     this.drafts = new Drafts(storage);
     this.composer = new Composer({
       api: this.api, files, agents: this.agents, drafts: this.drafts, storage, banner: this.status.banner,
@@ -95,14 +91,14 @@ class Page extends ChatPage {
     this.back = el("button.link.back", { type: "button", hidden: true });
     this.drawer = el("button.quiet.icon-button.drawer-open-button", {
       type: "button", "aria-label": t("page.open_drawer"), "aria-controls": "sidebar", "aria-expanded": "false", onclick: () => this.sidebar.unfold(),
-    }, icon("menu"), this.inbox.badge);
+    }, icon("menu"), this.places.drawer);
     const begin = el("button.quiet.icon-button.new-chat-button", { type: "button", title: t("chat.new"), "aria-label": t("chat.new"), onclick: () => this.create() }, icon("plus"));
     this.sidebar.onToggle = (open) => {
       this.drawer.setAttribute("aria-expanded", String(open));
       if (!open && this.sidebar.element.contains(document.activeElement)) this.composer.focus();
     };
     const stage = el("main.stage", { id: "stage" },
-      el("header.topbar", { id: "topbar" }, this.drawer, begin, this.inbox.view.button, this.title, this.back, this.dialogs.serversButton, this.status.element, this.dialogs.settingsButton),
+      el("header.topbar", { id: "topbar" }, this.drawer, begin, this.places.top, this.title, this.back, this.buttons.top, this.status.element, this.dialogs.settingsButton),
       this.alerts.element, this.transcript.element, this.composer.element);
     this.composer.acceptDrops(stage);
     arrange(document.body, [
@@ -239,6 +235,41 @@ class Page extends ChatPage {
     this.composer.element.hidden = missing;
   }
 
+  /** What extensions add is known: it is shown also in what is open already. */
+  extended(extensions) {
+    this.buttons.show(extensions.all("dialogs"));
+    this.buttons.showAbove(extensions.all("topDialogs"), this.agents);
+    this.account.menu.update();
+    this.composer.takesFiles = extensions.named.includes("files");
+    this.places.show(extensions.all("elements"));
+    this.marked();
+    this.#tellKnown();
+    for (const { menu } of this.sidebar.rows.values()) menu.update();
+    this.dialogs.settings.made?.update();
+  }
+
+  /** What extensions offer to do with something, {label, icon, act} each. */
+  added(kind, what) {
+    return this.extensions.made?.all(kind).map((offer) => offer(what)).filter(Boolean) ?? [];
+  }
+
+  /** The mark of a chat in the side bar, as `ThreadRow` takes it. */
+  mark(id) {
+    const [mark = null] = this.added("marks", id);
+    return runningTurn(this.client.stateOrEmpty(id)) !== null && mark !== "needs_you" ? "running" : mark;
+  }
+
+  /** The marks of chats have changed, or what the window is called. */
+  marked() {
+    this.sidebar.show();
+    this.showTitle();
+  }
+
+  /** The run at the end of the branch of a chat that is shown. */
+  tip(threadId) {
+    return lastRun(this.client.state(threadId));
+  }
+
   #showGuide() {
     const live = runningTurn(this.client.stateOrEmpty(this.current)) !== null;
     this.guide.update(this.current, { live, online: this.client.connection.online });
@@ -290,7 +321,8 @@ class Page extends ChatPage {
     const id = this.current;
     const title = (this.missing && t("chat.missing_title")) || this.sidebar.thread(id)?.title || provisionalTitle(this.client.stateOrEmpty(id)) || t("chat.new");
     setText(this.title, title);
-    this.inbox.attention.name(title === t("chat.new") ? "understudy" : t("chat.window_title", { title }));
+    const named = title === t("chat.new") ? "understudy" : t("chat.window_title", { title });
+    setText(document.querySelector("title"), (this.extensions.made?.all("titles") ?? []).reduce((name, of) => of(name), named));
   }
 
   /** `mode` says when a run at work reads it; "after" is a message of its own. */
@@ -312,7 +344,7 @@ class Page extends ChatPage {
   shown(state) {
     if (document.visibilityState !== "visible") return;
     this.client.ack(state.threadId, state.seq);
-    this.inbox.shown();
+    this.added("shown", state);
   }
 
   /** A chat was deleted; not in this tab, if that is `elsewhere`: then what was being written stands in the new chat. */
@@ -334,7 +366,7 @@ class Page extends ChatPage {
     await listed;
     if (!this.account.who || !this.sidebar.loaded) setTimeout(() => this.client.connection.online && this.readUser(), AGAIN_MS);
     this.transcript.refreshEmpty();
-    this.#offerModel();
+    this.#tellKnown();
     (await goneThreads(this.client, this.sidebar.all)).forEach((threadId) => this.removed(threadId, { elsewhere: true }));
   }
 
@@ -345,19 +377,16 @@ class Page extends ChatPage {
       setTimeout(() => this.client.connection.online && this.readAgents(), AGAIN_MS); // those known from before stay until then
     }
     this.agents.read = true;
-    this.dialogs.offerServers(this.agents.list);
+    this.buttons.showAbove(this.extensions.made?.all("topDialogs") ?? [], this.agents);
     this.composer.follow(this.agentOf(this.current, this.client.stateOrEmpty(this.current)));
     this.transcript.refresh();
-    this.#offerModel();
+    this.#tellKnown();
   }
 
-  /** Offers who may choose the server's model one of its machine, once both are known: the user and the model in use. */
-  /** Once for each time that both are known: who is signed in, and which model answers. */
-  async #offerModel() {
+  /** Tells extensions who is signed in and which model answers, as soon as both are known. */
+  #tellKnown() {
     const { account: { who }, agents: { model } } = this;
-    if (model?.name !== "offline" || !who?.roles?.includes("operator") || this.offered === model) return;
-    this.offered = model;
-    await offerLocalModel({ api: this.api, composer: this.composer, toasts: this.toasts, readAgents: () => this.readAgents() });
+    if (who && model) this.added("known", { who, model });
   }
 }
 

@@ -10,18 +10,20 @@ import math
 from typing import Any, Final
 
 from attrs import field, frozen
-from sqlalchemy import Connection, bindparam, delete, func, select, update
+from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
 from . import queries, schema
 from .errors import NotStored
 from .prepared import Prepared
-from .records import History
+from .records import History, Json
 from .write import Write, add_users, put
 
 _c = schema.contexts.c
 
 KEPT: Final = 50
 """Limit of values per notebook and user; concurrent writes of several nodes may exceed it by a few."""
+PAGE: Final = 200
+"""Values per page."""
 FORGOTTEN: Final = 500
 """Limit of expired values deleted per transaction, as all other writes wait for it."""
 _remembered = Prepared(  # each message reads it
@@ -170,3 +172,21 @@ def history_and_memory(
 ) -> tuple[History, list[Remembered]]:
     """Return the `queries.history` of a message, and what is remembered of the owner in a notebook."""
     return queries.history(connection, owner, message_id, limit), remembered(connection, owner, agent, now)
+
+
+@frozen
+class StoredMemory:
+    """A value that an agent remembers about a user."""
+
+    agent: str
+    name: str
+    value: Json = field(repr=False)
+    updated_at: float
+    expires_at: float
+
+
+def memories(connection: Connection, owner: str, after: tuple[str, str]) -> list[StoredMemory]:
+    """Return what agents remember of the owner, after this agent and name, including expired values."""
+    wanted = select(_c.agent, _c.name, _c.value, _c.updated_at, _c.expires_at).where(_c.owner == owner)
+    wanted = wanted.where(tuple_(_c.agent, _c.name) > tuple_(*after)).order_by(_c.agent, _c.name)
+    return [StoredMemory(*row) for row in connection.execute(wanted.limit(PAGE))]

@@ -16,9 +16,8 @@ from typing import Final
 
 from attrs import frozen
 
-from .data_folder import lock_folder
+from .data_folder import PART, lock_folder, sync
 from .errors import CannotOpen, StorageError
-from .files import PART, sync
 from .sqlite import BUSY_TIMEOUT_MS, FILE_NAME, FILES, JOURNALS, read_revision
 
 CHUNK_BYTES: Final = 1 << 20

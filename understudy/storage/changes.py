@@ -35,13 +35,12 @@ from sqlalchemy import (
 from sqlalchemy.types import TypeEngine
 
 from . import queries, schema
-from .deliveries import Delivery
 from .errors import AlreadyStored, Fenced, NotStored, RunEnded, SequenceConflict
 from .fulltext import searchable
 from .prepared import Prepared
 from .records import Fence, LoggedEvent, Message, RunAttempt, RunEnd, RunRecord, StepRecord, Thread
 from .spending import Spent
-from .write import ThreadWrite, add_users, insert_into
+from .write import ThreadWrite, Write, add_users, insert_into
 
 Row = dict[str, Any]
 
@@ -124,7 +123,6 @@ class _Inserts:
     run: Prepared
     step: Prepared
     spent: Prepared
-    delivery: Prepared
 
 
 @cache
@@ -159,7 +157,6 @@ def _inserts(database: str) -> _Inserts:
             )
         ),
         spent=once(schema.spending, Spent, "run_id", "number"),
-        delivery=once(schema.deliveries, Delivery, "id"),
     )
 
 
@@ -181,7 +178,8 @@ class Change(ThreadWrite):
     - `run_end` ends a run;
     - `attempt` updates the attempts of an unfinished run;
     - `restarted` is the id of an unfinished run whose agent goes on after its server has died, which is counted;
-    - `spent` and `deliveries` are inserted, once each;
+    - `spent` is inserted, once each;
+    - `also` is what extensions store with it;
     - `fence`, unless None, must be the thread's: if another node has claimed it since, nothing is stored. An inserted
       thread gets it.
 
@@ -200,7 +198,7 @@ class Change(ThreadWrite):
     steps: tuple[StepRecord, ...] = ()
     fence: Fence | None = None
     spent: tuple[Spent, ...] = ()
-    deliveries: tuple[Delivery, ...] = ()
+    also: tuple[Write, ...] = ()
 
     def __attrs_post_init__(self) -> None:
         space = (self.owner, self.thread_id)
@@ -283,12 +281,11 @@ def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
 
 
 def _store_once(connection: Connection, changes: Sequence[Change]) -> None:
-    """Insert what turns cost, and the webhooks of events, unless they are there already."""
-    inserts = _inserts(connection.dialect.name)
+    """Insert what turns cost, unless it is there already, and what extensions store beside it."""
     if spent := [_row(each) for change in changes for each in change.spent]:
-        inserts.spent.run(connection, spent)
-    if queued := [_row(each) for change in changes for each in change.deliveries]:
-        inserts.delivery.run(connection, queued)
+        _inserts(connection.dialect.name).spent.run(connection, spent)
+    for write in (each for change in changes for each in change.also):
+        write.apply(connection)
 
 
 def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:

@@ -20,6 +20,8 @@ WAIT_S: Final = 2.0
 """How long to wait for the lock: on a restart the new server may start while the old one is closing."""
 TRY_S: Final = 0.02
 PID_BYTES: Final = 20
+PART: Final = ".part"
+"""Suffix of a file that is not whole yet."""
 OTHERS: Final = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -87,3 +89,12 @@ def keep_private(*paths: Path) -> None:
             continue
         except OSError as error:
             log.warning("storage.not_private", extra={"path": str(path), "reason": error.strerror})
+
+
+def sync(path: Path) -> None:
+    """Flush a file, or the entries of a folder, to the disk; blocks. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

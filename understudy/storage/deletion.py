@@ -7,14 +7,15 @@
 
 from collections.abc import Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from attrs import frozen
 from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
 
-from understudy.extension import kept_of_users
+from understudy.extension import UserData
+from understudy.installed import kept_of_users
 
-from . import schema
+from . import queries, schema
 from .write import Write
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ _m = schema.messages.c
 _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
-_f = schema.files.c
 _c = schema.contexts.c
 _u = schema.users.c
 
@@ -41,18 +41,20 @@ GONE, MORE = 1, 2
 
 @frozen
 class RemoveUser(Write):
-    """Delete a user who has no files and no threads: the memories of agents, then the user's row.
+    """Delete a user who has no threads, and nothing outside of the database: the memories of agents, then the user's
+    row.
 
-    The answer is GONE, MORE, or 0 if there is no such user, or the user has files or threads.
+    The answer is GONE, MORE, or 0 if there is no such user, or the user has threads, or rows that stand for what is
+    outside.
     """
 
     owner: str
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        threads = exists().where(_t.owner == self.owner)
-        files = exists().where(_f.owner == self.owner)
-        if connection.execute(select(_u.id).where(_u.id == self.owner, ~threads, ~files)).one_or_none() is None:
+        outside = [kept.table for kept in kept_of_users() if kept.outside is not None]
+        left = [~exists().where(table.c.owner == self.owner) for table in (schema.threads, *outside)]
+        if connection.execute(select(_u.id).where(_u.id == self.owner, *left)).one_or_none() is None:
             return 0
         memories = select(_c.owner, _c.agent, _c.name).where(_c.owner == self.owner)
         if delete_some(connection, schema.contexts, memories, EVENTS) >= EVENTS:
@@ -60,18 +62,26 @@ class RemoveUser(Write):
         turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == self.owner)
         if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
             return MORE
-        return (
-            GONE
-            if connection.execute(delete(schema.users).where(_u.id == self.owner, ~threads, ~files)).rowcount
-            else MORE
-        )
+        return GONE if connection.execute(delete(schema.users).where(_u.id == self.owner, *left)).rowcount else MORE
 
 
 async def remove_user(store: "Store", owner: str) -> bool:
-    """Delete the rest of a user who has no threads and no files. Return False if they have, or do not exist."""
+    """Delete the rest of a user, as `RemoveUser` does. Return False if it refuses, or there is no such user."""
     while (left := await store.commit(RemoveUser(owner))) == MORE:
         pass
     return left == GONE
+
+
+@frozen
+class RemoveRows(Write):
+    """Delete rows by their primary keys. The answer is how many there were."""
+
+    table: Table
+    keys: tuple[Any, ...]
+
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        return connection.execute(delete(self.table).where(tuple_(*self.table.primary_key).in_(self.keys))).rowcount
 
 
 @frozen
@@ -95,12 +105,9 @@ class MergeFulltext(Write):
 
 
 @cache
-def _of_extensions() -> Sequence[Table]:
-    """Return the tables of extensions whose rows are of a thread."""
-    tables = [kept.table for kept in kept_of_users()]
-    return [
-        each for each in tables if any(key.referred_table is schema.threads for key in each.foreign_key_constraints)
-    ]
+def kept_of_threads() -> Sequence[UserData]:
+    """Return what the extensions keep of threads. Raises ExtensionFault."""
+    return [kept for kept in kept_of_users() if kept.of_thread]
 
 
 def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
@@ -108,7 +115,7 @@ def remove_thread(connection: Connection, owner: str, thread_id: str) -> int:
     this = (_t.owner == owner, _t.id == thread_id)
     if connection.execute(select(_t.id).where(*this)).one_or_none() is None:
         return 0
-    for table in _of_extensions():  # first: a link to the thread must not outlive the beginning of its deletion
+    for table in (kept.table for kept in kept_of_threads()):  # first: a link must not outlive the beginning
         connection.execute(delete(table).where(table.c.owner == owner, table.c.thread_id == thread_id))
     first = connection.execute(
         select(func.min(_e.seq)).where(_e.owner == owner, _e.thread_id == thread_id)
@@ -134,3 +141,33 @@ def delete_some(connection: Connection, table: Table, rows: Any, most: int) -> i
     key = [table.c[column.name] for column in rows.selected_columns]
     named = key[0] if len(key) == 1 else tuple_(*key)
     return connection.execute(delete(table).where(named.in_(rows.limit(most)))).rowcount
+
+
+class ThreadDeleter(Protocol):
+    """Stops a thread's conversation and deletes the thread. Returns whether it did.
+
+    With `unless_since` (Unix seconds) only if the thread was not used since.
+    """
+
+    async def __call__(self, owner: str, thread_id: str, /, *, unless_since: float | None = None) -> bool:
+        """Delete the thread."""
+
+
+async def delete_whole(
+    store: "Store",
+    delete: ThreadDeleter,
+    owner: str,
+    thread_id: str,
+    *,
+    rests: float = 1.0,
+    unless_since: float | None = None,
+) -> bool:
+    """Delete a thread by `delete`; after each part of a long log pause for `rests` times its duration.
+
+    The log is trimmed first, for as long as it takes; the conversation is asked to delete only the rest, as a request
+    to it has a short timeout. `unless_since` (Unix seconds): if the thread was used since then, also meanwhile, it
+    stays with its messages; return False then.
+    """
+    if (row := await store.archive.read(queries.thread, owner, thread_id)) is not None:
+        await store.trim(owner, thread_id, row.last_seq + 1, rests=rests)
+    return await delete(owner, thread_id, unless_since=unless_since)

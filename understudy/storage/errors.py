@@ -20,8 +20,7 @@ StorageError
 │   ├── SequenceConflict  its first event is not the next one of the thread
 │   ├── AlreadyStored     its message or run has an id that belongs to a different one
 │   ├── RunEnded          its run has already ended in another way
-│   ├── NotStored         it refers to a row that does not exist
-│   └── SoleAccount       it would take a role from the only account that has it
+│   └── NotStored         it refers to a row that does not exist
 ├── InvalidCursor         a paging cursor that was not made by a page
 └── FileTooLarge          an upload passed the limit; nothing of it was stored
 """
@@ -146,7 +145,7 @@ class AlreadyServed(DatabaseUnusable):
 
     def __str__(self) -> str:
         return (
-            f"another understudy uses the database at {self.where}: stop it, or give both the same --redis-url, by "
+            f"another understudy uses the database at {self.where}: stop it, or give both the same redis.url, by "
             "which several servers work together"
         )
 
@@ -287,16 +286,6 @@ class NotStored(ChangeRefused, LookupError):
 
 
 @define
-class SoleAccount(ChangeRefused, ValueError):
-    """The change would take a role from the only account that has it and with which one can sign in."""
-
-    owner: str
-
-    def __str__(self) -> str:
-        return f"nobody but {self.owner} can sign in to an account with such a role"
-
-
-@define
 class InvalidCursor(StorageError, ValueError):
     """The cursor was not made by a page of this list."""
 
@@ -319,7 +308,7 @@ class FileTooLarge(StorageError, ValueError):
 class ExtraNotInstalled(ImportError):
     """A setting needs an optional dependency that is not installed. The text names the setting and the extra.
 
-    `setting` is as a user gave it, such as `redis_url`; `extra` is one of pyproject.toml's.
+    `setting` is as a user gave it, such as `redis.url`; `extra` is one of pyproject.toml's.
     """
 
     def __init__(self, setting: str, extra: str) -> None:

@@ -1,7 +1,7 @@
 """The PostgreSQL database at an address (`postgresql://user@host/name`), migrated at start if older than the code.
 
-1. Several servers may write (`understudy.storage.nodes`). If a server stalls within a transaction, the database ends
-   its session (`IDLE_S`); writes that wait for its rows meanwhile fail alone (`LOCK_S`).
+1. Several servers may write. If a server stalls within a transaction, the database ends its session (`IDLE_S`); writes
+   that wait for its rows meanwhile fail alone (`LOCK_S`).
 2. Every wait on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, enforced by the
    server), and the writer's whole transaction (`Database.interrupt`, in case the server enforces nothing any more).
 3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server or kept in its
@@ -23,7 +23,7 @@ from typing import Any, Final
 
 import msgspec
 from attrs import field, frozen
-from sqlalchemy import Connection, Engine, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Float, Text, column, create_engine, event, func, select, table
 from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -75,7 +75,7 @@ _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_ve
 NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
 """Limit of connections per node: to write, to read, and for files."""
 
-for _index in (index for table in schema.whole().tables.values() for index in table.indexes):
+for _index in (index for each in schema.whole().tables.values() for index in each.indexes):
     _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
 _FREE: Final = """
     SELECT least(
@@ -269,14 +269,18 @@ def _migrate(connection: Connection, where: str) -> None:
         upgrade(connection)
     elif found != schema.HEAD:
         log.warning("storage.newer_schema", extra={"found": found, "known": schema.HEAD})
+    if tables := schema.of_others():
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({MIGRATION})")  # another server may start, too
+        for each in tables:
+            each.create(connection, checkfirst=True)
     if connection.exec_driver_sql("SHOW synchronous_commit").scalar_one() == "off":
         log.warning("storage.not_durable", extra={"database": where, "reason": "synchronous_commit is off"})
 
 
 def _nodes_before(connection: Connection, oldest: str) -> int:
     """Count the living nodes that do not know a schema of the revision `oldest`."""
-    nodes = schema.nodes.c
-    lagging = select(func.count()).where(nodes.expires_at > Now(), nodes.knows_revision < oldest)
+    expires_at, knows = column("expires_at", Float), column("knows_revision", Text)
+    lagging = select(func.count()).select_from(table("nodes")).where(expires_at > Now(), knows < oldest)
     return int(connection.execute(lagging).scalar_one())
 
 

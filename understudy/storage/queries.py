@@ -7,9 +7,10 @@ from itertools import pairwise
 from typing import Any, Final, Literal, TypeAlias, TypeVar
 
 import msgspec
-from attrs import fields
+from attrs import fields, frozen
 from sqlalchemy import (
     BindParameter,
+    Column,
     ColumnElement,
     Connection,
     Select,
@@ -22,6 +23,7 @@ from sqlalchemy import (
     or_,
     select,
     text,
+    true,
     tuple_,
     union_all,
 )
@@ -38,7 +40,6 @@ from .records import (
     WIDGET,
     AnsweredMessage,
     EventPage,
-    File,
     History,
     LoggedEvent,
     Message,
@@ -54,7 +55,7 @@ _m = schema.messages.c
 _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
-_f = schema.files.c
+_u = schema.users.c
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -150,6 +151,18 @@ _messages_before = (
     .order_by(_m.number.desc())
     .limit(bindparam("limit"))
 )
+
+
+@frozen
+class Scope:
+    """The users that a read is about: all of the server, or those of a `tenant`, None for those without one."""
+
+    everywhere: bool = True
+    tenant: str | None = None
+
+    def of(self, owner: "Column[Any]") -> ColumnElement[bool]:
+        """Return the condition that a column names one of these users."""
+        return true() if self.everywhere else owner.in_(select(_u.id).where(_u.tenant == self.tenant))
 
 
 def thread(connection: Connection, owner: str, thread_id: str) -> Thread | None:
@@ -568,20 +581,6 @@ def step_of_call(connection: Connection, call_id: str) -> tuple[StepRecord, RunR
     )
     row = connection.execute(wanted).one_or_none()
     return None if row is None else (StepRecord(*row[: len(_s)]), RunRecord(*row[len(_s) :]))
-
-
-def file(connection: Connection, owner: str, file_id: str) -> File | None:
-    """Return a file of the owner, or None."""
-    row = connection.execute(select(*_f).where(_f.owner == owner, _f.id == file_id)).one_or_none()
-    return None if row is None else File(*row)
-
-
-def files(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
-    """Return the owner's files among these ids, in the same order."""
-    ids = ids[:LARGEST_PAGE]
-    rows = connection.execute(select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))))
-    found = {row.id: File(*row) for row in rows}
-    return [found[name] for name in dict.fromkeys(ids) if name in found]
 
 
 def alive(connection: Connection) -> bool:

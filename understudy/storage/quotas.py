@@ -1,4 +1,4 @@
-"""Limits how much each user, and all users of a tenant together, may store: files, and conversations.
+"""Limits how much each user, and all users of a tenant together, may store of one kind: conversations, or files.
 
 1. Everything is counted before it is stored; if it does not fit, it is refused (`quota_exceeded`) and nothing of it is
    stored. Deleted data makes room within a second of the next refusal.
@@ -9,22 +9,16 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
-from contextlib import aclosing
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Any, Final, TypeAlias
 
-from attrs import define, field, frozen
+from attrs import define, field
 from sqlalchemy import Connection, bindparam, func, select
 
-from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage import schema
-from understudy.storage.files import FileStore
-from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.owners import tenant_of
 from understudy.storage.prepared import Prepared
-from understudy.storage.records import File
 from understudy.storage.store import Store
 
 FRESH_S: Final = 30.0
@@ -35,40 +29,34 @@ KNOWN: Final = 10_000
 """Limit of users and tenants whose use is remembered; for others the database is queried."""
 CODE: Final = "quota_exceeded"
 
-_f = schema.files.c
-_t = schema.threads.c
+
+BytesUsed: TypeAlias = Callable[[Connection, str, str], int]
+"""A query of how many bytes are stored of a `user` or `tenant`, by its name."""
 
 
-def _bytes_of(whose: str, owner: Any, size: Any) -> Prepared:
+def bytes_used(owner: Any, size: Any) -> BytesUsed:
+    """Return the query of the sums of the column `size`. It is one of every third message or so."""
     used = select(func.coalesce(func.sum(size), 0)).select_from(owner.table)
-    if whose == "user":
-        return Prepared(used.where(owner == bindparam("name")))
     of_tenant = used.join(schema.users, schema.users.c.id == owner).where(schema.users.c.tenant == bindparam("name"))
-    return Prepared(of_tenant)
+    prepared = {"user": Prepared(used.where(owner == bindparam("name"))), "tenant": Prepared(of_tenant)}
+
+    def used_by(connection: Connection, whose: str, name: str) -> int:
+        return int(prepared[whose].rows(connection, name=name)[0][0])
+
+    return used_by
 
 
-# Queries of every third message or so.
-_bytes_used = {
-    (what, whose): _bytes_of(whose, owner, size)
-    for what, owner, size in (("files", _f.owner, _f.size), ("threads", _t.owner, _t.stored_bytes))
-    for whose in ("user", "tenant")
-}
-
-
-def bytes_used(connection: Connection, what: str, whose: str, name: str) -> int:
-    """Return how many bytes the `files` or `threads` (`what`) of a `user`, or of a whole `tenant` (`whose`), have."""
-    return int(_bytes_used[what, whose].rows(connection, name=name)[0][0])
+thread_bytes_used: Final = bytes_used(schema.threads.c.owner, schema.threads.c.stored_bytes)
 
 
 @define(eq=False)
 class _Quota:
-    """The limit of one user or tenant (`whose`) on `files` or `threads` (`what`), in bytes, and its use.
+    """The limit of one user or tenant (`whose`) in bytes, and its use.
 
     `stored` was read at the time `asked_at`; `since` was accepted since then, and `held` is being uploaded.
     """
 
     whose: str
-    what: str
     name: str
     limit: int
     stored: int = 0
@@ -76,23 +64,19 @@ class _Quota:
     since: int = 0
     held: int = 0
 
-    @property
-    def refusal(self) -> str:
-        """Return the sentence for a user whose message or file does not fit."""
-        mine, here = ("Your", "you have") if self.whose == "user" else ("Your organisation's", "it has")
-        what = "files" if self.what == "files" else "conversations"
-        return f"{mine} {what} take all the space that {here} here ({_size(self.limit)}); delete what is not needed."
-
 
 @define(eq=False)
 class Quotas:
-    """Counts the bytes that users store. `tenants`: whether the server has tenants. `clock` gives seconds."""
+    """Counts the bytes that users store of one kind, `what` in a sentence, as `used` reads them. `per_tenant` is None
+    on a server without tenants. `clock` gives seconds."""
 
     store: Store
-    limits: Limits
-    tenants: bool = False
+    used: BytesUsed
+    what: str
+    per_user: int
+    per_tenant: int | None = None
     clock: Callable[[], float] = time.monotonic
-    _known: OrderedDict[tuple[str, str, str], _Quota] = field(factory=OrderedDict, init=False)
+    _known: OrderedDict[tuple[str, str], _Quota] = field(factory=OrderedDict, init=False)
 
     async def check_message(self, owner: str, content: str) -> None:
         """Count a message that is about to be stored.
@@ -102,55 +86,40 @@ class Quotas:
             StorageUnavailable: The database cannot be read.
         """
         size = 2 * len(content.encode("utf-8", "surrogatepass"))  # in the thread, and in its log
-        for quota in await self._check(owner, "threads", size):
+        for quota in await self.check(owner, size):
             quota.since += size
 
-    async def check_files(self, owner: str, size: int = 1) -> None:
-        """Refuse an upload of about this size before it is read, if it would not fit. Raises as `check_message`."""
-        await self._check(owner, "files", size)
-
-    async def hold(self, owner: str, size: int) -> None:
-        """Count bytes of a file that is being uploaded; `release` returns them. Raises as `check_message`."""
-        await self._check(owner, "files", size)
-        for quota in self._quotas(owner, "files"):
-            quota.held += size
-
-    def release(self, owner: str, size: int, *, stored: bool) -> None:
-        """End the count of bytes as being uploaded; `stored`: they are counted as stored now."""
-        for quota in self._quotas(owner, "files"):
-            quota.held -= size
-            quota.since += size if stored else 0
-
-    async def _check(self, owner: str, what: str, size: int) -> list[_Quota]:
-        """Return the quotas that `size` bytes count for, if they fit into each."""
-        quotas = self._quotas(owner, what)
+    async def check(self, owner: str, size: int) -> list[_Quota]:
+        """Return the quotas that `size` bytes count for, if they fit into each. Raises as `check_message`."""
+        quotas = self.quotas(owner)
         for quota in quotas:
             near = 2 * (quota.stored + quota.since + quota.held) > quota.limit
             for fresh_s in (NEAR_S if near else FRESH_S, SURE_S):
                 now = self.clock()
                 if now - quota.asked_at >= fresh_s:
                     since = quota.since
-                    quota.stored = await self.store.read(bytes_used, what, quota.whose, quota.name)
+                    quota.stored = await self.store.read(self.used, quota.whose, quota.name)
                     quota.asked_at = now
                     quota.since -= min(since, quota.since)  # bytes accepted during the query may be missing in it
                 if quota.stored + quota.since + quota.held + size <= quota.limit:
                     break
             else:
-                raise CommandRejected(CODE, quota.refusal)
+                mine, here = ("Your", "you have") if quota.whose == "user" else ("Your organisation's", "it has")
+                sentence = f"{mine} {self.what} take all the space that {here} here ({_size(quota.limit)})"
+                raise CommandRejected(CODE, f"{sentence}; delete what is not needed.")
         return quotas
 
-    def _quotas(self, owner: str, what: str) -> list[_Quota]:
-        files, limits = what == "files", self.limits
-        keys = [("user", owner, limits.files_bytes_per_user if files else limits.threads_bytes_per_user)]
-        if self.tenants and (tenant := tenant_of(owner)) is not None:
-            limit = limits.files_bytes_per_tenant if files else limits.threads_bytes_per_tenant
-            keys.append(("tenant", tenant, limit))
+    def quotas(self, owner: str) -> list[_Quota]:
+        """Return those that count what a user stores."""
+        keys = [("user", owner, self.per_user)]
+        if self.per_tenant is not None and (tenant := tenant_of(owner)) is not None:
+            keys.append(("tenant", tenant, self.per_tenant))
         quotas = []
         for whose, name, limit in keys:
-            key = (whose, what, name)
+            key = (whose, name)
             quota = self._known.get(key)
             if quota is None:
-                quota = self._known[key] = _Quota(whose, what, name, limit)
+                quota = self._known[key] = _Quota(whose, name, limit)
                 if len(self._known) > KNOWN:
                     oldest = next((each for each, its in self._known.items() if not its.held and each != key), None)
                     if oldest is not None:
@@ -158,54 +127,6 @@ class Quotas:
             self._known.move_to_end(key)
             quotas.append(quota)
         return quotas
-
-
-@frozen
-class BoundedFiles:
-    """A `FileStore` that counts users' uploads, and the files that tools save for them, against their quotas.
-
-    Files of one user are stored one after the other: concurrent uploads that do not fit together would all be refused.
-    """
-
-    files: FileStore
-    quotas: Quotas
-    _locks: KeyedLock[str] = field(factory=KeyedLock, init=False)
-
-    async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
-        """As `FileStore.save`. Raises also CommandRejected (`quota_exceeded`) as soon as there is no room."""
-        taken, stored = 0, False
-
-        async def counted() -> AsyncGenerator[bytes, None]:
-            nonlocal taken
-            async for chunk in chunks:
-                await self.quotas.hold(owner, len(chunk))
-                taken += len(chunk)
-                yield chunk
-
-        async with self._locks.hold(owner):
-            try:
-                async with aclosing(counted()) as counting:
-                    file = await self.files.save(owner, name, media_type, counting)
-                stored = True
-            finally:
-                self.quotas.release(owner, taken, stored=stored)
-        return file
-
-    def read(self, file: File) -> AsyncGenerator[bytes, None]:
-        """As `FileStore.read`."""
-        return self.files.read(file)
-
-    async def local(self, file: File) -> Path:
-        """As `FileStore.local`."""
-        return await self.files.local(file)
-
-    async def remove(self, owner: str, file_ids: Sequence[str]) -> None:
-        """As `FileStore.remove`."""
-        await self.files.remove(owner, file_ids)
-
-    def sweep(self) -> int:
-        """As `FileStore.sweep`."""
-        return self.files.sweep()
 
 
 def _size(count: int) -> str:

@@ -25,7 +25,7 @@ from sqlalchemy import Connection, Engine
 
 from actors.behaviours import Breaker, CircuitOpen, CircuitState
 
-from .database import DriverErrors
+from .database import DriverErrors, ReadableDatabase
 from .errors import StorageUnavailable
 
 if TYPE_CHECKING:
@@ -40,6 +40,8 @@ TOGETHER: Final = 32
 BUSY_S: Final = 0.25
 """A longer wait for a thread is logged: all threads are busy or stuck."""
 LOG_EVERY_S: Final = 1.0
+ARCHIVE_S: Final = 10.0
+"""Timeout of a read of the archive, including the wait for earlier ones."""
 
 TRIAL_S: Final = 0.5
 """How long a read waits, while the circuit is open, for the trial read of another task."""
@@ -264,3 +266,10 @@ def _ask_each(
         except Exception as error:  # of the database, or of the query, such as InvalidCursor
             failure = errors.translate(error)
         outcomes.append((answer, failure, time.perf_counter() - began))
+
+
+class Archive(ReadPool):
+    """Reads in a thread of its own, so that the reads of chats do not wait for an export."""
+
+    def __init__(self, database: ReadableDatabase) -> None:
+        super().__init__(database.reading, 1, ARCHIVE_S)

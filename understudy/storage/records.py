@@ -2,6 +2,7 @@
 space.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
@@ -19,19 +20,17 @@ ONCE: Final = "once_"
 """Prefix of the ids of threads that are for one answer: they are listed while a run is at work, and deleted soon."""
 WIDGET: Final = "widget-"
 """Prefix of the ids of messages that stand for a call by the user interface of a tool: no model is given them."""
-LEASE_S: Final = 2.0
-"""Duration of a node's lease after a renewal, by the database's clock."""
 
 
 @frozen
 class Thread:
     """A conversation. `last_seq` is the number of its newest event, 0 before the first.
 
-    `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end).
-    `pinned_at` and `archived_at` are when its user pinned it and put it away, None if not; see `archived`. `tags` are
-    its tags, each between two spaces.
-    `newest_run` is the run that began last: its answer is where the newest branch ends. `node` is the server that has
-    the thread, None for none, and `fence` counts who had it: only that node under that number appends to its log.
+    `updated_at` is the latest time that a change of the thread named (a message, a run's beginning or end). `pinned_at`
+    and `archived_at` are when its user pinned it and put it away, None if not; see `archived`. `tags` are its tags,
+    each between two spaces. `newest_run` is the run that began last: its answer is where the newest branch ends. `node`
+    is the server that has the thread, None for none, and `fence` counts who had it: only that node under that number
+    appends to its log.
     """
 
     owner: str
@@ -160,12 +159,20 @@ class File:
     created_at: float
 
 
+_FILE_ID: Final = re.compile(r"[0-9a-f]{32}")
+
+
+def is_file_id(text: str) -> bool:
+    """Return whether this has the form of the id of a file."""
+    return _FILE_ID.fullmatch(text) is not None
+
+
 @frozen
 class AnsweredMessage:
     """A message of the user on a path, with the run that answered it on that path, and the steps of that run.
 
-    `answer` is None if the run has none. `status` is the run's. `whole` is False if its
-    steps were not read, because they are too many.
+    `answer` is None if the run has none. `status` is the run's. `whole` is False if its steps were not read, because
+    they are too many.
     """
 
     message: Message

@@ -1,7 +1,7 @@
-"""Reads and writes of revoked sessions, shared by all servers on a database.
+"""Reads and writes of revoked sessions and tokens, shared by all servers on a database.
 
-`name` is a digest of user and session and reveals neither. `ended_at` is by the database's clock, so that servers that
-poll for new revocations need not agree on the time.
+`name` is a digest of user and session, or of a token, and reveals none. `ended_at` is by the database's clock, so that
+servers that poll for new revocations need not agree on the time.
 """
 
 from typing import Final
@@ -26,7 +26,7 @@ TIDIED: Final = 100
 class RevokeSession(Write):
     """Revoke a session until its tokens expire at `until` (Unix seconds). `now` decides which rows have expired.
 
-    A repeated one changes only `until`, and only to a later time.
+    A repeated one changes only `until`, and only to a later time. The answer is whether it is new, or later.
     """
 
     name: str
@@ -40,8 +40,8 @@ class RevokeSession(Write):
         row = put(connection, schema.ended_sessions).values(name=self.name, until=self.until, ended_at=Now())
         later = row.excluded.until > _s.until
         new = {"until": row.excluded.until, "ended_at": row.excluded.ended_at}
-        connection.execute(row.on_conflict_do_update(index_elements=["name"], set_=new, where=later))
-        return True
+        revoked = row.on_conflict_do_update(index_elements=["name"], set_=new, where=later)
+        return connection.execute(revoked).rowcount > 0
 
 
 @frozen

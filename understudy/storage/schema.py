@@ -1,5 +1,6 @@
 """The tables, as the newest migration leaves them (a test compares the two), and the clock of the database."""
 
+import re
 from functools import cache
 from typing import Any, Final
 
@@ -19,10 +20,12 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from understudy.extension import brought, installed
+from understudy.extension import Extension
+from understudy.installed import ExtensionFault, brought, installed, is_ours
 
 REVISIONS: Final = ("0037",)
 """Every revision of the schema this code knows, oldest first. Start-up reads it in place of Alembic's scripts."""
@@ -56,6 +59,8 @@ def is_usable(found: str, oldest: str | None) -> bool:
     return found in REVISIONS or (found > HEAD and oldest is not None and is_revision(oldest) and oldest <= HEAD)
 
 
+_DEFINED: Final = re.compile(r"Table '(\w+)' is already defined")
+"""SQLAlchemy's words for a second table of a name."""
 metadata: Final = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -70,8 +75,27 @@ metadata: Final = MetaData(
 def whole() -> MetaData:
     """Return the tables of the server with those of its extensions, on or off. Raises ExtensionFault."""
     for extension in installed().values():
-        brought(extension.tables)
+        try:
+            brought(extension.tables)
+        except ExtensionFault as fault:
+            if isinstance(fault.__cause__, InvalidRequestError) and (name := _DEFINED.search(str(fault.__cause__))):
+                claimed = f"claims the table {name[1]}, which there is already: uninstall it, or rename its table"
+                raise ExtensionFault(f"the extension {extension.name} {claimed}") from fault
+            raise
     return metadata
+
+
+def of_others() -> list[Table]:
+    """Return the tables of extensions of other distributions, which no migration makes. What these keep of users is
+    asked for, too, as exports and erasures will. Raises ExtensionFault."""
+    others = [extension for extension in installed().values() if not is_ours(extension)]
+    for extension in others:
+        brought(extension.user_data)
+    if all(type(extension).tables is Extension.tables for extension in others):
+        return []
+    order = whole().sorted_tables
+    names = {table.name for extension in others for table in brought(extension.tables)}
+    return [table for table in order if table.name in names]
 
 
 def of_thread() -> ForeignKeyConstraint:
@@ -94,16 +118,6 @@ users = Table(
     Column("created_at", Float, nullable=False),
     Column("tenant", Text),
     Index(None, "tenant"),
-)
-
-# The living servers: one that has not renewed its row before `expires_at`, by the database's clock, is dead.
-nodes = Table(
-    "nodes",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("started_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("knows_revision", Text),
 )
 
 # Values that agents remember about users between sessions.
@@ -271,59 +285,7 @@ consents = Table(
     of_thread(),
 )
 
-# MCP servers that a user has switched off in a thread.
-servers_off = Table(
-    "servers_off",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("server", Text, nullable=False),
-    PrimaryKeyConstraint("owner", "thread_id", "server"),
-    of_thread(),
-)
-
-# The state of runs whose agent is of another framework: its checkpoints. `size` is that of `body`, in bytes.
-agent_states = Table(
-    "agent_states",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("key", Text, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    PrimaryKeyConstraint("owner", "thread_id", "run_id", "key"),
-    of_thread(),
-)
-
-files = Table(
-    "files",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("media_type", Text, nullable=False),
-    Column("size", Integer, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    PrimaryKeyConstraint("owner", "id"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-)
-
-# The bytes of files in PostgreSQL, which several servers share, a part per row; empty in SQLite.
-file_parts = Table(
-    "file_parts",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("file_id", Text, nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("body", LargeBinary, nullable=False),
-    PrimaryKeyConstraint("owner", "file_id", "number"),
-    ForeignKeyConstraint(["owner", "file_id"], ["files.owner", "files.id"], ondelete="CASCADE"),
-)
-
-# Revoked sessions, until their tokens have expired. `name` is a digest, `ended_at` is by the database's clock.
+# Revoked sessions and tokens, until these have expired. `name` is a digest, `ended_at` is by the database's clock.
 ended_sessions = Table(
     "ended_sessions",
     metadata,
@@ -364,155 +326,6 @@ memberships = Table(
     ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
     Index(None, "entry"),
     Index(None, "last_day"),
-)
-
-# Events to be delivered as webhooks: see `understudy.storage.deliveries`.
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("run_id", Text, nullable=False),
-    Column("seq", Integer, nullable=False),
-    Column("url", Text, nullable=False),
-    Column("due_at", Float, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("attempts", Integer, nullable=False, server_default="0"),
-    of_thread(),
-    Index(None, "due_at"),
-    Index(None, "owner", "thread_id"),
-)
-
-# Users' sign-ins at MCP servers, those that are begun, and registered clients: see `understudy.storage.sign_ins`.
-sign_ins = Table(
-    "sign_ins",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("server", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("stamp", Text, nullable=False),
-    Column("signed_in_at", Float, nullable=False),
-    Column("claimed_until", Float, nullable=False),
-    Column("keep_at", Float),
-    PrimaryKeyConstraint("owner", "server"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "keep_at"),
-)
-sign_in_starts = Table(
-    "sign_in_starts",
-    metadata,
-    Column("state", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "owner"),
-    Index(None, "expires_at"),
-)
-oauth_clients = Table(
-    "oauth_clients", metadata, Column("id", Text, primary_key=True), Column("sealed", LargeBinary, nullable=False)
-)
-
-# Sessions of users who signed in at the identity provider: see `understudy.storage.provider_sessions`.
-provider_sessions = Table(
-    "provider_sessions",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("id", Text, nullable=False),
-    Column("sealed", LargeBinary, nullable=False),
-    Column("stamp", Text, nullable=False),
-    Column("subject", Text, nullable=False),
-    Column("provider_session", Text, nullable=False),
-    Column("signed_in_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    Column("claimed_until", Float, nullable=False),
-    PrimaryKeyConstraint("owner", "id"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "subject"),
-    Index(None, "provider_session"),
-    Index(None, "expires_at"),
-)
-
-# See `understudy.storage.audit`. No foreign keys: entries stay when their users are erased.
-audit = Table(
-    "audit",
-    metadata,
-    Column("number", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
-    Column("id", Text, nullable=False),
-    Column("at", Float, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("role", Text, nullable=False),
-    Column("way", Text, nullable=False),
-    Column("action", Text, nullable=False),
-    Column("target", Text),
-    Column("tenant", Text),
-    Column("detail", JSON, nullable=False),
-    UniqueConstraint("id"),
-    Index(None, "at"),
-    Index(None, "who"),
-    Index(None, "target"),
-    Index(None, "tenant"),
-)
-audit_retention = Table("audit_retention", metadata, Column("before", Float, nullable=False))
-
-# See `understudy.storage.stops`.
-stops = Table(
-    "stops",
-    metadata,
-    Column("kind", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("who", Text, nullable=False),
-    Column("reason", Text, nullable=False),
-    Column("at", Float, nullable=False),
-    PrimaryKeyConstraint("kind", "name"),
-)
-
-# Local accounts: see `understudy.storage.accounts`.
-accounts = Table(
-    "accounts",
-    metadata,
-    Column("owner", Text, primary_key=True),
-    Column("roles", JSON, nullable=False),
-    Column("groups", JSON, nullable=False),
-    Column("password", Text, nullable=False),
-    Column("invite", Text, nullable=False),
-    Column("invite_expires_at", Float, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("disabled_at", Float),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "invite"),
-)
-# Passkeys of local accounts, and the challenges for them: see `understudy.storage.passkeys`.
-passkeys = Table(
-    "passkeys",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("owner", Text, nullable=False),
-    Column("public_key", LargeBinary, nullable=False),
-    Column("sign_count", BigInteger, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("created_at", Float, nullable=False),
-    Column("used_at", Float),
-    ForeignKeyConstraint(["owner"], ["accounts.owner"], ondelete="CASCADE"),
-    Index(None, "owner"),
-)
-passkey_challenges = Table(
-    "passkey_challenges",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("expires_at", Float, nullable=False),
-    Index(None, "expires_at"),
-)
-# Attempts to sign in to them: see `understudy.storage.attempts`.
-sign_in_attempts = Table(
-    "sign_in_attempts",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("attempts", Integer, nullable=False),
-    Column("retry_at", Float, nullable=False),
-    Column("forget_at", Float, nullable=False),
-    Index(None, "forget_at"),
 )
 
 # One row: the oldest revision whose code can use this schema, and the release whose migration wrote it.

@@ -13,6 +13,7 @@ from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 
 from .memberships import SetMemberships, memberships, spent_together
+from .owners import tenant_of
 from .spending import DAY_S, day_of, month_of
 from .spending import spent as sum_of_days
 from .store import Store
@@ -125,7 +126,7 @@ class SpendingLimits:
 
     store: Store
     limits: Limits
-    tenant_of: Callable[[str], str | None]
+    tenants: bool
     budgets: Budgets
     currency: str = ""
     clock: Callable[[], float] = field(default=time.time)
@@ -181,7 +182,8 @@ class SpendingLimits:
     async def _spent(self, who: Spender) -> list[_Spent]:
         """Return what was spent, by period, of those whose bounds hold for a user."""
         now, owner = self.clock(), who.user
-        today, tenant, periods = day_of(now), self.tenant_of(owner), _periods(now)
+        tenant = tenant_of(owner) if self.tenants else None
+        today, periods = day_of(now), _periods(now)
         spent: list[_Spent] = []
         for whose, whom in (("user", "You have"), ("tenant", "Your organisation has")):
             if whose == "tenant" and tenant is None:

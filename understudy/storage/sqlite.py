@@ -135,6 +135,8 @@ def _open(path: Path, beside: set[str], lock: FolderLock, busy_timeout_ms: int) 
                 from .migrations import upgrade  # Alembic is slow to import, and most starts do not need it
 
                 upgrade(connection)
+            for table in schema.of_others():
+                table.create(connection, checkfirst=True)
         if not schema.is_behind(version) and version != schema.HEAD:
             log.warning("storage.newer_schema", extra={"found": version, "known": schema.HEAD})
         found = os.stat(path)

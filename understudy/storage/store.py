@@ -11,12 +11,13 @@ from actors import ActorDied, ActorRef, AskTimeout, Backoff, MailboxFull
 from actors.behaviours import Breaker, CircuitChange, CircuitSpec, CircuitState, FailureCount
 
 from . import queries
+from .acts import Deed
 from .changes import Change
 from .database import Database
 from .deletion import GONE, MORE
 from .errors import StorageUnavailable
 from .queries import Which
-from .read_pool import Joined, ReadPool
+from .read_pool import Archive, Joined, ReadPool
 from .records import Fence, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread
 from .sqlite import READERS
 from .thread_writes import DeleteThread, TrimLog
@@ -49,12 +50,12 @@ class Store:
     `read(query, *arguments)` returns what a function returns that takes a connection and these arguments: see
     `queries`, and the modules of the features. `search` does so in a thread of its own, for reads that may take long.
 
-    `writer` returns the ref of the StoreWriter of the same database, or None while there is none.
-    Every read and write raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable
-    for values that no database can hold. The deadline begins again whenever the database has answered others for which
-    this read or write waits. `on_circuit` is called when the circuit of reads opens or closes; `on_reads`
-    when reads get a thread, with the times at which they were requested and the time now; `on_read` after each, with
-    the name of its query and the seconds that it took.
+    `writer` returns the ref of the StoreWriter of the same database, or None while there is none. Every read and write
+    raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable for values that no
+    database can hold. The deadline begins again whenever the database has answered others for which this read or write
+    waits. `on_circuit` is called when the circuit of reads opens or closes; `on_reads` when reads get a thread, with
+    the times at which they were requested and the time now; `on_read` after each, with the name of its query and the
+    seconds that it took.
     """
 
     def __init__(
@@ -71,6 +72,8 @@ class Store:
         self.deadline_s = deadline_s
         self.on_write: Callable[[Write], Awaitable[None]] | None = None
         """Called with every write but changes, before its caller resumes; it must be quick and must not raise."""
+        self.on_act: Callable[[Deed], Write] | None = None
+        """Returns what stores a deed; None: none is stored. See `acts`."""
         self._writer = writer
         self._permits = trio.Semaphore(WAITING)
         self._committed = 0
@@ -80,6 +83,7 @@ class Store:
         self._reads_refused = False
         self.readers = ReadPool(database.reading, READERS, READ_DEADLINE_S, self.breaker, on_reads, on_read, JOINED)
         self.read = self.readers.read
+        self.archive = Archive(database)
         # A search reads all messages of its user: here it delays no other read.
         self.search = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read).read
 

@@ -3,9 +3,9 @@
 from typing import Any, Final, Literal
 
 from attrs import field, frozen
-from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, delete, func, select, update
+from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, delete, exists, func, select, update
 
-from . import archive_queries, deletion, schema
+from . import deletion, schema
 from .changes import HOLD, HOLD_UNDER, OF_THREAD, PLACE
 from .errors import Fenced
 from .records import Fence
@@ -99,11 +99,23 @@ class DeleteThread(ThreadWrite):
                 place = connection.execute(PLACE, of_thread).one_or_none()
                 if place is not None:
                     raise Fenced(self.thread_id, place.node)
-        if self.unless_since is not None and not archive_queries.still_old(
-            connection, self.owner, self.thread_id, self.unless_since
-        ):
+        if self.unless_since is not None and not still_old(connection, self.owner, self.thread_id, self.unless_since):
             return 0
         return deletion.remove_thread(connection, self.owner, self.thread_id)
+
+
+@frozen
+class ReleaseThread(ThreadWrite):
+    """Release a thread, if it is still under this fence. The answer is whether it was."""
+
+    owner: str
+    thread_id: str
+    fence: Fence
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        under = (_t.node == self.fence.node, _t.fence == self.fence.token)
+        return _set(connection, self.owner, self.thread_id, *under, node=None)
 
 
 @frozen
@@ -153,3 +165,15 @@ class GiveFeedback(Write):
         """As `Write.apply`."""
         answer = update(schema.messages).where(_m.owner == self.owner, _m.id == self.message_id, _m.role == "assistant")
         return connection.execute(answer.values(rating=self.rating, note=self.note)).rowcount > 0
+
+
+def still_old(connection: Connection, owner: str, thread_id: str, threads_before: float) -> bool:
+    """Return whether a thread exists, was last updated before a time, and has no unfinished run."""
+    row = connection.execute(select(_t.updated_at).where(_t.owner == owner, _t.id == thread_id)).one_or_none()
+    return row is not None and row.updated_at < threads_before and not has_open_run(connection, owner, thread_id)
+
+
+def has_open_run(connection: Connection, owner: str, thread_id: str) -> bool:
+    """Return whether a thread has an unfinished run."""
+    found = exists().where(_r.owner == owner, _r.thread_id == thread_id, _r.ended_at.is_(None))
+    return bool(connection.execute(select(found)).scalar_one())

@@ -1,6 +1,5 @@
 """Runs agents in the test's own process, without sockets, on a temporary database."""
 
-import math
 import mimetypes
 import tempfile
 import uuid
@@ -14,12 +13,9 @@ from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
 from transport.connection.limits import Limits
-from transport.server.eventstream import EventStream
-from transport.server.translated_stream import wrap_for_log
-from transport.wire.codec import from_log
-from transport.wire.commands import Approve, Cancel, Command, Continue, Decision, JsonObject, Respond
+from transport.server.translated_stream import EnvelopeStream
+from transport.wire.commands import Approve, Continue, Decision, JsonObject, Respond
 from transport.wire.commands import Say as SayCommand
-from transport.wire.errors import SocketClosed
 from transport.wire.events import (
     TERMINAL,
     ApprovalRequired,
@@ -37,8 +33,8 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.app.build import build_app
-from understudy.app.settings import Settings
-from understudy.chat.attachments import Attachments
+from understudy.app.settings import Settings, with_values
+from understudy.chat.chat import Message
 from understudy.web.context import WebContext
 
 E = TypeVar("E", bound=Event)
@@ -46,7 +42,7 @@ E = TypeVar("E", bound=Event)
 Approval: TypeAlias = bool | Callable[[ApprovalRequired], bool | JsonObject]
 RUN_S: Final = 30.0
 """Seconds for a run, unless its agent has more."""
-LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000)
+LIMITS: Final = Limits(connections_per_user=1000, messages_per_minute=100_000, operations_per_minute=100_000)
 """Limits of a session, unless a test sets its own: those on clients would only be in its way."""
 
 
@@ -94,34 +90,6 @@ class AgentRun:
         return [event for event in self.events if isinstance(event, kind)]
 
 
-class _EventRecorder(EventStream):
-    """A stream that keeps the events instead of sending them."""
-
-    def __init__(self) -> None:
-        super().__init__(lambda: b"", beat_s=math.inf, write_s=math.inf)
-        self.reading = True
-        self._send, self.envelopes = trio.open_memory_channel[Envelope](math.inf)
-
-    def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Keep events. Raises SocketClosed after the end."""
-        if self.code is not None:
-            raise SocketClosed(self.code, self.reason)
-        for payload in payloads:
-            self._send.send_nowait(from_log(payload))
-        return True
-
-    async def write(self, payloads: Sequence[bytes]) -> None:
-        """Keep events. Raises SocketClosed after the end."""
-        self.write_now(payloads)
-        await trio.lowlevel.checkpoint()
-
-    async def close(self, code: int = 1000, reason: str = "", *, within_s: float = 2.0) -> None:
-        """End the stream."""
-        self.end(code, reason)
-        self._send.close()
-        await trio.lowlevel.checkpoint()
-
-
 @define
 class AgentSession:
     """One user's conversation with agents. `say` sends a message and returns what became of it."""
@@ -155,7 +123,7 @@ class AgentSession:
         """
         agents = self._context.agents
         addressed = agents[agent or next(iter(agents))]
-        store = Attachments(self.identity.user, self._context.store, self._context.files, self._context.content_filter)
+        store = self._context.services.attachments(self.identity.user)
         saved = [await store.save(name, _media_type(name), body) for name, body in (files or {}).items()]
         say = SayCommand(
             message,
@@ -189,18 +157,15 @@ class AgentSession:
 
     async def cancel(self, run_id: str) -> None:
         """Stop a run."""
-        await self._context.streams.dispatcher.dispatch(self.identity, Cancel(run_id), None)
+        await self._context.chat.stop(self.identity, run_id, limited=False)
 
-    async def _follow(self, thread_id: str, command: Command, run: "_RunReader", timeout_s: float) -> AgentRun:
-        stream = _EventRecorder()
+    async def _follow(self, thread_id: str, start: Message, run: "_RunReader", timeout_s: float) -> AgentRun:
+        chat, stream = self._context.chat, EnvelopeStream()
         try:
             with trio.fail_after(timeout_s):
-                await self._context.streams.open(
-                    self.identity, thread_id, stream, command, wrap_frame=wrap_for_log, label="test", welcome=False
-                )
-                async for envelope in stream.envelopes:
+                async for envelope in await chat.follow(self.identity, thread_id, stream, start, door="test"):
                     if (reply := run.take(envelope)) is not None:
-                        await self._context.streams.dispatcher.dispatch(self.identity, reply, None)
+                        await chat.answer(self.identity, reply)
                     if run.ended:
                         break
         except trio.TooSlowError as error:
@@ -227,8 +192,8 @@ class _RunReader:
     def ended(self) -> bool:
         return bool(self.events) and isinstance(self.events[-1], TERMINAL)
 
-    def take(self, envelope: Envelope) -> Command | None:
-        """Take an event. Return the command with which the user answers it, or None. Raises NotAnswered."""
+    def take(self, envelope: Envelope) -> Approve | Respond | None:
+        """Take an event. Return the reply with which the user answers it, or None. Raises NotAnswered."""
         if self.run_id is None and isinstance(envelope.event, MessageAccepted):
             named = envelope.message_id == self.message_id
             wanted = named if self.continues is None else envelope.event.continues == self.continues
@@ -297,11 +262,11 @@ async def open_session(
             "data_dir": Path(folder),
             "builtin_agents": [],
             "default_agent": agents[0].name if agents else "",
-            "words_per_s": 100_000.0,
+            "models_words_per_s": 100_000.0,
             "limits": LIMITS,
             "thread_titles": False,  # how long a test lasts would decide whether a model is asked for one
         }
-        async with build_app(Settings(**given | settings), agents) as app:
+        async with build_app(with_values(Settings(), **given | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])
 
 

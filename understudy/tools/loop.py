@@ -6,7 +6,6 @@
 """
 
 import logging
-import math
 import threading
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, suppress
@@ -50,7 +49,6 @@ class ToolThread:
         self.calls: set[LoopCall] = set()
         self.opened, self.ended = trio.Event(), trio.Event()
         self.error: BaseException | None = None
-        self.blocked_at = math.inf
         self._lifespans, self._system, self._asyncio = lifespans, system, asyncio
         self._opening = SERVER
         self._server = trio.lowlevel.current_trio_token()
@@ -212,7 +210,7 @@ class ToolLoop:
         self._asyncio = asyncio or any(each.on_asyncio for each in lifespans.values())
         self._system: ActorSystem | None = None
         self._thread: ToolThread | None = None
-        self._blocked: list[ToolThread] = []
+        self._blocked: dict[ToolThread, float] = {}  # and since when
         self._changed = trio.Event()
 
     async def open(self, system: ActorSystem | None = None) -> None:
@@ -223,7 +221,7 @@ class ToolLoop:
     async def close(self) -> None:
         """Close all threads; returns within the deadlines of the lifespans."""
         threads = [*self._blocked, *([] if self._thread is None else [self._thread])]
-        self._thread, self._blocked = None, []
+        self._thread, self._blocked = None, {}
         async with trio.open_nursery() as nursery:
             for thread in threads:
                 nursery.start_soon(thread.close)
@@ -254,9 +252,8 @@ class ToolLoop:
             await trio.sleep(pause_s)
             thread = self._thread
             if thread is not None and not thread.ended.is_set() and not await thread.answers(BLOCKED_S):
-                thread.blocked_at = trio.current_time()
+                self._blocked[thread] = trio.current_time()
                 log.error("tools.loop_blocked", extra={"calls": [each.name for each in thread.calls]})
-                self._blocked.append(thread)
                 self._thread = None
             elif thread is not None and thread.ended.is_set():
                 log.error("tools.loop_died", exc_info=thread.error)
@@ -280,17 +277,17 @@ class ToolLoop:
     async def _clear_blocked(self) -> None:
         """Close threads that go on and have nothing left to do; fail the calls of those that do not go on."""
         now = trio.current_time()
-        for thread in list(self._blocked):
+        for thread, blocked_at in list(self._blocked.items()):
             if thread.ended.is_set() or (not thread.calls and await thread.answers(0.05)):
-                self._blocked.remove(thread)
+                del self._blocked[thread]
                 await thread.close()
-            elif now - thread.blocked_at > GIVE_UP_S and not await thread.answers(0.05):
+            elif now - blocked_at > GIVE_UP_S and not await thread.answers(0.05):
                 for call in list(thread.calls):
                     call.abandon(thread.gone(call.name))
 
 
 class ToolLoopActor(Actor):
-    """Watches the loop of the tools."""
+    """Watches a loop of users' code."""
 
     def __init__(self, loop: ToolLoop) -> None:
         self.loop = loop

@@ -1,55 +1,47 @@
 """The quart-trio application: blueprints, and the headers of every answer."""
 
 import json
+import re
 from typing import Any, Final, cast
 
 from quart import Blueprint, Response, current_app, formparser, request
 from quart_trio import QuartTrio
 from werkzeug.datastructures import Headers
 from werkzeug.exceptions import RequestHeaderFieldsTooLarge
+from werkzeug.routing import Rule
 from werkzeug.sansio.multipart import Event, MultipartDecoder, NeedData, Preamble, State
 
 from transport.server.http import HSTS
-from transport.wire.messages import traceparent
-from understudy.extension import ExtensionFault, brought
+from transport.wire.messages import arrived_at, traceparent
+from understudy.installed import ExtensionFault, naming
 from understudy.web.admission import Admission, add_cors_headers
 from understudy.web.api import (
     account,
-    accounts,
-    activity,
-    admin,
-    admin_accounts,
     agents,
-    alerts,
-    audit,
     commands,
     extensions,
-    files,
-    inbox,
     memory,
-    observer,
-    openid,
     operations,
     page,
-    passkeys,
     references,
     runs,
     sanitize,
-    servers,
     sessions,
-    sign_ins,
-    stops,
     stream,
     tags,
     takeovers,
     threads,
     turns,
-    widgets,
 )
 from understudy.web.context import WebContext, web_context
 from understudy.web.page_files import Pages
 from understudy.web.refusals import as_refusal
 
+NO_DEVICES: Final = (
+    "accelerometer=(), camera=(), display-capture=(), geolocation=(), gyroscope=(), microphone=(), midi=(), "
+    "payment=(), usb=(), browsing-topics=()"
+)
+"""The `Permissions-Policy` of a document that may use no device."""
 HEADERS: Final = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; font-src 'self'; "
@@ -60,21 +52,16 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": widgets.NO_DEVICES,
+    "Permissions-Policy": NO_DEVICES,
 }
 """OWASP's secure headers for a page that loads everything from its own origin."""
 
 
-def page_headers(widgets_origin: str, *, voice: bool = False) -> dict[str, str]:
-    """Return the headers of every answer. The page may frame its diagrams, and another origin that the operator gave.
-
-    `voice`: it may use the microphone.
-    """
-    frames = f"; frame-src 'self' {widgets_origin}".rstrip()
-    devices = widgets.NO_DEVICES
+def page_headers(*, voice: bool = False) -> dict[str, str]:
+    """Return the headers of every answer. The page may frame its diagrams; `voice`: it may use the microphone."""
     return HEADERS | {
-        "Content-Security-Policy": HEADERS["Content-Security-Policy"] + frames,
-        "Permissions-Policy": devices.replace("microphone=()", "microphone=(self)") if voice else devices,
+        "Content-Security-Policy": HEADERS["Content-Security-Policy"] + "; frame-src 'self'",
+        "Permissions-Policy": NO_DEVICES.replace("microphone=()", "microphone=(self)") if voice else NO_DEVICES,
     }
 
 
@@ -108,28 +95,25 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app = QuartTrio("understudy", static_folder=None)
     cast("Any", app.json).sort_keys = False  # the fields of a form are in the order of the tool's parameters
     cast("Any", formparser).MultipartDecoder = LimitedDecoder  # Quart takes the class from there alone
-    app.config["MAX_CONTENT_LENGTH"] = context.settings.max_file_bytes + 64 * 1024  # the multipart frame around a file
+    app.config["MAX_CONTENT_LENGTH"] = context.settings.limits.chunks_bytes + 64 * 1024
     app.config["BODY_TIMEOUT"] = 120
     app.url_map.merge_slashes = False  # an unknown path is 404, not a redirect page of werkzeug
     app.extensions["context"] = context
-    headers = page_headers(context.settings.widgets_origin, voice=context.settings.voice_input)
-    app.extensions["page_headers"] = headers
-    app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
+    headers = app.extensions["page_headers"] = page_headers(voice=context.settings.page.voice_input)
+    admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
+    app.before_request(admission.admit_request)
+    app.before_request(_note_caller)
     for part in (
-        account, accounts, activity, admin, admin_accounts, agents, alerts, audit, commands,
-        extensions, files, inbox, memory, observer, openid, operations, page, passkeys, references,
-        runs, sanitize, servers, sessions, sign_ins, stops, stream, tags, takeovers, threads,
-        turns, widgets,
+        account, agents, commands, extensions, memory, operations, page, references, runs, sanitize, sessions,
+        stream, tags, takeovers, threads, turns,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     for extension in context.extensions.values():
-        for blueprint in brought(extension.routes):
-            _register(app, blueprint, extension.name)
-    admission = app.extensions["admission"] = Admission(context.settings, context.ledger)
+        with naming(extension, "routes"):
+            for blueprint in extension.routes():
+                _register(app, blueprint, extension.name)
+    app.extensions["pages"] = Pages(json.dumps(headers))  # the worker keeps the headers with the pages
     app.extensions["health_probes"] = operations.HealthProbes(context)
-    app.before_request(admission.admit_request)
-    app.before_request(_note_caller)
-    app.before_request(widgets.keep_origins_apart)
     app.after_request(_add_headers)
     app.register_error_handler(Exception, as_refusal)
     return app
@@ -137,23 +121,29 @@ def build_http_app(context: WebContext) -> QuartTrio:
 
 def _register(app: QuartTrio, blueprint: Blueprint, extension: str) -> None:
     """Add the routes of an extension. Raises ExtensionFault if one of them is there already."""
-    taken = {(rule.rule, method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    taken = {(_form(rule), method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
     app.register_blueprint(blueprint)
     of_it = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
-    own = {(rule.rule, method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
+    own = {(_form(rule), method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     for path, method in sorted(own & taken):
         raise ExtensionFault(f"the extension {extension} claims {method} {path}, which there is already; leave it out")
 
 
+def _form(rule: Rule) -> str:
+    """Return the path of a rule with every variable under one name: such rules match the same paths."""
+    return re.sub(r"<(?:(\w+)(?:\([^<)]*\))?:)?\w+>", lambda found: f"<{found[1] or ''}>", rule.rule)
+
+
 async def _note_caller() -> None:
     traceparent.set(request.headers.get("traceparent"))
+    arrived_at.set(web_context().services.clock())
 
 
 async def _add_headers(answer: Response) -> Response:
     add_cors_headers(answer)
     for name, value in current_app.extensions["page_headers"].items():
         answer.headers.setdefault(name, value)
-    if web_context().settings.tls_certificate is not None:  # a proxy that speaks TLS answers for its own name
+    if web_context().settings.tls.certificate is not None:  # a proxy that speaks TLS answers for its own name
         answer.headers.setdefault(*HSTS)
     if request.path.startswith(("/api/", "/auth")):
         answer.headers.setdefault("Cache-Control", "no-store")

@@ -2,55 +2,43 @@
 
 import logging
 import math
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Final, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 import trio
-from attrs import define, field
+from attrs import define
 from quart import Response, current_app, g, jsonify, request
 from werkzeug.exceptions import RequestTimeout
 
 from actors import ActorRef
 from transport.auth.identity import Identity, find_token
 from transport.connection.limits import Ledger
-from transport.server.connection_limiter import ConnectionPermit, Counter
+from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
-from understudy.auth.rights import Rights, Whose, rights_of
+from understudy.auth.rights import Rights, rights_of
 from understudy.auth.sessions import Sessions
-from understudy.chat.commands import OperatorAct
-from understudy.chat.routing import check_id
-from understudy.chat.stops import Stops
-from understudy.chat.webhooks import WebhookRules
+from understudy.chat.chat import Chat
+from understudy.chat.presence import Presence
+from understudy.chat.services import Services
 from understudy.content.filter import ContentFilter
-from understudy.extension import Extension
+from understudy.extension import Extension, Parts
 from understudy.models.registry import Models
+from understudy.observe.actor_events import ActorEventRecorder
 from understudy.observe.health import ServerStatus
 from understudy.observe.logs import new_error_id
 from understudy.observe.metrics import Metrics
-from understudy.observe.tree_api import TreeApi
-from understudy.privacy.erasure import Eraser
-from understudy.privacy.export import Exporter
-from understudy.storage.archive_queries import Archive
 from understudy.storage.cache import CachedReads
-from understudy.storage.files import FileStore
-from understudy.storage.operator_queries import Scope
-from understudy.storage.quotas import Quotas
-from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
-from understudy.tools.mcp.catalogue import McpCatalogue
-from understudy.web.presence import Presence
-from understudy.web.sse import EventStreams
 from understudy.web.websocket import WebSettings
 
 if TYPE_CHECKING:
     from understudy.chat.placement import Node
-    from understudy.models.local import LocalModels
 
 log = logging.getLogger(__name__)
 
@@ -58,55 +46,64 @@ _T = TypeVar("_T")
 
 DRAIN_BODY_S: Final = 10.0
 """Seconds for which a client may go on sending a body that is too large; 20 MiB take that long at 17 Mbit/s."""
-MAX_EXPORTS: Final = 1_000_000
-"""Bound of the counter of exports, above any number of them: `account` has the limits."""
 
 
 @define
 class WebContext:
-    """The parts of the server that HTTP handlers use. `announce_change` is called with the user and the id of a
-    thread that was changed, `announce_read` with the user and the threads that were marked as read up to a number
-    each, None: all; `pools` returns what is `at_work` and what is
-    `waiting` in each of the server's pools; `node` is this node, None for a single one. `stops` are what
-    operators have stopped; `announce_stops` is called when that changed, `operate` carries out what an
-    operator, by id, does about a run of a user. `webhook_rules` say which addresses may be told of runs.
-    `described_settings` returns the settings in force with their sources, and reads files."""
+    """The parts of the server that HTTP handlers use. `recorder` gets the events of the tree; `ledger` records
+    requests for the limits that nodes share."""
 
     settings: WebSettings
+    services: Services
     sessions: Sessions
-    store: Store
-    files: FileStore
-    agents: Mapping[str, Agent]
-    models: Models
     metrics: Metrics
     status: ServerStatus
-    streams: EventStreams
-    tree_api: TreeApi
-    presence: Presence
-    pools: Callable[[], Mapping[str, Mapping[str, int]]]
-    content_filter: ContentFilter
+    recorder: ActorEventRecorder
+    chat: Chat
     reads: CachedReads
-    archive: Archive
-    exporter: Exporter
-    eraser: Eraser
-    counts: Callable[[Whose], Mapping[str, int]]
-    quotas: Quotas
-    webhook_rules: WebhookRules
-    announce_change: Callable[[str, str], None]
-    announce_read: Callable[[str, Mapping[str, int] | None], None]
-    stops: Stops
-    permissions: Permissions
-    described_settings: Callable[[], Sequence[Any]]
-    announce_stops: Callable[[], None]
-    operate: Callable[[str, RunRecord, OperatorAct], Awaitable[None]]
     find: Callable[[str], ActorRef | None]
     extensions: Mapping[str, Extension]
-    exports: Counter = field(factory=lambda: Counter(MAX_EXPORTS))
     ledger: Ledger | None = None
-    mcp: McpCatalogue = field(factory=McpCatalogue)
-    currency: str = ""
-    local_models: "LocalModels | None" = None
-    node: "Node | None" = None
+
+    @property
+    def node(self) -> "Node | None":
+        """This node, None for a single one."""
+        return self.chat.commands.registry.node
+
+    @property
+    def agents(self) -> Mapping[str, Agent]:
+        """The agents by their names."""
+        return self.services.agents
+
+    @property
+    def content_filter(self) -> ContentFilter:
+        """What every text passes."""
+        return self.services.content_filter
+
+    @property
+    def models(self) -> Models:
+        """The models."""
+        return self.services.models
+
+    @property
+    def parts(self) -> Parts:
+        """What extensions have built."""
+        return self.services.parts
+
+    @property
+    def permissions(self) -> Permissions:
+        """Who may use what."""
+        return self.services.permissions
+
+    @property
+    def presence(self) -> Presence:
+        """The live connections."""
+        return self.services.presence
+
+    @property
+    def store(self) -> Store:
+        """The store."""
+        return self.services.store
 
 
 async def read_body(max_bytes: int | None = None) -> bytes:
@@ -237,34 +234,6 @@ def rights() -> Rights:
     return rights_of(caller.user, caller.roles, tenants=web_context().sessions.tenants)
 
 
-def scope() -> Scope:
-    """Return the users that a request of an operator is about: those of the tenant in the query, or all that the
-    caller's rights reach.
-
-    Raises:
-        Unauthenticated: There is no valid token.
-        CommandRejected: The caller is no operator, or one of another tenant (`forbidden`).
-    """
-    granted, asked = rights(), request.args.get("tenant") or None
-    tenant = granted.reach(asked)
-    return Scope(granted.server and asked is None, tenant)
-
-
-async def reached_run(run_id: str) -> RunRecord:
-    """Return a run of a user within the rights of the current request's operator.
-
-    Raises:
-        Unauthenticated: There is no valid token.
-        CommandRejected: The caller is no operator (`forbidden`), or reaches no run of that id (`not_found`).
-    """
-    check_id("run_id", run_id)
-    whose = rights().whose()
-    found = await web_context().store.run(run_id)
-    if found is None or not whose(found.owner):
-        raise CommandRejected("not_found", "There is no run of that name.")
-    return found
-
-
 def agents_of_caller() -> dict[str, Agent]:
     """Return the agents that the user of the current request may see and use; the default one is first.
 
@@ -310,7 +279,7 @@ def error_response(code: str, message: str | None = None, retry_after: float | N
         answer.headers["Retry-After"] = str(max(1, round(retry_after)))
     if answer.status_code == 401:
         answer.headers["WWW-Authenticate"] = "Bearer"
-    web_context().metrics.on_error(code)
+    web_context().metrics.connections.on_error(code)
     path = "(unknown)" if request.url_rule is None else request.url_rule.rule  # the path itself may hold anything
     extra = {"code": code, "path": path, "error_id": error_id, "peer": current_app.extensions["admission"].peer()}
     log.info("request.refused", extra=extra)

@@ -9,7 +9,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated
 from understudy.storage.errors import BadName, FileTooLarge, InvalidCursor, StorageError, StorageUnavailable, Unstorable
-from understudy.web.context import drain_body, error_response, web_context
+from understudy.web.context import drain_body, error_response
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +36,8 @@ async def as_refusal(error: Exception) -> Response:
             return error_response(error.code, error.message, getattr(error, "retry_after", None))
         case OriginRefused():
             return error_response("forbidden", error.message)
-        case FileTooLarge():
-            limit = web_context().settings.max_file_bytes // (1024 * 1024)
-            return error_response("file_too_large", f"Files of up to {limit} MiB can be attached.")
+        case FileTooLarge(limit_bytes=limit):
+            return error_response("file_too_large", f"Files of up to {limit // (1024 * 1024)} MiB can be attached.")
         case BadName():
             return error_response("invalid_command", f"{str(error).capitalize()}.")
         case InvalidCursor() | Unstorable():

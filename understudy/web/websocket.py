@@ -9,8 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 import trio
 from attrs import define, field, frozen
@@ -36,16 +35,14 @@ from understudy.auth.local_user import local_roles
 from understudy.auth.sessions import AuthSettings, IssuedSession, Sessions, check_origin
 from understudy.chat.commands import Accepted, CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
+from understudy.chat.presence import Presence
+from understudy.observe.connection_metrics import PrometheusConnectionMetrics
 from understudy.observe.logs import new_error_id
-from understudy.observe.metrics import Metrics
 from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import name_of
 from understudy.storage.store import Store
-from understudy.web.presence import Presence
-
-if TYPE_CHECKING:
-    from understudy.cluster.shared_limits import ConnectionCounts
+from understudy.web.settings import PageSettings, TlsSettings
 
 log = logging.getLogger(__name__)
 
@@ -63,23 +60,31 @@ class WebSettings(AuthSettings, Protocol):
 
     def of(self, kind: type[T]) -> T: ...  # noqa: D102
     @property
-    def local_operator(self) -> bool: ...  # noqa: D102
+    def host(self) -> str: ...  # noqa: D102
     @property
-    def max_file_bytes(self) -> int: ...  # noqa: D102
+    def local_operator(self) -> bool: ...  # noqa: D102
     @property
     def public_path(self) -> str: ...  # noqa: D102
     @property
     def public_url(self) -> str: ...  # noqa: D102
     @property
-    def show_costs(self) -> bool: ...  # noqa: D102
+    def page(self) -> PageSettings: ...  # noqa: D102
     @property
-    def voice_input(self) -> bool: ...  # noqa: D102
+    def tls(self) -> TlsSettings: ...  # noqa: D102
     @property
-    def tls_certificate(self) -> Path | None: ...  # noqa: D102
+    def on_postgresql(self) -> bool: ...  # noqa: D102
     @property
     def trusted_proxies(self) -> Sequence[str]: ...  # noqa: D102
-    @property
-    def widgets_origin(self) -> str: ...  # noqa: D102
+
+
+class SharedConnections(Protocol):
+    """The connections of users on all nodes."""
+
+    async def enter(self, user: str, connection_id: str) -> bool:
+        """Count a connection. Return False, with nothing counted, if its user has reached the limit."""
+
+    def leave(self, connection_id: str) -> None:
+        """Stop counting a connection; no effect if it is not counted."""
 
 
 @define
@@ -87,8 +92,7 @@ class WebSocketEndpoint:
     """Admits WebSocket upgrades (`UpgradeHandler`) and serves their connections' calls (`ConnectionCallbacks`).
 
     `connections` returns the supervisor of the connections, its temporary children. While `draining`, no upgrade is
-    admitted. In a cluster, `ledger` records what users take from shared rate limits, and `shared_connections` counts
-    their connections on all nodes.
+    admitted. `shared_connections` counts users' connections on all nodes, if there are several.
     """
 
     settings: WebSettings
@@ -96,11 +100,10 @@ class WebSocketEndpoint:
     store: Store
     dispatcher: CommandDispatcher
     presence: Presence
-    metrics: Metrics
+    metrics: PrometheusConnectionMetrics
     connections: Callable[[], ActorRef]
     limits: ConnectionLimits
-    ledger: Ledger | None = None
-    shared_connections: "ConnectionCounts | None" = None
+    shared_connections: SharedConnections | None = field(default=None, init=False)
     draining: bool = field(default=False, init=False)
     encoder: Encoder = field(factory=Encoder, init=False)
     clock: Callable[[], float] = field(default=time.time, init=False)
@@ -111,10 +114,18 @@ class WebSocketEndpoint:
     _proxies: TrustedProxies = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        limits = self.settings.limits
-        self._command_limits = CommandLimits(limits, self.ledger)
-        self._handshakes = RequestLimits(limits.requests_per_minute, self.ledger, "handshakes")
+        self._set_limits()
         self._proxies = TrustedProxies(self.settings.trusted_proxies)
+
+    def _set_limits(self, ledger: Ledger | None = None) -> None:
+        limits = self.settings.limits
+        self._command_limits = CommandLimits(limits, ledger)
+        self._handshakes = RequestLimits(limits.requests_per_minute, ledger, "handshakes")
+
+    def share(self, ledger: Ledger, connections: SharedConnections) -> None:
+        """Have users' limits count on all nodes, before any upgrade is handled: `ledger` records what they take."""
+        self._set_limits(ledger)
+        self.shared_connections = connections
 
     async def handle_upgrade(self, upgrade: Upgrade) -> "LoggedConnection | None":
         """Check one upgrade request; if it is admitted, start its connection actor. Return None if it is refused."""
@@ -248,7 +259,7 @@ class WebSocketEndpoint:
             limits={
                 "frame_bytes": limits.frame_bytes,
                 "messages_per_minute": limits.messages_per_minute,
-                "file_bytes": self.settings.max_file_bytes,
+                "file_bytes": self.dispatcher.file_bytes,
             },
             heartbeat_s=limits.heartbeat_s,
             threads=threads,

@@ -28,6 +28,7 @@ from transport.wire.dialects import Dialect
 from transport.wire.events import Envelope, Welcome
 from transport.wire.messages import Deliver, SubscribeThread
 from transport.wire.payloads import ChunkBudget
+from understudy.observe.connection_metrics import PrometheusConnectionMetrics
 from understudy.observe.metrics import Metrics
 
 
@@ -49,7 +50,7 @@ class Room:
 class Hall:
     """`ConnectionCallbacks` that send bursts of events; the chat has this part in the product."""
 
-    def __init__(self, encoder: Encoder, metrics: Metrics) -> None:
+    def __init__(self, encoder: Encoder, metrics: PrometheusConnectionMetrics) -> None:
         self.encoder = encoder
         self.metrics = metrics
         self.chunk_budget = ChunkBudget()
@@ -166,7 +167,7 @@ async def run_server() -> None:
     pin()
     listener = listen()
     async with ActorSystem("bench") as system:
-        hall = Hall(Encoder(), Metrics())
+        hall = Hall(Encoder(), Metrics().connections)
         spec = ChildSpec("connections", lambda: Supervisor((), intensity=10_000, stop_together=True))
         connections = await system.spawn(spec)
         freeze()

@@ -21,13 +21,13 @@ BEHIND: Final = 200
 AHEAD: Final = 400
 """Characters from an order's first one on that are searched."""
 SIGNALS_AHEAD: Final = AHEAD - 160
+"""How far on a signal may begin: the rest is for its own length."""
 BLOCK: Final = 512
 """Characters of a view that are searched for signals at a time."""
 LITERAL_MAX: Final = 48
 """Characters of the longest signal."""
 START: Final = 3
 """Number of first letters by which signals are searched together."""
-"""How far on a signal may begin: the rest is for its own length."""
 
 
 # Theme, weight, reason.

@@ -18,7 +18,7 @@ from transport.wire.events import AgentStarted, Envelope, FinalResponse, ToolCom
 from understudy import Agent, serve, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 from understudy.observe import run_watchdog
-from understudy.observe.metrics import Metrics
+from understudy.observe.run_metrics import RunMetrics
 
 OVER: Final = "INCIDENT_OVER"
 """Environment: a file; once it is there, what hangs goes on."""
@@ -137,15 +137,15 @@ BROKEN_PROMISES: Final = {"twice": end_twice, "unpaired": lose_results, "misplac
 
 
 def break_promise(wrong: Callable[[Callable[[Envelope], Any], Envelope], None]) -> None:
-    right = Metrics.event
+    right = RunMetrics.event
 
-    def event(self: Metrics, envelope: Envelope, *told: Any, **more: Any) -> float | None:
+    def event(self: RunMetrics, envelope: Envelope, *told: Any, **more: Any) -> float | None:
         if is_over():
             return right(self, envelope, *told, **more)
         wrong(lambda each: right(self, each, *told, **more), envelope)
         return None
 
-    Metrics.event = event  # type: ignore[method-assign]
+    RunMetrics.event = event  # type: ignore[method-assign]
 
 
 def go_silent() -> None:

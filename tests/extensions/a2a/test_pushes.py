@@ -11,18 +11,20 @@ import trio.testing
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import InternalError, InvalidParamsError, TaskNotFoundError
 from google.protobuf.json_format import ParseDict
+from typed_settings import SecretStr
 
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_webhooks import SECRET
 from tests.extensions.a2a.test_routes import client, message, told
+from tests.extensions.notices.test_delivery import SECRET
 from understudy.app.server import Running
 from understudy.auth.oauth.seal import Seal
-from understudy.chat.webhooks import WebhookRules
 from understudy.extensions.a2a import pushes, storage
 from understudy.extensions.a2a.pushes import PushReceivers, PushSender
+from understudy.extensions.notices.settings import WebhookSettings
+from understudy.extensions.notices.webhooks import WebhookRules
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
 
@@ -56,7 +58,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have the sender look and retry without delay."""
     monkeypatch.setattr("understudy.extensions.a2a.pushes.EVERY_S", 0.02)
     monkeypatch.setattr("understudy.extensions.a2a.pushes.FIRST_S", 0.02)
-    monkeypatch.setattr("understudy.chat.receivers.FACTOR", 1.0)
+    monkeypatch.setattr("understudy.extensions.notices.receivers.FACTOR", 1.0)
 
 
 def mailing(folder: Path, **settings: Any) -> AbstractAsyncContextManager[Running]:
@@ -69,7 +71,7 @@ def config(url: str, task_id: str = "", name: str = "") -> a2a.TaskPushNotificat
 
 
 def allowed(receiver: Receiver) -> dict[str, Any]:
-    return {"webhook_urls": [receiver.url], "webhook_private": True, "webhook_secret": SECRET}
+    return {"own": {WebhookSettings: WebhookSettings([receiver.url], SecretStr(SECRET), True)}}
 
 
 async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(
@@ -119,7 +121,7 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
                 with pytest.raises(TaskNotFoundError):
                     await other.list_task_push_notification_configs(listed)
                 mine = await get(running, "/api/me/export", token)
-                assert [each["url"] for each in mine["pushes"]] == [receiver.url]
+                assert [each["url"] for thread in mine["threads"] for each in thread["pushes"]] == [receiver.url]
                 assert "t0ken" not in str(mine)
                 for number in range(2, 11):
                     await agent.create_task_push_notification_config(config(receiver.url, task_id, f"c{number}"))
@@ -188,7 +190,7 @@ async def test_while_the_extension_is_off_receivers_stay_and_are_exported(
             status, _, _ = await request(running.address, "GET", "/.well-known/agent-card.json", token=token)
             assert status == 404
             mine = await get(running, "/api/me/export", token)
-            assert [each["url"] for each in mine["pushes"]] == [receiver.url]
+            assert [each["url"] for thread in mine["threads"] for each in thread["pushes"]] == [receiver.url]
         async with mailing(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
             await told(agent.send_message(message("allow", task_id=task_id)))
             while receiver.states[-1] != "COMPLETED":

@@ -19,15 +19,15 @@ from tests.end_to_end.sse import Stream, streaming
 from tests.end_to_end.test_cross_origin import LISTED, readable
 from tests.end_to_end.test_questions import PEARS, order
 from tests.end_to_end.test_stream import gone, say
+from tests.extensions.agui.checker import Checker, check_run
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from tests.transport.agui_checker import Checker, check_run
 from transport.connection.limits import Limits
 from transport.wire.events import ANSWER
-from understudy import Agent, AgentTurn, extension
+from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 from understudy.chat import routing
-from understudy.extension import chosen, installed
+from understudy.installed import chosen, installed, missing
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:
@@ -63,9 +63,9 @@ def of(stream: Stream, kind: str) -> list[dict[str, Any]]:
 
 
 def test_without_the_extra_it_is_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(extension, "find_spec", lambda name: None if name == "ag_ui" else name)
+    monkeypatch.setattr("understudy.installed.find_spec", lambda name: None if name == "ag_ui" else name)
     assert "agui" not in chosen([])
-    assert installed()["agui"].missing == "ag_ui is missing: pip install 'understudy-server[agui]'"
+    assert missing(installed()["agui"]) == "ag_ui is missing: pip install 'understudy-server[agui]'"
 
 
 @pytest.mark.promise("wire.agui")

@@ -302,7 +302,7 @@ async def test_an_answer_has_the_files_that_were_made_for_it(desk: Desk) -> None
 async def test_a_refusal_names_the_metadata(serve: Any, tmp_path: Path, issuer: str, servers: Any) -> None:
     keys = tmp_path / "keys.json"
     keys.write_bytes(FIRST)
-    settings = {"jwks": str(keys), "jwt_issuer": issuer, "jwt_audience": "mcp"} if issuer else {}
+    settings = {"jwt_keys": str(keys), "jwt_issuer": issuer, "jwt_audience": "mcp"} if issuer else {}
     address = (await serve(secret=SECRET, **settings)).address
     for token in (None, "wrong"):
         status, headers, _ = await request(address, "POST", "/mcp", token=token, body=b"{}")

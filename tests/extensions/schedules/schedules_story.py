@@ -43,6 +43,11 @@ def main(folder: Path, shots: Path | None) -> None:
             admin.close()
             assert [each for each in problems if "400" not in each] == []  # the form that is refused
 
+            page.route("**/api/extensions", lambda route: route.abort())
+            page.reload()
+            expect(page.get_by_role("button", name="Schedules")).to_be_visible()  # in its place, as last time
+            page.unroute("**/api/extensions")
+
             # The page was open when it was switched off, and another one comes later.
             server.stop()
             del server.environment["UNDERSTUDY_SCHEDULES_EVERY_S"]  # refused without the extension

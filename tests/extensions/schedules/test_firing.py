@@ -53,7 +53,7 @@ async def done(table: Table, refusal: str | None = None) -> tuple[list[Any], lis
     sent: list[tuple[Identity, Say]] = []
     counted: list[str] = []
 
-    async def send(identity: Identity, say: Say, _: None) -> Accepted:
+    async def send(identity: Identity, say: Say) -> Accepted:
         sent.append((identity, say))
         if refusal is not None:
             raise CommandRejected(refusal, "No.")

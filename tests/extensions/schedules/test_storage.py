@@ -12,7 +12,7 @@ from understudy.extensions.schedules.storage import (
     AddSchedule,
     ChangeSchedule,
     ClaimFiring,
-    DeleteSchedules,
+    DeleteSchedule,
     EndFiring,
     Schedule,
 )
@@ -71,9 +71,8 @@ async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any)
     assert await store.commit(AddSchedule(evolve(ONE, id="s9", owner="bob"), 2)) == ADDED
     assert [each.id for each in await store.read(storage.of_owner, "ann")] == ["s1", "s2"]
     assert (await store.read(storage.one, "bob", "s1"))[0] is None
-    assert not await store.commit(DeleteSchedules("bob", "s1"))
-    assert await store.commit(DeleteSchedules("ann", "s1"))
-    assert await store.commit(DeleteSchedules("ann")) == 1
+    assert not await store.commit(DeleteSchedule("bob", "s1"))
+    assert await store.commit(DeleteSchedule("ann", "s1"))
     assert await store.delete_thread("bob", "t")
     assert await remove_user(store, "bob")
     assert await store.read(storage.of_owner, "bob") == []

@@ -1,13 +1,13 @@
 """Links to threads: a snapshot of one branch, bounded, gone in time or with their thread; on both databases."""
 
-from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from tests.understudy.storage.test_retention import house, looked
 from tests.understudy.storage.test_writer import running
-from understudy.extensions.shares import storage
+from understudy.chat import polling
+from understudy.extensions.shares import EXTENSION, storage
 from understudy.extensions.shares.shared_page import shared_page
 from understudy.extensions.shares.storage import (
     FULL,
@@ -15,12 +15,11 @@ from understudy.extensions.shares.storage import (
     SHARED,
     AddShare,
     DropExpiredShares,
-    DropShares,
+    DropShare,
     digest_of,
     exists,
     of_owner,
 )
-from understudy.privacy.retention import RetentionPeriods
 from understudy.storage import deletion
 from understudy.storage.thread_writes import DeleteThread
 
@@ -84,7 +83,7 @@ async def test_only_what_is_there_and_ones_own_is_shared(store: Any, make: Any) 
     ):  # fmt: skip
         assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
     assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
-    assert not await store.commit(DropShares("bob", "s"))
+    assert not await store.commit(DropShare("bob", "s"))
     assert await store.read(of_owner, "bob", "t1") == []
 
 
@@ -100,7 +99,7 @@ async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch:
         for token in ("a", "b"):
             assert await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", DAY_S)) == SHARED
         assert await store.commit(AddShare(digest_of("c"), "ann", "t1", "r1", DAY_S)) == FULL
-        assert await store.commit(DropShares("ann", digest_of("a")))
+        assert await store.commit(DropShare("ann", digest_of("a")))
         assert await texts(store, "a") is None
         (left,) = await store.read(of_owner, "ann", "t1")
         assert (left.id, left.run_id) == (digest_of("b"), "r1")
@@ -109,16 +108,16 @@ async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch:
         assert not await store.read(exists, digest_of("b"))
 
 
-async def test_shares_that_have_expired_are_deleted_whatever_else_is_kept(
-    database: Any, make: Any, tmp_path: Path
-) -> None:
-    async with house(database, tmp_path) as (system, store, archive, eraser):
-        await exchange(store, make, 1)
-        for token, lifetime_s in (("over", -1.0), ("left", DAY_S)):
-            await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", lifetime_s))
-        await looked(system, RetentionPeriods(), store, archive, eraser)
-        assert await store.commit(DropExpiredShares()) == 0, "they are gone"
-        assert [each.id for each in await store.read(of_owner, "ann")] == [digest_of("left")]
+async def test_shares_that_have_expired_are_deleted(store: Any, make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(polling, "RESTS", 0.0)
+    await exchange(store, make, 1)
+    for token, lifetime_s in (("over", -1.0), ("left", DAY_S)):
+        await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", lifetime_s))
+    server: Any = SimpleNamespace(store=store)
+    (child,) = EXTENSION.children(server)
+    await child.factory().poll()  # type: ignore[attr-defined]
+    assert await store.commit(DropExpiredShares()) == 0, "they are gone"
+    assert [each.id for each in await store.read(of_owner, "ann")] == [digest_of("left")]
 
 
 async def test_a_link_ends_with_the_first_part_of_its_threads_deletion(

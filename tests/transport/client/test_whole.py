@@ -15,7 +15,7 @@ from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_clie
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 from understudy.auth.sessions import open_tokens
 
 QUICK = Reconnect(first_s=0.02, max_s=0.1)
@@ -51,7 +51,7 @@ async def test_a_cut_connection_costs_nothing(tmp_path: Path, after: bytes) -> N
     """Wherever it breaks: each event once and in order, one message, its whole text."""
     turns = Call([("echo", {"text": "x"})]), Say("one two three four")
     async with (
-        served(tmp_path, [scripted(*turns)], words_per_s=200.0) as running,
+        served(tmp_path, [scripted(*turns)], models_words_per_s=200.0) as running,
         cutting(port_of(running), after) as port,
     ):
         url = f"ws://127.0.0.1:{port}/ws"
@@ -69,7 +69,9 @@ async def test_a_cut_connection_costs_nothing(tmp_path: Path, after: bytes) -> N
 async def test_a_server_that_goes_away_and_comes_back(tmp_path: Path) -> None:
     """Messages sent meanwhile are stored in a file, and answered by the next server."""
     store, url = FileOutbox(tmp_path / "outbox.json"), ""
-    settings = Settings(port=0, data_dir=tmp_path / "data", secret="s" * 32, words_per_s=10_000.0, grace_s=1.0)
+    settings = with_values(
+        Settings(), port=0, data_dir=tmp_path / "data", secret="s" * 32, models_words_per_s=10_000.0, grace_s=1.0
+    )
     token = open_tokens(settings).issue("ada", "s", ttl_s=600)
     async with trio.open_nursery() as nursery:
         running: Running = await nursery.start(serve_app, settings)
@@ -136,7 +138,7 @@ async def test_hundreds_of_threads_are_resumed(tmp_path: Path) -> None:
 async def test_tokens_that_last_two_seconds(tmp_path: Path, same: bool) -> None:
     """Renewed in place if they are of one session; else the server refuses the newer one, and the client comes back."""
     settings: Any = {"secret": "s" * 32, "limits": Limits(messages_per_minute=100_000)}
-    issuer = open_tokens(Settings(port=0, data_dir=tmp_path, **settings))
+    issuer = open_tokens(with_values(Settings(), port=0, data_dir=tmp_path, **settings))
     given: list[str] = []
 
     def token() -> str:

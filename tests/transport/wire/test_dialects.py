@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from tests.transport.golden import golden_path, golden_text
 from tests.transport.samples import SAMPLES, WHEN
-from transport.agui.events import AguiTranslator
 from transport.wire import dialects
 from transport.wire.codec import encode, from_log, to_log
 from transport.wire.dialects import ANSWERS, OF_CONNECTION, Dialect, Negotiated, iso, negotiate
@@ -23,7 +22,6 @@ from transport.wire.events import (
     Error,
     Event,
     FinalResponse,
-    MessageAccepted,
     RunStatus,
     ToolExecuting,
     Usage,
@@ -188,14 +186,6 @@ class Added(Event):
     note: str
 
 
-def agui_of(event: Event) -> list[str]:
-    """Return the types of the AG-UI events for an event of a run that has started."""
-    translator = AguiTranslator("t", "r", "m")
-    run = Envelope(MessageAccepted("m", "run", "go"), WHEN, 1, "t", "run", "m", agent_type="guide")
-    translator.translate(run)
-    return [each["type"] for each in translator.translate(run.replace(event=event, seq=2))]
-
-
 @pytest.mark.promise("wire.dialect-agent-events")
 @pytest.mark.parametrize("name", SAMPLES)
 def test_every_event_has_its_form_in_every_dialect(name) -> None:
@@ -211,8 +201,6 @@ def test_every_event_has_its_form_in_every_dialect(name) -> None:
             event.type,
             list(shown(SAMPLES["alert"], A)),
         )
-    if isinstance(event, OF_CONNECTION):
-        assert agui_of(event) == []
 
 
 def test_an_event_of_a_later_version_is_a_step_of_its_run(monkeypatch) -> None:
@@ -222,7 +210,6 @@ def test_an_event_of_a_later_version_is_a_step_of_its_run(monkeypatch) -> None:
     assert [shown(added, each)["type"] for each in (C, P, F, E)] == ["added"] * 4
     assert shown(added, E)["data"] == {"note": "n"}
     assert encode(added, A) is None
-    assert agui_of(added.event) == ["CUSTOM"]
 
 
 def test_no_event_has_two_roles() -> None:

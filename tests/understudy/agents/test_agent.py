@@ -15,7 +15,7 @@ from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ModelSettings, ToolCard
 from understudy.tools.arithmetic import calculate
-from understudy.tools.mcp.server import mcp
+from understudy.tools.mcp_server import mcp
 from understudy.tools.offers import Starter
 from understudy.tools.server import system_health
 from understudy.tools.tool import tool

@@ -2,12 +2,14 @@
 
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
-from understudy import extension
 from understudy.agents.agent import BUILTIN, Agent
+from understudy.agents.framework import of_framework
 from understudy.agents.registry import all_agents
+from understudy.agents.turn import AgentTurn
 from understudy.extension import Extension
 
 OWN = (Agent("support"), Agent("ledger", pillar="finance"))
@@ -36,12 +38,10 @@ def test_a_guide_hands_over_to_the_agents_that_are_there() -> None:
 def brings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Return a function that makes an installed extension with these agents."""
     found: dict[str, Extension] = {}
-    monkeypatch.setattr(extension, "installed", lambda: found)
+    monkeypatch.setattr("understudy.installed.installed", lambda: found)
 
     def bring(name: str, *agents: Agent) -> None:
-        other = Extension()
-        other.name, other.agents = name, lambda: agents  # type: ignore[misc,method-assign]
-        found[name] = other
+        found[name] = type("Other", (Extension,), {"name": name, "agents": lambda self: agents})()
 
     return bring
 
@@ -111,3 +111,20 @@ def test_what_cannot_be_served_is_an_error_that_names_the_agent(
 ) -> None:
     with pytest.raises(ValueError, match=re.escape(sentence)):
         all_agents(own, builtin, default)
+
+
+async def _run(turn: AgentTurn) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("given", "off"),
+    [({"remote": "https://agents.example/agui"}, "remote"), ({"run": of_framework(_run)}, "frameworks")],
+)
+def test_an_agent_that_needs_an_extension_that_is_off_is_refused_with_both_names(
+    given: dict[str, Any], off: str
+) -> None:
+    agent = Agent("far", **given)
+    for own in (agent, Agent("asking", tools=[agent.as_tool()])):
+        assert all_agents([own])[own.name] is own
+        with pytest.raises(ValueError, match=f"'far' needs the extension {off}, which is off: have it on"):
+            all_agents([own], extensions=[f"-{off}"])

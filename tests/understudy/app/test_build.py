@@ -10,8 +10,8 @@ import trio
 from tests.servers.postgresql import Postgres
 from understudy.agents.agent import Agent
 from understudy.app.build import build_app
-from understudy.app.settings import Settings
-from understudy.storage import nodes
+from understudy.app.settings import Settings, with_values
+from understudy.extensions.nodes import storage as nodes
 from understudy.storage.errors import AlreadyServed
 
 
@@ -24,17 +24,17 @@ async def test_a_second_server_does_not_start(postgres: Postgres, tmp_path: Path
             membership = house.system.find("/system/cluster/membership")
             assert membership is not None
             (node,) = await house.store.read(nodes.living)
-            with pytest.raises(AlreadyServed, match="the same --redis-url"):
+            with pytest.raises(AlreadyServed, match=r"the same redis\.url"):
                 await _start(second)
             assert await house.store.read(nodes.living) == [node]
         async with build_app(second) as house:
             assert node not in await house.store.read(nodes.living)
 
 
-async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path) -> None:
-    shared = {"database_url": "postgresql://me@127.0.0.1:1/x", "redis_url": "redis://127.0.0.1:1"}
+async def test_a_server_with_redis_and_without_a_secret_does_not_start(tmp_path: Path, postgres: Postgres) -> None:
+    shared = {"database_url": postgres.create(), "redis_url": "redis://127.0.0.1:1"}
     with pytest.raises(ValueError, match="UNDERSTUDY_SECRET"):
-        await _start(Settings(data_dir=tmp_path, **shared))
+        await _start(with_values(Settings(), data_dir=tmp_path, **shared))
 
 
 @pytest.mark.parametrize(

@@ -49,16 +49,21 @@ serve.RETURN_S = 0.05
 kept = [bytes(6000) for _ in range(10_000)]
 kept[::2] = [b""] * 5_000  # 30 MB of holes, which the C library keeps
 before = resident()
+warmed = []
+
+async def warm_up() -> None:
+    warmed.append(True)
 
 async def main() -> None:
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(serve.return_memory_often)
+        nursery.start_soon(serve.return_memory_often, warm_up)
         with trio.fail_after(30):
             while before - resident() < 5_000_000:
                 await trio.sleep(0.05)
         nursery.cancel_scope.cancel()
 
 trio.run(main)
+assert warmed == [True]
 """
 
 

@@ -19,7 +19,9 @@ from understudy.app.settings import (
     settings_files,
     unknown_variables,
     variable_of,
+    with_values,
 )
+from understudy.extensions.openid.settings import OpenIdSettings
 from understudy.models.prices import Price, PriceTable
 from understudy.models.timeouts import Times
 from understudy.storage.sqlite import FILE_NAME
@@ -38,13 +40,13 @@ def refused(**given: object) -> str:
 
 
 def test_the_later_source_wins(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (folder / FILE).write_text('[understudy]\nport = 1\nmodel = "a"\nhost = "::1"\nwords_per_s = 5\n')
+    (folder / FILE).write_text('[understudy]\nport = 1\nmodel = "a"\nhost = "::1"\nmodels.words_per_s = 5\n')
     (folder / "more.toml").write_text('[understudy]\nport = 2\nmodel = "b"\nhost = "localhost"\n')
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "more.toml")
     monkeypatch.setenv("UNDERSTUDY_PORT", "3")
     monkeypatch.setenv("UNDERSTUDY_MODEL", "c")
     settings = load(port=4, data_dir=None)
-    assert (settings.port, settings.model, settings.host, settings.words_per_s) == (4, "c", "localhost", 5.0)
+    assert (settings.port, settings.model, settings.host, settings.models.words_per_s) == (4, "c", "localhost", 5.0)
     assert settings_files() == [Path(FILE), Path("more.toml")]
 
 
@@ -63,8 +65,8 @@ def test_tables_of_several_files_go_together(folder: Path, monkeypatch: pytest.M
     settings = load()
     found = settings.providers["mistral"]
     assert (found.url, found.key, found.window_tokens, found.api) == ("https://a.example/v1", "k", 8_000, "chat")
-    assert settings.prices == PriceTable("EUR", {"x": Price(3, 2)})
-    assert settings.timeouts == {"openai-chat": Times(first_token_s=300)}
+    assert settings.models.prices == PriceTable("EUR", {"x": Price(3, 2)})
+    assert settings.models.timeouts == {"openai-chat": Times(first_token_s=300)}
     assert "'k'" not in repr(settings)
 
 
@@ -86,7 +88,7 @@ def test_what_a_platform_leaves_empty_or_makes_itself_is_as_if_unset(
         monkeypatch.setenv(variable_of(name), text)
         monkeypatch.setenv(f"{variable_of(name)}_FILE", " ")
     assert all(is_left_out(variable_of(name)) for name in names)
-    assert (load().port, load().log_level) == (8100, Settings().log_level)
+    assert (load().port, load().log.level) == (8100, Settings().log.level)
     monkeypatch.setenv(variable_of("port"), "8200")
     assert (is_left_out(variable_of("port")), load().port) == (False, 8200)
 
@@ -119,14 +121,14 @@ def test_lists_are_separated_by_commas_in_the_environment(monkeypatch: pytest.Mo
 def test_a_path_in_a_file_is_seen_from_there(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (folder / "etc").mkdir()
     monkeypatch.setenv("UNDERSTUDY_SETTINGS", "etc/u.toml")
-    given = '[understudy]\ndata_dir = "here"\ntls_certificate = "c.pem"\ntls_key = "/k.pem"\njwt_audience = "chat"\n'
-    (folder / "etc" / "u.toml").write_text(f'{given}jwks = "keys.json"\n')
+    given = '[understudy]\ndata_dir = "here"\ntls.certificate = "c.pem"\ntls.key = "/k.pem"\njwt.audience = "chat"\n'
+    (folder / "etc" / "u.toml").write_text(f'{given}jwt.keys = "keys.json"\n')
     settings = load()
     assert settings.data_dir.absolute() == folder / "etc" / "here"
-    assert (settings.tls_certificate, settings.tls_key) == (folder / "etc" / "c.pem", Path("/k.pem"))
-    assert settings.jwks == "etc/keys.json"
-    (folder / "etc" / "u.toml").write_text(f'{given}jwks = "https://id.example.org/keys"\n')
-    assert load().jwks == "https://id.example.org/keys"
+    assert (settings.tls.certificate, settings.tls.key) == (folder / "etc" / "c.pem", Path("/k.pem"))
+    assert settings.jwt.keys == "etc/keys.json"
+    (folder / "etc" / "u.toml").write_text(f'{given}jwt.keys = "https://id.example.org/keys"\n')
+    assert load().jwt.keys == "https://id.example.org/keys"
 
 
 def test_the_default_data_folder_is_absolute(folder: Path) -> None:
@@ -149,14 +151,20 @@ def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch
         ('port = "many"', f"port must be a whole number, at least 0 and at most 65535, but is 'many' in {FILE}"),
         ("port = 70000", f"port must be a whole number, at least 0 and at most 65535, but is 70000 in {FILE}"),
         ("port = true", f"port must be a whole number, at least 0 and at most 65535, but is True in {FILE}"),
-        ("token_ttl_s = 1.5", f"token_ttl_s must be a whole number of seconds, above 0, but is 1.5 in {FILE}"),
-        ("refresh_grace_s = -1", f"refresh_grace_s must be a whole number of seconds, at least 0, but is -1 in {FILE}"),
+        (
+            "session.token_ttl_s = 1.5",
+            f"session.token_ttl_s must be a whole number of seconds, above 0, but is 1.5 in {FILE}",
+        ),
+        (
+            "session.refresh_grace_s = -1",
+            f"session.refresh_grace_s must be a whole number of seconds, at least 0, but is -1 in {FILE}",
+        ),
         (
             "compression_from_bytes = -1",
             f"compression_from_bytes must be a whole number, at least 0, but is -1 in {FILE}",
         ),
-        ("tls_key = 5", f"tls_key must be a path, but is 5 in {FILE}"),
-        ('log_level = "loud"', f"log_level must be one of debug, info, warning, error, but is 'loud' in {FILE}"),
+        ("tls.key = 5", f"tls.key must be a path, but is 5 in {FILE}"),
+        ('log.level = "loud"', f"log.level must be one of debug, info, warning, error, but is 'loud' in {FILE}"),
         ('allowed_origins = "x"', f"allowed_origins must be a list of texts, but is 'x' in {FILE}"),
         ("secret = 5", f"secret must be a text, but is not shown here in {FILE}"),
         ("limits.run_s = 0", f"limits.run_s must be a number of seconds, above 0, but is 0 in {FILE}"),
@@ -165,7 +173,7 @@ def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch
         ("prot = 1", f"unknown setting prot in {FILE} (did you mean 'port'?)"),
         ("limits.run_x = 1", f"unknown setting limits.run_x in {FILE} (did you mean 'limits.run_s'?)"),
         ("models = 3", f"models in {FILE} must be a table: [understudy.models]"),
-        ("models.price = {}", f"unknown setting models.price in {FILE}"),
+        ("models.price = {}", f"unknown setting models.price in {FILE} (did you mean 'models.images'?)"),
         ("models.currency = 1", f"models.currency in {FILE} must be a text"),
         ("models.prices = 1", f'models.prices in {FILE} must be a table of tables: [understudy.models.prices."NAME"]'),
         (
@@ -207,12 +215,12 @@ def test_no_source_code_is_read_for_the_settings(monkeypatch: pytest.MonkeyPatch
             "providers.a.url must be an address such as https://api.mistral.ai/v1, without user and query",
         ),
         (
-            'webhook_urls = ["ftp://a"]',
-            "webhook_urls must be an address such as https://hooks.example.org/understudy, not 'ftp://a'",
+            'webhook.urls = ["ftp://a"]',
+            "webhook.urls must be an address such as https://hooks.example.org/understudy, not 'ftp://a'",
         ),
         (
-            'webhook_urls = ["https://a.example"]',
-            "webhook_urls and webhook_secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
+            'webhook.urls = ["https://a.example"]',
+            "webhook.urls and webhook.secret (UNDERSTUDY_WEBHOOK_SECRET) belong together: receivers check by the "
             "secret that a webhook is from this server (`openssl rand -hex 32` makes one)",
         ),
         ("[other]", f"unknown section or setting other in {FILE}: all settings belong under [understudy]"),
@@ -274,7 +282,7 @@ def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_SECRET", "x" * 32)
     assert not load(host="0.0.0.0").anonymous
     assert "xxx" not in repr(load())
-    assert "hunter2" not in repr(load(redis_url="redis://:hunter2@cache", database_url="postgresql://me@db/x"))
+    assert "hunter2" not in repr(load(**REDIS, **{"redis.url": "redis://:hunter2@cache"}))
 
 
 def test_origins_and_proxies_are_taken() -> None:
@@ -294,10 +302,10 @@ def test_loading_settings_imports_no_pydantic_and_leaves_it_importable(tmp_path:
 SQLITE = "sqlite:///FOLDER, sqlite:////ABSOLUTE/FOLDER, or either of these two with /understudy.db"
 REDIS = {"database_url": "postgresql://me@db/x"}
 SIGN_IN = {
-    "host": "0.0.0.0", "secret": "x1y2" * 8, "oidc_issuer": "https://id.example.org", "oidc_client_id": "chat",
+    "host": "0.0.0.0", "secret": "x1y2" * 8, "oidc.issuer": "https://id.example.org", "oidc.client_id": "chat",
     "public_url": "https://chat.example.org",
 }  # fmt: skip
-ACCOUNTS = {"host": "0.0.0.0", "accounts": True, "public_url": "https://chat.example.org"}
+ACCOUNTS = {"host": "0.0.0.0", "accounts.enabled": True, "public_url": "https://chat.example.org"}
 COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a b", "y-key="]}
 
 
@@ -309,9 +317,9 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
             for each in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
         ),
         ({}, {"database_url": "mysql://me:hunter2@db/x"}, "'mysql'"),
-        (REDIS, {"redis_url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
+        (REDIS, {"redis.url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
         *(
-            (REDIS, {"redis_url": each}, "redis://HOST:PORT")
+            (REDIS, {"redis.url": each}, "redis://HOST:PORT")
             for each in (
                 "redis:localhost",
                 "http://:hunter2@cache/0",
@@ -320,47 +328,48 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
                 "redis://",
             )
         ),
-        ({}, {"redis_url": "redis://:hunter2@cache"}, "postgresql://USER@HOST/NAME"),
-        ({}, {"jwks": "keys.json", "jwt_issuer": "https://id.example.org"}, "UNDERSTUDY_JWT_AUDIENCE"),
-        ({}, {"jwks": "ftp://id.example.org/keys"}, "UNDERSTUDY_JWKS"),
-        ({}, {"jwks": "https://me:hunter2@id.example.org/keys"}, "UNDERSTUDY_JWKS"),
-        ({}, {"jwks": "http:///keys"}, "UNDERSTUDY_JWKS"),
-        ({}, {"jwt_issuer": "x"}, "has no effect without jwks"),
-        ({}, {"jwt_audience": "x"}, "has no effect without jwks"),
+        ({}, {"redis.url": "redis://:hunter2@cache"}, "postgresql://USER@HOST/NAME"),
+        (REDIS, {"extensions": ["-nodes"]}, "needs the extension nodes"),
+        ({}, {"jwt_keys": "keys.json", "jwt_issuer": "https://id.example.org"}, "UNDERSTUDY_JWT_AUDIENCE"),
+        ({}, {"jwt_keys": "ftp://id.example.org/keys"}, "UNDERSTUDY_JWT_KEYS"),
+        ({}, {"jwt_keys": "https://me:hunter2@id.example.org/keys"}, "UNDERSTUDY_JWT_KEYS"),
+        ({}, {"jwt_keys": "http:///keys"}, "UNDERSTUDY_JWT_KEYS"),
+        ({}, {"jwt_issuer": "x"}, "has no effect without jwt.keys"),
+        ({}, {"jwt_audience": "x"}, "has no effect without jwt.keys"),
         *(
             ({}, {"allowed_origins": [each]}, "allowed_origins")
             for each in ("*", "example.org", "https://*.example.org", "https://example.org/page")
         ),
-        ({}, {"widgets_origin": "widgets.example.org"}, "widgets_origin"),
+        ({}, {"widgets.origin": "widgets.example.org"}, "widgets.origin"),
         ({}, {"trusted_proxies": ["proxy.example.org"]}, "trusted_proxies"),
         ({}, {"trusted_proxies": ["0.0.0.0/0", "::/0"]}, "trusted_proxies"),
         ({}, {"tls_key": Path("k.pem")}, "belong together"),
-        (SIGN_IN, {"oidc_client_id": ""}, "oidc_client_id"),
-        (SIGN_IN, {"oidc_issuer": "id.example.org"}, "must be an address"),
-        (SIGN_IN, {"oidc_issuer": "http://id.example.org"}, "https"),
-        (SIGN_IN, {"oidc_issuer": "https://id.example.org/?x=1"}, "must be an address"),
-        (SIGN_IN, {"oidc_scopes": ["profile"]}, "openid"),
-        (SIGN_IN, {"oidc_recheck_s": 5}, "oidc_recheck_s"),
+        (SIGN_IN, {"oidc.client_id": ""}, "oidc.client_id"),
+        (SIGN_IN, {"oidc.issuer": "id.example.org"}, "must be an address"),
+        (SIGN_IN, {"oidc.issuer": "http://id.example.org"}, "https"),
+        (SIGN_IN, {"oidc.issuer": "https://id.example.org/?x=1"}, "must be an address"),
+        (SIGN_IN, {"oidc.scopes": ["profile"]}, "openid"),
+        (SIGN_IN, {"oidc.recheck_s": 5}, "oidc.recheck_s"),
         (SIGN_IN, {"public_url": ""}, "public_url"),
         (SIGN_IN, {"public_url": "https://chat.example.org/chat?a"}, "public_url"),
         (SIGN_IN, {"public_url": "chat.example.org/chat"}, "public_url"),
-        (SIGN_IN, {"secret": "", "jwks": "keys.json", "jwt_audience": "chat"}, "needs secret"),
-        (SIGN_IN, {"oidc_issuer": ""}, "no effect without oidc_issuer"),
+        (SIGN_IN, {"secret": "", "jwt_keys": "keys.json", "jwt_audience": "chat"}, "needs secret"),
+        (SIGN_IN, {"oidc.issuer": ""}, "no effect without oidc.issuer"),
         (ACCOUNTS, {"public_url": ""}, "accounts need https"),
         (ACCOUNTS, {"public_url": "http://chat.example.org"}, "accounts need https"),
-        (ACCOUNTS, {"oidc_issuer": "https://id.example.org", "oidc_client_id": "chat"}, "both set"),
+        (ACCOUNTS, {"oidc.issuer": "https://id.example.org", "oidc.client_id": "chat"}, "both set"),
         (ACCOUNTS, {"tenant_claim": "org"}, "tenant"),
         (ACCOUNTS, {"database_url": "postgresql://me@db/x"}, "secret"),
-        (COLLECTOR, {"otlp_endpoint": "localhost:4318"}, "otlp_endpoint must be an address such as http://localhost"),
-        (COLLECTOR, {"otlp_endpoint": "http://user:pw@localhost:4318"}, "otlp_endpoint must be an address"),
+        (COLLECTOR, {"otlp_endpoint": "localhost:4318"}, "otlp.endpoint must be an address such as http://localhost"),
+        (COLLECTOR, {"otlp_endpoint": "http://user:pw@localhost:4318"}, "otlp.endpoint must be an address"),
         (COLLECTOR, {"otlp_endpoint": "http://localhost:4318/v1/traces?key=1"}, "without /v1/traces"),
         (COLLECTOR, {"otlp_headers": ["Authorization"]}, "one of them is not (not shown here)"),
         (COLLECTOR, {"otlp_headers": ["Author ization=Bearer 1"]}, "one of them is not (not shown here)"),
-        (COLLECTOR, {"otlp_headers": ["x-key=1\r\nx-other: 2"]}, "the value of x-key in otlp_headers"),
-        (COLLECTOR, {"otlp_headers": ["x-key=ключ"]}, "the value of x-key in otlp_headers"),
-        (COLLECTOR, {"otlp_endpoint": ""}, "no effect without otlp_endpoint"),
-        ({}, {"trace_content": True}, "no effect without otlp_endpoint"),
-        (COLLECTOR, {"trace_ratio": 1.5}, "trace_ratio must be a number"),
+        (COLLECTOR, {"otlp_headers": ["x-key=1\r\nx-other: 2"]}, "the value of x-key in otlp.headers"),
+        (COLLECTOR, {"otlp_headers": ["x-key=ключ"]}, "the value of x-key in otlp.headers"),
+        (COLLECTOR, {"otlp_endpoint": ""}, "no effect without otlp.endpoint"),
+        ({}, {"otlp_content": True}, "no effect without otlp.endpoint"),
+        (COLLECTOR, {"otlp_ratio": 1.5}, "otlp.ratio must be a number"),
     ],
 )
 def test_what_cannot_work_is_refused_without_a_secret(good: dict[str, Any], wrong: dict[str, Any], words: str) -> None:
@@ -373,14 +382,14 @@ def test_what_cannot_work_is_refused_without_a_secret(good: dict[str, Any], wron
 def test_who_signs_in_and_with_what_secret() -> None:
     settings = load(**ACCOUNTS)
     assert (settings.signs, settings.anonymous) == (True, False), "the server makes a secret of its own"
-    assert not load(accounts=True).anonymous
+    assert not load(**{"accounts.enabled": True}).anonymous
     assert not load(**SIGN_IN).anonymous
     assert load(**ACCOUNTS, database_url="postgresql://me@db/x", secret="x1y2" * 8).signs
-    settings = load(oidc_issuer="http://127.0.0.1:9/", oidc_client_id="chat")
+    settings = load(**{"oidc.issuer": "http://127.0.0.1:9/", "oidc.client_id": "chat"})
     assert (settings.signs, settings.anonymous) == (True, False), "on this machine it needs none"
-    settings = load(host="0.0.0.0", jwks="https://id.example.org/keys", jwt_audience="chat")
+    settings = load(host="0.0.0.0", jwt_keys="https://id.example.org/keys", jwt_audience="chat")
     assert (settings.signs, settings.anonymous) == (False, False)
-    settings = load(jwks="keys.json", jwt_audience="chat")
+    settings = load(jwt_keys="keys.json", jwt_audience="chat")
     assert (settings.signs, settings.anonymous) == (True, False)
 
 
@@ -442,8 +451,8 @@ def test_accepted_secrets_are_as_long_as_a_secret_and_need_one(monkeypatch: pyte
     assert "too short" in refused(secret="s" * 32)
     assert "too-short" not in refused(secret="s" * 32)
     monkeypatch.setenv("UNDERSTUDY_ACCEPTED_SECRETS", "a" * 32)
-    jwks = {"jwks": "https://id.example.org/keys", "jwt_audience": "chat"}
-    assert "has no effect without secret" in refused(host="192.0.2.1", **jwks)
+    provider = {"jwt_keys": "https://id.example.org/keys", "jwt_audience": "chat"}
+    assert "has no effect without secret" in refused(host="192.0.2.1", **provider)
     assert load().weak_secrets == ["accepted_secrets"]
     assert "aaaa" not in repr(load())
 
@@ -453,7 +462,7 @@ def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pyte
     path = private(folder / "otlp", "Authorization=Bearer 1f=\nx-team=blue\n")
     monkeypatch.setenv("UNDERSTUDY_OTLP_HEADERS_FILE", str(path))
     settings = load(otlp_endpoint="http://localhost:4318")
-    assert settings.otlp_headers == ["Authorization=Bearer 1f=", "x-team=blue"]
+    assert settings.otlp.headers == ["Authorization=Bearer 1f=", "x-team=blue"]
     assert "1f" not in repr(settings)
 
 
@@ -461,6 +470,21 @@ def test_what_follows_from_a_setting() -> None:
     assert load(database_url=f"sqlite:///a/{FILE_NAME}").database_folder.name == "a"
     assert Settings(host="::1").url_at(1) == "http://[::1]:1"
     assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).url_at(9) == "https://127.0.0.1:9"
-    assert [Settings(token_ttl_s=60, refresh_grace_s=each).grace_of_refresh_s for each in (None, 0)] == [60, 0]
-    given = ({}, {"model_window_tokens": 4_096}, {"model_window_tokens": 4_096, "model_max_output": 500})
-    assert [Settings(**each).output_tokens for each in given] == [8_192, 2_048, 500]
+    assert [
+        with_values(Settings(), session_token_ttl_s=60, session_refresh_grace_s=each).grace_of_refresh_s
+        for each in (None, 0)
+    ] == [60, 0]
+    given = ({}, {"models_window_tokens": 4_096}, {"models_window_tokens": 4_096, "models_max_output": 500})
+    assert [with_values(Settings(), **each).output_tokens for each in given] == [8_192, 2_048, 500]
+
+
+def test_values_of_a_table_are_named_as_their_variables_or_their_settings() -> None:
+    """What is given for an extension as a whole stays, beside members that are given too."""
+    given = with_values(
+        Settings(), own={OpenIdSettings: OpenIdSettings(title="Here")}, oidc_client_id="chat", tls_key=Path("k")
+    )
+    assert given.of(OpenIdSettings) == OpenIdSettings(title="Here", client_id="chat")
+    assert given == with_values(given, **{"oidc.client_id": "chat", "tls.key": Path("k")})
+    for name in ("oidc.nothing", "nothing.here", "nothing"):
+        with pytest.raises(TypeError, match="nothing"):
+            with_values(Settings(), **{name: 1})

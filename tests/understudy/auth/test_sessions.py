@@ -17,7 +17,7 @@ from transport.auth.keyring import read_key_set
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.app.server import serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import RenewableTokens, Sessions, open_sessions, open_tokens
 
@@ -32,7 +32,7 @@ def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> 
 def of_provider(document: bytes, **more: Any) -> Sessions:
     path = Path(tempfile.mkdtemp()) / "keys.json"
     path.write_bytes(document)
-    return open_sessions(Settings(data_dir=path.parent / "data", jwks=str(path), **more))
+    return open_sessions(with_values(Settings(), data_dir=path.parent / "data", jwt_keys=str(path), **more))
 
 
 def unverified(sessions: Sessions, token: str) -> str:
@@ -117,7 +117,7 @@ def test_the_servers_own_secret_is_kept(tmp_path: Path) -> None:
 
 
 async def test_the_refresh_endpoint_accepts_an_expired_anonymous_token(tmp_path: Path, nursery: trio.Nursery) -> None:
-    settings = Settings(port=0, data_dir=tmp_path / "data", token_ttl_s=60)
+    settings = with_values(Settings(), port=0, data_dir=tmp_path / "data", session_token_ttl_s=60)
     running = await nursery.start(partial(serve_app, settings))
     tokens = open_tokens(settings)
     lapsed, old = (tokens.issue("anon-7", "s7", ttl_s=-age) for age in (30, 90))
@@ -181,7 +181,7 @@ def test_without_a_secret_only_the_providers_tokens_count_on_an_open_address() -
         token = RenewableTokens(secret, time.time, 0.0).issue("ada", "s1", ttl_s=60)
         assert unverified(given, token) == "unauthenticated"
     with pytest.raises(ValueError, match="identity provider only"):
-        open_tokens(Settings(host="0.0.0.0", jwks="keys.json"))
+        open_tokens(with_values(Settings(), host="0.0.0.0", jwt_keys="keys.json"))
 
 
 def test_on_a_loopback_address_the_servers_own_secret_stays() -> None:
@@ -207,10 +207,10 @@ def test_a_providers_token_is_not_made_to_last_longer_here() -> None:
 
 @pytest.mark.parametrize("document", [b"{}", b"x" * 300_000, b""])
 def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
-    with pytest.raises(ValueError, match="cannot be used as jwks"):
+    with pytest.raises(ValueError, match=r"cannot be used as jwt\.keys"):
         of_provider(document)
-    with pytest.raises(OSError, match="UNDERSTUDY_JWKS"):
-        open_sessions(Settings(data_dir=Path(tempfile.mkdtemp()), jwks="/nowhere/keys.json"))
+    with pytest.raises(OSError, match="UNDERSTUDY_JWT_KEYS"):
+        open_sessions(with_values(Settings(), data_dir=Path(tempfile.mkdtemp()), jwt_keys="/nowhere/keys.json"))
 
 
 async def test_an_ended_session_is_refused(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
 from understudy import ToolError
-from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, MemoryExpiry, describe_for_model
+from understudy.chat.memory import FOR_MODEL_BYTES, FRESH_S, AgentMemory, describe_for_model, memory_expiry
 from understudy.content.filter import ContentFilter
 from understudy.observe.metrics import Metrics
 from understudy.storage import agent_memory
@@ -31,12 +31,12 @@ TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 @pytest.fixture(scope="module")
 def content_filter() -> ContentFilter:
     """A content filter, shared by the module as it takes long to build."""
-    return ContentFilter(STANDARD, Metrics())
+    return ContentFilter(STANDARD, Metrics().findings)
 
 
 @pytest.fixture(scope="module")
 def strict() -> ContentFilter:
-    return ContentFilter(evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK}), Metrics())
+    return ContentFilter(evolve(STANDARD, tool={**STANDARD.tool, Category.SECRET: Action.BLOCK}), Metrics().findings)
 
 
 @pytest.fixture
@@ -235,7 +235,7 @@ async def test_what_has_expired_is_removed_in_time(house: AgentMemory) -> None:
     await house.remember("short", 1, 10.0)
     await house.remember("long", 1, 1000.0)
     house.clock.now = 1010.0
-    expiry = MemoryExpiry(house.store, house.clock, 60.0)
+    expiry = memory_expiry(house.store, house.clock)
     assert await expiry.poll() == 60.0
     assert [each.name for each in await house.store.read(agent_memory.remembered, "ann", "guide", 0.0)] == ["long"]
     house.clock.now = 2000.0

@@ -120,7 +120,7 @@ async def test_settings_are_listed_with_their_source(serve: Any, folder: Path) -
     running = await serve(scripted(Say("one")), secret=SECRET)
     found = await lines(running.address, "settings")
     assert "secret (secret) UNDERSTUDY_SECRET" in found
-    assert "words_per_s 5000.0 command" in found
+    assert "models.words_per_s 5000.0 command" in found
     assert not any(line.startswith("summary_from") for line in found)
     assert "summary_from 1 default" in await lines(running.address, "settings", "--all")
     assert SECRET not in "".join(found)

@@ -28,7 +28,7 @@ from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired, Usage
 from understudy import Agent, remember
 from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings
+from understudy.app.settings import Settings, with_values
 from understudy.auth.sessions import open_tokens
 from understudy.cli.chat import ChatFailed, ServerAddress, chat_session
 from understudy.cli.console import ChatConsole
@@ -82,8 +82,8 @@ async def serve(
         listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
         port = listener.socket.getsockname()[1]
         await listener.aclose()
-        given = {"port": port, "data_dir": tmp_path / "data", "words_per_s": 5000.0} | settings
-        houses.append(House(Settings(**given), agents, nursery))
+        given = {"port": port, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0} | settings
+        houses.append(House(with_values(Settings(), **given), agents, nursery))
         await houses[-1].start()
         return houses[-1]
 
@@ -232,7 +232,7 @@ async def test_use_of_a_language_model_is_shown(serve: Any) -> None:
 
     house = await serve(
         Agent("counting", model=Counting(Say("Here."))),
-        prices=PriceTable("EUR", {"script": Price(2.0, 8.0, 0.2)}),
+        models_prices=PriceTable("EUR", {"script": Price(2.0, 8.0, 0.2)}),
     )
     sitter = await asked(house, "go", agent="counting")
     line = "1 turn · 12,300 tokens in, 93 % cached · 480 out, 64 reasoning · 0.00774 EUR"

@@ -227,7 +227,7 @@ def test_a_redis(found: Look, postgres: Postgres, own_redis: Redis, monkeypatch:
     found(REDIS_URL=own_redis.url)
     own_redis.command("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
     found.expect("redis", "note")
-    monkeypatch.setattr("understudy.cli.doctor.REDIS_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("understudy.extensions.nodes.check.REDIS_TIMEOUT_S", 0.2)
     found.expect("redis", "mend", REDIS_URL="redis://:hunter2@127.0.0.1:1")
     assert "hunter2" not in found()["redis"].text
 
@@ -287,10 +287,10 @@ def test_models(found: Look, monkeypatch: pytest.MonkeyPatch, model: str, key: s
 
 
 def test_a_reply_that_would_take_most_of_the_window_is_limited_and_said_to_be(found: Look) -> None:
-    assert "model_max_output" not in found()
-    limited = found(MODEL_WINDOW_TOKENS="4096")["model_max_output"]
-    assert (limited.state, "at most 2,048 tokens, half of model_window_tokens" in limited.text) == ("note", True)
-    assert "model_max_output" not in found(MODEL_MAX_OUTPUT="1000")
+    assert "models.max_output" not in found()
+    limited = found(MODELS_WINDOW_TOKENS="4096")["models.max_output"]
+    assert (limited.state, "at most 2,048 tokens, half of models.window_tokens" in limited.text) == ("note", True)
+    assert "models.max_output" not in found(MODELS_MAX_OUTPUT="1000")
 
 
 def test_each_provider_says_whether_it_can_be_used(
@@ -334,7 +334,7 @@ def test_each_provider_says_whether_it_can_be_used(
 def test_the_keys_of_a_provider(found: Look, tmp_path: Path) -> None:
     assert "identity provider" not in found()
     path = tmp_path / "keys.json"
-    found.expect("settings", "mend", "jwt_audience", JWKS=str(path))
+    found.expect("settings", "mend", "jwt.audience", JWT_KEYS=str(path))
     found.expect("identity provider", "mend", "keys.json", JWT_AUDIENCE="chat")
     path.write_bytes(key_set(published(ec_key(), "e"), {"kty": "oct"}))
     assert found()["identity provider"].text.startswith("1 keys, 1 of no use here")
@@ -344,7 +344,7 @@ def test_the_keys_of_a_provider(found: Look, tmp_path: Path) -> None:
 
 
 def test_a_provider_that_is_away(found: Look) -> None:
-    found.expect("identity provider", "mend", JWKS="http://127.0.0.1:1/keys", JWT_AUDIENCE="chat")
+    found.expect("identity provider", "mend", JWT_KEYS="http://127.0.0.1:1/keys", JWT_AUDIENCE="chat")
 
 
 class SignInServer(http.server.BaseHTTPRequestHandler):
@@ -364,9 +364,9 @@ class SignInServer(http.server.BaseHTTPRequestHandler):
 
 
 def test_users_with_a_password(found: Look, monkeypatch: pytest.MonkeyPatch) -> None:
-    found.expect("sign-in", "ok", "with a password at http://127.0.0.1", ACCOUNTS="true")
+    found.expect("sign-in", "ok", "with a password at http://127.0.0.1", ACCOUNTS_ENABLED="true")
     monkeypatch.setitem(sys.modules, "argon2", None)
-    monkeypatch.delitem(sys.modules, "understudy.auth.accounts.passwords", raising=False)
+    monkeypatch.delitem(sys.modules, "understudy.extensions.accounts.passwords", raising=False)
     found.expect("sign-in", "mend", "pip install 'understudy-server[accounts]'")
 
 

@@ -85,7 +85,7 @@ def test_without_a_secret_there_is_no_token(folder: Path, monkeypatch: pytest.Mo
     assert str(folder / "here") in told
     assert "UNDERSTUDY_SECRET" in told
     assert not (folder / "here").exists()
-    monkeypatch.setenv("UNDERSTUDY_JWKS", "keys.json")
+    monkeypatch.setenv("UNDERSTUDY_JWT_KEYS", "keys.json")
     monkeypatch.setenv("UNDERSTUDY_JWT_AUDIENCE", "chat")
     monkeypatch.setenv("UNDERSTUDY_HOST", "0.0.0.0")
     assert "identity provider" in refusal("token", "--user", "ada", code=2)
@@ -196,7 +196,7 @@ def test_settings_are_printed_with_their_sources_and_without_their_secrets(
     assert f"data_dir = '{folder / 'data'}', by default; UNDERSTUDY_DATA_DIR" in lines
     assert "secret = (secret), by UNDERSTUDY_SECRET; UNDERSTUDY_SECRET" in lines
     assert secret not in "".join(lines)
-    assert [line for line in said("settings", "oidc_out").splitlines() if line[0] != " "] == [
-        "oidc_outage_s = 3600, by default; UNDERSTUDY_OIDC_OUTAGE_S"
+    assert [line for line in said("settings", "oidc.out").splitlines() if line[0] != " "] == [
+        "oidc.outage_s = 3600, by default; UNDERSTUDY_OIDC_OUTAGE_S"
     ]
     assert said("settings", "no such setting") == ""

@@ -1,11 +1,13 @@
 """Filtered files, in which all bytes but secrets stay, however the file is cut; and the loading of policies."""
 
 import random
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 import pytest
 import trio
+from trio.testing import wait_all_tasks_blocked
 
 from sanitization import STANDARD, Action, Category, Direction, Policy, Sanitizer, StreamSanitizer
 from transport.wire.errors import CommandRejected
@@ -26,7 +28,7 @@ async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkey
         scanned.append(chunk)
         return feed(stream, chunk, last=last)
 
-    content_filter = ContentFilter(STANDARD, Metrics())
+    content_filter = ContentFilter(STANDARD, Metrics().findings)
     monkeypatch.setattr(StreamSanitizer, "feed", counting)
     line, told = "15% of 80 = 12", f"the key is {SECRET.decode()}"
     await content_filter.filter_result({"result": 12}, line)
@@ -37,6 +39,35 @@ async def test_a_text_scanned_on_its_way_in_is_not_scanned_on_its_way_out(monkey
     for _ in range(2):
         assert await content_filter.filter_for_storage(told) == "the key is [redacted]"
     assert scanned.count(told) >= 2
+
+
+async def test_a_users_text_waits_until_all_that_texts_need_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of two builds, of which the second begins while the first is at work."""
+    built: list[str] = []
+    go = {"hello": threading.Event(), "password: x": threading.Event()}
+
+    def scan(_: ContentFilter, text: str) -> None:
+        assert go[text].wait(60)
+        built.append(text)
+
+    monkeypatch.setattr(ContentFilter, "_scan_by_all", scan)
+    content_filter = ContentFilter(STANDARD, Metrics().findings)
+
+    async def send() -> None:
+        await content_filter.filter_message("ann", "good morning")
+        built.append("sent")
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(content_filter.warm_up)
+        await wait_all_tasks_blocked()
+        nursery.start_soon(content_filter.warm_up, "password: x")
+        await wait_all_tasks_blocked()
+        nursery.start_soon(send)
+        go["password: x"].set()
+        await wait_all_tasks_blocked()
+        assert built == []
+        go["hello"].set()
+    assert built == ["hello", "password: x", "sent"]
 
 
 async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITIZER) -> tuple[bytes, FileFilter]:

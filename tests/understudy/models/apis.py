@@ -19,7 +19,9 @@ from tests.understudy.models.provider import (
     text_chunk,
     usage_chunk,
 )
-from understudy.models.anthropic import Anthropic
+from understudy.extensions.anthropic.messages import Anthropic
+from understudy.extensions.openai.chat import OpenAIChat
+from understudy.extensions.openai.responses import OpenAI
 from understudy.models.model import (
     Item,
     MessageItem,
@@ -30,8 +32,6 @@ from understudy.models.model import (
     Turn,
     tool_result,
 )
-from understudy.models.openai import OpenAI
-from understudy.models.openai_chat import OpenAIChat
 
 CLIENTS: dict[str, Any] = {"chat": OpenAIChat, "responses": OpenAI, "messages": Anthropic}
 USUAL: dict[str, Any] = {"chat": "stop", "responses": None, "messages": "end_turn"}

@@ -10,6 +10,8 @@ from tests.understudy.models.apis import items_of, played
 from tests.understudy.models.asking import OVER_SDK, a_turn, closing
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script
+from understudy.installed import ExtensionFault, chosen
+from understudy.models.inquiry import inquire
 from understudy.models.model import MessageItem, ModelSettings, ModelUnavailable
 from understudy.models.providers import BUILT_IN, UnknownModel, find_provider, with_settings
 from understudy.models.registry import Models
@@ -183,3 +185,13 @@ async def test_a_clouds_client_is_asked(
         with pytest.raises(ModelUnavailable, match="no list"):
             await model.known_models()
     assert (reply.text, provider.requests[0]["path"]) == ("Hi", path)
+
+
+@pytest.mark.parametrize(("name", "off"), [("openai-chat:tiny", "openai"), ("anthropic:tiny", "anthropic")])
+def test_a_model_whose_extension_is_off_is_a_sentence(name: str, off: str) -> None:
+    said = f"the model {name} needs the extension {off}, which is off: have it on by the setting `extensions`"
+    with pytest.raises(ExtensionFault, match=f"^{said}"):
+        Models(name, 0.0, extensions=chosen([f"-{off}"]))
+    found = inquire(name, BUILT_IN, chosen([f"-{off}"]))
+    assert found.state == "mend"
+    assert found.text.startswith(said)

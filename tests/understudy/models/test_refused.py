@@ -12,8 +12,8 @@ from tests.understudy.models.apis import played, talking
 from tests.understudy.models.asking import OVER_SDK, a_turn
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import Provider, Script
+from understudy.extensions.anthropic.request import encode_state
 from understudy.models import resilient
-from understudy.models.anthropic_request import encode_state
 from understudy.models.items import (
     CallItem,
     DocumentPart,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.models.think_tags import WATCHED, Parts, ThinkTags
+from understudy.models.think_tags import WATCHED, TaggedText, ThinkTags
 
 CASES = [
     ("<think>plan</think>\n\nThe answer is 4.", "plan", "The answer is 4."),
@@ -92,12 +92,12 @@ def test_a_text_in_which_nothing_is_closed_is_the_answer(text: str) -> None:
 
 def test_reasoning_that_is_cut_is_no_answer() -> None:
     tags = ThinkTags(opened=True)
-    assert tags.feed("Let me") == Parts("Let me")
-    assert tags.finish(cut=True) == Parts()
+    assert tags.feed("Let me") == TaggedText("Let me")
+    assert tags.finish(cut=True) == TaggedText()
 
 
 def test_the_watch_is_bounded() -> None:
     tags = ThinkTags()
     for _ in range(WATCHED // 8 + 1):
-        assert tags.feed("a line.\n") == Parts(text="a line.\n")
-    assert tags.feed("</think>\n") == Parts(text="</think>\n")
+        assert tags.feed("a line.\n") == TaggedText(text="a line.\n")
+    assert tags.feed("</think>\n") == TaggedText(text="</think>\n")

@@ -20,7 +20,7 @@ def crash(path: str = "/system/a", reason: Exit | None = None, decision: Decisio
 
 
 def recorder_at(clock: Callable[[], float] = lambda: 5.0) -> ActorEventRecorder:
-    return ActorEventRecorder(Metrics(), clock)
+    return ActorEventRecorder(Metrics().actors, clock)
 
 
 def test_an_incident_has_the_class_of_the_error_and_no_text() -> None:

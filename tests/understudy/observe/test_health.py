@@ -36,7 +36,7 @@ def test_checks_are_shown_by_name() -> None:
 def test_a_change_is_logged_counted_and_shown(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     metrics, now = Metrics(), [100.0]
-    breakers = Breakers(metrics, lambda: now[0])
+    breakers = Breakers(metrics.actors, lambda: now[0])
     for name in ("database", "model openai:x"):
         breakers.add(name)
     assert combine(breakers.checks())["status"] == "ok"

@@ -10,7 +10,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Action, Category, Finding
 from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
-from understudy.observe.metrics import TOOLS_MAX, Metrics
+from understudy.observe.metrics import Metrics
+from understudy.observe.run_metrics import TOOLS_MAX
 
 
 @frozen
@@ -34,32 +35,32 @@ def value(metrics: Metrics, name: str, **labels: str) -> float | None:
 
 
 def tell(metrics: Metrics, event: Event, at: float, run_id: str | None = "r") -> None:
-    metrics.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id))
+    metrics.runs.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id))
 
 
 def test_connections_by_dialect(metrics: Metrics) -> None:
     for change in (1, 1, -1):
-        metrics.on_connection(change, "flat")
-    metrics.on_closed(1013)
+        metrics.connections.on_connection(change, "flat")
+    metrics.connections.on_closed(1013)
     assert value(metrics, "understudy_connections", dialect="flat") == 1
     assert value(metrics, "understudy_connections_closed_total", code="1013") == 1
     for code in (1006, 3000, 3001, 4999):
-        metrics.on_closed(code)
+        metrics.connections.on_closed(code)
     assert value(metrics, "understudy_connections_closed_total", code="1006") == 1
     assert value(metrics, "understudy_connections_closed_total", code="other") == 3
 
 
 def test_commands_and_events_by_type(metrics: Metrics) -> None:
-    metrics.on_received("say")
-    metrics.on_received("resume")
-    metrics.on_returned()
-    metrics.on_sent(["final_response", "error", "final_response"], [99.98, 99.995, 100.5], 100.0)
-    metrics.on_sent(["typing"] * 3, [99.95, 99.96, 99.97], 100.0)
-    metrics.on_sent(["final_response"], [40.0], 100.0)
-    metrics.on_sent(["final_response"] * 2, [], 100.0)
-    metrics.on_sent(["error", "error"], [99.0], 100.0)  # one of them is a replay
-    metrics.on_dropped("typing")
-    metrics.on_ignored("ack")
+    metrics.connections.on_received("say")
+    metrics.connections.on_received("resume")
+    metrics.connections.on_returned()
+    metrics.connections.on_sent(["final_response", "error", "final_response"], [99.98, 99.995, 100.5], 100.0)
+    metrics.connections.on_sent(["typing"] * 3, [99.95, 99.96, 99.97], 100.0)
+    metrics.connections.on_sent(["final_response"], [40.0], 100.0)
+    metrics.connections.on_sent(["final_response"] * 2, [], 100.0)
+    metrics.connections.on_sent(["error", "error"], [99.0], 100.0)  # one of them is a replay
+    metrics.connections.on_dropped("typing")
+    metrics.connections.on_ignored("ack")
     assert value(metrics, "understudy_messages_ignored_total", type="ack") == 1
     assert value(metrics, "understudy_messages_total", type="say") == 1
     assert value(metrics, "understudy_reconnects_total") == 1
@@ -105,8 +106,8 @@ def test_an_event_without_a_run_is_counted_and_opens_none(metrics: Metrics) -> N
 
 def test_tool_calls_by_tool_and_status(metrics: Metrics) -> None:
     for number in range(TOOLS_MAX + 5):
-        metrics.tool_ended(f"tool{number}", "ok", 0.5)
-    metrics.tool_ended("tool0", "failed", 0.5)
+        metrics.runs.tool_ended(f"tool{number}", "ok", 0.5)
+    metrics.runs.tool_ended("tool0", "failed", 0.5)
     assert value(metrics, "understudy_tool_calls_total", tool="tool0", status="failed") == 1
     assert value(metrics, "understudy_tool_calls_total", tool="other", status="ok") == 5
     assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="tool0") == 2
@@ -115,8 +116,8 @@ def test_tool_calls_by_tool_and_status(metrics: Metrics) -> None:
 def test_a_call_of_no_known_tool_is_labelled_other(metrics: Metrics) -> None:
     """A model invents names without end; none of them takes the place of a real tool."""
     for _ in range(3):
-        metrics.tool_ended(None, "failed", 0.1)
-    metrics.tool_ended("echo", "ok", 0.1)
+        metrics.runs.tool_ended(None, "failed", 0.1)
+    metrics.runs.tool_ended("echo", "ok", 0.1)
     assert value(metrics, "understudy_tool_calls_total", tool="other", status="failed") == 3
     assert value(metrics, "understudy_tool_calls_total", tool="echo", status="ok") == 1
     assert value(metrics, "understudy_tool_call_duration_seconds_count", tool="other") == 3
@@ -126,24 +127,24 @@ def test_a_run_that_ends_with_an_unknown_code_is_labelled_other(metrics: Metrics
     """A label is a code of the registry; another release's log may hold other codes."""
     tell(metrics, MessageAccepted("m", "r", "hello"), 100.0)
     tell(metrics, Error("made_up_by_somebody", "x", True, "e"), 101.0)
-    metrics.on_error("made_up_by_somebody")
+    metrics.connections.on_error("made_up_by_somebody")
     assert value(metrics, "understudy_runs_total", outcome="other") == 1
     assert value(metrics, "understudy_errors_total", code="other") == 1
     assert "made_up" not in metrics.render().decode()
 
 
 def test_actors_that_hold_the_loop_or_do_not_end(metrics: Metrics) -> None:
-    metrics.record(SlowHandler("/system/conversations/t1/run-1", "Go", 0.2))
-    metrics.record(ShutdownOverdue("/system/conversations/t1", 5.0))
+    metrics.actors.record(SlowHandler("/system/conversations/t1/run-1", "Go", 0.2))
+    metrics.actors.record(ShutdownOverdue("/system/conversations/t1", 5.0))
     assert value(metrics, "understudy_loop_held_total", path="/system/conversations/*/*") == 1
     assert value(metrics, "understudy_actors_lingering_total", path="/system/conversations/*") == 1
 
 
 def test_restarts_by_pattern_and_dead_letters(metrics: Metrics) -> None:
     for name in ("8f3e", "a71c"):
-        metrics.record(ActorRestarting(f"/system/conversations/{name}", 1, 0.1))
-    metrics.record(DeadLetter("/system/x", "normal", object(), "overflow"))
-    metrics.record("anything else")
+        metrics.actors.record(ActorRestarting(f"/system/conversations/{name}", 1, 0.1))
+    metrics.actors.record(DeadLetter("/system/x", "normal", object(), "overflow"))
+    metrics.actors.record("anything else")
     assert value(metrics, "understudy_actor_restarts_total", path="/system/conversations/*") == 2
     assert value(metrics, "understudy_dead_letters_total", why="overflow") == 1
 
@@ -153,20 +154,20 @@ def test_mailbox_depth_is_read_at_the_scrape(metrics: Metrics) -> None:
         Node("/system", {"normal": 1}, (Node("/system/runs/a1", {"high": 2}), Node("/system/runs/b2", {"high": 3}))),
         Node("/system", {"normal": 7}),
     ]
-    metrics.observe_tree(lambda: trees.pop(0))
+    metrics.actors.observe_tree(lambda: trees.pop(0))
     assert value(metrics, "understudy_mailbox_depth_messages", path="/system/runs/*", lane="high") == 5
     assert value(metrics, "understudy_mailbox_depth_messages", path="/system", lane="normal") == 7
 
 
 def test_there_may_be_no_tree(metrics: Metrics) -> None:
-    metrics.observe_tree(lambda: None)
+    metrics.actors.observe_tree(lambda: None)
     assert b"understudy_actors" in metrics.render()
 
 
 def test_commits_and_errors(metrics: Metrics) -> None:
-    metrics.committed(40, 0.003)
-    metrics.on_error("not_found")
-    metrics.on_error("not_found")
+    metrics.storage.committed(40, 0.003)
+    metrics.connections.on_error("not_found")
+    metrics.connections.on_error("not_found")
     assert value(metrics, "understudy_store_commit_events_sum") == 40
     assert value(metrics, "understudy_store_commit_seconds_sum") == 0.003
     assert value(metrics, "understudy_errors_total", code="not_found") == 2
@@ -174,20 +175,20 @@ def test_commits_and_errors(metrics: Metrics) -> None:
 
 def test_servers_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.on_error("busy")
+    one.connections.on_error("busy")
     assert value(other, "understudy_errors_total", code="busy") == 0
 
 
 def test_what_models_use_is_counted_without_counting_what_was_cached_twice(metrics: Metrics) -> None:
-    metrics.model_used("m", Usage(100, 20, 1, cost=0.5, cached=60))
-    metrics.model_used("m", Usage(1, 2, 1))
+    metrics.runs.models.used("m", Usage(100, 20, 1, cost=0.5, cached=60))
+    metrics.runs.models.used("m", Usage(1, 2, 1))
     kinds = ("input", "cached", "output")
     assert [value(metrics, "understudy_model_tokens_total", model="m", kind=kind) for kind in kinds] == [41, 60, 22]
     assert value(metrics, "understudy_model_cost_total", model="m") == 0.5
 
 
 def test_names_end_in_units(metrics: Metrics) -> None:
-    metrics.observe_tree(lambda: None)
+    metrics.actors.observe_tree(lambda: None)
     for family in text_string_to_metric_families(metrics.render().decode()):
         assert family.name.startswith(("understudy_", "process_"))
         assert family.documentation
@@ -197,9 +198,9 @@ def test_names_end_in_units(metrics: Metrics) -> None:
 
 def test_finds_are_counted_by_names_of_a_closed_set(metrics: Metrics) -> None:
     kinds = [Finding(f"pii.k{number}", Category.PII, 0, 1, 1.0, "", "d", Action.FLAG) for number in range(300)]
-    metrics.record_sanitized("tool", [*kinds, kinds[0]], 7)
+    metrics.findings.record_sanitized("tool", [*kinds, kinds[0]], 7)
     for number in range(300):
-        metrics.record_detector_failure("inbound", f"d{number}")
+        metrics.findings.record_detector_failure("inbound", f"d{number}")
     text = metrics.render().decode()
     name = "understudy_scrub_findings_total"
     assert f'{name}{{action="flag",category="pii",direction="tool",kind="pii.k0"}} 2.0' in text

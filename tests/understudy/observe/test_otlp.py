@@ -10,11 +10,11 @@ import pytest
 import trio
 
 from tests.end_to_end.collector import Collector
-from understudy.app.build import build_traces
-from understudy.app.settings import Settings
-from understudy.observe.metrics import Metrics
+from understudy.app.traces import open_traces
 from understudy.observe.otlp import otlp_sender
+from understudy.observe.settings import OtlpSettings
 from understudy.observe.spans import SpanContext, SpanKind, TraceSpan
+from understudy.observe.traces import Traces
 from understudy.storage.errors import ExtraNotInstalled
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -49,6 +49,10 @@ async def test_a_span_arrives_with_all_it_has(nursery: trio.Nursery) -> None:
     assert head["x-team"] == "blue"
 
 
+def opened(endpoint: str) -> Traces | None:
+    return open_traces(OtlpSettings(endpoint), "1", "sqlite", lambda *_: None)
+
+
 @pytest.mark.parametrize("variable", ["OTEL_EXPORTER_OTLP_CERTIFICATE", "OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE"])
 def test_an_authority_that_cannot_be_read_is_refused_at_once(
     variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -58,8 +62,8 @@ def test_an_authority_that_cannot_be_read_is_refused_at_once(
     for file in (tmp_path / "none.pem", tmp_path / "no.pem"):
         monkeypatch.setenv(variable, str(file))
         with pytest.raises(OSError, match=f"{variable} names {file}"):
-            build_traces(Settings(otlp_endpoint="https://127.0.0.1:9"), Metrics())
-        assert build_traces(Settings(), Metrics()) is None
+            opened("https://127.0.0.1:9")
+        assert opened("") is None
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500])
@@ -86,8 +90,9 @@ async def test_nothing_at_the_address_is_no_delivery(monkeypatch: pytest.MonkeyP
 
 def test_a_server_without_traces_does_not_import_it() -> None:
     code = (
-        "import sys; import understudy.app.build, understudy.app.serve; from understudy.app.settings import Settings; "
-        "assert understudy.app.build.build_traces(Settings(), None) is None; "
+        "import sys; import understudy.app.build, understudy.app.serve; "
+        "from understudy.app.settings import Settings; from understudy.app.traces import open_traces; "
+        "assert open_traces(Settings().otlp, '', '', print) is None; "
         "print([each for each in sys.modules if each.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
@@ -98,6 +103,6 @@ def test_a_server_that_lacks_the_extra_says_which(monkeypatch: pytest.MonkeyPatc
     monkeypatch.delitem(sys.modules, "understudy.observe.otlp")
     monkeypatch.setitem(sys.modules, "opentelemetry.exporter.otlp.proto.http.trace_exporter", None)
     with pytest.raises(
-        ExtraNotInstalled, match=r"otlp_endpoint needs the extra traces: pip install 'understudy-server\[traces\]'"
+        ExtraNotInstalled, match=r"otlp.endpoint needs the extra traces: pip install 'understudy-server\[traces\]'"
     ):
-        build_traces(Settings(otlp_endpoint="http://127.0.0.1:9"), Metrics())
+        opened("http://127.0.0.1:9")

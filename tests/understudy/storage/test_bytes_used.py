@@ -1,8 +1,9 @@
 """The bytes of a user and of a tenant are counted at each write and deletion."""
 
-from understudy.storage.file_writes import AddFile
+from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.stores import file_bytes_used
 from understudy.storage.owners import owner_of
-from understudy.storage.quotas import bytes_used
+from understudy.storage.quotas import thread_bytes_used
 from understudy.storage.records import File
 
 
@@ -10,19 +11,19 @@ async def test_a_thread_counts_what_is_stored_and_removed(store, make) -> None:
     first = make.opening()
     await store.commit(first)
     size = len(first.events[0].body) + len(first.messages[0].content.encode())
-    assert await store.read(bytes_used, "threads", "user", "ann") == size
+    assert await store.read(thread_bytes_used, "user", "ann") == size
     await store.commit(first)
-    assert await store.read(bytes_used, "threads", "user", "ann") == size
+    assert await store.read(thread_bytes_used, "user", "ann") == size
     more = make.change(events=make.events(2, 40), run_end=make.ending())
     await store.commit(more)
     size += sum(len(event.body) for event in more.events)
-    assert await store.read(bytes_used, "threads", "user", "ann") == size
+    assert await store.read(thread_bytes_used, "user", "ann") == size
     await store.trim("ann", "t1", 11)
     kept = size - sum(len(event.body) for event in [*first.events, *more.events][:10])
-    assert await store.read(bytes_used, "threads", "user", "ann") == kept
-    assert await store.read(bytes_used, "threads", "user", "bob") == 0
+    assert await store.read(thread_bytes_used, "user", "ann") == kept
+    assert await store.read(thread_bytes_used, "user", "bob") == 0
     await store.delete_thread("ann", "t1")
-    assert await store.read(bytes_used, "threads", "user", "ann") == 0
+    assert await store.read(thread_bytes_used, "user", "ann") == 0
 
 
 async def test_a_tenant_counts_the_files_and_threads_of_all_its_users(store, make) -> None:
@@ -30,7 +31,7 @@ async def test_a_tenant_counts_the_files_and_threads_of_all_its_users(store, mak
     for number, owner in enumerate((ann, bob, eve)):
         await store.commit(AddFile(File(owner, f"{number}" * 32, "a.bin", "text/plain", 1000 + number, "0" * 64, 1.0)))
         await store.commit(make.opening(owner, run_id=f"r{number}"))
-    assert await store.read(bytes_used, "files", "tenant", "acme") == 2001
-    assert await store.read(bytes_used, "files", "user", eve) == 1002
-    of_both = [await store.read(bytes_used, "threads", "user", owner) for owner in (ann, bob)]
-    assert await store.read(bytes_used, "threads", "tenant", "acme") == sum(of_both) > 0
+    assert await store.read(file_bytes_used, "tenant", "acme") == 2001
+    assert await store.read(file_bytes_used, "user", eve) == 1002
+    of_both = [await store.read(thread_bytes_used, "user", owner) for owner in (ann, bob)]
+    assert await store.read(thread_bytes_used, "tenant", "acme") == sum(of_both) > 0

@@ -11,15 +11,15 @@ from attrs import evolve
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from tests.understudy.storage.conftest import opened
+from understudy.extensions.nodes import redis_cache
+from understudy.extensions.nodes.redis import RedisLink
+from understudy.extensions.nodes.redis_cache import CacheWriter, RedisCache, open_redis_cache
+from understudy.extensions.nodes.redis_cipher import Cipher
 from understudy.storage import cache as caching
-from understudy.storage import redis_cache
 from understudy.storage.agent_memory import Remember
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
 from understudy.storage.deletion import RemoveUser, remove_user
 from understudy.storage.errors import RedisUnavailable, StorageUnavailable
-from understudy.storage.redis import RedisLink
-from understudy.storage.redis_cache import CacheWriter, RedisCache, open_redis_cache
-from understudy.storage.redis_cipher import Cipher
 from understudy.storage.store import Store
 from understudy.storage.thread_writes import GiveFeedback, RenameThread
 
@@ -270,7 +270,7 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
 
 
 async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch) -> None:
-    monkeypatch.setattr("understudy.storage.redis_cache.WAIT_S", 0.3)
+    monkeypatch.setattr("understudy.extensions.nodes.redis_cache.WAIT_S", 0.3)
     redis.flush()
     with trio.fail_after(60):
         async with linked(redis) as server:
@@ -341,7 +341,7 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -
             await trio.sleep(0.01)
         await one.drop("ann")
         idle = RedisCache(one.link, one.cipher)  # which makes up for nothing
-        monkeypatch.setattr("understudy.storage.redis_cache.UNCONFIRMED", 0)
+        monkeypatch.setattr("understudy.extensions.nodes.redis_cache.UNCONFIRMED", 0)
         await idle.drop("bob")
         monkeypatch.undo()
         one.put("ann", "late", b"answer", trio.current_time())

@@ -2,10 +2,10 @@
 
 import pytest
 
+from understudy.extensions.files.storage import AddFile, among
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, NotStored, RunEnded, SequenceConflict, Unstorable
-from understudy.storage.file_writes import AddFile
 from understudy.storage.records import RunAttempt, RunEnd
 from understudy.storage.thread_writes import DeleteThread, RenameThread
 
@@ -187,7 +187,7 @@ def test_equal_names_of_two_owners_are_two_things(book, make) -> None:
     assert book.seqs("ann") == [1]
     assert book.read(queries.message, "ann", "m1").content == "from ann"
     assert book.read(queries.message, "bob", "m1").content == "from bob"
-    assert book.read(queries.file, "ann", "0" * 32).name == "ann"
+    assert [each.name for each in book.read(among, "ann", ["0" * 32])] == ["ann"]
     assert book.read(queries.run_events, "bob", "t1", "r1") != book.read(queries.run_events, "ann", "t1", "r1")
     book.write(DeleteThread("bob", "t1"))
     assert book.seqs("ann") == [1]

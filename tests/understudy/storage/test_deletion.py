@@ -3,10 +3,11 @@
 import pytest
 from sqlalchemy import Connection, func, select
 
+from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.tables import files
 from understudy.storage import deletion, schema
 from understudy.storage.agent_memory import Remember
-from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveUser
-from understudy.storage.file_writes import AddFile, RemoveFiles
+from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveRows, RemoveUser
 from understudy.storage.thread_writes import DeleteThread
 from understudy.storage.writer import commit_group
 
@@ -77,8 +78,8 @@ def test_a_user_goes_last(database, make) -> None:
         fill(connection, make, "bob", "t2", "r02")
         assert commit_group(connection, [RemoveUser("ann"), RemoveUser("nobody")]) == [0, 0]
         assert commit_group(connection, [DeleteThread("ann", "t1"), RemoveUser("ann")]) == [GONE, 0]
-        ids = (f"{2:032x}", "0" * 32)
-        assert commit_group(connection, [RemoveFiles("ann", ids), RemoveFiles("ann", ids)]) == [1, 0]
+        gone = RemoveRows(files, (("ann", f"{2:032x}"), ("ann", "0" * 32)))
+        assert commit_group(connection, [gone, gone]) == [1, 0]
         assert commit_group(connection, [RemoveUser("ann"), RemoveUser("ann")]) == [GONE, 0]
         assert counts(connection) == ONE
 
@@ -86,7 +87,7 @@ def test_a_user_goes_last(database, make) -> None:
 def test_what_agents_remember_goes_in_pieces(database, make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletion, "EVENTS", 2)
     with database.writing.connect() as connection:
-        commit_group(connection, [AddFile(make.file("ann")), RemoveFiles("ann", ("0" * 32,))])
+        commit_group(connection, [AddFile(make.file("ann")), RemoveRows(files, (("ann", "0" * 32),))])
         commit_group(connection, [Remember("ann", "guide", f"n{n}", n, 1.0, 2.0) for n in range(5)])
         outcomes = [commit_group(connection, [RemoveUser("ann")])[0] for _ in range(4)]
         assert outcomes == [MORE, MORE, GONE, 0]

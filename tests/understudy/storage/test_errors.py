@@ -31,7 +31,6 @@ SAMPLES = [
     errors.AlreadyStored("message", "m1"),
     errors.RunEnded("r1", "success"),
     errors.NotStored("thread", "t1"),
-    errors.SoleAccount("ada"),
     errors.InvalidCursor("x"),
     errors.FileTooLarge(20),
 ]

@@ -13,10 +13,10 @@ from understudy.storage.errors import ExtraNotInstalled
 @pytest.mark.parametrize(
     ("module", "missing", "setting", "extra"),
     [
-        ("auth.accounts.passkeys", "webauthn", "accounts", "accounts"),
-        ("auth.accounts.passwords", "argon2", "accounts", "accounts"),
+        ("extensions.accounts.passkeys", "webauthn", "accounts", "accounts"),
+        ("extensions.accounts.passwords", "argon2", "accounts", "accounts"),
         ("storage.postgresql", "psycopg", "database_url", "postgres"),
-        ("storage.redis", "coredis", "redis_url", "redis"),
+        ("extensions.nodes.redis", "coredis", "redis.url", "redis"),
     ],
 )
 def test_a_module_without_its_library_names_the_setting_and_the_extra(
@@ -31,6 +31,6 @@ def test_a_module_without_its_library_names_the_setting_and_the_extra(
 
 
 def test_the_error_survives_pickling_and_copying() -> None:
-    error = ExtraNotInstalled("redis_url", "redis")
+    error = ExtraNotInstalled("redis.url", "redis")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (twin.setting, twin.extra, str(twin)) == (error.setting, error.extra, str(error))

@@ -12,9 +12,9 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
+from understudy.extensions.nodes.storage import JoinNodes
 from understudy.storage import queries
 from understudy.storage.errors import CannotConnect, StorageUnavailable
-from understudy.storage.nodes import JoinNodes
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import RenameThread

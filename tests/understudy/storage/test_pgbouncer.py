@@ -9,9 +9,10 @@ from attrs import evolve
 
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
-from understudy.storage import nodes, queries, schema
+from understudy.extensions.nodes import storage as nodes
+from understudy.extensions.nodes.storage import JoinNodes, LeaveNodes, RenewNode
+from understudy.storage import queries, schema
 from understudy.storage.errors import Fenced
-from understudy.storage.nodes import JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
 from understudy.storage.records import Fence
 from understudy.storage.writer import commit_group

@@ -9,7 +9,10 @@ from sqlalchemy import Connection, event
 
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.million import OWNER, Built, build
-from understudy.storage import archive_queries, queries, turns
+from understudy.extensions.files import EXTENSION as FILES
+from understudy.extensions.files.storage import among
+from understudy.extensions.privacy import queries as archive_queries
+from understudy.storage import agent_memory, queries, turns
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 
@@ -98,13 +101,12 @@ def questions(built: Built) -> dict[str, Any]:
         "history": lambda c: queries.history(c, OWNER, f"said-{built.found}", 100),
         "unfinished": lambda c: queries.unfinished_runs(c, None, None),
         "search": lambda c: queries.threads(c, OWNER, built.found, None, 50),
-        "file": lambda c: queries.file(c, OWNER, "0" * 32),
-        "files": lambda c: queries.files(c, OWNER, ["0" * 32, "1" * 32]),
+        "files": lambda c: among(c, OWNER, ["0" * 32, "1" * 32]),
         "archive.users": lambda c: archive_queries.users(c, "", None),
         "archive.threads": lambda c: archive_queries.threads(c, OWNER, ""),
         "archive.steps": lambda c: archive_queries.steps(c, [f"{0:032x}"]),
-        "archive.files": lambda c: archive_queries.files(c, OWNER, ""),
-        "archive.contexts": lambda c: archive_queries.memories(c, OWNER, ("", "")),
+        "archive.files": lambda c: archive_queries.rows(c, FILES.user_data()[0], OWNER),
+        "archive.contexts": lambda c: agent_memory.memories(c, OWNER, ("", "")),
         "ageing.threads": lambda c: archive_queries.old_threads(c, ("", ""), 0.0, 2e9),
     }
 

@@ -78,7 +78,8 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     other = server()
     await other.load()
     assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
-    await store.commit(RevokeSession("later", 5000.0, 1200.0))
+    changed = [bool(await store.commit(RevokeSession("later", until, 1200.0))) for until in (4000.0, 5000.0, 5000.0)]
+    assert changed == [True, True, False]
     found = await store.read(revocations.revoked_since, 0.0, "", 0.0)
     assert {each.name for each in found} == {session_key(ADA), "later"}
 

@@ -12,7 +12,6 @@ from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage import memberships
 from understudy.storage.memberships import SetMemberships
-from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S
 from understudy.storage.spending import spent as sum_of_days
 from understudy.storage.spending_limits import SpendingLimits
@@ -61,7 +60,7 @@ class Books:
 
 def limits_of(books: Books, limits: Limits, at: float) -> SpendingLimits:
     """Return limits of spending in EUR at this time, with the tenants of the users' names."""
-    return SpendingLimits(books, limits, tenant_of, books, "EUR", lambda: at)
+    return SpendingLimits(books, limits, tenants=True, budgets=books, currency="EUR", clock=lambda: at)
 
 
 async def test_a_refusal_says_when_there_is_more() -> None:

@@ -9,10 +9,10 @@ from sqlalchemy import event
 
 from actors import Actor, ActorSystem, Backoff, ChildSpec
 from actors.behaviours import CircuitState
+from understudy.extensions.files.storage import AddFile, among
 from understudy.storage import queries
 from understudy.storage import store as store_module
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
-from understudy.storage.file_writes import AddFile
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, JOINED, Store
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
@@ -91,8 +91,7 @@ async def test_what_is_not_there(store) -> None:
     assert await store.thread("ann", "t1") is None
     assert await store.message("ann", "m1") is None
     assert await store.run("r1") is None
-    assert await store.read(queries.file, "ann", "f1") is None
-    assert await store.read(queries.files, "ann", []) == []
+    assert await store.read(among, "ann", []) == []
     assert await store.read(queries.live_threads, "ann") == {}
     assert (await store.messages("ann", "t1")).items == ()
     assert await store.commit(RenameThread("ann", "t1", "New")) is False
@@ -113,8 +112,7 @@ async def test_nobody_sees_anything_of_another(store, make) -> None:
     await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
     await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
     await store.commit(AddFile(make.file("ann")))
-    assert await store.read(queries.file, "bob", "0" * 32) is None
-    assert await store.read(queries.files, "bob", ["0" * 32]) == []
+    assert await store.read(among, "bob", ["0" * 32]) == []
     assert (await store.threads("ann", "of bob")).items == ()
     assert [thread.owner for thread in (await store.threads("bob")).items] == ["bob"]
     assert [run.id for run in await store.unfinished_runs("bob", "t1")] == ["r2"]
@@ -198,7 +196,7 @@ async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
         await store.commit(AddFile(make.file(file_id=letter * 32)))
     await store.commit(AddFile(make.file("bob", "d" * 32)))
-    found = await store.read(queries.files, "ann", [letter * 32 for letter in "cadxca"])
+    found = await store.read(among, "ann", [letter * 32 for letter in "cadxca"])
     assert [file.id[0] for file in found] == ["c", "a"]
 
 

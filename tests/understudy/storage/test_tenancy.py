@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from transport.auth.tokens import Tokens
 from transport.wire.errors import Unauthenticated
-from understudy.app.settings import BadSettings, Settings, check_settings
+from understudy.app.settings import BadSettings, Settings, check_settings, with_values
 from understudy.auth.sessions import Sessions, open_sessions
 from understudy.storage.owners import name_of, owner_of, tenant_of
 
@@ -24,7 +24,7 @@ def test_two_users_never_have_one_name(user: str, tenant: str | None, other: str
 
 
 def sessions(tmp_path, **settings: str) -> Sessions:
-    return open_sessions(Settings(data_dir=tmp_path, secret=SECRET, **settings))
+    return open_sessions(with_values(Settings(), data_dir=tmp_path, secret=SECRET, **settings))
 
 
 def issued(claim: str, user: str, tenant: str | None) -> str:

@@ -16,9 +16,10 @@ from attrs import evolve
 
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
-from understudy.storage import nodes, postgresql, queries, store
+from understudy.extensions.nodes import storage as nodes
+from understudy.extensions.nodes.storage import ClaimThread, JoinNodes, LeaveNodes, RenewNode
+from understudy.storage import postgresql, queries, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
-from understudy.storage.nodes import ClaimThread, JoinNodes, LeaveNodes, RenewNode
 from understudy.storage.postgresql import LOCK_S, connect_database
 from understudy.storage.records import Fence
 from understudy.storage.store import Store

@@ -16,6 +16,7 @@ from sqlalchemy.pool import NullPool
 
 from tests.servers.postgresql import Postgres
 from tests.understudy.storage.later import become
+from understudy.extensions.nodes.tables import nodes
 from understudy.storage import schema
 from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable, SchemaInUse, SchemaTooNew
@@ -121,7 +122,7 @@ def test_a_node_that_lags_behind_its_database_is_not_left_with_a_schema_it_canno
     of this release lives, and migrates as soon as all that do are of the first."""
     database = connect_database(address)
     with database.writing.begin() as connection:
-        node = insert(schema.nodes).values(id="here", started_at=0.0, expires_at=9e9, knows_revision=schema.HEAD)
+        node = insert(nodes).values(id="here", started_at=0.0, expires_at=9e9, knows_revision=schema.HEAD)
         connection.execute(node)
     become(1, monkeypatch.setattr)
     connect_database(address).close()
@@ -130,7 +131,7 @@ def test_a_node_that_lags_behind_its_database_is_not_left_with_a_schema_it_canno
     with pytest.raises(SchemaInUse, match="used by 1 running servers"):
         connect_database(address)
     with database.writing.begin() as connection:
-        connection.execute(update(schema.nodes).values(knows_revision="9001"))
+        connection.execute(update(nodes).values(knows_revision="9001"))
     connect_database(address).close()
     database.close()
 

@@ -38,15 +38,15 @@ class BusyServer:
         system: Any = SimpleNamespace(tree=OneNode, dead_letters=SimpleNamespace(count=0))
         self.status = ServerStatus(
             system, lambda whose: {"connections": 2, "runs": sum(map(whose, ("ada", "bob"))), "runs_waiting": 0}, "1",
-            recent=metrics.recent, open_runs=metrics.watchdog.open, incidents=lambda: [incident],
+            recent=metrics.recent, open_runs=metrics.runs.watchdog.open, incidents=lambda: [incident],
             reads_waiting=lambda: 4,
         )  # fmt: skip
         for _ in range(99):
-            metrics.committed(3, 0.002)
-        metrics.committed(3, 0.8)
-        metrics.read("history", 0.003)
-        metrics.tool_ended("forecast", "failed", 7.0)
-        metrics.on_error("rate_limited")
+            metrics.storage.committed(3, 0.002)
+        metrics.storage.committed(3, 0.8)
+        metrics.storage.read("history", 0.003)
+        metrics.runs.tool_ended("forecast", "failed", 7.0)
+        metrics.connections.on_error("rate_limited")
         self.run("ada", "a-1", 2.0, FinalResponse("x", RunStatus.SUCCESS, Usage()))
         self.run("bob", "b-1", 30.0, Error("agent_timeout", "Late.", retryable=False, error_id="e"))
         self.run("bob", "b-2", 45.0, None)
@@ -58,10 +58,10 @@ class BusyServer:
             (AgentStarted("guide-1", "hi", NOW), NOW - seconds + 0.5),
         ]
         for event, at in [*events, *([] if end is None else [(end, NOW)])]:
-            self.metrics.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id), None, owner)
+            self.metrics.runs.event(Envelope(event, timestamp=at, seq=1, thread_id="t", run_id=run_id), None, owner)
 
     def view(self, owner: str, *roles: str) -> RestrictedStatus:
-        return RestrictedStatus(self.status, owner, roles, tenants=False)
+        return RestrictedStatus(self.status, owner, roles)
 
 
 async def test_an_operator_sees_latencies_of_the_whole_server(attach: Attach) -> None:

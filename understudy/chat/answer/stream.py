@@ -295,4 +295,4 @@ class AnswerStream:
         """Return the summary of the answer's findings; None below `summary_from`."""
         found = self.answer.sanitizer.result("")
         every = (*self._earlier_findings, *found.findings)
-        return build_summary("outbound", every, self.services.summary_from, omitted=found.omitted)
+        return build_summary("outbound", every, self.services.settings.summary_from, omitted=found.omitted)

@@ -28,10 +28,8 @@ from understudy.chat.run.meter import usage_of
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.title_text import derived_title
-from understudy.chat.webhooks import TYPES
 from understudy.observe.spans import SpanContext
 from understudy.storage.changes import Change
-from understudy.storage.deliveries import Delivery
 from understudy.storage.owners import tenant_of
 from understudy.storage.records import Fence, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.spending import Spent, day_of
@@ -143,12 +141,11 @@ class ActiveRun:
     it, with a `cancel_reason` if they gave one.
 
     `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
-    `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server
-    has died, which its user is told. `attempt` is set if the run lost its server or its
-    actor and is resumed. `decisions` and answers of its user wait
-    for a reply. `lingering` are the tools of calls that go on after its end.
-    `span` is that of the agent at work, None if it is not traced. `preview` is the latest one of the open
-    end of the text. `text_epoch` names the text that is streamed: pieces of two texts with different names never fit.
+    `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server has died, which
+    its user is told. `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers
+    of its user wait for a reply. `lingering` are the tools of calls that go on after its end. `span` is that of the
+    agent at work, None if it is not traced. `preview` is the latest one of the open end of the text. `text_epoch` names
+    the text that is streamed: pieces of two texts with different names never fit.
     """
 
     request: RunRequest
@@ -311,28 +308,7 @@ class ActiveRun:
             restarted=restarted,
             steps=tuple(steps),
             fence=fence,
-            deliveries=self._deliveries(envelopes),
             spent=tuple(spent_in(owner, step, usage) for step in steps if (usage := usage_of(step)) is not None),
-        )
-
-    def _deliveries(self, envelopes: Sequence[Envelope]) -> tuple[Delivery, ...]:
-        """Return the webhooks for these events, if the message asked for any."""
-        request, url = self.request, self.request.settings.get("webhook")
-        if url is None:
-            return ()
-        return tuple(
-            Delivery(
-                id=f"{request.run_id}-{envelope.seq}",
-                owner=request.owner,
-                thread_id=request.thread_id,
-                run_id=request.run_id,
-                seq=envelope.seq or 0,
-                url=url,
-                due_at=envelope.timestamp,
-                created_at=envelope.timestamp,
-            )
-            for envelope in envelopes
-            if type(envelope.event) in TYPES
         )
 
 

@@ -8,6 +8,7 @@ What it decides is in `core.py`. This actor performs the effects of each request
 """
 
 import logging
+from collections.abc import Iterable, Iterator
 from contextlib import nullcontext, suppress
 from functools import partial
 from typing import Any, Final
@@ -57,10 +58,11 @@ from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
 from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
-from understudy.storage.nodes import ReleaseThread
-from understudy.storage.records import Fence
-from understudy.storage.thread_writes import RenameThread
+from understudy.storage.records import Fence, LoggedEvent
+from understudy.storage.thread_writes import ReleaseThread, RenameThread
+from understudy.storage.write import Write
 from understudy.tools.effects import Done, NotDone
+from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool, ToolContext
 
 log = logging.getLogger(__name__)
@@ -94,15 +96,15 @@ class Conversation(Actor):
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
         self.thread = ThreadState(owner, thread_id, fence)
-        self.thread.title_due = services.titles
+        self.thread.title_due = services.settings.titles
         # Returns a stored text as its user is shown it. A method of this would be a cycle with the core.
         self._restore_text = partial(services.content_filter.vault.restore_text, owner, thread_id)
         self.core = ConversationCore(
             self.thread,
             services.agents,
             services.limiter,
-            services.summary_from,
-            services.silence_s,
+            services.settings.summary_from,
+            services.settings.silence_s,
             restore=self._restore_text,
         )
         self.branch = RecentBranch()
@@ -141,7 +143,7 @@ class Conversation(Actor):
                 await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost(outrun))
-        context.set_timer("idle", self.services.idle_s, _CheckIdle())
+        context.set_timer("idle", self.services.settings.idle_s, _CheckIdle())
 
     async def receive(self, message: object, context: Context) -> None:
         """Handle one message: those about other actors here, the requests in the core.
@@ -187,7 +189,7 @@ class Conversation(Actor):
             case _CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
                 if not self.core.idle or self.undo_actors or self.subscribers.has_remote():
-                    context.set_timer("idle", self.services.idle_s, _CheckIdle())
+                    context.set_timer("idle", self.services.settings.idle_s, _CheckIdle())
                 else:
                     context.stop()
             case _:
@@ -334,7 +336,7 @@ class Conversation(Actor):
 
         async def work() -> object:
             await trio.sleep(SETTLE_AFTER_S)
-            return await tool.settle(call_id, step.arguments or {}, tools_context, self.services.tool_loop)
+            return await tool.settle(call_id, step.arguments or {}, tools_context, self.services.parts.find(ToolLoop))
 
         timeout_s = SETTLE_AFTER_S + tool.timeout_s
         await self._start_attempt(Attempt("reconcile", tool.name, step.run_id, call_id, timeout_s, work))
@@ -413,7 +415,9 @@ class Conversation(Actor):
         call = undo.calls[undo.left[0].call_id]
         call_id = call.call_id or ""
         context = self._tool_context(undo.run.id, call_id, call.result["agent"], undo.roles)
-        work = partial(tool.take_back, call.result["value"], call.arguments, context, self.services.tool_loop)
+        work = partial(
+            tool.take_back, call.result["value"], call.arguments, context, self.services.parts.find(ToolLoop)
+        )
         return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
 
     def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
@@ -423,15 +427,24 @@ class Conversation(Actor):
         return tool_context(services, *names, agent=agent, notebook=notebook, roles=roles)
 
     async def _commit(self, commit: effects.Commit) -> None:
-        """Commit a change."""
+        """Commit a change, with what extensions store beside its events."""
         services, live = self.services, commit.run
+        if services.settings.message:
+            commit = evolve(commit, change=evolve(commit.change, also=tuple(self._beside(commit.change.events))))
         notify = None if live is None else partial(self._send_away, live)
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
-            if services.traces is None:
+            if (traces := services.parts.find(Traces)) is None:
                 await services.store.commit(commit.change)
             else:
-                await self._store_traced(commit, services.traces)
+                await self._store_traced(commit, traces)
             self.branch.committed(commit.change)
+
+    def _beside(self, events: Iterable[LoggedEvent]) -> Iterator[Write]:
+        """Yield what extensions store beside events, by the settings of the messages of their runs."""
+        for event in events:
+            if (live := self.thread.runs.get(event.run_id or "")) is not None:
+                for name in self.services.settings.message.keys() & live.request.settings:
+                    yield from self.services.settings.message[name].writes(live.request, event)
 
     async def _store_traced(self, commit: effects.Commit, traces: Traces) -> None:
         """Commit a change to the database, and record the span of the commit if its run is traced."""

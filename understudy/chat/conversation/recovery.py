@@ -23,7 +23,7 @@ from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
 from understudy.chat.run_limiter import RunLimiter
-from understudy.storage import nodes, queries
+from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
@@ -58,18 +58,12 @@ class CheckNow:
 
 
 class Recovery(Actor):
-    """Makes sure that every accepted message ends, even if its node, or all conversations, died meanwhile.
+    """Makes sure that every accepted message ends, even if its node, or all conversations, died meanwhile."""
 
-    `node` is this node, None if there is a single one.
-    """
-
-    def __init__(
-        self, store: Store, threads: ConversationRegistry, limiter: RunLimiter[ActorRef], node: Node | None = None
-    ) -> None:
+    def __init__(self, store: Store, threads: ConversationRegistry, limiter: RunLimiter[ActorRef]) -> None:
         self.store = store
         self.limiter = limiter
-        self.registry = threads
-        self.node = node
+        self.registry, self.node = threads, threads.node
         self.checked_at = -math.inf
         self.quiet_since: int | None = None  # `registry.starts` when nothing was found, and no conversation was there
 
@@ -85,10 +79,10 @@ class Recovery(Actor):
         wait_s = EVERY_S if self.node is None else OTHERS_S * random.uniform(1.0, 1.5)  # noqa: S311 - to be apart
         context.set_timer("look", wait_s, _Check())
         try:
-            relocations = self.registry.relocations
-            await self._concurrently(self._resubscribe, self.registry.relocated(BATCH))
-            if 0 < self.registry.relocations < relocations:
-                context.set_timer("look", GATHER_S, _Check())
+            if relocated := self.registry.relocated:
+                await self._concurrently(self._resubscribe, relocated[:BATCH])
+                if 0 < len(self.registry.relocated) < len(relocated):
+                    context.set_timer("look", GATHER_S, _Check())
             if missed := self.registry.missed:
                 await self._concurrently(self.registry.subscribe_missed, missed[:BATCH])
                 if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers
@@ -118,12 +112,12 @@ class Recovery(Actor):
     async def _unfinished(self) -> Sequence[RunRecord]:
         if self.node is None:
             return await self.store.unfinished_runs()
-        return await self.store.read(nodes.orphans, self.node.id, True)
+        return await self.node.orphans(own=True)
 
     async def _open_effects(self) -> Sequence[RunRecord]:
         if self.node is None:
             return await self.store.read(queries.open_effects, None, None)
-        return await self.store.read(nodes.orphaned_effects, self.node.id)
+        return await self.node.orphaned_effects()
 
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
         """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.
@@ -144,7 +138,7 @@ class Recovery(Actor):
 
     async def _take_over(self, node: Node) -> bool:
         """Take over a batch of the runs of dead nodes. Return True if there are more."""
-        runs = await self.store.read(nodes.orphans, node.id, False)
+        runs = list(await node.orphans(own=False))
         random.shuffle(runs)
         await self._concurrently(self._wake, runs[:BATCH])
         return len(runs) > BATCH

@@ -59,7 +59,7 @@ class Subscribers:
 
     def subscribe_all(self, head: int, context: Context, *, after: int | None = None) -> None:
         """Subscribe, unasked, all connections of the user that are not subscribed yet."""
-        for outbox in self.services.outboxes(self.owner, self.thread_id):
+        for outbox in self.services.presence.outboxes(self.owner, self.thread_id):
             if outbox not in self._outboxes:
                 self.subscribe(outbox, head, context, after=after, unasked=True)
 
@@ -69,8 +69,8 @@ class Subscribers:
         """Send the stored acceptance of a message that was sent again, and all events after it.
 
         A connection that was sent these events already gets the acceptance alone, or nothing if it is not `resend`: the
-        server repeated the command itself. An acceptance without a number (the
-        log was trimmed) does not say where its run began: the connection is then subscribed from `head` on.
+        server repeated the command itself. An acceptance without a number (the log was trimmed) does not say where its
+        run began: the connection is then subscribed from `head` on.
         """
         if outbox is None:
             return
@@ -93,7 +93,7 @@ class Subscribers:
 
     def has_remote(self) -> bool:
         """Return whether clients of other nodes are subscribed: their forwarders stop with the conversation."""
-        return not self._outboxes.keys() <= set(self.services.outboxes(self.owner, self.thread_id))
+        return not self._outboxes.keys() <= set(self.services.presence.outboxes(self.owner, self.thread_id))
 
     def unsubscribe_all(self) -> None:
         """Unsubscribe all: the thread is deleted, and a later thread of the same id is another one."""
@@ -106,7 +106,7 @@ class Subscribers:
 
         They may have missed the deletion if another node deleted the thread and died, or could not be reached.
         """
-        for outbox in self.services.outboxes(self.owner, self.thread_id):
+        for outbox in self.services.presence.outboxes(self.owner, self.thread_id):
             outbox.try_tell(UnsubscribeThread(self.thread_id))
 
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
@@ -119,7 +119,7 @@ class Subscribers:
     def send_alert(self, envelope: Envelope) -> None:
         """Send an alert to every subscriber and all the user's connections here, ahead of their queued events."""
         message = Deliver(envelope, shared=True)
-        for outbox in dict.fromkeys((*self._outboxes, *self.services.outboxes(self.owner, self.thread_id))):
+        for outbox in dict.fromkeys((*self._outboxes, *self.services.presence.outboxes(self.owner, self.thread_id))):
             outbox.try_tell(message, lane=Lane.ALERT)
 
     def send_about_answer(self, event: Event, answer: Message, sender: ActorRef | None) -> None:
@@ -142,7 +142,7 @@ class Subscribers:
             return
         if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
             before = (envelopes[0].seq or 1) - 1
-            if (announce := self.services.announce) is not None:
+            if (announce := self.services.presence.announce) is not None:
                 announce(self.owner, self.thread_id, before)
             self.subscribe_all(head, context, after=before)
         self.deliver(*map(self.restore, envelopes))

@@ -5,31 +5,43 @@ from typing import Final
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.services import Services
-from understudy.models import local
 from understudy.models.model import AgentCard
 from understudy.models.offline import ABILITIES, NOTICE
+from understudy.models.registry import Models
 from understudy.tools.markdown import label
 from understudy.tools.offers import NextStep
 from understudy.tools.result import OwnResult
-from understudy.tools.tool import ToolContext, tool
+from understudy.tools.tool import Tool, ToolContext, tool
 
 HOW: Final = (
     "To connect one, start the server with `--model openai:NAME`, `--model anthropic:NAME` or, for any other server, "
     "`--model openai-chat:NAME`."
 )
-MAX_FOUND: Final = 3
-"""Models of this machine that are named."""
 MAX_STARTERS: Final = 2
 """Starters of an agent that are named; a new chat with it shows more of them."""
 
 
-@tool(name=ABILITIES, retry_safe=True, timeout_s=5.0)
-async def abilities(context: ToolContext) -> OwnResult:
-    """List what can be done here without a language model, each with its form, and how to connect one."""
-    how, found = HOW, (await local.find_models(local.PORTS))[:MAX_FOUND]
-    if found:
-        named = " or ".join(f"{each.model} of {each.server}" for each in found)
-        how = f"This machine has {named}: start the server with `--model {found[0].name}`, or choose it in the page."
+class Abilities:
+    """The `tool` of a server with these models."""
+
+    def __init__(self, models: Models) -> None:
+        @tool(name=ABILITIES, retry_safe=True, timeout_s=5.0)
+        async def abilities(context: ToolContext) -> OwnResult:
+            """List what can be done here without a language model, each with its form, and how to connect one."""
+            return list_abilities(context, (await models.hint() if models.hint else "") or HOW)
+
+        self.tool = abilities
+
+
+def abilities_tool(services: Services) -> Tool:
+    """Return the tool of a server, which is made with its first run."""
+    if (made := services.parts.find(Abilities)) is None:
+        services.parts.add(made := Abilities(services.models))
+    return made.tool
+
+
+def list_abilities(context: ToolContext, how: str) -> OwnResult:
+    """List what can be done without a language model; `how` says how to connect one."""
     forms: dict[str, dict[str, object]] = {}
     requests = []
     for agent in context.agents():

@@ -33,14 +33,14 @@ from transport.wire.events import (
 )
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed, is_of_framework
+from understudy.agents.tool_servers import ToolServers
 from understudy.chat.answer.stream import AnswerStream
-from understudy.chat.memory import AgentMemory
+from understudy.chat.memory import AgentMemories, AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.agent_spans import AgentSpans, error_type
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.equipped import Equipped, equip
-from understudy.chat.run.framework_run import FrameworkRun
-from understudy.chat.run.hand_written import HandWritten
+from understudy.chat.run.hand_written import FrameworkRuns, HandWritten
 from understudy.chat.run.history import steer_item, turn_items
 from understudy.chat.run.meter import CUT, Ended, Meter
 from understudy.chat.run.model_input import ModelInput
@@ -86,8 +86,8 @@ from understudy.models.model import (
     limits_of,
 )
 from understudy.observe.logs import new_error_id
-from understudy.storage import servers_off
 from understudy.storage.records import History, StepRecord
+from understudy.storage.spending_limits import SpendingLimits
 
 log = logging.getLogger(__name__)
 
@@ -95,8 +95,8 @@ RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
 PUBLISH_S: Final = 4 * RECORD_S
 """Longest time to publish one event of a model, in seconds, but for its scan: a thought, text that is just being
-released, the piece, and the summary of a blocked answer are a request each.
-The deadline of a turn is moved only if it is nearer: to move it for each piece costs as much as to scan the piece."""
+released, the piece, and the summary of a blocked answer are a request each. The deadline of a turn is moved only if it
+is nearer: to move it for each piece costs as much as to scan the piece."""
 
 
 @define(eq=False)
@@ -178,8 +178,8 @@ class AgentLoop:
                 number += 1
                 await self._use_servers()
                 if self.agent.run is not None:
-                    work = FrameworkRun if is_of_framework(self.agent.run) else HandWritten
-                    number, handoff = await work(self, context, number).run()
+                    kind = self.services.parts[FrameworkRuns].kind if is_of_framework(self.agent.run) else HandWritten
+                    number, handoff = await kind(self, context, number).run()
                     if handoff is None:
                         break
                     await self._hand_over(handoff.to, handoff.reason)
@@ -219,8 +219,8 @@ class AgentLoop:
                 self.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
             await self.finish()
         finally:
-            if self.services.spending is not None:
-                self.services.spending.release(self)
+            if (spending := self.services.parts.find(SpendingLimits)) is not None:
+                spending.release(self)
             self.stream.close()
 
     async def _use_servers(self) -> None:
@@ -230,8 +230,8 @@ class AgentLoop:
         """
         if not self.agent.servers:
             return
-        catalogue = self.services.mcp
-        off = await self.services.store.read(servers_off.servers_off, self.job.owner, self.job.thread_id)
+        catalogue = self.services.parts[ToolServers]
+        off = await catalogue.off_in(self.job.owner, self.job.thread_id)
         if self.agent.name not in self._settled:
             self._settled.add(self.agent.name)
             await catalogue.settle(self.agent, off, self.job.owner)
@@ -262,7 +262,7 @@ class AgentLoop:
 
         Else what the turn may use is reserved until `turn_is_paid`.
         """
-        spending = self.services.spending
+        spending = self.services.parts.find(SpendingLimits)
         if spending is None or number < len(self.replay.turns):
             return False
         model = self.services.models.of(self.agent.model)
@@ -275,7 +275,7 @@ class AgentLoop:
 
     async def turn_is_paid(self) -> None:
         """Commit what a turn has used, and end its reservation. Raises StorageUnavailable."""
-        spending = self.services.spending
+        spending = self.services.parts.find(SpendingLimits)
         if spending is not None and spending.is_held_by(self):
             await self.recorder.record()
             spending.release(self)
@@ -371,7 +371,7 @@ class AgentLoop:
         self.usage, self.own_usage = self.usage + self.tools.used, NO_USAGE
         self.tools.used = NO_USAGE
         self.agent = self.services.agents[name]
-        self.meter.lower(self.agent, self.services.limits)
+        self.meter.lower(self.agent, self.services.settings.limits)
         await self._start_agent()
 
     def card(self) -> AgentCard:
@@ -439,7 +439,7 @@ class AgentLoop:
         if text:
             reply = evolve(reply, text=text)
         self.count(reply.usage)
-        self.services.metrics.model_used(model.name, reply.usage)
+        self.services.metrics.models.used(model.name, reply.usage)
         return await self.record_turn(step, reply)
 
     async def record_turn(
@@ -559,7 +559,7 @@ class AgentLoop:
                     await self._on_model_event(TextDelta(fitting.text))
                 return fitting
             finally:
-                self.services.metrics.model_answered(model.name, time.monotonic() - began)
+                self.services.metrics.models.answered(model.name, time.monotonic() - began)
         if not self._urgent:
             self.ended = self.ended or self.meter.ended(self.meter.budget.wall_s or 0.0)
         usage = self._cut_usage(model, turn) if self._asked else Usage(turns=1)
@@ -582,7 +582,7 @@ class AgentLoop:
 
     def priced(self, usage: Usage, model: Model) -> Usage:
         """Return the use of a model with its cost, if the model has a price."""
-        cost = self.services.prices.cost(self.requested_name(model), usage)
+        cost = self.services.models.prices.cost(self.requested_name(model), usage)
         return usage if cost is None else evolve(usage, cost=cost)
 
     def requested_name(self, model: Model) -> str:
@@ -603,11 +603,11 @@ class AgentLoop:
 
     def _memory(self) -> AgentMemory | None:
         """Return the agent's memory of the user; the same object until the run is handed over to another notebook."""
-        memory, known = self.services.memory, self._known
-        if memory is None or not self.agent.remembers:
+        memories, known = self.services.parts.find(AgentMemories), self._known
+        if memories is None or not self.agent.remembers:
             return None
         if known is None or known.notebook != self.agent.notebook:
-            known = self._known = memory(self.job.owner, self.agent.notebook)
+            known = self._known = memories.of(self.job.owner, self.agent.notebook)
         return known
 
     async def notes(self) -> tuple[NoteItem, ...]:
@@ -655,7 +655,7 @@ class AgentLoop:
             if usage is not None:
                 used = self.priced(usage, model)
                 self.count(used, turns=0)
-                self.services.metrics.model_used(model.name, used)
+                self.services.metrics.models.used(model.name, used)
         else:
             await self.thoughts.publish("This conversation is long: I shorten the older results in it")
         first_run = None if planned.start is None else planned.start.run_id

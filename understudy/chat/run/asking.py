@@ -67,7 +67,7 @@ class Asking:
         """
         now, patience = self.services.clock(), self.services.patience
         # A client's program answers at once, or not any more.
-        present = wait is not None or bool(self.services.outboxes(self.job.owner, self.job.thread_id))
+        present = wait is not None or bool(self.services.presence.outboxes(self.job.owner, self.job.thread_id))
         while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
             name = f"{name}.again"
         if logged is not None and logged.asked.schema != question.schema:

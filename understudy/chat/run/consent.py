@@ -5,7 +5,7 @@ The arguments that a user approves are those that run: if some were redacted, th
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import trio
@@ -19,13 +19,16 @@ from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
-from understudy.storage import audit, consents
-from understudy.storage.audit import AuditEntry
+from understudy.storage import consents
+from understudy.storage.acts import Act, Deed, say
 from understudy.storage.consents import AllowTool
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
+
+ALLOWED: Final = Act("tool.allowed", "always", "run", "tool")
+DENIED: Final = Act("tool.denied", "run", "tool")
 
 REDIRECTED = "The user has sent a new message instead."
 """The note with which calls are denied that wait when a steer is to enter now."""
@@ -54,7 +57,7 @@ class CallConsent:
         try:
             if not await needs_approval(tool, dict(outcome.request.arguments), self.job.owner):
                 return None
-            present = bool(self.services.outboxes(self.job.owner, self.job.thread_id))
+            present = bool(self.services.presence.outboxes(self.job.owner, self.job.thread_id))
             wait_s = self.services.patience.wait_s(self.job.owner, present=present)
             expires_at, asked = self.services.clock() + wait_s, copy_arguments(arguments)
             return ApprovalRequired(agent_id, outcome.call_id, tool.name, asked, expires_at, tool.parameters)
@@ -103,7 +106,7 @@ class CallConsent:
             decided = await approval.wait_for_decision(call_id, deadline, check)
             try:
                 if decided.decision is not ApprovalDecision.EXPIRED and decided.by is not None:
-                    await self._audit(decided, decided.by, required.tool_name)
+                    await self._say(decided, decided.by, required.tool_name)
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
                     await self.services.store.commit(
@@ -120,15 +123,15 @@ class CallConsent:
             del self.waits.for_approval[call_id]
         return decided
 
-    async def _audit(self, decided: ApprovalDecided, by: str, tool_name: str) -> None:
-        """Store an entry of the audit log about a user's decision."""
+    async def _say(self, decided: ApprovalDecided, by: str, tool_name: str) -> None:
+        """Say what a user has decided."""
         detail: dict[str, str | bool] = {"run": self.job.run_id, "tool": tool_name}
         allowed = decided.decision is ApprovalDecision.ALLOW
         if allowed:
             detail["always"] = bool(decided.remember)
-        action = "tool.allowed" if allowed else "tool.denied"
-        await audit.record(
-            self.services.store, AuditEntry(action, by, decided.door or "", self.job.owner, detail=detail)
+        await say(
+            self.services.store,
+            Deed(ALLOWED if allowed else DENIED, by, decided.door or "", self.job.owner, detail=detail),
         )
 
     async def _is_allowed_always(self, tool: Tool) -> bool:

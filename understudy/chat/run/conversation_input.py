@@ -1,9 +1,8 @@
 """The conversation before a message, read and made into the items of its run's model: messages, steps, files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from understudy.agents.agent import Agent
-from understudy.chat.file_preview import picture_type
 from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.history import exchange_items, question_item
@@ -39,6 +38,12 @@ MAX_FILES = 32
 INLINE_STEPS, INLINE_CHARACTERS = 32, 64 * 1024
 """Steps of a history, and characters of them, that are read in the event loop; more are read in a thread. A result may
 have 256 KiB, which take about a millisecond."""
+_PICTURES = (
+    (b"\x89PNG\r\n\x1a\n", "image/png"),
+    (b"\xff\xd8\xff", "image/jpeg"),
+    (b"GIF87a", "image/gif"),
+    (b"GIF89a", "image/gif"),
+)
 
 
 async def load_conversation(
@@ -58,7 +63,7 @@ async def load_conversation(
     Raises:
         StorageUnavailable: The database cannot be read.
     """
-    limit = services.limits.history_messages
+    limit = services.settings.limits.history_messages
     if known is not None and len(known.messages) <= limit:
         history = known
     elif memory is None:
@@ -75,7 +80,12 @@ async def load_conversation(
     question = question_item(job.message_id, job.run_id, job.content, job.references, files, parts)
 
     def load() -> None:
-        given.load([*earlier_items(job), *_read_items(history, files, parts), question], compaction)
+        items = earlier_items(job)
+        if history.left_out:
+            items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
+        for exchange in history.exchanges:
+            items += exchange_items(exchange, files, parts)
+        given.load([*items, question], compaction)
 
     steps = sum(len(each.steps) for each in history.exchanges)
     if steps > INLINE_STEPS or history.step_characters > INLINE_CHARACTERS:
@@ -125,11 +135,9 @@ async def _parts(
     return parts
 
 
-def _read_items(history: History, files: Mapping[str, FileCard], parts: Mapping[str, Part]) -> list[Item]:
-    """Return the items of the messages before the one to answer."""
-    items: list[Item] = []
-    if history.left_out:
-        items.append(NoteItem(f"{history.left_out:,} earlier messages of this conversation were left out."))
-    for exchange in history.exchanges:
-        items += exchange_items(exchange, files, parts)
-    return items
+def picture_type(head: bytes) -> str | None:
+    """Return the media type of a picture by its first bytes; None if it is no picture that is known here."""
+    for mark, media_type in _PICTURES:
+        if head.startswith(mark):
+            return media_type
+    return "image/webp" if head[:4] == b"RIFF" and head[8:12] == b"WEBP" else None

@@ -5,7 +5,7 @@ from attrs import evolve, frozen
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Rules
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.abilities import abilities
+from understudy.chat.run.abilities import abilities_tool
 from understudy.chat.run.client_tools import client_tools
 from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.replay import RECALL
@@ -42,7 +42,7 @@ def equip(agent: Agent, agent_id: str, job: RunRequest, services: Services, *, r
     if recalls and agent.tool(RECALL) is None:
         more = (*more, recall_tool(services.store))
     if agent.run is None and agent.tool(ABILITIES) is None and services.models.of(agent.model).name == OFFLINE:
-        more = (*more, abilities)
+        more = (*more, abilities_tool(services))
     if more:
         agent = evolve(agent, tools=(*agent.tools, *more))
     card = permissions.for_user(agent, job).card()

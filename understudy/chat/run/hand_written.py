@@ -51,6 +51,7 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
+from understudy.tools.loop import ToolLoop
 from understudy.tools.suggestion import did_you_mean
 
 if TYPE_CHECKING:
@@ -183,7 +184,7 @@ class HandWritten:
 
     async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
         """Call the function on the loop that is for it."""
-        tool_loop, run = self.loop.services.tool_loop, partial(run_function, function)
+        tool_loop, run = self.loop.services.parts.find(ToolLoop), partial(run_function, function)
         await (run(turn) if tool_loop is None else tool_loop.run(self.loop.agent.name, run, turn))
 
     async def _close_cut_calls(self) -> None:
@@ -423,7 +424,7 @@ class HandWritten:
             loop.silent = False
         usage = loop.priced(reply.usage, model) + loop.lost_usage
         loop.count(usage)
-        services.metrics.model_used(model.name, usage)
+        services.metrics.models.used(model.name, usage)
         if say and reply.text:
             self._says += 1
             self._said.append(reply.text)
@@ -519,3 +520,10 @@ class HandWritten:
         recorder, now = self.loop.recorder, self.loop.services.clock()
         step = recorder.next_step(kind, name, None, {"agent_id": self.loop.agent_id}, began)
         await recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
+
+
+@frozen
+class FrameworkRuns:
+    """The part of a server that does the work of agents of other frameworks, by their `kind` of `HandWritten`."""
+
+    kind: type[HandWritten]

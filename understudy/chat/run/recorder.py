@@ -158,10 +158,10 @@ class Recorder:
     def keep_alive(self) -> float:
         """Send a heartbeat if there was no event for `silence_s`. Return the seconds until the next one may be due."""
         quiet = trio.current_time() - self.last_sent_at
-        if quiet >= self.services.silence_s:
+        if quiet >= self.services.settings.silence_s:
             self.send_heartbeat()
             quiet = 0.0
-        return self.services.silence_s - quiet
+        return self.services.settings.silence_s - quiet
 
     def defer(self, step: StepRecord) -> None:
         """Have a step committed together with the next events or steps."""

@@ -148,12 +148,12 @@ class Replay:
     of the interrupted turn, `interrupted_step` its step if it has one; it continues after that text if `continues`, and
     else starts again. `findings` are those in the text of the recorded turns, `partial_findings` those in the text of
     the interrupted one; `partial_taken`: that text is another run's, which has paid for it. `lost_server`: the run was
-    at work when its server died. `summaries` are the steps that say what older
-    items the model is shown shortened. `unmatched_tools` are the names of tools with an unfinished call that belongs to
-    no turn. `questions` are those that the run asked, by id. `worked_s` is how long the run has worked, in seconds,
-    `summary_usage` what its summaries, and requests that were cut off, used of the model.
-    `steers` are those that the run has taken. `written` are the steps of hand-written agents, `used` is the use of each
-    finished turn of a model, `nested` is the progress of subagents by the id of the call that asks them.
+    at work when its server died. `summaries` are the steps that say what older items the model is shown shortened.
+    `unmatched_tools` are the names of tools with an unfinished call that belongs to no turn. `questions` are those that
+    the run asked, by id. `worked_s` is how long the run has worked, in seconds, `summary_usage` what its summaries, and
+    requests that were cut off, used of the model. `steers` are those that the run has taken. `written` are the steps of
+    hand-written agents, `used` is the use of each finished turn of a model, `nested` is the progress of subagents by
+    the id of the call that asks them.
     """
 
     agents: tuple[tuple[str, str], ...] = ()

@@ -47,6 +47,7 @@ from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
+from understudy.observe.traces import Traces
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import History
 from understudy.tools.containment import contained
@@ -88,12 +89,12 @@ class Run(Actor):
         if speaker.output is not None or (before.partial_taken and is_of_framework(speaker.run)):
             before = evolve(before, continues=False)
         self.job = job
-        self.limit_s = min(agent.run_limit_s(services.limits.run_s), job.settings.get("timeout_s") or math.inf)
+        self.limit_s = min(agent.run_limit_s(services.settings.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.recorder.steers_wait, self.recorder.attempt = steers_wait, job.attempt.name
-        self.recorder.spans = AgentSpans.of_run(services.traces, job)
-        meter = Meter.of(agent, services.limits, job.settings, services.prices.currency)
+        self.recorder.spans = AgentSpans.of_run(services.parts.find(Traces), job)
+        meter = Meter.of(agent, services.settings.limits, job.settings, services.models.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
             # The run closes by itself, in its last turn after the time of its budget; this ends one that does not.
             self.limit_s = max(self.limit_s, meter.budget.wall_s + meter.grace_s + RECORD_S)
@@ -112,7 +113,7 @@ class Run(Actor):
         self.recorder.notes.start_soon = context.start_soon
         self.stream.start_soon = context.start_soon
         self.stream.wake_after = lambda delay_s: context.set_timer("pause", delay_s, _ModelPauses())
-        context.set_timer("alive", self.recorder.services.silence_s, _KeepAlive())
+        context.set_timer("alive", self.recorder.services.settings.silence_s, _KeepAlive())
         context.start_soon(functools.partial(self._work, context))
 
     async def receive(self, message: object, context: Context) -> None:

@@ -19,6 +19,7 @@ from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
 from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.form import Question
+from understudy.tools.loop import ToolLoop
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool
@@ -111,7 +112,9 @@ class CallSettling:
 
     async def _ask_tool(self, tool: Tool, call_id: str, arguments: dict[str, Any]) -> Reconciled:
         async with self.calls.recorder.notes.of_call() as progress:
-            return await tool.settle(call_id, arguments, self.calls.context(call_id, progress), self.services.tool_loop)
+            return await tool.settle(
+                call_id, arguments, self.calls.context(call_id, progress), self.services.parts.find(ToolLoop)
+            )
 
     async def _ask_about_effect(
         self, tool: Tool, outcome: ToolOutcome, agent_id: str, context: Context, *, whole: bool

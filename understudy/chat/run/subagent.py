@@ -228,7 +228,7 @@ class Subagent(Actor):
         recorder = ScopedRecorder(
             job.run_id, asking.recorder.conversation, services, agent, asking=asking.recorder, scope=outcome.call_id
         )
-        meter = Meter.of(agent, services.limits, {}, services.prices.currency)
+        meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter
         self.tools = outcome.below = SubagentTools(

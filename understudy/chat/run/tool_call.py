@@ -216,7 +216,7 @@ class ToolCalls:
             ),
         )
         call: Callable[[], Actor] = functools.partial(
-            ToolCall, tool, arguments, given, outcome, self.services.tool_loop, partials
+            ToolCall, tool, arguments, given, outcome, self.services.parts.find(ToolLoop), partials
         )
         if tool.agent is not None and self.ask_agent is not None:
             try:

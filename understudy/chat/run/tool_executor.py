@@ -274,7 +274,7 @@ class ToolExecutor:
                     await ask_client(self.asking, name, outcome, self.client_wait, agent_id, context)
                 else:
                     await self.settling.run(tool, arguments, outcome, agent_id, context, in_doubt=in_doubt, whole=whole)
-        has_place = self.services.widgets and WIDGET_SETTING not in self.job.settings
+        has_place = WIDGET_SETTING not in self.job.settings
         if tool is not None and tool.widget and has_place and outcome.status is ToolStatus.OK:
             outcome.widget = {"server": tool.server, "uri": tool.widget}
         # An unknown name is the model's text: it must not become a label.
@@ -312,7 +312,7 @@ class ToolExecutor:
             widget=outcome.widget,
         )
         redactions = build_summary(
-            "tool", findings, self.services.summary_from, omitted=omitted, call_id=outcome.call_id
+            "tool", findings, self.services.settings.summary_from, omitted=omitted, call_id=outcome.call_id
         )
         result = asdict(outcome.recorded(undo_until, self.recorder.speaker.name))
         ended: tuple[Event, ...] = ()

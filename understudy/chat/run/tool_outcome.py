@@ -34,15 +34,14 @@ class ToolOutcome:
     `call_id` is the server's own id: the ids that models give need not be unique. `note` is the user's note with the
     approval. `suspect`: the result contains text that looks like instructions, of which the model is warned. `answer`,
     unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
-    its tool has asked, one question at a time; `waited_s` is how long it waited for the user.
-    `crashed`: the tool raised something else than a `ToolError`;
-    `own`: the result is the server's own sentence, in which nothing is looked for; `unanswered` is the one that says
-    that the user did not answer;
-    `effect_unknown`: the call may have taken effect although it did not succeed; `by_user`: its user says that it did;
-    `undo_s` is how long it can be undone. `agent_id` is that of the subagent that it asked, if any, `usage` what that
-    used of its model, and `below` executes the calls of that. `step` is that of the call, once it has one, and `handle`
-    what its tool keeps there to find its work again. `files` are the cards of the files that it
-    saved, also if it failed after that. `widget` names the user interface of its tool, if it is to be shown.
+    its tool has asked, one question at a time; `waited_s` is how long it waited for the user. `crashed`: the tool
+    raised something else than a `ToolError`; `own`: the result is the server's own sentence, in which nothing is looked
+    for; `unanswered` is the one that says that the user did not answer; `effect_unknown`: the call may have taken
+    effect although it did not succeed; `by_user`: its user says that it did; `undo_s` is how long it can be undone.
+    `agent_id` is that of the subagent that it asked, if any, `usage` what that used of its model, and `below` executes
+    the calls of that. `step` is that of the call, once it has one, and `handle` what its tool keeps there to find its
+    work again. `files` are the cards of the files that it saved, also if it failed after that. `widget` names the user
+    interface of its tool, if it is to be shown.
     """
 
     request: ToolRequest

@@ -1,7 +1,7 @@
 """A2A: each agent has a card and an address for agents of others, and clients are told of their tasks.
 
-A task is a run, and its events are translated by `transport.a2a`. Agents of other servers that agents here ask are no
-matter of this folder.
+A task is a run, and `tasks` translates its events. Agents of other servers that agents here ask are no matter of
+this folder.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from actors import ChildSpec
-    from understudy.observe.metrics import CountedBy
+    from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
 
 
@@ -24,6 +24,7 @@ class A2a(Extension):
 
     name = "a2a"
     about = "have agents of others ask agents, by A2A"
+    requires = ("notices",)
 
     def tables(self) -> "Sequence[Table]":
         """A row a receiver of push notifications."""
@@ -33,10 +34,10 @@ class A2a(Extension):
 
     def user_data(self) -> Sequence[UserData]:
         """Where a user's clients are told of tasks."""
-        from understudy.extensions.a2a import storage
+        from understudy.extensions.a2a.storage import record_of
         from understudy.extensions.a2a.tables import pushes
 
-        return [UserData("pushes", pushes, storage.of_owner, storage.record_of, storage.DropPushes)]
+        return [UserData("pushes", pushes, record_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
         """`/a2a/{agent}`, and the cards."""

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 from msgspec import UNSET, Meta, Struct
 
-from transport.a2a.errors import A2aError
+from understudy.extensions.a2a.errors import A2aError
 
 OPAQUE: Final = frozenset({"data", "metadata"})
 """Fields whose values are the client's own."""

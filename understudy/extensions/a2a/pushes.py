@@ -2,7 +2,7 @@
 
 1. A client is told of each change of its task's state after that is committed, in order, at least once: with the
    status, and at the end with the whole task. What was redacted stays redacted.
-2. Addresses are those that webhooks may have; without `webhook_urls` any public one with https.
+2. Addresses are those that webhooks may have; without the setting `urls` of these any public one with https.
 3. A token and credentials are stored sealed, sent to the receiver alone, and given back to nobody.
 4. A receiver is dropped after the end of its task, and when it could not be told for `GIVE_UP_S`.
 """
@@ -18,14 +18,11 @@ import msgspec
 import trio
 from attrs import define, evolve, field, frozen
 
-from transport.a2a.tasks import PUSHED, TaskTranslator
 from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.sessions import secrets_for_storage
 from understudy.chat.polling import Poller, poll_now
-from understudy.chat.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
-from understudy.chat.webhooks import WebhookRefused, WebhookRules
 from understudy.content.texts import run_off_loop
 from understudy.extensions.a2a import storage
 from understudy.extensions.a2a.storage import (
@@ -33,11 +30,14 @@ from understudy.extensions.a2a.storage import (
     MOST_OF_USER,
     AddPush,
     ClaimPush,
-    DropPushes,
+    DropPush,
     MovePush,
     Push,
 )
-from understudy.observe.metrics import CountedBy
+from understudy.extensions.a2a.tasks import PUSHED, TaskTranslator
+from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
+from understudy.extensions.notices.webhooks import WebhookRefused, WebhookRules
+from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
@@ -96,7 +96,7 @@ class PushReceivers:
         seal = Seal(*secrets_for_storage(server.settings))
         return cls(
             server.store,
-            server.webhook_rules,
+            server.parts[WebhookRules],
             seal,
             time.time,
             server.settings.public_url,
@@ -214,7 +214,7 @@ class PushSender(Poller):
         await self.store.commit(MovePush(evolve(push, due_at=due_at, attempts=attempts, failing_since=since)))
 
     async def _drop(self, push: Push, outcome: str, reason: str = "") -> None:
-        await self.store.commit(DropPushes(push.owner, push.run_id, push.id))
+        await self.store.commit(DropPush(push.owner, push.run_id, push.id))
         self.count(outcome)
         if reason:
             log.error("push.given_up", extra={"run_id": push.run_id, "reason": reason})

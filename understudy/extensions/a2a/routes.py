@@ -9,30 +9,28 @@ import msgspec
 import trio
 from quart import Response, g, jsonify, request
 
-from transport.a2a.errors import A2aError, refusal
-from transport.a2a.stream import TaskStream
-from transport.a2a.tasks import CANCELED, FINAL, TaskTranslator, Wait, text_of_data
 from transport.wire.codec import from_log
 from transport.wire.command_parser import MAX_NAME, decode
-from transport.wire.commands import Approve, Cancel, Decision, Respond, Resume
+from transport.wire.commands import Approve, Decision, Respond
 from transport.wire.dialects import iso
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, ApprovalRequired, RunStatus
-from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.extensions.a2a import params as a2a_params
 from understudy.extensions.a2a import push_configs, storage
+from understudy.extensions.a2a.errors import A2aError, refusal
 from understudy.extensions.a2a.params import OfPush, OfTask, PushConfig, SendMessage
+from understudy.extensions.a2a.stream import TaskStream
+from understudy.extensions.a2a.tasks import CANCELED, FINAL, TaskTranslator, Wait
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
-from understudy.web.api.message_content import parse_say
+from understudy.web.api.message_content import parse_say, text_of_data
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import JsonObject, Routes
-from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Routes("a2a", __name__)
 
@@ -54,15 +52,19 @@ NO: Final = frozenset(
 """Replies to a question for consent: the whole of a yes; the start of a no, which may go on after it with why."""
 
 
-@blueprint.get("/.well-known/agent-card.json", token=False, errors=("internal",), answer=JsonObject)
+@blueprint.get(
+    "/.well-known/agent-card.json", token=False, errors=("unauthenticated", "token_expired", "internal"),
+    answer=JsonObject,
+)  # fmt: skip
 async def card() -> Response:
     """Return the card of the agent that answers by default."""
     return await _card(next(iter(_visible()), ""))
 
 
 @blueprint.get(
-    "/a2a/<agent>/.well-known/agent-card.json", token=False, errors=("not_found", "internal"), answer=JsonObject
-)
+    "/a2a/<agent>/.well-known/agent-card.json", token=False,
+    errors=("unauthenticated", "token_expired", "not_found", "internal"), answer=JsonObject,
+)  # fmt: skip
 async def agent_card(agent: str) -> Response:
     """Return the card of an agent."""
     return await _card(agent)
@@ -75,7 +77,6 @@ async def agent_card(agent: str) -> Response:
 async def call(agent: str) -> Response:
     """Answer one JSON-RPC request to an agent."""
     identity()  # first: without a token nothing is said about agents
-    arrived_at.set(web_context().streams.callbacks.clock())
     body = await read_body()
     try:
         return await _carry_out(agent, body)
@@ -170,7 +171,7 @@ async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
 async def _cancel(_: Agent, params: OfTask) -> Response:
     translator = await _replay(await _run(params.id), lasting=True)
     if not translator.ended:
-        await web_context().streams.run_command(identity(), Cancel(params.id), door=LABEL)
+        await web_context().chat.stop(identity(), params.id)
         await _follow(translator)
         if translator.state == CANCELED:
             return _respond(result=translator.task())
@@ -248,9 +249,7 @@ async def _start(agent: Agent, message: a2a_params.A2aMessage, text: str, data: 
         "message_id": message.message_id, "thread_id": thread_id, "context": {"data": data} if data else {},
         "references": (message.metadata or {}).get("references", []),
     })  # fmt: skip
-    accepted = await web_context().streams.run_command(identity(), command, door=LABEL)
-    assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
-    return await _run(accepted.run_id)
+    return await _run((await web_context().chat.accept(identity(), command)).run_id)
 
 
 async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, data: list[Any]) -> str:
@@ -261,7 +260,7 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
     if translator.ended:
         raise A2aError("UNSUPPORTED_OPERATION", "The task has ended: leave out its id, and name its context.")
     name, reply = _reply(translator.waits, text, next((each for each in data if isinstance(each, dict)), {}))
-    await web_context().streams.run_command(identity(), reply, door=LABEL)
+    await web_context().chat.answer(identity(), reply, door=LABEL)
     return name
 
 
@@ -297,10 +296,9 @@ def _decision(reply: object) -> Decision:
 
 async def _open(translator: TaskTranslator) -> TaskStream:
     """Open a stream of what becomes of a task after what is known of it."""
-    streams, caller, thread_id = web_context().streams, identity(), translator.context_id
-    body = TaskStream(translator, g.get("rpc_id"), beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
+    body = TaskStream(translator, g.get("rpc_id"))
     if body.open:
-        await streams.follow(caller, thread_id, body, Resume({thread_id: translator.seq}), LABEL)
+        await web_context().chat.follow(identity(), translator.context_id, body, translator.seq, door=LABEL)
     return body
 
 

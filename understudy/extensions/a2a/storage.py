@@ -108,17 +108,16 @@ class MovePush(Write):
 
 
 @frozen
-class DropPushes(Write):
-    """Remove a receiver of a run, or all receivers of a user. The answer is their number."""
+class DropPush(Write):
+    """Remove a receiver of a run. The answer is whether there was one."""
 
     owner: str
-    run_id: str | None = None
-    id: str | None = None
+    run_id: str
+    id: str
 
-    def apply(self, connection: Connection) -> int:
+    def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
-        this = (_p.owner == self.owner,) if self.run_id is None else _of(self.owner, self.run_id, self.id)
-        return connection.execute(delete(pushes).where(*this)).rowcount
+        return connection.execute(delete(pushes).where(*_of(self.owner, self.run_id, self.id))).rowcount > 0
 
 
 def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:
@@ -144,12 +143,6 @@ def are_any(connection: Connection) -> bool:
 def of_run(connection: Connection, owner: str, run_id: str) -> list[Push]:
     """Return the receivers of a run, oldest first."""
     wanted = select(*_ALL).where(_p.owner == owner, _p.run_id == run_id).order_by(_p.created_at, _p.id)
-    return [Push(*row) for row in connection.execute(wanted)]
-
-
-def of_owner(connection: Connection, owner: str) -> list[Push]:
-    """Return the receivers of all runs of a user, oldest first."""
-    wanted = select(*_ALL).where(_p.owner == owner).order_by(_p.created_at, _p.id)
     return [Push(*row) for row in connection.execute(wanted)]
 
 

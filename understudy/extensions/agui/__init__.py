@@ -1,6 +1,6 @@
 """AG-UI: `/api/agui`, for its clients such as CopilotKit, and what it tells of what an agent can do.
 
-What a run's input asks for, and where its client joins, is decided here; the events are translated by `transport.agui`.
+What a run's input asks for, and where its client joins, is decided here; `events` translates the events of a run.
 """
 
 from collections.abc import Mapping, Sequence

@@ -7,13 +7,13 @@ from ag_ui.core import RunAgentInput, ToolMessage, UserMessage
 from attrs import field, frozen
 from pydantic import ValidationError
 
-from transport.agui.vocabulary import METADATA_KEY, PROTOCOL_VERSION
 from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Approve, Respond, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER
 from understudy.agents.agent import Agent
-from understudy.chat.commands import CONTEXT_BYTES
+from understudy.chat.run_settings import CONTEXT_BYTES
+from understudy.extensions.agui.vocabulary import METADATA_KEY, PROTOCOL_VERSION
 from understudy.web.api.message_content import MAX_VALUES, OPTIONS, Content, NewFile, read_message
 
 

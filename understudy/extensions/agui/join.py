@@ -6,12 +6,12 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from transport.agui.events import AguiTranslator
-from transport.agui.messages import Messages
-from transport.agui.vocabulary import METADATA_KEY, AguiEvent
 from transport.wire.codec import from_log
 from transport.wire.events import ANSWER, Envelope
 from understudy.content.texts import run_off_loop
+from understudy.extensions.agui.events import AguiTranslator
+from understudy.extensions.agui.messages import Messages
+from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
 from understudy.storage import queries
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
 from understudy.web.api.message_content import FILES
@@ -72,7 +72,7 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
             room -= sum(len(row.body) for row in rows)
         exchanges.insert(0, AnsweredRun(each.message, each.run, each.answer, rows))
     names = tuple(dict.fromkeys(name for each in exchanges for name in each.message.references))
-    files = await store.read(queries.files, owner, names) if names else []
+    files = await web_context().services.attachments(owner).rows(names) if names else []
     return Position(tuple(exchanges), run, {each.id: each for each in files})
 
 

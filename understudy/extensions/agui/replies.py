@@ -29,7 +29,7 @@ async def carry_out(caller: Identity, reply: Approve | Respond, door: str) -> st
     """
     name = reply.call_id if isinstance(reply, Approve) else reply.question_id
     try:
-        await web_context().streams.run_command(caller, reply, door=door)
+        await web_context().chat.answer(caller, reply, door=door)
     except CommandRejected as refused:
         run = None if refused.code != "not_found" else await run_of_reply(caller, reply)
         if run is None:

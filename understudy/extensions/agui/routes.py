@@ -9,22 +9,21 @@ from attrs import evolve
 from msgspec import UnsetType
 from quart import Response, request
 
-from transport.agui.events import AguiTranslator, run_error
-from transport.agui.interrupts import Interrupts
-from transport.agui.state import SharedState
-from transport.agui.stream import AguiStream, encode_blocks
-from transport.agui.usage import UsageByModel
-from transport.agui.vocabulary import AguiEvent
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
-from transport.wire.commands import Cancel, Command, Regenerate, Resume, Say
+from transport.wire.commands import Regenerate, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
-from transport.wire.messages import arrived_at
 from understudy.chat.routing import find_agent
 from understudy.content.texts import run_off_loop
 from understudy.extensions.agui.capabilities import capabilities
+from understudy.extensions.agui.events import AguiTranslator, run_error
+from understudy.extensions.agui.interrupts import Interrupts
 from understudy.extensions.agui.replies import carry_out, results_of_client, run_of_reply
+from understudy.extensions.agui.state import SharedState
+from understudy.extensions.agui.stream import AguiStream, encode_blocks
+from understudy.extensions.agui.usage import UsageByModel
+from understudy.extensions.agui.vocabulary import AguiEvent
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.api.stream import as_answer
@@ -32,7 +31,6 @@ from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape
-from understudy.web.sse import WRITE_TIMEOUT_S
 
 if TYPE_CHECKING:
     from understudy.extensions.agui.input import AguiRequest
@@ -61,10 +59,8 @@ async def agui() -> Response:
     # Only now: AG-UI's types and pydantic are slow to import, and the start of a server does not wait for them.
     from understudy.extensions.agui.input import parse_request
 
-    streams = web_context().streams
-    arrived_at.set(streams.callbacks.clock())
     caller = identity()
-    streams.check_rate(caller, Say(""))  # before anything is read
+    web_context().chat.check_rate(caller, Say(""))  # before anything is read
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
     resumed = [name for each in given.replies if (name := await carry_out(caller, each, LABEL)) is not None]
@@ -84,7 +80,8 @@ async def agui() -> Response:
         {call_id: name for call_id, (name, _) in given.results.items()},
     )
     if isinstance(asked, Say | Regenerate):
-        return await _streamed(caller, given.thread_id, translator, asked)
+        stream = AguiStream(translator)
+        return as_answer(await web_context().chat.follow(caller, given.thread_id, stream, asked, door=LABEL))
     return await _joined(caller, translator, given, waiting or asked)
 
 
@@ -140,7 +137,7 @@ async def _asked(caller: Identity, given: "AguiRequest") -> RunRecord | Say | Re
     if run is not None and at_work:
         if known is not None and known.id == run.message_id:
             return run
-        await web_context().streams.run_command(caller, Cancel(run.id), door=LABEL)
+        await web_context().chat.stop(caller, run.id)
     if known is not None:
         return Regenerate(known.id, key)
     return await new_version(caller, _with_tools(sent, given), given.files, given.shown, key)
@@ -161,17 +158,8 @@ async def _joined(
     events = await join(translator, position, given.known, newest=run is None)
     if translator.ended:
         return _whole(events)
-    return await _streamed(caller, thread_id, translator, Resume({thread_id: position.head}), events)
-
-
-async def _streamed(
-    caller: Identity, thread_id: str, translator: AguiTranslator, command: Command, opening: Sequence[AguiEvent] = ()
-) -> Response:
-    streams = web_context().streams
-    head = b"".join(encode_blocks(opening))
-    body = AguiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S, head=head)
-    await streams.follow(caller, thread_id, body, command, LABEL)
-    return as_answer(body)
+    body = AguiStream(translator, head=b"".join(encode_blocks(events)))
+    return as_answer(await web_context().chat.follow(caller, thread_id, body, position.head, door=LABEL))
 
 
 def _whole(events: Sequence[AguiEvent]) -> Response:

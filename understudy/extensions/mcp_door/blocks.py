@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from contextlib import aclosing, suppress
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final
 
@@ -17,7 +17,6 @@ from mcp_types import (
 )
 
 from understudy.content.texts import run_off_loop
-from understudy.storage import queries
 from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.records import File
 from understudy.web.context import WebContext
@@ -39,17 +38,14 @@ async def read_blocks(
     for each in saved[:MAX_FILES]:
         uri, size = f"{address}/api/files/{each['id']}", each["size"]
         blocks[each["id"]] = ResourceLink(name=each["name"], uri=uri, mime_type=each["media_type"], size=size)
-    room = MAX_BYTES
+    room, files = MAX_BYTES, context.services.attachments(owner)
     with suppress(NotStored, StorageUnavailable):
-        for file in await context.store.read(queries.files, owner, tuple(blocks)) if blocks else ():
+        for file in await files.rows(tuple(blocks)) if blocks else ():
             if file.size <= room:
                 room -= file.size
-                content = bytearray()
-                async with aclosing(context.files.read(file)) as chunks:
-                    async for chunk in chunks:
-                        content += chunk
-                uri = f"{address}/api/files/{file.id}"
-                blocks[file.id] = await run_off_loop(partial(_block, file, uri, bytes(content)))
+                content, uri = await files.content(file.id), f"{address}/api/files/{file.id}"
+                if content is not None:
+                    blocks[file.id] = await run_off_loop(partial(_block, file, uri, content))
     return blocks
 
 

@@ -39,7 +39,7 @@ class JsonRpcMessage(msgspec.Struct):
 async def metadata() -> dict[str, Any]:
     """Return the metadata of `/mcp` as a protected resource (RFC 9728), with the provider whose tokens it takes."""
     context = web_context()
-    issuer = context.settings.jwt_issuer if context.settings.jwks else ""
+    issuer = context.settings.jwt.issuer if context.settings.jwt.keys else ""
     servers = {"authorization_servers": [issuer]} if issuer else {}
     return {"resource": f"{own_url()}/mcp", "bearer_methods_supported": ["header"], **servers}
 
@@ -52,7 +52,7 @@ async def metadata() -> dict[str, Any]:
 async def mcp() -> Response:
     """Answer one request of an MCP client."""
     caller, body = identity(), await read_body()
-    server, streams = await _server(), web_context().streams
+    server = await _server()
     try:
         msgspec.json.decode(body, type=JsonRpcMessage)
     except msgspec.ValidationError as error:
@@ -64,7 +64,7 @@ async def mcp() -> Response:
     name = f"mcp-{uuid.uuid4().hex}"
     spec = ChildSpec(name, lambda: AsgiExchangeActor(exchange, server.serve), restart=Restart.TEMPORARY)
     try:
-        await streams.connections().ask(StartChild(spec))
+        await web_context().chat.connections().ask(StartChild(spec))
     except ActorError as error:
         raise CommandRejected("busy", retry_after=1.0) from error
     await exchange.started()

@@ -7,8 +7,7 @@ message's id, and joins the run. The SDK seals it, and binds it to the user, the
 """
 
 import uuid
-from collections import OrderedDict, deque
-from collections.abc import Sequence
+from collections import OrderedDict
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
@@ -34,10 +33,10 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from transport.auth.identity import Identity
-from transport.server.eventstream import EventStream
+from transport.server.translated_stream import EnvelopeStream
 from transport.wire.codec import from_log
 from transport.wire.codes import ERRORS
-from transport.wire.commands import Cancel, Resume, Say
+from transport.wire.commands import Resume, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
 from understudy.auth.sessions import secrets_for_storage
@@ -50,7 +49,6 @@ from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
-from understudy.web.sse import WRITE_TIMEOUT_S
 
 NAME: Final = "understudy"
 LABEL: Final = "mcp"
@@ -62,20 +60,6 @@ INSTRUCTIONS: Final = (
     "own tools."
 )
 Context = ServerRequestContext[Any, Any]
-
-
-class RunStream(EventStream):
-    """The events of a thread as they come, for a reader in this process: take them from `events` after each step."""
-
-    def __init__(self, *, beat_s: float) -> None:
-        super().__init__(lambda: b"", beat_s=beat_s, write_s=WRITE_TIMEOUT_S)
-        self.events: deque[Envelope] = deque()
-
-    def write_now(self, payloads: Sequence[bytes]) -> bool:
-        """Queue events. Return whether the reader has taken all earlier ones. Raises SocketClosed after the end."""
-        in_step = super().write_now([b"."])
-        self.events.extend(map(from_log, payloads))
-        return in_step
 
 
 class McpDoor:
@@ -130,15 +114,16 @@ class McpDoor:
         target = self._targets(caller).get(params.name)
         if target is None:
             raise MCPError(INVALID_PARAMS, f"There is no tool {params.name[:MAX_SHOWN]!r} here.")
-        command: Say | Resume
+        start: Say | int
         try:
             if params.request_state is None:
-                command = _say(target, params.arguments or {})
-                call = FollowedCall(command.thread_id or "", command.message_id or "")
+                start = _say(target, params.arguments or {})
+                call = FollowedCall(start.thread_id or "", start.message_id or "")
+                self._context.chat.check_rate(caller, start)
             else:
-                call, command = await self._join(caller, params.request_state)
-            self._context.streams.check_rate(caller, command)
-            return await self._follow(ctx, target, call, command, dict(params.input_responses or {}))
+                call, start = await self._join(caller, params.request_state)
+                self._context.chat.check_rate(caller, Resume({call.thread_id: start}))
+            return await self._follow(ctx, target, call, start, dict(params.input_responses or {}))
         except StorageUnavailable as error:
             raise MCPError(INTERNAL_ERROR, ERRORS["storage_unavailable"].text) from error
         except CommandRejected as refused:
@@ -146,8 +131,8 @@ class McpDoor:
                 raise MCPError(INTERNAL_ERROR, refused.message) from refused
             return failure(refused.message)
 
-    async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, Resume]:
-        """Return the call that this message began, as the log tells it, and the command that follows the rest.
+    async def _join(self, caller: Identity, message_id: str) -> tuple[FollowedCall, int]:
+        """Return the call that this message began, as the log tells it, and the number of its last event there.
 
         Raises MCPError if it is there no more: it is never begun again.
         """
@@ -159,49 +144,45 @@ class McpDoor:
         call = FollowedCall(runs[0].thread_id, message_id, runs[0].id)
         for envelope in await run_off_loop(lambda: [restore(caller.user, from_log(row.body)) for row in rows]):
             call.take(envelope)
-        return call, Resume({call.thread_id: rows[-1].seq})
+        return call, rows[-1].seq
 
     async def _follow(
-        self, ctx: Context, target: McpTarget, call: FollowedCall, command: Say | Resume, answers: dict[str, Any]
+        self, ctx: Context, target: McpTarget, call: FollowedCall, start: Say | int, answers: dict[str, Any]
     ) -> CallToolResult | InputRequiredResult:
-        """Carry out the command, and return how the call ended, or what its user is asked."""
-        streams, caller = self._context.streams, _caller(ctx)
-        stream = RunStream(beat_s=streams.heartbeat_s)
-        await streams.follow(caller, call.thread_id, stream, command, LABEL)
-        steps, noted = aiter(stream), 0
+        """Follow the call from its start, and return how it ended, or what its user is asked."""
+        chat, caller, noted = self._context.chat, _caller(ctx), 0
+        events = await chat.follow(caller, call.thread_id, EnvelopeStream(), start, door=LABEL)
         try:
-            if isinstance(command, Resume) and await self._context.store.run(call.run_id or "") is None:
+            if isinstance(start, int) and await self._context.store.run(call.run_id or "") is None:
                 raise _gone()  # deleted since it was read: no event would end the wait
-            while True:
-                while stream.events and call.end is None:
-                    envelope = stream.events.popleft()
-                    if call.take(envelope) and (note := _note(envelope)):
-                        noted += 1
-                        await ctx.session.report_progress(noted, message=note)
-                if call.end is not None:
-                    files = await read_blocks(self._context, caller.user, call.files, _state(ctx)["url"])
-                    return call.result(files, asked=target.tool is None)
-                refusals = await self._answer(caller, call, answers)
-                if _can_ask(ctx) and (questions := call.questions(refusals)):
-                    return InputRequiredResult(input_requests=dict(questions), request_state=call.message_id)
+            while call.end is None:
+                if not events.ready:
+                    refusals = await self._answer(caller, call, answers)
+                    if _can_ask(ctx) and (questions := call.questions(refusals)):
+                        return InputRequiredResult(input_requests=dict(questions), request_state=call.message_id)
                 try:
-                    await anext(steps)
+                    envelope = await anext(events)
                 except StopAsyncIteration:
                     return _unended(ctx, call.message_id)
+                if call.take(envelope) and (note := _note(envelope)):
+                    noted += 1
+                    await ctx.session.report_progress(noted, message=note)
+            files = await read_blocks(self._context, caller.user, call.files, _state(ctx)["url"])
+            return call.result(files, asked=target.tool is None)
         except trio.Cancelled:
             if _left(ctx) and call.run_id is not None:
                 with trio.CancelScope(deadline=trio.current_time() + CANCEL_S, shield=True):
-                    await streams.run_command(caller, Cancel(call.run_id), door=LABEL)
+                    await chat.stop(caller, call.run_id, limited=False)
             raise
         finally:
-            await stream.aclose()
+            await events.aclose()
 
     async def _answer(self, caller: Identity, call: FollowedCall, answers: dict[str, Any]) -> dict[str, str]:
         """Give the run the answers to what it waits for; others are ignored. Return why some are refused, by name."""
         refusals: dict[str, str] = {}
         for name in [name for name in call.waits if name in answers]:
             try:
-                await self._context.streams.run_command(caller, reply(name, answers.pop(name)), door=LABEL)
+                await self._context.chat.answer(caller, reply(name, answers.pop(name)), door=LABEL)
             except CommandRejected as refused:
                 if refused.code != "not_found":  # answered elsewhere meanwhile: the event of that follows
                     refusals[name] = refused.message

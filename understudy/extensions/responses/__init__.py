@@ -1,7 +1,7 @@
 """OpenAI's APIs, for which an agent is a model: `/v1/responses`, `/v1/chat/completions` and `/v1/models`.
 
-What their requests stand for is decided here; the events are translated by `transport.responses`. Models of OpenAI that
-agents ask are no matter of this folder.
+What their requests stand for is decided here; `events` and `chat` translate the events of a run. Models of
+OpenAI that agents ask are no matter of this folder.
 """
 
 from collections.abc import Sequence

@@ -10,13 +10,13 @@ from typing import Annotated, Final
 from msgspec import Meta, UnsetType
 from quart import Response
 
-from transport.responses.chat import ChatTranslator, completion
-from transport.responses.objects import ResponseRequest
 from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
 from understudy.extensions.responses import door
+from understudy.extensions.responses.chat import ChatTranslator, completion
 from understudy.extensions.responses.input import check_unsupported, read_messages, read_tools, refused
+from understudy.extensions.responses.objects import ResponseRequest
 from understudy.web.api.stream import as_answer
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json, many, shape
 

@@ -15,29 +15,27 @@ from attrs import evolve, frozen
 from quart import Response, request
 
 from transport.auth.identity import Identity
-from transport.responses.chat import ChatTranslator
-from transport.responses.events import ResponsesTranslator
-from transport.responses.objects import ResponseRequest
-from transport.responses.stream import ResponseStream
 from transport.wire.codec import from_log
 from transport.wire.command_parser import decode
-from transport.wire.commands import Cancel, Respond, Resume, Say, Steer
+from transport.wire.commands import Respond, Say, Steer
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
-from transport.wire.messages import arrived_at
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
+from understudy.extensions.responses.chat import ChatTranslator
+from understudy.extensions.responses.events import ResponsesTranslator
 from understudy.extensions.responses.input import PARAGRAPH, Given, refused
+from understudy.extensions.responses.objects import ResponseRequest
+from understudy.extensions.responses.stream import ResponseStream
 from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
 from understudy.tools.suggestion import did_you_mean
-from understudy.web.api.files import store_files
 from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.runs import KEY
+from understudy.web.api.versions import store_files
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.routes import STORED, documented_at
-from understudy.web.sse import WRITE_TIMEOUT_S
 
 KEY_HEADER: Final = {KEY: str}
 OPENAI_ERRORS: Final = (
@@ -55,13 +53,13 @@ _TYPES: Final = {401: "authentication_error", 403: "permission_error", 429: "rat
 
 @frozen
 class ResponseWork:
-    """What a request starts or joins: the command for its stream, and the translation of the events that follow.
+    """What a request starts or joins: where its stream starts, and the translation of the events that follow.
 
     `replies` are the results of the client's tools and a message beside them, which are carried out first.
     """
 
     thread_id: str
-    command: Say | Resume
+    start: Say | int
     translator: ResponsesTranslator
     replies: tuple[Respond | Steer, ...] = ()
 
@@ -85,10 +83,8 @@ async def read_request() -> tuple[Identity, dict[str, Any]]:
     Raises:
         CommandRejected: `rate_limited`, or the body is no JSON object.
     """
-    streams = web_context().streams
-    arrived_at.set(streams.callbacks.clock())
     caller = identity()
-    streams.check_rate(caller, Say(""))  # before anything is read
+    web_context().chat.check_rate(caller, Say(""))  # before anything is read
     body = await run_off_loop(decode, await read_body(web_context().settings.limits.chunks_bytes), MAX_VALUES)
     if not isinstance(body, dict):
         raise refused("The body must be a JSON object.")
@@ -120,10 +116,10 @@ async def message_work(
     if waiting is not None:
         if agent.run is not None or not any("calls" in each for each in given.history):
             return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
-        await web_context().streams.run_command(caller, Cancel(waiting.id))  # a model is given all of it anew
+        await web_context().chat.stop(caller, waiting.id)  # a model is given all of it anew
     for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
         if open_calls(each.event for each in await events_of(run)):  # this branch would have to wait for it
-            await web_context().streams.run_command(caller, Cancel(run.id))
+            await web_context().chat.stop(caller, run.id)
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
     message_id = f"msg-{digest}"
@@ -206,29 +202,34 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
         if len(msgspec.json.encode(each.answer)) > MAX_ANSWER_BYTES:
             raise CommandRejected("message_too_large", f"A result has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
     translator = ResponsesTranslator(run.id, part=wait + 1)
-    return ResponseWork(run.thread_id, Resume({run.thread_id: first_seq(envelopes)}), translator, tuple(replies))
+    return ResponseWork(run.thread_id, first_seq(envelopes), translator, tuple(replies))
 
 
 async def open_stream(
-    caller: Identity, work: ResponseWork, chat: ChatTranslator | None = None, *, cancel: bool = False
+    caller: Identity, work: ResponseWork, chunks: ChatTranslator | None = None, *, cancel: bool = False
 ) -> ResponseStream:
     """Carry out a request. Return the stream of its response.
 
     `cancel`: the run is cancelled if the client leaves before the end, as nobody can join it.
     """
-    streams, translator = web_context().streams, work.translator
+    house, translator = web_context().chat, work.translator
 
-    async def cancel_run() -> None:
+    async def stop_run() -> None:
         if translator.run_id is not None:
-            await streams.dispatcher.dispatch(caller, Cancel(translator.run_id), None)
+            await house.stop(caller, translator.run_id, limited=False)
 
-    for reply in work.replies:
-        await streams.run_command(caller, reply, door=LABEL)
-    stream = ResponseStream(
-        translator, chat, cancel_run if cancel else None, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S
-    )
-    await streams.follow(caller, work.thread_id, stream, work.command, LABEL)
-    return stream
+    await reply(caller, work)
+    stream = ResponseStream(translator, chunks, stop_run if cancel else None)
+    return await house.follow(caller, work.thread_id, stream, work.start, door=LABEL)
+
+
+async def reply(caller: Identity, work: ResponseWork) -> None:
+    """Carry out what comes before the work: results of the client's tools, and a message beside them."""
+    for each in work.replies:
+        if isinstance(each, Steer):
+            await web_context().chat.accept(caller, each)
+        else:
+            await web_context().chat.answer(caller, each, door=LABEL)
 
 
 async def collect(stream: ResponseStream) -> dict[str, Any]:

@@ -8,17 +8,17 @@ from msgspec import UnsetType
 from quart import Response, request
 
 from transport.auth.identity import Identity
-from transport.responses.events import ResponsesTranslator, project
-from transport.responses.objects import JsonValue, ResponseId, ResponseRequest, response_object, text_part
-from transport.wire.commands import Cancel, Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswered
 from understudy.chat.routing import check_id
 from understudy.chat.run.client_tools import OUTPUT, client_question_id
 from understudy.content.texts import run_off_loop
 from understudy.extensions.responses import door
+from understudy.extensions.responses.events import ResponsesTranslator, project
 from understudy.extensions.responses.input import check_unsupported, read_items, read_tools, refused
+from understudy.extensions.responses.objects import JsonValue, ResponseId, ResponseRequest, response_object, text_part
 from understudy.storage import queries
+from understudy.storage.deletion import delete_whole
 from understudy.storage.records import RunRecord
 from understudy.web.api.stream import as_answer
 from understudy.web.context import identity, web_context
@@ -79,8 +79,8 @@ async def one(response_id: str) -> Response:
     await _response(run, name, envelopes)  # there is no stream of a part that has not begun
     after = _starting_after(request.args.get("starting_after"))
     translator = ResponsesTranslator(run.id, part=name.part, after=after)
-    command = Resume({run.thread_id: door.first_seq(envelopes)})
-    return as_answer(await door.open_stream(identity(), door.ResponseWork(run.thread_id, command, translator)))
+    work = door.ResponseWork(run.thread_id, door.first_seq(envelopes), translator)
+    return as_answer(await door.open_stream(identity(), work))
 
 
 @blueprint.post(
@@ -89,9 +89,9 @@ async def one(response_id: str) -> Response:
 async def cancel(response_id: str) -> Response:
     """Stop the work on a response; it ends with what it has. A response that has ended stays as it is."""
     run, name, envelopes = await _own(response_id)
-    await web_context().streams.run_command(identity(), Cancel(run.id))
+    await web_context().chat.stop(identity(), run.id)
     translator = ResponsesTranslator(run.id, part=name.part)
-    work = door.ResponseWork(run.thread_id, Resume({run.thread_id: door.first_seq(envelopes)}), translator)
+    work = door.ResponseWork(run.thread_id, door.first_seq(envelopes), translator)
     stream = await door.open_stream(identity(), work)
     with trio.move_on_after(CANCEL_S):
         await stream.collect()
@@ -106,7 +106,8 @@ async def delete(response_id: str) -> dict[str, Any]:
     if len(page.items) > 1:
         sentence = "This response is part of a conversation, which can only be deleted as a whole: "
         raise CommandRejected("forbidden", f"{sentence}DELETE /api/threads/{run.thread_id}.")
-    await web_context().eraser.thread(run.owner, run.thread_id)
+    context = web_context()
+    await delete_whole(context.store, context.chat.commands.delete_thread, run.owner, run.thread_id)
     return {"id": response_id, "object": "response", "deleted": True}
 
 
@@ -210,14 +211,11 @@ async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) ->
 
 async def _in_background(caller: Identity, work: door.ResponseWork) -> Response:
     """Start or join the work, and return the response as it is now."""
-    streams, name = web_context().streams, None
-    for reply in work.replies:
-        await streams.run_command(caller, reply, door=door.LABEL)
-    if isinstance(work.command, Resume):
+    await door.reply(caller, work)
+    if isinstance(work.start, int):
         name = ResponseId(work.translator.run_id or "", work.translator.part)
     else:
-        accepted = await streams.dispatcher.dispatch(caller, work.command, None)
-        name = ResponseId("" if accepted is None else accepted.run_id)
+        name = ResponseId((await web_context().chat.accept(caller, work.start, limited=False)).run_id)
     return as_json(await _response(*await _own(str(name))))
 
 

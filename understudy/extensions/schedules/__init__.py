@@ -3,7 +3,7 @@
 Runs of schedules are started by the command dispatcher, like those of users.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Table
 
     from actors import ChildSpec
-    from understudy.observe.metrics import CountedBy
+    from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
 
 
@@ -38,10 +38,10 @@ class Schedules(Extension):
 
     def user_data(self) -> Sequence[UserData]:
         """A user's schedules, with what became of their last due times."""
-        from understudy.extensions.schedules import storage
+        from understudy.extensions.schedules.storage import record_of
         from understudy.extensions.schedules.tables import schedules
 
-        return [UserData("schedules", schedules, storage.of_owner, storage.record_of, storage.DeleteSchedules)]
+        return [UserData("schedules", schedules, record_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
         """`/api/schedules`, and the list for operators."""
@@ -55,7 +55,8 @@ class Schedules(Extension):
         from understudy.extensions.schedules.firing import DUE_TIMES, ScheduleRunner
 
         count = partial(server.metrics.count, DUE_TIMES)
-        runner = partial(ScheduleRunner, server.store, server.agents, server.streams.dispatcher.dispatch, count)
+        send = partial(server.chat.accept, limited=False)
+        runner = partial(ScheduleRunner, server.store, server.agents, send, count)
         return [ChildSpec("runner", runner)]
 
     def metrics(self) -> "Sequence[CountedBy]":
@@ -63,10 +64,6 @@ class Schedules(Extension):
         from understudy.extensions.schedules.firing import DUE_TIMES
 
         return [DUE_TIMES]
-
-    def acts(self) -> Mapping[str, frozenset[str]]:
-        """What users do to them."""
-        return dict.fromkeys(("schedule.changed", "schedule.deleted", "schedule.made"), frozenset({"schedule"}))
 
     def terminal(self) -> TerminalCommands:
         """`understudy admin schedules`, and `/schedules` in a chat."""

@@ -26,7 +26,7 @@ from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron, parse_cron
 from understudy.extensions.schedules.due import Firing, Interval, Timing, next_firing
 from understudy.extensions.schedules.storage import LARGEST_BATCH, ClaimFiring, EndFiring, Schedule
-from understudy.observe.metrics import CountedBy
+from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
 from understudy.storage.store import Store
@@ -88,7 +88,7 @@ def timing_of(schedule: Schedule) -> Timing:
 class ScheduleRunner(Poller):
     """Fires the schedules of all users, on each node.
 
-    `send` has a message accepted, as `CommandDispatcher.dispatch` does; `count(outcome)` counts firings: `fired`,
+    `send` has a message accepted, as `Chat.accept` does; `count(outcome)` counts firings: `fired`,
     `refused`, or `missed` if their time has passed. `claim_s` and `every_s` replace CLAIM_S and EVERY_S.
     """
 
@@ -96,7 +96,7 @@ class ScheduleRunner(Poller):
         self,
         store: Store,
         agents: Mapping[str, Agent],
-        send: Callable[[Identity, Say, None], Awaitable[Accepted | None]],
+        send: Callable[[Identity, Say], Awaitable[Accepted]],
         count: Callable[[str], None],
         claim_s: float | None = None,
         every_s: float | None = None,
@@ -154,7 +154,7 @@ class ScheduleRunner(Poller):
                 return EndFiring(schedule.id, at, there.thread_id, there.run_id)
         try:
             with trio.fail_after(SEND_S):
-                accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents), None)
+                accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents))
         except trio.TooSlowError:
             return None
         except CommandRejected as refused:

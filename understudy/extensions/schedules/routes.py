@@ -22,16 +22,21 @@ from understudy.extensions.schedules.storage import (
     FULL,
     AddSchedule,
     ChangeSchedule,
-    DeleteSchedules,
+    DeleteSchedule,
     Schedule,
     ScheduleRow,
     record_of,
 )
-from understudy.web.api.admin import MOST, OF_OPERATOR, listed, owned
+from understudy.storage.acts import Act
+from understudy.web.acts import say
 from understudy.web.api.runs import KEY
-from understudy.web.audit import audit
-from understudy.web.context import agents_of_caller, identity, one_of, read_json, scope, web_context
+from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context
+from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope
 from understudy.web.routes import OF_ONE, STORED, Filled, Routes, many, shape, some_of
+
+CHANGED: Final = Act("schedule.changed", "schedule")
+DELETED: Final = Act("schedule.deleted", "schedule")
+MADE: Final = Act("schedule.made", "schedule")
 
 blueprint = Routes("schedules", __name__, url_prefix="/api/schedules")
 of_operators = Routes("admin_schedules", __name__, url_prefix="/api/admin/schedules")
@@ -90,7 +95,7 @@ async def make() -> dict[str, Any]:
             schedule_id, owner, "", None, "", None, None, "UTC", None, "once", {}, False, now, now, None
         )  # fmt: skip
         defined = await _defined(blank, given, now)
-        await audit("schedule.made", target=owner, schedule=schedule_id)
+        await say(MADE, target=owner, schedule=schedule_id)
         if await store.commit(AddSchedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
         poll_now(web_context().find(RUNNER))
@@ -114,7 +119,7 @@ async def change(schedule_id: str) -> dict[str, Any]:
             if body.get(name) is not None and other not in body:
                 whole[other] = None
         defined = await _defined(row, _structure(whole), now)
-        await audit("schedule.changed", target=row.owner, schedule=row.id)
+        await say(CHANGED, target=row.owner, schedule=row.id)
         if await web_context().store.commit(ChangeSchedule(defined)):
             poll_now(web_context().find(RUNNER))
             return record_of((await _own(schedule_id))[0])
@@ -125,15 +130,15 @@ async def change(schedule_id: str) -> dict[str, Any]:
 async def delete(schedule_id: str) -> None:
     """Delete a schedule. Its conversations stay."""
     row, _ = await _own(schedule_id)
-    await audit("schedule.deleted", target=row.owner, schedule=row.id)
-    if not await web_context().store.commit(DeleteSchedules(row.owner, row.id)):
+    await say(DELETED, target=row.owner, schedule=row.id)
+    if not await web_context().store.commit(DeleteSchedule(row.owner, row.id)):
         raise CommandRejected("not_found", "There is no schedule of that name.")
 
 
 @of_operators.get("", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("schedules", ScheduleRow))
 async def all_of_them() -> dict[str, Any]:
     """List schedules, those that are due next first, without their words."""
-    rows = await web_context().archive.read(storage.of_scope, MOST, scope())
+    rows = await web_context().store.archive.read(storage.of_scope, MOST, scope())
     return {"schedules": [owned(each) for each in rows]}
 
 
@@ -188,7 +193,7 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
     schedule = evolve(row, **{name: getattr(given, name) for name in MEMBERS}, starts_at=starts_at, next_due_at=due_at)
     say = say_of(schedule, now, context.agents)
     try:
-        await context.streams.dispatcher.check(identity_of(schedule), say)
+        await context.chat.commands.check(identity_of(schedule), say)
     except CommandRejected as refused:
         if given.agent in agents_of_caller() and refused.code.startswith("unknown"):
             sentence = f"The agent {given.agent} cannot run on a schedule: it is not for everyone, and a schedule's "

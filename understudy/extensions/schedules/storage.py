@@ -16,7 +16,7 @@ from sqlalchemy import Connection, delete, func, select, update
 from understudy.chat.messages import AUTOMATIC
 from understudy.extensions.schedules.tables import schedules
 from understudy.storage import schema
-from understudy.storage.operator_queries import Scope
+from understudy.storage.queries import Scope
 from understudy.storage.schema import Now
 from understudy.storage.write import Write, add_users, put
 
@@ -115,16 +115,15 @@ class ChangeSchedule(Write):
 
 
 @frozen
-class DeleteSchedules(Write):
-    """Delete a schedule of a user, or all of them. The answer is their number."""
+class DeleteSchedule(Write):
+    """Delete a schedule of a user. The answer is whether there was one."""
 
     owner: str
-    id: str | None = None
+    id: str
 
-    def apply(self, connection: Connection) -> int:
+    def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
-        mine = delete(schedules).where(_s.owner == self.owner)
-        return connection.execute(mine if self.id is None else mine.where(_s.id == self.id)).rowcount
+        return connection.execute(delete(schedules).where(_s.owner == self.owner, _s.id == self.id)).rowcount > 0
 
 
 @frozen

@@ -1,6 +1,7 @@
 """Shares: links by which anybody reads a conversation as it was, until they are revoked or expire."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from understudy.extension import Extension, UserData
@@ -9,12 +10,16 @@ if TYPE_CHECKING:
     from quart import Blueprint
     from sqlalchemy import Table
 
+    from actors import ChildSpec
+    from understudy.web.context import WebContext
+
 
 class Shares(Extension):
     """See the module."""
 
     name = "shares"
     about = "let anybody read a conversation by a link"
+    requires = ("files",)
 
     def settings(self) -> type:
         """Whether there are links at all: none unless it is asked for."""
@@ -30,11 +35,10 @@ class Shares(Extension):
 
     def user_data(self) -> Sequence[UserData]:
         """The links to a user's threads, without their tokens."""
-        from understudy.extensions.shares import storage
+        from understudy.extensions.shares.storage import record_of
         from understudy.extensions.shares.tables import shares
 
-        dropped = storage.DropExpiredShares()
-        return [UserData("shares", shares, storage.of_owner, storage.record_of, storage.DropShares, dropped)]
+        return [UserData("shares", shares, record_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
         """What owners do to links, and what is behind a link."""
@@ -42,9 +46,13 @@ class Shares(Extension):
 
         return [blueprint]
 
-    def acts(self) -> Mapping[str, frozenset[str]]:
-        """What users do to links."""
-        return dict.fromkeys(("share.made", "share.revoked"), frozenset({"share"}))
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that deletes the links that have expired."""
+        from actors import ChildSpec
+        from understudy.chat.polling import Expiry
+        from understudy.extensions.shares.storage import DropExpiredShares
+
+        return [ChildSpec("expiry", partial(Expiry, server.store, DropExpiredShares))]
 
 
 EXTENSION: Final = Shares()

@@ -16,18 +16,21 @@ from quart import Response
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.extensions.files.routes import ShownPreview, download_of, preview_for
 from understudy.extensions.shares import storage
 from understudy.extensions.shares.settings import ShareSettings
 from understudy.extensions.shares.shared_page import SharedPage, shared_page
-from understudy.extensions.shares.storage import FULL, MOST, AddShare, DropShares, ShownShare, digest_of, record_of
-from understudy.storage import queries
+from understudy.extensions.shares.storage import FULL, MOST, AddShare, DropShare, ShownShare, digest_of, record_of
+from understudy.storage.acts import Act
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import File, Message
-from understudy.web.api.files import ShownPreview, download_of, preview_for
+from understudy.web.acts import say
 from understudy.web.api.page import page_of
-from understudy.web.audit import audit
 from understudy.web.context import identity, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, Count, Routes
+
+MADE: Final = Act("share.made", "share")
+REVOKED: Final = Act("share.revoked", "share")
 
 blueprint = Routes("shares", __name__)
 
@@ -92,7 +95,7 @@ async def make(thread_id: str) -> NewShare:
         raise CommandRejected("forbidden", "This server makes no links to conversations.")
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
-    await audit("share.made", target=owner, share=share_id)
+    await say(MADE, target=owner, share=share_id)
     stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
@@ -117,8 +120,8 @@ async def revoke(share_id: str) -> None:
     owner, store = identity().user, web_context().store
     if not await store.read(storage.exists, share_id):
         raise CommandRejected("not_found", "There is no such link.")
-    await audit("share.revoked", target=owner, share=share_id)
-    if not await store.commit(DropShares(owner, share_id)):
+    await say(REVOKED, target=owner, share=share_id)
+    if not await store.commit(DropShare(owner, share_id)):
         raise CommandRejected("not_found", "There is no such link.")
 
 
@@ -179,10 +182,10 @@ async def _made_file(token: str, file_id: str) -> File:
     """Return a file that an answer of a page names: nothing else of its owner can be read."""
     found, _ = await _page(token)
     made = {each["id"] for row in found.messages for each in row.files or ()}
-    row = await web_context().store.read(queries.file, found.share.owner, file_id) if file_id in made else None
-    if row is None:
-        raise CommandRejected("not_found", "There is no such file behind this link.")
-    return row
+    files = web_context().services.attachments(found.share.owner)
+    for row in await files.rows([file_id]) if file_id in made else ():
+        return row
+    raise CommandRejected("not_found", "There is no such file behind this link.")
 
 
 def _message(row: Message) -> SharedMessage:

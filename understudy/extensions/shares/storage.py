@@ -75,16 +75,15 @@ class AddShare(Write):
 
 
 @frozen
-class DropShares(Write):
-    """Delete a share of a user, or all of them. The answer is their number."""
+class DropShare(Write):
+    """Delete a share of a user. The answer is whether there was one."""
 
     owner: str
-    id: str | None = None
+    id: str
 
-    def apply(self, connection: Connection) -> int:
+    def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
-        mine = delete(shares).where(_s.owner == self.owner)
-        return connection.execute(mine if self.id is None else mine.where(_s.id == self.id)).rowcount
+        return connection.execute(delete(shares).where(_s.owner == self.owner, _s.id == self.id)).rowcount > 0
 
 
 @frozen

@@ -1,6 +1,6 @@
 """The UI message stream of the Vercel AI SDK: `/api/ui`, for React pages that use `useChat`.
 
-What a request stands for, and which run its answer is of, is decided here; the stream itself is `transport.ui_stream`.
+What a request stands for, and which run its answer is of, is decided here; `chunks` translates the events of a run.
 """
 
 from collections.abc import Sequence

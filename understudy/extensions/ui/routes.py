@@ -9,15 +9,14 @@ from quart import Response, request
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
 from transport.server.eventstream import HEADERS as STREAM_HEADERS
-from transport.ui_stream.chunks import UiTranslator
-from transport.ui_stream.stream import DONE, HEADERS, UiStream
 from transport.wire.command_parser import decode
-from transport.wire.commands import Approve, Cancel, Decision, Regenerate, Resume, Say
+from transport.wire.commands import Approve, Decision, Regenerate, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import ANSWER
-from transport.wire.messages import arrived_at
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
+from understudy.extensions.ui.chunks import UiTranslator
+from understudy.extensions.ui.stream import DONE, HEADERS, UiStream
 from understudy.storage import queries
 from understudy.storage.records import UNFINISHED
 from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
@@ -27,7 +26,6 @@ from understudy.web.api.versions import new_version, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes
-from understudy.web.sse import WRITE_TIMEOUT_S
 
 blueprint = Routes("ui", __name__, url_prefix="/api/ui")
 
@@ -65,20 +63,17 @@ class UiRequest:
 @blueprint.post("", media=EVENT_STREAM, body=JsonObject, query={"agent": str}, headers={KEY: str})
 async def chat() -> Response:
     """Run the user's last message, or go on with a run for which its user has decided. The answer is a message."""
-    streams = web_context().streams
-    arrived_at.set(streams.callbacks.clock())
-    caller = identity()
+    chat, caller = web_context().chat, identity()
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given, options = await run_off_loop(_read, body)
     last = given.messages[-1] if given.messages else UiMessage()
     if last.role == "assistant" and (decisions := _decisions(last)):
         for each in decisions:
-            await streams.run_command(caller, each, door=LABEL)
+            await chat.answer(caller, each, door=LABEL)
         return await _message(given.id, last.id.removeprefix(ANSWER), frozenset(each.call_id for each in decisions))
     agent, agents = request.args.get("agent"), agents_of_caller()
     command = await _command(caller, given, *await run_off_loop(_say, given, options, agent, agents))
-    accepted = await streams.run_command(caller, command, door=LABEL)
-    assert accepted is not None  # noqa: S101 - for the type checker: these commands start runs
+    accepted = await chat.accept(caller, command)
     return await _message(accepted.thread_id, accepted.run_id)
 
 
@@ -108,14 +103,11 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
     Raises:
         CommandRejected: `not_found`: the caller has no such run.
     """
-    caller, streams = identity(), web_context().streams
-    first = await web_context().store.read(queries.run_start, caller.user, thread_id, run_id)
+    first = await web_context().store.read(queries.run_start, identity().user, thread_id, run_id)
     if first is None:
         raise CommandRejected("not_found", "There is no run of that message.")
-    translator = UiTranslator(thread_id, run_id, decided)
-    body = UiStream(translator, beat_s=streams.heartbeat_s, write_s=WRITE_TIMEOUT_S)
-    await streams.follow(caller, thread_id, body, Resume({thread_id: first - 1}), LABEL)
-    return as_answer(body, HEADERS)
+    body = UiStream(UiTranslator(thread_id, run_id, decided))
+    return as_answer(await web_context().chat.follow(identity(), thread_id, body, first - 1, door=LABEL), HEADERS)
 
 
 def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
@@ -153,7 +145,7 @@ async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[Ne
     if known is not None and given.trigger != REGENERATE and (at_work or not runs):
         return sent
     if at_work:  # its client does not wait for that answer any more
-        await web_context().streams.run_command(caller, Cancel(runs[-1].id), door=LABEL)
+        await web_context().chat.stop(caller, runs[-1].id)
     if known is not None:
         return Regenerate(known.id, request.headers.get(KEY))
     return await new_version(caller, sent, files, [each.id for each in reversed(given.messages[:-1])])

@@ -9,9 +9,7 @@ import { copyButton } from "../views/copy.js";
 import { el, setText } from "../views/dom.js";
 import { withParts } from "../views/extension_parts.js";
 import { formOf } from "./asked.js";
-import { AuditLog } from "./audit_log.js";
-import { AUDIT, sectionsOf } from "./sections.js";
-import { TakenRun } from "./taken_run.js";
+import { SECTIONS, sectionsOf } from "./sections.js";
 
 const REFRESH_MS = 5000;
 
@@ -21,9 +19,8 @@ export class Admin {
    * `anonymous` cannot sign in again, and is asked in the chat before the session ends.
    */
   constructor(api, onRefused, { roles, anonymous }) {
-    Object.assign(this, { api, onRefused, roles, sections: sectionsOf(roles), extended: false, log: null, acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
+    Object.assign(this, { api, onRefused, roles, sections: null, views: new Map(), acts: 0, readings: 0, unreached: 0, refusal: "", unread: "" });
     this.nav = el("nav", { "aria-label": "Sections" });
-    this.#link(this.sections);
     this.said = el("p.hint.said", { role: "status" });
     this.link = el("p.made-link");
     this.fault = el("p.fault", { role: "alert", hidden: true });
@@ -46,10 +43,11 @@ export class Admin {
   stop() {
     this.listening.abort();
     this.#dropReading();
-    this.log?.stop();
+    for (const view of this.views.values()) view.stop();
   }
 
   #open() {
+    if (this.sections === null) return this.#begin();
     const [wanted, ...place] = location.hash.slice(1).split("/").map(decoded);
     this.section = this.sections.find(({ name, hidden }) => name === wanted && (!hidden || place.length > 0)) ?? this.sections[0];
     this.place = place;
@@ -58,40 +56,43 @@ export class Admin {
       else link.removeAttribute("aria-current");
     }
     this.#say("", ""); // why the last section could not be read stays until this one was: mostly it is the server
-    this.taken = null;
-    return this.section === AUDIT ? this.#openLog() : this.#openRows();
+    this.panel = null;
+    return this.section.view ? this.#openView(this.section) : this.#openRows();
   }
 
-  /** Shows the audit log as it was left. It has no table of the frame's, so the timer reads nothing: a reading is recorded. */
-  #openLog() {
+  /** Shows a section that is a view as a whole, as it was left. It has no table of the frame's, so the timer reads nothing. */
+  #openView({ name, title, view }) {
     this.#dropReading();
     this.table = null;
     this.#sayUnread("");
-    this.log ??= new AuditLog(this.api, (work) => this.#tried(work), this.roles);
-    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, AUDIT.title), this.log.element));
-    return this.log.open();
+    if (!this.views.has(name)) this.views.set(name, view(this.api, (work) => this.#tried(work), this.roles));
+    this.stage.replaceChildren(el("div.sheet", {}, el("h2", {}, title), this.views.get(name).element));
+    return this.views.get(name).open();
   }
 
-  #link(sections) {
-    this.nav.append(...sections.filter(({ hidden }) => !hidden).map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title)));
-  }
-
-  /** Adds the sections of extensions that are on, whose files are loaded now, and opens the one that is asked for. */
-  async #extend() {
-    const { extensions } = await this.api.ask("GET", "extensions");
-    const parts = await Promise.all(withParts(extensions).map((name) => import(`../extensions/${name}/admin.js`))).catch(() => { throw new Refused(0); });
-    if (this.extended) return;
-    this.extended = true;
-    const added = parts.flatMap(({ SECTIONS }) => SECTIONS);
-    this.sections.push(...added);
-    this.#link(added);
-    if (added.some(({ name }) => location.hash === `#${name}`)) this.#open();
+  /** Loads the sections of extensions that are on, and opens the section that is asked for; again while that is not possible. */
+  async #begin() {
+    this.#dropReading();
+    const { readings } = this;
+    const refused = await this.#refusalOf(async () => {
+      const { extensions } = await this.api.ask("GET", "extensions");
+      const parts = await Promise.all(withParts(extensions).map((name) => import(`../extensions/${name}/admin.js`))).catch(() => { throw new Refused(0); });
+      if (readings === this.readings) this.sections = sectionsOf([...SECTIONS, ...parts.flatMap((part) => part.SECTIONS)], this.roles);
+    });
+    if (readings !== this.readings) return;
+    if (refused) {
+      this.#readAgain(refused);
+      return;
+    }
+    this.unreached = 0;
+    this.nav.replaceChildren(...this.sections.filter(({ hidden }) => !hidden).map(({ name, title }) => el("a.view-link", { href: `#${name}`, "data-view": name }, title)));
+    if (this.sections.length > 0) this.#open();
+    else this.#sayUnread("Nothing that is on here is for your roles.");
   }
 
   #openRows() {
-    const { title, acts = [], columns, none, key, hint, choice, form, taken, way } = this.section;
-    const all = acts.map((act) => ({ label: act.label, fits: act.fits, onAct: (row) => this.#ask(act, row) }));
-    if (taken) all.unshift({ label: "Take it over", onAct: (row) => this.#takeOver(row) });
+    const { title, acts = [], columns, none, key, hint, choice, form, way } = this.section;
+    const all = acts.map((act) => ({ label: act.label, fits: act.fits, onAct: (row) => (act.panel ? this.#openPanel(act, row) : this.#ask(act, row)) }));
     if (way) all.unshift({ label: way.label, fits: (row) => way.to(row) !== null, onAct: (row) => location.assign(way.to(row)) });
     this.table = new Table({ caption: title, columns, none, key, acts: all });
     this.asked = el("div.asked", { hidden: true });
@@ -115,10 +116,13 @@ export class Admin {
         table.show(rows);
         if (this.hint) this.hint.hidden = rows.length === 0;
       }
-      await this.taken?.refresh();
-      if (!this.extended) await this.#extend();
+      await this.panel?.refresh();
     });
     if (readings !== this.readings) return;
+    this.#readAgain(refused);
+  }
+
+  #readAgain(refused) {
     this.unreached = refused?.status === 0 ? this.unreached + 1 : 0;
     if (this.unreached !== 1) this.#sayUnread(refused?.message ?? "");
     this.timer = setTimeout(() => this.#refreshAgain(), this.unreached > 0 ? backoff(this.unreached - 1) : REFRESH_MS);
@@ -126,8 +130,10 @@ export class Admin {
 
   /** Reads the section if somebody sees it; after an act under way, which changes it. */
   #refreshAgain() {
-    if (document.visibilityState !== "visible" || !this.table) return;
+    if (document.visibilityState !== "visible") return;
     clearTimeout(this.timer);
+    if (this.sections === null) this.#begin();
+    if (!this.table) return;
     if (this.acts > 0) this.timer = setTimeout(() => this.#refreshAgain(), REFRESH_MS);
     else this.#refresh();
   }
@@ -150,21 +156,21 @@ export class Admin {
     form.focus();
   }
 
-  async #takeOver(row) {
-    const run = new TakenRun(this.api, row, (work) => this.#tried(work));
-    this.#show(run.element, el("div.dialog-actions", {}, this.#leave()));
-    this.taken = run;
-    if (!(await this.#tried(() => run.open()))) this.#close();
+  async #openPanel(act, row) {
+    const panel = act.panel(this.api, row, (work) => this.#tried(work));
+    this.#show(panel.element, el("div.dialog-actions", {}, this.#leave()));
+    this.panel = panel;
+    if (!(await this.#tried(() => panel.open()))) this.#close();
   }
 
   #show(...parts) {
-    this.taken = null;
+    this.panel = null;
     this.asked.replaceChildren(...parts);
     this.asked.hidden = false;
   }
 
   #close() {
-    this.taken = null;
+    this.panel = null;
     this.asked.hidden = true;
     this.asked.replaceChildren();
   }

@@ -18,7 +18,6 @@ export class ApiError extends Error {
 const ASK_MS = 10_000;
 const UPLOAD_MS = 600_000;
 const FILE_MS = 300_000; // 20 MiB at half a megabit a second
-const ALL_DATA_MS = 900_000;
 const UNREACHABLE = { code: "offline" };
 
 export class Api {
@@ -29,22 +28,13 @@ export class Api {
     this.base = base;
   }
 
-  /** The JSON of an answer to a request that an extension makes. */
-  ask(method, path, body) {
-    return this.#json(method, path, body);
+  /** The JSON of an answer to a request that an extension makes; null without content. */
+  ask(method, path, body, { limitMs = ASK_MS } = {}) {
+    return this.#json(method, path, body, limitMs);
   }
 
   agents() {
     return this.#json("GET", "/api/agents");
-  }
-
-  /** {in_use, offered: [{server, port, model}]}: the language models of the server's machine, for its operators. */
-  localModels() {
-    return this.#json("GET", "/api/admin/models");
-  }
-
-  useLocalModel(port, model) {
-    return this.#json("POST", "/api/admin/models", { port, model });
   }
 
   /** {user, name, anonymous, session, tenant, roles, groups, expires_at}: whose session this is, or whose `token` is. */
@@ -120,34 +110,10 @@ export class Api {
     return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
   }
 
-  /** {servers}: the MCP servers of the user's agents, each {name, title, state, auth, on, agents, tools, left_out}. */
-  servers(threadId) {
-    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/servers`);
-  }
-
-  /** Switches an MCP server off in a thread, or on again; resolves to it. */
-  switchServer(threadId, name, on) {
-    return this.#json("PUT", `/api/threads/${encodeURIComponent(threadId)}/servers/${encodeURIComponent(name)}`, { on });
-  }
-
   /** Begins to sign in at an MCP server; resolves to the address for this browser, or null if that is done already. */
   async signIn(name, { returnTo = "", questionId = "" } = {}) {
     const { url } = await this.#json("POST", `/api/mcp/${encodeURIComponent(name)}/sign-in`, { return_to: returnTo, question_id: questionId });
     return url;
-  }
-
-  signOut(name) {
-    return this.#json("DELETE", `/api/mcp/${encodeURIComponent(name)}/sign-in`);
-  }
-
-  /** What the user has open: {needs_you, running, unread, counts}, as `client/inbox.js` takes it. */
-  inbox() {
-    return this.#json("GET", "/api/inbox");
-  }
-
-  /** Marks answers as read: {thread_id: seq} up to a number each, null all. */
-  markRead(threads) {
-    return this.#json("POST", "/api/inbox/read", threads === null ? { all: true } : { threads });
   }
 
   /** {memory, notebooks}: all that agents remember, each {notebook, name, value, updated_at, expires_at}, and whose notebooks they are. */
@@ -174,20 +140,6 @@ export class Api {
   /** Deletes all that agents remember. */
   forgetAll() {
     return this.#json("DELETE", "/api/memory");
-  }
-
-  /** {shares}: the links to a thread, each {share_id, created_at, expires_at}. */
-  shares(threadId) {
-    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/shares`);
-  }
-
-  /** Makes a link to a thread as it is now, to the branch that ends with a run (null: the newest); resolves to {path, …}. */
-  share(threadId, runId) {
-    return this.#json("POST", `/api/threads/${encodeURIComponent(threadId)}/shares`, { run_id: runId });
-  }
-
-  revokeShare(shareId) {
-    return this.#json("DELETE", `/api/shares/${encodeURIComponent(shareId)}`);
   }
 
   /** The last page of a thread's newest branch, of that `through` a run, or of one up to the answer `before`. */
@@ -229,22 +181,13 @@ export class Api {
     return (await this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/messages`)).messages;
   }
 
-  /** {name, size, blob()} of a file of this user; the body is only read by `blob`. */
+  /** A file of this user, as `download` gives it. */
   file(fileId, method = "GET") {
-    return this.#file(method, `/api/files/${encodeURIComponent(fileId)}`, FILE_MS);
+    return this.download(`/api/files/${encodeURIComponent(fileId)}`, { method });
   }
 
-  /** All data of this user as a document, in the form of `file`. */
-  exportData() {
-    return this.#file("GET", "/api/me/export", ALL_DATA_MS);
-  }
-
-  /** Erases all data of this user, whose name confirms it, and ends all their sessions. Resolves to {threads, files}, how many there were. */
-  async eraseData(user) {
-    return whole((await this.#ask("DELETE", "/api/me", { body: { confirm: user }, limitMs: ALL_DATA_MS })).json());
-  }
-
-  async #file(method, path, limitMs) {
+  /** {name, size, blob()} of what is at a path; the body is only read by `blob`. */
+  async download(path, { method = "GET", limitMs = FILE_MS } = {}) {
     const answer = await this.#ask(method, path, { limitMs });
     return {
       name: nameOf(answer.headers.get("Content-Disposition")), size: Number(answer.headers.get("Content-Length")) || null,
@@ -291,8 +234,8 @@ export class Api {
     });
   }
 
-  async #json(method, path, body) {
-    const answer = await this.#ask(method, path, { body });
+  async #json(method, path, body, limitMs = ASK_MS) {
+    const answer = await this.#ask(method, path, { body, limitMs });
     return answer.status === 204 ? null : whole(answer.json());
   }
 

@@ -1,14 +1,14 @@
 /** The page on which a user who was invited sets a password or stores a passkey. The invite stands after the `#` of its address. */
 
 import { ROOT } from "../client/address.js";
-import { ACCOUNTS } from "../client/messages/accounts.js";
+import { MESSAGES } from "../extensions/accounts/messages/sign_in.js";
 import { learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Session } from "../client/session.js";
 import { el } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
-import { hasPasskeys, joinWithPasskey } from "../views/passkeys.js";
-import { askServer, passwordForm } from "../views/password_form.js";
+import { hasPasskeys, joinWithPasskey } from "../extensions/accounts/passkeys.js";
+import { askServer, passwordForm } from "../extensions/accounts/password_form.js";
 
 const GONE = 404;
 const SERVER = { fetch: (...asked) => fetch(...asked), base: ROOT };
@@ -73,6 +73,6 @@ async function begin() {
 
 const storage = safeStorage(browserStorage());
 await startLanguage(storage);
-learn(ACCOUNTS);
+learn(MESSAGES);
 addEventListener("hashchange", begin); // another link was opened in this tab
 await begin();

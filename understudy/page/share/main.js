@@ -2,11 +2,12 @@
 
 import { ROOT } from "../client/address.js";
 import { humanised, moment } from "../client/format.js";
-import { dateTime, t } from "../client/messages.js";
+import { dateTime, learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { monogram } from "../views/agents.js";
 import { el, setText } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
+import { MESSAGES } from "../extensions/shares/messages/reader.js";
 import { Files } from "../views/files.js";
 import { LazyChart } from "../views/lazy_chart.js";
 import { MadeFilesView } from "../views/made_files.js";
@@ -93,6 +94,7 @@ class SharedPage {
 }
 
 await startLanguage(safeStorage(browserStorage()));
+learn(MESSAGES);
 const page = new SharedPage(new SharedReader(tokenIn(location.pathname.slice(ROOT.length)), (...asked) => fetch(...asked)));
 document.body.replaceChildren(page.element, page.panel.element);
 await page.read();

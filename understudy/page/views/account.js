@@ -8,29 +8,21 @@ import { initials } from "../client/format.js";
 import { t } from "../client/messages.js";
 import { hasOne, OPERATORS } from "../observer/roles.js";
 
-const LOCAL = "local-"; // so begin the sessions of users whom the server itself knows
-
 export class Account {
   /**
-   * `api` is an `Api`; `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}; `show(what)` shows
-   * a part of sign_in.js.
+   * `api` is an `Api`. `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}; `more(who)` is what
+   * extensions add to the menu, {label, icon, act} each.
    */
-  constructor(api, onSignOut, show) {
+  constructor(api, onSignOut, more) {
     Object.assign(this, { api, onSignOut, who: null });
     this.mark = el("span.account-mark", { "aria-hidden": "true" });
     this.name = el("span.account-name", { dir: "auto" });
     this.button = el("button.quiet.account", { type: "button" }, this.mark, this.name, icon("more"));
     this.element = el("div.account-foot", { hidden: true }, this.button);
-    new Menu(this.button, t("account.label", { name: "" }), () => [
+    this.menu = new Menu(this.button, t("account.label", { name: "" }), () => [
       el("p.menu-head", { dir: "auto" }, this.#title(), el("small", {}, this.#detail())),
-      ...(this.who.session?.startsWith(LOCAL) ? [
-        { label: t("account.change_password"), icon: "pencil", act: () => show("askNewPassword") },
-        { label: t("account.passkeys"), icon: "shield", act: () => show("showPasskeys") },
-      ] : []),
-      ...(hasOne(this.who.roles ?? [], OPERATORS) ? [
-        { label: t("account.admin"), icon: "gear", act: () => location.assign(`${ROOT}/admin`) },
-        { label: t("account.observer"), icon: "search", act: () => location.assign(`${ROOT}/observer`) },
-      ] : []),
+      ...(hasOne(this.who.roles ?? [], OPERATORS) ? [{ label: t("account.admin"), icon: "gear", act: () => location.assign(`${ROOT}/admin`) }] : []),
+      ...more(this.who),
       { label: t("account.sign_out"), icon: "leave", act: () => this.leave() },
     ]);
   }

@@ -1,6 +1,7 @@
 /** Who can be asked: the catalogue of agents, and the switch in the composer. */
 
 import { el, freshId, setText } from "./dom.js";
+import { fromJson } from "../client/json.js";
 import { language, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";
@@ -19,8 +20,8 @@ export class Agents {
     this.storage = storage;
     this.list = [GUIDE];
     this.model = null;
-    this.shareLinks = false; // whether the server makes links to chats
-    this.take(parse(storage.getItem(KEY)));
+    this.settings = {}; // of the server, those that clients go by
+    this.take(fromJson(storage.getItem(KEY)));
   }
 
   /** Takes an answer of GET /api/agents. */
@@ -28,7 +29,7 @@ export class Agents {
     if (!Array.isArray(answer?.agents)) return;
     this.list = answer.agents.length > 0 ? answer.agents.map(translated) : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
-    this.shareLinks = answer.settings?.["shares.links"] === true;
+    this.settings = answer.settings ?? {};
     this.storage.setItem(KEY, JSON.stringify(answer));
   }
 
@@ -54,14 +55,6 @@ export class Agents {
 /** An agent with its texts in the language of the page, as far as it has them. */
 function translated(agent) {
   return { ...agent, ...agent.translations?.[language().language] };
-}
-
-function parse(text) {
-  try {
-    return JSON.parse(text ?? "null");
-  } catch {
-    return null;
-  }
 }
 
 /** A monogram in the agent's own hue. */

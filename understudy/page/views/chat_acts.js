@@ -1,4 +1,4 @@
-/** What a user does with a chat as a whole: rename, pin, archive, tag, export, share, delete. */
+/** What a user does with a chat as a whole: rename, pin, archive, tag, export, delete, and what extensions add. */
 
 import { confirmed } from "./dialog.js";
 import { saveAs } from "./save_as.js";
@@ -12,11 +12,10 @@ export class ChatActs {
    * `api` is an `Api`. `onChanged(threadId, members)`: a chat has these members now; {}: the server knows all that has
    * changed (it tells the user's other tabs and devices itself). `onRemoved(threadId, {elsewhere})`: it is deleted,
    * here or elsewhere. `onFault(error)`: that could not be done.
-   * `sharing()`: whether the server makes links to chats; `tip(threadId)`: the run at the end of the branch that is shown.
+   * `more(thread)`: what extensions add, {label, icon, act} each.
    */
-  constructor(api, { onChanged, onRemoved, onFault, sharing, tip }) {
-    Object.assign(this, { api, onChanged, onRemoved, onFault, sharing, tip, removing: new Set() });
-    this.shares = new LazyPart(() => import("./shares.js"), ({ SharesDialog }) => SharesDialog, onFault);
+  constructor(api, { onChanged, onRemoved, onFault, more }) {
+    Object.assign(this, { api, onChanged, onRemoved, onFault, more, removing: new Set() });
     this.tags = new LazyPart(() => import("./tags.js"), ({ TagsDialog }) => TagsDialog, onFault);
   }
 
@@ -50,11 +49,6 @@ export class ChatActs {
     } catch (fault) {
       this.onFault(fault);
     }
-  }
-
-  /** Shows the links to a chat, to make and revoke some. */
-  share(thread) {
-    return this.shares.use((SharesDialog) => new SharesDialog(this.api, thread, this.tip(thread.id)).open());
   }
 
   async remove(thread) {

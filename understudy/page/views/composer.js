@@ -42,7 +42,7 @@ export class Composer {
     this.typing = el("p.typing-notice", { role: "status" });
     this.early = this.text.value; // typed into the shell before the scripts came
     this.box = el("div.composer-box", { id: "composer-box" }, this.attachments.element, this.pasted.element, this.voice.element, this.text, el("div.composer-bar", {},
-      el("button.quiet.icon-button", { type: "button", title: t("composer.attach"), "aria-label": t("composer.attach"), onclick: () => this.input.click() }, icon("clip")),
+      this.attach = el("button.quiet.icon-button", { type: "button", title: t("composer.attach"), "aria-label": t("composer.attach"), onclick: () => this.input.click() }, icon("clip")),
       this.input, this.picker.element, el("span.spring"), this.mode, this.voice.button, this.stopButton, this.sendButton));
     this.element = el("form.composer", { id: "composer" }, banner, this.fault, this.typing, this.box, this.notice);
     this.#listen(onTyping);
@@ -152,6 +152,12 @@ export class Composer {
       this.input.value = "";
       this.text.focus();
     });
+  }
+
+  /** Whether the server takes files. */
+  set takesFiles(on) {
+    this.attachments.possible = on;
+    this.attach.hidden = !on;
   }
 
   /** Lets files be dropped anywhere on `target`. */

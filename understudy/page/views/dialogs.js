@@ -1,29 +1,28 @@
 /** The dialogs that buttons of the page open, and these buttons. Their code is loaded with the first one that is opened. */
 
+import { fromJson } from "../client/json.js";
 import { t } from "../client/messages.js";
-import { el } from "./dom.js";
+import { arrange, el } from "./dom.js";
 import { icon } from "./icons.js";
 import { LazyPart } from "./lazy_part.js";
 
+const BUTTONS = "understudy.buttons"; // {id, title, icon} of each, as they were last time
+
 export class Dialogs {
-  /** `page` is the page: {api, inbox, client, current, open(threadId), signInAt(name), redraw(), fault(error)}. */
+  /** `page` is the page: {api, extensions, client, redraw(), fault(error)}. */
   constructor(page, storage) {
     const { api } = page;
     const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
     this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
-    this.servers = lazy(() => import("./servers.js"), ({ ServersDialog }) => new ServersDialog(api, () => page.current, (name) => page.signInAt(name)));
     this.signIn = lazy(() => import("./sign_in.js"), (part) => part);
     this.client = page.client;
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
     this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
-    this.serversButton = iconButton("tool", t("servers.of_chat"), () => this.servers.use((dialog) => dialog.open()));
-    this.serversButton.hidden = true;
     this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
   }
 
-  /** Shows `what` of sign_in.js. */
-  askToSignIn(what = "askToSignIn") {
-    return this.signIn.use((part) => part[what](this.client));
+  askToSignIn() {
+    return this.signIn.use(({ askToSignIn }) => askToSignIn(this.client));
   }
 
   openMemory() {
@@ -34,15 +33,62 @@ export class Dialogs {
   openSettings(options = {}) {
     return this.settings.use((dialog) => dialog.open(options));
   }
+}
 
-  /** Shows the button of the servers if one of these agents has one. */
-  offerServers(list) {
-    this.serversButton.hidden = !list.some((agent) => agent.servers?.length > 0);
+/**
+ * The buttons of the dialogs that extensions add. At first they are those of last time, so that what is below them does not
+ * move when the extensions are known.
+ */
+export class ExtensionButtons {
+  /** `show(id)` shows a dialog. */
+  constructor(storage, show) {
+    Object.assign(this, { storage, made: new Map(), open: show });
+    this.element = el("div.side-buttons");
+    this.top = el("div.side-buttons");
+    this.#arrange(fromJson(storage.getItem(BUTTONS)) ?? []);
+  }
+
+  /** Shows the buttons of these dialogs, {id, title, icon}, now and at the next visit. */
+  show(dialogs) {
+    this.storage.setItem(BUTTONS, JSON.stringify(dialogs));
+    this.#arrange(dialogs);
+  }
+
+  /** Shows the buttons of those dialogs, {id, title, icon, act, fits}, above the chat that fit these agents. */
+  showAbove(dialogs, agents) {
+    arrange(this.top, dialogs.filter(({ fits }) => fits(agents)).map(({ id, title, icon: picture, act }) => this.#kept(id, () => iconButton(picture, title, act))));
+  }
+
+  #kept(key, make) {
+    if (!this.made.has(key)) this.made.set(key, make());
+    return this.made.get(key);
+  }
+
+  #arrange(dialogs) {
+    arrange(this.element, dialogs.map(({ id, title, icon: picture }) => this.#kept(`${id} ${title}`, () => sideButton(picture, title, () => this.open(id)))));
+  }
+}
+
+/**
+ * Where extensions put elements: at the foot of the "side" bar, in the "top" bar above the chat, on the button of the "drawer".
+ * Where most have a button, its room is kept until the extensions are known, so that nothing moves then.
+ */
+export class Places {
+  constructor() {
+    Object.assign(this, { side: el("span.place"), top: el("span.icon-button"), drawer: el("span.place") });
+  }
+
+  /** Shows these elements, {place, element}, and nothing else. */
+  show(elements) {
+    for (const [name, box] of Object.entries(this)) {
+      box.className = "place";
+      arrange(box, elements.filter(({ place }) => place === name).map(({ element }) => element));
+    }
   }
 }
 
 /** A button of the side bar that opens a dialog. */
-export function sideButton(picture, words, onclick) {
+function sideButton(picture, words, onclick) {
   return el("button.quiet.side-button", { type: "button", "aria-haspopup": "dialog", onclick }, icon(picture), words);
 }
 

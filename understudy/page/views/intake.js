@@ -4,7 +4,7 @@ import { t } from "../client/messages.js";
 
 /** Lets files be dropped anywhere on `target`; `attachments` takes them. */
 export function acceptDrops(target, attachments, onTaken) {
-  const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
+  const carriesFiles = (event) => attachments.possible && event.dataTransfer?.types.includes("Files");
   const mark = (on) => target.classList.toggle("is-dropping", on);
   target.dataset.dropHint = t("composer.drop");
   target.addEventListener("dragover", (event) => {
@@ -34,6 +34,7 @@ const isText = (clipboard) => clipboard.getData("text/plain").trim() !== "" && c
 /** Takes a table or files that are pasted into `text`; anything else is pasted by the browser. */
 export function acceptPastes(text, attachments, pasted) {
   text.addEventListener("paste", (event) => {
+    if (!attachments.possible) return;
     const { clipboardData } = event;
     if (pasted.take(clipboardData)) { // before files: a spreadsheet also gives a picture of its cells
       event.preventDefault();

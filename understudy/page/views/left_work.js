@@ -4,6 +4,7 @@
  */
 
 import { isOnServer } from "../client/gone_threads.js";
+import { fromJson } from "../client/json.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { LEFT } from "../client/session_end.js";
 import { readOnAt } from "./reveal.js";
@@ -25,7 +26,7 @@ export class LeftWork {
     const { client, current, transcript } = this.page;
     const key = this.storage.getItem(WHOSE);
     if (key === null) return;
-    const left = parsed(this.storage.getItem(LEFT));
+    const left = fromJson(this.storage.getItem(LEFT));
     const entries = WORK.flatMap((prefix) => this.storage.keys(prefix)).map((name) => [name, this.storage.getItem(name)]);
     const work = { ...(left?.key === key && left.work), ...Object.fromEntries(entries) }; // another tab may have been first
     this.storage.setItem(LEFT, JSON.stringify({ key, work }));
@@ -39,7 +40,7 @@ export class LeftWork {
     const key = JSON.stringify([who.user, who.tenant]);
     if (who.anonymous) storage.removeItem(WHOSE);
     else storage.setItem(WHOSE, key);
-    const [left, at] = [parsed(storage.getItem(LEFT)), parsed(tab.getItem(PLACE))];
+    const [left, at] = [fromJson(storage.getItem(LEFT)), fromJson(tab.getItem(PLACE))];
     storage.removeItem(LEFT);
     tab.removeItem(PLACE);
     if (left?.key === key) {
@@ -50,13 +51,5 @@ export class LeftWork {
     if (at?.key !== key || page.composer.holds || page.client.stateOrEmpty(page.current).turns.length > 0) return;
     page.open(at.thread, { fresh: at.fresh, instead: true });
     if (at.place) readOnAt(page, at.place);
-  }
-}
-
-function parsed(text) {
-  try {
-    return JSON.parse(text ?? "null");
-  } catch {
-    return null;
   }
 }

@@ -38,12 +38,25 @@ export class Menu {
   }
 
   show() {
-    this.element.replaceChildren(...this.items().map((item) => (item instanceof Element ? item : this.#item(item))));
+    this.#fill();
     // Who reads by landmarks finds the menu where its button is.
     if (!this.element.isConnected) (this.button.closest("dialog, aside, main") ?? document.body).append(this.element);
     this.element.showPopover();
     this.#place();
     this.#stops[0]?.focus();
+  }
+
+  /** Shows what it offers now, if it is open. */
+  update() {
+    if (!this.open) return;
+    const at = document.activeElement?.textContent;
+    this.#fill();
+    this.#place();
+    (this.#stops.find(({ textContent }) => textContent === at) ?? this.#stops[0])?.focus();
+  }
+
+  #fill() {
+    this.element.replaceChildren(...this.items().map((item) => (item instanceof Element ? item : this.#item(item))));
   }
 
   close(refocus = true) {

@@ -2,12 +2,12 @@
 
 import { t } from "../client/messages.js";
 import { dialogHead } from "./dialog.js";
-import { el, freshId } from "./dom.js";
+import { arrange, el, freshId } from "./dom.js";
 
 export class Settings {
   /**
-   * A section is {title, element, show}. `element` may be a function that makes it each time the dialog opens, or gives null
-   * for no section then; `show()`, if there is one, is called afterwards.
+   * `sections()` are the sections, {title, element} each. `element` may be a function that makes it, each time the dialog opens, or gives
+   * null for no section then.
    */
   constructor(sections) {
     this.sections = sections;
@@ -17,13 +17,24 @@ export class Settings {
   open({ focus = null } = {}) {
     if (this.dialog?.isConnected) return;
     const id = freshId("settings");
-    this.dialog = el("dialog.dialog.settings", { "aria-labelledby": id, onclose: () => this.dialog.remove() },
-      dialogHead(id, t("settings.title")),
-      this.sections.map((section) => sectionOf(section)));
+    this.head = dialogHead(id, t("settings.title"));
+    this.shown = new Map();
+    this.dialog = el("dialog.dialog.settings", { "aria-labelledby": id, onclose: () => this.dialog.remove() }, this.head);
+    this.#arrange();
     document.body.append(this.dialog);
     this.dialog.showModal();
-    for (const { show } of this.sections) show?.();
     if (focus) this.dialog.querySelector(focus)?.focus();
+  }
+
+  /** Shows the sections there are now, if the dialog is open. */
+  update() {
+    if (this.dialog?.isConnected) this.#arrange();
+  }
+
+  #arrange() {
+    const { shown } = this;
+    this.shown = new Map(this.sections().map((section) => [section.element, shown.get(section.element) ?? sectionOf(section)]));
+    arrange(this.dialog, [this.head, ...[...this.shown.values()].filter(Boolean)]);
   }
 
   close() {

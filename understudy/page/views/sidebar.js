@@ -25,7 +25,7 @@ export class Sidebar {
     });
     this.chats = new ChatActs(api, {
       onChanged: (...change) => this.#changed(...change), onFault: (fault) => acts.fault(fault),
-      sharing: acts.sharing, tip: acts.tip,
+      more: acts.more,
       onRemoved: (threadId, how) => {
         this.#drop(threadId);
         acts.removed(threadId, how);

@@ -34,7 +34,7 @@ export class ThreadRow {
       { label: t(pinned ? "chat.unpin" : "chat.pin"), icon: "pin", act: () => chats.change(thread, { pinned: !pinned }) },
       { label: t(archived ? "chat.restore" : "chat.archive"), icon: "archive", act: () => chats.change(thread, { archived: !archived }) },
       { label: t("tags.item"), icon: "tag", act: () => this.onTag(thread) },
-      ...(chats.sharing() ? [{ label: t("share.item"), icon: "link", act: () => chats.share(thread) }] : []),
+      ...chats.more(thread),
       { label: t("chat.export_markdown"), icon: "download", act: () => chats.export(thread, "markdown") },
       { label: t("chat.export_json"), icon: "download", act: () => chats.export(thread, "json") },
       { label: t("action.delete"), icon: "trash", danger: true, act: () => chats.remove(thread) },

@@ -14,7 +14,7 @@ export class WidgetHost {
   /** Calls a tool for the widget of a call. Resolves to a result of the widgets' protocol; rejects if it is refused. */
   async call(callId, name, parameters) {
     const threadId = this.current();
-    const { WidgetCalls } = await import("../client/widget_calls.js");
+    const { WidgetCalls } = await import("../extensions/widgets/calls.js");
     this.calls ??= new WidgetCalls(this.api);
     return this.calls.call(threadId, callId, name, parameters);
   }

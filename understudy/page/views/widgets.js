@@ -53,7 +53,7 @@ class Widget {
   async #load() {
     const { callId } = this.step;
     const given = await this.page.widgets.read(callId);
-    const { WidgetFrame } = await import("./widget_frame.js");
+    const { WidgetFrame } = await import("../extensions/widgets/frame.js");
     if (this.ended) return;
     this.frame = new WidgetFrame(this.step, given, {
       name: this.name, onFlood: () => this.#say(t("widget.stopped")), onMessage: this.onMessage,

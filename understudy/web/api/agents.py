@@ -118,8 +118,8 @@ async def agents() -> Response:
     ]
     context = web_context()
     first = context.models.of(next((agent.model for agent in usable.values()), None))
-    costs, voice = context.settings.show_costs, context.settings.voice_input
-    model = DefaultModel(first.name, first.notice, context.currency, costs, voice)
+    costs, voice = context.settings.page.show_costs, context.settings.page.voice_input
+    model = DefaultModel(first.name, first.notice, context.models.prices.currency, costs, voice)
     return await _compressed(as_json(AgentsOfUser(listed, _shown_settings(), model)))
 
 

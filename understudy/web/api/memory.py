@@ -10,8 +10,8 @@ from msgspec import Struct
 from quart import request
 
 from transport.wire.errors import CommandRejected
-from understudy.chat.memory import AgentMemory
-from understudy.storage import archive_queries
+from understudy.chat.memory import AgentMemories, AgentMemory
+from understudy.storage import agent_memory
 from understudy.storage.agent_memory import ForgetAll
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import DAY_S, LONGEST_S, TTL_S, VALUE_BYTES
@@ -57,9 +57,9 @@ class MemoryPage(Struct):
 async def listing() -> MemoryPage:
     """List what agents remember of the caller, by notebook and name, and the agents that write in each notebook."""
     notebook, _, name = request.args.get("cursor", "").partition("/")
-    rows = await web_context().archive.read(archive_queries.memories, identity().user, (notebook, name))
+    rows = await web_context().store.archive.read(agent_memory.memories, identity().user, (notebook, name))
     now = time.time()
-    last = rows[-1] if len(rows) == archive_queries.PAGE else None
+    last = rows[-1] if len(rows) == agent_memory.PAGE else None
     kept = [
         RememberedValue(row.agent, row.name, row.value, row.updated_at, row.expires_at)
         for row in rows
@@ -116,8 +116,7 @@ async def delete_all() -> None:
 
 
 def _memory(notebook: str) -> AgentMemory:
-    context = web_context()
-    return AgentMemory(identity().user, notebook, context.store, context.reads, context.content_filter, time.time)
+    return web_context().parts[AgentMemories].of(identity().user, notebook)
 
 
 def _notebooks() -> dict[str, list[str]]:

@@ -5,22 +5,23 @@ What is known is read; what is not is named, and the rest is read without it.
 
 import base64
 import binascii
+import json
 import mimetypes
 import re
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import unquote_to_bytes, urlsplit
 
 import msgspec
 from attrs import define, field, frozen
 
-from transport.a2a.tasks import text_of_data
+from transport.wire.codec import plain
 from transport.wire.command_parser import parse_command
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
-from understudy.chat.commands import CONTEXT_BYTES
-from understudy.storage.files import is_file_id
+from understudy.chat.run_settings import CONTEXT_BYTES
+from understudy.storage.records import is_file_id
 
 JsonObject = Mapping[str, Any]
 
@@ -133,6 +134,11 @@ class Content:
             else:
                 self.files += [] if file is None else [file]
                 self.left_out += [kind[:MAX_NAMED]] if file is None else []
+
+
+def text_of_data(data: Sequence[Any]) -> str:
+    """Return what stands for the text of a message that has data alone: each value as a line of JSON."""
+    return "\n".join(json.dumps(plain(value), ensure_ascii=False) for value in data)
 
 
 def _is_part(value: object) -> bool:

@@ -122,7 +122,7 @@ async def healthz() -> JsonObject:
 async def readyz() -> Response:
     """Report whether messages are accepted: 200, or 503 while the server drains, storage cannot be written, or
     other nodes may take this one for dead."""
-    if web_context().streams.draining():
+    if web_context().chat.draining():
         return as_json({"status": "leaving"}, 503)
     if (node := web_context().node) is not None and node.may_be_dead(trio.current_time()):
         return as_json({"status": "rejoining", "storage": "unknown"}, 503)  # its threads may be on other nodes
@@ -131,7 +131,7 @@ async def readyz() -> Response:
     return as_json({"status": "ready", "storage": "ok"})
 
 
-@blueprint.get("/metrics", media="text/plain", token=False)
+@blueprint.get("/metrics", media="text/plain", token=False, errors=("unauthenticated", "token_expired"))
 async def metrics() -> Response:
     """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server."""
     _check_may_read_metrics()

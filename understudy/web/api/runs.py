@@ -13,11 +13,10 @@ from quart import Response, request
 
 from transport.wire.codec import encode, from_log
 from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Cancel, Say
+from transport.wire.commands import Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
-from transport.wire.messages import arrived_at
 from understudy.chat.commands import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
 from understudy.chat.run.report import ListedRun, RunReport, report, short_report
@@ -80,7 +79,6 @@ async def listing() -> RunsPage:
 @blueprint.post("", status=202, body=StartRequest, headers={KEY: str}, errors=COMMAND_ERRORS)
 async def start() -> Accepted:
     """Start a run in the background; its effects are in its events. A repeated `message_id` is the same run."""
-    arrived_at.set(web_context().streams.callbacks.clock())
     caller = identity()
     given = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
     say: dict[str, Any] = {"type": "chat", "content": given.message}
@@ -98,9 +96,7 @@ async def start() -> Accepted:
     limit = web_context().settings.limits.frame_bytes
     command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type
-    accepted = await web_context().streams.run_command(caller, command)
-    assert accepted is not None  # noqa: S101 - for the type checker: a message starts a run
-    return accepted
+    return await web_context().chat.accept(caller, command)
 
 
 @blueprint.get("/<run_id>", errors=OF_ONE, answer=RunReport)
@@ -123,7 +119,7 @@ async def events(run_id: str) -> Response:
 async def cancel(run_id: str) -> dict[Literal["run_id"], str]:
     """Stop a run; it ends with what it has. A run that has ended stays as it is."""
     check_id("run_id", run_id)
-    await web_context().streams.run_command(identity(), Cancel(run_id))
+    await web_context().chat.stop(identity(), run_id)
     return {"run_id": run_id}
 
 

@@ -1,33 +1,55 @@
-"""`/api/sessions`: obtain, renew and end a session."""
+"""`/api/sessions`: obtain, renew and end a session; `/auth`: how users of the page sign in, and that they sign out."""
 
+from typing import Final, Literal
+
+from attrs import frozen
 from quart import Response, request
 
 from understudy.auth.local_user import local_roles
-from understudy.auth.sessions import Session
+from understudy.auth.sessions import SESSIONS_ENDED, Session, WaysIn
+from understudy.web.acts import say
 from understudy.web.admission import peer
-from understudy.web.api.openid import HANDOVER, HANDOVER_PATH, take_handover
-from understudy.web.audit import audit
-from understudy.web.context import bearer, public_path, web_context
+from understudy.web.context import bearer, own_url, public_path, read_json, web_context
 from understudy.web.routes import STORED, Routes, as_json
 
-blueprint = Routes("sessions", __name__, url_prefix="/api/sessions")
+blueprint = Routes("sessions", __name__)
+
+HANDOVER: Final = "understudy_signed_in"
+"""The cookie of a browser in which a sign-in has just begun a session."""
+HANDOVER_PATH: Final = "/api/sessions"
+BODY_BYTES: Final = 16 * 1024
+
+
+@frozen
+class SignOutRequest:
+    """The body of a request to sign out. `everywhere`: all sessions of the user end, not only this one."""
+
+    everywhere: bool = False
+
+
+@blueprint.get("/auth", token=False)
+async def ways() -> WaysIn:
+    """Say where users of the page sign in: at `sign_in`, null if there is no provider, or with a `password`; else they
+    need a token."""
+    own = web_context().sessions.sign_in
+    return WaysIn() if own is None else own.ways()
 
 
 @blueprint.post(
-    "", status=201, token=False, errors=("unauthenticated", "token_expired", "rate_limited", "busy", *STORED),
-    answer=Session,
+    "/api/sessions", status=201, token=False, answer=Session,
+    errors=("unauthenticated", "token_expired", "rate_limited", "busy", *STORED),
 )  # fmt: skip
 async def create() -> Response:
     """Issue the session of a user who has just signed in with this browser, or one to an anonymous user; else 401."""
-    found = await take_handover()
-    sessions = web_context().sessions
+    sessions, cookie = web_context().sessions, request.cookies.get(HANDOVER)
+    found = None if cookie is None or sessions.sign_in is None else await sessions.sign_in.take(cookie)
     answer = as_json((found or sessions.issue_anonymous(peer(), await _local_roles())).shown(), 201)
     if found is not None:
         answer.delete_cookie(HANDOVER, path=public_path(HANDOVER_PATH))
     return answer
 
 
-@blueprint.post("/refresh", errors=("busy", *STORED))
+@blueprint.post("/api/sessions/refresh", errors=("busy", *STORED))
 async def refresh() -> Session:
     """Renew the bearer's token."""
     return (await web_context().sessions.renew_and_revoke(bearer(), await _local_roles())).shown()
@@ -40,10 +62,26 @@ async def _local_roles() -> tuple[str, ...]:
     return await local_roles(web_context().settings, client, sent)  # `request.headers` has Quart's Remote-Addr, too
 
 
-@blueprint.delete("", errors=("busy", *STORED))
+@blueprint.delete("/api/sessions", errors=("busy", *STORED))
 async def end() -> None:
     """End the session of the bearer's token: its tokens are refused, and its connections closed."""
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())
-    await audit("sessions.ended", by=caller, target=caller.user, all=False)
+    await say(SESSIONS_ENDED, by=caller, target=caller.user, all=False)
     await sessions.end_session(bearer())
+
+
+@blueprint.post("/auth/sign-out", body=SignOutRequest, errors=("busy", *STORED))
+async def sign_out() -> dict[Literal["url"], str | None]:
+    """End the session, or all of the user's. `url` is where the provider signs them out too, null if it does not."""
+    given = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
+    sessions = web_context().sessions
+    caller = sessions.verify_for_sign_out(bearer())
+    own = sessions.sign_in_of(caller)
+    url = None if own is None else await own.logout_url(caller, f"{own_url()}/")
+    await say(SESSIONS_ENDED, by=caller, target=caller.user, all=given.everywhere)
+    if given.everywhere:
+        await sessions.end_all_sessions(caller.user)
+    else:
+        await sessions.end_session(bearer())
+    return {"url": url}

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, Mapping
 
 from quart import Response, request
 
+from transport.connection.callbacks import ConnectionCallbacks
 from transport.server.eventstream import (
     CONTENT_TYPE,
     HEADERS,
@@ -13,13 +14,11 @@ from transport.server.eventstream import (
     encode_event,
     parse_last_event_id,
 )
-from transport.wire.commands import Resume
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope, Ping
 from understudy.web.context import identity, web_context
 from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, Routes
-from understudy.web.sse import WRITE_TIMEOUT_S, EventStreams
 
 blueprint = Routes("stream", __name__, url_prefix="/api/threads")
 
@@ -31,7 +30,6 @@ blueprint = Routes("stream", __name__, url_prefix="/api/threads")
 async def stream(thread_id: str) -> Response:
     """Stream the events after `Last-Event-ID`, or else `after`, then every new one until the client leaves."""
     caller = identity(in_query=True)  # a browser's EventSource can set no header
-    streams = web_context().streams
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
     asked = request.args.get("dialect")
     dialect = next((known for known in Dialect if known.value == asked), Dialect.CANONICAL)
@@ -39,23 +37,10 @@ async def stream(thread_id: str) -> Response:
         if await web_context().store.thread(caller.user, thread_id) is None:
             raise CommandRejected("not_found", "There is no conversation of that name.")
         return Response(b"", content_type=CONTENT_TYPE, headers=HEADERS)
-    body = EventStream(
-        lambda: _beat(streams, dialect),
-        beat_s=streams.heartbeat_s,
-        write_s=WRITE_TIMEOUT_S,
-        head=b"retry: %d\n\n" % (RETRY_S * 1000),
-    )
-    await streams.open(
-        caller,
-        thread_id,
-        body,
-        Resume({thread_id: after}),
-        dialect=dialect,
-        wrap_frame=encode_event,
-        label=dialect.value,
-        welcome=True,
-    )
-    return as_answer(body)
+    chat = web_context().chat
+    body = EventStream(lambda: _beat(chat.callbacks, dialect), head=b"retry: %d\n\n" % (RETRY_S * 1000))
+    body.dialect = dialect
+    return as_answer(await chat.follow(caller, thread_id, body, after, door=dialect.value, welcome=True))
 
 
 def as_answer(body: AsyncIterable[bytes], headers: Mapping[str, str] = HEADERS) -> Response:
@@ -65,8 +50,7 @@ def as_answer(body: AsyncIterable[bytes], headers: Mapping[str, str] = HEADERS) 
     return answer
 
 
-def _beat(streams: EventStreams, dialect: Dialect) -> bytes:
-    ports = streams.callbacks
+def _beat(ports: ConnectionCallbacks, dialect: Dialect) -> bytes:
     envelope = Envelope(Ping(), ports.clock(), message="")
     frame = ports.encoder.encoder_for(dialect)(envelope)
     return encode_comment("ping") if frame is None else encode_event(envelope, frame)

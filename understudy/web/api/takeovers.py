@@ -19,17 +19,21 @@ from transport.wire.command_parser import decode, parse_command
 from transport.wire.commands import Approve, Respond, Steer
 from transport.wire.errors import CommandRejected
 from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
-from transport.wire.messages import arrived_at
 from understudy.chat.messages import HandBack, TakeOver
 from understudy.chat.run.report import RunReport
-from understudy.storage.audit import LONGEST
+from understudy.storage.acts import LONGEST, Act
 from understudy.storage.owners import name_of
 from understudy.storage.records import RunRecord
+from understudy.web.acts import say
 from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.api.runs import EventsOfRun, events_of, state_of
-from understudy.web.audit import audit
-from understudy.web.context import decode_json, identity, reached_run, read_body, web_context, whole_number
+from understudy.web.context import decode_json, identity, read_body, web_context, whole_number
+from understudy.web.operators import reached_run
 from understudy.web.routes import OF_ONE, Count, Routes, up_to
+
+HANDING_BACK: Final = Act("run.handed_back", "run")
+STEERED: Final = Act("run.steered", "act", "reason", "run")
+TAKING_OVER: Final = Act("run.taken_over", "reason", "run")
 
 blueprint = Routes("takeovers", __name__, url_prefix="/api/admin/runs/<run_id>")
 
@@ -72,8 +76,8 @@ async def take_over(run_id: str) -> TakenOver:
     taken = await _taken(run)
     if taken is None:
         reason = await filtered_reason(run.owner, await read_body())
-        await audit("run.taken_over", target=run.owner, as_operator=True, run=run_id, reason=reason)
-        await web_context().operate(operator, run, TakeOver(run_id, operator, reason))
+        await say(TAKING_OVER, target=run.owner, as_operator=True, run=run_id, reason=reason)
+        await web_context().chat.commands.operate(operator, run, TakeOver(run_id, operator, reason))
         taken = await _taken(run)
     return _shown(_check_own(taken))
 
@@ -83,8 +87,8 @@ async def hand_back(run_id: str) -> None:
     """Hand back a run within the caller's rights that an operator has taken over; nothing happens if nobody has."""
     run = await _open(run_id)
     if await _taken(run) is not None:
-        await audit("run.handed_back", target=run.owner, as_operator=True, run=run_id)
-        await web_context().operate(identity().user, run, HandBack(run_id, identity().user))
+        await say(HANDING_BACK, target=run.owner, as_operator=True, run=run_id)
+        await web_context().chat.commands.operate(identity().user, run, HandBack(run_id, identity().user))
 
 
 @blueprint.get("", errors=(*OF_ONE, "forbidden", "taken_over"), answer=TakenRun)
@@ -109,7 +113,6 @@ async def events(run_id: str) -> Response:
 @blueprint.post("/commands", status=202, body=OperatorCommand, errors=(*TAKEN, *COMMAND_ERRORS))
 async def command(run_id: str) -> dict[Literal["run_id"], str]:
     """Send a run that the caller has taken over a `steer`, a decision (`approve`) or an `answer`."""
-    arrived_at.set(web_context().streams.callbacks.clock())
     run = await _open(run_id)
     taken = _check_own(await _taken(run))
     given = decode(await read_body())
@@ -125,9 +128,9 @@ async def command(run_id: str) -> dict[Literal["run_id"], str]:
             word = "decline" if act.answer is None else "answer"
         case _:
             raise CommandRejected("invalid_command", "The type must be steer, approve or answer.")
-    web_context().streams.check_rate(identity(), act)
-    await audit("run.steered", target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
-    await web_context().operate(identity().user, run, act)
+    web_context().chat.check_rate(identity(), act)
+    await say(STEERED, target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
+    await web_context().chat.commands.operate(identity().user, run, act)
     return {"run_id": run_id}
 
 

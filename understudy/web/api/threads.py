@@ -1,4 +1,4 @@
-"""`/api/threads`: list, search, rename, delete, history, export and event log. All of it is the caller's own."""
+"""`/api/threads`: list, search, rename, delete, history and event log. All of it is the caller's own."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -16,17 +16,17 @@ from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
-from understudy.privacy import records
 from understudy.storage import queries
 from understudy.storage.cache import CachedRead
 from understudy.storage.consents import Consent
 from understudy.storage.consents import consents as allowed_always
+from understudy.storage.deletion import delete_whole
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
 from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
-from understudy.web.api.account import EXPORT, download, requested_export
-from understudy.web.api.thread_answers import EventsPage, MessagesPage, Tags, ThreadExport, ThreadRow, ThreadsPage
+from understudy.web.api.shown import message_of, newest_of, short_run_of, thread_of
+from understudy.web.api.thread_answers import EventsPage, MessagesPage, Tags, ThreadRow, ThreadsPage
 from understudy.web.context import identity, one_of, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, PAGE, STORED, Count, Filled, Routes, up_to
 
@@ -85,17 +85,8 @@ async def messages(thread_id: str) -> Response:
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
     found = require_found(read.value)
     rows = _shown(owner, found.messages.items, found.runs)
-    body = {"messages": rows, "newest": records.newest_of(found.newest), "next_cursor": found.messages.next_cursor}
+    body = {"messages": rows, "newest": newest_of(found.newest), "next_cursor": found.messages.next_cursor}
     return await encode_read(body, read)
-
-
-@blueprint.get(
-    "/<thread_id>/export", query=EXPORT, errors=(*OF_ONE, "busy"), or_text="text/markdown", answer=ThreadExport
-)
-async def export(thread_id: str) -> Response:
-    """Export a thread. `format` is json or markdown; `events` adds the event log."""
-    thread, what = (await _existing(thread_id)).value, requested_export()
-    return await download(web_context().exporter.thread(thread, what), "conversation", what, thread=True)
 
 
 @blueprint.get("/<thread_id>/events", query={"after": Count, "limit": up_to(1000)}, errors=OF_ONE, answer=EventsPage)
@@ -118,14 +109,14 @@ async def events(thread_id: str) -> Response:
 @blueprint.get("/<thread_id>", errors=OF_ONE, answer=ThreadRow)
 async def one(thread_id: str) -> Response:
     """Return one thread."""
-    read = await _existing(thread_id)
+    read = await existing(thread_id)
     return await encode_read(_thread(read.value), read)
 
 
 @blueprint.get("/<thread_id>/consents", errors=OF_ONE)
 async def consents(thread_id: str) -> dict[Literal["consents"], list[Consent]]:
     """List the tools that the caller has allowed always in this thread."""
-    await _existing(thread_id)
+    await existing(thread_id)
     return {"consents": await web_context().store.read(allowed_always, identity().user, thread_id)}
 
 
@@ -133,7 +124,7 @@ async def consents(thread_id: str) -> dict[Literal["consents"], list[Consent]]:
 async def disallow(thread_id: str, tool_name: str) -> None:
     """Take back the consent to call a tool always in this thread."""
     check_id("thread_id", thread_id)
-    await web_context().streams.run_command(identity(), Disallow(thread_id, tool_name))
+    await web_context().chat.run_command(identity(), Disallow(thread_id, tool_name))
 
 
 @blueprint.patch(
@@ -143,7 +134,7 @@ async def disallow(thread_id: str, tool_name: str) -> None:
 async def change(thread_id: str) -> dict[str, Any]:
     """Rename, pin, archive or tag a thread: `{"title"?, "pinned"?, "archived"?, "tags"?}`."""
     owner, context = identity().user, web_context()
-    await _existing(thread_id)
+    await existing(thread_id)
     asked = await read_json(ThreadRequest, CHANGE_FORM, TITLE_BYTES)
     tags = None if asked.tags is None else await _filtered_tags(owner, asked.tags)
     if asked.title is not None:
@@ -152,22 +143,23 @@ async def change(thread_id: str) -> dict[str, Any]:
             raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
         title = await context.content_filter.filter_note(owner, given)
         await context.store.commit(RenameThread(owner, thread_id, " ".join(title.split()) or UNTITLED))
-    now = context.streams.callbacks.clock()
+    now = context.services.clock()
     if asked.pinned is not None:
         await context.store.commit(MarkThread(owner, thread_id, "pinned", now if asked.pinned else None))
     if asked.archived is not None:
         await context.store.commit(MarkThread(owner, thread_id, "archived", now if asked.archived else None))
     if tags is not None:
         await context.store.commit(TagThread(owner, thread_id, tuple(tags)))
-    context.announce_change(owner, thread_id)
-    return _thread((await _existing(thread_id)).value)
+    context.chat.commands.announce_change(owner, thread_id)
+    return _thread((await existing(thread_id)).value)
 
 
 @blueprint.delete("/<thread_id>", errors=OF_ONE)
 async def delete(thread_id: str) -> None:
     """Delete a thread with all its messages and events."""
-    await _existing(thread_id)
-    await web_context().eraser.thread(identity().user, thread_id)
+    await existing(thread_id)
+    context = web_context()
+    await delete_whole(context.store, context.chat.commands.delete_thread, identity().user, thread_id)
 
 
 async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:
@@ -182,7 +174,8 @@ async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:
     return tags
 
 
-async def _existing(thread_id: str) -> CachedRead[Thread]:
+async def existing(thread_id: str) -> CachedRead[Thread]:
+    """Return a thread of the caller. Raises CommandRejected (`not_found`)."""
     check_id("thread_id", thread_id)
     read = await web_context().reads.thread(identity().user, thread_id)
     return CachedRead(require_found(read.value), read.age_s)
@@ -209,7 +202,7 @@ def _dated(answer: Response, read: CachedRead[Any]) -> Response:
 
 
 def _thread(row: Thread) -> dict[str, Any]:
-    return records.thread_of(row, partial(web_context().content_filter.vault.restore_text, row.owner, row.id))
+    return thread_of(row, partial(web_context().content_filter.vault.restore_text, row.owner, row.id))
 
 
 def _matches(
@@ -232,9 +225,9 @@ def _shown(owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) ->
     """Encode messages for clients, each of the user's with all its runs, oldest first."""
     runs: dict[str, list[dict[str, str]]] = {row.id: [] for row in rows if row.role == "user"}
     for run in answers:
-        runs[run.message_id].append(records.short_run_of(run))
+        runs[run.message_id].append(short_run_of(run))
     text = web_context().content_filter.vault.restore_text
-    return [records.message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
+    return [message_of(row, runs.get(row.id, []), partial(text, owner, row.thread_id)) for row in rows]
 
 
 def _events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:

@@ -20,10 +20,10 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
-from understudy.privacy import records
 from understudy.storage.records import UNFINISHED, LoggedEvent
 from understudy.storage.turns import ANSWER, OtherTurn, StoredTurn, TurnsPage
 from understudy.web.api import thread_answers
+from understudy.web.api.shown import Shown, message_of, short_run_of
 from understudy.web.api.threads import encode_read, require_found
 from understudy.web.context import identity, web_context, whole_number
 from understudy.web.routes import OF_ONE, Routes, up_to
@@ -66,7 +66,7 @@ async def page(thread_id: str) -> Response:
     return await encode_read(body, read)
 
 
-def _page(found: TurnsPage, restored: records.Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
+def _page(found: TurnsPage, restored: Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
     return {
         "title": restored(found.thread.title),
         "seq": found.thread.last_seq,
@@ -77,7 +77,7 @@ def _page(found: TurnsPage, restored: records.Shown, shown: Callable[[Envelope],
     }
 
 
-def _turn(turn: StoredTurn, restored: records.Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
+def _turn(turn: StoredTurn, restored: Shown, shown: Callable[[Envelope], Envelope]) -> Frame:
     """Encode a turn."""
     run = turn.run
     answer = None if turn.answer is None else _message(turn.answer, restored)
@@ -85,7 +85,7 @@ def _turn(turn: StoredTurn, restored: records.Shown, shown: Callable[[Envelope],
     earlier = [{"run_id": cut.id, "events": _events(rows, shown, None)} for cut, rows in turn.earlier]
     return {
         "message": _message(turn.message, restored),
-        "run": records.short_run_of(run) | {"started_at": run.started_at, "ended_at": run.ended_at},
+        "run": short_run_of(run) | {"started_at": run.started_at, "ended_at": run.ended_at},
         "first_seq": turn.first_seq,
         "again": turn.again,
         "answer": answer,
@@ -94,8 +94,8 @@ def _turn(turn: StoredTurn, restored: records.Shown, shown: Callable[[Envelope],
     }
 
 
-def _message(row: Any, restored: records.Shown) -> Frame:
-    message = records.message_of(row, (), restored)
+def _message(row: Any, restored: Shown) -> Frame:
+    message = message_of(row, (), restored)
     del message["runs"]
     return message
 

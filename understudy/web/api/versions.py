@@ -20,7 +20,6 @@ from understudy.chat.messages import Version
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage import queries
 from understudy.storage.records import Message, RunRecord
-from understudy.web.api.files import store_files
 from understudy.web.api.message_content import NewFile
 from understudy.web.context import web_context
 
@@ -102,7 +101,7 @@ async def _is_same(caller: Identity, earlier: Message, say: Say, files: Sequence
     if not equal_but_for_placeholders(earlier.content, filtered.text):
         return False
     kept = ids[: len(say.references)] == say.references and len(ids) == len(say.references) + len(files)
-    found = await context.store.read(queries.files, caller.user, ids) if files and kept else []
+    found = await context.services.attachments(caller.user).rows(ids) if files and kept else []
     rows = {each.id: each for each in found}
     for name, each in zip(ids[len(say.references) :], files, strict=False):
         kept = kept and name in rows and await _sum_of(each) == rows[name].sha256
@@ -124,3 +123,25 @@ async def _sum_of(file: NewFile) -> str:
         async for chunk in passing:
             digest.update(chunk)
     return digest.hexdigest()
+
+
+async def store_files(caller: Identity, files: Sequence[NewFile | str], say: Say | None = None) -> list[str]:
+    """Store the new files of a message. Return the ids of all.
+
+    Raises:
+        CommandRejected: There is no room for the files; or `say` is refused, for which nothing is stored then.
+    """
+    new = [each for each in files if isinstance(each, NewFile)]
+    if new and say is not None:
+        await web_context().chat.commands.check(caller, say)
+    stored = web_context().services.attachments(caller.user)
+    if new:
+        await stored.check_room(sum(len(each.content) for each in new))
+    ids = []
+    for each in files:
+        if isinstance(each, NewFile):
+            row, _ = await stored.upload(each.name, each.media_type, each.chunks())
+            ids.append(row.id)
+        else:
+            ids.append(each)
+    return ids

@@ -10,8 +10,8 @@ from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import Dialect
 from transport.wire.json_schema import FLAG, TEXT, Schema, components_of, one_of, record, whole
 from transport.wire.schemas import form_schema, response_form_schema, shown
+from understudy.web.api.commands import CONNECTIONLESS
 from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
-from understudy.web.sse import CONNECTIONLESS
 
 OPENAPI: Final = "3.1.0"
 OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in CONNECTIONLESS)

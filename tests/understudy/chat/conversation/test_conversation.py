@@ -30,24 +30,43 @@ from transport.wire.events import (
 )
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy import Agent
-from understudy.chat.attachments import Attachments
 from understudy.chat.commands import CommandDispatcher
 from understudy.chat.messages import Delta
+from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.services import Services
+from understudy.chat.services import ChatSettings, Services
+from understudy.chat.user_files import FilesOfUsers
 from understudy.content.filter import ContentFilter
+from understudy.extension import Parts
+from understudy.extensions.files.attachments import Attachments
+from understudy.extensions.files.folder import FolderFiles
+from understudy.extensions.files.stores import BoundedFiles, FileQuotas
 from understudy.models.model import Emit, MessageItem, TextDelta, Turn
 from understudy.models.model import Reply as ModelReply
 from understudy.models.registry import Models
+from understudy.observe.health import ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.storage import queries
-from understudy.storage.files import FolderFiles
 from understudy.storage.records import History
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 
 ADA = Identity("ada", "s")
+
+
+class OneForAll(Presence):
+    """Outboxes that have the events of every user."""
+
+    def __init__(self, *outboxes: ActorRef) -> None:
+        super().__init__(1)
+        self.all = outboxes
+
+    def outboxes(self, user: str, thread_id: str | None) -> tuple[ActorRef, ...]:
+        return self.all
+
+    def users(self) -> tuple[str, ...]:
+        return ("ann",)
 
 
 class Follower(Actor):
@@ -65,14 +84,6 @@ class Follower(Actor):
                 self.told.append(envelope)
             case UnsubscribeThread(thread_id):
                 self.dismissed.append((thread_id, len(self.told)))
-
-
-class NoServer:
-    def health(self) -> dict[str, object]:
-        return {}
-
-    def tree(self) -> dict[str, object]:
-        return {}
 
 
 @define
@@ -135,24 +146,22 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
         assert outbox is not None
         assert conversations is not None
         agent, metrics = scripted(Say("word", Gate())), Metrics()
-        content_filter = await trio.to_thread.run_sync(ContentFilter, STANDARD, metrics)
+        content_filter = await trio.to_thread.run_sync(ContentFilter, STANDARD, metrics.findings)
+        bounded = BoundedFiles(FolderFiles(tmp_path / "files", store.commit), FileQuotas.of(store, Limits()))
+        parts = Parts()
+        parts.add(object(), ServerStatus)
+        parts.add(FilesOfUsers(lambda owner: Attachments(owner, store, bounded, content_filter)))
         services = Services(
             store=store,
             agents={agent.name: agent},
             models=Models("offline", 50),
             content_filter=content_filter,
-            limits=Limits(),
             limiter=RunLimiter(per_user=1, total=1),
-            attachments=lambda owner: Attachments(
-                owner, store, FolderFiles(tmp_path / "files", store.commit), content_filter
-            ),
-            server=lambda owner, roles: NoServer(),
-            outboxes=lambda owner, thread_id: (outbox,),
-            users=lambda: ("ann",),
-            metrics=metrics,
+            presence=OneForAll(outbox),
+            parts=parts,
+            metrics=metrics.runs,
             clock=time.time,
-            silence_s=0.05,
-            idle_s=60.0,  # longer than any test: a conversation ends only in tests that shorten it
+            settings=ChatSettings(silence_s=0.05, idle_s=60.0),  # longer than any test but those that shorten it
         )
         yield Rig(CommandDispatcher(services, lambda: conversations), services, system, outbox, told, dismissed)
     database.close()
@@ -209,7 +218,7 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
 
 
 async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
-    rig.services.idle_s = 0.1
+    rig.services.settings.idle_s = 0.1
     await rig.desk.dispatch(ADA, say("hello", "t"), rig.outbox)
     await rig.until(AgentStarted)
     conversation = rig.conversation
@@ -241,7 +250,7 @@ class Bursts:
 
 
 async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
-    rig.services.silence_s = 60.0  # a heartbeat would send what was left behind
+    rig.services.settings.silence_s = 60.0  # a heartbeat would send what was left behind
     words = ["Word after word. "] * 64
     model = Bursts(words[:63], words[63:])
     rig.services.agents["script"] = Agent("script", model=model)

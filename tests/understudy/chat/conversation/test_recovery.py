@@ -10,7 +10,7 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from actors import ActorRef, ActorSystem, ChildSpec, open_system
+from actors import ActorSystem, ChildSpec, open_system
 from understudy.chat.conversation.recovery import BATCH, EVERY_S, QUEUED, QUEUED_OF_OWNER, Recovery
 from understudy.chat.run_limiter import RunLimiter
 from understudy.storage import queries
@@ -26,12 +26,13 @@ class Unfinished:
     limiter: RunLimiter[Any] = field(factory=lambda: RunLimiter(per_user=2, total=8))
     woken: dict[str, None] = field(factory=dict)
     most_queued: int = 0
-    relocations: int = 0
+    relocated: tuple[()] = ()
     missed: tuple[str, ...] = ()
     away: bool = False
     tried: int = 0
     starts: int = 0
     reads: int = 0
+    node: None = None
 
     @property
     def empty(self) -> bool:
@@ -46,9 +47,6 @@ class Unfinished:
         return []
 
     async def dead_with_subscribers(self) -> Sequence[tuple[str, str]]:
-        return []
-
-    def relocated(self, _most: int) -> Sequence[tuple[tuple[str, str], ActorRef]]:
         return []
 
     def remind(self, _owner: str, thread_id: str, _run_id: str) -> bool:

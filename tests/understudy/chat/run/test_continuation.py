@@ -257,7 +257,7 @@ async def test_a_run_is_continued_once_whoever_asks() -> None:
         cut = await session.say("Count.")
         run_id = cut.of(MessageAccepted)[0].run_id
         whole = await session.continue_answer(cut)
-        dispatch = session._context.streams.dispatcher.dispatch
+        dispatch = session._context.chat.commands.dispatch
         again = await dispatch(session.identity, Continue(run_id), None)
         assert again is not None
         assert again.run_id == whole.of(MessageAccepted)[0].run_id
@@ -296,7 +296,7 @@ async def test_a_message_is_answered_again_from_a_call_on() -> None:
         first = await session.say("Look.")
         again = [each.call_id for each in first.of(ToolExecuting)]
         message_id = first.of(MessageAccepted)[0].message_id
-        dispatch = session._context.streams.dispatcher.dispatch
+        dispatch = session._context.chat.commands.dispatch
         began = await dispatch(session.identity, Regenerate(message_id, "again", call_id=again[1]), None)
         assert began is not None
         await ended(session, began.run_id)

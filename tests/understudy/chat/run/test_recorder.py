@@ -9,6 +9,7 @@ from transport.wire.events import SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Delta, Progress, TakeSteers
 from understudy.chat.run.recorder import UNYIELDED, Recorder
+from understudy.chat.services import ChatSettings
 
 
 class Listener(Actor):
@@ -35,7 +36,7 @@ class Stuck(Actor):
 
 
 class Quiet:
-    silence_s = 10.0
+    settings = ChatSettings(silence_s=10.0)
 
 
 def recorder(conversation: ActorRef) -> Recorder:

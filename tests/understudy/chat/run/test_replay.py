@@ -64,7 +64,7 @@ from understudy.observe.metrics import Metrics
 from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
 
-GUARD = ContentFilter(STANDARD, Metrics())
+GUARD = ContentFilter(STANDARD, Metrics().findings)
 ASKED = MessageAccepted("m", "r", "go")
 
 

@@ -41,17 +41,21 @@ from understudy.chat.messages import (
     Stop,
     TakeSteers,
 )
+from understudy.chat.presence import Presence
 from understudy.chat.run.meter import CUT
 from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_protocol import Ending, RunProtocol
+from understudy.chat.services import ChatSettings
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
+from understudy.extension import Parts
 from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn, fenced
-from understudy.models.prices import PriceTable
 from understudy.models.registry import Models
+from understudy.observe.health import ServerStatus
 from understudy.observe.metrics import Metrics
+from understudy.observe.run_metrics import RunMetrics
 from understudy.storage import queries
 from understudy.storage.consents import Consent, consents
 from understudy.storage.records import History, StepRecord
@@ -81,23 +85,18 @@ class FakeServices:
     limits: Limits
     limiter: RunLimiter[ActorRef]
     store: NoHistory = field(factory=NoHistory)
-    content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics()))
-    metrics: Metrics = field(factory=Metrics)
-    server: Callable[..., None] = field(default=lambda *_: None)
-    memory: None = None
-    prices: PriceTable = field(factory=PriceTable)
-    spending: None = None
-    tool_loop: None = None
+    content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics().findings))
+    metrics: RunMetrics = field(factory=lambda: Metrics().runs)
+    parts: Parts = field(factory=Parts)
+    settings: ChatSettings = field(factory=ChatSettings)
+    presence: Presence = field(factory=lambda: Presence(1))
     stops: Stops = field(factory=Stops)
     permissions: Permissions = field(factory=Permissions)
-    traces: Any = None
-    summary_from: int = 1
-    silence_s: float = 10.0
-    widgets: bool = False
     models: Models = field(factory=lambda: Models("offline", 50))
 
-    def outboxes(self, owner: str, thread_id: str) -> tuple[ActorRef, ...]:
-        return ()
+    def __attrs_post_init__(self) -> None:
+        self.settings.limits = self.limits
+        self.parts.add(object(), ServerStatus)
 
     @property
     def patience(self) -> Patience:

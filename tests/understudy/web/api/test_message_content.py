@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from transport.wire.errors import CommandRejected
-from understudy.chat.commands import CONTEXT_BYTES
+from understudy.chat.run_settings import CONTEXT_BYTES
 from understudy.web.api.message_content import FILE_ONLY, Content, NewFile, read_message
 
 FILE_ID = "0123456789abcdef" * 2

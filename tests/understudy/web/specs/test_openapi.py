@@ -19,15 +19,15 @@ from transport.wire.codes import ERRORS
 from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
 from understudy.app.settings import Settings
-from understudy.auth.accounts.invites import digest_of
-from understudy.extension import installed
+from understudy.extensions.accounts.invites import digest_of
+from understudy.extensions.accounts.storage import Account, AddAccount
 from understudy.extensions.shares.settings import ShareSettings
-from understudy.storage.accounts import Account, AddAccount
+from understudy.installed import installed
+from understudy.web.api.commands import CONNECTIONLESS
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.routes import routes_of
 from understudy.web.specs.openapi import OVER_HTTP, openapi
-from understudy.web.sse import CONNECTIONLESS
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def checker(document: dict[str, Any]) -> Callable[[str, str, int, Any], None]:
 
 async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: Path) -> None:
     """An invite that is taken, one that is not, a sign-in, and as many wrong passwords as nobody may try at once."""
-    async with served(tmp_path, accounts=True) as running:
+    async with served(tmp_path, accounts_enabled=True) as running:
         _, _, document = await request(running.address, "GET", "/openapi.json")
         check, seen = checker(document), list[int]()
 

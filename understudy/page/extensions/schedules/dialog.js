@@ -15,7 +15,7 @@ export class Schedules {
   constructor(page) {
     this.page = page;
     learn(MESSAGES);
-    page.on("foreign", ({ type }) => NEWS.has(type) && this.dialog?.isConnected && this.#read()); // one may have fired
+    page.chat.client.on("foreign", ({ type }) => NEWS.has(type) && this.dialog?.isConnected && this.#read()); // one may have fired
   }
 
   show() {
@@ -56,7 +56,7 @@ export class Schedules {
   }
 
   #form() {
-    const agent = el("select.field-input", {}, this.page.agents.list.map((one) => el("option", { value: one.name }, one.title || one.name)));
+    const agent = el("select.field-input", {}, this.page.chat.agents.list.map((one) => el("option", { value: one.name }, one.title || one.name)));
     const message = el("textarea.field-input", { rows: 3, required: true, dir: "auto" });
     const preset = el("select.field-input", {}, PRESETS.map(({ value }) => el("option", { value }, t(`schedules.preset_${value}`))));
     const time = el("input.field-input", { type: "time", value: "09:00", required: true });
@@ -86,12 +86,12 @@ export class Schedules {
   }
 
   #agentTitle(name) {
-    return this.page.agents.list.find((one) => one.name === name)?.title || name || t("schedules.any_agent");
+    return this.page.chat.agents.list.find((one) => one.name === name)?.title || name || t("schedules.any_agent");
   }
 
   #open(threadId) {
     this.dialog.close();
-    this.page.open(threadId);
+    this.page.chat.open(threadId);
   }
 
   /** Waits for a change, and reads the list again; what was refused stands in the dialog. */

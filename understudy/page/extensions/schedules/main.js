@@ -13,7 +13,7 @@ export function extend(page) {
       return new Schedules(page);
     },
   });
-  page.addSection({
+  page.add("sections", {
     title: t("schedules.next_times"), none: t("schedules.no_next_times"),
     read: async () => comingUp((await page.ask("GET", "/api/schedules")).schedules).map(({ name, message, next_due_at: at }) => ({
       picture: "clock", title: name || message, words: t("schedules.next", { when: when(at) }),

@@ -10,4 +10,4 @@ oldest_reader = "9001"
 
 
 def upgrade() -> None:
-    op.drop_table("provider_sessions")
+    op.drop_table("passkey_challenges")

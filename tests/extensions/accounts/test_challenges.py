@@ -1,0 +1,20 @@
+"""Challenges on both databases."""
+
+import pytest
+
+from understudy.extensions.accounts import challenges
+from understudy.extensions.accounts.challenges import AddChallenge, TakeChallenge
+
+
+async def test_a_challenge_is_taken_once_and_in_time(store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(challenges, "MOST", 3)
+    await store.commit(AddChallenge("a", 100.0, 50.0))
+    taken = [bool(await store.commit(TakeChallenge(key, 99.0))) for key in ("b", "a", "a")]
+    assert taken == [False, True, False]
+    await store.commit(AddChallenge("late", 100.0, 50.0))
+    assert not await store.commit(TakeChallenge("late", 100.0))
+    for number in range(5):
+        await store.commit(AddChallenge(f"key{number}", 200.0 + number, 150.0))
+    assert [bool(await store.commit(TakeChallenge(f"key{each}", 160.0))) for each in range(5)] == [
+        False, False, True, True, True,
+    ]  # fmt: skip

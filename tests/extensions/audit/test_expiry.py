@@ -1,0 +1,33 @@
+"""Old entries of the audit log expire."""
+
+import time
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from understudy.chat import polling
+from understudy.extensions.audit import EXTENSION
+from understudy.extensions.audit.settings import AuditSettings
+from understudy.extensions.audit.storage import AppendEntry
+from understudy.extensions.notices.alert_routes import SENT
+from understudy.storage.acts import PAGE, Deed
+from understudy.storage.spending import DAY_S
+
+
+async def test_entries_expire_if_the_operator_says_so(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest stays, as its number must not be given again."""
+    later = time.time() + 3 * DAY_S
+    monkeypatch.setattr(time, "time", lambda: later)
+    monkeypatch.setattr(polling, "RESTS", 0.0)
+    for _ in range(3):
+        await store.commit(AppendEntry(Deed(SENT, "ann", PAGE)))
+    seen: list[tuple[str, int]] = []
+    for days, expected in ((4.0, []), (2.0, [("audit_entries", 2)]), (2.0, [("audit_entries", 2)])):
+        own, metrics = AuditSettings(days=days), SimpleNamespace(removed=lambda *gone: seen.append(gone))
+        server: Any = SimpleNamespace(store=store, settings=SimpleNamespace(of=lambda _, own=own: own), metrics=metrics)
+        (child,) = EXTENSION.children(server)
+        await child.factory().poll()
+        assert seen == expected
+    own = AuditSettings()
+    assert EXTENSION.children(SimpleNamespace(settings=SimpleNamespace(of=lambda _: own), metrics=metrics)) == []

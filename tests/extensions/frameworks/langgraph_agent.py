@@ -1,0 +1,154 @@
+"""Unchanged agents of LangGraph, for servers that are killed; the last lines put them into the server.
+
+The model wants `first` with the user's text, then `second`, then says what it was told. Words of the text decide what
+else happens. Before `second` the agent `careful` asks for consent.
+"""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+from langchain.agents import create_agent
+from langchain.agents.middleware import HumanInTheLoopMiddleware
+from langchain_core.callbacks import CallbackManagerForLLMRun
+from langchain_core.language_models.chat_models import BaseChatModel
+from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, ToolMessage
+from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
+from langchain_core.tools import tool
+from langgraph.graph import START, MessagesState, StateGraph
+from langgraph.prebuilt import ToolNode, tools_condition
+from langgraph.types import interrupt
+from pydantic import BaseModel
+
+from understudy import Agent
+from understudy.extensions.frameworks.langgraph import langgraph
+
+CALLS = "UNDERSTUDY_TEST_CALLS"
+
+
+def note(name: str) -> None:
+    """Append the name of what is done to the file, and which server does it."""
+    with Path(os.environ[CALLS]).open("a") as file:
+        file.write(f"{name} {os.getpid()}\n")
+
+
+def only_here(name: str) -> bool:
+    """Return whether only this server has done what is noted: none was killed since."""
+    lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
+    return {pid for each, pid in lines if each == name} == {str(os.getpid())}
+
+
+class Scripted(BaseChatModel):
+    """A chat model that follows the script above."""
+
+    def bind_tools(self, *_: Any, **__: Any) -> "Scripted":
+        """Return itself: the script names its tools."""
+        return self
+
+    @property
+    def _llm_type(self) -> str:
+        return "scripted"
+
+    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
+        whole = None
+        for each in self._stream(messages):
+            whole = each if whole is None else whole + each
+        assert whole is not None
+        return ChatResult(generations=[ChatGeneration(message=AIMessage(**whole.message.model_dump(exclude={"type"})))])
+
+    def _stream(
+        self,
+        messages: list[BaseMessage],
+        stop: Any = None,
+        run_manager: CallbackManagerForLLMRun | None = None,
+        **_: Any,
+    ) -> Iterator[ChatGenerationChunk]:
+        note("model")
+        last = max(place for place, each in enumerate(messages) if each.type == "human")
+        results = [each for each in messages[last:] if isinstance(each, ToolMessage)]
+        asked = sum(each.type == "human" for each in messages)
+        if len(results) < 2:
+            name = ("first", "second")[len(results)]
+            call = {
+                "name": name, "args": f'{{"text": "{messages[last].content}"}}', "id": f"{name}-{asked}", "index": 0,
+            }  # fmt: skip
+            pieces = [AIMessageChunk(f"I call {name}. "), AIMessageChunk("", tool_call_chunks=[call])]
+        else:
+            said = f"Message {asked}: {results[0].content} and {results[1].content}."
+            pieces = [AIMessageChunk(f"{each} ") for each in said.split()]
+        usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
+        pieces.append(AIMessageChunk("", usage_metadata=usage, chunk_position="last"))
+        for each in pieces:
+            chunk = ChatGenerationChunk(message=each)
+            if run_manager is not None:
+                run_manager.on_llm_new_token(str(each.content), chunk=chunk)
+            yield chunk
+
+    async def _astream(
+        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
+    ) -> AsyncIterator[ChatGenerationChunk]:
+        kwargs.pop("run_manager", None)
+        for each in self._stream(messages):
+            await asyncio.sleep(0.001)
+            yield each
+
+
+@tool
+def first(text: str) -> str:
+    """Do the first thing."""
+    note("first")
+    return f"one of {text}"
+
+
+@tool
+async def second(text: str) -> str:
+    """Do the second thing; hang, if the text says so, until its server is killed."""
+    note("second")
+    if "hang" in text and only_here("second"):
+        await asyncio.sleep(600)
+    if "fail" in text:
+        raise ValueError("a secret reason")
+    return f"two of {text}"
+
+
+class Form(BaseModel):
+    """What the form asks."""
+
+    city: str
+    days: int
+
+
+async def gate(state: MessagesState) -> dict[str, Any]:
+    """Ask the user, if the text says so."""
+    text = str(state["messages"][-1].content)
+    if "form" in text:
+        form = interrupt({"question": "Where to?", "why": "for the ticket"}, response_schema=Form)
+        return {"messages": [("human", f"{form.city} for {form.days}")]}
+    if "yes or no" in text and not interrupt("Shall I?", response_schema=bool):
+        return {"messages": [("human", "no")]}
+    return {}
+
+
+async def answer(state: MessagesState) -> dict[str, Any]:
+    return {"messages": [await Scripted().ainvoke(state["messages"])]}
+
+
+builder = StateGraph(MessagesState)
+builder.add_node("gate", gate)
+builder.add_node("model", answer)
+builder.add_node("tools", ToolNode([first, second], handle_tool_errors=True))
+builder.add_edge(START, "gate")
+builder.add_edge("gate", "model")
+builder.add_conditional_edges("model", tools_condition)
+builder.add_edge("tools", "model")
+graph = builder.compile()
+
+careful_graph = create_agent(
+    Scripted(), [first, second], middleware=[HumanInTheLoopMiddleware(interrupt_on={"second": True})]
+)
+
+# In the server:
+agent = Agent("planner", run=langgraph(graph))
+careful = Agent("careful", run=langgraph(careful_graph))

@@ -1,0 +1,94 @@
+"""Unchanged agents of the OpenAI Agents SDK, for servers that are killed; the last lines put them into the server.
+
+The model wants `first` with the user's text, then `second`, then says what it was told. Words of the text decide what
+else happens. The tool `second` of the agent `careful` needs approval.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from agents import Agent as SdkAgent
+from agents import Model, Usage, function_tool, set_tracing_disabled
+from agents.testing import ModelStep, ScriptedModel, assistant_message, function_call
+from openai.types.responses import ResponseReasoningItem
+
+from tests.extensions.frameworks.langgraph_agent import note, only_here
+from understudy import Agent
+from understudy.extensions.frameworks.openai_agents import openai_agents
+
+set_tracing_disabled(True)  # no test speaks to the provider
+
+
+class Scripted(Model):
+    """A model that follows the script above."""
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> Any:
+        return await self.reply(kwargs["input"]).get_response(*args, **kwargs)
+
+    async def stream_response(self, instructions: Any, given: Any, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        async for event in self.reply(given).stream_response(instructions, given, *args, **kwargs):
+            await asyncio.sleep(0.001)
+            yield event
+
+    def reply(self, given: Any) -> ScriptedModel:
+        note("model")
+        items = [{"role": "user", "content": given}] if isinstance(given, str) else given
+        asked = [place for place, each in enumerate(items) if each.get("role") == "user"]
+        outputs = [each for each in items[asked[-1] :] if each.get("type") == "function_call_output"]
+        results = [each["output"] for each in outputs if each["call_id"].startswith(("first", "second"))]
+        if len(results) < 2:
+            name = ("first", "second")[len(results)]
+            thought = {"id": f"r-{name}", "summary": [{"type": "summary_text", "text": f"I need {name}"}]}
+            arguments = json.dumps({"text": items[asked[-1]]["content"]})
+            reply: list[Any] = [
+                ResponseReasoningItem(type="reasoning", **thought),
+                assistant_message(f"I call {name}. "),
+                function_call(name, arguments, call_id=f"{name}-{len(asked)}"),
+            ]
+        else:
+            reply = [assistant_message(f"Message {len(asked)}: {results[0]} and {results[1]}.")]
+        step = ModelStep(output=reply, usage=Usage(requests=1, input_tokens=10, output_tokens=5, total_tokens=15))
+        return ScriptedModel([step])
+
+
+@function_tool
+def first(text: str) -> str:
+    """Do the first thing."""
+    note("first")
+    return f"one of {text}"
+
+
+async def second_thing(text: str) -> str:
+    """Do the second thing; hang, if the text says so, until its server is killed."""
+    note("second")
+    if "hang" in text and only_here("second"):
+        await asyncio.sleep(600)
+    if "crash" in text:
+        raise ValueError("a secret reason")
+    return f"two of {text}"
+
+
+second = function_tool(second_thing, name_override="second")
+approved = function_tool(second_thing, name_override="second", needs_approval=True)
+planner = SdkAgent("planner", model=Scripted(), tools=[first, second])
+careful_planner = SdkAgent("careful", model=Scripted(), tools=[first, approved])
+handed = SdkAgent(
+    "front",
+    model=ScriptedModel([[function_call("transfer_to_planner", {}, call_id="h")]]),
+    handoffs=[planner],
+)
+over = SdkAgent(
+    "over",
+    model=ScriptedModel(
+        [[function_call("careful", {"input": "hello"}, call_id="c")], [assistant_message("Done.")]] * 2
+    ),
+    tools=[careful_planner.as_tool("careful", "Work carefully.")],
+)
+
+# In the server:
+agent = Agent("planner", run=openai_agents(planner))
+careful = Agent("careful", run=openai_agents(careful_planner))
+handing = Agent("handing", run=openai_agents(handed))
+asking = Agent("asking", run=openai_agents(over))

@@ -1,0 +1,86 @@
+"""Unchanged agents of Pydantic AI, for servers that are killed; the last lines put them into the server.
+
+The model wants `first` with the user's text, then `second`, then says what it was told. Words of the text decide what
+else happens. The tool `second` of the agent `careful` needs approval.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic_ai import Agent as PydanticAgent
+from pydantic_ai import ApprovalRequired, CallDeferred, ModelRetry, RunContext, Tool
+from pydantic_ai.messages import ModelMessage, ToolReturnPart, UserPromptPart
+from pydantic_ai.models.function import AgentInfo, DeltaThinkingPart, DeltaToolCall, FunctionModel
+
+from tests.extensions.frameworks.langgraph_agent import note, only_here
+from understudy import Agent
+from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
+
+
+async def script(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
+    """Follow the script above."""
+    note("model")
+    parts = [part for each in messages for part in each.parts]
+    prompts = [part for part in parts if isinstance(part, UserPromptPart)]
+    results = [part for part in parts[parts.index(prompts[-1]) :] if isinstance(part, ToolReturnPart)]
+    done = [part for part in results if part.outcome in ("success", "denied", "failed")]
+    text = str(prompts[-1].content)
+    if info.output_tools and len(done) == 2:
+        yield {0: DeltaToolCall(info.output_tools[0].name, json.dumps({"city": "Oslo", "days": 2}), tool_call_id="out")}
+    elif len(done) < 2:
+        name = ("first", "second")[len(done)]
+        yield {0: DeltaThinkingPart(content=f"I need {name}")}
+        yield "I call "
+        yield f"{name}. "
+        yield {1: DeltaToolCall(name, json.dumps({"text": text}), tool_call_id=f"{name}-{len(prompts)}-{len(results)}")}
+    else:
+        for word in f"Message {len(prompts)}: {done[0].content} and {done[1].content}.".split():
+            await asyncio.sleep(0.001)
+            yield f"{word} "
+
+
+def first(text: str) -> str:
+    """Do the first thing."""
+    note("first")
+    return f"one of {text}"
+
+
+tried: list[str] = []
+
+
+async def second(context: RunContext[None], text: str) -> str:
+    """Do the second thing; hang, if the text says so, until its server is killed."""
+    if "ask" in text and not context.tool_call_approved:
+        raise ApprovalRequired
+    if "elsewhere" in text:
+        raise CallDeferred
+    note("second")
+    if "hang" in text and only_here("second"):
+        await asyncio.sleep(600)
+    if "retry" in text and not tried:
+        tried.append(text)
+        raise ModelRetry("once more")
+    if "crash" in text:
+        raise ValueError("a secret reason")
+    return f"two of {text}"
+
+
+class Trip(BaseModel):
+    """What an agent answers with."""
+
+    city: str
+    days: int
+
+
+model = FunctionModel(stream_function=script)
+planner = PydanticAgent(model, tools=[first, second])
+careful_planner = PydanticAgent(model, tools=[first, Tool(second, requires_approval=True)])
+typed_planner = PydanticAgent(model, tools=[first, second], output_type=Trip)
+
+# In the server:
+agent = Agent("planner", run=pydantic_ai(planner))
+careful = Agent("careful", run=pydantic_ai(careful_planner))
+typed = Agent("typed", run=pydantic_ai(typed_planner))

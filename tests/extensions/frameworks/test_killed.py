@@ -1,0 +1,55 @@
+"""Agents of other frameworks go on after their server is killed, and do nothing again that was done."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.test_run_recovery import Watcher, asked, calling, survived
+from tests.extensions.frameworks.openai_agents_sdk import sdk
+
+LANGGRAPH = "tests.extensions.frameworks.langgraph_agent"
+PYDANTIC_AI = "tests.extensions.frameworks.pydantic_ai_agent"
+OPENAI_AGENTS = "tests.extensions.frameworks.openai_agents_agent"
+MODULES = ("langchain.agents", "langgraph.prebuilt", "openai.types.responses", "pydantic_ai.models.function")
+"""What takes long to load in each of the servers."""
+
+
+def noted(tmp_path: Path) -> Counter[str]:
+    return Counter(line.split()[0] for line in (tmp_path / "calls").read_text().splitlines())
+
+
+def further(module: str) -> Path | None:
+    return sdk() if module == OPENAI_AGENTS else None
+
+
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
+async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) -> None:
+    served: Any = {"served": f"{module}:agent", "agent_type": "planner", "python_path": further(module)}
+
+    def in_second(seen: Watcher) -> bool:
+        return calling("second")(seen) and noted(tmp_path)["second"] > 0
+
+    seen = await survived(tmp_path, "hang", in_second, modules=MODULES, **served)
+    said = " ".join(seen.kinds("final_response")[0]["message"].split())
+    assert said == "I call first. I call second. Message 1: one of hang and two of hang."
+    assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
+        ("first", "ok"),
+        ("second", "ok"),
+    ]
+    done = noted(tmp_path)
+    assert (done["first"], done["second"]) == (1, 2)
+    assert done["model"] <= 4  # one may have been asked when the first server was killed
+
+
+@pytest.mark.parametrize("module", [LANGGRAPH, PYDANTIC_AI, OPENAI_AGENTS])
+async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path) -> None:
+    served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}
+    seen = await survived(tmp_path, "hello", asked, modules=MODULES, **served)
+    assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
+    assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
+        ("first", "ok"),
+        ("second", "ok"),
+    ]
+    assert (noted(tmp_path)["first"], noted(tmp_path)["second"]) == (1, 1)

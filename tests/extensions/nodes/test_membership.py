@@ -1,0 +1,516 @@
+"""Nodes join, renew their leases, are declared dead, and leave; survivors take over the threads of dead nodes."""
+
+import signal
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Any, cast
+
+import psycopg
+import pytest
+import trio
+from attrs import define, field
+
+from actors import (
+    Actor,
+    ActorRef,
+    ActorSystem,
+    ChildSpec,
+    Context,
+    Killed,
+    MailboxFull,
+    MailboxSpec,
+    Normal,
+    Restart,
+    StartChild,
+    Supervisor,
+)
+from tests.servers.postgresql import Postgres
+from understudy.chat.conversation.recovery import BATCH, CheckNow, Recovery
+from understudy.chat.messages import OwnershipLost
+from understudy.chat.registry import ConversationRegistry
+from understudy.chat.run_limiter import RunLimiter
+from understudy.extensions.nodes import storage as nodes
+from understudy.extensions.nodes.membership import Member, Membership, join, stop_conversations
+from understudy.extensions.nodes.storage import JoinNodes, LeaveNodes, RenewNode
+from understudy.storage import queries
+from understudy.storage.changes import Change
+from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
+from understudy.storage.postgresql import connect_database
+from understudy.storage.records import Fence, LoggedEvent, RunRecord, Thread
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+
+LEASE_S = 1.0
+EVERY_S = 0.1
+
+
+@define
+class Server:
+    """One server's store and node, and access to its actors."""
+
+    store: Store
+    node: Member
+    system: ActorSystem
+    lapses: list[str] = field(factory=list)
+
+    async def join(self) -> "Server":
+        await join(self.node, "127.0.0.1/chat", lease_s=LEASE_S)
+        return self
+
+    async def live(self) -> ActorRef:
+        membership = partial(
+            Membership,
+            self.node,
+            lambda: self.lapses.append(self.node.id),
+            lease_s=LEASE_S,
+            every_s=EVERY_S,
+        )
+        return await self.system.spawn(ChildSpec("membership", membership))
+
+
+@asynccontextmanager
+async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
+    """A server that has not joined yet; it leaves in order if its membership is alive."""
+    database = await trio.to_thread.run_sync(connect_database, address)
+    try:
+        async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))], intensity=10) as system:
+            store = Store(database, partial(system.find, "/s/writer"), deadline_s=10.0)
+            yield Server(store, Member(store, alone), system)
+    finally:
+        database.close()
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    with trio.fail_after(60):
+        while True:
+            found = condition()
+            if await found if isinstance(found, Awaitable) else found:
+                return
+            await trio.sleep(0.01)
+
+
+def execute(address: str, statement: str) -> Any:
+    with psycopg.connect(address, autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else None
+
+
+# joining
+
+
+@pytest.mark.proof("timing")
+async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address, alone=True) as second, server(address) as third:
+        async with server(address, alone=True) as first:
+            await first.join()
+            await first.live()
+            for late in (second, third):
+                with pytest.raises(AlreadyServed, match=r"uses the database at 127.0.0.1/chat: .* the same redis.url"):
+                    await late.join()
+            await first.system.find("/s/membership").stop()  # type: ignore[union-attr]
+            assert await third.store.read(nodes.living) == []
+        await second.join()
+        assert await second.store.read(nodes.living) == [second.node.id]
+        assert first.lapses == []
+
+
+async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
+        await killed.join()
+        await next_one.join()
+        assert await next_one.store.read(nodes.living) == [next_one.node.id]
+        assert not await killed.store.commit_urgent(RenewNode(killed.node.id))
+
+
+async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one:
+        await (await one.join()).live()
+        async with server(address) as other:
+            await (await other.join()).live()
+            since = trio.current_time() + 1.5 * LEASE_S
+            await until(lambda: min(one.node.renewed_at, other.node.renewed_at) > since)
+            await until(partial(_alive, one.store, one.node.id, other.node.id))
+        assert await one.store.read(nodes.living) == [one.node.id]
+        assert (one.lapses, other.lapses) == ([], [])
+
+
+async def test_a_membership_that_dies_goes_on(
+    postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = postgres.create(template)
+    async with server(address) as one:
+        ref = await (await one.join()).live()
+        before, renew, crashes = one.node.id, one.store.commit_urgent, [RuntimeError("broken")]
+
+        async def fails_once(*args: Any, **options: Any) -> bool:
+            if crashes:
+                raise crashes.pop()
+            return await renew(*args, **options)
+
+        ref.kill()
+        since = trio.current_time() + LEASE_S / 2
+        await until(lambda: one.node.renewed_at > since)
+        monkeypatch.setattr(one.store, "commit_urgent", fails_once)
+        await until(lambda: not crashes)
+        since = trio.current_time() + LEASE_S / 2
+        await until(lambda: one.node.renewed_at > since)
+        await until(partial(_alive, one.store, before))
+        assert one.lapses == []
+
+
+# being taken for dead
+
+
+@pytest.mark.parametrize("how", ["taken", "gone"])
+async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres, template: str, how: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one, server(address) as other:
+        await one.join()
+        before = one.node.id
+        if how == "taken":
+            await one.store.commit(_running(before, "t1", "r1"))
+            execute(address, "UPDATE nodes SET expires_at = 1")
+            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
+            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == Fence(other.node.id, 2)
+            await other.store.commit_urgent(LeaveNodes(other.node.id))
+        else:
+            execute(address, "DELETE FROM nodes")
+        await one.live()
+        await until(lambda: one.node.joined and one.node.id != before)
+        assert one.lapses == [before]
+        since = trio.current_time() + 2 * EVERY_S
+        await until(lambda: one.node.renewed_at > since)
+        await until(partial(_alive, one.store, one.node.id))
+        assert one.node.lapses == 1
+
+
+async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one, server(address) as other:
+        await one.join()
+        await (await other.join()).live()
+        await one.store.commit(_running(one.node.id, "t1", "r1"))
+        await until(partial(_free, other.store))
+        ref = await one.live()
+        await until(partial(_held, one.store, one.node.id))
+        assert (one.lapses, one.node.lapses) == ([], 0)
+        ref.kill()
+
+
+async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address, alone=True) as one:
+        await one.join()
+        before = one.node.id
+        execute(address, "UPDATE nodes SET expires_at = 1")
+        one.node.renewed_at -= 2 * LEASE_S
+        since = trio.current_time() + EVERY_S
+        ref = await one.live()
+        await until(lambda: one.node.renewed_at > since)
+        await until(partial(_alive, one.store, before))
+        assert one.lapses == []
+        ref.kill()
+        execute(address, "UPDATE nodes SET expires_at = 1")
+        async with server(address, alone=True) as other:
+            while not await other.store.commit_urgent(JoinNodes(other.node.id, alone=True, lease_s=30.0)):
+                execute(address, f"UPDATE nodes SET expires_at = 1 WHERE id = '{before}'")
+            await until(lambda: one.lapses == [before])
+            assert not one.node.joined
+            assert await other.store.read(nodes.living) == [other.node.id]
+            one.store.deadline_s = 0.1
+            with pytest.raises(StorageUnavailable):
+                await nodes.claim(one.store, "ann", "t1", one.node.id)
+            await other.store.commit_urgent(LeaveNodes(other.node.id))
+            await until(lambda: one.node.joined)
+            assert await nodes.claim(one.store, "ann", "t1", one.node.id) == Fence(one.node.id, 1)
+
+
+class Deaf(Actor):
+    mailbox = MailboxSpec(capacity=1)
+
+    async def receive(self, message: object, context: Context) -> None:
+        await trio.sleep_forever()
+
+
+class Obedient(Actor):
+    async def receive(self, message: object, context: Context) -> None:
+        assert isinstance(message, OwnershipLost)
+        context.stop()
+
+
+async def test_all_conversations_stand_down() -> None:
+    async with ActorSystem("s", [ChildSpec("conversations", Supervisor)]) as system:
+        conversations = system.find("/s/conversations")
+        assert conversations is not None
+        refs = []
+        for made in (Deaf, Obedient):
+            refs.append(await conversations.ask(StartChild(ChildSpec(made.__name__, made, restart=Restart.TEMPORARY))))
+        with suppress(MailboxFull):
+            while True:
+                refs[0].tell("more")
+        stop_conversations(conversations)
+        with trio.fail_after(60):
+            assert [await ref.wait_stopped() for ref in refs] == [Killed(), Normal()]
+
+
+# held, and without a database
+
+
+async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    command = [sys.executable, str(Path(__file__).with_name("held_node.py")), address, str(LEASE_S)]
+    async with server(address) as other, trio.open_nursery() as nursery:
+        process: trio.Process = await nursery.start(
+            partial(trio.run_process, command, stdout=subprocess.PIPE, check=False)
+        )
+        assert process.stdout is not None
+        lines = Lines(process.stdout)
+        with trio.fail_after(60):
+            _, held, token = (await lines.next()).split()
+            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
+            await until(partial(_longer, other.store, 5))
+            assert await nodes.claim(other.store, "ann", "t1", other.node.id) == held
+            process.send_signal(signal.SIGSTOP)
+            stopped = trio.current_time()
+            await until(partial(_free, other.store))
+            fence = await nodes.claim(other.store, "ann", "t1", other.node.id)
+            assert trio.current_time() < stopped + LEASE_S + 2.0
+            assert fence == Fence(other.node.id, int(token) + 1)
+            at = (await other.store.read(queries.last_seqs, "ann", ["t1"]))["t1"]
+            await other.store.commit(Change("ann", "t1", (LoggedEvent(at + 1, "note", None, b"mine"),), fence=fence))
+            process.send_signal(signal.SIGCONT)
+            printed: dict[str, str] = {}
+            while not printed.keys() >= {"stood", "lapsed"}:
+                what, _, rest = (await lines.next()).partition(" ")
+                printed[what] = rest
+            new_id = printed["lapsed"]
+            assert new_id != held
+            assert set(await other.store.read(nodes.living)) == {other.node.id, new_id}
+            late = Change("ann", "t1", (LoggedEvent(at + 2, "note", None, b"late"),), fence=Fence(held, int(token)))
+            with pytest.raises(Fenced):
+                await other.store.commit(late)
+            assert [event.body for event in await other.store.events("ann", "t1", at - 1)] == [b"held", b"mine"]
+            process.kill()
+
+
+async def _longer(store: Store, seq: int) -> bool:
+    return (await store.read(queries.last_seqs, "ann", ["t1"])).get("t1", 0) >= seq
+
+
+async def _free(store: Store) -> bool:
+    return await store.read(nodes.owner_node, "ann", "t1") is None
+
+
+async def _held(store: Store, node: str) -> bool:
+    return await store.read(nodes.owner_node, "ann", "t1") == node
+
+
+class Lines:
+    def __init__(self, stream: trio.abc.ReceiveStream) -> None:
+        self._stream = stream
+        self._rest = b""
+
+    async def next(self) -> str:
+        while b"\n" not in self._rest:
+            more = await self._stream.receive_some()
+            assert more, "the process has ended"
+            self._rest += more
+        line, _, self._rest = self._rest.partition(b"\n")
+        return line.decode()
+
+
+@pytest.mark.proof("chaos")
+async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
+    alone_at, shared_at = own_postgres.create(), own_postgres.create()
+    async with server(alone_at, alone=True) as alone, server(shared_at) as one, server(shared_at) as other:
+        servers = (alone, one, other)
+        for each in servers:
+            await (await each.join()).live()
+        before = [each.node.id for each in servers]
+        thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
+        fence = await nodes.claim(one.store, "ann", "t1", one.node.id)
+        assert isinstance(fence, Fence)
+        event = LoggedEvent(1, "note", None, b"before")
+        await one.store.commit(Change("ann", "t1", (event,), thread, fence=fence))
+        for leave, come in (
+            (partial(own_postgres.stop, "fast"), own_postgres.start),
+            (partial(own_postgres.stop, "immediate"), own_postgres.start),
+            (own_postgres.pause, own_postgres.resume),
+        ):
+            await trio.to_thread.run_sync(leave)
+            await trio.sleep(1.2 * LEASE_S)
+            began = trio.current_time()
+            await trio.to_thread.run_sync(come)
+            for each in servers:
+                await until(partial(_back, each, began))
+        assert [each.node.id for each in servers] == before
+        assert [each.lapses for each in servers] == [[], [], []]
+        assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
+        after = LoggedEvent(2, "note", None, b"after")
+        await one.store.commit(Change("ann", "t1", (after,), fence=fence))
+        assert [each.body for each in await other.store.events("ann", "t1", 0)] == [b"before", b"after"]
+
+
+async def _alive(store: Store, *names: str) -> bool:
+    return await store.read(nodes.living) == list(names)
+
+
+async def _back(server: Server, since: float) -> bool:
+    """Whether the node is alive and has renewed its lease since."""
+    try:
+        return server.node.renewed_at > since and server.node.id in await server.store.read(nodes.living)
+    except StorageUnavailable:
+        return False
+
+
+# taking over
+
+
+@define
+class Finder:
+    """A stand-in for the registry: claims the threads it is asked to run."""
+
+    server: Server
+    mine: list[str] = field(factory=list)
+    refused: int = 0
+    moved: list[tuple[tuple[str, str], ActorRef]] = field(factory=list)
+    followed: list[str] = field(factory=list)
+    fails: int = 0
+    missed: tuple[str, ...] = ()
+    looks: int = 0
+
+    @property
+    def node(self) -> Member:
+        return self.server.node
+
+    async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
+        """Claim the thread unless this node works on it already."""
+        if run_id in self.mine:
+            return
+        claimed = await nodes.claim(self.server.store, owner, thread_id, self.server.node.id)
+        if isinstance(claimed, Fence):
+            self.mine.append(run_id)
+        else:
+            self.refused += 1
+
+    async def dead_with_subscribers(self) -> list[tuple[str, str]]:
+        return []
+
+    def remind(self, owner: str, thread_id: str, run_id: str) -> bool:
+        return False
+
+    @property
+    def relocated(self) -> list[tuple[tuple[str, str], ActorRef]]:
+        self.looks += 1
+        return list(self.moved)
+
+    async def subscribe_missed(self, owner: str) -> None:
+        """Record the call, or fail for a while: the user comes last then."""
+        self.missed = tuple(each for each in self.missed if each != owner)
+        self.fails -= 1
+        if self.fails >= 0:
+            self.missed += (owner,)
+            raise StorageUnavailable("not yet")
+        self.followed.append(owner)
+
+    async def resubscribe(self, key: tuple[str, str], ending: ActorRef) -> None:
+        await ending.wait_stopped()
+        self.fails -= 1
+        if self.fails >= 0:
+            raise StorageUnavailable("not yet")
+        self.followed.append(key[1])
+        self.moved.remove((key, ending))
+
+
+async def recovering(server: Server, finder: Finder) -> ActorRef:
+    recovery = partial(Recovery, server.store, cast(ConversationRegistry, finder), RunLimiter(2, 4))
+    return await server.system.spawn(ChildSpec("recovery", recovery))
+
+
+async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    count = 3 * BATCH
+    async with server(address) as dead, server(address) as one, server(address) as other:
+        finders = [Finder(one), Finder(other)]
+        assert await dead.store.commit_urgent(JoinNodes(dead.node.id, lease_s=60.0))
+        for finder in finders:
+            await (await finder.server.join()).live()
+        async with trio.open_nursery() as nursery:
+            for number in range(count):
+                nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
+        assert await dead.store.commit_urgent(RenewNode(dead.node.id, LEASE_S))
+        died = trio.current_time()
+        for finder in finders:
+            await recovering(finder.server, finder)
+        await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
+        assert trio.current_time() - died > LEASE_S * 0.8
+        taken = [run for finder in finders for run in finder.mine]
+        assert sorted(taken) == sorted(f"r{number}" for number in range(count))
+        assert sum(finder.refused for finder in finders) <= count // 2
+
+
+async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one, server(address) as other:
+        for each in (one, other):
+            await (await each.join()).live()
+            await each.store.commit(_running(each.node.id, f"t-{each.node.id}", f"r-{each.node.id}"))
+        finder = Finder(one)
+        await recovering(one, finder)
+        await until(lambda: finder.mine)
+        assert finder.mine == [f"r-{one.node.id}"]
+
+
+async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one:
+        await (await one.join()).live()
+        finder = Finder(one)
+        recovery = await recovering(one, finder)
+        ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
+        finder.moved.append((("ann", "t1"), ending))
+        recovery.tell(CheckNow())
+        await until(lambda: finder.looks)
+        assert finder.followed == []
+        finder.fails = 1
+        recovery.kill()
+        ending.tell(OwnershipLost())
+        await until(lambda: finder.followed)
+        looks = finder.looks
+        recovery.tell(CheckNow())
+        await until(lambda: finder.looks > looks)
+        assert finder.followed == ["t1"]
+
+
+async def test_users_that_may_lack_threads_are_seen_to(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one:
+        await (await one.join()).live()
+        finder = Finder(one, fails=3, missed=tuple(f"user-{number}" for number in range(2 * BATCH + 1)))
+        users = set(finder.missed)
+        await recovering(one, finder)
+        await until(lambda: not finder.missed)
+        assert set(finder.followed) == users
+        assert len(finder.followed) == len(users)
+
+
+def _running(node: str, thread_id: str, run_id: str) -> Change:
+    thread = Thread("ann", thread_id, "Title", "guide", None, 1.0, 1.0)
+    run = RunRecord(run_id, "ann", thread_id, "m1", None, "guide", None, "running", 1.0)
+    return Change("ann", thread_id, (LoggedEvent(1, "note", run_id, b"x"),), thread, run=run, fence=Fence(node, 1))
+
+
+async def test_the_node_that_is_alive_the_longest_is_the_oldest(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with server(address) as one, server(address) as other:
+        assert not await one.node.is_oldest()
+        for each in (one, other):
+            await each.join()
+        assert [await each.node.is_oldest() for each in (one, other)] == [True, False]

@@ -1,0 +1,186 @@
+"""The link to Redis, against a real one: that it answers, goes away in every manner, and comes back."""
+
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+import trio
+
+from actors import open_system
+from tests.servers.redis import Redis
+from understudy.extensions.nodes.redis import RedisLink
+from understudy.storage.errors import RedisRefused, RedisUnavailable
+
+SOON_S = 60.0
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.up: list[bool] = []
+        self.outcomes: list[str] = []
+
+    def redis_up(self, up: bool) -> None:
+        self.up.append(up)
+
+    def redis_called(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+@asynccontextmanager
+async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
+    link = RedisLink(url, counts)
+    async with open_system("system", [link.connector_spec()]):
+        yield link
+
+
+async def eventually(holds: Callable[[], object]) -> None:
+    with trio.fail_after(SOON_S):
+        while not holds():  # noqa: ASYNC110 - what it looks at is no event
+            await trio.sleep(0.01)
+
+
+async def until(link: RedisLink, up: bool) -> None:
+    await eventually(lambda: link.up is up)
+
+
+async def test_calls_and_batches_are_answered(redis: Redis) -> None:
+    counts = Counts()
+    async with linked(redis.url + "/3", counts) as link:
+        await link.wait_up()
+        await link.call(lambda client: client.set("a", "1"))
+        assert await link.call(lambda client: client.get("a")) == b"1"
+        results = await link.batch(lambda pipe: (pipe.get("a"), pipe.lpush("a", ["x"]), pipe.get("a")))
+    assert [results[0], results[2]] == [b"1", b"1"]
+    assert isinstance(results[1], RedisRefused)
+    assert counts.up == [True]
+    assert counts.outcomes == ["answered"] * 3
+
+
+async def test_a_refusal_does_not_speak_against_redis(redis: Redis) -> None:
+    async with linked(redis.url) as link:
+        await link.wait_up()
+        await link.call(lambda client: client.set("text", "1"))
+        for _ in range(5):
+            with pytest.raises(RedisRefused, match="WrongTypeError"):
+                await link.call(lambda client: client.lpush("text", ["x"]))
+        assert link.up
+
+
+async def test_it_is_away_at_once_when_killed_and_comes_back(
+    own_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    counts = Counts()
+    with caplog.at_level(logging.INFO):
+        async with linked(own_redis.url, counts) as link:
+            await link.wait_up()
+            await trio.to_thread.run_sync(own_redis.kill)
+            await until(link, up=False)
+            for _ in range(50):
+                with pytest.raises(RedisUnavailable):
+                    await link.call(lambda client: client.get("a"))
+            await trio.to_thread.run_sync(own_redis.start)
+            await until(link, up=True)
+            assert await link.call(lambda client: client.get("a")) is None
+            told = [record.message for record in caplog.records if record.name == "understudy.extensions.nodes.redis"]
+    assert told == ["redis.answers", "redis.away", "redis.answers"]
+    assert not [record for record in caplog.records if record.name.startswith("coredis")]
+    assert counts.up == [True, False, True]
+    assert counts.outcomes.count("away") == 50
+
+
+async def test_a_held_redis_is_waited_for_as_long_as_the_call_may_take(own_redis: Redis) -> None:
+    async with linked(own_redis.url) as link:
+        await link.wait_up()
+        own_redis.pause()
+        with pytest.raises(RedisUnavailable, match=r"no answer within 0\.2 s"):
+            await link.call(lambda client: client.get("a"), timeout_s=0.2)
+        await until(link, up=False)
+        own_redis.resume()
+        await until(link, up=True)
+        await link.call(lambda client: client.set("a", "1"))
+
+
+@pytest.mark.blocking("a process that is held does nothing")
+async def test_a_call_that_ends_after_a_pause_of_the_whole_process_failed(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one that was not answered in time, however many deadlines passed meanwhile."""
+    monkeypatch.setattr("understudy.extensions.nodes.redis.ANSWER_S", 0.05)
+
+    async def held(client: object) -> None:
+        time.sleep(0.3)  # noqa: ASYNC251 - that is the pause
+        await trio.sleep_forever()
+
+    async with linked(redis.url) as link:
+        await link.wait_up()
+        with pytest.raises(RedisUnavailable, match="no answer within"):
+            await link.call(held, timeout_s=0.1)
+
+
+async def test_it_starts_without_a_server_and_finds_it_later(
+    own_redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    own_redis.kill()
+    async with linked(own_redis.url) as link:
+        with pytest.raises(RedisUnavailable):
+            await link.call(lambda client: client.ping())
+        with trio.fail_after(60):
+            while not caplog.messages.count("redis.away"):  # noqa: ASYNC110 - what is logged is no event
+                await trio.sleep(0.01)
+        await trio.to_thread.run_sync(own_redis.start)
+        await until(link, up=True)
+    assert caplog.messages.count("redis.away") == 1
+
+
+async def test_subscribers_hear_and_are_told_of_each_gap(own_redis: Redis) -> None:
+    """Messages published during an outage are lost; `joined` is called again afterwards."""
+    heard: list[tuple[str, bytes]] = []
+    joined: list[int] = []
+    async with linked(own_redis.url) as link, trio.open_nursery() as nursery:
+        nursery.start_soon(link.listen, ["news"], lambda *told: heard.append(told), lambda: joined.append(1))
+        with trio.fail_after(2 * SOON_S):
+            await eventually(lambda: len(joined) == 1)
+            await link.call(lambda client: client.publish("news", b"one"))
+            await eventually(lambda: heard == [("news", b"one")])
+            await trio.to_thread.run_sync(own_redis.restart)
+            await eventually(lambda: len(joined) == 2)
+            await link.call(lambda client: client.publish("news", b"two"))
+            await eventually(lambda: len(heard) == 2)
+        nursery.cancel_scope.cancel()
+    assert (heard, len(joined)) == ([("news", b"one"), ("news", b"two")], 2)
+
+
+@pytest.mark.needs("redis")
+async def test_a_password_is_used_and_never_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    server = Redis(tmp_path / "redis", password="hush-hush")
+    server.start()
+    try:
+        with caplog.at_level(logging.DEBUG):
+            async with linked(server.url) as link:
+                await until(link, up=True)
+                await link.call(lambda client: client.ping())
+            wrong = server.url.replace("hush-hush", "sesame-open")
+            async with linked(wrong) as link:
+                await eventually(lambda: link.last_error != "not connected yet")
+                with pytest.raises(RedisUnavailable) as refused:
+                    await link.call(lambda client: client.ping())
+        said = caplog.text + str(refused.value) + repr(refused.value) + repr(vars(link))
+        assert "hush-hush" not in said
+        assert "sesame-open" not in said
+    finally:
+        server.kill()
+
+
+async def test_many_given_up_calls_leave_the_link_whole(redis: Redis) -> None:
+    async with linked(redis.url) as link:
+        await link.wait_up()
+        for number in range(200):
+            with trio.move_on_after(number * 2e-6):
+                await link.call(lambda client: client.get("a"))
+        with trio.fail_after(2 * SOON_S):
+            for number in range(100):
+                text = f"{number}"
+                assert await link.call(lambda client, text=text: client.echo(text)) == text.encode()

@@ -1,0 +1,249 @@
+"""Two servers: erased data is readable on neither, whatever the other one has in memory or in Redis."""
+
+import re
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.http import get, request
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.server_pair import Begin, ServerPair, eventually, token_of, two_servers
+from tests.end_to_end.test_deleting import ended
+from tests.end_to_end.test_scrubbing import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from understudy import Agent
+from understudy.app.server import Running
+from understudy.extensions.nodes import storage as nodes
+from understudy.extensions.nodes.broker import inbox_name
+
+BACK = "You are [email-1]."
+"""An answer that shows the original of the thread's first placeholder, if it is still known."""
+
+
+@pytest.fixture
+def begin(serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
+    """Return a function that starts two servers that use placeholders, over the backends that all tests share."""
+    redis.flush()
+    given = policy(tmp_path, WITH_PLACEHOLDERS)
+
+    async def start(*agents: Agent, **settings: Any) -> ServerPair:
+        shared = {"detectors": PEOPLE_ONLY, "scrub_policy": given} | settings
+        return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **shared)
+
+    return start
+
+
+async def talk(client: ChatClient, text: str, thread_id: str = "t") -> dict[str, Any]:
+    return await client.ask(text, thread_id=thread_id, agent_type="script")
+
+
+async def delete(running: Running, path: str = "/api/threads/t") -> int:
+    return (await request(running.address, "DELETE", path, token=token_of()))[0]
+
+
+async def placeholders(running: Running) -> str:
+    page = await running.store.messages("ada", "t")
+    found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
+    assert len(found) == 2, "one of each server"
+    return " ".join(found)
+
+
+async def erase(running: Running) -> int:
+    return (await request(running.address, "DELETE", "/api/me", token=token_of(), body=b'{"confirm": "ada"}'))[0]
+
+
+@pytest.mark.parametrize("how", ["thread", "user"])
+@pytest.mark.parametrize("asked", ["a", "b"])
+async def test_placeholders_of_erased_data_no_longer_resolve(begin: Begin, asked: str, how: str) -> None:
+    two = await begin(scripted(Say(BACK)))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, f"I am {PERSON}")
+        await on_b.until_end()
+        assert PERSON in (await talk(on_b, f"Really, I am {PERSON}"))["data"]["message"]
+        await on_a.until_end()
+        known = await placeholders(two.a)
+        running = getattr(two, asked)
+        if how == "thread":
+            assert await delete(running) == 204
+            await nobody_known(two, on_a, on_b, known)
+            return
+        assert await erase(running) == 200
+        for client in (on_a, on_b):  # an erased user is signed out and gets a new session
+            assert await client.until_closed() == 4401
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await nobody_known(two, on_a, on_b, known)
+
+
+async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, known: str) -> None:
+    """Check that neither server resolves the placeholders."""
+    for client, other in ((on_a, on_b), (on_b, on_a)):
+        end = await talk(client, f"Who am I? {known}")
+        assert await other.until_end() == end
+        assert PERSON not in str(client.durable(end["run_id"]) + other.durable(end["run_id"]))
+        for each in two.both:
+            assert PERSON not in str(await get(each, "/api/threads/t/messages", token_of()))
+
+
+async def test_erasure_without_redis(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+) -> None:
+    scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, f"I am {PERSON}")
+        await on_b.until_end()
+        await talk(on_b, f"Really, I am {PERSON}")
+        await on_a.until_end()
+        known = await placeholders(two.a)
+        await trio.to_thread.run_sync(own_redis.kill)
+        assert await delete(two.a) == 204
+        await eventually(lambda: not relays(two.b))
+        on_b.seen.clear()
+        await talk(on_b, f"Who am I? {known}")
+        assert PERSON not in str(on_b.durable())
+        assert [event["seq"] for event in on_b.durable()] == [1, 2, 3, 4, 5]
+        await trio.to_thread.run_sync(own_redis.start)
+
+
+async def test_missed_erasures_are_applied_when_redis_is_back(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+) -> None:
+    scrubbed: dict[str, Any] = {"detectors": PEOPLE_ONLY, "scrub_policy": policy(tmp_path, WITH_PLACEHOLDERS)}
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(BACK)), **scrubbed)
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        for thread in ("t", "u"):
+            await talk(on_a, f"I am {PERSON}", thread)
+            await on_b.until_end()
+            await talk(on_b, f"Really, I am {PERSON}", thread)
+            await on_a.until_end()
+    known = await placeholders(two.a)
+    conversations = two.b.system.find("/system/conversations")
+    receiver = two.b.system.find("/system/cluster/receiver")
+    assert conversations is not None
+    assert receiver is not None
+    conversations.kill()
+    await eventually(lambda: not relays(two.b))
+    await trio.to_thread.run_sync(own_redis.kill)
+    assert await delete(two.a) == 204
+    vault = receiver._cell.incarnation.actor.handle_news.__self__.vault
+    assert vault.has("ada", "t")
+    await trio.to_thread.run_sync(own_redis.start)
+    await eventually(lambda: not vault.has("ada", "t"))
+    assert vault.has("ada", "u"), "that is there still"
+    async with connected(two.b.address, token_of()) as on_b:
+        await talk(on_b, f"Who am I? {known}")
+        assert PERSON not in str(on_b.durable())
+
+
+def relays(running: Running) -> list[Any]:
+    conversations = running.system.find("/system/conversations")
+    assert conversations is not None
+    return list(conversations.children())
+
+
+@pytest.mark.parametrize("runs", [True, False])
+async def test_a_thread_of_another_server_is_removed_by_age_only_while_nothing_goes_on_in_it(
+    begin: Begin, runs: bool
+) -> None:
+    """The server that expires old threads does not own the thread: it asks the owner, which knows the active runs."""
+    gate = Gate(open_after=0 if runs else 100)
+    two = await begin(scripted(Say("one two three", gate)))
+    retention = two.a.system.find("/system/privacy/retention")
+    assert retention is not None
+    eraser = retention._cell.incarnation.actor.eraser
+    async with connected(two.b.address, token_of()) as on_b:
+        await on_b.say("go", thread_id="t", agent_type="script")
+        if runs:
+            await gate.reached.wait()
+        else:
+            await on_b.until_end()
+        assert not await eraser.thread("ada", "t", unless_since=time.time() - 60.0)
+        assert await eraser.thread("ada", "t", unless_since=time.time() + 60.0) is not runs
+        gate.opened.set()
+        if runs:
+            assert (await on_b.until_end())["data"]["status"] == "success"
+        assert (await request(two.a.address, "GET", "/api/threads/t", token=token_of()))[0] == (200 if runs else 404)
+
+
+async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) -> None:
+    two = await begin(scripted(Say("A word of kumquatology.")))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        await talk(on_a, "Tell me of kumquatology")
+        await on_b.until_end()
+        for each in two.both:
+            for path in ("/api/threads", "/api/threads/t/messages", "/api/threads/t/events"):
+                assert "kumquatology" in str((await request(each.address, "GET", path, token=token_of()))[2])
+        await eventually(lambda: b":answers" in redis.dump())
+        assert b"kumquatology" not in redis.dump()
+        assert await erase(two.b) == 200
+        assert b":answers" not in redis.dump()
+        for node in await two.a.store.read(nodes.living):
+            await eventually(lambda node=node: redis.command("XLEN", inbox_name(node)) == ":0")
+
+
+async def test_what_is_said_on_one_while_the_other_deletes_is_answered_or_refused(begin: Begin) -> None:
+    two = await begin(scripted(Say("hello")))
+    async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
+        for number in range(12):
+            thread, (client, running) = f"t{number}", ((on_b, two.a), (on_a, two.b))[number % 2]
+            holder = (on_a, on_b)[number // 2 % 2]
+            await talk(holder, "first", thread)
+            if holder is not client:
+                await ended(client, thread)
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(delete, running, f"/api/threads/{thread}")
+                await client.say("second", agent_type="script", thread_id=thread)
+            await ended(client, thread)
+            await client.say("third", agent_type="script", thread_id=thread)
+            await ended(client, thread)
+            told = [event["seq"] for event in client.durable() if event["thread_id"] == thread]
+            begun = len(told) - told[::-1].index(1) - 1
+            assert told[begun:] == list(range(1, len(told) - begun + 1)), "from its first event, each once"
+
+
+async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
+    serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis
+) -> None:
+    """The database fails right after the erasure: neither server has a cached read of the data."""
+    redis.flush()
+    two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say("hello")))
+    paths = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
+    async with connected(two.a.address, token_of()) as on_a:
+        await talk(on_a, "kumquatology")
+    for each in two.both:
+        for path in paths:
+            assert (await request(each.address, "GET", path, token=token_of()))[0] == 200
+    assert await erase(two.b) == 200
+    await trio.to_thread.run_sync(own_postgres.stop)
+    for each in two.both:
+        for path in paths:
+            assert (await request(each.address, "GET", path, token=token_of()))[0] == 503
+    await trio.to_thread.run_sync(own_postgres.start)
+
+
+async def test_erasing_what_another_server_has_waits_for_redis(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+) -> None:
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say("hello")))
+    async with connected(two.b.address, token_of()) as on_b:
+        await talk(on_b, "first")
+        await trio.to_thread.run_sync(own_redis.kill)
+        assert await erase(two.a) == 503
+        assert (await talk(on_b, "still there"))["type"] == "final_response"
+        await trio.to_thread.run_sync(own_redis.start)
+        with trio.fail_after(60):
+            while (status := await erase(two.a)) == 503:  # noqa: ASYNC110 - the link to Redis is no event here
+                await trio.sleep(0.1)
+        assert status == 200
+        for each in two.both:
+            assert (await request(each.address, "GET", "/api/threads/t", token=token_of()))[0] == 404
+        assert await on_b.until_closed() == 4401
+    async with connected(two.b.address, token_of()) as on_b:
+        assert (await talk(on_b, "anew"))["type"] == "final_response"
+        numbers = [event["seq"] for event in on_b.durable()]
+        assert numbers == list(range(1, len(numbers) + 1))

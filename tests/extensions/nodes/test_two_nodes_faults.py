@@ -1,0 +1,328 @@
+"""Two servers while a shared backend or one of them fails: no event is lost or delivered twice."""
+
+import time
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trio
+
+from tests.end_to_end.answer_view import AnswerView
+from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.process import started
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.server_pair import backends_environment, eventually, post, resume, token_of, two_servers
+from tests.end_to_end.telling_agent import TELLER, long_text
+from tests.servers.postgresql import Postgres
+from tests.servers.redis import Redis
+from transport.outbox.outbox import OutboxLimits
+from understudy.app.server import Running
+from understudy.chat.placement import Active, Missed, News
+from understudy.extensions.nodes import conversation_proxy
+from understudy.extensions.nodes import storage as nodes
+from understudy.extensions.nodes.bus import MessageBus
+from understudy.extensions.nodes.storage import LEASE_S
+from understudy.storage.errors import StorageUnavailable
+
+WORDS = "one two three four five six seven eight nine ten eleven twelve"
+
+
+def redis_is(running: Running, up: bool) -> bool:
+    health = running.system.find("/system/cluster/redis")
+    assert health is not None
+    return bool(health._cell.incarnation.actor.link.up is up)
+
+
+async def living(running: Running, names: list[str]) -> None:
+    """Wait until these nodes are alive; on a busy machine one may be late to renew its lease."""
+    with trio.fail_after(60):
+        while await running.store.read(nodes.living) != names:  # noqa: ASYNC110 - it is in the database
+            await trio.sleep(0.05)
+
+
+async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> AnswerView:
+    """Send a message and read until the text has begun."""
+    await client.say("go", thread_id=thread_id, agent_type="script")
+    await gate.reached.wait()
+    screen = AnswerView()
+    while "three" not in screen.text:
+        screen.shows(await client.read())
+    return screen
+
+
+@pytest.mark.parametrize("fault", ["killed", "held", "flushed"])
+async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
+) -> None:
+    """Without Redis numbered events come from the log, and commands that need the other server are refused. When it is
+    back, with its data or flushed, text streams again.
+    """
+    gate = Gate(open_after=6)
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS, gate)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        screen = await in_mid_answer(on_a, gate)
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        if fault != "flushed":
+            held = fault == "held"
+            await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
+            gate.opened.set()
+            await on_a.until_end()
+            await on_b.until_end()  # from the log
+            assert on_b.durable() == on_a.durable()
+            await eventually(lambda: redis_is(two.b, False))  # otherwise the command may run later
+            status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
+            assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
+            await on_a.say("go", thread_id="t", agent_type="script")  # commands that need no other server work
+            await on_a.until_end()
+            await on_b.until_end()
+            await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
+        else:
+            await trio.to_thread.run_sync(own_redis.flush)
+            gate.opened.set()
+            await on_a.until_end()
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
+        streams, begun, number = False, {}, 0
+        with trio.fail_after(60):
+            while not streams:  # the new subscription takes longer than sending
+                again = {"content": "go", "thread_id": "t", "agent_type": "script", "message_id": f"again-{number}"}
+                status, begun = await post(two.b, token, "user_message", **again)
+                if status == 503:  # it may have been accepted all the same
+                    await trio.sleep(0.1)
+                    continue
+                assert status == 202
+                number += 1
+                pieces = len(on_b.seen)
+                await on_b.until_end()
+                await on_a.until_end()
+                streams = "partial_result" in [event["type"] for event in on_b.seen[pieces:]]
+        assert on_b.durable() == on_a.durable()
+        check_arc(on_b.durable(begun["run_id"]))
+
+
+async def test_messages_without_redis_are_delivered_by_polls(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
+    monkeypatch.setattr(conversation_proxy, "RENEW_S", 600.0)
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        for redis_is_there in (True, False):
+            if not redis_is_there:
+                await trio.to_thread.run_sync(own_redis.kill)
+            await on_a.ask("go", thread_id="t", agent_type="script")
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await trio.to_thread.run_sync(own_redis.start)
+
+
+@pytest.mark.proof("timing")
+async def test_a_database_outage_longer_than_a_lease_loses_nothing(
+    serve: Any, tmp_path: Path, own_postgres: Postgres, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both servers keep their identity and the answer continues on both; no resume attempt is counted, as
+    neither died.
+    """
+    gate = Gate(open_after=6)
+    two = await two_servers(serve, tmp_path, own_postgres.create(), redis.url, scripted(Say(WORDS, gate)))
+    token, names = token_of(), await two.a.store.read(nodes.living)
+    async with AsyncExitStack() as clients:
+        on_a = await clients.enter_async_context(connected(two.a.address, token))
+        await in_mid_answer(on_a, gate)
+        # Only now: what came before is read once, by the resume.
+        on_b = await clients.enter_async_context(connected(two.b.address, token))
+        await resume(on_b)
+        screen = AnswerView()
+        while "three" not in screen.text:
+            screen.shows(await on_b.read())
+        await trio.to_thread.run_sync(own_postgres.stop)
+        await trio.sleep(1.5 * LEASE_S)
+        await trio.to_thread.run_sync(own_postgres.start)
+        with trio.fail_after(60):
+            while True:
+                with suppress(StorageUnavailable):
+                    if await two.a.store.read(nodes.living) == names:
+                        break
+                await trio.sleep(0.05)
+        await trio.sleep(2 * LEASE_S)
+        await living(two.b, names)
+        (run,) = await two.a.store.unfinished_runs()
+        assert run.attempts == 0
+        gate.opened.set()
+        for client in (on_a, on_b):
+            assert (await client.until_end())["data"]["message"].strip() == WORDS
+        assert on_b.durable() == on_a.durable()
+        check_arc(on_a.durable())
+    said = {record.getMessage() for record in caplog.records}
+    assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
+
+
+@pytest.mark.parametrize("fault", ["killed", "held"])
+async def test_a_thread_that_begins_and_ends_without_redis_reaches_the_other_server_later(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
+) -> None:
+    """B cannot be told of it meanwhile. Its client, which never named the thread, gets all of it once Redis is back."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
+    token, held = token_of(), fault == "held"
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
+        await on_a.ask("go", thread_id="t", agent_type="script")
+        await eventually(lambda: redis_is(two.a, False))
+        await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+        await on_a.ask("more", thread_id="t", agent_type="script")
+        await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_for_a_while(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B starts its proxy when it is told that it has missed something: the thread has ended by then."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    token, broadcast = token_of(), MessageBus.broadcast
+    missed: list[MessageBus] = []
+
+    def lose(bus: MessageBus, news: News) -> None:
+        if isinstance(news, Active):
+            missed.append(bus)
+        else:
+            broadcast(bus, news)
+
+    monkeypatch.setattr(MessageBus, "broadcast", lose)
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await trio.sleep(OutboxLimits().defer_s)  # a younger page waits for what its client asks for
+        await on_a.ask("go", thread_id="t", agent_type="script")
+        broadcast(missed[0], Missed(time.time()))
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clients_later(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B is told of the thread while its database is away, as A's is back already."""
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    token, told = token_of(), trio.Event()
+    claim, away = nodes.claim, True
+
+    async def unavailable(store: Any, owner: str, thread_id: str, node: str) -> Any:
+        if store is two.b.store and away:
+            told.set()
+            raise StorageUnavailable("the database is away")
+        return await claim(store, owner, thread_id, node)
+
+    monkeypatch.setattr(nodes, "claim", unavailable)
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await on_a.ask("go", thread_id="t", agent_type="script")
+        with trio.fail_after(60):
+            await told.wait()
+        away = False
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
+) -> None:
+    """All proxies of B are killed. Its client, which sends nothing, still gets the messages sent on A.
+
+    A continues to send to B, as it was not notified.
+    """
+    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        await on_a.ask("go", thread_id="t", agent_type="script")
+        await on_b.until_end()  # without a subscription
+        conversations = two.b.system.find("/system/conversations")
+        assert conversations is not None
+        assert len(conversations.children()) == 1
+        await trio.to_thread.run_sync(own_redis.kill)
+        conversations.kill()
+        await eventually(lambda: not conversations.children())
+        await trio.to_thread.run_sync(own_redis.start)
+        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
+        await on_a.ask("more", thread_id="t", agent_type="script")
+        with trio.fail_after(60):
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
+@pytest.mark.proof("chaos")
+async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
+    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
+) -> None:
+    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    token, names = token_of(), await two.a.store.read(nodes.living)
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        part = two.b.system.find("/system/cluster")
+        assert part is not None
+        before = sorted(each.path for each in part.children())
+        part.kill()
+        await trio.sleep(2 * LEASE_S)
+        await living(two.a, names)
+        assert sorted(each.path for each in part.children()) == before
+        for client in (on_b, on_a):
+            await client.say("go", thread_id="t", agent_type="script")
+            await on_a.until_end()
+            await on_b.until_end()
+    assert on_b.durable() == on_a.durable()
+
+
+async def test_a_server_killed_in_mid_answer_is_taken_over_by_the_other(
+    tmp_path: Path, postgres: Postgres, redis: Redis
+) -> None:
+    await taken_over(tmp_path, postgres, redis)
+
+
+@pytest.mark.proof("timing")
+async def test_a_killed_server_is_taken_over_within_seconds(tmp_path: Path, postgres: Postgres, redis: Redis) -> None:
+    assert await taken_over(tmp_path, postgres, redis) < 6
+
+
+async def taken_over(tmp_path: Path, postgres: Postgres, redis: Redis) -> float:
+    """Kill a server in mid answer. Return the seconds until a client of the other one is shown more of it."""
+    shared, token = backends_environment(postgres, redis, 5), token_of()
+    screen, other = AnswerView(), AnswerView()
+    async with (
+        started(tmp_path / "a", TELLER, log=tmp_path / "a.log", **shared) as a,
+        started(tmp_path / "b", TELLER, log=tmp_path / "b.log", **shared) as b,
+    ):
+        async with connected(b.address, token) as on_b:
+            async with connected(a.address, token) as on_a:
+                await on_a.say(long_text(40), thread_id="t", agent_type="teller", context={"pause_s": 0.2})
+                await on_a.until("message_accepted")
+                while len(screen.text) < 40 or len(other.text) < 40:
+                    if len(screen.text) < 40:
+                        screen.shows(await on_b.read())
+                    else:
+                        other.shows(await on_a.read())
+                await a.kill()
+                before = on_a.durable()
+            async with connected(b.address, token) as back:
+                began = trio.current_time()
+                await resume(back, after=before[-1]["seq"])
+                while True:
+                    event = await back.read()
+                    other.shows(event)
+                    if event["type"] == "partial_result" and len(other.text) > 60:
+                        break
+                took_s = trio.current_time() - began
+                end = await back.until_end()
+                await on_b.until_end()
+        assert end["type"] == "final_response"
+        check_arc(before + back.durable())
+        check_arc(on_b.durable())
+        assert screen.shows(*on_b.seen).text.strip() == end["data"]["message"].strip()
+        assert other.shows(*back.seen).text.strip() == end["data"]["message"].strip()
+        assert (screen.jumps, other.jumps) == (0, 0)
+        return float(took_s)

@@ -1,0 +1,99 @@
+"""The two halves of a sign-in, and what becomes of an answer between them."""
+
+from urllib.parse import parse_qs, urlsplit
+
+import pytest
+import trio
+
+from tests.clock import Clock
+from tests.extensions.openid.forger import Forger, forging
+from understudy.auth.oauth import guarded_http
+from understudy.auth.oauth.errors import SignInFailed
+from understudy.auth.oauth.seal import Seal
+from understudy.auth.oauth.token_endpoint import challenge_of
+from understudy.extensions.openid.flow import START_S, BegunSignIn, BroughtBack, finish, start
+from understudy.extensions.openid.provider import Provider
+
+SEAL = Seal(b"x" * 32)
+REDIRECT = "https://chat.example.org/auth/callback"
+
+
+def back(started: BegunSignIn, forger: Forger, **said: str) -> BroughtBack:
+    """Come back with an answer; what is in it has the nonce of the sign-in."""
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
+    forger.claims = {"nonce": asked["nonce"]}
+    cookies = {started.cookie: started.value}
+    return BroughtBack(
+        **{"state": asked["state"], "code": "code", "issuer": "", "error": ""} | said,  # type: ignore[arg-type]
+        cookies=cookies,
+    )
+
+
+async def refused(provider: Provider, given: BroughtBack, seal: Seal = SEAL) -> tuple[str, str]:
+    with pytest.raises(SignInFailed) as failed:
+        await finish(provider, seal, given)
+    return failed.value.code, failed.value.message
+
+
+async def test_the_request_has_state_nonce_and_challenge_and_the_answer_leads_on() -> None:
+    with trio.fail_after(60):
+        async with forging() as (forger, provider):
+            started = await start(provider, SEAL, "/#thread", REDIRECT)
+            asked = {name: values[0] for name, values in parse_qs(urlsplit(started.url).query).items()}
+            assert (asked["response_type"], asked["code_challenge_method"], asked["scope"]) == (
+                "code", "S256", "openid profile email",
+            )  # fmt: skip
+            answer, leads_to = await finish(provider, SEAL, back(started, forger))
+            assert (leads_to, answer.user is not None) == ("/#thread", True)
+            form = dict(forger.asked)["/token"]
+            assert (challenge_of(form["code_verifier"]), form["redirect_uri"]) == (asked["code_challenge"], REDIRECT)
+            assert form["code_verifier"] not in started.url + started.value
+
+
+async def test_an_answer_counts_for_its_own_sign_in_and_not_for_long() -> None:
+    clock = Clock()
+    with trio.fail_after(60):
+        async with forging(clock) as (forger, provider):
+            one, other = [await start(provider, SEAL, "/", REDIRECT) for _ in range(2)]
+            given = back(one, forger)
+            for value in (other.value, "", "é", one.value[:-4] + "AAAA", one.value[:8]):
+                mixed = BroughtBack(given.state, given.code, "", "", {one.cookie: value})
+                assert (await refused(provider, mixed))[0] == "not_found"
+            assert (await refused(provider, given, Seal(b"y" * 32)))[0] == "not_found"
+            assert (await refused(provider, BroughtBack("", "", "", "", {})))[0] == "not_found"
+            clock.now += START_S
+            assert (await refused(provider, given))[0] == "not_found"
+
+
+async def test_an_answer_of_another_issuer_or_with_a_fault_signs_nobody_in() -> None:
+    with trio.fail_after(60):
+        async with forging() as (forger, provider):
+            started = await start(provider, SEAL, "/", REDIRECT)
+            for said, code, words in (
+                ({"issuer": "https://evil.example"}, "forbidden", "another server"),
+                ({"error": "access_denied"}, "forbidden", "was not allowed"),
+                ({"error": "<script>"}, "forbidden", "failed"),
+                ({"code": ""}, "forbidden", "no code"),
+                ({"error": "temporarily_unavailable"}, "busy", "does not answer"),
+            ):
+                told, sentence = await refused(provider, back(started, forger, **said))
+                assert (told, words in sentence) == (code, True), sentence
+            assert "/token" not in dict(forger.asked)
+            given = back(started, forger)
+            forger.claims = {"nonce": "another"}
+            assert "cannot be trusted" in (await refused(provider, given))[1]
+
+
+@pytest.mark.proof("timing")
+async def test_a_provider_that_is_away_or_hangs_is_a_sentence_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(guarded_http, "WITHIN_S", 1.0)
+    with trio.fail_after(60):
+        async with forging() as (forger, provider):
+            started = await start(provider, SEAL, "/", REDIRECT)
+            forger.hang = True
+            assert (await refused(provider, back(started, forger)))[0] == "busy"
+        async with forging() as (forger, provider):
+            forger.hang = True
+            with pytest.raises(SignInFailed) as failed:
+                await start(provider, SEAL, "/", REDIRECT)
+            assert (failed.value.code, "does not answer" in failed.value.message) == ("busy", True)

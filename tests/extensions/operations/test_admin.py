@@ -1,0 +1,182 @@
+"""Administration over HTTP: users, spending, schedules, sign-ins and settings, within the rights of the operator."""
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.http import request
+from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.end_to_end.test_budgets import Eager, agent
+from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
+from tests.end_to_end.tokens import SECRET
+from understudy.app.server import Running
+from understudy.app.settings import load
+from understudy.extensions.mcp.oauth.storage import PutSignIn, SignIn
+from understudy.models.prices import Price, PriceTable
+
+WORDS = "words-of-ada"
+
+
+async def ask(
+    running: Running, path: str, who: str = SERVER_OPERATOR, method: str = "GET", **body: Any
+) -> tuple[int, Any]:
+    return (await request(running.address, method, path, token=who, body=body or b""))[::2]
+
+
+async def read(running: Running, path: str, who: str = SERVER_OPERATOR) -> Any:
+    status, body = await ask(running, path, who)
+    assert status == 200, body
+    return body
+
+
+async def talk(running: Running, who: str, name: str) -> None:
+    async with connected(running.address, who) as client:
+        await client.ask(WORDS, agent_type=name)
+
+
+@pytest.mark.parametrize("path", ["users", "spending", "schedules", "sign-ins", "settings"])
+async def test_only_operators_administer(serve: Any, path: str) -> None:
+    running = await of_tenants(serve)
+    assert (await ask(running, f"/api/admin/{path}", ADA))[0] == 403
+    assert (await ask(running, f"/api/admin/{path}", ACME_OPERATOR))[0] == (403 if path == "settings" else 200)
+    assert (await ask(running, f"/api/admin/{path}"))[0] == 200
+    if path != "settings":
+        assert (await ask(running, f"/api/admin/{path}?tenant=other", ACME_OPERATOR))[0] == 403
+
+
+@pytest.mark.promise("wire.endpoint-admin")
+async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> None:
+    """Each turn is 15 tokens and costs 0.2; ada has three turns of one agent, bob two of another."""
+    prices = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
+    one, other = agent(Eager(), turns=3), scripted(Say("a b"), name="talker")
+    running = await of_tenants(serve, one, other, models_prices=prices, builtin_agents=[])
+    await talk(running, ADA, "script")
+    await talk(running, BOB, "talker")
+    whole = {
+        by: await read(running, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")
+    }
+    today = time.strftime("%Y-%m-%d", time.gmtime())
+    ada = {"tokens": 45, "cost": pytest.approx(0.6), "runs": 1}
+    bob = {"tokens": 3, "cost": 0.0, "runs": 1}
+    assert whole["user"]["spending"] == [
+        {"user": "ada", "tenant": "acme"} | ada,
+        {"user": "bob", "tenant": "other"} | bob,
+    ]
+    assert whole["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
+    assert whole["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
+    assert whole["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
+    assert (whole["day"]["since"], whole["day"]["until"], whole["day"]["currency"]) == (today, today, "EUR")
+    for path, who in (("?by=user", ACME_OPERATOR), ("?by=user&tenant=acme", SERVER_OPERATOR)):
+        shown = await read(running, f"/api/admin/spending{path}", who)
+        assert [each["user"] for each in shown["spending"]] == ["ada"]
+    assert (await read(running, "/api/admin/spending?by=agent", ACME_OPERATOR))["spending"][0]["agent"] == "script"
+    assert (await read(running, "/api/admin/spending?by=model", PLAIN_OPERATOR))["spending"] == []
+    await ask(running, "/api/threads/script_s-ada", ADA, "DELETE")
+    assert (await read(running, "/api/admin/spending?by=agent&days=35"))["spending"][0] == {"agent": None} | ada
+    for wrong in ("by=moon", "days=0", "days=36"):
+        assert (await ask(running, f"/api/admin/spending?{wrong}"))[0] == 400
+
+
+@pytest.mark.promise("wire.endpoint-admin")
+async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> None:
+    gate = Gate()
+    running = await of_tenants(serve, scripted(Say("one two", gate)))
+    async with connected(running.address, ADA) as ada, connected(running.address, BOB) as bob:
+        for client in (ada, bob):
+            await client.ask(WORDS, agent_type="script", until="message_accepted")
+        await gate.reached.wait()
+        mine = await read(running, "/api/admin/users", ACME_OPERATOR)
+        ((user,), runs) = mine["users"], await read(running, "/api/observer/runs", ACME_OPERATOR)
+        busy = await read(running, "/api/observer/users", ACME_OPERATOR)
+        everybody = await read(running, "/api/admin/users?limit=1")
+        rest = await read(running, f"/api/admin/users?limit=5&cursor={everybody['next_cursor']}")
+        both = await read(running, "/api/observer/runs")
+        of_bob = next(each["run_id"] for each in both["open"] if each["user"] == "bob")
+        for method, path in (("GET", f"/api/observer/runs/{of_bob}"), ("POST", f"/api/observer/runs/{of_bob}/stop")):
+            assert (await ask(running, path, ACME_OPERATOR, method))[0] == 404
+        assert (await ask(running, f"/api/observer/runs/{runs['open'][0]['run_id']}", ACME_OPERATOR))[0] == 200
+        assert (await ask(running, f"/api/observer/runs/{of_bob}/stop", method="POST"))[0] == 202
+        assert (await bob.until_end())["data"]["status"] == "cancelled"
+        (of_ada,) = (await read(running, "/api/admin/users/ada/runs", ACME_OPERATOR))["runs"]
+        assert (of_ada["run_id"], of_ada["ended_at"]) == (runs["open"][0]["run_id"], None)
+        assert (await read(running, "/api/admin/users/bob/runs", ACME_OPERATOR))["runs"] == []
+        assert [(await read(running, "/api/admin/users/bob/runs?tenant=other"))["runs"][0]["user"]] == ["bob"]
+        assert (await ask(running, "/api/admin/users/bob/runs?tenant=other", ACME_OPERATOR))[0] == 403
+        figures, whole = (
+            await read(running, "/api/admin/overview", ACME_OPERATOR),
+            await read(running, "/api/admin/overview"),
+        )
+        gate.opened.set()
+        await ada.until_end()
+    assert (user["user"], user["tenant"], user["threads"], user["open_runs"], user["connections"]) == (
+        "ada", "acme", 1, 1, 1,
+    )  # fmt: skip
+    assert ([each["user"] for each in runs["open"]], runs["ended"]) == (["ada"], [])
+    assert [each["user"] for each in busy["users"]] == ["ada"]
+    assert [each["user"] for each in (*everybody["users"], *rest["users"])] == ["ada", "bob"]
+    assert rest["next_cursor"] is None
+    ended = await read(running, "/api/observer/runs", ACME_OPERATOR)
+    assert {each["user"] for each in ended["ended"]} == {"ada"}
+    assert [figures[each] for each in ("users", "open_runs", "connections", "outcomes", "failed")] == [1, 1, 1, {}, []]
+    assert figures["database_bytes"] is None
+    assert (whole["users"], whole["open_runs"], whole["outcomes"]) == (2, 1, {"cancelled": 1})
+    assert whole["database_bytes"] > 4096
+    assert WORDS not in json.dumps([mine, runs, busy, both, ended, of_ada, figures, whole])
+
+
+async def test_sign_ins_are_listed_without_secrets(serve: Any) -> None:
+    running = await of_tenants(serve, scripted(Say("done")))
+    for who in (ADA, BOB):
+        await talk(running, who, "script")
+    signed = SignIn("acme\x1fada", "crm", b"sealed-token", "stamp", 7.0)
+    await running.store.commit(PutSignIn(signed))
+    sign_ins = await read(running, "/api/admin/sign-ins", ACME_OPERATOR)
+    (sign_in,) = sign_ins["sign_ins"]
+    assert sign_in == {"user": "ada", "tenant": "acme", "server": "crm", "signed_in_at": 7.0}
+    assert (await read(running, "/api/admin/sign-ins", PLAIN_OPERATOR))["sign_ins"] == []
+    assert "sealed" not in json.dumps(sign_ins)
+
+
+async def test_settings_have_their_source_and_no_secret(
+    serve: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "understudy.toml").write_text("[understudy]\nsummary_from = 3\n[understudy.limits]\nruns_total = 77\n")
+    secret = tmp_path / "secret"
+    secret.write_text(SECRET)
+    secret.chmod(0o600)
+    monkeypatch.setenv("UNDERSTUDY_SECRET_FILE", str(secret))
+    monkeypatch.setenv("UNDERSTUDY_PAGE_SHOW_COSTS", "false")
+    monkeypatch.setenv("UNDERSTUDY_TENANT_CLAIM", "org")
+    loaded = load(port=0, data_dir=tmp_path / "data")
+    given = {name: getattr(loaded, name) for name in ("summary_from", "limits", "secret", "page", "tenant_claim")}
+    running = await serve(**given)
+    answer = await read(running, "/api/admin/settings")
+    found = {each["name"]: each for each in answer["settings"]}
+    assert (found["summary_from"]["value"], found["summary_from"]["source"]) == (3, "understudy.toml")
+    assert (found["limits.runs_total"]["value"], found["limits.runs_total"]["source"]) == (77, "understudy.toml")
+    assert (found["page.show_costs"]["value"], found["page.show_costs"]["source"]) == (
+        False,
+        "UNDERSTUDY_PAGE_SHOW_COSTS",
+    )
+    assert found["secret"] == {"name": "secret", "value": None, "secret": True, "is_set": True, "source": str(secret)}
+    assert (found["models.words_per_s"]["value"], found["models.words_per_s"]["source"]) == (5000.0, "command")
+    assert (found["model"]["source"], found["model"]["is_set"]) == ("default", False)
+    assert not found["webhook.secret"]["is_set"]
+    assert SECRET not in json.dumps(answer)
+
+
+@pytest.mark.parametrize("path", ["/api/users/root", "/api/users/root/sessions"])
+async def test_operators_who_would_shut_themselves_out_are_told(serve: Any, path: str) -> None:
+    running = await of_tenants(serve, scripted(Say("done")))
+    await talk(running, SERVER_OPERATOR, "script")
+    status, refused = await ask(running, path, method="DELETE")
+    assert (status, refused["error"]["code"]) == (400, "invalid_command")
+    assert refused["error"]["message"].startswith("That is you: it ")
+    assert (await ask(running, "/api/me"))[0] == 200
+    assert (await ask(running, f"{path}?own=true", method="DELETE"))[0] in (200, 204)
+    assert (await ask(running, "/api/me"))[0] == 401

@@ -1,0 +1,71 @@
+"""What every extension keeps of users, on or off: exported page by page, and erased with its user only."""
+
+import json
+from typing import Any, Final
+
+import pytest
+from attrs import evolve
+from sqlalchemy import JSON, Boolean, Connection, Float, Integer, LargeBinary, Table, insert, select
+
+from understudy.app.settings import Settings
+from understudy.content.vault import Vault
+from understudy.extension import UserData
+from understudy.extensions.privacy import erasure, export, queries
+from understudy.extensions.privacy.erasure import Eraser
+from understudy.extensions.privacy.export import Exporter, ExportOptions
+from understudy.installed import kept_of_users
+from understudy.storage.write import Write
+
+ROWS: Final = 5
+VALUES: Final = ((JSON, []), (Boolean, True), (Float, 4e9), (Integer, 1), (LargeBinary, b"x"))
+KEPT: Final = {each.name: each for each in kept_of_users()}
+
+
+class AddRows(Write):
+    """Rows of made-up values, of an owner and of the thread `t`."""
+
+    def __init__(self, table: Table, owner: str, count: int) -> None:
+        self.table, self.owner, self.count = table, owner, count
+
+    def apply(self, connection: Connection) -> bool:
+        for number in range(self.count):
+            texts = {each.name: f"{self.owner.encode().hex()}{number}".zfill(32) for each in self.table.columns}
+            values = {
+                each.name: next((value for kind, value in VALUES if isinstance(each.type, kind)), texts[each.name])
+                for each in self.table.columns
+            }
+            own = {"owner": self.owner, "thread_id": "t", "run_id": f"r{number}-{self.owner}"}
+            own = {name: value for name, value in own.items() if name in values}
+            connection.execute(insert(self.table).values(values | own))
+        return True
+
+
+async def left(store: Any, table: Table, owner: str) -> int:
+    return len(
+        await store.read(lambda connection: connection.execute(select(table).where(table.c.owner == owner)).all())
+    )
+
+
+async def whole(pieces: Any) -> Any:
+    return json.loads(b"".join([piece async for piece in pieces]))
+
+
+@pytest.mark.parametrize("kept", KEPT.values(), ids=KEPT)
+async def test_what_is_kept_of_users_is_exported_and_erased(
+    store: Any, make: Any, kept: UserData, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    for module in (erasure, export):
+        monkeypatch.setattr(module, "kept_of_users", lambda: [evolve(each, together=2) for each in kept_of_users()])
+    count = 1 if kept.single else ROWS
+    for owner in ("ann", "bob"):
+        await store.commit(make.opening(owner, "t", f"r-{owner}"))
+        if kept.name == "passkeys":
+            await store.commit(AddRows(KEPT["account"].table, owner, 1))
+        await store.commit(AddRows(kept.table, owner, count))
+    exporter = Exporter(store.archive, Vault(), lambda: 0.0)
+    exported = await whole(exporter.user(await store.archive.read(queries.user, "ann"), ExportOptions()))
+    place = exported["threads"][0] if kept.of_thread else exported
+    assert isinstance(place[kept.name], dict) if kept.single else len(place[kept.name]) == ROWS
+    erased = await Eraser(store, Settings(data_dir=tmp_path_factory.mktemp("data")), store.delete_thread).user("ann")
+    assert (erased.threads, erased.whole) == (1, True)
+    assert [await left(store, kept.table, owner) for owner in ("ann", "bob")] == [0, count]

@@ -1,0 +1,158 @@
+"""An operator lists, exports, erases and signs out users from a shell, on either database, with and without a
+server."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import trio
+from click.testing import CliRunner
+
+from actors import ActorSystem, ChildSpec
+from tests.end_to_end.chat_client import connected
+from tests.end_to_end.process import started
+from tests.servers.postgresql import Postgres
+from tests.understudy.cli.command import refusal, said, understudy
+from tests.understudy.storage.conftest import Make
+from understudy.cli.main import main
+from understudy.extensions.nodes.storage import JoinNodes
+from understudy.storage.database import Database
+from understudy.storage.owners import owner_of
+from understudy.storage.postgresql import connect_database
+from understudy.storage.sqlite import open_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def address(request: pytest.FixtureRequest, tmp_path: Path) -> list[str]:
+    """The options that name a database with three users: two of one name in two tenants, and one without a tenant."""
+    options = ["--data-dir", str(tmp_path / "data")]
+    if request.param == "sqlite":
+        shutil.copytree(request.getfixturevalue("migrated"), tmp_path / "data")
+        database: Database = open_database(tmp_path / "data")
+    else:
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create(request.getfixturevalue("template"))
+        options += ["--database-url", url]
+        database = connect_database(url)
+    trio.run(fill, database)
+    database.close()
+    return options
+
+
+async def fill(database: Database) -> None:
+    """Ann of acme has two threads; the others have one each."""
+    make = Make()
+    async with ActorSystem("test") as system:
+        writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+        store = Store(database, lambda: writer)
+        for number, (tenant, thread) in enumerate((("acme", "t1"), ("acme", "t2"), ("globex", "t1"), (None, "t1"))):
+            owner, run = owner_of("ann", tenant), f"r{number}"
+            await store.commit(make.opening(owner, thread, run))
+            said = make.message(owner, thread, f"m{number}", run_id=run, content=f"# of {tenant}\n```\n{thread}")
+            ended = make.ending(run)
+            change = make.change(owner, thread, messages=[said], steps=[make.step(1, run)], run_end=ended)
+            await store.commit(change)
+
+
+def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_path: Path) -> None:
+    listed = [line.split("\t") for line in said("users", "list", *address).splitlines()]
+    assert sorted(line[:3] for line in listed) == [["ann", "", "1"], ["ann", "acme", "2"], ["ann", "globex", "1"]]
+    assert len(said("users", "list", "--tenant", "acme", *address).splitlines()) == 1
+    whole = json.loads(said("users", "export", "ann", "--tenant", "acme", *address))
+    assert (whole["user"], whole["tenant"], len(whole["threads"])) == ("ann", "acme", 2)
+    assert all("of acme" in json.dumps(thread) for thread in whole["threads"])
+    output = tmp_path / "acme.json"
+    said("users", "export", "--tenant", "acme", "--output", str(output), *address)
+    assert [each["user"] for each in json.loads(output.read_text())["users"]] == ["ann"]
+    assert output.stat().st_mode & 0o777 == 0o600
+    assert "--yes" in refusal("users", "delete", "ann", "--tenant", "acme", *address, code=2)
+    done = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
+    assert (done.exit_code, done.stdout) == (0, "erased 1 user with 2 threads and 0 files\n")
+    assert "there is no user" in refusal("users", "delete", "ann", "--tenant", "acme", "--yes", *address)
+    assert len(said("users", "list", *address).splitlines()) == 2
+    assert "of globex" in said("users", "export", "ann", "--tenant", "globex", *address)
+    done = understudy("users", "delete", "--tenant", "globex", "--yes", *address)
+    assert done.stdout == "erased 1 user with 1 threads and 0 files\n"
+    (left,) = said("users", "list", *address).splitlines()
+    assert left.split("\t")[:2] == ["ann", ""]
+
+
+def test_a_thread_is_exported_in_both_forms(address: list[str]) -> None:
+    one = json.loads(said("threads", "export", "--owner", "ann", "--thread", "t1", *address))
+    assert (one["thread"]["id"], len(one["messages"])) == ("t1", 2)
+    assert one["messages"][1]["runs"] == []
+    assert [step["number"] for step in one["messages"][0]["runs"][0]["steps"]] == [1]
+    text = said("threads", "export", "--owner", "ann", "--format", "markdown", *address)
+    assert "````text\n# of None\n```\nt1\n````\n" in text
+    none = understudy("threads", "export", "--owner", "ann", "--thread", "t9", *address)
+    assert (none.exit_code, none.stdout, "there is no thread 't9'" in none.stderr) == (1, "", True)
+    assert understudy("users", "export", *address).exit_code == 2
+
+
+def test_where_there_is_nothing_nothing_is_made(tmp_path: Path) -> None:
+    data, output = tmp_path / "data", tmp_path / "out.json"
+    for command in (["list"], ["export", "ann", "--output", str(output)], ["delete", "ann", "--yes"]):
+        assert "there is no database" in refusal("users", *command, "--data-dir", str(data))
+    assert list(tmp_path.iterdir()) == []
+    done = understudy("users", "export", "ann", "--data-dir", str(data), "--output", str(tmp_path / "no" / "x"))
+    assert done.exit_code == 1
+    assert "Traceback" not in done.output
+
+
+def test_unknown_users_are_reported(address: list[str], tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    for command in (["delete", "--yes"], ["export", "--output", str(output)]):
+        assert "there is no user of the tenant 'amce'" in refusal("users", *command, "--tenant", "amce", *address)
+    assert not output.exists()
+    assert len(said("users", "list", *address).splitlines()) == 3
+
+
+def test_an_unreachable_redis_is_noted(postgres: Postgres, template: str, tmp_path: Path) -> None:
+    url = postgres.create(template)
+    database = connect_database(url)
+    trio.run(fill, database)
+    database.close()
+    options = ["--data-dir", str(tmp_path), "--database-url", url]
+    erase = ["users", "delete", "ann", "--yes", *options]
+    wrong = "rediss://:hunter2@127.0.0.1:1?ssl_ca_certs=/nowhere"
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": wrong})
+    assert (done.exit_code, "/nowhere" in done.stderr, "hunter2" in done.output) == (1, True, False)
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    assert (done.exit_code, "erased 1 user" in done.stdout) == (0, True)
+    assert "Redis does not answer" in done.stderr
+    assert "hunter2" not in done.output
+
+
+def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template: str, tmp_path: Path) -> None:
+
+    async def live(database: Database) -> None:
+        await fill(database)
+        async with ActorSystem("test") as system:
+            writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+            assert await Store(database, lambda: writer).commit_urgent(JoinNodes("somebody", lease_s=60.0))
+
+    url = postgres.create(template)
+    database = connect_database(url)
+    trio.run(live, database)
+    database.close()
+    options = ["--data-dir", str(tmp_path), "--database-url", url]
+    assert "DELETE /api/users" in refusal("users", "delete", "ann", "--yes", *options)
+    assert len(said("users", "list", *options).splitlines()) == 3
+
+
+async def test_beside_a_running_server_it_is_read_and_not_erased(tmp_path: Path) -> None:
+    async with started(tmp_path / "data") as server, connected(server.address) as client:
+        await client.ask("What is 2 + 2?", thread_id="sums")
+        options = ["--data-dir", str(tmp_path / "data")]
+        listed = await trio.to_thread.run_sync(understudy, "users", "list", *options)
+        (name, *_) = listed.stdout.split("\t")
+        exported = await trio.to_thread.run_sync(understudy, "threads", "export", "--owner", name, "--events", *options)
+        (thread,) = json.loads(exported.stdout)["threads"]
+        assert [message["role"] for message in thread["messages"]] == ["user", "assistant"]
+        assert thread["events"][-1]["type"] == "final_response"
+        done = await trio.to_thread.run_sync(understudy, "users", "delete", name, "--yes", *options)
+        assert (done.exit_code, "another understudy" in done.stderr) == (1, True)
+        assert (await client.ask("What is 3 + 3?", thread_id="sums"))["type"] == "final_response"

@@ -1,0 +1,276 @@
+"""Our events as those of the Responses API: valid for the stock client's types, and whole whatever comes."""
+
+import uuid
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from tests.transport.arcs import ARCS, ENVELOPES, RUN, WHEN
+from transport.wire.events import (
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    AnswerOutcome,
+    Drain,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    QuestionAnswered,
+    QuestionAsked,
+    Resync,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+    Usage,
+)
+from understudy.extensions.responses.chat import ChatTranslator, completion
+from understudy.extensions.responses.events import ResponsesTranslator, project
+from understudy.extensions.responses.objects import ResponseId, ResponseRequest
+from understudy.extensions.responses.writer import OPENING, TEXT_BITS
+
+EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+RUN_ID = "0" * 32
+NAME = ResponseId(RUN_ID)
+SETTINGS = ResponseRequest(model="guide", metadata={"a": "b"}, tools=[{"name": "weather"}]).settings
+ACCEPTED = MessageAccepted("m", RUN_ID, "Hi", settings=SETTINGS)
+USAGE, FIRST = Usage(3, 4, 1), Usage(1, 3, 1)
+CALLED = ToolExecuting("a", "c1", "echo", {"text": "x"}, "Echo", WHEN)
+DONE = ToolCompleted("a", "c1", "echo", "x", "x", ToolStatus.OK, 1.0, WHEN)
+
+
+def logged(*events: Event, run_id: str = RUN_ID) -> list[Envelope]:
+    """Return events as a thread's log has them; pieces of text have no number."""
+    found, seq = [], 0
+    for event in events:
+        seq += event.durable
+        number = seq if event.durable else None
+        found.append(Envelope(event, WHEN, number, "t", run_id, "m", None, "guide"))
+    return found
+
+
+WHOLE = logged(
+    ACCEPTED,
+    AgentStarted("a", "on it", WHEN),
+    AgentThinking("a", "First a look", WHEN),
+    PartialResult("Let me ", 0),
+    PartialResult("look.", 7),
+    CALLED,
+    DONE,
+    AgentThinking("a", "Now I know", WHEN),
+    PartialResult("\n\nIt is 4.", 12),
+    FinalResponse("Let me look.\n\nIt is 4. Yes.", RunStatus.SUCCESS, USAGE),
+)
+
+
+def wants(call_id: str, *calls: str, said: str = "") -> list[Event]:
+    """Return the events of a call of the client's tool, one of several."""
+    started = ToolExecuting("a", call_id, "weather", {"city": call_id}, "Weather", WHEN)
+    question, calls = f"{RUN_ID}.{call_id}.1", calls or (call_id,)
+    waits = QuestionAsked(question, "a", "?", {}, WHEN, "client", call_id, calls=calls, said=said, usage=FIRST)
+    return [started, waits]
+
+
+def gave(call_id: str) -> list[Event]:
+    question = f"{RUN_ID}.{call_id}.1"
+    return [
+        QuestionAnswered(question, AnswerOutcome.ANSWERED, {"output": "fine"}),
+        ToolCompleted("a", call_id, "weather", "fine", "fine", ToolStatus.OK, 1.0, WHEN),
+    ]
+
+
+WAITING = logged(
+    ACCEPTED,
+    AgentStarted("a", "on it", WHEN),
+    PartialResult("A moment.", 0),
+    *wants("c1", "c2", "c1", said="A moment."),
+    *wants("c2", "c2", "c1", said="A moment."),
+    *gave("c2"),
+    *gave("c1"),
+    PartialResult("\n\nSunny", 9),
+    FinalResponse("A moment.\n\nSunny.", RunStatus.SUCCESS, USAGE),
+)
+
+
+def translated(envelopes: Sequence[Envelope], name: ResponseId = NAME, after: int = -1) -> list[dict[str, Any]]:
+    """Return the events of a response, each of which the client's types must take."""
+    events = project(envelopes, name, after=after)[1]
+    for event in events:
+        assert EVENT.validate_python(event, strict=True).type == event["type"]
+    return events
+
+
+def text_of(events: Sequence[dict[str, Any]]) -> str:
+    return "".join(each["delta"] for each in events if each["type"] == "response.output_text.delta")
+
+
+def items_of(events: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
+    """Return the index and id of each item that was finished, in order of the indexes."""
+    return sorted((each["output_index"], each["item"]["id"]) for each in events if each["type"].endswith("item.done"))
+
+
+def test_a_run_is_a_whole_response() -> None:
+    events = translated(WHOLE)
+    kinds = [each["type"].removeprefix("response.") for each in events]
+    assert kinds[:3] == ["created", "in_progress", "output_item.added"]
+    assert kinds[-5:] == ["output_text.done", "content_part.done", "output_item.done", "output_item.done", "completed"]
+    final = Response.model_validate(events[-1]["response"], strict=True)
+    assert (final.output_text, final.model, final.metadata) == ("Let me look.\n\nIt is 4. Yes.", "guide", {"a": "b"})
+    assert text_of(events) == final.output_text
+    told = ["First a look", 'Calls `echo` with {"text":"x"}', "`echo` (ok): x", "Now I know"]
+    assert [each["text"] for each in events[-1]["response"]["output"][0]["summary"]] == told
+    numbers = [each["sequence_number"] for each in events]
+    assert numbers == sorted(set(numbers))
+    assert numbers[0] == 0
+
+
+def opened_and_closed(events: Sequence[dict[str, Any]]) -> None:
+    """Check that items are added in order of their indexes, are done once, and that there is one end."""
+    added = [each["output_index"] for each in events if each["type"] == "response.output_item.added"]
+    done = [each["output_index"] for each in events if each["type"] == "response.output_item.done"]
+    assert added == list(range(len(added)))
+    assert sorted(done) == added
+    ends = [each for each in events if each["type"] in ("response.completed", "response.failed", "response.incomplete")]
+    assert ends == [events[-1]]
+
+
+@pytest.mark.parametrize("name", ARCS)
+def test_each_arc_is_a_response_that_the_client_takes(name: str) -> None:
+    apart = Drain, Alert
+    events = [RUN.replace(event=each, run_id=None if isinstance(each, apart) else RUN_ID) for each in ARCS[name]]
+    shown = translated(events)
+    if name != "drained":
+        opened_and_closed(shown)
+
+
+def resumed(envelopes: Sequence[Envelope], name: ResponseId, after: int) -> list[dict[str, Any]]:
+    """Return what follows after a number for a client that joins at the end: the log, then the text as a whole."""
+    return translated([each for each in envelopes if each.seq is not None], name, after)
+
+
+@pytest.mark.parametrize(("envelopes", "part"), [(WHOLE, 0), (WAITING, 0), (WAITING, 1)])
+def test_after_each_number_the_rest_follows(envelopes: Sequence[Envelope], part: int) -> None:
+    """Joined by the log alone, or by the same events live: the same items, and the same text."""
+    name = ResponseId(RUN_ID, part)
+    live = translated(envelopes, name)
+    for position, event in enumerate(live):
+        for rest in (resumed(envelopes, name, event["sequence_number"]), None):
+            again = translated(envelopes, name, event["sequence_number"]) if rest is None else rest
+            seen = [*live[: position + 1], *again]
+            assert text_of(seen) == text_of(live)
+            assert items_of(seen) == items_of(live)
+            numbers = [each["sequence_number"] for each in seen]
+            assert numbers == sorted(set(numbers))
+            assert not again or again[-1]["response"] == live[-1]["response"]
+
+
+def test_a_run_that_waits_for_its_client_is_several_responses() -> None:
+    first, second = translated(WAITING), translated(WAITING, ResponseId(RUN_ID, 1))
+    assert project(WAITING, ResponseId(RUN_ID, -1))[0].parts == 1
+    assert translated(WAITING, ResponseId(RUN_ID, 2)) != second
+    output = first[-1]["response"]["output"]
+    calls = [each for each in output if each["type"] == "function_call"]
+    assert [(each["call_id"], each["arguments"]) for each in calls] == [
+        ("c2", '{"city":"c2"}'),
+        ("c1", '{"city":"c1"}'),
+    ]
+    assert (text_of(first), first[-1]["type"]) == ("A moment.", "response.completed")
+    assert (text_of(second), second[-1]["response"]["previous_response_id"]) == ("Sunny.", str(NAME))
+    opened_and_closed(first)
+    opened_and_closed(second)
+
+
+def test_a_call_that_fails_before_its_client_is_asked_is_not_waited_for() -> None:
+    failed = ToolCompleted("a", "c2", "weather", None, "no", ToolStatus.FAILED, 1.0, WHEN)
+    begun = ToolExecuting("a", "c2", "weather", {}, "Weather", WHEN)
+    events = translated(logged(ACCEPTED, *wants("c1", "c1", "c2"), begun, failed))
+    assert [each["type"] for each in events[-1]["response"]["output"]] == ["reasoning", "function_call"]
+    assert events[-1]["type"] == "response.completed"
+
+
+def test_text_that_replaces_sent_text_is_in_the_end_only() -> None:
+    texts = PartialResult("one two", 0), PartialResult("another one", 0), PartialResult(" text", 11)
+    events = translated(logged(ACCEPTED, *texts, FinalResponse("another one text", RunStatus.SUCCESS, USAGE)))
+    assert text_of(events) == "one two"
+    assert Response.model_validate(events[-1]["response"]).output_text == "another one text"
+
+
+@pytest.mark.parametrize(
+    ("end", "kind", "status", "items"),
+    [
+        (FinalResponse("x", RunStatus.CANCELLED, USAGE), "response.incomplete", "cancelled", ["reasoning", "message"]),
+        (FinalResponse("x", RunStatus.SUCCESS, USAGE, {"budget": {}}), "response.incomplete", "incomplete", None),
+        (FinalResponse("", RunStatus.SUCCESS, USAGE), "response.completed", "completed", ["reasoning"]),
+        (Error("agent_failed", "It broke.", True, "e"), "response.failed", "failed", ["reasoning"]),
+    ],
+)
+def test_each_end_has_its_status(end: Event, kind: str, status: str, items: list[str] | None) -> None:
+    """An answer without text has no message."""
+    events = translated(logged(ACCEPTED, CALLED, end))
+    opened_and_closed(events)
+    response = events[-1]["response"]
+    assert (events[-1]["type"], response["status"]) == (kind, status)
+    assert [each["type"] for each in response["output"]] == (items or ["reasoning", "message"])
+
+
+def test_a_stream_that_ends_before_the_response_says_why() -> None:
+    translator = ResponsesTranslator(RUN_ID)
+    for envelope in WHOLE[:5]:
+        translator.translate(envelope)
+    translator.translate(Envelope(Drain(2.0), WHEN))
+    (event,) = translator.closing_events("internal")
+    assert (EVENT.validate_python(event).type, event["code"]) == ("error", "busy")
+    assert event["sequence_number"] & ((1 << TEXT_BITS) - 1) == OPENING + len("Let me look.")
+    assert translator.closing_events("internal") == []
+    assert translated([Envelope(Resync(9), WHEN)])[-1]["code"] == "not_found"
+
+
+@given(st.lists(ENVELOPES, max_size=12), st.integers(0, 3), st.booleans())
+def test_whatever_comes_the_output_is_well_formed(envelopes: list[Envelope], begin: int, ended: bool) -> None:
+    given = [each.replace(run_id=RUN_ID) if each.message_id == "m" else each for each in envelopes]
+    translator = ResponsesTranslator(RUN_ID, message_id="m")
+    events = [event for each in [*logged(ACCEPTED)[begin:], *given] for event in translator.translate(each)]
+    if ended:
+        events += translator.closing_events("busy")
+    numbers = [each["sequence_number"] for each in events if each["type"] != "error"]
+    assert numbers == sorted(set(numbers))
+    if events and events[-1]["type"] in ("response.completed", "response.failed", "response.incomplete"):
+        opened_and_closed(events)
+
+
+def test_ids_are_read_back() -> None:
+    run_id = uuid.uuid4().hex
+    for name in (ResponseId(run_id), ResponseId(run_id, 12)):
+        assert ResponseId.parse(str(name)) == name
+    for wrong in ("", "resp_", f"resp_{run_id}_0", f"resp_{run_id}\n", run_id, f"resp_{run_id.upper()}!"):
+        assert ResponseId.parse(wrong) is None
+
+
+def test_a_message_of_another_door_is_a_response_too() -> None:
+    accepted = MessageAccepted("m", RUN_ID, "Hi", parent_id=f"answer-{'1' * 32}")
+    response = translated(logged(accepted))[0]["response"]
+    assert (response["model"], response["previous_response_id"]) == ("guide", f"resp_{'1' * 32}")
+
+
+def test_chunks_and_completions_have_the_text_and_the_clients_calls() -> None:
+    events = project(WAITING, NAME)[1]
+    chunks = ChatTranslator(include_usage=True).translate(events)
+    deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
+    assert "".join(each.get("content") or "" for each in deltas) == "A moment."
+    assert [each["tool_calls"][0]["index"] for each in deltas if "tool_calls" in each] == [0, 1]
+    assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
+    later = ChatTranslator(include_usage=True).translate(project(WAITING, ResponseId(RUN_ID, 1))[1])
+    assert [each[-1]["usage"]["total_tokens"] for each in (chunks, later)] == [4, 3]
+    whole = completion(events[-1]["response"])
+    assert whole["choices"][0]["message"]["content"] == "A moment."
+    assert [each["id"] for each in whole["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]
+    used = ChatTranslator(include_usage=True).translate(project(WHOLE, NAME)[1])[-1]
+    assert (used["choices"], used["usage"]["completion_tokens"]) == ([], 4)

@@ -1,0 +1,80 @@
+"""What the agents of a server need when it starts: their models, and the loop on which their async tools run."""
+
+from collections.abc import Mapping
+
+from understudy.agents.agent import Agent, with_subagents
+from understudy.agents.framework import is_of_framework
+from understudy.agents.permissions import model_names
+from understudy.app.settings import Settings
+from understudy.extension import Extension
+from understudy.models.model import Model, ModelLimits, limits_of
+from understudy.models.providers import OFFLINE
+from understudy.models.registry import Models, costs_unknown
+from understudy.observe.health import Breakers
+from understudy.tools.lifespan import SERVER, Lifespan, names_asyncio
+from understudy.tools.loop import ToolLoop
+
+
+def open_models(
+    settings: Settings, known: Mapping[str, Agent], extensions: Mapping[str, Extension], breakers: Breakers
+) -> Models:
+    """Make the clients of all models: to import a provider's package and to make a client takes a second.
+
+    Raises:
+        ValueError: An agent and its model or its limits do not go together.
+    """
+    limits = ModelLimits(
+        settings.models.window_tokens, settings.output_tokens, settings.models.images, settings.models.documents
+    )
+    words_per_s, timeouts, providers = settings.models.words_per_s, settings.models.timeouts, settings.providers
+    models = Models(
+        settings.model, words_per_s, breakers.record_change, limits, timeouts, providers, extensions,
+        settings.models.prices,
+    )  # fmt: skip
+    for agent in known.values():
+        agent.run_limit_s(settings.limits.run_s)
+        check_priced(agent, settings)
+        try:
+            check_output(agent, models.of(agent.model))
+        except ValueError as error:
+            raise ValueError(f"agent {agent.name!r}: {error}") from error
+    return models
+
+
+def check_priced(agent: Agent, settings: Settings) -> None:
+    """Refuse an agent with a limit of cost whose model has no price, as nothing would be counted.
+
+    Raises:
+        ValueError: See above, or its budget exceeds a limit of the server.
+    """
+    limits, budget = settings.limits, agent.run_budget(settings.limits)
+    of_users = (limits.user_cost_per_day, limits.user_cost_per_month)
+    bounds = (budget.cost, *of_users, limits.tenant_cost_per_day, limits.tenant_cost_per_month)
+    for name in model_names(agent, settings.model):
+        if any(bound is not None for bound in bounds) and costs_unknown(name, settings.models.prices):
+            raise ValueError(
+                f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
+                f'[understudy.models.prices."{name}"] to the settings'
+            )
+
+
+def check_output(agent: Agent, model: Model) -> None:
+    """Refuse an agent whose replies may be longer than those of its model. Raises ValueError."""
+    wanted, most = agent.settings.max_output, limits_of(model).max_output
+    if model.name != OFFLINE and wanted is not None and wanted > most:
+        raise ValueError(
+            f"its max_output is {wanted:,} tokens, but its model writes at most {most:,}: lower it, or raise "
+            "models.max_output, or the `limits` of a model of your own"
+        )
+
+
+def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
+    """Build the loop on which users' async tools run. Return None if there is no such tool and no lifespan."""
+    agents = with_subagents(agents.values())
+    tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
+    lifespans = {} if lifespan is None else {SERVER: lifespan}
+    lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
+    written = [each.run for each in agents.values() if each.run is not None and not is_of_framework(each.run)]
+    if not (tools or lifespans or written):
+        return None
+    return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools) or any(map(names_asyncio, written)))

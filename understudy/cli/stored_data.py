@@ -1,0 +1,134 @@
+"""What commands on stored data share: opening the database beside a server or in its place, and ending sessions.
+
+What they do is said first, so that an extension can store it.
+"""
+
+import os
+import pwd
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from actors import ActorSystem, ChildSpec
+from understudy.app.settings import Settings
+from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
+from understudy.auth.sessions import REVOCATIONS_FILE, SESSIONS_ENDED
+from understudy.installed import brought, chosen
+from understudy.storage.acts import COMMAND_LINE, Act, Deed
+from understudy.storage.database import Database, DriverErrors, ReadDatabase
+from understudy.storage.errors import StorageError, StorageUnavailable, driver_words
+from understudy.storage.owners import name_of, owner_of
+from understudy.storage.revocations import RevokeSession
+from understudy.storage.sqlite import open_database, read_folder
+from understudy.storage.store import Store
+from understudy.storage.write import Write
+from understudy.storage.writer import StoreWriter, commit_group
+
+
+class DataCommandFailed(StorageError):
+    """A command on stored data cannot be carried out; the text says why, and is for the operator."""
+
+
+def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
+    """End all sessions of a user. Running servers apply it within a second. Raises StorageError."""
+
+    async def run() -> None:
+        owner = owner_of(user, tenant)
+        with open_read_only(settings):
+            pass  # nothing is made here, nor migrated
+        commit_beside(settings, deed_of(SESSIONS_ENDED, owner, all=True))
+        if not settings.on_postgresql:
+            await revoke_user(settings, None, owner)
+            return
+        database = open_for_writing(settings)
+        try:
+            async with ActorSystem("signing-out") as system:
+                writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
+                await revoke_user(settings, Store(database, lambda: writer), owner)
+        finally:
+            database.close()
+
+    trio.run(run)
+
+
+def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, **detail: str | bool) -> Deed:
+    """Return what the user of the operating system is about to do at the command line."""
+    number = os.getuid()
+    try:
+        who = pwd.getpwuid(number).pw_name
+    except KeyError:
+        who = f"uid {number}"
+    return Deed(act, who, COMMAND_LINE, target, tenant=tenant, detail=detail)
+
+
+def what_stores(settings: Settings) -> Callable[[Deed], Write] | None:
+    """Return what stores deeds of the command line, if an extension that is on does."""
+    stores = (brought(each.terminal).acts for each in chosen(settings.extensions).values())
+    return next((each for each in stores if each is not None), None)
+
+
+def commit_beside(settings: Settings, deed: Deed, *writes: Write) -> list[int]:
+    """Store a deed, if an extension stores deeds, and then writes, in one transaction beside a server, if one runs.
+
+    Return the answers of the writes. Raises StorageError.
+    """
+    with open_read_only(settings):
+        pass  # nothing is made here, nor migrated
+    stores = what_stores(settings)
+    said = [] if stores is None else [stores(deed)]
+    database = open_for_writing(settings, beside=True)
+    try:
+        with database.writing.connect() as connection:
+            outcomes = commit_group(connection, [*said, *writes])
+    except DriverErrors.of(database.writing).all as error:
+        raise StorageUnavailable(driver_words(error)) from error
+    finally:
+        database.close()
+    if said and isinstance(failure := outcomes[0], Exception):
+        raise StorageUnavailable(f"the audit log cannot be written: {failure}") from failure
+    answers: list[int] = []
+    for outcome in outcomes[len(said) :]:
+        if isinstance(outcome, Exception):
+            raise outcome
+        answers.append(outcome)
+    return answers
+
+
+async def revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
+    """Record where servers poll for it that no token of the user issued until now is accepted."""
+    if store is not None and settings.on_postgresql:
+        now = time.time()
+        await store.commit(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
+        return
+    ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
+    try:
+        await trio.to_thread.run_sync(ended.load_read_only)
+        await ended.revoke_user(owner)
+    except (OSError, ValueError) as error:
+        raise DataCommandFailed(f"the sessions of {name_of(owner)} were not ended: {error}") from error
+
+
+@contextmanager
+def open_read_only(settings: Settings) -> Iterator[ReadDatabase]:
+    """Open the database for reading, beside any servers; nothing is made or migrated. Raises DatabaseUnusable."""
+    if settings.on_postgresql:
+        from understudy.storage.postgresql import read_server  # needs an optional dependency
+
+        database = read_server(settings.database_url)
+    else:
+        database = read_folder(settings.database_folder)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def open_for_writing(settings: Settings, *, beside: bool = False) -> Database:
+    """Open the database for writing; on SQLite `beside` a server that has the folder, else in its place."""
+    if not settings.on_postgresql:
+        return open_database(settings.database_folder, locked=beside)
+    from understudy.storage.postgresql import connect_database
+
+    return connect_database(settings.database_url)

@@ -1,0 +1,22 @@
+"""The event stream of one task: each event is the result of the JSON-RPC request that asked for it."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from transport.server.translated_stream import TranslatedStream
+from understudy.extensions.a2a.tasks import A2aEvent, TaskTranslator
+
+
+class TaskStream(TranslatedStream):
+    """It begins with the task as the translator has it, and ends when that says so."""
+
+    def __init__(self, translator: TaskTranslator, request_id: Any, **options: Any) -> None:
+        super().__init__(translator, **options)
+        self._request_id = request_id
+        self._queue += self.encode([{"task": translator.task()}])
+        if translator.ended:
+            self.end(1000, "the task has ended, or waits")
+
+    def encode(self, events: Sequence[A2aEvent]) -> list[bytes]:
+        """Encode events as replies to the request."""
+        return super().encode([{"jsonrpc": "2.0", "id": self._request_id, "result": each} for each in events])

@@ -1,0 +1,104 @@
+"""Operations behind the commands invite and accounts, on the database, also while servers run.
+
+Each has an entry in the audit log, which is stored in the same transaction. Servers read accounts whenever somebody
+signs in or a session is renewed, so they need not be told.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from understudy.app.settings import Settings
+from understudy.auth.rights import OPERATORS
+from understudy.cli.stored_data import commit_beside, deed_of, open_read_only, sign_out
+from understudy.extensions.accounts import storage as accounts
+from understudy.extensions.accounts.invites import digest_of, make_invite
+from understudy.extensions.accounts.storage import (
+    CHANGED,
+    DISABLED,
+    INVITED,
+    Account,
+    AddAccount,
+    ChangeRights,
+    DisableAccount,
+    InviteAgain,
+    SoleAccount,
+)
+from understudy.storage.acts import Deed
+from understudy.storage.errors import AlreadyStored, NotStored
+
+
+def invite_user(settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str], expires_at: float) -> str:
+    """Make an account, and return its invite. Raises StorageError; AlreadyStored if there is an account."""
+    invite = make_invite()
+    account = Account(name, roles, groups, "", digest_of(invite), expires_at, time.time())
+    entry = deed_of(INVITED, name, again=False)
+    if not commit_beside(settings, entry, AddAccount(account))[-1]:
+        raise AlreadyStored("account", name)
+    return invite
+
+
+def reset(settings: Settings, name: str, expires_at: float) -> str:
+    """Replace the password of an account by an invite, end the user's sessions, and return the invite.
+
+    Raises StorageError; NotStored if there is no account.
+    """
+    invite = make_invite()
+    entry = deed_of(INVITED, name, again=True)
+    _need(commit_beside(settings, entry, InviteAgain(name, digest_of(invite), expires_at))[-1], name)
+    sign_out(settings, name, None)
+    return invite
+
+
+def disable(settings: Settings, name: str, *, force: bool = False) -> None:
+    """Disable an account, and end the user's sessions.
+
+    Raises StorageError; NotStored if there is no account; SoleAccount unless `force`.
+    """
+    keep_an_operator(settings, name, force=force)
+    change = DisableAccount(name, time.time(), () if force else OPERATORS)
+    _commit(settings, deed_of(DISABLED, name), change)
+    sign_out(settings, name, None)
+
+
+def set_rights(
+    settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str], *, force: bool = False
+) -> None:
+    """Replace roles and groups of an account, and end the user's sessions, whose tokens carry the old ones.
+
+    Raises StorageError; NotStored if there is no account; SoleAccount unless `force`.
+    """
+    keep_an_operator(settings, name, force=force or not set(OPERATORS).isdisjoint(roles))
+    change = ChangeRights(name, tuple(roles), tuple(groups), () if force else OPERATORS)
+    _commit(settings, deed_of(CHANGED, name), change)
+    sign_out(settings, name, None)
+
+
+def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
+    """Refuse to take the rights of an operator from the only account that has them and with which one can sign in.
+
+    It is refused before anything is stored. The change itself looks again, as another may be made meanwhile.
+
+    Raises StorageError; SoleAccount if it is that account, unless `force`.
+    """
+    with open_read_only(settings) as database, database.reading.connect() as connection:
+        if not force and accounts.is_sole(connection, name, OPERATORS):
+            raise SoleAccount(name)
+
+
+def accounts_of(settings: Settings) -> Iterator[Account]:
+    """Yield all accounts, by name. Raises StorageError."""
+    with open_read_only(settings) as database, database.reading.connect() as connection:
+        after = ""
+        while page := accounts.page(connection, after):
+            yield from page
+            after = page[-1].owner
+
+
+def _commit(settings: Settings, deed: Deed, change: ChangeRights | DisableAccount) -> None:
+    """Say a deed, and store its change. Raises StorageError; NotStored if there is no account; SoleAccount."""
+    _need(commit_beside(settings, deed, change)[-1], change.owner)
+
+
+def _need(found: int, name: str) -> None:
+    if not found:
+        raise NotStored("account", name)

@@ -1,0 +1,172 @@
+"""`/auth/passkeys`: sign-in of users with a passkey, the first one by an invite, and those of the caller.
+
+1. A ceremony has two requests of one browser: the first answers options for `navigator.credentials` and sets a cookie
+   that scripts cannot read, the second brings the credential.
+2. The site is the address in the settings, or the one by which a browser on this machine reaches this server.
+"""
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+from attrs import field, frozen
+from msgspec import Struct
+from quart import Response, request
+
+from transport.auth.identity import is_loopback
+from transport.wire.errors import CommandRejected
+from understudy.auth.sessions import Session
+from understudy.extensions.accounts.passkey_storage import ShownPasskey, passkey_of
+from understudy.extensions.accounts.routes import InviteRequest, Text, local_accounts
+from understudy.web.admission import peer
+from understudy.web.context import identity, page_url, read_json, set_cookie, web_context
+from understudy.web.routes import STORED, JsonObject, Routes, as_json
+
+if TYPE_CHECKING:
+    from understudy.extensions.accounts.passkeys import Ceremony, Passkeys, Site
+
+blueprint: Final = Routes("passkeys", __name__, url_prefix="/auth/passkeys")
+
+NO_NAME: Final = (
+    "Passkeys are for one address, and this server does not know its own: whoever runs it sets public_url "
+    "(UNDERSTUDY_PUBLIC_URL)."
+)
+COOKIE: Final = "understudy_passkey"
+COOKIE_PATH: Final = "/auth/passkeys"
+BODY_BYTES: Final = 32 * 1024
+"""A credential has some hundred bytes, with the attestation of a company's authenticators some thousand."""
+
+
+@frozen
+class PasskeySignInRequest:
+    """The body of a request to sign in with a passkey: what `navigator.credentials.get` gave, by its `toJSON`."""
+
+    credential: dict[str, Any] = field(repr=False)
+
+
+@frozen
+class PasskeyRequest:
+    """The body of a request to store a passkey: what `navigator.credentials.create` gave, by its `toJSON`."""
+
+    name: Text
+    credential: dict[str, Any] = field(repr=False)
+
+
+@frozen
+class PasskeyJoinRequest:
+    """The body of a request to store one's first passkey by an invite."""
+
+    invite: Text = field(repr=False)
+    name: Text
+    credential: dict[str, Any] = field(repr=False)
+
+
+class OwnPasskeys(Struct):
+    """The caller's passkeys, and whether they have a password too."""
+
+    password: bool
+    passkeys: list[ShownPasskey]
+
+
+@blueprint.post(
+    "/sign-in/options", token=False, errors=("invalid_command", "not_found", "rate_limited", *STORED), answer=JsonObject
+)
+async def begin_sign_in() -> Response:
+    """Begin a sign-in with a passkey."""
+    return _begun(await _passkeys().begin_sign_in(_site(), peer()))
+
+
+@blueprint.post(
+    "/sign-in", status=201, body=PasskeySignInRequest, token=False,
+    errors=("unauthenticated", "token_expired", "forbidden", "not_found", *STORED),
+)  # fmt: skip
+async def sign_in() -> Session:
+    """Sign in with a passkey."""
+    passkeys = _passkeys()
+    given = await read_json(PasskeySignInRequest, '{"credential": {…}}', BODY_BYTES)
+    return (await passkeys.sign_in(_site(), _cookie(), given.credential, peer())).shown()
+
+
+@blueprint.post(
+    "/join/options", body=InviteRequest, token=False, errors=("not_found", "rate_limited", *STORED), answer=JsonObject
+)
+async def begin_join() -> Response:
+    """Begin to make one's first passkey by an invite."""
+    passkeys = _passkeys()
+    given = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
+    return _begun(await passkeys.begin_join(_site(), given.invite, peer()))
+
+
+@blueprint.post(
+    "/join", status=201, body=PasskeyJoinRequest, token=False,
+    errors=("token_expired", "forbidden", "not_found", *STORED),
+)  # fmt: skip
+async def join() -> Session:
+    """Store one's first passkey by an invite, which is used up, and sign in."""
+    passkeys = _passkeys()
+    form = '{"invite": "…", "name": "…", "credential": {…}}'
+    given = await read_json(PasskeyJoinRequest, form, BODY_BYTES)
+    issued = await passkeys.join(_site(), _cookie(), given.invite, given.name, given.credential, peer())
+    return issued.shown()
+
+
+@blueprint.get("", errors=("forbidden", "not_found", *STORED))
+async def listing() -> OwnPasskeys:
+    """Return the caller's passkeys, oldest first, and whether they have a password too."""
+    caller, passkeys = identity(), _passkeys()
+    account, has = await passkeys.of_user(caller)
+    return OwnPasskeys(bool(account.password), list(map(passkey_of, has)))
+
+
+@blueprint.post(
+    "/options", errors=("invalid_command", "forbidden", "not_found", "rate_limited", "quota_exceeded", *STORED),
+    answer=JsonObject,
+)  # fmt: skip
+async def begin_add() -> Response:
+    """Begin to make another passkey of the caller."""
+    caller, passkeys = identity(), _passkeys()
+    return _begun(await passkeys.begin_add(_site(), caller, peer()))
+
+
+@blueprint.post("", status=201, body=PasskeyRequest, errors=("forbidden", "not_found", "quota_exceeded", *STORED))
+async def add() -> ShownPasskey:
+    """Store another passkey of the caller."""
+    caller, passkeys = identity(), _passkeys()
+    given = await read_json(PasskeyRequest, '{"name": "…", "credential": {…}}', BODY_BYTES)
+    return passkey_of(await passkeys.add(_site(), _cookie(), caller, given.name, given.credential, peer()))
+
+
+@blueprint.delete("/<name>", errors=("forbidden", "not_found", *STORED))
+async def remove(name: str) -> None:
+    """Remove a passkey of the caller."""
+    await _passkeys().remove(identity(), name)
+
+
+def _passkeys() -> "Passkeys":
+    accounts = local_accounts()
+    from understudy.extensions.accounts.passkeys import Passkeys
+
+    return Passkeys(accounts)
+
+
+def _own_url() -> str:
+    return web_context().settings.public_url or page_url()
+
+
+def _site() -> "Site":
+    """Return the site that passkeys are for: that of `public_url`, or this machine. Who asks may name any other."""
+    from understudy.extensions.accounts.passkeys import site_of
+
+    if not web_context().settings.public_url and not is_loopback(urlsplit(request.host_url).hostname or ""):
+        raise CommandRejected("forbidden", NO_NAME)
+    return site_of(_own_url())
+
+
+def _cookie() -> str:
+    return request.cookies.get(COOKIE, "")
+
+
+def _begun(ceremony: "Ceremony") -> Response:
+    answer = as_json(ceremony.options)
+    life_s, secure = ceremony.options["timeout"] // 1000, _own_url().startswith("https:")
+    set_cookie(answer, COOKIE, ceremony.cookie, life_s, COOKIE_PATH, "Strict", secure=secure)
+    return answer

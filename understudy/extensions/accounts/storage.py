@@ -1,0 +1,233 @@
+"""Reads and writes of local accounts: the users that this server itself knows, by name and password.
+
+1. A password is stored as its Argon2id hash only, an invite as a digest.
+2. An invite is taken once: of two requests with it, one sets the password.
+3. An account has neither a password nor passkeys until its invite is taken. A new invite removes them.
+4. An account without a password and without an invite has a passkey (`passkey_storage`), or is disabled.
+5. Of two changes at once, each of which would leave the other's account as the only one with a role to keep, one is
+   refused: such a change locks all accounts to which somebody can sign in, and looks at them then.
+"""
+
+import time
+from collections.abc import Collection, Iterable
+from typing import Any, Final
+
+from attrs import asdict, define, field, frozen
+from sqlalchemy import Connection, delete, or_, select, update
+
+from understudy.auth.rights import OPERATORS
+from understudy.extensions.accounts.tables import accounts, passkeys
+from understudy.storage.acts import Act
+from understudy.storage.errors import ChangeRefused
+from understudy.storage.write import Write, add_users, put
+
+CHANGED: Final = Act("account.changed")
+DISABLED: Final = Act("account.disabled")
+INVITED: Final = Act("account.invited", "again")
+JOINED: Final = Act("account.joined", "passkey")
+PASSWORD_CHANGED: Final = Act("account.password_changed")
+SIGN_IN_REFUSED: Final = Act("account.sign_in_refused", "passkey")
+SIGNED_IN: Final = Act("account.signed_in", "passkey")
+
+PAGE: Final = 500
+"""Accounts that are read at a time."""
+
+_a = accounts.c
+
+
+@define
+class SoleAccount(ChangeRefused, ValueError):
+    """The change would take a role from the only account that has it and with which one can sign in."""
+
+    owner: str
+
+    def __str__(self) -> str:
+        return (
+            f"{self.owner} is the only operator who can sign in (last_operator): invite another operator first, or say "
+            "--force if you mean it"
+        )
+
+
+def _texts(given: Iterable[str]) -> tuple[str, ...]:
+    return tuple(given)
+
+
+@frozen
+class Account:
+    """A local account. `password` is its hash, `invite` the digest of the invite; each is empty if there is none.
+
+    Times are Unix seconds; `disabled_at` is None for an account with which one can sign in.
+    """
+
+    owner: str
+    roles: tuple[str, ...] = field(converter=_texts)
+    groups: tuple[str, ...] = field(converter=_texts)
+    password: str = field(repr=False)
+    invite: str = field(repr=False)
+    invite_expires_at: float
+    created_at: float
+    disabled_at: float | None = None
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether its user has set a password, or stored a passkey, since the last invite."""
+        return bool(self.password) or not self.invite
+
+
+@frozen
+class AddAccount(Write):
+    """Store a new account, with its user if there is none. The answer is whether there was no account."""
+
+    account: Account
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        add_users(connection, [(self.account.owner, self.account.created_at)])
+        row = asdict(self.account) | {"roles": list(self.account.roles), "groups": list(self.account.groups)}
+        added = put(connection, accounts).values(**row).on_conflict_do_nothing()
+        return connection.execute(added).rowcount > 0
+
+
+@frozen
+class InviteAgain(Write):
+    """Replace password and passkeys of an account by an invite, and enable the account. The answer is whether there is
+    one."""
+
+    owner: str
+    invite: str = field(repr=False)
+    expires_at: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        values = {"password": "", "invite": self.invite, "invite_expires_at": self.expires_at, "disabled_at": None}
+        connection.execute(delete(passkeys).where(passkeys.c.owner == self.owner))
+        return _change(connection, self.owner, values)
+
+
+@frozen
+class TakeInvite(Write):
+    """Set the password of an account and use its invite up. The answer is whether the invite was valid at `now`."""
+
+    owner: str
+    invite: str = field(repr=False)
+    password: str = field(repr=False)
+    now: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        valid = (_a.invite == self.invite, _a.invite_expires_at > self.now, _a.disabled_at.is_(None))
+        return _change(connection, self.owner, {"password": self.password, "invite": ""}, *valid)
+
+
+@frozen
+class ReplacePassword(Write):
+    """Store another hash, of the same password or a new one.
+
+    The answer is whether the account still has the hash `replaces`, and is not disabled.
+    """
+
+    owner: str
+    replaces: str = field(repr=False)
+    password: str = field(repr=False)
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return _change(
+            connection, self.owner, {"password": self.password}, _a.password == self.replaces, _a.disabled_at.is_(None)
+        )
+
+
+@frozen
+class ChangeRights(Write):
+    """Replace the roles and groups of an account. The answer is whether there is one.
+
+    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`, and loses them.
+    """
+
+    owner: str
+    roles: tuple[str, ...]
+    groups: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        _keep_another(connection, self.owner, () if set(self.keep) & set(self.roles) else self.keep)
+        return _change(connection, self.owner, {"roles": list(self.roles), "groups": list(self.groups)})
+
+
+@frozen
+class DisableAccount(Write):
+    """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account.
+
+    SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`.
+    """
+
+    owner: str
+    at: float
+    keep: tuple[str, ...] = ()
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        _keep_another(connection, self.owner, self.keep)
+        return _change(connection, self.owner, {"disabled_at": self.at, "invite": ""})
+
+
+def record_of(row: Any) -> dict[str, Any]:
+    """Return a row of an account without password and invite."""
+    return {name: getattr(row, name) for name in ("roles", "groups", "created_at", "disabled_at")} | {
+        "password": bool(row.password),
+        "invited_until": row.invite_expires_at if row.invite else None,
+    }
+
+
+def shut_out(owner: str) -> DisableAccount:
+    """Return the write that lets a user who is about to be erased sign in no more, unless only they are an operator."""
+    return DisableAccount(owner, time.time(), OPERATORS)
+
+
+def _keep_another(connection: Connection, owner: str, roles: Collection[str]) -> None:
+    """Raise SoleAccount if an account is the only usable one that has one of these roles. Lock all usable ones."""
+    if roles and _usable(connection, roles, lock=True) == {owner}:
+        raise SoleAccount(owner)
+
+
+def _usable(connection: Connection, roles: Collection[str], *, lock: bool = False) -> set[str]:
+    """Return the users who can sign in to an account that has one of these roles."""
+    ways = or_(_a.password != "", _a.owner.in_(select(passkeys.c.owner)))
+    wanted = select(_a.owner, _a.roles).where(ways, _a.disabled_at.is_(None)).order_by(_a.owner)
+    rows = connection.execute(wanted.with_for_update() if lock else wanted)  # in order, so that two do not deadlock
+    return {owner for owner, has in rows if not set(roles).isdisjoint(has)}
+
+
+def _change(connection: Connection, owner: str, values: dict[str, Any], *conditions: Any) -> bool:
+    this = update(accounts).where(_a.owner == owner, *conditions)
+    return connection.execute(this.values(**values)).rowcount > 0
+
+
+def one(connection: Connection, owner: str) -> Account | None:
+    """Return the account of a user, or None."""
+    found = connection.execute(_ALL.where(_a.owner == owner)).first()
+    return None if found is None else Account(*found)
+
+
+def invited(connection: Connection, invite: str, now: float) -> Account | None:
+    """Return the account with the digest of an invite that is valid at `now`, or None."""
+    valid = _ALL.where(_a.invite == invite, _a.invite != "", _a.invite_expires_at > now, _a.disabled_at.is_(None))
+    found = connection.execute(valid).first()
+    return None if found is None else Account(*found)
+
+
+def page(connection: Connection, after: str) -> list[Account]:
+    """Return `PAGE` accounts whose owners are after this one, by owner."""
+    rows = connection.execute(_ALL.where(_a.owner > after).order_by(_a.owner).limit(PAGE))
+    return [Account(*row) for row in rows]
+
+
+def is_sole(connection: Connection, owner: str, roles: Collection[str]) -> bool:
+    """Return whether a user can sign in to an account that has one of these roles, and nobody else can."""
+    return _usable(connection, roles) == {owner}
+
+
+_ALL: Final = select(
+    _a.owner, _a.roles, _a.groups, _a.password, _a.invite, _a.invite_expires_at, _a.created_at, _a.disabled_at
+)

@@ -1,0 +1,259 @@
+"""Translate events into those of AG-UI 1.0 (docs.ag-ui.com), for one run. Pure.
+
+Whatever events come, and wherever they break off, the output is a complete AG-UI run: it begins with RUN_STARTED, each
+part that is opened is closed, and the last event is the only RUN_FINISHED or RUN_ERROR.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import Factory, define, field
+
+from transport.wire.codec import json_text, plain
+from transport.wire.codes import ERRORS
+from transport.wire.dialects import OF_CONNECTION, event_data
+from transport.wire.events import (
+    AgentCompleted,
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    Drain,
+    Envelope,
+    Error,
+    Event,
+    FinalResponse,
+    MessageAccepted,
+    PartialResult,
+    Resync,
+    RunStatus,
+    SubagentCompleted,
+    SubagentStarted,
+    ToolCompleted,
+    ToolExecuting,
+)
+from understudy.extensions.agui.interrupts import Interrupts
+from understudy.extensions.agui.open_parts import OpenParts
+from understudy.extensions.agui.state import SharedState
+from understudy.extensions.agui.usage import UsageByModel
+from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
+from understudy.extensions.agui.vocabulary import PROTOCOL_VERSION as PROTOCOL_VERSION
+
+
+@define
+class AguiTranslator:
+    """Translates the events of a thread into those of the one run that the client asked for.
+
+    `thread_id` and `run_id` are the client's ids. The server's run is `server_run_id`, or the first one that answers
+    `message_id`. `pauses`: while the run waits for its user, it ends for the client with an interrupt for each decision
+    and answer that it waits for. `state` is shared with the client; None: it shares none. `result_ids` are the ids that
+    the results of calls have at the client. `at_ms` is the time of the last event.
+    """
+
+    thread_id: str
+    run_id: str
+    message_id: str
+    parent_run_id: str | None = None
+    pauses: bool = False
+    waits: Interrupts = field(factory=Interrupts)
+    state: SharedState | None = None
+    usage: UsageByModel = field(factory=UsageByModel)
+    result_ids: Mapping[str, str] = field(factory=dict, repr=False)
+    server_run_id: str | None = None
+    at_ms: int = 0
+    ended: bool = field(default=False, init=False)
+    _parts: OpenParts = field(default=Factory(lambda self: OpenParts(self.result_ids), takes_self=True), init=False)
+    _cut_off: str = field(default="", init=False, repr=False)
+    _end_reason: tuple[str, str] | None = field(default=None, init=False)
+
+    def translate(self, envelope: Envelope) -> list[AguiEvent]:
+        """Return the AG-UI events for an event, often none; always none after the end."""
+        if self.ended:
+            return []
+        self.at_ms = round(envelope.timestamp * 1000)
+        if envelope.run_id is None:
+            return self._without_run(envelope)
+        if self._parts.run_id is None:
+            if not self._begins(envelope):
+                return []
+            if isinstance(envelope.event, MessageAccepted) and envelope.seq is None:
+                return self._not_in_log()
+            self.server_run_id = self._parts.run_id = envelope.run_id
+            return [self._run_started(), *self._state_snapshot(), *self._translate_event(envelope)]
+        return self._translate_event(envelope) if envelope.run_id == self.server_run_id else []
+
+    def _begins(self, envelope: Envelope) -> bool:
+        """Return whether an event is one of the run that the client asked for."""
+        if self.server_run_id is not None:
+            return envelope.run_id == self.server_run_id
+        return envelope.message_id == self.message_id
+
+    def pause(self) -> list[AguiEvent]:
+        """Return the events that end the run for its client if it only waits for its user, or for its tools; else none.
+
+        Call it after each batch of events, as a decision may come with its question.
+        """
+        waits = self.waits
+        interrupts = list(waits.open.values()) if self.pauses else []
+        if self.ended or not waits.answered or not (interrupts or waits.calling):
+            return []
+        waiting = {*waits.calling, *waits.calls(), *self._parts.subagents.waiting_calls(waits)}
+        if (waits.open and not interrupts) or not waiting.issuperset(self._parts.unanswered):
+            return []
+        if interrupts:
+            outcome: AguiEvent = {"type": "interrupt", "interrupts": interrupts}
+            return [*self._close_open_parts(calls=False), self._run_finished(outcome)]
+        outcome = {"type": "success", "pendingToolCallIds": waits.calling}
+        until = {METADATA_KEY: {"expires_at": waits.expires_at}}
+        return [*self._close_open_parts(calls=False), self._run_finished(outcome, metadata=until)]
+
+    def opening(self, messages: Sequence[AguiEvent]) -> list[AguiEvent]:
+        """Return the events with which a client joins the run as far as it has been translated.
+
+        `messages` are those of the conversation up to here. What the run does now is told again: its agents' steps, its
+        subagents, and what it waits for.
+        """
+        return [
+            self._run_started(),
+            self._event("MESSAGES_SNAPSHOT", messages=list(messages)),
+            *self._state_snapshot(),
+            *self._timed(self._parts.joined()),
+            *([] if self.ended else self.waits.events(self.at_ms)),
+        ]
+
+    def finished(self) -> AguiEvent:
+        """Return the event that ends the run for a client for whom there is nothing to wait."""
+        self.ended = True
+        return self._run_finished({"type": "success"})
+
+    def closing_events(self, code: str, message: str | None = None) -> list[AguiEvent]:
+        """Return the events that end the run for its client while it goes on, or is lost, on the server.
+
+        `code` is one of `transport.wire.codes.ERRORS`. A reason that the server has sent before takes precedence.
+        """
+        if self.ended:
+            return []
+        if self._end_reason is not None:
+            code, message = self._end_reason
+        known = ERRORS[code]
+        return self._failed(Error(code, message or known.text, known.retryable, ""))
+
+    def _without_run(self, envelope: Envelope) -> list[AguiEvent]:
+        """Translate an event of no run: an alert, or the reason of an end that follows."""
+        match envelope.event:
+            case Alert() as alert if self._parts.run_id is not None:
+                return [self._custom(alert)]
+            case Drain():
+                self._end_reason = ("busy", envelope.message or ERRORS["busy"].text)
+            case Error(code=code, message=message):
+                self._end_reason = (code, message)
+            case Resync():
+                return self._not_in_log()
+        return []
+
+    def _not_in_log(self) -> list[AguiEvent]:
+        """End the run: it ended long ago, its events were trimmed from the log, and no others will come."""
+        return self.closing_events("not_found", "The log does not hold that run any more.")
+
+    def _translate_event(self, envelope: Envelope) -> list[AguiEvent]:
+        event = envelope.event
+        parts = self._parts
+        if isinstance(event, PartialResult):  # nearly all events
+            # If the answer was replaced by another, only the result has its text.
+            return self._timed(parts.more_text(event.beyond(parts.text)))
+        self.usage.apply(envelope)
+        self.waits.apply(envelope, self._parts.subagents.attribution(getattr(event, "agent_id", None)))
+        changes = [] if self.state is None else self.state.apply(envelope)
+        delta = [self._event("STATE_DELTA", delta=changes)] if changes else []
+        match event:
+            case FinalResponse() | Error():
+                return [*delta, *(self._finished(event) if isinstance(event, FinalResponse) else self._failed(event))]
+            case MessageAccepted():
+                return delta
+            case AgentStarted(agent_id=agent_id):
+                return self._timed(parts.step_started(agent_id, envelope))
+            case AgentCompleted(agent_id=agent_id, result=text, status=status):
+                if status is not RunStatus.SUCCESS:  # the text of a run that fails is in no later event
+                    self._cut_off = text
+                return self._timed(parts.step_finished(agent_id))
+            case SubagentStarted(call_id=call_id):
+                return self._timed(parts.subagents.started(event, parts.callers.get(call_id)))
+            case SubagentCompleted():
+                return self._timed(parts.subagents.completed(event))
+            case AgentThinking(thought=thought):
+                return self._timed(parts.thought(thought, event.agent_id))
+            case ToolExecuting():
+                return [*self._timed(parts.tool_call(event)), *delta]
+            case ToolCompleted():
+                return [*self._tool_result(event), *delta]
+            case _ if isinstance(event, OF_CONNECTION) or self.waits.of_client(event):
+                return []
+        return [self._custom(event), *delta]
+
+    # One kind of event each
+
+    def _event(self, kind: str, **members: Any) -> AguiEvent:
+        return {"type": kind, "timestamp": self.at_ms} | members
+
+    def _timed(self, events: list[AguiEvent]) -> list[AguiEvent]:
+        return [event | {"timestamp": self.at_ms} for event in events]
+
+    def _state_snapshot(self) -> list[AguiEvent]:
+        return [] if self.state is None else [self._event("STATE_SNAPSHOT", snapshot=self.state.snapshot())]
+
+    def _custom(self, event: Event) -> AguiEvent:
+        whose = self._parts.subagents.attribution(getattr(event, "agent_id", None))
+        return self._event("CUSTOM", name=event.type, value=plain(event_data(event)), **whose)
+
+    def _run_started(self) -> AguiEvent:
+        event = self._event("RUN_STARTED", threadId=self.thread_id, runId=self.run_id, protocolVersion=PROTOCOL_VERSION)
+        if self.parent_run_id is not None:
+            event["parentRunId"] = self.parent_run_id
+        return event | {"metadata": {METADATA_KEY: {"run_id": self.server_run_id, "message_id": self.message_id}}}
+
+    def _tool_result(self, call: ToolCompleted) -> list[AguiEvent]:
+        if call.call_id not in self._parts.unanswered:
+            return []
+        if isinstance(call.result, str) and call.call_id in self.waits.client_calls.values():
+            content = call.result  # as the client sent it
+        else:
+            content = call.result_summary if call.result is None else json_text(call.result)
+        about = {"status": call.status.value, "summary": call.result_summary, "duration_ms": call.duration_ms}
+        return self._timed([self._parts.result(call.call_id, content, about)])
+
+    # Ends
+
+    def _finished(self, answer: FinalResponse) -> list[AguiEvent]:
+        events = self._timed(self._parts.rest_of_text(answer.message))
+        result = plain(event_data(answer))
+        outcome = "cancelled" if answer.status is RunStatus.CANCELLED else "success"
+        events += self._close_open_parts()
+        usage = self.usage.entries(answer.usage)
+        events.append(self._run_finished({"type": outcome}, result=result, **({"usage": usage} if usage else {})))
+        return events
+
+    def _run_finished(self, outcome: Mapping[str, Any], **members: Any) -> AguiEvent:
+        ids = {"threadId": self.thread_id, "runId": self.run_id}
+        return self._event("RUN_FINISHED", **ids, **members, outcome=outcome)
+
+    def _failed(self, error: Error) -> list[AguiEvent]:
+        usage = self.usage.entries()
+        rest = self._timed(self._parts.rest_of_text(self._cut_off))
+        return [*rest, *self._close_open_parts(), run_error(error, self.at_ms) | ({"usage": usage} if usage else {})]
+
+    def _close_open_parts(self, *, calls: bool = True) -> list[AguiEvent]:
+        self.ended = True
+        return self._timed(self._parts.close(self.waits, calls=calls))
+
+
+def run_error(error: Error, at_ms: int) -> AguiEvent:
+    """Return the event that ends a run for its client, or, as the only event, refuses to start the run."""
+    about = {
+        name: value for name, value in event_data(error).items() if name not in ("code", "message") and value != ""
+    }
+    return {
+        "type": "RUN_ERROR",
+        "timestamp": at_ms,
+        "message": error.message,
+        "code": error.code,
+        "metadata": {METADATA_KEY: about},
+    }

@@ -1,0 +1,16 @@
+"""The event stream of one run in AG-UI's encoding; it ends with the run."""
+
+from collections.abc import Sequence
+
+from transport.server.eventstream import encode_block, encode_json
+from transport.server.translated_stream import TranslatedStream
+from understudy.extensions.agui.vocabulary import AguiEvent
+
+
+class AguiStream(TranslatedStream):
+    """Its translator is an `AguiTranslator`."""
+
+
+def encode_blocks(events: Sequence[AguiEvent]) -> list[bytes]:
+    """Encode AG-UI events as the blocks of an event stream."""
+    return [encode_block(encode_json(event)) for event in events]

@@ -1,0 +1,25 @@
+"""Anthropic: models that are asked by the Messages API, at Anthropic or in a cloud."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from understudy.models.model import Model
+
+
+class AnthropicModels(Extension):
+    """See the module."""
+
+    name = "anthropic"
+    about = "ask models of Anthropic"
+
+    def models(self) -> "Mapping[str, Callable[..., Model]]":
+        """The client of the Messages API."""
+        from understudy.extensions.anthropic import messages
+
+        return {"messages": messages.Anthropic}
+
+
+EXTENSION: Final = AnthropicModels()

@@ -1,0 +1,237 @@
+"""Builds the request of Anthropic's Messages API for a turn. Pure.
+
+1. Users and assistant alternate; the first message and the last are the user's, as newer models refuse to go on with a
+   text of their own. What the server tells the model is a text of the user's side, and says whose it is.
+2. All results of a turn's calls are the beginning of the next message, in the order of the calls.
+3. Thinking is given back as it came, with its signature and in its place among texts and calls, to its own model only.
+   If the text of it is not what came, as a part was redacted, it is left out.
+4. At most four cache marks: after the tools, after the instructions, and after the last two messages of the user that
+   come again in the next request. Notes, which are for one turn only, follow the last mark.
+"""
+
+import base64
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from understudy.models.answer import WrittenCall, make_state
+from understudy.models.items import (
+    NO_TEXT,
+    CallItem,
+    DocumentPart,
+    ImagePart,
+    Item,
+    MessageItem,
+    ProviderState,
+    ReasoningItem,
+    ResultItem,
+    digest,
+    settled,
+)
+from understudy.models.model import ModelLimits, Turn
+from understudy.models.prompt import CONTINUE, GO_ON, offered_tools, system_text, tool_choice, tool_name, user_text
+
+PROVIDER: Final = "anthropic"
+"""The provider of the state that is kept with a reply."""
+FROM_SERVER: Final = "[From the server, not from the user]"
+_MARK: Final = {"type": "ephemeral"}
+
+Block = dict[str, Any]
+
+
+def build_request(turn: Turn, model: str) -> dict[str, Any]:
+    """Return the body of the request as newer models take it, which think as much as they see fit."""
+    messages = build_messages(turn.items, model)
+    _mark(messages)
+    for note in turn.notes:
+        _add(messages, "user", [_server_text(note.content)])
+    if turn.partial_text.strip():
+        _add(messages, "assistant", [_text(turn.partial_text)])
+        _add(messages, "user", [_server_text(CONTINUE)])
+    if not messages or messages[-1]["role"] == "assistant":
+        _add(messages, "user", [_server_text(GO_ON)])
+    body: dict[str, Any] = {
+        "model": model,
+        "max_tokens": turn.settings.max_output or ModelLimits().max_output,
+        "system": [_text(system_text(turn)) | {"cache_control": _MARK}],
+        "messages": messages,
+    }
+    forced = False
+    if tools := [
+        {"name": each.name, "description": each.description, "input_schema": dict(each.parameters)}
+        for each in offered_tools(turn)
+    ]:
+        tools[-1]["cache_control"] = _MARK
+        body["tools"] = tools
+        if choice := _tool_choice(turn):
+            forced = choice["type"] in ("any", "tool")
+            body["tool_choice"] = choice
+    if turn.output is not None:
+        body["output_config"] = {"format": {"type": "json_schema", "schema": dict(turn.output.schema)}}
+    if (effort := turn.settings.effort) == "none":
+        body["thinking"] = {"type": "disabled"}
+    elif effort is not None:
+        body["output_config"] = body.get("output_config", {}) | {"effort": "low" if effort == "minimal" else effort}
+        if not forced:  # which excludes thinking
+            body["thinking"] = {"type": "adaptive", "display": "summarized"}
+    if turn.settings.temperature is not None and "thinking" not in body:
+        body["temperature"] = min(turn.settings.temperature, 1.0)
+    return body
+
+
+def _tool_choice(turn: Turn) -> dict[str, Any]:
+    """Return the field `tool_choice`, empty if everything is left to the provider."""
+    choice, parallel = tool_choice(turn), turn.settings.parallel_calls
+    if choice == "none":
+        return {"type": "none"}
+    one = {} if parallel is None else {"disable_parallel_tool_use": not parallel}
+    match choice:
+        case None:
+            return {"type": "auto"} | one if one else {}
+        case "auto" | "required":
+            return {"type": "any" if choice == "required" else "auto"} | one
+    return {"type": "tool", "name": choice} | one
+
+
+def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
+    """Return the conversation for the API. It begins with the user; it may end with the assistant."""
+    messages: list[dict[str, Any]] = []
+    turn: list[ReasoningItem | MessageItem | CallItem] = []
+
+    def close() -> None:
+        if turn:
+            _add(messages, "assistant", _assistant_blocks(turn, model))
+        turn.clear()
+
+    for each in settled(items, PROVIDER, model):
+        match each:
+            case ReasoningItem():
+                close()
+                turn.append(each)
+            case MessageItem(role="assistant"):
+                if any(not isinstance(said, ReasoningItem) for said in turn):
+                    close()
+                turn.append(each)
+            case CallItem():
+                turn.append(each)
+            case MessageItem(content=content, files=files):
+                close()
+                text = user_text(content, files)
+                attached = [*map(_document, each.documents), *map(_image, each.images)]
+                _add(messages, "user", [*attached, *([_text(text)] if text else [])])
+            case ResultItem(call_id=call_id, status=status, content=content):
+                close()
+                failed = {} if status == "ok" else {"is_error": True}
+                result = {"type": "tool_result", "tool_use_id": call_id, "content": content}
+                _add(messages, "user", [result | failed])
+            case _:
+                close()
+                _add(messages, "user", [_server_text(each.content)])
+    close()
+    if messages and messages[0]["role"] == "assistant":
+        messages.insert(0, {"role": "user", "content": [_text(NO_TEXT)]})
+    return messages
+
+
+def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
+    """Return what is to be given back with a reply: its thinking, the place of that among its texts and calls, and the
+    ids of these.
+
+    `blocks` are those of the reply. The text of thinking is not in the state, as the reply has it as its reasoning,
+    where secrets are redacted; nor are texts and calls. None if it is nothing, or too much.
+    """
+    kept: list[Block] = []
+    for each in blocks:
+        match each["type"]:
+            case "thinking":
+                size = len(each["thinking"])
+                kept.append({"type": "thinking", "size": size, "signature": each["signature"]})
+            case "redacted_thinking":
+                kept.append({"type": "redacted_thinking", "data": each["data"]})
+            case "text":
+                kept.append({"type": "text", "size": len(each["text"])})
+            case "tool_use":
+                kept.append({"type": "tool_use"})
+    if not any("thinking" in each["type"] for each in kept):
+        return make_state(PROVIDER, model, {}, calls)
+    reasoning = "".join(each["thinking"] for each in blocks if each["type"] == "thinking")
+    return make_state(PROVIDER, model, {"blocks": kept, "reasoning": digest(reasoning)}, calls)
+
+
+def _assistant_blocks(turn: Sequence[ReasoningItem | MessageItem | CallItem], model: str) -> list[Block]:
+    """Return the blocks of one reply of the model."""
+    text = "".join(each.content for each in turn if isinstance(each, MessageItem))
+    calls = [_call(each) for each in turn if isinstance(each, CallItem)]
+    reasoning = next((each for each in turn if isinstance(each, ReasoningItem)), None)
+    kept = [] if reasoning is None else _kept_blocks(reasoning, model)
+    texts = [each["size"] for each in kept if each["type"] == "text"]
+    kinds = [each["type"] for each in kept]
+    ordered = sum(texts) == len(text) and kinds.count("tool_use") == len(calls)
+    if not ordered or (calls and kinds and kinds[-1] != "tool_use"):
+        thinking = [each for each in kept if "thinking" in each["type"]]
+        return [*thinking, *([_text(text)] if text.strip() else []), *calls]
+    blocks: list[Block] = []
+    at, waiting = 0, list(calls)
+    for each in kept:
+        match each["type"]:
+            case "text":
+                piece, at = text[at : at + each["size"]], at + each["size"]
+                blocks += [_text(piece)] if piece.strip() else []
+            case "tool_use":
+                blocks.append(waiting.pop(0))
+            case _:
+                blocks.append(each)
+    return blocks
+
+
+def _kept_blocks(item: ReasoningItem, model: str) -> list[Block]:
+    """Return the blocks of a reply by this model's own state, those of thinking whole; none if its text is changed."""
+    value = item.own_state(PROVIDER, model)
+    if not value or digest(item.content) != value["reasoning"]:
+        return []
+    blocks, at = [], 0
+    for each in value["blocks"]:
+        if each["type"] == "thinking":
+            text, at = item.content[at : at + each["size"]], at + each["size"]
+            each = {"type": "thinking", "thinking": text, "signature": each["signature"]}
+        blocks.append(dict(each))
+    return blocks
+
+
+def _add(messages: list[dict[str, Any]], role: Literal["user", "assistant"], blocks: Sequence[Block]) -> None:
+    """Append blocks to the last message if it is of the same role, else as a new one."""
+    if not blocks:
+        return
+    if messages and messages[-1]["role"] == role:
+        messages[-1]["content"] += blocks
+    else:
+        messages.append({"role": role, "content": [*blocks]})
+
+
+def _mark(messages: Sequence[Mapping[str, Any]]) -> None:
+    """Mark the end of the last two messages of the user, so that one of them is cached when the next turn comes."""
+    for each in [each for each in messages if each["role"] == "user"][-2:]:
+        each["content"][-1]["cache_control"] = _MARK
+
+
+def _text(text: str) -> Block:
+    return {"type": "text", "text": text}
+
+
+def _server_text(text: str) -> Block:
+    return _text(f"{FROM_SERVER}\n{text}")
+
+
+def _call(item: CallItem) -> Block:
+    arguments = item.arguments if isinstance(item.arguments, dict) else {}
+    return {"type": "tool_use", "id": item.id, "name": tool_name(item.name), "input": arguments}
+
+
+def _image(part: ImagePart) -> Block:
+    source = {"type": "base64", "media_type": part.media_type, "data": base64.b64encode(part.content).decode()}
+    return {"type": "image", "source": source}
+
+
+def _document(part: DocumentPart) -> Block:
+    data = base64.b64encode(part.content).decode()
+    source = {"type": "base64", "media_type": "application/pdf", "data": data}
+    return {"type": "document", "source": source, "title": part.name[:200]}

@@ -1,0 +1,79 @@
+"""The audit log: who did what to whom, and when. Everything else says what is about to be done; here it is stored.
+
+While it is on, what cannot be stored does not happen.
+"""
+
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, TerminalCommands
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.storage.acts import Deed
+    from understudy.storage.write import Write
+    from understudy.web.context import WebContext
+
+
+class Audit(Extension):
+    """See the module."""
+
+    name = "audit"
+    about = "store who did what to whom, for auditors"
+
+    def settings(self) -> type:
+        """For how long."""
+        from understudy.extensions.audit.settings import AuditSettings
+
+        return AuditSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """The log, and what lets it expire."""
+        from understudy.extensions.audit.tables import audit, audit_retention
+
+        return [audit, audit_retention]
+
+    async def open(self, server: "WebContext") -> None:
+        """Have deeds stored."""
+        server.store.on_act = _stored
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/audit`."""
+        from understudy.extensions.audit import routes
+
+        return [routes.blueprint]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that deletes what is old."""
+        from actors import ChildSpec
+        from understudy.chat.polling import Expiry
+        from understudy.extensions.audit.settings import AuditSettings
+        from understudy.extensions.audit.storage import ExpireAudit
+        from understudy.storage.spending import DAY_S
+
+        def expire() -> ExpireAudit:
+            return ExpireAudit(time.time() - days * DAY_S)
+
+        days, count = server.settings.of(AuditSettings).days, partial(server.metrics.removed, "audit_entries")
+        return [ChildSpec("expiry", partial(Expiry, server.store, expire, count=count))] if days else []
+
+    def terminal(self) -> TerminalCommands:
+        """`understudy audit`, and what stores deeds of other commands."""
+        from understudy.extensions.audit.terminal import audit
+
+        return TerminalCommands([audit], acts=_stored)
+
+
+def _stored(deed: "Deed") -> "Write":
+    """Return the write that stores a deed."""
+    from understudy.extensions.audit.storage import AppendEntry
+
+    return AppendEntry(deed)
+
+
+EXTENSION: Final = Audit()

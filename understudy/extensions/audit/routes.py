@@ -1,0 +1,93 @@
+"""`/api/audit`: the audit log, for auditors: newest first, in pages.
+
+1. The first page stores an entry of its own, `audit.read`, and its cursor names that entry. So nobody reads a page
+   without one, and no page has what came later.
+"""
+
+import math
+from typing import Final
+
+from msgspec import Struct
+from quart import request
+
+from transport.wire.errors import CommandRejected
+from understudy.auth.rights import AUDITORS
+from understudy.extensions.audit import storage
+from understudy.extensions.audit.storage import READ, AuditFilter, ShownEntry
+from understudy.storage.acts import Act
+from understudy.storage.owners import owner_of
+from understudy.storage.queries import decode_cursor, encode
+from understudy.web.acts import say
+from understudy.web.context import identity, one_of, rights, web_context, whole_number
+from understudy.web.routes import STORED, Routes, up_to
+
+blueprint = Routes("audit", __name__, url_prefix="/api/audit")
+
+MOST: Final = 500
+"""Entries of a page."""
+
+
+class AuditPage(Struct):
+    """Entries, newest first, and the cursor of the page after."""
+
+    entries: list[ShownEntry]
+    next_cursor: str | None
+
+
+@blueprint.get(
+    "", errors=("invalid_command", *STORED),
+    query=dict.fromkeys(("user", "tenant", "action", "cursor"), str)
+    | {"since": float, "until": float, "limit": up_to(MOST)},
+)  # fmt: skip
+async def listing() -> AuditPage:
+    """List entries: of a `user`, made by or about them, of an `action`, `since` and `until` a time in Unix seconds."""
+    wanted, limit = _filter(), whole_number("limit", 100, 1, MOST)
+    archive, caller, cursor = web_context().store.archive, identity(), request.args.get("cursor")
+    if cursor is None:
+        read_by, before = (await say(READ, roles=AUDITORS)).id, None
+    else:
+        before, read_by = decode_cursor(cursor, tuple[int, str])
+    first = await archive.read(storage.number_of, read_by, caller.user)
+    if first is None:
+        raise CommandRejected("invalid_command", "That cursor is not valid here.")
+    before = first if before is None else min(first, before)
+    found = await archive.read(storage.entries, wanted, before, limit)
+    more = encode(found[-1].number - 1, read_by) if len(found) == limit else None
+    return AuditPage([storage.entry_of(each) for each in found], more)
+
+
+class Actions(Struct):
+    """The actions of what is on, in order. Entries of what is off stay, and are listed with the others."""
+
+    actions: list[str]
+
+
+@blueprint.get("/actions", errors=("rate_limited", "internal"))
+async def names() -> Actions:
+    """List the actions that entries can have, for a filter."""
+    rights().audited(None)
+    return Actions(sorted(Act.known))
+
+
+def _filter() -> AuditFilter:
+    """Return the filter of the current request, within the caller's rights."""
+    asked = request.args.get("tenant") or None
+    everywhere, tenant = rights().audited(asked)
+    user, action = request.args.get("user") or None, request.args.get("action") or None
+    action = None if action is None else one_of("action", action, sorted(Act.known))
+    owner = None if user is None else owner_of(user, tenant)
+    return AuditFilter(everywhere, tenant, owner, action, _time("since"), _time("until"))
+
+
+def _time(name: str) -> float | None:
+    """Return the time of this query parameter, in Unix seconds."""
+    value = request.args.get(name)
+    if value is None:
+        return None
+    try:
+        at = float(value)
+    except ValueError:
+        at = math.nan
+    if not math.isfinite(at):
+        raise CommandRejected("invalid_command", f"{name} must be a time in Unix seconds.")
+    return at

@@ -1,0 +1,145 @@
+"""The audit log: who did what to whom, and when. How its entries are stored, read and expire.
+
+1. Triggers of the database refuse to change an entry. They refuse to delete one, except in a transaction that has set
+   a time in `audit_retention`, and then only older ones: `ExpireAudit` does so.
+2. An entry refers to no other table: it stays when its users are erased.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final
+
+from attrs import frozen
+from msgspec import Meta, Struct
+from sqlalchemy import Connection, delete, func, insert, or_, select
+
+from understudy.extensions.audit import tables
+from understudy.storage.acts import Act, Deed
+from understudy.storage.owners import name_of, tenant_of
+from understudy.storage.schema import Now
+from understudy.storage.write import Write, put
+
+_a = tables.audit.c
+
+READ: Final = Act("audit.read")
+EXPIRED: Final = 200
+"""Limit of entries deleted per transaction (about 10 ms), as all other writes wait for it."""
+
+
+@frozen
+class AppendEntry(Write):
+    """Append an entry about a deed to the log. The answer is True, also if it is stored already."""
+
+    deed: Deed
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        deed = self.deed
+        row: dict[str, Any] = {
+            "id": deed.id,
+            "at": Now(),
+            "who": deed.who,
+            "role": deed.role,
+            "way": deed.way,
+            "action": deed.act.name,
+            "target": deed.target,
+            "tenant": tenant_of(deed.target or deed.who) if deed.tenant is None else deed.tenant,
+            "detail": dict(deed.detail),
+        }
+        connection.execute(put(connection, tables.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
+        return True
+
+
+@frozen
+class ExpireAudit(Write):
+    """Delete some entries that were stored before a time (Unix seconds), but not the newest.
+
+    The answer is how many were deleted.
+    """
+
+    before: float
+
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`. The triggers allow it meanwhile. SQLite would give the number of the newest again."""
+        connection.execute(insert(tables.audit_retention).values(before=self.before))
+        newest = select(func.max(_a.number)).scalar_subquery()
+        old = select(_a.number).where(_a.at < self.before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
+        count = connection.execute(delete(tables.audit).where(_a.number.in_(old))).rowcount
+        connection.execute(delete(tables.audit_retention))
+        return count
+
+
+@frozen
+class StoredEntry:
+    """An entry of the log. Numbers grow with time; one may be left out, by a transaction that was rolled back."""
+
+    number: int
+    at: float
+    who: str
+    role: str
+    way: str
+    action: str
+    target: str | None
+    tenant: str | None
+    detail: dict[str, str | bool]
+
+
+@frozen
+class AuditFilter:
+    """Selects entries: of one `tenant` unless `everywhere`, that a user made or that concern them, of one action, and
+    from one time to before another (Unix seconds)."""
+
+    everywhere: bool = True
+    tenant: str | None = None
+    user: str | None = None
+    action: str | None = None
+    since: float | None = None
+    until: float | None = None
+
+
+def entries(connection: Connection, wanted: AuditFilter, before: int, limit: int) -> list[StoredEntry]:
+    """Return the newest entries whose number is at most `before`, newest first."""
+    found = select(*_ENTRY).where(_a.number <= before)
+    if not wanted.everywhere:
+        found = found.where(_a.tenant == wanted.tenant)
+    if wanted.user is not None:
+        found = found.where(or_(_a.who == wanted.user, _a.target == wanted.user))
+    if wanted.action is not None:
+        found = found.where(_a.action == wanted.action)
+    if wanted.since is not None:
+        found = found.where(_a.at >= wanted.since)
+    if wanted.until is not None:
+        found = found.where(_a.at < wanted.until)
+    return [StoredEntry(*row) for row in connection.execute(found.order_by(_a.number.desc()).limit(limit))]
+
+
+def number_of(connection: Connection, entry_id: str, who: str) -> int | None:
+    """Return the number of the entry with which a user began to read the log."""
+    begun = select(_a.number).where(_a.id == entry_id, _a.who == who, _a.action == READ.name)
+    return connection.execute(begun).scalar_one_or_none()
+
+
+_ENTRY: Final = (_a.number, _a.at, _a.who, _a.role, _a.way, _a.action, _a.target, _a.tenant, _a.detail)
+
+
+class ShownEntry(Struct):
+    """An entry of the audit log."""
+
+    number: Annotated[int, Meta(ge=0)]
+    at: float
+    user: str
+    user_tenant: str | None
+    role: str | None
+    way: str
+    action: str
+    target: str | None
+    tenant: str | None
+    detail: Mapping[str, Any]
+
+
+def entry_of(row: StoredEntry) -> ShownEntry:
+    """Return an entry of the audit log under the names of its users."""
+    user, target = name_of(row.who), None if row.target is None else name_of(row.target)
+    role = row.role or None
+    return ShownEntry(
+        row.number, row.at, user, tenant_of(row.who), role, row.way, row.action, target, row.tenant, row.detail
+    )

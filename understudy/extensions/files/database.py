@@ -1,0 +1,201 @@
+"""Stores uploaded files in PostgreSQL, where every server can read them: rows of 256 KiB beside the file's own row.
+
+1. An upload is written to a folder of this machine first, so its transaction does not wait for the client; row and
+   bytes are committed together. If that fails, neither is left.
+2. Each chunk is read in a short transaction of its own, so a slow client holds no connection.
+3. The database deletes the rows of bytes with the file's row, and the file's row with its owner.
+4. Every wait for the database has a deadline. The connection of a late thread is interrupted, as the writer's is.
+"""
+
+import contextlib
+import time
+from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import trio
+from attrs import define
+from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
+
+from understudy.extensions.files.cache import FileCache
+from understudy.extensions.files.folder import CHUNK_BYTES, MIB, Disk, Upload, display_name, new_file_id
+from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.tables import file_parts, files
+from understudy.storage.database import DriverErrors
+from understudy.storage.errors import NotStored, StorageUnavailable, driver_words
+from understudy.storage.postgresql import FILE_TRANSFERS, PostgresDatabase
+from understudy.storage.records import File, is_file_id
+
+T = TypeVar("T")
+DEADLINE_S: Final = 5.0
+SLOWEST: Final = 1 * MIB
+"""Assumed minimum transfer rate in bytes per second, which extends the deadline of a large file."""
+_p = file_parts.c
+_known = select(files).where(files.c.id == bindparam("named")).with_for_update()
+_insert = insert(file_parts)
+_part = select(_p.body).where(
+    _p.owner == bindparam("of"), _p.file_id == bindparam("named"), _p.number == bindparam("place")
+)
+
+
+class DatabaseFiles:
+    """A `FileStore` in the database, with cached copies in a folder. `limit_bytes` limits a single file.
+
+    `before`: the folder of an earlier configuration, with rows in this database; `sweep` imports its files.
+    """
+
+    def __init__(
+        self,
+        database: PostgresDatabase,
+        copies: FileCache,
+        *,
+        limit_bytes: int = 20 * MIB,
+        clock: Callable[[], float] = time.time,
+        deadline_s: float = DEADLINE_S,
+        before: Path | None = None,
+    ) -> None:
+        self.copies = copies
+        self.before = before
+        self.limit_bytes = limit_bytes
+        self.clock = clock
+        self.deadline_s = deadline_s
+        self._database = database
+        self._errors = DriverErrors.of(database.files)
+        self._disk = Disk()
+        self._turns = trio.CapacityLimiter(FILE_TRANSFERS)
+
+    async def save(self, owner: str, name: str, media_type: str, chunks: AsyncIterable[bytes]) -> File:
+        """Write the upload to the cache folder, then to the database; it stays in the cache for tools.
+
+        Uploads in progress count against the cache's limit, which bounds their number.
+        """
+        await self._disk.run(self.copies.make_room, self.limit_bytes)
+        upload = Upload(self.copies.folder, new_file_id(), durable=False)
+        await self._disk.save(upload, chunks, self.limit_bytes)
+        digest = upload.hash.hexdigest()
+        file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
+        try:
+            await self._transact(_store, file, upload.path, deadline_s=self.deadline_s + file.size / SLOWEST)
+            await self._disk.run(self.copies.let_go, upload.path)
+        except BaseException:
+            await self._disk.discard(upload)
+            raise
+        return file
+
+    async def read(self, file: File) -> AsyncGenerator[bytes, None]:
+        """Read the file chunk by chunk, each in a transaction of its own."""
+        number, left = 0, file.size
+        while left:
+            piece = await self._transact(_read, file, number, deadline_s=self.deadline_s)
+            if piece is None:
+                raise NotStored("file", file.id)
+            yield piece
+            number, left = number + 1, left - len(piece)
+
+    async def local(self, file: File) -> Path:
+        """Return the path of the cached copy; create it if there is none."""
+        path = await self._disk.run(self.copies.find, file.id, file.size)
+        if path is not None:
+            return path
+        await self._disk.run(self.copies.make_room, file.size)
+        upload = Upload(self.copies.folder, file.id, durable=False)
+        await self._disk.save(upload, self.read(file), file.size)
+        if upload.hash.hexdigest() != file.sha256:
+            await self._disk.discard(upload)
+            raise StorageUnavailable("a stored file is not what was uploaded")
+        await self._disk.run(self.copies.hold, upload.path)
+        return upload.path
+
+    async def remove(self, owner: str, file_ids: Sequence[str]) -> None:
+        """Delete the bytes in the database and this machine's copies; copies on other machines expire."""
+        for file_id in file_ids:
+            await self._disk.run(self.copies.forget, file_id)
+        await self._transact(_remove, owner, list(file_ids), deadline_s=self.deadline_s)
+
+    @property
+    def transfers(self) -> int:
+        """The number of threads that use the database, including abandoned ones."""
+        return self._turns.borrowed_tokens
+
+    def sweep(self) -> int:
+        """Delete only expired copies, as other servers may use the folder, and import the files of `before`."""
+        for path in self.before.iterdir() if self.before is not None and self.before.is_dir() else ():
+            if is_file_id(path.name):
+                self._take_over(path)
+        return self.copies.expire()
+
+    def _take_over(self, path: Path) -> None:
+        """Import the bytes of a file that has a row; a file without a row stays in its folder."""
+        try:
+            with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
+                row = connection.execute(_known, {"named": path.name}).one_or_none()  # locks it
+                if row is None or path.stat().st_size != row.size:
+                    return
+                file = File(*row)
+                if file.size and _read(connection, file, 0) is None:
+                    _store_parts(connection, file, path)
+        except self._errors.all as error:
+            raise StorageUnavailable(driver_words(error)) from error
+        path.unlink(missing_ok=True)
+
+    async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
+        """Return `work(connection, *args)` of a transaction that was committed."""
+        transfer = _Transfer(self._database.files)
+        try:
+            with trio.fail_after(deadline_s):
+                return await trio.to_thread.run_sync(
+                    transfer.run, work, args, limiter=self._turns, abandon_on_cancel=True
+                )
+        except trio.TooSlowError:
+            raise StorageUnavailable(f"no answer within {deadline_s:g} s") from None
+        except OSError as error:
+            raise StorageUnavailable(error.strerror or str(error)) from error
+        except Exception as error:
+            translated = self._errors.translate(error)
+            raise translated from translated.__cause__
+        finally:
+            transfer.over = True
+            if transfer.connection is not None:  # the thread was abandoned: it fails now, and stores nothing
+                self._database.interrupt(transfer.connection)
+
+
+@define(eq=False)
+class _Transfer:
+    """One transaction in a thread. `connection` is the driver's while it runs; once `over`, it does not start."""
+
+    engine: Engine
+    connection: Any = None
+    over: bool = False
+
+    def run(self, work: Callable[..., T], args: Sequence[Any]) -> T:
+        try:
+            with self.engine.begin() as connection:
+                self.connection = connection.connection.driver_connection
+                if self.over:
+                    raise StorageUnavailable("it came too late")
+                return work(connection, *args)
+        finally:
+            self.connection = None
+
+
+def _store(connection: Connection, file: File, path: Path) -> None:
+    AddFile(file).apply(connection)
+    _store_parts(connection, file, path)
+
+
+def _store_parts(connection: Connection, file: File, path: Path) -> None:
+    with path.open("rb") as source:
+        number = 0
+        while body := source.read(CHUNK_BYTES):
+            connection.execute(_insert, {"owner": file.owner, "file_id": file.id, "number": number, "body": body})
+            number += 1
+
+
+def _read(connection: Connection, file: File, number: int) -> bytes | None:
+    found = connection.execute(_part, {"of": file.owner, "named": file.id, "place": number})
+    body: bytes | None = found.scalar_one_or_none()
+    return body
+
+
+def _remove(connection: Connection, owner: str, file_ids: list[str]) -> None:
+    connection.execute(delete(file_parts).where(_p.owner == owner, _p.file_id.in_(file_ids)))

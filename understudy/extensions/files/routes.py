@@ -1,0 +1,153 @@
+"""`/api/files`: files that users attach to their messages, and those that tools make for them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Annotated
+from urllib.parse import quote
+
+import trio
+from attrs import asdict, frozen
+from msgspec import UNSET, Meta, Struct, UnsetType
+from quart import Response, request
+from quart.blueprints import BlueprintSetupState
+from werkzeug.datastructures import FileStorage
+
+from transport.wire.errors import CommandRejected
+from understudy.content.summary import KindCount
+from understudy.extensions.files.preview import HEAD_BYTES, FilePreview, preview_of
+from understudy.extensions.files.settings import FileSettings
+from understudy.extensions.files.stores import BoundedFiles
+from understudy.storage.errors import NotStored
+from understudy.storage.records import File
+from understudy.web.context import drain_body, identity, web_context
+from understudy.web.routes import OF_ONE, STORED, Count, Routes
+
+blueprint = Routes("files", __name__, url_prefix="/api/files")
+
+CHUNK = 256 * 1024
+"""Bytes read at a time."""
+
+
+class UploadBody(Struct):
+    """The body of an upload."""
+
+    file: Annotated[str, Meta(extra_json_schema={"contentMediaType": "application/octet-stream"})]
+
+
+class ShownFile(Struct):
+    """A stored file, with the counts of what was found in it."""
+
+    id: str
+    name: str
+    media_type: str
+    size: Count
+    findings: list[KindCount] | UnsetType = UNSET
+
+
+@frozen(kw_only=True)
+class ShownPreview(FilePreview):
+    """What can be shown of a file without opening it."""
+
+    id: str
+    name: str
+    media_type: str
+    size: Count
+
+
+@blueprint.post(
+    "", status=201, body=UploadBody, form="multipart/form-data",
+    errors=("invalid_file", "invalid_command", "file_too_large", "quota_exceeded", "content_blocked", *STORED),
+)  # fmt: skip
+async def upload() -> ShownFile:
+    """Store the multipart field `file`. Return the id by which a message's `references` name it."""
+    files = web_context().services.attachments(identity().user)
+    try:
+        await files.check_room(min(request.content_length or 1, files.limit_bytes))
+    except CommandRejected:
+        await drain_body()
+        raise
+    given = (await request.files).get("file")
+    if given is None or not given.filename:
+        raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
+    row, findings = await files.upload(given.filename, given.mimetype, _chunks(given))
+    return ShownFile(row.id, row.name, row.media_type, row.size, findings or UNSET)
+
+
+@blueprint.get("/<file_id>", media="application/octet-stream", errors=OF_ONE)
+async def download(file_id: str) -> Response:
+    """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
+    return await download_of(await _own_file(file_id))
+
+
+async def download_of(row: File) -> Response:
+    """Answer with a file as a download.
+
+    Raises:
+        CommandRejected: `not_found`: its content is there no more.
+    """
+    content = web_context().parts[BoundedFiles].files.read(row)
+    try:
+        first = await anext(content, b"")  # before the answer begins: it may still be a refusal
+    except NotStored:
+        raise CommandRejected("not_found", "That file is there no more.") from None
+    answer = Response(_whole(first, content), content_type="application/octet-stream")
+    answer.headers["Content-Length"] = str(row.size)
+    answer.headers.set("Content-Disposition", "attachment", **_names(row.name))
+    return answer
+
+
+@blueprint.get("/<file_id>/preview", errors=("not_found", "busy", *STORED))
+async def preview(file_id: str) -> ShownPreview:
+    """Return what can be shown of a file without opening it: a picture's type, rows, or text."""
+    return await preview_for(await _own_file(file_id))
+
+
+async def preview_for(row: File) -> ShownPreview:
+    """Return the preview of a file.
+
+    Raises:
+        CommandRejected: `not_found`: its content is there no more.
+    """
+    files = web_context().parts[BoundedFiles].files
+    try:
+        async with aclosing(files.read(row)) as content:
+            head = b""
+            async for chunk in content:
+                head += chunk
+                if len(head) >= HEAD_BYTES:
+                    break
+    except NotStored:
+        raise CommandRejected("not_found", "That file is there no more.") from None
+    shown = preview_of(row.name, head[:HEAD_BYTES], row.size)
+    return ShownPreview(id=row.id, name=row.name, media_type=row.media_type, size=row.size, **asdict(shown))
+
+
+async def _own_file(file_id: str) -> File:
+    for row in await web_context().services.attachments(identity().user).rows([file_id]):
+        return row
+    raise CommandRejected("not_found", "There is no file of that name.")
+
+
+def _names(name: str) -> dict[str, str]:
+    """Return a file's name as parameters of a header: in ASCII, and, if it has other characters, whole (RFC 6266)."""
+    plain = name.encode("ascii", "replace").decode()
+    return {"filename": plain} | ({} if plain == name else {"filename*": f"UTF-8''{quote(name, safe='')}"})
+
+
+async def _chunks(given: FileStorage) -> AsyncGenerator[bytes, None]:
+    while chunk := await trio.to_thread.run_sync(given.stream.read, CHUNK):
+        yield chunk
+
+
+async def _whole(first: bytes, rest: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(rest):
+        yield first
+        async for chunk in rest:
+            yield chunk
+
+
+@blueprint.record
+def let_files_in(state: BlueprintSetupState) -> None:
+    """Have the application take bodies with a file, in the frame of their form."""
+    limit_bytes = state.app.extensions["context"].settings.of(FileSettings).max_bytes
+    state.app.config["MAX_CONTENT_LENGTH"] = max(state.app.config["MAX_CONTENT_LENGTH"], limit_bytes + 64 * 1024)

@@ -1,0 +1,237 @@
+"""Runs an agent of another framework, which resumes from state that it keeps, and makes its calls itself.
+
+1. What the log has is taken over when the agent begins: text and finished calls stay as they are, and are not asked for
+   again.
+2. A call that was at work when the server died is begun again, under its id, if the agent makes it again with the same
+   arguments. Else it is closed, as one whose effect is unknown.
+3. Text and calls may come at the same time, in any order: nothing of it is replayed.
+4. An error of the agent ends the run, with a sentence: it is not begun again, as what it called would be called again.
+5. A run that goes on with a cut answer begins with a copy of the state of the run that it goes on with. So the agent
+   resumes as after a crash: what was at work is made again, and its text takes the place of what was shown of it.
+6. The state is stored when `save` returns, and only then may the agent go on with what depends on it. Text that was
+   said before is stored with it: the agent will not say it again.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, Final, NoReturn
+
+import msgspec
+import trio
+from attrs import define, evolve, field
+
+from transport.wire.codec import replace_surrogates
+from transport.wire.events import Usage
+from understudy.agents.framework import MAX_NAME, AgentFailed, OwnCall, Resumed
+from understudy.agents.turn import AgentTurn, TurnWork
+from understudy.chat.run.hand_written import HandWritten, RecordedAsk
+from understudy.chat.run.history import turn_items
+from understudy.extensions.frameworks import states
+from understudy.extensions.frameworks.asyncio_thread import AsyncioLoop
+from understudy.extensions.frameworks.states import MAX_RUN_BYTES, SaveState
+from understudy.models.model import ModelUnavailable, Reply, ToolRequest
+from understudy.observe.logs import new_error_id
+from understudy.tools.errors import ToolError
+from understudy.tools.execution import runner
+from understudy.tools.form import Question
+from understudy.tools.loop_call import wait_for
+from understudy.tools.result import ToolResult
+from understudy.tools.signature import Parameters
+from understudy.tools.tool import Tool
+
+log = logging.getLogger(__name__)
+SAID: Final = "said"
+"""The key of the state that has the text of the turn that is not recorded yet, with the number of the turn."""
+NOTHING: Final = b'[0,""]'
+
+
+@define(eq=False)
+class FrameworkRun(HandWritten):
+    """The work of the loop's agent, which is one of another framework, from turn `number` on."""
+
+    _sizes: dict[str, int] = field(factory=dict, init=False, repr=False)  # of the entries of the run's state
+    _saving: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
+
+    def _work(self) -> TurnWork:
+        """Return what the agent does its work through."""
+        work = super()._work()
+        return SimpleNamespace(
+            **vars(work)
+            | {
+                "say": self._in_order(self.say),
+                "think": self._in_order(self.think),
+                "resume": self._in_order(self.resume),
+                "show_call": self._at_once(self.show_call),
+                "ask_once": self._in_order(self.ask_once),
+                "count": self._in_order(self.count),
+                "load": self._at_once(self.load),
+                "save": self._at_once(self.save),
+            }
+        )
+
+    async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
+        agent, run_id = self.loop.agent, self.loop.job.run_id
+        try:
+            await self.loop.services.parts[AsyncioLoop].run(agent.name, function, turn)
+        except ModelUnavailable:
+            raise
+        except Exception as error:
+            error_id = new_error_id()
+            log.error(
+                "agent.failed", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id}, exc_info=error
+            )
+            sentence = error.message if isinstance(error, ToolError) else f"{agent.display_title} failed."
+            raise AgentFailed(sentence, error_id) from error
+        answer = self.loop.stream.answer
+        if not answer.text.strip() and not answer.sanitizer.held:
+            error_id = new_error_id()
+            log.error("agent.no_answer", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id})
+            raise AgentFailed(f"{agent.display_title} gave no answer.", error_id)
+
+    async def _stop(self) -> NoReturn:
+        """Stop the agent with its calls: it does not return from here."""
+        self.scope.cancel()
+        await trio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    async def _expect(self, kind: str, name: str) -> bool:
+        """Return False: nothing that is recorded is asked for."""
+        return False
+
+    async def resume(self) -> Resumed:
+        """Take over what the log has, and the state of the run whose answer this one goes on with."""
+        loop = self.loop
+        await self._take_state()
+        for ask in self._asks:
+            loop.count(msgspec.convert(ask.result, RecordedAsk).usage)
+        for turn in self._calls:
+            loop.stream.add_finished_turn(turn.reply.text)
+            self.number += 1
+        for turn in [each for each in self._calls if each.calls[0].result is not None]:
+            self._calls.remove(turn)
+            (outcome,) = await loop.tools.execute(turn.calls, loop.agent, loop.agent_id, self.context)
+            loop.outcomes.append(outcome)
+            origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
+            loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
+        self._past_says = self._past_thoughts = 0
+        self._asks.clear()
+        number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
+        said = bool(text) and number == self.number and self._last is None
+        if said:
+            await self.say(text)  # what of it was shown is not shown again
+        return Resumed(self._last is not None, said)
+
+    async def _take_state(self) -> None:
+        """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
+        job, store = self.loop.job, self.loop.services.store
+        run = None if self.loop.nested else await store.run(job.run_id)
+        if run is None or run.continues is None:
+            return
+        mine = await store.read(states.state, job.owner, job.thread_id, job.run_id)
+        entries = tuple((await store.read(states.state, job.owner, job.thread_id, run.continues)).items())
+        if entries and not mine:
+            now = self.loop.services.clock()
+            await store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
+
+    async def show_call(self, call: OwnCall) -> None:
+        """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
+        loop, name = self.loop, call.name[:MAX_NAME]
+        past = self._recorded_call(name, call.arguments)
+        if past is None:
+            async with self._one:
+                worked_s = loop.tools.deadline.worked_s
+                await self._stop_if(loop.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
+                request = ToolRequest("call", name, dict(call.arguments))
+                turn, calls = await self._end_turn(Reply(calls=(request,)))
+                self.number += 1
+        else:
+            turn, calls = past, past.calls
+        try:
+            await self._execute(turn, calls, evolve(loop.agent, tools=(_as_tool(name, call),)))
+        except ToolError:
+            if not call.allowed.done():
+                raise
+
+    async def ask_once(self, key: str, question: Question) -> Mapping[str, Any]:
+        """Ask the user under a key. Return the answer, which the log may have. Raises QuestionUnanswered."""
+
+        def accept(_: Mapping[str, Any]) -> None:
+            """Accept any answer that fits the schema: the agent checks the rest."""
+
+        loop, waits = self.loop, self.loop.tools.waits
+        paused = set(waits.unfinished)  # its calls wait with the agent
+        waits.unfinished.clear()
+        try:
+            ask = loop.tools.asking.ask_for_tool
+            return await ask(self.asked, loop.agent_id, self.context, question, accept, which=key)
+        finally:
+            waits.unfinished |= paused
+
+    async def count(self, model: str, usage: Usage) -> None:
+        """Count what a request to a model used, and record it."""
+        cost = self.loop.services.models.prices.cost(model, usage)
+        usage = usage if cost is None else evolve(usage, cost=cost)
+        self.loop.count(usage)
+        began = self.loop.services.clock()
+        await self._record("ask", model[:MAX_NAME], began, msgspec.to_builtins(RecordedAsk("", (), usage)))
+
+    async def load(self, run_id: str) -> dict[str, bytes]:
+        """Return the state that the agent has kept in a run of this thread."""
+        own = await self._state(run_id)
+        if run_id == self.loop.job.run_id:
+            self._sizes = {key: len(body) for key, body in own.items()}
+        return {key: body for key, body in own.items() if key != SAID}
+
+    async def _state(self, run_id: str = "") -> dict[str, bytes]:
+        job, scope = self.loop.job, self._scope
+        found = await self.loop.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
+        return {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
+
+    async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
+        """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""
+        async with self._saving:
+            said = msgspec.json.encode((self.number, replace_surrogates("".join(self._said))))
+            put = {**put, SAID: said}
+            sizes = {key: size for key, size in self._sizes.items() if key not in drop}
+            sizes |= {key: len(body) for key, body in put.items()}
+            if (size := sum(sizes.values())) > MAX_RUN_BYTES:
+                sentence = f"The agent's state has {size:,} bytes; {MAX_RUN_BYTES:,} is the limit."
+                raise ToolError("message_too_large", sentence)
+            job, scope, now = self.loop.job, self._scope, self.loop.services.clock()
+            entries = tuple((scope + key, body) for key, body in put.items())
+            gone = tuple(scope + key for key in drop)
+            await self.loop.services.store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries, gone))
+            self._sizes = sizes
+
+    @property
+    def _scope(self) -> str:
+        """The beginning of the keys of the agent's state: a subagent has its own for each call."""
+        return f"{self.loop.agent_id if self.loop.nested else self.loop.agent.name}/"
+
+    async def _close_cut_calls(self) -> None:
+        await super()._close_cut_calls()
+        for turn in self._calls:  # which the agent did not make again
+            await self.loop.tools.execute(
+                turn.calls, evolve(self.loop.agent, tools=()), self.loop.agent_id, self.context
+            )
+        self._calls.clear()
+
+
+def _as_tool(name: str, call: OwnCall) -> Tool:
+    """Return a tool that waits until the framework has made the call."""
+    description = call.description or f"Calling {name}"
+    properties: dict[str, Any] = {each: {} for each in call.arguments} | dict(call.parameters.get("properties", {}))
+    schema = {"type": "object", "properties": properties}
+    accepts = Parameters(schema, description, None, dict.fromkeys(properties, Any), ())
+    options = {"retry_safe": True, "approval": call.approval, "on_server_loop": True, "timeout_s": float("inf")}
+    run = runner(_made, name, False)
+    return Tool(name, description, schema, partial(_made, call), **options, accepts=accepts, run=run)  # type: ignore[arg-type]
+
+
+async def _made(call: OwnCall, /, **arguments: Any) -> ToolResult:
+    """Let the framework make the call, and return its result."""
+    if not call.allowed.done():
+        call.allowed.set_result(arguments)
+    return ToolResult(await wait_for(call.ended))

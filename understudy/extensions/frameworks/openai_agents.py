@@ -1,0 +1,324 @@
+"""`openai_agents`: an agent of the OpenAI Agents SDK as an agent here.
+
+The agent that runs is a copy of the user's, whose model and tools keep what `KeptWork` says; its history are the items
+of a session of the SDK.
+"""
+
+import copy
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+import openai
+from agents import (
+    Agent,
+    FunctionTool,
+    Handoff,
+    Model,
+    RunConfig,
+    RunHooks,
+    Runner,
+    ToolOutputFileContent,
+    ToolOutputImage,
+    ToolOutputText,
+)
+from agents.items import MessageOutputItem, ToolApprovalItem
+from agents.tool_context import ToolContext
+from attrs import define, field, frozen
+from openai.types.responses import Response, ResponseCompletedEvent
+
+from transport.wire.codec import replace_surrogates
+from transport.wire.events import Usage
+from understudy.agents.framework import OwnCall, of_framework
+from understudy.agents.turn import AgentTurn
+from understudy.extensions.frameworks.work import KeptWork, text_of
+from understudy.models.model import ModelUnavailable
+from understudy.tools.errors import ToolError
+
+MAX_TURNS: Final = 10
+"""Requests to models of one run, unless the agent says otherwise: as in the SDK."""
+TEXT: Final = ("response.output_text.delta", "response.refusal.delta")
+THOUGHT: Final = ("response.reasoning_text.delta", "response.reasoning_summary_text.delta")
+OUTPUTS: Final = (str, int, float, dict, list, type(None), ToolOutputText, ToolOutputImage, ToolOutputFileContent)
+"""Results of tools that are kept as they are; the model gets any other as text."""
+
+
+def openai_agents(
+    agent: "Agent[Any]",
+    *,
+    context: Callable[[AgentTurn], Any] | None = None,
+    run_config: RunConfig | None = None,
+    max_turns: int = MAX_TURNS,
+) -> Callable[[AgentTurn], Awaitable[None]]:
+    """Return the `run` of an agent that is one of the SDK: `Agent("planner", run=openai_agents(agent))`.
+
+    `context` makes the context of a run. `run_config` and `max_turns` are those of the SDK's `Runner`. Raises TypeError
+    if it is no agent of the SDK.
+    """
+    if not isinstance(agent, Agent):
+        raise TypeError(f"{agent!r} is no agent of the OpenAI Agents SDK")
+    return _Agent(agent, context, run_config or RunConfig(), max_turns).run
+
+
+@frozen
+class _Agent:
+    """An agent of the SDK, how the context of a run is made, and what its runner is told."""
+
+    agent: "Agent[Any]"
+    context: Callable[[AgentTurn], Any] | None
+    config: RunConfig
+    max_turns: int
+
+    @of_framework
+    async def run(self, turn: AgentTurn) -> None:
+        """Work on a message."""
+        await SdkWork(turn, self).run()
+
+
+@define(eq=False)
+class SdkSession:
+    """The conversation as a session of the SDK, in memory: the history, then the items of this run."""
+
+    session_id: str
+    items: list[Any] = field(repr=False)
+    session_settings: Any = None
+
+    async def get_items(self, limit: int | None = None) -> list[Any]:
+        """Return the last `limit` items, or all."""
+        return self.items[-limit:] if limit else list(self.items)
+
+    async def add_items(self, items: list[Any]) -> None:
+        """Add items to the end."""
+        self.items.extend(items)
+
+    async def pop_item(self) -> Any:
+        """Remove the last item and return it, None if there is none."""
+        return self.items.pop() if self.items else None
+
+    async def clear_session(self) -> None:
+        """Remove all items."""
+        self.items.clear()
+
+
+@define(eq=False)
+class SdkWork(KeptWork):
+    """The work of an agent on one message. `copies` are the agents that run, by the ids of the user's."""
+
+    made: _Agent
+    copies: dict[int, "Agent[Any]"] = field(factory=dict, init=False, repr=False)
+    _requests: int = field(default=0, init=False)
+    _speaker: tuple[int, str] | None = field(default=None, init=False)  # the request and item that spoke last
+
+    async def run(self) -> None:
+        """Work until the agent has its output.
+
+        Raises ModelUnavailable if its model cannot be asked.
+        """
+        resumed = await self.resume()
+        if resumed.finished:
+            return
+        self._speaker = (0, "") if resumed.said else None
+        kept, since = await self.load_history()
+        history = msgspec.json.decode(kept) + [{"role": each.role, "content": each.content} for each in since]
+        session = SdkSession(self.turn.thread_id, history)
+        context = None if self.made.context is None else self.made.context(self.turn)
+        try:
+            result = await self._stream(self.turn.message, session, context)
+            while result.interruptions:
+                state = result.to_state()
+                for each in result.interruptions:
+                    decided = await self.decide_once(str(each.call_id), partial(self._decide, each))
+                    if "denied" in decided:
+                        state.reject(each, rejection_message=decided["denied"])
+                    else:
+                        state.approve(each)
+                result = await self._stream(state, session, None)
+        except openai.APIError as error:
+            raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
+        if not any(isinstance(each, MessageOutputItem) for each in result.new_items[-1:]):  # a tool's result is it
+            await self.turn.say(text_of(result.final_output))
+        await self.save_history(_encoded(session.items))
+
+    async def _stream(self, given: Any, session: SdkSession, context: Any) -> Any:
+        """Run the agent until it has its output, or interrupts itself. Return the SDK's result."""
+        config = replace(self.made.config, model=None)  # which the copies have
+        agent, hooks, limit = self.copied(self.made.agent), _Ends(self), self.made.max_turns
+        result = Runner.run_streamed(
+            agent, given, context=context, max_turns=limit, hooks=hooks, run_config=config, session=session
+        )
+        try:
+            async for _ in result.stream_events():
+                pass
+        finally:
+            result.cancel()  # the SDK runs it in a task of its own
+        return result
+
+    # The agents that run
+
+    def copied(self, agent: "Agent[Any]") -> "Agent[Any]":
+        """Return the copy of an agent that keeps what its model and tools return, as do those it hands off to."""
+        if id(agent) in self.copies:
+            return self.copies[id(agent)]
+        one = self.copies[id(agent)] = copy.copy(agent)
+        self.copies[id(one)] = one
+        config = self.made.config
+        model = config.model or agent.model
+        one.model = _KeptModel(self, model if isinstance(model, Model) else config.model_provider.get_model(model))
+        one.tools = [self._tool(each) for each in agent.tools]
+        one.handoffs = [self._handoff(each) for each in agent.handoffs]
+
+        async def mcp_tools(context: Any) -> list[Any]:
+            return [self._tool(each) for each in await agent.get_mcp_tools(context)]
+
+        vars(one)["get_mcp_tools"] = mcp_tools
+        return one
+
+    def _handoff(self, to: Any) -> Any:
+        if not isinstance(to, Handoff):
+            return self.copied(to)
+        invoke = to.on_invoke_handoff
+
+        async def invoked(context: Any, given: str) -> Any:
+            return self.copied(await invoke(context, given))
+
+        return replace(to, on_invoke_handoff=invoked)
+
+    def _tool(self, tool: Any) -> Any:
+        if not isinstance(tool, FunctionTool):
+            return tool
+        one, invoke = copy.copy(tool), tool.on_invoke_tool
+
+        async def invoked(context: ToolContext[Any], given: str) -> Any:
+            return await self.execute(tool, context, given, invoke)
+
+        one.on_invoke_tool = invoked
+        return one
+
+    # What the copies do
+
+    async def request(self, ask: Callable[[], AsyncIterator[Any]]) -> AsyncIterator[Any]:
+        """Stream the next reply of a model: the one that was kept, or a new one, which is kept."""
+        self._requests += 1
+        key = f"m/{self._requests:06}"
+        if (kept := self.state.get(key)) is not None:
+            reply = Response.construct(**msgspec.json.decode(kept))
+            yield ResponseCompletedEvent(response=reply, sequence_number=0, type="response.completed")
+            return
+        async for event in ask():
+            if event.type in TEXT:
+                await self._say(event.delta, (self._requests, event.item_id))
+            elif event.type in THOUGHT:
+                self.thought.append(event.delta)
+            elif event.type == "response.completed":
+                await self.show_thought()
+                dumped = event.response.model_dump(mode="json", exclude_unset=True, warnings=False)
+                await self.save(key, _encoded(dumped))
+                await self._count(event.response)
+            yield event
+
+    async def _say(self, text: str, speaker: tuple[int, str]) -> None:
+        apart = "\n\n" if self._speaker not in (None, speaker) else ""
+        self._speaker = speaker
+        await self.say(apart + text)
+
+    async def _count(self, reply: Response) -> None:
+        """Count what a request to a model has used, as far as its provider says."""
+        used = reply.usage
+        inputs, outputs = used and used.input_tokens_details, used and used.output_tokens_details
+        details: dict[str, int] = {
+            "cached": getattr(inputs, "cached_tokens", None) or 0,
+            "cache_written": getattr(inputs, "cache_write_tokens", None) or 0,
+            "reasoning": getattr(outputs, "reasoning_tokens", None) or 0,
+        }
+        usage = Usage(used.input_tokens if used else 0, used.output_tokens if used else 0, 1, **details)
+        await self.work.count(str(reply.model or "unknown"), usage)
+
+    async def execute(self, tool: FunctionTool, context: Any, given: str, invoke: Callable[..., Awaitable[Any]]) -> Any:
+        """Return the result of a call of a tool: the one that was kept, or a new one, which `ended` keeps."""
+        name = context.tool_call_id
+        if (kept := self.state.get(f"t/{name}")) is not None:
+            return msgspec.json.decode(kept)
+        decided = self.state.get(f"d/{name}")
+        changed = None if decided is None else msgspec.json.decode(decided).get("arguments")
+        if name not in self.calls:
+            self._speaker = None  # a call ends a paragraph
+            arguments = _arguments(given) if changed is None else changed
+            own = self.calls[name] = OwnCall(tool.name, arguments, tool.description, tool.params_json_schema)
+            try:
+                await own.begin(self.work)
+            except ToolError as error:
+                del self.calls[name]
+                return error.message
+        try:
+            return await invoke(context, given if changed is None else msgspec.json.encode(changed).decode())
+        except Exception as error:
+            await self.calls.pop(name).end(error=error)
+            raise
+
+    async def ended(self, name: str, result: object) -> None:
+        """Keep the result of a call, and show it."""
+        if (own := self.calls.pop(name, None)) is None:
+            return
+        kept = _encoded(result if isinstance(result, OUTPUTS) else str(result))
+        await self.save(f"t/{name}", kept)
+        await own.end(msgspec.json.decode(kept))
+
+    async def _decide(self, item: ToolApprovalItem) -> dict[str, Any]:
+        """Return the user's decision about a call."""
+        name, tool, given = str(item.call_id), str(item.name), _arguments(item.arguments or "{}")
+        if id(item.agent) not in self.copies or getattr(item.raw_item, "type", None) != "function_call":
+            return await self.ask_whether(name, tool, given)  # of an agent that a tool runs, or of the provider
+        self._speaker = None
+        return await self.ask_consent(name, tool, given)
+
+
+class _KeptModel(Model):
+    """A model whose streamed replies are kept by `doing`, and shown."""
+
+    def __init__(self, doing: SdkWork, model: Model) -> None:
+        self.doing, self.model = doing, model
+
+    async def get_response(self, *args: Any, **kwargs: Any) -> Any:
+        """Ask the model; the runner of streams does not."""
+        return await self.model.get_response(*args, **kwargs)
+
+    def stream_response(self, *args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        """Ask the model, unless its reply was kept."""
+        return self.doing.request(lambda: self.model.stream_response(*args, **kwargs))
+
+    def get_retry_advice(self, request: Any) -> Any:
+        """Return what the model advises."""
+        return self.model.get_retry_advice(request)
+
+
+class _Ends(RunHooks[Any]):
+    """Has the results of tools kept by `doing`, and shown."""
+
+    def __init__(self, doing: SdkWork) -> None:
+        self.doing = doing
+
+    async def on_tool_end(self, context: Any, agent: Any, tool: Any, result: object) -> None:
+        """Keep the result of a tool; an agent as a tool that waits for consent has none yet."""
+        if isinstance(tool, FunctionTool):
+            await self.doing.ended(context.tool_call_id, result)
+
+
+def _arguments(given: str) -> Mapping[str, Any]:
+    """Return the arguments of a call. What is no object of JSON is the argument `input`."""
+    try:
+        arguments = msgspec.json.decode(given)
+    except msgspec.DecodeError:
+        arguments = given
+    return arguments if isinstance(arguments, dict) else {"input": arguments}
+
+
+def _encoded(value: object) -> bytes:
+    """Return a value of the SDK as JSON."""
+    return msgspec.json.encode(replace_surrogates(value), enc_hook=_plain)
+
+
+def _plain(value: Any) -> Any:
+    dump = getattr(value, "model_dump", None)
+    return replace_surrogates(str(value) if dump is None else dump(mode="json", exclude_none=True))

@@ -1,0 +1,375 @@
+"""Answers from models that speak no API of `understudy.models`, by Pydantic AI: Gemini, Bedrock's Converse, Cohere.
+
+1. Every wait has a deadline: `first_token_s` until the answer begins and while the model thinks or writes a call;
+   `idle_s` between two pieces of text.
+2. The stream is closed however a turn ends; cancelling a turn closes its connection.
+3. Errors raised here contain neither the key, nor the address, nor the provider's own text.
+4. What a model wants back with its reply (signatures, hidden thinking) is kept by its place in the reply, without the
+   texts: those of the conversation stand there again, where secrets are redacted.
+"""
+
+import math
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import replace
+from functools import partial
+from typing import Any, ClassVar, Final, TypeVar
+
+import trio
+from attrs import define, evolve, field
+from pydantic_ai import exceptions, messages
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.output import OutputObjectDefinition
+from pydantic_ai.tools import ToolDefinition
+
+from understudy.extensions.frameworks.work import usage_of
+from understudy.models import answer, items
+from understudy.models.faults import SLOW, failure, read_told
+from understudy.models.model import Emit, ModelEvent, ModelFault, ModelLimits, ModelUnavailable, Reply, Turn
+from understudy.models.prompt import (
+    CONTINUE,
+    GO_ON,
+    in_words,
+    noted,
+    offered_tools,
+    system_text,
+    tool_choice,
+    tool_name,
+    user_text,
+)
+from understudy.models.timeouts import IDLE_S
+
+T = TypeVar("T")
+STATE: Final = "pydantic-ai"
+"""The provider of the states of these models."""
+FIRST_TOKEN_S: Final = 120.0
+SEPARATOR: Final = "\n\n"
+"""Put between two texts of one reply with something else between them."""
+CHAT: Final = frozenset({"OpenAIChatModel", "GroqModel", "MistralModel", "HuggingFaceModel"})
+"""Models of Pydantic AI that speak chat completions, as do those derived from them."""
+
+
+@define
+class _Answer(answer.AnswerReader):
+    """The part of a reply that has arrived. `whole` is all of it, once it has ended."""
+
+    whole: messages.ModelResponse | None = None
+    most_reasoning: ClassVar[int] = answer.MAX_STATE
+
+    def read(self, event: Any) -> list[ModelEvent]:
+        """Read an event of the stream. Return what it says. Raises `ModelUnavailable`."""
+        match event:
+            case messages.PartStartEvent(part=part):
+                kind, content = str(part.part_kind), getattr(part, "content", None)
+                if kind == "text" and self.texts and event.previous_part_kind not in (None, "text"):
+                    content = f"{SEPARATOR}{content}"
+            case messages.PartDeltaEvent(delta=delta):
+                kind, content = str(delta.part_delta_kind), getattr(delta, "content_delta", None)
+                self.size += len(str(getattr(delta, "args_delta", None) or ""))
+            case _:
+                return []
+        self.writes = kind == "text"
+        if not isinstance(content, str) or kind not in ("text", "thinking"):
+            return []
+        return self.say(content) if kind == "text" else self.say("", content)
+
+    def end(self, whole: messages.ModelResponse) -> None:
+        """Take the reply, whose stream has ended. Raises `ModelUnavailable` if it has ended for no reason."""
+        self.whole, self.usage = whole, usage_of(whole.usage)
+        if self.size > answer.MAX_TEXT:
+            self.note = answer.CUT
+        elif whole.finish_reason is not None:
+            self.note = answer.note_of_end(whole.finish_reason)
+        elif whole.parts:
+            raise ModelUnavailable("The language model stopped in the middle of its answer.", True, "cut short")
+        else:
+            raise ModelUnavailable("The language model sent no answer; try again in a moment.", True, "no answer")
+
+    def calls(self) -> list[answer.WrittenCall]:
+        """Return the calls of a complete answer."""
+        calls = [] if self.whole is None else self.whole.tool_calls
+        return [(each.tool_call_id, each.tool_name, [each.args_as_json_str()]) for each in calls]
+
+
+@define(eq=False)
+class PydanticAIModel:
+    """A `Model` that is one of Pydantic AI's. `close` frees its connections.
+
+    Raises ValueError for a model that speaks chat completions.
+    """
+
+    model: Model[Any]
+    limits: ModelLimits = field(factory=ModelLimits)
+    first_token_s: float = FIRST_TOKEN_S
+    idle_s: float = IDLE_S
+    close: Callable[[], Awaitable[None]] | None = None
+    name: str = field(default="pydantic-ai", init=False)
+    titles: bool = field(default=True, init=False)
+    notice: str = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        inner: Any = self.model
+        while (wrapped := getattr(inner, "wrapped", None)) is not None:
+            inner = wrapped
+        if CHAT & {each.__name__ for each in type(inner).__mro__}:
+            kind = type(inner).__name__
+            raise ValueError(f"{kind} speaks chat completions: use a provider with url, [understudy.providers.NAME]")
+        self.notice = f"Answers come from the language model {self.model.model_name}; check what matters."
+
+    async def aclose(self) -> None:
+        """Close the idle connections. The model cannot be used afterwards."""
+        if self.close is not None:
+            await self.close()
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        """Answer one turn, streaming its text and its thinking. Raises `ModelUnavailable`."""
+        arrived, parameters = _Answer(), self._parameters(turn)
+        said = in_words(turn) if parameters.output_object is None else turn
+        history = build_messages(said, self.model.model_name, self.model.system)
+        asked = model_request_stream(
+            self.model, history, model_settings=self._settings(turn), model_request_parameters=parameters
+        )
+        try:
+            with trio.CancelScope(deadline=trio.current_time() + self.first_token_s) as scope:
+                async with AsyncExitStack() as stack:
+                    stream = await self._step(lambda: stack.enter_async_context(asked))
+                    events = aiter(stream)
+                    while arrived.size <= answer.MAX_TEXT:
+                        if (event := await self._step(lambda: anext(events, None))) is None:
+                            break
+                        scope.deadline = math.inf  # whoever reads the answer may be slow
+                        for each in arrived.add(event):
+                            await emit(each)
+                        scope.deadline = trio.current_time() + (self.idle_s if arrived.writes else self.first_token_s)
+                    arrived.end(stream.get())
+                    scope.deadline = trio.current_time() + answer.GOODBYE_S
+            if arrived.whole is None:
+                raise ModelUnavailable(SLOW, True, "timeout", fault=ModelFault.AWAY)
+        except ModelUnavailable as error:
+            error.used = arrived.usage if arrived.size else None
+            raise
+        reply, calls = await arrived.reply(turn, emit)
+        return evolve(reply, state=encode_state(arrived.whole, arrived.reasoning, self.model.model_name, calls))
+
+    def _settings(self, turn: Turn) -> Any:
+        given, choice = turn.settings, tool_choice(turn) if offered_tools(turn) else None
+        settings = {
+            "max_tokens": given.max_output,
+            "temperature": given.temperature,
+            "thinking": False if given.effort == "none" else given.effort,
+            "parallel_tool_calls": given.parallel_calls,
+            "tool_choice": choice if choice in ("auto", "required", "none", None) else [choice],
+            "max_retries": 0,
+        }
+        refused = self.model.unsupported_settings
+        return {name: value for name, value in settings.items() if value is not None and name not in refused}
+
+    def _parameters(self, turn: Turn) -> ModelRequestParameters:
+        tools = [
+            ToolDefinition(name=each.name, description=each.description, parameters_json_schema=dict(each.parameters))
+            for each in offered_tools(turn)
+        ]
+        # Many that take the form of an answer do not take it beside tools.
+        if turn.output is None or tools or not self.model.profile.get("supports_json_schema_output"):
+            return ModelRequestParameters(function_tools=tools)
+        form = OutputObjectDefinition(dict(turn.output.schema), turn.output.name, strict=turn.output.strict)
+        return ModelRequestParameters(function_tools=tools, output_mode="native", output_object=form)
+
+    async def _step(self, step: Callable[[], Awaitable[T]]) -> T:
+        """Run one step of the exchange. Raises `ModelUnavailable` for every failure.
+
+        It is raised outside the except clause, so that it carries neither the provider's error nor what that quotes.
+        """
+        try:
+            return await step()
+        except Exception as error:  # of Pydantic AI, of four SDKs and of what they read with
+            failure = _failure(error)
+        raise failure
+
+
+def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMessage]:
+    """Return the conversation of a turn: requests and replies of `model` by turns, beginning and ending with a request.
+
+    `system` is what Pydantic AI calls the model's provider.
+    """
+    history: list[messages.ModelMessage] = []
+    reply: list[items.ReasoningItem | items.MessageItem | items.CallItem] = []
+
+    def ask(part: Any) -> None:
+        if history and isinstance(history[-1], messages.ModelRequest):
+            history[-1].parts = [*history[-1].parts, part]
+        else:
+            history.append(messages.ModelRequest([part]))
+
+    def close() -> None:
+        if not reply or not (parts := reply_parts(reply, model)):
+            pass
+        elif history and isinstance(history[-1], messages.ModelResponse):
+            history[-1].parts = [*history[-1].parts, *parts]
+        else:
+            if not history:
+                ask(messages.UserPromptPart(items.NO_TEXT))
+            history.append(messages.ModelResponse(parts, model_name=model, provider_name=system))
+        reply.clear()
+
+    given: list[items.Item] = [*turn.items, *turn.notes]
+    if turn.partial_text.strip():
+        given += [items.MessageItem("assistant", turn.partial_text), items.NoteItem(CONTINUE)]
+    for item in items.settled(given, STATE, model):
+        if isinstance(item, items.CallItem):
+            reply.append(item)
+            continue
+        if not (isinstance(item, items.MessageItem) and len(reply) == 1 and isinstance(reply[0], items.ReasoningItem)):
+            close()
+        match item:
+            case items.ReasoningItem() | items.MessageItem(role="assistant"):
+                reply.append(item)
+            case items.MessageItem(content=content, files=files):
+                attached = [
+                    messages.BinaryContent(each.content, media_type=getattr(each, "media_type", "application/pdf"))
+                    for each in list[items.Part]((*item.documents, *item.images))
+                ]
+                text = user_text(content, files)
+                ask(messages.UserPromptPart([*attached, *([text] if text else [])] if attached else text))
+            case items.ResultItem(call_id=call_id, name=name, status=status, content=content):
+                back = messages.ToolReturnPart(tool_name(name), content, tool_call_id=call_id)
+                ask(back if status == "ok" else replace(back, outcome="failed"))
+            case _:
+                ask(messages.UserPromptPart(noted(item.content)))
+    close()
+    if not history or isinstance(history[-1], messages.ModelResponse):
+        ask(messages.UserPromptPart(noted(GO_ON)))
+    history[0].parts = [messages.SystemPromptPart(system_text(turn)), *history[0].parts]
+    return history
+
+
+def encode_state(
+    reply: messages.ModelResponse, reasoning: str, model: str, calls: Sequence[answer.WrittenCall]
+) -> items.ProviderState | None:
+    """Return what goes back with a reply: what is opaque in its parts, by their places and sizes, without their texts.
+
+    None if it is nothing, or too much.
+    """
+    kept: list[dict[str, Any]] = []
+    said = ""
+    for part in reply.parts:
+        if part.part_kind not in ("text", "thinking", "tool-call"):
+            continue
+        size = len(getattr(part, "content", ""))
+        if part.part_kind == "text":
+            size += len(SEPARATOR) if said and kept[-1]["kind"] != "text" else 0
+            said += part.content
+        kept.append({"kind": part.part_kind, "size": size, **_opaque(part)})
+    opaque = any(each.keys() > {"kind", "size"} for each in kept) and len(reasoning) <= answer.MAX_STATE
+    value = {"parts": kept, "reasoning": items.digest(reasoning)} if opaque else {}
+    return answer.make_state(STATE, model, value, calls)
+
+
+def _opaque(part: Any) -> dict[str, Any]:
+    """Return the members of a part that only its provider reads: signatures, and the ids that belong to them."""
+    details = {name: value for name, value in (part.provider_details or {}).items() if "signature" in name}
+    found = {"signature": getattr(part, "signature", None), "provider_details": details or None}
+    if not any(found.values()):
+        return {}
+    found |= {"id": part.id, "provider_name": part.provider_name}
+    return {name: value for name, value in found.items() if value is not None}
+
+
+def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.CallItem], model: str) -> list[Any]:
+    """Return the parts of a reply, with what is opaque in each if the model has given it for just these."""
+    text = "".join(each.content for each in reply if isinstance(each, items.MessageItem))
+    calls = [each for each in reply if isinstance(each, items.CallItem)]
+    kept, thought = list[Mapping[str, Any]](), ""
+    shown = reply[0] if isinstance(reply[0], items.ReasoningItem) else items.ReasoningItem()
+    if value := shown.own_state(STATE, model):
+        whole = items.digest(shown.content) == value["reasoning"]  # else something was redacted in it
+        thought = shown.content if whole else ""
+        kept = [each for each in value["parts"] if whole or each["kind"] != "thinking" or not each["size"]]
+    if sum(each["kind"] == "tool-call" for each in kept) != len(calls):
+        kept = [{"kind": "tool-call"} for _ in calls]
+    if sum(each["size"] for each in kept if each["kind"] == "text") != len(text):
+        first = next((n for n, each in enumerate(kept) if each["kind"] != "thinking"), len(kept))
+        kept = [each for each in kept if each["kind"] != "text"]
+        kept.insert(first, {"kind": "text", "size": len(text)})
+    parts: list[Any] = []
+    at, waiting = {"text": 0, "thinking": 0}, list(calls)
+    for each in kept:
+        kind, size = each["kind"], each.get("size", 0)
+        opaque = {name: value for name, value in each.items() if name not in ("kind", "size")}
+        if kind == "tool-call":
+            call = waiting.pop(0)
+            given = call.arguments if isinstance(call.arguments, dict) else {}
+            parts.append(messages.ToolCallPart(tool_name(call.name), given, call.id, **opaque))
+            continue
+        source = text if kind == "text" else thought
+        piece, at[kind] = source[at[kind] : at[kind] + size], at[kind] + size
+        if opaque or (kind == "text" and piece.strip()):
+            parts.append((messages.TextPart if kind == "text" else messages.ThinkingPart)(piece, **opaque))
+    return parts
+
+
+def _failure(error: Exception) -> ModelUnavailable:
+    """Return the error for the user."""
+    kind = type(error).__name__.lstrip("_")
+    if isinstance(error, ModelUnavailable):
+        return error
+    match error:
+        case exceptions.ModelTimeoutError():
+            return ModelUnavailable(SLOW, True, "timeout", fault=ModelFault.AWAY)
+        case exceptions.ModelConnectionError():
+            return ModelUnavailable("The connection to the language model was lost.", True, kind, fault=ModelFault.AWAY)
+        case exceptions.UserError() | exceptions.ContentFilterError():
+            return failure(read_told(None, 400, f"{kind}: {error}"), kind)
+        case exceptions.ModelAPIError():
+            told = read_told(error.body, getattr(error, "status_code", 0), f"{error.provider_error_code} {error}")
+            return failure(told, kind, retry_after_s=error.retry_after)
+    return answer.unreadable(kind)
+
+
+def gemini(name: str, *, api_key: str, base_url: str | None, limits: ModelLimits, **times: float) -> PydanticAIModel:
+    """Return a model of Gemini's own API."""
+    import httpx2
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    http = httpx2.AsyncClient(timeout=_sdk_s(times))
+    provider = GoogleProvider(api_key=api_key, base_url=base_url, http_client=http)
+    return PydanticAIModel(GoogleModel(name, provider=provider), limits, **times, close=http.aclose)
+
+
+def converse(
+    name: str, *, api_key: str | None, base_url: str | None, limits: ModelLimits, region: str = "", **times: float
+) -> PydanticAIModel:
+    """Return a model of Bedrock's Converse API; without a key it is asked with the credentials of this machine."""
+    from pydantic_ai.models.bedrock import BedrockConverseModel
+    from pydantic_ai.providers.bedrock import BedrockProvider
+
+    given: dict[str, Any] = {"api_key": api_key, "base_url": base_url, "region_name": region or None}
+    try:
+        provider = BedrockProvider(**given, aws_read_timeout=_sdk_s(times), aws_connect_timeout=30.0)
+    except exceptions.UserError:
+        raise ValueError("it needs a region: set region, or AWS_DEFAULT_REGION") from None
+    client: Any = provider.client
+    client.meta.events.unregister("needs-retry.bedrock-runtime", unique_id="retry-config-bedrock-runtime")
+
+    close = partial(trio.to_thread.run_sync, client.close)
+    return PydanticAIModel(BedrockConverseModel(name, provider=provider), limits, **times, close=close)
+
+
+def cohere(name: str, *, api_key: str, base_url: str | None, limits: ModelLimits, **times: float) -> PydanticAIModel:
+    """Return a model of Cohere's own API."""
+    import httpx
+    from cohere import AsyncClientV2
+    from pydantic_ai.models.cohere import CohereModel
+    from pydantic_ai.providers.cohere import CohereProvider
+
+    http = httpx.AsyncClient(timeout=_sdk_s(times))
+    client = AsyncClientV2(api_key=api_key, base_url=base_url, httpx_client=http)
+    model = CohereModel(name, provider=CohereProvider(cohere_client=client))
+    return PydanticAIModel(model, limits, **times, close=http.aclose)
+
+
+def _sdk_s(times: Mapping[str, float]) -> float:
+    """Return the seconds that an SDK waits by its own clock: to free what a deadline here has given up."""
+    return 2 * max(times.get("first_token_s", FIRST_TOKEN_S), times.get("idle_s", IDLE_S))

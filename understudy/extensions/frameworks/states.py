@@ -1,0 +1,83 @@
+"""Reads and writes of the state of runs whose agent is of another framework: checkpoints, as bytes under keys.
+
+A thread has the states of its latest runs, so that a branch that starts at an earlier answer goes on from there. They
+count as bytes of the thread, and end with it.
+"""
+
+from typing import Final
+
+from attrs import field, frozen
+from sqlalchemy import Connection, delete, func, select, update
+
+from understudy.extensions.frameworks.tables import agent_states
+from understudy.storage import schema
+from understudy.storage.errors import NotStored
+from understudy.storage.write import Write, put
+
+_c = agent_states.c
+_t = schema.threads.c
+
+MAX_RUN_BYTES: Final = 8 * 1024 * 1024
+"""Bytes of the state of one run; the run refuses to write more."""
+MAX_THREAD_BYTES: Final = 32 * 1024 * 1024
+"""Bytes of all states of a thread; those of the oldest runs are removed beyond it."""
+MAX_RUNS: Final = 20
+"""Runs of a thread whose states are kept."""
+
+
+@frozen
+class SaveState(Write):
+    """Store entries of a run's state, and remove others. `now` is in Unix seconds. The answer is True.
+
+    The states of the thread's oldest runs are removed, if there are more than the limits allow.
+    NotStored refuses it if there is no such thread.
+    """
+
+    owner: str
+    thread_id: str
+    run_id: str
+    now: float
+    put: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
+    drop: tuple[str, ...] = ()
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        here = (_t.owner == self.owner, _t.id == self.thread_id)
+        if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
+            raise NotStored("thread", self.thread_id)
+        of_thread = (_c.owner == self.owner, _c.thread_id == self.thread_id)
+        before = sum(size for _, size in _sizes(connection, self))
+        if self.drop:
+            connection.execute(delete(agent_states).where(*of_thread, _c.run_id == self.run_id, _c.key.in_(self.drop)))
+        same = {"owner": self.owner, "thread_id": self.thread_id, "run_id": self.run_id}
+        insert = put(connection, agent_states)
+        changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
+        upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
+        if rows := [
+            same | {"key": key, "body": body, "size": len(body), "updated_at": self.now} for key, body in self.put
+        ]:
+            connection.execute(upsert, rows)
+        kept = 0
+        for number, (run_id, size) in enumerate(_sizes(connection, self)):
+            if run_id != self.run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
+                connection.execute(delete(agent_states).where(*of_thread, _c.run_id == run_id))
+            else:
+                kept += size
+        if kept != before:
+            grown = _t.stored_bytes + (kept - before)
+            connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
+        return True
+
+
+def _sizes(connection: Connection, work: SaveState) -> list[tuple[str, int]]:
+    """Return the runs of a thread that have a state, with its size, latest first."""
+    latest = func.max(_c.updated_at).desc()
+    sizes = select(_c.run_id, func.sum(_c.size)).where(_c.owner == work.owner, _c.thread_id == work.thread_id)
+    return [(str(run_id), int(size)) for run_id, size in connection.execute(sizes.group_by(_c.run_id).order_by(latest))]
+
+
+def state(connection: Connection, owner: str, thread_id: str, run_id: str) -> dict[str, bytes]:
+    """Return the state of a run, by key."""
+    mine = (_c.owner == owner, _c.thread_id == thread_id, _c.run_id == run_id)
+    rows = connection.execute(select(_c.key, _c.body).where(*mine).order_by(_c.key))
+    return {str(key): bytes(body) for key, body in rows}

@@ -1,0 +1,167 @@
+"""All MCP servers of this server, by name, and agents with the tools that these offer now."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import Final
+
+import trio
+from attrs import define, evolve, field
+
+from actors import Backoff, ChildSpec
+from understudy.agents.agent import Agent
+from understudy.agents.tool_servers import ToolServers
+from understudy.extensions.mcp import servers_off
+from understudy.extensions.mcp.errors import SignedOut
+from understudy.extensions.mcp.link import SHUTDOWN_S, WAIT_S, Clean, LinkState, McpActor, McpLink, keep
+from understudy.extensions.mcp.tools import make_tool, resource_tools
+from understudy.extensions.mcp.user_links import UserLink, UserLinks
+from understudy.storage.store import Store
+from understudy.tools.errors import ToolError
+from understudy.tools.mcp_server import McpServer
+from understudy.tools.tool import Tool
+
+BACKOFF: Final = Backoff(min_s=0.2, max_s=30.0)
+"""Delay before a server is connected again."""
+
+
+@define(eq=False)
+class McpCatalogue(ToolServers):
+    """The links to all servers, by name. `users` has those of each user, to servers at which users sign in,
+    `keepers` the actors that keep sign-ins alive."""
+
+    links: Mapping[str, McpLink] = field(factory=dict)
+    signing_in: Mapping[str, McpServer] = field(factory=dict)
+    store: Store | None = None
+    users: UserLinks | None = field(default=None, init=False)
+    keepers: list[ChildSpec] = field(factory=list, init=False)
+
+    @classmethod
+    def of(cls, servers: Iterable[McpServer], clean: Clean = keep, store: Store | None = None) -> "McpCatalogue":
+        """Make one of the servers that agents name.
+
+        Raises ValueError if two different ones have the same name.
+        """
+        by_name: dict[str, McpServer] = {}
+        for each in servers:
+            if by_name.setdefault(each.name, each) != each:
+                raise ValueError(
+                    f"two different MCP servers are called {each.name!r}; give one another name with mcp(…, name='…')"
+                )
+        return cls(
+            {name: McpLink(each, clean) for name, each in by_name.items() if not each.per_user},
+            {name: each for name, each in by_name.items() if each.per_user},
+            store,
+        )
+
+    async def off_in(self, owner: str, thread_id: str) -> list[str]:
+        """Return the names of the servers that a user has switched off in a thread. Raises as `Store.read`."""
+        return [] if self.store is None else await self.store.read(servers_off.servers_off, owner, thread_id)
+
+    async def switch(self, owner: str, thread_id: str, server: str, *, on: bool) -> None:
+        """Switch a server off in a thread of a user, or on again. Raises NotStored if there is no such thread."""
+        if self.store is not None:
+            await self.store.commit(servers_off.SetServerOn(owner, thread_id, server, on))
+
+    def show_widgets(self) -> None:
+        """Tell the servers that user interfaces of their tools are shown. This is called before any is connected."""
+        for link in self.links.values():
+            link.widgets = True
+        if self.users is not None:
+            self.users.widgets = True
+
+    def children(self) -> list[ChildSpec]:
+        """Return the actors that keep the servers connected."""
+        actors = [
+            ChildSpec(name, partial(McpActor, link), shutdown_s=SHUTDOWN_S, backoff=BACKOFF)
+            for name, link in self.links.items()
+        ]
+        return [*actors, *self.keepers]
+
+    def of_agent(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[McpLink]:
+        """Return the links to the servers of an agent, without those that are switched `off`.
+
+        Without an `owner`, those at which users sign in are left out.
+        """
+        found: list[McpLink] = []
+        for each in agent.servers:
+            if each.name in off:
+                continue
+            if each.name in self.links:
+                found.append(self.links[each.name])
+            elif owner is not None and self.users is not None and each.name in self.signing_in:
+                found.append(self.users.of(each, owner))
+        return found
+
+    def with_tools(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> Agent:
+        """Return the agent with the tools that its servers offer now, after its own. `off`: servers to leave out.
+
+        With an `owner`, those of servers at which this user is signed in are among them, and one to sign in at others.
+        """
+        if not agent.servers:
+            return agent
+        own = [each for each in agent.tools if not each.server]
+        taken = {each.name for each in own}
+        of_agent = self.of_agent(agent, off, owner)
+        links = [each for each in of_agent if each.offered]
+        found = [each for link in links for each in self._tools_of(link) if each.name not in taken]
+        if able := [each for each in links if each.has_resources]:
+            found += [each for each in self._readers_of(able) if each.name not in taken]
+        found += [
+            each.sign_in_tool()
+            for each in of_agent
+            if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.definitions
+        ]
+        return agent.with_tools((*own, *found))
+
+    def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
+        """Return the agent with the tools that user interfaces of this server may call now, and no others."""
+        links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
+        found = [make_tool(link, each) for link in links for each in link.definitions.values() if each.for_widgets]
+        return agent.with_tools(found)
+
+    def stamp(self, agent: Agent) -> object:
+        """Return a value that changes when what `with_tools` adds to the agent does."""
+        return tuple((each.version, each.offered, each.has_resources) for each in self.of_agent(agent))
+
+    def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
+        def make() -> tuple[Tool, ...]:
+            return tuple(make_tool(link, each) for each in link.definitions.values() if each.for_model)
+
+        return link.cached("tools", link.version, make)
+
+    def _readers_of(self, links: Sequence[McpLink]) -> tuple[Tool, ...]:
+        """Return the tools that read resources of these servers."""
+
+        def make() -> tuple[Tool, ...]:
+            return tuple(evolve(each, server=links[0].name) for each in resource_tools(links))
+
+        return links[0].cached("readers", tuple(links), make)
+
+    async def settle(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> None:
+        """Wait until each server of the agent is ready or away, for `WAIT_S` at most.
+
+        The `owner`'s connections to servers at which users sign in are made. Raises `StorageUnavailable`.
+        """
+        links = self.of_agent(agent, off, owner)
+        for each in links:
+            if isinstance(each, UserLink):
+                with suppress(SignedOut, ToolError):
+                    await each.wake()
+        with trio.move_on_after(WAIT_S):
+            for each in links:
+                await each.settled()
+
+    def missing(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[str]:
+        """Return a sentence for each server of the agent whose tools it does not have now."""
+        return [
+            f"The tools of the MCP server {each.name} are missing now: {_why(each)}"
+            for each in self.of_agent(agent, off, owner)
+            if not each.offered and (each.state is not LinkState.READY or each.unread)
+        ]
+
+
+def _why(link: McpLink) -> str:
+    if link.unread:
+        return link.unread
+    return "you are not signed in there." if link.state is LinkState.SIGNED_OUT else "it cannot be reached."

@@ -1,0 +1,69 @@
+"""What `understudy doctor` finds out about MCP servers."""
+
+import importlib
+from collections.abc import Sequence
+
+import trio
+
+from actors import ActorSystem
+from understudy.agents.agent import Agent, with_subagents
+from understudy.cli.doctor import CheckResult
+from understudy.extensions.mcp.catalogue import McpCatalogue
+from understudy.extensions.mcp.link import SHUTDOWN_S, LinkState, McpLink
+from understudy.tools.mcp_server import McpServer
+
+
+def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list[CheckResult]:
+    """Connect to the MCP servers of these agents, as the server would, and say what each offers.
+
+    `private`: the authorization servers of their users may have private addresses.
+    """
+    servers = [each for agent in with_subagents(agents).values() for each in agent.servers]
+    if not servers:
+        return []
+    try:
+        catalogue = McpCatalogue.of(servers)
+    except ValueError as error:
+        return [CheckResult("MCP servers", "mend", str(error))]
+
+    if catalogue.signing_in:
+        importlib.import_module("understudy.extensions.mcp.oauth.discovery")  # it takes most of a second
+
+    async def connect() -> None:
+        async with ActorSystem("doctor", catalogue.children()) as system:
+            for link in catalogue.links.values():
+                await link.settled(link.server.start_s + 1.0)
+            found.extend(map(_mcp_server, catalogue.links.values()))
+            for server in catalogue.signing_in.values():
+                found.append(await _mcp_sign_in(server, private=private))
+            await system.stop(grace_s=SHUTDOWN_S)
+
+    found: list[CheckResult] = []
+    trio.run(connect)
+    return found
+
+
+async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
+    """Find out where the users of a server sign in."""
+    from understudy.auth.oauth.errors import OAuthError
+    from understudy.auth.oauth.guarded_http import GuardedHttp
+    from understudy.extensions.mcp.oauth.discovery import discover
+
+    try:
+        at = await discover(server, GuardedHttp(private or server.is_private))
+    except OAuthError as error:
+        return CheckResult(f"MCP {server.name}", "mend", f"users cannot sign in at {server.where}: {error}")
+    if not at.registration_endpoint and not server.client_id:
+        return CheckResult(f"MCP {server.name}", "mend", f"{at.issuer} registers nobody: give mcp(…) a client_id")
+    return CheckResult(f"MCP {server.name}", "ok", f"users sign in at {at.issuer}")
+
+
+def _mcp_server(link: McpLink) -> CheckResult:
+    name, where = f"MCP {link.name}", link.server.where
+    if link.state is not LinkState.READY:
+        return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
+    text = f"{link.title or where} by {link.protocol}: {len(link.definitions)} tools"
+    if link.left_out:
+        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.left_out[:3])
+        return CheckResult(name, "note", f"{text}, {len(link.left_out)} left out ({left_out})")
+    return CheckResult(name, "ok", text)

@@ -1,0 +1,141 @@
+"""Finds the authorization server of an MCP server (RFC 9728), and what that one says of itself (RFC 8414, OIDC)."""
+
+import re
+from collections.abc import Iterable
+from typing import Final, TypeVar
+from urllib.parse import urlsplit
+
+import msgspec
+from attrs import frozen
+from mcp.client.auth.utils import (
+    build_oauth_authorization_server_metadata_discovery_urls,
+    build_protected_resource_metadata_discovery_urls,
+    issuers_match,
+    union_scopes,
+)
+from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
+from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
+from pydantic import BaseModel, ValidationError
+
+from understudy.auth.oauth.errors import Unreachable, Untrusted
+from understudy.auth.oauth.guarded_http import GuardedHttp
+from understudy.auth.oauth.token_endpoint import METHODS, members_of
+from understudy.tools.mcp_server import McpServer
+
+M = TypeVar("M", bound=BaseModel)
+_CHALLENGE: Final = r'(?<![\w-]){}\s*=\s*(?:"([^"]{{1,2000}})"|([^\s,]{{1,2000}}))'
+
+
+MALFORMED: Final = (ValidationError, msgspec.DecodeError, UnicodeError, RecursionError)
+"""What is raised for an answer that is not as it should be."""
+
+
+@frozen
+class AuthorizationServer:
+    """What is used of an authorization server's metadata. `resource` is the MCP server, as tokens name it (RFC 8707).
+
+    `method` is how a client proves itself; `names_itself`: it adds its issuer to its answers (RFC 9207);
+    `takes_documents`: the address of a client's metadata may be its id.
+    """
+
+    issuer: str
+    authorization_endpoint: str
+    token_endpoint: str
+    resource: str
+    method: str
+    registration_endpoint: str = ""
+    revocation_endpoint: str = ""
+    scope: str = ""
+    names_itself: bool = False
+    takes_documents: bool = False
+
+
+async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = None) -> AuthorizationServer:
+    """Return the authorization server of an MCP server.
+
+    `wanted` are scopes to ask for besides the first ones: empty, if they are not known, stands for all that it names.
+
+    Raises:
+        Untrusted: The metadata are malformed, name another resource or issuer, have an address that may not be called,
+            or offer no PKCE with S256.
+        Unreachable: A server does not answer, or has no metadata.
+    """
+    # The developer's own address is called as it is; what it answers is another's word.
+    said = await GuardedHttp(private=True).post_json(server.url, {"jsonrpc": "2.0", "id": 1, "method": "ping"})
+    challenge = said.headers.get("www-authenticate", "") if said.status in (401, 403) else ""
+    resource, issuer, scopes = resource_url_from_server_url(server.url), "", ""
+    found = await _protected_resource(server, parameter_of(challenge, "resource_metadata"), http)
+    if found is not None:
+        if not check_resource_allowed(requested_resource=resource, configured_resource=str(found.resource)):
+            raise Untrusted(f"its metadata are of another resource, {str(found.resource)[:200]}")
+        resource, issuer = str(found.resource), str(found.authorization_servers[0])
+        scopes = " ".join(found.scopes_supported or ())
+    metadata = await _metadata(server, issuer, http)
+    if "S256" not in (metadata.code_challenge_methods_supported or ()):
+        raise Untrusted("its authorization server does not offer PKCE with S256")
+    scope = server.scope or parameter_of(challenge, "scope") or scopes
+    if wanted is not None:
+        scope = union_scopes(scope, wanted or scopes) or ""
+    if scope and "offline_access" in (metadata.scopes_supported or ()) and "offline_access" not in scope.split():
+        scope += " offline_access"
+    methods = metadata.token_endpoint_auth_methods_supported or METHODS
+    method = next((each for each in METHODS if each in methods), "")
+    if not method:
+        raise Untrusted("its authorization server knows no way of this server to prove itself")
+    registration, revocation = metadata.registration_endpoint, metadata.revocation_endpoint
+    return AuthorizationServer(
+        str(metadata.issuer),
+        http.check(str(metadata.authorization_endpoint)),
+        http.check(str(metadata.token_endpoint)),
+        resource,
+        method,
+        "" if registration is None else http.check(str(registration)),
+        "" if revocation is None else http.check(str(revocation)),
+        scope[:1000],
+        bool(metadata.authorization_response_iss_parameter_supported),
+        bool(metadata.client_id_metadata_document_supported),
+    )
+
+
+async def _protected_resource(
+    server: McpServer, named: str | None, http: GuardedHttp
+) -> ProtectedResourceMetadata | None:
+    """Return the metadata of the MCP server; None if it has none, as servers before 2025-06-18."""
+    urls = build_protected_resource_metadata_discovery_urls(named, server.url)
+    return await _first(urls, ProtectedResourceMetadata, urlsplit(server.url).netloc, http, "the server")
+
+
+async def _metadata(server: McpServer, issuer: str, http: GuardedHttp) -> OAuthMetadata:
+    """Return the metadata of an authorization server; without an issuer, of the one at the MCP server's origin."""
+    parts = urlsplit(server.url)
+    expected = issuer or f"{parts.scheme}://{parts.netloc}"
+    urls = build_oauth_authorization_server_metadata_discovery_urls(issuer or None, server.url)
+    metadata = await _first(urls, OAuthMetadata, parts.netloc, http, "its authorization server")
+    if metadata is None:
+        raise Unreachable("it names no authorization server that says how to sign in")
+    if not issuers_match(str(metadata.issuer), expected):
+        raise Untrusted(f"its authorization server calls itself {str(metadata.issuer)[:200]}, not {expected[:200]}")
+    return metadata
+
+
+async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp, whose: str) -> M | None:
+    """Return the metadata at the first address that has some.
+
+    The MCP server's `own` host is the developer's word, and may be private; an address in its answer is not.
+    """
+    for url in urls:
+        response = await (GuardedHttp(private=True) if urlsplit(url).netloc == own else http).get(url)
+        if response.status == 429 or response.status >= 500:
+            raise Unreachable(f"the metadata of {whose} answer {response.status}")
+        if response.status == 200:
+            try:
+                return kind.model_validate(members_of(response.body))
+            except MALFORMED:
+                raise Untrusted(f"the metadata of {whose} are malformed") from None
+    return None
+
+
+def parameter_of(challenge: str, name: str) -> str | None:
+    """Return a parameter of the challenge in a refusal (`WWW-Authenticate`)."""
+    found = re.search(_CHALLENGE.format(name), challenge, re.IGNORECASE)
+    return None if found is None else found[1] or found[2]

@@ -1,0 +1,129 @@
+"""What is asked of an authorization server: to register this one as a client (RFC 7591), and for tokens (OAuth 2.1)."""
+
+from attrs import evolve, field, frozen
+from mcp.client.auth.utils import union_scopes
+from mcp.shared.auth import OAuthClientInformationFull
+
+from understudy.auth.oauth import token_endpoint
+from understudy.auth.oauth.errors import GrantRefused, Untrusted
+from understudy.auth.oauth.guarded_http import GuardedHttp
+from understudy.auth.oauth.token_endpoint import (
+    METHODS,
+    OAuthClient,
+    ask_for_tokens,
+    challenge_of,
+    members_of,
+    refusal,
+    with_query,
+)
+from understudy.extensions.mcp.errors import RefusedToken
+from understudy.extensions.mcp.oauth.client_document import describe_client
+from understudy.extensions.mcp.oauth.discovery import MALFORMED, AuthorizationServer
+
+
+@frozen
+class UserTokens:
+    """The tokens of a user at a server, with all that is needed to refresh them. `expires_at` is in Unix seconds.
+
+    `scope` is what they are for. `wanted` is what a sign-in is to ask for since the server has refused them: None if it
+    has not, empty if it did not say. They are `barred` if nothing at all can be done there without it.
+    """
+
+    access: str = field(repr=False)
+    refresh: str | None = field(repr=False)
+    expires_at: float | None
+    client: OAuthClient
+    token_endpoint: str
+    revocation_endpoint: str
+    resource: str
+    refresh_at: float | None = None
+    scope: str = ""
+    wanted: str | None = None
+    barred: bool = False
+
+    def wanting(self, refused: RefusedToken) -> "UserTokens | None":
+        """Return them as refused for want of scopes; None if they are not, so that a sign-in would not help."""
+        scope = refused.scope
+        if scope is None or (scope and set(scope.split()) <= set(self.scope.split())):
+            return None
+        return evolve(self, wanted=scope and union_scopes(self.scope, scope), barred=refused.bars)
+
+
+async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp) -> OAuthClient:
+    """Register this server at an authorization server. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
+    if not at.registration_endpoint:
+        raise GrantRefused("invalid_client", "its authorization server registers nobody: give mcp(…) a client_id")
+    scope = {"scope": at.scope} if at.scope else {}
+    response = await http.post_json(at.registration_endpoint, describe_client(redirect_uri, at.method) | scope)
+    if response.status not in (200, 201):
+        raise refusal(response)
+    try:
+        given = OAuthClientInformationFull.model_validate(members_of(response.body))
+    except MALFORMED:
+        raise Untrusted("the answer to the registration is malformed") from None
+    method = given.token_endpoint_auth_method or at.method
+    if method not in METHODS or (method != "none" and not given.client_secret):
+        raise Untrusted("its authorization server registers clients that prove themselves in another way")
+    return OAuthClient(given.client_id, given.client_secret or "", method)
+
+
+def authorization_url(
+    at: AuthorizationServer, client: OAuthClient, redirect_uri: str, state: str, verifier: str
+) -> str:
+    """Return the address to which the user's browser is sent."""
+    asked = {
+        "response_type": "code",
+        "client_id": client.id,
+        "redirect_uri": redirect_uri,
+        "state": state,
+        "code_challenge": challenge_of(verifier),
+        "code_challenge_method": "S256",
+        "resource": at.resource,
+        **({"scope": at.scope} if at.scope else {}),
+        **({"prompt": "consent"} if "offline_access" in at.scope.split() else {}),  # OpenID Connect, section 11
+    }
+    return with_query(at.authorization_endpoint, asked)
+
+
+async def exchange(
+    at: AuthorizationServer,
+    client: OAuthClient,
+    code: str,
+    verifier: str,
+    redirect_uri: str,
+    http: GuardedHttp,
+    now: float,
+) -> UserTokens:
+    """Exchange a code for tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
+    form = {
+        "grant_type": "authorization_code",
+        "code": code,
+        "code_verifier": verifier,
+        "redirect_uri": redirect_uri,
+        "resource": at.resource,
+    }
+    given = await ask_for_tokens(at.token_endpoint, client, form, http)
+    return UserTokens(
+        given.access_token,
+        given.refresh_token,
+        given.expires_at(now),
+        client,
+        at.token_endpoint,
+        at.revocation_endpoint,
+        at.resource,
+        scope=given.scope.replace(",", " ") if isinstance(given.scope, str) and given.scope else at.scope,
+    )
+
+
+async def refresh(tokens: UserTokens, http: GuardedHttp, now: float) -> UserTokens:
+    """Exchange a refresh token for new tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
+    form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh or "", "resource": tokens.resource}
+    given = await ask_for_tokens(tokens.token_endpoint, tokens.client, form, http)
+    newer = given.refresh_token or tokens.refresh  # it may go on with the same one
+    return evolve(tokens, access=given.access_token, refresh=newer, expires_at=given.expires_at(now), refresh_at=None)
+
+
+async def revoke(tokens: UserTokens, http: GuardedHttp) -> None:
+    """Have the tokens revoked, if their server does that (RFC 7009). Raises `Untrusted` and `Unreachable`."""
+    if tokens.revocation_endpoint:
+        await token_endpoint.revoke(tokens.revocation_endpoint, tokens.client, tokens.refresh or tokens.access, http)

@@ -1,0 +1,147 @@
+"""Prompts of MCP servers: texts that users begin a message with. Listed, and got with arguments, within bounds."""
+
+from collections.abc import Iterable, Mapping
+from functools import partial
+from typing import Any, Final
+
+import trio
+from attrs import evolve, field, frozen
+
+from understudy.extensions.mcp.link import McpLink
+from understudy.extensions.mcp.results import embedded, read_blocks, read_text
+from understudy.tools.errors import ToolError
+
+MAX_PROMPTS: Final = 100
+"""Prompts of one server; further ones are left out."""
+MAX_ARGUMENTS: Final = 30
+MAX_NAME: Final = 128
+MAX_DESCRIPTION: Final = 1000
+"""Characters of a description; the rest is cut off."""
+MAX_ARGUMENT: Final = 8000
+"""Characters of the value of an argument; a longer one is refused."""
+MAX_MESSAGES: Final = 50
+MAX_TEXT: Final = 32_000
+"""Characters of all messages of a prompt together; the rest is cut off."""
+CUT: Final = "[The rest is cut off.]"
+FRESH_S: Final = 30.0
+"""Seconds for which a list is not read again."""
+_KEPT: Final = "prompts"
+
+
+@frozen
+class Argument:
+    """An argument of a prompt; its value is a text."""
+
+    name: str
+    description: str
+    required: bool
+
+
+@frozen
+class Prompt:
+    """One prompt as its server describes it. `name` is the server's."""
+
+    name: str
+    title: str
+    description: str = field(repr=False)
+    arguments: tuple[Argument, ...] = ()
+
+    def check(self, given: Mapping[str, str]) -> None:
+        """Raise `ToolError` ``invalid_arguments``, with a sentence, unless it can be got with these arguments."""
+        wrong = partial(ToolError, "invalid_arguments")
+        known = {each.name for each in self.arguments}
+        for name, value in given.items():
+            if name not in known:
+                takes = ", ".join(sorted(known)) or "none"
+                raise wrong(f"{self.name} has no argument {name[:MAX_NAME]!r}; it takes {takes}.")
+            if len(value) > MAX_ARGUMENT:
+                raise wrong(f"The argument {name!r} has more than {MAX_ARGUMENT:,} characters.")
+        for each in self.arguments:
+            if each.required and not given.get(each.name):
+                raise wrong(f"{self.name} needs the argument {each.name!r}.")
+
+
+def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
+    """Return the listed prompts by name, without those whose names are too long."""
+    found: dict[str, Prompt] = {}
+    for each in listed:
+        name, arguments = str(each.get("name") or ""), each.get("arguments") or []
+        if name in found or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
+            continue
+        made = tuple(
+            Argument(
+                str(one["name"])[:MAX_NAME], _text(one.get("description"), MAX_DESCRIPTION), one.get("required") is True
+            )
+            for one in arguments
+            if isinstance(one, Mapping) and one.get("name")
+        )
+        if len(made) > MAX_ARGUMENTS:
+            continue
+        title, description = _text(each.get("title"), MAX_NAME), _text(each.get("description"), MAX_DESCRIPTION)
+        found[name] = Prompt(name, title, description, made)
+        if len(found) == MAX_PROMPTS:
+            break
+    return found
+
+
+def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return the messages of a prompt that was got: `role` (`user` or `assistant`) and `text`.
+
+    Embedded texts are part of it; images and other files are named, and left out.
+    """
+    room, messages = MAX_TEXT, list[dict[str, str]]()
+    listed = said.get("messages")
+    for each in listed[:MAX_MESSAGES] if isinstance(listed, list) else ():
+        message = each if isinstance(each, Mapping) else {"content": each}
+        text = "\n".join(map(_text_of, read_blocks(message.get("content"))))
+        shown = text if len(text) <= room else f"{text[:room]}{CUT}"
+        messages.append({"role": str(message.get("role", "user")), "text": shown})
+        room -= len(text)
+        if room < 0:
+            break
+    return messages
+
+
+async def prompts_of(link: McpLink) -> dict[str, Prompt]:
+    """Return the prompts of a server by name, read again after `FRESH_S`. Raises `ToolError` and `SignedOut`."""
+    known: tuple[float, dict[str, Prompt]] | None = link.made.get(_KEPT)
+    if known is not None and trio.current_time() < known[0] + FRESH_S:
+        return known[1]
+    found: dict[str, Prompt] = {}
+    for name, each in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
+        try:
+            words = [(await link.clean(text))[0] for text in _words(each)]
+        except ValueError:  # blocked
+            continue
+        title, description, *others = words
+        arguments = tuple(
+            evolve(argument, description=text) for argument, text in zip(each.arguments, others, strict=True)
+        )
+        found[name] = evolve(each, title=title, description=description, arguments=arguments)
+    link.made[_KEPT] = trio.current_time(), found
+    return found
+
+
+async def get_prompt(link: McpLink, name: str, arguments: Mapping[str, str]) -> list[dict[str, str]]:
+    """Return the messages of a prompt. Raises `ToolError`, also for arguments that do not fit, and `SignedOut`."""
+    prompt = (await prompts_of(link)).get(name)
+    if prompt is None:
+        raise ToolError("not_found", f"{link.name} has no prompt {name[:MAX_NAME]!r}.")
+    prompt.check(arguments)
+    return read_messages(await link.ask(lambda connection: connection.get_prompt(name, dict(arguments))))
+
+
+def _words(prompt: Prompt) -> list[str]:
+    return [prompt.title, prompt.description, *(each.description for each in prompt.arguments)]
+
+
+def _text(value: Any, limit: int) -> str:
+    return " ".join(str(value or "").split())[:limit]
+
+
+def _text_of(block: Mapping[str, Any]) -> str:
+    text, inner = read_text(block), embedded(block)
+    if text is None and isinstance(inner.get("text"), str):
+        text = str(inner["text"])
+    named = inner.get("uri") or inner.get("mimeType") or block.get("type")
+    return f"[{_text(named, MAX_NAME)} is left out.]" if text is None else text

@@ -1,0 +1,50 @@
+"""Reads and writes of the MCP servers that a user has switched off in a thread."""
+
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import Connection, delete, select
+
+from understudy.extensions.mcp.tables import servers_off as _table
+from understudy.storage import schema
+from understudy.storage.errors import NotStored
+from understudy.storage.write import Write, put
+
+_c = _table.c
+
+MOST: Final = 500
+"""Servers of a thread that are read; agents name fewer."""
+
+
+@frozen
+class SetServerOn(Write):
+    """Switch an MCP server off in a thread, or on again. The answer is True.
+
+    NotStored refuses it if there is no such thread.
+    """
+
+    owner: str
+    thread_id: str
+    server: str
+    on: bool
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = select(schema.threads.c.id).where(
+            schema.threads.c.owner == self.owner, schema.threads.c.id == self.thread_id
+        )
+        if connection.execute(this).first() is None:
+            raise NotStored("thread", self.thread_id)
+        values = {"owner": self.owner, "thread_id": self.thread_id, "server": self.server}
+        if self.on:
+            mine = (_c.owner == self.owner, _c.thread_id == self.thread_id, _c.server == self.server)
+            connection.execute(delete(_table).where(*mine))
+        else:
+            connection.execute(put(connection, _table).on_conflict_do_nothing(), values)
+        return True
+
+
+def servers_off(connection: Connection, owner: str, thread_id: str) -> list[str]:
+    """Return the names of the servers that are switched off in a thread."""
+    mine = select(_c.server).where(_c.owner == owner, _c.thread_id == thread_id)
+    return [str(name) for (name,) in connection.execute(mine.order_by(_c.server).limit(MOST))]

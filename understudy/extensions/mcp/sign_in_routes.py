@@ -1,0 +1,177 @@
+"""`/api/mcp/{name}/…`: a user's sign-in at an MCP server: its start, the way back from there, and its end.
+
+1. The way back is bound by a cookie to the browser in which the user began, since a navigation brings no token.
+2. It leads to a path of this origin only.
+"""
+
+import logging
+from typing import Any, Final, Literal
+
+from attrs import frozen
+from quart import Response, request
+
+from transport.auth.identity import Identity
+from transport.wire.codes import ERRORS
+from transport.wire.commands import Respond
+from transport.wire.errors import CommandRejected
+from understudy.auth.oauth.errors import SignInFailed
+from understudy.chat.routing import check_id
+from understudy.extensions.mcp.catalogue import McpCatalogue
+from understudy.extensions.mcp.link import LinkState
+from understudy.extensions.mcp.oauth import storage
+from understudy.extensions.mcp.oauth.client_document import DOCUMENT, WAY_BACK, describe_client, document_of
+from understudy.extensions.mcp.oauth.storage import SIGNED_OUT, SignInRow
+from understudy.extensions.mcp.user_links import UserLinks
+from understudy.storage.errors import StorageUnavailable
+from understudy.tools.mcp_server import McpServer
+from understudy.web.acts import say
+from understudy.web.context import (
+    agents_of_caller,
+    identity,
+    page_url,
+    public_path,
+    read_json,
+    set_cookie,
+    web_context,
+)
+from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope
+from understudy.web.routes import STORED, JsonObject, Routes, as_json
+from understudy.web.way_back import is_own_path, way_back_page
+
+log = logging.getLogger(__name__)
+
+blueprint = Routes("sign_ins", __name__, url_prefix="/api/mcp/<name>")
+of_operators = Routes("admin_sign_ins", __name__, url_prefix="/api/admin/sign-ins")
+
+COOKIE: Final = "understudy_sign_in"
+COOKIE_S: Final = 600
+BODY_BYTES: Final = 4096
+MAX_CODE: Final = 4096
+"""Characters of each value that a browser brings back."""
+NONE: Final = "There is no MCP server of that name at which users sign in."
+FORM: Final = '{"return_to": "/#thread", "question_id": "…"}'
+
+
+@frozen
+class SignInRequest:
+    """The body of a request to sign in. `question_id`: the question of a run that is answered once that is done."""
+
+    return_to: str = ""
+    question_id: str = ""
+
+
+@blueprint.post(
+    "/sign-in", body=SignInRequest, errors=("not_found", "forbidden", "busy", "rate_limited", *STORED),
+    answer=dict[Literal["url"], str | None],
+)  # fmt: skip
+async def start(name: str) -> Response:
+    """Begin to sign in: answer the `url` for the browser, which must be the one that sends this request.
+
+    If the user is signed in already, `url` is null, and the question is answered.
+    """
+    caller, (server, users) = identity(), _server_of_caller(name)
+    given = await read_json(SignInRequest, FORM, BODY_BYTES)
+    if given.return_to and not is_own_path(given.return_to):
+        raise CommandRejected("invalid_command", "return_to must be a path of this server, such as /#thread.")
+    if given.question_id:
+        check_id("question_id", given.question_id)
+        if await users.of(server, caller.user).signed_in_for_all():
+            await _answer(caller, given.question_id)
+            return as_json({"url": None})
+    from understudy.extensions.mcp.oauth import flow
+
+    address = page_url() + public_path(f"/api/mcp/{name}{WAY_BACK}")
+    back = flow.Return(given.return_to, given.question_id)
+    try:
+        started = await flow.start(users.accounts, caller.user, server, address, back)
+    except SignInFailed as failed:
+        raise CommandRejected(failed.code, failed.message) from None
+    answer = as_json({"url": started.url})
+    secure = address.startswith("https:")
+    set_cookie(answer, COOKIE, started.cookie, COOKIE_S, f"/api/mcp/{name}{WAY_BACK}", "Lax", secure=secure)
+    return answer
+
+
+@blueprint.delete("/sign-in", errors=("not_found", "rate_limited", *STORED))
+async def end(name: str) -> None:
+    """Sign out of a server: its tokens are removed here, and revoked there if it does that."""
+    caller, (server, users) = identity(), _server_of_caller(name)
+    await say(SIGNED_OUT, target=caller.user, server=server.name)
+    found = await users.accounts.sign_out(caller.user, server)
+    users.of(server, caller.user).close(LinkState.SIGNED_OUT)
+    if not found:
+        raise CommandRejected("not_found", "You are not signed in there.")
+
+
+@blueprint.get(DOCUMENT, token=False, errors=("not_found",))
+async def client_document(name: str) -> JsonObject:
+    """Answer the document that describes this server to authorization servers; its address is the client's id there.
+
+    Its addresses are https whatever the scheme of this request is: a proxy may have ended TLS.
+    """
+    if name not in web_context().parts[McpCatalogue].signing_in:
+        raise CommandRejected("not_found", NONE)
+    way_back = f"https://{request.host}" + public_path(f"/api/mcp/{name}{WAY_BACK}")
+    return {"client_id": document_of(way_back), **describe_client(way_back, "none")}
+
+
+@blueprint.get(
+    WAY_BACK, media="text/html", query={"state": str, "code": str, "iss": str, "error": str}, token=False,
+    also={303: "Signed in: back to the page.", 404: "It has expired.", 503: "A server does not answer."},
+)  # fmt: skip
+async def callback(name: str) -> Response:
+    """Finish a sign-in in the browser, and go back to the page from which it was begun."""
+    catalogue = web_context().parts[McpCatalogue]
+    server, users = catalogue.signing_in.get(name), catalogue.users
+    if server is None or users is None:
+        return way_back_page("not_found", NONE)
+    from understudy.extensions.mcp.oauth import flow
+
+    said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
+    if any(len(value) > MAX_CODE for value in said.values()):
+        return way_back_page("invalid_command", "This is no answer of a sign-in.")
+    cookie = request.cookies.get(COOKIE, "")
+    given = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
+    try:
+        owner, back = await flow.finish(users.accounts, server, given)
+    except SignInFailed as failed:
+        return way_back_page(failed.code, failed.message)
+    except StorageUnavailable:
+        return way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text)
+    await users.of(server, owner).look()
+    if back.question_id:
+        await _answer(Identity(owner, ""), back.question_id)
+    answer = way_back_page("", f"You are signed in to {name}. You can close this page.")
+    if back.path:
+        answer.status_code, answer.headers["Location"] = 303, back.path
+    answer.delete_cookie(COOKIE, path=public_path(f"/api/mcp/{name}{WAY_BACK}"))
+    return answer
+
+
+@of_operators.get("", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("sign_ins", SignInRow))
+async def of_users() -> dict[str, Any]:
+    """List who is signed in at which MCP server, and since when."""
+    rows = await web_context().store.archive.read(storage.of_all, MOST, scope())
+    return {"sign_ins": [owned(each) for each in rows]}
+
+
+def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:
+    """Return a server at which users sign in, of an agent that the caller may use, and the users' links.
+
+    Raises:
+        CommandRejected: `not_found`: There is none of that name.
+    """
+    users = web_context().parts[McpCatalogue].users
+    for agent in agents_of_caller().values():
+        for server in agent.servers:
+            if server.name == name and server.per_user and users is not None:
+                return server, users
+    raise CommandRejected("not_found", NONE)
+
+
+async def _answer(caller: Identity, question_id: str) -> None:
+    """Answer the question of a run that waits for the sign-in, if it does still."""
+    try:
+        await web_context().chat.answer(caller, Respond(question_id, {}))
+    except CommandRejected as error:
+        log.info("mcp.question_gone", extra={"code": error.code})

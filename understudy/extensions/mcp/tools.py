@@ -1,0 +1,112 @@
+"""Tools of MCP servers as tools of agents, and the two that read servers' resources."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from operator import methodcaller
+from typing import Annotated, Any, Final
+
+from attrs import evolve
+
+from understudy.extensions.mcp.definitions import Definition
+from understudy.extensions.mcp.link import McpLink
+from understudy.extensions.mcp.results import to_tool_result
+from understudy.tools.context import ToolContext
+from understudy.tools.errors import ToolError
+from understudy.tools.execution import runner
+from understudy.tools.result import ToolResult
+from understudy.tools.schema import Param
+from understudy.tools.signature import Parameters
+from understudy.tools.tool import Tool, tool
+
+MAX_RESOURCES: Final = 200
+"""Resources that are listed at a time."""
+LIST_RESOURCES: Final = "list_resources"
+READ_RESOURCE: Final = "read_resource"
+
+_CONTEXT: Final = "*context"  # no name of an argument in any language, so no server's argument has it
+_OPEN: Final = ("patternProperties", "if", "propertyNames")
+
+
+class _AnyName(dict[str, Any]):
+    """The types of arguments by name, for a tool that takes others than those that it lists."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> Any:
+        return Any
+
+
+def make_tool(link: McpLink, definition: Definition) -> Tool:
+    """Return a server's tool. Its arguments are checked by name here; the server checks the rest."""
+    schema = definition.parameters
+    types: dict[str, Any] = dict.fromkeys(schema["properties"], Any)
+    if _takes_others(schema):
+        types = _AnyName(types)
+    return Tool(
+        definition.name,
+        definition.description,
+        schema,
+        partial(_call, link, definition),
+        timeout_s=link.server.timeout_s,
+        retry_safe=definition.retry_safe,
+        approval=link.needs_approval(definition),
+        on_server_loop=True,
+        server=link.name,
+        digest=definition.digest,
+        widget=definition.widget if link.widgets else "",
+        accepts=Parameters(schema, definition.description, _CONTEXT, types, tuple(schema["required"])),
+        run=runner(_call, definition.name, False),
+    )
+
+
+async def _call(link: McpLink, definition: Definition, /, **given: Any) -> ToolResult:
+    context: ToolContext = given.pop(_CONTEXT)
+    return await link.call(definition, given, context)
+
+
+def _takes_others(schema: Mapping[str, Any]) -> bool:
+    """Return whether arguments may have names that a schema does not list."""
+    others = schema.get("additionalProperties")
+    if others is not None:
+        return others is not False
+    return not schema["properties"] or any(name in schema for name in _OPEN)
+
+
+def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
+    """Return the tools that list and read the resources of these servers."""
+    by_name = {each.name: each for each in links}
+    names = ", ".join(by_name)
+
+    def link_of(server: str) -> McpLink:
+        if server and server not in by_name:
+            raise ToolError("invalid_arguments", f"There is no server {server!r} with resources; there are: {names}.")
+        return by_name[server or next(iter(by_name))]
+
+    @tool(name=LIST_RESOURCES, retry_safe=True, timeout_s=30.0)
+    async def list_resources(
+        context: ToolContext, server: Annotated[str, Param("The server's name; left out, the first one.")] = ""
+    ) -> ToolResult:
+        link = link_of(server)
+        kinds = ("resources", "resource_templates")
+        listed = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
+        rows = [
+            {name: each[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if each.get(name)}
+            for each in listed[:MAX_RESOURCES]
+        ]
+        more = "" if len(listed) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
+        return ToolResult(rows, f"{len(listed):,} resources of {link.name}{more}")
+
+    @tool(name=READ_RESOURCE, retry_safe=True, timeout_s=30.0)
+    async def read_resource(
+        uri: Annotated[str, Param("The resource's URI, as it is listed.")],
+        context: ToolContext,
+        server: Annotated[str, Param("The name of the server that has it; left out, the first one.")] = "",
+    ) -> ToolResult:
+        link = link_of(server)
+        blocks = await link.ask(methodcaller("read", uri), context)
+        return await to_tool_result({"content": blocks}, READ_RESOURCE, context.files)
+
+    about = f"These servers have some: {names}."
+    yield evolve(list_resources, description=f"List the resources (documents, data) of an MCP server. {about}")
+    yield evolve(read_resource, description=f"Read a resource of an MCP server. {about}")

@@ -1,0 +1,475 @@
+"""The ways to an MCP server for the SDK's client: a process over stdio, and streamable HTTP. Both are bounded.
+
+1. A process has only the variables it is given, and ends with its group when the transport closes, within `STOP_S`.
+2. No message is larger than `MAX_MESSAGE`: what a server sends more is read past, and the one request fails.
+"""
+
+import json
+import logging
+import os
+import re
+import signal
+import subprocess
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, Final
+
+import anyio
+import httpx2
+import mcp_types
+import trio
+from mcp.client.streamable_http import streamable_http_client
+from mcp.shared.message import SessionMessage
+
+from understudy.auth.oauth.errors import OAuthError
+from understudy.extensions.mcp.errors import RefusedToken, SignedOut
+from understudy.extensions.mcp.oauth.discovery import parameter_of
+from understudy.storage.errors import StorageError
+from understudy.tools.mcp_server import McpServer
+
+log = logging.getLogger(__name__)
+
+MAX_MESSAGE: Final = 2 * 1024 * 1024
+"""Bytes of one message from a server: eight times what a result may have, since images are encoded as text."""
+STOP_S: Final = (1.5, 1.0, 1.0)
+"""Seconds for a process to end after its input is closed, after SIGTERM, and after SIGKILL."""
+CONNECT_S: Final = 10.0
+READ_S: Final = 300.0
+"""Seconds between two pieces of a response; a call has its own deadline."""
+KEPT_S: Final = 4.0
+"""Seconds for which a connection without a request is kept. Uvicorn and Node.js close theirs after five, and a request
+that is sent at that moment is lost: whether it was served, nobody knows."""
+MAX_LINE: Final = 500
+"""Characters of a line of a process's standard error that are kept."""
+LOGGED_PER_S: Final = 20
+"""Lines of one server that are logged in a second; further ones of that second are dropped."""
+
+MAX_PASSED: Final = 64 * 1024 * 1024
+"""Bytes of a message that are read past; a process that sends more loses the connection: its line may never end."""
+UNREADABLE: Final = "the answer cannot be read"
+TOO_LARGE: Final = f"the answer has more than {MAX_MESSAGE:,} bytes"
+"""Messages of the JSON-RPC errors that stand for such answers of a process."""
+MAX_ASKED: Final = 1000
+"""Requests to a process that are known to wait for an answer; those that were given up are among them."""
+_ID: Final = rb'"id"\s*:\s*(\d{1,15}|"[\w-]{1,64}")(?:\.0)?\s*'
+_VERSION: Final = rb'"jsonrpc"\s*:\s*"2\.0"\s*'
+_ID_FIRST: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?%s,\s*(?:%s,\s*)?\"[re]" % (_VERSION, _ID, _VERSION))
+"""The beginning of an answer up to its id, which names its request also if the rest cannot be read."""
+_ID_LAST: Final = re.compile(rb"[\]}\"]\s*,\s*(?:%s,\s*)?%s(?:,\s*%s)?\}\s*\Z" % (_VERSION, _ID, _VERSION))
+_ANSWER: Final = re.compile(rb"\s*\{\s*(?:%s,\s*)?\"(?:result|error)\"" % _VERSION)
+"""The same at the end of an answer, as servers made with the TypeScript SDK write it, and how such a one begins."""
+_SURROGATES: Final = re.compile(
+    rb"\\\\|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(\\u[dD][89a-fA-F][0-9a-fA-F]{2})"
+)
+"""An escaped backslash, a pair of surrogates, or one that is alone, as JSON has them."""
+_MESSAGE: Final = re.compile(rb"^((?:data:)? *)(\{.*\})[ \r]*$", re.MULTILINE)
+"""A message that stands in a line, also of a stream of events."""
+_EDGE: Final = 256
+"""Bytes of the beginning and of the end of a message in which its id is looked for."""
+
+Streams = tuple[Any, Any]
+TokenSource = Callable[[RefusedToken | None], Awaitable[str]]
+"""Returns an access token of a user; given one that was refused, another, or that one if there is no other.
+
+Raises `SignedOut` and `OAuthError`."""
+SIGNED_OUT: Final = -32099
+"""Code of the JSON-RPC error that stands for an answer if the user is not signed in."""
+LOST: Final = -32098
+"""That of a request that did not reach the server, or whose answer did not come back."""
+SESSION_GONE: Final = -32097
+"""That of a request whose session the server does not know."""
+THROTTLED: Final = -32096
+"""That of a request that may be made again after the seconds in `data`."""
+ATTEMPTS: Final = 3
+"""Times that a request is made with tokens of a user: at first, with a refreshed one, and with one for more scopes."""
+CHALLENGE: Final = "www-authenticate"
+WAIT_S: Final = (1.0, 3600.0)
+"""Seconds to wait for a server that does not say for how long, and those that are believed at most."""
+END_S: Final = 1.0
+"""Seconds for the end of a process that has closed its input or output, to say how it ended."""
+MAX_REASON: Final = 300
+"""Characters of a server's words beside the status of its response."""
+
+
+class BadBody(httpx2.StreamError):
+    """The body of a response is too large, or was cut."""
+
+
+class LogPace:
+    """Says which lines of a server are logged, at most `LOGGED_PER_S` in a second."""
+
+    def __init__(self) -> None:
+        self._second, self._number = 0, 0
+
+    def allows(self) -> bool:
+        """Count a line. Return whether it is logged."""
+        now = int(trio.current_time())
+        self._number = self._number + 1 if now == self._second else 1
+        self._second = now
+        return self._number <= LOGGED_PER_S
+
+
+@asynccontextmanager
+async def stdio(server: McpServer, said: deque[str], on_end: Callable[[str], object]) -> AsyncIterator[Streams]:
+    """Start the server's process. `said` gets the last lines of its standard error, `on_end` why its output ended.
+
+    Raises OSError if it cannot be started, ValueError if a variable that it is to be given is not set.
+    """
+    process = await trio.lowlevel.open_process(
+        list(server.command),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=server.environment(),
+        cwd=server.cwd,
+        start_new_session=True,
+    )
+    to_session, from_process = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+    to_process, from_session = anyio.create_memory_object_stream[SessionMessage](0)
+    stopping, asked = False, dict[int | str, None]()
+
+    def ended(why: str) -> None:
+        if not stopping:
+            on_end(why)
+
+    try:
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(_read, process, to_session, asked, ended)
+            nursery.start_soon(_write, process, from_session, to_session, asked, ended)
+            nursery.start_soon(_log_errors, process, server.name, said)
+            try:
+                yield from_process, to_process
+            finally:
+                stopping = True
+                with trio.CancelScope(shield=True):
+                    await _stop(process)
+                nursery.cancel_scope.cancel()
+    finally:
+        for stream in (to_session, from_process, to_process, from_session):
+            stream.close()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                with trio.CancelScope(shield=True):
+                    await pipe.aclose()
+
+
+async def _read(
+    process: trio.Process, to_session: Any, asked: dict[int | str, None], on_end: Callable[[str], object]
+) -> None:
+    """Hand over the messages of the process, one a line, until its output ends or a message is too large.
+
+    `asked` are the requests that wait for an answer.
+    """
+    why, pieces, size = "it closed its output", list[bytes](), 0
+    assert process.stdout is not None  # noqa: S101 - for the type checker: it has a pipe
+    async with to_session:
+        with suppress(trio.BrokenResourceError, trio.ClosedResourceError, anyio.BrokenResourceError):
+            async for chunk in process.stdout:
+                first, *others = bytes(chunk).split(b"\n")
+                pieces.append(first)
+                size += len(first)
+                if size > MAX_MESSAGE:
+                    whole = b"".join(pieces)
+                    pieces = [whole[:_EDGE], whole[-_EDGE:]]
+                for line in (b"".join(pieces), *others[:-1]) if others else ():
+                    if size > MAX_MESSAGE:  # the first of them
+                        await to_session.send(_too_large(line, asked))
+                    elif line.strip():
+                        await to_session.send(_message(line, asked))
+                    size = 0
+                if others:
+                    pieces, size = others[-1:], len(others[-1])
+                if size > MAX_PASSED:
+                    why = f"it sent a message of more than {MAX_PASSED:,} bytes"
+                    break
+            on_end(await _end_of(process) or why)
+
+
+async def _end_of(process: trio.Process) -> str:
+    """Say how a process ended; empty if it has not in `END_S`."""
+    with trio.move_on_after(END_S):
+        code = await process.wait()
+        return f"it ended with exit code {code}" if code >= 0 else f"signal {-code} ended it"
+    return ""
+
+
+def _message(line: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the message of a line, or an error for one that is none: programs print to their output, too.
+
+    A line that cannot be read ends the request whose id it has. The server's word that it could not read one of ours,
+    which names none, ends the only request that waits.
+    """
+    try:
+        message = mcp_types.jsonrpc_message_adapter.validate_json(mended(line), by_name=False)
+    except ValueError:
+        return _failed_answer(_id_of(line), mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=UNREADABLE), asked)
+    if isinstance(message, mcp_types.JSONRPCResponse | mcp_types.JSONRPCError) and message.id is not None:
+        asked.pop(message.id, None)
+    if isinstance(message, mcp_types.JSONRPCError) and message.id is None and len(asked) == 1:
+        return _failed_answer(next(iter(asked)), message.error, asked)
+    return SessionMessage(message)
+
+
+def mended(data: bytes) -> bytes:
+    """Return JSON with U+FFFD in place of halves of characters and of bytes that are no UTF-8: servers cut texts.
+
+    An error without a code or a message gets one, so that its words are read.
+    """
+    if b"\\ud" in data or b"\\uD" in data:
+        data = _SURROGATES.sub(lambda found: b"\\ufffd" if found[1] else found[0], data)
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        data = data.decode(errors="replace").encode()
+    return _MESSAGE.sub(_with_whole_error, data) if b'"error"' in data else data
+
+
+def _with_whole_error(found: re.Match[bytes]) -> bytes:
+    with suppress(ValueError, KeyError, TypeError, RecursionError):
+        message = json.loads(found[2])
+        if (error := message["error"]) is not None:
+            given = error if isinstance(error, dict) else {"message": error}
+            code, words = given.get("code"), given.get("message")
+            code = code if isinstance(code, int) else mcp_types.INTERNAL_ERROR
+            words = words if isinstance(words, str) else json.dumps(error)
+            return found[1] + json.dumps({**message, "error": {**given, "code": code, "message": words}}).encode()
+    return found[0]
+
+
+def _too_large(edges: bytes, asked: dict[int | str, None]) -> SessionMessage | Exception:
+    """Return the error in place of an answer of which only the edges are there, or one for what is no answer."""
+    failed = _id_of(edges)
+    if failed is None and len(asked) == 1 and _ANSWER.match(edges):
+        failed = next(iter(asked))
+    return _failed_answer(failed, mcp_types.ErrorData(code=mcp_types.PARSE_ERROR, message=TOO_LARGE), asked)
+
+
+def _id_of(line: bytes) -> int | str | None:
+    """Return the id of an answer that cannot be read: it stands first or last in it."""
+    found = _ID_FIRST.match(line) or (_ID_LAST.search(line[-_EDGE:]) if _ANSWER.match(line) else None)
+    if found is None:
+        return None
+    number = found[1].strip(b'"').decode()
+    return int(number) if number.isdecimal() else number  # some write our numbers as texts
+
+
+def _failed_answer(
+    failed: int | str | None, error: mcp_types.ErrorData, asked: dict[int | str, None]
+) -> SessionMessage | Exception:
+    """Return an error as the answer to a request, unless that does not wait."""
+    if failed is None or failed not in asked:
+        return ValueError("a line that is no message, or an answer to nothing")
+    del asked[failed]
+    return SessionMessage(mcp_types.JSONRPCError(jsonrpc="2.0", id=failed, error=error))
+
+
+async def _write(
+    process: trio.Process,
+    from_session: Any,
+    to_session: Any,
+    asked: dict[int | str, None],
+    on_end: Callable[[str], object],
+) -> None:
+    assert process.stdin is not None  # noqa: S101 - for the type checker: it has a pipe
+    try:
+        async for message in from_session:
+            if isinstance(message.message, mcp_types.JSONRPCRequest):
+                asked[message.message.id] = None
+                if len(asked) > MAX_ASKED:
+                    del asked[next(iter(asked))]
+            data = message.message.model_dump_json(by_alias=True, exclude_unset=True)
+            await process.stdin.send_all(data.encode(errors="replace") + b"\n")
+    except (trio.BrokenResourceError, trio.ClosedResourceError):
+        on_end(await _end_of(process) or "it closed its input")
+        to_session.close()  # the session learns of it as of the end of its input
+
+
+async def _log_errors(process: trio.Process, name: str, said: deque[str]) -> None:
+    """Log what the process writes to its standard error, a bounded part of each line."""
+    rest, pace = b"", LogPace()
+    assert process.stderr is not None  # noqa: S101 - for the type checker: it has a pipe
+    with suppress(trio.BrokenResourceError, trio.ClosedResourceError):
+        async for chunk in process.stderr:
+            *lines, rest = (rest + bytes(chunk)).split(b"\n")
+            rest = rest[:MAX_LINE]
+            for line in lines:
+                if text := line[:MAX_LINE].decode(errors="replace").strip():
+                    said.append(text)
+                    if pace.allows():
+                        log.info("mcp.stderr", extra={"server": name, "line": text})
+
+
+async def _stop(process: trio.Process) -> None:
+    """Close the input of the process, and end it and its group if it does not end by itself."""
+    if process.stdin is not None:
+        await process.stdin.aclose()
+    for wait_s, number in zip(STOP_S, (signal.SIGTERM, signal.SIGKILL, None), strict=True):
+        with trio.move_on_after(wait_s):
+            await process.wait()
+        if process.returncode is not None:
+            number = signal.SIGKILL  # for those that it has started
+        if number is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, number)
+        if process.returncode is not None:
+            return
+    log.error("mcp.process_left", extra={"pid": process.pid})
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    """A response's body, mended. It ends with `BadBody` beyond `MAX_MESSAGE` bytes, or if it is cut.
+
+    The SDK answers the one request with that error. Any other one would end the connection, with all its requests. Of
+    `events` the SDK bounds each one; they are passed on line by line.
+    """
+
+    def __init__(self, stream: Any, *, events: bool) -> None:
+        self._stream, self._events = stream, events
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        pieces, size = list[bytes](), 0
+        try:
+            async for chunk in self._stream:
+                lines, newline, rest = chunk.rpartition(b"\n") if self._events else (b"", b"", chunk)
+                if newline:
+                    yield mended(b"".join((*pieces, lines, newline)))
+                    pieces, size = [], 0
+                pieces.append(rest)
+                size += len(rest)
+                if size > MAX_MESSAGE:
+                    if not self._events:
+                        raise BadBody(TOO_LARGE)
+                    yield b"".join(pieces)
+                    pieces, size = [], 0
+            yield mended(b"".join(pieces))
+        except httpx2.TransportError as error:
+            raise BadBody(f"the response was cut: {type(error).__name__}") from error
+
+    async def aclose(self) -> None:
+        await self._stream.aclose()
+
+
+class BoundedTransport(httpx2.AsyncHTTPTransport):
+    """Bounds and mends each response.
+
+    A request that does not reach the server is answered with a JSON-RPC error, for the reason of `_BoundedStream`; so
+    is one that is refused with a status, of which the SDK would tell nothing.
+    """
+
+    def __init__(self, verify: Any) -> None:
+        super().__init__(verify=verify, limits=httpx2.Limits(keepalive_expiry=KEPT_S))
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        """Send a request, and return its response, or an error in its place."""
+        try:
+            response = await super().handle_async_request(request)
+        except httpx2.TransportError as error:
+            return _failed(f"it cannot be reached: {str(error) or type(error).__name__}")
+        if response.headers.get("content-encoding", "identity") != "identity":
+            await response.aclose()
+            return _failed("its response is compressed, which was not asked for")
+        events = response.headers.get("content-type", "").startswith("text/event-stream")
+        response.stream = _BoundedStream(response.stream, events=events)
+        if response.status_code >= 400 and request.method == "POST":
+            return await _refusal(request, response)
+        return response
+
+
+async def _refusal(request: httpx2.Request, response: httpx2.Response) -> httpx2.Response:
+    """Return a response of a status that says that a request failed as one with a JSON-RPC error.
+
+    404 and 410 in a session mean that the server does not know it (MCP, 2025-11-25, session management), and so does
+    400 of servers made with the example of the TypeScript SDK, whose words name the session.
+    """
+    status, body = response.status_code, b""
+    with suppress(httpx2.StreamError):
+        body = await response.aread()
+    await response.aclose()
+    said = _words(response, body)
+    sentence = f"HTTP {status} {response.reason_phrase}".rstrip() + (f": {said}" if said else "")
+    if "mcp-session-id" in request.headers and (
+        status in (404, 410) or (status == 400 and "session" in body.decode(errors="replace").lower())
+    ):
+        return _failed(sentence, SESSION_GONE, status)
+    seconds = response.headers.get("retry-after", "")
+    if status == 429 or (status == 503 and seconds):
+        wait_s = float(seconds) if seconds.isdecimal() else WAIT_S[0]
+        return _failed(sentence, THROTTLED, status, min(wait_s, WAIT_S[1]))
+    if response.headers.get("content-type", "").startswith("application/json"):
+        with suppress(ValueError):
+            if isinstance(mcp_types.jsonrpc_message_adapter.validate_json(body), mcp_types.JSONRPCError):
+                response.stream = httpx2.ByteStream(body)
+                return response
+    code = mcp_types.METHOD_NOT_FOUND if status == 404 else mcp_types.INTERNAL_ERROR
+    return _failed(sentence, code, status, challenge=response.headers.get(CHALLENGE, ""))
+
+
+def _words(response: httpx2.Response, body: bytes) -> str:
+    """Return the reason that the body of a refusal gives, if it is for people to read."""
+    kind = response.headers.get("content-type", "")
+    if kind.startswith("text/plain"):
+        return " ".join(body.decode(errors="replace").split())[:MAX_REASON]
+    with suppress(ValueError, RecursionError):
+        said = json.loads(body)
+        for name in ("error", "error_description", "message", "detail"):
+            if isinstance(said, dict) and name in said:
+                said = said[name] if isinstance(said[name], dict | str) else said
+        if isinstance(said, str):
+            return " ".join(said.split())[:MAX_REASON]
+    return ""
+
+
+class _UserTransport(BoundedTransport):
+    """Sends each request with the token of a user, and anew with another one if that is refused: `ATTEMPTS` times."""
+
+    def __init__(self, token: TokenSource, verify: Any) -> None:
+        super().__init__(verify)
+        self._token = token
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        refused: RefusedToken | None = None
+        for number in range(ATTEMPTS):
+            try:
+                token = await self._token(refused)
+            except SignedOut:
+                return _failed("you are not signed in", SIGNED_OUT)
+            except (OAuthError, StorageError) as error:
+                return _failed(f"your sign-in cannot be refreshed now ({error})", mcp_types.INTERNAL_ERROR)
+            if refused is not None and token == refused.token:
+                break
+            request.headers["Authorization"] = f"Bearer {token}"
+            response = await super().handle_async_request(request)
+            challenge = response.headers.get(CHALLENGE, "")
+            scope = parameter_of(challenge, "scope")
+            if response.status_code == 403 and parameter_of(challenge, "error") == "insufficient_scope":
+                refused = RefusedToken(token, scope or "", final=True)
+            elif response.status_code == 401:
+                refused = RefusedToken(token, scope, final=number > 0)
+            else:
+                return response
+            await response.aclose()
+        if response.status_code == 403:
+            return response
+        return _failed("it does not accept your sign-in", mcp_types.INTERNAL_ERROR)
+
+
+def _failed(
+    why: str, code: int = LOST, status: int = 502, data: float | None = None, challenge: str = ""
+) -> httpx2.Response:
+    error = {"jsonrpc": "2.0", "id": None, "error": {"code": code, "message": why, "data": data}}
+    return httpx2.Response(status, json=error, headers={CHALLENGE: challenge} if challenge else None)
+
+
+@asynccontextmanager
+async def http(server: McpServer, token: TokenSource | None) -> AsyncIterator[Streams]:
+    """Connect to an address. Redirects to other origins are refused, and proxies of the environment are not used."""
+    timeout = httpx2.Timeout(CONNECT_S, read=READ_S)
+    verify = await trio.to_thread.run_sync(httpx2.create_ssl_context)  # it takes up to a third of a second
+    headers = {**server.headers, "Accept-Encoding": "identity"}
+    transport = BoundedTransport(verify) if token is None else _UserTransport(token, verify)
+    async with (
+        httpx2.AsyncClient(headers=headers, timeout=timeout, transport=transport, trust_env=False) as client,
+        streamable_http_client(server.url, http_client=client, max_sse_event_size=MAX_MESSAGE) as streams,
+    ):
+        yield streams

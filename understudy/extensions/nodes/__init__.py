@@ -1,0 +1,64 @@
+"""Nodes: several servers work as one, over one PostgreSQL and one Redis.
+
+A server on PostgreSQL without Redis is a node, too: it has a lease, so that no second one uses its database.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.observe.collectors import CountedBy
+    from understudy.web.context import WebContext
+
+
+class Nodes(Extension):
+    """See the module."""
+
+    name = "nodes"
+    about = "have several servers work as one"
+    table = "redis"
+
+    def settings(self) -> type:
+        """The Redis over which nodes reach each other."""
+        from understudy.extensions.nodes.settings import RedisSettings
+
+        return RedisSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a living server."""
+        from understudy.extensions.nodes.tables import nodes
+
+        return [nodes]
+
+    async def open(self, server: "WebContext") -> None:
+        """Join the others that use the database, if there can be any. Their messages are answered from then on."""
+        if server.settings.on_postgresql:
+            from understudy.extensions.nodes.joining import join_others
+
+            await join_others(server)
+        else:
+            from understudy.extensions.nodes.metrics import NodeMetrics
+
+            NodeMetrics(server.metrics, lambda: 0)  # dashboards ask for what a single node has too
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """What keeps the limits of users and the cache the same on all nodes."""
+        if not server.settings.on_postgresql:
+            return []
+        from understudy.extensions.nodes.joining import NodeActors
+
+        return server.parts[NodeActors].children
+
+    def metrics(self) -> "Sequence[CountedBy]":
+        """Calls of Redis, and what of it was dropped."""
+        from understudy.extensions.nodes.metrics import DROPPED, REDIS_CALLS
+
+        return [REDIS_CALLS, DROPPED]
+
+
+EXTENSION: Final = Nodes()

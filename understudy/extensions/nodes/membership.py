@@ -1,0 +1,177 @@
+"""The membership of this node in the cluster: a lease in the database, and the actor that renews it.
+
+1. The database decides by its clock which nodes are alive. A node whose lease expired is declared dead when another
+   node claims one of its threads; it then joins again under a new id. Until then it may renew the lease, however late:
+   after an outage of the database the conversations of all nodes go on.
+2. Safety does not depend on the lease: a write to a thread that another node has claimed is refused (the fence).
+3. A node that shuts down leaves, and its threads are free at once. The threads of a killed node are free when its lease
+   has expired, provided that other nodes could renew theirs meanwhile.
+"""
+
+import logging
+import math
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from actors import Actor, ActorRef, Context, Exit, Shutdown
+from understudy.chat.messages import OwnershipLost
+from understudy.extensions.nodes import storage
+from understudy.extensions.nodes.storage import LEASE_S, JoinNodes, LeaveNodes, RenewNode
+from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
+from understudy.storage.records import Fence, RunRecord
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+RENEW_EVERY_S: Final = 0.5
+"""Interval of lease renewals; three in a row may fail before the lease expires."""
+RENEW_TIMEOUT_S: Final = 1.0
+"""Timeout of one renewal."""
+LEAVE_TIMEOUT_S: Final = 1.0
+RETRY_S: Final = 0.1
+"""Pause between attempts to join while another server excludes this one."""
+
+
+@define(eq=False)
+class Member:
+    """This node, by its lease; implements `Node`.
+
+    `alone`: it is configured as a single node, so there must be no others. `renewed_at` is when its lease was last
+    renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
+    """
+
+    store: Store
+    alone: bool = False
+    id: str = field(init=False)
+    joined: bool = field(default=False, init=False)
+    renewed_at: float = field(default=-math.inf, init=False)
+    lapses: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.rename()
+
+    def rename(self) -> None:
+        """Assign a new id."""
+        self.id = (storage.ALONE if self.alone else "") + uuid.uuid4().hex
+
+    def may_be_dead(self, now: float) -> bool:
+        """As `Node.may_be_dead`."""
+        return now - self.renewed_at > LEASE_S
+
+    async def claim(self, owner: str, thread_id: str) -> Fence | str:
+        """As `Node.claim`."""
+        return await storage.claim(self.store, owner, thread_id, self.id)
+
+    async def orphans(self, *, own: bool) -> Sequence[RunRecord]:
+        """As `Node.orphans`."""
+        return await self.store.read(storage.orphans, self.id, own)
+
+    async def orphaned_effects(self) -> Sequence[RunRecord]:
+        """As `Node.orphaned_effects`."""
+        return await self.store.read(storage.orphaned_effects, self.id)
+
+    async def is_oldest(self) -> bool:
+        """As `Node.is_oldest`."""
+        return (await self.store.read(storage.living))[:1] == [self.id]
+
+
+async def join(node: Member, where: str, *, lease_s: float = LEASE_S) -> None:
+    """Join the cluster; retry until the lease of a server that was killed must have expired.
+
+    `where` names the database in the error.
+
+    Raises:
+        AlreadyServed: Another server is alive, and one of the two runs without Redis, for itself alone.
+        StorageUnavailable: The database cannot be written to.
+    """
+    deadline = trio.current_time() + lease_s + RENEW_EVERY_S
+    while not await _joined(node, lease_s):
+        if trio.current_time() >= deadline:
+            raise AlreadyServed(where)
+        await trio.sleep(RETRY_S)
+
+
+async def _joined(node: Member, lease_s: float) -> bool:
+    began = trio.current_time()
+    node.joined = bool(await node.store.commit_urgent(JoinNodes(node.id, node.alone, lease_s)))
+    if node.joined:
+        node.renewed_at = began
+        log.info("node.joined", extra={"node": node.id})
+    return node.joined
+
+
+def stop_conversations(conversations: ActorRef) -> None:
+    """Stop all conversations and proxies; a thread is claimed again when it is next used."""
+    for each in conversations.children():
+        if not each.try_tell(OwnershipLost()):
+            each.kill()
+
+
+class _RenewNodeLease:
+    """Renew the lease of the node."""
+
+
+class Membership(Actor):
+    """Renews the lease of a node that has joined, and leaves at shutdown.
+
+    `on_lapse` is called when the node was declared dead: its threads may belong to other nodes.
+    """
+
+    def __init__(
+        self,
+        node: Member,
+        on_lapse: Callable[[], None],
+        *,
+        lease_s: float = LEASE_S,
+        every_s: float = RENEW_EVERY_S,
+    ) -> None:
+        self.node = node
+        self.on_lapse = on_lapse
+        self.lease_s = lease_s
+        self.every_s = every_s
+
+    async def on_start(self, context: Context) -> None:
+        """Renew at once: a restart may have taken time."""
+        context.ref.tell(_RenewNodeLease())
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Renew the lease, or join under a new id; retried while the database is down."""
+        if not isinstance(message, _RenewNodeLease):
+            context.unhandled(message)
+            return
+        context.set_timer("renew", self.every_s, message)
+        try:
+            if not self.node.joined or await self._lapsed():
+                await self.node.store.commit_urgent(LeaveNodes(self.node.id))
+                self.node.rename()
+                if not await _joined(self.node, self.lease_s):
+                    log.error("node.replaced", extra={"reason": "another understudy uses the database"})
+        except StorageUnavailable:
+            pass  # the writer logs it; whether the lease was lost shows when the database is back
+
+    async def on_stop(self, context: Context, reason: Exit) -> None:
+        """Leave the cluster if the server shuts down, not if this actor restarts."""
+        if isinstance(reason, Shutdown) and self.node.joined:
+            with trio.move_on_after(LEAVE_TIMEOUT_S):
+                try:
+                    await self.node.store.commit_urgent(LeaveNodes(self.node.id))
+                except StorageError as error:
+                    log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
+
+    async def _lapsed(self) -> bool:
+        """Renew the lease. Return True if this node was declared dead before."""
+        began = trio.current_time()
+        renewal = RenewNode(self.node.id, self.lease_s)
+        if await self.node.store.commit_urgent(renewal, min(RENEW_TIMEOUT_S, self.lease_s / 2)):
+            self.node.renewed_at = began
+            return False
+        self.node.lapses += 1
+        silent_s = round(began - self.node.renewed_at, 3)
+        log.warning("node.lapsed", extra={"node": self.node.id, "silent_s": silent_s})
+        self.node.joined = False
+        self.on_lapse()
+        return True

@@ -1,0 +1,29 @@
+"""Commands that change stored data while no server runs: they drop what servers keep of it in Redis."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from actors import ActorSystem
+from understudy.extensions.nodes.storage import living
+from understudy.storage.cache import drop_changed_answers
+from understudy.storage.store import Store
+
+IN_USE: Final = "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
+REDIS_AWAY: Final = (
+    "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
+    "database is away"
+)
+
+
+async def attach(url: str, system: ActorSystem, store: Store, tell: Callable[[str], object]) -> None:
+    """Check that no server uses the database, and have the writes of `store` drop answers in the Redis at `url`."""
+    if await store.read(living):
+        raise ValueError(IN_USE)
+    if url:
+        from understudy.extensions.nodes.redis_cache import open_redis_cache  # most have none
+
+        shelf = await open_redis_cache(system, url)
+        if not shelf.link.up:
+            tell(REDIS_AWAY)
+        store.on_write = partial(drop_changed_answers, shelf)

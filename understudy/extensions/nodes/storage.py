@@ -1,0 +1,218 @@
+"""Reads and writes of nodes' leases and of threads' owners. All times are by the database's clock.
+
+1. A thread has one owner: `node` and `fence` of its row. A claim raises `fence`, so late writes of an earlier owner
+   under its own number are refused.
+2. A claim never waits for a row: the node that has locked it is using it, or the database will soon end its session.
+3. A node with an expired lease is dead as soon as another node claims one of its threads: its row is deleted then,
+   which is how it learns. Until then it may renew the lease, and loses nothing.
+4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
+   none could renew, and none is declared dead for it.
+5. The id of a node that runs alone, without Redis, starts with ALONE.
+6. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
+"""
+
+from typing import Final
+
+import trio
+from attrs import frozen
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    and_,
+    delete,
+    exists,
+    insert,
+    or_,
+    select,
+    update,
+)
+
+from understudy.extensions.nodes.tables import nodes
+from understudy.storage import schema
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.queries import OPEN_RUN, with_open_effects
+from understudy.storage.records import Fence, RunRecord
+from understudy.storage.schema import Now
+from understudy.storage.store import RETRY_S, Store
+from understudy.storage.write import ThreadWrite, Write
+
+_t = schema.threads.c
+_n = nodes.c
+_r = schema.runs.c
+
+LEASE_S: Final = 2.0
+"""Duration of a node's lease after a renewal, by the database's clock."""
+ALONE: Final = "alone-"
+"""Prefix of the id of a node that runs without Redis."""
+FORGET_S: Final = 600.0
+"""How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
+LATE: Final = 0.75
+"""A renewal is late after this part of the lease: three failed renewals in a row."""
+JOINING: Final = 0x756E6465
+"""Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
+
+
+@frozen
+class ClaimThread(ThreadWrite):
+    """Claim a thread for a node, if no other living node owns it.
+
+    The answer is the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
+    another node owns the thread or is writing to it right now, and if the node itself is not alive.
+    """
+
+    owner: str
+    thread_id: str
+    node: str
+
+    def apply(self, connection: Connection) -> int:
+        """As `Write.apply`."""
+        this = (_t.owner == self.owner, _t.id == self.thread_id)
+        # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
+        row = connection.execute(
+            select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
+        ).one_or_none()
+        named = {self.node} if row is None else {self.node, row.node}
+        alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
+        if alive != {self.node}:
+            return 0
+        if row is None:
+            return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
+        if row.node not in (None, self.node) and not _taken_for_dead(connection, row.node):
+            return 0
+        connection.execute(update(schema.threads).where(*this).values(node=self.node, fence=row.fence + 1))
+        return int(row.fence) + 1
+
+
+async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | str:
+    """Claim a thread for a node. Return the fence to append under, or the id of the living node that owns it.
+
+    A thread that does not exist yet is owned by the node that stores it first. Raises StorageUnavailable after the
+    deadline, also if the node itself is not alive, or a dead node is still writing to the thread.
+    """
+    deadline = trio.current_time() + store.deadline_s
+    while True:
+        token = await store.commit(ClaimThread(owner, thread_id, node))
+        if token:
+            return Fence(node, token)
+        other = await store.read(owner_node, owner, thread_id)
+        if other is not None and other != node:
+            return other
+        if trio.current_time() >= deadline:
+            raise StorageUnavailable("the thread cannot be had")
+        await trio.sleep(RETRY_S)
+
+
+@frozen
+class JoinNodes(Write):
+    """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
+
+    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
+    """
+
+    node: str
+    alone: bool = False
+    lease_s: float = LEASE_S
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
+        others = select(_n.id).where(_n.id != self.node, _n.expires_at > Now())
+        if not self.alone:
+            others = others.where(_n.id.startswith(ALONE))
+        if connection.execute(others.limit(1)).one_or_none() is not None:
+            return False
+        # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
+        forgotten_s = 0.0 if self.alone else FORGET_S
+        past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
+        gone = or_(_n.id == self.node, past, _n.expires_at < Now() - FORGET_S)
+        connection.execute(delete(nodes).where(gone))
+        times = {"started_at": Now(), "expires_at": Now() + self.lease_s}
+        connection.execute(insert(nodes).values(id=self.node, knows_revision=schema.HEAD, **times))
+        return True
+
+
+@frozen
+class RenewNode(Write):
+    """Renew a node's lease. The answer is False, with nothing changed, if the node was declared dead.
+
+    That happens if its lease expired and another node claimed one of its threads; to an `alone` node, if another
+    joined. A late renewal also extends the leases of the nodes that were alive at the previous one.
+    """
+
+    node: str
+    lease_s: float = LEASE_S
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        node, lease_s = self.node, self.lease_s
+        row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
+        renewed = update(nodes).values(expires_at=Now() + lease_s)
+        if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
+            return False
+        until, left_s = row
+        if left_s < (1 - LATE) * lease_s:
+            # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
+            were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
+            others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
+            connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
+        return True
+
+
+@frozen
+class LeaveNodes(Write):
+    """Remove a node: others can claim its threads at once. The answer is whether it was there."""
+
+    node: str
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(nodes).where(_n.id == self.node)).rowcount > 0
+
+
+def _taken_for_dead(connection: Connection, node: str) -> bool:
+    """Delete the row of a node whose lease has expired. Return False if it is renewing its lease right now."""
+    this = select(_n.id).where(_n.id == node)
+    over = this.where(_n.expires_at <= Now()).with_for_update(skip_locked=True)
+    if connection.execute(over).one_or_none() is None:
+        return connection.execute(this).one_or_none() is None
+    connection.execute(delete(nodes).where(_n.id == node))
+    return True
+
+
+_held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > Now())).correlate(
+    schema.threads
+)
+"""Condition on a thread: a living node owns it."""
+
+
+def living(connection: Connection) -> list[str]:
+    """Return the living nodes, in the order they joined."""
+    return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
+
+
+def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:
+    """Return the living node that owns a thread, or None."""
+    wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
+    node: str | None = connection.execute(wanted).scalar_one_or_none()
+    return node
+
+
+def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
+    """Return the unfinished runs of threads without a living owner, oldest first; with `own` also of this node's.
+
+    Return none if the node itself is not alive: then possibly no node could renew its lease.
+    """
+    left = or_(~_held, _t.node == node) if own else ~_held
+    return _orphaned(connection, node, OPEN_RUN, left)
+
+
+def orphaned_effects(connection: Connection, node: str) -> list[RunRecord]:
+    """Return runs with calls that are being undone or settled, of threads without a living owner and of this node."""
+    return _orphaned(connection, node, _r.id.in_(with_open_effects), or_(~_held, _t.node == node))
+
+
+def _orphaned(connection: Connection, node: str, *which: ColumnElement[bool]) -> list[RunRecord]:
+    alive = exists(select(_n.id).where(_n.id == node, _n.expires_at > Now()))
+    wanted = select(*_r).join(schema.threads, and_(_t.owner == _r.owner, _t.id == _r.thread_id)).where(*which, alive)
+    return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]

@@ -1,0 +1,88 @@
+"""Notices: what people and other servers are told when a run ends or asks, and when an operator has something to say.
+
+Webhooks tell other servers, the inbox tells a user what is open over all threads, and alerts reach all connections.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, UserData
+from understudy.observe.traces import Traces
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.observe.collectors import CountedBy
+    from understudy.web.context import WebContext
+
+
+class Notices(Extension):
+    """See the module."""
+
+    name = "notices"
+    about = "webhooks, an inbox over all threads, alerts"
+    table = "webhook"
+
+    def settings(self) -> type:
+        """Which addresses webhooks may call."""
+        from understudy.extensions.notices.settings import WebhookSettings
+
+        return WebhookSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a webhook that is to be delivered."""
+        from understudy.extensions.notices.tables import deliveries
+
+        return [deliveries]
+
+    def user_data(self) -> Sequence[UserData]:
+        """The webhooks of a user's runs that are not delivered yet."""
+        from understudy.extensions.notices.storage import record_of
+        from understudy.extensions.notices.tables import deliveries
+
+        return [UserData("webhooks", deliveries, record_of)]
+
+    async def open(self, server: "WebContext") -> None:
+        """Add the rules for addresses, and have messages name one if any may be called."""
+        from understudy.chat.run_settings import MessageSetting
+        from understudy.extensions.notices.settings import WebhookSettings
+        from understudy.extensions.notices.webhooks import WebhookRules, deliveries_of
+
+        rules = WebhookRules.of(settings := server.settings.of(WebhookSettings))
+        server.parts.add(rules)
+        if settings.urls:
+            writes = partial(deliveries_of, server.services.clock)
+            server.services.settings.message["webhook"] = MessageSetting(rules.check, writes)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/inbox` and `/api/alerts`."""
+        from understudy.extensions.notices import alert_routes, inbox_routes
+
+        return [inbox_routes.blueprint, alert_routes.blueprint]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that delivers webhooks, if any address may be called."""
+        from understudy.extensions.notices.settings import WebhookSettings
+
+        if not server.settings.of(WebhookSettings).urls:
+            return ()
+        from actors import ChildSpec
+        from understudy.extensions.notices.webhook_sender import WEBHOOKS, WebhookSender
+        from understudy.extensions.notices.webhooks import WebhookRules
+
+        services, count = server.services, partial(server.metrics.count, WEBHOOKS)
+        rules = server.parts[WebhookRules]
+        sender = partial(WebhookSender, server.store, rules, count, services.clock, traces=services.parts.find(Traces))
+        return [ChildSpec("webhooks", sender)]
+
+    def metrics(self) -> "Sequence[CountedBy]":
+        """The attempts to deliver webhooks."""
+        from understudy.extensions.notices.webhook_sender import WEBHOOKS
+
+        return [WEBHOOKS]
+
+
+EXTENSION: Final = Notices()

@@ -1,0 +1,98 @@
+"""The queue of webhooks: one row for each event that is to be delivered, until it is or is given up.
+
+1. A row is written in the transaction of its event, under a key of its own: each event is queued once.
+2. A node claims a row by moving its `due_at`, if the number of attempts is still the one it read. A node that dies
+   leaves a row that is due again later.
+"""
+
+from typing import Any, Final
+
+from attrs import asdict, fields, frozen
+from sqlalchemy import Connection, delete, select, update
+
+from understudy.extensions.notices.tables import deliveries
+from understudy.storage.write import Write, put
+
+LARGEST_BATCH: Final = 20
+
+_d = deliveries.c
+
+
+@frozen
+class Delivery:
+    """An event, by its number in its thread, to be sent to a URL. Times are Unix seconds; `id` is stable."""
+
+    id: str
+    owner: str
+    thread_id: str
+    run_id: str
+    seq: int
+    url: str
+    due_at: float
+    created_at: float
+    attempts: int = 0
+
+
+@frozen
+class AddDelivery(Write):
+    """Queue an event, once."""
+
+    delivery: Delivery
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        row = put(connection, deliveries).values(**asdict(self.delivery))
+        connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))
+        return True
+
+
+@frozen
+class ClaimDelivery(Write):
+    """Claim a delivery for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
+
+    id: str
+    attempts: int
+    due_at: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(deliveries).where(_d.id == self.id, _d.attempts == self.attempts)
+        return connection.execute(this.values(attempts=self.attempts + 1, due_at=self.due_at)).rowcount > 0
+
+
+@frozen
+class DelayDelivery(Write):
+    """Set when a delivery is due again, after a failed attempt. The answer is whether it is still there."""
+
+    id: str
+    due_at: float
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        this = update(deliveries).where(_d.id == self.id)
+        return connection.execute(this.values(due_at=self.due_at)).rowcount > 0
+
+
+@frozen
+class EndDelivery(Write):
+    """Remove a delivery that has succeeded or is given up. The answer is whether it was there."""
+
+    id: str
+
+    def apply(self, connection: Connection) -> bool:
+        """As `Write.apply`."""
+        return connection.execute(delete(deliveries).where(_d.id == self.id)).rowcount > 0
+
+
+def due(connection: Connection, now: float) -> list[Delivery]:
+    """Return deliveries that are due, those of fewest attempts first, at most LARGEST_BATCH."""
+    wanted = select(*_ALL).where(_d.due_at <= now).order_by(_d.attempts, _d.due_at).limit(LARGEST_BATCH)
+    return [Delivery(*row) for row in connection.execute(wanted)]
+
+
+def record_of(row: Delivery) -> dict[str, Any]:
+    """Return what is to be delivered, and where."""
+    return {"run_id": row.run_id, "seq": row.seq, "url": row.url, "created_at": row.created_at}
+
+
+_ALL: Final = tuple(_d[each.name] for each in fields(Delivery))

@@ -1,0 +1,123 @@
+"""Webhooks: which addresses may be called, and the signed request. Pure but for the look-up of addresses.
+
+1. Only addresses under a prefix of the settings are called, so a user cannot make the server call another.
+2. A host with a private address is refused unless the settings allow it. The connection goes to the address that was
+   checked, so that the name cannot resolve to another one meanwhile. Redirects are not followed.
+3. A request is signed as Standard Webhooks has it: HMAC-SHA256 of `id.timestamp.body`.
+"""
+
+import base64
+import hashlib
+import hmac
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final, Self
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from attrs import field, frozen
+
+from transport.auth.addresses import PrivateAddress, is_named_private, resolve
+from transport.auth.fetch import PORTS, is_fetchable
+from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
+from understudy.chat.messages import RunRequest
+from understudy.extensions.notices.settings import WebhookSettings, read_secret
+from understudy.extensions.notices.storage import AddDelivery, Delivery
+from understudy.storage.records import LoggedEvent
+
+TYPES: Final = {
+    FinalResponse.type: "run.ended",
+    Error.type: "run.failed",
+    ApprovalRequired.type: "run.approval_required",
+    QuestionAsked.type: "run.question_asked",
+}
+"""The types of a run's events that are delivered, with the names of their webhooks."""
+MAX_URL: Final = 2000
+PRIVATE: Final = "has a private address"
+
+
+class WebhookRefused(ValueError):
+    """An address may not be called; the text says why."""
+
+
+@frozen
+class WebhookRules:
+    """The operator's rules. `prefixes` are those that an address must begin with, none for any with https; `secret`
+    signs.
+    """
+
+    prefixes: Sequence[str]
+    secret: bytes = field(repr=False)
+    private: bool = False
+
+    @classmethod
+    def of(cls, settings: WebhookSettings) -> Self:
+        """Return the rules that the settings make. Raises ValueError for a malformed secret."""
+        return cls(settings.urls, read_secret(str(settings.secret)), settings.private)
+
+    def check(self, url: object) -> str:
+        """Return the address if a user may name it.
+
+        Raises:
+            WebhookRefused: It is malformed, or under none of the prefixes.
+        """
+        if not isinstance(url, str) or len(url) > MAX_URL or not is_fetchable(url):
+            raise WebhookRefused("must be an address with http or https")
+        where = urlsplit(url)
+        if self.prefixes and not any(_covers(urlsplit(prefix), where) for prefix in self.prefixes):
+            raise WebhookRefused("is not among the addresses that this server may call")
+        if not self.prefixes and where.scheme != "https":
+            raise WebhookRefused("must be an address with https")
+        return url
+
+    def check_public(self, url: object) -> str:
+        """Return the address if a user may name it and it does not name a private host. The name is not looked up.
+
+        Raises:
+            WebhookRefused: See `check`; or its host is named as a private one.
+        """
+        checked = self.check(url)
+        if not self.private and is_named_private(urlsplit(checked).hostname or ""):
+            raise WebhookRefused(PRIVATE)
+        return checked
+
+    async def resolve(self, url: str) -> list[tuple[str, int]]:
+        """Return the addresses and ports to connect to, in order.
+
+        Raises:
+            WebhookRefused: See `check`; or the host has a private address.
+            OSError: The name cannot be resolved.
+        """
+        try:
+            return await resolve(self.check(url), private=self.private)
+        except PrivateAddress:
+            raise WebhookRefused(PRIVATE) from None
+
+    def headers(self, delivery_id: str, at: int, body: bytes) -> dict[str, str]:
+        """Return the headers that identify and sign a request, sent at a time in Unix seconds."""
+        signed = f"{delivery_id}.{at}.".encode() + body
+        digest = base64.b64encode(hmac.new(self.secret, signed, hashlib.sha256).digest()).decode()
+        return {"webhook-id": delivery_id, "webhook-timestamp": str(at), "webhook-signature": f"v1,{digest}"}
+
+
+def _covers(prefix: SplitResult, url: SplitResult) -> bool:
+    """Return whether an address is under a prefix: the same scheme, host and port, and a path within its path."""
+    same = (prefix.scheme, prefix.hostname, prefix.port or PORTS.get(prefix.scheme)) == (
+        url.scheme,
+        url.hostname,
+        url.port or PORTS.get(url.scheme),
+    )
+    path = posixpath.normpath("/" + unquote(url.path).lstrip("/"))
+    base = prefix.path.rstrip("/")
+    return same and "\\" not in path and (path == base or path.startswith(f"{base}/"))
+
+
+def body_of(event: Event, frame: Any, ids: dict[str, Any], sent_at: str) -> dict[str, Any]:
+    """Return the body for an event: its type, the time it happened (ISO 8601), the ids of its run and its frame."""
+    return {"type": TYPES[event.type], "timestamp": sent_at, "data": ids | {"event": frame}}
+
+
+def deliveries_of(clock: Callable[[], float], request: RunRequest, event: LoggedEvent) -> Iterator[AddDelivery]:
+    """Yield what queues the webhook for an event of a run, whose message has asked for webhooks."""
+    if event.type in TYPES:
+        now, name, url = clock(), f"{request.run_id}-{event.seq}", request.settings["webhook"]
+        yield AddDelivery(Delivery(name, request.owner, request.thread_id, request.run_id, event.seq, url, now, now))

@@ -1,0 +1,146 @@
+"""Reads the stream of a chat completions API. What arrives is read by what it holds: servers differ in the rest. Pure.
+
+What cannot be read, or contradicts itself, is `ModelUnavailable`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from attrs import define, field
+
+from understudy.extensions.openai.chat_calls import Calls
+from understudy.models.answer import (
+    MAX_STATE,
+    REFUSED,
+    WHOLE,
+    AnswerReader,
+    WrittenCall,
+    is_reason,
+    make_state,
+    note_of_end,
+    read_usage,
+)
+from understudy.models.members import member, texts
+from understudy.models.model import ModelEvent, ProviderState, UsageSoFar
+
+STATE: Final = "openai"
+"""The provider of states of this API, by the name that it had when only this one of OpenAI's was spoken."""
+REASONING: Final = ("reasoning_content", "reasoning", "thinking")
+"""Fields of a message for its reasoning. Who sends one wants it back before calls (DeepSeek), or lets it be."""
+OF_MESSAGE: Final = ("reasoning_details", "thinking_blocks")
+OF_CALL: Final = ("extra_content",)
+"""Fields of a message and of a call for what its provider has signed (OpenRouter, LiteLLM; Gemini)."""
+_JOINED: Final = ("text", "thinking", "summary", "data", "signature")
+"""Texts of a part that come in pieces."""
+
+
+@define
+class ChatStream(AnswerReader):
+    """An answer as it arrives. `kept` are members of its message that are to be given back with it, by name, and
+    `kept_size` their bytes with those of its calls. `reasons_in` is the field in which reasoning came, empty if it came
+    in the text.
+    """
+
+    begun: Calls = field(factory=Calls)
+    kept: dict[str, Any] = field(factory=dict)
+    kept_size: int = 0
+    reasons_in: str = ""
+
+    def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read one chunk of the stream, or a whole answer. Return what it says. Raises `ModelUnavailable`."""
+        said: list[ModelEvent] = []
+        chunk = event.get(WHOLE) or event
+        choices = chunk.get("choices") or ()
+        counted = next((each for holder in (chunk, *choices) if (each := member(holder, "usage")) is not None), None)
+        if counted is not None:
+            self.usage = read_usage(counted)
+        for choice in choices:  # one was asked for; some gateways put calls into a second one
+            if (delta := member(choice, "delta")) is not None:
+                said += self._read(delta)
+            if (message := member(choice, "message")) is not None:
+                said += self._read(message, whole=True)
+            elif isinstance(text := member(choice, "text"), str):
+                said += self.say(text)
+            if is_reason(reason := member(choice, "finish_reason")):
+                self.ended, self.note = True, self.note or note_of_end(reason)
+        self.writes = bool(self.texts)
+        self.ended = self.ended or (self.progress > 0 and WHOLE in event)
+        if counted is not None and not self.ended:
+            said.append(UsageSoFar(self.usage))
+        return said
+
+    def calls(self) -> list[WrittenCall]:
+        """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""
+        return self.begun.written()
+
+    def _read(self, delta: Mapping[str, Any], *, whole: bool = False) -> list[ModelEvent]:
+        """Read a piece of the message, or if it is `whole` what of it has not come in pieces."""
+        calls = member(delta, "tool_calls") or ()
+        for each in [calls] if isinstance(calls, Mapping) else calls:
+            self._keep(self.begun.add(each).kept, each, OF_CALL)
+            self.progress += 1
+        if (legacy := delta.get("function_call")) is not None:
+            self.begun.add({"index": 0, "function": legacy})
+        text, reasoning = texts(delta.get("content"))
+        if refusal := delta.get("refusal"):
+            self.note = REFUSED
+            text = text or refusal
+        for name in REASONING:
+            if not reasoning and isinstance(found := delta.get(name), str | list | Mapping) and found:
+                reasoning, self.reasons_in = "".join(texts(found)), name
+        if not reasoning and isinstance(details := delta.get("reasoning_details"), list):
+            reasoning = texts(details)[1]
+        self._keep(self.kept, delta, OF_MESSAGE)
+        if whole:
+            text = text[len(self.text) :] if text.startswith(self.text) else ""
+            reasoning = "" if self.thoughts else reasoning
+        return self.say(text, reasoning)
+
+    def _keep(self, kept: dict[str, Any], given: Mapping[str, Any], names: Sequence[str]) -> None:
+        for name in names:
+            if (value := given.get(name)) is None or self.kept_size > MAX_STATE:
+                continue
+            self.kept_size += len(msgspec.json.encode(value))
+            if isinstance(value, list):
+                parts = kept.setdefault(name, [])
+                for each in value:
+                    _join(parts, each)
+            else:
+                kept[name] = value
+
+    def state(self, model: str, calls: Sequence[WrittenCall], *, worked: bool) -> ProviderState | None:
+        """Return what is to be given back with the reply that has these calls, None if that is nothing or too much.
+
+        The reasoning goes back unless the provider has it in a form of its own. `worked`: there were calls before.
+        Providers refuse calls, and what follows them, without the reasoning before.
+        """
+        goes_back = self.reasons_in and (worked or calls)
+        message = self.kept or ({self.reasons_in: self.reasoning} if goes_back else {})
+        by_place = {str(n): each.kept for n, each in enumerate(self.begun.ordered) if each.kept}
+        fits = self.kept_size <= MAX_STATE and (message or by_place)
+        value = {"message": message, "calls": by_place} if fits else {}
+        return make_state(STATE, model, value, calls)
+
+
+def _join(parts: list[Any], piece: Any) -> None:
+    """Add a piece to the part that it continues, or as a part of its own: a signature is only of a whole one."""
+    begun = next((each for each in reversed(parts) if _continues(each, piece)), None)
+    if begun is None:
+        parts.append(dict(piece) if isinstance(piece, Mapping) else piece)
+        return
+    for name, value in piece.items():
+        if name in _JOINED and isinstance(value, str) and isinstance(begun.get(name), str):
+            begun[name] += value
+        elif value is not None and (name in _JOINED or begun.get(name) is None):
+            begun[name] = value
+
+
+def _continues(part: Any, piece: Any) -> bool:
+    if not (isinstance(part, dict) and isinstance(piece, Mapping)):
+        return False
+    if any(part.get(name) != piece.get(name) for name in ("type", "index")):
+        return False
+    if part.get("id") and piece.get("id") and part["id"] != piece["id"]:
+        return False
+    return part.get("index") is not None or not (part.get("signature") or part.get("data"))

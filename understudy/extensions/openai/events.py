@@ -1,0 +1,268 @@
+"""Reads the stream of OpenAI's Responses API, event by event, as plain data. Pure.
+
+Nothing is taken for granted: a field may be missing or of another type, and types of events may be unknown.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from attrs import define, field
+
+from understudy.extensions.openai.request import STATE
+from understudy.models.answer import (
+    INCOMPLETE,
+    MAX_ARGUMENTS,
+    MAX_CALLS,
+    REFUSED,
+    WHOLE,
+    AnswerReader,
+    WrittenCall,
+    make_state,
+    note_of_end,
+    oversized,
+    read_usage,
+    unreadable,
+)
+from understudy.models.faults import failure_of
+from understudy.models.members import written
+from understudy.models.model import ModelEvent, ProviderState
+from understudy.tools.written import read_json
+
+_MAX_ITEMS: Final = 4 * MAX_CALLS
+_BREAK: Final = "\n\n"
+
+
+@define
+class _Item:
+    """An item of the output that is whole, at its place among them."""
+
+    place: int
+    given: Mapping[str, Any]
+
+    @property
+    def kind(self) -> str:
+        """The type of the item."""
+        return _text(self.given.get("type"))
+
+    def is_same(self, place: int, given: Mapping[str, Any]) -> bool:
+        """Return whether another item is this one. `call_id` is the identity of a call; an item's id may change."""
+        if any(_text(self.given.get(each)) != _text(given.get(each)) for each in ("type", "name")):
+            return False
+        calls, ids = ({_text(self.given.get(each)), _text(given.get(each))} for each in ("call_id", "id"))
+        if len(calls - {""}) == 2 or (len(ids) == 1 and "" not in ids):
+            return len(calls - {""}) < 2
+        if len(calls) == 1 and "" not in calls:
+            return self.place == place or _value(self.given) == _value(given)
+        return self.place == place and "" in ids
+
+
+@define
+class ResponseReader(AnswerReader):
+    """An answer as it arrives. `items` are those that are whole."""
+
+    items: list[_Item] = field(factory=list)
+    _arguments: dict[tuple[str, int], list[str]] = field(factory=dict, init=False)  # by the item's id and place
+    _arguments_size: int = field(default=0, init=False)
+    _parts: dict[Any, str] = field(factory=dict, init=False)  # the text and reasoning of each part
+    _whole: set[Any] = field(factory=set, init=False)  # parts whose end has come
+    _newest: dict[bool, Any] = field(factory=dict, init=False)  # the newest part of text, and of reasoning
+    _raw: str = field(default="", init=False)  # the text with its marks
+
+    def read(self, event: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read an event, or a whole answer. Return what it says.
+
+        Raises `ModelUnavailable` for an error of the provider, or more calls than a turn may have.
+        """
+        if (whole := event.get(WHOLE)) is not None:
+            return self._end("completed", whole) if whole.keys() & {"output", "output_text"} else []
+        name, _, state = _text(event.get("type")).removeprefix("response.").partition(".")
+        place = _whole(event.get("output_index"))
+        known = state in ("delta", "done", "added")
+        self.progress, self.writes = self.progress + known, state == "delta" and not name.startswith("reasoning")
+        match name, state:
+            case (("output_text" | "refusal" | "reasoning_summary_text" | "reasoning_text"), ("delta" | "done")):
+                if name == "refusal":
+                    self.note = REFUSED
+                text = next((_text(event[each]) for each in ("delta", "text", "refusal") if each in event), "")
+                key = (place, name, _whole(event.get("summary_index")), _whole(event.get("content_index")))
+                return self._say(key, text, whole=state == "done")
+            case "content_part", "done":
+                return self._say_part(place, _whole(event.get("content_index")), _object(event.get("part")))
+            case "function_call_arguments", ("delta" | "done"):
+                pieces = self._arguments.setdefault((_text(event.get("item_id")), place), [])
+                given = written(event.get("delta" if state == "delta" else "arguments"))
+                if state == "done" and given.strip():
+                    self._check(pieces, given)
+                    pieces.clear()
+                pieces.append(given)
+                self._arguments_size += len(given)
+                if len(self._arguments) > MAX_CALLS or self._arguments_size > MAX_ARGUMENTS:
+                    raise oversized()
+            case "output_item", "done":
+                item = _object(event.get("item"))
+                self._take_item(place, item)
+                return self._say_message(place, item)
+            case (("completed" | "incomplete" | "failed" | "cancelled" | "done"), ""):
+                return self._end(name, _object(event.get("response")))
+            case "error", "":
+                raise failure_of({name: value for name, value in event.items() if name != "type"})
+        return []
+
+    def _say(self, key: Any, text: str, *, whole: bool) -> list[ModelEvent]:
+        """Say a piece of a part, or if it is `whole` what of it has not come in pieces."""
+        before = "" if not whole and key in self._whole else self._parts.get(key, "")
+        if whole:
+            self._whole.add(key)
+            if not text.startswith(before) or (not before and text in self._raw):
+                return []
+            text = text[len(before) :]
+        else:
+            self._whole.discard(key)
+        if not text:
+            return []
+        self._parts[key] = before + text
+        reasons = key[1].startswith("reasoning")
+        begins = reasons in self._newest and (self._newest[reasons] != key or not before)
+        self._newest[reasons] = key
+        piece = _BREAK + text if begins else text
+        if reasons:
+            return self.say(reasoning=piece)
+        self._raw += piece
+        return self.say(piece)
+
+    def _say_message(self, place: int, item: Mapping[str, Any]) -> list[ModelEvent]:
+        content = item.get("content") if item.get("type") == "message" else None
+        parts = enumerate(content if isinstance(content, list) else [{"text": content}])
+        return [event for number, part in parts for event in self._say_part(place, number, _object(part))]
+
+    def _say_part(self, place: int, number: int, part: Mapping[str, Any]) -> list[ModelEvent]:
+        """Say a part of a message, as far as it has not come before."""
+        said: list[ModelEvent] = []
+        for name, member in (("output_text", "text"), ("refusal", "refusal")):
+            if text := _text(part.get(member)):
+                self.note = REFUSED if name == "refusal" else self.note
+                said += self._say((place, name, 0, number), text, whole=True)
+        return said
+
+    def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
+        """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
+        known = next((each for each in self.items if each.is_same(place, item)), None)
+        if known is None:
+            self.items.append(_Item(place, item))
+        elif _value(known.given) != _value(item) and not (_is_blank(known.given) or _is_blank(item)):
+            raise unreadable("the end contradicts the stream")
+        elif not _is_blank(item) or _is_blank(known.given):
+            known.given = item
+        if len(self.items) > _MAX_ITEMS or len(written(item.get("arguments"))) > MAX_ARGUMENTS:
+            raise oversized()
+
+    def _end(self, kind: str, response: Mapping[str, Any]) -> list[ModelEvent]:
+        """Read the end of the answer: the status in it counts, whatever its event is called."""
+        status = _text(response.get("status")) or kind
+        self.usage = read_usage(response.get("usage"))
+        failed = status in ("failed", "cancelled")
+        if kind in ("failed", "cancelled") or response.get("error") or (failed and not self._raw):
+            raise failure_of(response.get("error") or response.get("incomplete_details"))
+        reason = _object(response.get("incomplete_details")).get("reason")
+        if failed or status == "incomplete" or reason:
+            self.note = note_of_end(reason or "incomplete") or INCOMPLETE
+        self.ended = self.over = True
+        output = response.get("output")
+        whole = [_object(item) for item in output] if isinstance(output, list) else []
+        streamed, said = bool(self.items), self._rest(whole)
+        if not self._raw:
+            said += self._say((0, "output_text", 0, 0), _text(response.get("output_text")), whole=True)
+        for place, item in enumerate(whole):
+            if not streamed or (item.get("type") == "function_call" and not self.note):
+                self._take_item(place, item)
+        calls = [(place, each) for place, each in enumerate(whole) if each.get("type") == "function_call"]
+        called = {(_text(each.get("call_id")) or place, repr(_value(each))) for place, each in calls}
+        if whole and not self.note and len(called) != len(self._in_order("function_call")):
+            raise unreadable("the end contradicts the stream")
+        return said
+
+    def _rest(self, output: Sequence[Mapping[str, Any]]) -> list[ModelEvent]:
+        """Return what a whole answer says beyond what was streamed of its text."""
+        if not self._raw:
+            return [event for place, item in enumerate(output) for event in self._say_message(place, item)]
+        parts = [_object(part) for item in output if isinstance(item.get("content"), list) for part in item["content"]]
+        text = _BREAK.join(found for part in parts if (found := _text(part.get("text"))))
+        rest = text[len(self._raw) :] if text.startswith(self._raw) else ""
+        return self.say(rest)
+
+    def calls(self) -> list[WrittenCall]:
+        """Return the calls of a whole answer. Raises `ModelUnavailable` if it contradicts itself."""
+        found: list[WrittenCall] = []
+        for each in self._in_order("function_call"):
+            given, pieces = written(each.given.get("arguments")), self._arguments_of(each)
+            if not _is_blank(each.given):
+                self._check(pieces, given)
+                pieces = [given]
+            found.append((_text(each.given.get("call_id")), _text(each.given.get("name")), pieces))
+        return found
+
+    def _check(self, pieces: Sequence[str], whole: str) -> None:
+        """Raise `ModelUnavailable` if arguments that came in pieces, and are not blank, are not those of their end."""
+        if (streamed := _read("".join(pieces))) and streamed != _read(whole):
+            raise unreadable("the end contradicts the stream")
+
+    def _arguments_of(self, item: _Item) -> list[str]:
+        """Return the pieces of a call's arguments: those of its id, or if it has blank ones those of its place."""
+        by_id = [each for (name, _), each in self._arguments.items() if name and name == item.given.get("id")]
+        by_place = [each for (_, place), each in self._arguments.items() if place == item.place]
+        found = by_id or (by_place if _is_blank(item.given) else [])
+        return [piece for pieces in found for piece in pieces]
+
+    def state(self, model: str, calls: Sequence[WrittenCall]) -> ProviderState | None:
+        """Return what is to be given back with the reply that has these calls, None if that is nothing or too much.
+
+        Summaries are left out: they are shown and stored apart, as far as the content policy lets them, and the model
+        does not need them.
+        """
+        outline: list[Mapping[str, Any]] = []
+        for each in self._in_order("reasoning", "message", "function_call"):
+            item, kind, phase = each.given, each.kind, each.given.get("phase")
+            if kind == "reasoning":
+                sealed, name = _text(item.get("encrypted_content")), _text(item.get("id"))
+                if sealed and name:
+                    outline.append({"type": kind, "id": name, "summary": [], "encrypted_content": sealed})
+            elif kind == "message":  # all texts of a reply are one message later
+                outline = [mark for mark in outline if mark["type"] != kind]
+                outline.append({"type": kind} | ({"phase": phase} if isinstance(phase, str) else {}))
+            else:
+                outline.append({"type": kind})
+        kept = any(mark["type"] == "reasoning" or "phase" in mark for mark in outline)
+        return make_state(STATE, model, outline if kept else [], calls)
+
+    def _in_order(self, *kinds: str) -> list[_Item]:
+        return [each for each in sorted(self.items, key=lambda each: each.place) if each.kind in kinds]
+
+
+def _value(item: Mapping[str, Any]) -> Any:
+    """Return the arguments of an item as far as they can be read."""
+    return _read(written(item.get("arguments")))
+
+
+def _is_blank(item: Mapping[str, Any]) -> bool:
+    """Whether the arguments of an item say nothing: some gateways have a placeholder there."""
+    return not _value(item)
+
+
+def _read(text: str) -> Any:
+    """Return what a JSON text says; the text itself if it is none."""
+    try:
+        return read_json(text)
+    except ValueError:
+        return text.strip()
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _whole(value: Any) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,75 @@
+"""OpenID Connect: users of the page sign in at an identity provider, by the code flow with PKCE, and it can end their
+sessions.
+
+The browser gets a token of this server and none of the provider's: those are kept sealed in the database.
+"""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, UserData
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.web.context import WebContext
+
+
+class OpenId(Extension):
+    """See the module."""
+
+    name = "openid"
+    about = "sign users in at an identity provider"
+    table = "oidc"
+
+    def settings(self) -> type:
+        """The provider, and how often it is asked."""
+        from understudy.extensions.openid.settings import OpenIdSettings
+
+        return OpenIdSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a session."""
+        from understudy.extensions.openid.tables import provider_sessions
+
+        return [provider_sessions]
+
+    def user_data(self) -> Sequence[UserData]:
+        """Which sessions of a user began at the provider."""
+        from understudy.extensions.openid.storage import record_of
+        from understudy.extensions.openid.tables import provider_sessions
+
+        return [UserData("provider_sessions", provider_sessions, record_of)]
+
+    async def open(self, server: "WebContext") -> None:
+        """Let users sign in at the provider, if one is set."""
+        from understudy.extensions.openid.settings import OpenIdSettings
+
+        own = server.settings.of(OpenIdSettings)
+        if own.issuer:
+            from understudy.extensions.openid.sessions import open_provider_sessions
+
+            server.sessions.sign_in = found = open_provider_sessions(own, server)
+            server.parts.add(found)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/auth`: the way there and back."""
+        from understudy.extensions.openid import routes
+
+        return [routes.blueprint]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that keeps the provider's keys, if one is set."""
+        from actors import ChildSpec
+        from understudy.extensions.openid.settings import OpenIdSettings
+
+        if not server.settings.of(OpenIdSettings).issuer:
+            return []
+        from understudy.extensions.openid.sessions import ProviderSessions
+
+        return [ChildSpec("keys", server.parts[ProviderSessions].provider.keeper)]
+
+
+EXTENSION: Final = OpenId()

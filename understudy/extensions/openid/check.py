@@ -1,0 +1,29 @@
+"""What `understudy doctor` finds out about the identity provider."""
+
+import time
+from typing import TYPE_CHECKING
+
+import trio
+
+from understudy.auth.oauth.errors import OAuthError
+from understudy.cli.doctor import CheckResult
+from understudy.extensions.openid.provider import Provider, Registration
+
+if TYPE_CHECKING:
+    from understudy.app.settings import Settings
+    from understudy.extensions.openid.settings import OpenIdSettings
+
+
+def check(own: "OpenIdSettings", settings: "Settings", *, offline: bool) -> CheckResult:
+    """Ask the provider what it says of itself, unless `offline`."""
+    if offline:
+        return CheckResult("sign-in", "note", f"{own.issuer} was not asked")
+    try:
+        at = trio.run(Provider(Registration(own.issuer, own.client_id), time.time).metadata)
+    except OAuthError as error:
+        return CheckResult("sign-in", "mend", f"users cannot sign in at {own.issuer}: {error}")
+    back = f"{settings.public_url or settings.url_at(settings.port)}/auth/callback"
+    if at.end_session_endpoint is None:
+        text = f"users who sign out here stay signed in at {at.issuer}; {back} is the way back"
+        return CheckResult("sign-in", "note", text)
+    return CheckResult("sign-in", "ok", f"users sign in at {at.issuer}; {back} is the way back")

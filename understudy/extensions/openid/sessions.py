@@ -1,0 +1,408 @@
+"""Sessions of users who signed in at the identity provider: their tokens last minutes, and each renewal asks there.
+
+1. A token is renewed by the provider's refresh token, and has the roles and groups that the provider says now. If it
+   refuses, the session ends: its tokens are refused on every node, and its connections closed.
+2. One node asks at a time, under a claim on the stored session, and stores what it got before anybody uses it: a
+   refresh token is used once. The other tabs of the browser share the result.
+3. While the provider is away, or answers nonsense, sessions go on as they were, for `outage_s` since it was asked last.
+4. A token that has expired may still be shown for a renewal, as a computer may have slept, if it is one of the last
+   `KEPT_TOKENS` of its session.
+"""
+
+import hashlib
+import logging
+import math
+import random
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import trio
+from attrs import define, evolve, field, frozen
+
+from transport.auth import base64url
+from transport.auth.identity import Identity
+from transport.auth.tokens import LEEWAY_S, MAX_CLAIM
+from transport.wire.errors import CommandRejected, Unauthenticated
+from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.auth.oauth.seal import Seal
+from understudy.auth.oauth.token_endpoint import with_query
+from understudy.auth.sessions import (
+    ANONYMOUS,
+    SESSIONS_BEGUN,
+    SESSIONS_ENDED,
+    SIGN_IN_AGAIN,
+    IssuedSession,
+    ProviderSignIn,
+    Sessions,
+    UserSignIn,
+    WaysIn,
+    secrets_for_storage,
+)
+from understudy.extensions.openid import storage as provider_sessions
+from understudy.extensions.openid.claims import ClaimNames, ProviderUser
+from understudy.extensions.openid.provider import Provider, ProviderAnswer, Registration
+from understudy.extensions.openid.settings import HANDOVER_S, PREFIX, SIGN_IN
+from understudy.extensions.openid.storage import (
+    AddProviderSession,
+    ChangeProviderSession,
+    ClaimProviderSession,
+    DropProviderSession,
+    ProviderSession,
+)
+from understudy.storage.acts import PROVIDER, Deed, say
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.owners import owner_of, tenant_of
+from understudy.storage.revocations import RevokeSession
+from understudy.storage.store import Store
+
+if TYPE_CHECKING:
+    from understudy.extensions.openid.settings import OpenIdSettings
+    from understudy.web.context import WebContext
+
+log = logging.getLogger(__name__)
+
+KEPT_TOKENS: Final = 4
+FRESH_S: Final = 30.0
+"""Seconds for which the provider's answer serves the other tabs of a browser."""
+CLAIM_S: Final = 90.0
+"""Seconds for which asking the provider is claimed: longer than its requests and the attempts to store the result."""
+STORE_S: Final = 20.0
+"""Seconds for which storing new tokens is tried again while the database is away."""
+WAIT_S: Final = 40.0
+"""Seconds that a caller waits for another's renewal."""
+POLL_S: Final = 0.1
+AGAIN_S: Final = 5.0
+"""Seconds before a provider that was away is asked again for the same session."""
+FORGET_S: Final = 5.0
+"""Seconds for which a sign-out waits until the provider has revoked the refresh token."""
+MAX_LOGOUT_URL: Final = 4_000
+ENDED: Final = ("invalid_grant", "access_denied", "login_required", "interaction_required", "consent_required")
+"""Refusals that concern the user. Any other is about this server, and ends nobody's session."""
+
+
+@frozen
+class _Kept:
+    """What is sealed of a session. `checked_at`: when the provider said who the user is. `tokens`: ids of its last."""
+
+    user: ProviderUser
+    refresh: str | None = field(repr=False)
+    id_token: str = field(repr=False)
+    checked_at: float
+    tokens: tuple[str, ...] = ()
+
+
+@frozen
+class _Handover:
+    """What the cookie of a user who has just signed in holds."""
+
+    owner: str
+    session: str
+    stamp: str
+    until: float
+
+
+@define(eq=False)
+class ProviderSessions(UserSignIn):
+    """The sessions of users who signed in at `provider`. `sessions` issues and revokes their tokens, which last
+    `recheck_s` seconds. `clock` is in Unix seconds."""
+
+    provider: Provider
+    store: Store
+    seal: Seal
+    sessions: Sessions
+    clock: Callable[[], float]
+    recheck_s: float
+    outage_s: float
+    chance: random.Random = field(factory=random.Random, repr=False)
+    prefix = PREFIX
+    renews_expired = True
+
+    def ways(self) -> WaysIn:
+        """Name the provider, and the path of this server that leads there."""
+        return WaysIn(ProviderSignIn(self.provider.registration.title, SIGN_IN))
+
+    async def begin(self, answer: ProviderAnswer) -> ProviderSession:
+        """Store the session of a user who has just signed in, and return it.
+
+        Raises:
+            Untrusted: The user has a name that only this server gives.
+            StorageUnavailable: It cannot be stored.
+        """
+        user, now = answer.user, self.clock()
+        if user is None or user.subject.startswith(ANONYMOUS):
+            raise Untrusted("its user has a name that only anonymous users have")
+        self._warn(user)
+        life_s, tokens = self.sessions.longest_s, answer.tokens
+        if tokens.refresh_token is None:  # it cannot be asked again: the session lasts as long as its access token
+            life_s = min(life_s, self.sessions.ttl_s, max(tokens.expires_in or 0.0, self.recheck_s))
+        owner = owner_of(user.subject, user.tenant) if self.sessions.tenants else user.subject
+        session_id = PREFIX + secrets.token_hex(16)
+        kept = _Kept(user, tokens.refresh_token, tokens.id_token or "", _floored(now))
+        row = ProviderSession(
+            owner,
+            session_id,
+            self._sealed(owner, session_id, kept),
+            secrets.token_hex(16),
+            self._digest(user.subject),
+            self._digest(answer.provider_session) if answer.provider_session else "",
+            now,
+            now + life_s,
+        )
+        await say(self.store, Deed(SESSIONS_BEGUN, owner, PROVIDER, owner))
+        await self.store.commit(AddProviderSession(row, now))
+        log.info("sign_in.done", extra={"user": owner})
+        return row
+
+    def handover(self, begun: ProviderSession) -> str:
+        """Return what the cookie holds of the browser in which a session has just begun."""
+        kept = _Handover(begun.owner, begun.id, begun.stamp, self.clock() + HANDOVER_S)
+        return base64url.encode(self.seal.seal(kept, "openid handover"))
+
+    async def take(self, handover: str) -> IssuedSession | None:
+        """Issue the first token of a session that has just begun in the browser with this cookie. Raises as `renew`,
+        also if that was done."""
+        try:
+            found = self.seal.open(base64url.decode(handover), _Handover, "openid handover")
+        except ValueError:
+            return None
+        if found is None or self.clock() >= found.until:
+            return None
+        return await self._until_issued(lambda: self._first(found.owner, found.session, found.stamp))
+
+    async def renew(self, identity: Identity, token: str) -> IssuedSession:
+        """Issue the next token of a session, after asking the provider who the user is now. A token that has used less
+        than a tenth of its time is returned unchanged.
+
+        Raises:
+            Unauthenticated: The session is over: the provider refuses, or it has lasted as long as it may.
+            CommandRejected: The provider does not answer (`busy`), and has not for `outage_s`.
+            StorageUnavailable: The session cannot be read or stored.
+        """
+        now, issued_at = self.clock(), identity.issued_at or 0.0
+        if now < min(issued_at + (identity.expires_at - issued_at) / 10, identity.expires_at):
+            return IssuedSession(identity, token)
+        return await self._until_issued(lambda: self._attempt(identity))
+
+    async def logout_url(self, identity: Identity, leads_to: str) -> str | None:
+        """Return the address at which the provider signs the user out too (RP-Initiated Logout); None without."""
+        try:
+            at = await self.provider.metadata()
+        except OAuthError as error:
+            log.info("sign_out.not_at_provider", extra={"why": str(error)})
+            return None
+        if at.end_session_endpoint is None:
+            return None
+        row = await self.store.read(provider_sessions.one, identity.user, identity.session, self.clock())
+        kept = None if row is None else self._open(row)
+        asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
+        url = with_query(at.end_session_endpoint, asked)
+        if kept is not None and kept.id_token:
+            hinted = with_query(at.end_session_endpoint, {"id_token_hint": kept.id_token, **asked})
+            url = hinted if len(hinted) <= MAX_LOGOUT_URL else url
+        return url
+
+    async def forget(self, owner: str, session_id: str) -> None:
+        """Remove a session that has ended, and have its refresh token revoked at the provider, if it does that soon."""
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
+        if row is not None:
+            await self._drop([row])
+
+    async def forget_user(self, owner: str) -> None:
+        """Remove all sessions of a user, as `forget`."""
+        await self._drop(await self.store.read(provider_sessions.of_owner, owner))
+
+    async def log_out(self, logout_token: str) -> int:
+        """End the sessions that a logout token of the provider names (Back-Channel Logout). Return their number.
+
+        They began before it was issued; as clocks differ a little, some seconds later at its first use. One that comes
+        again, as the provider does after a failure, ends nothing that began later.
+
+        Raises:
+            Untrusted: It is no logout token of the provider.
+            Unreachable: The provider's keys cannot be fetched.
+            CommandRejected, StorageUnavailable: A session cannot be ended now.
+        """
+        said = await self.provider.logged_out(logout_token)
+        subject, session = (self._digest(each) if each else "" for each in (said.subject, said.session))
+        first = said.id and await self.store.commit(
+            RevokeSession(f"logout-{self._digest(said.id)}", said.expires_at, self.clock())
+        )
+        before = said.issued_at + (LEEWAY_S if first else 0.0)
+        found = await self.store.read(provider_sessions.of_provider, subject, session)
+        rows = [row for row in found if row.signed_in_at < before]
+        for row in rows:
+            entry = Deed(SESSIONS_ENDED, row.owner, PROVIDER, row.owner, detail={"all": False})
+            await say(self.store, entry)
+            await self._end(row, "the provider has signed the user out")
+        return len(rows)
+
+    async def _until_issued(self, attempt: Callable[[], Awaitable[IssuedSession | None]]) -> IssuedSession:
+        with trio.move_on_after(WAIT_S):
+            while True:
+                issued = await attempt()
+                if issued is not None:
+                    return issued
+                await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
+        raise self._away()
+
+    async def _first(self, owner: str, session_id: str, stamp: str) -> IssuedSession | None:
+        row, kept = await self._read(owner, session_id)
+        if row.stamp != stamp:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        return await self._issue(row, kept)
+
+    async def _attempt(self, identity: Identity) -> IssuedSession | None:
+        """Return the next token; None if another task or node is asking the provider."""
+        (row, kept), now = await self._read(identity.user, identity.session), self.clock()
+        if now >= identity.expires_at and identity.token_id not in kept.tokens:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        just_asked = kept.checked_at > (identity.issued_at or 0.0) and now - kept.checked_at < FRESH_S
+        if kept.refresh is None or just_asked:
+            return await self._issue(row, kept)
+        if row.claimed_until > now:
+            return None
+        try:
+            await self.provider.metadata()  # before the claim: nothing is lost if the caller leaves meanwhile
+        except OAuthError as error:
+            return await self._go_on(row, kept, error)
+        claim = secrets.token_hex(16)
+        with trio.CancelScope(shield=True):  # all of it has bounds: a claim without a renewal would hold up others
+            if await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
+                return await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
+        return None
+
+    async def _ask(self, row: ProviderSession, kept: _Kept, refresh: str) -> IssuedSession | None:
+        """Ask the provider under a claim."""
+        try:
+            answer = await self.provider.refresh(refresh, kept.user.subject)
+        except OAuthError as error:
+            if isinstance(error, GrantRefused) and error.code in ENDED:
+                await self._end(row, str(error))
+                raise Unauthenticated("token_expired", SIGN_IN_AGAIN) from None
+            return await self._go_on(row, kept, error)
+        kept = evolve(kept, refresh=answer.tokens.refresh_token, id_token=answer.tokens.id_token or kept.id_token)
+        user = answer.user
+        if user is None:
+            return await self._go_on(row, kept, Unreachable("it does not say who the user is now"))
+        if self.sessions.tenants and user.tenant != tenant_of(row.owner):
+            await self._end(row, "the user is of another tenant now")
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        if (user.roles, user.groups) != (kept.user.roles, kept.user.groups):
+            log.info("sign_in.rights_changed", extra={"user": row.owner})
+            self._warn(user)
+        return await self._issue(
+            evolve(row, claimed_until=0.0), evolve(kept, user=user, checked_at=_floored(self.clock()))
+        )
+
+    async def _go_on(self, row: ProviderSession, kept: _Kept, error: OAuthError) -> IssuedSession | None:
+        """Let a session go on as it was, since the provider could not say who the user is. Raises CommandRejected if it
+        could not for too long."""
+        log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
+        now = self.clock()
+        rested = evolve(row, claimed_until=now + AGAIN_S)
+        if now < kept.checked_at + self.recheck_s + self.outage_s:
+            return await self._issue(rested, kept)
+        await self._store(evolve(rested, claimed_until=0.0), kept)
+        raise self._away()
+
+    async def _issue(self, row: ProviderSession, kept: _Kept) -> IssuedSession | None:
+        """Issue a token, and store the session with its id. Return None if the session was changed meanwhile."""
+        left_s = row.expires_at - self.clock()
+        life_s = left_s if kept.refresh is None else min(self.recheck_s, left_s)
+        user = kept.user
+        who = Identity(
+            row.owner, row.id, tenant_of(row.owner), user.roles, groups=user.groups, signed_in_at=row.signed_in_at,
+            name=user.name,
+        )  # fmt: skip
+        issued = self.sessions.issue(who, max(1.0, life_s))
+        tokens = (*kept.tokens, issued.identity.token_id)[-KEPT_TOKENS:]
+        return issued if await self._store(row, evolve(kept, tokens=tokens)) else None
+
+    async def _store(self, row: ProviderSession, kept: _Kept) -> bool:
+        """Store a session. Return False if it was changed meanwhile, or is gone."""
+        newer = evolve(row, sealed=self._sealed(row.owner, row.id, kept), stamp=secrets.token_hex(16))
+        deadline = trio.current_time() + STORE_S
+        while True:
+            try:
+                if await self.store.commit(ChangeProviderSession(newer, row.stamp)):
+                    return True
+                stored = await self.store.read(provider_sessions.one, row.owner, row.id, self.clock())
+                return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
+            except StorageUnavailable:
+                if trio.current_time() >= deadline:
+                    raise
+                await trio.sleep(0.5)
+
+    async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, _Kept]:
+        row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
+        kept = None if row is None else self._open(row)
+        if row is None or kept is None:
+            raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
+        return row, kept
+
+    async def _end(self, row: ProviderSession, why: str) -> None:
+        """End a session that the provider has ended."""
+        await self.sessions.revoke(Identity(row.owner, row.id))
+        await self.store.commit(DropProviderSession(row.owner, row.id))
+        log.info("sign_in.ended", extra={"user": row.owner, "why": why})
+
+    async def _drop(self, rows: list[ProviderSession]) -> None:
+        """Remove sessions that are revoked, here and at the provider."""
+        for row in rows:
+            await self.store.commit(DropProviderSession(row.owner, row.id))
+        with trio.move_on_after(FORGET_S):
+            for kept in filter(None, map(self._open, rows)):
+                if kept.refresh is not None:
+                    try:
+                        await self.provider.revoke(kept.refresh)
+                    except OAuthError as error:
+                        log.info("sign_out.not_at_provider", extra={"why": str(error)})
+
+    def _warn(self, user: ProviderUser) -> None:
+        if user.left_out:
+            log.warning("sign_in.groups_left_out", extra={"user": user.subject, "left_out": user.left_out})
+
+    def _away(self) -> CommandRejected:
+        title = self.provider.registration.title
+        return CommandRejected("busy", f"{title} does not answer, so the session cannot be renewed now.", AGAIN_S)
+
+    def _sealed(self, owner: str, session_id: str, kept: _Kept) -> bytes:
+        return self.seal.seal(kept, *self._place(owner, session_id))
+
+    def _open(self, row: ProviderSession) -> _Kept | None:
+        """Return what is sealed of a session; None if that was done with another secret, or for another provider."""
+        return self.seal.open(row.sealed, _Kept, *self._place(row.owner, row.id))
+
+    def _place(self, owner: str, session_id: str) -> tuple[str, ...]:
+        own = self.provider.registration
+        return "openid session", owner, session_id, own.issuer, own.client_id
+
+    def _digest(self, name: str) -> str:
+        return hashlib.sha256(f"{self.provider.registration.issuer}\0{name[: MAX_CLAIM * 4]}".encode()).hexdigest()
+
+
+def _floored(now: float) -> float:
+    """Return a time in whole milliseconds, as tokens have it: the token issued next is not older than that."""
+    return math.floor(now * 1000) / 1000
+
+
+def open_provider_sessions(own: "OpenIdSettings", server: "WebContext") -> ProviderSessions:
+    """Build the sessions of users who sign in at the provider that the settings name."""
+    settings = server.settings
+    claims = ClaimNames(own.name_claim, own.roles_claim, own.groups_claim, settings.tenant_claim)
+    registration = Registration(
+        own.issuer,
+        own.client_id,
+        str(own.client_secret),
+        tuple(own.scopes),
+        own.prompt,
+        own.title or urlsplit(own.issuer).netloc,
+        claims,
+    )
+    provider, seal = Provider(registration, time.time), Seal(*secrets_for_storage(settings))
+    return ProviderSessions(
+        provider, server.store, seal, server.sessions, time.time, float(own.recheck_s), float(own.outage_s)
+    )

@@ -1,0 +1,76 @@
+"""Operations: what operators see of a running server and do about it: users, runs, spending, the tree, the stop switch.
+
+What orchestrators need of a server, `/healthz`, `/readyz` and `/metrics`, is the kernel's.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, TerminalCommands
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.web.context import WebContext
+
+
+class Operations(Extension):
+    """See the module."""
+
+    name = "operations"
+    about = "observe a server, administer it, stop agents and tools"
+    table = "observer"
+
+    def settings(self) -> type:
+        """Whether operators may kill actors."""
+        from understudy.extensions.operations.settings import ObserverSettings
+
+        return ObserverSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """What is stopped."""
+        from understudy.extensions.operations.tables import stops
+
+        return [stops]
+
+    async def open(self, server: "WebContext") -> None:
+        """Have what is stopped in force before there are runs, and the tree at hand."""
+        from understudy.extensions.operations.settings import ObserverSettings
+        from understudy.extensions.operations.stops import StopSwitch
+        from understudy.extensions.operations.tree_api import TreeApi
+
+        switch, status, readers = StopSwitch(server.services.stops, server.store), server.status, server.store.readers
+        await switch.poll()
+        server.parts.add(switch)
+
+        def counts() -> dict[str, int]:
+            reads = {"readers_at_work": readers.at_work, "reads_waiting": readers.waiting}
+            return {**status.counts(lambda _: True), **reads}
+
+        may_kill = server.settings.of(ObserverSettings).kill
+        server.parts.add(TreeApi(status.system, server.recorder, counts, may_kill))
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/observer`, `/api/admin` and `/api/stops`."""
+        from understudy.extensions.operations import activity_routes, admin_routes, observer_routes, stop_routes
+
+        return [each.blueprint for each in (activity_routes, admin_routes, observer_routes, stop_routes)]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that looks for stops of other nodes."""
+        from actors import ChildSpec
+        from understudy.extensions.operations.stops import StopsPoller, StopSwitch
+
+        return [ChildSpec("stops", partial(StopsPoller, server.parts[StopSwitch]))]
+
+    def terminal(self) -> TerminalCommands:
+        """Most of `understudy admin`."""
+        from understudy.extensions.operations.terminal import ADMIN
+
+        return TerminalCommands(admin=ADMIN)
+
+
+EXTENSION: Final = Operations()

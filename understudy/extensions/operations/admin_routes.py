@@ -1,0 +1,148 @@
+"""`/api/admin`: users, spending, and the settings in force, for operators.
+
+1. Operators of a tenant read what is their tenant's. Settings are for operators of the server.
+2. No answer contains text of a user or of a model, or a secret.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final, Literal, cast
+
+import trio
+from attrs import asdict, frozen
+from msgspec import Struct
+from quart import request
+
+from understudy.app.settings import Settings, describe_settings
+from understudy.extensions.operations import queries as operator_queries
+from understudy.extensions.operations.queries import BY, Figures, FoundRun, UserRow
+from understudy.storage.owners import owner_of
+from understudy.storage.queries import decode_cursor, encode
+from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
+from understudy.web.context import one_of, rights, web_context, whole_number
+from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope, who
+from understudy.web.routes import Count, JsonObject, Routes, choice, up_to
+
+blueprint = Routes("admin", __name__, url_prefix="/api/admin")
+
+FAILED: Final = 20
+"""Failed runs of an overview."""
+
+
+@frozen
+class ServerOverview(Figures):
+    """What the server stores and does, and how the runs of the last hour ended."""
+
+    connections: Count
+    outcomes: Mapping[str, Count]
+    failed: list[JsonObject]
+
+
+@frozen
+class ConnectedUser(UserRow):
+    """A stored user, with their connections to this node."""
+
+    connections: Count
+
+
+class Spending(Struct):
+    """What was spent from one day to another, both included, in a currency."""
+
+    spending: list[JsonObject]
+    since: str
+    until: str
+    currency: str
+
+
+class ShownSetting(Struct):
+    """A setting in force, and where it comes from; of a secret only whether it is set."""
+
+    name: str
+    value: Any
+    secret: bool
+    is_set: bool
+    source: str
+
+
+@blueprint.get("/overview", query={"tenant": str}, errors=OF_OPERATOR)
+async def overview() -> ServerOverview:
+    """Sum up users, connections and runs at work, the bytes of the database for operators of the server, and the runs
+    that ended on this node within an hour: how, and which failed last."""
+    of, context, now = scope(), web_context(), time.time()
+    whose = rights().whose(request.args.get("tenant") or None)
+    ended = context.metrics.recent.ended(whose, 60)
+    failed = [each for each in reversed(ended) if each.outcome not in ("success", "cancelled")]
+    return ServerOverview(
+        **asdict(await context.store.archive.read(operator_queries.figures, of)),
+        connections=context.presence.count(whose),
+        outcomes=dict(Counter(each.outcome for each in ended).most_common()),
+        failed=[
+            {
+                **who(each.owner),
+                "run_id": each.run_id,
+                "outcome": each.outcome,
+                "ended_at": each.at,
+                "ago_s": now - each.at,
+            }
+            for each in failed[:FAILED]
+        ],
+    )
+
+
+@blueprint.get("/users/<user>/runs", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("runs", FoundRun))
+async def runs_of(user: str) -> dict[str, Any]:
+    """List the latest runs of a user, the newest first. `tenant` names the user's tenant."""
+    owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
+    rows = await web_context().store.archive.read(operator_queries.runs_of, owner, None)
+    return {"runs": [owned(each) for each in rows]}
+
+
+@blueprint.get(
+    "/users", query={"tenant": str, "cursor": str, "limit": up_to(MOST)}, errors=OF_OPERATOR,
+    answer=listed("users", ConnectedUser, "id", next_cursor=str | None),
+)  # fmt: skip
+async def users() -> dict[str, Any]:
+    """List the stored users by name, in pages: threads, open runs, and connections to this node."""
+    of, limit, cursor = scope(), whole_number("limit", 100, 1, MOST), request.args.get("cursor")
+    after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
+    context = web_context()
+    found = await context.store.archive.read(operator_queries.users, after, limit, of)
+    connected: dict[str, int] = {}
+    for _, owner, _, _ in context.presence.connections():
+        connected[owner] = connected.get(owner, 0) + 1
+    listed = [owned(ConnectedUser(**asdict(each), connections=connected.get(each.id, 0)), "id") for each in found]
+    return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
+
+
+@blueprint.get("/spending", query={"tenant": str, "by": choice(BY), "days": up_to(KEPT_DAYS)}, errors=OF_OPERATOR)
+async def spending() -> Spending:
+    """Sum up what was spent on models in the last `days` (today is one), by what `by` names."""
+    of, days = scope(), whole_number("days", 1, 1, KEPT_DAYS)
+    by = one_of("by", request.args.get("by", "user"), BY)
+    context, today = web_context(), day_of(time.time())
+    span = today - days + 1, today
+    rows = await context.store.archive.read(operator_queries.spending_by, by, *span, MOST, of)
+    shown = []
+    for row in rows:
+        fields = asdict(row)
+        key = fields.pop("key")
+        if by == "user":
+            shown.append(who(key) | fields)
+        else:
+            shown.append({by: _date(key) if by == "day" else key} | fields)
+    return Spending(shown, _date(span[0]), _date(today), context.models.prices.currency)
+
+
+@blueprint.get("/settings", errors=("rate_limited", "internal"))
+async def settings() -> dict[Literal["settings"], list[ShownSetting]]:
+    """List the settings in force, with the source of each; of secrets only whether they are set."""
+    rights().check_server()
+    described = await trio.to_thread.run_sync(describe_settings, cast("Settings", web_context().settings))
+    return {"settings": [ShownSetting(**asdict(each)) for each in described]}
+
+
+def _date(day: int) -> str:
+    """Return a day, counted from 1970, as 2026-11-23."""
+    return f"{datetime.fromtimestamp(day * DAY_S, UTC):%Y-%m-%d}"

@@ -1,0 +1,85 @@
+"""`/api/stops`: the stop switch, for operators of the server: agents, tools and models that no node may use."""
+
+import time
+from typing import Final, Literal
+
+from attrs import asdict, frozen
+
+from transport.wire.errors import CommandRejected
+from understudy.agents.permissions import model_names
+from understudy.chat.stops import KINDS, Kind, StopInForce
+from understudy.extensions.operations.stops import StopSwitch
+from understudy.extensions.operations.storage import AddStop, DropStop
+from understudy.storage.acts import Act
+from understudy.web.acts import say
+from understudy.web.api.takeovers import Reason, filtered_reason
+from understudy.web.context import identity, read_body, rights, web_context
+from understudy.web.routes import OF_ONE, STORED, Routes
+
+ENDED: Final = Act("stop.ended", "kind", "name")
+MADE: Final = Act("stop.made", "kind", "name")
+
+blueprint = Routes("stops", __name__, url_prefix="/api/stops")
+
+MAX_NAME: Final = 200
+"""Characters of a name. A longer one is refused."""
+
+
+@frozen
+class ShownStop(StopInForce):
+    """A stop, and whether this node has something of that name."""
+
+    known: bool
+
+
+@blueprint.get("", errors=("internal",))
+async def listing() -> dict[Literal["stops"], list[ShownStop]]:
+    """List what is stopped, as this node knows it."""
+    rights().check_server()
+    known = _known()
+    stopped = web_context().services.stops.all()
+    return {"stops": [ShownStop(**asdict(each), known=(each.kind, each.name) in known) for each in stopped]}
+
+
+@blueprint.put("/<kind>/<path:name>", body=Reason, errors=(*STORED, "content_blocked"))
+async def stop(kind: str, name: str) -> ShownStop:
+    """Stop an agent, a tool or a model on all nodes. `known` is false for a name that this node has none of."""
+    rights().check_server()
+    chosen, context = _kind(kind, name), web_context()
+    who = identity().user
+    reason = await filtered_reason(who, await read_body())
+    await say(MADE, as_operator=True, kind=chosen, name=name)
+    await context.parts[StopSwitch].change(AddStop(chosen, name, who, reason), at := time.time())
+    context.chat.commands.announce_stops()
+    return ShownStop(chosen, name, who, reason, at, known=(chosen, name) in _known())
+
+
+@blueprint.delete("/<kind>/<path:name>", errors=OF_ONE)
+async def allow(kind: str, name: str) -> None:
+    """Allow an agent, a tool or a model again."""
+    rights().check_server()
+    chosen, context = _kind(kind, name), web_context()
+    await say(ENDED, as_operator=True, kind=chosen, name=name)
+    found = await context.parts[StopSwitch].change(DropStop(chosen, name), time.time())
+    context.chat.commands.announce_stops()
+    if not found:
+        raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")
+
+
+def _kind(kind: str, name: str) -> Kind:
+    """Return the kind of a request. Raises CommandRejected (`invalid_command`)."""
+    for each in KINDS:
+        if each == kind and len(name) <= MAX_NAME:
+            return each
+    known = ", ".join(KINDS)
+    raise CommandRejected("invalid_command", f"A stop has a kind, {known}, and a name of up to {MAX_NAME} characters.")
+
+
+def _known() -> set[tuple[str, str]]:
+    """Return the kinds and names of what this node has."""
+    context = web_context()
+    agents, default = context.agents, context.models.default
+    known = {("model", name) for each in (None, *agents.values()) for name in model_names(each, default)}
+    for name, agent in agents.items():
+        known |= {("agent", name), *(("tool", each.name) for each in agent.tools)}
+    return known

@@ -1,0 +1,70 @@
+"""The stop switch on all nodes: stops are stored, and each node has them in force.
+
+1. A stop is committed before it is acknowledged. Other nodes learn of it by news, and by their next poll at the latest.
+2. While the database is away, the last set that was read stays in force.
+3. Reads and changes of the set hold one lock, so that a read which began before a change does not undo it.
+"""
+
+import logging
+from functools import partial
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from actors import Context
+from understudy.chat.polling import Poll, Poller
+from understudy.chat.stops import StopInForce, Stops
+from understudy.extensions.operations.storage import AddStop, DropStop, stored_stops
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+POLL_S: Final = 0.5
+"""Seconds between two polls of the database: news may be lost, and a stop must reach every node within a second."""
+
+
+@define(eq=False)
+class StopSwitch:
+    """Has in force in this node's runs, by `stops`, what is stored."""
+
+    stops: Stops
+    store: Store
+    _lock: trio.Lock = field(factory=trio.Lock, init=False)
+
+    async def change(self, work: AddStop | DropStop, at: float) -> int:
+        """Commit a stop, or its end, and apply it here. Return the answer of the write. Raises StorageUnavailable."""
+        async with self._lock:
+            answer = await self.store.commit(work)
+            changed = {(stop.kind, stop.name): stop for stop in self.stops.all()}
+            changed.pop((work.kind, work.name), None)
+            if isinstance(work, AddStop):
+                changed[work.kind, work.name] = StopInForce(work.kind, work.name, work.who, work.reason, at)
+            self.stops.apply(changed.values())
+        return answer
+
+    async def poll(self) -> None:
+        """Read the set, and apply it. Raises StorageUnavailable."""
+        async with self._lock:
+            self.stops.apply(await self.store.read(stored_stops))
+
+
+class StopsPoller(Poller):
+    """Polls for stops by other processes."""
+
+    def __init__(self, switch: StopSwitch) -> None:
+        self.switch = switch
+
+    async def on_start(self, context: Context) -> None:
+        """Poll at once, and when told that another node has changed the set."""
+        self.switch.stops.wake = partial(context.ref.try_tell, Poll())
+        await super().on_start(context)
+
+    async def poll(self) -> float:
+        """Read the set now, if the database answers."""
+        try:
+            await self.switch.poll()
+        except StorageUnavailable as error:
+            log.debug("stops.not_read", extra={"reason": error.reason})
+        return POLL_S

@@ -1,0 +1,230 @@
+"""What a remote has said of one A2A task: its state, its answer, its files, and what it asks. Pure.
+
+1. Each event must name this task: a remote that speaks of another one is refused.
+2. A stream may begin with the whole task again, or with its first event: what was shown is not shown twice.
+3. Text is shown only while it continues what was shown. An answer that was rewritten is shown whole at the end.
+"""
+
+import base64
+import binascii
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
+
+from attrs import define, field, frozen
+
+from understudy.content.texts import is_blank
+from understudy.extensions.remote.remote import form_of
+from understudy.extensions.remote.wording import ENDLESS, MAX_TEXT, PARAGRAPH, ShownText, block, words_of
+
+Part: TypeAlias = Mapping[str, Any]
+
+PREFIX: Final = "TASK_STATE_"
+INPUT_REQUIRED: Final = "INPUT_REQUIRED"
+COMPLETED: Final = "COMPLETED"
+ENDED: Final = frozenset({COMPLETED, "FAILED", "CANCELED", "REJECTED"})
+MAX_ARTIFACTS: Final = 1000
+MAX_FILES: Final = 10
+MAX_FILE_BYTES: Final = 20 * 1024 * 1024
+"""Bytes of all files of a task."""
+MAX_THOUGHT: Final = 1000
+"""Characters of a thought, and of a question."""
+MAX_THOUGHTS: Final = 500
+"""Thoughts of a task; each is stored."""
+MAX_ID: Final = 500
+DECISION: Final = form_of("decision", type="string", enum=["allow", "deny"])
+ANY_TEXT: Final = form_of("answer", type="string")
+
+
+class BadTask(Exception):
+    """The remote does not keep to the protocol, or to the bounds; the text is a sentence for the user."""
+
+
+@frozen
+class RemoteFile:
+    """A file in an artifact: its content, or the address on the remote's server where that is."""
+
+    name: str
+    media_type: str
+    content: bytes = field(repr=False)
+    url: str = ""
+
+
+@define(eq=False)
+class _Artifact:
+    """A result of the task, in pieces."""
+
+    text: str = field(default="", repr=False)
+    data: list[Any] = field(factory=list, repr=False)
+    files: list[RemoteFile] = field(factory=list)
+
+
+@define(eq=False)
+class RemoteTask:
+    """One task of a remote. The ids are empty until its first event; `answer` is set by a reply without a task.
+
+    `owns` says whether an address is of the remote's server.
+    """
+
+    owns: Callable[[str], bool]
+    id: str = ""
+    context_id: str = ""
+    state: str = ""
+    answer: str | None = field(default=None, init=False, repr=False)
+    left_out: int = field(default=0, init=False)  # files beyond the bounds
+    _message: Sequence[Part] = field(default=(), init=False, repr=False)  # of the status
+    _artifacts: dict[str, _Artifact] = field(factory=dict, init=False, repr=False)
+    _thoughts: set[tuple[str, str]] = field(factory=set, init=False, repr=False)
+    shown: ShownText = field(factory=ShownText, init=False)
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more comes."""
+        return self.state in ENDED or self.answer is not None
+
+    @property
+    def rests(self) -> bool:
+        """Whether nothing more comes unless it is told something."""
+        return self.ended or self.state in (INPUT_REQUIRED, "AUTH_REQUIRED")
+
+    @property
+    def text(self) -> str:
+        """The text of all artifacts."""
+        return PARAGRAPH.join(each.text for each in self._artifacts.values() if each.text)
+
+    @property
+    def files(self) -> list[RemoteFile]:
+        """The files of all artifacts."""
+        return [file for each in self._artifacts.values() for file in each.files]
+
+    def identify(self, event: Mapping[str, Any]) -> None:
+        """Take the ids of the task from its first response. Raises BadTask."""
+        match event:
+            case {"task": {"id": str(name), **about}}:
+                pass
+            case {"statusUpdate": {"taskId": str(name), **about}} | {"artifactUpdate": {"taskId": str(name), **about}}:
+                pass
+            case _:
+                raise BadTask("The remote agent answered with something that is no A2A.")
+        context_id = about.get("contextId")
+        if not self.id:
+            if not 0 < len(name) <= MAX_ID or len(str(context_id)) > MAX_ID:
+                raise BadTask("The remote agent gave a task without a usable id.")
+            self.id, self.context_id = name, str(context_id or "")
+        elif name != self.id or (context_id and self.context_id and context_id != self.context_id):
+            raise BadTask("The remote agent answered for another task.")
+
+    def apply(self, event: Mapping[str, Any]) -> list[str]:
+        """Take a response of the stream as JSON. Return the thoughts in it that are new. Raises BadTask."""
+        if "message" in event:
+            self._add({"parts": event["message"].get("parts", ())}, append=False)
+            self.answer = self.text
+            return []
+        self.identify(event)
+        match event:
+            case {"task": task}:
+                self._artifacts.clear()
+                self.left_out = 0
+                for each in task.get("artifacts", ()):
+                    self._add(each, append=False)
+                return self._set_status(task.get("status", {}))
+            case {"statusUpdate": update}:
+                return self._set_status(update.get("status", {}))
+            case {"artifactUpdate": update}:
+                self._add(update.get("artifact", {}), append=bool(update.get("append")))
+        return []
+
+    def take_text(self) -> str:
+        """Return what continues the shown text; it counts as shown."""
+        return self.shown.take_more(self.text)
+
+    def take_rest(self) -> str:
+        """Return what of the ended task's answer is not shown."""
+        text = self.text
+        return self.shown.take_rest(self._instead() if is_blank(text) else text)
+
+    def sentence(self) -> str:
+        """Return the text of the status, or the words in its data, for the user; empty if it has none."""
+        return (_text_of(self._message).strip() or words_of([each.get("data") for each in self._message]))[:MAX_THOUGHT]
+
+    def question(self) -> dict[str, Any]:
+        """Return what the task asks its user: `title`, `schema`, and the `id` and `kind` for the reply.
+
+        Another understudy says by data what the answer must be; any other server asks by text, for text.
+        """
+        title: list[str] = []
+        for part in self._message:
+            title += [part["text"]] if isinstance(part.get("text"), str) else []
+            match part.get("data"):
+                case {"question_id": str(name), "schema": {"type": "object", "properties": Mapping()} as schema}:
+                    return _question(title, dict(schema), "question_id", name)
+                case {"call_id": str(name), "tool": str()}:
+                    return _question(title, DECISION, "call_id", name)
+        return _question(title, ANY_TEXT, "text", "")
+
+    def reply_sent(self) -> None:
+        """Take note that the task was told what it asked for: it goes on."""
+        self.state, self._message = "WORKING", ()
+
+    def _set_status(self, status: Mapping[str, Any]) -> list[str]:
+        self.state = str(status.get("state", "")).removeprefix(PREFIX)
+        message = status.get("message") or {}
+        self._message = [each for each in message.get("parts", ()) if isinstance(each, Mapping)]
+        thought = (str(status.get("timestamp", "")), self.sentence())
+        if self.rests or not thought[1] or thought in self._thoughts or len(self._thoughts) >= MAX_THOUGHTS:
+            return []
+        self._thoughts.add(thought)
+        return [thought[1]]
+
+    def _add(self, given: Mapping[str, Any], *, append: bool) -> None:
+        name, parts = str(given.get("artifactId", "")), given.get("parts", ())
+        if len(self._artifacts) >= MAX_ARTIFACTS or len(name) > MAX_ID:
+            raise BadTask("The remote agent sent too many results.")
+        if not append or name not in self._artifacts:
+            self._artifacts[name] = _Artifact()
+        artifact = self._artifacts[name]
+        artifact.text += _text_of([part for part in parts if not self._is_file(part)])
+        artifact.data += [each["data"] for each in parts if "data" in each][:MAX_FILES]
+        self._keep_files(artifact, parts)
+        if len(self.text) > MAX_TEXT:
+            raise BadTask(ENDLESS)
+
+    def _keep_files(self, artifact: _Artifact, parts: Sequence[Part]) -> None:
+        for part in filter(self._is_file, parts):
+            raw, url, kept = part.get("raw", ""), part.get("url", ""), self.files
+            if len(kept) >= MAX_FILES or sum(len(each.content) for each in kept) + len(raw) * 3 // 4 > MAX_FILE_BYTES:
+                self.left_out += 1
+                continue
+            try:
+                content = base64.b64decode(raw, validate=True)
+            except binascii.Error as error:
+                raise BadTask("The remote agent sent a malformed file.") from error
+            name = str(part.get("filename") or f"file-{len(kept) + 1}").replace("\\", "/").rpartition("/")[2]
+            media_type = str(part.get("mediaType") or "application/octet-stream")
+            artifact.files.append(RemoteFile(name[:200] or "file", media_type[:100], content, url))
+
+    def _is_file(self, part: Part) -> bool:
+        url = part.get("url")
+        return isinstance(part.get("raw"), str) or (isinstance(url, str) and self.owns(url))
+
+    def _instead(self) -> str:
+        """Return what answers if no artifact has text: that of the status, or the data."""
+        found = [value for each in self._artifacts.values() for value in each.data]
+        if (sentence := _text_of(self._message)) or not found:
+            return sentence
+        return block(found[0] if len(found) == 1 else found)
+
+
+def _text_of(parts: Sequence[Part]) -> str:
+    """Return the texts of parts, and the addresses of files as links."""
+    texts = []
+    for part in parts:
+        if isinstance(part.get("text"), str):
+            texts.append(part["text"])
+        elif isinstance(url := part.get("url"), str) and url.startswith(("https://", "http://")):
+            texts.append(f"[{part.get('filename') or 'file'}](<{url}>)")
+    return "".join(texts)
+
+
+def _question(title: list[str], schema: dict[str, Any], kind: str, name: str) -> dict[str, Any]:
+    text = "\n".join(title).strip() or "The remote agent asks"
+    return {"title": text[:MAX_THOUGHT], "schema": schema, "kind": kind, "id": name[:MAX_ID]}

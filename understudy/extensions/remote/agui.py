@@ -1,0 +1,359 @@
+"""An agent of another server, by AG-UI: `POST` the conversation, and read the events of its run.
+
+1. The remote's run has the id of ours, so that a server that knows how to be joined again (another understudy) goes on
+   where it was, after a cut connection and after our own restart: it sends its messages so far in a snapshot, and what
+   was shown is left out.
+   Another server would run twice, so a cut ends the run there.
+2. Interrupts are asked as questions of our run, which are durable; the replies resume the remote's run.
+"""
+
+import codecs
+import io
+import json
+import logging
+from collections.abc import AsyncGenerator, Iterable, Mapping
+from contextlib import aclosing, suppress
+from typing import Any, Final
+
+import httpx2
+import trio
+from attrs import define, field
+
+from transport.wire.events import ANSWER
+from understudy.agents.turn import AgentTurn
+from understudy.content.texts import is_blank
+from understudy.extensions.remote import wording
+from understudy.extensions.remote.remote import CONNECT_S, MAX_ROUNDS, Remote
+from understudy.models.items import MessageItem
+from understudy.models.model import ModelUnavailable
+from understudy.tools.errors import QuestionUnanswered
+from understudy.tools.form import Question
+
+log = logging.getLogger(__name__)
+
+MAX_LINE: Final = 4 * 1024 * 1024
+"""Bytes of one event; the longest of our own server is a result of 256 KiB."""
+MAX_MESSAGES: Final = 10_000
+"""Messages of a conversation and a run."""
+JOIN_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Delays in seconds before a server is joined again."""
+OURS: Final = "understudy"
+"""The key in the metadata of RUN_STARTED by which a server is known that can be joined again."""
+THOUGHTS: Final = frozenset({"REASONING_MESSAGE_CONTENT", "REASONING_MESSAGE_CHUNK", "THINKING_TEXT_MESSAGE_CONTENT"})
+"""Types of events with a piece of a thought; it ends with any other event."""
+ON_INTERRUPT: Final = "on_interrupt"
+"""The name of the event by which LangGraph's server asks. It takes the answer as the command to resume."""
+ANY_OBJECT: Final = {"type": "object", "properties": {"answer": {"type": "string", "title": "Answer"}}}
+
+
+class _Cut(Exception):
+    """The connection ended before the run."""
+
+
+@define
+class _Answer:
+    """What a run has said: the texts of its messages by id, and the state, which answers if there is no text.
+
+    `others` are the messages of the conversation, and those of other roles, by id.
+    """
+
+    others: set[str]
+    texts: dict[str, str] = field(factory=dict, init=False, repr=False)
+    state: Any = field(default=None, init=False, repr=False)
+    _latest: str = field(default="", init=False)
+    _changed: int = field(default=0, init=False)  # bytes of changes of the state
+
+    @property
+    def text(self) -> str:
+        return wording.PARAGRAPH.join(filter(None, self.texts.values()))
+
+    def add(self, event: Mapping[str, Any]) -> None:
+        """Take the start or a piece of a message. A piece without an id belongs to the message before."""
+        name = self._latest = str(event.get("messageId") or self._latest)
+        if event.get("role", "assistant") != "assistant":
+            self.others.add(name)
+        if name not in self.others:
+            self.texts[name] = self.texts.get(name, "") + str(event.get("delta") or "")
+
+    def add_whole(self, messages: Iterable[Mapping[str, Any]]) -> None:
+        """Take the messages of a snapshot: one replaces what came under its id, which a guardrail may have rewritten.
+
+        A text that has come in pieces is left out: some servers give it another id then.
+        """
+        said = set(self.texts.values())
+        for message in messages:
+            name, content = str(message.get("id") or f"#{len(self.texts)}"), message.get("content")
+            if isinstance(content, list):
+                content = "".join(str(part.get("text") or "") for part in content if isinstance(part, dict))
+            own = message.get("role") == "assistant" and name not in self.others
+            if own and isinstance(content, str) and content not in said and not is_blank(content):
+                self.texts[name] = content
+                said.add(content)
+
+    def change_state(self, operations: Any) -> None:
+        """Apply the additions, replacements and removals of a JSON Patch (RFC 6902); leave aside what does not fit."""
+        whole = {"": self.state}
+        for operation in operations if isinstance(operations, list) else ():
+            with suppress(AttributeError, IndexError, KeyError, TypeError, ValueError):
+                *parents, name = (part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/"))
+                target: Any = whole
+                for part in parents:
+                    target = target[int(part) if isinstance(target, list) else part]
+                key: Any = (len(target) if name == "-" else int(name)) if isinstance(target, list) else name
+                match operation["op"]:
+                    case "remove":
+                        del target[key]
+                    case "add" if isinstance(target, list):
+                        target.insert(key, operation["value"])
+                    case "add" | "replace":
+                        target[key] = operation["value"]
+        self._changed += len(json.dumps(operations))
+        self.state = whole.get("") if self._changed < wording.MAX_TEXT else None
+
+
+@define
+class AguiWork:
+    """One run of a remote agent for one turn."""
+
+    remote: Remote
+    turn: AgentTurn
+    shown: wording.ShownText = field(factory=wording.ShownText, init=False)
+    thought: int = field(default=0, init=False)  # thoughts that are shown
+    thought_length: int = field(default=0, init=False)  # of all of them
+    others: set[str] = field(factory=set, init=False)  # messages that are no answer, by id
+    joinable: bool = field(default=False, init=False)
+
+    async def run(self) -> None:
+        """Work until the remote's run has ended.
+
+        Raises:
+            ModelUnavailable: The remote cannot be reached, refuses, was cut off, or does not speak AG-UI; or its run
+                failed, and the sentence is the remote's.
+        """
+        timeout = httpx2.Timeout(CONNECT_S, read=self.remote.idle_s)
+        async with httpx2.AsyncClient(headers=dict(self.remote.headers), timeout=timeout) as client:
+            resume: list[dict[str, Any]] = []
+            for number in range(MAX_ROUNDS):
+                interrupts = await self._joined(client, number, resume)
+                if not interrupts:
+                    return
+                resume = [await self._ask(each) for each in interrupts]
+        raise ModelUnavailable("The remote agent asked too many questions.")
+
+    async def _joined(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
+        """Have one request worked on, again after a cut if the server can be joined. Return its interrupts."""
+        for delay_s in (*JOIN_S, None):
+            try:
+                return await self._request(client, number, resume)
+            except (_Cut, httpx2.TransportError) as error:
+                if delay_s is None or not self.joinable:
+                    raise self._unavailable(error) from error
+                log.warning("remote.cut", extra={"run_id": self.turn.run_id, "reason": type(error).__name__})
+                await trio.sleep(delay_s)
+        raise AssertionError("unreachable")
+
+    def _unavailable(self, error: Exception) -> ModelUnavailable:
+        if isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout):
+            sentence = wording.UNREACHABLE
+        elif isinstance(error, httpx2.TimeoutException):
+            sentence = f"The remote agent was silent for {self.remote.idle_s:g} s."
+        else:
+            sentence = wording.CUT
+        return ModelUnavailable(sentence, detail=repr(error))
+
+    async def _request(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
+        """Send one request and show its events. Return the interrupts with which it ended, none if the run ended."""
+        answer, thoughts, thought, asked = _Answer(self.others), 0, "", []
+        given = json.dumps(self._input(number, resume))
+        accept = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
+        async with client.stream("POST", self.remote.url, content=given, headers=accept) as response:
+            await self._check(response)
+            async with aclosing(_events(response)) as events:
+                async for event in events:
+                    kind = event.get("type")
+                    if thought and kind not in THOUGHTS:
+                        thoughts, thought = await self._think(thoughts, thought), ""
+                    match kind:
+                        case "RUN_STARTED":
+                            self.joinable = OURS in (event.get("metadata") or {})
+                        case "MESSAGES_SNAPSHOT":
+                            thoughts = await self._snapshot(answer, event.get("messages"))
+                        case "STATE_SNAPSHOT":
+                            answer.state = event.get("snapshot")
+                        case "STATE_DELTA":
+                            answer.change_state(event.get("delta"))
+                        case "TEXT_MESSAGE_START" | "TEXT_MESSAGE_CONTENT" | "TEXT_MESSAGE_CHUNK":
+                            answer.add(event)
+                            await self._show(answer)
+                        case str() if kind in THOUGHTS:
+                            thought += str(event.get("delta") or "")
+                            self._bound(len(thought))
+                        case "TOOL_CALL_START" | "TOOL_CALL_CHUNK" if event.get("toolCallName"):
+                            thoughts = await self._think(thoughts, f"Calls {event['toolCallName']}.")
+                        case "CUSTOM" if event.get("name") == ON_INTERRUPT:
+                            asked = [{"id": ON_INTERRUPT, "message": event.get("value")}]
+                        case "RUN_ERROR":
+                            raise ModelUnavailable(wording.words_of(event) or "The remote agent failed.")
+                        case "RUN_FINISHED":
+                            interrupts = self._interrupts(event) or asked
+                            if not interrupts:
+                                await self._end(answer, event.get("result"), resumed=number > 0)
+                            elif not self.joinable:  # what follows is another run, which begins anew
+                                self.shown, self.thought = wording.ShownText(), 0
+                                self.others.update(answer.texts)
+                            return interrupts
+        raise _Cut
+
+    async def _show(self, answer: _Answer) -> None:
+        """Show what is new of the answer; nothing if it does not continue what was shown."""
+        text = answer.text
+        self._bound(len(text), len(answer.texts) + len(self.others))
+        if fresh := self.shown.take_more(text):
+            await self.turn.say(fresh)
+
+    def _bound(self, length: int, number: int = 0) -> None:
+        """Raise ModelUnavailable for a longer text, or more messages, than of a remote that comes to an end."""
+        if length > wording.MAX_TEXT or number > MAX_MESSAGES:
+            raise ModelUnavailable(wording.ENDLESS)
+
+    async def _end(self, answer: _Answer, result: Any, *, resumed: bool) -> None:
+        """Show what is not shown of an answer; of one without a text the result of the run, or else the state.
+
+        Raises:
+            ModelUnavailable: There is nothing at all, and the run was not `resumed`.
+        """
+        state = answer.state
+        if isinstance(state, dict):
+            state = {name: value for name, value in state.items() if name != OURS}
+        value = result or state
+        text = answer.text
+        if is_blank(text):
+            text = value if isinstance(value, str) else wording.block(value) if value else ""
+        if is_blank(text + self.shown.text) and not resumed:
+            raise ModelUnavailable(wording.NOTHING, retryable=False)
+        if rest := self.shown.take_rest(text):
+            await self.turn.say(rest)
+
+    async def _snapshot(self, answer: _Answer, messages: Any) -> int:
+        """Show what is new in the messages of the run so far. Return the number of its thoughts."""
+        given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+        self._bound(0, len(given))
+        begin = max((place for place, each in enumerate(given, 1) if each.get("role") == "user"), default=0)
+        thoughts = 0
+        for each in given[begin:]:
+            match each:
+                case {"role": "reasoning", "content": str(content)}:
+                    thoughts = await self._think(thoughts, content)
+                case {"toolCalls": [*calls]}:
+                    for call in calls:
+                        match call:
+                            case {"function": {"name": name}}:
+                                thoughts = await self._think(thoughts, f"Calls {name}.")
+        answer.add_whole(given[begin:])
+        await self._show(answer)
+        return thoughts
+
+    async def _think(self, number: int, thought: str) -> int:
+        """Show a thought, unless it was before the connection was cut. Return the number of thoughts."""
+        if number >= self.thought:
+            self.thought, self.thought_length = number + 1, self.thought_length + len(thought)
+            self._bound(self.thought_length, number)
+            await self.turn.think(thought)
+        return number + 1
+
+    def _interrupts(self, finished: Mapping[str, Any]) -> list[Any]:
+        match finished:
+            case {"outcome": {"type": "interrupt", "interrupts": [*interrupts]}}:
+                return [each for each in interrupts if isinstance(each, dict)]
+        return []
+
+    async def _ask(self, interrupt: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask the user what an interrupt asks. Return the entry of `resume`."""
+        schema = interrupt.get("responseSchema")
+        if not isinstance(schema, dict) or schema.get("type") != "object":
+            schema = ANY_OBJECT
+        question = Question(str(interrupt.get("message") or "The remote agent asks")[:300], schema)
+        resumed: dict[str, Any] = {"interruptId": str(interrupt.get("id"))}
+        try:
+            payload = await self.turn.asker(question, lambda _: None)  # the remote checks it
+        except QuestionUnanswered:
+            return resumed | {"status": "cancelled"}
+        return resumed | {"status": "resolved", "payload": dict(payload)}
+
+    def _input(self, number: int, resume: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the input of the remote's run: the conversation as texts, the message last."""
+        turn = self.turn
+        texts = [each for each in turn.items if isinstance(each, MessageItem) and each.content]
+        messages = [
+            {"id": each.origin.message_id if each.role == "user" else f"{ANSWER}{each.origin.run_id}-{place}",
+             "role": each.role, "content": each.content}
+            for place, each in enumerate(texts)
+        ]  # fmt: skip
+        self.others.update(each["id"] for each in messages)
+        given = {
+            "threadId": self.remote.conversation_id(turn),
+            "runId": turn.run_id if number == 0 else f"{turn.run_id}-{number}",
+            "messages": messages,
+            "tools": [],
+            "context": [],
+            "state": {},
+            "forwardedProps": {"interrupts": True},
+        }
+        match resume:
+            case [{"interruptId": str(name), **reply}] if name == ON_INTERRUPT:
+                answer = reply.get("payload", {}).get("answer", reply["status"])
+                return given | {"forwardedProps": {"command": {"resume": answer}}}
+        return given | ({"resume": resume} if resume else {})
+
+    async def _check(self, response: httpx2.Response) -> None:
+        """Raise ModelUnavailable if the answer is no event stream."""
+        works = response.status_code == httpx2.codes.OK
+        if works and response.headers.get("content-encoding", "identity") != "identity":  # which was not accepted
+            raise ModelUnavailable(wording.TOO_MUCH, retryable=False)
+        if works and response.headers.get("content-type", "").lower().startswith("text/event-stream"):
+            return
+        body = b""
+        async for piece in response.aiter_raw():  # as it comes: a bomb does not go off
+            body += piece
+            if len(body) > wording.MAX_REFUSAL:
+                break
+        words = wording.words_of(body)
+        if works:
+            sentence = f"The remote agent refused: {words}" if words else "The remote address does not speak AG-UI."
+            raise ModelUnavailable(sentence, retryable=False)
+        raise wording.refusal(response.status_code, words)
+
+
+async def _events(response: httpx2.Response) -> AsyncGenerator[dict[str, Any]]:
+    """Yield the events of a response. Raises _Cut for one that is no JSON, ModelUnavailable for one too long."""
+    data = ""
+    async with aclosing(_lines(response)) as lines:
+        async for line in lines:
+            if line.startswith("data:"):
+                data += line[5:] + "\n"
+            elif not line and data.strip():
+                try:
+                    event = json.loads(data)
+                except ValueError as error:
+                    raise _Cut from error
+                if isinstance(event, dict):
+                    yield event
+                data = ""
+            if len(data) > MAX_LINE:
+                raise ModelUnavailable(wording.TOO_MUCH, retryable=False)
+
+
+async def _lines(response: httpx2.Response) -> AsyncGenerator[str]:
+    """Yield the lines of a response, whatever ends them, and an empty one at the end."""
+    newlines = io.IncrementalNewlineDecoder(codecs.getincrementaldecoder("utf-8")("replace"), translate=True)
+    line = ""
+    async for piece in response.aiter_bytes():
+        more, *others = newlines.decode(piece).split("\n")
+        line += more
+        if len(line) > MAX_LINE or response.num_bytes_downloaded > wording.MAX_RESPONSE:
+            raise ModelUnavailable(wording.TOO_MUCH, retryable=False)
+        for other in others:
+            yield line
+            line = other
+    yield line
+    yield ""

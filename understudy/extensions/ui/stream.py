@@ -1,0 +1,18 @@
+"""The event stream of one run as a UI message stream; it ends with the run."""
+
+from typing import Any, Final
+
+from transport.server.eventstream import encode_block
+from transport.server.translated_stream import TranslatedStream
+from understudy.extensions.ui.chunks import UiTranslator
+
+HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}
+"""Names the protocol, and its version."""
+DONE: Final = encode_block(b"[DONE]")
+
+
+class UiStream(TranslatedStream):
+    """Its reader gets one complete message."""
+
+    def __init__(self, translator: UiTranslator, **options: Any) -> None:
+        super().__init__(translator, last=DONE, **options)

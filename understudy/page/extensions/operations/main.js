@@ -1,0 +1,11 @@
+/** What operations add to the chat page: the way to the observer. See `extensions.js`. */
+
+import { ROOT } from "../../client/address.js";
+import { learn, t } from "../../client/messages.js";
+import { hasOne, OPERATORS } from "../../observer/roles.js";
+import { MESSAGES } from "./messages/page.js";
+
+export function extend(page) {
+  learn(MESSAGES);
+  page.add("accountActs", ({ roles = [] }) => (hasOne(roles, OPERATORS) ? { label: t("account.observer"), icon: "search", act: () => location.assign(`${ROOT}/observer`) } : null));
+}

@@ -1,0 +1,49 @@
+"""Converts rows of threads to the plain values of HTTP responses and exports. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final
+
+from attrs import asdict
+
+from understudy.storage.records import Message, RunRecord, Thread
+
+_OURS: Final = frozenset({"owner", "node", "fence", "pinned_at", "archived_at"})
+"""Columns of a thread that are left out: its owner is implied, and its node is internal."""
+
+Shown = Callable[[str], str]
+"""Restores the placeholders in a stored text for its user."""
+
+
+def thread_of(row: Thread, shown: Shown) -> dict[str, Any]:
+    """Return a thread with its title restored."""
+    own = asdict(row, filter=lambda attribute, _: attribute.name not in _OURS)
+    return own | {
+        "title": shown(row.title),
+        "pinned": row.pinned_at is not None,
+        "archived": row.archived,
+        "tags": row.tags.split(),
+    }
+
+
+def newest_of(run: RunRecord | None) -> dict[str, str] | None:
+    """Return the end of a thread's newest branch: a user's message, and the run that answers or answered it."""
+    return None if run is None else {"message_id": run.message_id, "run_id": run.id}
+
+
+def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
+    """Return a message with its position in the tree and, for a user's message, the runs that answered it."""
+    own = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
+    given = {"rating": row.rating, "note": row.note}
+    return own | {
+        "content": shown(row.content),
+        "next_steps": [{**each, "label": shown(str(each["label"]))} for each in row.next_steps or ()],
+        "files": list(row.files or ()),
+        "feedback": given if any(given.values()) else None,
+        "runs": list(runs),
+    }
+
+
+def short_run_of(run: RunRecord) -> dict[str, Any]:
+    """Return a run as the history of a thread names it."""
+    further = {"continues": run.continues, "restarts": run.restarts}
+    return {"run_id": run.id, "status": run.status} | {name: value for name, value in further.items() if value}
