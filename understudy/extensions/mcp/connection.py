@@ -1,4 +1,4 @@
-"""The connection to one MCP server, and the requests over it.
+"""The connection to one MCP server: the requests over it, and the watch over it.
 
 A request that is cancelled here is cancelled at the server, by the SDK, and its questions with it.
 """
@@ -8,7 +8,7 @@ import logging
 import math
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any, Final
 
@@ -66,14 +66,13 @@ def _ids(context: ToolContext) -> Any:
 
 @define(eq=False)
 class McpSession:
-    """A connection that was negotiated. `on_change` is called when the server's tools may have changed.
+    """A connection that was negotiated.
 
     `ended` says whether the server's process has ended its connection; over HTTP there is none to be ended.
     """
 
     server: McpServer
     client: Client
-    on_change: Callable[[], object]
     ended: Callable[[], bool]
     calls: OpenCalls = field(init=False)
     slots: FairLimiter = field(factory=partial(FairLimiter, CONCURRENT, PER_USER, PER_TENANT), init=False)
@@ -241,47 +240,6 @@ class McpSession:
         get = partial(types.GetPromptRequestParams, name=name, arguments=arguments)
         return await self._settle(lambda **more: types.GetPromptRequest(params=get(**more)), ANSWER_S)
 
-    async def watch(self) -> None:
-        """Listen for changes of the tools, and check now and then that the server answers, as long as it does.
-
-        Raises `ConnectionLost`.
-        """
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(self._listen)
-            while True:
-                await trio.sleep(PROBE_S)
-                if not self.calls.all:  # one that computes may not answer
-                    await self.check()
-
-    async def check(self) -> None:
-        """Ask the server for a sign of life. Raises `ConnectionLost` if it gives none."""
-        if self.protocol in MODERN_PROTOCOL_VERSIONS:  # it knows no ping
-            self.on_change()
-            return
-        try:
-            await self.request(
-                partial(self.client.session.send_request, types.PingRequest(), types.EmptyResult), ANSWER_S
-            )
-        except ToolError:
-            return  # a refusal is a sign of life
-
-    async def _listen(self) -> None:
-        """Learn of changes by a stream; a server of the handshake era sends them anyway."""
-        changes = getattr(self.client.server_capabilities.tools, "list_changed", False)
-        if self.protocol not in MODERN_PROTOCOL_VERSIONS or not changes:
-            return
-        while True:
-            try:
-                async with self.client.listen(tools_list_changed=True) as events:
-                    async for _ in events:
-                        self.on_change()
-            except SubscriptionLost:
-                self.on_change()  # finds out whether the server is there
-            except MCPError as error:
-                log.info("mcp.not_listening", extra={"server": self.server.name, "why": str(error)[:MAX_NOTE]})
-                return
-            await trio.sleep(PROBE_S)
-
     async def request(self, send: Callable[[], Any], limit_s: float) -> Any:
         """Await an answer.
 
@@ -330,6 +288,54 @@ def _tool_of_sdk(listed: dict[str, Any]) -> types.Tool | None:
         return types.Tool.model_validate(needed, by_name=False)
     except ValidationError:
         return None
+
+
+@define(eq=False)
+class SessionWatch:
+    """Looks after an open connection. `on_change` is called when the server's tools may have changed."""
+
+    session: McpSession
+    on_change: Callable[[], object]
+
+    async def run(self) -> None:
+        """Listen for changes of the tools, and check now and then that the server answers, as long as it does.
+
+        Raises `ConnectionLost`.
+        """
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._listen)
+            while True:
+                await trio.sleep(PROBE_S)
+                if not self.session.calls.all:  # one that computes may not answer
+                    await self._check()
+
+    async def _check(self) -> None:
+        """Ask the server for a sign of life. Raises `ConnectionLost` if it gives none."""
+        if self.session.protocol in MODERN_PROTOCOL_VERSIONS:  # it knows no ping
+            self.on_change()
+            return
+        ping = partial(self.session.client.session.send_request, types.PingRequest(), types.EmptyResult)
+        with suppress(ToolError):  # a refusal is a sign of life
+            await self.session.request(ping, ANSWER_S)
+
+    async def _listen(self) -> None:
+        """Learn of changes by a stream; a server of the handshake era sends them anyway."""
+        client = self.session.client
+        changes = getattr(client.server_capabilities.tools, "list_changed", False)
+        if self.session.protocol not in MODERN_PROTOCOL_VERSIONS or not changes:
+            return
+        while True:
+            try:
+                async with client.listen(tools_list_changed=True) as events:
+                    async for _ in events:
+                        self.on_change()
+            except SubscriptionLost:
+                self.on_change()  # finds out whether the server is there
+            except MCPError as error:
+                why = str(error)[:MAX_NOTE]
+                log.info("mcp.not_listening", extra={"server": self.session.server.name, "why": why})
+                return
+            await trio.sleep(PROBE_S)
 
 
 class Widgets(ClientExtension):
@@ -394,6 +400,6 @@ async def connect(
         extensions=[Widgets()] if widgets else None,
     )
     async with client:
-        connection = McpSession(server, client, on_change, lambda: bool(ends))
+        connection = McpSession(server, client, lambda: bool(ends))
         made.append(connection)
         yield connection

@@ -267,8 +267,10 @@ class McpLink:
         return f"it did not answer within {start_s:g} s", agreed
 
     async def _serve(self, connection: "McpSession") -> None:
+        from understudy.extensions.mcp.connection import SessionWatch
+
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(connection.watch)
+            nursery.start_soon(SessionWatch(connection, lambda: self._changed.set()).run)
             nursery.start_soon(self._refresh, connection)
             await self._ended.wait()
             raise McpDown(self._ended_why)
