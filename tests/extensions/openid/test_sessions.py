@@ -21,6 +21,7 @@ from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
 from understudy.extensions.openid import sessions as module
 from understudy.extensions.openid import storage as provider_sessions
+from understudy.extensions.openid.sealing import SessionSeal
 from understudy.extensions.openid.sessions import KEPT_TOKENS, ProviderSessions
 from understudy.extensions.openid.storage import ClaimProviderSession, ProviderSession
 from understudy.storage.sqlite import open_database
@@ -37,7 +38,7 @@ async def both(migrated_before: None, tmp_path: Path, clock: Clock) -> AsyncIter
     )  # fmt: skip
     with closing(open_database(tmp_path)) as database:
         async with opened(database) as store, forging() as (forger, provider):
-            seal = Seal(b"x" * 32)
+            seal = SessionSeal(Seal(b"x" * 32), provider.registration)
             sessions.sign_in = kept = ProviderSessions(provider, store, seal, sessions, clock, RECHECK_S, OUTAGE_S)
             yield forger, kept
 
@@ -59,7 +60,7 @@ async def signed_in(kept: ProviderSessions) -> IssuedSession:
 
 async def taken(kept: ProviderSessions, begun: ProviderSession) -> IssuedSession:
     """Return the first token of a session, as the browser gets it with its cookie."""
-    issued = await kept.take(kept.handover(begun))
+    issued = await kept.take(kept.sealing.handover(begun, kept.clock()))
     assert issued is not None
     return issued
 
@@ -235,7 +236,7 @@ async def test_a_session_of_another_secret_or_server_is_none(clock: Clock, kept:
     clock.now += RECHECK_S * 0.8
     with pytest.raises(Unauthenticated):
         await renewed(kept, made)
-    kept.seal = Seal(b"y" * 32)
+    kept.sealing = evolve(kept.sealing, seal=Seal(b"y" * 32))
     with pytest.raises(Unauthenticated):
         await renewed(kept, session)
     kept.sessions.sign_in = None
@@ -246,10 +247,10 @@ async def test_a_session_of_another_secret_or_server_is_none(clock: Clock, kept:
 async def test_a_session_is_sealed_anew_at_its_next_recheck(clock: Clock, kept: ProviderSessions) -> None:
     session = await signed_in(kept)
     for secrets in ((b"n" * 32, b"x" * 32), (b"n" * 32,)):
-        kept.seal = Seal(*secrets)
+        kept.sealing = evolve(kept.sealing, seal=Seal(*secrets))
         clock.now += RECHECK_S * 0.8
         session = await renewed(kept, session)
-    kept.seal = Seal(b"x" * 32)
+    kept.sealing = evolve(kept.sealing, seal=Seal(b"x" * 32))
     clock.now += RECHECK_S * 0.8
     with pytest.raises(Unauthenticated):
         await renewed(kept, session)
@@ -284,9 +285,8 @@ async def test_a_sign_out_revokes_at_the_provider_and_waits_for_it_shortly(
 
 async def test_the_first_token_of_a_session_is_issued_once(kept: ProviderSessions) -> None:
     """Whoever shows the browser's cookie again gets none, also at the same time."""
-    begun = await kept.begin(
-        await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
-    )
+    answer = await kept.provider.exchange("code", "verifier", NONCE, "http://127.0.0.1:1/auth/callback")
+    begun = await kept.begin(answer)
     given: list[str] = []
 
     async def take() -> None:

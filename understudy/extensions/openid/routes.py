@@ -50,7 +50,7 @@ async def sign_in() -> Response:
     if not is_own_path(leads_to):
         return way_back_page("invalid_command", "A sign-in leads to a path of this server only, such as /#thread.")
     try:
-        started = await flow.start(signed_in.provider, signed_in.seal, leads_to, f"{own_url()}/auth/callback")
+        started = await flow.start(signed_in.provider, signed_in.sealing.seal, leads_to, f"{own_url()}/auth/callback")
     except SignInFailed as failed:
         return way_back_page(failed.code, failed.message, SIGN_IN)
     answer = Response(b"", status=303, headers={"Location": started.url})
@@ -79,7 +79,7 @@ async def callback() -> Response:
         return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
     given = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
     try:
-        found, leads_to = await flow.finish(signed_in.provider, signed_in.seal, given)
+        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, given)
         begun = await signed_in.begin(found)
     except SignInFailed as failed:
         answer = way_back_page(failed.code, failed.message, SIGN_IN)
@@ -90,7 +90,7 @@ async def callback() -> Response:
         answer = way_back_page("storage_unavailable", ERRORS["storage_unavailable"].text, SIGN_IN)
     else:
         answer = Response(b"", status=303, headers={"Location": leads_to})
-        value, secure = signed_in.handover(begun), own_url().startswith("https:")
+        value, secure = signed_in.sealing.handover(begun, signed_in.clock()), own_url().startswith("https:")
         set_cookie(answer, HANDOVER, value, HANDOVER_S, HANDOVER_PATH, "Strict", secure=secure)
     answer.delete_cookie(flow.cookie_of(said["state"]), path=public_path("/auth"))
     return answer

@@ -9,7 +9,6 @@
    `KEPT_TOKENS` of its session.
 """
 
-import hashlib
 import logging
 import math
 import random
@@ -20,11 +19,10 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
-from transport.auth import base64url
 from transport.auth.identity import Identity
-from transport.auth.tokens import LEEWAY_S, MAX_CLAIM
+from transport.auth.tokens import LEEWAY_S
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.auth.oauth.seal import Seal
@@ -44,7 +42,8 @@ from understudy.auth.sessions import (
 from understudy.extensions.openid import storage as provider_sessions
 from understudy.extensions.openid.claims import ClaimNames, ProviderUser
 from understudy.extensions.openid.provider import Provider, ProviderAnswer, Registration
-from understudy.extensions.openid.settings import HANDOVER_S, PREFIX, SIGN_IN
+from understudy.extensions.openid.sealing import Handover, Kept, SessionSeal
+from understudy.extensions.openid.settings import PREFIX, SIGN_IN
 from understudy.extensions.openid.storage import (
     AddProviderSession,
     ChangeProviderSession,
@@ -83,27 +82,6 @@ ENDED: Final = ("invalid_grant", "access_denied", "login_required", "interaction
 """Refusals that concern the user. Any other is about this server, and ends nobody's session."""
 
 
-@frozen
-class _Kept:
-    """What is sealed of a session. `checked_at`: when the provider said who the user is. `tokens`: ids of its last."""
-
-    user: ProviderUser
-    refresh: str | None = field(repr=False)
-    id_token: str = field(repr=False)
-    checked_at: float
-    tokens: tuple[str, ...] = ()
-
-
-@frozen
-class _Handover:
-    """What the cookie of a user who has just signed in holds."""
-
-    owner: str
-    session: str
-    stamp: str
-    until: float
-
-
 @define(eq=False)
 class ProviderSessions(UserSignIn):
     """The sessions of users who signed in at `provider`. `sessions` issues and revokes their tokens, which last
@@ -111,7 +89,7 @@ class ProviderSessions(UserSignIn):
 
     provider: Provider
     store: Store
-    seal: Seal
+    sealing: SessionSeal
     sessions: Sessions
     clock: Callable[[], float]
     recheck_s: float
@@ -139,38 +117,21 @@ class ProviderSessions(UserSignIn):
         if tokens.refresh_token is None:  # it cannot be asked again: the session lasts as long as its access token
             life_s = min(life_s, self.sessions.ttl_s, max(tokens.expires_in or 0.0, self.recheck_s))
         owner = owner_of(user.subject, user.tenant) if self.sessions.tenants else user.subject
-        session_id = PREFIX + secrets.token_hex(16)
-        kept = _Kept(user, tokens.refresh_token, tokens.id_token or "", _floored(now))
-        row = ProviderSession(
-            owner,
-            session_id,
-            self._sealed(owner, session_id, kept),
-            secrets.token_hex(16),
-            self._digest(user.subject),
-            self._digest(answer.provider_session) if answer.provider_session else "",
-            now,
-            now + life_s,
-        )
+        kept = Kept(user, tokens.refresh_token, tokens.id_token or "", _floored(now))
+        session_id, stamp = PREFIX + secrets.token_hex(16), secrets.token_hex(16)
+        subject, session = map(self.sealing.digest, (user.subject, answer.provider_session or ""))
+        row = ProviderSession(owner, session_id, b"", stamp, subject, session, now, now + life_s)
+        row = self.sealing.sealed(row, kept)
         await say(self.store, Deed(SESSIONS_BEGUN, owner, PROVIDER, owner))
         await self.store.commit(AddProviderSession(row, now))
         log.info("sign_in.done", extra={"user": owner})
         return row
 
-    def handover(self, begun: ProviderSession) -> str:
-        """Return what the cookie holds of the browser in which a session has just begun."""
-        kept = _Handover(begun.owner, begun.id, begun.stamp, self.clock() + HANDOVER_S)
-        return base64url.encode(self.seal.seal(kept, "openid handover"))
-
     async def take(self, handover: str) -> IssuedSession | None:
         """Issue the first token of a session that has just begun in the browser with this cookie. Raises as `renew`,
         also if that was done."""
-        try:
-            found = self.seal.open(base64url.decode(handover), _Handover, "openid handover")
-        except ValueError:
-            return None
-        if found is None or self.clock() >= found.until:
-            return None
-        return await self._until_issued(lambda: self._first(found.owner, found.session, found.stamp))
+        found = self.sealing.open_handover(handover, self.clock())
+        return None if found is None else await self._until_issued(lambda: self._first(found))
 
     async def renew(self, identity: Identity, token: str) -> IssuedSession:
         """Issue the next token of a session, after asking the provider who the user is now. A token that has used less
@@ -196,7 +157,7 @@ class ProviderSessions(UserSignIn):
         if at.end_session_endpoint is None:
             return None
         row = await self.store.read(provider_sessions.one, identity.user, identity.session, self.clock())
-        kept = None if row is None else self._open(row)
+        kept = None if row is None else self.sealing.open(row)
         asked = {"client_id": self.provider.registration.client_id, "post_logout_redirect_uri": leads_to}
         url = with_query(at.end_session_endpoint, asked)
         if kept is not None and kept.id_token:
@@ -226,9 +187,9 @@ class ProviderSessions(UserSignIn):
             CommandRejected, StorageUnavailable: A session cannot be ended now.
         """
         said = await self.provider.logged_out(logout_token)
-        subject, session = (self._digest(each) if each else "" for each in (said.subject, said.session))
+        subject, session = map(self.sealing.digest, (said.subject, said.session))
         first = said.id and await self.store.commit(
-            RevokeSession(f"logout-{self._digest(said.id)}", said.expires_at, self.clock())
+            RevokeSession(f"logout-{self.sealing.digest(said.id)}", said.expires_at, self.clock())
         )
         before = said.issued_at + (LEEWAY_S if first else 0.0)
         found = await self.store.read(provider_sessions.of_provider, subject, session)
@@ -248,9 +209,9 @@ class ProviderSessions(UserSignIn):
                 await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
         raise self._away()
 
-    async def _first(self, owner: str, session_id: str, stamp: str) -> IssuedSession | None:
-        row, kept = await self._read(owner, session_id)
-        if row.stamp != stamp:
+    async def _first(self, begun: Handover) -> IssuedSession | None:
+        row, kept = await self._read(begun.owner, begun.session)
+        if row.stamp != begun.stamp:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return await self._issue(row, kept)
 
@@ -274,7 +235,7 @@ class ProviderSessions(UserSignIn):
                 return await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
         return None
 
-    async def _ask(self, row: ProviderSession, kept: _Kept, refresh: str) -> IssuedSession | None:
+    async def _ask(self, row: ProviderSession, kept: Kept, refresh: str) -> IssuedSession | None:
         """Ask the provider under a claim."""
         try:
             answer = await self.provider.refresh(refresh, kept.user.subject)
@@ -297,7 +258,7 @@ class ProviderSessions(UserSignIn):
             evolve(row, claimed_until=0.0), evolve(kept, user=user, checked_at=_floored(self.clock()))
         )
 
-    async def _go_on(self, row: ProviderSession, kept: _Kept, error: OAuthError) -> IssuedSession | None:
+    async def _go_on(self, row: ProviderSession, kept: Kept, error: OAuthError) -> IssuedSession | None:
         """Let a session go on as it was, since the provider could not say who the user is. Raises CommandRejected if it
         could not for too long."""
         log.warning("sign_in.not_renewed", extra={"user": row.owner, "why": str(error)})
@@ -308,7 +269,7 @@ class ProviderSessions(UserSignIn):
         await self._store(evolve(rested, claimed_until=0.0), kept)
         raise self._away()
 
-    async def _issue(self, row: ProviderSession, kept: _Kept) -> IssuedSession | None:
+    async def _issue(self, row: ProviderSession, kept: Kept) -> IssuedSession | None:
         """Issue a token, and store the session with its id. Return None if the session was changed meanwhile."""
         left_s = row.expires_at - self.clock()
         life_s = left_s if kept.refresh is None else min(self.recheck_s, left_s)
@@ -321,9 +282,9 @@ class ProviderSessions(UserSignIn):
         tokens = (*kept.tokens, issued.identity.token_id)[-KEPT_TOKENS:]
         return issued if await self._store(row, evolve(kept, tokens=tokens)) else None
 
-    async def _store(self, row: ProviderSession, kept: _Kept) -> bool:
+    async def _store(self, row: ProviderSession, kept: Kept) -> bool:
         """Store a session. Return False if it was changed meanwhile, or is gone."""
-        newer = evolve(row, sealed=self._sealed(row.owner, row.id, kept), stamp=secrets.token_hex(16))
+        newer = self.sealing.sealed(evolve(row, stamp=secrets.token_hex(16)), kept)
         deadline = trio.current_time() + STORE_S
         while True:
             try:
@@ -336,9 +297,9 @@ class ProviderSessions(UserSignIn):
                     raise
                 await trio.sleep(0.5)
 
-    async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, _Kept]:
+    async def _read(self, owner: str, session_id: str) -> tuple[ProviderSession, Kept]:
         row = await self.store.read(provider_sessions.one, owner, session_id, self.clock())
-        kept = None if row is None else self._open(row)
+        kept = None if row is None else self.sealing.open(row)
         if row is None or kept is None:
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         return row, kept
@@ -354,7 +315,7 @@ class ProviderSessions(UserSignIn):
         for row in rows:
             await self.store.commit(DropProviderSession(row.owner, row.id))
         with trio.move_on_after(FORGET_S):
-            for kept in filter(None, map(self._open, rows)):
+            for kept in filter(None, map(self.sealing.open, rows)):
                 if kept.refresh is not None:
                     try:
                         await self.provider.revoke(kept.refresh)
@@ -368,20 +329,6 @@ class ProviderSessions(UserSignIn):
     def _away(self) -> CommandRejected:
         title = self.provider.registration.title
         return CommandRejected("busy", f"{title} does not answer, so the session cannot be renewed now.", AGAIN_S)
-
-    def _sealed(self, owner: str, session_id: str, kept: _Kept) -> bytes:
-        return self.seal.seal(kept, *self._place(owner, session_id))
-
-    def _open(self, row: ProviderSession) -> _Kept | None:
-        """Return what is sealed of a session; None if that was done with another secret, or for another provider."""
-        return self.seal.open(row.sealed, _Kept, *self._place(row.owner, row.id))
-
-    def _place(self, owner: str, session_id: str) -> tuple[str, ...]:
-        own = self.provider.registration
-        return "openid session", owner, session_id, own.issuer, own.client_id
-
-    def _digest(self, name: str) -> str:
-        return hashlib.sha256(f"{self.provider.registration.issuer}\0{name[: MAX_CLAIM * 4]}".encode()).hexdigest()
 
 
 def _floored(now: float) -> float:
@@ -402,7 +349,10 @@ def open_provider_sessions(own: "OpenIdSettings", server: "WebContext") -> Provi
         own.title or urlsplit(own.issuer).netloc,
         claims,
     )
-    provider, seal = Provider(registration, time.time), Seal(*secrets_for_storage(settings))
+    provider, sealing = (
+        Provider(registration, time.time),
+        SessionSeal(Seal(*secrets_for_storage(settings)), registration),
+    )
     return ProviderSessions(
-        provider, server.store, seal, server.sessions, time.time, float(own.recheck_s), float(own.outage_s)
+        provider, server.store, sealing, server.sessions, time.time, float(own.recheck_s), float(own.outage_s)
     )
