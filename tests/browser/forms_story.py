@@ -18,6 +18,11 @@ SIZE = """(card) => {
   return Math.min(...fields.map((each) => parseFloat(getComputedStyle(each).fontSize)));
 }"""
 """Returns the smallest size of the text of fields, in px. (`evaluate_all` crashes Firefox's content process here.)"""
+GROW = """async (turn) => {
+  turn.style.paddingBottom = "100px";
+  for (let frame = 0; frame < 3; frame += 1) await new Promise((drawn) => requestAnimationFrame(drawn));
+}"""
+"""Makes a turn higher, as an answer does that is written, and waits until the page has followed."""
 
 
 def form(page: Page) -> Locator:
@@ -75,7 +80,7 @@ def main(folder: Path, shots: Path | None) -> None:
             sender.get_by_label("Name").fill("Ada")
             sender.get_by_label("Floor").fill("99")
             other.bring_to_front()  # Firefox gives the focus to one tab only
-            card.get_by_role("button", name="Send").click()
+            _press_while_it_grows(other, card.get_by_role("button", name="Send"))
             expect(sender.get_by_label("Floor")).to_be_focused()
             expect(sender.get_by_text("At most 40.")).to_be_visible()
             picture(other, shots, "form-groups")
@@ -99,6 +104,16 @@ def main(folder: Path, shots: Path | None) -> None:
     finally:
         if server.process.poll() is None:
             server.stop()
+
+
+def _press_while_it_grows(page: Page, button: Locator) -> None:
+    """Press a button at the end of a chat that grows before the release: the button is still below the pointer."""
+    page.locator(".transcript").evaluate("(transcript) => { transcript.scrollTop = transcript.scrollHeight }")
+    expect(page.get_by_role("button", name="Jump to latest")).to_be_hidden()
+    button.hover()
+    page.mouse.down()
+    page.locator(".turn").last.evaluate(GROW)
+    page.mouse.up()
 
 
 def _servers(page: Page, shots: Path | None) -> None:

@@ -4,6 +4,8 @@
  * What a reader has just asked stays in sight: an answer is followed until its question stands at the top, and from there on
  * only by who goes to the end. A chart is what was asked for, and a question asks back: both are brought into sight,
  * unless the reader scrolls.
+ *
+ * Nothing moves while a pointer is pressed: a button that is no longer below the pointer at its release gets no click.
  */
 
 const NEAR_PX = 56;
@@ -13,11 +15,13 @@ const FAR = 4; // heights of the visible part; a jump from farther away does not
 export class Follower {
   /** `scroller` scrolls, `content` grows in it, `button` brings the reader back to the end. */
   constructor(scroller, content, button) {
-    Object.assign(this, { scroller, content, button, pinned: true, idle: true, last: 0, width: 0, question: null, wanted: null });
+    Object.assign(this, { scroller, content, button, pinned: true, idle: true, pressed: false, last: 0, width: 0, question: null, wanted: null });
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     button.addEventListener("click", () => this.pin(true));
     // The browser scrolls by itself, too, where something above grows.
     for (const kind of ["wheel", "touchmove", "keydown", "pointerdown"]) scroller.addEventListener(kind, () => { this.wanted = null; }, { passive: true });
+    scroller.addEventListener("pointerdown", () => { this.pressed = true; });
+    for (const kind of ["pointerup", "pointercancel"]) addEventListener(kind, () => this.#release());
     const observer = new ResizeObserver(() => this.keep());
     observer.observe(content);
     observer.observe(scroller);
@@ -38,12 +42,22 @@ export class Follower {
 
   /** After something grew: stays at the end if the reader was there. */
   keep() {
+    if (this.pressed) return;
     if (this.scroller.clientWidth !== this.width) this.question = null; // a window that was turned shows the end it showed
     if (this.pinned) this.#follow();
     if (!this.pinned) this.#bring();
     this.last = this.scroller.scrollTop; // content that shrank moves the reader too, but is not the reader
     this.width = this.scroller.clientWidth;
     this.#show();
+  }
+
+  /** The click comes before the next frame. */
+  #release() {
+    if (!this.pressed) return;
+    requestAnimationFrame(() => {
+      this.pressed = false;
+      this.keep();
+    });
   }
 
   #follow() {
@@ -86,6 +100,7 @@ export class Follower {
   }
 
   #show() {
+    if (this.pressed) return; // the visible part ends above the button
     this.button.hidden = this.idle || this.pinned || this.#distance < NEAR_PX;
   }
 }
