@@ -19,7 +19,7 @@ from tests.end_to_end.process import READY, started
 from tests.end_to_end.server_pair import eventually
 from transport.client import Exchange, Status, open_client
 from understudy.agents.agent import Agent
-from understudy.content.filter import ContentFilter
+from understudy.content.warmup import Warmup
 from understudy.storage.sqlite import FILE_NAME
 
 AGENT = "tests.end_to_end.resumable_agent:agent"
@@ -89,10 +89,10 @@ async def test_a_server_builds_what_few_texts_need_for_the_first_client(
 ) -> None:
     begun: list[tuple[str, ...]] = []
 
-    async def warm_up(_: ContentFilter, *texts: str) -> None:
+    async def scan(_: Warmup, *texts: str) -> None:
         begun.append(texts)
 
-    monkeypatch.setattr(ContentFilter, "warm_up", warm_up)
+    monkeypatch.setattr(Warmup, "scan", scan)
     running = await serve()
     assert begun == []
     for _ in range(2):

@@ -124,7 +124,7 @@ async def build_app(
             metrics.storage.observe(lambda: store.readers.waiting)
             storage = open_storage(settings, store, metrics)
 
-            presence = Presence(settings.limits.connections_per_user, content_filter.expect_texts)
+            presence = Presence(settings.limits.connections_per_user, content_filter.warmup.begin)
             limits, tenants = settings.limits, bool(settings.tenant_claim)
             of_tenant = limits.runs_per_tenant or (limits.runs_total + 1) // 2
             run_limiter: RunLimiter[ActorRef] = RunLimiter(

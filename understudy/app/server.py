@@ -123,7 +123,7 @@ async def serve_app(
         await nursery.start(serve_port)
         nursery.start_soon(log_not_ready, app.models.clients)
         task_status.started(
-            Running(settings.url_at(port), app.system, app.store, partial(_stop, app), app.content_filter.warm_up)
+            Running(settings.url_at(port), app.system, app.store, partial(_stop, app), app.content_filter.warmup.scan)
         )
 
 

@@ -46,21 +46,21 @@ async def test_a_users_text_waits_until_all_that_texts_need_is_built(monkeypatch
     built: list[str] = []
     go = {"hello": threading.Event(), "password: x": threading.Event()}
 
-    def scan(_: ContentFilter, text: str) -> None:
+    def scan(_: object, text: str) -> None:
         assert go[text].wait(60)
         built.append(text)
 
-    monkeypatch.setattr(ContentFilter, "_scan_by_all", scan)
     content_filter = ContentFilter(STANDARD, Metrics().findings)
+    monkeypatch.setattr(type(content_filter.warmup), "_scan_by_all", scan)
 
     async def send() -> None:
         await content_filter.filter_message("ann", "good morning")
         built.append("sent")
 
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(content_filter.warm_up)
+        nursery.start_soon(content_filter.warmup.scan)
         await wait_all_tasks_blocked()
-        nursery.start_soon(content_filter.warm_up, "password: x")
+        nursery.start_soon(content_filter.warmup.scan, "password: x")
         await wait_all_tasks_blocked()
         nursery.start_soon(send)
         go["password: x"].set()
