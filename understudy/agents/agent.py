@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 from attrs import Attribute, evolve, field, frozen
 from attrs.validators import instance_of, optional
 
-from transport.connection.limits import Limits
 from understudy.agents.budget import Budget
 from understudy.agents.framework import is_of_framework
 from understudy.agents.output import OutputType
@@ -308,13 +307,6 @@ class Agent:
                 f"{run_s:g} s: raise limits.run_s, or lower the agent's timeout_s"
             )
         return own_s
-
-    def run_budget(self, limits: Limits) -> Budget:
-        """Return what a run of the agent may spend on a server with these limits.
-
-        Raises ValueError if the agent's own budget exceeds one of them.
-        """
-        return self.budget.within(limits, self.name)
 
 
 def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:

@@ -1,5 +1,6 @@
 """`Budget`: how much one run of an agent may spend. Plain data; `understudy.chat.run.meter` counts against it."""
 
+from functools import lru_cache
 from typing import Any, Final
 
 from attrs import Attribute, field, fields, frozen
@@ -60,6 +61,7 @@ class Budget:
             values[name] = min(given, default=None)
         return Budget(**values)
 
+    @lru_cache(maxsize=256)  # noqa: B019 - few of them, and no more than data
     def within(self, limits: Limits, agent: str) -> "Budget":
         """Return the budget of the runs of `agent` on a server with these limits.
 

@@ -47,7 +47,7 @@ def check_priced(agent: Agent, settings: Settings) -> None:
     Raises:
         ValueError: See above, or its budget exceeds a limit of the server.
     """
-    limits, budget = settings.limits, agent.run_budget(settings.limits)
+    limits, budget = settings.limits, agent.budget.within(settings.limits, agent.name)
     of_users = (limits.user_cost_per_day, limits.user_cost_per_month)
     bounds = (budget.cost, *of_users, limits.tenant_cost_per_day, limits.tenant_cost_per_month)
     for name in model_names(agent, settings.model):

@@ -279,7 +279,7 @@ class CommandDispatcher:
         if isinstance(say, WidgetCall):
             settings = say.settings
         elif say.settings:
-            most, limit_s = agent.run_budget(limits), agent.run_limit_s(limits.run_s)
+            most, limit_s = agent.budget.within(limits, agent.name), agent.run_limit_s(limits.run_s)
             most = most.lowered(Budget(wall_s=limit_s))
             tools = [each.name for each in self._services.permissions.for_user(agent, identity).tools]
             settings = check_settings(say.settings, limit_s, most, agent, tools, self._services.settings.message)

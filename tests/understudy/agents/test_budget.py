@@ -27,8 +27,8 @@ def test_a_budget_of_nothing_or_no_number_is_refused(name: str, value: float, sa
 
 def test_what_an_agent_leaves_out_is_the_servers() -> None:
     limits = Limits(run_turns=20, run_calls=30, run_tokens=1000)
-    assert Agent("a").run_budget(limits) == Budget(turns=20, calls=30, tokens=1000, wall_s=3600)
-    assert Agent("a", budget=Budget(turns=5, wall_s=60)).run_budget(limits).turns == 5
+    assert Agent("a").budget.within(limits, "a") == Budget(turns=20, calls=30, tokens=1000, wall_s=3600)
+    assert Budget(turns=5, wall_s=60).within(limits, "a").turns == 5
     assert Budget(turns=200, calls=500, wall_s=3600).within(Limits(), "a").wall_s == 3600, "the defaults leave room"
 
 

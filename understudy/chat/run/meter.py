@@ -15,7 +15,7 @@ from transport.connection.limits import Limits
 from transport.wire.commands import JsonObject
 from transport.wire.events import NO_USAGE, Usage
 from understudy.agents.agent import Agent
-from understudy.agents.budget import LIMIT_OF, Budget
+from understudy.agents.budget import LIMIT_OF, UNBOUNDED, Budget
 from understudy.storage.records import StepRecord
 
 LOW: Final = 0.1
@@ -72,18 +72,19 @@ class Meter:
     @classmethod
     def of(cls, agent: Agent, limits: Limits, settings: JsonObject, currency: str = "") -> "Meter":
         """Return the meter of a run of `agent`; `max_turns` and `budget` of its message lower the agent's budget."""
-        meter = cls(Budget(), currency=currency)
+        meter = cls(UNBOUNDED, currency=currency)
         meter.lower(agent, limits)
-        given = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
-        own = Budget(turns=settings.get("max_turns")).lowered(Budget(**given))
-        meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
+        if "budget" in settings or "max_turns" in settings:
+            given = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
+            own = Budget(turns=settings.get("max_turns")).lowered(Budget(**given))
+            meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 
     def lower(self, agent: Agent, limits: Limits) -> None:
         """Lower the budget to that of `agent`, to which the run was handed over."""
         own = {name: getattr(agent.budget, name) is not None for name in LIMIT_OF}
         whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}
-        self._lower(agent.run_budget(limits), whose)
+        self._lower(agent.budget.within(limits, agent.name), whose)
 
     def _lower(self, budget: Budget, whose: dict[str, str]) -> None:
         lowered = self.budget.lowered(budget)

@@ -14,7 +14,7 @@ def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
         {"name": each.name, "description": each.description, "parameters": dict(each.parameters)}
         for each in agent.tools
     ]
-    budget = agent.run_budget(limits)
+    budget = agent.budget.within(limits, agent.name)
     subagents = [
         {"name": each.agent.name, "description": each.agent.description}
         for each in agent.tools
