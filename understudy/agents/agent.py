@@ -257,6 +257,13 @@ class Agent:
         """How many agents ask each other below this one."""
         return max((1 + each.agent.depth for each in self.tools if each.agent is not None), default=0)
 
+    @cached_property
+    def card(self) -> AgentCard:
+        """The agent's description for a model."""
+        translated = (starter for texts in self.translations.values() for starter in texts.get("starters", ()))
+        tools = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
+        return AgentCard(self.name, self.display_title, self.description, tools, (*self.starters, *translated))
+
     def as_tool(self, name: str = "", description: str = "", *, history: bool = False) -> Tool:
         """Return a tool that asks this agent, for another agent. Its result is the agent's answer: text, or an object.
 
@@ -289,12 +296,6 @@ class Agent:
         """Return whether a tool of that name may be the agent's: of an MCP server too, or of another framework."""
         of_server = any(name.startswith(f"{each.name}_") for each in self.servers)
         return self.tool(name) is not None or of_server or is_of_framework(self.run)
-
-    def card(self) -> AgentCard:
-        """Return the agent's description for a model."""
-        cards = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
-        translated = (starter for texts in self.translations.values() for starter in texts.get("starters", ()))
-        return AgentCard(self.name, self.display_title, self.description, cards, (*self.starters, *translated))
 
     def run_limit_s(self, run_s: float) -> float:
         """Return the seconds that a run of the agent may work on a server with the limit `run_s`.

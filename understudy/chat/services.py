@@ -1,6 +1,7 @@
 """The dependencies of the actors of a chat; put together in `understudy.app.build` and nowhere else."""
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from attrs import define, field
 
@@ -10,6 +11,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, model_names
 from understudy.chat.memory import AgentMemories
 from understudy.chat.presence import Presence
+from understudy.chat.run.abilities import abilities_tool
 from understudy.chat.run.patience import Patience
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.run_settings import MessageSetting
@@ -25,6 +27,7 @@ from understudy.storage.store import Store
 from understudy.tools.context import ToolContext
 from understudy.tools.loop import ToolLoop
 from understudy.tools.memory import Notebook
+from understudy.tools.tool import Tool
 
 
 @define
@@ -77,6 +80,11 @@ class Services:
 
     def __attrs_post_init__(self) -> None:
         self.patience = Patience(self.settings.limits)
+
+    @cached_property
+    def abilities(self) -> Tool:
+        """The tool that lists what can be done without a language model, made with the first run that has it."""
+        return abilities_tool(self.models)
 
     def attachments(self, owner: str) -> UserFiles:
         """Return the files of a user."""

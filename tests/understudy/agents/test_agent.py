@@ -52,7 +52,7 @@ def test_what_an_agent_is_called_on_the_wire(agent: Agent, on_the_wire: tuple[st
 def test_a_card_says_what_a_model_may_know() -> None:
     agent = Agent("support", "Secret.", tools=[lookup], title="Support", description="Looks up orders.")
     tools = (ToolCard("lookup", "Look up an order.", lookup.parameters),)
-    assert agent.card() == AgentCard("support", "Support", "Looks up orders.", tools)
+    assert agent.card == AgentCard("support", "Support", "Looks up orders.", tools)
     assert "Secret" not in repr(agent)
 
 
@@ -115,7 +115,7 @@ def test_a_starter_calls_a_tool_of_its_agent_or_none() -> None:
         "desk", tools=[lookup, server], starters=["Hello", Starter("Look", "lookup"), Starter("Buy", "shop_buy")]
     )
     assert agent.starters[0] == Starter("Hello")
-    assert agent.card().starters == agent.starters
+    assert agent.card.starters == agent.starters
 
 
 def test_an_agent_without_some_of_its_tools_has_nothing_that_needs_them() -> None:
@@ -134,7 +134,7 @@ def test_starters_of_translations_are_starters_too() -> None:
         "desk", tools=[lookup], starters=["Look"], translations={"de": {"starters": [Starter("Schau", "lookup")]}}
     )
     assert Agent("a", translations={"de": {"title": "Töpfe"}}).translations["de"] == {"title": "Töpfe"}
-    assert [each.text for each in agent.card().starters] == ["Look", "Schau"]
+    assert [each.text for each in agent.card.starters] == ["Look", "Schau"]
 
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:

@@ -1,10 +1,9 @@
 """The tool `abilities`: lists what can be done without a language model, and how to connect one."""
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
-from understudy.chat.services import Services
 from understudy.models.model import AgentCard
 from understudy.models.offline import ABILITIES, NOTICE
 from understudy.models.registry import Models
@@ -12,6 +11,9 @@ from understudy.tools.markdown import label
 from understudy.tools.offers import NextStep
 from understudy.tools.result import OwnResult
 from understudy.tools.tool import Tool, ToolContext, tool
+
+if TYPE_CHECKING:
+    from understudy.chat.services import Services
 
 HOW: Final = (
     "To connect one, start the server with `--model openai:NAME`, `--model anthropic:NAME` or, for any other server, "
@@ -21,23 +23,15 @@ MAX_STARTERS: Final = 2
 """Starters of an agent that are named; a new chat with it shows more of them."""
 
 
-class Abilities:
-    """The `tool` of a server with these models."""
+def abilities_tool(models: Models) -> Tool:
+    """Return the tool of a server with these models."""
 
-    def __init__(self, models: Models) -> None:
-        @tool(name=ABILITIES, retry_safe=True, timeout_s=5.0)
-        async def abilities(context: ToolContext) -> OwnResult:
-            """List what can be done here without a language model, each with its form, and how to connect one."""
-            return list_abilities(context, (await models.hint() if models.hint else "") or HOW)
+    @tool(name=ABILITIES, retry_safe=True, timeout_s=5.0)
+    async def abilities(context: ToolContext) -> OwnResult:
+        """List what can be done here without a language model, each with its form, and how to connect one."""
+        return list_abilities(context, (await models.hint() if models.hint else "") or HOW)
 
-        self.tool = abilities
-
-
-def abilities_tool(services: Services) -> Tool:
-    """Return the tool of a server, which is made with its first run."""
-    if (made := services.parts.find(Abilities)) is None:
-        services.parts.add(made := Abilities(services.models))
-    return made.tool
+    return abilities
 
 
 def list_abilities(context: ToolContext, how: str) -> OwnResult:
@@ -63,8 +57,8 @@ def list_abilities(context: ToolContext, how: str) -> OwnResult:
     return OwnResult(value, summary, answer=answer, next_steps=steps)
 
 
-def reachable(services: Services, agent: Agent, job: RunRequest) -> list[AgentCard]:
+def reachable(services: "Services", agent: Agent, job: RunRequest) -> list[AgentCard]:
     """Describe an agent and its colleagues, with the tools that the user of a run may use."""
     permissions = services.permissions
     agents = (agent, *permissions.colleagues(agent, services.agents, job))
-    return [permissions.for_user(each, job).card() for each in agents]
+    return [permissions.for_user(each, job).card for each in agents]

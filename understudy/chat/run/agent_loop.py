@@ -192,20 +192,20 @@ class AgentLoop:
                 await self.turn_is_paid()
                 self._answer, self._cut = turn.reply.text, turn.reply.cut
                 origin = self.origin = Origin(self.job.message_id, self.job.run_id, turn.number, self.agent.name)
-                handoff = turn.reply.handoff
-                # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
-                colleagues = self.agent.colleagues if number < len(self.replay.turns) else self.colleagues()
-                if handoff is not None and handoff.to in colleagues and not closing:
-                    self.input.add(turn_items(turn, origin))
-                    await self._hand_over(handoff.to, handoff.reason)
-                    continue
+                if (handoff := turn.reply.handoff) is not None and not closing:
+                    # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
+                    recorded = number < len(self.replay.turns)
+                    if handoff.to in (self.agent.colleagues if recorded else self.colleagues()):
+                        self.input.add(turn_items(turn, origin))
+                        await self._hand_over(handoff.to, handoff.reason)
+                        continue
                 if not calls:
                     steers = [] if closing or self.ended is not None else await self.take_steers(number + 1)
                     if not steers:
                         break
                     self.input.add((*turn_items(turn, origin), *steers))
                     continue
-                outcomes = await self.tools.execute(calls, self.equipped().agent, self.agent_id, context)
+                outcomes = await self.tools.execute(calls, self.equipped().tools, self.agent_id, context)
                 self.outcomes += outcomes
                 made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
                 warnings = [] if turn.taken else self.repetition.observe(made)
@@ -348,14 +348,11 @@ class AgentLoop:
         if (spans := self.recorder.spans) is not None:
             spans.begin(self.agent, self.agent_id, self.replay, self.services.clock())
 
-    def colleagues(self) -> tuple[str, ...]:
-        """Return the colleagues of the agent that the user may use."""
+    def colleagues(self) -> dict[str, AgentCard]:
+        """Return the descriptions, by name, of the colleagues of the agent that the user may use."""
         services = self.services
-        return tuple(each.name for each in services.permissions.colleagues(self.agent, services.agents, self.job))
-
-    def colleague_cards(self) -> tuple[AgentCard, ...]:
-        """Return the descriptions of these colleagues for the model."""
-        return tuple(self.services.agents[name].card() for name in self.colleagues())
+        usable = services.permissions.colleagues(self.agent, services.agents, self.job)
+        return {each.name: each.card for each in usable}
 
     async def _hand_over(self, name: str, reason: str) -> None:
         """Record the handoff, unless the log has it, and start the agent `name`."""
@@ -374,12 +371,8 @@ class AgentLoop:
         self.meter.lower(self.agent, self.services.settings.limits)
         await self._start_agent()
 
-    def card(self) -> AgentCard:
-        """Return the agent's description for its model: with the tools that it may call for this user."""
-        return self.equipped().card
-
     def equipped(self) -> Equipped:
-        """Return the agent, with the tool that reads shortened results once the model is shown one."""
+        """Return the agent as its model is told of it: with the tool that reads shortened results once one is shown."""
         known, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
         same = known is not None and (known.agent_id, known.recalls) == (self.agent_id, recalls)
         if known is None or not same or known.rules is not permissions.rules:
@@ -404,10 +397,10 @@ class AgentLoop:
         instructions, notes = self.instructions(), await self.notes()
         fixed = estimate(instructions) + sum(map(item_tokens, notes)) + self.equipped().tool_tokens
         await self.fit(model, instructions, fixed)
-        card = self.card()
+        card = self.equipped().card
         step = interrupted or self.recorder.next_step("model", model.name, None, None, services.clock())
         self.recorder.activity = "thinking"
-        colleagues = self.colleague_cards()
+        colleagues = tuple(self.colleagues().values())
         turn = Turn(
             agent=card,
             items=tuple(self.input.shown),
@@ -645,8 +638,9 @@ class AgentLoop:
         if planned.start != kept.start:
             await self.thoughts.publish("This conversation is long: I summarise its older part and go on with that")
             settings = ModelSettings(max_output=min(2 * SUMMARY_TOKENS, self.input.limits.window_tokens // 8))
-            older, colleagues = tuple(await run_off_loop(self.input.older, planned)), self.colleague_cards()
-            turn = Turn(self.card(), older, instructions, settings=settings, listed_colleagues=colleagues)
+            older, colleagues = await run_off_loop(self.input.older, planned), tuple(self.colleagues().values())
+            card = self.equipped().card
+            turn = Turn(card, tuple(older), instructions, settings=settings, listed_colleagues=colleagues)
             self._check_models()
             scope = trio.CancelScope()
             with self.services.stops.enforced(partial(self._models, model), scope), scope:

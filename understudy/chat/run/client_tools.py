@@ -6,7 +6,7 @@
    of them: so the log says from when on the run waits only for its client.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final
 
 from attrs import evolve, frozen
@@ -49,10 +49,9 @@ def client_question_id(run_id: str, call_id: str) -> str:
     return question_id(run_id, call_id, 1)
 
 
-def client_tools(settings: JsonObject, own: Sequence[Tool]) -> tuple[Tool, ...]:
-    """Return the client's tools in the settings of a message, but those with the name of one of the agent's own."""
-    taken = {each.name for each in own}
-    return tuple(_tool(each) for each in settings.get("tools", ()) if each["name"] not in taken)
+def client_tools(given: Iterable[JsonObject], own: Container[str]) -> tuple[Tool, ...]:
+    """Return the client's tools, as the settings of a message have them, but those whose names are among `own`."""
+    return tuple(_tool(each) for each in given if each["name"] not in own)
 
 
 def open_calls(events: Iterable[Event]) -> dict[str, str]:

@@ -26,9 +26,7 @@ from attrs import define, evolve, field, frozen
 
 from actors import Context
 from transport.wire.events import ToolStatus, Usage
-from understudy.agents.agent import Agent
 from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run_function
-from understudy.chat.run.client_tools import client_tools
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.progress_notes import CallProgress
@@ -53,6 +51,7 @@ from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
 from understudy.tools.suggestion import did_you_mean
+from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:
     from understudy.chat.run.agent_loop import AgentLoop
@@ -165,7 +164,7 @@ class HandWritten:
         given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask), files=files)
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
-        of_client = tuple(each.name for each in client_tools(job.settings, agent.tools))
+        of_client = tuple(name for name, tool in loop.equipped().tools.items() if tool.client)
         turn = make(**fields, client_tools=of_client, work=self._work(), given_up=self._given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         try:
@@ -347,14 +346,14 @@ class HandWritten:
                 await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
-        return await self._execute(turn, calls, loop.equipped().agent)
+        return await self._execute(turn, calls, loop.equipped().tools)
 
-    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], agent: Agent) -> CallResult:
+    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], tools: Mapping[str, Tool]) -> CallResult:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
         loop = self.loop
         self._executing += 1
         try:
-            (outcome,) = await loop.tools.execute(calls, agent, loop.agent_id, self.context)
+            (outcome,) = await loop.tools.execute(calls, tools, loop.agent_id, self.context)
         finally:
             self._executing -= 1
             if not self._executing:
@@ -390,7 +389,7 @@ class HandWritten:
     ) -> RecordedAsk:
         """Ask the model, and record its reply as it may be stored."""
         loop, agent, services = self.loop, self.loop.agent, self.loop.services
-        if unknown := [each for each in tools if loop.equipped().agent.tool(each) is None]:
+        if unknown := [each for each in tools if each not in loop.equipped().tools]:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
         worked_s = loop.tools.deadline.worked_s
         await self._stop_if(loop.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
@@ -401,7 +400,7 @@ class HandWritten:
         loop.input.limits = limits_of(model)
         told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
         closing = loop.meter.ended(worked_s) is not None
-        card = loop.card()
+        card = loop.equipped().card
         card = evolve(card, tools=tuple(each for each in card.tools if each.name in tools))
         notes = await loop.notes()
         if items is None:
@@ -470,9 +469,9 @@ class HandWritten:
     async def handoff(self, name: str, reason: str) -> None:
         """Record a handoff, and end the function."""
         loop = self.loop
-        if not await self._expect("handoff", name) and name not in loop.colleagues():
-            known = ", ".join(loop.colleagues()) or "none"
-            meant = did_you_mean(name, loop.colleagues())
+        if not await self._expect("handoff", name) and name not in (colleagues := loop.colleagues()):
+            known = ", ".join(colleagues) or "none"
+            meant = did_you_mean(name, colleagues)
             sentence = f"{loop.agent.name} has no colleague called {name}{meant}. Its colleagues: {known}."
             raise ToolError("not_found", sentence)
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))

@@ -10,7 +10,7 @@
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Final
 
 from attrs import define, evolve, field
@@ -36,7 +36,7 @@ from understudy.chat.run.window import NONE
 from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.content.texts import run_off_loop
-from understudy.models.model import FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
+from understudy.models.model import AgentCard, FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.result import TEXT, ToolResult, to_result
@@ -173,9 +173,9 @@ class SubagentLoop(AgentLoop):
         """Return none."""
         return []
 
-    def colleagues(self) -> tuple[str, ...]:
+    def colleagues(self) -> dict[str, AgentCard]:
         """Return none: a subagent hands over to nobody."""
-        return ()
+        return {}
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
@@ -206,12 +206,12 @@ class SubagentTools(ToolExecutor):
     scope: str = ""
 
     async def execute(
-        self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
+        self, calls: Sequence[PendingCall], tools: Mapping[str, Tool], agent_id: str, context: Context
     ) -> list[ToolOutcome]:
         """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests."""
         self.waits.unfinished.discard(self.scope)
         try:
-            return await super().execute(calls, agent, agent_id, context)
+            return await super().execute(calls, tools, agent_id, context)
         finally:
             self.waits.unfinished.add(self.scope)
 

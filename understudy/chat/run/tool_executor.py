@@ -24,7 +24,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.agents.agent import Agent
 from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.agent_spans import AgentSpans
@@ -114,10 +113,10 @@ class ToolExecutor:
         self.settling = CallSettling(job, services, self.asking, self.calls)
 
     async def execute(
-        self, calls: Sequence[PendingCall], agent: Agent, agent_id: str, context: Context
+        self, calls: Sequence[PendingCall], tools: Mapping[str, Tool], agent_id: str, context: Context
     ) -> list[ToolOutcome]:
         """Execute all calls that have not finished, which begin in the order of the requests. Return their outcomes in
-        that order.
+        that order. `tools` are those that the agent has, by name.
 
         A call that started before a restart is executed again; calls that must not be are excluded by
         `Replay.calls_in_doubt` before.
@@ -130,7 +129,7 @@ class ToolExecutor:
         allowed = self.meter.allowed_calls(MAX_CALLS)
         self.meter.add_calls(min(allowed, sum(not each.taken for each in calls)))
         own = {each.call_id for each in calls if each.result is None}
-        of_client = {each.call_id for each in calls if (tool := agent.tool(each.request.name)) and tool.client} & own
+        of_client = {each.call_id for each in calls if (tool := tools.get(each.request.name)) and tool.client} & own
         self.waits.unfinished |= own - of_client
         now: list[_Execute] = []
         later: list[_Execute] = []  # those of the client's tools
@@ -138,13 +137,13 @@ class ToolExecutor:
         unavailable: StorageUnavailable | None = None
         try:
             for number, call in enumerate(calls):
-                request, tool = call.request, agent.tool(call.request.name)
+                request, tool = call.request, tools.get(call.request.name)
                 if tool is not None:
                     request = evolve(request, arguments=fitted(request.arguments, tool.parameters))
                 outcomes.append(outcome := ToolOutcome(request, call.call_id))
                 if (past := call.result) is None:
                     refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
-                    execute = functools.partial(self._execute_one, call, outcome, refused, agent, agent_id, context)
+                    execute = functools.partial(self._execute_one, call, outcome, refused, tools, agent_id, context)
                     (later if call.call_id in of_client else now).append(execute)
                     continue
                 assert call.step is not None  # noqa: S101 - for the type checker: a result is that of a step
@@ -181,7 +180,7 @@ class ToolExecutor:
         call: PendingCall,
         outcome: ToolOutcome,
         refused: str,
-        agent: Agent,
+        tools: Mapping[str, Tool],
         agent_id: str,
         context: Context,
         began: Callable[[], None],
@@ -191,21 +190,21 @@ class ToolExecutor:
         A call that may ask its user starts at once, and takes its slot when it is allowed. `began` is called when the
         next one may begin: this one has begun, or waits for a slot.
         """
-        tool = agent.tool(call.request.name)
+        tool = tools.get(call.request.name)
         if refused or tool is None or tool.approval is not False:
-            await self._execute_now(call, outcome, refused, agent, agent_id, context, began)
+            await self._execute_now(call, outcome, refused, tools, agent_id, context, began)
         else:
             if not self.slots.value:
                 began()
             async with self.slots:
-                await self._execute_now(call, outcome, refused, agent, agent_id, context, began)
+                await self._execute_now(call, outcome, refused, tools, agent_id, context, began)
 
     async def _execute_now(
         self,
         call: PendingCall,
         outcome: ToolOutcome,
         refused: str,
-        agent: Agent,
+        tools: Mapping[str, Tool],
         agent_id: str,
         context: Context,
         has_begun: Callable[[], None],
@@ -215,7 +214,7 @@ class ToolExecutor:
         The step and the events that a restarted run finds recorded are not recorded again.
         """
         began, name, arguments = self.services.clock(), call.request.name, dict(outcome.request.arguments)
-        tool, step, required = agent.tool(name), call.step, call.approval_event
+        tool, step, required = tools.get(name), call.step, call.approval_event
         events: tuple[Event, ...] = ()
         if step is None:
             said = await self._sanitize_request(outcome, tool)
@@ -235,8 +234,8 @@ class ToolExecutor:
             if refused:
                 outcome.fail(ToolStatus.FAILED, "invalid_arguments", refused)
             elif tool is None:
-                known = ", ".join(each.name for each in agent.tools[:MAX_LISTED]) or "none"
-                meant = did_you_mean(name, (each.name for each in agent.tools))
+                known = ", ".join([*tools][:MAX_LISTED]) or "none"
+                meant = did_you_mean(name, tools)
                 sentence = f"There is no tool “{name}” here{meant}. This agent has: {known}."
                 if call.in_doubt:  # of an MCP server that is away
                     sentence, outcome.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True

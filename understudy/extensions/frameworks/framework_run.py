@@ -111,7 +111,7 @@ class FrameworkRun(HandWritten):
             self.number += 1
         for turn in [each for each in self._calls if each.calls[0].result is not None]:
             self._calls.remove(turn)
-            (outcome,) = await loop.tools.execute(turn.calls, loop.agent, loop.agent_id, self.context)
+            (outcome,) = await loop.tools.execute(turn.calls, loop.equipped().tools, loop.agent_id, self.context)
             loop.outcomes.append(outcome)
             origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
             loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
@@ -149,7 +149,7 @@ class FrameworkRun(HandWritten):
         else:
             turn, calls = past, past.calls
         try:
-            await self._execute(turn, calls, evolve(loop.agent, tools=(_as_tool(name, call),)))
+            await self._execute(turn, calls, {name: _as_tool(name, call)})
         except ToolError:
             if not call.allowed.done():
                 raise
@@ -213,9 +213,7 @@ class FrameworkRun(HandWritten):
     async def _close_cut_calls(self) -> None:
         await super()._close_cut_calls()
         for turn in self._calls:  # which the agent did not make again
-            await self.loop.tools.execute(
-                turn.calls, evolve(self.loop.agent, tools=()), self.loop.agent_id, self.context
-            )
+            await self.loop.tools.execute(turn.calls, {}, self.loop.agent_id, self.context)
         self._calls.clear()
 
 

@@ -19,5 +19,5 @@ async def test_the_card_is_made_once_for_each_agent_of_a_run(monkeypatch: pytest
     monkeypatch.setattr(agent_loop, "equip", noting)
     calls = [Call([("again", {"text": str(number)})]) for number in range(3)]
     await played([Agent("a", tools=[again], model=Thinking(*calls, Say("one two")))])
-    assert [(each.agent.name, [tool.name for tool in each.card.tools]) for each in made] == [("a", ["again"])]
+    assert [([*each.tools], [tool.name for tool in each.card.tools]) for each in made] == [(["again"], ["again"])]
     assert made[0].tool_tokens > 20
