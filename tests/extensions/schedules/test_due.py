@@ -7,7 +7,7 @@ import pytest
 
 from tests.cpu import cpu_seconds
 from understudy.extensions.schedules.cron import BadCron, parse_cron
-from understudy.extensions.schedules.due import MOST_MISSED, Firing, Interval, latest, next_firing, read_timing
+from understudy.extensions.schedules.due import MOST_MISSED, Firing, Interval, When, latest, next_firing
 
 HOURLY = Interval(3600, 0.0)
 H = 3600.0
@@ -78,10 +78,10 @@ def test_timings_that_cannot_be_used_are_refused(
     cron: str | None, every_s: int | None, zone: str, complaint: str
 ) -> None:
     with pytest.raises(BadCron, match=complaint):
-        read_timing(cron, every_s, zone, 0.0, 60.0)
+        When(cron, every_s, zone, 0.0).check(60.0)
 
 
 def test_a_cron_that_is_due_too_often_is_refused() -> None:
     with pytest.raises(BadCron, match="due every 60 s; at least 3600 s"):
-        read_timing("0,1 9 * * *", None, "UTC", 0.0, 3600.0)
-    assert read_timing("0 * * * *", None, "UTC", 0.0, 3600.0)
+        When("0,1 9 * * *", None, "UTC", 0.0).check(3600.0)
+    assert When("0 * * * *", None, "UTC", 0.0).check(3600.0)

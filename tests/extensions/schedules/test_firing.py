@@ -11,14 +11,15 @@ from transport.auth.identity import Identity
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands import Accepted
+from understudy.extensions.schedules.due import When
 from understudy.extensions.schedules.firing import ScheduleRunner
-from understudy.extensions.schedules.storage import ClaimFiring, Due, EndFiring, Schedule, due
+from understudy.extensions.schedules.storage import ClaimFiring, Due, EndFiring, LastFiring, Schedule, due
 from understudy.storage.owners import owner_of
 from understudy.storage.records import Message
 
 ANN = owner_of("ann", "acme")
 ONE = Schedule(
-    "s", ANN, "", None, "hi", "0 * * * *", None, "UTC", None, "skip", {}, True, 0.0, 0.0, 3600.0, 7
+    "s", ANN, "", None, "hi", When("0 * * * *", None, "UTC", 0.0), None, "skip", {}, True, 0.0, 3600.0, 7
 )  # fmt: skip
 
 
@@ -70,7 +71,7 @@ async def done(table: Table, refusal: str | None = None) -> tuple[list[Any], lis
 async def test_a_due_time_is_claimed_sent_and_recorded() -> None:
     stored, ((identity, say),), counted = await done(Table(ONE, 3601.0))
     name = "auto-s-3600"
-    assert stored == [ClaimFiring("s", 7, 3600.0, 7200.0, 9.0), EndFiring("s", 3600.0, name, "r")]
+    assert stored == [ClaimFiring("s", 7, 3600.0, 7200.0, 9.0), EndFiring("s", LastFiring(3600.0, name, "r"))]
     assert (identity.user, identity.tenant, identity.roles, identity.groups) == (ANN, "acme", (), ())
     assert (say.content, say.message_id, say.thread_id, counted) == ("hi", name, name, ["fired"])
 
@@ -93,18 +94,19 @@ async def test_a_repeated_firing_finds_its_message() -> None:
     """It is not sent again: the limits that it passed may be reached meanwhile."""
     there = Message(ANN, "auto-s-3600", "t", "r9", "user", "hi", "guide", None, "accepted", 1.0)
     stored, sent, _ = await done(Table(evolve(ONE, firing_at=3600.0), 9000.0, there=there))
-    assert (stored[1], sent) == (EndFiring("s", 3600.0, "t", "r9"), [])
+    assert (stored[1], sent) == (EndFiring("s", LastFiring(3600.0, "t", "r9")), [])
 
 
 async def test_a_refusal_is_recorded_and_a_passing_one_is_repeated() -> None:
     stored, _, counted = await done(Table(ONE, 3601.0), "quota_exceeded")
-    assert (stored[1:], counted) == ([EndFiring("s", 3600.0, None, None, "quota_exceeded", "No.")], ["refused"])
+    refused = LastFiring(3600.0, None, None, "quota_exceeded", "No.")
+    assert (stored[1:], counted) == ([EndFiring("s", refused)], ["refused"])
     stored, _, counted = await done(Table(ONE, 3601.0), "storage_unavailable")
     assert (len(stored), counted) == (1, [])
 
 
 async def test_a_time_zone_that_is_gone_stops_the_schedule_with_a_sentence() -> None:
-    stored, _, _ = await done(Table(evolve(ONE, time_zone="Mars/Olympus"), 3601.0))
+    stored, _, _ = await done(Table(evolve(ONE, when=evolve(ONE.when, time_zone="Mars/Olympus")), 3601.0))
     (claim,) = stored
     assert (claim.at, claim.next_at) == (None, None)
     assert "no time zone Mars/Olympus" in claim.dropped

@@ -5,6 +5,7 @@ from typing import Any
 from attrs import evolve
 
 from understudy.extensions.schedules import storage
+from understudy.extensions.schedules.due import When
 from understudy.extensions.schedules.storage import (
     ADDED,
     FULL,
@@ -14,13 +15,14 @@ from understudy.extensions.schedules.storage import (
     ClaimFiring,
     DeleteSchedule,
     EndFiring,
+    LastFiring,
     Schedule,
 )
 from understudy.storage.deletion import remove_user
 
 ONE = Schedule(
-    "s1", "ann", "Digest", "guide", "What is new?", "0 9 * * *", None, "UTC", None, "once", {"max_turns": 3}, True,
-    1.0, 1.0, 10.0,
+    "s1", "ann", "Digest", "guide", "What is new?", When("0 9 * * *", None, "UTC", 1.0), None, "once", {"max_turns": 3},
+    True, 1.0, 10.0,
 )  # fmt: skip
 
 
@@ -36,13 +38,13 @@ async def test_a_due_time_is_claimed_once_and_stays_until_its_end(store: Any) ->
     assert waiting.schedules == []
     assert waiting.next_at is not None
     assert 50 < waiting.next_at - waiting.now <= 60
-    ends = [await store.commit(EndFiring("s1", 10.0, "t", "r")) for _ in range(2)]
+    ends = [await store.commit(EndFiring("s1", LastFiring(10.0, "t", "r"))) for _ in range(2)]
     assert ends == [True, False]
     (ended,) = (await store.read(storage.due)).schedules
-    assert (ended.firing_at, ended.last_due_at, ended.last_run_id) == (None, 10.0, "r")
+    assert (ended.firing_at, ended.last) == (None, LastFiring(10.0, "t", "r"))
     assert await store.commit(ClaimFiring("s1", 2, None, None, 60.0, "missed"))
     (dropped,) = await store.read(storage.of_owner, "ann")
-    assert (dropped.last_due_at, dropped.last_run_id, dropped.last_message) == (20.0, None, "missed")
+    assert dropped.last == LastFiring(20.0, message="missed")
     assert (await store.read(storage.due)).next_at is None
 
 
@@ -55,10 +57,10 @@ async def test_a_change_and_a_claim_exclude_each_other(store: Any) -> None:
     assert not await store.commit(ClaimFiring("s1", 1, 10.0, 20.0, 0.0))
     (begun,) = (await store.read(storage.due)).schedules
     assert (begun.firing_at, begun.enabled) == (10.0, False)
-    assert await store.commit(EndFiring("s1", 10.0, None, None, "busy", "later"))
+    assert await store.commit(EndFiring("s1", LastFiring(10.0, None, None, "busy", "later")))
     found, _ = await store.read(storage.one, "ann", "s1")
     assert found is not None
-    assert (found.last_code, found.firing_at) == ("busy", None)
+    assert (found.last, found.firing_at) == (LastFiring(10.0, code="busy", message="later"), None)
     assert (await store.read(storage.due)).schedules == []
     assert await store.commit(ChangeSchedule(evolve(found, enabled=True, next_due_at=30.0)))
     assert len((await store.read(storage.due)).schedules) == 1

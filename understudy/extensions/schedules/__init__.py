@@ -38,10 +38,10 @@ class Schedules(Extension):
 
     def user_data(self) -> Sequence[UserData]:
         """A user's schedules, with what became of their last due times."""
-        from understudy.extensions.schedules.storage import record_of
+        from understudy.extensions.schedules.storage import export_of
         from understudy.extensions.schedules.tables import schedules
 
-        return [UserData("schedules", schedules, record_of)]
+        return [UserData("schedules", schedules, export_of)]
 
     def routes(self) -> "Sequence[Blueprint]":
         """`/api/schedules`, and the list for operators."""

@@ -46,6 +46,46 @@ Timing: TypeAlias = Cron | Interval
 
 
 @frozen
+class When:
+    """When a schedule is due, as its user gave it: by `cron` in a time zone, or at an interval from `starts_at` on."""
+
+    cron: str | None
+    every_s: int | None
+    time_zone: str
+    starts_at: float
+
+    def check(self, least_s: float) -> Timing:
+        """Return the timing, if it can be used and its due times are at least `least_s` apart.
+
+        Raises:
+            BadCron: It is malformed, never due, or due too often; the text says why.
+        """
+        zone = read_zone(self.time_zone)
+        if (self.cron is None) == (self.every_s is None):
+            raise BadCron("give either cron or every_s")
+        if self.every_s is not None:
+            if not least_s <= self.every_s <= LONGEST_S:
+                raise BadCron(f"the interval every_s must be from {least_s:g} to {LONGEST_S:,} seconds")
+            return Interval(self.every_s, self.starts_at)
+        assert self.cron is not None  # noqa: S101 - for the type checker: checked above
+        parsed = parse_cron(self.cron, zone)
+        times = list(islice(parsed.due_times(self.starts_at), COMPARED))
+        apart_s = min((after - before for before, after in pairwise(times)), default=math.inf)
+        if apart_s < least_s:
+            raise BadCron(f"this cron expression is due every {apart_s:g} s; at least {least_s:g} s must be between")
+        return parsed
+
+    def read(self) -> Timing:
+        """Return the timing, which was checked when it was given. Raises BadCron if its time zone is gone since."""
+        if self.every_s is not None:
+            return Interval(self.every_s, self.starts_at)
+        try:
+            return parse_cron(self.cron or "", ZoneInfo(self.time_zone))
+        except (KeyError, OSError) as error:
+            raise BadCron(f"there is no time zone {self.time_zone} on this server any more") from error
+
+
+@frozen
 class Firing:
     """What is to be done at a time: fire the due time `at` (None: none), be due next at `next_at` (None: never).
 
@@ -55,28 +95,6 @@ class Firing:
     at: float | None
     next_at: float | None
     missed: int = 0
-
-
-def read_timing(cron: str | None, every_s: int | None, time_zone: str, start: float, least_s: float) -> Timing:
-    """Return the timing that a user gave: a cron expression or an interval, at least `least_s` apart.
-
-    Raises:
-        BadCron: It is malformed, never due, or due too often; the text says why.
-    """
-    zone = read_zone(time_zone)
-    if (cron is None) == (every_s is None):
-        raise BadCron("give either cron or every_s")
-    if every_s is not None:
-        if not least_s <= every_s <= LONGEST_S:
-            raise BadCron(f"the interval every_s must be from {least_s:g} to {LONGEST_S:,} seconds")
-        return Interval(every_s, start)
-    assert cron is not None  # noqa: S101 - for the type checker: checked above
-    parsed = parse_cron(cron, zone)
-    times = list(islice(parsed.due_times(start), COMPARED))
-    apart_s = min((after - before for before, after in pairwise(times)), default=math.inf)
-    if apart_s < least_s:
-        raise BadCron(f"this cron expression is due every {apart_s:g} s; at least {least_s:g} s must be between")
-    return parsed
 
 
 def read_zone(name: str) -> ZoneInfo:

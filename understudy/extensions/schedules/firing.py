@@ -10,7 +10,6 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import trio
 
@@ -23,9 +22,9 @@ from understudy.chat.commands import Accepted
 from understudy.chat.messages import AUTOMATIC
 from understudy.chat.polling import Poller
 from understudy.extensions.schedules import storage
-from understudy.extensions.schedules.cron import BadCron, parse_cron
-from understudy.extensions.schedules.due import Firing, Interval, Timing, next_firing
-from understudy.extensions.schedules.storage import LARGEST_BATCH, ClaimFiring, EndFiring, Schedule
+from understudy.extensions.schedules.cron import BadCron
+from understudy.extensions.schedules.due import Firing, next_firing
+from understudy.extensions.schedules.storage import LARGEST_BATCH, ClaimFiring, EndFiring, LastFiring, Schedule
 from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
@@ -73,16 +72,6 @@ def say_of(schedule: Schedule, due_at: float, agents: Mapping[str, Agent]) -> Sa
 def identity_of(schedule: Schedule) -> Identity:
     """Return the identity of a schedule's runs: the owner's, without roles and groups."""
     return Identity(schedule.owner, f"{AUTOMATIC}{schedule.id}", tenant_of(schedule.owner))
-
-
-def timing_of(schedule: Schedule) -> Timing:
-    """Return the timing of a stored schedule. Raises BadCron if its time zone is not known any more."""
-    if schedule.every_s is not None:
-        return Interval(schedule.every_s, schedule.starts_at)
-    try:
-        return parse_cron(schedule.cron or "", ZoneInfo(schedule.time_zone))
-    except (KeyError, OSError) as error:
-        raise BadCron(f"there is no time zone {schedule.time_zone} on this server any more") from error
 
 
 class ScheduleRunner(Poller):
@@ -140,7 +129,7 @@ class ScheduleRunner(Poller):
             return ClaimFiring(schedule.id, schedule.version, schedule.firing_at, schedule.next_due_at, self.claim_s)
         assert schedule.next_due_at is not None  # noqa: S101 - for the type checker: else nothing would be due
         try:
-            firing = next_firing(timing_of(schedule), schedule.next_due_at, now, schedule.policy)
+            firing = next_firing(schedule.when.read(), schedule.next_due_at, now, schedule.policy)
         except BadCron as error:
             return ClaimFiring(schedule.id, schedule.version, None, None, self.claim_s, f"It does not fire: {error}.")
         return ClaimFiring(schedule.id, schedule.version, firing.at, firing.next_at, self.claim_s, _dropped(firing))
@@ -151,7 +140,7 @@ class ScheduleRunner(Poller):
             # Look first: the message may be there, and the limits that it passed may be reached meanwhile.
             there = await self.store.message(schedule.owner, schedule.message_id(at))
             if there is not None:
-                return EndFiring(schedule.id, at, there.thread_id, there.run_id)
+                return EndFiring(schedule.id, LastFiring(at, there.thread_id, there.run_id))
         try:
             with trio.fail_after(SEND_S):
                 accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents))
@@ -163,11 +152,11 @@ class ScheduleRunner(Poller):
             self.count("refused")
             extra = {"schedule_id": schedule.id, "code": refused.code}
             log.warning("schedule.refused", extra=extra)
-            return EndFiring(schedule.id, at, schedule.thread_id, None, refused.code, refused.message)
+            return EndFiring(schedule.id, LastFiring(at, schedule.thread_id, None, refused.code, refused.message))
         assert accepted is not None  # noqa: S101 - for the type checker: messages start runs
         self.count("fired")
         log.info("schedule.fired", extra={"schedule_id": schedule.id, "run_id": accepted.run_id})
-        return EndFiring(schedule.id, at, accepted.thread_id, accepted.run_id)
+        return EndFiring(schedule.id, LastFiring(at, accepted.thread_id, accepted.run_id))
 
 
 def _dropped(firing: Firing) -> str | None:

@@ -15,7 +15,7 @@ from understudy.chat.polling import poll_now
 from understudy.chat.routing import check_id
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron
-from understudy.extensions.schedules.due import POLICIES, read_timing
+from understudy.extensions.schedules.due import POLICIES, When
 from understudy.extensions.schedules.firing import RUNNER, identity_of, say_of
 from understudy.extensions.schedules.settings import ScheduleSettings
 from understudy.extensions.schedules.storage import (
@@ -92,7 +92,7 @@ async def make() -> dict[str, Any]:
     there, now = await store.read(storage.one, owner, schedule_id)
     if there is None:
         blank = Schedule(
-            schedule_id, owner, "", None, "", None, None, "UTC", None, "once", {}, False, now, now, None
+            schedule_id, owner, "", None, "", When(None, None, "UTC", now), None, "once", {}, False, now, None
         )  # fmt: skip
         defined = await _defined(blank, given, now)
         await say(MADE, target=owner, schedule=schedule_id)
@@ -114,7 +114,7 @@ async def change(schedule_id: str) -> dict[str, Any]:
     body = await _object()
     for _ in range(TRIES):
         row, now = await _own(schedule_id)
-        whole = {name: getattr(row, name) for name in MEMBERS} | body
+        whole = {name: value for name, value in record_of(row).items() if name in MEMBERS} | body
         for name, other in (("cron", "every_s"), ("every_s", "cron")):
             if body.get(name) is not None and other not in body:
                 whole[other] = None
@@ -173,11 +173,12 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
         CommandRejected: A member cannot be used; the sentence names it.
     """
     context = web_context()
-    timed = (given.cron, given.every_s, given.time_zone)
-    fresh = timed != (row.cron, row.every_s, row.time_zone)
-    starts_at = float(int(now)) if fresh else row.starts_at  # so that due times are whole seconds
+    when = When(given.cron, given.every_s, given.time_zone, row.when.starts_at)
+    fresh = when != row.when
+    if fresh:
+        when = evolve(when, starts_at=float(int(now)))  # so that due times are whole seconds
     try:
-        timing = read_timing(*timed, starts_at, context.settings.of(ScheduleSettings).every_s)
+        timing = when.check(context.settings.of(ScheduleSettings).every_s)
     except BadCron as error:
         raise CommandRejected("invalid_command", f"{str(error)[0].upper()}{str(error)[1:]}.") from error
     one_of("policy", given.policy, POLICIES)
@@ -190,7 +191,8 @@ async def _defined(row: Schedule, given: ScheduleRequest, now: float) -> Schedul
     due_at = row.next_due_at
     if fresh or due_at is None or not given.enabled:
         due_at = next(timing.due_times(now), None) if given.enabled else None
-    schedule = evolve(row, **{name: getattr(given, name) for name in MEMBERS}, starts_at=starts_at, next_due_at=due_at)
+    said = {name: getattr(given, name) for name in MEMBERS if name in Schedule.__annotations__}
+    schedule = evolve(row, **said, when=when, next_due_at=due_at)
     say = say_of(schedule, now, context.agents)
     try:
         await context.chat.commands.check(identity_of(schedule), say)

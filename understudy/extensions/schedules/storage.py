@@ -14,6 +14,7 @@ from attrs import asdict, field, frozen
 from sqlalchemy import Connection, delete, func, select, update
 
 from understudy.chat.messages import AUTOMATIC
+from understudy.extensions.schedules.due import When
 from understudy.extensions.schedules.tables import schedules
 from understudy.storage import schema
 from understudy.storage.queries import Scope
@@ -30,12 +31,21 @@ _s = schedules.c
 
 
 @frozen
+class LastFiring:
+    """What became of a due time: its run, or why it has none. It was refused, with a `code`, or dropped, without."""
+
+    due_at: float
+    thread_id: str | None = None
+    run_id: str | None = None
+    code: str | None = None
+    message: str | None = None
+
+
+@frozen
 class Schedule:
     """A user's schedule: what it says to which agent, when, and what became of its last firing.
 
-    Either `cron` or `every_s` is given; intervals count from `starts_at`. `thread_id` None: a new thread each time.
-    `firing_at` is the due time that is claimed and not ended. `last_run_id` None with `last_message`: the last firing
-    was refused, with `last_code`, or dropped, without one.
+    `thread_id` None: a new thread each time. `firing_at` is the due time that is claimed and not ended.
     """
 
     id: str
@@ -43,23 +53,16 @@ class Schedule:
     name: str
     agent: str | None
     message: str = field(repr=False)
-    cron: str | None
-    every_s: int | None
-    time_zone: str
+    when: When
     thread_id: str | None
     policy: str
     settings: dict[str, Any]
     enabled: bool
     created_at: float
-    starts_at: float
     next_due_at: float | None
     version: int = 0
     firing_at: float | None = None
-    last_due_at: float | None = None
-    last_thread_id: str | None = None
-    last_run_id: str | None = None
-    last_code: str | None = None
-    last_message: str | None = None
+    last: LastFiring | None = None
 
     def message_id(self, due_at: float) -> str:
         """Return the id of the message of a due time: the same on every node and at every attempt."""
@@ -70,7 +73,8 @@ DEFINITION: Final = (
     "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings", "enabled",
     "starts_at", "next_due_at",
 )  # fmt: skip
-"""Fields that `ChangeSchedule` sets. The others belong to the firings."""
+"""Columns that `ChangeSchedule` sets. The others belong to the firings."""
+_INTERNAL: Final = ("owner", "starts_at", "version", "firing_at")
 
 
 @frozen
@@ -91,7 +95,7 @@ class AddSchedule(Write):
         mine = select(func.count()).select_from(schedules).where(_s.owner == self.schedule.owner)
         if connection.execute(mine).scalar_one() >= self.most:
             return FULL
-        row = asdict(self.schedule, recurse=False) | {"wake_at": self.schedule.next_due_at}
+        row = _columns(self.schedule) | {"wake_at": self.schedule.next_due_at}
         connection.execute(put(connection, schedules).on_conflict_do_nothing(index_elements=["id"]), row)
         return ADDED
 
@@ -104,7 +108,7 @@ class ChangeSchedule(Write):
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        values = {name: getattr(self.schedule, name) for name in DEFINITION}
+        values = {name: value for name, value in _columns(self.schedule).items() if name in DEFINITION}
         this = (_s.owner == self.schedule.owner, _s.id == self.schedule.id, _s.version == self.schedule.version)
         changed = update(schedules).where(*this).values(values | {"version": self.schedule.version + 1})
         if connection.execute(changed).rowcount == 0:
@@ -154,28 +158,16 @@ class ClaimFiring(Write):
 
 @frozen
 class EndFiring(Write):
-    """Record what became of the claimed firing of `at`: its run, or the code and sentence of its refusal.
-
-    The answer is whether it was still claimed.
-    """
+    """Record what became of the claimed firing. The answer is whether it was still claimed."""
 
     id: str
-    at: float
-    thread_id: str | None
-    run_id: str | None
-    code: str | None = None
-    message: str | None = None
+    last: LastFiring
 
     def apply(self, connection: Connection) -> int:
         """As `Write.apply`."""
-        values = {
-            "firing_at": None,
-            "wake_at": _s.next_due_at,
-            "last_due_at": self.at,
-            "last_thread_id": self.thread_id,
-        }
-        values |= {"last_run_id": self.run_id, "last_code": self.code, "last_message": self.message}
-        ended = update(schedules).where(_s.id == self.id, _s.firing_at == self.at)
+        values = {"firing_at": None, "wake_at": _s.next_due_at}
+        values |= {f"last_{name}": value for name, value in asdict(self.last).items()}
+        ended = update(schedules).where(_s.id == self.id, _s.firing_at == self.last.due_at)
         return connection.execute(ended.values(values)).rowcount > 0
 
 
@@ -188,36 +180,50 @@ class Due:
     next_at: float | None
 
 
-_FIELDS: Final = [_s[each] for each in Schedule.__annotations__]
+def _columns(schedule: Schedule) -> dict[str, Any]:
+    """Return what the columns of a schedule hold, without its last firing."""
+    row = asdict(schedule, filter=lambda member, _: member.name != "last")
+    when = row.pop("when")
+    return {**row, **when}
+
+
+def _schedule(row: Any) -> Schedule:
+    """Return the schedule of a row."""
+    own = {name: getattr(row, name) for name in Schedule.__annotations__ if name in _s}
+    when = When(*(getattr(row, name) for name in When.__annotations__))
+    last = LastFiring(*(getattr(row, f"last_{name}") for name in LastFiring.__annotations__))
+    return Schedule(**own, when=when, last=None if row.last_due_at is None else last)
 
 
 def of_owner(connection: Connection, owner: str) -> list[Schedule]:
     """Return a user's schedules, oldest first."""
-    mine = select(*_FIELDS).where(_s.owner == owner).order_by(_s.created_at, _s.id)
-    return [Schedule(*row) for row in connection.execute(mine.limit(MOST))]
+    mine = select(schedules).where(_s.owner == owner).order_by(_s.created_at, _s.id)
+    return [_schedule(row) for row in connection.execute(mine.limit(MOST))]
 
 
 def one(connection: Connection, owner: str, name: str) -> tuple[Schedule | None, float]:
     """Return a user's schedule, None if there is none, and the time."""
-    row = connection.execute(select(*_FIELDS).where(_s.owner == owner, _s.id == name)).one_or_none()
-    return None if row is None else Schedule(*row), _now(connection)
+    row = connection.execute(select(schedules).where(_s.owner == owner, _s.id == name)).one_or_none()
+    return None if row is None else _schedule(row), _now(connection)
 
 
 def due(connection: Connection) -> Due:
     """Return the schedules whose `wake_at` has come, longest waiting first, at most LARGEST_BATCH."""
     now = _now(connection)
-    wanted = select(*_FIELDS).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
-    found = [Schedule(*row) for row in connection.execute(wanted)]
+    wanted = select(schedules).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
+    found = [_schedule(row) for row in connection.execute(wanted)]
     return Due(now, found, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
 
 
 def record_of(row: Schedule) -> dict[str, Any]:
     """Return a schedule with what became of its last due time, null if none has come."""
-    fields = ("id", "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings")
-    last = {"due_at": row.last_due_at, "thread_id": row.last_thread_id, "run_id": row.last_run_id}
-    return {name: getattr(row, name) for name in (*fields, "enabled", "created_at", "next_due_at")} | {
-        "last": None if row.last_due_at is None else last | {"code": row.last_code, "message": row.last_message}
-    }
+    own = {name: value for name, value in _columns(row).items() if name not in _INTERNAL}
+    return own | {"last": None if row.last is None else asdict(row.last)}
+
+
+def export_of(row: Any) -> dict[str, Any]:
+    """Return the record of a row of the table."""
+    return record_of(_schedule(row))
 
 
 @frozen
