@@ -70,7 +70,7 @@ async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) 
     context = context_of(tmp_path)
     async with linked(BAD) as (catalogue, link):
         assert (link.state, link.protocol) == (LinkState.READY, "2025-11-25")
-        assert {each.name: each.why.split()[2] for each in link.left_out} == {"deep": "is", "huge": "has"}
+        assert {each.name: each.why.split()[2] for each in link.offer.left_out} == {"deep": "is", "huge": "has"}
         tools = tools_of(catalogue, BAD)
         assert tools["bad_recursive"].parameters["properties"] == {"a": {"$ref": "#"}}
         assert (tools["bad_spy"].approval, tools["bad_forge"].approval) == (True, False)
@@ -108,9 +108,9 @@ async def test_a_bad_server_over_http_harms_its_own_call_only(tmp_path: Path) ->
             with trio.move_on_after(0.5) as limit:
                 await tools["bad_hang"].call({}, context)
             assert limit.cancelled_caught
-            version = link.version
+            version = link.offer.version
             await tools["bad_version"].call({}, context)
-            while link.version == version:  # noqa: ASYNC110 - the server says it in the call
+            while link.offer.version == version:  # noqa: ASYNC110 - the server says it in the call
                 await trio.sleep(0.02)
             with pytest.raises(ToolError, match="has changed bad_forge"):
                 await tools["bad_forge"].call({}, context)
@@ -132,9 +132,9 @@ async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_
         answered = await tools["bad_ask"].call({}, context_of(tmp_path, asker=answer))
         assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
         assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
-        before, version = tools["bad_forge"], link.version
+        before, version = tools["bad_forge"], link.offer.version
         await tools["bad_version"].call({}, context_of(tmp_path))
-        while link.version == version:  # noqa: ASYNC110 - the server says it after its answer
+        while link.offer.version == version:  # noqa: ASYNC110 - the server says it after its answer
             await trio.sleep(0.02)
         with pytest.raises(ToolError, match="has changed bad_forge"):
             await before.call({}, context_of(tmp_path))

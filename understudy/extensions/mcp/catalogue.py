@@ -13,7 +13,8 @@ from understudy.agents.agent import Agent
 from understudy.agents.tool_servers import ToolServers
 from understudy.extensions.mcp import servers_off
 from understudy.extensions.mcp.errors import SignedOut
-from understudy.extensions.mcp.link import SHUTDOWN_S, WAIT_S, Clean, LinkState, McpActor, McpLink, keep
+from understudy.extensions.mcp.link import SHUTDOWN_S, WAIT_S, LinkState, McpActor, McpLink
+from understudy.extensions.mcp.offer import Clean, keep
 from understudy.extensions.mcp.tools import make_tool, resource_tools
 from understudy.extensions.mcp.user_links import UserLink, UserLinks
 from understudy.storage.store import Store
@@ -105,30 +106,30 @@ class McpCatalogue(ToolServers):
         of_agent = self.of_agent(agent, off, owner)
         links = [each for each in of_agent if each.offered]
         found = [each for link in links for each in self._tools_of(link) if each.name not in taken]
-        if able := [each for each in links if each.has_resources]:
+        if able := [each for each in links if each.offer.has_resources]:
             found += [each for each in self._readers_of(able) if each.name not in taken]
         found += [
             each.sign_in_tool()
             for each in of_agent
-            if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.definitions
+            if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.offer.tools
         ]
         return agent.with_tools((*own, *found))
 
     def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""
         links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
-        found = [make_tool(link, each) for link in links for each in link.definitions.values() if each.for_widgets]
+        found = [make_tool(link, each) for link in links for each in link.offer.tools.values() if each.for_widgets]
         return agent.with_tools(found)
 
     def stamp(self, agent: Agent) -> object:
         """Return a value that changes when what `with_tools` adds to the agent does."""
-        return tuple((each.version, each.offered, each.has_resources) for each in self.of_agent(agent))
+        return tuple((each.offer.version, each.offered, each.offer.has_resources) for each in self.of_agent(agent))
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
         def make() -> tuple[Tool, ...]:
-            return tuple(make_tool(link, each) for each in link.definitions.values() if each.for_model)
+            return tuple(make_tool(link, each) for each in link.offer.tools.values() if each.for_model)
 
-        return link.cached("tools", link.version, make)
+        return link.offer.cached("tools", link.offer.version, make)
 
     def _readers_of(self, links: Sequence[McpLink]) -> tuple[Tool, ...]:
         """Return the tools that read resources of these servers."""
@@ -136,7 +137,7 @@ class McpCatalogue(ToolServers):
         def make() -> tuple[Tool, ...]:
             return tuple(evolve(each, server=links[0].name) for each in resource_tools(links))
 
-        return links[0].cached("readers", tuple(links), make)
+        return links[0].offer.cached("readers", tuple(links), make)
 
     async def settle(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> None:
         """Wait until each server of the agent is ready or away, for `WAIT_S` at most.
@@ -157,11 +158,11 @@ class McpCatalogue(ToolServers):
         return [
             f"The tools of the MCP server {each.name} are missing now: {_why(each)}"
             for each in self.of_agent(agent, off, owner)
-            if not each.offered and (each.state is not LinkState.READY or each.unread)
+            if not each.offered and (each.state is not LinkState.READY or each.offer.unread)
         ]
 
 
 def _why(link: McpLink) -> str:
-    if link.unread:
-        return link.unread
+    if link.offer.unread:
+        return link.offer.unread
     return "you are not signed in there." if link.state is LinkState.SIGNED_OUT else "it cannot be reached."

@@ -62,8 +62,8 @@ def _mcp_server(link: McpLink) -> CheckResult:
     name, where = f"MCP {link.name}", link.server.where
     if link.state is not LinkState.READY:
         return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
-    text = f"{link.title or where} by {link.protocol}: {len(link.definitions)} tools"
-    if link.left_out:
-        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.left_out[:3])
-        return CheckResult(name, "note", f"{text}, {len(link.left_out)} left out ({left_out})")
+    text = f"{link.title or where} by {link.protocol}: {len(link.offer.tools)} tools"
+    if link.offer.left_out:
+        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.offer.left_out[:3])
+        return CheckResult(name, "note", f"{text}, {len(link.offer.left_out)} left out ({left_out})")
     return CheckResult(name, "ok", text)

@@ -1,4 +1,4 @@
-"""One MCP server for all agents that use it: its state and tools, its calls, and the actor that keeps it connected.
+"""One MCP server for all agents that use it: its state, its calls, and the actor that keeps it connected.
 
 1. The actor lives as long as one connection, whose end is its crash; its supervisor restarts it, with backoff.
 2. A tool runs only as it was defined when it was offered: a call of one whose definition has changed is refused.
@@ -12,15 +12,16 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import trio
-from attrs import define, evolve, field
+from attrs import Factory, define, evolve, field
 
 from actors import Actor, Context
 from understudy.extensions.mcp.calls import make_call
-from understudy.extensions.mcp.definitions import Definition, LeftOut, read_definitions
+from understudy.extensions.mcp.definitions import Definition
 from understudy.extensions.mcp.errors import ConnectionLost, McpDown, SessionGone, TaskLost, Throttled
+from understudy.extensions.mcp.offer import Clean, Offer, keep
 from understudy.extensions.mcp.results import to_tool_result
 from understudy.tools.containment import errors_in
 from understudy.tools.context import ToolContext
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from understudy.extensions.mcp.connection import McpSession
     from understudy.extensions.mcp.transports import TokenSource
 
-T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 WAIT_S: Final = 10.0
@@ -48,9 +48,6 @@ SHUTDOWN_S: Final = 8.0
 REFRESH_S: Final = 1.0
 """Seconds between two readings of a server's tools, however often it says that they have changed."""
 
-Clean = Callable[[str], Awaitable[tuple[str, bool]]]
-"""Redacts a text; returns it, and whether it looks like instructions. Raises ValueError if it is blocked."""
-
 
 class LinkState(enum.StrEnum):
     """Whether a server can be called."""
@@ -65,9 +62,34 @@ class LinkState(enum.StrEnum):
     """Its user is signed in; it is connected when it is used."""
 
 
-async def keep(text: str) -> tuple[str, bool]:
-    """Return a text as it is."""
-    return text, False
+@define(eq=False)
+class _Attempt:
+    """One attempt to connect, and the connection that comes of it, as long as calls can be made.
+
+    `why` is the first reason for its end, and `noted` whether the link took note of that. `agreed`: on a protocol.
+    """
+
+    connection: "McpSession | None" = None
+    agreed: bool = False
+    why: str = ""
+    noted: bool = False
+    ended: trio.Event = field(factory=trio.Event)
+    _changed: trio.Event = field(factory=trio.Event)
+
+    def end(self, why: str) -> None:
+        """End the connection, or the attempt to make one."""
+        self.why = self.why or why
+        self.ended.set()
+
+    def set_changed(self) -> None:
+        """Note that the tools may have changed."""
+        self._changed.set()
+
+    async def wait_changed(self, within_s: float) -> None:
+        """Wait until the tools may have changed since the last wait."""
+        with trio.move_on_after(within_s):
+            await self._changed.wait()
+        self._changed = trio.Event()
 
 
 @define(eq=False)
@@ -75,36 +97,22 @@ class McpLink:
     """The server as others see it. `since` is in Unix seconds. `why` says for operators why it is not ready.
 
     `widgets`: the server is told that user interfaces of its tools are shown.
-    `unread` is what it said when it did not tell its tools.
-    `definitions` are its tools by our names; the `suspect` ones always need consent: they changed since this server
-    started, or their description looks like instructions.
     """
 
     server: McpServer
     clean: Clean = keep
     widgets: bool = False
+    offer: Offer = field(default=Factory(lambda link: Offer(link.server, link.clean), takes_self=True), init=False)
     token: "TokenSource | None" = field(default=None, init=False, repr=False)
-    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # what the catalogue makes of its definitions
     state: LinkState = field(default=LinkState.STARTING, init=False)
     why: str = field(default="", init=False)
     since: float = field(factory=time.time, init=False)
-    definitions: dict[str, Definition] = field(factory=dict, init=False, repr=False)
-    left_out: list[LeftOut] = field(factory=list, init=False, repr=False)
-    suspect: set[str] = field(factory=set, init=False, repr=False)
-    version: int = field(default=0, init=False)  # of the definitions
-    has_resources: bool = field(default=False, init=False)
-    unread: str = field(default="", init=False)
     title: str = field(default="", init=False)
     protocol: str = field(default="", init=False)
     failures: int = field(default=0, init=False)
     started: bool = field(default=False, init=False)  # its actor runs, and takes care of the end
-    _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # digests of names, as first seen
-    _connection: "McpSession | None" = field(default=None, init=False, repr=False)
+    _attempt: _Attempt = field(factory=_Attempt, init=False, repr=False)
     _settled: trio.Event = field(factory=trio.Event, init=False, repr=False)  # no longer starting or restarting
-    _changed: trio.Event = field(factory=trio.Event, init=False, repr=False)
-    _ended: trio.Event = field(factory=trio.Event, init=False, repr=False)
-    _ended_why: str = field(default="", init=False, repr=False)
-    _over: bool = field(default=False, init=False, repr=False)
     _handshake: bool = field(default=False, init=False, repr=False)  # its process ends at any other first message
 
     @property
@@ -115,20 +123,7 @@ class McpLink:
     @property
     def offered(self) -> bool:
         """Whether its tools are offered to agents: it is ready, or expected back at once."""
-        return bool(self.definitions) and self.state is not LinkState.AWAY
-
-    def cached(self, what: str, stamp: object, make: Callable[[], T]) -> T:
-        """Return what was made of the definitions under a name, made anew if the stamp is another than then."""
-        if what not in self.made or self.made[what][0] != stamp:
-            self.made[what] = stamp, make()
-        found: T = self.made[what][1]
-        return found
-
-    def needs_approval(self, definition: Definition) -> bool:
-        """Return whether calls of a tool need consent."""
-        if self.server.approval is None and definition.name in self.suspect:
-            return True
-        return definition.needs_approval(self.server)
+        return bool(self.offer.tools) and self.state is not LinkState.AWAY
 
     async def settled(self, within_s: float = WAIT_S) -> None:
         """Wait until the server is ready, or away."""
@@ -147,7 +142,7 @@ class McpLink:
         """
         for attempt in (1, 2):
             connection = await self.connected()
-            current = self.definitions.get(definition.name)
+            current = self.offer.tools.get(definition.name)
             if current is None or current.digest != definition.digest:
                 raise ToolError("tool_failed", f"{self.name} has changed {definition.name}; look at it anew.")
             try:
@@ -193,16 +188,16 @@ class McpLink:
         """Return the connection, once there is one. Raises `ToolError` ``tool_failed`` if there is none in time."""
         if self.state is not LinkState.AWAY:
             await self.settled()
-        if self._connection is None:
+        if self._attempt.connection is None:
             raise ToolError("tool_failed", f"The MCP server {self.name} cannot be reached now; try again later.")
-        return self._connection
+        return self._attempt.connection
 
     async def report(self, connection: "McpSession") -> bool:
         """Find out whether a server on which a request failed is still there; if not, end its connection.
 
         Return whether that connection has ended. One whose server answers lives on, whatever it says.
         """
-        if connection is not self._connection:
+        if connection is not self._attempt.connection:
             return True
         if self.server.command:
             if connection.ended():
@@ -214,135 +209,97 @@ class McpLink:
             self.end(str(error))
             return True
         except ToolError:
-            self._changed.set()
+            self._attempt.set_changed()
         return False
 
     def end(self, why: str) -> None:
         """End the connection. From now on calls wait for the next one."""
-        self._ended_why = self._ended_why or why
-        self._ended.set()
-        if self._connection is not None:
-            self._set_lost(self._ended_why)
+        self._attempt.end(why)
+        if self._attempt.connection is not None:
+            self._set_lost(self._attempt.why)
 
     async def serve(self) -> None:
         """Connect, and stay connected. Raises `McpDown` when the connection ends, or cannot be made in time."""
         why = "the server stops"
         try:
-            why, agreed = await self._attend()
-            if self.server.command and self._ended_why and not agreed:
+            why = await self._attend()
+            if self.server.command and self._attempt.why and not self._attempt.agreed:
                 self._handshake = not self._handshake
                 if self._handshake:  # it may be one that ends at any other first message
-                    why, _ = await self._attend()
+                    why = await self._attend()
         finally:
             self._set_lost(why)
         raise McpDown(f"{self.name} ({self.server.where}): {why}")
 
-    async def _attend(self) -> tuple[str, bool]:
-        """Connect once, and stay connected. Return why that ended, and whether a protocol was agreed on."""
+    async def _attend(self) -> str:
+        """Connect once, and stay connected. Return why that ended."""
         from understudy.extensions.mcp.connection import connect
 
-        self._changed, self._ended, self._ended_why, self._over = trio.Event(), trio.Event(), "", False
-        said, start_s, agreed = deque[str](maxlen=5), self.server.start_s, False
+        self._attempt = attempt = _Attempt()
+        said, start_s = deque[str](maxlen=5), self.server.start_s
         try:
             with trio.CancelScope(deadline=trio.current_time() + start_s) as limit:
                 async with connect(
                     self.server,
                     said,
                     self.end,
-                    lambda: self._changed.set(),
+                    attempt.set_changed,
                     version("understudy-server"),
                     self.token,
                     widgets=self.widgets,
                     handshake=self._handshake,
                 ) as connection:
-                    agreed = True
-                    await self._read_tools(connection)
-                    await self._look_for_resources(connection)
+                    attempt.agreed = True
+                    await self.offer.read_tools(connection)
+                    await self.offer.look_for_resources(connection)
                     limit.deadline = math.inf
                     self._set_ready(connection)
                     await self._serve(connection)
         except Exception as error:
-            why = self._ended_why or _reason(error)
-            return (f"{why}; it said last: {said[-1]}" if said else why), agreed
-        return f"it did not answer within {start_s:g} s", agreed
+            why = attempt.why or _reason(error)
+            return f"{why}; it said last: {said[-1]}" if said else why
+        return f"it did not answer within {start_s:g} s"
 
     async def _serve(self, connection: "McpSession") -> None:
         from understudy.extensions.mcp.connection import SessionWatch
 
         async with trio.open_nursery() as nursery:
-            nursery.start_soon(SessionWatch(connection, lambda: self._changed.set()).run)
+            nursery.start_soon(SessionWatch(connection, self._attempt.set_changed).run)
             nursery.start_soon(self._refresh, connection)
-            await self._ended.wait()
-            raise McpDown(self._ended_why)
+            await self._attempt.ended.wait()
+            raise McpDown(self._attempt.why)
 
     async def _refresh(self, connection: "McpSession") -> None:
         """Read the tools again whenever they may have changed, and now and then if they could not be read."""
         while True:
-            with trio.move_on_after(AGAIN_S if self.unread else math.inf):
-                await self._changed.wait()
-            self._changed = trio.Event()
-            await self._read_tools(connection)
+            await self._attempt.wait_changed(AGAIN_S if self.offer.unread else math.inf)
+            await self.offer.read_tools(connection)
             self._set_connected()
             await trio.sleep(REFRESH_S)
 
-    async def _read_tools(self, connection: "McpSession") -> None:
-        try:
-            listed = await connection.list_all("tools")
-        except ToolError as error:  # it is there: to restart it would change nothing
-            self.unread = error.message
-            log.warning("mcp.tools_refused", extra={"server": self.name, "why": error.message})
-            return
-        self.unread = ""
-        found, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
-        suspect: set[str] = set()
-        for name, each in list(found.items()):
-            if each.digest == getattr(self.definitions.get(name), "digest", None):
-                found[name] = self.definitions[name]
-                suspect |= {name} & self.suspect
-                continue
-            try:
-                text, doubtful = await self.clean(each.description)
-            except ValueError as error:
-                del found[name]
-                self.left_out.append(LeftOut(each.remote, f"its description is blocked: {error}"))
-                continue
-            found[name] = evolve(each, description=text)
-            changed = self._first.setdefault(name, each.digest) != each.digest
-            if doubtful or changed:
-                suspect.add(name)
-                log.warning("mcp.tool_suspect", extra={"server": self.name, "tool": name, "changed": changed})
-        if found != self.definitions or suspect != self.suspect:
-            self.definitions, self.suspect, self.version = found, suspect, self.version + 1
-
-    async def _look_for_resources(self, connection: "McpSession") -> None:
-        """Find out whether there are any: many servers say that they have some, and list none."""
-        try:
-            self.has_resources = any([await connection.list_all(each) for each in ("resources", "resource_templates")])
-        except ToolError as error:
-            log.info("mcp.no_resources", extra={"server": self.name, "why": error.message})
-
     def _set_ready(self, connection: "McpSession") -> None:
-        self._connection, self.failures = connection, 0
+        self._attempt.connection, self.failures = connection, 0
         self.title, self.protocol = connection.title, connection.protocol
         self._set_connected()
         self._settled.set()
-        extra = {"server": self.name, "tools": len(self.definitions), "protocol": self.protocol}
-        log.info("mcp.ready", extra=extra | {"left_out": len(self.left_out)})
+        extra = {"server": self.name, "tools": len(self.offer.tools), "protocol": self.protocol}
+        log.info("mcp.ready", extra=extra | {"left_out": len(self.offer.left_out)})
 
     def _set_connected(self) -> None:
         """A server that is there is ready, unless it never told its tools."""
-        never_told = self.unread and not self.definitions
-        self._set(LinkState.AWAY if never_told else LinkState.READY, self.unread)
+        never_told = self.offer.unread and not self.offer.tools
+        self._set(LinkState.AWAY if never_told else LinkState.READY, self.offer.unread)
 
     def _set_lost(self, why: str) -> None:
         """Take note of the end of the connection, or of the attempt to make one, the first time."""
-        if self._over:
+        attempt = self._attempt
+        if attempt.noted:
             self.why = why
             return
-        self._over, was_ready = True, self._connection is not None
-        self._connection = None
+        attempt.noted, was_ready = True, attempt.connection is not None
+        attempt.connection = None
         self.failures = 0 if was_ready else self.failures + 1
-        if was_ready or (self.definitions and self.failures < PATIENCE):
+        if was_ready or (self.offer.tools and self.failures < PATIENCE):
             self._settled = trio.Event() if self._settled.is_set() else self._settled
             self._set(LinkState.RESTARTING, why)
         else:

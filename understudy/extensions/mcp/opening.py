@@ -16,7 +16,8 @@ from understudy.auth.sessions import secrets_for_storage
 from understudy.content.filter import ContentFilter
 from understudy.content.summary import is_suspect
 from understudy.extensions.mcp.catalogue import McpCatalogue
-from understudy.extensions.mcp.link import Clean, LinkState
+from understudy.extensions.mcp.link import LinkState
+from understudy.extensions.mcp.offer import Clean
 from understudy.extensions.mcp.settings import McpSettings
 from understudy.extensions.mcp.user_links import UserLinks
 from understudy.observe.health import HealthCheck, HealthStatus

@@ -104,7 +104,7 @@ def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
 
 async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     """Return the prompts of a server by name, read again after `FRESH_S`. Raises `ToolError` and `SignedOut`."""
-    known: tuple[float, dict[str, Prompt]] | None = link.made.get(_KEPT)
+    known: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
     if known is not None and trio.current_time() < known[0] + FRESH_S:
         return known[1]
     found: dict[str, Prompt] = {}
@@ -118,7 +118,7 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
             evolve(argument, description=text) for argument, text in zip(each.arguments, others, strict=True)
         )
         found[name] = evolve(each, title=title, description=description, arguments=arguments)
-    link.made[_KEPT] = trio.current_time(), found
+    link.offer.made[_KEPT] = trio.current_time(), found
     return found
 
 

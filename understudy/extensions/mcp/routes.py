@@ -182,12 +182,12 @@ def _prompt(server: str, each: Prompt) -> PromptOfServer:
 def _row(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:
     """Return a server as it is listed, with the tools that the caller may have called. Why it cannot be reached is for
     operators, in the health and the log."""
-    permissions, caller = web_context().permissions, identity()
-    offered = link.definitions.values() if link.state is not LinkState.AWAY else ()
+    permissions, caller, offer = web_context().permissions, identity(), link.offer
+    offered = offer.tools.values() if link.state is not LinkState.AWAY else ()
     tools = [
-        ToolOfServer(each.name, each.description, link.needs_approval(each))
+        ToolOfServer(each.name, each.description, offer.needs_approval(each))
         for each in offered
         if permissions.may_name(each.name, caller)
     ]
     auth = link.server.auth or None
-    return ShownServer(link.name, link.title, link.state, link.name not in off, auth, agents, tools, link.left_out)
+    return ShownServer(link.name, link.title, link.state, link.name not in off, auth, agents, tools, offer.left_out)

@@ -50,7 +50,7 @@ def make_tool(link: McpLink, definition: Definition) -> Tool:
         partial(_call, link, definition),
         timeout_s=link.server.timeout_s,
         retry_safe=definition.retry_safe,
-        approval=link.needs_approval(definition),
+        approval=link.offer.needs_approval(definition),
         on_server_loop=True,
         server=link.name,
         digest=definition.digest,

@@ -19,7 +19,8 @@ from attrs import define, evolve, field
 from actors import ActorError, ChildSpec, Restart
 from understudy.extensions.mcp.definitions import Definition
 from understudy.extensions.mcp.errors import McpDown, RefusedToken, SignedOut
-from understudy.extensions.mcp.link import SHUTDOWN_S, Clean, LinkState, McpActor, McpLink, keep
+from understudy.extensions.mcp.link import SHUTDOWN_S, LinkState, McpActor, McpLink
+from understudy.extensions.mcp.offer import Clean, keep
 from understudy.tools.context import ToolContext
 from understudy.tools.errors import QuestionUnanswered, ToolError
 from understudy.tools.form import Question
@@ -75,7 +76,7 @@ class UserLink(McpLink):
     @property
     def busy(self) -> bool:
         """Whether a call is at work."""
-        return self._connection is not None and bool(self._connection.calls.all)
+        return self._attempt.connection is not None and bool(self._attempt.connection.calls.all)
 
     async def look(self) -> bool:
         """Find out whether the user is signed in, also by another node. Return whether it is so."""
@@ -118,8 +119,8 @@ class UserLink(McpLink):
         for _ in range(2):  # it may have been closing
             await self.wake()
             await self.settled()
-            if self._connection is not None:
-                return self._connection
+            if self._attempt.connection is not None:
+                return self._attempt.connection
         return await super().connected()
 
     async def call(self, definition: Definition, arguments: Mapping[str, Any], context: ToolContext) -> ToolResult:
@@ -182,7 +183,7 @@ class UserLink(McpLink):
             return f"The user is signed in to {self.name}; its tools are there from your next turn on."
 
         about = f"Ask the user to sign in to {self.name}. Its tools cannot be used, nor seen, before that."
-        return self.cached("sign_in", None, lambda: evolve(sign_in, description=about, server=self.name))
+        return self.offer.cached("sign_in", None, lambda: evolve(sign_in, description=about, server=self.name))
 
     def close(self, rest: LinkState = LinkState.SIGNED_IN) -> None:
         """End the connection, if there is one; the link rests in this state then."""
@@ -225,7 +226,7 @@ class UserLink(McpLink):
         """
         now, known = trio.current_time(), self._tokens
         if known is None or refused is not None or now >= self._checked_at + CHECK_S or self.accounts.due(known):
-            refused = refused and evolve(refused, bars=self._connection is None)
+            refused = refused and evolve(refused, bars=self._attempt.connection is None)
             try:
                 known = self._tokens = await self.accounts.tokens(self.owner, self.server, refused)
             except SignedOut:

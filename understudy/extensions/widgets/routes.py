@@ -133,7 +133,7 @@ async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
     thread = await web_context().store.thread(caller.user, thread_id)
     if thread is not None and thread.archived:
         raise CommandRejected("forbidden", "This chat is archived; take it back to use its widgets.")
-    names = [each.name for each in app.link.definitions.values() if each.remote == asked.name and each.for_widgets]
+    names = [each.name for each in app.link.offer.tools.values() if each.remote == asked.name and each.for_widgets]
     if not names:
         raise CommandRejected("not_found", f"{app.link.name} has no tool of that name for its widgets.")
     usable, of_run = agents_of_caller(), app.step.result.get("agent")
@@ -169,7 +169,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
         apps = [
             ShownApp(link, definition, step, agents)
             for link, agents in links
-            if (definition := link.definitions.get(step.name)) is not None and definition.widget
+            if (definition := link.offer.tools.get(step.name)) is not None and definition.widget
         ]
         if len(apps) == 1:  # names of tools of two servers may be the same, and then it is not known whose this is
             return apps[0]

@@ -1,0 +1,96 @@
+"""What one MCP server offers: its tools, as they were defined when last read, and whether it has resources."""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import trio
+from attrs import define, evolve, field
+
+from understudy.extensions.mcp.definitions import Definition, LeftOut, read_definitions
+from understudy.tools.errors import ToolError
+from understudy.tools.mcp_server import McpServer
+
+if TYPE_CHECKING:
+    from understudy.extensions.mcp.connection import McpSession
+
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
+Clean = Callable[[str], Awaitable[tuple[str, bool]]]
+"""Redacts a text; returns it, and whether it looks like instructions. Raises ValueError if it is blocked."""
+
+
+async def keep(text: str) -> tuple[str, bool]:
+    """Return a text as it is."""
+    return text, False
+
+
+@define(eq=False)
+class Offer:
+    """The offer of a server, which outlives connections. `version` rises with every change of its tools, by our names.
+
+    The `suspect` ones always need consent: they changed since this server started, or their description looks like
+    instructions. `unread` is what the server said when it did not tell its tools.
+    """
+
+    server: McpServer
+    clean: Clean
+    tools: dict[str, Definition] = field(factory=dict, init=False, repr=False)
+    left_out: list[LeftOut] = field(factory=list, init=False, repr=False)
+    suspect: set[str] = field(factory=set, init=False, repr=False)
+    version: int = field(default=0, init=False)
+    unread: str = field(default="", init=False)
+    has_resources: bool = field(default=False, init=False)
+    made: dict[str, Any] = field(factory=dict, init=False, repr=False)  # what others make of this
+    _first: dict[str, str] = field(factory=dict, init=False, repr=False)  # digests of names, as first seen
+
+    def cached(self, what: str, stamp: object, make: Callable[[], T]) -> T:
+        """Return what was made of the offer under a name, made anew if the stamp is another than then."""
+        if what not in self.made or self.made[what][0] != stamp:
+            self.made[what] = stamp, make()
+        found: T = self.made[what][1]
+        return found
+
+    def needs_approval(self, definition: Definition) -> bool:
+        """Return whether calls of a tool need consent."""
+        if self.server.approval is None and definition.name in self.suspect:
+            return True
+        return definition.needs_approval(self.server)
+
+    async def read_tools(self, session: "McpSession") -> None:
+        """Read the tools, and redact the descriptions of new and changed ones. Raises `ConnectionLost`."""
+        try:
+            listed = await session.list_all("tools")
+        except ToolError as error:  # it is there: to restart it would change nothing
+            self.unread = error.message
+            log.warning("mcp.tools_refused", extra={"server": self.server.name, "why": error.message})
+            return
+        self.unread = ""
+        found, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
+        suspect: set[str] = set()
+        for name, each in list(found.items()):
+            if each.digest == getattr(self.tools.get(name), "digest", None):
+                found[name] = self.tools[name]
+                suspect |= {name} & self.suspect
+                continue
+            try:
+                text, doubtful = await self.clean(each.description)
+            except ValueError as error:
+                del found[name]
+                self.left_out.append(LeftOut(each.remote, f"its description is blocked: {error}"))
+                continue
+            found[name] = evolve(each, description=text)
+            changed = self._first.setdefault(name, each.digest) != each.digest
+            if doubtful or changed:
+                suspect.add(name)
+                log.warning("mcp.tool_suspect", extra={"server": self.server.name, "tool": name, "changed": changed})
+        if found != self.tools or suspect != self.suspect:
+            self.tools, self.suspect, self.version = found, suspect, self.version + 1
+
+    async def look_for_resources(self, session: "McpSession") -> None:
+        """Find out whether there are any: many servers say that they have some, and list none."""
+        try:
+            self.has_resources = any([await session.list_all(each) for each in ("resources", "resource_templates")])
+        except ToolError as error:
+            log.info("mcp.no_resources", extra={"server": self.server.name, "why": error.message})
