@@ -15,7 +15,7 @@
 """
 
 from collections import Counter
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
@@ -26,11 +26,95 @@ from understudy.chat.messages import PermitGranted, PositionChanged
 from understudy.storage.owners import tenant_of
 
 WaiterT = TypeVar("WaiterT")
-KeyT = TypeVar("KeyT", bound=Hashable)
 
 NOTIFIED_AT_ONCE = 10
 """Runs at the front of the queue that are notified at once of a new position. The others see it in their next progress
 event, so the cost of a release does not grow with the queue."""
+
+
+@define
+class RunCounts:
+    """Numbers of runs by owner and by tenant. Zeros are removed, or these would grow with every user that ever came."""
+
+    by_owner: Counter[str] = field(factory=Counter, init=False)
+    by_tenant: Counter[str | None] = field(factory=Counter, init=False)
+
+    def add(self, owner: str, number: int = 1) -> None:
+        """Add runs of an owner; with a negative number, subtract them."""
+        tenant = tenant_of(owner)
+        self.by_owner[owner] += number
+        self.by_tenant[tenant] += number
+        if not self.by_owner[owner]:
+            del self.by_owner[owner]
+        if not self.by_tenant[tenant]:
+            del self.by_tenant[tenant]
+
+
+@define
+class FairQueue(Generic[WaiterT]):
+    """The queued runs in the order in which they are offered a permit: run, owner and waiter of each."""
+
+    by_tenant: bool
+    _resuming: dict[str, tuple[str, str, WaiterT]] = field(factory=dict, init=False)
+    _new: dict[str, tuple[str, str, WaiterT]] = field(factory=dict, init=False)
+    _round: int = field(default=0, init=False)
+    """The round in which the last permit was granted."""
+    _next_round_of: dict[str | None, int] = field(factory=dict, init=False)
+    """The first round in which each tenant may be granted another permit."""
+    _in_order: list[tuple[str, str, WaiterT]] | None = field(default=None, init=False)
+    """The new runs by rounds; None if they or the rounds have changed since that was computed."""
+
+    def add(self, run_id: str, owner: str, waiter: WaiterT, *, resuming: bool) -> None:
+        """Queue a run, or replace its waiter."""
+        (self._resuming if resuming else self._new)[run_id] = (run_id, owner, waiter)
+        self._in_order = None
+
+    def remove(self, run_id: str) -> None:
+        """Remove a run, if it is queued."""
+        self._new.pop(run_id, None)
+        self._resuming.pop(run_id, None)
+        self._in_order = None
+
+    def count_grant(self, owner: str) -> None:
+        """Count a permit of the owner's tenant, whose next run is served a round later."""
+        if self.by_tenant:
+            tenant = tenant_of(owner)
+            self._round = self._next_round(tenant)
+            self._next_round_of[tenant] = self._round + 1
+            self._in_order = None
+
+    def forget(self, tenant: str | None) -> None:
+        """Forget a tenant that has no runs."""
+        self._next_round_of.pop(tenant, None)
+
+    def __iter__(self) -> Iterator[tuple[str, str, WaiterT]]:
+        return chain(self._resuming.values(), self._by_round() if self.by_tenant else self._new.values())
+
+    def position(self, run_id: str) -> int:
+        """Return the position of a run in the queue, from 1; 0 if it is not queued."""
+        return next((number for number, (queued, _, _) in enumerate(self, 1) if queued == run_id), 0)
+
+    def first(self, count: int) -> list[tuple[str, WaiterT]]:
+        """Return (run, waiter) of the first `count` runs."""
+        return [(run_id, waiter) for run_id, _, waiter in islice(self, count)]
+
+    def by_owner(self) -> Counter[str]:
+        """Count the runs of each owner."""
+        return Counter(owner for _, owner, _ in self)
+
+    def _by_round(self) -> list[tuple[str, str, WaiterT]]:
+        if self._in_order is None:
+            following, turns = dict[str | None, int](), dict[str, int]()
+            for run_id, owner, _ in self._new.values():
+                tenant = tenant_of(owner)
+                turns[run_id] = following.get(tenant, self._next_round(tenant))
+                following[tenant] = turns[run_id] + 1
+            self._in_order = sorted(self._new.values(), key=lambda run: turns[run[0]])
+        return self._in_order
+
+    def _next_round(self, tenant: str | None) -> int:
+        """Return the round in which a tenant is served next: not a past one, nor the same one twice."""
+        return max(self._round, self._next_round_of.get(tenant, 0))
 
 
 @define
@@ -46,21 +130,14 @@ class RunLimiter(Generic[WaiterT]):
     per_tenant: int | None = None
     _owner_of: dict[str, str] = field(factory=dict, init=False)
     """The owner of each run, with a permit or without."""
-    _runs: Counter[str] = field(factory=Counter, init=False)
-    """Number of these runs by owner."""
+    _runs: RunCounts = field(factory=RunCounts, init=False)
     _running: dict[str, str] = field(factory=dict, init=False)
+    _held: RunCounts = field(factory=RunCounts, init=False)
     _suspended: set[str] = field(factory=set, init=False)
-    _returning: dict[str, tuple[str, WaiterT]] = field(factory=dict, init=False)
-    _waiting: dict[str, tuple[str, WaiterT]] = field(factory=dict, init=False)
-    _held: Counter[str] = field(factory=Counter, init=False)
-    _runs_of_tenant: Counter[str | None] = field(factory=Counter, init=False)
-    _held_by_tenant: Counter[str | None] = field(factory=Counter, init=False)
-    _round: int = field(default=0, init=False)
-    """The round in which the last permit was granted."""
-    _next_round_of: dict[str | None, int] = field(factory=dict, init=False)
-    """The first round in which each tenant may be granted another permit."""
-    _fair_order: list[tuple[str, tuple[str, WaiterT]]] | None = field(default=None, init=False)
-    """The queue by rounds; None if it has changed since it was computed."""
+    queue: FairQueue[WaiterT] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.queue = FairQueue(self.per_tenant is not None)
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
         """Reserve a permit or a queue position for a run that is about to be accepted. Return False if none is free.
@@ -88,8 +165,7 @@ class RunLimiter(Generic[WaiterT]):
             self._suspended.discard(run_id)
             self._grant(run_id, owner)
             return True
-        (self._returning if run_id in self._suspended else self._waiting)[run_id] = (owner, waiter)
-        self._fair_order = None
+        self.queue.add(run_id, owner, waiter, resuming=run_id in self._suspended)
         return False
 
     def suspend(self, run_id: str) -> list[tuple[str, WaiterT]]:
@@ -105,27 +181,14 @@ class RunLimiter(Generic[WaiterT]):
 
         Nothing happens if it holds neither.
         """
-        self._unregister(run_id)
+        owner = self._owner_of.pop(run_id, None)
+        if owner is not None:
+            self._runs.add(owner, -1)
+            if tenant_of(owner) not in self._runs.by_tenant:
+                self.queue.forget(tenant_of(owner))
         self._suspended.discard(run_id)
-        self._waiting.pop(run_id, None)
-        self._returning.pop(run_id, None)
-        self._fair_order = None
+        self.queue.remove(run_id)
         return self._revoke(run_id)
-
-    def position(self, run_id: str) -> int:
-        """Return the position of a run in the queue, from 1; 0 if it is not queued."""
-        for number, (waiting, _) in enumerate(self._queue(), 1):
-            if waiting == run_id:
-                return number
-        return 0
-
-    def first_queued(self, count: int) -> list[tuple[str, WaiterT]]:
-        """Return (run, waiter) of the first `count` queued runs."""
-        return [(run_id, waiter) for run_id, (_, waiter) in islice(self._queue(), count)]
-
-    def queued_by_owner(self) -> Counter[str]:
-        """Count the runs of each owner that wait for a permit; suspended ones do not."""
-        return Counter(owner for owner, _ in chain(self._returning.values(), self._waiting.values()))
 
     @property
     def running(self) -> int:
@@ -139,113 +202,70 @@ class RunLimiter(Generic[WaiterT]):
 
     def counts(self, whose: Callable[[str], bool]) -> dict[str, int]:
         """Count the runs of the owners for which `whose` is true: those with a permit, and those without."""
-        known = sum(count for owner, count in self._runs.items() if whose(owner))
-        running = sum(count for owner, count in self._held.items() if whose(owner))
+        known = sum(count for owner, count in self._runs.by_owner.items() if whose(owner))
+        running = sum(count for owner, count in self._held.by_owner.items() if whose(owner))
         return {"runs": running, "runs_waiting": known - running}
 
     def tenant_at_limit(self, run_id: str) -> bool:
         """Return whether a run waits because its tenant holds all permits that a tenant may hold."""
         owner = self._owner_of.get(run_id)
-        if owner is None or run_id in self._running or self._held[owner] >= self.per_user:
+        if owner is None or run_id in self._running or self._held.by_owner[owner] >= self.per_user:
             return False
-        return self.per_tenant is not None and self._held_by_tenant[tenant_of(owner)] >= self.per_tenant
+        return self.per_tenant is not None and self._held.by_tenant[tenant_of(owner)] >= self.per_tenant
 
     def tenant_fills_queue(self, owner: str) -> bool:
         """Return whether the owner's tenant has reached its limit of waiting runs."""
         if self.per_tenant is None:
             return False
         tenant = tenant_of(owner)
-        return self._runs_of_tenant[tenant] - self._held_by_tenant[tenant] > self.max_waiting - self.waiting
-
-    def _queue(self) -> Iterator[tuple[str, tuple[str, WaiterT]]]:
-        waiting = self._waiting.items() if self.per_tenant is None else self._by_round()
-        return chain(self._returning.items(), waiting)
-
-    def _by_round(self) -> list[tuple[str, tuple[str, WaiterT]]]:
-        """Order the runs that have not started by rounds: each tenant is served once in each round."""
-        if self._fair_order is None:
-            following, turns = dict[str | None, int](), dict[str, int]()
-            for run_id, (owner, _) in self._waiting.items():
-                tenant = tenant_of(owner)
-                turns[run_id] = following.get(tenant, self._next_round(tenant))
-                following[tenant] = turns[run_id] + 1
-            self._fair_order = sorted(self._waiting.items(), key=lambda item: turns[item[0]])
-        return self._fair_order
-
-    def _next_round(self, tenant: str | None) -> int:
-        """Return the round in which a tenant is served next: not a past one, nor the same one twice."""
-        return max(self._round, self._next_round_of.get(tenant, 0))
+        return self._runs.by_tenant[tenant] - self._held.by_tenant[tenant] > self.max_waiting - self.waiting
 
     def _register(self, run_id: str, owner: str) -> None:
         if run_id not in self._owner_of:
             self._owner_of[run_id] = owner
-            self._runs[owner] += 1
-            self._runs_of_tenant[tenant_of(owner)] += 1
-
-    def _unregister(self, run_id: str) -> None:
-        owner = self._owner_of.pop(run_id, None)
-        if owner is not None:
-            _decrement(self._runs, owner)
-            _decrement(self._runs_of_tenant, tenant := tenant_of(owner))
-            if tenant not in self._runs_of_tenant:
-                self._next_round_of.pop(tenant, None)
+            self._runs.add(owner)
 
     def _may_wait(self, owner: str) -> bool:
         free = self.max_waiting - self.waiting
-        of_user = self._runs[owner] - self._held[owner]
+        of_user = self._runs.by_owner[owner] - self._held.by_owner[owner]
         return free > 0 and of_user <= free and not self.tenant_fills_queue(owner)
 
     def _fits(self, owner: str) -> bool:
-        in_tenant = self.per_tenant is None or self._held_by_tenant[tenant_of(owner)] < self.per_tenant
-        return not self._full() and self._held[owner] < self.per_user and in_tenant
+        in_tenant = self.per_tenant is None or self._held.by_tenant[tenant_of(owner)] < self.per_tenant
+        return not self._full() and self._held.by_owner[owner] < self.per_user and in_tenant
 
     def _full(self) -> bool:
         return len(self._running) >= self.total
 
     def _grant(self, run_id: str, owner: str) -> None:
-        tenant = tenant_of(owner)
         self._running[run_id] = owner
-        self._held[owner] += 1
-        self._held_by_tenant[tenant] += 1
-        if self.per_tenant is not None:
-            self._round = self._next_round(tenant)
-            self._next_round_of[tenant] = self._round + 1
-            self._fair_order = None
+        self._held.add(owner)
+        self.queue.count_grant(owner)
 
     def _revoke(self, run_id: str) -> list[tuple[str, WaiterT]]:
         owner = self._running.pop(run_id, None)
         if owner is None:
             return []
-        _decrement(self._held, owner)
-        _decrement(self._held_by_tenant, tenant_of(owner))
-        self._fair_order = None
+        self._held.add(owner, -1)
         return self._grant_waiting()
 
     def _grant_waiting(self) -> list[tuple[str, WaiterT]]:
         """Grant permits to the queued runs that they fit. Return (run, waiter) of each."""
         begun = []
-        for waiting, (its_owner, waiter) in list(self._queue()):
+        for waiting, its_owner, waiter in list(self.queue):
             if self._full():
                 break
             if self._fits(its_owner):
-                self._waiting.pop(waiting, None)
-                self._returning.pop(waiting, None)
+                self.queue.remove(waiting)
                 self._suspended.discard(waiting)
                 self._grant(waiting, its_owner)
                 begun.append((waiting, waiter))
         return begun
 
 
-def _decrement(counter: Counter[KeyT], key: KeyT) -> None:
-    """Decrement a count. A key with count 0 is removed, or the counter would grow with every user that ever came."""
-    counter[key] -= 1
-    if not counter[key]:
-        del counter[key]
-
-
 def queue_note(limiter: RunLimiter[ActorRef], run_id: str) -> str:
     """Return the progress note for a queued run; empty if it is not queued."""
-    position = limiter.position(run_id)
+    position = limiter.queue.position(run_id)
     if not position:
         return ""
     if limiter.tenant_at_limit(run_id):
@@ -255,9 +275,9 @@ def queue_note(limiter: RunLimiter[ActorRef], run_id: str) -> str:
 
 def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool = False) -> None:
     """Release the permit or position of a run, or with `resting` suspend it, and notify the runs concerned."""
-    before = [waiting for waiting, _ in limiter.first_queued(NOTIFIED_AT_ONCE)]
+    before = [waiting for waiting, _ in limiter.queue.first(NOTIFIED_AT_ONCE)]
     for granted, waiter in limiter.suspend(run_id) if resting else limiter.release(run_id):
         waiter.tell(PermitGranted(granted))
-    for number, (waiting, waiter) in enumerate(limiter.first_queued(NOTIFIED_AT_ONCE)):
+    for number, (waiting, waiter) in enumerate(limiter.queue.first(NOTIFIED_AT_ONCE)):
         if number >= len(before) or before[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))

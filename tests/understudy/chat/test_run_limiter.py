@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from understudy.chat.run_limiter import RunLimiter
+from understudy.chat.run_limiter import RunCounts, RunLimiter
 from understudy.storage.owners import owner_of, tenant_of
 
 
@@ -12,18 +12,18 @@ def test_a_run_waits_when_its_user_has_all_places_and_others_do_not() -> None:
     assert slots.acquire("a1", "ada", "A1")
     assert not slots.acquire("a2", "ada", "A2")
     assert slots.acquire("b1", "bob", "B1")
-    assert (slots.running, slots.waiting, slots.position("a2")) == (2, 1, 1)
+    assert (slots.running, slots.waiting, slots.queue.position("a2")) == (2, 1, 1)
     assert slots.release("a1") == [("a2", "A2")]
-    assert slots.position("a2") == 0
+    assert slots.queue.position("a2") == 0
 
 
 def test_nobody_overtakes_in_line() -> None:
     slots: RunLimiter[str] = RunLimiter(per_user=2, total=2)
     for run in ("a", "b", "c", "d"):
         slots.acquire(run, f"user-{run}", run)
-    assert [slots.position(run) for run in "abcd"] == [0, 0, 1, 2]
+    assert [slots.queue.position(run) for run in "abcd"] == [0, 0, 1, 2]
     assert slots.release("b") == [("c", "c")]
-    assert slots.position("d") == 1
+    assert slots.queue.position("d") == 1
 
 
 def test_asking_twice_takes_one_place_and_who_leaves_the_line_is_not_called() -> None:
@@ -45,9 +45,9 @@ def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
     assert slots.suspend("a") == [("b", "b")]
     assert (slots.running, slots.waiting) == (1, 2)
     assert not slots.acquire("a", "user-a", "A")
-    assert [slots.position(run) for run in "abc"] == [1, 0, 2]
-    assert slots.first_queued(5) == [("a", "A"), ("c", "c")]
-    assert slots.first_queued(1) == [("a", "A")]
+    assert [slots.queue.position(run) for run in "abc"] == [1, 0, 2]
+    assert slots.queue.first(5) == [("a", "A"), ("c", "c")]
+    assert slots.queue.first(1) == [("a", "A")]
     assert slots.release("b") == [("a", "A")]
     assert slots.suspend("a") == [("c", "c")]
     assert slots.suspend("a") == []
@@ -132,7 +132,7 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
             waiting.remove(one)
         assert slots.running == len(running) <= 3
         assert slots.waiting == len({*waiting, *resting})
-        in_line = [number for _, number in slots.first_queued(10)]
+        in_line = [number for _, number in slots.queue.first(10)]
         assert sorted(in_line) == sorted(waiting)
         assert in_line == [n for n in in_line if n in resting] + [n for n in in_line if n not in resting]
         for owner in "xyz":
@@ -162,7 +162,7 @@ def test_tenants_take_turns_in_line() -> None:
     slots.acquire("a0", ada, "")
     for run, owner in (("a1", ada), ("a2", ada), ("b1", bob), ("b2", bob), ("c1", cem)):
         assert not slots.acquire(run, owner, "")
-    assert [slots.position(run) for run in ("b1", "c1", "a1", "b2", "a2")] == [1, 2, 3, 4, 5]
+    assert [slots.queue.position(run) for run in ("b1", "c1", "a1", "b2", "a2")] == [1, 2, 3, 4, 5]
     begun: list[str] = []
     run = "a0"
     while freed := slots.release(run):
@@ -191,4 +191,4 @@ def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
         slots.acquire(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
     for number in range(3):
         slots.release(f"r{number}")
-    assert not any((slots._runs, slots._held, slots._runs_of_tenant, slots._held_by_tenant, slots._next_round_of))
+    assert (slots._runs, slots._held, slots.queue._next_round_of) == (RunCounts(), RunCounts(), {})

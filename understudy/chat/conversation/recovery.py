@@ -125,7 +125,7 @@ class Recovery(Actor):
         A live conversation is sent all its runs, at once and without a task: it should know them, and has work.
         """
         asleep = [run for run in runs if not self.registry.remind(run.owner, run.thread_id, run.id)]
-        queued, woken = self.limiter.queued_by_owner(), list[RunRecord]()
+        queued, woken = self.limiter.queue.by_owner(), list[RunRecord]()
         room = QUEUED - queued.total()
         for run in asleep:
             if len(woken) >= room:

@@ -67,7 +67,7 @@ class Unfinished:
         if thread_id not in self.woken:
             self.woken[thread_id] = None
             self.limiter.acquire(run_id, owner, None)
-            self.most_queued = max(self.most_queued, self.limiter.queued_by_owner().total())
+            self.most_queued = max(self.most_queued, self.limiter.queue.by_owner().total())
 
     def end(self, run_id: str) -> None:
         self.runs = [run for run in self.runs if run.id != run_id]
