@@ -8,7 +8,7 @@ import cattrs
 import msgspec
 from cattrs.gen import make_dict_structure_fn, override
 
-from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, log_frame, struct_members
+from transport.wire.dialects import RENDER, WIRE_NAMES, Dialect, canonical, struct_members
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import EVENTS, AskedAgent, Envelope, Event, Usage
 from transport.wire.unknown_event import UnknownEvent
@@ -86,7 +86,7 @@ def to_log(envelope: Envelope) -> bytes:
 
     `from_log` returns an equal envelope. Raises TypeError for values that JSON lacks.
     """
-    frame = log_frame(envelope)
+    frame = canonical(envelope, envelope.timestamp)
     try:
         return _ENCODER.encode(frame)
     except UnicodeEncodeError:

@@ -135,12 +135,8 @@ def _data_struct(kind: type[Event]) -> Callable[[Any], msgspec.Struct]:
     return lambda event: struct(*read(event))
 
 
-def _itself(event: Event) -> Event:
-    return event
-
-
-_LOGGED: Final = {kind: _itself if kind in _AS_THEY_ARE else _data_struct(kind) for kind in _WIRE_FIELDS}
-"""For each type of event the function that returns what encodes as `event_data` does."""
+_LOGGED: Final = {kind: _data_struct(kind) for kind in _WIRE_FIELDS if kind not in _AS_THEY_ARE}
+"""For each other type of event the function that returns what encodes as `event_data` does."""
 
 
 class FrameHeader(msgspec.Struct, gc=False, omit_defaults=True):
@@ -208,13 +204,6 @@ def struct_members(struct: msgspec.Struct) -> Frame:
     }
 
 
-def log_frame(envelope: Envelope) -> CanonicalFrame:
-    """Return the canonical form, but with the exact `timestamp` in Unix seconds."""
-    event = envelope.event
-    data = _LOGGED.get(type(event), event_data)(event)
-    return _build_frame(CanonicalFrame, envelope, envelope.timestamp, data)
-
-
 @lru_cache(maxsize=64)
 def _second(whole: int) -> str:
     return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
@@ -230,12 +219,12 @@ def iso(timestamp: float) -> str:
     return _second(whole) + _THOUSANDTHS[thousandths]
 
 
-def canonical(envelope: Envelope) -> CanonicalFrame:
-    """Return the whole envelope, with the event's fields under `data`."""
+def canonical(envelope: Envelope, timestamp: float | None = None) -> CanonicalFrame:
+    """Return the whole envelope, with the event's fields under `data`. A given `timestamp` is not made text."""
     event = envelope.event
-    read = _LOGGED.get(type(event))
-    data = event_data(event) if read is None else read(event)
-    return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp), data)
+    kind = type(event)
+    data = event if kind in _AS_THEY_ARE else _LOGGED.get(kind, event_data)(event)
+    return _build_frame(CanonicalFrame, envelope, iso(envelope.timestamp) if timestamp is None else timestamp, data)
 
 
 def payload(envelope: Envelope) -> PayloadFrame:
