@@ -37,7 +37,7 @@ class Parameters:
 
     `summary` is all prose of the docstring before its first section. `method`: the first parameter takes the instance,
     and is not among the others. `plain`: no code of the tool's author takes part in the check of arguments. `defaults`
-    are those that are JSON, and are converted as arguments: such as a text for an enum.
+    are those that are JSON, and are converted as arguments: such as a text for an enum. `yields`: it is a generator.
     """
 
     schema: Mapping[str, Any]
@@ -48,6 +48,7 @@ class Parameters:
     method: bool = False
     plain: bool = True
     defaults: Mapping[str, Any] = field(factory=dict, repr=False)
+    yields: bool = False
 
 
 def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
@@ -115,7 +116,8 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
     if "return" in annotations:
         _check_result(name, get_type_hints(plain)["return"], ())
     without_code = all(map(is_plain, types.values()))
-    return Parameters(schema, summary, context, types, tuple(required), method, without_code, defaults)
+    yields = inspect.isgeneratorfunction(plain) or inspect.isasyncgenfunction(plain)
+    return Parameters(schema, summary, context, types, tuple(required), method, without_code, defaults, yields)
 
 
 def _is_method(

@@ -151,10 +151,8 @@ class Tool:
                 self.check(arguments)
             return await self.isolated.call(arguments, context)
         function = self.function
-        if inspect.isasyncgenfunction(plain_function(function)):
-            function = partial(collect_async, function, context.show_partial)
-        elif inspect.isgeneratorfunction(plain_function(function)):
-            function = partial(collect, function, context.show_partial)
+        if self._accepts.yields:
+            function = partial(collect_async if is_async(function) else collect, function, context.show_partial)
         if self._accepts.plain or is_async(self.function):
             return await self._run(function, self._given(arguments, context), context)
         # Code of the tool's author takes part in the check, and runs in the thread of the function.
