@@ -98,7 +98,7 @@ class Permissions:
 
     def may_call(self, tool: Tool, who: Principal) -> bool:
         """Return whether a user may have a tool called."""
-        own = is_allowed(tool.allow, who) and self.may_name(tool.name, who)
+        own = (tool.allow is None or is_allowed(tool.allow, who)) and self.may_name(tool.name, who)
         return own and (tool.agent is None or self.may_use(tool.agent, who))
 
     def usable(self, agents: Mapping[str, Agent], who: Principal) -> dict[str, Agent]:
@@ -126,7 +126,7 @@ class Permissions:
             NotPermitted: See above.
         """
         for name in names:
-            if not is_allowed(self.rules.models.get(name), who):
+            if name in self.rules.models and not is_allowed(self.rules.models[name], who):
                 raise NotPermitted(f"You may not use the model {name}: this server allows it to other users only.")
 
     def raised(self, who: Principal) -> dict[str, float]:

@@ -378,7 +378,8 @@ class ContentFilter:
 
     def record(self, direction: Direction, found: Sanitized | SanitizedValue) -> None:
         """Count the findings of a text or value, and log the detectors that failed."""
-        self.metrics.record_sanitized(direction.value, found.findings, found.omitted)
+        if found.findings or found.omitted:
+            self.metrics.record_sanitized(direction.value, found.findings, found.omitted)
         for failure in found.failures:
             self.metrics.record_detector_failure(direction.value, failure.detector)
             extra = {

@@ -62,8 +62,6 @@ class Vault:
 
     def get(self, owner: str, thread_id: str) -> ThreadPlaceholders | None:
         """Return the placeholders of a thread, if it has any."""
-        if not self._threads:
-            return None
         found = self._threads.get((owner, thread_id))
         return found if found is not None and len(found) else None
 

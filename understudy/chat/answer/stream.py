@@ -261,7 +261,7 @@ class AnswerStream:
 
     def _new_answer(self) -> SanitizedAnswer:
         content_filter, job = self.services.content_filter, self.job
-        placeholders = content_filter.vault.get(job.owner, job.thread_id)
+        placeholders = content_filter.vault.get(job.owner, job.thread_id) if content_filter.tokenises else None
         return SanitizedAnswer(content_filter.outbound.stream(), placeholders)
 
     async def _write(self, text: str, *, restart: bool = False) -> None:

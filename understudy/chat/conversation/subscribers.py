@@ -145,7 +145,7 @@ class Subscribers:
             if (announce := self.services.presence.announce) is not None:
                 announce(self.owner, self.thread_id, before)
             self.subscribe_all(head, context, after=before)
-        self.deliver(*map(self.restore, envelopes))
+        self.deliver(*(map(self.restore, envelopes) if self.services.content_filter.tokenises else envelopes))
         for envelope in envelopes:
             took_s = self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))
             if not isinstance(envelope.event, MessageAccepted | Error | FinalResponse):
