@@ -40,7 +40,11 @@ def sentence(stop: StopInForce) -> str:
 
 @define(eq=False)
 class Enforcement:
-    """Cancels `scope` when something that its block works with is stopped. The block is around that of the scope."""
+    """Cancels `scope`, which its block enters, when something of the `names` that the block works with is stopped.
+
+    Raises, from the `with` statement:
+        StoppedByOperator: It was cancelled so, or something is stopped already; then the block does not begin.
+    """
 
     _stops: "Stops"
     names: Names
@@ -48,9 +52,10 @@ class Enforcement:
     stop: StopInForce | None = field(default=None, init=False)
 
     def __enter__(self) -> None:
-        if (stop := self._stops.find(*self.names())) is not None:
+        stops = self._stops
+        if stops.in_force and (stop := stops.find(*self.names())) is not None:
             raise StoppedByOperator(stop)
-        self._stops.watches.add(self)
+        stops.watches.add(self)
 
     def __exit__(self, kind: type[BaseException] | None, _: object, __: object) -> None:
         self._stops.watches.discard(self)
@@ -60,32 +65,24 @@ class Enforcement:
 
 @define(eq=False)
 class Stops:
-    """The stops in force on this node. `wake` has the set read now: call it when another node has changed it."""
+    """The stops `in_force` on this node, by kind and name. `wake` has them read now: another node has changed them."""
 
     wake: Callable[[], object] = field(default=lambda: None, init=False)
-    _stops: Mapping[tuple[str, str], StopInForce] = field(factory=dict, init=False)
+    in_force: Mapping[tuple[str, str], StopInForce] = field(factory=dict, init=False)
     watches: set[Enforcement] = field(factory=set, init=False, repr=False)
 
     def all(self) -> list[StopInForce]:
         """Return the stops, by kind and name."""
-        return [stop for _, stop in sorted(self._stops.items())]
+        return [stop for _, stop in sorted(self.in_force.items())]
 
     def find(self, *names: tuple[str, str]) -> StopInForce | None:
         """Return a stop of one of these kinds and names, if there is one."""
-        return next((stop for name in names if (stop := self._stops.get(name)) is not None), None)
-
-    def enforced(self, names: Names, scope: trio.CancelScope) -> Enforcement:
-        """Return a context manager that cancels `scope`, which its block enters, when one of `names` is stopped.
-
-        Raises, from the `with` statement:
-            StoppedByOperator: It was cancelled so, or something is stopped already; then the block does not begin.
-        """
-        return Enforcement(self, names, scope)
+        return next((stop for name in names if (stop := self.in_force.get(name)) is not None), None)
 
     def apply(self, stops: Iterable[StopInForce]) -> None:
         """Replace the set, and end what works with something that is stopped."""
-        self._stops = {(stop.kind, stop.name): stop for stop in stops}
-        for watch in list(self.watches) if self._stops else ():
+        self.in_force = {(stop.kind, stop.name): stop for stop in stops}
+        for watch in list(self.watches) if self.in_force else ():
             if watch.stop is None and (stop := self.find(*watch.names())) is not None:
                 watch.stop = stop
                 watch.scope.cancel()

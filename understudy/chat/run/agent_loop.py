@@ -57,7 +57,7 @@ from understudy.chat.run.window import SUMMARY_TOKENS, encode_compaction, estima
 from understudy.chat.run_protocol import agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
-from understudy.chat.stops import StoppedByOperator
+from understudy.chat.stops import Enforcement, StoppedByOperator
 from understudy.content.texts import is_blank, run_off_loop
 from understudy.models.model import (
     FENCE_NOTE,
@@ -524,7 +524,7 @@ class AgentLoop:
     async def _respond(self, model: Model, turn: Turn) -> Reply:
         closing_s = self.meter.closing_s(self.tools.deadline.worked_s)
         limit = self._turn_limit = trio.CancelScope(deadline=trio.current_time() + closing_s)
-        with self.services.stops.enforced(partial(self._models, model), limit), limit:
+        with Enforcement(self.services.stops, partial(self._models, model), limit), limit:
             if self._urgent:
                 limit.cancel()
                 await trio.lowlevel.checkpoint()  # raises Cancelled: the model is not asked
@@ -643,7 +643,7 @@ class AgentLoop:
             turn = Turn(card, tuple(older), instructions, settings=settings, listed_colleagues=colleagues)
             self._check_models()
             scope = trio.CancelScope()
-            with self.services.stops.enforced(partial(self._models, model), scope), scope:
+            with Enforcement(self.services.stops, partial(self._models, model), scope), scope:
                 summary, usage = await summarise(model, turn, self.input, self.services, self.job.run_id)
             planned = evolve(planned, summary=summary)
             if usage is not None:

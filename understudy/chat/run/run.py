@@ -43,7 +43,7 @@ from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
-from understudy.chat.stops import StoppedByOperator
+from understudy.chat.stops import Enforcement, StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.models.model import ModelUnavailable
 from understudy.observe.logs import new_error_id
@@ -158,7 +158,7 @@ class Run(Actor):
         self.deadline.start(self.limit_s)
         try:
             scope = self.deadline.scope
-            with self.recorder.services.stops.enforced(self._agents, scope), scope, contained(self.job.agent):
+            with Enforcement(self.recorder.services.stops, self._agents, scope), scope, contained(self.job.agent):
                 await self.loop.run(context)
         except StoppedByOperator as stopped:
             finish = FinishRun(run_id, Ending.STOPPED, str(stopped), new_error_id(), retryable=False)

@@ -59,7 +59,8 @@ class CallSettling:
         for _ in range(MAX_MADE):
             killed = in_doubt
             if not in_doubt:
-                await self.calls.run(tool, arguments, outcome, agent_id, context)
+                async with self.calls.recorder.notes.of_call() as progress:
+                    await self.calls.run(tool, arguments, outcome, progress, agent_id, context)
                 killed = outcome.status is ToolStatus.KILLED
                 if not (killed or outcome.crashed or outcome.status is ToolStatus.TIMED_OUT):
                     break

@@ -32,7 +32,7 @@ from understudy.chat.run.replay import Replay
 from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import HANDLE, ToolOutcome
 from understudy.chat.services import Services, tool_context
-from understudy.chat.stops import StoppedByOperator, sentence
+from understudy.chat.stops import Enforcement, StoppedByOperator, sentence
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.context import CallHandle, ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
@@ -181,13 +181,6 @@ class ToolCalls:
         return evolve(given, progress=progress, **means)
 
     async def run(
-        self, tool: Tool, arguments: dict[str, Any], outcome: ToolOutcome, agent_id: str, context: Context
-    ) -> None:
-        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
-        async with self.recorder.notes.of_call() as progress:
-            await self._run(tool, arguments, outcome, progress, agent_id, context)
-
-    async def _run(
         self,
         tool: Tool,
         arguments: dict[str, Any],
@@ -196,6 +189,7 @@ class ToolCalls:
         agent_id: str,
         context: Context,
     ) -> None:
+        """Run the tool in an actor of its own; the outcome is set afterwards, even if the actor crashes or hangs."""
         if (stop := self.services.stops.find(*stoppable(tool))) is not None:
             outcome.fail(ToolStatus.FAILED, "stopped", sentence(stop))
             return
@@ -238,7 +232,7 @@ class ToolCalls:
         limit = trio.CancelScope(deadline=trio.current_time() + min(tool_s, run_s))
         outcome.limits.append(limit)
         try:
-            with self.services.stops.enforced(functools.partial(stoppable, tool), limit), limit:
+            with Enforcement(self.services.stops, functools.partial(stoppable, tool), limit), limit:
                 await outcome.ended.wait()
         except StoppedByOperator as stopped:
             self.running.pop(ref, None)
