@@ -59,7 +59,8 @@ class Acceptance:
 
         Whether a message is a repeated one is read only if it cannot be stored: most are new.
         """
-        live, refusal = None, CommandRejected("storage_unavailable", retry_after=RETRY_S)
+        live: ActiveRun | None = None
+        refusal: CommandRejected | None = None
         try:
             known = isinstance(ask, AnswerAgain) and (yield from self._accepted_before(ask))
             if known:
@@ -76,7 +77,7 @@ class Acceptance:
                 return
             known = yield from self._accepted_before(ask)
             if not known:
-                raise refusal
+                raise refusal or CommandRejected("storage_unavailable", retry_after=RETRY_S)
         except (CommandRejected, MessageInOtherThread, StorageUnavailable, Unstorable) as error:
             yield AnswerRequest(ask, error=refusal_of(error))
 

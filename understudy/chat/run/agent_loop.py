@@ -545,12 +545,14 @@ class AgentLoop:
                     self.lost_usage += self.priced(reply.usage, model)
                     return await model.respond(changed, self._on_model_event)
 
-                fitting = await fitting_reply(self.agent, self.job.owner, turn, reply, ask_again)
+                output = self.agent.output
+                if output is not None:
+                    reply = await fitting_reply(self.agent, output, self.job.owner, turn, reply, ask_again)
                 await self.thoughts.flush_reasoning(whole=True)
-                if self.agent.output is not None and fitting.text:
+                if output is not None and reply.text:
                     self.silent = False
-                    await self._on_model_event(TextDelta(fitting.text))
-                return fitting
+                    await self._on_model_event(TextDelta(reply.text))
+                return reply
             finally:
                 self.services.metrics.models.answered(model.name, time.monotonic() - began)
         if not self._urgent:
@@ -575,7 +577,8 @@ class AgentLoop:
 
     def priced(self, usage: Usage, model: Model) -> Usage:
         """Return the use of a model with its cost, if the model has a price."""
-        cost = self.services.models.prices.cost(self.requested_name(model), usage)
+        table = self.services.models.prices
+        cost = table.cost(self.requested_name(model), usage) if table.prices else None
         return usage if cost is None else evolve(usage, cost=cost)
 
     def requested_name(self, model: Model) -> str:
@@ -749,15 +752,17 @@ class AgentLoop:
 
     @property
     def saved_files(self) -> list[dict[str, Any]]:
-        """The cards of the files that a hand-written agent and the tools have saved, each once."""
-        return files_of_answer([*self.files, *(card for each in self.outcomes for card in each.files)])
+        """The cards of the files that a hand-written agent and the tools have saved."""
+        return [*self.files, *(card for each in self.outcomes for card in each.files)]
 
     async def finish(self) -> None:
         """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run.
 
         Raises `AgentFailed` if the model repeated a call until the run was closed, and then said nothing.
         """
-        output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
+        output, form = None, self.agent.output
+        if form is not None:
+            output = await read_output(self.agent, form, self.job.owner, self._answer, self.ended)
         if self.repetition.ended is not None and output is None and not self._answer.strip():
             error_id = new_error_id()
             extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
@@ -784,7 +789,7 @@ class AgentLoop:
         if len(charts) > 1:
             data["visualizations"] = charts
         if files := self.saved_files:
-            data["files"] = files
+            data["files"] = files_of_answer(files)
         usage, own = self.usage + self.tools.used, self.own_usage + self.tools.used
         await self.recorder.record(
             *([] if summary is None else [summary]),

@@ -53,13 +53,6 @@ class AgentSpans:
     def __attrs_post_init__(self) -> None:
         self.agent = self.above = self._above(self.job.attempt.name)
 
-    @classmethod
-    def of_run(cls, traces: Traces | None, job: RunRequest) -> "AgentSpans | None":
-        """Return the spans of a run; None if it is not traced."""
-        if traces is None or not traces.of_run(job.run_id):
-            return None
-        return cls(traces, job)
-
     def below(self, call_id: str) -> "AgentSpans":
         """Return the spans of the subagent that a call asks."""
         return AgentSpans(self.traces, self.job, call_id)

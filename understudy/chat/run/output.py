@@ -26,16 +26,14 @@ CHECK_S: Final = 10.0
 
 
 async def fitting_reply(
-    agent: Agent, owner: str, turn: Turn, reply: Reply, ask: Callable[[Turn], Awaitable[Reply]]
+    agent: Agent, output: OutputType, owner: str, turn: Turn, reply: Reply, ask: Callable[[Turn], Awaitable[Reply]]
 ) -> Reply:
     """Return the reply of a turn, its text as it is shown: JSON that fits if it is the final answer, empty if not.
 
     An answer that does not fit is asked for once more with `ask`, and the error is told. Raises `InvalidOutput` if the
     second one does not fit either, and what `ask` raises.
     """
-    if agent.output is None:
-        return reply
-    read = partial(_read, agent, agent.output, owner)
+    read = partial(_read, agent, output, owner)
     may_call = bool(turn.tools or turn.colleagues)  # some providers ignore that nothing may be called
     if may_call and (reply.calls or reply.handoff):
         return evolve(reply, text="")
@@ -44,7 +42,7 @@ async def fitting_reply(
     except Misfit as misfit:
         note = NoteItem(
             f"Your last answer does not fit: {_sentence(misfit)}. Answer again, with nothing but one JSON value of "
-            f"this schema: {msgspec.json.encode(agent.output.format.schema).decode()}"
+            f"this schema: {msgspec.json.encode(output.format.schema).decode()}"
         )
     said = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
     reply = await ask(evolve(turn, items=(*turn.items, *said), notes=(*turn.notes, note)))
@@ -57,16 +55,14 @@ async def fitting_reply(
     raise InvalidOutput(sentence)
 
 
-async def read_output(agent: Agent, owner: str, text: str, ended: Ended | None = None) -> Output | None:
-    """Return the final answer of an agent from its recorded text, None without an output type.
+async def read_output(agent: Agent, output: OutputType, owner: str, text: str, ended: Ended | None = None) -> Output:
+    """Return the final answer of an agent from its recorded text.
 
     Raises `InvalidOutput` if it does not fit: the turn was cut, as the bound `ended` was reached, or the content policy
     changed it.
     """
-    if agent.output is None:
-        return None
     try:
-        return await _read(agent, agent.output, owner, text)
+        return await _read(agent, output, owner, text)
     except Misfit as misfit:
         why = f"{_sentence(misfit)}." if ended is None else ended.message
         sentence = f"{agent.display_title} ended without an answer in the form that is needed: {why}"

@@ -93,7 +93,8 @@ class Run(Actor):
         self.title = agent.display_title
         self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
         self.recorder.steers_wait, self.recorder.attempt = steers_wait, job.attempt.name
-        self.recorder.spans = AgentSpans.of_run(services.parts.find(Traces), job)
+        if (traces := services.parts.find(Traces)) is not None and traces.of_run(job.run_id):
+            self.recorder.spans = AgentSpans(traces, job)
         meter = Meter.of(agent, services.settings.limits, job.settings, services.models.prices.currency)
         if meter.budget.wall_s is not None and agent.timeout_s is None and "timeout_s" not in job.settings:
             # The run closes by itself, in its last turn after the time of its budget; this ends one that does not.

@@ -30,6 +30,7 @@ from understudy.chat.run.meter import Meter
 from understudy.chat.run.output import read_output
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
+from understudy.chat.run.saved_files import files_of_answer
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import NONE
@@ -190,8 +191,8 @@ class SubagentLoop(AgentLoop):
 
     async def finish(self) -> None:
         """Keep the answer."""
-        output = await read_output(self.agent, self.job.owner, self._answer, self.ended)
-        if output is not None:
+        if (form := self.agent.output) is not None:
+            output = await read_output(self.agent, form, self.job.owner, self._answer, self.ended)
             self.value = output.value
             return
         if self.ended is not None:
@@ -285,7 +286,7 @@ class Subagent(Actor):
             kind = TEXT if isinstance(loop.value, str) else ""
             outcome.succeed(to_result(ToolResult(loop.value, visualization=chart, kind=kind)))
         finally:
-            outcome.files = loop.saved_files
+            outcome.files = files_of_answer(loop.saved_files)
             outcome.usage = loop.usage + self.tools.used
             self.asking.used = self.asking.used + outcome.usage
         context.stop()

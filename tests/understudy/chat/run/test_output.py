@@ -7,7 +7,7 @@ from attrs import asdict, field, frozen
 
 from transport.wire.events import ToolStatus
 from understudy import Agent, Budget, tool
-from understudy.agents.output import InvalidOutput
+from understudy.agents.output import InvalidOutput, OutputType
 from understudy.chat.run.meter import Ended
 from understudy.chat.run.output import read_output
 from understudy.models.model import NoteItem
@@ -122,7 +122,6 @@ async def test_without_a_model_no_form_is_filled() -> None:
 async def test_a_recorded_answer_that_does_not_fit_any_more_is_an_error() -> None:
     """The content policy may have changed it, or the turn was cut."""
     with pytest.raises(InvalidOutput, match="ended without an answer in the form"):
-        await read_output(clerk(FITS), "ada", "")
+        await read_output(clerk(FITS), OutputType(Parcel), "ada", "")
     with pytest.raises(InvalidOutput, match=r"needed: Stopped at 2 turns\."):
-        await read_output(clerk(FITS), "ada", "", Ended("turns", 2, 2, "Stopped at 2 turns."))
-    assert await read_output(Agent("plain"), "ada", "Hello") is None
+        await read_output(clerk(FITS), OutputType(Parcel), "ada", "", Ended("turns", 2, 2, "Stopped at 2 turns."))
