@@ -26,7 +26,7 @@ from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.revocations import PAGE, SETTLED_S, RevokeSession
+from understudy.storage.revocations import PAGE, SETTLED_S, revoke_session
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -368,14 +368,14 @@ class SharedRevocations(RevokedSessions):
         alone = RevocationFile(self.path, self.clock)
         await trio.to_thread.run_sync(alone.load)
         for name, until in alone.entries():
-            await self.store.commit(RevokeSession(name, until, self.clock()))
+            await self.store.commit(revoke_session(name, until, self.clock()))
         await trio.to_thread.run_sync(partial(self.path.unlink, missing_ok=True))
         await self.poll()
 
     async def persist(self, name: str, until: float) -> None:
         """Commit an entry to the database, then apply it here."""
         self._check_room()
-        await self.store.commit(RevokeSession(name, until, self.clock()))
+        await self.store.commit(revoke_session(name, until, self.clock()))
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:

@@ -103,7 +103,7 @@ from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
 from understudy.observe.traces import Traces
 from understudy.storage import consents, queries
 from understudy.storage.acts import Act, Deed, say
-from understudy.storage.consents import DisallowTool
+from understudy.storage.consents import disallow_tool
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
 from understudy.storage.quotas import Quotas
 from understudy.storage.records import Message, RunRecord
@@ -230,7 +230,7 @@ class CommandDispatcher:
         if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
             raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
         await say(store, Deed(WITHDRAWN, owner, door, owner, detail={"tool": tool_name}))
-        await store.commit(DisallowTool(owner, thread_id, tool_name))
+        await store.commit(disallow_tool(owner, thread_id, tool_name))
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
         """Switch an MCP server of the user's agents in a thread."""

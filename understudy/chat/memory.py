@@ -13,10 +13,10 @@ from attrs import asdict, define, field, frozen
 from understudy.chat.polling import Expiry
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
-from understudy.storage.agent_memory import Amend, Forget, ForgetExpired, Remember, Remembered
+from understudy.storage.agent_memory import Remembered, amend, forget, forget_expired, remember
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
-from understudy.storage.memberships import ForgetSpending
+from understudy.storage.memberships import forget_spending
 from understudy.storage.records import History
 from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
@@ -52,12 +52,12 @@ class AgentMemory:
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S, *, by_user: bool = False) -> None:
         """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors.
 
-        `by_user`: as `Remember` of the store.
+        `by_user`: as `remember` of the store.
         """
         clean = await self._clean(name, value, ttl_s)
         now = self.clock()
         try:
-            kept = await self.store.commit(Remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user))
+            kept = await self.store.commit(remember(self.owner, self.notebook, name, clean, now, now + ttl_s, by_user))
         except StorageUnavailable:
             raise _unavailable() from None
         except (NotStored, Unstorable):
@@ -73,7 +73,7 @@ class AgentMemory:
         clean, now = await self._clean(name, value, TTL_S if ttl_s is None else ttl_s), self.clock()
         until = None if ttl_s is None else now + ttl_s
         try:
-            return bool(await self.store.commit(Amend(self.owner, self.notebook, name, clean, seen, now, until)))
+            return bool(await self.store.commit(amend(self.owner, self.notebook, name, clean, seen, now, until)))
         except StorageUnavailable:
             raise _unavailable() from None
         except Unstorable:
@@ -100,7 +100,7 @@ class AgentMemory:
         """
         check_name(name)
         try:
-            return bool(await self.store.commit(Forget(self.owner, self.notebook, name, self.clock(), seen)))
+            return bool(await self.store.commit(forget(self.owner, self.notebook, name, self.clock(), seen)))
         except StorageUnavailable:
             raise _unavailable() from None
 
@@ -202,8 +202,6 @@ def _unavailable() -> ToolError:
 
 def memory_expiry(store: Store, clock: Callable[[], float]) -> Expiry:
     """Return the actor that removes expired memories, and old rows of what users spent."""
-
-    def spending() -> ForgetSpending:
-        return ForgetSpending(day_of(clock()) - KEPT_DAYS)
-
-    return Expiry(store, lambda: ForgetExpired(clock()), spending, every_s=EVERY_S)
+    return Expiry(
+        store, lambda: forget_expired(clock()), lambda: forget_spending(day_of(clock()) - KEPT_DAYS), every_s=EVERY_S
+    )

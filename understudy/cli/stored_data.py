@@ -20,7 +20,7 @@ from understudy.storage.acts import COMMAND_LINE, Act, Deed
 from understudy.storage.database import Database, DriverErrors, ReadDatabase
 from understudy.storage.errors import StorageError, StorageUnavailable, driver_words
 from understudy.storage.owners import name_of, owner_of
-from understudy.storage.revocations import RevokeSession
+from understudy.storage.revocations import revoke_session
 from understudy.storage.sqlite import open_database, read_folder
 from understudy.storage.store import Store
 from understudy.storage.write import Write
@@ -100,7 +100,7 @@ async def revoke_user(settings: Settings, store: Store | None, owner: str) -> No
     """Record where servers poll for it that no token of the user issued until now is accepted."""
     if store is not None and settings.on_postgresql:
         now = time.time()
-        await store.commit(RevokeSession(user_key(owner), now + USER_REVOCATION_S, now))
+        await store.commit(revoke_session(user_key(owner), now + USER_REVOCATION_S, now))
         return
     ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
     try:

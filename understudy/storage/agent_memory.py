@@ -16,7 +16,7 @@ from . import queries, schema
 from .errors import NotStored
 from .prepared import Prepared
 from .records import History, Json
-from .write import Write, add_users, put
+from .write import add_users, put, write
 
 _c = schema.contexts.c
 
@@ -34,122 +34,89 @@ _remembered = Prepared(  # each message reads it
 )
 
 
-@frozen
-class Remember(Write):
-    """Store a value under its name, replacing an earlier one. The answer is False at the limit of values.
+@write
+def remember(
+    connection: Connection,
+    owner: str,
+    agent: str,
+    name: str,
+    value: Any,
+    now: float,
+    expires_at: float,
+    by_user: bool = False,
+) -> bool:
+    """Store a value under its name, replacing an earlier one. Return False at the limit of values.
 
     `now` and `expires_at` are Unix seconds. `by_user`: the user asks for it, who is stored if nothing is yet; an agent
     does not store one again who was deleted meanwhile: NotStored refuses it.
     """
-
-    owner: str
-    agent: str
-    name: str
-    value: Any = field(repr=False)
-    now: float
-    expires_at: float
-    by_user: bool = False
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        if self.by_user:
-            add_users(connection, [(self.owner, self.now)])
-        mine = (_c.owner == self.owner, _c.agent == self.agent)
-        others = select(func.count()).where(*mine, _c.name != self.name, _c.expires_at > self.now)
-        if connection.execute(others).scalar_one() >= KEPT:
-            return False
-        if connection.execute(select(schema.users.c.id).where(schema.users.c.id == self.owner)).first() is None:
-            raise NotStored("user", self.owner)  # deleted meanwhile: do not create the user again
-        row = put(connection, schema.contexts)
-        new = {name: row.excluded[name] for name in ("value", "updated_at", "expires_at")}
-        connection.execute(
-            row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new),
-            {
-                "owner": self.owner,
-                "agent": self.agent,
-                "name": self.name,
-                "value": self.value,
-                "updated_at": self.now,
-                "expires_at": self.expires_at,
-            },
-        )
-        return True
+    if by_user:
+        add_users(connection, [(owner, now)])
+    mine = (_c.owner == owner, _c.agent == agent)
+    others = select(func.count()).where(*mine, _c.name != name, _c.expires_at > now)
+    if connection.execute(others).scalar_one() >= KEPT:
+        return False
+    if connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner)).first() is None:
+        raise NotStored("user", owner)  # deleted meanwhile: do not create the user again
+    row = put(connection, schema.contexts)
+    new = {each: row.excluded[each] for each in ("value", "updated_at", "expires_at")}
+    values = {"owner": owner, "agent": agent, "name": name, "value": value, "updated_at": now, "expires_at": expires_at}
+    connection.execute(row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new), values)
+    return True
 
 
-@frozen
-class Amend(Write):
-    """Replace a value that was last written at `seen`. The answer is False if it was written or deleted since then.
+@write
+def amend(
+    connection: Connection,
+    owner: str,
+    agent: str,
+    name: str,
+    value: Any,
+    seen: float,
+    now: float,
+    expires_at: float | None = None,
+) -> bool:
+    """Replace a value that was last written at `seen`. Return False if it was written or deleted since then.
 
     `now` and `expires_at` are Unix seconds; an `expires_at` of None leaves the old one.
     """
-
-    owner: str
-    agent: str
-    name: str
-    value: Any = field(repr=False)
-    seen: float
-    now: float
-    expires_at: float | None = None
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = (_c.owner == self.owner, _c.agent == self.agent, _c.name == self.name)
-        same = (*this, _c.updated_at == self.seen, _c.expires_at > self.now)
-        new = {"value": self.value, "updated_at": max(self.now, math.nextafter(self.seen, math.inf))}
-        if self.expires_at is not None:
-            new["expires_at"] = self.expires_at
-        return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
+    this = (_c.owner == owner, _c.agent == agent, _c.name == name)
+    same = (*this, _c.updated_at == seen, _c.expires_at > now)
+    new = {"value": value, "updated_at": max(now, math.nextafter(seen, math.inf))}
+    if expires_at is not None:
+        new["expires_at"] = expires_at
+    return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
 
 
-@frozen
-class Forget(Write):
-    """Delete a value, unless it was written since `seen`. The answer is whether it was there to be deleted."""
-
-    owner: str
-    agent: str
-    name: str
-    now: float
-    seen: float | None = None
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = [_c.owner == self.owner, _c.agent == self.agent, _c.name == self.name]
-        if self.seen is not None:
-            this.append(_c.updated_at == self.seen)
-        there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
-        deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
-        return deleted > 0 and there is not None and there > self.now
+@write
+def forget(connection: Connection, owner: str, agent: str, name: str, now: float, seen: float | None = None) -> bool:
+    """Delete a value, unless it was written since `seen`. Return whether it was there to be deleted."""
+    this = [_c.owner == owner, _c.agent == agent, _c.name == name]
+    if seen is not None:
+        this.append(_c.updated_at == seen)
+    there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
+    deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
+    return deleted > 0 and there is not None and there > now
 
 
-@frozen
-class ForgetAll(Write):
-    """Delete all values of a user, or those in one notebook if `agent` is not None. The answer is whether there were
+@write
+def forget_all(connection: Connection, owner: str, agent: str | None = None) -> bool:
+    """Delete all values of a user, or those in one notebook if `agent` is not None. Return whether there were
     any."""
-
-    owner: str
-    agent: str | None = None
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        mine = (_c.owner == self.owner,) if self.agent is None else (_c.owner == self.owner, _c.agent == self.agent)
-        return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
+    mine = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
+    return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
 
 
-@frozen
-class ForgetExpired(Write):
-    """Delete values that have expired by `now`, at most FORGOTTEN. The answer is whether there may be more."""
-
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        names = (_c.owner, _c.agent, _c.name)
-        past = connection.execute(select(*names).where(_c.expires_at <= self.now).limit(FORGOTTEN)).all()
-        for owner, agent, name in past:
-            # Check the time again: another node may have stored a new value meanwhile.
-            this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= self.now)
-            connection.execute(delete(schema.contexts).where(*this))
-        return len(past) == FORGOTTEN
+@write
+def forget_expired(connection: Connection, now: float) -> bool:
+    """Delete values that have expired by `now`, at most FORGOTTEN. Return whether there may be more."""
+    names = (_c.owner, _c.agent, _c.name)
+    past = connection.execute(select(*names).where(_c.expires_at <= now).limit(FORGOTTEN)).all()
+    for owner, agent, name in past:
+        # Check the time again: another node may have stored a new value meanwhile.
+        this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= now)
+        connection.execute(delete(schema.contexts).where(*this))
+    return len(past) == FORGOTTEN
 
 
 @frozen

@@ -20,15 +20,15 @@ import trio
 from attrs import define, field, frozen
 
 from . import agent_memory, queries, turns
-from .agent_memory import Amend, Forget, ForgetAll, Remember, Remembered
-from .deletion import RemoveUser
+from .agent_memory import Remembered, amend, forget, forget_all, remember
+from .deletion import remove_user_rows
 from .errors import StorageUnavailable
 from .queries import Which
 from .records import EventPage, History, Page, Thread, ThreadPage
 from .store import Store
-from .thread_writes import DeleteThread, GiveFeedback, MarkThread, RenameThread, TagThread, TrimLog
+from .thread_writes import delete_thread, give_feedback, mark_thread, rename_thread, tag_thread, trim_log
 from .turns import TurnsPage
-from .write import Write
+from .write import Call, Write
 
 T = TypeVar("T")
 
@@ -42,6 +42,12 @@ SHELF_BYTES: Final = 32 * 1024 * 1024
 SHELF_ENTRIES: Final = 10_000
 MEMORY_VERSIONS: Final = 1024
 """Counters of writes in notebooks: users share them, so that a write may have another user's memory read once more."""
+OF_MEMORY: Final = (remember, amend, forget, forget_all, remove_user_rows)
+"""Writes that change what agents remember about their `owner`."""
+CHANGES: Final = (
+    rename_thread, mark_thread, tag_thread, delete_thread, trim_log, give_feedback, forget, forget_all, remove_user_rows
+)  # fmt: skip
+"""Writes that may change any answer to their `owner`."""
 RACE_S: Final = 15.0
 """How long a drop is remembered, to reject answers that were read before it: longer than any read lasts."""
 
@@ -135,20 +141,10 @@ class LocalCache:
 async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
     """Drop the answers that a write may have changed; appended rows drop nothing."""
     match work:
-        case Remember(owner=owner, agent=agent) | Amend(owner=owner, agent=agent):
+        case Call(made_by, {"owner": owner, "agent": agent}) if made_by in (remember, amend):
             await shelf.drop(owner, _named("remembered", agent))
-        case (
-            RenameThread()
-            | MarkThread()
-            | TagThread()
-            | DeleteThread()
-            | TrimLog()
-            | GiveFeedback()
-            | Forget()
-            | ForgetAll()
-            | RemoveUser()
-        ):
-            await shelf.drop(work.owner)
+        case Call(made_by, {"owner": owner}) if made_by in CHANGES:
+            await shelf.drop(owner)
 
 
 class CacheMetrics(Protocol):
@@ -247,8 +243,8 @@ class CachedReads:
 
     async def invalidate(self, work: Write) -> None:
         """Drop the answers that a write has changed, or may have changed."""
-        if isinstance(work, Remember | Amend | Forget | ForgetAll | RemoveUser):
-            self._memory_writes[hash(work.owner) % MEMORY_VERSIONS] += 1
+        if isinstance(work, Call) and work.made_by in OF_MEMORY:
+            self._memory_writes[hash(work.given["owner"]) % MEMORY_VERSIONS] += 1
         await drop_changed_answers(self.backend, work)
 
     async def _read(

@@ -40,7 +40,7 @@ from .fulltext import searchable
 from .prepared import Prepared
 from .records import Fence, LoggedEvent, Message, RunAttempt, RunEnd, RunRecord, StepRecord, Thread
 from .spending import Spent
-from .write import ThreadWrite, Write, add_users, insert_into
+from .write import Write, add_users, insert_into
 
 Row = dict[str, Any]
 
@@ -166,7 +166,7 @@ def _names(rows: type) -> list[str]:
 
 
 @frozen
-class Change(ThreadWrite):
+class Change(Write):
     """One transaction on one thread.
 
     - `events` are the thread's next ones: their numbers follow `last_seq` without a gap;
@@ -210,6 +210,11 @@ class Change(ThreadWrite):
         for before, after in pairwise(self.events):
             if after.seq != before.seq + 1:
                 raise ValueError(f"event {before.seq} is followed by {after.seq}")
+
+    @property
+    def of_thread(self) -> tuple[str, str]:
+        """The thread that it changes."""
+        return self.owner, self.thread_id
 
     @property
     def only_appends(self) -> bool:

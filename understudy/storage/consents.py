@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, select
 
 from . import schema
 from .errors import NotStored
-from .write import Write, put
+from .write import put, write
 
 _c = schema.consents.c
 
@@ -15,49 +15,31 @@ MOST: Final = 500
 """Consents of a thread that are read; there are no more tools."""
 
 
-@frozen
-class AllowTool(Write):
-    """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. The answer is True.
+@write
+def allow_tool(
+    connection: Connection, owner: str, thread_id: str, tool_name: str, given_at: float, definition: str = ""
+) -> bool:
+    """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. Return True.
 
     `definition` stands for the definition of an MCP server's tool: consent is given to that one only. A consent to
     another definition is replaced. NotStored refuses it if there is no such thread.
     """
-
-    owner: str
-    thread_id: str
-    tool_name: str
-    given_at: float
-    definition: str = ""
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = select(schema.threads.c.id).where(
-            schema.threads.c.owner == self.owner, schema.threads.c.id == self.thread_id
-        )
-        if connection.execute(this).first() is None:
-            raise NotStored("thread", self.thread_id)
-        values = {"owner": self.owner, "thread_id": self.thread_id, "tool_name": self.tool_name}
-        given = {"given_at": self.given_at, "definition": self.definition}
-        insert = put(connection, schema.consents).values(**values, **given)
-        other = _c.definition != self.definition
-        connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
-        return True
+    this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
+    if connection.execute(this).first() is None:
+        raise NotStored("thread", thread_id)
+    values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name}
+    given = {"given_at": given_at, "definition": definition}
+    insert = put(connection, schema.consents).values(**values, **given)
+    other = _c.definition != definition
+    connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
+    return True
 
 
-@frozen
-class DisallowTool(Write):
-    """Take back the consent to a tool in a thread. The answer is whether there was one."""
-
-    owner: str
-    thread_id: str
-    tool_name: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        gone = delete(schema.consents).where(
-            _c.owner == self.owner, _c.thread_id == self.thread_id, _c.tool_name == self.tool_name
-        )
-        return connection.execute(gone).rowcount > 0
+@write
+def disallow_tool(connection: Connection, owner: str, thread_id: str, tool_name: str) -> bool:
+    """Take back the consent to a tool in a thread. Return whether there was one."""
+    gone = delete(schema.consents).where(_c.owner == owner, _c.thread_id == thread_id, _c.tool_name == tool_name)
+    return connection.execute(gone).rowcount > 0
 
 
 @frozen

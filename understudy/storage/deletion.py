@@ -9,14 +9,13 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from attrs import frozen
 from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
 
 from understudy.extension import UserData
 from understudy.installed import kept_of_users
 
 from . import queries, schema
-from .write import Write
+from .write import write
 
 if TYPE_CHECKING:
     from .store import Store
@@ -39,69 +38,53 @@ GONE, MORE = 1, 2
 """Answers of a deletion: everything is deleted, or there is more to delete; 0: there was nothing."""
 
 
-@frozen
-class RemoveUser(Write):
+@write
+def remove_user_rows(connection: Connection, owner: str) -> int:
     """Delete a user who has no threads, and nothing outside of the database: the memories of agents, then the user's
     row.
 
-    The answer is GONE, MORE, or 0 if there is no such user, or the user has threads, or rows that stand for what is
+    Return GONE, MORE, or 0 if there is no such user, or the user has threads, or rows that stand for what is
     outside.
     """
-
-    owner: str
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        outside = [kept.table for kept in kept_of_users() if kept.outside is not None]
-        left = [~exists().where(table.c.owner == self.owner) for table in (schema.threads, *outside)]
-        if connection.execute(select(_u.id).where(_u.id == self.owner, *left)).one_or_none() is None:
-            return 0
-        memories = select(_c.owner, _c.agent, _c.name).where(_c.owner == self.owner)
-        if delete_some(connection, schema.contexts, memories, EVENTS) >= EVENTS:
-            return MORE
-        turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == self.owner)
-        if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
-            return MORE
-        return GONE if connection.execute(delete(schema.users).where(_u.id == self.owner, *left)).rowcount else MORE
+    outside = [kept.table for kept in kept_of_users() if kept.outside is not None]
+    left = [~exists().where(table.c.owner == owner) for table in (schema.threads, *outside)]
+    if connection.execute(select(_u.id).where(_u.id == owner, *left)).one_or_none() is None:
+        return 0
+    memories = select(_c.owner, _c.agent, _c.name).where(_c.owner == owner)
+    if delete_some(connection, schema.contexts, memories, EVENTS) >= EVENTS:
+        return MORE
+    turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == owner)
+    if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
+        return MORE
+    return GONE if connection.execute(delete(schema.users).where(_u.id == owner, *left)).rowcount else MORE
 
 
 async def remove_user(store: "Store", owner: str) -> bool:
-    """Delete the rest of a user, as `RemoveUser` does. Return False if it refuses, or there is no such user."""
-    while (left := await store.commit(RemoveUser(owner))) == MORE:
+    """Delete the rest of a user, as `remove_user_rows` does. Return False if it refuses, or there is no such user."""
+    while (left := await store.commit(remove_user_rows(owner))) == MORE:
         pass
     return left == GONE
 
 
-@frozen
-class RemoveRows(Write):
-    """Delete rows by their primary keys. The answer is how many there were."""
-
-    table: Table
-    keys: tuple[Any, ...]
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        return connection.execute(delete(self.table).where(tuple_(*self.table.primary_key).in_(self.keys))).rowcount
+@write
+def remove_rows(connection: Connection, table: Table, keys: tuple[Any, ...]) -> int:
+    """Delete rows by their primary keys. Return how many there were."""
+    return connection.execute(delete(table).where(tuple_(*table.primary_key).in_(keys))).rowcount
 
 
-@frozen
-class MergeFulltext(Write):
+@write
+def merge_fulltext(connection: Connection, begin: bool = False) -> bool:
     """Merge a part of SQLite's full-text index, which purges deleted words. `begin`: from its start.
 
-    The answer is whether there is more; PostgreSQL purges by itself.
+    Return whether there is more; PostgreSQL purges by itself.
     """
-
-    begin: bool = False
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        if connection.dialect.name != "sqlite":
-            return False
-        merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
-        changes = text("SELECT total_changes()")
-        before = connection.execute(changes).scalar_one()
-        connection.execute(merge, {"pages": -MERGED_PAGES if self.begin else MERGED_PAGES})
-        return bool(connection.execute(changes).scalar_one() - before >= 2)
+    if connection.dialect.name != "sqlite":
+        return False
+    merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
+    changes = text("SELECT total_changes()")
+    before = connection.execute(changes).scalar_one()
+    connection.execute(merge, {"pages": -MERGED_PAGES if begin else MERGED_PAGES})
+    return bool(connection.execute(changes).scalar_one() - before >= 2)
 
 
 @cache

@@ -9,13 +9,12 @@
 from collections.abc import Collection, Mapping, Sequence
 from typing import Final
 
-from attrs import frozen
 from sqlalchemy import Connection, and_, exists, or_, select, update
 
 from . import schema
 from .deletion import delete_some
 from .spending import DELETED, SUMS, add_up, day_of
-from .write import Write, add_users, put
+from .write import add_users, put, write
 
 _m = schema.memberships.c
 _s = schema.spending.c
@@ -25,50 +24,38 @@ COUNTS: Final = and_(_m.owner == _s.owner, _m.first_day <= _s.day, or_(IN_FORCE,
 """Condition on a membership and on what was spent: it counts for that entry."""
 
 
-@frozen
-class SetMemberships(Write):
+@write
+def set_memberships(connection: Connection, owner: str, entries: tuple[str, ...], at: float) -> bool:
     """A user is in these entries (`group:NAME`, `role:NAME`), and no others, from the day of `at` on (Unix seconds)."""
-
-    owner: str
-    entries: tuple[str, ...]
-    at: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        add_users(connection, [(self.owner, self.at)])
-        table, of_owner, today = schema.memberships, _m.owner == self.owner, day_of(self.at)
-        left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(self.entries))
-        connection.execute(left.values(last_day=today))
-        known = memberships(connection, self.owner)
-        for entry in self.entries:
-            if entry in known:
-                continue
-            # One that ended on this day goes on, so that no day is in two rows.
-            back = update(table).where(of_owner, _m.entry == entry, _m.last_day == today).values(last_day=None)
-            if not connection.execute(back).rowcount:
-                row = put(connection, table).values(owner=self.owner, entry=entry, first_day=today, last_day=None)
-                connection.execute(row.on_conflict_do_nothing())  # another server has just written it
-        return True
+    add_users(connection, [(owner, at)])
+    table, of_owner, today = schema.memberships, _m.owner == owner, day_of(at)
+    left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(entries))
+    connection.execute(left.values(last_day=today))
+    known = memberships(connection, owner)
+    for entry in entries:
+        if entry in known:
+            continue
+        # One that ended on this day goes on, so that no day is in two rows.
+        back = update(table).where(of_owner, _m.entry == entry, _m.last_day == today).values(last_day=None)
+        if not connection.execute(back).rowcount:
+            row = put(connection, table).values(owner=owner, entry=entry, first_day=today, last_day=None)
+            connection.execute(row.on_conflict_do_nothing())  # another server has just written it
+    return True
 
 
-@frozen
-class ForgetSpending(Write):
+@write
+def forget_spending(connection: Connection, before_day: int) -> bool:
     """Delete what was spent, and memberships that ended, before a day, at most DELETED of each.
 
-    The answer is whether there may be more.
+    Return whether there may be more.
     """
-
-    before_day: int
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        ended = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < self.before_day)
-        old = select(_s.run_id, _s.number).where(_s.day < self.before_day)
-        gone = [
-            delete_some(connection, table, rows, DELETED)
-            for table, rows in ((schema.memberships, ended), (schema.spending, old))
-        ]
-        return DELETED in gone
+    ended = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < before_day)
+    old = select(_s.run_id, _s.number).where(_s.day < before_day)
+    gone = [
+        delete_some(connection, table, rows, DELETED)
+        for table, rows in ((schema.memberships, ended), (schema.spending, old))
+    ]
+    return DELETED in gone
 
 
 def memberships(connection: Connection, owner: str) -> frozenset[str]:

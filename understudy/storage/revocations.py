@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, or_, select
 
 from . import schema
 from .schema import Now
-from .write import Write, put
+from .write import put, write
 
 _s = schema.ended_sessions.c
 
@@ -22,26 +22,19 @@ TIDIED: Final = 100
 """Limit of expired rows deleted with each write."""
 
 
-@frozen
-class RevokeSession(Write):
+@write
+def revoke_session(connection: Connection, name: str, until: float, now: float) -> bool:
     """Revoke a session until its tokens expire at `until` (Unix seconds). `now` decides which rows have expired.
 
-    A repeated one changes only `until`, and only to a later time. The answer is whether it is new, or later.
+    A repeated one changes only `until`, and only to a later time. Return whether it is new, or later.
     """
-
-    name: str
-    until: float
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        past = select(_s.name).where(_s.until <= self.now, _s.name != self.name).limit(TIDIED)
-        connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
-        row = put(connection, schema.ended_sessions).values(name=self.name, until=self.until, ended_at=Now())
-        later = row.excluded.until > _s.until
-        new = {"until": row.excluded.until, "ended_at": row.excluded.ended_at}
-        revoked = row.on_conflict_do_update(index_elements=["name"], set_=new, where=later)
-        return connection.execute(revoked).rowcount > 0
+    past = select(_s.name).where(_s.until <= now, _s.name != name).limit(TIDIED)
+    connection.execute(delete(schema.ended_sessions).where(_s.name.in_(past.scalar_subquery())))
+    row = put(connection, schema.ended_sessions).values(name=name, until=until, ended_at=Now())
+    later = row.excluded.until > _s.until
+    new = {"until": row.excluded.until, "ended_at": row.excluded.ended_at}
+    revoked = row.on_conflict_do_update(index_elements=["name"], set_=new, where=later)
+    return connection.execute(revoked).rowcount > 0
 
 
 @frozen

@@ -12,7 +12,7 @@ from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 
-from .memberships import SetMemberships, memberships, spent_together
+from .memberships import memberships, set_memberships, spent_together
 from .owners import tenant_of
 from .spending import DAY_S, day_of, month_of
 from .spending import spent as sum_of_days
@@ -221,7 +221,7 @@ class SpendingLimits:
         if who.token_id:  # work without a token, such as a schedule's, counts for the groups of the last one
             counted = self.budgets.counted(who)
             if frozenset(counted) != await self.store.read(memberships, who.user):
-                await self.store.commit(SetMemberships(who.user, counted, self.clock()))
+                await self.store.commit(set_memberships(who.user, counted, self.clock()))
         reached = await self.exceeded(who)
         if reached is not None:
             raise CommandRejected(CODE, reached.message, reached.until - self.clock())

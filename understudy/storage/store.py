@@ -20,8 +20,8 @@ from .queries import Which
 from .read_pool import Archive, Joined, ReadPool
 from .records import Fence, LoggedEvent, Message, Page, RunRecord, StepRecord, Thread
 from .sqlite import READERS
-from .thread_writes import DeleteThread, TrimLog
-from .write import ProbeWrite, Write
+from .thread_writes import delete_thread, trim_log
+from .write import Write, probe
 from .writer import Flush, WriteLater, WriteRequest
 
 COMMIT_DEADLINE_S: Final = 5.0
@@ -184,7 +184,7 @@ class Store:
         an interrupted deletion. Raises Fenced if the thread is not under this fence.
         """
         there = False
-        while (left := await self.commit(DeleteThread(owner, thread_id, fence, unless_since))) == MORE:
+        while (left := await self.commit(delete_thread(owner, thread_id, fence, unless_since))) == MORE:
             there = True
         return there or left == GONE
 
@@ -195,7 +195,7 @@ class Store:
         times its duration.
         """
         began = trio.current_time()
-        while await self.commit(TrimLog(owner, thread_id, before_seq)):
+        while await self.commit(trim_log(owner, thread_id, before_seq)):
             await trio.sleep(rests * (trio.current_time() - began))
             began = trio.current_time()
 
@@ -276,7 +276,7 @@ class Store:
         deadline = trio.current_time() + PROBE_DEADLINE_S
         # The writer first: its error says most. Its deadline leaves time for the read. The one of the read does not
         # include it: on a busy machine both would pass in the same moment, and the error would be lost.
-        await self.commit(ProbeWrite(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
+        await self.commit(probe(), min(self.deadline_s, PROBE_DEADLINE_S - 2 * RETRY_S))
         try:
             with trio.fail_at(deadline):
                 await self.read(queries.alive)

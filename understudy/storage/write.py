@@ -1,15 +1,18 @@
 """What the writer commits. A write knows how it is applied to a connection, whose transaction the writer holds."""
 
-from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache, wraps
+from inspect import signature
+from typing import Any, Concatenate, ParamSpec
 
-from attrs import frozen
+from attrs import field, frozen
 from sqlalchemy import Connection, Table
 
 from . import schema
 from .owners import tenant_of
 from .prepared import Prepared
+
+P = ParamSpec("P")
 
 
 class Write:
@@ -17,21 +20,56 @@ class Write:
 
     __slots__ = ()
 
+    @property
+    def of_thread(self) -> tuple[str, str] | None:
+        """Owner and id of the thread whose log it touches."""
+        return None
+
     def apply(self, connection: Connection) -> int:
-        """Execute it; return the answer that the class documents, else True.
+        """Execute it; return the answer that it documents, else True.
 
         Raises ChangeRefused and the errors of SQLAlchemy; the writer then rolls back to the savepoint before it.
         """
         raise NotImplementedError
 
 
-class ThreadWrite(Write):
-    """One that touches the log of a thread."""
+@frozen
+class Call(Write):
+    """A call of `made_by`, a function that is decorated with `write`, which the writer applies."""
 
-    __slots__ = ()
+    made_by: Callable[..., Write]
+    given: Mapping[str, Any] = field(repr=False)  # texts and secrets of users are among the arguments
+    of_thread: tuple[str, str] | None
+    _function: Callable[..., int] = field(repr=False)
 
-    owner: str
-    thread_id: str
+    def apply(self, connection: Connection) -> int:
+        """Call the function with its arguments."""
+        return self._function(connection, **self.given)
+
+
+def write(function: Callable[Concatenate[Connection, P], int]) -> Callable[P, Call]:
+    """Make a function of a connection and other arguments, which returns what `Write.apply` does, return a write of
+    these arguments."""
+    return _made(function, of_log=False)
+
+
+def thread_write(function: Callable[Concatenate[Connection, P], int]) -> Callable[P, Call]:
+    """As `write`, for a function that touches the log of the thread that its arguments `owner` and `thread_id` name."""
+    return _made(function, of_log=True)
+
+
+def _made(function: Callable[Concatenate[Connection, P], int], *, of_log: bool) -> Callable[P, Call]:
+    others = signature(function)
+    others = others.replace(parameters=list(others.parameters.values())[1:])
+
+    @wraps(function)
+    def make(*args: P.args, **kwargs: P.kwargs) -> Call:
+        bound = others.bind(*args, **kwargs)
+        bound.apply_defaults()
+        given = bound.arguments
+        return Call(make, given, (given["owner"], given["thread_id"]) if of_log else None, function)
+
+    return make
 
 
 def put(connection: Connection, table: Table) -> Any:
@@ -62,18 +100,15 @@ def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> boo
     return True
 
 
-@frozen
-class ProbeWrite(Write):
+@write
+def probe(connection: Connection) -> bool:
     """Write a page and commit, with no other effect: checks that writing works."""
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        if connection.dialect.name == "postgresql":
-            # A read-only server accepts the message, but refuses to lock rows.
-            connection.exec_driver_sql("SELECT FROM alembic_version WHERE false FOR KEY SHARE")
-            connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'understudy', '')")
-            return True
-        # `user_version` is the one free number in the first page. SQLite writes nothing if the number stays the same.
-        number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
+    if connection.dialect.name == "postgresql":
+        # A read-only server accepts the message, but refuses to lock rows.
+        connection.exec_driver_sql("SELECT FROM alembic_version WHERE false FOR KEY SHARE")
+        connection.exec_driver_sql("SELECT pg_logical_emit_message(true, 'understudy', '')")
         return True
+    # `user_version` is the one free number in the first page. SQLite writes nothing if the number stays the same.
+    number = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+    connection.exec_driver_sql(f"PRAGMA user_version = {0 if number else 1}")
+    return True

@@ -33,7 +33,7 @@ from actors import Actor, Ask, Context, Exit, MailboxSpec
 from .changes import Change, append_all
 from .database import Database, DriverErrors
 from .errors import ChangeRefused, StorageUnavailable, Unstorable, driver_words
-from .write import ThreadWrite, Write, add_users
+from .write import Write, add_users
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -185,7 +185,7 @@ class StoreWriter(Actor):
         """Commit the waiting writes in one transaction and answer every request."""
         later, self.later = list(self.later.values()), {}
         # Those of no thread first: a node renews its lease however much there is to write.
-        group, self.waiting = sorted(self.waiting, key=lambda ask: isinstance(ask.write, ThreadWrite)), []
+        group, self.waiting = sorted(self.waiting, key=lambda ask: ask.write.of_thread is not None), []
         began = self.began = trio.current_time()
         try:
             writes: list[Write] = [*(each.change for each in later), *(ask.write for ask in group)]
@@ -325,12 +325,8 @@ def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     if len(plain) == len(group):
         return plain
     places = {place for place, _ in plain}
-    touched = {
-        (work.owner, work.thread_id)
-        for place, work in enumerate(group)
-        if place not in places and isinstance(work, ThreadWrite)
-    }
-    return [(place, work) for place, work in plain if (work.owner, work.thread_id) not in touched]
+    touched = {work.of_thread for place, work in enumerate(group) if place not in places}
+    return [(place, work) for place, work in plain if work.of_thread not in touched]
 
 
 class _Unfit(Exception):

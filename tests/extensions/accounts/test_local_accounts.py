@@ -19,8 +19,8 @@ from understudy.extensions.accounts import storage as stored
 from understudy.extensions.accounts.invites import digest_of
 from understudy.extensions.accounts.local_accounts import FREE_OF_ADDRESS, FREE_OF_NAME, FREE_OF_PAIR, LocalAccounts
 from understudy.extensions.accounts.passwords import Passwords
-from understudy.extensions.accounts.storage import Account, AddAccount, ChangeRights, DisableAccount, InviteAgain
-from understudy.extensions.audit.storage import AppendEntry, AuditFilter, entries
+from understudy.extensions.accounts.storage import Account, add_account, change_rights, disable_account, invite_again
+from understudy.extensions.audit.storage import AuditFilter, append_entry, entries
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 
@@ -36,10 +36,10 @@ async def accounts(migrated_before: None, tmp_path: Path, clock: Clock) -> Async
     sessions = Sessions(RenewableTokens("s" * 32, clock, 50.0), False, 1000.0, ended)
     with closing(open_database(tmp_path)) as database:
         async with opened(database) as store:
-            store.on_act = AppendEntry
+            store.on_act = append_entry
             sessions.sign_in = found = LocalAccounts(store, sessions, Passwords(QUICK), clock, b"k" * 32)
             invited = Account("ada", ("operator",), ("support",), "", digest_of("invite"), clock.now + 100, clock.now)
-            await store.commit(AddAccount(invited))
+            await store.commit(add_account(invited))
             yield found
 
 
@@ -98,8 +98,8 @@ async def test_of_two_browsers_with_one_invite_one_sets_the_password(accounts: L
 async def test_whoever_cannot_sign_in_is_told_the_same_after_the_same_work(accounts: LocalAccounts) -> None:
     await accounts.join("invite", GOOD)
     for name, password in (("bob", ""), ("eve", accounts.passwords.hasher.hash(GOOD))):
-        await accounts.store.commit(AddAccount(Account(name, (), (), password, "", 0.0, 1.0)))
-    await accounts.store.commit(DisableAccount("eve", 5.0))
+        await accounts.store.commit(add_account(Account(name, (), (), password, "", 0.0, 1.0)))
+    await accounts.store.commit(disable_account("eve", 5.0))
     told, work = set[tuple[str, str]](), set[int]()
     for name in ("ada", "nobody", "no name at all", "bob", "eve"):
         before = accounts.passwords.computed
@@ -168,15 +168,15 @@ async def test_an_own_account_does_not_reset_the_attempts_of_an_address(accounts
 
 async def test_a_renewal_has_the_rights_of_now_and_ends_with_the_account(clock: Clock, accounts: LocalAccounts) -> None:
     session = await accounts.join("invite", GOOD)
-    await accounts.store.commit(ChangeRights("ada", (), ("sales",)))
+    await accounts.store.commit(change_rights("ada", (), ("sales",)))
     clock.now += 500
     session = await accounts.sessions.renew_and_revoke(session.token)
     assert (session.identity.roles, session.identity.groups) == ((), ("sales",))
     clock.now += 500
-    await accounts.store.commit(DisableAccount("ada", clock.now))
+    await accounts.store.commit(disable_account("ada", clock.now))
     with pytest.raises(Unauthenticated):
         await accounts.sessions.renew_and_revoke(session.token)
-    await accounts.store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+    await accounts.store.commit(invite_again("ada", digest_of("again"), clock.now + 100))
     with pytest.raises(Unauthenticated):
         await accounts.sessions.renew_and_revoke(session.token)
     assert await accounts.join("again", GOOD)
@@ -192,7 +192,7 @@ class Meanwhile:
     async def read(self, query: Callable[..., object], owner: str, *more: object) -> object:
         self.reads += query is stored.one
         if self.reads == 2:
-            await self.store.commit(DisableAccount(owner, 1.0))
+            await self.store.commit(disable_account(owner, 1.0))
         return await self.store.read(query, owner, *more)
 
     def __getattr__(self, name: str) -> object:
@@ -210,7 +210,7 @@ async def test_an_account_that_is_disabled_during_a_sign_in_or_a_renewal_gives_n
     with pytest.raises(Unauthenticated):
         await accounts.sessions.renew_and_revoke(session.token)
     accounts.store = store
-    await store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+    await store.commit(invite_again("ada", digest_of("again"), clock.now + 100))
     await accounts.join("again", GOOD)
     accounts.store = Meanwhile(store)  # type: ignore[assignment]
     assert await refusal(accounts, "ada", GOOD) == ("token_expired", "This session is over; sign in again.")
@@ -349,8 +349,8 @@ async def test_only_a_session_of_an_account_that_is_there_changes_its_password(
     session = await accounts.join("invite", GOOD)
     made = accounts.sessions.issue(evolve(session.identity, session="by-hand"), 100.0)
     assert (await changed_refusal(accounts, made, GOOD, "another " + GOOD))[0] == "forbidden"
-    await accounts.store.commit(DisableAccount("ada", clock.now))
+    await accounts.store.commit(disable_account("ada", clock.now))
     assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "token_expired"
-    await accounts.store.commit(InviteAgain("ada", digest_of("again"), clock.now + 100))
+    await accounts.store.commit(invite_again("ada", digest_of("again"), clock.now + 100))
     assert (await changed_refusal(accounts, session, GOOD, "another " + GOOD))[0] == "forbidden"
     assert await accounts.join("again", GOOD)

@@ -19,9 +19,9 @@ from understudy.extensions.accounts.invites import digest_of
 from understudy.extensions.accounts.local_accounts import FREE_OF_ADDRESS, LocalAccounts
 from understudy.extensions.accounts.passkey_storage import of_owner, public_id
 from understudy.extensions.accounts.passkeys import LIFE_S, Passkeys, Site, site_of
-from understudy.extensions.accounts.storage import DisableAccount, InviteAgain
+from understudy.extensions.accounts.storage import disable_account, invite_again
 from understudy.extensions.audit.storage import AuditFilter, entries
-from understudy.storage.deletion import RemoveUser
+from understudy.storage.deletion import remove_user_rows
 
 SITE = Site("https://chat.example.org", "chat.example.org")
 
@@ -134,11 +134,11 @@ async def test_what_was_signed_elsewhere_or_by_another_key_signs_nobody_in(clock
     assert await ada.refusal() == "unauthenticated"
     ada.device.handle = handle
     assert await ada.sign_in()
-    await accounts.store.commit(DisableAccount("ada", clock.now))
+    await accounts.store.commit(disable_account("ada", clock.now))
     with pytest.raises(Unauthenticated) as caught:
         await ada.sign_in()
     told.add((caught.value.code, str(caught.value.message)))
-    await accounts.store.commit(RemoveUser("ada"))
+    await accounts.store.commit(remove_user_rows("ada"))
     with pytest.raises(Unauthenticated) as caught:
         await ada.sign_in()
     told.add((caught.value.code, str(caught.value.message)))
@@ -276,7 +276,7 @@ async def test_a_user_adds_and_removes_passkeys_but_not_the_only_way_in(clock: C
 async def test_a_new_invite_takes_passkeys_away_and_the_sessions_with_them(clock: Clock, ada: Person) -> None:
     accounts = ada.passkeys.accounts
     session = await ada.join()
-    await accounts.store.commit(InviteAgain("ada", digest_of("again"), clock.now + 900))
+    await accounts.store.commit(invite_again("ada", digest_of("again"), clock.now + 900))
     assert await ada.refusal() == "unauthenticated"
     clock.now += 500
     with pytest.raises(Unauthenticated):

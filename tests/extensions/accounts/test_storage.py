@@ -10,15 +10,15 @@ from attrs import evolve
 from understudy.extensions.accounts import storage as accounts
 from understudy.extensions.accounts.storage import (
     Account,
-    AddAccount,
-    ChangeRights,
-    DisableAccount,
-    InviteAgain,
-    ReplacePassword,
     SoleAccount,
-    TakeInvite,
+    add_account,
+    change_rights,
+    disable_account,
+    invite_again,
+    replace_password,
+    take_invite,
 )
-from understudy.storage.deletion import RemoveUser
+from understudy.storage.deletion import remove_user_rows
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 from understudy.storage.writer import commit_group
@@ -28,73 +28,73 @@ ADA = Account("ada", ("operator",), ("support",), "", "digest", 90.0, 5.0)
 
 
 async def test_an_invite_is_taken_once_and_not_after_its_time(store) -> None:
-    assert [bool(await store.commit(AddAccount(ADA))) for _ in range(2)] == [True, False]
+    assert [bool(await store.commit(add_account(ADA))) for _ in range(2)] == [True, False]
     assert [await store.read(accounts.invited, "digest", at) for at in (89.0, 90.0)] == [ADA, None]
-    assert not await store.commit(TakeInvite("ada", "digest", "late", 90.0))
-    taken = [await store.commit(TakeInvite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
+    assert not await store.commit(take_invite("ada", "digest", "late", 90.0))
+    taken = [await store.commit(take_invite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
     assert [bool(each) for each in taken] == [True, False]
     assert await store.read(accounts.one, "ada") == evolve(ADA, password="one", invite="")
     assert await store.read(accounts.invited, "", 1.0) is None
 
 
 async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(store) -> None:
-    await store.commit(AddAccount(ADA))
-    assert await store.commit(DisableAccount("ada", 7.0))
+    await store.commit(add_account(ADA))
+    assert await store.commit(disable_account("ada", 7.0))
     disabled = await store.read(accounts.one, "ada")
     assert (disabled.disabled_at, disabled.invite) == (7.0, "")
     assert await store.read(accounts.invited, "digest", 80.0) is None
-    assert not await store.commit(TakeInvite("ada", "digest", "read before", 80.0))
-    assert await store.commit(InviteAgain("ada", "newer", 99.0))
+    assert not await store.commit(take_invite("ada", "digest", "read before", 80.0))
+    assert await store.commit(invite_again("ada", "newer", 99.0))
     assert await store.read(accounts.one, "ada") == evolve(ADA, invite="newer", invite_expires_at=99.0)
-    assert not await store.commit(InviteAgain("bob", "newer", 99.0))
+    assert not await store.commit(invite_again("bob", "newer", 99.0))
 
 
 async def test_a_hash_is_replaced_only_if_the_password_is_still_the_same(store) -> None:
-    await store.commit(AddAccount(evolve(ADA, password="one")))
-    replaced = [await store.commit(ReplacePassword("ada", "one", new)) for new in ("two", "three")]
+    await store.commit(add_account(evolve(ADA, password="one")))
+    replaced = [await store.commit(replace_password("ada", "one", new)) for new in ("two", "three")]
     assert [bool(each) for each in replaced] == [True, False]
     assert (await store.read(accounts.one, "ada")).password == "two"
 
 
 async def test_rights_change_and_an_account_goes_with_its_user(store) -> None:
-    await store.commit(AddAccount(ADA))
-    assert await store.commit(ChangeRights("ada", (), ("sales", "desk")))
+    await store.commit(add_account(ADA))
+    assert await store.commit(change_rights("ada", (), ("sales", "desk")))
     changed = await store.read(accounts.one, "ada")
     assert (changed.roles, changed.groups) == ((), ("sales", "desk"))
-    await store.commit(RemoveUser("ada"))
+    await store.commit(remove_user_rows("ada"))
     assert await store.read(accounts.one, "ada") is None
 
 
 async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(store) -> None:
     ready = evolve(ADA, password="one", invite="")
-    await store.commit(AddAccount(ADA))
+    await store.commit(add_account(ADA))
     assert not await store.read(accounts.is_sole, "ada", ("operator",))
-    await store.commit(TakeInvite("ada", "digest", "one", 80.0))
+    await store.commit(take_invite("ada", "digest", "one", 80.0))
     for owner, roles in (("bob", ("auditor",)), ("eve", ("server_operator",))):
-        await store.commit(AddAccount(evolve(ready, owner=owner, roles=roles)))
-    await store.commit(AddAccount(evolve(ADA, owner="kim", invite="other")))
-    await store.commit(DisableAccount("eve", 7.0))
+        await store.commit(add_account(evolve(ready, owner=owner, roles=roles)))
+    await store.commit(add_account(evolve(ADA, owner="kim", invite="other")))
+    await store.commit(disable_account("eve", 7.0))
     roles = ("operator", "server_operator")
     assert [await store.read(accounts.is_sole, each, roles) for each in ("ada", "bob", "eve", "kim", "no")] == [
         True, False, False, False, False,
     ]  # fmt: skip
-    await store.commit(TakeInvite("kim", "other", "two", 80.0))
+    await store.commit(take_invite("kim", "other", "two", 80.0))
     assert not await store.read(accounts.is_sole, "ada", roles)
 
 
 async def test_the_only_account_of_a_role_keeps_it_unless_told_otherwise(store) -> None:
     """A change that leaves one of the roles is none of these, nor is one of an account that nobody can sign in to."""
     ready, roles = evolve(ADA, password="one", invite=""), ("operator", "server_operator")
-    await store.commit(AddAccount(ready))
-    for refused in (DisableAccount("ada", 7.0, roles), ChangeRights("ada", ("auditor",), (), roles)):
+    await store.commit(add_account(ready))
+    for refused in (disable_account("ada", 7.0, roles), change_rights("ada", ("auditor",), (), roles)):
         with pytest.raises(SoleAccount, match="ada is the only operator"):
             await store.commit(refused)
         assert await store.read(accounts.one, "ada") == ready
-    assert await store.commit(ChangeRights("ada", ("server_operator",), (), roles))
-    await store.commit(AddAccount(evolve(ADA, owner="kim")))
-    assert await store.commit(DisableAccount("kim", 7.0, roles))
-    assert not await store.commit(DisableAccount("nobody", 7.0, roles))
-    assert await store.commit(DisableAccount("ada", 7.0))
+    assert await store.commit(change_rights("ada", ("server_operator",), (), roles))
+    await store.commit(add_account(evolve(ADA, owner="kim")))
+    assert await store.commit(disable_account("kim", 7.0, roles))
+    assert not await store.commit(disable_account("nobody", 7.0, roles))
+    assert await store.commit(disable_account("ada", 7.0))
 
 
 @pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
@@ -113,14 +113,14 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
         with databases[number].writing.connect() as connection:
             for turn in range(ROUNDS):
                 together.wait()
-                account = AddAccount(evolve(ready, owner=f"{names[number]}{turn}"))
+                account = add_account(evolve(ready, owner=f"{names[number]}{turn}"))
                 commit_group(connection, [account])
                 together.wait()
                 other = f"{names[1 - number]}{turn}"
-                taken = ChangeRights(other, (), (), roles) if turn % 2 else DisableAccount(other, 7.0, roles)
+                taken = change_rights(other, (), (), roles) if turn % 2 else disable_account(other, 7.0, roles)
                 outcomes += commit_group(connection, [taken])
                 together.wait()
-                commit_group(connection, [DisableAccount(f"{names[number]}{turn}", 8.0)])
+                commit_group(connection, [disable_account(f"{names[number]}{turn}", 8.0)])
         return outcomes
 
     try:
@@ -134,12 +134,12 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
 
 
 async def test_a_disabled_account_gets_no_other_hash(store) -> None:
-    await store.commit(AddAccount(evolve(ADA, password="one")))
-    await store.commit(DisableAccount("ada", 7.0))
-    assert not await store.commit(ReplacePassword("ada", "one", "two"))
+    await store.commit(add_account(evolve(ADA, password="one")))
+    await store.commit(disable_account("ada", 7.0))
+    assert not await store.commit(replace_password("ada", "one", "two"))
 
 
 def test_what_is_secret_is_not_shown() -> None:
-    shown = repr(evolve(ADA, password="hash")) + repr(TakeInvite("ada", "digest", "hash", 1.0))
+    shown = repr(evolve(ADA, password="hash")) + repr(take_invite("ada", "digest", "hash", 1.0))
     assert "hash" not in shown
     assert "digest" not in shown

@@ -101,7 +101,7 @@ def joined(place: list[str], name: str) -> None:
     commit_beside(
         settings,
         deed_of(JOINED, name),
-        accounts.TakeInvite(name, account.invite, "hash", account.created_at),
+        accounts.take_invite(name, account.invite, "hash", account.created_at),
     )
 
 

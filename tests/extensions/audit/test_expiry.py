@@ -9,7 +9,7 @@ import pytest
 from understudy.chat import polling
 from understudy.extensions.audit import EXTENSION
 from understudy.extensions.audit.settings import AuditSettings
-from understudy.extensions.audit.storage import AppendEntry
+from understudy.extensions.audit.storage import append_entry
 from understudy.extensions.notices.alert_routes import SENT
 from understudy.storage.acts import PAGE, Deed
 from understudy.storage.spending import DAY_S
@@ -21,7 +21,7 @@ async def test_entries_expire_if_the_operator_says_so(store: Any, monkeypatch: p
     monkeypatch.setattr(time, "time", lambda: later)
     monkeypatch.setattr(polling, "RESTS", 0.0)
     for _ in range(3):
-        await store.commit(AppendEntry(Deed(SENT, "ann", PAGE)))
+        await store.commit(append_entry(Deed(SENT, "ann", PAGE)))
     seen: list[tuple[str, int]] = []
     for days, expected in ((4.0, []), (2.0, [("audit_entries", 2)]), (2.0, [("audit_entries", 2)])):
         own, metrics = AuditSettings(days=days), SimpleNamespace(removed=lambda *gone: seen.append(gone))

@@ -22,7 +22,7 @@ from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.extensions.audit.storage import AuditFilter, entries
 from understudy.extensions.audit.terminal import every_action
-from understudy.storage.consents import AllowTool
+from understudy.storage.consents import allow_tool
 from understudy.storage.sqlite import FILE_NAME
 
 REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END"
@@ -48,7 +48,7 @@ async def nothing(_: Running) -> dict[str, str]:
 async def talked(running: Running) -> dict[str, str]:
     async with connected(running.address, ADA) as client:
         await client.ask(MARKER, agent_type="script", thread_id="t")
-    await running.store.commit(AllowTool("ada", "t", "send_mail", 5.0))
+    await running.store.commit(allow_tool("ada", "t", "send_mail", 5.0))
     return {}
 
 

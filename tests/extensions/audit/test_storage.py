@@ -12,13 +12,13 @@ from sqlalchemy.exc import DBAPIError
 from understudy.auth.sessions import SESSIONS_ENDED
 from understudy.chat.run.consent import ALLOWED, DENIED
 from understudy.extensions.audit import storage
-from understudy.extensions.audit.storage import EXPIRED, READ, AppendEntry, AuditFilter, ExpireAudit, StoredEntry
+from understudy.extensions.audit.storage import EXPIRED, READ, AuditFilter, StoredEntry, append_entry, expire_audit
 from understudy.extensions.notices.alert_routes import SENT
 from understudy.extensions.privacy import queries as archive_queries
 from understudy.extensions.privacy.erasure import ERASED
 from understudy.storage.acts import PAGE, Deed
 from understudy.storage.database import Database
-from understudy.storage.deletion import RemoveUser
+from understudy.storage.deletion import remove_user_rows
 from understudy.storage.owners import owner_of
 from understudy.storage.read_pool import Archive
 from understudy.storage.store import Store
@@ -49,7 +49,7 @@ async def fill(store: Store) -> None:
         Deed(SESSIONS_ENDED, BOB, PAGE, BOB, detail={"all": True}),
         Deed(ALLOWED, "ann", "socket", "ann", detail={"tool": "mail" * 100}),
     ):
-        await store.commit(AppendEntry(entry))
+        await store.commit(append_entry(entry))
         time.sleep(0.002)  # noqa: ASYNC251 - SQLite's time of an entry, by which tests select, is in milliseconds
 
 
@@ -108,28 +108,28 @@ async def test_an_entry_that_is_stored_again_is_stored_once_and_outlives_its_use
 ) -> None:
     await store.commit(make.opening())
     entry = Deed(ERASED, "ann", PAGE, "ann")
-    assert [await store.commit(AppendEntry(entry)) for _ in range(2)] == [True, True]
+    assert [await store.commit(append_entry(entry)) for _ in range(2)] == [True, True]
     await store.delete_thread("ann", "t1")
-    await store.commit(RemoveUser("ann"))
+    await store.commit(remove_user_rows("ann"))
     assert await Archive(database).read(archive_queries.user, "ann") is None
     assert [each.target for each in await entries(database)] == ["ann"]
 
 
 async def test_only_what_is_older_expires_and_afterwards_nothing_can_be_deleted(store: Any, database: Any) -> None:
     for _ in range(EXPIRED + 1):
-        await store.commit(AppendEntry(Deed(SENT, "ann", PAGE)))
+        await store.commit(append_entry(Deed(SENT, "ann", PAGE)))
     last = (await entries(database))[0]
-    await store.commit(AppendEntry(Deed(SENT, "bob", PAGE)))
-    assert [await store.commit(ExpireAudit(0.0)), len(await entries(database))] == [0, EXPIRED + 2]
+    await store.commit(append_entry(Deed(SENT, "bob", PAGE)))
+    assert [await store.commit(expire_audit(0.0)), len(await entries(database))] == [0, EXPIRED + 2]
     newest = (await entries(database))[0]
     assert newest.at > last.at
-    gone = [await store.commit(ExpireAudit(newest.at)) for _ in range(3)]
+    gone = [await store.commit(expire_audit(newest.at)) for _ in range(3)]
     assert gone == [EXPIRED, 1, 0]
     assert await entries(database) == [newest]
     assert await trio.to_thread.run_sync(run, database, "DELETE FROM audit_retention") == 0
     with pytest.raises(DBAPIError, match="entries of the audit log cannot be"):
         await trio.to_thread.run_sync(run, database, "DELETE FROM audit")
-    assert [await store.commit(ExpireAudit(newest.at + 1)), await entries(database)] == [0, [newest]]
+    assert [await store.commit(expire_audit(newest.at + 1)), await entries(database)] == [0, [newest]]
 
 
 def test_a_deed_has_only_the_members_of_its_act() -> None:
@@ -144,8 +144,8 @@ def number_of(connection: Connection, who: str, entry: Deed) -> int | None:
 
 async def test_a_cursor_is_of_the_user_who_began_to_read(store: Any, database: Any) -> None:
     read, other = Deed(READ, "ann", PAGE), Deed(SENT, "ann", PAGE)
-    await store.commit(AppendEntry(read))
-    await store.commit(AppendEntry(other))
+    await store.commit(append_entry(read))
+    await store.commit(append_entry(other))
     archive = Archive(database)
     assert await archive.read(number_of, "ann", read) == (await entries(database))[1].number
     assert await archive.read(number_of, "bob", read) is None

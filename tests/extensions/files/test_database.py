@@ -16,7 +16,7 @@ from tests.understudy.storage.test_postgresql import execute
 from understudy.extensions.files import database as files_in_database
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.database import DatabaseFiles
-from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.storage import add_file
 from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, connect_database
 
@@ -127,7 +127,7 @@ async def test_what_a_server_kept_in_a_folder_is_taken_over(
     rows = {letter: make.file(file_id=letter * 32, size=size) for letter, size in (("a", 300_000), ("b", 0), ("c", 5))}
     with shared.files.begin() as connection:
         for row in rows.values():
-            AddFile(row).apply(connection)
+            add_file(row).apply(connection)
     for letter, size in (("a", 300_000), ("b", 0), ("c", 4), ("d", 1)):
         (before / (letter * 32)).write_bytes(letter.encode() * size)
     (before / "notes.txt").write_text("somebody's")

@@ -11,7 +11,7 @@ from understudy.chat.placement import is_in_charge
 from understudy.extensions.files import retention
 from understudy.extensions.files.folder import FolderFiles
 from understudy.extensions.files.retention import EVERY_S, FIRST_S, FileRetention
-from understudy.extensions.files.storage import AddFile, among
+from understudy.extensions.files.storage import add_file, among
 
 DAY = 24 * 3600.0
 NOW = 1000 * DAY
@@ -31,7 +31,7 @@ async def test_files_that_nothing_names_go_after_a_day(
         for what, name in names.items():
             (folder / name).write_bytes(b"content")
             at = NOW - (0.5 if what == "new" else 2) * DAY
-            await store.commit(AddFile(make.file("ann", name, created_at=at)))
+            await store.commit(add_file(make.file("ann", name, created_at=at)))
         await store.commit(make.opening("ann", "t1", "r1"))
         said = [
             make.message("ann", "t1", "m1", references=(names["said"],)),

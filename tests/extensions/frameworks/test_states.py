@@ -3,7 +3,7 @@
 import pytest
 
 from understudy.extensions.frameworks import states
-from understudy.extensions.frameworks.states import SaveState
+from understudy.extensions.frameworks.states import save_state
 from understudy.storage.errors import NotStored
 from understudy.storage.quotas import thread_bytes_used
 
@@ -12,10 +12,10 @@ async def test_a_run_has_its_state_until_the_thread_ends_and_its_bytes_count(sto
     await store.commit(make.opening())
     used = await store.read(thread_bytes_used, "user", "ann")
     with pytest.raises(NotStored):
-        await store.commit(SaveState("bob", "t1", "r1", 1.0, (("a", b"1"),)))
-    await store.commit(SaveState("ann", "t1", "r1", 1.0, (("a", b"old"), ("b", b"\x00\xff"))))
-    await store.commit(SaveState("ann", "t1", "r1", 2.0, (("a", b"newer"), ("c", b"3")), ("b", "none")))
-    await store.commit(SaveState("ann", "t1", "r2", 3.0, (("a", b"of r2"),)))
+        await store.commit(save_state("bob", "t1", "r1", 1.0, (("a", b"1"),)))
+    await store.commit(save_state("ann", "t1", "r1", 1.0, (("a", b"old"), ("b", b"\x00\xff"))))
+    await store.commit(save_state("ann", "t1", "r1", 2.0, (("a", b"newer"), ("c", b"3")), ("b", "none")))
+    await store.commit(save_state("ann", "t1", "r2", 3.0, (("a", b"of r2"),)))
     assert await store.read(states.state, "ann", "t1", "r1") == {"a": b"newer", "c": b"3"}
     assert await store.read(states.state, "bob", "t1", "r1") == {}
     assert await store.read(thread_bytes_used, "user", "ann") == used + 11
@@ -30,9 +30,9 @@ async def test_the_states_of_the_oldest_runs_go(store, make, monkeypatch: pytest
     await store.commit(make.opening())
     used = await store.read(thread_bytes_used, "user", "ann")
     for number in range(1, 6):
-        await store.commit(SaveState("ann", "t1", f"r{number}", number, (("a", b"x" * 10),)))
+        await store.commit(save_state("ann", "t1", f"r{number}", number, (("a", b"x" * 10),)))
     kept = [bool(await store.read(states.state, "ann", "t1", f"r{number}")) for number in range(1, 6)]
     assert kept == [False, False, True, True, True]
-    await store.commit(SaveState("ann", "t1", "r6", 6.0, (("a", b"x" * 95),)))
+    await store.commit(save_state("ann", "t1", "r6", 6.0, (("a", b"x" * 95),)))
     assert not await store.read(states.state, "ann", "t1", "r5")
     assert await store.read(thread_bytes_used, "user", "ann") == used + 95

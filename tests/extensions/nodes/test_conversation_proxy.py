@@ -25,7 +25,7 @@ from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
 from understudy.extensions.nodes.membership import Member, join
 from understudy.extensions.nodes.messages import Events, ForwardingEnded, Subscribe
-from understudy.extensions.nodes.storage import JoinNodes
+from understudy.extensions.nodes.storage import join_nodes
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import BrokerUnavailable
@@ -143,7 +143,7 @@ async def here(rig: Rig) -> Here:
     """A node beside `other`, whose user has one connection."""
     store, other, node = rig.services.store, OtherNode(rig), Member(rig.services.store)
     await join(node, "here", lease_s=60.0)
-    await store.commit_urgent(JoinNodes("other", lease_s=60.0))
+    await store.commit_urgent(join_nodes("other", lease_s=60.0))
     sent, outbox = await connect(rig, "client")
     rig.services.presence = OneForAll(outbox)
     conversations = rig.system.find("/s/conversations")

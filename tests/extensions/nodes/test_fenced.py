@@ -18,7 +18,7 @@ from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved
 from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.membership import Member, join
-from understudy.extensions.nodes.storage import JoinNodes, LeaveNodes
+from understudy.extensions.nodes.storage import join_nodes, leave_nodes
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.records import Fence, LoggedEvent, RunEnd
@@ -55,8 +55,8 @@ class Shared:
 
     async def lose(self) -> Fence:
         """Have another node claim thread `t`, as if this one were dead."""
-        await self.store.commit_urgent(LeaveNodes(self.node.id))
-        await self.store.commit_urgent(JoinNodes("other", lease_s=60.0))
+        await self.store.commit_urgent(leave_nodes(self.node.id))
+        await self.store.commit_urgent(join_nodes("other", lease_s=60.0))
         fence = await nodes.claim(self.store, "ada", "t", "other")
         assert isinstance(fence, Fence)
         return fence
@@ -138,8 +138,8 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
 async def test_a_message_finds_who_has_the_thread_now(shared: Shared) -> None:
     await shared.answered()
     await shared.lose()
-    await shared.store.commit_urgent(LeaveNodes("other"))
-    await shared.store.commit_urgent(JoinNodes(shared.node.id, lease_s=60.0))
+    await shared.store.commit_urgent(leave_nodes("other"))
+    await shared.store.commit_urgent(join_nodes(shared.node.id, lease_s=60.0))
     await shared.desk.dispatch(ADA, say("more", "t"), shared.rig.outbox)
     await shared.rig.until(FinalResponse, 2)
     events, unfinished = await shared.stored()
@@ -186,7 +186,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     await ended(first)
     assert await shared.store.read(nodes.owner_node, "ada", "t") is None
     (run,) = (await shared.stored())[1]
-    await shared.store.commit_urgent(LeaveNodes(shared.node.id))
+    await shared.store.commit_urgent(leave_nodes(shared.node.id))
     shared.node.rename()
     await join(shared.node, "here", lease_s=60.0)
     await shared.desk.registry.ensure_running("ada", "t", run.id)
@@ -233,7 +233,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     await shared.lose()
     conversation.tell(OwnershipLost())
     await ended(conversation)
-    await shared.store.commit_urgent(JoinNodes(shared.node.id, lease_s=60.0))
+    await shared.store.commit_urgent(join_nodes(shared.node.id, lease_s=60.0))
     (run,) = (await shared.stored())[1]
     asked: list[str] = []
 
@@ -267,7 +267,7 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
     async def claims(store: Store, owner: str, thread_id: str, node: str) -> Any:
         held = await claim(store, owner, thread_id, node)
         if len(names) == 1:
-            await shared.store.commit_urgent(LeaveNodes(shared.node.id))
+            await shared.store.commit_urgent(leave_nodes(shared.node.id))
             shared.node.rename()
             names.append(shared.node.id)
             await join(shared.node, "here", lease_s=60.0)

@@ -35,7 +35,7 @@ from understudy.chat.registry import ConversationRegistry
 from understudy.chat.run_limiter import RunLimiter
 from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.membership import Member, Membership, join, stop_conversations
-from understudy.extensions.nodes.storage import JoinNodes, LeaveNodes, RenewNode
+from understudy.extensions.nodes.storage import join_nodes, leave_nodes, renew_node
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
@@ -125,7 +125,7 @@ async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, te
         await killed.join()
         await next_one.join()
         assert await next_one.store.read(nodes.living) == [next_one.node.id]
-        assert not await killed.store.commit_urgent(RenewNode(killed.node.id))
+        assert not await killed.store.commit_urgent(renew_node(killed.node.id))
 
 
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
@@ -177,9 +177,9 @@ async def test_a_node_that_was_taken_for_dead_takes_a_new_id(postgres: Postgres,
         if how == "taken":
             await one.store.commit(_running(before, "t1", "r1"))
             execute(address, "UPDATE nodes SET expires_at = 1")
-            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
+            assert await other.store.commit_urgent(join_nodes(other.node.id, lease_s=60.0))
             assert await nodes.claim(other.store, "ann", "t1", other.node.id) == Fence(other.node.id, 2)
-            await other.store.commit_urgent(LeaveNodes(other.node.id))
+            await other.store.commit_urgent(leave_nodes(other.node.id))
         else:
             execute(address, "DELETE FROM nodes")
         await one.live()
@@ -219,7 +219,7 @@ async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, temp
         ref.kill()
         execute(address, "UPDATE nodes SET expires_at = 1")
         async with server(address, alone=True) as other:
-            while not await other.store.commit_urgent(JoinNodes(other.node.id, alone=True, lease_s=30.0)):
+            while not await other.store.commit_urgent(join_nodes(other.node.id, alone=True, lease_s=30.0)):
                 execute(address, f"UPDATE nodes SET expires_at = 1 WHERE id = '{before}'")
             await until(lambda: one.lapses == [before])
             assert not one.node.joined
@@ -227,7 +227,7 @@ async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, temp
             one.store.deadline_s = 0.1
             with pytest.raises(StorageUnavailable):
                 await nodes.claim(one.store, "ann", "t1", one.node.id)
-            await other.store.commit_urgent(LeaveNodes(other.node.id))
+            await other.store.commit_urgent(leave_nodes(other.node.id))
             await until(lambda: one.node.joined)
             assert await nodes.claim(one.store, "ann", "t1", one.node.id) == Fence(one.node.id, 1)
 
@@ -274,7 +274,7 @@ async def test_a_server_that_is_held_has_nothing_when_it_goes_on(postgres: Postg
         lines = Lines(process.stdout)
         with trio.fail_after(60):
             _, held, token = (await lines.next()).split()
-            assert await other.store.commit_urgent(JoinNodes(other.node.id, lease_s=60.0))
+            assert await other.store.commit_urgent(join_nodes(other.node.id, lease_s=60.0))
             await until(partial(_longer, other.store, 5))
             assert await nodes.claim(other.store, "ann", "t1", other.node.id) == held
             process.send_signal(signal.SIGSTOP)
@@ -439,13 +439,13 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
     count = 3 * BATCH
     async with server(address) as dead, server(address) as one, server(address) as other:
         finders = [Finder(one), Finder(other)]
-        assert await dead.store.commit_urgent(JoinNodes(dead.node.id, lease_s=60.0))
+        assert await dead.store.commit_urgent(join_nodes(dead.node.id, lease_s=60.0))
         for finder in finders:
             await (await finder.server.join()).live()
         async with trio.open_nursery() as nursery:
             for number in range(count):
                 nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
-        assert await dead.store.commit_urgent(RenewNode(dead.node.id, LEASE_S))
+        assert await dead.store.commit_urgent(renew_node(dead.node.id, LEASE_S))
         died = trio.current_time()
         for finder in finders:
             await recovering(finder.server, finder)

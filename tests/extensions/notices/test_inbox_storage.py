@@ -5,7 +5,7 @@ from typing import Any
 from attrs import evolve
 
 from understudy.extensions.notices import inbox_storage as inbox
-from understudy.extensions.notices.inbox_storage import MarkRead
+from understudy.extensions.notices.inbox_storage import mark_read
 from understudy.storage.records import ONCE
 
 TYPES = ("agent_thinking",)
@@ -22,20 +22,20 @@ async def test_an_answer_is_unread_from_its_end_until_it_is_marked(store: Any, m
     after = await store.read(inbox.open_items, "ann", TYPES)
     assert (after.runs, after.unread_count) == ((), 1)
     assert [(each.id, each.answered_seq, each.status) for each in after.unread] == [("t1", 3, "success")]
-    assert await store.commit(MarkRead("ann", {"t1": 2, "none": 9})) == 1
+    assert await store.commit(mark_read("ann", {"t1": 2, "none": 9})) == 1
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread_count == 1
-    assert await store.commit(MarkRead("ann", {"t1": 99})) == 1
-    assert await store.commit(MarkRead("ann", {"t1": 2})) == 0
+    assert await store.commit(mark_read("ann", {"t1": 99})) == 1
+    assert await store.commit(mark_read("ann", {"t1": 2})) == 0
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread == ()
     assert [each.run.id for each in (await store.read(inbox.open_items, "bob", TYPES)).runs] == ["r2"]
 
 
 async def test_a_mark_does_not_cover_a_later_answer(store: Any, make: Any) -> None:
     await store.commit(make.opening("ann", "t1", "r1"))
-    await store.commit(MarkRead("ann", {"t1": 2**31 - 1}))
+    await store.commit(mark_read("ann", {"t1": 2**31 - 1}))
     await store.commit(make.change("ann", "t1", events=make.events(2, 3), run_end=make.ending("r1")))
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread_count == 1
-    assert await store.commit(MarkRead("ann", None)) == 1
+    assert await store.commit(mark_read("ann", None)) == 1
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread_count == 0
 
 

@@ -12,10 +12,11 @@ from transport.wire.codec import to_log
 from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
 from understudy.extensions.notices import storage as deliveries
 from understudy.extensions.notices.receivers import delay_s
-from understudy.extensions.notices.storage import ClaimDelivery, DelayDelivery, Delivery, EndDelivery
+from understudy.extensions.notices.storage import Delivery
 from understudy.extensions.notices.webhook_sender import WebhookSender
 from understudy.extensions.notices.webhooks import WebhookRules
 from understudy.storage.records import LoggedEvent
+from understudy.storage.write import Call
 
 
 def test_delays_grow_to_an_hour_and_vary() -> None:
@@ -43,8 +44,8 @@ class Queue:
             self.looked.set()
         return found
 
-    async def commit(self, write: ClaimDelivery | DelayDelivery | EndDelivery) -> bool:
-        self.done.append((type(write).__name__, write.id))
+    async def commit(self, write: Call) -> bool:
+        self.done.append((write.made_by.__name__, write.given["delivery_id"]))
         return True
 
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> list[LoggedEvent]:
@@ -76,9 +77,9 @@ def closed_port() -> str:
 async def test_a_receiver_that_is_away_is_left_alone() -> None:
     url = closed_port()
     one, two = [Delivery(f"r-{n}", "ann", "t", "r", n, url, 0.0, 0.0) for n in (1, 2)]
-    assert await sent(one, two) == [("ClaimDelivery", "r-1"), ("DelayDelivery", "r-1"), ("DelayDelivery", "r-2")]
+    assert await sent(one, two) == [("claim_delivery", "r-1"), ("delay_delivery", "r-1"), ("delay_delivery", "r-2")]
 
 
 async def test_a_webhook_is_given_up_after_a_day() -> None:
     late = Delivery("r-1", "ann", "t", "r", 1, closed_port(), 0.0, 0.0, 29)
-    assert await sent(late, now=86_400.0) == [("ClaimDelivery", "r-1"), ("EndDelivery", "r-1")]
+    assert await sent(late, now=86_400.0) == [("claim_delivery", "r-1"), ("end_delivery", "r-1")]

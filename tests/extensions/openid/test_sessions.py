@@ -23,8 +23,9 @@ from understudy.extensions.openid import sessions as module
 from understudy.extensions.openid import storage as provider_sessions
 from understudy.extensions.openid.sealing import SessionSeal
 from understudy.extensions.openid.sessions import KEPT_TOKENS, ProviderSessions
-from understudy.extensions.openid.storage import ClaimProviderSession, ProviderSession
+from understudy.extensions.openid.storage import ProviderSession, claim_provider_session
 from understudy.storage.sqlite import open_database
+from understudy.storage.write import Call
 
 RECHECK_S, OUTAGE_S, LONGEST_S = 100, 1000, 10_000.0
 
@@ -150,7 +151,7 @@ async def test_a_tab_that_leaves_after_its_claim_holds_up_no_other(
 
         async def leave(store: Any, change: Any) -> Any:
             done = await commit(store, change)
-            if isinstance(change, ClaimProviderSession):
+            if isinstance(change, Call) and change.made_by is claim_provider_session:
                 left.cancel()
                 await trio.lowlevel.checkpoint()  # where a commit that is done waits for its caller's turn
             return done
@@ -221,7 +222,7 @@ async def test_a_node_that_died_while_it_asked_holds_nobody_up_for_long(
     session = await signed_in(kept)
     clock.now += RECHECK_S * 0.8
     (row,) = await kept.store.read(provider_sessions.of_owner, "ann")
-    claim = module.ClaimProviderSession("ann", row.id, row.stamp, "dead", clock.now + module.CLAIM_S)
+    claim = module.claim_provider_session("ann", row.id, row.stamp, "dead", clock.now + module.CLAIM_S)
     assert await kept.store.commit(claim)
     with pytest.raises(CommandRejected):
         await renewed(kept, session)

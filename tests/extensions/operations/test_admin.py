@@ -15,7 +15,7 @@ from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATO
 from tests.end_to_end.tokens import SECRET
 from understudy.app.server import Running
 from understudy.app.settings import load
-from understudy.extensions.mcp.oauth.storage import PutSignIn, SignIn
+from understudy.extensions.mcp.oauth.storage import SignIn, put_sign_in
 from understudy.models.prices import Price, PriceTable
 
 WORDS = "words-of-ada"
@@ -133,7 +133,7 @@ async def test_sign_ins_are_listed_without_secrets(serve: Any) -> None:
     for who in (ADA, BOB):
         await talk(running, who, "script")
     signed = SignIn("acme\x1fada", "crm", b"sealed-token", "stamp", 7.0)
-    await running.store.commit(PutSignIn(signed))
+    await running.store.commit(put_sign_in(signed))
     sign_ins = await read(running, "/api/admin/sign-ins", ACME_OPERATOR)
     (sign_in,) = sign_ins["sign_ins"]
     assert sign_in == {"user": "ada", "tenant": "acme", "server": "crm", "signed_in_at": 7.0}

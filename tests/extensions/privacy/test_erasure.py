@@ -14,30 +14,26 @@ from understudy.extensions.privacy import erasure, export, queries
 from understudy.extensions.privacy.erasure import Eraser
 from understudy.extensions.privacy.export import Exporter, ExportOptions
 from understudy.installed import kept_of_users
-from understudy.storage.write import Write
+from understudy.storage.write import write
 
 ROWS: Final = 5
 VALUES: Final = ((JSON, []), (Boolean, True), (Float, 4e9), (Integer, 1), (LargeBinary, b"x"))
 KEPT: Final = {each.name: each for each in kept_of_users()}
 
 
-class AddRows(Write):
-    """Rows of made-up values, of an owner and of the thread `t`."""
-
-    def __init__(self, table: Table, owner: str, count: int) -> None:
-        self.table, self.owner, self.count = table, owner, count
-
-    def apply(self, connection: Connection) -> bool:
-        for number in range(self.count):
-            texts = {each.name: f"{self.owner.encode().hex()}{number}".zfill(32) for each in self.table.columns}
-            values = {
-                each.name: next((value for kind, value in VALUES if isinstance(each.type, kind)), texts[each.name])
-                for each in self.table.columns
-            }
-            own = {"owner": self.owner, "thread_id": "t", "run_id": f"r{number}-{self.owner}"}
-            own = {name: value for name, value in own.items() if name in values}
-            connection.execute(insert(self.table).values(values | own))
-        return True
+@write
+def add_rows(connection: Connection, table: Table, owner: str, count: int) -> bool:
+    """Insert rows of made-up values, of an owner and of the thread `t`."""
+    for number in range(count):
+        texts = {each.name: f"{owner.encode().hex()}{number}".zfill(32) for each in table.columns}
+        values = {
+            each.name: next((value for kind, value in VALUES if isinstance(each.type, kind)), texts[each.name])
+            for each in table.columns
+        }
+        own = {"owner": owner, "thread_id": "t", "run_id": f"r{number}-{owner}"}
+        own = {name: value for name, value in own.items() if name in values}
+        connection.execute(insert(table).values(values | own))
+    return True
 
 
 async def left(store: Any, table: Table, owner: str) -> int:
@@ -60,8 +56,8 @@ async def test_what_is_kept_of_users_is_exported_and_erased(
     for owner in ("ann", "bob"):
         await store.commit(make.opening(owner, "t", f"r-{owner}"))
         if kept.name == "passkeys":
-            await store.commit(AddRows(KEPT["account"].table, owner, 1))
-        await store.commit(AddRows(kept.table, owner, count))
+            await store.commit(add_rows(KEPT["account"].table, owner, 1))
+        await store.commit(add_rows(kept.table, owner, count))
     exporter = Exporter(store.archive, Vault(), lambda: 0.0)
     exported = await whole(exporter.user(await store.archive.read(queries.user, "ann"), ExportOptions()))
     place = exported["threads"][0] if kept.of_thread else exported

@@ -18,15 +18,15 @@ from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.content.vault import Vault
-from understudy.extensions.frameworks.states import SaveState
+from understudy.extensions.frameworks.states import save_state
 from understudy.extensions.privacy import queries
 from understudy.extensions.privacy.erasure import Erased, Eraser
 from understudy.extensions.privacy.export import Exporter, ExportOptions
 from understudy.extensions.privacy.records import FORMAT, VERSION
 from understudy.installed import chosen
 from understudy.storage import schema
-from understudy.storage.agent_memory import Remember
-from understudy.storage.consents import AllowTool
+from understudy.storage.agent_memory import remember
+from understudy.storage.consents import allow_tool
 
 MARKER = "kumquatology"
 
@@ -78,9 +78,9 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
         await client.send({"type": "edit", "payload": {"message_id": "m1", "content": "again", "new_message_id": "m2"}})
         await client.until_end()
         await talk(stranger, MARKER, "t1")
-    await running.store.commit(Remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
-    await running.store.commit(AllowTool(name, "t1", "send_mail", 5.0))
-    await running.store.commit(SaveState(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
+    await running.store.commit(remember(name, "guide", "likes", {"tea": True}, 1.0, 4e9))
+    await running.store.commit(allow_tool(name, "t1", "send_mail", 5.0))
+    await running.store.commit(save_state(name, "t1", "r", 6.0, (("at", b"\x00\xff"),)))
     _, headers, whole = await request(running.address, "GET", "/api/me/export?events=1", token=token)
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
     assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
@@ -123,7 +123,7 @@ async def test_erasing_a_user_leaves_nothing_and_keeps_other_users_data(
     async with connected(running.address, token) as client, connected(running.address, other) as stranger:
         await talk(stranger, "stays", "t1", agent_type="guide")
         await talk(client, f"{MARKER} one", "t1", agent_type="guide", message_id="m1", references=[file_id])
-        await running.store.commit(Remember(name, "guide", "likes", MARKER, 1.0, 4e9))
+        await running.store.commit(remember(name, "guide", "likes", MARKER, 1.0, 4e9))
         await client.ask(f"{MARKER} two", agent_type="script", thread_id="t2", until="tool_executing")
         assert where_marked(database, tmp_path / "data")
         assert (await erase(running, token, "somebody"))[0] == 400

@@ -16,7 +16,7 @@ from tests.servers.postgresql import Postgres
 from tests.understudy.cli.command import refusal, said, understudy
 from tests.understudy.storage.conftest import Make
 from understudy.cli.main import main
-from understudy.extensions.nodes.storage import JoinNodes
+from understudy.extensions.nodes.storage import join_nodes
 from understudy.storage.database import Database
 from understudy.storage.owners import owner_of
 from understudy.storage.postgresql import connect_database
@@ -132,7 +132,7 @@ def test_nothing_is_erased_while_a_server_is_alive(postgres: Postgres, template:
         await fill(database)
         async with ActorSystem("test") as system:
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-            assert await Store(database, lambda: writer).commit_urgent(JoinNodes("somebody", lease_s=60.0))
+            assert await Store(database, lambda: writer).commit_urgent(join_nodes("somebody", lease_s=60.0))
 
     url = postgres.create(template)
     database = connect_database(url)

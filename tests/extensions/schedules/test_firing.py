@@ -13,9 +13,10 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.commands import Accepted
 from understudy.extensions.schedules.due import When
 from understudy.extensions.schedules.firing import ScheduleRunner
-from understudy.extensions.schedules.storage import ClaimFiring, Due, EndFiring, LastFiring, Schedule, due
+from understudy.extensions.schedules.storage import Due, LastFiring, Schedule, claim_firing, due, end_firing
 from understudy.storage.owners import owner_of
 from understudy.storage.records import Message
+from understudy.storage.write import Call
 
 ANN = owner_of("ann", "acme")
 ONE = Schedule(
@@ -41,9 +42,9 @@ class Table:
             return Due(self.now, [], None)
         return Due(self.now, [self.row], None)
 
-    async def commit(self, write: ClaimFiring | EndFiring) -> bool:
+    async def commit(self, write: Call) -> bool:
         self.done.append(write)
-        return self.mine or isinstance(write, EndFiring)
+        return self.mine or write.made_by is end_firing
 
     async def message(self, owner: str, message_id: str) -> Message | None:
         return self.there
@@ -71,7 +72,7 @@ async def done(table: Table, refusal: str | None = None) -> tuple[list[Any], lis
 async def test_a_due_time_is_claimed_sent_and_recorded() -> None:
     stored, ((identity, say),), counted = await done(Table(ONE, 3601.0))
     name = "auto-s-3600"
-    assert stored == [ClaimFiring("s", 7, 3600.0, 7200.0, 9.0), EndFiring("s", LastFiring(3600.0, name, "r"))]
+    assert stored == [claim_firing("s", 7, 3600.0, 7200.0, 9.0), end_firing("s", LastFiring(3600.0, name, "r"))]
     assert (identity.user, identity.tenant, identity.roles, identity.groups) == (ANN, "acme", (), ())
     assert (say.content, say.message_id, say.thread_id, counted) == ("hi", name, name, ["fired"])
 
@@ -83,10 +84,10 @@ async def test_what_another_node_has_is_left_to_it() -> None:
 
 async def test_a_late_firing_is_dropped_unless_it_was_claimed() -> None:
     stored, sent, counted = await done(Table(ONE, 9000.0))
-    assert stored == [ClaimFiring("s", 7, None, 10800.0, 9.0, "2 due times passed while the server was away.")]
+    assert stored == [claim_firing("s", 7, None, 10800.0, 9.0, "2 due times passed while the server was away.")]
     assert (sent, counted) == ([], ["missed"])
     stored, sent, counted = await done(Table(evolve(ONE, firing_at=3600.0, next_due_at=10800.0), 9000.0))
-    assert stored[0] == ClaimFiring("s", 7, 3600.0, 10800.0, 9.0)
+    assert stored[0] == claim_firing("s", 7, 3600.0, 10800.0, 9.0)
     assert (len(sent), counted) == (1, ["fired"])
 
 
@@ -94,13 +95,13 @@ async def test_a_repeated_firing_finds_its_message() -> None:
     """It is not sent again: the limits that it passed may be reached meanwhile."""
     there = Message(ANN, "auto-s-3600", "t", "r9", "user", "hi", "guide", None, "accepted", 1.0)
     stored, sent, _ = await done(Table(evolve(ONE, firing_at=3600.0), 9000.0, there=there))
-    assert (stored[1], sent) == (EndFiring("s", LastFiring(3600.0, "t", "r9")), [])
+    assert (stored[1], sent) == (end_firing("s", LastFiring(3600.0, "t", "r9")), [])
 
 
 async def test_a_refusal_is_recorded_and_a_passing_one_is_repeated() -> None:
     stored, _, counted = await done(Table(ONE, 3601.0), "quota_exceeded")
     refused = LastFiring(3600.0, None, None, "quota_exceeded", "No.")
-    assert (stored[1:], counted) == ([EndFiring("s", refused)], ["refused"])
+    assert (stored[1:], counted) == ([end_firing("s", refused)], ["refused"])
     stored, _, counted = await done(Table(ONE, 3601.0), "storage_unavailable")
     assert (len(stored), counted) == (1, [])
 
@@ -108,5 +109,5 @@ async def test_a_refusal_is_recorded_and_a_passing_one_is_repeated() -> None:
 async def test_a_time_zone_that_is_gone_stops_the_schedule_with_a_sentence() -> None:
     stored, _, _ = await done(Table(evolve(ONE, when=evolve(ONE.when, time_zone="Mars/Olympus")), 3601.0))
     (claim,) = stored
-    assert (claim.at, claim.next_at) == (None, None)
-    assert "no time zone Mars/Olympus" in claim.dropped
+    assert (claim.given["at"], claim.given["next_at"]) == (None, None)
+    assert "no time zone Mars/Olympus" in claim.given["dropped"]

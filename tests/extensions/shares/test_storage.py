@@ -13,15 +13,15 @@ from understudy.extensions.shares.storage import (
     FULL,
     NOTHING,
     SHARED,
-    AddShare,
-    DropExpiredShares,
-    DropShare,
+    add_share,
     digest_of,
+    drop_expired_shares,
+    drop_share,
     exists,
     of_owner,
 )
 from understudy.storage import deletion
-from understudy.storage.thread_writes import DeleteThread
+from understudy.storage.thread_writes import delete_thread
 
 DAY_S = 86_400.0
 
@@ -63,7 +63,7 @@ async def test_a_share_shows_one_branch_as_it_was(store: Any, make: Any) -> None
     await exchange(store, make, 2, after=1)
     await exchange(store, make, 3, after=1, answered=False)
     for token, tip in (("one", "r2"), ("other", "r3")):
-        assert await store.commit(AddShare(digest_of(token), "ann", "t1", tip, DAY_S)) == SHARED
+        assert await store.commit(add_share(digest_of(token), "ann", "t1", tip, DAY_S)) == SHARED
     await answer(store, make, 3)
     await exchange(store, make, 4, after=3)
     assert await texts(store, "one") == ["Question 1", "Answer 1", "Question 2", "Answer 2"]
@@ -81,9 +81,9 @@ async def test_only_what_is_there_and_ones_own_is_shared(store: Any, make: Any) 
     for owner, thread_id, run_id in (
         ("bob", "t1", "r1"), ("ann", "t3", None), ("ann", "t1", "r9"), ("ann", "t1", "r2"),
     ):  # fmt: skip
-        assert await store.commit(AddShare("s", owner, thread_id, run_id, DAY_S)) == NOTHING
-    assert await store.commit(AddShare("s", "ann", "t1", "r1", DAY_S)) == SHARED
-    assert not await store.commit(DropShare("bob", "s"))
+        assert await store.commit(add_share("s", owner, thread_id, run_id, DAY_S)) == NOTHING
+    assert await store.commit(add_share("s", "ann", "t1", "r1", DAY_S)) == SHARED
+    assert not await store.commit(drop_share("bob", "s"))
     assert await store.read(of_owner, "bob", "t1") == []
 
 
@@ -91,15 +91,15 @@ async def test_shares_are_bounded_and_end(database: Any, make: Any, monkeypatch:
     monkeypatch.setattr(storage, "MOST", 2)
     async with running(database) as (store, _):
         await exchange(store, make, 1)
-        assert await store.commit(AddShare(digest_of("old"), "ann", "t1", "r1", -1.0)) == SHARED
+        assert await store.commit(add_share(digest_of("old"), "ann", "t1", "r1", -1.0)) == SHARED
         assert await texts(store, "old") is None
         assert not await store.read(exists, digest_of("old"))
         assert await store.read(of_owner, "ann", "t1") == []
-        assert await store.commit(DropExpiredShares()) == 1
+        assert await store.commit(drop_expired_shares()) == 1
         for token in ("a", "b"):
-            assert await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", DAY_S)) == SHARED
-        assert await store.commit(AddShare(digest_of("c"), "ann", "t1", "r1", DAY_S)) == FULL
-        assert await store.commit(DropShare("ann", digest_of("a")))
+            assert await store.commit(add_share(digest_of(token), "ann", "t1", "r1", DAY_S)) == SHARED
+        assert await store.commit(add_share(digest_of("c"), "ann", "t1", "r1", DAY_S)) == FULL
+        assert await store.commit(drop_share("ann", digest_of("a")))
         assert await texts(store, "a") is None
         (left,) = await store.read(of_owner, "ann", "t1")
         assert (left.id, left.run_id) == (digest_of("b"), "r1")
@@ -112,11 +112,11 @@ async def test_shares_that_have_expired_are_deleted(store: Any, make: Any, monke
     monkeypatch.setattr(polling, "RESTS", 0.0)
     await exchange(store, make, 1)
     for token, lifetime_s in (("over", -1.0), ("left", DAY_S)):
-        await store.commit(AddShare(digest_of(token), "ann", "t1", "r1", lifetime_s))
+        await store.commit(add_share(digest_of(token), "ann", "t1", "r1", lifetime_s))
     server: Any = SimpleNamespace(store=store)
     (child,) = EXTENSION.children(server)
     await child.factory().poll()  # type: ignore[attr-defined]
-    assert await store.commit(DropExpiredShares()) == 0, "they are gone"
+    assert await store.commit(drop_expired_shares()) == 0, "they are gone"
     assert [each.id for each in await store.read(of_owner, "ann")] == [digest_of("left")]
 
 
@@ -125,6 +125,6 @@ async def test_a_link_ends_with_the_first_part_of_its_threads_deletion(
 ) -> None:
     monkeypatch.setattr(deletion, "EVENTS", 1)
     await exchange(store, make, 1)
-    assert await store.commit(AddShare(digest_of("a"), "ann", "t1", "r1", DAY_S)) == SHARED
-    assert await store.commit(DeleteThread("ann", "t1")) == deletion.MORE
+    assert await store.commit(add_share(digest_of("a"), "ann", "t1", "r1", DAY_S)) == SHARED
+    assert await store.commit(delete_thread("ann", "t1")) == deletion.MORE
     assert not await store.read(exists, digest_of("a"))

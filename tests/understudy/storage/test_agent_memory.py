@@ -5,7 +5,7 @@ import trio
 
 from tests.understudy.storage.conftest import opened
 from understudy.storage import agent_memory, queries
-from understudy.storage.agent_memory import Amend, Forget, ForgetAll, ForgetExpired, Remember
+from understudy.storage.agent_memory import amend, forget, forget_all, forget_expired, remember
 from understudy.storage.errors import NotStored
 
 
@@ -17,10 +17,10 @@ async def store(database, make):
         yield store
 
 
-def note(name: str = "plan", value: object = "A", **fields: object) -> Remember:
+def note(name: str = "plan", value: object = "A", **fields: object) -> remember:
     """A value that the guide remembers about ann, by default from 100 to 200."""
     given = {"owner": "ann", "agent": "guide", "now": 100.0, "expires_at": 200.0} | fields
-    return Remember(name=name, value=value, **given)
+    return remember(name=name, value=value, **given)
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
@@ -34,10 +34,10 @@ async def test_values_are_of_one_user_and_one_agent(store) -> None:
     assert await store.commit(note(agent="finance", value="C"))
     assert [each.value for each in await store.read(agent_memory.remembered, "ann", "guide", 150.0)] == [value]
     assert [each.value for each in await store.read(agent_memory.remembered, "bob", "guide", 150.0)] == ["B"]
-    assert await store.commit(Forget("ann", "guide", "plan", 150.0))
+    assert await store.commit(forget("ann", "guide", "plan", 150.0))
     assert await names(store) == []
     assert await names(store, "bob") == await names(store, agent="finance") == ["plan"]
-    assert not await store.commit(Forget("ann", "guide", "plan", 150.0))
+    assert not await store.commit(forget("ann", "guide", "plan", 150.0))
 
 
 async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None:
@@ -51,26 +51,26 @@ async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None
 
 async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None:
     await store.commit(note())
-    assert await store.commit(Amend("ann", "guide", "plan", "B", 100.0, 110.0))
-    assert not await store.commit(Amend("ann", "guide", "plan", "C", 100.0, 111.0))
-    assert not await store.commit(Forget("ann", "guide", "plan", 111.0, seen=100.0))
+    assert await store.commit(amend("ann", "guide", "plan", "B", 100.0, 110.0))
+    assert not await store.commit(amend("ann", "guide", "plan", "C", 100.0, 111.0))
+    assert not await store.commit(forget("ann", "guide", "plan", 111.0, seen=100.0))
     [kept] = await store.read(agent_memory.remembered, "ann", "guide", 150.0)
     assert (kept.value, kept.updated_at, kept.expires_at) == ("B", 110.0, 200.0)
-    assert await store.commit(Amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
+    assert await store.commit(amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
     [kept] = await store.read(agent_memory.remembered, "ann", "guide", 250.0)
     assert (kept.value, kept.updated_at > 110.0) == (None, True), "a change at the same time is another version"
-    assert not await store.commit(Amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
-    assert await store.commit(Forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
+    assert not await store.commit(amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
+    assert await store.commit(forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
 
 
 async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
     for given in ({}, {"name": "other"}, {"agent": "finance"}, {"owner": "bob"}):
         await store.commit(note(**{"name": "plan", **given}))
-    assert await store.commit(ForgetAll("ann", "guide"))
+    assert await store.commit(forget_all("ann", "guide"))
     assert await names(store) == []
     assert await names(store, agent="finance") == ["plan"]
-    assert await store.commit(ForgetAll("ann"))
-    assert not await store.commit(ForgetAll("ann"))
+    assert await store.commit(forget_all("ann"))
+    assert not await store.commit(forget_all("ann"))
     assert await names(store, agent="finance") == []
     assert await names(store, "bob") == ["plan"]
 
@@ -81,8 +81,8 @@ async def test_what_has_expired_is_not_there_and_is_removed(store, database, mon
         await store.commit(note(f"n{number}"))
     await store.commit(note("later", expires_at=300.0))
     assert await names(store, now=200.0) == ["later"]
-    assert not await store.commit(Forget("ann", "guide", "n0", 200.0)), "it was there no more"
-    while await store.commit(ForgetExpired(200.0)):
+    assert not await store.commit(forget("ann", "guide", "n0", 200.0)), "it was there no more"
+    while await store.commit(forget_expired(200.0)):
         pass
     assert await names(store, now=0.0) == ["later"]
 
@@ -109,7 +109,7 @@ async def test_a_group_keeps_its_other_works(store, make) -> None:
         nursery.start_soon(store.commit, make.change(events=make.events(2, 2)))
         nursery.start_soon(store.commit, note())
         nursery.start_soon(store.commit, make.change("bob", "t2", events=make.events(2, 3, "r2")))
-        nursery.start_soon(store.commit, ForgetExpired(10.0))
+        nursery.start_soon(store.commit, forget_expired(10.0))
     assert await names(store) == ["plan"]
     assert await store.read(queries.live_threads, "bob") == {"t2": 3}
-    assert ForgetExpired(1.0) == ForgetExpired(1.0)
+    assert forget_expired(1.0) == forget_expired(1.0)

@@ -6,7 +6,7 @@ from sqlalchemy import event
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored
-from understudy.storage.thread_writes import GiveFeedback, TrimLog
+from understudy.storage.thread_writes import give_feedback, trim_log
 
 OLD = """
 INSERT INTO users VALUES ('ann', 1.0);
@@ -118,32 +118,32 @@ def test_a_request_belongs_to_one_run(book, make) -> None:
 def test_feedback_is_the_latest_and_does_not_make_another_message(book, make) -> None:
     change = said(make, 1, None)
     assert book.write(change) == [True]
-    assert book.write(GiveFeedback("ann", "answer-r1", "up", "well done")) == [True]
-    assert book.write(GiveFeedback("ann", "answer-r1", "down", None)) == [True]
+    assert book.write(give_feedback("ann", "answer-r1", "up", "well done")) == [True]
+    assert book.write(give_feedback("ann", "answer-r1", "down", None)) == [True]
     stored = book.read(queries.message, "ann", "answer-r1")
     assert (stored.rating, stored.note) == ("down", None)
     assert book.write(change) == [True]
     assert book.read(queries.message, "ann", "answer-r1").rating == "down"
     for owner, name in (("ann", "m1"), ("ann", "nothing"), ("bob", "answer-r1")):
-        assert book.write(GiveFeedback(owner, name, "up")) == [False], name
+        assert book.write(give_feedback(owner, name, "up")) == [False], name
 
 
 def test_a_log_is_trimmed_up_to_a_number_but_not_into_a_run_at_work(book, make, monkeypatch) -> None:
     monkeypatch.setattr("understudy.storage.thread_writes.TRIMMED", 2)
     book.write(make.opening(), make.opening("ann", "t2", "r2"), make.change(events=make.events(2, 6)))
-    assert book.write(TrimLog("ann", "t1", 100)) == [False]
+    assert book.write(trim_log("ann", "t1", 100)) == [False]
     assert book.seqs() == [1, 2, 3, 4, 5, 6], "its run is at work"
     book.write(make.change(run_end=make.ending()))
-    assert book.write(TrimLog("ann", "t1", 5)) == [True]
+    assert book.write(trim_log("ann", "t1", 5)) == [True]
     assert book.seqs() == [3, 4, 5, 6]
-    assert book.write(TrimLog("ann", "t1", 5)) == [False]
-    assert book.write(TrimLog("ann", "t1", 5)) == [False]
+    assert book.write(trim_log("ann", "t1", 5)) == [False]
+    assert book.write(trim_log("ann", "t1", 5)) == [False]
     assert book.seqs() == [5, 6]
     assert book.write(make.change(events=make.events(7, 7, None))) == [True]
     assert book.read(queries.thread, "ann", "t1").last_seq == 7
     assert book.read(queries.message, "ann", "m-t1") is not None
     assert book.seqs(thread_id="t2") == [1]
-    assert book.write(TrimLog("bob", "t1", 100)) == [False]
+    assert book.write(trim_log("bob", "t1", 100)) == [False]
 
 
 def test_messages_are_read_from_the_first_on(book, make) -> None:

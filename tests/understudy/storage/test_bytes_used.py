@@ -1,6 +1,6 @@
 """The bytes of a user and of a tenant are counted at each write and deletion."""
 
-from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.storage import add_file
 from understudy.extensions.files.stores import file_bytes_used
 from understudy.storage.owners import owner_of
 from understudy.storage.quotas import thread_bytes_used
@@ -29,7 +29,7 @@ async def test_a_thread_counts_what_is_stored_and_removed(store, make) -> None:
 async def test_a_tenant_counts_the_files_and_threads_of_all_its_users(store, make) -> None:
     ann, bob, eve = owner_of("ann", "acme"), owner_of("bob", "acme"), owner_of("eve", "other")
     for number, owner in enumerate((ann, bob, eve)):
-        await store.commit(AddFile(File(owner, f"{number}" * 32, "a.bin", "text/plain", 1000 + number, "0" * 64, 1.0)))
+        await store.commit(add_file(File(owner, f"{number}" * 32, "a.bin", "text/plain", 1000 + number, "0" * 64, 1.0)))
         await store.commit(make.opening(owner, run_id=f"r{number}"))
     assert await store.read(file_bytes_used, "tenant", "acme") == 2001
     assert await store.read(file_bytes_used, "user", eve) == 1002

@@ -16,12 +16,12 @@ from understudy.extensions.nodes.redis import RedisLink
 from understudy.extensions.nodes.redis_cache import CacheWriter, RedisCache, open_redis_cache
 from understudy.extensions.nodes.redis_cipher import Cipher
 from understudy.storage import cache as caching
-from understudy.storage.agent_memory import Remember
+from understudy.storage.agent_memory import remember
 from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
-from understudy.storage.deletion import RemoveUser, remove_user
+from understudy.storage.deletion import remove_user, remove_user_rows
 from understudy.storage.errors import RedisUnavailable, StorageUnavailable
 from understudy.storage.store import Store
-from understudy.storage.thread_writes import GiveFeedback, RenameThread
+from understudy.storage.thread_writes import give_feedback, rename_thread
 
 SECRET = "the secret of all nodes, of 32 bytes or more"
 
@@ -119,7 +119,7 @@ async def unavailable(read: Awaitable[object]) -> bool:
 
 async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
     reads.store.store.on_write = None  # a shelf takes nothing at the moment of a drop
-    await reads.store.commit(Remember("ann", "guide", "plan", {"a": [1]}, 100.0, 2000.0))
+    await reads.store.commit(remember("ann", "guide", "plan", {"a": [1]}, 100.0, 2000.0))
 
     async def all_of_ann() -> list[Any]:
         return [
@@ -153,7 +153,7 @@ async def test_the_database_is_asked_first(reads, make) -> None:
     await reads.threads("ann", "", None, 50)
     await settled(reads)
     reads.store.store.on_write = None
-    await reads.store.commit(RenameThread("ann", "t1", "Renamed"))
+    await reads.store.commit(rename_thread("ann", "t1", "Renamed"))
     read = await reads.threads("ann", "", None, 50)
     assert (read.stale, read.value.items[0].title) == (False, "Renamed")
 
@@ -167,15 +167,15 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
         case "delete":
             assert await reads.store.delete_thread("ann", "t1")
         case "rename":
-            assert await reads.store.commit(RenameThread("ann", "t1", "Renamed"))
+            assert await reads.store.commit(rename_thread("ann", "t1", "Renamed"))
         case "trim":
             await reads.store.trim("ann", "t1", 2)
         case "remove":
             await remove_user(reads.store, "ann")
         case "feedback":
-            await reads.store.commit(GiveFeedback("ann", "m9", "up", None))
+            await reads.store.commit(give_feedback("ann", "m9", "up", None))
         case "forget":
-            await reads.store.commit(caching.Forget("ann", "guide", "plan", 1.0))
+            await reads.store.commit(caching.forget("ann", "guide", "plan", 1.0))
     reads.store.is_away = True
     assert await unavailable(reads.messages("ann", "t1", None, 100))
     assert (await reads.messages("bob", "t2", None, 100)).stale
@@ -186,7 +186,7 @@ async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
     await reads.messages("ann", "t1", None, 100)
     await reads.remembered("ann", "guide", 1.0)
     await settled(reads)
-    await reads.store.commit(Remember("ann", "guide", "plan", "A", 100.0, 2000.0))
+    await reads.store.commit(remember("ann", "guide", "plan", "A", 100.0, 2000.0))
     reads.store.is_away = True
     assert (await reads.messages("ann", "t1", None, 100)).stale
     assert await unavailable(reads.remembered("ann", "guide", 1.0))
@@ -277,11 +277,11 @@ async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch
             server.put("ann", "q", b"answer", trio.current_time())
             await put(server)
             async with ActorSystem("command") as system:
-                await caching.drop_changed_answers(await open_redis_cache(system, redis.url), RemoveUser("ann"))
+                await caching.drop_changed_answers(await open_redis_cache(system, redis.url), remove_user_rows("ann"))
             assert await server.get("ann", "q") is None
         async with ActorSystem("command") as system:
             away = await open_redis_cache(system, "redis://127.0.0.1:1")
-            await caching.drop_changed_answers(away, RemoveUser("ann"))
+            await caching.drop_changed_answers(away, remove_user_rows("ann"))
     assert "cache.not_reached" in caplog.messages
 
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from understudy.extensions.files.storage import AddFile, among
+from understudy.extensions.files.storage import add_file, among
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, NotStored, RunEnded, SequenceConflict, Unstorable
 from understudy.storage.records import RunAttempt, RunEnd
-from understudy.storage.thread_writes import DeleteThread, RenameThread
+from understudy.storage.thread_writes import delete_thread, rename_thread
 
 
 def test_everything_of_a_change_is_read_back_as_it_was(book, kind, make) -> None:
@@ -163,7 +163,7 @@ def test_a_step_is_replaced_by_its_number(book, make) -> None:
 
 def test_a_deleted_thread_is_gone_with_all_of_it(book, make) -> None:
     book.write(make.opening(), make.change(steps=[make.step(1)]), make.opening("ann", "t2", "r2"))
-    assert book.write(DeleteThread("ann", "t1"), DeleteThread("ann", "t1")) == [True, False]
+    assert book.write(delete_thread("ann", "t1"), delete_thread("ann", "t1")) == [True, False]
     assert book.read(queries.thread, "ann", "t1") is None
     assert book.read(queries.message, "ann", "m-t1") is None
     assert (book.seqs(), book.seqs("ann", "t2")) == ([], [1])
@@ -180,8 +180,8 @@ def test_equal_names_of_two_owners_are_two_things(book, make) -> None:
             True,
             True,
         ]
-        assert book.write(AddFile(make.file(owner, name=owner))) == [True]
-    book.write(RenameThread("bob", "t1", "bob's"), make.change("bob", events=make.events(2, 5)))
+        assert book.write(add_file(make.file(owner, name=owner))) == [True]
+    book.write(rename_thread("bob", "t1", "bob's"), make.change("bob", events=make.events(2, 5)))
     assert book.read(queries.thread, "ann", "t1").title == "ann"
     assert book.read(queries.thread, "bob", "t1").title == "bob's"
     assert book.seqs("ann") == [1]
@@ -189,11 +189,11 @@ def test_equal_names_of_two_owners_are_two_things(book, make) -> None:
     assert book.read(queries.message, "bob", "m1").content == "from bob"
     assert [each.name for each in book.read(among, "ann", ["0" * 32])] == ["ann"]
     assert book.read(queries.run_events, "bob", "t1", "r1") != book.read(queries.run_events, "ann", "t1", "r1")
-    book.write(DeleteThread("bob", "t1"))
+    book.write(delete_thread("bob", "t1"))
     assert book.seqs("ann") == [1]
 
 
 def test_a_file_is_recorded_once(book, make) -> None:
-    assert book.write(AddFile(make.file()), AddFile(make.file())) == [True, True]
-    [refusal] = book.write(AddFile(make.file(size=6)))
+    assert book.write(add_file(make.file()), add_file(make.file())) == [True, True]
+    [refusal] = book.write(add_file(make.file(size=6)))
     assert isinstance(refusal, AlreadyStored)

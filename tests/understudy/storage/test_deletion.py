@@ -3,12 +3,12 @@
 import pytest
 from sqlalchemy import Connection, func, select
 
-from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.storage import add_file
 from understudy.extensions.files.tables import files
 from understudy.storage import deletion, schema
-from understudy.storage.agent_memory import Remember
-from understudy.storage.deletion import GONE, MORE, MergeFulltext, RemoveRows, RemoveUser
-from understudy.storage.thread_writes import DeleteThread
+from understudy.storage.agent_memory import remember
+from understudy.storage.deletion import GONE, MORE, merge_fulltext, remove_rows, remove_user_rows
+from understudy.storage.thread_writes import delete_thread
 from understudy.storage.writer import commit_group
 
 TABLES = ("threads", "messages", "words", "runs", "steps", "events", "files", "contexts", "users")
@@ -30,8 +30,8 @@ def fill(connection: Connection, make, owner: str, thread_id: str, run_id: str) 
             make.opening(owner, thread_id, run_id),
             make.change(owner, thread_id, events=make.events(2, 12, run_id), messages=messages),
             make.change(owner, thread_id, steps=[make.step(n, run_id) for n in range(1, 4)]),
-            AddFile(make.file(owner, f"{len(run_id):032x}")),
-            Remember(owner, "guide", "likes", "tea", 1.0, 2.0),
+            add_file(make.file(owner, f"{len(run_id):032x}")),
+            remember(owner, "guide", "likes", "tea", 1.0, 2.0),
         ],
     )
     assert all(outcome is True for outcome in outcomes)
@@ -47,7 +47,7 @@ def test_a_small_thread_goes_at_once_and_nothing_else_does(database, make) -> No
     with database.writing.connect() as connection:
         fill(connection, make, "ann", "t1", "r1")
         fill(connection, make, "bob", "t1", "r02")
-        assert commit_group(connection, [DeleteThread("ann", "t1"), DeleteThread("ann", "t1")]) == [GONE, 0]
+        assert commit_group(connection, [delete_thread("ann", "t1"), delete_thread("ann", "t1")]) == [GONE, 0]
         assert counts(connection) == ONE | {"files": 2, "contexts": 2, "users": 2}
 
 
@@ -60,7 +60,7 @@ def test_a_long_thread_goes_in_pieces(
     with database.writing.connect() as connection:
         fill(connection, make, "ann", "t1", "r1")
         before, pieces = counts(connection), 0
-        while (left := commit_group(connection, [DeleteThread("ann", "t1")])) == [MORE]:
+        while (left := commit_group(connection, [delete_thread("ann", "t1")])) == [MORE]:
             now, pieces = counts(connection), pieces + 1
             for name in ("events", "steps", "messages", "runs"):
                 assert before.get(name, 0) - now.get(name, 0) <= (messages if name == "messages" else events)
@@ -76,20 +76,20 @@ def test_a_user_goes_last(database, make) -> None:
     with database.writing.connect() as connection:
         fill(connection, make, "ann", "t1", "r1")
         fill(connection, make, "bob", "t2", "r02")
-        assert commit_group(connection, [RemoveUser("ann"), RemoveUser("nobody")]) == [0, 0]
-        assert commit_group(connection, [DeleteThread("ann", "t1"), RemoveUser("ann")]) == [GONE, 0]
-        gone = RemoveRows(files, (("ann", f"{2:032x}"), ("ann", "0" * 32)))
+        assert commit_group(connection, [remove_user_rows("ann"), remove_user_rows("nobody")]) == [0, 0]
+        assert commit_group(connection, [delete_thread("ann", "t1"), remove_user_rows("ann")]) == [GONE, 0]
+        gone = remove_rows(files, (("ann", f"{2:032x}"), ("ann", "0" * 32)))
         assert commit_group(connection, [gone, gone]) == [1, 0]
-        assert commit_group(connection, [RemoveUser("ann"), RemoveUser("ann")]) == [GONE, 0]
+        assert commit_group(connection, [remove_user_rows("ann"), remove_user_rows("ann")]) == [GONE, 0]
         assert counts(connection) == ONE
 
 
 def test_what_agents_remember_goes_in_pieces(database, make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deletion, "EVENTS", 2)
     with database.writing.connect() as connection:
-        commit_group(connection, [AddFile(make.file("ann")), RemoveRows(files, (("ann", "0" * 32),))])
-        commit_group(connection, [Remember("ann", "guide", f"n{n}", n, 1.0, 2.0) for n in range(5)])
-        outcomes = [commit_group(connection, [RemoveUser("ann")])[0] for _ in range(4)]
+        commit_group(connection, [add_file(make.file("ann")), remove_rows(files, (("ann", "0" * 32),))])
+        commit_group(connection, [remember("ann", "guide", f"n{n}", n, 1.0, 2.0) for n in range(5)])
+        outcomes = [commit_group(connection, [remove_user_rows("ann")])[0] for _ in range(4)]
         assert outcomes == [MORE, MORE, GONE, 0]
         assert counts(connection) == {}
 
@@ -112,11 +112,11 @@ def test_the_file_forgets_what_was_removed(folder, database, make) -> None:
                 ],
             )
         assert any(b"kumquat" in path.read_bytes() for path in folder.iterdir())
-        while commit_group(connection, [DeleteThread("ann", "t1")]) == [MORE]:
+        while commit_group(connection, [delete_thread("ann", "t1")]) == [MORE]:
             pass
-        outcome = commit_group(connection, [MergeFulltext(begin=True)])
+        outcome = commit_group(connection, [merge_fulltext(begin=True)])
         while outcome == [True]:
-            outcome = commit_group(connection, [MergeFulltext()])
+            outcome = commit_group(connection, [merge_fulltext()])
         assert connection.exec_driver_sql("PRAGMA secure_delete").scalar_one() == 1
         connection.rollback()
         database.forget()  # while the writer has the file open: else whoever closes it last empties its log

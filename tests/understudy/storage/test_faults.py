@@ -12,12 +12,12 @@ import pytest
 import trio
 
 from tests.servers.postgresql import Postgres
-from understudy.extensions.nodes.storage import JoinNodes
+from understudy.extensions.nodes.storage import join_nodes
 from understudy.storage import queries
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
-from understudy.storage.thread_writes import RenameThread
+from understudy.storage.thread_writes import rename_thread
 
 from .test_postgresql import execute
 from .test_writer import running, serving
@@ -63,7 +63,7 @@ async def test_damaged_pages_of_postgresql(own_postgres: Postgres, make: Any) ->
         with pytest.raises(StorageUnavailable, match="invalid page"):
             await store.events("ann", "t1", 0)
         assert (await store.message("ann", "m-t1")).content == "Hello"
-        assert await store.commit(RenameThread("bob", "t2", "Another title"))
+        assert await store.commit(rename_thread("bob", "t2", "Another title"))
     database.close()
 
 
@@ -78,7 +78,7 @@ async def test_a_database_that_became_read_only(address: str, make: Any) -> None
     async with running(database, deadline_s=10.0) as (store, _):
         for write in (
             store.commit(make.change(events=make.events(2, 2))),
-            store.commit_urgent(JoinNodes("a")),
+            store.commit_urgent(join_nodes("a")),
             store.check(),
         ):
             with pytest.raises(StorageUnavailable, match="read-only"):

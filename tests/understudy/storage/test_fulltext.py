@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from understudy.storage import queries
 from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
-from understudy.storage.thread_writes import DeleteThread
+from understudy.storage.thread_writes import delete_thread
 
 from .conftest import Book, Make
 
@@ -85,7 +85,7 @@ def test_nobody_finds_what_others_said(book: Book, make: Make) -> None:
 
 
 def test_what_was_deleted_is_not_found(book: Book, make: Make) -> None:
-    assert book.write(DeleteThread("ann", "german")) == [True]
+    assert book.write(delete_thread("ann", "german")) == [True]
     assert found(book, "strasse") == set()
     again = make.message("ann", "german", "said-again", content="ganz anders")
     assert book.write(make.opening("ann", "german", "rx", title="-"), make.change("ann", "german", messages=(again,)))

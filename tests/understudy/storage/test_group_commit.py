@@ -18,8 +18,8 @@ from understudy.storage.errors import AlreadyStored, Fenced, Unstorable
 from understudy.storage.prepared import Prepared
 from understudy.storage.records import Fence, LoggedEvent, Thread
 from understudy.storage.sqlite import FILE_NAME, open_database
-from understudy.storage.thread_writes import DeleteThread, RenameThread
-from understudy.storage.write import ProbeWrite
+from understudy.storage.thread_writes import delete_thread, rename_thread
+from understudy.storage.write import probe
 from understudy.storage.writer import commit_group
 
 THREADS = ("t1", "t2")
@@ -40,9 +40,9 @@ def works() -> st.SearchStrategy:
         st.builds(lambda name, these: Change("ann", name, these), thread_id, appended),
         st.builds(lambda name, these: Change("ann", name, these, thread=threads[name]), thread_id, appended),
         st.builds(lambda name: Change("ann", name, thread=threads[name]), thread_id),
-        st.builds(lambda name: RenameThread("ann", name, "New"), thread_id),
-        st.builds(lambda name: DeleteThread("ann", name), thread_id),
-        st.just(ProbeWrite()),
+        st.builds(lambda name: rename_thread("ann", name, "New"), thread_id),
+        st.builds(lambda name: delete_thread("ann", name), thread_id),
+        st.just(probe()),
     )
 
 
@@ -115,12 +115,12 @@ def test_only_a_group_with_a_refused_write_has_savepoints(database, make) -> Non
         noted = note_savepoints(connection)
         opening = [make.opening("ann", name, name) for name in ("t1", "t2")]
         append = make.change("ann", "t1", events=make.events(2, 2))
-        assert commit_group(connection, [*opening, RenameThread("ann", "t2", "New")]) == [True] * 3
+        assert commit_group(connection, [*opening, rename_thread("ann", "t2", "New")]) == [True] * 3
         assert commit_group(connection, [append]) == [True]
         assert noted == []
         taken = evolve(make.opening("ann", "t3", "t3"), messages=(make.message(thread_id="t3", message_id="m-t1"),))
         outcomes = commit_group(
-            connection, [RenameThread("ann", "t1", "Newer"), taken, make.opening("ann", "t4", "t4")]
+            connection, [rename_thread("ann", "t1", "Newer"), taken, make.opening("ann", "t4", "t4")]
         )
         assert [type(outcome) for outcome in outcomes] == [bool, AlreadyStored, bool]
         assert noted.count("SAVEPOINT change") == 3

@@ -4,7 +4,7 @@ from typing import Any
 
 from understudy.storage.changes import Change
 from understudy.storage.deletion import remove_user
-from understudy.storage.memberships import ForgetSpending, SetMemberships, memberships, spent_together
+from understudy.storage.memberships import forget_spending, memberships, set_memberships, spent_together
 from understudy.storage.owners import tenant_of
 from understudy.storage.spending import DAY_S, Spent
 
@@ -22,16 +22,16 @@ async def test_what_a_group_spent_is_that_of_its_members_in_their_days(database:
             for day in (7, 8, 9):
                 row = Spent(f"r-{owner}", day, owner, tenant_of(owner), day, 100, 0.5)
                 await store.commit(Change(owner, "t", spent=(row,)))
-        await store.commit(SetMemberships(eve, (staff,), 7.0 * DAY_S))
+        await store.commit(set_memberships(eve, (staff,), 7.0 * DAY_S))
         for day, entries in ((5, (staff, "role:a")), (7, ()), (9, (staff,)), (9, ()), (9, (staff,)), (9, (staff,))):
-            await store.commit(SetMemberships(ANN, entries, day * DAY_S + 60.0))
-        await store.commit(SetMemberships(bob, (staff,), 8.0 * DAY_S))
+            await store.commit(set_memberships(ANN, entries, day * DAY_S + 60.0))
+        await store.commit(set_memberships(bob, (staff,), 8.0 * DAY_S))
         assert await store.read(memberships, ANN) == {staff}
         asked = (staff, "role:a", "group:none")
         assert await store.read(spent_together, ANN, "acme", asked, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
         assert await store.read(spent_together, ANN, None, asked, (8,), 8) == {staff: [(200, 1.0)]}
         assert await store.read(spent_together, "acme\x1fdan", "acme", asked, (7,), 9) == {}
-        assert not await store.commit(ForgetSpending(8))
+        assert not await store.commit(forget_spending(8))
         assert await store.read(spent_together, ANN, "acme", asked, (7,), 9) == {staff: [(300, 1.5)]}
         assert await store.delete_thread(bob, "t")
         assert await remove_user(store, bob)

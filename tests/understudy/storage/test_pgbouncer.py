@@ -10,7 +10,7 @@ from attrs import evolve
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.extensions.nodes import storage as nodes
-from understudy.extensions.nodes.storage import JoinNodes, LeaveNodes, RenewNode
+from understudy.extensions.nodes.storage import join_nodes, leave_nodes, renew_node
 from understudy.storage import queries, schema
 from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
@@ -36,7 +36,7 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
     async with running(databases[0]) as (one, _), running(databases[1]) as (two, _):
         stores = {"a": one, "b": two}
         for node, store in stores.items():
-            assert await store.commit_urgent(JoinNodes(node, lease_s=60.0))
+            assert await store.commit_urgent(join_nodes(node, lease_s=60.0))
 
         async def talk(node: str, number: int) -> None:
             store, name, run = stores[node], f"{node}{number}", f"r-{node}{number}"
@@ -53,9 +53,9 @@ async def test_two_servers_share_fewer_sessions_than_they_open(
                     nursery.start_soon(talk, node, number)
         for store in stores.values():
             assert set((await store.read(queries.live_threads, "ann")).values()) == {7}
-            assert await store.commit_urgent(RenewNode("a", 60.0))
+            assert await store.commit_urgent(renew_node("a", 60.0))
         assert await nodes.claim(two, "ann", "a0", "b") == "a"
-        await one.commit_urgent(LeaveNodes("a"))
+        await one.commit_urgent(leave_nodes("a"))
         fence = await nodes.claim(two, "ann", "a0", "b")
         assert fence == Fence("b", 2)
         with pytest.raises(Fenced):

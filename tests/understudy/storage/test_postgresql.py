@@ -16,8 +16,8 @@ from understudy.app.settings import load
 from understudy.storage import queries, schema, writer
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
-from understudy.storage.thread_writes import RenameThread
-from understudy.storage.write import ProbeWrite
+from understudy.storage.thread_writes import rename_thread
+from understudy.storage.write import probe
 from understudy.storage.writer import commit_group
 
 from .conftest import differences
@@ -196,7 +196,7 @@ async def test_a_client_encoding_that_is_set_elsewhere_counts_for_nothing(addres
         used = f"{address}?client_encoding=latin1"
     async with serving(used) as (store, _):
         await store.commit(make.opening())
-        await store.commit(RenameThread("ann", "t1", TEXT))
+        await store.commit(rename_thread("ann", "t1", TEXT))
         assert (await store.thread("ann", "t1")).title == TEXT
 
 
@@ -235,7 +235,7 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
             own_postgres.resume()
         store.deadline_s = 30.0
         await store.commit(make.change(events=make.events(2, 2)))
-        assert await ref.ask(writer.WriteRequest(ProbeWrite()), timeout_s=10) is True
+        assert await ref.ask(writer.WriteRequest(probe()), timeout_s=10) is True
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
 
 

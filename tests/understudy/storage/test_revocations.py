@@ -15,7 +15,7 @@ from understudy.auth import revocation
 from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations, session_key
 from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.revocations import RevokeSession
+from understudy.storage.revocations import revoke_session
 
 ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
 
@@ -53,7 +53,7 @@ async def test_what_was_written_earlier_and_committed_later_is_seen(server, stor
     one, other = server(), server()
     await one.revoke_session(ADA, 2000.0)
     await other.poll()
-    await store.commit(RevokeSession(session_key(BOB), 2000.0, 1000.0))
+    await store.commit(revoke_session(session_key(BOB), 2000.0, 1000.0))
     other._seen_to += 10.0  # as if something later had been seen before
     await other.poll()
     assert BOB in other
@@ -64,7 +64,7 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
         monkeypatch.setattr(module, "PAGE", 2)
     async with trio.open_nursery() as nursery:
         for number in range(7):
-            nursery.start_soon(store.commit, RevokeSession(f"n{number}", 2000.0, 1000.0))
+            nursery.start_soon(store.commit, revoke_session(f"n{number}", 2000.0, 1000.0))
     one = server()
     await one.load()
     assert sorted(name for name, _ in one.entries()) == [f"n{number}" for number in range(7)]
@@ -78,7 +78,7 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     other = server()
     await other.load()
     assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
-    changed = [bool(await store.commit(RevokeSession("later", until, 1200.0))) for until in (4000.0, 5000.0, 5000.0)]
+    changed = [bool(await store.commit(revoke_session("later", until, 1200.0))) for until in (4000.0, 5000.0, 5000.0)]
     assert changed == [True, True, False]
     found = await store.read(revocations.revoked_since, 0.0, "", 0.0)
     assert {each.name for each in found} == {session_key(ADA), "later"}

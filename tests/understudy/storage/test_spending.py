@@ -6,7 +6,7 @@ from attrs import evolve
 
 from understudy.storage.changes import Change
 from understudy.storage.deletion import remove_user
-from understudy.storage.memberships import ForgetSpending
+from understudy.storage.memberships import forget_spending
 from understudy.storage.spending import Spent
 from understudy.storage.spending import spent as sum_of_days
 
@@ -21,7 +21,7 @@ async def test_a_turn_is_counted_once_however_often_it_is_stored(store: Any, mak
     assert await store.read(sum_of_days, 7, 7, None, "acme") == (200, 1.0)
     assert await store.read(sum_of_days, 7, 7, "acme\x1fbob", None) == (0, 0.0)
     assert await store.read(sum_of_days, 7, 8, ANN.owner, None) == (300, 1.5)
-    assert not await store.commit(ForgetSpending(8))
+    assert not await store.commit(forget_spending(8))
     assert await store.read(sum_of_days, 7, 7, ANN.owner, None) == (0, 0.0)
     assert await store.read(sum_of_days, 8, 8, ANN.owner, None) == (100, 0.5)
     assert await store.delete_thread(ANN.owner, "t")

@@ -11,10 +11,10 @@ from transport.auth.identity import Identity
 from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage import memberships
-from understudy.storage.memberships import SetMemberships
 from understudy.storage.spending import DAY_S
 from understudy.storage.spending import spent as sum_of_days
 from understudy.storage.spending_limits import SpendingLimits
+from understudy.storage.write import Call
 
 ANN = "acme\x1fann"
 
@@ -44,9 +44,9 @@ class Books:
         first, _, owner, tenant = asked
         return self.sums[owner or tenant, first]
 
-    async def commit(self, write: SetMemberships) -> None:
-        self.stored.append(write.entries)
-        self.groups = frozenset(write.entries)
+    async def commit(self, write: Call) -> None:
+        self.stored.append(write.given["entries"])
+        self.groups = frozenset(write.given["entries"])
 
     def raised(self, who: Any) -> Mapping[str, float]:
         return self.more.get(who.user, {})

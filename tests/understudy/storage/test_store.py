@@ -9,13 +9,13 @@ from sqlalchemy import event
 
 from actors import Actor, ActorSystem, Backoff, ChildSpec
 from actors.behaviours import CircuitState
-from understudy.extensions.files.storage import AddFile, among
+from understudy.extensions.files.storage import add_file, among
 from understudy.storage import queries
 from understudy.storage import store as store_module
 from understudy.storage.errors import AlreadyStored, InvalidCursor, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, JOINED, Store
-from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
+from understudy.storage.thread_writes import mark_thread, rename_thread, tag_thread
 from understudy.storage.writer import StoreWriter
 
 from .conftest import opened
@@ -43,7 +43,7 @@ async def test_what_was_committed_is_read(store, make) -> None:
     assert await store.read(queries.begun_since, "ann", began) == {"t1": 0}
     assert await store.read(queries.begun_since, "ann", began + 0.1) == {}
     assert await store.read(queries.begun_since, "bob", began) == {}
-    assert await store.commit(RenameThread("ann", "t1", "New")) is True
+    assert await store.commit(rename_thread("ann", "t1", "New")) is True
     assert [thread.title for thread in (await store.threads("ann")).items] == ["New"]
     assert await store.delete_thread("ann", "t1") is True
     assert await store.delete_thread("ann", "t1") is False
@@ -54,11 +54,11 @@ async def test_what_was_committed_is_read(store, make) -> None:
 async def test_a_title_replaces_only_the_expected_one(store, make) -> None:
     await store.commit(make.opening())
     first = (await store.thread("ann", "t1")).title
-    assert await store.commit(RenameThread("ann", "t1", "Mine", "Another")) is False
-    assert await store.commit(RenameThread("bob", "t1", "Theirs", first)) is False
+    assert await store.commit(rename_thread("ann", "t1", "Mine", "Another")) is False
+    assert await store.commit(rename_thread("bob", "t1", "Theirs", first)) is False
     assert (await store.thread("ann", "t1")).title == first
-    assert await store.commit(RenameThread("ann", "t1", "Mine", first)) is True
-    assert await store.commit(RenameThread("ann", "t1", "Late", first)) is False
+    assert await store.commit(rename_thread("ann", "t1", "Mine", first)) is True
+    assert await store.commit(rename_thread("ann", "t1", "Late", first)) is False
     assert (await store.thread("ann", "t1")).title == "Mine"
 
 
@@ -94,24 +94,24 @@ async def test_what_is_not_there(store) -> None:
     assert await store.read(among, "ann", []) == []
     assert await store.read(queries.live_threads, "ann") == {}
     assert (await store.messages("ann", "t1")).items == ()
-    assert await store.commit(RenameThread("ann", "t1", "New")) is False
+    assert await store.commit(rename_thread("ann", "t1", "New")) is False
 
 
 async def test_refusals_reach_their_caller_at_once(store, make) -> None:
     await store.commit(make.opening())
     with pytest.raises(SequenceConflict, match="the next event of thread 't1' is 2, not 7"):
         await store.commit(make.change(events=make.events(7, 7)))
-    await store.commit(AddFile(make.file()))
+    await store.commit(add_file(make.file()))
     with pytest.raises(AlreadyStored):
-        await store.commit(AddFile(make.file(size=9)))
+        await store.commit(add_file(make.file(size=9)))
     with pytest.raises(Unstorable):
-        await store.commit(RenameThread("ann", "t1", "\ud800"))
+        await store.commit(rename_thread("ann", "t1", "\ud800"))
 
 
 async def test_nobody_sees_anything_of_another(store, make) -> None:
     await store.commit(make.opening("ann", "t1", "r1", title="of ann"))
     await store.commit(make.opening("bob", "t1", "r2", title="of bob"))
-    await store.commit(AddFile(make.file("ann")))
+    await store.commit(add_file(make.file("ann")))
     assert await store.read(among, "bob", ["0" * 32]) == []
     assert (await store.threads("ann", "of bob")).items == ()
     assert [thread.owner for thread in (await store.threads("bob")).items] == ["bob"]
@@ -194,8 +194,8 @@ async def test_search_takes_every_character_as_itself(store, make, query, found)
 
 async def test_files_come_in_the_order_asked_for(store, make) -> None:
     for letter in "abc":
-        await store.commit(AddFile(make.file(file_id=letter * 32)))
-    await store.commit(AddFile(make.file("bob", "d" * 32)))
+        await store.commit(add_file(make.file(file_id=letter * 32)))
+    await store.commit(add_file(make.file("bob", "d" * 32)))
     found = await store.read(among, "ann", [letter * 32 for letter in "cadxca"])
     assert [file.id[0] for file in found] == ["c", "a"]
 
@@ -312,9 +312,9 @@ async def test_many_questions_at_once(many) -> None:
 async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_listed(store, make) -> None:
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
-    assert await store.commit(MarkThread("ann", "t1", "pinned", 50.0))
-    assert await store.commit(MarkThread("ann", "t2", "archived", 2000000000.0))
-    assert not await store.commit(MarkThread("bob", "t1", "pinned", 50.0))
+    assert await store.commit(mark_thread("ann", "t1", "pinned", 50.0))
+    assert await store.commit(mark_thread("ann", "t2", "archived", 2000000000.0))
+    assert not await store.commit(mark_thread("bob", "t1", "pinned", 50.0))
 
     async def listed(which, query=""):
         return sorted(thread.id for thread in (await store.threads("ann", query, which=which)).items)
@@ -324,19 +324,19 @@ async def test_a_pinned_thread_has_a_list_of_its_own_and_an_archived_one_is_not_
     found = await store.thread("ann", "t2")
     assert found.archived
     assert await listed("active", found.title) == ["t1", "t2", "t3"]
-    await store.commit(MarkThread("ann", "t2", "archived", found.updated_at - 1.0))  # it was used since
+    await store.commit(mark_thread("ann", "t2", "archived", found.updated_at - 1.0))  # it was used since
     assert (await listed("active"), await listed("archived")) == (["t1", "t2", "t3"], [])
-    await store.commit(MarkThread("ann", "t1", "pinned", None))
+    await store.commit(mark_thread("ann", "t1", "pinned", None))
     assert await listed("pinned") == []
 
 
 async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(store, make) -> None:
     for thread in ("t1", "t2", "t3"):
         await store.commit(make.opening(thread_id=thread, run_id=f"r-{thread}"))
-    assert await store.commit(TagThread("ann", "t1", ("work", "übung")))
-    assert await store.commit(TagThread("ann", "t2", ("a_b", "work")))
-    assert await store.commit(TagThread("ann", "t3", ("axb", "workshop")))
-    assert not await store.commit(TagThread("bob", "t1", ("theirs",)))
+    assert await store.commit(tag_thread("ann", "t1", ("work", "übung")))
+    assert await store.commit(tag_thread("ann", "t2", ("a_b", "work")))
+    assert await store.commit(tag_thread("ann", "t3", ("axb", "workshop")))
+    assert not await store.commit(tag_thread("bob", "t1", ("theirs",)))
     before = await store.thread("ann", "t1")
     assert before.tags == " work übung "
 
@@ -352,9 +352,9 @@ async def test_threads_are_found_by_all_of_their_tags_and_the_tags_are_counted(s
     assert sorted(thread.id for page in (first, second) for thread in page.items) == ["t1", "t2"]
     assert await store.read(queries.tags, "ann") == [("work", 2), ("a_b", 1), ("axb", 1), ("workshop", 1), ("übung", 1)]
     assert await store.read(queries.tags, "bob") == []
-    await store.commit(MarkThread("ann", "t1", "archived", 2000000000.0))
+    await store.commit(mark_thread("ann", "t1", "archived", 2000000000.0))
     assert (await tagged("work"), await tagged("work", which="archived")) == (["t2"], ["t1"])
-    await store.commit(TagThread("ann", "t2", ()))
+    await store.commit(tag_thread("ann", "t2", ()))
     assert (await store.thread("ann", "t2")).tags == ""
     await store.delete_thread("ann", "t1")
     assert await store.read(queries.tags, "ann") == [("axb", 1), ("workshop", 1)]

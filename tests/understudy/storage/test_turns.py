@@ -7,7 +7,7 @@ import pytest
 from understudy.storage import turns
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, RunEnd
-from understudy.storage.thread_writes import TrimLog
+from understudy.storage.thread_writes import trim_log
 from understudy.storage.turns import TurnsPage
 
 from .conftest import Book
@@ -142,7 +142,7 @@ def test_all_unfinished_runs_are_in_the_first_page(talk: Talk) -> None:
 
 def test_a_run_whose_events_were_trimmed_has_its_messages(talk: Talk) -> None:
     talk.row("r1", "r2")
-    talk.book.write(TrimLog("ann", "t1", 5))
+    talk.book.write(trim_log("ann", "t1", 5))
     page = talk.page()
     assert [(turn.first_seq, len(turn.events)) for turn in page.turns] == [(None, 0), (5, 2)]
     assert [turn.message.content for turn in page.turns] == ["m-r1", "m-r2"]

@@ -17,13 +17,13 @@ from attrs import evolve
 from actors import ActorRef
 from tests.servers.postgresql import Postgres
 from understudy.extensions.nodes import storage as nodes
-from understudy.extensions.nodes.storage import ClaimThread, JoinNodes, LeaveNodes, RenewNode
+from understudy.extensions.nodes.storage import claim_thread, join_nodes, leave_nodes, renew_node
 from understudy.storage import postgresql, queries, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
 from understudy.storage.postgresql import LOCK_S, connect_database
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
-from understudy.storage.thread_writes import RenameThread
+from understudy.storage.thread_writes import rename_thread
 from understudy.storage.writer import ReadStatistics, commit_group
 
 from .test_postgresql import execute
@@ -100,10 +100,10 @@ def test_the_same_new_users_on_both_never_wait_in_a_circle(postgres: Postgres, t
 def test_a_claim_does_not_wait_for_a_row(address: str, make: Any) -> None:
     database = connect_database(address)
     with database.writing.connect() as connection:
-        commit_group(connection, [make.opening(), JoinNodes("a")])
+        commit_group(connection, [make.opening(), join_nodes("a")])
         with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
-            assert commit_group(connection, [ClaimThread("ann", "t1", "a")]) == [0]
-        assert commit_group(connection, [ClaimThread("ann", "t1", "a")]) == [1]
+            assert commit_group(connection, [claim_thread("ann", "t1", "a")]) == [0]
+        assert commit_group(connection, [claim_thread("ann", "t1", "a")]) == [1]
     database.close()
 
 
@@ -173,7 +173,7 @@ async def test_each_orphan_is_claimed_by_one(address: str, make: Any) -> None:
         for name in names:
             await one.commit(evolve(opening(make, "ann", name), fence=Fence("dead", 7)))
         for node, store in stores.items():
-            await store.commit_urgent(JoinNodes(node, lease_s=60.0))
+            await store.commit_urgent(join_nodes(node, lease_s=60.0))
         claims = [lambda n=name: nodes.claim(one, "ann", n, "a") for name in names]
         claims += [lambda n=name: nodes.claim(other, "ann", n, "b") for name in reversed(names)]
         results = await at_once(*claims)
@@ -196,7 +196,7 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
     async with two(address) as [(one, ref), _]:
         for name in ("t1", "t2"):
             await one.commit(opening(make, "ann", name))
-        await one.commit_urgent(JoinNodes("a"))
+        await one.commit_urgent(join_nodes("a"))
         done: set[str] = set()
 
         async def append(name: str) -> None:
@@ -207,9 +207,9 @@ async def test_a_row_that_is_locked_holds_up_its_change_alone(address: str, make
             with held(address, "UPDATE threads SET title = 'x' WHERE id = 't1'"):
                 nursery.start_soon(append, "t1")
                 nursery.start_soon(append, "t2")
-                assert await one.commit_urgent(RenewNode("a"), 30.0)
+                assert await one.commit_urgent(renew_node("a"), 30.0)
                 while "t2" not in done:
-                    assert await one.commit_urgent(RenewNode("a"), 30.0)
+                    assert await one.commit_urgent(renew_node("a"), 30.0)
                     await trio.sleep(0.1)
                 assert done == {"t2"}
         assert done == {"t1", "t2"}
@@ -252,12 +252,12 @@ async def test_leases_do_not_wait_their_turn(
                 nursery.start_soon(one.commit, make.change("ann", "t1", events=make.events(2, 2)))
                 await trio.testing.wait_all_tasks_blocked()
                 one.deadline_s = 3.0
-                assert await one.commit_urgent(JoinNodes("a", lease_s=60.0))
-                assert await one.commit_urgent(RenewNode("a"), 3.0)
-                assert await one.commit_urgent(LeaveNodes("a"))
+                assert await one.commit_urgent(join_nodes("a", lease_s=60.0))
+                assert await one.commit_urgent(renew_node("a"), 3.0)
+                assert await one.commit_urgent(leave_nodes("a"))
                 one.deadline_s = 0.1
                 with pytest.raises(StorageUnavailable, match="too many writes"):
-                    await one.commit(RenameThread("ann", "t1", "y"))
+                    await one.commit(rename_thread("ann", "t1", "y"))
         assert await one.read(queries.last_seqs, "ann", ["t1"]) == {"t1": 2}
 
 
@@ -320,7 +320,7 @@ async def test_a_server_that_is_held_in_a_transaction_lets_go(address: str, make
     thread.start()
     async with two(address) as [(one, _), _]:
         await trio.to_thread.run_sync(reached.wait)
-        await one.commit_urgent(JoinNodes("a", lease_s=60.0))
+        await one.commit_urgent(join_nodes("a", lease_s=60.0))
         assert await nodes.claim(one, "ann", "t1", "a") == Fence("a", 2)
         assert not results
         await one.commit(evolve(make.change(events=make.events(2, 3)), fence=Fence("a", 2)))

@@ -18,8 +18,8 @@ from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUn
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import COMMIT_DEADLINE_S, Store
-from understudy.storage.thread_writes import RenameThread
-from understudy.storage.write import ProbeWrite
+from understudy.storage.thread_writes import rename_thread
+from understudy.storage.write import probe, thread_write
 from understudy.storage.writer import ReadStatistics, StoreWriter, WriteRequest
 
 
@@ -85,11 +85,11 @@ async def test_a_group_that_takes_long_is_committed_in_parts(database, make, mon
     """Each write of a thread takes longer than a group may. A probe that comes last is in the first part, and the
     changes of a thread keep their order."""
 
-    class SlowWrite(RenameThread):
-        def apply(self, connection):
-            answer = super().apply(connection)
-            time.sleep(0.002)
-            return answer
+    @thread_write
+    def rename_slowly(connection, owner: str, thread_id: str, title: str) -> int:
+        answer = rename_thread(owner, thread_id, title).apply(connection)
+        time.sleep(0.002)
+        return answer
 
     monkeypatch.setattr(writer, "GROUP_S", 0.001)
     commits, answered = [], list[str]()
@@ -104,9 +104,9 @@ async def test_a_group_that_takes_long_is_committed_in_parts(database, make, mon
 
         async with trio.open_nursery() as nursery:
             for title in "abcdef":
-                nursery.start_soon(commit, title, SlowWrite("ann", "t1", title))
+                nursery.start_soon(commit, title, rename_slowly("ann", "t1", title))
                 await trio.lowlevel.checkpoint()
-            nursery.start_soon(commit, "probe", ProbeWrite())
+            nursery.start_soon(commit, "probe", probe())
         assert answered.index("probe") <= 2
         assert len(commits) >= 4
         titles = [each for each in answered if each != "probe"]
@@ -134,7 +134,7 @@ async def test_a_group_has_a_largest_size(database, make, monkeypatch) -> None:
     async with running(database) as (_, ref):
         for number in range(largest + 1):
             ref.tell(WriteRequest(make.opening("ann", f"t{number}", f"r{number}")))
-        assert await ref.ask(WriteRequest(ProbeWrite()), timeout_s=60) is True
+        assert await ref.ask(WriteRequest(probe()), timeout_s=60) is True
         statistics = await ref.ask(ReadStatistics())
     assert (statistics.groups, statistics.changes) == (2, largest + 2)
 
@@ -397,7 +397,7 @@ async def test_more_writes_than_the_mailbox_holds_wait_their_turn(database, make
         await store.commit(make.opening())
 
         async def rename(number: int) -> None:
-            renamed.append(await store.commit(RenameThread("ann", "t1", f"title {number}")))
+            renamed.append(await store.commit(rename_thread("ann", "t1", f"title {number}")))
 
         async with trio.open_nursery() as nursery:
             for number in range(1500):

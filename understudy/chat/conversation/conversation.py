@@ -59,7 +59,7 @@ from understudy.observe.traces import Traces
 from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
 from understudy.storage.records import Fence, LoggedEvent
-from understudy.storage.thread_writes import ReleaseThread, RenameThread
+from understudy.storage.thread_writes import release_thread, rename_thread
 from understudy.storage.write import Write
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.loop import ToolLoop
@@ -213,7 +213,7 @@ class Conversation(Actor):
         thread = self.thread
         if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
-                await self.services.store.commit(ReleaseThread(thread.owner, thread.thread_id, thread.fence))
+                await self.services.store.commit(release_thread(thread.owner, thread.thread_id, thread.fence))
 
     def _send_text(self) -> None:
         text, self._text = self._text, None
@@ -387,7 +387,7 @@ class Conversation(Actor):
                 await store.commit(change)
                 self.branch.committed(change)
             renamed = made.title and await store.commit(
-                RenameThread(this.owner, this.thread_id, made.title, made.derived)
+                rename_thread(this.owner, this.thread_id, made.title, made.derived)
             )
         except Fenced:
             self.context.ref.tell(OwnershipLost())

@@ -86,7 +86,7 @@ from understudy.chat.run_protocol import Ending
 from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt
-from understudy.storage.thread_writes import GiveFeedback
+from understudy.storage.thread_writes import give_feedback
 
 log = logging.getLogger(__name__)
 
@@ -324,7 +324,8 @@ class ConversationCore:
     def _rate(self, ask: RateAnswer) -> Steps[None]:
         answer = ask.answer
         try:
-            found = yield Query(lambda store: store.commit(GiveFeedback(answer.owner, answer.id, ask.rating, ask.note)))
+            given = give_feedback(answer.owner, answer.id, ask.rating, ask.note)
+            found = yield Query(lambda store: store.commit(given))
         except StorageUnavailable as error:
             yield AnswerRequest(ask, error=error)
             return

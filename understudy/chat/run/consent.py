@@ -21,7 +21,7 @@ from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
 from understudy.storage import consents
 from understudy.storage.acts import Act, Deed, say
-from understudy.storage.consents import AllowTool
+from understudy.storage.consents import allow_tool
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
@@ -110,7 +110,7 @@ class CallConsent:
                 if decided.remember:  # before the decision: an acknowledged one is remembered
                     now = self.services.clock()
                     await self.services.store.commit(
-                        AllowTool(self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest)
+                        allow_tool(self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest)
                     )
                 await self.recorder.record(decided)
             except StorageUnavailable as error:

@@ -8,7 +8,7 @@ from understudy.extensions.a2a import storage
 from understudy.extensions.a2a.errors import A2aError
 from understudy.extensions.a2a.params import OfPush, PushConfig
 from understudy.extensions.a2a.pushes import PushReceivers, PushSecrets
-from understudy.extensions.a2a.storage import DropPush, Push
+from understudy.extensions.a2a.storage import Push, drop_push
 from understudy.storage.records import RunRecord
 from understudy.web.context import identity, web_context
 
@@ -54,7 +54,7 @@ async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
 
 async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Remove a config of a task, if it is there."""
-    await web_context().store.commit(DropPush(identity().user, run.id, given.id))
+    await web_context().store.commit(drop_push(identity().user, run.id, given.id))
     return {}
 
 

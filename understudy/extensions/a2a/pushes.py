@@ -28,11 +28,11 @@ from understudy.extensions.a2a import storage
 from understudy.extensions.a2a.storage import (
     MOST_OF_RUN,
     MOST_OF_USER,
-    AddPush,
-    ClaimPush,
-    DropPush,
-    MovePush,
     Push,
+    add_push,
+    claim_push,
+    drop_push,
+    move_push,
 )
 from understudy.extensions.a2a.tasks import PUSHED, TaskTranslator
 from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers
@@ -128,7 +128,7 @@ class PushReceivers:
         """
         sealed = self.seal.seal(secrets, PLACE, run.owner, run.id, name)
         push = Push(run.owner, run.thread_id, run.id, name, url, sealed, self.clock())
-        if not await self.store.commit(AddPush(push, TYPES)):
+        if not await self.store.commit(add_push(push, TYPES)):
             raise CommandRejected(
                 "rate_limited", f"A task has {MOST_OF_RUN} push notification configs at most, a user {MOST_OF_USER}."
             )
@@ -175,8 +175,8 @@ class PushSender(Poller):
             until, now = self.receivers.away_until(push.url), self.clock()
             if until > now and now - (push.failing_since or now) < GIVE_UP_S:
                 due_at = until + self.receivers.chance.uniform(0, self.receivers.first_s)
-                await self.store.commit(MovePush(evolve(push, due_at=due_at, failing_since=push.failing_since or now)))
-            elif await self.store.commit(ClaimPush(push, now + CLAIM_S)):
+                await self.store.commit(move_push(evolve(push, due_at=due_at, failing_since=push.failing_since or now)))
+            elif await self.store.commit(claim_push(push, now + CLAIM_S)):
                 await self._send(push, seq, sent)
         except StorageError as error:
             log.debug("push.postponed", extra={"reason": str(error), "run_id": push.run_id})
@@ -200,7 +200,7 @@ class PushSender(Poller):
                 await self._drop(push, "delivered")
             else:
                 self.count("delivered")
-                await self.store.commit(MovePush(evolve(push, sent=seq, due_at=now, attempts=0, failing_since=None)))
+                await self.store.commit(move_push(evolve(push, sent=seq, due_at=now, attempts=0, failing_since=None)))
             return
         since = push.failing_since or now
         if attempt.final or now - since >= GIVE_UP_S:
@@ -211,10 +211,10 @@ class PushSender(Poller):
         due_at = self.receivers.retry_at(attempts)
         extra = {"run_id": push.run_id, "attempt": attempts, "reason": attempt.reason}
         log.warning("push.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
-        await self.store.commit(MovePush(evolve(push, due_at=due_at, attempts=attempts, failing_since=since)))
+        await self.store.commit(move_push(evolve(push, due_at=due_at, attempts=attempts, failing_since=since)))
 
     async def _drop(self, push: Push, outcome: str, reason: str = "") -> None:
-        await self.store.commit(DropPush(push.owner, push.run_id, push.id))
+        await self.store.commit(drop_push(push.owner, push.run_id, push.id))
         self.count(outcome)
         if reason:
             log.error("push.given_up", extra={"run_id": push.run_id, "reason": reason})

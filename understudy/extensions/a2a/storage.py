@@ -15,7 +15,7 @@ from sqlalchemy import Connection, delete, func, select, tuple_, update
 from understudy.extensions.a2a.tables import pushes
 from understudy.storage import schema
 from understudy.storage.records import RunRecord
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 LARGEST_BATCH: Final = 20
 MOST_OF_RUN: Final = 10
@@ -46,78 +46,54 @@ class Push:
     failing_since: float | None = None
 
 
-@frozen
-class AddPush(Write):
+@write
+def add_push(connection: Connection, push: Push, types: Collection[str]) -> bool:
     """Store a receiver, in place of the one with its id. It is told of the last of the run's events of these `types`.
 
-    The answer is whether its run and its user may have one more.
+    Return whether its run and its user may have one more.
     """
-
-    push: Push
-    types: Collection[str]
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        mine = _p.owner == self.push.owner
-        connection.execute(delete(pushes).where(mine, _p.created_at < self.push.created_at - OLDEST_S))
-        others = mine & ((_p.run_id != self.push.run_id) | (_p.id != self.push.id))
-        of_user = connection.execute(select(func.count()).select_from(pushes).where(others)).scalar_one()
-        of_run = connection.execute(
-            select(func.count()).select_from(pushes).where(others, _p.run_id == self.push.run_id)
-        ).scalar_one()
-        if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
-            return False
-        last = select(func.max(_e.seq)).where(_e.run_id == self.push.run_id, _e.type.in_(self.types))
-        values = asdict(self.push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
-        insert = put(connection, pushes).values(**values)
-        connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
-        return True
+    mine = _p.owner == push.owner
+    connection.execute(delete(pushes).where(mine, _p.created_at < push.created_at - OLDEST_S))
+    others = mine & ((_p.run_id != push.run_id) | (_p.id != push.id))
+    of_user = connection.execute(select(func.count()).select_from(pushes).where(others)).scalar_one()
+    of_run = connection.execute(
+        select(func.count()).select_from(pushes).where(others, _p.run_id == push.run_id)
+    ).scalar_one()
+    if of_user >= MOST_OF_USER or of_run >= MOST_OF_RUN:
+        return False
+    last = select(func.max(_e.seq)).where(_e.run_id == push.run_id, _e.type.in_(types))
+    values = asdict(push) | {"sent": (connection.execute(last).scalar_one() or 1) - 1}
+    insert = put(connection, pushes).values(**values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "run_id", "id"], set_=values))
+    return True
 
 
-@frozen
-class ClaimPush(Write):
-    """Claim a receiver for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
-
-    push: Push
-    due_at: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(pushes).where(
-            *_of(self.push.owner, self.push.run_id, self.push.id),
-            _p.attempts == self.push.attempts,
-            _p.sent == self.push.sent,
-        )
-        return connection.execute(this.values(attempts=self.push.attempts + 1, due_at=self.due_at)).rowcount > 0
+@write
+def claim_push(connection: Connection, push: Push, due_at: float) -> bool:
+    """Claim a receiver for one attempt: it is due again at `due_at`. Return whether nobody else has it."""
+    this = update(pushes).where(
+        *_of(push.owner, push.run_id, push.id),
+        _p.attempts == push.attempts,
+        _p.sent == push.sent,
+    )
+    return connection.execute(this.values(attempts=push.attempts + 1, due_at=due_at)).rowcount > 0
 
 
-@frozen
-class MovePush(Write):
+@write
+def move_push(connection: Connection, push: Push) -> bool:
     """Record that a receiver was told of the event `sent`, or when an attempt that failed is to be repeated.
 
-    The answer is whether it is still there.
+    Return whether it is still there.
     """
-
-    push: Push
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(pushes).where(*_of(self.push.owner, self.push.run_id, self.push.id))
-        moved = {name: getattr(self.push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
-        return connection.execute(this.values(**moved)).rowcount > 0
+    this = update(pushes).where(*_of(push.owner, push.run_id, push.id))
+    moved = {name: getattr(push, name) for name in ("sent", "due_at", "attempts", "failing_since")}
+    return connection.execute(this.values(**moved)).rowcount > 0
 
 
-@frozen
-class DropPush(Write):
-    """Remove a receiver of a run. The answer is whether there was one."""
-
-    owner: str
-    run_id: str
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(pushes).where(*_of(self.owner, self.run_id, self.id))).rowcount > 0
+@write
+def drop_push(connection: Connection, owner: str, run_id: str, name: str) -> bool:
+    """Remove a receiver of a run. Return whether there was one."""
+    return connection.execute(delete(pushes).where(*_of(owner, run_id, name))).rowcount > 0
 
 
 def due(connection: Connection, now: float, types: Collection[str]) -> list[tuple[Push, int]]:

@@ -30,11 +30,11 @@ from understudy.extensions.accounts.storage import (
     INVITED,
     PAGE,
     Account,
-    AddAccount,
-    ChangeRights,
-    DisableAccount,
-    InviteAgain,
     SoleAccount,
+    add_account,
+    change_rights,
+    disable_account,
+    invite_again,
 )
 from understudy.storage.queries import decode_cursor, encode
 from understudy.storage.write import Write
@@ -125,7 +125,7 @@ async def invite() -> JoinLink:
     made, now = make_invite(), known.clock()
     account = Account(name, roles, groups, "", digest_of(made), now + given.hours * HOUR_S, now)
     await say(INVITED, target=name, as_operator=True, again=False)
-    if not await web_context().store.commit(AddAccount(account)):
+    if not await web_context().store.commit(add_account(account)):
         raise CommandRejected("invalid_command", "There is an account of that name: reset it for another link.")
     return JoinLink(name, f"/join#{made}", account.invite_expires_at)
 
@@ -138,7 +138,7 @@ async def reset(name: str) -> JoinLink:
     made, expires_at = make_invite(), known.clock() + given.hours * HOUR_S
     await _existing(owner)
     await say(INVITED, target=owner, as_operator=True, again=True)
-    await _change(InviteAgain(owner, digest_of(made), expires_at), owner)
+    await _change(invite_again(owner, digest_of(made), expires_at), owner)
     return JoinLink(owner, f"/join#{made}", expires_at)
 
 
@@ -152,14 +152,14 @@ async def change(name: str) -> ShownAccount:
     before = await _existing(owner)
     if given.disabled:
         await say(DISABLED, target=owner, as_operator=True)
-        await _change(DisableAccount(owner, known.clock(), OPERATORS), owner)
+        await _change(disable_account(owner, known.clock(), OPERATORS), owner)
     else:
         roles, groups = _rights(
             before.roles if given.roles is None else given.roles,
             before.groups if given.groups is None else given.groups,
         )
         await say(CHANGED, target=owner, as_operator=True)
-        await _change(ChangeRights(owner, roles, groups, OPERATORS), owner)
+        await _change(change_rights(owner, roles, groups, OPERATORS), owner)
     return _row(await _existing(owner), known.clock())
 
 

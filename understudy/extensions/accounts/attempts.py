@@ -7,11 +7,10 @@
 import math
 from typing import Final
 
-from attrs import frozen
 from sqlalchemy import Connection, delete, func, select, update
 
 from understudy.extensions.accounts.tables import sign_in_attempts
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 MOST: Final = 20_000
 """Keys that are stored, of some 100 bytes each: an attacker can invent names and addresses without end."""
@@ -25,59 +24,47 @@ NOTED: Final = -1
 _k = sign_in_attempts.c
 
 
-@frozen
-class TakeAttempt(Write):
+@write
+def take_attempt(
+    connection: Connection, keys: tuple[tuple[str, int], ...], now: float, noted: tuple[str, ...] = ()
+) -> int:
     """Count an attempt at `now` (Unix seconds) under each of some keys, given with the attempts that each has free.
 
-    Each attempt beyond them doubles the wait until the next, from one second to `LONGEST_S`. The answer is 0, or the
+    Each attempt beyond them doubles the wait until the next, from one second to `LONGEST_S`. Return 0, or the
     milliseconds to wait if the attempt comes too soon for one of the keys; then nothing is counted. It is `NOTED` if
     the attempt is the first under all keys of `noted`, or the one with which the waits under one of these begin.
     """
-
-    keys: tuple[tuple[str, int], ...]
-    now: float
-    noted: tuple[str, ...] = ()
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        now = self.now
-        names = sorted(key for key, _ in self.keys)  # in order, so that two nodes do not wait for each other
-        connection.execute(delete(sign_in_attempts).where(_k.forget_at <= now))
-        for key in names:
-            fresh = {"key": key, "attempts": 0, "retry_at": 0.0, "forget_at": now + FORGET_S}
-            connection.execute(put(connection, sign_in_attempts).values(**fresh).on_conflict_do_nothing())
-        _make_room(connection, names)
-        mine = select(_k.key, _k.attempts, _k.retry_at).where(_k.key.in_(names)).order_by(_k.key).with_for_update()
-        rows = {key: (attempts, retry_at) for key, attempts, retry_at in connection.execute(mine)}
-        wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
-        if wait_s > 0:
-            return math.ceil(min(wait_s, LONGEST_S) * 1000)
-        is_first, begins_wait = bool(self.noted), False
-        for key, free in sorted(self.keys):
-            attempts = rows.get(key, (0, 0.0))[0] + 1
-            if key in self.noted:
-                is_first, begins_wait = is_first and attempts == 1, begins_wait or attempts == free
-            over = attempts - free
-            retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
-            values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
-            connection.execute(update(sign_in_attempts).where(_k.key == key).values(**values))
-        return NOTED if is_first or begins_wait else 0
+    names = sorted(key for key, _ in keys)  # in order, so that two nodes do not wait for each other
+    connection.execute(delete(sign_in_attempts).where(_k.forget_at <= now))
+    for key in names:
+        fresh = {"key": key, "attempts": 0, "retry_at": 0.0, "forget_at": now + FORGET_S}
+        connection.execute(put(connection, sign_in_attempts).values(**fresh).on_conflict_do_nothing())
+    _make_room(connection, names)
+    mine = select(_k.key, _k.attempts, _k.retry_at).where(_k.key.in_(names)).order_by(_k.key).with_for_update()
+    rows = {key: (attempts, retry_at) for key, attempts, retry_at in connection.execute(mine)}
+    wait_s = max((retry_at - now for _, retry_at in rows.values()), default=0.0)
+    if wait_s > 0:
+        return math.ceil(min(wait_s, LONGEST_S) * 1000)
+    is_first, begins_wait = bool(noted), False
+    for key, free in sorted(keys):
+        attempts = rows.get(key, (0, 0.0))[0] + 1
+        if key in noted:
+            is_first, begins_wait = is_first and attempts == 1, begins_wait or attempts == free
+        over = attempts - free
+        retry_at = now + min(2.0 ** min(over, 30), LONGEST_S) if over >= 0 else 0.0
+        values = {"attempts": attempts, "retry_at": retry_at, "forget_at": now + FORGET_S}
+        connection.execute(update(sign_in_attempts).where(_k.key == key).values(**values))
+    return NOTED if is_first or begins_wait else 0
 
 
-@frozen
-class ForgiveAttempt(Write):
-    """Take one attempt back under some keys, and forget all under others: it was the user. The answer is True."""
-
-    give_back: tuple[str, ...]
-    forget: tuple[str, ...]
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        for key in sorted(self.give_back):
-            one = update(sign_in_attempts).where(_k.key == key, _k.attempts > 0)
-            connection.execute(one.values(attempts=_k.attempts - 1, retry_at=0.0))
-        connection.execute(delete(sign_in_attempts).where(_k.key.in_(sorted(self.forget))))
-        return True
+@write
+def forgive_attempt(connection: Connection, give_back: tuple[str, ...], forget: tuple[str, ...]) -> bool:
+    """Take one attempt back under some keys, and forget all under others: it was the user. Return True."""
+    for key in sorted(give_back):
+        one = update(sign_in_attempts).where(_k.key == key, _k.attempts > 0)
+        connection.execute(one.values(attempts=_k.attempts - 1, retry_at=0.0))
+    connection.execute(delete(sign_in_attempts).where(_k.key.in_(sorted(forget))))
+    return True
 
 
 def _make_room(connection: Connection, keep: list[str]) -> None:

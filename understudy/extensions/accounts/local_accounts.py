@@ -29,7 +29,7 @@ from understudy.auth.rights import OPERATORS
 from understudy.auth.sessions import SIGN_IN_AGAIN, IssuedSession, Sessions, UserSignIn, WaysIn
 from understudy.extensions.accounts import password_rules
 from understudy.extensions.accounts import storage as accounts
-from understudy.extensions.accounts.attempts import NOTED, ForgiveAttempt, TakeAttempt
+from understudy.extensions.accounts.attempts import NOTED, forgive_attempt, take_attempt
 from understudy.extensions.accounts.invites import account_name, digest_of
 from understudy.extensions.accounts.passwords import Passwords
 from understudy.extensions.accounts.storage import (
@@ -38,12 +38,13 @@ from understudy.extensions.accounts.storage import (
     SIGN_IN_REFUSED,
     SIGNED_IN,
     Account,
-    ReplacePassword,
     SoleAccount,
-    TakeInvite,
+    replace_password,
+    take_invite,
 )
 from understudy.storage.acts import PAGE, Deed, say
 from understudy.storage.store import Store
+from understudy.storage.write import Write
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ class LocalAccounts(UserSignIn):
             raise Unauthenticated("unauthenticated", NO_FIT)
         if self.passwords.is_outdated(hashed):
             newer = await self.passwords.hash(password)
-            if await self.store.commit(ReplacePassword(name, hashed, newer)):
+            if await self.store.commit(replace_password(name, hashed, newer)):
                 account = evolve(account, password=newer)
         await self.store.commit(done)
         await say(self.store, Deed(SIGNED_IN, name, PAGE, name))
@@ -147,7 +148,7 @@ class LocalAccounts(UserSignIn):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(new)
         await say(self.store, Deed(PASSWORD_CHANGED, account.owner, PAGE, account.owner))
-        if not await self.store.commit(ReplacePassword(account.owner, account.password, hashed)):
+        if not await self.store.commit(replace_password(account.owner, account.password, hashed)):
             raise Unauthenticated("token_expired", SIGN_IN_AGAIN)
         await self.sessions.end_all_sessions(account.owner)
         await trio.sleep(LATER_S)
@@ -177,7 +178,7 @@ class LocalAccounts(UserSignIn):
             raise CommandRejected("invalid_command", password_rules.SENTENCE)
         hashed = await self.passwords.hash(password)
         await say(self.store, Deed(JOINED, account.owner, PAGE, account.owner))
-        if not await self.store.commit(TakeInvite(account.owner, account.invite, hashed, self.clock())):
+        if not await self.store.commit(take_invite(account.owner, account.invite, hashed, self.clock())):
             raise CommandRejected("not_found", NO_INVITE)
         return await self.begin(evolve(account, password=hashed, invite=""))
 
@@ -200,27 +201,27 @@ class LocalAccounts(UserSignIn):
 
     async def forgive_address(self, address: str) -> None:
         """Take back an attempt of an address: it was the user."""
-        await self.store.commit(ForgiveAttempt((self._key("address", address),), ()))
+        await self.store.commit(forgive_attempt((self._key("address", address),), ()))
 
     async def note_refused_passkey(self, name: str) -> None:
         """Count a refused passkey of an account, and store an entry in the audit log if it is to be noted."""
         key = self._key("passkey", name)
-        if await self.store.commit(TakeAttempt(((key, FREE_OF_PAIR),), self.clock(), (key,))) == NOTED:
+        if await self.store.commit(take_attempt(((key, FREE_OF_PAIR),), self.clock(), (key,))) == NOTED:
             await say(self.store, Deed(SIGN_IN_REFUSED, name, PAGE, name, detail={"passkey": True}))
 
     async def forgive_passkeys(self, name: str, address: str) -> None:
         """Forget the refused passkeys of an account, and take back an attempt of an address: it was the user."""
-        await self.store.commit(ForgiveAttempt((self._key("address", address),), (self._key("passkey", name),)))
+        await self.store.commit(forgive_attempt((self._key("address", address),), (self._key("passkey", name),)))
 
     async def _note_refusal(self, account: Account | None) -> None:
         """Store an entry in the audit log about a refused password. Without an account write as much elsewhere: an
         answer that comes sooner would show that there is none."""
         if account is None:
-            await self.store.commit(TakeAttempt(((self._key("no account"), sys.maxsize),), self.clock()))
+            await self.store.commit(take_attempt(((self._key("no account"), sys.maxsize),), self.clock()))
         else:
             await say(self.store, Deed(SIGN_IN_REFUSED, account.owner, PAGE, account.owner))
 
-    async def _take_attempt(self, name: str, address: str) -> tuple[ForgiveAttempt, bool]:
+    async def _take_attempt(self, name: str, address: str) -> tuple[Write, bool]:
         """Count an attempt. Return the write that forgives it once it was the user, and whether its refusal is to be
         noted. Raises CommandRejected (`rate_limited`) if it comes too soon."""
         pair, of_name, of_address = (
@@ -228,11 +229,11 @@ class LocalAccounts(UserSignIn):
         )  # fmt: skip
         keys = ((pair, FREE_OF_PAIR), (of_name, FREE_OF_NAME), (of_address, FREE_OF_ADDRESS))
         noted = await self._count(*keys, noted=(pair, of_name))
-        return ForgiveAttempt((of_address,), (pair, of_name)), noted
+        return forgive_attempt((of_address,), (pair, of_name)), noted
 
     async def _count(self, *keys: tuple[str, int], noted: tuple[str, ...] = ()) -> bool:
         """Count an attempt. Return whether its refusal is to be noted."""
-        wait_ms = await self.store.commit(TakeAttempt(keys, self.clock(), noted))
+        wait_ms = await self.store.commit(take_attempt(keys, self.clock(), noted))
         if wait_ms > 0:
             raise CommandRejected("rate_limited", "Too many attempts to sign in; wait a moment.", wait_ms / 1000)
         return wait_ms == NOTED

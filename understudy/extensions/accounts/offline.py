@@ -17,14 +17,15 @@ from understudy.extensions.accounts.storage import (
     DISABLED,
     INVITED,
     Account,
-    AddAccount,
-    ChangeRights,
-    DisableAccount,
-    InviteAgain,
     SoleAccount,
+    add_account,
+    change_rights,
+    disable_account,
+    invite_again,
 )
 from understudy.storage.acts import Deed
 from understudy.storage.errors import AlreadyStored, NotStored
+from understudy.storage.write import Write
 
 
 def invite_user(settings: Settings, name: str, roles: Sequence[str], groups: Sequence[str], expires_at: float) -> str:
@@ -32,7 +33,7 @@ def invite_user(settings: Settings, name: str, roles: Sequence[str], groups: Seq
     invite = make_invite()
     account = Account(name, roles, groups, "", digest_of(invite), expires_at, time.time())
     entry = deed_of(INVITED, name, again=False)
-    if not commit_beside(settings, entry, AddAccount(account))[-1]:
+    if not commit_beside(settings, entry, add_account(account))[-1]:
         raise AlreadyStored("account", name)
     return invite
 
@@ -43,9 +44,7 @@ def reset(settings: Settings, name: str, expires_at: float) -> str:
     Raises StorageError; NotStored if there is no account.
     """
     invite = make_invite()
-    entry = deed_of(INVITED, name, again=True)
-    _need(commit_beside(settings, entry, InviteAgain(name, digest_of(invite), expires_at))[-1], name)
-    sign_out(settings, name, None)
+    _change(settings, deed_of(INVITED, name, again=True), name, invite_again(name, digest_of(invite), expires_at))
     return invite
 
 
@@ -55,9 +54,8 @@ def disable(settings: Settings, name: str, *, force: bool = False) -> None:
     Raises StorageError; NotStored if there is no account; SoleAccount unless `force`.
     """
     keep_an_operator(settings, name, force=force)
-    change = DisableAccount(name, time.time(), () if force else OPERATORS)
-    _commit(settings, deed_of(DISABLED, name), change)
-    sign_out(settings, name, None)
+    change = disable_account(name, time.time(), () if force else OPERATORS)
+    _change(settings, deed_of(DISABLED, name), name, change)
 
 
 def set_rights(
@@ -68,9 +66,8 @@ def set_rights(
     Raises StorageError; NotStored if there is no account; SoleAccount unless `force`.
     """
     keep_an_operator(settings, name, force=force or not set(OPERATORS).isdisjoint(roles))
-    change = ChangeRights(name, tuple(roles), tuple(groups), () if force else OPERATORS)
-    _commit(settings, deed_of(CHANGED, name), change)
-    sign_out(settings, name, None)
+    change = change_rights(name, tuple(roles), tuple(groups), () if force else OPERATORS)
+    _change(settings, deed_of(CHANGED, name), name, change)
 
 
 def keep_an_operator(settings: Settings, name: str, *, force: bool) -> None:
@@ -94,11 +91,11 @@ def accounts_of(settings: Settings) -> Iterator[Account]:
             after = page[-1].owner
 
 
-def _commit(settings: Settings, deed: Deed, change: ChangeRights | DisableAccount) -> None:
-    """Say a deed, and store its change. Raises StorageError; NotStored if there is no account; SoleAccount."""
-    _need(commit_beside(settings, deed, change)[-1], change.owner)
+def _change(settings: Settings, deed: Deed, name: str, change: Write) -> None:
+    """Say a deed, store its change of an account, and end the user's sessions.
 
-
-def _need(found: int, name: str) -> None:
-    if not found:
+    Raises StorageError; NotStored if there is no account; SoleAccount.
+    """
+    if not commit_beside(settings, deed, change)[-1]:
         raise NotStored("account", name)
+    sign_out(settings, name, None)

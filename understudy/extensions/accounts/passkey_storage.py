@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, func, select, update
 
 from understudy.extensions.accounts.tables import accounts, passkeys
 from understudy.storage.acts import Act
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 ADDED: Final = Act("passkey.added", "passkey")
 REMOVED: Final = Act("passkey.removed", "passkey")
@@ -40,73 +40,47 @@ class Passkey:
     used_at: float | None = None
 
 
-@frozen
-class AddPasskey(Write):
-    """Store a passkey of an account that is not disabled. The answer is whether it is stored: not if the id is there
+@write
+def add_passkey(connection: Connection, passkey: Passkey) -> bool:
+    """Store a passkey of an account that is not disabled. Return whether it is stored: not if the id is there
     already, nor if the account has `MOST_OF_ACCOUNT`."""
-
-    passkey: Passkey
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        account = select(_a.owner).where(_a.owner == self.passkey.owner, _a.disabled_at.is_(None)).with_for_update()
-        has = select(func.count()).select_from(passkeys).where(_p.owner == self.passkey.owner)
-        if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
-            return False
-        return _insert(connection, self.passkey)
+    account = select(_a.owner).where(_a.owner == passkey.owner, _a.disabled_at.is_(None)).with_for_update()
+    has = select(func.count()).select_from(passkeys).where(_p.owner == passkey.owner)
+    if connection.scalar(account) is None or (connection.scalar(has) or 0) >= MOST_OF_ACCOUNT:
+        return False
+    return _insert(connection, passkey)
 
 
-@frozen
-class JoinByPasskey(Write):
-    """Store the first passkey of an account and use its invite up. The answer is whether the invite was valid at `now`
+@write
+def join_by_passkey(connection: Connection, invite: str, now: float, passkey: Passkey) -> bool:
+    """Store the first passkey of an account and use its invite up. Return whether the invite was valid at `now`
     and the id is not there already."""
-
-    invite: str = field(repr=False)
-    now: float
-    passkey: Passkey
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        mine = _a.owner == self.passkey.owner
-        valid = (mine, _a.invite == self.invite, _a.invite_expires_at > self.now, _a.disabled_at.is_(None))
-        found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
-        if not self.invite or found is None or not _insert(connection, self.passkey):
-            return False
-        return connection.execute(update(accounts).where(mine).values(invite="")).rowcount > 0
+    mine = _a.owner == passkey.owner
+    valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
+    found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
+    if not invite or found is None or not _insert(connection, passkey):
+        return False
+    return connection.execute(update(accounts).where(mine).values(invite="")).rowcount > 0
 
 
-@frozen
-class UsePasskey(Write):
-    """Store the count that a passkey has signed at `now`. The answer is whether it is there and the count has grown:
+@write
+def use_passkey(connection: Connection, owner: str, passkey_id: str, sign_count: int, now: float) -> bool:
+    """Store the count that a passkey has signed at `now`. Return whether it is there and the count has grown:
     only if it is always 0, the passkey does not count."""
-
-    owner: str
-    id: str
-    sign_count: int
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        grown = _p.sign_count < self.sign_count if self.sign_count else _p.sign_count == 0
-        used = update(passkeys).where(_p.owner == self.owner, _p.id == self.id, grown)
-        return connection.execute(used.values(sign_count=self.sign_count, used_at=self.now)).rowcount > 0
+    grown = _p.sign_count < sign_count if sign_count else _p.sign_count == 0
+    used = update(passkeys).where(_p.owner == owner, _p.id == passkey_id, grown)
+    return connection.execute(used.values(sign_count=sign_count, used_at=now)).rowcount > 0
 
 
-@frozen
-class RemovePasskey(Write):
-    """Remove a passkey. The answer is whether it was there, and not the only way to sign in."""
-
-    owner: str
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        account = select(_a.password).where(_a.owner == self.owner).with_for_update()
-        other = select(_p.id).where(_p.owner == self.owner, _p.id != self.id).limit(1)
-        if not connection.scalar(account) and connection.scalar(other) is None:
-            return False
-        gone = delete(passkeys).where(_p.owner == self.owner, _p.id == self.id)
-        return connection.execute(gone).rowcount > 0
+@write
+def remove_passkey(connection: Connection, owner: str, passkey_id: str) -> bool:
+    """Remove a passkey. Return whether it was there, and not the only way to sign in."""
+    account = select(_a.password).where(_a.owner == owner).with_for_update()
+    other = select(_p.id).where(_p.owner == owner, _p.id != passkey_id).limit(1)
+    if not connection.scalar(account) and connection.scalar(other) is None:
+        return False
+    gone = delete(passkeys).where(_p.owner == owner, _p.id == passkey_id)
+    return connection.execute(gone).rowcount > 0
 
 
 def _insert(connection: Connection, passkey: Passkey) -> bool:

@@ -29,19 +29,19 @@ from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.sessions import SIGN_IN_AGAIN, IssuedSession, secrets_for_storage
 from understudy.extensions.accounts import passkey_storage as passkeys
 from understudy.extensions.accounts import storage as accounts
-from understudy.extensions.accounts.challenges import AddChallenge, TakeChallenge
+from understudy.extensions.accounts.challenges import add_challenge, take_challenge
 from understudy.extensions.accounts.invites import digest_of
 from understudy.extensions.accounts.local_accounts import LOCAL, NO_INVITE, LocalAccounts
 from understudy.extensions.accounts.passkey_storage import (
     ADDED,
     MOST_OF_ACCOUNT,
     REMOVED,
-    AddPasskey,
-    JoinByPasskey,
     Passkey,
-    RemovePasskey,
-    UsePasskey,
+    add_passkey,
+    join_by_passkey,
     public_id,
+    remove_passkey,
+    use_passkey,
 )
 from understudy.extensions.accounts.passwords import Passwords
 from understudy.extensions.accounts.storage import JOINED, SIGNED_IN, Account
@@ -158,7 +158,7 @@ class Passkeys:
             verified = await trio.to_thread.run_sync(_verified, credential, challenge, site, passkey)
         except _MALFORMED:
             raise await self._refused(account.owner) from None
-        if not await store.commit(UsePasskey(passkey.owner, passkey.id, verified, now)):
+        if not await store.commit(use_passkey(passkey.owner, passkey.id, verified, now)):
             if await store.read(passkeys.one, passkey.id) is None:
                 raise await self._refused(account.owner)
             log.warning("sign_in.passkey_copied", extra={"user": account.owner})
@@ -191,7 +191,7 @@ class Passkeys:
         store, owner, digest = self.accounts.store, await self.accounts.invited(invite), digest_of(invite)
         passkey = await self._made(site, cookie, f"join {digest}", owner, name, credential)
         await say(store, Deed(JOINED, owner, PAGE, owner, detail={"passkey": True}))
-        if not await store.commit(JoinByPasskey(digest, self.accounts.clock(), passkey)):
+        if not await store.commit(join_by_passkey(digest, self.accounts.clock(), passkey)):
             raise CommandRejected("not_found", NO_INVITE)
         await self.accounts.forgive_address(address)
         account = await store.read(accounts.one, owner)
@@ -219,7 +219,7 @@ class Passkeys:
         store, owner = self.accounts.store, (await self.of_user(identity))[0].owner
         passkey = await self._made(site, cookie, f"add {owner}", owner, name, credential)
         await say(store, Deed(ADDED, owner, PAGE, owner, detail={"passkey": public_id(passkey.id)}))
-        if not await store.commit(AddPasskey(passkey)):
+        if not await store.commit(add_passkey(passkey)):
             raise CommandRejected("quota_exceeded", TOO_MANY)
         await self.accounts.forgive_address(address)
         return passkey
@@ -252,7 +252,7 @@ class Passkeys:
         if passkey is None:
             raise CommandRejected("not_found", "There is no such passkey.")
         await say(store, Deed(REMOVED, account.owner, PAGE, account.owner, detail={"passkey": name}))
-        if not await store.commit(RemovePasskey(account.owner, passkey.id)):
+        if not await store.commit(remove_passkey(account.owner, passkey.id)):
             raise CommandRejected("forbidden", LAST)
         await self.accounts.sessions.revoke_family(account.owner, passkey_family(passkey), identity)
 
@@ -299,11 +299,11 @@ class Passkeys:
         """Return the value of a cookie and the challenge that belongs to it."""
         await self.accounts.count_address(address)
         cookie, now = secrets.token_urlsafe(32), self.accounts.clock()
-        await self.accounts.store.commit(AddChallenge(_key(purpose, cookie), now + LIFE_S, now))
+        await self.accounts.store.commit(add_challenge(_key(purpose, cookie), now + LIFE_S, now))
         return cookie, self._challenge(purpose, cookie)
 
     async def _take(self, purpose: str, cookie: str) -> bytes:
-        if not await self.accounts.store.commit(TakeChallenge(_key(purpose, cookie), self.accounts.clock())):
+        if not await self.accounts.store.commit(take_challenge(_key(purpose, cookie), self.accounts.clock())):
             raise CommandRejected("not_found", EXPIRED)
         return self._challenge(purpose, cookie)
 

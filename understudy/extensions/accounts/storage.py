@@ -19,7 +19,7 @@ from understudy.auth.rights import OPERATORS
 from understudy.extensions.accounts.tables import accounts, passkeys
 from understudy.storage.acts import Act
 from understudy.storage.errors import ChangeRefused
-from understudy.storage.write import Write, add_users, put
+from understudy.storage.write import Write, add_users, put, write
 
 CHANGED: Final = Act("account.changed")
 DISABLED: Final = Act("account.disabled")
@@ -74,102 +74,60 @@ class Account:
         return bool(self.password) or not self.invite
 
 
-@frozen
-class AddAccount(Write):
-    """Store a new account, with its user if there is none. The answer is whether there was no account."""
-
-    account: Account
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        add_users(connection, [(self.account.owner, self.account.created_at)])
-        row = asdict(self.account) | {"roles": list(self.account.roles), "groups": list(self.account.groups)}
-        added = put(connection, accounts).values(**row).on_conflict_do_nothing()
-        return connection.execute(added).rowcount > 0
+@write
+def add_account(connection: Connection, account: Account) -> bool:
+    """Store a new account, with its user if there is none. Return whether there was no account."""
+    add_users(connection, [(account.owner, account.created_at)])
+    row = asdict(account) | {"roles": list(account.roles), "groups": list(account.groups)}
+    added = put(connection, accounts).values(**row).on_conflict_do_nothing()
+    return connection.execute(added).rowcount > 0
 
 
-@frozen
-class InviteAgain(Write):
-    """Replace password and passkeys of an account by an invite, and enable the account. The answer is whether there is
+@write
+def invite_again(connection: Connection, owner: str, invite: str, expires_at: float) -> bool:
+    """Replace password and passkeys of an account by an invite, and enable the account. Return whether there is
     one."""
-
-    owner: str
-    invite: str = field(repr=False)
-    expires_at: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        values = {"password": "", "invite": self.invite, "invite_expires_at": self.expires_at, "disabled_at": None}
-        connection.execute(delete(passkeys).where(passkeys.c.owner == self.owner))
-        return _change(connection, self.owner, values)
+    values = {"password": "", "invite": invite, "invite_expires_at": expires_at, "disabled_at": None}
+    connection.execute(delete(passkeys).where(passkeys.c.owner == owner))
+    return _change(connection, owner, values)
 
 
-@frozen
-class TakeInvite(Write):
-    """Set the password of an account and use its invite up. The answer is whether the invite was valid at `now`."""
-
-    owner: str
-    invite: str = field(repr=False)
-    password: str = field(repr=False)
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        valid = (_a.invite == self.invite, _a.invite_expires_at > self.now, _a.disabled_at.is_(None))
-        return _change(connection, self.owner, {"password": self.password, "invite": ""}, *valid)
+@write
+def take_invite(connection: Connection, owner: str, invite: str, password: str, now: float) -> bool:
+    """Set the password of an account and use its invite up. Return whether the invite was valid at `now`."""
+    valid = (_a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
+    return _change(connection, owner, {"password": password, "invite": ""}, *valid)
 
 
-@frozen
-class ReplacePassword(Write):
+@write
+def replace_password(connection: Connection, owner: str, replaces: str, password: str) -> bool:
     """Store another hash, of the same password or a new one.
 
-    The answer is whether the account still has the hash `replaces`, and is not disabled.
+    Return whether the account still has the hash `replaces`, and is not disabled.
     """
-
-    owner: str
-    replaces: str = field(repr=False)
-    password: str = field(repr=False)
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return _change(
-            connection, self.owner, {"password": self.password}, _a.password == self.replaces, _a.disabled_at.is_(None)
-        )
+    return _change(connection, owner, {"password": password}, _a.password == replaces, _a.disabled_at.is_(None))
 
 
-@frozen
-class ChangeRights(Write):
-    """Replace the roles and groups of an account. The answer is whether there is one.
+@write
+def change_rights(
+    connection: Connection, owner: str, roles: tuple[str, ...], groups: tuple[str, ...], keep: tuple[str, ...] = ()
+) -> bool:
+    """Replace the roles and groups of an account. Return whether there is one.
 
     SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`, and loses them.
     """
-
-    owner: str
-    roles: tuple[str, ...]
-    groups: tuple[str, ...]
-    keep: tuple[str, ...] = ()
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        _keep_another(connection, self.owner, () if set(self.keep) & set(self.roles) else self.keep)
-        return _change(connection, self.owner, {"roles": list(self.roles), "groups": list(self.groups)})
+    _keep_another(connection, owner, () if set(keep) & set(roles) else keep)
+    return _change(connection, owner, {"roles": list(roles), "groups": list(groups)})
 
 
-@frozen
-class DisableAccount(Write):
-    """Let nobody sign in to an account, and withdraw its invite. The answer is whether there is an account.
+@write
+def disable_account(connection: Connection, owner: str, at: float, keep: tuple[str, ...] = ()) -> bool:
+    """Let nobody sign in to an account, and withdraw its invite. Return whether there is an account.
 
     SoleAccount refuses it if the account is the only usable one that has one of the roles `keep`.
     """
-
-    owner: str
-    at: float
-    keep: tuple[str, ...] = ()
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        _keep_another(connection, self.owner, self.keep)
-        return _change(connection, self.owner, {"disabled_at": self.at, "invite": ""})
+    _keep_another(connection, owner, keep)
+    return _change(connection, owner, {"disabled_at": at, "invite": ""})
 
 
 def record_of(row: Any) -> dict[str, Any]:
@@ -180,9 +138,9 @@ def record_of(row: Any) -> dict[str, Any]:
     }
 
 
-def shut_out(owner: str) -> DisableAccount:
+def shut_out(owner: str) -> Write:
     """Return the write that lets a user who is about to be erased sign in no more, unless only they are an operator."""
-    return DisableAccount(owner, time.time(), OPERATORS)
+    return disable_account(owner, time.time(), OPERATORS)
 
 
 def _keep_another(connection: Connection, owner: str, roles: Collection[str]) -> None:

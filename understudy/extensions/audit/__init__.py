@@ -53,14 +53,14 @@ class Audit(Extension):
         from actors import ChildSpec
         from understudy.chat.polling import Expiry
         from understudy.extensions.audit.settings import AuditSettings
-        from understudy.extensions.audit.storage import ExpireAudit
+        from understudy.extensions.audit.storage import expire_audit
         from understudy.storage.spending import DAY_S
 
-        def expire() -> ExpireAudit:
-            return ExpireAudit(time.time() - days * DAY_S)
-
         days, count = server.settings.of(AuditSettings).days, partial(server.metrics.removed, "audit_entries")
-        return [ChildSpec("expiry", partial(Expiry, server.store, expire, count=count))] if days else []
+        if not days:
+            return []
+        expire = partial(Expiry, server.store, lambda: expire_audit(time.time() - days * DAY_S), count=count)
+        return [ChildSpec("expiry", expire)]
 
     def terminal(self) -> TerminalCommands:
         """`understudy audit`, and what stores deeds of other commands."""
@@ -71,9 +71,9 @@ class Audit(Extension):
 
 def _stored(deed: "Deed") -> "Write":
     """Return the write that stores a deed."""
-    from understudy.extensions.audit.storage import AppendEntry
+    from understudy.extensions.audit.storage import append_entry
 
-    return AppendEntry(deed)
+    return append_entry(deed)
 
 
 EXTENSION: Final = Audit()

@@ -1,7 +1,7 @@
 """The audit log: who did what to whom, and when. How its entries are stored, read and expire.
 
 1. Triggers of the database refuse to change an entry. They refuse to delete one, except in a transaction that has set
-   a time in `audit_retention`, and then only older ones: `ExpireAudit` does so.
+   a time in `audit_retention`, and then only older ones: `expire_audit` does so.
 2. An entry refers to no other table: it stays when its users are erased.
 """
 
@@ -16,7 +16,7 @@ from understudy.extensions.audit import tables
 from understudy.storage.acts import Act, Deed
 from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.schema import Now
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 _a = tables.audit.c
 
@@ -25,47 +25,35 @@ EXPIRED: Final = 200
 """Limit of entries deleted per transaction (about 10 ms), as all other writes wait for it."""
 
 
-@frozen
-class AppendEntry(Write):
-    """Append an entry about a deed to the log. The answer is True, also if it is stored already."""
-
-    deed: Deed
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        deed = self.deed
-        row: dict[str, Any] = {
-            "id": deed.id,
-            "at": Now(),
-            "who": deed.who,
-            "role": deed.role,
-            "way": deed.way,
-            "action": deed.act.name,
-            "target": deed.target,
-            "tenant": tenant_of(deed.target or deed.who) if deed.tenant is None else deed.tenant,
-            "detail": dict(deed.detail),
-        }
-        connection.execute(put(connection, tables.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
-        return True
+@write
+def append_entry(connection: Connection, deed: Deed) -> bool:
+    """Append an entry about a deed to the log. Return True, also if it is stored already."""
+    row: dict[str, Any] = {
+        "id": deed.id,
+        "at": Now(),
+        "who": deed.who,
+        "role": deed.role,
+        "way": deed.way,
+        "action": deed.act.name,
+        "target": deed.target,
+        "tenant": tenant_of(deed.target or deed.who) if deed.tenant is None else deed.tenant,
+        "detail": dict(deed.detail),
+    }
+    connection.execute(put(connection, tables.audit).values(**row).on_conflict_do_nothing(index_elements=["id"]))
+    return True
 
 
-@frozen
-class ExpireAudit(Write):
-    """Delete some entries that were stored before a time (Unix seconds), but not the newest.
-
-    The answer is how many were deleted.
+@write
+def expire_audit(connection: Connection, before: float) -> int:
+    """Delete some entries that were stored before a time (Unix seconds), but not the newest: SQLite would give its
+    number again. The triggers allow it meanwhile. Return how many were deleted.
     """
-
-    before: float
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`. The triggers allow it meanwhile. SQLite would give the number of the newest again."""
-        connection.execute(insert(tables.audit_retention).values(before=self.before))
-        newest = select(func.max(_a.number)).scalar_subquery()
-        old = select(_a.number).where(_a.at < self.before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
-        count = connection.execute(delete(tables.audit).where(_a.number.in_(old))).rowcount
-        connection.execute(delete(tables.audit_retention))
-        return count
+    connection.execute(insert(tables.audit_retention).values(before=before))
+    newest = select(func.max(_a.number)).scalar_subquery()
+    old = select(_a.number).where(_a.at < before, _a.number < newest).order_by(_a.at).limit(EXPIRED)
+    count = connection.execute(delete(tables.audit).where(_a.number.in_(old))).rowcount
+    connection.execute(delete(tables.audit_retention))
+    return count
 
 
 @frozen

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.folder import CHUNK_BYTES, MIB, Disk, Upload, display_name, new_file_id
-from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.storage import add_file
 from understudy.extensions.files.tables import file_parts, files
 from understudy.storage.database import DriverErrors
 from understudy.storage.errors import NotStored, StorageUnavailable, driver_words
@@ -179,7 +179,7 @@ class _Transfer:
 
 
 def _store(connection: Connection, file: File, path: Path) -> None:
-    AddFile(file).apply(connection)
+    add_file(file).apply(connection)
     _store_parts(connection, file, path)
 
 

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, Final, Protocol, TypeVar
 
 import trio
 
-from understudy.extensions.files.storage import AddFile
+from understudy.extensions.files.storage import add_file
 from understudy.storage.data_folder import PART, sync
 from understudy.storage.errors import FileTooLarge, NotStored, StorageUnavailable
 from understudy.storage.records import File, is_file_id
@@ -212,7 +212,7 @@ class FolderFiles:
         digest = upload.hash.hexdigest()
         file = File(owner, upload.id, display_name(name), media_type, upload.size, digest, self.clock())
         try:
-            await self._commit(AddFile(file))
+            await self._commit(add_file(file))
         except BaseException:
             await self._disk.discard(upload)
             raise

@@ -18,7 +18,7 @@ from understudy.chat.polling import Poller, rest
 from understudy.extensions.files.folder import FileStore, FolderFiles
 from understudy.extensions.files.tables import files
 from understudy.storage import schema
-from understudy.storage.deletion import RemoveRows
+from understudy.storage.deletion import remove_rows
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
 
@@ -90,7 +90,7 @@ class FileRetention(Poller):
             for owner, file_id in orphans:
                 began = trio.current_time()
                 await self.kept.remove(owner, [file_id])
-                await self.store.commit(RemoveRows(files, ((owner, file_id),)))
+                await self.store.commit(remove_rows(files, ((owner, file_id),)))
                 self.count(1)
                 await rest(began)
 

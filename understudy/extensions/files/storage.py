@@ -3,32 +3,27 @@
 from collections.abc import Sequence
 from typing import Any
 
-from attrs import asdict, frozen
+from attrs import asdict
 from sqlalchemy import Connection, select
 
 from understudy.extensions.files.tables import files
 from understudy.storage.errors import AlreadyStored
 from understudy.storage.queries import LARGEST_PAGE
 from understudy.storage.records import File
-from understudy.storage.write import Write, add_users, put
+from understudy.storage.write import add_users, put, write
 
 _f = files.c
 
 
-@frozen
-class AddFile(Write):
+@write
+def add_file(connection: Connection, file: File) -> bool:
     """Record an uploaded file."""
-
-    file: File
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        add_users(connection, [(self.file.owner, self.file.created_at)])
-        row = put(connection, files).on_conflict_do_nothing(index_elements=["owner", "id"])
-        added = connection.execute(row, asdict(self.file)).rowcount
-        if not added and among(connection, self.file.owner, [self.file.id]) != [self.file]:
-            raise AlreadyStored("file", self.file.id)
-        return True
+    add_users(connection, [(file.owner, file.created_at)])
+    row = put(connection, files).on_conflict_do_nothing(index_elements=["owner", "id"])
+    added = connection.execute(row, asdict(file)).rowcount
+    if not added and among(connection, file.owner, [file.id]) != [file]:
+        raise AlreadyStored("file", file.id)
+    return True
 
 
 def among(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:

@@ -30,7 +30,7 @@ from understudy.chat.run.hand_written import HandWritten, RecordedAsk
 from understudy.chat.run.history import turn_items
 from understudy.extensions.frameworks import states
 from understudy.extensions.frameworks.asyncio_thread import AsyncioLoop
-from understudy.extensions.frameworks.states import MAX_RUN_BYTES, SaveState
+from understudy.extensions.frameworks.states import MAX_RUN_BYTES, save_state
 from understudy.models.model import ModelUnavailable, Reply, ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.tools.errors import ToolError
@@ -133,7 +133,7 @@ class FrameworkRun(HandWritten):
         entries = tuple((await store.read(states.state, job.owner, job.thread_id, run.continues)).items())
         if entries and not mine:
             now = self.loop.services.clock()
-            await store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries))
+            await store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
@@ -202,7 +202,7 @@ class FrameworkRun(HandWritten):
             job, scope, now = self.loop.job, self._scope, self.loop.services.clock()
             entries = tuple((scope + key, body) for key, body in put.items())
             gone = tuple(scope + key for key in drop)
-            await self.loop.services.store.commit(SaveState(job.owner, job.thread_id, job.run_id, now, entries, gone))
+            await self.loop.services.store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries, gone))
             self._sizes = sizes
 
     @property

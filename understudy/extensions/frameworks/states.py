@@ -6,13 +6,12 @@ count as bytes of the thread, and end with it.
 
 from typing import Final
 
-from attrs import field, frozen
 from sqlalchemy import Connection, delete, func, select, update
 
 from understudy.extensions.frameworks.tables import agent_states
 from understudy.storage import schema
 from understudy.storage.errors import NotStored
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 _c = agent_states.c
 _t = schema.threads.c
@@ -25,54 +24,50 @@ MAX_RUNS: Final = 20
 """Runs of a thread whose states are kept."""
 
 
-@frozen
-class SaveState(Write):
-    """Store entries of a run's state, and remove others. `now` is in Unix seconds. The answer is True.
+@write
+def save_state(
+    connection: Connection,
+    owner: str,
+    thread_id: str,
+    run_id: str,
+    now: float,
+    states: tuple[tuple[str, bytes], ...] = (),
+    drop: tuple[str, ...] = (),
+) -> bool:
+    """Store entries of a run's state, and remove others. `now` is in Unix seconds. Return True.
 
     The states of the thread's oldest runs are removed, if there are more than the limits allow.
     NotStored refuses it if there is no such thread.
     """
-
-    owner: str
-    thread_id: str
-    run_id: str
-    now: float
-    put: tuple[tuple[str, bytes], ...] = field(default=(), repr=False)
-    drop: tuple[str, ...] = ()
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        here = (_t.owner == self.owner, _t.id == self.thread_id)
-        if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
-            raise NotStored("thread", self.thread_id)
-        of_thread = (_c.owner == self.owner, _c.thread_id == self.thread_id)
-        before = sum(size for _, size in _sizes(connection, self))
-        if self.drop:
-            connection.execute(delete(agent_states).where(*of_thread, _c.run_id == self.run_id, _c.key.in_(self.drop)))
-        same = {"owner": self.owner, "thread_id": self.thread_id, "run_id": self.run_id}
-        insert = put(connection, agent_states)
-        changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
-        upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
-        if rows := [
-            same | {"key": key, "body": body, "size": len(body), "updated_at": self.now} for key, body in self.put
-        ]:
-            connection.execute(upsert, rows)
-        kept = 0
-        for number, (run_id, size) in enumerate(_sizes(connection, self)):
-            if run_id != self.run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
-                connection.execute(delete(agent_states).where(*of_thread, _c.run_id == run_id))
-            else:
-                kept += size
-        if kept != before:
-            grown = _t.stored_bytes + (kept - before)
-            connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
-        return True
+    here = (_t.owner == owner, _t.id == thread_id)
+    if connection.execute(select(_t.id).where(*here).with_for_update(key_share=True)).first() is None:
+        raise NotStored("thread", thread_id)
+    of_thread = (_c.owner == owner, _c.thread_id == thread_id)
+    before = sum(size for _, size in _sizes(connection, owner, thread_id))
+    if drop:
+        connection.execute(delete(agent_states).where(*of_thread, _c.run_id == run_id, _c.key.in_(drop)))
+    same = {"owner": owner, "thread_id": thread_id, "run_id": run_id}
+    insert = put(connection, agent_states)
+    changed = {name: insert.excluded[name] for name in ("body", "size", "updated_at")}
+    upsert = insert.on_conflict_do_update(index_elements=[*same, "key"], set_=changed)
+    if rows := [same | {"key": key, "body": body, "size": len(body), "updated_at": now} for key, body in states]:
+        connection.execute(upsert, rows)
+    kept = 0
+    for number, (stored, size) in enumerate(_sizes(connection, owner, thread_id)):
+        if stored != run_id and (number >= MAX_RUNS or kept + size > MAX_THREAD_BYTES):
+            connection.execute(delete(agent_states).where(*of_thread, _c.run_id == stored))
+        else:
+            kept += size
+    if kept != before:
+        grown = _t.stored_bytes + (kept - before)
+        connection.execute(update(schema.threads).where(*here).values(stored_bytes=grown))
+    return True
 
 
-def _sizes(connection: Connection, work: SaveState) -> list[tuple[str, int]]:
+def _sizes(connection: Connection, owner: str, thread_id: str) -> list[tuple[str, int]]:
     """Return the runs of a thread that have a state, with its size, latest first."""
     latest = func.max(_c.updated_at).desc()
-    sizes = select(_c.run_id, func.sum(_c.size)).where(_c.owner == work.owner, _c.thread_id == work.thread_id)
+    sizes = select(_c.run_id, func.sum(_c.size)).where(_c.owner == owner, _c.thread_id == thread_id)
     return [(str(run_id), int(size)) for run_id, size in connection.execute(sizes.group_by(_c.run_id).order_by(latest))]
 
 

@@ -62,7 +62,7 @@ class McpCatalogue(ToolServers):
     async def switch(self, owner: str, thread_id: str, server: str, *, on: bool) -> None:
         """Switch a server off in a thread of a user, or on again. Raises NotStored if there is no such thread."""
         if self.store is not None:
-            await self.store.commit(servers_off.SetServerOn(owner, thread_id, server, on))
+            await self.store.commit(servers_off.set_server_on(owner, thread_id, server, on))
 
     def show_widgets(self) -> None:
         """Tell the servers that user interfaces of their tools are shown. This is called before any is connected."""

@@ -2,13 +2,12 @@
 
 from typing import Final
 
-from attrs import frozen
 from sqlalchemy import Connection, delete, select
 
 from understudy.extensions.mcp.tables import servers_off as _table
 from understudy.storage import schema
 from understudy.storage.errors import NotStored
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 _c = _table.c
 
@@ -16,32 +15,22 @@ MOST: Final = 500
 """Servers of a thread that are read; agents name fewer."""
 
 
-@frozen
-class SetServerOn(Write):
-    """Switch an MCP server off in a thread, or on again. The answer is True.
+@write
+def set_server_on(connection: Connection, owner: str, thread_id: str, server: str, on: bool) -> bool:
+    """Switch an MCP server off in a thread, or on again. Return True.
 
     NotStored refuses it if there is no such thread.
     """
-
-    owner: str
-    thread_id: str
-    server: str
-    on: bool
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = select(schema.threads.c.id).where(
-            schema.threads.c.owner == self.owner, schema.threads.c.id == self.thread_id
-        )
-        if connection.execute(this).first() is None:
-            raise NotStored("thread", self.thread_id)
-        values = {"owner": self.owner, "thread_id": self.thread_id, "server": self.server}
-        if self.on:
-            mine = (_c.owner == self.owner, _c.thread_id == self.thread_id, _c.server == self.server)
-            connection.execute(delete(_table).where(*mine))
-        else:
-            connection.execute(put(connection, _table).on_conflict_do_nothing(), values)
-        return True
+    this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
+    if connection.execute(this).first() is None:
+        raise NotStored("thread", thread_id)
+    values = {"owner": owner, "thread_id": thread_id, "server": server}
+    if on:
+        mine = (_c.owner == owner, _c.thread_id == thread_id, _c.server == server)
+        connection.execute(delete(_table).where(*mine))
+    else:
+        connection.execute(put(connection, _table).on_conflict_do_nothing(), values)
+    return True
 
 
 def servers_off(connection: Connection, owner: str, thread_id: str) -> list[str]:

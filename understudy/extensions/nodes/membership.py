@@ -20,7 +20,7 @@ from attrs import define, field
 from actors import Actor, ActorRef, Context, Exit, Shutdown
 from understudy.chat.messages import OwnershipLost
 from understudy.extensions.nodes import storage
-from understudy.extensions.nodes.storage import LEASE_S, JoinNodes, LeaveNodes, RenewNode
+from understudy.extensions.nodes.storage import LEASE_S, join_nodes, leave_nodes, renew_node
 from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
 from understudy.storage.records import Fence, RunRecord
 from understudy.storage.store import Store
@@ -97,7 +97,7 @@ async def join(node: Member, where: str, *, lease_s: float = LEASE_S) -> None:
 
 async def _joined(node: Member, lease_s: float) -> bool:
     began = trio.current_time()
-    node.joined = bool(await node.store.commit_urgent(JoinNodes(node.id, node.alone, lease_s)))
+    node.joined = bool(await node.store.commit_urgent(join_nodes(node.id, node.alone, lease_s)))
     if node.joined:
         node.renewed_at = began
         log.info("node.joined", extra={"node": node.id})
@@ -146,7 +146,7 @@ class Membership(Actor):
         context.set_timer("renew", self.every_s, message)
         try:
             if not self.node.joined or await self._lapsed():
-                await self.node.store.commit_urgent(LeaveNodes(self.node.id))
+                await self.node.store.commit_urgent(leave_nodes(self.node.id))
                 self.node.rename()
                 if not await _joined(self.node, self.lease_s):
                     log.error("node.replaced", extra={"reason": "another understudy uses the database"})
@@ -158,14 +158,14 @@ class Membership(Actor):
         if isinstance(reason, Shutdown) and self.node.joined:
             with trio.move_on_after(LEAVE_TIMEOUT_S):
                 try:
-                    await self.node.store.commit_urgent(LeaveNodes(self.node.id))
+                    await self.node.store.commit_urgent(leave_nodes(self.node.id))
                 except StorageError as error:
                     log.warning("node.not_left", extra={"node": self.node.id, "reason": str(error)})
 
     async def _lapsed(self) -> bool:
         """Renew the lease. Return True if this node was declared dead before."""
         began = trio.current_time()
-        renewal = RenewNode(self.node.id, self.lease_s)
+        renewal = renew_node(self.node.id, self.lease_s)
         if await self.node.store.commit_urgent(renewal, min(RENEW_TIMEOUT_S, self.lease_s / 2)):
             self.node.renewed_at = began
             return False

@@ -14,7 +14,6 @@
 from typing import Final
 
 import trio
-from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -34,7 +33,7 @@ from understudy.storage.queries import OPEN_RUN, with_open_effects
 from understudy.storage.records import Fence, RunRecord
 from understudy.storage.schema import Now
 from understudy.storage.store import RETRY_S, Store
-from understudy.storage.write import ThreadWrite, Write
+from understudy.storage.write import thread_write, write
 
 _t = schema.threads.c
 _n = nodes.c
@@ -52,35 +51,28 @@ JOINING: Final = 0x756E6465
 """Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
 
 
-@frozen
-class ClaimThread(ThreadWrite):
+@thread_write
+def claim_thread(connection: Connection, owner: str, thread_id: str, node: str) -> int:
     """Claim a thread for a node, if no other living node owns it.
 
-    The answer is the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
+    Return the number of the new fence, one more than before; 1 if there is no such thread yet. It is 0 if
     another node owns the thread or is writing to it right now, and if the node itself is not alive.
     """
-
-    owner: str
-    thread_id: str
-    node: str
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        this = (_t.owner == self.owner, _t.id == self.thread_id)
-        # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
-        row = connection.execute(
-            select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
-        ).one_or_none()
-        named = {self.node} if row is None else {self.node, row.node}
-        alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
-        if alive != {self.node}:
-            return 0
-        if row is None:
-            return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
-        if row.node not in (None, self.node) and not _taken_for_dead(connection, row.node):
-            return 0
-        connection.execute(update(schema.threads).where(*this).values(node=self.node, fence=row.fence + 1))
-        return int(row.fence) + 1
+    this = (_t.owner == owner, _t.id == thread_id)
+    # Three statements, the first locking the row: so the state of nodes that the others see is newer than the lock.
+    row = connection.execute(
+        select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
+    ).one_or_none()
+    named = {node} if row is None else {node, row.node}
+    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
+    if alive != {node}:
+        return 0
+    if row is None:
+        return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
+    if row.node not in (None, node) and not _taken_for_dead(connection, row.node):
+        return 0
+    connection.execute(update(schema.threads).where(*this).values(node=node, fence=row.fence + 1))
+    return int(row.fence) + 1
 
 
 async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | str:
@@ -91,7 +83,7 @@ async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | 
     """
     deadline = trio.current_time() + store.deadline_s
     while True:
-        token = await store.commit(ClaimThread(owner, thread_id, node))
+        token = await store.commit(claim_thread(owner, thread_id, node))
         if token:
             return Fence(node, token)
         other = await store.read(owner_node, owner, thread_id)
@@ -102,72 +94,53 @@ async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | 
         await trio.sleep(RETRY_S)
 
 
-@frozen
-class JoinNodes(Write):
-    """Join a node to the cluster. The answer is False, with nothing changed, if another node excludes it.
+@write
+def join_nodes(connection: Connection, node: str, alone: bool = False, lease_s: float = LEASE_S) -> bool:
+    """Join a node to the cluster. Return False, with nothing changed, if another node excludes it.
 
     A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
     """
-
-    node: str
-    alone: bool = False
-    lease_s: float = LEASE_S
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
-        others = select(_n.id).where(_n.id != self.node, _n.expires_at > Now())
-        if not self.alone:
-            others = others.where(_n.id.startswith(ALONE))
-        if connection.execute(others.limit(1)).one_or_none() is not None:
-            return False
-        # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
-        forgotten_s = 0.0 if self.alone else FORGET_S
-        past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
-        gone = or_(_n.id == self.node, past, _n.expires_at < Now() - FORGET_S)
-        connection.execute(delete(nodes).where(gone))
-        times = {"started_at": Now(), "expires_at": Now() + self.lease_s}
-        connection.execute(insert(nodes).values(id=self.node, knows_revision=schema.HEAD, **times))
-        return True
+    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
+    others = select(_n.id).where(_n.id != node, _n.expires_at > Now())
+    if not alone:
+        others = others.where(_n.id.startswith(ALONE))
+    if connection.execute(others.limit(1)).one_or_none() is not None:
+        return False
+    # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
+    forgotten_s = 0.0 if alone else FORGET_S
+    past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
+    gone = or_(_n.id == node, past, _n.expires_at < Now() - FORGET_S)
+    connection.execute(delete(nodes).where(gone))
+    times = {"started_at": Now(), "expires_at": Now() + lease_s}
+    connection.execute(insert(nodes).values(id=node, knows_revision=schema.HEAD, **times))
+    return True
 
 
-@frozen
-class RenewNode(Write):
-    """Renew a node's lease. The answer is False, with nothing changed, if the node was declared dead.
+@write
+def renew_node(connection: Connection, node: str, lease_s: float = LEASE_S) -> bool:
+    """Renew a node's lease. Return False, with nothing changed, if the node was declared dead.
 
     That happens if its lease expired and another node claimed one of its threads; to an `alone` node, if another
     joined. A late renewal also extends the leases of the nodes that were alive at the previous one.
     """
-
-    node: str
-    lease_s: float = LEASE_S
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        node, lease_s = self.node, self.lease_s
-        row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
-        renewed = update(nodes).values(expires_at=Now() + lease_s)
-        if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
-            return False
-        until, left_s = row
-        if left_s < (1 - LATE) * lease_s:
-            # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
-            were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
-            others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
-            connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
-        return True
+    row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
+    renewed = update(nodes).values(expires_at=Now() + lease_s)
+    if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
+        return False
+    until, left_s = row
+    if left_s < (1 - LATE) * lease_s:
+        # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
+        were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
+        others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
+        connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
+    return True
 
 
-@frozen
-class LeaveNodes(Write):
-    """Remove a node: others can claim its threads at once. The answer is whether it was there."""
-
-    node: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(nodes).where(_n.id == self.node)).rowcount > 0
+@write
+def leave_nodes(connection: Connection, node: str) -> bool:
+    """Remove a node: others can claim its threads at once. Return whether it was there."""
+    return connection.execute(delete(nodes).where(_n.id == node)).rowcount > 0
 
 
 def _taken_for_dead(connection: Connection, node: str) -> bool:

@@ -13,7 +13,7 @@ from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.extensions.notices import inbox_storage as inbox
 from understudy.extensions.notices.inbox import TYPES, items_of, unread_of
-from understudy.extensions.notices.inbox_storage import MOST_MARKS, MarkRead, OpenItems
+from understudy.extensions.notices.inbox_storage import MOST_MARKS, OpenItems, mark_read
 from understudy.web.context import identity, read_json, web_context
 from understudy.web.routes import STORED, Count, JsonObject, Routes, any_of, many, shape
 
@@ -82,7 +82,7 @@ async def read() -> None:
         if not 0 <= seq < 2**31:
             raise CommandRejected("invalid_command", "The number of an event is from 0 to 2147483647.")
     context, threads = web_context(), None if given.all else given.threads
-    if await context.store.commit(MarkRead(owner, threads)):
+    if await context.store.commit(mark_read(owner, threads)):
         context.chat.commands.announce_read(owner, threads)
 
 

@@ -15,7 +15,7 @@ from sqlalchemy import Connection, case, func, select, text, update
 from understudy.storage import schema
 from understudy.storage.queries import LISTED, OPEN_RUN
 from understudy.storage.records import LoggedEvent, RunRecord
-from understudy.storage.write import Write
+from understudy.storage.write import write
 
 MOST: Final = 100
 """Runs, and threads with an unread answer, that are read at once; of both the newest."""
@@ -31,28 +31,20 @@ _newest = schema.runs.alias("newest")
 _UNREAD: Final = text(schema.UNREAD)
 
 
-@frozen
-class MarkRead(Write):
+@write
+def mark_read(connection: Connection, owner: str, threads: Mapping[str, int] | None) -> int:
     """Record that a user has seen these threads up to a number each; None: all answers that have ended.
 
-    A mark never moves back, nor beyond the end of the log. The answer is how many threads were marked.
+    A mark never moves back, nor beyond the end of the log. Return how many threads were marked.
     """
-
-    owner: str
-    threads: Mapping[str, int] | None
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        mine = update(schema.threads).where(_t.owner == self.owner)
-        if self.threads is None:
-            return connection.execute(mine.where(_UNREAD).values(read_seq=_t.answered_seq)).rowcount
-        marked = 0
-        for thread_id, seq in sorted(self.threads.items()):  # in order, so that two writers cannot deadlock
-            seen = case((_t.last_seq < seq, _t.last_seq), else_=seq)
-            marked += connection.execute(
-                mine.where(_t.id == thread_id, _t.read_seq < seen).values(read_seq=seen)
-            ).rowcount
-        return marked
+    mine = update(schema.threads).where(_t.owner == owner)
+    if threads is None:
+        return connection.execute(mine.where(_UNREAD).values(read_seq=_t.answered_seq)).rowcount
+    marked = 0
+    for thread_id, seq in sorted(threads.items()):  # in order, so that two writers cannot deadlock
+        seen = case((_t.last_seq < seq, _t.last_seq), else_=seq)
+        marked += connection.execute(mine.where(_t.id == thread_id, _t.read_seq < seen).values(read_seq=seen)).rowcount
+    return marked
 
 
 @frozen

@@ -11,7 +11,7 @@ from attrs import asdict, fields, frozen
 from sqlalchemy import Connection, delete, select, update
 
 from understudy.extensions.notices.tables import deliveries
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 LARGEST_BATCH: Final = 20
 
@@ -33,55 +33,32 @@ class Delivery:
     attempts: int = 0
 
 
-@frozen
-class AddDelivery(Write):
+@write
+def add_delivery(connection: Connection, delivery: Delivery) -> bool:
     """Queue an event, once."""
-
-    delivery: Delivery
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        row = put(connection, deliveries).values(**asdict(self.delivery))
-        connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))
-        return True
+    row = put(connection, deliveries).values(**asdict(delivery))
+    connection.execute(row.on_conflict_do_nothing(index_elements=["id"]))
+    return True
 
 
-@frozen
-class ClaimDelivery(Write):
-    """Claim a delivery for one attempt: it is due again at `due_at`. The answer is whether nobody else has it."""
-
-    id: str
-    attempts: int
-    due_at: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(deliveries).where(_d.id == self.id, _d.attempts == self.attempts)
-        return connection.execute(this.values(attempts=self.attempts + 1, due_at=self.due_at)).rowcount > 0
+@write
+def claim_delivery(connection: Connection, delivery_id: str, attempts: int, due_at: float) -> bool:
+    """Claim a delivery for one attempt: it is due again at `due_at`. Return whether nobody else has it."""
+    this = update(deliveries).where(_d.id == delivery_id, _d.attempts == attempts)
+    return connection.execute(this.values(attempts=attempts + 1, due_at=due_at)).rowcount > 0
 
 
-@frozen
-class DelayDelivery(Write):
-    """Set when a delivery is due again, after a failed attempt. The answer is whether it is still there."""
-
-    id: str
-    due_at: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(deliveries).where(_d.id == self.id)
-        return connection.execute(this.values(due_at=self.due_at)).rowcount > 0
+@write
+def delay_delivery(connection: Connection, delivery_id: str, due_at: float) -> bool:
+    """Set when a delivery is due again, after a failed attempt. Return whether it is still there."""
+    this = update(deliveries).where(_d.id == delivery_id)
+    return connection.execute(this.values(due_at=due_at)).rowcount > 0
 
 
-@frozen
-class EndDelivery(Write):
-    """Remove a delivery that has succeeded or is given up. The answer is whether it was there."""
-
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(deliveries).where(_d.id == self.id)).rowcount > 0
+@write
+def end_delivery(connection: Connection, delivery_id: str) -> bool:
+    """Remove a delivery that has succeeded or is given up. Return whether it was there."""
+    return connection.execute(delete(deliveries).where(_d.id == delivery_id)).rowcount > 0
 
 
 def due(connection: Connection, now: float) -> list[Delivery]:

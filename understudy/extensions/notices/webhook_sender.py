@@ -21,7 +21,7 @@ from transport.wire.events import Envelope
 from understudy.chat.polling import Poller
 from understudy.extensions.notices import storage as deliveries
 from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers, SendAttempt
-from understudy.extensions.notices.storage import LARGEST_BATCH, ClaimDelivery, DelayDelivery, Delivery, EndDelivery
+from understudy.extensions.notices.storage import LARGEST_BATCH, Delivery, claim_delivery, delay_delivery, end_delivery
 from understudy.extensions.notices.webhooks import WebhookRules, body_of
 from understudy.observe import conventions as names
 from understudy.observe.collectors import CountedBy
@@ -80,8 +80,8 @@ class WebhookSender(Poller):
             until, now = self.receivers.away_until(delivery.url), self.clock()
             if until > now and now - delivery.created_at < GIVE_UP_S:
                 spread_s = self.receivers.chance.uniform(0, self.receivers.first_s)
-                await self.store.commit(DelayDelivery(delivery.id, until + spread_s))
-            elif await self.store.commit(ClaimDelivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S)):
+                await self.store.commit(delay_delivery(delivery.id, until + spread_s))
+            elif await self.store.commit(claim_delivery(delivery.id, delivery.attempts, self.clock() + CLAIM_S)):
                 await self._deliver(delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error), "run_id": delivery.run_id})
@@ -103,7 +103,7 @@ class WebhookSender(Poller):
         due_at = self.receivers.retry_at(attempts)
         extra = {"run_id": delivery.run_id, "attempt": attempts, "reason": attempt.reason}
         log.warning("webhook.failed", extra=extra | {"retry_s": round(due_at - now, 1)})
-        await self.store.commit(DelayDelivery(delivery.id, due_at))
+        await self.store.commit(delay_delivery(delivery.id, due_at))
 
     async def _send(self, delivery: Delivery, envelope: Envelope) -> SendAttempt:
         """Make one request."""
@@ -131,7 +131,7 @@ class WebhookSender(Poller):
             return None
 
     async def _end(self, delivery: Delivery, outcome: str, reason: str = "") -> None:
-        await self.store.commit(EndDelivery(delivery.id))
+        await self.store.commit(end_delivery(delivery.id))
         self.count(outcome)
         extra = {"run_id": delivery.run_id, "attempts": delivery.attempts + 1}
         if outcome == "delivered":

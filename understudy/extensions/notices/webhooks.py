@@ -21,8 +21,9 @@ from transport.auth.fetch import PORTS, is_fetchable
 from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
 from understudy.chat.messages import RunRequest
 from understudy.extensions.notices.settings import WebhookSettings, read_secret
-from understudy.extensions.notices.storage import AddDelivery, Delivery
+from understudy.extensions.notices.storage import Delivery, add_delivery
 from understudy.storage.records import LoggedEvent
+from understudy.storage.write import Write
 
 TYPES: Final = {
     FinalResponse.type: "run.ended",
@@ -116,8 +117,8 @@ def body_of(event: Event, frame: Any, ids: dict[str, Any], sent_at: str) -> dict
     return {"type": TYPES[event.type], "timestamp": sent_at, "data": ids | {"event": frame}}
 
 
-def deliveries_of(clock: Callable[[], float], request: RunRequest, event: LoggedEvent) -> Iterator[AddDelivery]:
+def deliveries_of(clock: Callable[[], float], request: RunRequest, event: LoggedEvent) -> Iterator[Write]:
     """Yield what queues the webhook for an event of a run, whose message has asked for webhooks."""
     if event.type in TYPES:
         now, name, url = clock(), f"{request.run_id}-{event.seq}", request.settings["webhook"]
-        yield AddDelivery(Delivery(name, request.owner, request.thread_id, request.run_id, event.seq, url, now, now))
+        yield add_delivery(Delivery(name, request.owner, request.thread_id, request.run_id, event.seq, url, now, now))

@@ -45,16 +45,16 @@ from understudy.extensions.openid.provider import Provider, ProviderAnswer, Regi
 from understudy.extensions.openid.sealing import Handover, Kept, SessionSeal
 from understudy.extensions.openid.settings import PREFIX, SIGN_IN
 from understudy.extensions.openid.storage import (
-    AddProviderSession,
-    ChangeProviderSession,
-    ClaimProviderSession,
-    DropProviderSession,
     ProviderSession,
+    add_provider_session,
+    change_provider_session,
+    claim_provider_session,
+    drop_provider_session,
 )
 from understudy.storage.acts import PROVIDER, Deed, say
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.owners import owner_of, tenant_of
-from understudy.storage.revocations import RevokeSession
+from understudy.storage.revocations import revoke_session
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ class ProviderSessions(UserSignIn):
         row = ProviderSession(owner, session_id, b"", stamp, subject, session, now, now + life_s)
         row = self.sealing.sealed(row, kept)
         await say(self.store, Deed(SESSIONS_BEGUN, owner, PROVIDER, owner))
-        await self.store.commit(AddProviderSession(row, now))
+        await self.store.commit(add_provider_session(row, now))
         log.info("sign_in.done", extra={"user": owner})
         return row
 
@@ -189,7 +189,7 @@ class ProviderSessions(UserSignIn):
         said = await self.provider.logged_out(logout_token)
         subject, session = map(self.sealing.digest, (said.subject, said.session))
         first = said.id and await self.store.commit(
-            RevokeSession(f"logout-{self.sealing.digest(said.id)}", said.expires_at, self.clock())
+            revoke_session(f"logout-{self.sealing.digest(said.id)}", said.expires_at, self.clock())
         )
         before = said.issued_at + (LEEWAY_S if first else 0.0)
         found = await self.store.read(provider_sessions.of_provider, subject, session)
@@ -231,7 +231,7 @@ class ProviderSessions(UserSignIn):
             return await self._go_on(row, kept, error)
         claim = secrets.token_hex(16)
         with trio.CancelScope(shield=True):  # all of it has bounds: a claim without a renewal would hold up others
-            if await self.store.commit(ClaimProviderSession(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
+            if await self.store.commit(claim_provider_session(row.owner, row.id, row.stamp, claim, now + CLAIM_S)):
                 return await self._ask(evolve(row, stamp=claim), kept, kept.refresh)
         return None
 
@@ -288,7 +288,7 @@ class ProviderSessions(UserSignIn):
         deadline = trio.current_time() + STORE_S
         while True:
             try:
-                if await self.store.commit(ChangeProviderSession(newer, row.stamp)):
+                if await self.store.commit(change_provider_session(newer, row.stamp)):
                     return True
                 stored = await self.store.read(provider_sessions.one, row.owner, row.id, self.clock())
                 return stored is not None and stored.stamp == newer.stamp  # by an attempt that was not acknowledged
@@ -307,13 +307,13 @@ class ProviderSessions(UserSignIn):
     async def _end(self, row: ProviderSession, why: str) -> None:
         """End a session that the provider has ended."""
         await self.sessions.revoke(Identity(row.owner, row.id))
-        await self.store.commit(DropProviderSession(row.owner, row.id))
+        await self.store.commit(drop_provider_session(row.owner, row.id))
         log.info("sign_in.ended", extra={"user": row.owner, "why": why})
 
     async def _drop(self, rows: list[ProviderSession]) -> None:
         """Remove sessions that are revoked, here and at the provider."""
         for row in rows:
-            await self.store.commit(DropProviderSession(row.owner, row.id))
+            await self.store.commit(drop_provider_session(row.owner, row.id))
         with trio.move_on_after(FORGET_S):
             for kept in filter(None, map(self.sealing.open, rows)):
                 if kept.refresh is not None:

@@ -11,7 +11,7 @@ from attrs import asdict, frozen
 from sqlalchemy import Connection, delete, select, update
 
 from understudy.extensions.openid.tables import provider_sessions
-from understudy.storage.write import Write, add_users, put
+from understudy.storage.write import add_users, put, write
 
 MOST: Final = 500
 """Sessions that are read at a time."""
@@ -39,68 +39,41 @@ class ProviderSession:
     claimed_until: float = 0.0
 
 
-@frozen
-class AddProviderSession(Write):
+@write
+def add_provider_session(connection: Connection, session: ProviderSession, now: float) -> bool:
     """Store a new session, with its user if there is none. Remove those that have expired at `now`, and the oldest of a
     user who has more than `PER_USER`."""
-
-    session: ProviderSession
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        add_users(connection, [(self.session.owner, self.now)])
-        connection.execute(delete(provider_sessions).where(_s.expires_at <= self.now))
-        connection.execute(put(connection, provider_sessions).values(**asdict(self.session)))
-        kept = (
-            select(_s.id).where(_s.owner == self.session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
-        )
-        names = list(connection.scalars(kept))
-        if len(names) == PER_USER:
-            rest = delete(provider_sessions).where(_s.owner == self.session.owner, _s.id.not_in(names))
-            connection.execute(rest)
-        return True
+    add_users(connection, [(session.owner, now)])
+    connection.execute(delete(provider_sessions).where(_s.expires_at <= now))
+    connection.execute(put(connection, provider_sessions).values(**asdict(session)))
+    kept = select(_s.id).where(_s.owner == session.owner).order_by(_s.signed_in_at.desc(), _s.id).limit(PER_USER)
+    names = list(connection.scalars(kept))
+    if len(names) == PER_USER:
+        rest = delete(provider_sessions).where(_s.owner == session.owner, _s.id.not_in(names))
+        connection.execute(rest)
+    return True
 
 
-@frozen
-class ChangeProviderSession(Write):
-    """Store a session in place of the one with the stamp `replaces`. The answer is whether it is stored."""
-
-    session: ProviderSession
-    replaces: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(provider_sessions).where(*_of(self.session.owner, self.session.id), _s.stamp == self.replaces)
-        return connection.execute(this.values(**asdict(self.session))).rowcount > 0
+@write
+def change_provider_session(connection: Connection, session: ProviderSession, replaces: str) -> bool:
+    """Store a session in place of the one with the stamp `replaces`. Return whether it is stored."""
+    this = update(provider_sessions).where(*_of(session.owner, session.id), _s.stamp == replaces)
+    return connection.execute(this.values(**asdict(session))).rowcount > 0
 
 
-@frozen
-class ClaimProviderSession(Write):
-    """Claim a session with a stamp until a time. The answer is whether this is the first to do so."""
-
-    owner: str
-    id: str
-    replaces: str
-    stamp: str
-    until: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(provider_sessions).where(*_of(self.owner, self.id), _s.stamp == self.replaces)
-        return connection.execute(this.values(stamp=self.stamp, claimed_until=self.until)).rowcount > 0
+@write
+def claim_provider_session(
+    connection: Connection, owner: str, session_id: str, replaces: str, stamp: str, until: float
+) -> bool:
+    """Claim a session with a stamp until a time. Return whether this is the first to do so."""
+    this = update(provider_sessions).where(*_of(owner, session_id), _s.stamp == replaces)
+    return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
 
 
-@frozen
-class DropProviderSession(Write):
-    """Remove a session of a user. The answer is whether there was one."""
-
-    owner: str
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(provider_sessions).where(*_of(self.owner, self.id))).rowcount > 0
+@write
+def drop_provider_session(connection: Connection, owner: str, session_id: str) -> bool:
+    """Remove a session of a user. Return whether there was one."""
+    return connection.execute(delete(provider_sessions).where(*_of(owner, session_id))).rowcount > 0
 
 
 def _of(owner: str, session_id: str) -> tuple[Any, Any]:

@@ -9,7 +9,6 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.permissions import model_names
 from understudy.chat.stops import KINDS, Kind, StopInForce
 from understudy.extensions.operations.stops import StopSwitch
-from understudy.extensions.operations.storage import AddStop, DropStop
 from understudy.storage.acts import Act
 from understudy.web.acts import say
 from understudy.web.api.takeovers import Reason, filtered_reason
@@ -49,9 +48,10 @@ async def stop(kind: str, name: str) -> ShownStop:
     who = identity().user
     reason = await filtered_reason(who, await read_body())
     await say(MADE, as_operator=True, kind=chosen, name=name)
-    await context.parts[StopSwitch].change(AddStop(chosen, name, who, reason), at := time.time())
+    made = StopInForce(chosen, name, who, reason, time.time())
+    await context.parts[StopSwitch].change(chosen, name, made)
     context.chat.commands.announce_stops()
-    return ShownStop(chosen, name, who, reason, at, known=(chosen, name) in _known())
+    return ShownStop(**asdict(made), known=(chosen, name) in _known())
 
 
 @blueprint.delete("/<kind>/<path:name>", errors=OF_ONE)
@@ -60,7 +60,7 @@ async def allow(kind: str, name: str) -> None:
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
     await say(ENDED, as_operator=True, kind=chosen, name=name)
-    found = await context.parts[StopSwitch].change(DropStop(chosen, name), time.time())
+    found = await context.parts[StopSwitch].change(chosen, name, None)
     context.chat.commands.announce_stops()
     if not found:
         raise CommandRejected("not_found", f"No {chosen} of that name is stopped.")

@@ -14,8 +14,8 @@ from attrs import define, field
 
 from actors import Context
 from understudy.chat.polling import Poll, Poller
-from understudy.chat.stops import StopInForce, Stops
-from understudy.extensions.operations.storage import AddStop, DropStop, stored_stops
+from understudy.chat.stops import Kind, StopInForce, Stops
+from understudy.extensions.operations.storage import add_stop, drop_stop, stored_stops
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 
@@ -33,14 +33,16 @@ class StopSwitch:
     store: Store
     _lock: trio.Lock = field(factory=trio.Lock, init=False)
 
-    async def change(self, work: AddStop | DropStop, at: float) -> int:
-        """Commit a stop, or its end, and apply it here. Return the answer of the write. Raises StorageUnavailable."""
+    async def change(self, kind: Kind, name: str, stop: StopInForce | None) -> int:
+        """Commit a stop, None: the end of one, and apply it here. Return the answer of the write. Raises
+        StorageUnavailable."""
+        work = drop_stop(kind, name) if stop is None else add_stop(kind, name, stop.who, stop.reason)
         async with self._lock:
             answer = await self.store.commit(work)
             changed = {(stop.kind, stop.name): stop for stop in self.stops.all()}
-            changed.pop((work.kind, work.name), None)
-            if isinstance(work, AddStop):
-                changed[work.kind, work.name] = StopInForce(work.kind, work.name, work.who, work.reason, at)
+            changed.pop((kind, name), None)
+            if stop is not None:
+                changed[kind, name] = stop
             self.stops.apply(changed.values())
         return answer
 

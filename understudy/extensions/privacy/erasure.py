@@ -14,7 +14,7 @@ from attrs import define, frozen
 from understudy.extensions.privacy import queries
 from understudy.installed import kept_of_users
 from understudy.storage.acts import Act
-from understudy.storage.deletion import MergeFulltext, RemoveRows, ThreadDeleter, delete_whole, remove_user
+from understudy.storage.deletion import ThreadDeleter, delete_whole, merge_fulltext, remove_rows, remove_user
 from understudy.storage.store import Store
 from understudy.web.websocket import WebSettings
 
@@ -85,7 +85,7 @@ class Eraser:
     async def forget(self) -> None:
         """Purge deleted data from the database's indexes and logs."""
         begin, began = True, trio.current_time()
-        while await self.store.commit(MergeFulltext(begin)):
+        while await self.store.commit(merge_fulltext(begin)):
             await trio.sleep(trio.current_time() - began)  # leave half of the time to other writes
             begin, began = False, trio.current_time()
         await trio.to_thread.run_sync(self.store.database.forget)
@@ -101,7 +101,7 @@ class Eraser:
                 if kept.outside is not None:
                     await kept.outside(self.settings, self.store, rows)
                 keys = tuple(queries.key_of(kept, row) for row in rows)
-                gone = await self.store.commit(RemoveRows(kept.table, keys))
+                gone = await self.store.commit(remove_rows(kept.table, keys))
                 files += gone if kept.attached else 0
         return files
 

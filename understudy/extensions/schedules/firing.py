@@ -24,11 +24,12 @@ from understudy.chat.polling import Poller
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron
 from understudy.extensions.schedules.due import Firing, next_firing
-from understudy.extensions.schedules.storage import LARGEST_BATCH, ClaimFiring, EndFiring, LastFiring, Schedule
+from understudy.extensions.schedules.storage import LARGEST_BATCH, LastFiring, Schedule, claim_firing, end_firing
 from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
 from understudy.storage.store import Store
+from understudy.storage.write import Call, Write
 
 log = logging.getLogger(__name__)
 
@@ -116,31 +117,32 @@ class ScheduleRunner(Poller):
             claim = self._claim(schedule, now)
             if not await self.store.commit(claim):
                 return
-            if claim.at is None:
+            at: float | None = claim.given["at"]
+            if at is None:
                 self.count("missed")
                 log.warning("schedule.missed", extra={"schedule_id": schedule.id})
-            elif (end := await self._send(schedule, claim.at)) is not None:
+            elif (end := await self._send(schedule, at)) is not None:
                 await self.store.commit(end)
         except StorageError as error:
             log.debug("schedule.postponed", extra={"reason": str(error), "schedule_id": schedule.id})
 
-    def _claim(self, schedule: Schedule, now: float) -> ClaimFiring:
+    def _claim(self, schedule: Schedule, now: float) -> Call:
         if schedule.firing_at is not None:  # begun by a node that did not end it
-            return ClaimFiring(schedule.id, schedule.version, schedule.firing_at, schedule.next_due_at, self.claim_s)
+            return claim_firing(schedule.id, schedule.version, schedule.firing_at, schedule.next_due_at, self.claim_s)
         assert schedule.next_due_at is not None  # noqa: S101 - for the type checker: else nothing would be due
         try:
             firing = next_firing(schedule.when.read(), schedule.next_due_at, now, schedule.policy)
         except BadCron as error:
-            return ClaimFiring(schedule.id, schedule.version, None, None, self.claim_s, f"It does not fire: {error}.")
-        return ClaimFiring(schedule.id, schedule.version, firing.at, firing.next_at, self.claim_s, _dropped(firing))
+            return claim_firing(schedule.id, schedule.version, None, None, self.claim_s, f"It does not fire: {error}.")
+        return claim_firing(schedule.id, schedule.version, firing.at, firing.next_at, self.claim_s, _dropped(firing))
 
-    async def _send(self, schedule: Schedule, at: float) -> EndFiring | None:
+    async def _send(self, schedule: Schedule, at: float) -> Write | None:
         """Have the message of a due time accepted. Return what to record, or None if it is to be sent again."""
         if schedule.firing_at is not None:
             # Look first: the message may be there, and the limits that it passed may be reached meanwhile.
             there = await self.store.message(schedule.owner, schedule.message_id(at))
             if there is not None:
-                return EndFiring(schedule.id, LastFiring(at, there.thread_id, there.run_id))
+                return end_firing(schedule.id, LastFiring(at, there.thread_id, there.run_id))
         try:
             with trio.fail_after(SEND_S):
                 accepted = await self.send(identity_of(schedule), say_of(schedule, at, self.agents))
@@ -152,11 +154,11 @@ class ScheduleRunner(Poller):
             self.count("refused")
             extra = {"schedule_id": schedule.id, "code": refused.code}
             log.warning("schedule.refused", extra=extra)
-            return EndFiring(schedule.id, LastFiring(at, schedule.thread_id, None, refused.code, refused.message))
+            return end_firing(schedule.id, LastFiring(at, schedule.thread_id, None, refused.code, refused.message))
         assert accepted is not None  # noqa: S101 - for the type checker: messages start runs
         self.count("fired")
         log.info("schedule.fired", extra={"schedule_id": schedule.id, "run_id": accepted.run_id})
-        return EndFiring(schedule.id, LastFiring(at, accepted.thread_id, accepted.run_id))
+        return end_firing(schedule.id, LastFiring(at, accepted.thread_id, accepted.run_id))
 
 
 def _dropped(firing: Firing) -> str | None:

@@ -20,11 +20,11 @@ from understudy.extensions.schedules.firing import RUNNER, identity_of, say_of
 from understudy.extensions.schedules.settings import ScheduleSettings
 from understudy.extensions.schedules.storage import (
     FULL,
-    AddSchedule,
-    ChangeSchedule,
-    DeleteSchedule,
     Schedule,
     ScheduleRow,
+    add_schedule,
+    change_schedule,
+    delete_schedule,
     record_of,
 )
 from understudy.storage.acts import Act
@@ -96,7 +96,7 @@ async def make() -> dict[str, Any]:
         )  # fmt: skip
         defined = await _defined(blank, given, now)
         await say(MADE, target=owner, schedule=schedule_id)
-        if await store.commit(AddSchedule(defined, limit)) == FULL:
+        if await store.commit(add_schedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")
         poll_now(web_context().find(RUNNER))
     return record_of((await _own(schedule_id))[0])
@@ -120,7 +120,7 @@ async def change(schedule_id: str) -> dict[str, Any]:
                 whole[other] = None
         defined = await _defined(row, _structure(whole), now)
         await say(CHANGED, target=row.owner, schedule=row.id)
-        if await web_context().store.commit(ChangeSchedule(defined)):
+        if await web_context().store.commit(change_schedule(defined)):
             poll_now(web_context().find(RUNNER))
             return record_of((await _own(schedule_id))[0])
     raise CommandRejected("busy", "The schedule is firing right now; try again in a moment.", 1.0)
@@ -131,7 +131,7 @@ async def delete(schedule_id: str) -> None:
     """Delete a schedule. Its conversations stay."""
     row, _ = await _own(schedule_id)
     await say(DELETED, target=row.owner, schedule=row.id)
-    if not await web_context().store.commit(DeleteSchedule(row.owner, row.id)):
+    if not await web_context().store.commit(delete_schedule(row.owner, row.id)):
         raise CommandRejected("not_found", "There is no schedule of that name.")
 
 

@@ -19,13 +19,13 @@ from understudy.extensions.schedules.tables import schedules
 from understudy.storage import schema
 from understudy.storage.queries import Scope
 from understudy.storage.schema import Now
-from understudy.storage.write import Write, add_users, put
+from understudy.storage.write import add_users, put, write
 
 LARGEST_BATCH: Final = 20
 MOST: Final = 1000
 """Schedules of a user that are read at once: more than any server's limit of them."""
 FULL, ADDED, REPEATED = 0, 1, 2
-"""Answers of `AddSchedule`: the user has as many as allowed; it was added; it was there already."""
+"""Answers of `add_schedule`: the user has as many as allowed; it was added; it was there already."""
 
 _s = schedules.c
 
@@ -73,102 +73,77 @@ DEFINITION: Final = (
     "name", "agent", "message", "cron", "every_s", "time_zone", "thread_id", "policy", "settings", "enabled",
     "starts_at", "next_due_at",
 )  # fmt: skip
-"""Columns that `ChangeSchedule` sets. The others belong to the firings."""
+"""Columns that `change_schedule` sets. The others belong to the firings."""
 _INTERNAL: Final = ("owner", "starts_at", "version", "firing_at")
 
 
-@frozen
-class AddSchedule(Write):
-    """Add a schedule of a user who has fewer than `most`. The answer is ADDED, REPEATED or FULL."""
-
-    schedule: Schedule
-    most: int
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        add_users(connection, [(self.schedule.owner, self.schedule.created_at)])
-        # The lock makes two nodes count one after the other.
-        owner = select(schema.users.c.id).where(schema.users.c.id == self.schedule.owner).with_for_update()
-        connection.execute(owner)
-        if connection.execute(select(_s.id).where(_s.id == self.schedule.id)).first() is not None:
-            return REPEATED
-        mine = select(func.count()).select_from(schedules).where(_s.owner == self.schedule.owner)
-        if connection.execute(mine).scalar_one() >= self.most:
-            return FULL
-        row = _columns(self.schedule) | {"wake_at": self.schedule.next_due_at}
-        connection.execute(put(connection, schedules).on_conflict_do_nothing(index_elements=["id"]), row)
-        return ADDED
+@write
+def add_schedule(connection: Connection, schedule: Schedule, most: int) -> int:
+    """Add a schedule of a user who has fewer than `most`. Return ADDED, REPEATED or FULL."""
+    add_users(connection, [(schedule.owner, schedule.created_at)])
+    # The lock makes two nodes count one after the other.
+    owner = select(schema.users.c.id).where(schema.users.c.id == schedule.owner).with_for_update()
+    connection.execute(owner)
+    if connection.execute(select(_s.id).where(_s.id == schedule.id)).first() is not None:
+        return REPEATED
+    mine = select(func.count()).select_from(schedules).where(_s.owner == schedule.owner)
+    if connection.execute(mine).scalar_one() >= most:
+        return FULL
+    row = _columns(schedule) | {"wake_at": schedule.next_due_at}
+    connection.execute(put(connection, schedules).on_conflict_do_nothing(index_elements=["id"]), row)
+    return ADDED
 
 
-@frozen
-class ChangeSchedule(Write):
-    """Set the DEFINITION of a schedule, if it still has this version. The answer is whether it had."""
-
-    schedule: Schedule
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        values = {name: value for name, value in _columns(self.schedule).items() if name in DEFINITION}
-        this = (_s.owner == self.schedule.owner, _s.id == self.schedule.id, _s.version == self.schedule.version)
-        changed = update(schedules).where(*this).values(values | {"version": self.schedule.version + 1})
-        if connection.execute(changed).rowcount == 0:
-            return False
-        idle = update(schedules).where(_s.id == self.schedule.id, _s.firing_at.is_(None))
-        connection.execute(idle.values(wake_at=self.schedule.next_due_at))
-        return True
+@write
+def change_schedule(connection: Connection, schedule: Schedule) -> int:
+    """Set the DEFINITION of a schedule, if it still has this version. Return whether it had."""
+    values = {name: value for name, value in _columns(schedule).items() if name in DEFINITION}
+    this = (_s.owner == schedule.owner, _s.id == schedule.id, _s.version == schedule.version)
+    changed = update(schedules).where(*this).values(values | {"version": schedule.version + 1})
+    if connection.execute(changed).rowcount == 0:
+        return False
+    idle = update(schedules).where(_s.id == schedule.id, _s.firing_at.is_(None))
+    connection.execute(idle.values(wake_at=schedule.next_due_at))
+    return True
 
 
-@frozen
-class DeleteSchedule(Write):
-    """Delete a schedule of a user. The answer is whether there was one."""
-
-    owner: str
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(schedules).where(_s.owner == self.owner, _s.id == self.id)).rowcount > 0
+@write
+def delete_schedule(connection: Connection, owner: str, schedule_id: str) -> bool:
+    """Delete a schedule of a user. Return whether there was one."""
+    return connection.execute(delete(schedules).where(_s.owner == owner, _s.id == schedule_id)).rowcount > 0
 
 
-@frozen
-class ClaimFiring(Write):
+@write
+def claim_firing(
+    connection: Connection,
+    schedule_id: str,
+    version: int,
+    at: float | None,
+    next_at: float | None,
+    claim_s: float,
+    dropped: str | None = None,
+) -> int:
     """Claim the firing of the due time `at` for `claim_s` seconds; the schedule is due next at `next_at`.
 
-    `at` None: nothing fires, and `dropped` is the sentence that says so. The answer is whether nobody else has it.
+    `at` None: nothing fires, and `dropped` is the sentence that says so. Return whether nobody else has it.
     """
-
-    id: str
-    version: int
-    at: float | None
-    next_at: float | None
-    claim_s: float
-    dropped: str | None = None
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        values: dict[str, Any] = {"version": self.version + 1, "next_due_at": self.next_at, "firing_at": self.at}
-        if self.at is None:
-            values |= {"wake_at": self.next_at, "last_due_at": _s.next_due_at, "last_thread_id": None}
-            values |= {"last_run_id": None, "last_code": None, "last_message": self.dropped}
-        else:
-            values |= {"wake_at": Now() + self.claim_s}
-        this = (_s.id == self.id, _s.version == self.version, _s.wake_at <= Now())
-        return connection.execute(update(schedules).where(*this).values(values)).rowcount > 0
+    values: dict[str, Any] = {"version": version + 1, "next_due_at": next_at, "firing_at": at}
+    if at is None:
+        values |= {"wake_at": next_at, "last_due_at": _s.next_due_at, "last_thread_id": None}
+        values |= {"last_run_id": None, "last_code": None, "last_message": dropped}
+    else:
+        values |= {"wake_at": Now() + claim_s}
+    this = (_s.id == schedule_id, _s.version == version, _s.wake_at <= Now())
+    return connection.execute(update(schedules).where(*this).values(values)).rowcount > 0
 
 
-@frozen
-class EndFiring(Write):
-    """Record what became of the claimed firing. The answer is whether it was still claimed."""
-
-    id: str
-    last: LastFiring
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        values = {"firing_at": None, "wake_at": _s.next_due_at}
-        values |= {f"last_{name}": value for name, value in asdict(self.last).items()}
-        ended = update(schedules).where(_s.id == self.id, _s.firing_at == self.last.due_at)
-        return connection.execute(ended.values(values)).rowcount > 0
+@write
+def end_firing(connection: Connection, schedule_id: str, last: LastFiring) -> int:
+    """Record what became of the claimed firing. Return whether it was still claimed."""
+    values = {"firing_at": None, "wake_at": _s.next_due_at}
+    values |= {f"last_{name}": value for name, value in asdict(last).items()}
+    ended = update(schedules).where(_s.id == schedule_id, _s.firing_at == last.due_at)
+    return connection.execute(ended.values(values)).rowcount > 0
 
 
 @frozen

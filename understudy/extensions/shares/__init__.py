@@ -50,9 +50,9 @@ class Shares(Extension):
         """The actor that deletes the links that have expired."""
         from actors import ChildSpec
         from understudy.chat.polling import Expiry
-        from understudy.extensions.shares.storage import DropExpiredShares
+        from understudy.extensions.shares.storage import drop_expired_shares
 
-        return [ChildSpec("expiry", partial(Expiry, server.store, DropExpiredShares))]
+        return [ChildSpec("expiry", partial(Expiry, server.store, drop_expired_shares))]
 
 
 EXTENSION: Final = Shares()

@@ -20,7 +20,7 @@ from understudy.extensions.files.routes import ShownPreview, download_of, previe
 from understudy.extensions.shares import storage
 from understudy.extensions.shares.settings import ShareSettings
 from understudy.extensions.shares.shared_page import SharedPage, shared_page
-from understudy.extensions.shares.storage import FULL, MOST, AddShare, DropShare, ShownShare, digest_of, record_of
+from understudy.extensions.shares.storage import FULL, MOST, ShownShare, add_share, digest_of, drop_share, record_of
 from understudy.storage.acts import Act
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import File, Message
@@ -96,7 +96,7 @@ async def make(thread_id: str) -> NewShare:
     token = secrets.token_urlsafe(TOKEN_BYTES)
     share_id, store = digest_of(token), web_context().store
     await say(MADE, target=owner, share=share_id)
-    stored = await store.commit(AddShare(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
+    stored = await store.commit(add_share(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
     made = next((each for each in await store.read(storage.of_owner, owner, thread_id) if each.id == share_id), None)
@@ -121,7 +121,7 @@ async def revoke(share_id: str) -> None:
     if not await store.read(storage.exists, share_id):
         raise CommandRejected("not_found", "There is no such link.")
     await say(REVOKED, target=owner, share=share_id)
-    if not await store.commit(DropShare(owner, share_id)):
+    if not await store.commit(drop_share(owner, share_id)):
         raise CommandRejected("not_found", "There is no such link.")
 
 

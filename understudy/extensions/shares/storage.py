@@ -16,12 +16,12 @@ from sqlalchemy import Connection, delete, func, select
 from understudy.extensions.shares.tables import shares
 from understudy.storage import schema
 from understudy.storage.schema import Now
-from understudy.storage.write import Write, put
+from understudy.storage.write import put, write
 
 MOST: Final = 100
 """Shares of a user."""
 NOTHING, FULL, SHARED = 0, 1, 2
-"""Answers of `AddShare`: there is no such run in such a thread, the user has MOST shares, or it is stored."""
+"""Answers of `add_share`: there is no such run in such a thread, the user has MOST shares, or it is stored."""
 
 _s = shares.c
 _m = schema.messages.c
@@ -42,57 +42,41 @@ class Share:
     expires_at: float
 
 
-@frozen
-class AddShare(Write):
+@write
+def add_share(
+    connection: Connection, share_id: str, owner: str, thread_id: str, run_id: str | None, lifetime_s: float
+) -> int:
     """Store a share of the branch that ends with a run, None: the newest, for so many seconds.
 
-    The answer is NOTHING, FULL or SHARED.
+    Return NOTHING, FULL or SHARED.
     """
-
-    id: str
-    owner: str
-    thread_id: str
-    run_id: str | None
-    lifetime_s: float
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        # The lock makes two nodes count one after the other.
-        connection.execute(select(schema.users.c.id).where(schema.users.c.id == self.owner).with_for_update())
-        newest = select(_t.newest_run).where(_t.owner == self.owner, _t.id == self.thread_id)
-        tip = self.run_id or connection.execute(newest).scalar_one_or_none()
-        of_thread = select(_r.id).where(_r.id == tip, _r.owner == self.owner, _r.thread_id == self.thread_id)
-        last = select(func.max(_m.number)).where(_m.owner == self.owner, _m.thread_id == self.thread_id)
-        if connection.execute(of_thread).one_or_none() is None or (number := connection.execute(last).scalar()) is None:
-            return NOTHING
-        connection.execute(delete(shares).where(_s.owner == self.owner, _s.expires_at <= Now()))
-        count = select(func.count()).select_from(shares).where(_s.owner == self.owner)
-        if connection.execute(count).scalar_one() >= MOST:
-            return FULL
-        row = {"id": self.id, "owner": self.owner, "thread_id": self.thread_id, "run_id": tip, "last_message": number}
-        connection.execute(put(connection, shares).values(**row, created_at=Now(), expires_at=Now() + self.lifetime_s))
-        return SHARED
+    # The lock makes two nodes count one after the other.
+    connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner).with_for_update())
+    newest = select(_t.newest_run).where(_t.owner == owner, _t.id == thread_id)
+    tip = run_id or connection.execute(newest).scalar_one_or_none()
+    of_thread = select(_r.id).where(_r.id == tip, _r.owner == owner, _r.thread_id == thread_id)
+    last = select(func.max(_m.number)).where(_m.owner == owner, _m.thread_id == thread_id)
+    if connection.execute(of_thread).one_or_none() is None or (number := connection.execute(last).scalar()) is None:
+        return NOTHING
+    connection.execute(delete(shares).where(_s.owner == owner, _s.expires_at <= Now()))
+    count = select(func.count()).select_from(shares).where(_s.owner == owner)
+    if connection.execute(count).scalar_one() >= MOST:
+        return FULL
+    row = {"id": share_id, "owner": owner, "thread_id": thread_id, "run_id": tip, "last_message": number}
+    connection.execute(put(connection, shares).values(**row, created_at=Now(), expires_at=Now() + lifetime_s))
+    return SHARED
 
 
-@frozen
-class DropShare(Write):
-    """Delete a share of a user. The answer is whether there was one."""
-
-    owner: str
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(shares).where(_s.owner == self.owner, _s.id == self.id)).rowcount > 0
+@write
+def drop_share(connection: Connection, owner: str, share_id: str) -> bool:
+    """Delete a share of a user. Return whether there was one."""
+    return connection.execute(delete(shares).where(_s.owner == owner, _s.id == share_id)).rowcount > 0
 
 
-@frozen
-class DropExpiredShares(Write):
-    """Delete the shares that have expired. The answer is how many they were."""
-
-    def apply(self, connection: Connection) -> int:
-        """As `Write.apply`."""
-        return connection.execute(delete(shares).where(_s.expires_at <= Now())).rowcount
+@write
+def drop_expired_shares(connection: Connection) -> int:
+    """Delete the shares that have expired. Return how many they were."""
+    return connection.execute(delete(shares).where(_s.expires_at <= Now())).rowcount
 
 
 def digest_of(token: str) -> str:

@@ -12,7 +12,7 @@ from quart import request
 from transport.wire.errors import CommandRejected
 from understudy.chat.memory import AgentMemories, AgentMemory
 from understudy.storage import agent_memory
-from understudy.storage.agent_memory import ForgetAll
+from understudy.storage.agent_memory import forget_all
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import DAY_S, LONGEST_S, TTL_S, VALUE_BYTES
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
@@ -106,13 +106,13 @@ async def delete(notebook: str, name: str) -> None:
 @blueprint.delete("/<notebook>", errors=STORED)
 async def delete_notebook(notebook: str) -> None:
     """Delete everything in a notebook."""
-    await web_context().store.commit(ForgetAll(identity().user, notebook))
+    await web_context().store.commit(forget_all(identity().user, notebook))
 
 
 @blueprint.delete("", errors=STORED)
 async def delete_all() -> None:
     """Delete everything that agents remember of the caller."""
-    await web_context().store.commit(ForgetAll(identity().user))
+    await web_context().store.commit(forget_all(identity().user))
 
 
 def _memory(notebook: str) -> AgentMemory:

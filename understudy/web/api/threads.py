@@ -24,7 +24,7 @@ from understudy.storage.deletion import delete_whole
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
 from understudy.storage.snippets import snippet
-from understudy.storage.thread_writes import MarkThread, RenameThread, TagThread
+from understudy.storage.thread_writes import mark_thread, rename_thread, tag_thread
 from understudy.web.api.shown import message_of, newest_of, short_run_of, thread_of
 from understudy.web.api.thread_answers import EventsPage, MessagesPage, Tags, ThreadRow, ThreadsPage
 from understudy.web.context import identity, one_of, read_json, web_context, whole_number
@@ -142,14 +142,14 @@ async def change(thread_id: str) -> dict[str, Any]:
         if not 0 < len(given) <= MAX_TITLE:
             raise CommandRejected("invalid_command", f"A title has 1 to {MAX_TITLE} characters.")
         title = await context.content_filter.filter_note(owner, given)
-        await context.store.commit(RenameThread(owner, thread_id, " ".join(title.split()) or UNTITLED))
+        await context.store.commit(rename_thread(owner, thread_id, " ".join(title.split()) or UNTITLED))
     now = context.services.clock()
     if asked.pinned is not None:
-        await context.store.commit(MarkThread(owner, thread_id, "pinned", now if asked.pinned else None))
+        await context.store.commit(mark_thread(owner, thread_id, "pinned", now if asked.pinned else None))
     if asked.archived is not None:
-        await context.store.commit(MarkThread(owner, thread_id, "archived", now if asked.archived else None))
+        await context.store.commit(mark_thread(owner, thread_id, "archived", now if asked.archived else None))
     if tags is not None:
-        await context.store.commit(TagThread(owner, thread_id, tuple(tags)))
+        await context.store.commit(tag_thread(owner, thread_id, tuple(tags)))
     context.chat.commands.announce_change(owner, thread_id)
     return _thread((await existing(thread_id)).value)
 

@@ -14,7 +14,7 @@ from understudy.auth.oauth.errors import Unreachable
 from understudy.extensions.mcp.errors import RefusedToken, SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import CLAIM_S, EARLY, Accounts
-from understudy.extensions.mcp.oauth.storage import ClaimSignIn
+from understudy.extensions.mcp.oauth.storage import claim_sign_in
 from understudy.storage.queries import Scope
 
 
@@ -92,7 +92,7 @@ async def test_a_refused_refresh_ends_the_sign_in_and_a_server_that_is_away_does
                 now = accounts.clock()
                 dead = await accounts.store.read(sign_ins.sign_in, "ada", "notes")
                 assert dead is not None
-                claim = ClaimSignIn("ada", "notes", dead.stamp, "dead", now + CLAIM_S)
+                claim = claim_sign_in("ada", "notes", dead.stamp, "dead", now + CLAIM_S)
                 assert await accounts.store.commit(claim)
                 accounts.clock = lambda: now + CLAIM_S + 1
                 newer = await accounts.tokens("ada", server, RefusedToken(tokens.access))

@@ -17,7 +17,7 @@ from understudy.auth.oauth.errors import SignInFailed
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.flow import finish, start
-from understudy.extensions.mcp.oauth.storage import AddStart, PutSignIn
+from understudy.extensions.mcp.oauth.storage import add_start, put_sign_in
 
 
 async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
@@ -36,8 +36,8 @@ async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:
         assert tokens.access.encode() not in row.sealed
         moved = evolve(server, url=server.url.replace("/mcp", "/other"))
         assert not await accounts.signed_in("ada", moved)  # no token is sent to another address
-        await accounts.store.commit(AddStart("eve", "eve", b"", 1.0, 0.0))
-        await accounts.store.commit(PutSignIn(evolve(row, owner="eve")))
+        await accounts.store.commit(add_start("eve", "eve", b"", 1.0, 0.0))
+        await accounts.store.commit(put_sign_in(evolve(row, owner="eve")))
         assert not await accounts.signed_in("eve", server)  # nor is one of another user
         assert await accounts.sign_out("ada", server)
         assert tokens.access not in provider.access

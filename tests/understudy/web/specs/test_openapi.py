@@ -20,7 +20,7 @@ from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.extensions.accounts.invites import digest_of
-from understudy.extensions.accounts.storage import Account, AddAccount
+from understudy.extensions.accounts.storage import Account, add_account
 from understudy.extensions.shares.settings import ShareSettings
 from understudy.installed import installed
 from understudy.web.api.commands import CONNECTIONLESS
@@ -109,7 +109,7 @@ async def test_a_server_with_accounts_answers_what_its_document_says(tmp_path: P
             return said
 
         invited = Account("ada", (), (), "", digest_of("mine"), time.time() + 3600, 1.0)
-        await running.store.commit(AddAccount(invited))
+        await running.store.commit(add_account(invited))
         for invite in ("mine", "theirs"):
             await ask("/auth/invite", invite=invite)
         for password in ("short", "tree sky blue lamp", "tree sky blue lamp"):

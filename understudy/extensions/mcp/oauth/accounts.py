@@ -22,7 +22,7 @@ from understudy.extensions.mcp.errors import RefusedToken, SignedOut
 from understudy.extensions.mcp.oauth import grants
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.grants import UserTokens
-from understudy.extensions.mcp.oauth.storage import ClaimSignIn, DropClient, DropSignIn, PutSignIn, SignIn
+from understudy.extensions.mcp.oauth.storage import SignIn, claim_sign_in, drop_client, drop_sign_in, put_sign_in
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 from understudy.tools.mcp_server import McpServer
@@ -76,12 +76,12 @@ class Accounts:
 
     async def keep(self, owner: str, server: McpServer, tokens: UserTokens) -> bool:
         """Store the tokens of a new sign-in. Return False if the user was erased meanwhile."""
-        return bool(await self.store.commit(PutSignIn(self._row(owner, server, tokens, self.clock()))))
+        return bool(await self.store.commit(put_sign_in(self._row(owner, server, tokens, self.clock()))))
 
     async def sign_out(self, owner: str, server: McpServer) -> bool:
         """End a sign-in, and have its tokens revoked if their server does that. Return False if there is none."""
         row, tokens = await self._stored(owner, server)
-        if row is None or not await self.store.commit(DropSignIn(owner, server.name)):
+        if row is None or not await self.store.commit(drop_sign_in(owner, server.name)):
             return False
         if tokens is not None:
             try:
@@ -126,7 +126,7 @@ class Accounts:
             if wanting is None and refused.final:
                 return tokens
             if wanting is not None:
-                wider = PutSignIn(self._row(owner, server, wanting, row.signed_in_at), replaces=row.stamp)
+                wider = put_sign_in(self._row(owner, server, wanting, row.signed_in_at), replaces=row.stamp)
                 if row.claimed_until > now or not await self.store.commit(wider):
                     return None
                 raise SignedOut
@@ -140,7 +140,7 @@ class Accounts:
         if row.claimed_until > now:
             return tokens if good else None
         with trio.CancelScope(shield=True):  # all of it has deadlines: a claim without a refresh would hold up others
-            if await self.store.commit(ClaimSignIn(owner, server.name, row.stamp, claim, now + CLAIM_S)):
+            if await self.store.commit(claim_sign_in(owner, server.name, row.stamp, claim, now + CLAIM_S)):
                 return await self._refresh(row, tokens, server, claim, good=good)
         return None
 
@@ -153,12 +153,12 @@ class Accounts:
         except GrantRefused as error:
             await self._end(evolve(row, stamp=claim), server, str(error))
             if error.code == "invalid_client":
-                await self.store.commit(DropClient(tokens.client.registered_as))
+                await self.store.commit(drop_client(tokens.client.registered_as))
             raise SignedOut from None
         except OAuthError as error:
             later = self.clock() + (AGAIN_S if good else 0.0)
             released = evolve(row, stamp=secrets.token_hex(16), claimed_until=later)
-            await self.store.commit(PutSignIn(released, replaces=claim))
+            await self.store.commit(put_sign_in(released, replaces=claim))
             log.warning("mcp.refresh_failed", extra={"server": server.name, "why": str(error)})
             if good:
                 return tokens
@@ -173,7 +173,7 @@ class Accounts:
         deadline = trio.current_time() + STORE_S
         while True:
             try:
-                if await self.store.commit(PutSignIn(row, replaces=claim)):
+                if await self.store.commit(put_sign_in(row, replaces=claim)):
                     return True
                 # by an attempt that was not acknowledged?
                 stored = await self.store.read(sign_ins.sign_in, row.owner, row.server)
@@ -184,7 +184,7 @@ class Accounts:
                 await trio.sleep(0.5)
 
     async def _end(self, row: SignIn, server: McpServer, why: str) -> None:
-        await self.store.commit(DropSignIn(row.owner, row.server, row.stamp))
+        await self.store.commit(drop_sign_in(row.owner, row.server, row.stamp))
         log.info("mcp.signed_out", extra={"server": server.name, "why": why})
 
     async def _stored(self, owner: str, server: McpServer) -> tuple[SignIn | None, UserTokens | None]:

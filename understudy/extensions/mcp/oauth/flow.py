@@ -22,7 +22,7 @@ from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import Accounts
 from understudy.extensions.mcp.oauth.client_document import document_of, is_readable
 from understudy.extensions.mcp.oauth.discovery import AuthorizationServer, discover
-from understudy.extensions.mcp.oauth.storage import SIGNED_IN, AddClient, AddStart, DropClient, TakeStart
+from understudy.extensions.mcp.oauth.storage import SIGNED_IN, add_client, add_start, drop_client, take_start
 from understudy.storage.acts import PAGE, Deed, say
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp_server import McpServer
@@ -90,7 +90,7 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
     kept = _Start(server.name, at, client, verifier, redirect_uri, _digest(cookie), back)
     now, name = accounts.clock(), _digest(state)
     sealed = accounts.seal.seal(kept, "start", owner, name)
-    if not await accounts.store.commit(AddStart(name, owner, sealed, now + START_S, now)):
+    if not await accounts.store.commit(add_start(name, owner, sealed, now + START_S, now)):
         raise SignInFailed("busy", "Too many sign-ins were begun; finish one, or try again in some minutes.")
     return Started(grants.authorization_url(at, client, redirect_uri, state, verifier), cookie)
 
@@ -99,7 +99,7 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
     """End a sign-in. Return its user, and where it leads. Raises `SignInFailed`."""
     name = _digest(given.state)
     found = await accounts.store.read(sign_ins.start, name, accounts.clock())
-    if found is None or not await accounts.store.commit(TakeStart(name)):
+    if found is None or not await accounts.store.commit(take_start(name)):
         raise SignInFailed("not_found", "This sign-in has expired, or was finished already. Start it again.")
     owner, sealed = found
     kept = accounts.seal.open(sealed, _Start, "start", owner, name)
@@ -119,7 +119,7 @@ async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tupl
         )
     except OAuthError as error:
         if isinstance(error, GrantRefused) and error.code == "invalid_client":
-            await accounts.store.commit(DropClient(kept.client.registered_as))
+            await accounts.store.commit(drop_client(kept.client.registered_as))
         raise _failed(server, error, "could not be finished") from None
     await say(accounts.store, Deed(SIGNED_IN, owner, PAGE, owner, detail={"server": server.name}))
     if not await accounts.keep(owner, server, tokens):
@@ -145,8 +145,8 @@ async def _client(accounts: Accounts, server: McpServer, at: AuthorizationServer
             return known
         made = evolve(await grants.register(at, redirect_uri, accounts.http(server)), registered_as=name)
         if sealed is not None:  # sealed with another secret
-            await accounts.store.commit(DropClient(name))
-        if await accounts.store.commit(AddClient(name, accounts.seal.seal(made, "client", name))):
+            await accounts.store.commit(drop_client(name))
+        if await accounts.store.commit(add_client(name, accounts.seal.seal(made, "client", name))):
             return made
     raise StorageUnavailable("the registration of a client")
 

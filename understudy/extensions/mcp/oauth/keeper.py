@@ -11,7 +11,7 @@ from understudy.auth.oauth.errors import OAuthError
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import Accounts
-from understudy.extensions.mcp.oauth.storage import DropStarts, PutSignIn, SignIn
+from understudy.extensions.mcp.oauth.storage import SignIn, drop_starts, put_sign_in
 from understudy.storage.errors import StorageError
 from understudy.tools.mcp_server import McpServer
 
@@ -41,7 +41,7 @@ class SignInKeeper(Actor):
             context.unhandled(message)
             return
         try:
-            await self.accounts.store.commit(DropStarts(self.accounts.clock()))
+            await self.accounts.store.commit(drop_starts(self.accounts.clock()))
             for row in await self.accounts.store.read(sign_ins.to_keep, self.accounts.clock()):
                 await self._keep(row)
         except StorageError as error:
@@ -54,7 +54,7 @@ class SignInKeeper(Actor):
     async def _keep(self, row: SignIn) -> None:
         server = self.servers.get(row.server)
         if server is None:  # no agent has it any more
-            await self.accounts.store.commit(PutSignIn(evolve(row, keep_at=None), replaces=row.stamp))
+            await self.accounts.store.commit(put_sign_in(evolve(row, keep_at=None), replaces=row.stamp))
             return
         try:
             await self.accounts.renew(row, server)

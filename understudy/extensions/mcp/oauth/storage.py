@@ -14,7 +14,7 @@ from understudy.extensions.mcp.tables import oauth_clients, sign_in_starts, sign
 from understudy.storage import schema
 from understudy.storage.acts import Act
 from understudy.storage.queries import Scope
-from understudy.storage.write import Write, add_users, put
+from understudy.storage.write import add_users, put, write
 
 SIGNED_IN: Final = Act("mcp.signed_in", "server")
 SIGNED_OUT: Final = Act("mcp.signed_out", "server")
@@ -53,127 +53,75 @@ class SignInRow:
     signed_in_at: float
 
 
-@frozen
-class PutSignIn(Write):
+@write
+def put_sign_in(connection: Connection, sign_in: SignIn, replaces: str | None = None) -> bool:
     """Store a sign-in in place of the one with the stamp `replaces`; None: in place of any, if the user exists.
 
-    The answer is whether it is stored.
+    Return whether it is stored.
     """
-
-    sign_in: SignIn
-    replaces: str | None = None
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        values, of_this = asdict(self.sign_in), _of(self.sign_in.owner, self.sign_in.server)
-        if self.replaces is not None:
-            this = update(sign_ins).where(*of_this, _s.stamp == self.replaces)
-            return connection.execute(this.values(**values)).rowcount > 0
-        known = select(schema.users.c.id).where(schema.users.c.id == self.sign_in.owner)
-        if connection.execute(known).first() is None:
-            return False
-        insert = put(connection, sign_ins).values(**values)
-        connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
-        return True
+    values, of_this = asdict(sign_in), _of(sign_in.owner, sign_in.server)
+    if replaces is not None:
+        this = update(sign_ins).where(*of_this, _s.stamp == replaces)
+        return connection.execute(this.values(**values)).rowcount > 0
+    known = select(schema.users.c.id).where(schema.users.c.id == sign_in.owner)
+    if connection.execute(known).first() is None:
+        return False
+    insert = put(connection, sign_ins).values(**values)
+    connection.execute(insert.on_conflict_do_update(index_elements=["owner", "server"], set_=values))
+    return True
 
 
-@frozen
-class ClaimSignIn(Write):
-    """Claim the refresh of a sign-in with a stamp until a time. The answer is whether this is the first to do so."""
-
-    owner: str
-    server: str
-    replaces: str
-    stamp: str
-    until: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        this = update(sign_ins).where(*_of(self.owner, self.server), _s.stamp == self.replaces)
-        return connection.execute(this.values(stamp=self.stamp, claimed_until=self.until)).rowcount > 0
+@write
+def claim_sign_in(connection: Connection, owner: str, server: str, replaces: str, stamp: str, until: float) -> bool:
+    """Claim the refresh of a sign-in with a stamp until a time. Return whether this is the first to do so."""
+    this = update(sign_ins).where(*_of(owner, server), _s.stamp == replaces)
+    return connection.execute(this.values(stamp=stamp, claimed_until=until)).rowcount > 0
 
 
-@frozen
-class DropSignIn(Write):
-    """Remove a sign-in, or only the one with a stamp. The answer is whether it was there."""
-
-    owner: str
-    server: str
-    stamp: str | None = None
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        gone = delete(sign_ins).where(*_of(self.owner, self.server))
-        return connection.execute(gone if self.stamp is None else gone.where(_s.stamp == self.stamp)).rowcount > 0
+@write
+def drop_sign_in(connection: Connection, owner: str, server: str, stamp: str | None = None) -> bool:
+    """Remove a sign-in, or only the one with a stamp. Return whether it was there."""
+    gone = delete(sign_ins).where(*_of(owner, server))
+    return connection.execute(gone if stamp is None else gone.where(_s.stamp == stamp)).rowcount > 0
 
 
-@frozen
-class AddStart(Write):
-    """Store a sign-in that is begun, and remove those that expired. The answer is whether the user has fewer than
+@write
+def add_start(connection: Connection, state: str, owner: str, sealed: bytes, expires_at: float, now: float) -> bool:
+    """Store a sign-in that is begun, and remove those that expired. Return whether the user has fewer than
     `STARTS`."""
-
-    state: str
-    owner: str
-    sealed: bytes
-    expires_at: float
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        add_users(connection, [(self.owner, self.now)])
-        connection.execute(delete(sign_in_starts).where(_b.expires_at <= self.now))
-        mine = select(func.count()).select_from(sign_in_starts).where(_b.owner == self.owner)
-        if connection.execute(mine).scalar_one() >= STARTS:
-            return False
-        values = {"state": self.state, "owner": self.owner, "sealed": self.sealed, "expires_at": self.expires_at}
-        connection.execute(put(connection, sign_in_starts).values(**values))
-        return True
+    add_users(connection, [(owner, now)])
+    connection.execute(delete(sign_in_starts).where(_b.expires_at <= now))
+    mine = select(func.count()).select_from(sign_in_starts).where(_b.owner == owner)
+    if connection.execute(mine).scalar_one() >= STARTS:
+        return False
+    values = {"state": state, "owner": owner, "sealed": sealed, "expires_at": expires_at}
+    connection.execute(put(connection, sign_in_starts).values(**values))
+    return True
 
 
-@frozen
-class DropStarts(Write):
-    """Remove the sign-ins that were begun and have expired. The answer is whether there were any."""
-
-    now: float
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(sign_in_starts).where(_b.expires_at <= self.now)).rowcount > 0
+@write
+def drop_starts(connection: Connection, now: float) -> bool:
+    """Remove the sign-ins that were begun and have expired. Return whether there were any."""
+    return connection.execute(delete(sign_in_starts).where(_b.expires_at <= now)).rowcount > 0
 
 
-@frozen
-class TakeStart(Write):
-    """Remove a sign-in that was begun. The answer is whether it was there."""
-
-    state: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(sign_in_starts).where(_b.state == self.state)).rowcount > 0
+@write
+def take_start(connection: Connection, state: str) -> bool:
+    """Remove a sign-in that was begun. Return whether it was there."""
+    return connection.execute(delete(sign_in_starts).where(_b.state == state)).rowcount > 0
 
 
-@frozen
-class AddClient(Write):
-    """Store a client that was registered, unless there is one. The answer is whether there was none."""
-
-    id: str
-    sealed: bytes
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        insert = put(connection, oauth_clients).values(id=self.id, sealed=self.sealed)
-        return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
+@write
+def add_client(connection: Connection, name: str, sealed: bytes) -> bool:
+    """Store a client that was registered, unless there is one. Return whether there was none."""
+    insert = put(connection, oauth_clients).values(id=name, sealed=sealed)
+    return connection.execute(insert.on_conflict_do_nothing(index_elements=["id"])).rowcount > 0
 
 
-@frozen
-class DropClient(Write):
-    """Remove a registered client. The answer is whether it was there."""
-
-    id: str
-
-    def apply(self, connection: Connection) -> bool:
-        """As `Write.apply`."""
-        return connection.execute(delete(oauth_clients).where(_c.id == self.id)).rowcount > 0
+@write
+def drop_client(connection: Connection, name: str) -> bool:
+    """Remove a registered client. Return whether it was there."""
+    return connection.execute(delete(oauth_clients).where(_c.id == name)).rowcount > 0
 
 
 def _of(owner: str, server: str) -> tuple[Any, Any]:
