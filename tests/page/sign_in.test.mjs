@@ -6,7 +6,6 @@ import { test } from "node:test";
 
 import { Api } from "../../understudy/page/client/api.js";
 import { Client } from "../../understudy/page/client.js";
-import { wayTo } from "../../understudy/page/extensions/openid/sign_in.js";
 import { FakeClock, FakeStorage, settle, socketClass } from "./fakes.mjs";
 
 async function withServer(answers, use) {
@@ -27,20 +26,16 @@ async function withServer(answers, use) {
 }
 
 test("the server says where users sign in, without a token", () => withServer(
-  { "/auth": [200, { sign_in: { title: "Example", url: "/auth/sign-in" } }] },
+  { "/auth": [200, { by: "openid", provider: { title: "Example", url: "/auth/sign-in" } }] },
   async (api, asked) => {
-    assert.deepEqual(await api.signsIn(), { sign_in: { title: "Example", url: "/auth/sign-in" } });
+    assert.deepEqual(await api.signsIn(), { by: "openid", provider: { title: "Example", url: "/auth/sign-in" } });
     assert.deepEqual(asked, [["GET", "/auth", null, ""]]);
   },
 ));
 
 test("a server whose users need a token names no provider, and one that cannot say is an error", async () => {
-  await withServer({ "/auth": [200, { sign_in: null }] }, async (api) => assert.deepEqual(await api.signsIn(), { sign_in: null }));
+  await withServer({ "/auth": [200, { by: null }] }, async (api) => assert.deepEqual(await api.signsIn(), { by: null }));
   await withServer({ "/auth": [503, {}] }, (api) => assert.rejects(api.signsIn(), ({ status }) => status === 503));
-});
-
-test("a sign-in leads back to the chat that is open", () => {
-  assert.equal(wayTo("/auth/sign-in", "/?x=1#a&b"), "/auth/sign-in?next=%2F%3Fx%3D1%23a%26b");
 });
 
 async function client(said) {

@@ -25,7 +25,9 @@ OTHERS = ("admin", "bundle", "embed", "join", "lib", "observer", "share")
 MODULES = sorted({path for path in PAGE.rglob("*.js") if path.parent.name not in OTHERS} - {WORKER})
 SHARED = sorted(path for name in ("embed", "join", "share") for path in (PAGE / name).glob("*.js"))
 """Pages of their own, of these and some of the modules."""
-PARTS = sorted(path for name in ("main.js", "admin.js") for path in (PAGE / "extensions").glob(f"*/{name}"))
+PARTS = sorted(
+    path for name in ("main.js", "admin.js", "sign_in.js") for path in (PAGE / "extensions").glob(f"*/{name}")
+)
 """What pages load of extensions by a name that the server gives."""
 AT_ONCE = sorted((PAGE / "styles").glob("*.css"))
 STYLES = [*AT_ONCE, *sorted((PAGE / "extensions").rglob("*.css"))]

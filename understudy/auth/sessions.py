@@ -140,10 +140,10 @@ class ProviderSignIn(Struct):
 
 
 class WaysIn(Struct):
-    """How users of the page sign in."""
+    """How users of the page sign in: `by` an extension, whose `sign_in.js` of the page asks them, else with a token."""
 
-    sign_in: ProviderSignIn | None = None
-    password: bool = False
+    by: str | None = None
+    provider: ProviderSignIn | None = None
 
 
 class UserSignIn:

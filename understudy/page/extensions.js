@@ -21,7 +21,7 @@
  *   `import.meta.url`; resolves when it applies.
  *
  * It teaches `client/messages.js` its words with `learn`, and imports of the other modules what it needs. Its sections of the
- * administration page are `SECTIONS` of `extensions/NAME/admin.js`, of the form of those in `admin/sections.js`.
+ * administration page are `SECTIONS` of its `admin.js`, as those in `admin/sections.js`; of its `sign_in.js` see `views/sign_in.js`.
  */
 
 import { el } from "./views/dom.js";

@@ -98,7 +98,7 @@ async def test_from_an_invite_to_a_disabled_account(serve: Any, tmp_path: Path) 
         place = ["--data-dir", str(tmp_path / "data")]
         person = Person(running.address)
         told = (await person.send("GET", "/auth", None, {})).json()
-        assert told == {"sign_in": None, "password": True}
+        assert told == {"by": "accounts", "provider": None}
         assert (await person.post("/api/sessions", None)).status_code == 401
         link = await command("invite", "Ada", "--role", "operator", "--group", "support", *place)
         assert (await person.post("/auth/invite", {"invite": invite_in(link)})).json() == {"user": "ada"}

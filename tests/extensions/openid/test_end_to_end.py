@@ -57,7 +57,7 @@ async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path
     with trio.fail_after(120):
         async with signing_in(serve, tmp_path, title="Example") as (running, _, browser):
             told = (await browser.http.get(f"{running.address}/auth")).json()
-            assert told == {"sign_in": {"title": "Example", "url": "/auth/sign-in"}, "password": False}
+            assert told == {"by": "openid", "provider": {"title": "Example", "url": "/auth/sign-in"}}
             answer = await browser.go("/auth/sign-in?next=/%23thread")
             assert (answer.status_code, answer.headers["location"]) == (303, "/#thread")
             session = await browser.take_token()

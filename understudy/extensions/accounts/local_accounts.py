@@ -80,8 +80,8 @@ class LocalAccounts(UserSignIn):
     prefix = LOCAL
 
     def ways(self) -> WaysIn:
-        """Have users sign in with a password."""
-        return WaysIn(password=True)
+        """Have users sign in with a password or a passkey."""
+        return WaysIn("accounts")
 
     async def check_erasable(self, owner: str) -> None:
         """Keep the only account with which an operator signs in (`last_operator`)."""

@@ -100,7 +100,7 @@ class ProviderSessions(UserSignIn):
 
     def ways(self) -> WaysIn:
         """Name the provider, and the path of this server that leads there."""
-        return WaysIn(ProviderSignIn(self.provider.registration.title, SIGN_IN))
+        return WaysIn("openid", ProviderSignIn(self.provider.registration.title, SIGN_IN))
 
     async def begin(self, answer: ProviderAnswer) -> ProviderSession:
         """Store the session of a user who has just signed in, and return it.

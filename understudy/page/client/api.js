@@ -42,7 +42,7 @@ export class Api {
     return whole((await this.#ask("GET", "/api/me", { token, again: token === null })).json());
   }
 
-  /** {sign_in, password}: {title, url} of the identity provider of this server's users or null, and whether they have passwords. */
+  /** {by, provider}: the extension by which users sign in, and {title, url} of their identity provider; null each if there is none. */
   async signsIn() {
     const answer = await this.fetch(`${this.base}/auth`, { signal: AbortSignal.timeout(ASK_MS) }).catch(() => { throw new ApiError(0, UNREACHABLE); });
     if (!answer.ok) throw new ApiError(answer.status);

@@ -40,8 +40,8 @@ export class OperatorPage {
       await this.open(token);
       return;
     }
-    const { sign_in: provider = null, password = false } = await this.api.signsIn().catch(() => ({}));
-    if (provider || password) this.signIn.offer();
+    const { by = null } = await this.api.signsIn().catch(() => ({}));
+    if (by) this.signIn.offer();
     await this.enter();
   }
 

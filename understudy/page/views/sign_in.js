@@ -1,6 +1,6 @@
 /**
- * A server that gives no sessions by itself: its users sign in at an identity provider, with a password, or with a token,
- * which its operator makes with `understudy token`. Extensions have the views of the first two; the server says which it has.
+ * A server that gives no sessions by itself: its users sign in by an extension, which the server names and whose `sign_in.js` asks
+ * them, or with a token, which its operator makes with `understudy token`.
  */
 
 import { asked } from "./dialog.js";
@@ -9,16 +9,15 @@ import { t } from "../client/messages.js";
 let asking = false;
 
 /**
- * Asks to sign in, until the server accepts a password or a token, the browser is on its way to the identity provider, or the user would
- * rather not.
+ * Asks to sign in, until the user is signed in, is on the way to where that is done, or would rather not. An extension's
+ * `askToSignIn(client, provider)` does the same.
  */
 export async function askToSignIn(client) {
   if (asking) return;
   asking = true;
   try {
-    const { sign_in: provider = null, password = false } = await client.api.signsIn().catch(() => ({}));
-    if (password) await (await import("../extensions/accounts/sign_in.js")).askPassword(client);
-    else if (provider) await (await import("../extensions/openid/sign_in.js")).askProvider(provider);
+    const { by: name = null, provider = null } = await client.api.signsIn().catch(() => ({}));
+    if (name) await (await import(`../extensions/${name}/sign_in.js`)).askToSignIn(client, provider);
     else await askToken(client);
   } finally {
     asking = false;

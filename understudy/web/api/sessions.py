@@ -29,8 +29,8 @@ class SignOutRequest:
 
 @blueprint.get("/auth", token=False)
 async def ways() -> WaysIn:
-    """Say where users of the page sign in: at `sign_in`, null if there is no provider, or with a `password`; else they
-    need a token."""
+    """Say how users of the page sign in: `by` which extension, null if they need a token, and at which identity
+    `provider`, null if there is none."""
     own = web_context().sessions.sign_in
     return WaysIn() if own is None else own.ways()
 

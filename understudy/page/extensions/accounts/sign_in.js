@@ -8,7 +8,7 @@ import { PasskeysDialog, askPasskeys, hasPasskeys, signInWithPasskey } from "./p
 import { askServer, passwordDialog } from "./password_form.js";
 
 /** Resolves when the user has signed in with a password or a passkey, or would rather not. */
-export function askPassword(client) {
+export function askToSignIn(client) {
   learn(MESSAGES);
   return passwordDialog({
     title: t("session.sign_in"),

@@ -6,7 +6,7 @@ import { told } from "../../views/dialog.js";
 import { MESSAGES } from "./messages/sign_in.js";
 
 /** Asks, and leaves for the provider, {title, url}; the way there leads back to the chat that is open. */
-export async function askProvider({ title: name, url }) {
+export async function askToSignIn(client, { title: name, url }) {
   learn(MESSAGES);
   const agreed = await told({ title: t("session.sign_in"), text: t("session.provider_wanted", { name }), agree: t("session.sign_in_with", { name }) });
   if (agreed) location.assign(wayTo(ROOT + url, location.pathname + location.search + location.hash));
