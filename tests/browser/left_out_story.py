@@ -32,6 +32,21 @@ def offers(page: Page, *off: str) -> None:
         expect(page.get_by_role("button", name=name, exact=True)).to_be_visible(visible=extension not in off)
 
 
+def allow(page: Page, text: str, *, remembers: bool) -> None:
+    """Allow a call, always where that is offered: the page says so, and how to take it back, while it is offered."""
+    box = page.get_by_role("textbox", name="Message", exact=True)
+    box.fill(f"Save a note: {text}")
+    box.press("Enter")
+    card = page.get_by_role("group", name="Allow save_note")
+    expect(card.get_by_role("button", name="Allow")).to_be_visible()
+    expect(card.get_by_label("Always allow")).to_be_visible(visible=remembers)
+    if remembers:
+        card.get_by_label("Always allow").check()
+    card.get_by_role("button", name="Allow").click()
+    expect(page.locator(".reply .prose").get_by_text(f"Saved as {text}")).to_be_visible()
+    expect(page.get_by_role("button", name="Ask again next time")).to_have_count(int(remembers))
+
+
 def main(folder: Path) -> None:
     """Play all parts."""
     problems: list[str] = []
@@ -41,7 +56,7 @@ def main(folder: Path) -> None:
         if response.status >= 400:
             refused.append(f"{response.status} {response.url}")
 
-    server = Server(folder / "data", UNDERSTUDY_SECRET=SECRET)
+    server = Server(folder / "data", options=["tests.end_to_end.noting_agent:guide"], UNDERSTUDY_SECRET=SECRET)
     try:
         with current_browser() as browser:
             page = watched(browser.new_context().new_page(), problems)
@@ -51,7 +66,8 @@ def main(folder: Path) -> None:
             expect(page.get_by_text("Online")).to_be_visible()
             ask(page, 1)
             offers(page)
-            for number, off in enumerate(("schedules", "none"), 2):
+            allow(page, "buy milk", remembers=True)
+            for number, off in enumerate(("schedules", "permissions", "none"), 2):
                 server.stop()
                 expect(page.get_by_text("Online")).to_be_hidden()
                 server.start(UNDERSTUDY_EXTENSIONS="none" if off == "none" else f"-{off}")
@@ -68,6 +84,10 @@ def main(folder: Path) -> None:
                 offers(page, *without)
                 assert not refused, refused
                 page.remove_listener("response", note)
+                if off == "permissions":  # the chat is that in which the tool was allowed
+                    expect(page.get_by_text("Allowed: save_note")).to_be_visible()
+                    allow(page, "feed the cat", remembers=False)
+                    page.get_by_role("button", name="New chat").first.click()  # one without files
     finally:
         server.stop()
     assert not problems, problems

@@ -8,7 +8,7 @@ import trio.testing
 from attrs import evolve
 
 from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.http import get
 from tests.end_to_end.noting_agent import guide
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from understudy import Agent
@@ -159,30 +159,6 @@ async def test_the_user_can_change_what_a_call_is_given(serve_client: Any) -> No
     decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
     assert decided["parameters"] == {"to": "eve@example.org"}
     assert 'I changed the arguments to {"to":"eve@example.org"}. Not Anna.' in model.prompt
-
-
-@pytest.mark.promise("wire.approve-always")
-async def test_a_tool_is_allowed_always_in_one_thread_until_that_is_taken_back(serve_guest: Any) -> None:
-    running, token = await serve_guest(mailing())
-    async with connected(running.address, token) as client:
-        required = await asked(client, thread_id="a")
-        payload = {"call_id": required["data"]["call_id"], "decision": "allow", "remember": True}
-        await client.send({"type": "approve", "payload": payload})
-        await client.until_end()
-        client.seen.clear()
-        await client.ask("again", agent_type="script", thread_id="a", checked=True)
-        decided = next(event["data"] for event in client.seen if event["type"] == "approval_decided")
-        assert (decided["decision"], decided["door"], completed(client)["status"]) == ("allow", "remembered", "ok")
-        other = await asked(client, thread_id="b")
-        await approve(client, other, "deny")
-        await client.until_end()
-        path = "/api/threads/a/consents"
-        assert [each["tool_name"] for each in (await get(running, path, token))["consents"]] == ["send_mail"]
-        assert (await request(running.address, "GET", path, token=await new_token(running)))[0] == 404
-        await client.send({"type": "disallow", "thread_id": "a", "tool_name": "send_mail"})
-        await approve(client, await asked(client, thread_id="a"), "deny")
-        await client.until_end()
-        assert (await request(running.address, "DELETE", f"{path}/send_mail", token=token))[0] == 404
 
 
 async def test_a_starter_saves_a_note_with_consent(serve_guest: Any) -> None:

@@ -20,8 +20,7 @@ from understudy.web.context import WebContext
 
 OF_KERNEL: Final = {
     "threads", "messages", "words", "runs", "events", "contexts",
-    "consents", "memberships",
-    "spending",
+    "memberships", "spending",
 }  # fmt: skip
 """Tables with an owner that `understudy.extensions.privacy` knows itself."""
 OWNERS: Final = ("owner", "user_id", "user")

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import trio
@@ -54,6 +54,7 @@ from understudy.agents.budget import Budget
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.agents.tool_servers import ToolServers
 from understudy.chat.admission import AdmissionControl
+from understudy.chat.consents import NOT_REMEMBERED, Consents
 from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S
 from understudy.chat.messages import (
     Accept,
@@ -101,15 +102,11 @@ from understudy.content.vault import Vault
 from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
 from understudy.observe.traces import Traces
-from understudy.storage import consents, queries
-from understudy.storage.acts import Act, Deed, say
-from understudy.storage.consents import disallow_tool
+from understudy.storage import queries
 from understudy.storage.errors import BrokerUnavailable, NotStored, StorageError, StorageUnavailable
 from understudy.storage.quotas import Quotas
 from understudy.storage.records import Message, RunRecord
 from understudy.storage.spending_limits import SpendingLimits
-
-WITHDRAWN: Final = Act("consent.withdrawn", "tool")
 
 NAMES_SHOWN = ("thread_id", "message_id", "conversation_id", "agent_type", "pillar")
 """Fields of a command that are repeated in a progress event which only its sender gets."""
@@ -212,7 +209,8 @@ class CommandDispatcher:
                     case Undo():
                         await self._undo(identity, command)
                     case Disallow(thread_id=thread_id, tool_name=tool_name):
-                        await self._disallow(identity.user, thread_id, tool_name, door)
+                        check_id("thread_id", thread_id)
+                        await self._consents().withdraw(identity.user, thread_id, tool_name, door)
                     case SwitchServer(thread_id=thread_id, server=server, on=on):
                         await self._switch_server(identity, thread_id, server, on=on)
                     case UserTyping(thread_id=thread_id):
@@ -223,14 +221,11 @@ class CommandDispatcher:
             raise _refusal(error) from error
         return None
 
-    async def _disallow(self, owner: str, thread_id: str, tool_name: str, door: str) -> None:
-        """Take back the consent to a tool in a thread."""
-        check_id("thread_id", thread_id)
-        store = self._services.store
-        if all(each.tool_name != tool_name for each in await store.read(consents.consents, owner, thread_id)):
-            raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
-        await say(store, Deed(WITHDRAWN, owner, door, owner, detail={"tool": tool_name}))
-        await store.commit(disallow_tool(owner, thread_id, tool_name))
+    def _consents(self) -> Consents:
+        """Return what remembers consents. Raises CommandRejected (`forbidden`) if this server does not."""
+        if (consents := self._services.parts.find(Consents)) is None:
+            raise CommandRejected("forbidden", NOT_REMEMBERED)
+        return consents
 
     async def _switch_server(self, identity: Identity, thread_id: str, server: str, *, on: bool) -> None:
         """Switch an MCP server of the user's agents in a thread."""
@@ -741,6 +736,8 @@ class CommandDispatcher:
 
     async def _approve(self, owner: str, approve: Approve, door: str, by: str | None = None) -> None:
         """Decide about a call of a user's run; `by` is the operator who does so, None for the user."""
+        if approve.remember:
+            self._consents()
         note = await self._services.content_filter.filter_note(owner, check_note(approve.note or ""))
         decision = ApprovalDecision(approve.decision.value)
         parameters = None

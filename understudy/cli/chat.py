@@ -88,11 +88,15 @@ HELP: Final = (
     "/forget NAME have them forget it; /forget everything has them forget all",
     "/prompts     prompts of MCP servers; /prompts SERVER:NAME argument=value sends one",
     "/decline     do not answer what a tool asks",
-    "/ask TOOL    have a tool ask again that you always allowed here",
-    "When a tool asks for your consent: y, or n, or n and why; c to change what it is given;",
-    "a to allow it always in this conversation.",
+    "When a tool asks for your consent: y, or n, or n and why; c to change what it is given.",
     "Ctrl-C stops the answer that is being written, and leaves when there is none.",
 )
+
+HELP_ALWAYS: Final = (
+    "/ask TOOL    have a tool ask again that you always allowed here",
+    "a to a tool that asks for your consent allows it always in this conversation.",
+)
+"""Lines of the help of a server that remembers consents."""
 
 
 @cache
@@ -216,6 +220,7 @@ class ChatSession:
     agent: Mapping[str, Any]
     session: "RenewingSession"
     currency: str = ""
+    allow_always: bool = True
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     pending: dict[str, PendingMessage] = field(factory=dict)
     approvals: dict[str, PendingApproval] = field(factory=dict)
@@ -286,7 +291,7 @@ class ChatSession:
                 self.screen.note(str(error), "red")
         elif word in ("/ask", "/next", "/now") and not rest.strip():
             self.screen.note(f"{word} takes the name of a tool" if word == "/ask" else f"{word} takes a text", "yellow")
-        elif word == "/ask":
+        elif word == "/ask" and self.allow_always:
             self.client.disallow(self.thread_id, rest.strip())
             self.screen.note(f"{one_line(rest.strip())} asks again from now on")
         elif word == "/decline" and self.questions:
@@ -333,7 +338,8 @@ class ChatSession:
         elif word == "/back":
             self.screen.note("no message waits to be read", "yellow")
         elif word == "/help":
-            for each in (*HELP, *(f"{word:<12} {command.about}" for word, command in commands().items())):
+            always = HELP_ALWAYS if self.allow_always else ()
+            for each in (*HELP, *always, *(f"{word:<12} {command.about}" for word, command in commands().items())):
                 self.screen.note(each)
         else:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
@@ -651,7 +657,8 @@ class ChatSession:
             await self.client.approve(question.call_id, False, note="This client cannot ask its user.")
             return
         change = "c to change it, " if question.schema is not None else ""
-        self.screen.note(f"y to allow it, a to allow it always in this conversation, {change}n and why to refuse it")
+        always = "a to allow it always in this conversation, " if self.allow_always else ""
+        self.screen.note(f"y to allow it, {always}{change}n and why to refuse it")
         self.approvals[question.call_id] = PendingApproval(question.tool_name, message_id, question)
         self._prompt()
 
@@ -660,7 +667,7 @@ class ChatSession:
         word, _, why = line.partition(" ")
         word = word.rstrip(",.:;!").lower()
         call_id, pending = next(iter(self.approvals.items()))
-        if word in ("y", "yes", "a", "always", "n", "no"):
+        if word in ("y", "yes", "n", "no") or (self.allow_always and word in ("a", "always")):
             del self.approvals[call_id]
             self._deciding, note = True, why.strip()[:MAX_REASON] or None
             await self.client.approve(call_id, word[0] != "n", note=note, remember=word[0] == "a")
@@ -915,6 +922,7 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: "
     token = token or str((await server.ask("POST", "/api/sessions"))["session_token"])
     listed = await server.ask("GET", "/api/agents", token)
     agents, currency = listed["agents"], str((listed.get("model") or {}).get("currency", ""))
+    allow_always = listed.get("allow_always") is True
     try:
         chosen = find_agent(agents, agent)
     except UnknownAgent as error:
@@ -926,7 +934,7 @@ async def chat_session(url: str, token: str | None, agent: str | None, screen: "
         open_client(server.socket, token=session.renew_token, reconnect=reconnect) as client,
         trio.open_nursery() as nursery,
     ):
-        chat = ChatSession(client, screen, agents, chosen, session, currency)
+        chat = ChatSession(client, screen, agents, chosen, session, currency, allow_always)
         nursery.start_soon(_show_events, chat, failure, nursery.cancel_scope)
         nursery.start_soon(_watch_connection, chat)
         nursery.start_soon(_handle_interrupts, chat, nursery.cancel_scope)

@@ -272,19 +272,6 @@ events = Table(
     Index(None, "run_id", "seq", **_where("run_id IS NOT NULL")),
 )
 
-# Tools that a user has allowed always in a thread.
-consents = Table(
-    "consents",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("thread_id", Text, nullable=False),
-    Column("tool_name", Text, nullable=False),
-    Column("given_at", Float, nullable=False),
-    Column("definition", Text, nullable=False, server_default=""),
-    PrimaryKeyConstraint("owner", "thread_id", "tool_name"),
-    of_thread(),
-)
-
 # Revoked sessions and tokens, until these have expired. `name` is a digest, `ended_at` is by the database's clock.
 ended_sessions = Table(
     "ended_sessions",

@@ -22,7 +22,7 @@ from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.extensions.audit.storage import AuditFilter, entries
 from understudy.extensions.audit.terminal import every_action
-from understudy.storage.consents import allow_tool
+from understudy.extensions.permissions.consents import allow_tool
 from understudy.storage.sqlite import FILE_NAME
 
 REFUSE = "CREATE TRIGGER refuse BEFORE INSERT ON audit BEGIN SELECT RAISE(ABORT, 'no'); END"

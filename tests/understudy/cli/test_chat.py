@@ -380,6 +380,17 @@ async def test_a_tool_that_needs_consent_asks_for_it(serve: Any, line: str, stat
     assert decision in sitter.notes.getvalue()
 
 
+async def test_always_is_not_offered_by_a_server_that_remembers_no_consents(serve: Any) -> None:
+    house = await serve(scripted(Call([("send_mail", MAIL)]), Say("That was it.")), extensions=("-permissions",))
+    async with talking(house, "script") as sitter:
+        await sitter.enter("go", told="y to allow it, c to change it, n and why to refuse it")
+        await sitter.enter("a", told="please answer y or n")
+        await sitter.enter("/ask send_mail", told="there is no command /ask")
+        await sitter.enter("y", answered="That was it.")
+        await sitter.enter("/help", told="n and why")
+    assert "always" not in sitter.notes.getvalue()
+
+
 async def test_a_run_at_work_is_sent_a_message(serve: Any) -> None:
     async with talking(await serve(steerable), "steerable") as sitter:
         await sitter.enter("work 4", told="dig running")

@@ -13,15 +13,14 @@ from attrs import define, field
 
 from actors import Context
 from transport.wire.events import ApprovalDecided, ApprovalDecision, ApprovalRequired, Event, ToolStatus
+from understudy.chat.consents import Consents
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import check_parameters, copy_arguments, needs_approval
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
-from understudy.storage import consents
 from understudy.storage.acts import Act, Deed, say
-from understudy.storage.consents import allow_tool
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
@@ -91,7 +90,8 @@ class CallConsent:
         self.services.patience.begin(self.job.owner, left_s)
         try:
             whole = bool(events) and required.parameters == outcome.request.arguments
-            allowed = whole and await self._is_allowed_always(tool)
+            consents, of_thread = self.services.parts.find(Consents), (self.job.owner, self.job.thread_id)
+            allowed = whole and consents is not None and await consents.covers(*of_thread, tool)
             begun()
             if allowed:
                 decided = ApprovalDecided(call_id, ApprovalDecision.ALLOW, by=self.job.owner, door=REMEMBERED)
@@ -107,11 +107,8 @@ class CallConsent:
             try:
                 if decided.decision is not ApprovalDecision.EXPIRED and decided.by is not None:
                     await self._say(decided, decided.by, required.tool_name)
-                if decided.remember:  # before the decision: an acknowledged one is remembered
-                    now = self.services.clock()
-                    await self.services.store.commit(
-                        allow_tool(self.job.owner, self.job.thread_id, required.tool_name, now, tool.digest)
-                    )
+                if decided.remember and consents is not None:  # first: an acknowledged decision is remembered
+                    await consents.add(*of_thread, tool)
                 await self.recorder.record(decided)
             except StorageUnavailable as error:
                 approval.fail_stored(error)
@@ -133,15 +130,6 @@ class CallConsent:
             self.services.store,
             Deed(ALLOWED if allowed else DENIED, by, decided.door or "", self.job.owner, detail=detail),
         )
-
-    async def _is_allowed_always(self, tool: Tool) -> bool:
-        """Return whether the user has allowed the tool, as it is defined, always in this thread; False if that cannot
-        be read now."""
-        try:
-            allowed = await self.services.store.read(consents.consents, self.job.owner, self.job.thread_id)
-        except StorageUnavailable:
-            return False
-        return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in allowed)
 
     def allows(self, decided: ApprovalDecided, outcome: ToolOutcome) -> bool:
         """Return whether a decided call may run; if not, set the outcome."""

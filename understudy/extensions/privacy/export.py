@@ -8,7 +8,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
-from attrs import asdict, define, field, frozen
+from attrs import define, field, frozen
 
 from transport.server.connection_limiter import Counter
 from transport.wire.codec import encode, from_log
@@ -23,7 +23,7 @@ from understudy.extensions.privacy import records
 from understudy.extensions.privacy.queries import User
 from understudy.extensions.privacy.transcript import Transcript, attachments, opening
 from understudy.installed import kept_of_users
-from understudy.storage import agent_memory, consents, queries
+from understudy.storage import agent_memory, queries
 from understudy.storage.acts import Act
 from understudy.storage.deletion import kept_of_threads
 from understudy.storage.owners import name_of
@@ -164,8 +164,7 @@ class Exporter:
             async for files in self._named(kept, row.owner, names):
                 yield edge + _items(map(kept.record, files))
                 edge = b","
-        allowed = await self.archive.read(consents.consents, row.owner, row.id)
-        yield b'],"consents":[' + _items(map(asdict, allowed)) + b"]"
+        yield b"]"
         first_rows = await self.archive.read(archive_queries.rows_of_thread, row.owner, row.id)
         for kept in kept_of_threads():
             async for piece in self._rows(kept, row.owner, first_rows[kept.name], row.id):

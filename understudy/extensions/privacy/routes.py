@@ -15,7 +15,6 @@ from understudy.extensions.privacy.erasure import ERASED, Eraser
 from understudy.extensions.privacy.export import EXPORTED, FORMS, Exporter, ExportOptions, Pieces
 from understudy.extensions.privacy.records import FORMAT, VERSION
 from understudy.storage.agent_memory import StoredMemory
-from understudy.storage.consents import Consent
 from understudy.storage.owners import name_of
 from understudy.storage.records import File, StepRecord
 from understudy.web.acts import say
@@ -47,7 +46,7 @@ _EXPORTED_RUN = shape(
 )  # fmt: skip
 _FILES = many(shape("ExportedFile", File, ("owner",)))
 _THREAD: dict[str, Any] = {
-    "thread": ThreadRow, "newest": NEWEST, "files": _FILES, "consents": many(Consent),
+    "thread": ThreadRow, "newest": NEWEST, "files": _FILES,
     "messages": many(shape("ExportedMessage", *MESSAGE, feedback=FEEDBACK | None, runs=many(_EXPORTED_RUN))),
     "events": many(EventFrame) | UnsetType,
 }  # fmt: skip

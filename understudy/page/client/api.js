@@ -100,16 +100,6 @@ export class Api {
     return this.#json("POST", "/api/commands", command);
   }
 
-  /** {consents}: the tools that are allowed always in a thread, each {tool_name, given_at}. */
-  consents(threadId) {
-    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/consents`);
-  }
-
-  /** Takes back that a tool is allowed always in a thread. */
-  disallow(threadId, tool) {
-    return this.#json("DELETE", `/api/threads/${encodeURIComponent(threadId)}/consents/${encodeURIComponent(tool)}`);
-  }
-
   /** Begins to sign in at an MCP server; resolves to the address for this browser, or null if that is done already. */
   async signIn(name, { returnTo = "", questionId = "" } = {}) {
     const { url } = await this.#json("POST", `/api/mcp/${encodeURIComponent(name)}/sign-in`, { return_to: returnTo, question_id: questionId });

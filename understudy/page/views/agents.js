@@ -21,6 +21,7 @@ export class Agents {
     this.list = [GUIDE];
     this.model = null;
     this.settings = {}; // of the server, those that clients go by
+    this.allowAlways = false; // whether the server remembers which tools are allowed always
     this.take(fromJson(storage.getItem(KEY)));
   }
 
@@ -30,6 +31,7 @@ export class Agents {
     this.list = answer.agents.length > 0 ? answer.agents.map(translated) : [GUIDE]; // for a user who may use none: the server says so
     this.model = answer.model ?? null;
     this.settings = answer.settings ?? {};
+    this.allowAlways = answer.allow_always === true;
     this.storage.setItem(KEY, JSON.stringify(answer));
   }
 

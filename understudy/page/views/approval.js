@@ -11,8 +11,8 @@ const OUTCOMES = new Set(["allow", "deny", "expired"]);
 
 export class ApprovalView {
   /**
-   * `page` is {clock, onApprove(callId, decision, note, options), onApproveChanged(callId, parameters, note, options),
-   * onDisallow(tool)}; `onApproveChanged` rejects with {message} when the parameters are refused, `onDisallow` resolves to a sentence.
+   * `page` is {clock, agents, api, threadId(), onApprove(callId, decision, note, options), onApproveChanged(callId, parameters, note,
+   * options)}; `onApproveChanged` rejects with {message} when the parameters are refused.
    */
   constructor(page) {
     this.page = page;
@@ -23,13 +23,27 @@ export class ApprovalView {
   /** Shows a tool step with its `approval`. */
   update(step) {
     const { approval } = step;
-    if (approval === this.approval) return;
-    this.approval = approval;
+    const { allowAlways } = this.page.agents;
+    if (approval === this.approval && allowAlways === this.allowAlways) return;
+    Object.assign(this, { approval, allowAlways });
     if (approval.state !== "open") this.#close(step, approval);
     else if (this.state === "open") this.#wait(approval.deciding);
     else this.#ask(step, approval);
     this.state = approval.state;
     this.element.dataset.state = approval.state;
+    this.#showAlways(step);
+  }
+
+  /** Has permissions fill their place while they are on: with the offer to allow the tool always, or with the way back. */
+  async #showAlways({ tool, approval }) {
+    const { always } = this;
+    always.hidden = !this.allowAlways || (approval.state !== "open" && !(approval.always && approval.decision === "allow"));
+    if (always.hidden || always.firstChild !== null) return;
+    const { offer, takeBack } = await import("../extensions/permissions/always.js").catch((fault) => {
+      if (!(fault instanceof TypeError)) throw fault;
+      return {}; // no network, and not kept
+    });
+    if (offer && always.firstChild === null) always.append(...(approval.state === "open" ? offer(tool) : takeBack(tool, this.page)));
   }
 
   #ask(step, approval) {
@@ -44,8 +58,7 @@ export class ApprovalView {
     const edit = approval.schema && Object.keys(approval.schema.properties ?? {}).length > 0
       ? el("button.secondary", { type: "button", onclick: () => this.#edit(approval, edit) }, t("approval.change")) : null;
     this.buttons = [answer("allow", t("approval.allow"), "primary"), answer("deny", t("approval.deny"), "secondary"), ...(edit ? [edit] : [])];
-    const alwaysId = freshId("always");
-    this.always = el("input", { id: alwaysId, type: "checkbox" });
+    this.always = el("div.field-flag.approval-always");
     this.parameters = el("div", {}, parametersOf(approval.parameters));
     this.element.setAttribute("aria-labelledby", id);
     this.element.replaceChildren(
@@ -53,7 +66,7 @@ export class ApprovalView {
       step.text && step.text !== humanised(step.tool) ? el("p.approval-why", {}, step.text) : "",
       this.parameters,
       el("label.approval-label", { for: noteId }, t("approval.note")), this.note,
-      el("div.field-flag.approval-always", {}, this.always, el("label.approval-label", { for: alwaysId }, parts("approval.always", { tool: el("code", {}, step.tool) }))),
+      this.always,
       el("div.approval-actions", {}, this.buttons, this.statusText));
     if (approval.expiresAt > 0) this.page.clock.countDown(this.time, approval.expiresAt, remaining);
     this.#wait(approval.deciding);
@@ -69,7 +82,7 @@ export class ApprovalView {
   }
 
   async #decide(step, decision) {
-    const options = { remember: decision === "allow" && this.always.checked };
+    const options = { remember: decision === "allow" && this.allowAlways && this.always.firstChild?.checked === true };
     const note = this.note.value.trim();
     if (decision === "deny" || this.fields === null) {
       this.page.onApprove(step.callId, decision, note, options);
@@ -94,7 +107,7 @@ export class ApprovalView {
   /** What was clicked is on its way; the server says what became of it. */
   #wait(deciding) {
     for (const button of this.buttons) button.disabled = deciding !== null;
-    this.note.disabled = this.always.disabled = deciding !== null;
+    this.note.disabled = this.always.inert = deciding !== null;
     if (this.fields) this.fields.disabled = deciding !== null;
     setText(this.statusText, deciding === null ? "" : t(deciding === "allow" ? "approval.allowing" : "approval.denying"));
   }
@@ -104,24 +117,14 @@ export class ApprovalView {
     if (this.time) this.page.clock.stop(this.time);
     const outcome = OUTCOMES.has(approval.decision) ? approval.decision : "gone";
     this.element.removeAttribute("aria-labelledby");
+    this.always = el("span");
     const line = el("p.approval-outcome", { tabIndex: -1 },
       icon(approval.decision === "allow" ? "check" : "refused"), el("span", {}, parts(`approval.outcome_${outcome}`, { tool: el("code", {}, step.tool) }),
         approval.note && el("span.approval-said", { dir: "auto" }, ` ${t("approval.said_note", { note: visibly(approval.note) })}`),
-        approval.changed && el("span.approval-said", { dir: "auto" }, ` ${t("approval.said_changed", { changes: visibly(JSON.stringify(approval.changed)) })}`),
-        approval.always && el("span.approval-said", {}, ` ${t("approval.said_always")}`)),
-      approval.always && approval.decision === "allow" && this.#takeBack(step.tool));
+        approval.changed && el("span.approval-said", { dir: "auto" }, ` ${t("approval.said_changed", { changes: visibly(JSON.stringify(approval.changed)) })}`)),
+      this.always);
     this.element.replaceChildren(line);
     if (focused) line.focus({ preventScroll: true });
-  }
-
-  #takeBack(tool) {
-    const said = el("span.approval-said", { role: "status" });
-    const button = el("button.link", { type: "button", onclick: async () => {
-      button.disabled = true;
-      setText(said, await this.page.onDisallow(tool));
-      button.disabled = false;
-    } }, t("approval.ask_again"));
-    return [button, said];
   }
 }
 

@@ -34,7 +34,7 @@ export class ChatPage {
       onRate: (turn, ...given) => client.feedback(answerId(turn.runId), ...given),
       onStep: (turn, step) => this.call(step, agentOf(turn)), onSay: (turn, content) => this.say({ content, agent: agentOf(turn) }),
       onApprove: (...decision) => client.approve(...decision), onApproveChanged: (...decision) => client.approveChanged(...decision),
-      onDisallow: (tool) => this.disallow(tool), onAnswer: (questionId, answer) => client.answer(questionId, answer),
+      threadId: () => this.current, onAnswer: (questionId, answer) => client.answer(questionId, answer),
       onSignIn: (name, questionId) => this.signInAt(name, questionId), onOlder: () => client.older(this.current),
       onDetails: (turn) => client.details(this.current, turn.runId).then(() => true, (fault) => this.fault(fault)),
       onUnsteer: (...which) => client.unsteer(...which), onUndo: (which) => client.undo(which),
@@ -91,16 +91,6 @@ export class ChatPage {
   withdraw(turn) {
     this.client.withdraw(turn.key);
     if (this.composer.text.value === "") this.composer.fill(turn.content);
-  }
-
-  /** Takes back that a tool is always allowed in a chat; resolves to what became of it, for its reader. */
-  async disallow(tool, threadId = this.current) {
-    try {
-      await this.api.disallow(threadId, tool);
-      return ` ${t("approval.asks_again")}`;
-    } catch (fault) {
-      return fault.code === "not_found" ? ` ${t("approval.asks_already")}` : ` ${fault.message}`;
-    }
   }
 
   fault(fault) {

@@ -10,6 +10,7 @@ from quart import Response, request
 
 from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
+from understudy.chat.consents import Consents
 from understudy.chat.run.continuation import can_continue
 from understudy.extension import SHOWN
 from understudy.tools.offers import Starter
@@ -53,11 +54,12 @@ class DefaultModel(ShownModel):
 
 
 class AgentsOfUser(Struct):
-    """The agents that the caller may use, the default one first."""
+    """The agents that the caller may use, the default one first. `allow_always`: the server remembers consents."""
 
     agents: list[ShownAgent]
     settings: Mapping[str, Any]
     model: DefaultModel
+    allow_always: bool
 
 
 class ToolOfAgents(Struct):
@@ -120,7 +122,8 @@ async def agents() -> Response:
     first = context.models.of(next((agent.model for agent in usable.values()), None))
     costs, voice = context.settings.page.show_costs, context.settings.page.voice_input
     model = DefaultModel(first.name, first.notice, context.models.prices.currency, costs, voice)
-    return await _compressed(as_json(AgentsOfUser(listed, _shown_settings(), model)))
+    always = context.parts.find(Consents) is not None
+    return await _compressed(as_json(AgentsOfUser(listed, _shown_settings(), model, always)))
 
 
 async def _compressed(answer: Response) -> Response:

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, TypeVar, get_args
 
 import msgspec
 from attrs import frozen
 from quart import Response, request
 
 from transport.wire.codec import encode, from_log
-from transport.wire.commands import Disallow
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
@@ -18,8 +17,6 @@ from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
 from understudy.storage import queries
 from understudy.storage.cache import CachedRead
-from understudy.storage.consents import Consent
-from understudy.storage.consents import consents as allowed_always
 from understudy.storage.deletion import delete_whole
 from understudy.storage.queries import Which
 from understudy.storage.records import LoggedEvent, Message, RunRecord, Thread
@@ -111,20 +108,6 @@ async def one(thread_id: str) -> Response:
     """Return one thread."""
     read = await existing(thread_id)
     return await encode_read(_thread(read.value), read)
-
-
-@blueprint.get("/<thread_id>/consents", errors=OF_ONE)
-async def consents(thread_id: str) -> dict[Literal["consents"], list[Consent]]:
-    """List the tools that the caller has allowed always in this thread."""
-    await existing(thread_id)
-    return {"consents": await web_context().store.read(allowed_always, identity().user, thread_id)}
-
-
-@blueprint.delete("/<thread_id>/consents/<tool_name>", errors=(*OF_ONE, "rate_limited"))
-async def disallow(thread_id: str, tool_name: str) -> None:
-    """Take back the consent to call a tool always in this thread."""
-    check_id("thread_id", thread_id)
-    await web_context().chat.run_command(identity(), Disallow(thread_id, tool_name))
 
 
 @blueprint.patch(

@@ -57,7 +57,6 @@ from understudy.observe.health import ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.observe.run_metrics import RunMetrics
 from understudy.storage import queries
-from understudy.storage.consents import Consent, consents
 from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
 
@@ -67,9 +66,9 @@ FOREVER = Call([("wait", {})])
 
 
 class NoHistory:
-    async def read(self, query: Callable[..., object], *_: object) -> History | list[Consent]:
-        assert query in (queries.history, consents)
-        return History(()) if query is queries.history else []
+    async def read(self, query: Callable[..., object], *_: object) -> History:
+        assert query is queries.history
+        return History(())
 
 
 class NoFiles:

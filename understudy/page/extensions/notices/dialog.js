@@ -99,8 +99,7 @@ export class InboxDialog {
     const title = el("button.link.inbox-chat", { type: "button", dir: "auto", onclick: () => this.#open(item.thread_id) });
     const agent = el("span.inbox-agent");
     const act = {
-      clock: chat.clock, onAnswer: (id, answer) => feed.answer(id, answer), onSignIn: (...at) => chat.signInAt(...at),
-      onDisallow: (tool) => chat.disallow(tool, item.thread_id),
+      clock: chat.clock, agents: chat.agents, api: chat.api, threadId: () => item.thread_id, onAnswer: (id, answer) => feed.answer(id, answer), onSignIn: (...at) => chat.signInAt(...at),
       onApprove: (id, decision, note, options) => feed.decide(id, decision, note, options).catch((fault) => chat.fault(fault)),
       onApproveChanged: (id, parameters, note, options) => feed.decide(id, "allow", note, { ...options, parameters }),
     };

@@ -1,0 +1,90 @@
+"""Remembered consents: the tools that a user has allowed always in one thread."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Final
+
+from attrs import frozen
+from sqlalchemy import Connection, delete, select
+
+from transport.wire.errors import CommandRejected
+from understudy.chat.consents import Consents
+from understudy.extensions.permissions.tables import consents
+from understudy.storage import schema
+from understudy.storage.acts import Act, Deed, say
+from understudy.storage.errors import NotStored, StorageUnavailable
+from understudy.storage.store import Store
+from understudy.storage.write import put, write
+from understudy.tools.tool import Tool
+
+_c = consents.c
+WITHDRAWN: Final = Act("consent.withdrawn", "tool")
+
+MOST: Final = 500
+"""Consents of a thread that are read; there are no more tools."""
+
+
+@write
+def allow_tool(
+    connection: Connection, owner: str, thread_id: str, tool_name: str, given_at: float, definition: str = ""
+) -> bool:
+    """Allow a tool in a thread until it is disallowed. `given_at` is in Unix seconds. Return True.
+
+    `definition` stands for the definition of an MCP server's tool: consent is given to that one only. A consent to
+    another definition is replaced. NotStored refuses it if there is no such thread.
+    """
+    this = select(schema.threads.c.id).where(schema.threads.c.owner == owner, schema.threads.c.id == thread_id)
+    if connection.execute(this).first() is None:
+        raise NotStored("thread", thread_id)
+    values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name}
+    given = {"given_at": given_at, "definition": definition}
+    insert = put(connection, consents).values(**values, **given)
+    other = _c.definition != definition
+    connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
+    return True
+
+
+@write
+def disallow_tool(connection: Connection, owner: str, thread_id: str, tool_name: str) -> bool:
+    """Take back the consent to a tool in a thread. Return whether there was one."""
+    gone = delete(consents).where(_c.owner == owner, _c.thread_id == thread_id, _c.tool_name == tool_name)
+    return connection.execute(gone).rowcount > 0
+
+
+@frozen
+class Consent:
+    """A tool that is allowed in a thread, since `given_at` (Unix seconds), as `definition` stands for it."""
+
+    tool_name: str
+    given_at: float
+    definition: str = ""
+
+
+def of_thread(connection: Connection, owner: str, thread_id: str) -> list[Consent]:
+    """Return the tools that are allowed in a thread, by name."""
+    mine = select(_c.tool_name, _c.given_at, _c.definition).where(_c.owner == owner, _c.thread_id == thread_id)
+    return [Consent(*row) for row in connection.execute(mine.order_by(_c.tool_name).limit(MOST))]
+
+
+def remembering(store: Store, clock: Callable[[], float]) -> Consents:
+    """Return the part of a server that remembers them. `clock` gives Unix seconds."""
+    return Consents(partial(_covers, store), partial(_add, store, clock), partial(_withdraw, store))
+
+
+async def _covers(store: Store, owner: str, thread_id: str, tool: Tool) -> bool:
+    try:
+        allowed = await store.read(of_thread, owner, thread_id)
+    except StorageUnavailable:
+        return False
+    return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in allowed)
+
+
+async def _add(store: Store, clock: Callable[[], float], owner: str, thread_id: str, tool: Tool) -> None:
+    await store.commit(allow_tool(owner, thread_id, tool.name, clock(), tool.digest))
+
+
+async def _withdraw(store: Store, owner: str, thread_id: str, tool_name: str, door: str) -> None:
+    if all(each.tool_name != tool_name for each in await store.read(of_thread, owner, thread_id)):
+        raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
+    await say(store, Deed(WITHDRAWN, owner, door, owner, detail={"tool": tool_name}))
+    await store.commit(disallow_tool(owner, thread_id, tool_name))
