@@ -147,7 +147,7 @@ async def _begun(house: App, number: int, count: Count) -> Producer:
     system: ActorSystem = house.system
     outbox = await system.spawn(ChildSpec(f"follower-{number}", lambda: Follower(count)))
     who = Identity(f"user-{number % _USERS}", f"session-{number}", frozenset(), time.time() + _LONG_S)
-    accepted = await house.endpoint.dispatcher.dispatch(who, Say("go", f"thread-{number}", agent_type="idle"), outbox)
+    accepted = await house.chat.commands.dispatch(who, Say("go", f"thread-{number}", agent_type="idle"), outbox)
     assert accepted is not None
     with trio.fail_after(30):
         while True:

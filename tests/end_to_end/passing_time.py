@@ -7,7 +7,7 @@ import pytest
 import trio.testing
 
 from understudy.app import build
-from understudy.web.websocket import WebSocketEndpoint
+from understudy.web.user_connections import UserConnections
 
 
 class Clocks(trio.abc.Clock):
@@ -19,13 +19,13 @@ class Clocks(trio.abc.Clock):
         def later() -> float:
             return now() + self._passed_s
 
-        def make_endpoint(*parts: Any, **others: Any) -> WebSocketEndpoint:
-            endpoint = WebSocketEndpoint(*parts, **others)
-            endpoint.clock = later
-            return endpoint
+        def make_callbacks(*parts: Any) -> UserConnections:
+            callbacks = UserConnections(*parts)
+            callbacks.clock = later
+            return callbacks
 
         monkeypatch.setattr(time, "time", later)
-        monkeypatch.setattr(build, "WebSocketEndpoint", make_endpoint)  # its default is the function of the import
+        monkeypatch.setattr(build, "UserConnections", make_callbacks)  # its default is the function of the import
 
     def forward(self, seconds: float) -> None:
         """Let so many seconds pass at once."""

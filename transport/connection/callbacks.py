@@ -18,7 +18,7 @@ from transport.wire.payloads import ChunkBudget
 class ConnectionCallbacks(Protocol):
     """What a connection calls; one object serves all connections. `chunk_budget` bounds their partial frames together.
 
-    `understudy.web.websocket.WebSocketEndpoint` implements it.
+    `understudy.web.user_connections.UserConnections` implements it.
     """
 
     @property

@@ -55,6 +55,7 @@ from understudy.tools.loop import ToolLoopActor
 from understudy.tools.threads import ToolThreads, tool_threads
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
+from understudy.web.user_connections import UserConnections
 from understudy.web.websocket import WebSocketEndpoint
 
 RELEASE: Final = version("understudy-server")
@@ -169,7 +170,7 @@ async def build_app(
             endpoint, chat = _build_doors(
                 settings, services, sessions, dispatcher, metrics, partial(tree.find, CONNECTIONS)
             )
-            built.add(endpoint)
+            built.add(endpoint.callbacks)
             context = WebContext(
                 settings=settings,
                 services=services,
@@ -274,15 +275,9 @@ def _build_doors(
         chunk_s=settings.limits.chunk_s,
         heartbeat=Heartbeat(settings.limits.heartbeat_s, 2.4 * settings.limits.heartbeat_s),
     )
-    endpoint = WebSocketEndpoint(
-        settings=settings,
-        sessions=sessions,
-        store=services.store,
-        dispatcher=dispatcher,
-        presence=services.presence,
-        metrics=metrics.connections,
-        connections=connections,
-        limits=limits,
+    callbacks = UserConnections(
+        settings.limits, sessions, services.store, dispatcher, services.presence, metrics.connections
     )
-    chat = Chat(dispatcher, endpoint, services.presence, connections, limits, draining=lambda: endpoint.draining)
+    endpoint = WebSocketEndpoint(settings, callbacks, connections, limits)
+    chat = Chat(dispatcher, callbacks, services.presence, connections, limits, draining=lambda: endpoint.draining)
     return endpoint, chat

@@ -132,7 +132,7 @@ async def _stop(app: App) -> None:
     app.endpoint.draining = True
     grace_s = app.settings.grace_s
     connections = app.system.find(CONNECTIONS)
-    await drain(connections.children() if connections else [], app.endpoint.dispatcher.registry, grace_s * 5 / 8)
+    await drain(connections.children() if connections else [], app.chat.commands.registry, grace_s * 5 / 8)
     await app.system.stop(grace_s=grace_s / 8)
 
 

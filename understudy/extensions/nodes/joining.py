@@ -14,7 +14,7 @@ from understudy.extensions.nodes.settings import RedisSettings
 from understudy.observe.health import HealthCheck, HealthStatus
 from understudy.observe.paths import CLUSTER, CONVERSATIONS
 from understudy.web.context import WebContext
-from understudy.web.websocket import WebSocketEndpoint
+from understudy.web.user_connections import UserConnections
 
 FORWARDERS: Final = f"{CLUSTER}/forwarders"
 NEEDS_KEY: Final = (
@@ -84,7 +84,7 @@ async def _share(server: WebContext, tree: Tree, node: Member, url: str, metrics
     rates = SharedRateLimits(broker)
     connections = ConnectionCounts(broker, settings.limits.connections_per_user)
     server.ledger = rates.ledger
-    server.parts[WebSocketEndpoint].share(rates.ledger, connections)
+    server.parts[UserConnections].share(rates.ledger, connections)
     server.reads.backend = cache = RedisCache(link, cipher)
     return [
         ChildSpec("shelver", partial(CacheWriter, cache)),

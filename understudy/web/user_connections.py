@@ -1,0 +1,146 @@
+"""The connections of users, sockets and event streams: what they call (`ConnectionCallbacks`)."""
+
+import logging
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Protocol
+
+from attrs import define, field
+
+from actors import ActorRef
+from transport.auth.identity import Identity
+from transport.connection.limits import CommandLimits, Ledger, Limits, RequestLimits
+from transport.outbox.outbox import LogPage
+from transport.server.connection_limiter import ConnectionPermit
+from transport.wire.codec import Encoder
+from transport.wire.commands import Command
+from transport.wire.errors import CommandRejected
+from transport.wire.events import Welcome
+from transport.wire.payloads import ChunkBudget
+from understudy.auth.sessions import Sessions
+from understudy.chat.commands import Accepted, CommandDispatcher
+from understudy.chat.conversation.event_log import read_page
+from understudy.chat.presence import Presence
+from understudy.observe.connection_metrics import PrometheusConnectionMetrics
+from understudy.storage import queries
+from understudy.storage.errors import StorageError
+from understudy.storage.owners import name_of
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+VERSION = "understudy.v1"
+CAPABILITIES = ("batch", "chunk", "gzip")
+
+
+class SharedConnections(Protocol):
+    """The connections of users on all nodes."""
+
+    async def enter(self, user: str, connection_id: str) -> bool:
+        """Count a connection. Return False, with nothing counted, if its user has reached the limit."""
+
+    def leave(self, connection_id: str) -> None:
+        """Stop counting a connection; no effect if it is not counted."""
+
+
+@define
+class UserConnections:
+    """Registers the connections of users within their `limits`, and carries out their commands.
+
+    `shared` counts users' connections on all nodes, if there are several. `unauthenticated`: the permits of sockets
+    that have shown no token.
+    """
+
+    limits: Limits
+    sessions: Sessions
+    store: Store
+    dispatcher: CommandDispatcher
+    presence: Presence
+    metrics: PrometheusConnectionMetrics
+    shared: SharedConnections | None = field(default=None, init=False)
+    encoder: Encoder = field(factory=Encoder, init=False)
+    clock: Callable[[], float] = field(default=time.time, init=False)
+    chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
+    handshakes: RequestLimits = field(init=False)
+    unauthenticated: dict[str, ConnectionPermit] = field(factory=dict, init=False)
+    _command_limits: CommandLimits = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.share()
+
+    def share(self, ledger: Ledger | None = None, connections: SharedConnections | None = None) -> None:
+        """Have users' limits count on all nodes, before any upgrade is handled: `ledger` records what they take."""
+        self._command_limits = CommandLimits(self.limits, ledger)
+        self.handshakes = RequestLimits(self.limits.requests_per_minute, ledger, "handshakes")
+        self.shared = connections
+
+    async def join(self, identity: Identity, connection_id: str, outbox: ActorRef) -> Welcome:
+        """Register a connection and build its Welcome. Raises CommandRejected over `connections_per_user`."""
+        try:
+            threads = await self.store.read(queries.live_threads, identity.user)
+        except StorageError as error:
+            log.warning("welcome.without_threads", extra={"reason": str(error)})
+            threads = {}
+        limits = self.limits
+        cap = limits.connections_per_user
+        too_many = CommandRejected(
+            "rate_limited", f"You have {cap} connections already (connections_per_user); close one first."
+        )
+        if self.shared is not None and not await self.shared.enter(identity.user, connection_id):
+            raise too_many
+        if identity in self.sessions.revoked:  # since its token was verified
+            self.leave(connection_id)
+            raise CommandRejected("unauthenticated")
+        # After all checks, so that no event precedes the welcome.
+        if not self.presence.register(identity, connection_id, outbox):
+            self.leave(connection_id)
+            raise too_many
+        if connection_id in self.unauthenticated:
+            self.unauthenticated.pop(connection_id).authenticate()
+        return Welcome(
+            connection_id=connection_id,
+            user=name_of(identity.user),
+            session=identity.session,
+            version=VERSION,
+            limits={
+                "frame_bytes": limits.frame_bytes,
+                "messages_per_minute": limits.messages_per_minute,
+                "file_bytes": self.dispatcher.file_bytes,
+            },
+            heartbeat_s=limits.heartbeat_s,
+            threads=threads,
+            capabilities=CAPABILITIES,
+        )
+
+    def leave(self, connection_id: str) -> None:
+        """Unregister a connection."""
+        self.presence.unregister(connection_id)
+        if self.shared is not None:
+            self.shared.leave(connection_id)
+
+    def allow(self, identity: Identity, command: Command) -> float:
+        """Count a command against the user's limits. Return 0, or the seconds until it is allowed.
+
+        Raises CommandRejected if the session was revoked after its token was verified.
+        """
+        if identity in self.sessions.revoked:
+            raise CommandRejected("unauthenticated")
+        return self._command_limits.take(identity.user, command, time.monotonic())
+
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
+        """Carry out a command. Raises CommandRejected."""
+        return await self.dispatcher.dispatch(identity, command, outbox)
+
+    async def verify(self, token: str) -> Identity:
+        """Verify a token, waiting for the provider's keys if needed. Raises Unauthenticated."""
+        return await self.sessions.verify_awaiting_keys(token)
+
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Ask the thread's conversation to deliver its running text again."""
+        self.dispatcher.request_snapshot(identity, thread_id, outbox)
+
+    async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
+        """Read a page of a thread's log, with the user's own redactions restored."""
+        shown = partial(self.dispatcher.vault.restore_envelope, identity.user)
+        return await read_page(self.store, identity.user, thread_id, after, limit, shown)
