@@ -78,6 +78,11 @@ class Barrier:
         self.behind: list[int] = behind
         self.notices: deque[Any] = deque((notice,))
 
+    def forget(self, lane: Lane, place: int) -> None:
+        """Wait for one message less, if the one that was removed at `place`, counted as `behind` is, was among them."""
+        if self.behind[lane] > place:
+            self.behind[lane] -= 1
+
 
 class Mailbox:
     """The queues of one actor, kept across its incarnations. One consumer: the actor's task.
@@ -227,15 +232,11 @@ class Mailbox:
                 if queued is message:
                     queue.discard(index)
                     if index:  # else the queue has counted it as gone from its front
-                        self._note_removed(queue, queue.left + index)
+                        for barrier in self.barriers or ():
+                            barrier.forget(queue.lane, queue.left + index)
                     queue.admit()
                     return True
         return False
-
-    def _note_removed(self, queue: LaneQueue, place: int) -> None:
-        for barrier in self.barriers or ():
-            if barrier.behind[queue.lane] > place:
-                barrier.behind[queue.lane] -= 1
 
     def holds(self, message: object) -> bool:
         """Whether this message, by identity, waits."""
