@@ -76,6 +76,29 @@ class _Hold:
     logged: bool = False
 
 
+class ProcessorClock:
+    """How long the thread of this loop has used the processor, beside the time that passed, since the last look."""
+
+    def __init__(self) -> None:
+        self.ident: int = threading.get_ident()
+        """The loop's thread."""
+        self.used_s = 0.0
+        """CPU time of the loop's thread at the last look, in seconds; 0 if the platform cannot tell."""
+        self._looked_at = 0.0
+
+    def restart(self) -> None:
+        """Count from now on."""
+        self.look(time.perf_counter())
+
+    def look(self, now: float) -> tuple[float, float]:
+        """Return the seconds since the last look, and those for which the loop's thread used the processor."""
+        looked_at, used_s = self._looked_at, self.used_s
+        self._looked_at = now
+        if hasattr(time, "pthread_getcpuclockid"):
+            self.used_s = time.clock_gettime(time.pthread_getcpuclockid(self.ident))
+        return now - looked_at, self.used_s - used_s
+
+
 class Watchdog:
     """The thread that watches one loop for all systems on it. Its public methods are called on that loop."""
 
@@ -85,14 +108,14 @@ class Watchdog:
         self._lock = threading.Lock()
         self._over = threading.Event()
         self._token = trio.lowlevel.current_trio_token()
-        self._ident = threading.get_ident()
+        self._clock = ProcessorClock()
         self._step_now, self._release = _steps()
         self._interval_s = self._least_s = 0.0
         self._step: Step | None = None
-        self._since = self._sampled_at = self._used_s = 0.0
+        self._since = 0.0
         self._hold: _Hold | None = None
         self._held: list[_Hold] = []
-        self._pause = Pause(self._note_awake)
+        self._pause = Pause(self._clock.restart)
 
     def add(self, system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> None:
         """Report to this system too; `home` is its loop, if that is another one."""
@@ -101,7 +124,7 @@ class Watchdog:
             self._adjust()
         if self._thread is None:
             self._over = threading.Event()
-            self._note_awake()
+            self._clock.restart()
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
 
@@ -149,30 +172,29 @@ class Watchdog:
             elif quiet >= QUIET_LOOKS:
                 quiet = 0
                 self._pause.ask(self._token)
-            used_s = self._used_s
+            used_s = self._clock.used_s
             with self._lock:
                 self._sample(time.perf_counter())
-            busy = self._step is not None or self._used_s - used_s > BUSY_SHARE * self._interval_s
+            busy = self._step is not None or self._clock.used_s - used_s > BUSY_SHARE * self._interval_s
             quiet = 0 if busy else quiet + 1
 
     def _sample(self, now: float) -> None:
         """Compare the current step with that of the last sample."""
         step = self._step_now()
-        late_s = now - self._sampled_at - self._interval_s
-        used_s = self._processor_s()
+        passed_s, used_s = self._clock.look(now)
+        late_s = passed_s - self._interval_s
         if step != self._step:
             self._end_hold()
             self._step, self._since = step, now
-            if min(late_s, used_s - self._used_s) > C_CALL_FACTOR * self._least_s:
+            if min(late_s, used_s) > C_CALL_FACTOR * self._least_s:
                 self._since = now - late_s  # code in Python lets this thread in after 5 ms: this was one call into C
-        self._sampled_at, self._used_s = now, used_s
         if step is None:
             return
         held_s = now - self._since
         if held_s < self._least_s:
             return
         if self._hold is None:
-            frame = sys._current_frames().get(self._ident)
+            frame = sys._current_frames().get(self._clock.ident)
             if self._step_now() != step:
                 return  # the loop went on meanwhile: the frame may be that of another task
             self._hold = self._describe(step[0], frame)
@@ -216,17 +238,7 @@ class Watchdog:
             except trio.RunFinishedError:
                 log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(hold.record))
 
-    def _processor_s(self) -> float:
-        """Return the CPU time of the loop's thread in seconds; 0 if the platform cannot tell."""
-        if not hasattr(time, "pthread_getcpuclockid"):
-            return 0.0
-        return time.clock_gettime(time.pthread_getcpuclockid(self._ident))
-
     # On the loop
-
-    def _note_awake(self) -> None:
-        """Count the thread's delay, and the processor time of the loop, from now on."""
-        self._sampled_at, self._used_s = time.perf_counter(), self._processor_s()
 
     def _report(self) -> None:
         held, self._held = self._held, []

@@ -133,9 +133,9 @@ async def test_a_busy_loop_has_no_instrument_and_a_quiet_one_gets_it_again():
 
 async def test_a_loop_that_often_goes_on_need_not_wake_the_thread(monkeypatch):
     events, looks, wakes = [], [], []
-    sample, note = watchdog.Watchdog._sample, watchdog.Watchdog._note_awake
+    sample, restart = watchdog.Watchdog._sample, watchdog.ProcessorClock.restart
     monkeypatch.setattr(watchdog.Watchdog, "_sample", lambda self, now: (looks.append(1), sample(self, now)))
-    monkeypatch.setattr(watchdog.Watchdog, "_note_awake", lambda self: (wakes.append(1), note(self)))
+    monkeypatch.setattr(watchdog.ProcessorClock, "restart", lambda self: (wakes.append(1), restart(self)))
     async with ActorSystem("s", on_event=events.append):
         with trio.fail_after(60):
             while len(looks) < 40:
