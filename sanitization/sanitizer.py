@@ -378,6 +378,6 @@ class StreamSanitizer:
 
     def result(self, text: str) -> Sanitized:
         """Return the result for the whole text, once all of it has been returned; `text` is the joined output."""
-        findings = self.findings
-        blocked = self.blocked
-        return Sanitized("" if blocked else text, findings, self.found - len(findings), blocked, self.failures)
+        findings, engine = self.findings, self._engine
+        omitted = self.found - len(findings)
+        return Sanitized("" if engine.blocked else text, findings, omitted, engine.blocked, tuple(engine.failures))

@@ -295,4 +295,6 @@ class AnswerStream:
         """Return the summary of the answer's findings; None below `summary_from`."""
         found = self.answer.sanitizer.result("")
         every = (*self._earlier_findings, *found.findings)
+        if not (every or found.omitted):
+            return None
         return build_summary("outbound", every, self.services.settings.summary_from, omitted=found.omitted)

@@ -159,7 +159,8 @@ class Acceptance:
                 else:
                     yield from self._check_parent(parent)
             beside, from_ = ask.context_findings, self.summary_from
-            found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
+            if filtered.findings or filtered.omitted or beside:
+                found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
             context, settings = ask.say.context, ask.say.settings
         else:
             message_id, content, references = ask.message.id, ask.message.content, ask.message.references
@@ -219,8 +220,7 @@ class Acceptance:
         yield from self.thread.commit(
             live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
         )
-        if isinstance(ask, Accept):
-            findings = (*ask.filtered.findings, *ask.context_findings)
+        if isinstance(ask, Accept) and (findings := (*ask.filtered.findings, *ask.context_findings)):
             alert = build_alert(findings, summarised=found is not None)
             if alert is not None:
                 yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)

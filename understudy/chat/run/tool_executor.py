@@ -292,8 +292,12 @@ class ToolExecutor:
         worked_s = max(0.0, now - worked_from)
         self.services.metrics.tool_ended(label, outcome.status.value, worked_s)
         clean = await self._sanitize_result(outcome)
-        findings, omitted = clean.findings, clean.omitted
-        outcome.suspect = is_suspect(findings)
+        findings, omitted, counts, redactions = clean.findings, clean.omitted, None, None
+        if findings or omitted:
+            outcome.suspect, counts = is_suspect(findings), count_by_kind(findings) or None
+            redactions = build_summary(
+                "tool", findings, self.services.settings.summary_from, omitted=omitted, call_id=outcome.call_id
+            )
         undo_until = None if outcome.undo_s is None or outcome.status is not ToolStatus.OK else now + outcome.undo_s
         completed = ToolCompleted(
             agent_id=agent_id,
@@ -304,14 +308,11 @@ class ToolExecutor:
             status=outcome.status,
             duration_ms=worked_s * 1000,
             timestamp=now,
-            findings=count_by_kind(findings) or None,
+            findings=counts,
             effect="unknown" if outcome.effect_unknown else None,
             undo_until=undo_until,
             files=outcome.files or None,
             widget=outcome.widget,
-        )
-        redactions = build_summary(
-            "tool", findings, self.services.settings.summary_from, omitted=omitted, call_id=outcome.call_id
         )
         result = asdict(outcome.recorded(undo_until, self.recorder.speaker.name))
         ended: tuple[Event, ...] = ()
