@@ -170,13 +170,15 @@ class AgentLoop:
             Blocked: The content policy blocks the answer, or the model's other text.
             InvalidOutput: The answer is not of the agent's output type.
         """
+        spending = self.services.parts.find(SpendingLimits)
         try:
             files = await self.prepare()
             self.count(self.replay.summary_usage, turns=0)
             number = -1
             while True:
                 number += 1
-                await self._use_servers()
+                if self.agent.servers:
+                    await self._use_servers()
                 if self.agent.run is not None:
                     kind = self.services.parts[FrameworkRuns].kind if is_of_framework(self.agent.run) else HandWritten
                     number, handoff = await kind(self, context, number).run()
@@ -184,12 +186,13 @@ class AgentLoop:
                         break
                     await self._hand_over(handoff.to, handoff.reason)
                     continue
-                if await self.day_is_spent(number):
+                if spending is not None and await self.day_is_spent(number, spending):
                     break
                 self.input.add(await self.take_steers(number))
                 closing = self._close(number)
                 turn, calls = await self._take_turn(number, files, last=closing)
-                await self.turn_is_paid()
+                if spending is not None:
+                    await self.turn_is_paid(spending)
                 self._answer, self._cut = turn.reply.text, turn.reply.cut
                 origin = self.origin = Origin(self.job.message_id, self.job.run_id, turn.number, self.agent.name)
                 if (handoff := turn.reply.handoff) is not None and not closing:
@@ -219,7 +222,7 @@ class AgentLoop:
                 self.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
             await self.finish()
         finally:
-            if (spending := self.services.parts.find(SpendingLimits)) is not None:
+            if spending is not None:
                 spending.release(self)
             self.stream.close()
 
@@ -228,8 +231,6 @@ class AgentLoop:
 
         Servers that are starting are waited for once, so that a run that goes on after a crash has its tools.
         """
-        if not self.agent.servers:
-            return
         catalogue = self.services.parts[ToolServers]
         off = await catalogue.off_in(self.job.owner, self.job.thread_id)
         if self.agent.name not in self._settled:
@@ -257,13 +258,12 @@ class AgentLoop:
             self.ended = None  # its first turn is whole without them
         return self.ended is not None
 
-    async def day_is_spent(self, number: int) -> bool:
+    async def day_is_spent(self, number: int, spending: SpendingLimits) -> bool:
         """Return whether turn `number` cannot be requested, as the user has spent what they may by now.
 
         Else what the turn may use is reserved until `turn_is_paid`.
         """
-        spending = self.services.parts.find(SpendingLimits)
-        if spending is None or number < len(self.replay.turns):
+        if number < len(self.replay.turns):
             return False
         model = self.services.models.of(self.agent.model)
         longest = self.agent.settings.output_limit(limits_of(model))
@@ -273,10 +273,9 @@ class AgentLoop:
             self.ended = Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
         return reached is not None
 
-    async def turn_is_paid(self) -> None:
+    async def turn_is_paid(self, spending: SpendingLimits) -> None:
         """Commit what a turn has used, and end its reservation. Raises StorageUnavailable."""
-        spending = self.services.parts.find(SpendingLimits)
-        if spending is not None and spending.is_held_by(self):
+        if spending.is_held_by(self):
             await self.recorder.record()
             spending.release(self)
 
@@ -458,7 +457,7 @@ class AgentLoop:
         else:
             self.recorder.defer(finished)
         self.thoughts.logged.clear()
-        return read_turn(finished), calls
+        return read_turn(finished, {}), calls
 
     async def _respond_shortened(self, model: Model, turn: Turn, fixed: int) -> Reply:
         """Return the model's reply. An input that its provider finds too long is shortened, and asked for again."""

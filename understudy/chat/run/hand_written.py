@@ -47,6 +47,7 @@ from understudy.models.model import (
     limits_of,
 )
 from understudy.storage.records import StepRecord
+from understudy.storage.spending_limits import SpendingLimits
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
@@ -393,7 +394,8 @@ class HandWritten:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
         worked_s = loop.tools.deadline.worked_s
         await self._stop_if(loop.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
-        if await loop.day_is_spent(self.number):
+        spending = services.parts.find(SpendingLimits)
+        if spending is not None and await loop.day_is_spent(self.number, spending):
             await self._stop()
         loop.input.add(await loop.take_steers(self.number, recorded=self.number))
         model = services.models.of(agent.model)
@@ -431,7 +433,8 @@ class HandWritten:
         wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
         recorded = RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
-        await loop.turn_is_paid()
+        if spending is not None:
+            await loop.turn_is_paid(spending)
         await self._stop_if(loop.ended)
         return recorded
 

@@ -22,8 +22,6 @@ from understudy.models.model import (
     Origin,
     Part,
     ReasoningItem,
-    ResultItem,
-    ToolRequest,
     tool_result,
 )
 from understudy.storage.records import STEP_KINDS, AnsweredMessage, Message
@@ -111,17 +109,16 @@ def turn_items(
         items.append(MessageItem("assistant", reply.text, origin=origin))
     calls = [evolve(each.request, id=each.call_id) for each in turn.calls]
     items += [call.item(origin) for call in calls]
-    items += [result_item(call, *results[call.id], origin) for call in calls if call.id in results]
+    for call in calls:
+        if call.id in results:
+            status, past = results[call.id]
+            result = tool_result(
+                call, status, past.value, past.summary, note=past.note, suspect=past.suspect, origin=origin
+            )
+            items.append(result)
     if reply.handoff is not None:
         items.append(HandoffItem(origin.agent, reply.handoff.to, reply.handoff.reason, origin))
     return items
-
-
-def result_item(request: ToolRequest, status: str, result: RecordedResult, origin: Origin) -> ResultItem:
-    """Return the recorded result of a call; `request.id` is the server's id of it."""
-    return tool_result(
-        request, status, result.value, result.summary, note=result.note, suspect=result.suspect, origin=origin
-    )
 
 
 def _tail(turns: Sequence[PastTurn], partial: str, answer: Message | None) -> str:

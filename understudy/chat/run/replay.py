@@ -397,7 +397,7 @@ def _replay(events: Sequence[Event], steps: Sequence[StepRecord], elsewhere: Col
             interrupted, partial = step, _read(step, _PartialReply)
             continue
         ended = step
-        turn = _read_turn(step, tools)
+        turn = read_turn(step, tools)
         calls = [
             evolve(
                 each,
@@ -472,14 +472,18 @@ def read_turns(steps: Sequence[StepRecord]) -> tuple[tuple[PastTurn, ...], tuple
         elif step.kind == "model" and step.call_id is not None:
             continue  # a subagent's
         elif step.kind == "model" and step.ended_at is not None:
-            turns.append(_read_turn(step, tools))
+            turns.append(read_turn(step, tools))
         elif step.kind == "model" and step.result is not None:
             partial = _read(step, _PartialReply).text
     return tuple(turns), tuple(steers), partial
 
 
-def _read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> PastTurn:
-    """Return the turn of a finished step; `tools` are the run's steps of calls, by call id."""
+def read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> PastTurn:
+    """Return the turn of a finished step; `tools` are the run's steps of calls that have started, by call id.
+
+    Raises:
+        UnreadableSteps: The step cannot be decoded.
+    """
     said = _read(step, _RecordedReply)
     calls = []
     for each in said.calls:
@@ -491,15 +495,6 @@ def _read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> Past
     requests = tuple(each.request for each in calls)
     reply = Reply(said.text, requests, said.handoff, said.usage, said.reasoning, said.state, said.cut)
     return PastTurn(reply, tuple(calls), said.thoughts, said.found, step.number, step.arguments, said.taken)
-
-
-def read_turn(step: StepRecord) -> PastTurn:
-    """Return the turn of a finished step whose calls have not started.
-
-    Raises:
-        UnreadableSteps: The step cannot be decoded.
-    """
-    return _read_turn(step, {})
 
 
 def _read(step: StepRecord, shape: type[_T]) -> _T:
