@@ -19,7 +19,6 @@ from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhe
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
-from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.commands import Refresh
@@ -33,6 +32,7 @@ from understudy.cli.extended import parts_of
 from understudy.extensions.nodes.metrics import NodeMetrics
 from understudy.installed import installed, is_ours
 from understudy.observe.metrics import Metrics
+from understudy.storage.limits import Limits
 from understudy.tools.response import chat_response
 from understudy.tools.tool import ToolContext
 from understudy.web.application import build_http_app

@@ -17,12 +17,12 @@ from attrs import define, field
 
 from actors import ActorRef
 from transport.client import Client, Reconnect, open_client
-from transport.connection.limits import Limits
 from transport.wire.events import Envelope, Welcome
 from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.chat.placement import actor_name
+from understudy.storage.limits import Limits
 
 DATABASE = "understudy.db"
 LIMITS = Limits(

@@ -16,7 +16,6 @@ from attrs import define, frozen
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from transport.wire.commands import Say
 from transport.wire.events import AgentStarted, AgentThinking, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
@@ -26,6 +25,7 @@ from understudy.app.serve import tune_garbage_collector
 from understudy.app.settings import Settings, with_values
 from understudy.chat.messages import Record
 from understudy.models.model import Emit, Reply, Turn
+from understudy.storage.limits import Limits
 
 THOUGHT: Final = "The second of the three tables has the figures for the quarter; the others can wait. " * 2
 _USERS: Final = 50

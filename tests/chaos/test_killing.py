@@ -12,8 +12,8 @@ from actors import ActorRef, TreeNode
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from transport.connection.limits import Limits
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 
 BRIEF = Limits(approval_s=0.3, approval_unseen_s=0.3)
 """What became of a call that was interrupted is asked, and nobody answers; its user may have no connection then."""

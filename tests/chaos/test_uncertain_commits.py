@@ -8,10 +8,10 @@ import pytest
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from transport.connection.limits import Limits
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.limits import Limits
 
 
 def lose_answer(running: Running, kind: str) -> None:

@@ -9,10 +9,10 @@ import trio
 from actors import ActorRef, TreeNode
 from tests.docs.served import Peer, connected, served
 from tests.docs.tables import table
-from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.app.server import Running
 from understudy.models.model import Reply, TextDelta, ToolRequest, Turn
+from understudy.storage.limits import Limits
 
 
 @tool

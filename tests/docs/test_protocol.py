@@ -3,8 +3,8 @@
 import attrs
 
 from tests.docs.tables import code, table
-from transport.connection.limits import Limits
 from transport.wire.dialects import SUBPROTOCOLS, Dialect, negotiate
+from understudy.storage.limits import Limits
 
 PAGE = "reference/protocol.md"
 

@@ -11,9 +11,9 @@ from attrs import evolve, frozen
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get
 from tests.end_to_end.scripted_model import Call, Hand, Raise, Say, scripted
-from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
+from understudy.storage.limits import Limits
 
 
 @frozen

@@ -12,8 +12,8 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_endpoints import ASK, STARTS
 from tests.end_to_end.test_stream import opened, say
-from transport.connection.limits import Limits
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 
 FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "content", "message": ASK, "conversation_id": "mine"}]
 

@@ -8,7 +8,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_stream import say
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 LISTED = "https://app.example.org"
 OTHER = "https://evil.example"

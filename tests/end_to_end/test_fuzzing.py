@@ -10,7 +10,7 @@ import trio
 
 from tests.end_to_end.http import request
 from tests.end_to_end.tokens import SECRET, token
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

@@ -18,8 +18,8 @@ from tests.end_to_end.http import get, handshake, multipart, new_token, request,
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.test_origins import UPGRADE
 from tests.end_to_end.test_rate_limits import SECRET, token_of
-from transport.connection.limits import Limits
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 
 EVERYWHERE = {
     "x-content-type-options": "nosniff",

@@ -18,11 +18,11 @@ from tests.end_to_end.test_branches import ended
 from tests.understudy.models import responses
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
-from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
 from understudy.extensions.openai.chat_request import build_messages
 from understudy.models.model import Emit, ModelLimits, NoteItem, Reply, ResultItem, TextDelta, ToolRequest, Turn
+from understudy.storage.limits import Limits
 
 
 class HearingModel(ScriptedModel):

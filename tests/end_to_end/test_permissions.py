@@ -15,12 +15,12 @@ from tests.end_to_end.test_budgets import agent as eager
 from tests.end_to_end.test_mcp import demo
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.tokens import SECRET, token
-from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.extensions.permissions.rules import BadRules
 from understudy.extensions.permissions.settings import PermissionSettings
+from understudy.storage.limits import Limits
 
 STAFF = token("ada", groups=["staff"])
 OTHER = token("bob")

@@ -19,7 +19,7 @@ from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.test_branches import ended
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 KIB = 1024
 SOON_S = 1.5

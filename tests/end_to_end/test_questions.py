@@ -16,8 +16,8 @@ from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.server_pair import post
 from tests.end_to_end.test_approval import completed
 from tests.end_to_end.test_run_recovery import AGENT, Watcher, allowed, calls_of, ended
-from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
+from understudy.storage.limits import Limits
 from understudy.tools.errors import QuestionDeclined, QuestionUnanswered
 
 PEARS = {"fruit": "pear", "count": 3}

@@ -10,10 +10,10 @@ from tests.end_to_end.http import request, upload
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import post
 from tests.end_to_end.tokens import SECRET, token
-from transport.connection.limits import Limits
 from understudy import Agent, ToolContext, tool
 from understudy.app.server import Running
 from understudy.extensions.files.stores import file_bytes_used
+from understudy.storage.limits import Limits
 
 MIB = 1 << 20
 

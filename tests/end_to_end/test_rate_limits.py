@@ -14,7 +14,7 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from transport.auth.tokens import Tokens
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 SECRET = "a secret of more than thirty-two bytes"
 

@@ -22,9 +22,9 @@ from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
 from tests.end_to_end.server_pair import eventually
-from transport.connection.limits import Limits
 from understudy.app.server import Running
 from understudy.storage.changes import Change
+from understudy.storage.limits import Limits
 from understudy.storage.records import RunAttempt
 
 AGENT = "tests.end_to_end.resumable_agent:agent"

@@ -6,8 +6,8 @@ import trio
 
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from transport.connection.limits import Limits
 from understudy import Agent
+from understudy.storage.limits import Limits
 
 
 class Caller:

@@ -9,11 +9,11 @@ from attrs import evolve
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.test_budgets import Eager, agent
-from transport.connection.limits import Limits
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings, load
 from understudy.models.model import ModelSettings
 from understudy.models.prices import Price, PriceTable
+from understudy.storage.limits import Limits
 
 PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
 

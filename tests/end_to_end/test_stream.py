@@ -17,9 +17,9 @@ from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
-from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 
 
 async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:

@@ -9,11 +9,11 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, send
-from transport.connection.limits import Limits
 from transport.wire.codec import from_log, to_log
 from transport.wire.events import AgentThinking
 from understudy.app.server import Running
 from understudy.storage.changes import Change
+from understudy.storage.limits import Limits
 from understudy.storage.records import LoggedEvent
 
 THREADS = 63

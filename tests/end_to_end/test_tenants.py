@@ -13,9 +13,9 @@ from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.tokens import SECRET, token
-from transport.connection.limits import Limits
 from understudy import Agent
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 from understudy.tools.server import supervision_tree, system_health
 
 """Lifetime of the tokens: they are made at collection, and must outlast a run of all tests."""

@@ -14,8 +14,8 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.server_pair import eventually
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
-from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
+from understudy.storage.limits import Limits
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),

@@ -10,7 +10,7 @@ from actors.actor import Receive
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import Begin, token_of
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 
 async def test_a_session_ended_on_one_server_is_refused_on_the_other(begin: Begin) -> None:

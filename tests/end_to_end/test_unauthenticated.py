@@ -12,7 +12,7 @@ import trio.testing
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.test_rate_limits import SECRET, token_of
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 HELD_BACK = {
     "nothing": b"",

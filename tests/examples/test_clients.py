@@ -14,9 +14,9 @@ from tests.docs.tables import ROOT
 from tests.end_to_end.http import request
 from tests.end_to_end.server_pair import post
 from tests.examples.cutting import cutting
-from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES
 from understudy.app.server import Running
+from understudy.storage.limits import Limits
 
 NODE = Path(playwright.__file__).parent / "driver" / "node"  # has WebSocket; the system's may be older
 QUESTION = "What is 15% of 80?"

@@ -21,8 +21,8 @@ from transport.client.dial import SocketUrl
 from transport.outbox.send_queue import SendQueue
 from transport.wire.events import Envelope
 from understudy.app.server import Running
-from understudy.app.settings import Limits
 from understudy.cli.chat import ServerAddress
+from understudy.storage.limits import Limits
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ("What is 17 * 23? Use your calculator.",)

@@ -27,7 +27,7 @@ from tests.mcp_suite.caller import REFUSED, play
 from tests.mcp_suite.served import served
 from tests.servers.needed import program
 from tests.servers.npm import install
-from transport.connection.limits import Limits
+from understudy.storage.limits import Limits
 
 HERE: Final = Path(__file__).parent
 PAGE: Final = HERE.parents[1] / "docs" / "reference" / "mcp-conformance.md"

@@ -35,9 +35,9 @@ from tests.network.planned_agent import AGENTS
 from tests.network.received import TERMINAL
 from tests.network.server_harness import SECRET
 from transport.auth.tokens import Tokens
-from transport.connection.limits import Limits
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
+from understudy.storage.limits import Limits
 
 USERS: Final = 24
 WITHIN_S: Final = 25.0

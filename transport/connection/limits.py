@@ -1,4 +1,4 @@
-"""Rate and size limits of clients: the settings, and the token buckets.
+"""Rate and size limits of clients, and the token buckets.
 
 Pure: `now` is an argument, in seconds of a monotonic clock.
 """
@@ -18,11 +18,9 @@ _at_least_one = validators.ge(1)
 
 
 @frozen(kw_only=True)
-class Limits:
-    """Every limit of the protocol, each a setting. Sizes are in bytes; `_s` is seconds.
-
-    A rate allows a burst of one minute's worth.
-    """
+class ClientLimits:
+    """Limits of connections and of what clients send. Sizes are in bytes, `_s` is seconds. A rate allows a burst of one
+    minute's worth."""
 
     frame_bytes: int = field(default=256 * 1024, validator=_at_least_one)
     """The largest frame of a client; a larger one is refused with `message_too_large`."""
@@ -40,8 +38,6 @@ class Limits:
     """Signals of each user, of each kind: ack, typing, ping."""
     requests_per_minute: int = field(default=6000, validator=_at_least_one)
     """HTTP requests of each user; of each address, for those without a valid token."""
-    sessions_per_minute: int = field(default=600, validator=_at_least_one)
-    """Sessions of anonymous users, begun from one address."""
     connections_per_user: int = field(default=20, validator=_at_least_one)
     """Connections of one user that are open at once, sockets and event streams together; each tab of the chat page has
     one."""
@@ -51,62 +47,10 @@ class Limits:
     connections_total: int = field(default=10_000, validator=_at_least_one)
     """Connections that are open at once, WebSockets and HTTP together; more are answered with 503. At most half of them
     have not authenticated."""
-    runs_per_user: int = field(default=10, validator=_at_least_one)
-    """Concurrent runs of each user."""
-    runs_per_tenant: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Concurrent runs of all users of one tenant; half of `runs_total` unless set, without effect on a server without
-    tenants."""
-    runs_total: int = field(default=1000, validator=_at_least_one)
-    """Concurrent runs in total."""
-    runs_waiting: int = field(default=1000, validator=_at_least_one)
-    """Queued runs in total; one user, or one tenant, may have half of them."""
-    files_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
-    """Total size of one user's files, uploaded or made by tools."""
-    files_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
-    """Total size of the files of all users of one tenant."""
-    threads_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
-    """Total size of one user's messages and events."""
-    threads_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
-    """Total size of the messages and events of all users of one tenant."""
-    run_turns: int = field(default=200, validator=_at_least_one)
-    """Turns of the model in one run. An agent's own budget may be smaller, and a larger one is an error at the start;
-    so for calls, tokens, cost and seconds."""
-    run_calls: int = field(default=500, validator=_at_least_one)
-    """Tool calls in one run."""
-    run_tokens: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens in and out of one run; no limit unless set."""
-    run_cost: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of one run, in the currency of the prices; no limit unless set."""
-    run_s: float = field(default=3600.0, validator=_positive)
-    """How long a run may work before it closes with what it has; an agent's own `timeout_s` may be shorter, and a
-    longer one is an error at the start."""
-    user_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of one user in a day of UTC, in and out; no limit unless set, as for all limits of a day or a month."""
-    user_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of one user in a day, in the currency of the prices."""
-    tenant_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of all users of one tenant in a day."""
-    tenant_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of all users of one tenant in a day."""
-    user_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of one user in a month of the calendar."""
-    user_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of one user in a month."""
-    tenant_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of all users of one tenant in a month."""
-    tenant_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of all users of one tenant in a month."""
-    approval_s: float = field(default=900.0, validator=_positive)
-    """How long a tool call waits for its user's decision, or for the answer to its question."""
-    approval_unseen_s: float = field(default=86_400.0, validator=_positive)
-    """How long a tool call waits for a user without a connection to the node when it asks; at most ten questions of a
-    user wait as long."""
     heartbeat_s: float = field(default=25.0, validator=_positive)
     """Time between two pings."""
     renewal_s: float = field(default=60.0, validator=_positive)
     """How long a connection whose token has run out may go on to renew it."""
-    history_messages: int = field(default=100, validator=_at_least_one)
-    """Messages of a branch that are read for a model; a quarter of them is left out at a time."""
 
 
 @define
@@ -239,7 +183,7 @@ class CommandLimits:
     the next one supersedes it.
     """
 
-    def __init__(self, limits: Limits, ledger: Ledger | None = None) -> None:
+    def __init__(self, limits: ClientLimits, ledger: Ledger | None = None) -> None:
         self._limits = limits
         self._ledger = ledger
         self._rates: dict[str, RateLimit] = {}

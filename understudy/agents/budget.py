@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import Attribute, field, fields, frozen
 
-from transport.connection.limits import Limits
+from understudy.storage.limits import RunLimits
 
 LIMIT_OF: Final = {
     "turns": "run_turns",
@@ -62,7 +62,7 @@ class Budget:
         return Budget(**values)
 
     @lru_cache(maxsize=256)  # noqa: B019 - few of them, and no more than data
-    def within(self, limits: Limits, agent: str) -> "Budget":
+    def within(self, limits: RunLimits, agent: str) -> "Budget":
         """Return the budget of the runs of `agent` on a server with these limits.
 
         Raises ValueError if a field exceeds the server's limit, because the server would silently lower it.

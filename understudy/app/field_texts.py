@@ -2,7 +2,7 @@
 
 import ast
 import inspect
-from itertools import pairwise
+from itertools import chain, pairwise
 from textwrap import dedent
 from typing import Any
 
@@ -16,10 +16,10 @@ def field_texts(kind: type[Any]) -> dict[str, str]:
 
     Tables of a settings file have none; a field without a text has an empty one.
     """
-    body: list[ast.stmt] = ast.parse(dedent(inspect.getsource(kind))).body[0].body  # type: ignore[attr-defined]
+    bodies = (ast.parse(dedent(inspect.getsource(each))).body[0].body for each in kind.__mro__ if attrs.has(each))  # type: ignore[attr-defined]
     texts = {
         field.target.id: " ".join(below.value.value.split())
-        for field, below in pairwise(body)
+        for field, below in chain.from_iterable(map(pairwise, bodies))
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
     }

@@ -26,7 +26,6 @@ from transport.auth.fetch import is_base, is_fetchable
 from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
-from transport.connection.limits import Limits
 from understudy.auth.settings import JwtSettings, SessionSettings
 from understudy.extension import Extension
 from understudy.installed import ExtensionFault, brought, chosen, installed
@@ -37,6 +36,7 @@ from understudy.models.settings import ModelsSettings
 from understudy.models.timeouts import Times
 from understudy.observe.hidden import hidden
 from understudy.observe.settings import LogSettings, OtlpSettings
+from understudy.storage.limits import Limits
 from understudy.tools.suggestion import did_you_mean
 from understudy.web.settings import PageSettings, TlsSettings
 

@@ -17,12 +17,13 @@ from msgspec import Struct
 from transport.auth.fetch import fetch
 from transport.auth.identity import Identity, is_loopback, origin_allowed
 from transport.auth.tokens import ALGORITHM, TENANT, Tokens, VerifiedTokens, load_or_create_secret, read_jose_header
-from transport.connection.limits import Limits, RateLimit
+from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, KeySetInvalid, OriginRefused, Unauthenticated, UnknownKey
 from understudy.auth.revocation import RevokedSessions, family_key, user_key
 from understudy.auth.settings import JwtSettings, SessionSettings
 from understudy.storage.acts import Act
 from understudy.storage.data_folder import keep_private
+from understudy.storage.limits import Limits
 from understudy.storage.owners import name_of, owner_of
 
 if TYPE_CHECKING:

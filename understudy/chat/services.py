@@ -6,7 +6,6 @@ from functools import cached_property
 from attrs import define, field
 
 from actors import ActorRef
-from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, model_names
 from understudy.chat.memory import AgentMemories
@@ -23,6 +22,7 @@ from understudy.extension import Parts
 from understudy.models.registry import Models
 from understudy.observe.health import RestrictedStatus, ServerStatus
 from understudy.observe.run_metrics import RunMetrics
+from understudy.storage.limits import Limits
 from understudy.storage.store import Store
 from understudy.tools.context import ToolContext
 from understudy.tools.loop import ToolLoop

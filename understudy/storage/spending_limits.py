@@ -1,4 +1,4 @@
-"""Limits of what users, tenants and groups spend on models in a day and a month, checked before each turn."""
+"""UserLimits of what users, tenants and groups spend on models in a day and a month, checked before each turn."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -9,8 +9,8 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
+from understudy.storage.limits import UserLimits
 
 from .memberships import memberships, set_memberships, spent_together
 from .owners import tenant_of
@@ -125,7 +125,7 @@ class SpendingLimits:
     """
 
     store: Store
-    limits: Limits
+    limits: UserLimits
     tenants: bool
     budgets: Budgets
     currency: str = ""

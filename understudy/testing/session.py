@@ -12,7 +12,6 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from transport.server.translated_stream import EnvelopeStream
 from transport.wire.commands import Approve, Continue, Decision, JsonObject, Respond
 from transport.wire.commands import Say as SayCommand
@@ -35,6 +34,7 @@ from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
 from understudy.chat.chat import Message
+from understudy.storage.limits import Limits
 from understudy.web.context import WebContext
 
 E = TypeVar("E", bound=Event)

@@ -10,7 +10,7 @@ from attrs import define, field
 
 from actors import ActorRef
 from transport.auth.identity import Identity
-from transport.connection.limits import CommandLimits, Ledger, Limits, RequestLimits
+from transport.connection.limits import ClientLimits, CommandLimits, Ledger, RequestLimits
 from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import ConnectionPermit
 from transport.wire.codec import Encoder
@@ -52,7 +52,7 @@ class UserConnections:
     that have shown no token.
     """
 
-    limits: Limits
+    limits: ClientLimits
     sessions: Sessions
     store: Store
     dispatcher: CommandDispatcher

@@ -5,11 +5,11 @@ import tomllib
 import pytest
 
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from understudy import Agent, tool
 from understudy.agents.permissions import NotPermitted, Permissions, Rules
 from understudy.extensions.permissions.rules import BadRules, check_rules, parse_rules
 from understudy.models.prices import PriceTable
+from understudy.storage.limits import Limits
 
 STAFF = Identity("ada", "s", groups=("staff",))
 BOTH = Identity("bea", "s", groups=("staff", "research"))

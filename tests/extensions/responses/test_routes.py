@@ -14,10 +14,10 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
 from tests.end_to_end.test_runs_api import Caller
 from tests.end_to_end.test_stream import gone
-from transport.connection.limits import Limits
 from understudy import Agent, AgentTurn, Reply, Turn
 from understudy.app.server import Running
 from understudy.models.model import Emit, TextDelta, ToolRequest
+from understudy.storage.limits import Limits
 
 # The stock client leaves generators of its HTTP stack to the collector.
 pytestmark = [

@@ -21,11 +21,11 @@ from tests.extensions.audit.test_routes import ADA, MARKER, Case, ask, check_cas
 from tests.extensions.operations.test_admin import ACME_OPERATOR, BOB, WORDS, of_tenants, read
 from tests.extensions.operations.test_admin import ADA as OF_ACME
 from tests.extensions.schedules import dying_scheduler
-from transport.connection.limits import Limits
 from understudy.app.server import Running
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.settings import ScheduleSettings
 from understudy.storage.acts import Act
+from understudy.storage.limits import Limits
 
 QUICK: dict[type[Any], Any] = {ScheduleSettings: ScheduleSettings(every_s=1, per_user=3)}
 

@@ -12,10 +12,10 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.test_runs_api import Caller
-from transport.connection.limits import Limits
 from understudy import Agent, mcp
 from understudy.extensions.widgets.settings import WidgetSettings
 from understudy.models.model import MessageItem
+from understudy.storage.limits import Limits
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 SERVER = Path(__file__).resolve().parents[2] / "servers" / "mcp_widget.py"

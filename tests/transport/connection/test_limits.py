@@ -1,6 +1,5 @@
 from typing import get_args
 
-import attrs
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,9 +7,9 @@ from hypothesis import strategies as st
 from transport.connection.limits import (
     SIGNALS,
     SILENTLY_LIMITED,
+    ClientLimits,
     CommandLimits,
     Ledger,
-    Limits,
     RateLimit,
     RequestLimits,
     TokenBucket,
@@ -34,58 +33,6 @@ from transport.wire.commands import (
     Steer,
     UserTyping,
 )
-
-
-def test_the_defaults_are_those_of_the_protocol() -> None:
-    """The published defaults; a change here is a change of the reference page."""
-    assert attrs.asdict(Limits()) == {
-        "frame_bytes": 256 * 1024,
-        "transport_bytes": 1024 * 1024,
-        "chunks_bytes": 8 * 1024 * 1024,
-        "chunk_s": 30.0,
-        "messages_per_minute": 120,
-        "operations_per_minute": 120,
-        "signals_per_minute": 1200,
-        "requests_per_minute": 6000,
-        "sessions_per_minute": 600,
-        "connections_per_user": 20,
-        "connections_per_peer": 5000,
-        "connections_total": 10_000,
-        "runs_per_user": 10,
-        "runs_per_tenant": None,
-        "runs_total": 1000,
-        "runs_waiting": 1000,
-        "files_bytes_per_user": 1024**3,
-        "files_bytes_per_tenant": 50 * 1024**3,
-        "threads_bytes_per_user": 1024**3,
-        "threads_bytes_per_tenant": 50 * 1024**3,
-        "run_turns": 200,
-        "run_calls": 500,
-        "run_tokens": None,
-        "run_cost": None,
-        "run_s": 3600.0,
-        "user_tokens_per_day": None,
-        "user_cost_per_day": None,
-        "tenant_tokens_per_day": None,
-        "tenant_cost_per_day": None,
-        "user_tokens_per_month": None,
-        "user_cost_per_month": None,
-        "tenant_tokens_per_month": None,
-        "tenant_cost_per_month": None,
-        "approval_s": 900.0,
-        "approval_unseen_s": 86_400.0,
-        "heartbeat_s": 25.0,
-        "renewal_s": 60.0,
-        "history_messages": 100,
-    }
-
-
-@pytest.mark.parametrize("name", [field.name for field in attrs.fields(Limits)])
-@pytest.mark.parametrize("value", [0, -1])
-def test_no_limit_can_be_nothing(name, value) -> None:
-    """A limit of zero would shut the door for good, so it is refused where it is set."""
-    with pytest.raises(ValueError, match=name):
-        Limits(**{name: value})
 
 
 def test_a_burst_then_a_wait() -> None:
@@ -196,7 +143,7 @@ def take_all(limits: CommandLimits, command: object, user: str = "ada") -> int:
 
 
 def test_every_kind_of_command_has_its_own_bucket() -> None:
-    limits = CommandLimits(Limits(messages_per_minute=2, operations_per_minute=3, signals_per_minute=4))
+    limits = CommandLimits(ClientLimits(messages_per_minute=2, operations_per_minute=3, signals_per_minute=4))
     assert [take_all(limits, command) for command in KINDS] == [3] * len(KINDS)
     assert [take_all(limits, command) for command in (Ack("t", 1), UserTyping("t"), ClientPing())] == [4] * 3
     assert take_all(limits, Say("x")) == 2
@@ -204,7 +151,7 @@ def test_every_kind_of_command_has_its_own_bucket() -> None:
 
 
 def test_whatever_begins_a_run_is_a_message() -> None:
-    limits = CommandLimits(Limits(messages_per_minute=4))
+    limits = CommandLimits(ClientLimits(messages_per_minute=4))
     for command in (Say("x"), Edit("m", "x"), Regenerate("m"), Continue("r")):
         assert limits.take("ada", command, 0.0) == 0
     assert all(limits.take("ada", command, 0.0) == 15.0 for command in (Say("x"), Edit("m", "x"), Regenerate("m")))
@@ -212,7 +159,7 @@ def test_whatever_begins_a_run_is_a_message() -> None:
 
 def test_every_command_has_a_limit() -> None:
     """Unlisted commands have the limit of operations; signals have their own."""
-    limits = CommandLimits(Limits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
+    limits = CommandLimits(ClientLimits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
     for kind in get_args(Command):
         command = object.__new__(kind)
         assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate, Continue, Steer)

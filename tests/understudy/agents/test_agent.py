@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.agents.builtin import guide
@@ -14,6 +13,7 @@ from understudy.agents.registry import all_agents
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
 from understudy.models.model import AgentCard, ModelSettings, ToolCard
+from understudy.storage.limits import Limits
 from understudy.tools.arithmetic import calculate
 from understudy.tools.mcp_server import mcp
 from understudy.tools.offers import Starter

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from transport.connection.limits import Limits
 from understudy import Agent, Budget
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings
+from understudy.storage.limits import Limits
 
 
 @pytest.mark.parametrize(

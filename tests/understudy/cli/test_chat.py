@@ -24,7 +24,6 @@ from tests.end_to_end.steerable_agent import agent as steerable
 from tests.end_to_end.test_questions import ordering
 from tests.end_to_end.test_undo import CLOSED, paying
 from transport.client import open_client
-from transport.connection.limits import Limits
 from transport.wire.events import ApprovalRequired, Usage
 from understudy import Agent, remember
 from understudy.app.server import Running, serve_app
@@ -35,6 +34,7 @@ from understudy.cli.console import ChatConsole
 from understudy.cli.output import neutralise, one_line
 from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Turn
 from understudy.models.prices import Price, PriceTable
+from understudy.storage.limits import Limits
 
 SECRET = "s" * 32
 WAIT_S = 60.0

@@ -8,9 +8,9 @@ import trio
 from attrs import define, field, frozen
 
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from transport.wire.errors import CommandRejected
 from understudy.storage import memberships
+from understudy.storage.limits import Limits
 from understudy.storage.spending import DAY_S
 from understudy.storage.spending import spent as sum_of_days
 from understudy.storage.spending_limits import SpendingLimits

@@ -11,11 +11,11 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field, frozen
 
-from transport.connection.limits import Limits
 from transport.wire.commands import JsonObject
 from transport.wire.events import NO_USAGE, Usage
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, UNBOUNDED, Budget
+from understudy.storage.limits import RunLimits
 from understudy.storage.records import StepRecord
 
 LOW: Final = 0.1
@@ -70,7 +70,7 @@ class Meter:
     used: Usage = field(default=NO_USAGE, init=False)
 
     @classmethod
-    def of(cls, agent: Agent, limits: Limits, settings: JsonObject, currency: str = "") -> "Meter":
+    def of(cls, agent: Agent, limits: RunLimits, settings: JsonObject, currency: str = "") -> "Meter":
         """Return the meter of a run of `agent`; `max_turns` and `budget` of its message lower the agent's budget."""
         meter = cls(UNBOUNDED, currency=currency)
         meter.lower(agent, limits)
@@ -80,7 +80,7 @@ class Meter:
             meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 
-    def lower(self, agent: Agent, limits: Limits) -> None:
+    def lower(self, agent: Agent, limits: RunLimits) -> None:
         """Lower the budget to that of `agent`, to which the run was handed over."""
         own = {name: getattr(agent.budget, name) is not None for name in LIMIT_OF}
         whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}

@@ -4,7 +4,7 @@ from collections import Counter
 
 from attrs import define, field
 
-from transport.connection.limits import Limits
+from understudy.storage.limits import RunLimits
 
 MOST_OF_USER = 10
 """Questions of a user that wait the longer time at once. Their runs count as waiting, so one user must not fill the
@@ -17,7 +17,7 @@ SHARE = 4
 class Patience:
     """The questions on this node that wait for the longer time, by owner."""
 
-    limits: Limits
+    limits: RunLimits
     _waiting: Counter[str] = field(factory=Counter, init=False)
 
     def wait_s(self, owner: str, *, present: bool) -> float:

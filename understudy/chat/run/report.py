@@ -5,7 +5,6 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from transport.connection.limits import Limits
 from transport.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
@@ -21,6 +20,7 @@ from transport.wire.events import (
 from understudy.agents.agent import Agent
 from understudy.chat.run.continuation import calls_taken
 from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
+from understudy.storage.limits import RunLimits
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord, StepRecord
 
 
@@ -79,7 +79,7 @@ def short_report(run: RunRecord) -> ListedRun:
 
 
 def report(
-    run: RunRecord, events: Sequence[Event], steps: Sequence[StepRecord], agent: Agent | None, limits: Limits
+    run: RunRecord, events: Sequence[Event], steps: Sequence[StepRecord], agent: Agent | None, limits: RunLimits
 ) -> RunReport:
     """Return the whole state of a run, from its events and steps, each in order.
 

@@ -3,12 +3,12 @@
 from importlib.metadata import version
 from typing import Any
 
-from transport.connection.limits import Limits
 from understudy.agents.agent import Agent
 from understudy.models.model import Model, limits_of
+from understudy.storage.limits import RunLimits
 
 
-def capabilities(agent: Agent, model: Model, limits: Limits) -> dict[str, Any]:
+def capabilities(agent: Agent, model: Model, limits: RunLimits) -> dict[str, Any]:
     """Return the `AgentCapabilities` of an agent, as its user may use it, that answers by this model."""
     tools = [
         {"name": each.name, "description": each.description, "parameters": dict(each.parameters)}

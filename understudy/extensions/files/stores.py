@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any, Self, cast
 
 from attrs import field, frozen
 
-from transport.connection.limits import Limits
 from understudy.extensions.files.cache import COPIES, COPIES_BYTES, FileCache
 from understudy.extensions.files.folder import FileStore, FolderFiles
 from understudy.extensions.files.settings import FileSettings
 from understudy.extensions.files.tables import files
 from understudy.storage.keyed_lock import KeyedLock
+from understudy.storage.limits import UserLimits
 from understudy.storage.quotas import Quotas, bytes_used
 from understudy.storage.records import File
 from understudy.storage.sqlite import FILES
@@ -46,7 +46,7 @@ class FileQuotas(Quotas):
     """Counts the bytes of files, also of those that are being uploaded."""
 
     @classmethod
-    def of(cls, store: Store, limits: Limits, *, tenants: bool = False) -> Self:
+    def of(cls, store: Store, limits: UserLimits, *, tenants: bool = False) -> Self:
         """Return the quotas by these limits. `tenants`: whether the server has tenants."""
         per_tenant = limits.files_bytes_per_tenant if tenants else None
         return cls(store, file_bytes_used, "files", limits.files_bytes_per_user, per_tenant)

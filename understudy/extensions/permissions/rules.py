@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from transport.connection.limits import Limits
 from understudy.agents.agent import Agent, with_subagents
 from understudy.agents.permissions import ANY, BOUNDS, Allowance, Rules, model_names
 from understudy.auth.allow import Allowed, groups_of, read_allowed
 from understudy.models.prices import PriceTable
 from understudy.models.registry import costs_unknown
+from understudy.storage.limits import Limits
 from understudy.tools.suggestion import did_you_mean
 
 TABLES: Final = ("agents", "tools", "models")

@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 from quart import Response, current_app, request
 
-from transport.connection.limits import Limits
 from understudy.content.texts import run_off_loop
+from understudy.storage.limits import Limits
 from understudy.web.context import web_context
 from understudy.web.routes import HttpRoute, JsonObject, Routes, routes_of
 

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 import attrs
 
-from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import COMMANDS
 from transport.wire.dialects import SUBPROTOCOLS, Dialect
@@ -19,6 +18,7 @@ from transport.wire.schemas import (
     response_form_schema,
     shown,
 )
+from understudy.storage.limits import Limits
 
 ASYNCAPI: Final = "3.0.0"
 RESPONSE_FORM: Final = "message_to_agent"

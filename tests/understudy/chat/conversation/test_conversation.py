@@ -15,7 +15,6 @@ from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Res
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Gate, Say, ScriptedModel, scripted
 from transport.auth.identity import Identity
-from transport.connection.limits import Limits
 from transport.wire.commands import Say as SayCommand
 from transport.wire.events import (
     AgentCompleted,
@@ -47,6 +46,7 @@ from understudy.models.registry import Models
 from understudy.observe.health import ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.storage import queries
+from understudy.storage.limits import Limits
 from understudy.storage.records import History
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store

@@ -13,7 +13,6 @@ from msgspec import UnsetType
 
 from actors import ActorRef, ActorSystem, Ask, ChildSpec, Restart
 from tests.understudy.chat.run.test_run import FakeServices, Listener, RunLog, one_permit
-from transport.connection.limits import Limits
 from transport.wire.events import MessageAccepted
 from understudy import tool
 from understudy.agents.agent import Agent
@@ -36,6 +35,7 @@ from understudy.models.model import (
     Turn,
     Usage,
 )
+from understudy.storage.limits import Limits
 from understudy.testing import open_session, run_agent
 
 LASTS_S = 2 * RECORD_S

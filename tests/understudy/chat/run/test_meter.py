@@ -2,10 +2,10 @@
 
 import pytest
 
-from transport.connection.limits import Limits
 from transport.wire.events import Usage
 from understudy import Agent, Budget
 from understudy.chat.run.meter import Meter, worked_s
+from understudy.storage.limits import Limits
 from understudy.storage.records import StepRecord
 
 

@@ -1,7 +1,7 @@
 """How long questions wait: longer for a user who has no page open, within bounds."""
 
-from transport.connection.limits import Limits
 from understudy.chat.run.patience import MOST_OF_USER, Patience
+from understudy.storage.limits import Limits
 
 LIMITS = Limits(approval_s=10.0, approval_unseen_s=100.0, runs_waiting=48)
 

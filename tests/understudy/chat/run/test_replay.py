@@ -13,7 +13,6 @@ from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, Hand, Say, ScriptedModel
 from tests.understudy.chat.run.test_run import FakeServices
-from transport.connection.limits import Limits
 from transport.wire.events import (
     AgentStarted,
     AgentThinking,
@@ -61,6 +60,7 @@ from understudy.models.model import (
     Turn,
 )
 from understudy.observe.metrics import Metrics
+from understudy.storage.limits import Limits
 from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
 

@@ -1,6 +1,5 @@
 """The state of a run: what it used, what is left, and what it waits for."""
 
-from transport.connection.limits import Limits
 from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
@@ -13,6 +12,7 @@ from transport.wire.events import (
 )
 from understudy import Agent, Budget
 from understudy.chat.run.report import report
+from understudy.storage.limits import Limits
 from understudy.storage.records import RunRecord, StepRecord
 
 RUN = RunRecord("r", "ann", "t", "m", None, "liaison", "insights", "running", 1.0)

@@ -16,7 +16,6 @@ from attrs import define, evolve, field
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, ScriptedModel, scripted
-from transport.connection.limits import Limits
 from transport.wire.events import (
     AgentCompleted,
     ApprovalDecided,
@@ -57,6 +56,7 @@ from understudy.observe.health import ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.observe.run_metrics import RunMetrics
 from understudy.storage import queries
+from understudy.storage.limits import Limits
 from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
 

@@ -11,13 +11,13 @@ from jsonschema import Draft7Validator
 from jsonschema.validators import Draft202012Validator
 
 from tests.transport.golden import golden_path
-from transport.connection.limits import Limits
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.command_parser import CHECKS, COMMANDS, parse_frame
 from transport.wire.dialects import Dialect, negotiate
 from transport.wire.errors import CommandRejected
 from transport.wire.events import EVENTS
 from transport.wire.schemas import EXAMPLES
+from understudy.storage.limits import Limits
 from understudy.web.specs.asyncapi import RESPONSE_FORM, SOCKETS, asyncapi
 
 DOCUMENT = asyncapi("1.0", Limits())

@@ -1,0 +1,79 @@
+"""Every limit of a server, each a setting: of runs, of what users and tenants use, and of clients."""
+
+from attrs import field, frozen, validators
+
+from transport.connection.limits import ClientLimits
+
+_positive = validators.gt(0.0)
+_at_least_one = validators.ge(1)
+
+
+@frozen(kw_only=True, slots=False)
+class RunLimits:
+    """How many runs there may be, and how much each may do."""
+
+    runs_per_user: int = field(default=10, validator=_at_least_one)
+    """Concurrent runs of each user."""
+    runs_per_tenant: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Concurrent runs of all users of one tenant; half of `runs_total` unless set, without effect on a server without
+    tenants."""
+    runs_total: int = field(default=1000, validator=_at_least_one)
+    """Concurrent runs in total."""
+    runs_waiting: int = field(default=1000, validator=_at_least_one)
+    """Queued runs in total; one user, or one tenant, may have half of them."""
+    run_turns: int = field(default=200, validator=_at_least_one)
+    """Turns of the model in one run. An agent's own budget may be smaller, and a larger one is an error at the start;
+    so for calls, tokens, cost and seconds."""
+    run_calls: int = field(default=500, validator=_at_least_one)
+    """Tool calls in one run."""
+    run_tokens: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Tokens in and out of one run; no limit unless set."""
+    run_cost: float | None = field(default=None, validator=validators.optional(_positive))
+    """Cost of one run, in the currency of the prices; no limit unless set."""
+    run_s: float = field(default=3600.0, validator=_positive)
+    """How long a run may work before it closes with what it has; an agent's own `timeout_s` may be shorter, and a
+    longer one is an error at the start."""
+    approval_s: float = field(default=900.0, validator=_positive)
+    """How long a tool call waits for its user's decision, or for the answer to its question."""
+    approval_unseen_s: float = field(default=86_400.0, validator=_positive)
+    """How long a tool call waits for a user without a connection to the node when it asks; at most ten questions of a
+    user wait as long."""
+    history_messages: int = field(default=100, validator=_at_least_one)
+    """Messages of a branch that are read for a model; a quarter of them is left out at a time."""
+
+
+@frozen(kw_only=True, slots=False)
+class UserLimits:
+    """How much users, and all users of one tenant, may begin, store and spend."""
+
+    sessions_per_minute: int = field(default=600, validator=_at_least_one)
+    """Sessions of anonymous users, begun from one address."""
+    files_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
+    """Total size of one user's files, uploaded or made by tools."""
+    files_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
+    """Total size of the files of all users of one tenant."""
+    threads_bytes_per_user: int = field(default=1024**3, validator=_at_least_one)
+    """Total size of one user's messages and events."""
+    threads_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
+    """Total size of the messages and events of all users of one tenant."""
+    user_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Tokens of one user in a day of UTC, in and out; no limit unless set, as for all limits of a day or a month."""
+    user_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
+    """Cost of one user in a day, in the currency of the prices."""
+    tenant_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Tokens of all users of one tenant in a day."""
+    tenant_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
+    """Cost of all users of one tenant in a day."""
+    user_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Tokens of one user in a month of the calendar."""
+    user_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
+    """Cost of one user in a month."""
+    tenant_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
+    """Tokens of all users of one tenant in a month."""
+    tenant_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
+    """Cost of all users of one tenant in a month."""
+
+
+@frozen(kw_only=True)
+class Limits(UserLimits, RunLimits, ClientLimits):
+    """Every limit. Sizes are in bytes; `_s` is seconds. A rate allows a burst of one minute's worth."""
