@@ -16,7 +16,8 @@
  *   section of them, see `Settings`. "sections": {title, none, read}, of the inbox, see `InboxView` of notices; `sections()` are those of all.
  *   "known": `work({who, model})` is called when it is known who is signed in, and which model answers. "elements": {place, element}, what is always there, see `Places`. "marks": `of(threadId)` is the mark of a chat in the side bar, or null;
  *   "titles": `of(title)` is what the window is called that has this title; `chat.marked()` says that one of both has changed. "shown":
- *   `work(state)` is called when the open chat stands on the screen, in this state.
+ *   `work(state)` is called when the open chat stands on the screen, in this state. "answers": {fits(turn), load}, what stands below the
+ *   answers of turns that it fits; `load()` resolves to `make(page)` of a view, {element, update(turn), inUse, destroy()}, see `AnswerParts`.
  * - `addStyle(url)`: loads a style sheet of the extension's folder, whose URL is that of the text "./FILE.css" and
  *   `import.meta.url`; resolves when it applies.
  *
@@ -24,8 +25,7 @@
  * administration page are `SECTIONS` of its `admin.js`, as those in `admin/sections.js`; of its `sign_in.js` see `views/sign_in.js`.
  */
 
-import { el } from "./views/dom.js";
-import { withParts } from "./views/extension_parts.js";
+import { addStyle, withParts } from "./views/extension_parts.js";
 import { LazyPart } from "./views/lazy_part.js";
 
 export class Extensions {
@@ -95,16 +95,4 @@ export class Extensions {
       addDialog: (dialog) => add("dialogs", entry(dialog)), addTopDialog: ({ fits, ...dialog }) => add("topDialogs", { ...entry(dialog), fits }),
     };
   }
-}
-
-function addStyle(url) {
-  return new Promise((resolve, reject) => {
-    const link = el("link", {
-      rel: "stylesheet", href: url.href, onload: resolve, onerror: () => {
-        link.remove();
-        reject(new TypeError(url.href)); // as an import does
-      },
-    });
-    document.head.append(link);
-  });
 }

@@ -34,7 +34,6 @@ import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
 import { startLanguage } from "./views/language.js";
-import { WidgetHost } from "./views/widget_host.js";
 import { renderer } from "./views/renderer.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
@@ -85,7 +84,7 @@ class Page extends ChatPage {
     this.composer.element.prepend(this.guide.element);
     this.firstVisit = new FirstVisit(this);
     this.transcript = new Transcript({
-      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, api: this.api, widgets: new WidgetHost(this.api, () => this.current), ...this.transcriptActions,
+      agents: this.agents, clock: this.clock, files, panel: this.panel, previews, api: this.api, answerParts: () => this.extensions.made?.all("answers") ?? [], ...this.transcriptActions,
     }, () => (this.missing ? missingChat(() => this.create()) : emptyChat(this.composer.picker.picked, (starter) => this.begin(starter, this.composer.picker.picked), this.firstVisit.offer())));
     this.title = el("h1.thread-title", { dir: "auto" }, t("chat.new"));
     this.back = el("button.link.back", { type: "button", hidden: true });
@@ -246,6 +245,7 @@ class Page extends ChatPage {
     this.#tellKnown();
     for (const { menu } of this.sidebar.rows.values()) menu.update();
     this.dialogs.settings.made?.update();
+    this.transcript.refresh();
   }
 
   /** What extensions offer to do with something, {label, icon, act} each. */

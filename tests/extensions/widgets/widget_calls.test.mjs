@@ -5,20 +5,20 @@ import { WidgetCalls } from "../../../understudy/page/extensions/widgets/calls.j
 
 const turn = (messageId, more) => ({ messageId, status: "done", steps: [], error: null, final: null, ...more });
 
-function calls(callForWidget = async () => ({})) {
+function calls(answer = async () => ({})) {
   const asked = [];
-  const made = new WidgetCalls({ callForWidget: (threadId, body) => { asked.push(body); return callForWidget(threadId, body); } });
+  const made = new WidgetCalls({ chat: { current: "t" }, ask: (method, path, body) => { asked.push(body); return answer(method, path); } });
   return { made, asked, id: () => `widget-${asked.at(-1).request_id}` };
 }
 
 test("a call has the result of its turn once that has ended", async () => {
   const { made, asked, id } = calls();
-  const result = made.call("t", "c1", "roll", { sides: 6 });
+  const result = made.call("c1", "roll", { sides: 6 });
   assert.deepEqual({ ...asked[0], request_id: "" }, { call_id: "c1", name: "roll", arguments: { sides: 6 }, request_id: "" });
   const step = { kind: "tool", status: "ok", result: { eyes: 4 }, summary: "four" };
-  made.take({ turns: [turn(id(), { status: "running", steps: [step] }), turn("other", { steps: [step] })] });
+  made.take({ threadId: "t", turns: [turn(id(), { status: "running", steps: [step] }), turn("other", { steps: [step] })] });
   assert.equal(made.waiting.size, 1);
-  made.take({ turns: [turn(id(), { steps: [{ kind: "thinking" }, step] })] });
+  made.take({ threadId: "t", turns: [turn(id(), { steps: [{ kind: "thinking" }, step] })] });
   assert.deepEqual((await result).structuredContent, { eyes: 4 });
   assert.equal(made.waiting.size, 0);
 });
@@ -30,20 +30,20 @@ test("a call that is denied, fails or is left is an error of the tool", async ()
     [{ final: { message: "There is no tool." } }, "There is no tool."],
   ]) {
     const { made, id } = calls();
-    const result = made.call("t", "c1", "roll", {});
-    made.take({ turns: [turn(id(), end)] });
+    const result = made.call("c1", "roll", {});
+    made.take({ threadId: "t", turns: [turn(id(), end)] });
     assert.deepEqual(await result, { content: [{ type: "text", text }], isError: true });
   }
   const { made } = calls();
-  const result = made.call("t", "c1", "roll", {});
-  made.leave("t");
+  const result = made.call("c1", "roll", {});
+  made.take({ threadId: "t", turns: [] });
   assert.equal(made.waiting.size, 1);
-  made.leave("another");
+  made.take({ threadId: "another", turns: [] });
   assert.equal((await result).isError, true);
 });
 
 test("a call that the server refuses is refused, and not waited for", async () => {
   const { made } = calls(async () => { throw new Error("That chat is archived."); });
-  await assert.rejects(made.call("t", "c1", "roll", {}), { message: "That chat is archived." });
+  await assert.rejects(made.call("c1", "roll", {}), { message: "That chat is archived." });
   assert.equal(made.waiting.size, 0);
 });

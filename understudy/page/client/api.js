@@ -190,16 +190,6 @@ export class Api {
     return this.#json("GET", `/api/files/${encodeURIComponent(fileId)}/preview`);
   }
 
-  /** {html, frame, tool, arguments, result}: the user interface of a call's tool, the address of its frame, and the call. */
-  widget(threadId, callId) {
-    return this.#json("GET", `/api/threads/${encodeURIComponent(threadId)}/widget?${new URLSearchParams({ call_id: callId })}`);
-  }
-
-  /** Calls a tool for the user interface of a call: {call_id, name, arguments, request_id}. Resolves to {message_id, run_id}. */
-  callForWidget(threadId, body) {
-    return this.#json("POST", `/api/threads/${encodeURIComponent(threadId)}/widget/calls`, body);
-  }
-
   /** Uploads with `onProgress(share)`, 0 to 1; `signal` stops it. Resolves to {id, name, media_type, size}. */
   async upload(file, { onProgress, signal }) {
     const token = await this.session.token().catch(() => { throw new ApiError(0, UNREACHABLE); });

@@ -6,6 +6,7 @@ import { moment } from "../client/format.js";
 import { agentKey } from "../client/current_threads.js";
 import { LANGUAGES, language, t, useLanguage } from "../client/messages.js";
 import { randomId } from "../client/ids.js";
+import { extend as extendByWidgets } from "../extensions/widgets/main.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { KEY } from "../client/session.js";
 import { runningTurn, steerableTurn } from "../client/turns.js";
@@ -18,13 +19,13 @@ import { Toasts } from "../views/dialog.js";
 import { composing, el, setText } from "../views/dom.js";
 import { Drafts } from "../views/drafts.js";
 import { emptyChat } from "../views/empty.js";
+import { addStyle } from "../views/extension_parts.js";
 import { Files } from "../views/files.js";
 import { icon } from "../views/icons.js";
 import { Panel } from "../views/panel.js";
 import { Previews } from "../views/previews.js";
 import { Status } from "../views/status.js";
 import { Transcript } from "../views/transcript.js";
-import { WidgetHost } from "../views/widget_host.js";
 import { siteAround } from "./site.js";
 import { siteStorage, siteWindow } from "./site_storage.js";
 
@@ -73,10 +74,12 @@ class EmbeddedChat extends ChatPage {
       api, files, agents, drafts: new Drafts(storage), storage, banner: this.status.banner,
       onAgent: () => {}, ...this.composerActions,
     });
+    this.parts = { answers: [], shown: [] }; // of the only extension with parts of this page
+    extendByWidgets({ chat: this, ask: (...asked) => api.ask(...asked), add: (kind, one) => this.parts[kind].push(one), addStyle });
     this.composer.picker.element.hidden = true; // the site has chosen
     this.composer.voice.allowed = () => false; // a frame of another site has no microphone
     this.transcript = new Transcript({
-      agents, clock, files, panel: this.panel, previews, api, widgets: new WidgetHost(api, () => this.current), ...this.transcriptActions,
+      agents, clock, files, panel: this.panel, previews, api, answerParts: () => this.parts.answers, ...this.transcriptActions,
     }, () => emptyChat(this.agent, (starter) => this.begin(starter, this.agent)));
     this.title = el("h1.thread-title", { dir: "auto" }, this.agent.title);
     const button = (name, picture, onclick) => el("button.quiet.icon-button", { type: "button", "aria-label": name, title: name, onclick }, icon(picture));
@@ -173,7 +176,9 @@ class EmbeddedChat extends ChatPage {
   }
 
   shown(state) {
-    if (document.visibilityState === "visible" && this.current !== null) this.client.ack(state.threadId, state.seq);
+    if (document.visibilityState !== "visible" || this.current === null) return;
+    this.client.ack(state.threadId, state.seq);
+    for (const work of this.parts.shown) work(state);
   }
 
   /** Opens the sign-in at an MCP server beside this page, which a frame must not leave. */

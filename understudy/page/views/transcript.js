@@ -19,7 +19,7 @@ import { TurnView } from "./turn.js";
 
 const ANNOUNCED_CHARACTERS = 600;
 const NEAR_BEGINNING = 1.5; // heights of the visible part before the beginning at which older turns are read
-const MOST_IN_USE = 8; // turns with widgets that are used
+const MOST_IN_USE = 8; // turns with parts that are used
 const PASSES = 4; // a turn may be smaller than its gap was, so that others come near
 
 export class Transcript {
@@ -106,7 +106,6 @@ export class Transcript {
   /** Shows this state with the next frame. */
   show(state) {
     this.next = state;
-    this.page.widgets.take(state);
     this.#request();
   }
 
@@ -198,11 +197,11 @@ export class Transcript {
     return this.window.total(keys.slice(0, keys.indexOf(anchor.key))) + this.scroller.getBoundingClientRect().top - anchor.at;
   }
 
-  /** Turns that stay in the document wherever they are: at work, with the focus, and with a widget that would forget all. */
+  /** Turns that stay in the document wherever they are: at work, with the focus, and with a part that would forget all. */
   #kept() {
     const kept = new Set(this.turns.filter(({ status }) => LIVE.has(status)).map(({ key }) => key));
     for (const [key, view] of this.views) if (view.element.contains(document.activeElement)) kept.add(key);
-    const inUse = [...this.views].filter(([, { widgets }]) => widgets.inUse).slice(-MOST_IN_USE);
+    const inUse = [...this.views].filter(([, { parts }]) => parts.inUse).slice(-MOST_IN_USE);
     for (const [key] of inUse) kept.add(key);
     const wanted = this.#wantedTurn();
     return wanted ? kept.add(wanted.key) : kept;

@@ -1,6 +1,7 @@
 /** One turn on the screen: what the user said, what was done about it, and the answer. Updated part by part. */
 
 import { AnswerView } from "./answer.js";
+import { AnswerParts } from "./answer_parts.js";
 import { monogram } from "./agents.js";
 import { LazyChart } from "./lazy_chart.js";
 import { ApprovalView } from "./approval.js";
@@ -13,7 +14,6 @@ import { AnswerActionsView } from "./answer_actions.js";
 import { MadeFilesView } from "./made_files.js";
 import { NextStepsView } from "./next_steps.js";
 import { NoticesView } from "./notices.js";
-import { WidgetsView } from "./widgets.js";
 import { UserMessageView } from "./user_message.js";
 import { RunCardView } from "./run_card.js";
 
@@ -32,12 +32,12 @@ export class TurnView {
     this.charts = [];
     this.chartBox = el("div");
     this.made = new MadeFilesView(page);
-    this.widgets = new WidgetsView(page);
+    this.parts = new AnswerParts(page);
     this.notices = new NoticesView();
     this.cut = new CutView(page);
     this.nextSteps = new NextStepsView((step) => page.onStep(this.turn, step));
     this.actions = new AnswerActionsView(page, () => this.#plainText());
-    this.reply = el("div.reply", {}, this.agentHeader, this.card.element, this.approvalBox, this.answer.element, this.chartBox, this.widgets.element, this.made.element, this.notices.element, this.cut.element, this.nextSteps.element, this.card.undo.element, this.actions.element);
+    this.reply = el("div.reply", {}, this.agentHeader, this.card.element, this.approvalBox, this.answer.element, this.chartBox, this.parts.element, this.made.element, this.notices.element, this.cut.element, this.nextSteps.element, this.card.undo.element, this.actions.element);
     this.speaker = el("h2.offscreen");
     this.reply.prepend(this.speaker);
     this.element = el("div.turn", {}, el("h2.offscreen", {}, t("turn.you_said")), this.message.element, this.reply);
@@ -60,7 +60,7 @@ export class TurnView {
     this.answer.update(turn);
     this.#showCharts(turn);
     this.made.update(turn);
-    this.widgets.update(turn);
+    this.parts.update(turn);
     this.#showEnd(turn, before);
     this.cut.update(turn, siblings.last);
     this.nextSteps.update(turn.final);
@@ -82,7 +82,7 @@ export class TurnView {
   destroy() {
     for (const chart of this.charts) chart.destroy();
     this.made.destroy();
-    this.widgets.destroy();
+    this.parts.destroy();
     this.card.destroy();
     this.element.remove();
   }

@@ -573,8 +573,4 @@ export const messages = Object.freeze({
   "pasted.as_plain": "كنص عادي",
   "pasted.text_name": "نص ملصق.txt",
   "pasted.file_name": "جدول ملصق.csv",
-
-  "widget.of": "{tool}، من {server}",
-  "widget.loading": "يجري تحميل الأداة",
-  "widget.stopped": "أرسلت الأداة أكثر مما يجوز فأُوقفت.",
 });

@@ -573,8 +573,4 @@ export const messages = Object.freeze({
   "pasted.as_plain": "Als reiner Text",
   "pasted.text_name": "eingefügter Text.txt",
   "pasted.file_name": "eingefügte Tabelle.csv",
-
-  "widget.of": "{tool}, von {server}",
-  "widget.loading": "Das Widget wird geladen",
-  "widget.stopped": "Das Widget hat zu viel gesendet und wurde beendet.",
 });

@@ -578,8 +578,4 @@ export const messages = Object.freeze({
   "pasted.as_plain": "As plain text",
   "pasted.text_name": "pasted text.txt",
   "pasted.file_name": "pasted table.csv",
-
-  "widget.of": "{tool}, from {server}",
-  "widget.loading": "Loading the widget",
-  "widget.stopped": "The widget said too much, and was stopped.",
 });

@@ -7,8 +7,7 @@
 import { confirmed } from "../../views/dialog.js";
 import { el } from "../../views/dom.js";
 import { HEIGHTS, WidgetBridge } from "./bridge.js";
-import { language, learn, t } from "../../client/messages.js";
-import { MESSAGES } from "./messages/frame.js";
+import { language, t } from "../../client/messages.js";
 
 const READY = "ui/notifications/sandbox-proxy-ready";
 const SHOW = "ui/notifications/sandbox-resource-ready";
@@ -21,7 +20,6 @@ export class WidgetFrame {
    * too much, and is gone. `onCall(name, parameters)` resolves to a result of the protocol, `onMessage(text)` sends a message.
    */
   constructor(step, given, { name, onFlood, onCall, onMessage }) {
-    learn(MESSAGES);
     Object.assign(this, { html: given.html, onFlood, onMessage, server: step.widget.server });
     this.hear = (event) => this.#hear(event);
     addEventListener("message", this.hear);

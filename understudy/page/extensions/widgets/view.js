@@ -1,17 +1,17 @@
 /** User interfaces of MCP servers' tools (MCP Apps): their places in an answer. What stands in them is loaded when one is seen. */
 
-import { arrange, el } from "./dom.js";
-import { icon } from "./icons.js";
-import { whenSeen } from "./seen.js";
-import { t } from "../client/messages.js";
-import { humanised } from "../client/format.js";
+import { humanised } from "../../client/format.js";
+import { learn, t } from "../../client/messages.js";
+import { arrange, el } from "../../views/dom.js";
+import { icon } from "../../views/icons.js";
+import { whenSeen } from "../../views/seen.js";
+import { MESSAGES } from "./messages/view.js";
 
 export class WidgetsView {
-  /**
-   * `page` is {widgets}, a `WidgetHost`, and {onSay(turn, message)}, which sends a message to the turn's agent.
-   */
-  constructor(page) {
-    this.page = page;
+  /** `calls` is a `WidgetCalls`; `onSay(turn, message)` sends a message to the turn's agent. */
+  constructor(calls, onSay) {
+    learn(MESSAGES);
+    Object.assign(this, { calls, onSay });
     this.widgets = new Map(); // call id -> Widget
     this.element = el("div.widgets");
   }
@@ -22,7 +22,7 @@ export class WidgetsView {
     if (steps === this.steps) return;
     this.steps = steps;
     const shown = steps.filter((step) => step.widget);
-    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.page, (text) => this.page.onSay(this.turn, text)));
+    for (const step of shown) if (!this.widgets.has(step.callId)) this.widgets.set(step.callId, new Widget(step, this.calls, (text) => this.onSay(this.turn, text)));
     arrange(this.element, shown.map(({ callId }) => this.widgets.get(callId).element));
   }
 
@@ -37,8 +37,8 @@ export class WidgetsView {
 }
 
 class Widget {
-  constructor(step, page, onMessage) {
-    Object.assign(this, { step, page, onMessage, frame: null, ended: false });
+  constructor(step, calls, onMessage) {
+    Object.assign(this, { step, calls, onMessage, frame: null, ended: false });
     this.name = t("widget.of", { tool: humanised(step.tool), server: step.widget.server });
     this.place = el("div.widget-place", {}, el("span.spinner", { role: "status", "aria-label": t("widget.loading") }));
     this.element = el("figure.widget", {}, el("figcaption.chart-head", {}, icon("tool"), el("span.chart-title", {}, this.name)), this.place);
@@ -52,12 +52,12 @@ class Widget {
 
   async #load() {
     const { callId } = this.step;
-    const given = await this.page.widgets.read(callId);
-    const { WidgetFrame } = await import("../extensions/widgets/frame.js");
+    const given = await this.calls.read(callId);
+    const { WidgetFrame } = await import("./frame.js");
     if (this.ended) return;
     this.frame = new WidgetFrame(this.step, given, {
       name: this.name, onFlood: () => this.#say(t("widget.stopped")), onMessage: this.onMessage,
-      onCall: (name, parameters) => this.page.widgets.call(callId, name, parameters),
+      onCall: (name, parameters) => this.calls.call(callId, name, parameters),
     });
     this.place.replaceChildren(this.frame.element);
   }
