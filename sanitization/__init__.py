@@ -3,8 +3,7 @@
 No I/O and no actors. `Sanitizer` takes whole texts, `StreamSanitizer` text that arrives in pieces.
 """
 
-from .detectors.detector import Detector as Detector
-from .detectors.pattern import Pattern as Pattern
+from .detector import Detector as Detector
 from .findings import Action as Action
 from .findings import Category as Category
 from .findings import Failure as Failure
@@ -16,6 +15,7 @@ from .findings import Summary as Summary
 from .findings import summary as summary
 from .findings import utf16_offsets as utf16_offsets
 from .masking import Placeholders as Placeholders
+from .pattern import Pattern as Pattern
 from .policy import OFF as OFF
 from .policy import PRESETS as PRESETS
 from .policy import STANDARD as STANDARD

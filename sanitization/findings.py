@@ -8,6 +8,9 @@ from typing import Any, Final, NamedTuple
 
 from attrs import field, frozen
 
+REPLACEMENT: Final = "[redacted]"
+"""Replaces a find that is removed, unless its detector has another word for it."""
+
 
 class Category(enum.StrEnum):
     """The families of findings."""

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, TypeVar
 
 from attrs import Factory, define
 
-from .detectors.detector import Detector
+from .detector import Detector
 from .findings import Action, Category, Failure, Finding, Hit
 from .late import Late
 from .masking import Placeholders, mask_text

@@ -3,23 +3,25 @@
 The output for a text does not depend on where its pieces were cut.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
 from secrets import token_bytes
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
-from .detectors import CONTENT, DISGUISES, Injection, Percent, Pii, Secrets
-from .detectors.detector import Detector
-from .detectors.markup.markup import Markup
-from .detectors.unicode.invisible import join_pairs
+from .detector import Detector
 from .findings import Category, Failure, Finding, Sanitized
+from .late import Late
 from .masking import Placeholders
-from .pipeline import Bounds, Numbered, PipelineStage, PolicyEngine, bounds_of
-from .policy import STANDARD, Direction, Policy, Rules
-from .prefilter import ActiveDetectors, build_prefilter, check_prefilters
+from .pipeline import PipelineStage, PolicyEngine
+from .policy import STANDARD, Direction, Policy
+from .prefilter import ActiveDetectors, check_prefilters
+
+if TYPE_CHECKING:
+    from .detector_set import DetectorSet
+    from .detectors.markup.markup import Markup
 
 PIECE: Final = 4_096
 """Characters read at a time; a longer piece is split."""
@@ -27,6 +29,22 @@ SHORT: Final = 1_024
 """Characters of a text that `CleanTexts` remembers: lines of results and short answers come several times."""
 REMEMBERED: Final = 2_048
 """Texts that it remembers; then it starts over. Each takes some 200 bytes."""
+
+_PAIR: Final = Late("[\ud800-\udbff][\udc00-\udfff]")
+
+
+def _build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector]) -> "DetectorSet":
+    """Choose the detectors. The first text imports them all, and no import of this package waits for their tables."""
+    from .detector_set import build_detectors
+
+    return build_detectors(policy, direction, extra)
+
+
+def _join_pairs(text: str) -> str:
+    """Return the text with each surrogate pair joined into the character that it stands for."""
+    if not _PAIR.search(text):
+        return text
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class CleanTexts:
@@ -61,8 +79,9 @@ class Sanitizer:
     """Applies a policy to texts and markup. Stateless: share one among threads and tasks.
 
     `direction` picks the rules of the policy; `extra` are custom detectors, which run after the built-in ones. `clean`
-    is shared by the sanitizers that may rely on each other's scans. The first text takes a tenth of a second: it builds
-    what all sanitizers search. Raises RE2's error if it cannot read a prefilter of `extra`.
+    is shared by the sanitizers that may rely on each other's scans. The first text takes a fifth of a second: it
+    imports the detectors and builds what all sanitizers search. Raises RE2's error if it cannot read a prefilter of
+    `extra`.
     """
 
     def __init__(
@@ -78,13 +97,18 @@ class Sanitizer:
         self.policy = policy
         self.direction = direction
         self._extra = extra
-        self._markup = Markup(policy)
         self._categories = frozenset(policy.rules(direction))
         self._clean = clean
 
     @cached_property
     def _detectors(self) -> "DetectorSet":
-        return build_detectors(self.policy, self.direction, self._extra)
+        return _build_detectors(self.policy, self.direction, self._extra)
+
+    @cached_property
+    def _markup(self) -> "Markup":
+        from .detectors.markup.markup import Markup  # one of the detectors: see `_build_detectors`
+
+        return Markup(self.policy)
 
     def sanitize(self, text: str, placeholders: Placeholders | None = None) -> Sanitized:
         """Sanitize text for a reader, a log or a model. Nothing is escaped: `a < b` is returned byte for byte.
@@ -109,85 +133,11 @@ class Sanitizer:
 
         Always cleans, whatever the policy's categories. Findings name the removed parts, with the category `markup`.
         """
-        return self._markup.clean(join_pairs(html))
+        return self._markup.clean(_join_pairs(html))
 
     def stream(self, placeholders: Placeholders | None = None) -> "StreamSanitizer":
         """Return a sanitizer for one text that arrives in pieces."""
         return StreamSanitizer(self.policy, self.direction, placeholders=placeholders, detectors=self._detectors)
-
-
-class DetectorSet(NamedTuple):
-    """The detectors of a policy in one direction, numbered in the order they run, and their prefilters.
-
-    Each of the `early` detectors has a stage of its own, and `deferring` says whether a later stage removes all that
-    it finds.
-    """
-
-    rules: Rules
-    early: tuple[Numbered, ...]
-    late: tuple[Numbered, ...]
-    bounds: tuple[Bounds, ...]
-    deferring: tuple[bool, ...]
-    find_active: Callable[[str], ActiveDetectors]
-    find_active_early: Callable[[str], ActiveDetectors]
-
-
-def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detector] = ()) -> DetectorSet:
-    """Choose the detectors for which the policy has rules.
-
-    All policies search the same prefilters, with or without those of orders to a model, and drop what their detectors
-    do not need: the automaton is built once and meets its states once.
-    """
-    rules = policy.rules(direction)
-    content = CONTENT if Category.INJECTION in rules else [each for each in CONTENT if not isinstance(each, Injection)]
-    every = [Numbered(number, each) for number, each in enumerate((*DISGUISES, *content, *extra))]
-    chosen = [each for each in every if each.detector.category in rules]
-    first = tuple([each for each in chosen if each.number < len(DISGUISES)])
-    others = tuple(
-        [
-            Numbered(number, each.of(policy)) if hasattr(each, "of") else Numbered(number, each)
-            for number, each in chosen
-            if number >= len(DISGUISES)
-        ]
-    )
-    prefilters = [each.prefilters for each in (*DISGUISES, *content)]
-    prefilters += [each.prefilters if each.category in rules else () for each in extra]
-    prefilters.append(Percent.prefilters)
-    coded = len(prefilters) - 1  # the number of all that read percent codes: they have one prefilter
-    deciding = tuple(
-        [(number, each.concerns) for number, each in others if not each.prefilters and hasattr(each, "concerns")]
-    )
-    find_active = build_prefilter(
-        tuple(prefilters), frozenset([*(number for number, _ in chosen), *([coded] if others else [])]), deciding
-    )
-    others += tuple(
-        [
-            Numbered(coded, Percent(detector, number, find_active))
-            for number, detector in others
-            if isinstance(detector, Secrets | Pii)
-        ]
-    )
-    return DetectorSet(
-        rules,
-        first,
-        others,
-        tuple([bounds_of(stage) for stage in (*([each] for each in first), others)]),
-        tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for _, each in first]),
-        find_active,
-        build_prefilter(
-            tuple(prefilters[: len(DISGUISES)] if first else ()), frozenset([number for number, _ in first])
-        ),
-    )
-
-
-def _is_covered(detector: Detector, engine: PolicyEngine) -> bool:
-    """Return whether a later stage removes all finds of this detector (its `covers`: categories with kinds)."""
-    covers: Mapping[Category, Sequence[str]] = getattr(detector, "covers", {})
-    return bool(covers) and all(
-        category in engine.rules and engine.acts_on(category, kind)
-        for category, kinds in covers.items()
-        for kind in kinds
-    )
 
 
 class StreamSanitizer:
@@ -204,16 +154,15 @@ class StreamSanitizer:
         *,
         placeholders: Placeholders | None = None,
         extra: Sequence[Detector] = (),
-        detectors: DetectorSet | None = None,
+        detectors: "DetectorSet | None" = None,
     ) -> None:
-        rules, early, late, bounds, deferring, self._find_active, self._find_active_early = (
-            detectors or build_detectors(policy, direction, extra)
+        rules, early, late, bounds, deferring, self._first_late, self._find_active, self._find_active_early = (
+            detectors or _build_detectors(policy, direction, extra)
         )
         self._engine = engine = PolicyEngine(policy, rules, placeholders)
         self._early: list[PipelineStage] = []  # built when one is needed: most texts are short and need none
         self._to_build = tuple(zip(early, bounds, deferring, strict=False))
         self._late = PipelineStage(late, engine, words=True, bounds=bounds[-1])
-        self._first_late = len(DISGUISES)
         self._content = bool(late)
         self._active: ActiveDetectors | None = {}
         """At least the detectors that are active in the text held by the last stage; None if part of it is unread."""
@@ -251,7 +200,7 @@ class StreamSanitizer:
         if len(chunk) > PIECE:
             return "".join([self.feed(chunk[start : start + PIECE]) for start in range(0, len(chunk), PIECE)])
         if self._half or not chunk.isascii():
-            chunk = join_pairs(self._half + chunk)
+            chunk = _join_pairs(self._half + chunk)
             self._half = chunk[-1:] if not last and "\ud800" <= chunk[-1:] <= "\udbff" else ""
             chunk = chunk.removesuffix(self._half)
         if self._engine.blocked:

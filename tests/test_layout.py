@@ -19,8 +19,8 @@ ROOTS = {
     },
     "transport": {"__init__"},
     "sanitization": {
-        "__init__", "at_exit", "code_points", "confusables", "findings", "late", "masking", "normalization", "pipeline",
-        "policy", "policy_file", "prefilter", "sanitizer",
+        "__init__", "at_exit", "code_points", "confusables", "detector", "detector_set", "findings", "late", "masking",
+        "normalization", "pattern", "pipeline", "policy", "policy_file", "prefilter", "sanitizer",
     },
     "understudy": {"__init__", "__main__", "extension", "installed"},
     "analyst": {

@@ -5,11 +5,11 @@ The order in which they run is set here; the policy that decides on findings is 
 
 from typing import Final
 
-from .detector import Detector as Detector
+from sanitization.detector import Detector
+
 from .injection.detector import Injection as Injection
 from .injection.unseen_orders import UnseenOrders as UnseenOrders
 from .markup.links import Links as Links
-from .pattern import Pattern as Pattern
 from .percent import Percent as Percent
 from .pii.detector import Pii as Pii
 from .secrets.detector import Secrets as Secrets

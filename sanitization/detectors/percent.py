@@ -8,10 +8,9 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Final
 
+from sanitization.detector import Detector
 from sanitization.findings import Category, Hit
 from sanitization.prefilter import ActiveDetectors, Prefilter
-
-from .detector import Detector
 
 REACH: Final = 4_096
 """Code points that a find may be long, with its anchor."""

@@ -8,13 +8,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
-from sanitization.findings import Category, Hit
+from sanitization.findings import REPLACEMENT, Category, Hit
 from sanitization.prefilter import NamedPrefilter, Prefilter
 
 REACH: Final = 256
 CONTEXT: Final = 64
 THRESHOLD: Final = 0.5
-REPLACEMENT: Final = "[redacted]"
 
 
 class _Rule:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sanitization import Category, Pattern, Sanitizer, prefilter
-from sanitization.detectors import CONTENT, DISGUISES, Detector, Secrets
+from sanitization import Category, Detector, Pattern, Sanitizer, prefilter
+from sanitization.detectors import CONTENT, DISGUISES, Secrets
 from sanitization.prefilter import Prefilter, build_prefilter, check_prefilters, utf8_expression
 from tests.cpu import takes_linear_time
 from tests.sanitization.samples import texts

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from sanitization import OFF, Action, Category, Pattern, Placeholders, Prefilter, Sanitizer, StreamSanitizer
-from sanitization.detectors import CONTENT, DISGUISES, Detector
+from sanitization import OFF, Action, Category, Detector, Pattern, Placeholders, Prefilter, Sanitizer, StreamSanitizer
+from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage, PolicyEngine
 from sanitization.policy import Direction, Policy, everywhere
 from sanitization.prefilter import build_prefilter

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitizer
-from sanitization.detectors.secrets.detector import REPLACEMENT
+from sanitization.findings import REPLACEMENT
 from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult

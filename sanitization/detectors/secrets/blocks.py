@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
-from .rules import REPLACEMENT, Anchor, places
+from .rules import Anchor, places
 
 BLOCK_MAX: Final = 16_000
 BLOCK_LEAST: Final = 24  # base64 characters; less is text about keys

@@ -8,11 +8,11 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
-from .rules import CONTEXT, REACH, REPLACEMENT, Anchor, given
+from .rules import CONTEXT, REACH, Anchor, given
 from .values import is_code, is_gibberish, is_random, is_stand_in, says_something
 
 HEAD_MAX: Final = 400

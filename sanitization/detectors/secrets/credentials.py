@@ -8,12 +8,12 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
 from .forms import ENTITY
-from .rules import CONTEXT, REPLACEMENT, Anchor, Literals, places
+from .rules import CONTEXT, Anchor, Literals, places
 from .values import is_code, is_password, is_stand_in, says_something
 
 # A scheme, a user and a password as people paste it, without escapes: with `/`, `@`, `?` and `#` in it.

@@ -18,7 +18,6 @@ from .blocks import Blocks
 from .columns import Columns
 from .credentials import ADDRESS_PASSWORDS, PGPASS, PHRASES, Flags
 from .fields import KINDS
-from .rules import REPLACEMENT as REPLACEMENT
 from .rules import Anchor, Group
 from .words import ORDER, WORDS
 

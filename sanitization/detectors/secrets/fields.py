@@ -7,12 +7,12 @@ import re
 from html import unescape
 from typing import Final, NamedTuple
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 
 from .credentials import is_phrase
 from .forms import ENTITY, MORE, READ_MAX, SPACED_MAX
-from .rules import CONTEXT, REPLACEMENT
+from .rules import CONTEXT
 from .values import (
     SIGNS,
     is_basic,

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple, Protocol
 
 from attrs import field, frozen
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
@@ -108,7 +108,6 @@ def example(source: str, seed: str) -> str:
     return made
 
 
-REPLACEMENT: Final = "[redacted]"
 CONTEXT: Final = 128
 """Code points before an anchor that a rule may read."""
 REACH: Final = 16_384

@@ -9,11 +9,11 @@ import binascii
 import re
 from typing import Final
 
-from sanitization.findings import Hit, Kind
+from sanitization.findings import REPLACEMENT, Hit, Kind
 from sanitization.late import Late
 from sanitization.prefilter import Prefilter
 
-from .rules import CONTEXT, REPLACEMENT, Literals
+from .rules import CONTEXT, Literals
 from .values import is_code, is_password, is_random, is_stand_in, is_strong, says_something
 
 _QUOTED: Final = (

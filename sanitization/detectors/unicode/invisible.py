@@ -62,7 +62,6 @@ _WHAT: Final = Late(
     """,
     re.VERBOSE,
 )
-_PAIR: Final = Late("[\ud800-\udbff][\udc00-\udfff]")
 _PARTS: Final = Late(
     f"(?P<tag>[{char_class(code_points.TAGS)}]+)|(?P<variation>[{char_class(code_points.SELECTORS)}]+)"
     f"|(?P<bidi>[{char_class(code_points.BIDI)}]+)"
@@ -81,13 +80,6 @@ _LATER: Final = Late(
     f"|[{_MARK}]{{3}}[^\n]{{0,{2 * (STACK_MAX + 2)}}})\\Z"
 )
 _LATER_MAX: Final = max(PAIR_MAX + NEARBY, WORDS_MAX, BRAILLE_NEARBY) + 2
-
-
-def join_pairs(text: str) -> str:
-    """Return the text with each surrogate pair joined into the character that it stands for."""
-    if not _PAIR.search(text):
-        return text
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "surrogatepass")
 
 
 class Invisible:

@@ -94,3 +94,10 @@ def test_why_it_does_not_start(error: Exception, port: int, told: str) -> None:
 def test_all_is_collected_before_it_is_frozen_also_if_another_thread_collects_just_then() -> None:
     done = subprocess.run([sys.executable, "-c", COLLECTING], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == "[0]\n"
+
+
+def test_a_start_does_not_wait_for_detectors() -> None:
+    """The first text, or line of the log, imports them, after the server is ready."""
+    program = "import sys, understudy.app.server; print('sanitization.detectors' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "False\n"

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from sanitization.findings import Category, Hit
+from sanitization.findings import REPLACEMENT, Category, Hit
 from sanitization.prefilter import NamedPrefilter, Prefilter
 
 REACH: Final = 256
@@ -35,7 +35,7 @@ class Pattern:
     regex: re.Pattern[str] = field(converter=_compiled)
     prefilter: Prefilter | None = field(default=None, kw_only=True)
     check: Callable[[str], bool] | None = field(default=None, kw_only=True)
-    replacement: str = field(default="[redacted]", kw_only=True)
+    replacement: str = field(default=REPLACEMENT, kw_only=True)
     score: float = field(default=1.0, kw_only=True)
     reach: int = field(default=REACH, kw_only=True)
     context: int = field(default=CONTEXT, kw_only=True)
