@@ -1,5 +1,6 @@
 """The settings page against the settings and the commands."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.docs.tables import DOCS, code, table
 from understudy.app.settings import load
 from understudy.cli.main import main
+from understudy.installed import chosen
 
 PAGE = "reference/settings.md"
 
@@ -39,6 +41,12 @@ def test_a_settings_file_of_a_page_is_taken(tmp_path: Path, monkeypatch: pytest.
     settings = load()
     numbers = {name: value for name, value in tomllib.loads(text)["understudy"].items() if isinstance(value, int)}
     assert {name: getattr(settings, name) for name in numbers} == numbers
+
+
+@pytest.mark.parametrize("page", sorted((DOCS / "extensions").glob("*.md")), ids=lambda page: page.stem)
+def test_extensions_can_be_left_out_as_a_page_says(page: Path) -> None:
+    for names in re.findall(r"`extensions = (\[.*?\])`", page.read_text()):
+        assert chosen(json.loads(names))
 
 
 def test_a_variable_of_a_limit_is_accepted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
