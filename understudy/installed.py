@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 from understudy.extension import Extension, UserData
+from understudy.tools.suggestion import did_you_mean
 
 T = TypeVar("T")
 GROUP: Final = "understudy.extensions"
@@ -101,7 +102,8 @@ def chosen(names: Sequence[str]) -> dict[str, Extension]:
     off = {name[1:] for name in names if name.startswith("-")}
     wanted = {name for name in names if not name.startswith("-")}
     if unknown := sorted((off | wanted) - there.keys() - {NONE}):
-        raise ExtensionFault(f"there is no extension {unknown[0]!r}; there are: {', '.join(there)}")
+        meant = did_you_mean(unknown[0], there)
+        raise ExtensionFault(f"there is no extension {unknown[0]!r}{meant}; there are: {', '.join(there)}")
     if NONE in wanted and len(names) > 1:
         raise ExtensionFault(f"extensions: {NONE} stands alone, without other names")
     for name in sorted(wanted - {NONE}):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -61,6 +62,7 @@ def test_the_setting_names_those_that_are_on(names: list[str], on: list[str]) ->
     [
         (["three"], "there is no extension 'three'; there are: one, two, bare"),
         (["-three"], "there is no extension 'three'"),
+        (["-tow"], "there is no extension 'tow' (did you mean 'two'?); there are: one, two, bare"),
         (["none", "one"], "none stands alone"),
         (["two"], "the extension two requires one, which is off: have both on, or both off"),
         (["-one"], "the extension two requires one, which is off"),
@@ -68,7 +70,7 @@ def test_the_setting_names_those_that_are_on(names: list[str], on: list[str]) ->
     ],
 )
 def test_names_that_do_not_go_together_are_refused(names: list[str], said: str) -> None:
-    with pytest.raises(ExtensionFault, match=said.replace("(", r"\(")):
+    with pytest.raises(ExtensionFault, match=re.escape(said)):
         chosen(names)
 
 
@@ -162,6 +164,16 @@ def test_faults_of_an_extension_are_sentences_before_anything_is_served(brings: 
         "EXTENSION = Other()\n"
     )
     assert "the extension other claims GET /api/threads/<>, which there is already" in serve_fault(environment, data)
+    environment = brings(
+        "from quart import Blueprint\nblueprint = Blueprint('beside', __name__)\n"
+        "@blueprint.get('/api/threads/bookmarked')\nasync def marked(): return {}\n"
+        "class Other(Extension):\n name = 'other'\n about = 'x'\n def routes(self): return [blueprint]\n"
+        "EXTENSION = Other()\n"
+    )
+    assert (
+        "the extension other claims GET /api/threads/bookmarked, which another route with a variable answers already"
+        in serve_fault(environment, data)
+    )
     for wrong in ("'other'", "Extension", "type('Nameless', (Extension,), {})()"):
         said = "EXTENSION of other_ext is not an instance of a subclass of understudy.Extension that has a name"
         assert said in serve_fault(brings(f"EXTENSION = {wrong}\n"), data)
@@ -307,6 +319,24 @@ def test_settings_without_texts_are_listed(brings: Any, tmp_path: Path) -> None:
         "EXTENSION = Other()\n"
     )
     assert "other.zone" in command(environment, tmp_path, "settings", "other")
+
+
+def test_settings_say_which_extension_is_off(tmp_path: Path) -> None:
+    said = command({"UNDERSTUDY_EXTENSIONS": "-schedules"}, tmp_path, "settings", "s.")
+    off = [line for line in said.splitlines() if "is off" in line]
+    assert off
+    assert all(line.startswith("schedules.") and line.endswith("; the extension schedules is off") for line in off)
+
+
+def test_a_setting_that_cannot_be_read_is_named(brings: Any, tmp_path: Path) -> None:
+    for kind in ("dict[str, int]", "list[int]", "int | str", "'int'"):
+        environment = brings(
+            f"from attrs import frozen\n@frozen\nclass Mine:\n x: int | None = 1\n y: {kind} = None\n"
+            "class Other(Extension):\n name = 'other'\n about = 'x'\n def settings(self): return Mine\n"
+            "EXTENSION = Other()\n"
+        )
+        said = "y of the settings of other is of a type that cannot be read, "
+        assert said in serve_fault(environment, tmp_path / "data")
 
 
 def test_what_requires_one_that_is_not_there_says_so(brings: Any, tmp_path: Path) -> None:

@@ -82,6 +82,8 @@ CALL: Final = "the command or the call"
 """Sources of settings that are in no file and no variable; see `DescribedSetting`."""
 TABLES: Final = ("own", "prices", "providers", "timeouts")
 """Settings that are tables of tables in a file; see `ROWS`."""
+READABLE: Final = (str, int, float, bool, Path, typed_settings.SecretStr, list[str])
+"""Types of settings that can be read from a file and a variable. Each may be None, too."""
 ROWS: Final[Mapping[str, Any]] = {"models.prices": Price, "models.timeouts": Times, "providers": ModelProvider}
 """Tables of a file whose members are tables by a name, and what one of these is."""
 
@@ -339,6 +341,11 @@ def extension_tables() -> Mapping[str, type[Any]]:
         if (kind := brought(extension.settings)) is not None:
             if (table := table_of(extension)) in kinds or table in attrs.fields_dict(Settings):
                 raise ExtensionFault(f"{table} is no name for the settings of {extension.name}: it is taken; rename it")
+            for each in fields(kind):
+                if not any(each.type in (kind_of, kind_of | None) for kind_of in READABLE):
+                    names = ", ".join(getattr(kind_of, "__name__", str(kind_of)) for kind_of in READABLE)
+                    wrong = f"{each.name} of the settings of {extension.name} is of a type that cannot be read"
+                    raise ExtensionFault(f"{wrong}, {each.type}: make it one of {names}, or None besides")
             kinds[table] = kind
     return kinds
 

@@ -302,15 +302,20 @@ def doctor(agents: tuple[str, ...], *, offline: bool, **given: Any) -> None:
 def settings(part: str) -> None:
     """Print the settings in force whose names contain PART: value, source, variable, and what each is for."""
     from understudy.app.field_texts import field_texts
-    from understudy.app.settings import describe_settings, setting_tables, variable_of
+    from understudy.app.settings import describe_settings, setting_tables, table_of, variable_of
+    from understudy.installed import chosen, installed
 
+    loaded = load_settings()
+    off = {table_of(installed()[name]): name for name in installed().keys() - chosen(loaded.extensions).keys()}
     texts = field_texts(Settings)
     for table, kind in setting_tables().items():
         texts |= {f"{table}.{name}": text for name, text in field_texts(kind).items()}
-    for each in describe_settings(load_settings()):
+    for each in describe_settings(loaded):
         if part in each.name:
             value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)
-            click.echo(f"{each.name} = {value}, by {each.source}; {variable_of(each.name)}")
+            name = off.get(each.name.partition(".")[0])
+            without = f"; the extension {name} is off" if name else ""
+            click.echo(f"{each.name} = {value}, by {each.source}; {variable_of(each.name)}{without}")
             click.echo(click.wrap_text(texts[each.name], 118, "    ", "    "))
 
 

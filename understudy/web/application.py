@@ -2,6 +2,7 @@
 
 import json
 import re
+from functools import cache
 from typing import Any, Final, cast
 
 from quart import Blueprint, Response, current_app, formparser, request
@@ -120,18 +121,29 @@ def build_http_app(context: WebContext) -> QuartTrio:
 
 
 def _register(app: QuartTrio, blueprint: Blueprint, extension: str) -> None:
-    """Add the routes of an extension. Raises ExtensionFault if one of them is there already."""
+    """Add the routes of an extension. Raises ExtensionFault if requests for one of them have an answer already."""
     taken = {(_form(rule), method) for rule in app.url_map.iter_rules() for method in rule.methods or ()}
+    variable = [(_pattern(form), method) for form, method in taken if "<" in form]
     app.register_blueprint(blueprint)
     of_it = (rule for rule in app.url_map.iter_rules() if rule.endpoint.startswith(f"{blueprint.name}."))
     own = {(_form(rule), method) for rule in of_it for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}
     for path, method in sorted(own & taken):
         raise ExtensionFault(f"the extension {extension} claims {method} {path}, which there is already; leave it out")
+    for path, method in sorted(own):
+        if "<" not in path and any(at == method and form.fullmatch(path) for form, at in variable):
+            wrong = f"claims {method} {path}, which another route with a variable answers already"
+            raise ExtensionFault(f"the extension {extension} {wrong}; leave it out")
 
 
 def _form(rule: Rule) -> str:
     """Return the path of a rule with every variable under one name: such rules match the same paths."""
     return re.sub(r"<(?:(\w+)(?:\([^<)]*\))?:)?\w+>", lambda found: f"<{found[1] or ''}>", rule.rule)
+
+
+@cache
+def _pattern(form: str) -> re.Pattern[str]:
+    """Return the expression of the paths that a rule of this form matches."""
+    return re.compile(re.sub(r"<(\w*)>", lambda found: ".+" if found[1] == "path" else "[^/]+", re.escape(form)))
 
 
 async def _note_caller() -> None:
