@@ -4,13 +4,10 @@ The protocol is the SDK's. A module here brings requests to it, or calls to the 
 no matter of this folder.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar, Final
+from collections.abc import Mapping
+from typing import ClassVar, Final
 
 from understudy.extension import Extension
-
-if TYPE_CHECKING:
-    from quart import Blueprint
 
 
 class McpServing(Extension):
@@ -19,12 +16,6 @@ class McpServing(Extension):
     name = "mcp_door"
     about = "offer agents and their tools to MCP clients"
     packages: ClassVar[Mapping[str, str]] = {"mcp": "mcp", "mcp_types": "mcp", "pydantic": "mcp"}
-
-    def routes(self) -> "Sequence[Blueprint]":
-        """`/mcp`, and its metadata."""
-        from understudy.extensions.mcp_door import routes
-
-        return [routes.blueprint]
 
 
 EXTENSION: Final = McpServing()

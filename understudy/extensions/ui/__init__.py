@@ -3,13 +3,9 @@
 What a request stands for, and which run its answer is of, is decided here; `chunks` translates the events of a run.
 """
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from understudy.extension import Extension
-
-if TYPE_CHECKING:
-    from quart import Blueprint
 
 
 class Ui(Extension):
@@ -17,12 +13,6 @@ class Ui(Extension):
 
     name = "ui"
     about = "chat from React pages, by the Vercel AI SDK"
-
-    def routes(self) -> "Sequence[Blueprint]":
-        """`/api/ui`."""
-        from understudy.extensions.ui import routes
-
-        return [routes.blueprint]
 
 
 EXTENSION: Final = Ui()
