@@ -16,10 +16,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Final, Protocol, TypeAlias
 
 import trio
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 
 from actors import Actor, Ask, Context, Lane, MailboxSpec, Overflow
-from transport.outbox.delivery import DeliveryCursors, Verdict, same_incarnation
+from transport.outbox.delivery import DeliveryCursors, ThreadCursor, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
 from transport.wire.codec import Encoder, WrapFrame
@@ -125,12 +125,85 @@ class GetBacklog(Ask[OutboxBacklog]):
 
 
 @define
-class _Deferred:
+class DeferredThread:
     """A deferred thread: where it was subscribed, and the last seq in its log."""
 
     after: int
     last_seq: int
     incarnation: float | None
+
+
+class DeferredThreads(dict[str, DeferredThread]):
+    """Threads that were subscribed implicitly, by id: nothing of them is sent before they are started."""
+
+    __slots__ = ()
+
+    def defer(self, follow: SubscribeThread) -> None:
+        """Defer a thread. One that is deferred already is started from the earlier of both events."""
+        after = follow.last_seq if follow.after is None else follow.after
+        held = self.setdefault(follow.thread_id, DeferredThread(after, follow.last_seq, follow.incarnation))
+        held.after, held.last_seq = min(held.after, after), max(held.last_seq, follow.last_seq)
+        held.incarnation = held.incarnation or follow.incarnation
+
+
+@define(eq=False)
+class CatchUp:
+    """The threads that a client is behind in. Their logs are read a page at a time, each thread in its turn; when all
+    have been read, the running texts of `texts_missing` are requested."""
+
+    cursors: DeliveryCursors
+    read_log: ReadLog
+    request_snapshot: SnapshotRequester
+    limits: OutboxLimits
+    texts_missing: frozenset[str] = frozenset()
+    _behind: dict[str, None] = field(factory=dict, init=False)
+    _reading: str | None = field(default=None, init=False)
+
+    def __len__(self) -> int:
+        return len(self._behind) + (self._reading is not None)
+
+    def __contains__(self, thread_id: str) -> bool:
+        return thread_id in self._behind or thread_id == self._reading
+
+    def read_later(self, thread_id: str, last_seq: int = 0) -> None:
+        """Have a thread, whose log extends at least to `last_seq`, read from the log if its client is behind."""
+        if self.cursors.extend_log(thread_id, last_seq):
+            self._behind[thread_id] = None
+
+    def forget(self, thread_id: str) -> bool:
+        """Forget a thread that was deleted. Return whether the client was behind in it."""
+        behind = thread_id in self
+        self._behind.pop(thread_id, None)
+        return behind
+
+    def request_texts(self) -> None:
+        """Request the running texts that are missing."""
+        missing, self.texts_missing = self.texts_missing, frozenset()
+        for thread_id in missing:
+            self.request_snapshot(thread_id)
+
+    def next_thread(self) -> str:
+        """Remove and return the thread whose turn it is."""
+        thread_id = next(iter(self._behind))
+        del self._behind[thread_id]
+        return thread_id
+
+    async def read_page(self, thread_id: str, after: int) -> LogPage | None:
+        """Read the events after `after`. Return None, and log why, if they cannot be read."""
+        self._reading = thread_id
+        try:
+            with trio.fail_after(self.limits.log_s):
+                return await self.read_log(thread_id, after, self.limits.page_events)
+        except Exception as error:
+            about: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
+            if isinstance(error, OSError | trio.TooSlowError):
+                # The store is away, for all connections at once: a traceback of each would hold the loop for seconds.
+                log.warning("outbox.log_unreadable", extra=about)
+            else:
+                log.error("outbox.log_unreadable", exc_info=error, extra=about)
+            return None
+        finally:
+            self._reading = None
 
 
 class Outbox(Actor):
@@ -143,9 +216,8 @@ class Outbox(Actor):
     """
 
     __slots__ = (
-        "_behind", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_limits",
-        "_metrics", "_overrun", "_queue", "_read_log", "_reading", "_release_at", "_request_snapshot", "_sink",
-        "_snapshots_needed", "_writing",
+        "_catch_up", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_limits", "_metrics",
+        "_overrun", "_queue", "_release_at", "_sink", "_writing",
     )  # fmt: skip
 
     # The actor never waits, so the mailbox fills only if a producer sends 8192 messages in one step. The oldest is
@@ -167,18 +239,14 @@ class Outbox(Actor):
     ) -> None:
         self._sink = sink
         self._dialect = dialect
-        self._read_log = read_log
-        self._request_snapshot = request_snapshot
         self._metrics = metrics or ConnectionMetrics()
         self._limits = limits or OutboxLimits()
         self._clock = clock
         self._cursors = DeliveryCursors()
         self._queue = SendQueue(self._limits.queue_bytes, self._limits.queue_events)
         self._encode = encoder.encoder_for(dialect, wrap_frame=wrap_frame)
-        self._behind: dict[str, None] = {}  # the threads to be read from the log, in order
-        self._reading: str | None = None  # the thread whose log is being read
-        self._deferred: dict[str, _Deferred] = {}
-        self._snapshots_needed: set[str] | None = None  # threads whose running text is missing
+        self._catch_up = CatchUp(self._cursors, read_log, request_snapshot, self._limits)
+        self._deferred = DeferredThreads()
         self._release_at = trio.current_time() + self._limits.defer_s
         self._overrun = False
         self._writing = False  # a task is writing
@@ -194,13 +262,14 @@ class Outbox(Actor):
             case SubscribeThread():
                 self._subscribe(message, context)
             case UnsubscribeThread(thread_id, incarnation):
-                if not self._follows_another(thread_id, incarnation):
+                if not _is_another(self._cursors.find(thread_id) or self._deferred.get(thread_id), incarnation):
                     self._unsubscribe(thread_id)
             case _ReleaseDeferred():
-                self._release_deferred()
+                deferred, self._deferred = self._deferred, DeferredThreads()
+                for thread_id, held in deferred.items():
+                    self._start_thread(thread_id, held.after, held.last_seq, incarnation=held.incarnation)
             case GetBacklog():
-                behind = len(self._behind) + (self._reading is not None)
-                message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, behind))
+                message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, len(self._catch_up)))
             case Acked(thread_id, seq):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
@@ -244,11 +313,11 @@ class Outbox(Actor):
                 held = self._deferred[thread_id]
                 held.last_seq = max(held.last_seq, seq)
             elif self._queue.durable_full:
-                self._read_later(thread_id, seq)
+                self._catch_up.read_later(thread_id, seq)
             elif (verdict := self._cursors.offer(thread_id, seq)) is Verdict.SEND:
                 self._queue_event(envelope)
             elif verdict is Verdict.BEHIND:
-                self._read_later(thread_id)
+                self._catch_up.read_later(thread_id)
 
     def _deliver_ephemeral(self, message: Deliver, index: int) -> None:
         envelope = message.envelopes[index]
@@ -256,7 +325,7 @@ class Outbox(Actor):
         if isinstance(event, PartialResult):
             self._deliver_text(envelope, event, thread_id)
         elif isinstance(event, AgentProgress) and (
-            thread_id in self._deferred or thread_id in (self._snapshots_needed or ())
+            thread_id in self._deferred or thread_id in self._catch_up.texts_missing
         ):
             pass  # it would overtake the events that it is about; positions in the queue come with the snapshot
         elif not self._queue.full(event.priority):
@@ -271,8 +340,8 @@ class Outbox(Actor):
         cursors = self._cursors
         if cursors.find(thread_id) is None or self._dialect is Dialect.AGENT_RESPONSE:
             return
-        if thread_id in self._behind or thread_id == self._reading:
-            self._need_snapshot(thread_id)
+        if thread_id in self._catch_up:
+            self._catch_up.texts_missing |= {thread_id}
         elif self._queue.durable_full:
             self._metrics.on_dropped(event.type)
         else:
@@ -283,7 +352,7 @@ class Outbox(Actor):
                     envelope = envelope.replace(event=evolve(event, text=text[sent:], offset=offset + sent))
                 self._queue.add_text(envelope)
             elif sent is not None:
-                self._request_snapshot(thread_id)
+                self._catch_up.request_snapshot(thread_id)
 
     def _queue_durable(self, message: Deliver, skip: int = 0, *, live: bool = True) -> None:
         """Queue the events of a message from index `skip` on: all are durable, and the next ones of the thread."""
@@ -323,15 +392,17 @@ class Outbox(Actor):
 
     def _subscribe(self, follow: SubscribeThread, context: Context) -> None:
         thread_id, after = follow.thread_id, follow.after
-        if self._follows_another(thread_id, follow.incarnation):
+        if _is_another(self._cursors.find(thread_id) or self._deferred.get(thread_id), follow.incarnation):
             self._unsubscribe(thread_id)
         thread = self._cursors.find(thread_id)
         if thread is not None and (follow.implicit or after is None):
             thread.incarnation = thread.incarnation or follow.incarnation
-            self._read_later(thread_id, follow.last_seq)
+            self._catch_up.read_later(thread_id, follow.last_seq)
             return
         if follow.implicit and trio.current_time() < self._release_at:
-            self._defer(follow, context)
+            if not self._deferred:
+                context.set_timer("settle", self._release_at - trio.current_time(), _ReleaseDeferred())
+            self._deferred.defer(follow)
             return
         held = self._deferred.pop(thread_id, None)
         if after is None:
@@ -340,18 +411,11 @@ class Outbox(Actor):
         stated = follow.after is not None and not follow.implicit
         self._start_thread(thread_id, after, head, stated=stated, incarnation=follow.incarnation)
 
-    def _follows_another(self, thread_id: str, incarnation: float | None) -> bool:
-        """Return whether the client is subscribed to another incarnation of a thread."""
-        followed = self._cursors.find(thread_id) or self._deferred.get(thread_id)
-        return followed is not None and not same_incarnation(followed.incarnation, incarnation)
-
     def _unsubscribe(self, thread_id: str) -> None:
         """Send what is queued of a thread that was deleted, and an error in place of what was not read from its log."""
-        behind = thread_id in self._behind or thread_id == self._reading
         self._cursors.delete(thread_id)
         self._deferred.pop(thread_id, None)
-        self._behind.pop(thread_id, None)
-        if behind:
+        if self._catch_up.forget(thread_id):
             gone = "This conversation was deleted."
             self._queue_notice(Error("not_found", gone, False, new_error_id()), gone, thread_id)
 
@@ -364,7 +428,7 @@ class Outbox(Actor):
         thread = self._cursors.find(thread_id)
         if thread is not None and self._cursors.covers(thread_id, seq):
             if seq > thread.cursor:  # it must not overtake the events before it
-                self._read_later(thread_id, max(seq, reply.last_seq))
+                self._catch_up.read_later(thread_id, max(seq, reply.last_seq))
             elif reply.resend:
                 self._queue_event(envelope, live=False)
             return
@@ -387,30 +451,8 @@ class Outbox(Actor):
             log.warning("command.refused", extra={"code": rejected.code, "error_id": error_id})
             self._queue_notice(Error(rejected.code, rejected.message, retryable, error_id), rejected.message, thread_id)
             return
-        self._need_snapshot(thread_id)
-        self._read_later(thread_id)
-
-    def _read_later(self, thread_id: str, last_seq: int = 0) -> None:
-        """Have a thread, whose log extends at least to `last_seq`, read from the log if its client is behind."""
-        if self._cursors.extend_log(thread_id, last_seq):
-            self._behind[thread_id] = None
-
-    def _defer(self, follow: SubscribeThread, context: Context) -> None:
-        if not self._deferred:
-            context.set_timer("settle", self._release_at - trio.current_time(), _ReleaseDeferred())
-        after = follow.last_seq if follow.after is None else follow.after
-        held = self._deferred.setdefault(follow.thread_id, _Deferred(after, follow.last_seq, follow.incarnation))
-        held.after, held.last_seq = min(held.after, after), max(held.last_seq, follow.last_seq)
-        held.incarnation = held.incarnation or follow.incarnation
-
-    def _release_deferred(self) -> None:
-        """Start the deferred threads, each from where it was subscribed."""
-        held, self._deferred = self._deferred, {}
-        for thread_id, place in held.items():
-            self._start_thread(thread_id, place.after, place.last_seq, incarnation=place.incarnation)
-
-    def _need_snapshot(self, thread_id: str) -> None:
-        self._snapshots_needed = (self._snapshots_needed or set()) | {thread_id}
+        self._catch_up.texts_missing |= {thread_id}
+        self._catch_up.read_later(thread_id)
 
     def _record_ack(self, thread_id: str, seq: int) -> None:
         thread = self._cursors.find(thread_id)
@@ -434,12 +476,14 @@ class Outbox(Actor):
                 more = bool(queue)
                 writes += 1
         except SocketClosed:
-            self._stop(context)
+            if self._drained is not None:
+                self._drained.set()
+            context.stop()
             return
-        if more or not done or self._behind:
+        if more or not done or self._catch_up:
             self._writing = True
             context.start_soon(self._write_rest, context, name="write")
-        elif self._drained is not None or self._snapshots_needed:
+        else:
             self._on_drained()
 
     def _next_write(self) -> Sequence[bytes]:
@@ -455,11 +499,11 @@ class Outbox(Actor):
                 await trio.lowlevel.checkpoint()  # a long queue, or log, must not delay other tasks
                 if self._queue:
                     continue
-                if self._drained is not None or not self._behind:
+                if self._drained is not None or not self._catch_up:
                     break
                 await self._queue_page()
         except SocketClosed:
-            self._stop(context)
+            context.stop()
         self._writing = False  # in the same step as the last check of the queue
         self._on_drained()
 
@@ -467,48 +511,28 @@ class Outbox(Actor):
         """Everything has been sent, and all threads have all their events: request the running text that is missing."""
         if self._drained is not None:
             self._drained.set()
-            return
-        snapshots, self._snapshots_needed = self._snapshots_needed, None
-        for thread_id in snapshots or ():
-            self._request_snapshot(thread_id)
-
-    def _stop(self, context: Context) -> None:
-        if self._drained is not None:
-            self._drained.set()
-        context.stop()
+        else:
+            self._catch_up.request_texts()
 
     async def _queue_page(self) -> None:
         """Queue a page of the log of the next thread that is behind; the thread's turn comes again if that is not all.
 
         If the log cannot be read, close with 1013: the client resumes later.
         """
-        thread_id = next(iter(self._behind))
-        del self._behind[thread_id]
-        cursors = self._cursors
+        cursors, thread_id = self._cursors, self._catch_up.next_thread()
         thread = cursors.find(thread_id)
         if thread is None:
             return
         after = thread.cursor
-        self._reading = thread_id
-        try:
-            with trio.fail_after(self._limits.log_s):
-                page = await self._read_log(thread_id, after, self._limits.page_events)
-        except Exception as error:
-            about: dict[str, object] = {"after": after, "reason": str(error) or type(error).__name__}
-            if isinstance(error, OSError | trio.TooSlowError):
-                # The store is away, for all connections at once: a traceback of each would hold the loop for seconds.
-                log.warning("outbox.log_unreadable", extra=about)
-            else:
-                log.error("outbox.log_unreadable", exc_info=error, extra=about)
+        page = await self._catch_up.read_page(thread_id, after)
+        if page is None:
             await self._sink.close(1013, "try again later")
-            raise SocketClosed(1013, "try again later") from None
-        finally:
-            self._reading = None
+            raise SocketClosed(1013, "try again later")
         if cursors.find(thread_id) is not thread:  # subscribed again while the page was read
-            self._read_later(thread_id)
+            self._catch_up.read_later(thread_id)
             return
-        if not page.exists or not same_incarnation(thread.incarnation, page.incarnation):
-            self._behind[thread_id] = None
+        if not page.exists or _is_another(thread, page.incarnation):
+            self._catch_up.read_later(thread_id, thread.cursor + 1)  # not read, of which the client is told
             self._unsubscribe(thread_id)
             if page.exists:
                 self._start_thread(thread_id, 0, page.last_seq, incarnation=page.incarnation)
@@ -527,7 +551,7 @@ class Outbox(Actor):
             if page.last_seq > after:
                 self._queue_notice(Resync(page.last_seq), "Read the history and go on from here.", thread_id)
             return
-        self._read_later(thread_id)
+        self._catch_up.read_later(thread_id)
         # Events since the subscription are delivered late, not replayed: they count with their lag.
         older = [envelope for envelope in fresh if (envelope.seq or 0) <= thread.history_end]
         for part, live in ((older, False), (fresh[len(older) :], True)):
@@ -539,6 +563,11 @@ class Outbox(Actor):
             await drained.wait()
         await self._sink.close(finish.code, finish.reason)
         context.stop()
+
+
+def _is_another(followed: ThreadCursor | DeferredThread | None, incarnation: float | None) -> bool:
+    """Return whether the client is subscribed to another incarnation of a thread."""
+    return followed is not None and not same_incarnation(followed.incarnation, incarnation)
 
 
 def _text_id(envelope: Envelope) -> str:
