@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 from understudy.extension import Extension, UserData
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 
 T = TypeVar("T")
 GROUP: Final = "understudy.extensions"

@@ -16,10 +16,10 @@ from understudy.agents.output import OutputType
 from understudy.agents.turn import AgentTurn
 from understudy.auth.allow import Allowed, read_allowed
 from understudy.models.model import AgentCard, Model, ModelSettings, ToolCard
+from understudy.suggestion import did_you_mean
 from understudy.tools.lifespan import Lifespan, to_lifespan
 from understudy.tools.mcp_server import McpServer
 from understudy.tools.offers import Starter
-from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Param, Tool, ToolError, tool
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from understudy.agents.agent import BUILTIN, GUIDE, Agent, with_subagents
 from understudy.agents.builtin import guide, liaison
 from understudy.agents.story import STORY
 from understudy.installed import brought, chosen, installed, missing
+from understudy.suggestion import did_you_mean
 from understudy.tools.arithmetic import calculate
 from understudy.tools.costs import reduce_costs
 from understudy.tools.finance import compare_scenarios
@@ -13,7 +14,6 @@ from understudy.tools.performance import errors_by_code, open_work, recent_crash
 from understudy.tools.remembering import forget, remember, search_memory
 from understudy.tools.sanitize import sanitize_content
 from understudy.tools.server import supervision_tree, system_health
-from understudy.tools.suggestion import did_you_mean
 
 
 def all_agents(

@@ -37,7 +37,7 @@ from understudy.models.timeouts import Times
 from understudy.observe.hidden import hidden
 from understudy.observe.settings import LogSettings, OtlpSettings
 from understudy.storage.limits import Limits
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 from understudy.web.settings import PageSettings, TlsSettings
 
 T = TypeVar("T")

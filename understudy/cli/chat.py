@@ -64,7 +64,7 @@ from understudy.cli.output import neutralise, one_line
 from understudy.cli.prompts import USAGE, list_prompts, read_prompt
 from understudy.installed import brought, installed
 from understudy.storage.errors import ExtraNotInstalled
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from understudy.cli.console import ChatConsole

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from understudy.agents.agent import Agent
 from understudy.cli.options import FixableError
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 
 
 def load_agents(names: Sequence[str]) -> list[Agent]:

@@ -48,10 +48,10 @@ from understudy.models.model import (
 )
 from understudy.storage.records import StepRecord
 from understudy.storage.spending_limits import SpendingLimits
+from understudy.suggestion import did_you_mean
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
-from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:

@@ -48,8 +48,8 @@ from understudy.content.summary import build_summary, count_by_kind, is_suspect
 from understudy.content.texts import SanitizedValue
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
+from understudy.suggestion import did_you_mean
 from understudy.tools.parameters import fitted
-from understudy.tools.suggestion import did_you_mean
 from understudy.tools.tool import Tool
 
 MAX_CALLS = 64

@@ -9,7 +9,7 @@ from understudy.auth.allow import Allowed, groups_of, read_allowed
 from understudy.models.prices import PriceTable
 from understudy.models.registry import costs_unknown
 from understudy.storage.limits import Limits
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 
 TABLES: Final = ("agents", "tools", "models")
 TOGETHER: Final = "together"

@@ -30,7 +30,7 @@ from understudy.extensions.responses.objects import ResponseRequest
 from understudy.extensions.responses.stream import ResponseStream
 from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
-from understudy.tools.suggestion import did_you_mean
+from understudy.suggestion import did_you_mean
 from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.runs import KEY
 from understudy.web.api.versions import store_files
