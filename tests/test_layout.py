@@ -22,7 +22,7 @@ ROOTS = {
         "__init__", "at_exit", "code_points", "confusables", "detector", "detector_set", "findings", "late", "masking",
         "normalization", "pattern", "pipeline", "policy", "policy_file", "prefilter", "sanitizer",
     },
-    "understudy": {"__init__", "__main__", "extension", "installed"},
+    "understudy": {"__init__", "__main__", "extension", "installed", "suggestion"},
     "analyst": {
         "__init__", "agent", "analysis", "chart_data", "charts", "column_types", "confine", "confinement",
         "duckdb_session", "probe", "profiling", "queries", "refusal", "table_analysis", "table_worker", "tables",
