@@ -18,6 +18,7 @@
  *   "titles": `of(title)` is what the window is called that has this title; `chat.marked()` says that one of both has changed. "shown":
  *   `work(state)` is called when the open chat stands on the screen, in this state. "answers": {fits(turn), load}, what stands below the
  *   answers of turns that it fits; `load()` resolves to `make(page)` of a view, {element, update(turn), inUse, destroy()}, see `AnswerParts`.
+ *   "intakes": what takes files into the composer, see `takeFilesBy`.
  * - `addStyle(url)`: loads a style sheet of the extension's folder, whose URL is that of the text "./FILE.css" and
  *   `import.meta.url`; resolves when it applies.
  *
@@ -31,7 +32,7 @@ import { LazyPart } from "./views/lazy_part.js";
 export class Extensions {
   /** `page` is the page, a `ChatPage` with `extended(this)`; `load(name)` imports a part. */
   constructor(page, load = (name) => import(`./extensions/${name}/main.js`)) {
-    Object.assign(this, { page, load, named: [], on: [], added: new Map(), extending: new Map() });
+    Object.assign(this, { page, load, on: [], added: new Map(), extending: new Map() });
   }
 
   /** What extensions add that are on, of one kind. */
@@ -46,7 +47,6 @@ export class Extensions {
   async refresh() {
     const answer = await this.page.api.ask("GET", "/api/extensions").catch(() => null);
     if (answer === null) return;
-    this.named = answer.extensions;
     this.on = withParts(answer.extensions);
     const loaded = await Promise.all(this.on.map((name) => this.#extended(name)));
     if (loaded.every(Boolean)) this.page.extended(this);

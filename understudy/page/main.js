@@ -99,7 +99,6 @@ class Page extends ChatPage {
     const stage = el("main.stage", { id: "stage" },
       el("header.topbar", { id: "topbar" }, this.drawer, begin, this.places.top, this.title, this.back, this.buttons.top, this.status.element, this.dialogs.settingsButton),
       this.alerts.element, this.transcript.element, this.composer.element);
-    this.composer.acceptDrops(stage);
     arrange(document.body, [
       el("button.skip", { type: "button", onclick: () => this.composer.focus() }, t("page.skip")),
       el("div.app", { id: "app" }, this.sidebar.element, this.sidebar.scrim, stage, this.panel.element), this.toasts.element]);
@@ -239,7 +238,7 @@ class Page extends ChatPage {
     this.buttons.show(extensions.all("dialogs"));
     this.buttons.showAbove(extensions.all("topDialogs"), this.agents);
     this.account.menu.update();
-    this.composer.takesFiles = extensions.named.includes("files");
+    this.composer.takeFilesBy(extensions.all("intakes")[0] ?? null);
     this.places.show(extensions.all("elements"));
     this.marked();
     this.#tellKnown();

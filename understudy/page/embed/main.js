@@ -6,6 +6,7 @@ import { moment } from "../client/format.js";
 import { agentKey } from "../client/current_threads.js";
 import { LANGUAGES, language, t, useLanguage } from "../client/messages.js";
 import { randomId } from "../client/ids.js";
+import { extend as extendByFiles } from "../extensions/files/main.js";
 import { extend as extendByWidgets } from "../extensions/widgets/main.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { KEY } from "../client/session.js";
@@ -74,8 +75,6 @@ class EmbeddedChat extends ChatPage {
       api, files, agents, drafts: new Drafts(storage), storage, banner: this.status.banner,
       onAgent: () => {}, ...this.composerActions,
     });
-    this.parts = { answers: [], shown: [] }; // of the only extension with parts of this page
-    extendByWidgets({ chat: this, ask: (...asked) => api.ask(...asked), add: (kind, one) => this.parts[kind].push(one), addStyle });
     this.composer.picker.element.hidden = true; // the site has chosen
     this.composer.voice.allowed = () => false; // a frame of another site has no microphone
     this.transcript = new Transcript({
@@ -86,7 +85,9 @@ class EmbeddedChat extends ChatPage {
     const stage = el("main.stage.is-embedded", {},
       el("header.topbar", {}, this.title, this.status.element, button(t("chat.new"), "plus", () => this.create()), button(t("action.close"), "close", () => this.site.close())),
       this.alerts.element, this.transcript.element, this.composer.element);
-    this.composer.acceptDrops(stage);
+    this.parts = { answers: [], shown: [], intakes: [] }; // of extensions
+    for (const extend of [extendByWidgets, extendByFiles]) extend({ chat: this, ask: (...asked) => api.ask(...asked), add: (kind, one) => this.parts[kind].push(one), addStyle });
+    this.composer.takeFilesBy(this.parts.intakes[0]);
     document.body.replaceChildren(stage, this.panel.element, this.toasts.element);
     this.composer.box.inert = true; // until it is known whose chat this is
     this.composer.show(null);

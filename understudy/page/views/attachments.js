@@ -13,7 +13,6 @@ export class Attachments {
   /** `onChange()` is called whenever what could be sent changes; `maxBytes()` is how many a file may have. */
   constructor(api, files, onChange, maxBytes) {
     Object.assign(this, { api, files, onChange, maxBytes });
-    this.possible = true; // whether the server takes files
     this.items = new Map(); // key -> {name, size, id, error, abort, chip}
     this.element = el("ul.attachments", { "aria-label": t("files.attached"), hidden: true });
   }

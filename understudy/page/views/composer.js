@@ -5,8 +5,6 @@ import { t } from "../client/messages.js";
 import { Attachments } from "./attachments.js";
 import { composing, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
-import { acceptDrops, acceptPastes } from "./intake.js";
-import { Pasted } from "./pasted.js";
 import { LazyVoice } from "./lazy_voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text
@@ -19,13 +17,12 @@ export class Composer {
    * `maxBytes()` is how many bytes a command may have, `maxFileBytes()` a file. `storage` keeps what the user agreed to.
    */
   constructor({ api, files, agents, drafts, storage, banner, maxBytes, maxFileBytes, onSend, onStop, onAgent, onTyping, onEditLast }) {
-    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, onEditLast, threadId: null, chosen: null, known: true, live: false, steered: null, sendWhenReady: false });
+    Object.assign(this, { drafts, agents, maxBytes, onSend, onStop, onEditLast, threadId: null, chosen: null, known: true, live: false, steered: null, intake: null, sendWhenReady: false });
     this.text = el("textarea.composer-text", {
       id: "composer-text", rows: 1, placeholder: t("composer.placeholder"), "aria-label": t("composer.name"), enterKeyHint: "send", autocomplete: "off", dir: "auto",
     });
     this.attachments = new Attachments(api, files, () => this.#filesChanged(), maxFileBytes);
-    this.pasted = new Pasted(this.text, this.attachments, () => this.#changed());
-    this.voice = new LazyVoice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.#changed() });
+    this.voice = new LazyVoice(this.text, { storage, allowed: () => agents.model?.voice === true, onChange: () => this.changed() });
     this.picker = new AgentPicker(agents, (agent) => {
       this.pick(agent);
       this.text.focus();
@@ -41,7 +38,7 @@ export class Composer {
     this.fault = el("p.composer-fault", { role: "alert", hidden: true });
     this.typing = el("p.typing-notice", { role: "status" });
     this.early = this.text.value; // typed into the shell before the scripts came
-    this.box = el("div.composer-box", { id: "composer-box" }, this.attachments.element, this.pasted.element, this.voice.element, this.text, el("div.composer-bar", {},
+    this.box = el("div.composer-box", { id: "composer-box" }, this.attachments.element, this.voice.element, this.text, el("div.composer-bar", {},
       this.attach = el("button.quiet.icon-button", { type: "button", title: t("composer.attach"), "aria-label": t("composer.attach"), onclick: () => this.input.click() }, icon("clip")),
       this.input, this.picker.element, el("span.spring"), this.mode, this.voice.button, this.stopButton, this.sendButton));
     this.element = el("form.composer", { id: "composer" }, banner, this.fault, this.typing, this.box, this.notice);
@@ -56,12 +53,12 @@ export class Composer {
     if (draft.text !== "" || this.early === "") this.text.value = draft.text;
     this.early = "";
     this.voice.cancel();
-    this.pasted.hide();
+    this.intake?.hide();
     this.showTyping(false);
     this.attachments.restore(draft.files);
     this.chosen = draft.agent;
     this.follow(agent);
-    this.#changed();
+    this.changed();
   }
 
   /** Whether a message is being written, or has files. */
@@ -80,7 +77,7 @@ export class Composer {
   pick(agent) {
     this.chosen = agent.name;
     this.follow(agent);
-    this.#changed();
+    this.changed();
   }
 
   /** Shows the agent a thread talks to, unless its user chose one. While it is not known, nothing is sent. */
@@ -115,7 +112,7 @@ export class Composer {
     this.text.value = text;
     if (files.length > 0) this.attachments.restore([]);
     this.attachments.add(files);
-    this.#changed();
+    this.changed();
     this.focus();
   }
 
@@ -132,7 +129,7 @@ export class Composer {
     this.text.addEventListener("input", () => {
       this.voice.cancel(); // the hands are quicker
       this.sendWhenReady = false;
-      this.#changed();
+      this.changed();
       onTyping();
     });
     this.text.addEventListener("keydown", (event) => {
@@ -146,7 +143,6 @@ export class Composer {
       event.preventDefault();
       event.stopPropagation(); // it would stop the run
     });
-    acceptPastes(this.text, this.attachments, this.pasted);
     this.input.addEventListener("change", () => {
       this.attachments.add(this.input.files);
       this.input.value = "";
@@ -154,15 +150,11 @@ export class Composer {
     });
   }
 
-  /** Whether the server takes files. */
-  set takesFiles(on) {
-    this.attachments.possible = on;
-    this.attach.hidden = !on;
-  }
-
-  /** Lets files be dropped anywhere on `target`. */
-  acceptDrops(target) {
-    acceptDrops(target, this.attachments, () => this.text.focus());
+  /** `intake` takes files that are dropped or pasted; `hide()` hides what it shows of them. Null while the server takes none. */
+  takeFilesBy(intake) {
+    if (intake === null) this.intake?.hide();
+    this.intake = intake;
+    this.attach.hidden = intake === null;
   }
 
   #send() {
@@ -178,10 +170,10 @@ export class Composer {
     const mode = this.#enters ? this.mode.value : "after";
     this.mode.value = "next";
     this.voice.cancel();
-    this.pasted.hide();
+    this.intake?.hide();
     this.text.value = "";
     this.attachments.restore([]);
-    this.#changed();
+    this.changed();
     this.chosen = null; // who answers is from now on for the thread to say
     this.onSend({ content, files, agent: this.picker.picked, mode });
   }
@@ -197,7 +189,7 @@ export class Composer {
   }
 
   #filesChanged() {
-    this.#changed();
+    this.changed();
     this.#maySend();
   }
 
@@ -219,7 +211,8 @@ export class Composer {
     return steered?.agentType === picked.agent_type && (steered?.pillar ?? null) === (picked.pillar ?? null) && !attachments.uploading && attachments.ready.length === 0;
   }
 
-  #changed() {
+  /** Something was written, or attached. */
+  changed() {
     if (this.threadId) this.drafts.write(this.threadId, { text: this.text.value, files: this.attachments.ready, agent: this.chosen });
     this.text.style.height = "auto";
     this.text.style.height = `${this.text.scrollHeight}px`;

@@ -195,7 +195,6 @@ export const messages = Object.freeze({
   "composer.uploading": "ما زال ملف قيد الرفع",
   "composer.waits_for_file": "تُرسل فور رفع الملف",
   "composer.waits_for_chat": "تُرسل فور قراءة المحادثة",
-  "composer.drop": "أفلت الملفات لإرفاقها",
 
   "voice.name": "الإدخال الصوتي",
   "voice.about": "يحوّل متصفحك ما تقوله إلى نص، وقد يرسل الصوت إلى الشركة التي تصنعه لهذا الغرض.",
@@ -220,7 +219,6 @@ export const messages = Object.freeze({
   "files.not_fetched": "تعذّر جلبه",
   "files.plain_name": "ملف",
   "files.sent": "{share} من {size}",
-  "files.folder": "لا يمكن إرفاق مجلد. اختر ملفاته.",
 
   "agents.which": "أي وكيل يجيب",
   "agents.answers": "يجيب {title}",
@@ -564,13 +562,4 @@ export const messages = Object.freeze({
   "data.clear_text": "ستُحذف المسودات. تبقى المحادثات والرسائل التي تنتظر الإرسال.",
 
   "list.comma": "، ",
-
-  "pasted.name": "نص أو جدول ملصق",
-  "pasted.table": "لُصق جدول من {rows} صفوف و{columns} أعمدة.",
-  "pasted.text": "لُصق نص من {lines} أسطر.",
-  "pasted.as_file": "كملف",
-  "pasted.as_message": "في الرسالة",
-  "pasted.as_plain": "كنص عادي",
-  "pasted.text_name": "نص ملصق.txt",
-  "pasted.file_name": "جدول ملصق.csv",
 });

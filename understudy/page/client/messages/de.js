@@ -195,7 +195,6 @@ export const messages = Object.freeze({
   "composer.uploading": "Eine Datei wird noch hochgeladen",
   "composer.waits_for_file": "Wird gesendet, sobald die Datei hochgeladen ist",
   "composer.waits_for_chat": "Wird gesendet, sobald der Chat gelesen ist",
-  "composer.drop": "Dateien hier ablegen, um sie anzuhängen",
 
   "voice.name": "Spracheingabe",
   "voice.about": "Der Browser macht aus dem Gesagten Text und schickt den Ton dafür vielleicht an seinen Hersteller.",
@@ -220,7 +219,6 @@ export const messages = Object.freeze({
   "files.not_fetched": "konnte nicht geholt werden",
   "files.plain_name": "Datei",
   "files.sent": "{share} von {size}",
-  "files.folder": "Ein Ordner lässt sich nicht anhängen. Wähle seine Dateien.",
 
   "agents.which": "Welcher Agent antwortet",
   "agents.answers": "{title} antwortet",
@@ -564,13 +562,4 @@ export const messages = Object.freeze({
   "data.clear_text": "Entwürfe sind dann weg. Chats und Nachrichten, die auf den Versand warten, bleiben.",
 
   "list.comma": ", ",
-
-  "pasted.name": "Eingefügter Text oder Tabelle",
-  "pasted.table": "Eine Tabelle wurde eingefügt: {rows} Zeilen, {columns} Spalten.",
-  "pasted.text": "Ein Text von {lines} Zeilen wurde eingefügt.",
-  "pasted.as_file": "Als Datei",
-  "pasted.as_message": "In der Nachricht",
-  "pasted.as_plain": "Als reiner Text",
-  "pasted.text_name": "eingefügter Text.txt",
-  "pasted.file_name": "eingefügte Tabelle.csv",
 });

@@ -200,7 +200,6 @@ export const messages = Object.freeze({
   "composer.uploading": "A file is still being uploaded",
   "composer.waits_for_file": "Sends as soon as the file is uploaded",
   "composer.waits_for_chat": "Sends as soon as the chat is read",
-  "composer.drop": "Drop files to attach them",
 
   "voice.name": "Voice input",
   "voice.about": "Your browser turns what you say into text, and may send the sound to its maker for that.",
@@ -225,7 +224,6 @@ export const messages = Object.freeze({
   "files.not_fetched": "could not be fetched",
   "files.plain_name": "file",
   "files.sent": "{share} of {size}",
-  "files.folder": "A folder cannot be attached. Choose its files.",
 
   "agents.which": "Which agent answers",
   "agents.answers": "{title} answers",
@@ -569,13 +567,4 @@ export const messages = Object.freeze({
   "data.clear_text": "Drafts are gone then. Chats, and messages that wait to be sent, stay.",
 
   "list.comma": ", ",
-
-  "pasted.name": "Pasted text or table",
-  "pasted.table": "A table of {rows} rows and {columns} columns was pasted.",
-  "pasted.text": "A text of {lines} lines was pasted.",
-  "pasted.as_file": "As a file",
-  "pasted.as_message": "In the message",
-  "pasted.as_plain": "As plain text",
-  "pasted.text_name": "pasted text.txt",
-  "pasted.file_name": "pasted table.csv",
 });

@@ -1,9 +1,9 @@
 /** A table or a long text that was pasted: it is attached as a file at once, and its user may have it in the message instead. */
 
-import { el, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { t } from "../client/messages.js";
-import { isLong, pastedTable, toCsv, toMarkdown } from "../client/pasted_table.js";
+import { el, setText } from "../../views/dom.js";
+import { icon } from "../../views/icons.js";
+import { t } from "../../client/messages.js";
+import { isLong, pastedTable, toCsv, toMarkdown } from "./pasted_table.js";
 
 const WAYS = ["file", "message", "plain"];
 
