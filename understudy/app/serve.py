@@ -227,8 +227,8 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
             print(f"understudy is ready on {running.address}", flush=True)  # noqa: T201 - the line others wait for
             notify(READY)
             nursery.start_soon(return_memory_often, running.warm_up)
-            log_ready = partial(log.info, "server.ready", extra={"address": running.address, "version": RELEASE})
-            await trio.to_thread.run_sync(log_ready)  # the first line builds the redaction, in a tenth of a second
+            where = {"address": running.address, "version": RELEASE}
+            await trio.to_thread.run_sync(lambda: log.info("server.ready", extra=where))  # it builds the redaction: 0.1 s
             await _hear_stop(signals)
             notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)
