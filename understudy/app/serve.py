@@ -228,7 +228,7 @@ async def _serve_until_signal(start: Callable[..., Awaitable[None]]) -> None:
             notify(READY)
             nursery.start_soon(return_memory_often, running.warm_up)
             where = {"address": running.address, "version": RELEASE}
-            await trio.to_thread.run_sync(lambda: log.info("server.ready", extra=where))  # it builds the redaction: 0.1 s
+            await trio.to_thread.run_sync(lambda: log.info("server.ready", extra=where))  # builds the redaction: 0.1 s
             await _hear_stop(signals)
             notify(STOPPING)
             nursery.start_soon(_log_repeated_signals, signals)
