@@ -204,7 +204,7 @@ async def run_function(function: Callable[[AgentTurn], Awaitable[object]], turn:
     if trio_asyncio.current_loop.get() is not None:
         await trio_asyncio.aio_as_trio(function)(turn)
         return
-    away = partial(evolve, turn, asker=trio_asyncio.trio_as_aio(turn.asker))
+    away = partial(evolve, turn, means=evolve(turn.means, asker=trio_asyncio.trio_as_aio(turn.means.asker)))
     async with trio_asyncio.open_loop():
         await trio_asyncio.aio_as_trio(function)(away(work=Elsewhere(_from_asyncio, turn.work)))
 

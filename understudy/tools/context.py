@@ -96,6 +96,22 @@ class CallHandle:
 
 
 @frozen
+class CallMeans:
+    """What the server itself needs of a call, so that tools need not know it.
+
+    `asker` asks the user, if the run is `attended`. `while_queued` is entered while the call waits for a worker thread.
+    By `handle` the call of an MCP server's tool is found again after a crash. `agents` describes the agent and its
+    colleagues, with the tools that the user may use.
+    """
+
+    asker: Asker = ask_nobody
+    attended: bool = True
+    while_queued: WhileQueued = nullcontext
+    handle: CallHandle | None = None
+    agents: Callable[[], Sequence[Any]] = tuple
+
+
+@frozen
 class ToolContext:
     """The user for whom a tool runs, and the means it may use.
 
@@ -124,8 +140,6 @@ class ToolContext:
     """`progress(done, total, note)` shows the user the progress; `total` may be None. Call it as often as you like: of
     a run one note each 100 ms is shown, and the last one of each call. In the thread of a sync tool it raises
     `trio.Cancelled` once the call was cancelled."""
-    asker: Asker = field(default=ask_nobody, repr=False)
-    """What `ask` and `ask_from_thread` ask the user with."""
     memory: Memory = field(factory=Notebook, repr=False)
     """The agent's memory of the user; `remember`, `recall` and `forget` are its methods."""
     roles: tuple[str, ...] = ()
@@ -139,17 +153,16 @@ class ToolContext:
     show_partial: Callable[[Any], Awaitable[None]] = field(default=_show_nobody, repr=False)
     """`await show_partial(item)` shows the user an item of the result while the tool runs, and waits if these come too
     fast."""
-    while_queued: WhileQueued = field(default=nullcontext, repr=False)
-    """For the server: entered while the call waits for a worker thread."""
-    handle: CallHandle | None = field(default=None, repr=False)
-    """For the server: where the call of an MCP server's tool is found again after a crash."""
-    agents: Callable[[], Sequence[Any]] = field(default=tuple, repr=False)
-    """For the server: describes the agent and its colleagues, with the tools that the user may use."""
-    attended: bool = True
-    """False in runs of schedules, for which nobody waits."""
     traceparent: str = ""
     """The header (W3C Trace Context) by which other servers' spans join the trace of the call; empty if the run is not
     traced."""
+    means: CallMeans = field(factory=CallMeans, repr=False)
+    """For the server."""
+
+    @property
+    def attended(self) -> bool:
+        """False in runs of schedules, for which nobody waits."""
+        return self.means.attended
 
     async def ask(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask the user for the fields of `form`, a class. Return an instance with the answer.
@@ -165,13 +178,13 @@ class ToolContext:
             ToolError: The question could not be stored, is blocked, or is one too many.
             TypeError: `form` has no schema.
         """
-        answer = await self.asker(form_question(form, title, text), partial(read_answer, form))
+        answer = await self.means.asker(form_question(form, title, text), partial(read_answer, form))
         return read_answer(form, answer)
 
     def ask_from_thread(self, form: type[T], *, title: str = "", text: str = "") -> T:
         """Ask as `ask` does, from the thread of a sync tool. Raises what `ask` raises."""
         trio.from_thread.check_cancelled()
-        answer = trio.from_thread.run(self.asker, form_question(form, title, text), partial(read_answer, form))
+        answer = trio.from_thread.run(self.means.asker, form_question(form, title, text), partial(read_answer, form))
         return read_answer(form, answer)
 
     def elsewhere(self, on_server: Callable[..., Any], now_on_server: Callable[..., Any]) -> Self:
@@ -181,10 +194,8 @@ class ToolContext:
             files=Elsewhere(on_server, self.files),
             memory=Elsewhere(on_server, self.memory),
             server=Elsewhere(now_on_server, self.server),
-            asker=partial(on_server, self.asker),
             show_partial=partial(on_server, self.show_partial),
-            while_queued=nullcontext,
-            handle=None,
+            means=evolve(self.means, asker=partial(on_server, self.means.asker), while_queued=nullcontext, handle=None),
         )
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:

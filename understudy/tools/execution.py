@@ -75,7 +75,7 @@ async def _in_thread(
         ):
             return to_result(work())
 
-    return await tool_threads().run(call, context.owner, tool, while_queued=context.while_queued)
+    return await tool_threads().run(call, context.owner, tool, while_queued=context.means.while_queued)
 
 
 async def _on_trio(tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext) -> ToolResult:
@@ -88,7 +88,9 @@ async def _on_loop(tool: str, function: Callable[..., Any], given: dict[str, Any
         value = await function(**given)
     if is_small(value):
         return to_result(value)
-    return await tool_threads().run(partial(to_result, value), context.owner, tool, while_queued=context.while_queued)
+    return await tool_threads().run(
+        partial(to_result, value), context.owner, tool, while_queued=context.means.while_queued
+    )
 
 
 async def _on_asyncio(
@@ -99,7 +101,8 @@ async def _on_asyncio(
     from understudy.tools.contained_task import contained_task
 
     def for_asyncio(context: ToolContext) -> ToolContext:
-        return evolve(context, asker=trio_asyncio.trio_as_aio(context.asker))
+        means = evolve(context.means, asker=trio_asyncio.trio_as_aio(context.means.asker))
+        return evolve(context, means=means)
 
     if isinstance(function, partial) and function.func is collect_async and trio_asyncio.current_loop.get() is None:
         wrapped, show = function.args

@@ -79,7 +79,7 @@ class IsolatedFunction:
         memory, limiter, processes = self.memory_mb * MIB, isolated_limiter(), _processes()
         program = Program(WORKER, memory, open=True)
         request = {"module": self.module, "name": self.name, "arguments": dict(arguments)}
-        await wait_for_permit(limiter, context.owner, self.tool, context.while_queued)
+        await wait_for_permit(limiter, context.owner, self.tool, context.means.while_queued)
         try:
             async with processes.permit(min(memory, processes.memory)):
                 cpu_s = math.ceil(self.timeout_s) + 2

@@ -17,7 +17,7 @@ from understudy import Agent, McpServer, mcp
 from understudy.extensions.mcp import connection as _connection  # noqa: F401 - it takes a second, as at a server's start
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState, McpLink
-from understudy.tools.context import ToolContext
+from understudy.tools.context import CallMeans, ToolContext
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.tool import Tool
@@ -129,7 +129,7 @@ async def test_a_question_reaches_the_only_call_and_a_change_of_definition_asks_
 
     async with linked(BAD) as (catalogue, link):
         tools = tools_of(catalogue, BAD)
-        answered = await tools["bad_ask"].call({}, context_of(tmp_path, asker=answer))
+        answered = await tools["bad_ask"].call({}, context_of(tmp_path, means=CallMeans(answer)))
         assert (asked[0].text, '"accept"' in answered.value) == ("Which?", True)
         assert '"decline"' in (await tools["bad_ask"].call({}, context_of(tmp_path))).value
         before, version = tools["bad_forge"], link.offer.version
@@ -159,7 +159,7 @@ async def test_users_take_turns_and_nobody_is_asked_in_a_run_without_a_user(tmp_
             nursery.start_soon(linger, tools["demo_linger"])
         while notes.read_text().count("lingering") < 8 or not refused:  # noqa: ASYNC110 - a process writes it
             await trio.sleep(0.05)
-        other = context_of(tmp_path, owner="bob", attended=False)
+        other = context_of(tmp_path, owner="bob", means=CallMeans(attended=False))
         assert (await tools["demo_add"].call({"a": 1, "b": 2}, other)).value == {"result": 3}
         assert (await tools["demo_choose"].call({}, other)).value == "cancel "
         assert {each.code for each in refused} == {"busy"}

@@ -20,6 +20,7 @@ from understudy.extensions.mcp import user_links
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState
 from understudy.extensions.mcp.user_links import UserLinks
+from understudy.tools.context import CallMeans
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question
 from understudy.tools.tool import Tool
@@ -90,11 +91,11 @@ async def test_nobody_who_is_away_is_asked_and_a_question_that_expires_fails_the
         users.of(server, "bob").close()
         for tool, owner in ((tools["notes_sign_in"], "ada"), (known, "bob")):
             with pytest.raises(ToolError, match="You are not signed in to notes"):
-                await tool.call({}, context_of(tmp_path, owner=owner, attended=False))
+                await tool.call({}, context_of(tmp_path, owner=owner, means=CallMeans(attended=False)))
             assert asked == []
             for asker in (expire, lie):
                 with pytest.raises(ToolError, match="You are not signed in to notes"):
-                    await tool.call({}, context_of(tmp_path, owner=owner, asker=asker))
+                    await tool.call({}, context_of(tmp_path, owner=owner, means=CallMeans(asker)))
             assert [each.sign_in for each in asked] == ["notes"] * 2
             asked.clear()
         assert "notes_whose" in await tools_of(catalogue, server, "bob")
@@ -156,12 +157,12 @@ async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
     provider = Provider(refusal=refusal, refreshes=refreshes)
     async with signed_in(tmp_path, provider) as (call, agree, _):
         provider.needs = {"whose": "write", "resources/read": "write"}
-        for refused in ({"asker": decline}, {"attended": False}):
+        for means in (CallMeans(decline), CallMeans(attended=False)):
             with pytest.raises(ToolError, match=r"notes needs more rights \(notes write\)"):
-                await call(**refused)
-        assert await call(tool, asker=agree)
+                await call(means=means)
+        assert await call(tool, means=CallMeans(agree))
         assert [each[0].scopes for each in provider.access.values()][-1] == ["notes", "write"]
-        assert await call(attended=False)
+        assert await call(means=CallMeans(attended=False))
 
 
 @pytest.mark.parametrize(("grants_all", "asked"), [(True, 1), (False, user_links.ASKS)])
@@ -171,7 +172,7 @@ async def test_a_server_that_goes_on_refusing_asks_a_few_times(tmp_path: Path, g
     async with signed_in(tmp_path, provider) as (call, agree, _):
         provider.needs["whose"] = "write other"
         with pytest.raises(ToolError, match="HTTP 403" if grants_all else "needs more rights"):
-            await call(asker=agree)
+            await call(means=CallMeans(agree))
         assert provider.asked == 1 + asked
 
 

@@ -29,6 +29,7 @@ from sqlalchemy import create_engine, text
 from tests.understudy.tools.conftest import FilesOf, QuietServer
 from understudy.agents.agent import Agent
 from understudy.tools import result as results
+from understudy.tools.context import CallMeans
 from understudy.tools.errors import InvalidResult
 from understudy.tools.result import (
     MAX_STEPS,
@@ -476,7 +477,7 @@ async def test_code_of_a_tools_author_leaves_the_loop_free() -> None:
     assert len(seen) == 4
     assert loop not in seen
     with pytest.raises(ToolError, match="needs `text`"):
-        await everything.call({}, attrs.evolve(a_context(), while_queued=None))
+        await everything.call({}, attrs.evolve(a_context(), means=attrs.evolve(CallMeans(), while_queued=None)))
 
 
 @pytest.mark.parametrize("which", ["check", "approval"])

@@ -38,7 +38,7 @@ def list_abilities(context: ToolContext, how: str) -> OwnResult:
     """List what can be done without a language model; `how` says how to connect one."""
     forms: dict[str, dict[str, object]] = {}
     requests = []
-    for agent in context.agents():
+    for agent in context.means.agents():
         for each in agent.tools:
             about = {"tool": each.name, "title": label(each.name.replace("-", " ")), "description": each.description}
             forms.setdefault(each.name, about | {"agent": agent.name, "parameters": dict(each.parameters)})

@@ -30,7 +30,6 @@ from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run
 from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.progress_notes import CallProgress
-from understudy.chat.run.questions import Check
 from understudy.chat.run.replay import PastTurn, PendingCall
 from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import ToolOutcome
@@ -49,6 +48,7 @@ from understudy.models.model import (
 from understudy.storage.records import StepRecord
 from understudy.storage.spending_limits import SpendingLimits
 from understudy.suggestion import did_you_mean
+from understudy.tools.context import CallMeans
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
@@ -162,7 +162,7 @@ class HandWritten:
     async def _run_function(self, progress: CallProgress) -> None:
         loop, job, agent = self.loop, self.loop.job, self.loop.agent
         files = SavedFiles(loop.services.attachments(job.owner), loop.files)
-        given = loop.tools.calls.context(loop.agent_id, progress, asker=self._in_order(self._ask), files=files)
+        given = loop.tools.calls.context(loop.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
         of_client = tuple(name for name, tool in loop.equipped().tools.items() if tool.client)
@@ -482,7 +482,7 @@ class HandWritten:
         loop.input.add(turn_items(turn, evolve(loop.origin, step=turn.number, agent=loop.agent.name)))
         await self._stop()
 
-    async def _ask(self, question: Question, check: Check) -> Mapping[str, Any]:
+    async def _ask(self, question: Question, check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
         loop = self.loop
         return await loop.tools.asking.ask_for_tool(self.asked, loop.agent_id, self.context, question, check)
 

@@ -17,6 +17,7 @@ from understudy.chat.run.questions import calls_that_ask, question_id
 from understudy.chat.run.tool_call import ToolCalls
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.services import Services
+from understudy.tools.context import CallMeans
 from understudy.tools.effects import Done, NotDone, Reconciled, Unknown
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
@@ -113,9 +114,8 @@ class CallSettling:
 
     async def _ask_tool(self, tool: Tool, call_id: str, arguments: dict[str, Any]) -> Reconciled:
         async with self.calls.recorder.notes.of_call() as progress:
-            return await tool.settle(
-                call_id, arguments, self.calls.context(call_id, progress), self.services.parts.find(ToolLoop)
-            )
+            context = self.calls.context(call_id, progress, CallMeans())
+            return await tool.settle(call_id, arguments, context, self.services.parts.find(ToolLoop))
 
     async def _ask_about_effect(
         self, tool: Tool, outcome: ToolOutcome, agent_id: str, context: Context, *, whole: bool

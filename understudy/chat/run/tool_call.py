@@ -34,7 +34,7 @@ from understudy.chat.run.tool_outcome import HANDLE, ToolOutcome
 from understudy.chat.services import Services, tool_context
 from understudy.chat.stops import Enforcement, StoppedByOperator, sentence
 from understudy.storage.errors import StorageUnavailable
-from understudy.tools.context import CallHandle, ToolContext
+from understudy.tools.context import CallHandle, CallMeans, ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
@@ -168,17 +168,17 @@ class ToolCalls:
         if isinstance(outcome, ToolOutcome) and outcome.below is not None:
             ref.try_tell(EndTurn(""), lane=Lane.HIGH)
 
-    def context(self, call_id: str, progress: CallProgress, **means: Any) -> ToolContext:
-        """Return the context of a call; `means` are further fields, such as the `asker` by which it asks its user."""
+    def context(self, call_id: str, progress: CallProgress, means: CallMeans, **fields: Any) -> ToolContext:
+        """Return the context of a call; `fields` are further ones of it, such as `files`."""
         job, speaker = self.job, self.recorder.speaker
         names = (job.owner, job.thread_id, job.run_id, call_id)
         given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
         found, references = job.findings_summary, job.references
         if (spans := self.recorder.spans) is not None:
-            means["traceparent"] = spans.of_call(call_id).header
+            fields["traceparent"] = spans.of_call(call_id).header
         agents = functools.partial(reachable, self.services, speaker, job)
-        means |= {"references": references, "found": found, "attended": job.attended, "agents": agents}
-        return evolve(given, progress=progress, **means)
+        means = evolve(means, attended=job.attended, agents=agents)
+        return evolve(given, progress=progress, references=references, found=found, means=means, **fields)
 
     async def run(
         self,
@@ -196,18 +196,18 @@ class ToolCalls:
         outcome.limits, outcome.questions, outcome.files = [], 0, []
         asker = functools.partial(self.asking.ask_for_tool, outcome, agent_id, context)
         partials = Partials(functools.partial(self._publish_partial, outcome.call_id))
+        handle = CallHandle(
+            outcome.handle,
+            functools.partial(self._keep_handle, outcome),
+            lambda: self._stopped or any(each.cancel_called for each in outcome.limits),
+        )
+        while_queued = functools.partial(self._while_queued, tool.name, outcome, progress)
         given = self.context(
             outcome.call_id,
             progress,
-            asker=asker,
+            CallMeans(asker, while_queued=while_queued, handle=handle),
             show_partial=partials.add,
             files=SavedFiles(self.services.attachments(self.job.owner), outcome.files),
-            while_queued=functools.partial(self._while_queued, tool.name, outcome, progress),
-            handle=CallHandle(
-                outcome.handle,
-                functools.partial(self._keep_handle, outcome),
-                lambda: self._stopped or any(each.cancel_called for each in outcome.limits),
-            ),
         )
         call: Callable[[], Actor] = functools.partial(
             ToolCall, tool, arguments, given, outcome, self.services.parts.find(ToolLoop), partials

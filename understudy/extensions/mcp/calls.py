@@ -38,7 +38,7 @@ async def make_call(
 
     Raises `ConnectionLost`, `SignedOut`, `TaskLost` and `ToolError`.
     """
-    handle = context.handle
+    handle = context.means.handle
     if handle is None or not (handle.value or (definition.by_task and connection.has_tasks)):
         return await connection.call(definition.remote, arguments, context, definition.name)
     task_id = handle.value

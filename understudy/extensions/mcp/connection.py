@@ -186,7 +186,7 @@ class McpSession:
     @asynccontextmanager
     async def _slot(self, context: ToolContext, label: str) -> AsyncIterator[None]:
         """Hold a slot of the call's user during the block; users take turns. Raises `ToolError` ``busy``."""
-        await wait_for_permit(self.slots, context.owner, label, context.while_queued)
+        await wait_for_permit(self.slots, context.owner, label, context.means.while_queued)
         try:
             yield
         finally:

@@ -150,7 +150,8 @@ class McpLink:
             except TaskLost as lost:
                 if not definition.retry_safe or attempt == 2:
                     raise EffectUnknown("tool_failed", str(lost)) from None
-                context = evolve(context, handle=context.handle and evolve(context.handle, value=None))
+                handle = context.means.handle and evolve(context.means.handle, value=None)
+                context = evolve(context, means=evolve(context.means, handle=handle))
             except Throttled as throttled:
                 if attempt == 2 or throttled.wait_s > MAX_WAIT_S:
                     raise

@@ -88,7 +88,7 @@ class OpenCalls:
         with trio.CancelScope() as scope:
             call.questions.add(scope)
             try:
-                answer = await call.context.asker(question, partial(check_answer, question.schema))
+                answer = await call.context.means.asker(question, partial(check_answer, question.schema))
                 return types.ElicitResult(action="accept", content=dict(answer))
             except QuestionDeclined:
                 return types.ElicitResult(action="decline")

@@ -161,7 +161,7 @@ class UserLink(McpLink):
             sign_in=self.name,
         )
         try:
-            await context.asker(question, lambda _: None)
+            await context.means.asker(question, lambda _: None)
         except QuestionUnanswered:
             raise ToolError("forbidden", refusal) from None
         if not await self.signed_in_for_all():

@@ -259,7 +259,7 @@ class A2aWork:
         schema, kind = asked["schema"], asked["kind"]
         given: Mapping[str, Any] = {"decision": "deny"}  # of a question that is not answered
         try:
-            given = await self.turn.asker(Question(asked["title"], schema), partial(_check, schema))
+            given = await self.turn.means.asker(Question(asked["title"], schema), partial(_check, schema))
         except QuestionUnanswered:
             if schema != DECISION:
                 raise ModelUnavailable("The remote agent's question was not answered.", retryable=False) from None

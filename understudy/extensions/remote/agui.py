@@ -275,7 +275,7 @@ class AguiWork:
         question = Question(str(interrupt.get("message") or "The remote agent asks")[:300], schema)
         resumed: dict[str, Any] = {"interruptId": str(interrupt.get("id"))}
         try:
-            payload = await self.turn.asker(question, lambda _: None)  # the remote checks it
+            payload = await self.turn.means.asker(question, lambda _: None)  # the remote checks it
         except QuestionUnanswered:
             return resumed | {"status": "cancelled"}
         return resumed | {"status": "resolved", "payload": dict(payload)}
