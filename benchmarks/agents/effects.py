@@ -35,7 +35,7 @@ from transport.wire.codec import from_log
 from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus
 from understudy import Agent, Done, NotDone, ToolContext, tool
 from understudy.app.server import Running
-from understudy.chat.conversation.conversation import SETTLE_AFTER_S
+from understudy.chat.conversation.settling import SETTLE_AFTER_S
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 
 PORT = "UNDERSTUDY_BENCH_BANK"

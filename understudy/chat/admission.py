@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 
 from transport.wire.errors import CommandRejected
-from understudy.chat.conversation.thread_state import BUSY_S
+from understudy.chat.conversation.thread_log import BUSY_S
 
 AT_A_TIME: Final = 64
 """Messages that are being accepted: enough to fill a commit, few enough to be through in a second or two even where

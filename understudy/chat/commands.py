@@ -55,7 +55,7 @@ from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.agents.tool_servers import ToolServers
 from understudy.chat.admission import AdmissionControl
 from understudy.chat.consents import NOT_REMEMBERED, Consents
-from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S
+from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,

@@ -1,19 +1,16 @@
 """The messages between the actors of a chat."""
 
-from collections.abc import Sequence
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 from attrs import define, field, frozen
 
-from actors import ActorRef, Ask, Lane
+from actors import ActorRef, Ask
 from sanitization import Finding, Sanitized
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import ApprovalDecision, Event, SanitizationSummary, SteerAccepted, Usage
+from transport.wire.events import ApprovalDecision, Event, SanitizationSummary, Usage
 from understudy.chat.routing import Route
-from understudy.chat.run_protocol import Ending, RunProtocol
-from understudy.observe.spans import SpanContext
-from understudy.storage.records import History, Message, StepRecord
+from understudy.chat.run_protocol import Ending
+from understudy.storage.records import Message, StepRecord
 
 FIRST_ATTEMPT: Final = "0.0"
 """The name of the first attempt at any run."""
@@ -140,32 +137,13 @@ class FollowThread(Ask[None]):
 
 
 @define(eq=False)
-class Record(Ask[None]):
-    """To a conversation: commit these events and steps of a run, in order, then publish them.
-
-    `speaker` is the (agent_type, pillar) that the events come from. `span` is that of the agent at work, None if the
-    run is not traced. Fails with `StorageUnavailable`.
-    """
-
-    must_finish = True
-
-    run_id: str
-    events: Sequence[Event] = field(repr=False)
-    speaker: tuple[str, str | None]
-    steps: Sequence[StepRecord] = field(default=(), repr=False)
-    span: SpanContext | None = None
-
-
-@define(eq=False)
-class FinishRun(Ask[None]):
-    """To a conversation: end this run, whose work has stopped without an answer, as its protocol demands.
+class FinishRun:
+    """What ends a run whose work has stopped without an answer, as its protocol demands.
 
     `usage` is what it has used of models, None if that is not known. `events` and `steps` are what the run has not
     committed yet. They are committed with its end: a finished turn without calls would be taken for its answer by the
     server that goes on with it.
     """
-
-    must_finish = True
 
     run_id: str
     ending: Ending
@@ -269,37 +247,6 @@ class WithdrawSteer(Ask[bool]):
     steer_id: str
 
 
-def lane_of(request: Ask[Any]) -> Lane:
-    """Return the lane of a request to a conversation: what is said to a run goes ahead of the text that it writes."""
-    return Lane.HIGH if isinstance(request, AcceptSteer | WithdrawSteer | TakeOver | HandBack) else Lane.NORMAL
-
-
-@define(eq=False)
-class TakeSteers(Ask[tuple[SteerAccepted, ...]]):
-    """To a conversation: its run takes the steers that wait, before turn `turn` of its model. The reply is these.
-
-    They are stored as steps of the run that follow `last_step`, after the `finished` steps; if none waits, nothing is
-    stored. Fails with `StorageUnavailable`.
-    """
-
-    must_finish = True
-
-    run_id: str
-    turn: int
-    last_step: int
-    finished: tuple[StepRecord, ...] = field(default=(), repr=False)
-
-
-@define(eq=False)
-class ReadProtocol(Ask[RunProtocol]):
-    """To a conversation: the reply is the protocol of a run as the log has it; it must not be changed.
-
-    Fails with `LookupError` if the run has ended.
-    """
-
-    run_id: str
-
-
 @frozen
 class EndTurn:
     """To a run: end the current turn of the model and keep its text, because this steer is to enter now."""
@@ -359,71 +306,6 @@ class UndoCalls(Ask[None]):
     roles: tuple[str, ...] = ()
 
 
-class Delta(msgspec.Struct, frozen=True):
-    """To a conversation: the next piece of a run's answer.
-
-    `stored` is the piece as it is stored, with placeholders, if that differs from `text`. `restart`: the answer starts
-    again with this piece, which replaces the text sent before. `attempt` names the run's attempt that sent it. Made for
-    every piece of text, so it is a Struct, as an `Envelope` is.
-    """
-
-    run_id: str
-    text: str
-    stored: str | None = None
-    restart: bool = False
-    attempt: str = FIRST_ATTEMPT
-
-    def __repr__(self) -> str:
-        return f"Delta({self.run_id!r}, {len(self.text)} characters, restart={self.restart})"
-
-    def joined(self, later: "Delta") -> "Delta | None":
-        """Return this piece and the next one as one; None if that is of another run or attempt, or restarts."""
-        if later.run_id != self.run_id or later.attempt != self.attempt or later.restart:
-            return None
-        parts = (self, later)
-        stored = None
-        if any(each.stored is not None for each in parts):
-            stored = "".join(each.text if each.stored is None else each.stored for each in parts)
-        return Delta(self.run_id, self.text + later.text, stored, self.restart, self.attempt)
-
-
-@frozen
-class Checkpoint:
-    """To a conversation: store this unfinished step of a run. It may be dropped."""
-
-    run_id: str
-    step: StepRecord = field(repr=False)
-
-
-@frozen
-class HistoryRead:
-    """To a conversation: the store has this before the message that a run answers. It may be dropped."""
-
-    run_id: str
-    history: History = field(repr=False)
-
-
-@frozen
-class Progress:
-    """To a conversation: publish the progress of a run; it is not logged."""
-
-    run_id: str
-    note: str
-    done: float = 0.0
-    total: float | None = None
-
-
-@frozen
-class Partial:
-    """To a conversation: publish what a running call has yielded; it is not logged."""
-
-    run_id: str
-    call_id: str
-    offset: int
-    items: Sequence[Any] = field(repr=False)
-    attempt: str = FIRST_ATTEMPT
-
-
 @frozen
 class RequestSnapshot:
     """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part."""
@@ -443,17 +325,6 @@ class PositionChanged:
     """To a conversation, or to a suspended run: the run's position in the queue for permits has changed."""
 
     run_id: str
-
-
-@frozen
-class CallsLinger:
-    """To a conversation: this run has ended, but calls of these `tools` go on that cannot be interrupted.
-
-    The next run of the thread starts when they have ended.
-    """
-
-    run_id: str
-    tools: tuple[str, ...]
 
 
 @frozen

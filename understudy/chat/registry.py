@@ -32,7 +32,7 @@ from actors import (
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
 from understudy.chat.conversation.conversation import Conversation
-from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle, lane_of
+from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
 from understudy.storage import queries
@@ -100,7 +100,7 @@ class ConversationRegistry:
             conversation = (await self.get_or_start(owner, thread_id, after)).ref
             try:
                 asked = request()
-                return await conversation.ask(asked, timeout_s=ACCEPT_S, lane=lane_of(asked))
+                return await conversation.ask(asked, timeout_s=ACCEPT_S)
             except ActorDied:
                 # The actor stopped (idle), crashed or lost the thread meanwhile; a repeat is safe because requests have
                 # ids.

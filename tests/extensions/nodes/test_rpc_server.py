@@ -11,7 +11,6 @@ from actors import (
     Actor,
     ActorRef,
     ActorSystem,
-    Ask,
     ChildSpec,
     Context,
     MailboxFull,
@@ -21,7 +20,6 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
-from tests.understudy.chat.test_registry import REQUESTS, check_order
 from transport.outbox.delivery import DeliveryCursors
 from transport.wire.codec import from_log
 from transport.wire.events import AgentProgress, AgentThinking, Envelope, FeedbackGiven, PartialResult
@@ -35,7 +33,6 @@ from understudy.extensions.nodes.messages import (
     RpcRequest,
     Subscribe,
     Unsubscribe,
-    command_from_message,
 )
 from understudy.extensions.nodes.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
 
@@ -137,17 +134,6 @@ async def test_a_thread_is_forwarded_from_its_subscription_until_the_node_leaves
             await office.handle(node, RpcRequest("", "ann", "t", 2.0, Unsubscribe()))
             await settle()
             assert office.forwards("ann", "t") is left
-
-
-@pytest.mark.parametrize("name", REQUESTS)
-async def test_what_is_said_on_another_node_goes_ahead_of_the_text_too(
-    autojump_clock: trio.testing.MockClock, name: str
-) -> None:
-    async def send(conversation: ActorRef, request: Ask[Any]) -> None:
-        office = RpcServer(Threads(conversation), Bag(), lambda: conversation)  # type: ignore[arg-type]
-        await office.handle("b", RpcRequest("1", "ann", "t", 2.0, command_from_message(request)))
-
-    await check_order(name, send)
 
 
 async def begun(system: ActorSystem, bag: Bag) -> tuple[ActorRef, ActorRef]:

@@ -1,12 +1,12 @@
-"""The acceptance of messages, and of requests to answer one again: checks, the commit, and repeats. Pure.
+"""The acceptance of messages, and of requests to answer one again: checks, the commit, and repeats.
 
 1. A refused request has changed nothing.
 2. A repeated request is answered with its first acceptance; another one under the same id is refused.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, evolve
 
@@ -14,18 +14,15 @@ from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import ANSWER, Envelope, Event, MessageAccepted, Typing
-from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
-from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState, refusal_of
-from understudy.chat.envelope import wrap
+from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S, ThreadLog, refusal_of
 from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
 from understudy.chat.run.continuation import CODE, steps_of_continuation
 from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
-from understudy.chat.run_limiter import RunLimiter, release_permit
+from understudy.chat.run_limiter import release_permit
 from understudy.chat.run_protocol import RunProtocol, agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.content.summary import build_alert, build_summary
@@ -44,17 +41,12 @@ TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer;
 
 @define(eq=False)
 class Acceptance:
-    """Accepts the messages of a thread. `summary_from` is the number of findings from which users get a summary,
-    `restore` gives a stored text as its user is shown it."""
+    """Accepts the messages of a thread."""
 
-    thread: ThreadState
+    thread: ThreadLog
     queue: RunQueue
-    limiter: RunLimiter[Any]
-    agents: Mapping[str, Agent]
-    summary_from: int = 1
-    restore: Callable[[str], str] = str
 
-    def accept(self, ask: Accept | AnswerAgain) -> Steps[None]:
+    async def accept(self, ask: Accept | AnswerAgain) -> None:
         """Commit a message with its run, reply, and enqueue the run; or refuse it.
 
         Whether a message is a repeated one is read only if it cannot be stored: most are new.
@@ -62,32 +54,30 @@ class Acceptance:
         live: ActiveRun | None = None
         refusal: CommandRejected | None = None
         try:
-            known = isinstance(ask, AnswerAgain) and (yield from self._accepted_before(ask))
-            if known:
+            if isinstance(ask, AnswerAgain) and await self._accepted_before(ask):
                 return
             try:
-                live = yield from self._admit(ask)
+                live = await self._admit(ask)
             except CommandRejected as refused:
                 refusal = refused
             except AlreadyStored:
                 if not self.thread.exists:
                     self.thread.created_at = None
             if live is not None:
-                yield from self.queue.enqueue(live)
+                await self.queue.enqueue(live)
                 return
-            known = yield from self._accepted_before(ask)
-            if not known:
+            if not await self._accepted_before(ask):
                 raise refusal or CommandRejected("storage_unavailable", retry_after=RETRY_S)
         except (CommandRejected, MessageInOtherThread, StorageUnavailable, Unstorable) as error:
-            yield AnswerRequest(ask, error=refusal_of(error))
+            ask.fail(refusal_of(error))
 
-    def _admit(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
+    async def _admit(self, ask: Accept | AnswerAgain) -> ActiveRun:
         """Reserve a permit or a queue position, and commit a message with its run.
 
         Raises:
             CommandRejected, StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        limiter, live, waiting = self.limiter, None, self.queue.order
+        limiter, live, waiting = self.thread.services.limiter, None, self.queue.order
         if len(waiting) > MAX_QUEUED:
             raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
         if isinstance(ask, Accept) and WIDGET_SETTING in ask.say.settings:
@@ -98,48 +88,47 @@ class Acceptance:
             sentence = TENANT_BUSY if limiter.tenant_fills_queue(self.thread.owner) else ""
             raise CommandRejected("busy", sentence, BUSY_S)
         try:
-            live = yield from self._store_message(ask)
+            live = await self._store_message(ask)
         finally:
             if live is None:
                 release_permit(limiter, ask.run_id)
         return live
 
-    def _accepted_before(self, ask: Accept | AnswerAgain) -> Steps[bool]:
+    async def _accepted_before(self, ask: Accept | AnswerAgain) -> bool:
         """Reply to a repeated request with its acceptance and all that came after. Return False if it is not repeated.
 
         Raises:
             CommandRejected, MessageInOtherThread: Another request was accepted under this id.
         """
         if isinstance(ask, Accept):
-            prior = yield Query(lambda store: store.message(self.thread.owner, ask.message_id))
+            prior = await self.thread.store.message(self.thread.owner, ask.message_id)
             if prior is None:
                 return False
-            yield from self._check_same(ask, prior)
+            await self._check_same(ask, prior)
             run_id = prior.run_id
         else:
             prior, run, request_id = ask.message, None, ask.request_id
             if request_id is not None:
-                run = yield Query(lambda store: store.read(queries.run_of_request, self.thread.owner, request_id))
+                run = await self.thread.store.read(queries.run_of_request, self.thread.owner, request_id)
                 if run is not None and run.message_id != ask.message.id:
                     raise CommandRejected("message_id_reused", "That request_id names another request already.")
             run_id = None if run is None else run.id
         if run_id is None:
             return False
-        queued = yield from self.thread.ensure_queued(run_id)
-        if queued:
-            accepted = yield Query(lambda store: read_acceptance(store, prior, run_id))
-            yield Subscribe(ask.outbox, accepted=accepted, resend=run_id not in ask.earlier)
-            yield AnswerRequest(ask, run_id)
+        await self.thread.check_queued(run_id)
+        accepted = await read_acceptance(self.thread.store, prior, run_id)
+        self.thread.replay_acceptance(ask.outbox, accepted, resend=run_id not in ask.earlier)
+        ask.reply(run_id)
         return True
 
-    def _check_same(self, ask: Accept, prior: Message) -> Steps[None]:
+    async def _check_same(self, ask: Accept, prior: Message) -> None:
         """Raise if the stored message under the id of this one is another, or stands in another thread."""
         say = ask.say
         if prior.thread_id != self.thread.thread_id:
             # A message that names no thread or conversation may mean the one in the other thread.
             named = say.thread_id is not None
             if not named and say.conversation_id is not None:
-                run = yield Query(lambda store: store.run(prior.run_id or ""))
+                run = await self.thread.store.run(prior.run_id or "")
                 named = run is None or run.conversation_id != say.conversation_id
             raise CommandRejected("message_id_reused") if named else MessageInOtherThread(prior.thread_id)
         same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
@@ -147,7 +136,7 @@ class Acceptance:
         if not (same_place and same_text and prior.references == say.references):
             raise CommandRejected("message_id_reused")
 
-    def _store_message(self, ask: Accept | AnswerAgain) -> Steps[ActiveRun]:
+    async def _store_message(self, ask: Accept | AnswerAgain) -> ActiveRun:
         """Commit a message with its run, publish its acceptance, and reply."""
         found, context, settings = None, _NOTHING, _NOTHING
         if isinstance(ask, Accept):
@@ -157,8 +146,8 @@ class Acceptance:
                 if parent is None:
                     parent = self.thread.newest_answer
                 else:
-                    yield from self._check_parent(parent)
-            beside, from_ = ask.context_findings, self.summary_from
+                    await self._check_parent(parent)
+            beside, from_ = ask.context_findings, self.thread.services.settings.summary_from
             if filtered.findings or filtered.omitted or beside:
                 found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
             context, settings = ask.say.context, ask.say.settings
@@ -168,7 +157,7 @@ class Acceptance:
         if branch_of is not None:
             if not self.thread.exists:  # the thread was deleted at this moment
                 raise CommandRejected("not_found", "There is no message of that name.")
-            earlier = yield from self._earlier_context(branch_of)
+            earlier = await self._earlier_context(branch_of)
             context, settings = context or earlier[0], settings or earlier[1]
         route = ask.route
         live = ActiveRun(
@@ -202,13 +191,13 @@ class Acceptance:
         )
         steps: tuple[StepRecord, ...] = ()
         if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.continues:
-            steps = yield from self._taken_over(ask.forks, live)
+            steps = await self._taken_over(ask.forks, live)
             live.taken_over = replay([], steps)
             text = live.taken_over.shown_text
-            live.append_text(self.restore(text), text)
+            live.text.begin_with(self.thread.restore(text), text)
         elif isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
             forked = ask.forks
-            recorded = yield Query(lambda store: store.steps(forked))
+            recorded = await self.thread.store.steps(forked)
             steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
             live.taken_over = replay([], steps)
         if self.thread.created_at is None:
@@ -217,20 +206,18 @@ class Acceptance:
         continues = ask.forks if isinstance(ask, AnswerAgain) and ask.continues else None
         accepted = MessageAccepted(*names, context or None, settings or None, continues)
         begun = () if steps else self._begin(live)
-        yield from self.thread.commit(
-            live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=Subscribe(ask.outbox)
-        )
+        await self.thread.append(live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
         if isinstance(ask, Accept) and (findings := (*ask.filtered.findings, *ask.context_findings)):
             alert = build_alert(findings, summarised=found is not None)
             if alert is not None:
-                yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
-        yield AnswerRequest(ask, ask.run_id)
+                self.thread.show_alert(live, alert)
+        ask.reply(ask.run_id)
         return live
 
     def _begin(self, live: ActiveRun) -> Sequence[Event]:
         """Return the first events of a run that starts at once, which are committed with its acceptance; else none."""
-        template, agent = live.envelope_template, self.agents.get(live.request.agent)
-        at_once = not self.queue.order and self.limiter.is_running(live.request.run_id)
+        template, agent = live.envelope_template, self.thread.services.agents.get(live.request.agent)
+        at_once = not self.queue.order and self.thread.services.limiter.is_running(live.request.run_id)
         if agent is None or not at_once or (agent.agent_type, agent.pillar) != (template.agent_type, template.pillar):
             return ()
         started = agent_started(agent, self.thread.now)
@@ -238,37 +225,36 @@ class Acceptance:
         found = live.request.findings_summary
         return (started,) if found is None else (started, found)
 
-    def _taken_over(self, continued: str, live: ActiveRun) -> Steps[tuple[StepRecord, ...]]:
+    async def _taken_over(self, continued: str, live: ActiveRun) -> tuple[StepRecord, ...]:
         """Return the steps that a run takes over of the one that it continues. Raises `CommandRejected`."""
         thread = self.thread
         if continued in thread.runs:
             raise CommandRejected(CODE, "That run is still at work.")
-        rows = yield Query(lambda store: store.run_events(thread.owner, thread.thread_id, continued))
-        answer = yield Query(lambda store: store.message(thread.owner, ANSWER + continued))
-        recorded = yield Query(lambda store: store.steps(continued))
+        rows = await thread.store.run_events(thread.owner, thread.thread_id, continued)
+        answer = await thread.store.message(thread.owner, ANSWER + continued)
+        recorded = await thread.store.steps(continued)
         events = []
         for row in rows:
             with suppress(UnreadableEvent):  # what is not known of a call makes it one in doubt
                 events.append(from_log(row.body).event)
-        text, agent = "" if answer is None else answer.content, self.agents[live.request.agent]
+        text, agent = "" if answer is None else answer.content, thread.services.agents[live.request.agent]
         return steps_of_continuation(recorded, events, text, agent, live.request.run_id, thread.now)
 
-    def _check_parent(self, named: str) -> Steps[None]:
+    async def _check_parent(self, named: str) -> None:
         """Raise if a message does not follow an answer of this thread."""
         run = None
         if named.startswith(ANSWER):
-            run = yield Query(lambda store: store.run(named.removeprefix(ANSWER)))
+            run = await self.thread.store.run(named.removeprefix(ANSWER))
         if run is None or (run.owner, run.thread_id) != (self.thread.owner, self.thread.thread_id):
             raise CommandRejected("not_found", "There is no answer of that name in this conversation.")
 
-    def _earlier_context(self, message_id: str) -> Steps[tuple[JsonObject, JsonObject]]:
+    async def _earlier_context(self, message_id: str) -> tuple[JsonObject, JsonObject]:
         """Return the context and settings that a stored message was accepted with, from the log."""
-        earlier = yield Query(lambda store: store.message(self.thread.owner, message_id))
-        run_id = None if earlier is None else earlier.run_id
-        if run_id is None:
+        earlier = await self.thread.store.message(self.thread.owner, message_id)
+        if earlier is None or (run_id := earlier.run_id) is None:
             return {}, {}
         try:
-            accepted = (yield Query(lambda store: read_acceptance(store, earlier, run_id))).event
+            accepted = (await read_acceptance(self.thread.store, earlier, run_id)).event
         except UnreadableEvent:  # the message itself can be read, and is answered without what came with it
             return {}, {}
         if not isinstance(accepted, MessageAccepted):

@@ -1,7 +1,6 @@
 """A run without a committed end: its protocol, its streamed text, its rows, and how it is resumed. Pure."""
 
 import random
-import uuid
 from collections.abc import Collection, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -22,6 +21,7 @@ from transport.wire.events import (
     Usage,
 )
 from understudy.agents.agent import Agent
+from understudy.chat.conversation.streamed_text import StreamedText
 from understudy.chat.messages import FIRST, AnswerQuestion, Decide, RunRequest, TracedAttempt
 from understudy.chat.routing import find_stored_agent
 from understudy.chat.run.meter import usage_of
@@ -144,8 +144,7 @@ class ActiveRun:
     `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server has died, which
     its user is told. `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers
     of its user wait for a reply. `lingering` are the tools of calls that go on after its end. `span` is that of the
-    agent at work, None if it is not traced. `preview` is the latest one of the open end of the text. `text_epoch` names
-    the text that is streamed: pieces of two texts with different names never fit.
+    agent at work, None if it is not traced. `text` is the answer that is being written.
     """
 
     request: RunRequest
@@ -163,18 +162,7 @@ class ActiveRun:
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
     lingering: tuple[str, ...] = field(default=(), init=False)
     span: SpanContext | None = field(default=None, init=False)
-    text_epoch: str = field(init=False)
-    _stored: list[str] = field(factory=list, init=False, repr=False)
-    _shown: list[str] = field(factory=list, init=False, repr=False)
-    _length: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.restart_text()
-
-    @property
-    def text(self) -> str:
-        """The answer streamed so far, as it is stored."""
-        return "".join(self._stored)
+    text: StreamedText = field(factory=StreamedText, init=False)
 
     def set_speaker(self, agent_type: str, pillar: str | None) -> None:
         """Have the events come from this agent from now on; they also name the agent that the message asked."""
@@ -188,34 +176,15 @@ class ActiveRun:
         """Whether text of this attempt belongs to the answer. That of a dead one may still wait in the mailbox."""
         return self.started and attempt == self.request.attempt.name and not self.protocol.ended
 
-    def append_text(self, text: str, stored: str | None = None) -> PartialResult:
-        """Append text to the answer. Return the event that shows it; `stored` is the text as stored if it differs."""
-        piece = PartialResult(text, self._length)
-        self._stored.append(text if stored is None else stored)
-        self._shown.append(text)
-        self._length += len(text)
-        return piece
-
-    def restart_text(self) -> None:
-        """Drop the answer streamed so far: what follows is another text."""
-        self._stored.clear()
-        self._shown.clear()
-        self._length = 0
-        self.text_epoch = uuid.uuid4().hex[:8]
+    def wrap_text(self, piece: PartialResult, now: float) -> Envelope:
+        """Put a piece of the text into an envelope, which names the text that it is a piece of."""
+        return self.envelope_template.replace(
+            event=piece, timestamp=now, seq=None, message="", text_epoch=self.text.epoch
+        )
 
     def resume_as(self, recorded: "ActiveRun") -> None:
         """Go on as recorded, after the death of the actor: with the attempt and the text that are read from the log."""
-        self.attempt = recorded.attempt
-        text = recorded.snapshot()
-        self.restart_text()
-        if text is not None:
-            self.append_text(text.text, recorded.text)
-
-    def snapshot(self) -> PartialResult | None:
-        """Return the text so far as one event from offset 0; None if there is none or the run has ended."""
-        if not self._length or self.protocol.ended:
-            return None
-        return PartialResult("".join(self._shown), 0)
+        self.attempt, self.text = recorded.attempt, recorded.text
 
     def change(
         self,
@@ -294,8 +263,8 @@ class ActiveRun:
                     run_end = RunEnd(run_id, status.value, now)
                 case Error(code=code):
                     how = "interrupted" if code == "run_interrupted" else "failed"
-                    if self.text:
-                        messages.append(answer(content=self.text, status=how, created_at=now))
+                    if text := self.text.stored:
+                        messages.append(answer(content=text, status=how, created_at=now))
                     run_end = RunEnd(run_id, how, now)
         return Change(
             owner=owner,

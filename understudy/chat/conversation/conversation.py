@@ -1,86 +1,78 @@
 """The conversation actor: one per live thread, the only one that numbers and commits that thread's events.
 
-What it decides is in `core.py`. This actor performs the effects of each request, one request after the other.
+Each noun has a module of its own: `thread_log` commits and publishes, `run_queue` starts and ends runs, `acceptance`
+accepts messages, `steering` has the steers, `undo` the undos, and `settling` the calls that are in doubt at the end of
+their run. Their modules list what holds of them. Of all:
 
-1. Each run is a child, whose death is never the conversation's: the run is resumed from the log.
-2. A conversation resumes the runs that it finds unfinished when it starts: its state is the log, and nothing else.
-3. It never waits for a subscriber, a model or a tool; it waits for the store only, within the store's own limit.
+1. A request that is refused has changed nothing.
+2. Each run is a child, whose death is never the conversation's: the run is resumed from the log.
+3. A conversation resumes the runs that it finds unfinished when it starts: its state is the log, and nothing else.
+4. It never waits for a subscriber, a model or a tool; it waits for the store only, within the store's own limit.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import nullcontext, suppress
-from functools import partial
-from typing import Any, Final
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Final
 
-import trio
-from attrs import asdict, evolve, frozen
-
-from actors import (
-    Actor,
-    ActorRef,
-    ChildSpec,
-    Context,
-    Crashed,
-    Exit,
-    MailboxSpec,
-    Normal,
-    Restart,
-    Shutdown,
-    StopMode,
-    Supervision,
-    Terminated,
-)
-from transport.wire.events import AgentProgress, CallSettled, Envelope, ThreadTitled
-from transport.wire.messages import Deliver, Reply
-from understudy.chat.conversation import effects
-from understudy.chat.conversation.active_run import ActiveRun, spent_in
-from understudy.chat.conversation.branch import RecentBranch
-from understudy.chat.conversation.core import ConversationCore
+from actors import Actor, Context, Exit, MailboxSpec, Normal, Shutdown, Supervision, Terminated
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AgentProgress, AnswerOutcome, Envelope, FeedbackGiven, Resync
+from transport.wire.messages import Reply
+from understudy.chat.conversation.acceptance import Acceptance
+from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_unfinished_run
-from understudy.chat.conversation.settling import given_up
+from understudy.chat.conversation.own_messages import (
+    BackoffOver,
+    CheckIdle,
+    PublishPositions,
+    ResumeExited,
+    RetryFinish,
+    RetryUndo,
+    Settled,
+)
+from understudy.chat.conversation.run_queue import RunQueue
+from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.subscribers import Subscribers
-from understudy.chat.conversation.thread_state import ThreadState
-from understudy.chat.conversation.undo import UndoWalk
-from understudy.chat.effects import GRACE_S, Attempt
-from understudy.chat.envelope import wrap
-from understudy.chat.messages import Checkpoint, Delta, HistoryRead, OwnershipLost, RunRequest, WaitIdle
-from understudy.chat.run import tool_call
-from understudy.chat.run.agent_spans import commit_attributes, error_type
-from understudy.chat.run.replay import RecordedResult
-from understudy.chat.run.run import Run
+from understudy.chat.conversation.thread_log import Outrun, ThreadLog
+from understudy.chat.conversation.titling import Titling
+from understudy.chat.conversation.undo import Undos, UndoWalk
+from understudy.chat.conversation.workers import AttemptOverdue, Workers
+from understudy.chat.messages import (
+    Accept,
+    AcceptSteer,
+    AnswerAgain,
+    AnswerQuestion,
+    CancelRun,
+    Decide,
+    Delete,
+    EnsureEffects,
+    EnsureRunning,
+    FinishRun,
+    FollowThread,
+    HandBack,
+    OwnershipLost,
+    PermitGranted,
+    PositionChanged,
+    RateAnswer,
+    RequestSnapshot,
+    TakeOver,
+    UndoCalls,
+    WaitIdle,
+    WithdrawSteer,
+)
 from understudy.chat.run_limiter import release_permit
-from understudy.chat.services import Services, tool_context
-from understudy.chat.storage_away import AWAY
-from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
-from understudy.content.summary import is_suspect
-from understudy.observe.spans import SpanKind, span_of
-from understudy.observe.traces import Traces
+from understudy.chat.run_protocol import Ending
+from understudy.chat.services import Services
 from understudy.storage import queries
-from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError
-from understudy.storage.records import Fence, LoggedEvent
-from understudy.storage.thread_writes import release_thread, rename_thread
-from understudy.storage.write import Write
-from understudy.tools.effects import Done, NotDone
-from understudy.tools.loop import ToolLoop
-from understudy.tools.tool import Tool, ToolContext
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
+from understudy.storage.records import Fence, RunAttempt, RunRecord, StepRecord
+from understudy.storage.thread_writes import give_feedback, release_thread
 
 log = logging.getLogger(__name__)
 
-
-SETTLE_AFTER_S: Final = 2.0
-"""Seconds from the end of a run until the tools of its calls in doubt are asked: a request on its way arrives first."""
-
-
-class _CheckIdle:
-    """To itself: stop if the conversation is idle."""
-
-
-@frozen
-class _UndoOverdue:
-    """To itself: the time of an attempt to undo a call is over; kill its actor if it has not stopped."""
-
-    ref: ActorRef
+RESYNC: Final = "You have seen more of this conversation than the server has; read the history and go on from here."
+"""The message to a client that subscribes beyond the end of the log."""
 
 
 class Conversation(Actor):
@@ -91,113 +83,139 @@ class Conversation(Actor):
 
     supervision = Supervision(intensity=100, period_s=1.0)
     mailbox = MailboxSpec(capacity=4096)
-    context: Context
 
     def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
         self.services = services
-        self.thread = ThreadState(owner, thread_id, fence)
-        self.thread.title_due = services.settings.titles
-        # Returns a stored text as its user is shown it. A method of this would be a cycle with the core.
-        self._restore_text = partial(services.content_filter.vault.restore_text, owner, thread_id)
-        self.core = ConversationCore(
-            self.thread,
-            services.agents,
-            services.limiter,
-            services.settings.summary_from,
-            services.settings.silence_s,
-            restore=self._restore_text,
-        )
-        self.branch = RecentBranch()
         self.subscribers = Subscribers(owner, thread_id, services)
-        self.run_actors: dict[str, ActorRef] = {}
-        self.undo_actors: dict[ActorRef, Attempt] = {}
+        self.thread = ThreadLog(owner, thread_id, services, self.subscribers, fence)
+        self.workers = Workers(self.thread)
+        self.undos, self.settling = Undos(self.thread, self.workers), Settling(self.thread, self.workers)
+        self.queue = RunQueue(self.thread, self.workers, self.settling, Titling(self.thread, self.workers))
+        self.acceptance = Acceptance(self.thread, self.queue)
         self.idle_waiters: list[WaitIdle] = []
-        self.title: tuple[Attempt, trio.CancelScope] | None = None
-        self._text: Delta | None = None
 
     async def on_start(self, context: Context) -> None:
         """Read the end of the log, subscribe the user's connections again, and resume unfinished runs."""
-        self.context, self.core.queue.waiter = context, context.ref
-        owner, thread_id, store = self.thread.owner, self.thread.thread_id, self.services.store
-        unfinished, owned, outrun = [], True, None
-        if (opening := await store.read(queries.thread_with_open_runs, owner, thread_id)) is not None:
-            thread, runs = opening
-            if owned := self.thread.load(thread):
-                if runs:
-                    await store.flush()  # their checkpoints, by the conversation before this one
-                unfinished = [await read_unfinished_run(store, run, self._restore_text) for run in runs]
-        self.subscribers.incarnation = self.thread.created_at
-        if self.thread.exists:
-            self.subscribers.subscribe_all(self.thread.last_seq, context)
+        self.workers.context = self.subscribers.context = context
+        thread, store = self.thread, self.thread.store
+        owned, outrun, unfinished = True, None, list[RunRecord]()
+        opening = await store.read(queries.thread_with_open_runs, thread.owner, thread.thread_id)
+        if opening is not None and (owned := thread.load(opening[0])) and (unfinished := opening[1]):
+            await store.flush()  # their checkpoints, by the conversation before this one
+        recorded = [await read_unfinished_run(store, run, thread.restore) for run in unfinished]
+        self.subscribers.incarnation = thread.created_at
+        if thread.exists:
+            self.subscribers.subscribe_all(thread.last_seq)
         else:
             self.subscribers.unsubscribe_stale()
         try:
-            for live in unfinished:
-                await self._perform(self.core.queue.resume(live))
+            async with thread.turn:
+                for live in recorded:
+                    await self.queue.resume(live)
+                if owned and opening is not None:
+                    for run in await store.read(queries.open_effects, thread.owner, thread.thread_id):
+                        await self.resume_effects(run, await store.steps(run.id))
         except Fenced:
             owned = False
         except (NotStored, SequenceConflict) as error:  # a commit of the actor before this one was still on its way
             owned, outrun = False, type(error).__name__
-        if owned and opening is not None:
-            for run in await store.read(queries.open_effects, owner, thread_id):
-                await self._perform(self.core.handle(effects.ResumeEffects(run, await store.steps(run.id))))
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost(outrun))
-        context.set_timer("idle", self.services.settings.idle_s, _CheckIdle())
+        context.set_timer("idle", self.services.settings.idle_s, CheckIdle())
 
     async def receive(self, message: object, context: Context) -> None:
-        """Handle one message: those about other actors here, the requests in the core.
+        """Handle one message, unless the conversation is to end."""
+        try:
+            async with self.thread.turn:
+                await self.handle(message, context)
+        except Fenced:
+            self._relocate(None, context)
+        except (SequenceConflict, NotStored, Outrun) as outrun:
+            self._relocate(type(outrun).__name__, context)  # its text may have the thread's id, the user's own word
 
-        Pieces of text that wait in the mailbox one after the other are sent as one: while the event loop is busy, or a
-        model writes faster than that, a stream has fewer and longer pieces, and none waits for another.
+    async def handle(self, message: object, context: Context) -> None:
+        """Handle one message.
+
+        Raises:
+            Fenced, SequenceConflict, NotStored, Outrun: The conversation is to end; see `ThreadLog`.
         """
-        waiting = self._text
-        if type(message) is Delta:
-            if waiting is None or (joined := waiting.joined(message)) is None:
-                self._send_text()
-                joined = message
-            self._text = joined
-            return
-        if waiting is not None:
-            self._send_text()
+        thread, queue = self.thread, self.queue
         match message:
-            case Checkpoint(run_id, step):
-                live = self.thread.runs.get(run_id)
-                if live is not None and not live.protocol.ended:
-                    change = self.thread.change(steps=(step,))
-                    self.branch.committed(change)
-                    self.services.store.commit_later((run_id, step.number), change, partial(self._not_kept, run_id))
-            case HistoryRead(run_id, history):
-                self.branch.read(run_id, history)
-            case Terminated(ref, reason) if (attempt := self.undo_actors.pop(ref, None)) is not None:
-                attempt.exited(reason)
-                await self._end_undo(attempt)
-            case _UndoOverdue(ref) if (attempt := self.undo_actors.pop(ref, None)) is not None:
-                ref.kill()
-                attempt.expire()
-                await self._end_undo(attempt)
-            case _UndoOverdue():
-                pass
+            case Accept() | AnswerAgain():
+                await self.acceptance.accept(message)
+            case CancelRun():
+                await queue.cancel(message)
+            case TakeOver() | HandBack():
+                await queue.steering.operate(message)
+            case AcceptSteer():
+                await queue.steering.accept(message)
+            case WithdrawSteer():
+                await queue.steering.withdraw(message)
+            case Decide():
+                self._decide(message)
+            case AnswerQuestion():
+                self._answer_question(message)
+            case UndoCalls():
+                await self.undos.begin(message)
+            case RetryUndo(run_id):
+                if (undone := self.undos.walks.get(run_id)) is not None:
+                    await self.undos.go_on(undone)
+            case Settled():
+                await self.settling.store(message)
+            case PermitGranted(run_id):
+                await queue.start(run_id)
+            case BackoffOver(run_id):
+                live, order = thread.runs.get(run_id), queue.order
+                if live is not None and not live.started and live.attempt and order and order[0] is live:
+                    live.attempt.due = True
+                    await queue.start_next()
+            case PositionChanged(run_id):
+                queue.send_position(run_id)
+            case PublishPositions():
+                queue.publish_positions()
+            case RetryFinish():
+                for finish in list(queue.unfinished.values()):
+                    await queue.finish(finish)
+            case ResumeExited(died, error_id):
+                live = thread.runs.get(died.run_id)
+                if live is not None and not live.started and not live.stopped:
+                    await queue.resume_exited(live, died, error_id)
+            case EnsureRunning(run_id):
+                with suppress(StorageUnavailable):  # the recovery actor asks again
+                    await thread.check_queued(run_id)
+            case EnsureEffects(run_id):
+                with suppress(StorageUnavailable):  # the recovery actor asks again
+                    await self._check_effects(run_id)
+            case FollowThread():
+                await self._subscribe(message)
+            case RequestSnapshot(outbox):
+                for live in thread.runs.values():
+                    thread.show_whole_text(live, outbox)
+                for live, note in queue.positions():
+                    thread.show(live, AgentProgress(0, note), outbox)
+            case RateAnswer():
+                await self._rate(message)
+            case Delete():
+                await self._delete(message, context)
+            case OwnershipLost(why):
+                self._relocate(why, context)
             case Terminated(ref, reason):
-                ended = next((each for each, run in self.run_actors.items() if run == ref), None)
-                if not self.subscribers.remove(ref) and ended is not None:
-                    del self.run_actors[ended]
-                    crash = reason.error if isinstance(reason, Crashed) else None
-                    await self._perform(self.core.handle(effects.RunExited(ended, str(reason), crash)))
+                if not self.subscribers.remove(ref) and (exited := await self.workers.exited(ref, reason)) is not None:
+                    await queue.exited(exited)
+            case AttemptOverdue(ref):
+                await self.workers.overdue(ref)
             case WaitIdle():
                 self.idle_waiters.append(message)
-            case _CheckIdle():
+            case CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                if not self.core.idle or self.undo_actors or self.subscribers.has_remote():
-                    context.set_timer("idle", self.services.settings.idle_s, _CheckIdle())
+                busy = thread.runs or self.undos.walks or self.settling.doubts or self.workers.attempts
+                if busy or self.subscribers.has_remote():
+                    context.set_timer("idle", self.services.settings.idle_s, message)
                 else:
                     context.stop()
-            case _:
-                await self._perform(self.core.handle(message))
 
     async def on_idle(self, context: Context) -> None:
-        """Send the text that the batch has brought, and reply to every `WaitIdle` once no run is left."""
-        self._send_text()
+        """Reply to every `WaitIdle` once no run is left."""
         while self.idle_waiters and not self.thread.runs:
             self.idle_waiters.pop().reply(None)
 
@@ -206,270 +224,162 @@ class Conversation(Actor):
         try:
             if isinstance(reason, Shutdown):
                 with suppress(StorageError):
-                    await self._perform(self.core.suspend())
+                    await self.suspend()
         finally:  # also if that took longer than there is time for
             for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
         thread = self.thread
         if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
-                await self.services.store.commit(release_thread(thread.owner, thread.thread_id, thread.fence))
+                await thread.store.commit(release_thread(thread.owner, thread.thread_id, thread.fence))
 
-    def _send_text(self) -> None:
-        text, self._text = self._text, None
-        if text is not None:
-            self.thread.now = self.services.clock()
-            for envelope in self.core.append_text(text):
-                self._send_passing(envelope)
-
-    def _send_passing(self, envelope: Envelope) -> None:
-        """Send every subscriber an event that is not logged."""
-        self.subscribers.deliver(envelope)
-        self.services.metrics.passing(envelope)
-
-    async def _perform(self, steps: effects.Steps[None]) -> None:
-        """Perform the effects of a request in order. Send each result, or throw each error, back into `steps`."""
-        result, error = None, None
-        try:
-            while True:
-                self.thread.now = self.services.clock()
-                effect = steps.send(result) if error is None else steps.throw(error)
-                result, error = None, None
+    async def suspend(self) -> None:
+        """Take back the attempts that were recorded, at runs, undos and the settling of calls: a stop of the server is
+        no failed one."""
+        thread = self.thread
+        for run_id, live in thread.runs.items():
+            if live.protocol.ended:
+                continue
+            log.info("run.put_down", extra={"run_id": run_id})
+            if (attempt := live.attempt) is not None and attempt.recorded:
+                before = RunAttempt(run_id, attempt.number - 1, attempt.progress)
                 try:
-                    result = await self._do(effect)
-                except Exception as failure:
-                    error = failure
-        except StopIteration:
-            pass
-        finally:
-            steps.close()
+                    await thread.commit(thread.change(attempt=before))
+                except StorageUnavailable:
+                    log.warning("run.attempt_not_given_back", extra={"run_id": run_id})
+        steps = [undo.attempted(-1) for undo in self.undos.walks.values() if undo.at_work]
+        steps += [doubt.with_attempts(-1).step for doubt in self.settling.doubts.values()]
+        if steps:
+            try:
+                await thread.commit(thread.change(steps=tuple(steps)))
+            except StorageUnavailable:
+                log.warning("effects.attempts_not_given_back", extra={"calls": len(steps)})
 
-    async def _do(self, effect: object) -> Any:
-        """Perform one effect. Return its result, None for most."""
-        services, this, context = self.services, self.thread, self.context
-        match effect:
-            case effects.Commit():
-                await self._commit(effect)
-            case effects.PublishEvents(envelopes, arrived_at):
-                self.subscribers.publish(envelopes, this.last_seq, context, arrived_at=arrived_at)
-            case effects.Send(envelope, outbox, reply, alert):
-                if outbox is not None:
-                    outbox.try_tell(Reply(envelope) if reply else Deliver(envelope))
-                elif alert:
-                    self.subscribers.send_alert(envelope)
-                else:
-                    self._send_passing(envelope)
-            case effects.AnswerRequest(ask, value, error):
-                if error is None:
-                    ask.reply(value)
-                else:
-                    ask.fail(error)
-            case effects.Query(call):
-                return await call(services.store)
-            case effects.ReadRun(run_id):
-                await services.store.flush()  # its checkpoints
-                run = await services.store.run(run_id)
-                if run is None or run.ended_at is not None:
-                    return None
-                return await read_unfinished_run(services.store, run, self._restore_text)
-            case effects.StartRun(request, replay):
-                if self.title is not None:  # the question would wait for it at a model server of one slot
-                    self.title[1].cancel()
-                    self.title, this.title_due = None, True
-                live = this.runs[request.run_id]
-                steers_wait, known = lambda: bool(live.protocol.waiting_steers), self.branch.before(request.run_id)
-                make = partial(Run, request, context.ref, services, replay, steers_wait, known)
-                spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
-                self.run_actors[request.run_id] = ref = await context.spawn(spec)
-                context.watch(ref)
-            case effects.StartUndo(undo, tool):
-                await self._start_attempt(self._undo_attempt(undo, tool))
-            case effects.SettleCall():
-                await self._start_settling(effect)
-            case effects.MakeTitle(request):
-                await self._start_title(request)
-            case effects.TellRun(run_id, message, lane):
-                self.run_actors[run_id].tell(message, lane=lane)
-            case effects.StopRun(run_id):
-                with trio.move_on_after(tool_call.STOP_S):  # a tool that shields itself is left behind
-                    await self.run_actors[run_id].stop(StopMode.NOW)
-            case effects.Subscribe(outbox, after, accepted, resend, unasked):
-                self.subscribers.incarnation = this.created_at
-                if accepted is None:
-                    self.subscribers.subscribe(outbox, this.last_seq, context, after=after, unasked=unasked)
-                else:
-                    if resend:
-                        services.metrics.repeated()
-                    self.subscribers.replay_acceptance(outbox, accepted, this.last_seq, context, resend=resend)
-            case effects.SendFeedback(event, ask):
-                services.metrics.feedback(ask.rating)
-                self.subscribers.send_about_answer(event, ask.answer, ask.outbox)
-            case effects.StartTimer(name, after_s, message):
-                context.set_timer(name, after_s, message)
-            case effects.CountResumed(outcome):
-                services.metrics.run_resumed(outcome)
-            case effects.Relocate(why):
-                if why is None:
-                    log.warning("conversation.fenced", extra={"conversation": context.path, "runs": len(this.runs)})
-                else:
-                    log.warning("conversation.outrun", extra={"conversation": context.path, "why": why})
-                if why is not None or self.subscribers:
-                    services.on_relocated(this.owner, this.thread_id, context.ref)
-                context.stop()
-            case effects.ForgetThread():
-                services.forget(this.owner, this.thread_id)
-                if self.subscribers:
-                    services.on_relocated(this.owner, this.thread_id, context.ref)
-                self.subscribers.unsubscribe_all()
-                context.stop()
-        return None
+    async def resume_effects(self, run: RunRecord, steps: Sequence[StepRecord]) -> None:
+        """Go on with an undo of a run, or the settling of its calls, that lost its server; `steps` are the run's."""
+        if (undo := UndoWalk.resumed(run, steps)).left:
+            self.undos.walks[run.id] = undo
+            await self.undos.go_on(undo)
+        for step in steps:
+            if step.status == UNSETTLED:
+                await self.settling.resume(run, step)
 
-    async def _start_attempt(self, attempt: Attempt) -> None:
-        ref = await attempt.start(self.context)
-        self.undo_actors[ref] = attempt
-        timer = f"{attempt.role} {attempt.call_id}"
-        self.context.set_timer(timer, attempt.timeout_s + GRACE_S, _UndoOverdue(ref))
+    async def _check_effects(self, run_id: str) -> None:
+        """Check that the undo of a run, or the settling of its calls, is known. Raises `Outrun` if it is not."""
+        thread, settled = self.thread, (each.step.run_id for each in self.settling.doubts.values())
+        if run_id not in self.undos.walks and run_id not in settled:
+            unfinished = await thread.store.read(queries.open_effects, thread.owner, thread.thread_id)
+            if any(run.id == run_id for run in unfinished):
+                raise Outrun(f"effects of run {run_id} are not known")
 
-    async def _start_settling(self, doubt: effects.SettleCall) -> None:
-        step, tool, call_id = doubt.step, doubt.tool, doubt.step.call_id or ""
-        tools_context = self._tool_context(step.run_id, call_id, step.result["agent"])
-
-        async def work() -> object:
-            await trio.sleep(SETTLE_AFTER_S)
-            return await tool.settle(call_id, step.arguments or {}, tools_context, self.services.parts.find(ToolLoop))
-
-        timeout_s = SETTLE_AFTER_S + tool.timeout_s
-        await self._start_attempt(Attempt("reconcile", tool.name, step.run_id, call_id, timeout_s, work))
-
-    async def _end_settling(self, attempt: Attempt) -> None:
-        """Record the answer of a `reconcile` that was asked after the end of its run."""
-        doubt = self.core.settling.doubts.get(attempt.call_id)
-        if doubt is None:  # the thread is being deleted
+    def _decide(self, ask: Decide) -> None:
+        """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
+        live = next((each for each in self.thread.runs.values() if ask.call_id in each.protocol.calls), None)
+        if live is None or not (call := live.protocol.calls[ask.call_id]).waits:
+            same = live is not None and call.decision is ask.decision and call.parameters == ask.parameters
+            ask.reply(same)  # a repeat of the decision is fine
             return
-        step, tool, answer, now = doubt.step, doubt.tool, attempt.answer, self.services.clock()
-        if not isinstance(answer, Done):
-            word = "none" if isinstance(answer, NotDone) else "unknown"
-            event, settled = CallSettled(step.call_id or "", step.name, word), given_up(step)
-        else:
-            clean, summary = await self.services.content_filter.filter_result(
-                answer.result.value, answer.result.summary
-            )
-            value = None if clean.blocked else clean.value
-            summary = "The result is blocked." if clean.blocked else summary
-            until = None if tool.undo is None else now + tool.undo_s
-            suspect = is_suspect(clean.findings)
-            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
-            settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)
-            event = CallSettled(step.call_id or "", step.name, "done", summary, until)
-        await self._perform(self.core.handle(effects.Settled(doubt.template, event, (settled,))))
+        self._pass_on(live, ask)
 
-    async def _start_title(self, request: RunRequest) -> None:
-        titler = model_for_titles(self.services, request)
-        if titler is not None:
-            scope = trio.CancelScope()
-            work = partial(make_title, self.services, request, *titler, scope)
-            attempt = Attempt("title", "title", request.run_id, request.run_id, LIMIT_S, work)
-            self.title = attempt, scope
-            await self._start_attempt(attempt)
-
-    async def _end_title(self, attempt: Attempt) -> None:
-        """Count what a title has used, and give it to the thread unless the user has renamed that meanwhile."""
-        made, this, store, now = attempt.answer, self.thread, self.services.store, self.services.clock()
-        if self.title is not None and self.title[0] is attempt:
-            self.title = None
-        if not isinstance(made, TitleMade):  # it failed, which is in the log
+    def _answer_question(self, ask: AnswerQuestion) -> None:
+        """Pass an answer to the run that asked, or keep it until that run is started."""
+        live = next((each for each in self.thread.runs.values() if ask.question_id in each.protocol.questions), None)
+        if live is None or not (question := live.protocol.questions[ask.question_id]).waits:
+            given = None if live is None else question.answer
+            withheld = () if given is None else given.withheld or ()
+            shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
+            # A repeat of the answer is fine.
+            ask.reply(given is not None and given.outcome is not AnswerOutcome.EXPIRED and given.answer == shown)
             return
+        self._pass_on(live, ask)
+
+    def _pass_on(self, live: ActiveRun, ask: Decide | AnswerQuestion) -> None:
+        live.decisions = [*(each for each in live.decisions if each.waiting), ask]
+        if live.started:
+            self.workers.tell_run(live.request.run_id, ask)
+
+    async def _subscribe(self, ask: FollowThread) -> None:
+        thread = self.thread
+        if ask.after > thread.last_seq:
+            # Verify the log before the client is told to reset: this server may have been suspended so long that
+            # another one continued the thread, or a commit that seemed to fail may have succeeded.
+            try:
+                opening = await thread.store.read(queries.thread_with_open_runs, thread.owner, thread.thread_id)
+            except StorageUnavailable as error:
+                ask.fail(error)
+                return
+            if opening is None:
+                if thread.exists:
+                    raise NotStored("thread", thread.thread_id)
+            elif not thread.owns(found := opening[0]):
+                raise Fenced(thread.thread_id, found.node)
+            elif found.last_seq != thread.last_seq:
+                raise SequenceConflict(thread.thread_id, found.last_seq + 1, thread.last_seq + 1)
+        if not thread.exists:
+            ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
+            return
+        thread.subscribe(ask.outbox, after=min(ask.after, thread.last_seq), unasked=ask.unasked)
+        if ask.after > thread.last_seq:  # as after a restore of the database
+            resync = Envelope(Resync(thread.last_seq), thread.now, thread_id=thread.thread_id, message=RESYNC)
+            ask.outbox.try_tell(Reply(resync))
+        ask.reply(None)
+
+    async def _rate(self, ask: RateAnswer) -> None:
+        answer = ask.answer
         try:
-            if made.usage is not None:
-                step = usage_step(attempt.run_id, await store.steps(attempt.run_id), made, now)
-                spent = spent_in(this.owner, step, made.usage)
-                change = this.change(steps=(step,), spent=(spent,))
-                await store.commit(change)
-                self.branch.committed(change)
-            renamed = made.title and await store.commit(
-                rename_thread(this.owner, this.thread_id, made.title, made.derived)
-            )
-        except Fenced:
-            self.context.ref.tell(OwnershipLost())
-        except StorageError as error:
-            log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": str(error)})
-        else:
-            if renamed:
-                event = Envelope(ThreadTitled(made.title), now, thread_id=this.thread_id)
-                self.subscribers.deliver(self.subscribers.restore(event))
-            elif made.title:
-                log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": "renamed meanwhile"})
-
-    async def _end_undo(self, attempt: Attempt) -> None:
-        if attempt.role == "reconcile":
-            await self._end_settling(attempt)
+            found = await self.thread.store.commit(give_feedback(answer.owner, answer.id, ask.rating, ask.note))
+        except StorageUnavailable as error:
+            ask.fail(error)
             return
-        if attempt.role == "title":
-            await self._end_title(attempt)
+        if not found:
+            ask.fail(CommandRejected("not_found", "There is no answer of that name."))
             return
-        sentence = await self.services.content_filter.filter_progress(attempt.sentence)
-        await self._perform(self.core.handle(effects.UndoEnded(attempt.run_id, sentence)))
+        self.services.metrics.feedback(ask.rating)
+        self.subscribers.send_about_answer(FeedbackGiven(answer.id, ask.rating), answer, ask.outbox)
+        ask.reply(None)
 
-    def _undo_attempt(self, undo: UndoWalk, tool: Tool) -> Attempt:
-        """Return the attempt to undo the next call of an undo with the tool's `undo`."""
-        call = undo.calls[undo.left[0].call_id]
-        call_id = call.call_id or ""
-        context = self._tool_context(undo.run.id, call_id, call.result["agent"], undo.roles)
-        work = partial(
-            tool.take_back, call.result["value"], call.arguments, context, self.services.parts.find(ToolLoop)
-        )
-        return Attempt("undo", tool.name, undo.run.id, call_id, tool.timeout_s, work)
-
-    def _tool_context(self, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()) -> ToolContext:
-        services, thread = self.services, self.thread
-        notebook = services.agents[agent].notebook if agent in services.agents else agent
-        names = (thread.owner, thread.thread_id, run_id, call_id)
-        return tool_context(services, *names, agent=agent, notebook=notebook, roles=roles)
-
-    async def _commit(self, commit: effects.Commit) -> None:
-        """Commit a change, with what extensions store beside its events."""
-        services, live = self.services, commit.run
-        if services.settings.message:
-            commit = evolve(commit, change=evolve(commit.change, also=tuple(self._beside(commit.change.events))))
-        notify = None if live is None else partial(self._send_away, live)
-        with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
-            if (traces := services.parts.find(Traces)) is None:
-                await services.store.commit(commit.change)
-            else:
-                await self._store_traced(commit, traces)
-            self.branch.committed(commit.change)
-
-    def _beside(self, events: Iterable[LoggedEvent]) -> Iterator[Write]:
-        """Yield what extensions store beside events, by the settings of the messages of their runs."""
-        for event in events:
-            if (live := self.thread.runs.get(event.run_id or "")) is not None:
-                for name in self.services.settings.message.keys() & live.request.settings:
-                    yield from self.services.settings.message[name].writes(live.request, event)
-
-    async def _store_traced(self, commit: effects.Commit, traces: Traces) -> None:
-        """Commit a change to the database, and record the span of the commit if its run is traced."""
-        store, run_id = self.services.store, commit.run_id
-        if run_id is None or not traces.of_run(run_id):
-            await store.commit(commit.change)
+    async def _delete(self, ask: Delete, context: Context) -> None:
+        """Cancel all runs so that their subscribers see an end, then delete the thread, then end."""
+        thread, queue, since = self.thread, self.queue, ask.unless_since
+        if since is not None and thread.runs:
+            ask.reply(False)
             return
-        live, began, error = self.thread.runs.get(run_id), self.services.clock(), ""
+        for live in thread.runs.values():
+            live.stopped = True
+        for run_id, live in list(thread.runs.items()):
+            if live.started:
+                await self.workers.stop_run(run_id)
+            live.protocol.steers.clear()  # they go with the thread
+            await queue.finish(FinishRun(run_id, Ending.CANCELLED))
+        for live in reversed(list(queue.order)):  # the last first, so that none of them is started now
+            if not live.started:
+                await queue.dequeue(live)
         try:
-            await store.commit(commit.change)
-        except BaseException as failure:
-            error = error_type(failure)
-            raise
-        finally:
-            parent = (None if live is None else live.span) or span_of(run_id)
-            about = commit_attributes(traces.database, len(commit.change.events), len(commit.change.steps))
-            span = traces.new_context(parent.trace_id)
-            traces.add("commit", span, parent, began, self.services.clock(), about, kind=SpanKind.CLIENT, error=error)
+            deleted = await thread.store.delete_thread(thread.owner, thread.thread_id, thread.fence, unless_since=since)
+        except StorageUnavailable as error:
+            ask.fail(error)
+            return
+        if since is not None and not deleted:
+            ask.reply(False)
+            return
+        self.undos.walks.clear()
+        self.settling.doubts.clear()
+        self.services.forget(thread.owner, thread.thread_id)
+        self._leave(context)
+        self.subscribers.unsubscribe_all()
+        ask.reply(True)
 
-    def _send_away(self, live: ActiveRun) -> None:
-        self.subscribers.deliver(wrap(AgentProgress(0, AWAY), live.envelope_template, now=self.services.clock()))
-
-    def _not_kept(self, run_id: str, error: Exception) -> None:
-        """Note that a checkpoint was not stored: the next one has its text as well."""
-        if isinstance(error, Fenced):
-            self.context.ref.try_tell(OwnershipLost())
+    def _relocate(self, why: str | None, context: Context) -> None:
+        """End this conversation: its subscribers go on with the next one. `why` None: another node owns the thread."""
+        about = {"conversation": context.path}
+        if why is None:
+            log.warning("conversation.fenced", extra=about | {"runs": len(self.thread.runs)})
         else:
-            log.info("run.step_not_kept", extra={"run_id": run_id, "reason": str(error)})
+            log.warning("conversation.outrun", extra=about | {"why": why})
+        self._leave(context, always=why is not None)
+
+    def _leave(self, context: Context, *, always: bool = False) -> None:
+        """Stop, and have the subscribers go on with the thread's next conversation; `always` also without any."""
+        if always or self.subscribers:
+            self.services.on_relocated(self.thread.owner, self.thread.thread_id, context.ref)
+        context.stop()

@@ -86,7 +86,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     attempt = ResumeAttempt.next_of(run, replayed, later_release=later, **times)
     live = ActiveRun(request, protocol, template, regenerates=regenerates, attempt=attempt)
     if replayed is not None:
-        live.append_text(restore(replayed.shown_text), replayed.shown_text)
+        live.text.begin_with(restore(replayed.shown_text), replayed.shown_text)
     return live
 
 

@@ -1,4 +1,4 @@
-"""The settling of calls whose run ended while it was unknown whether they took effect: their tools are asked. Pure.
+"""The settling of calls whose run ended while it was unknown whether they took effect: their tools are asked.
 
 The step of such a call says so until the answer is stored; a settling that lost its server is resumed by the next
 conversation of the thread.
@@ -6,26 +6,35 @@ conversation of the thread.
 
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Final
 
-from attrs import define, evolve, field
+import trio
+from attrs import asdict, define, evolve, field, frozen
 
-from transport.wire.events import CallSettled
-from understudy.agents.agent import Agent
+from transport.wire.events import CallSettled, Envelope
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import Commit, Query, SettleCall, Settled, StartTimer, Steps
-from understudy.chat.conversation.thread_state import RETRY_S, ThreadState
-from understudy.chat.conversation.undo import template_after
+from understudy.chat.conversation.own_messages import Settled
+from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
+from understudy.chat.conversation.undo import context_of_call, template_after
+from understudy.chat.conversation.workers import Workers
+from understudy.chat.effects import Attempt
+from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run_protocol import OpenCall
+from understudy.content.summary import is_suspect
 from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.tools.effects import Done, NotDone
+from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 
 log = logging.getLogger(__name__)
 
 MAX_SETTLINGS: Final = 3
 """Attempts at settling one call after its run: a `reconcile` that kills its servers must not go on for ever."""
+SETTLE_AFTER_S: Final = 2.0
+"""Seconds from the end of a run until the tools of its calls in doubt are asked: a request on its way arrives first."""
 UNSETTLED: Final = "unsettled"
 """The status of the step of a call of an ended run whose tool is being asked whether it took effect."""
 
@@ -35,59 +44,106 @@ def given_up(step: StepRecord) -> StepRecord:
     return evolve(step, status="started", result=None)
 
 
+@frozen
+class Doubt:
+    """A call of an ended run of which it is not known whether it took effect, and its tool, which can be asked.
+
+    `step` is that of the call: its status says so until the answer is stored, its result has agent and attempts.
+    """
+
+    template: Envelope
+    step: StepRecord
+    tool: Tool
+
+    def with_attempts(self, more: int) -> "Doubt":
+        """Return it with so many more attempts."""
+        kept = self.step.result
+        return evolve(self, step=evolve(self.step, result=kept | {"attempts": kept["attempts"] + more}))
+
+
 @define(eq=False)
 class Settling:
     """The calls of a thread that are being settled: `doubts`, by id."""
 
-    thread: ThreadState
-    agents: Mapping[str, Agent]
-    doubts: dict[str | None, SettleCall] = field(factory=dict, init=False)
+    thread: ThreadLog
+    workers: Workers
+    doubts: dict[str, Doubt] = field(factory=dict, init=False)
 
     def tool_in_doubt(self, call: OpenCall) -> Tool | None:
         """Return the tool of an open call that may have taken effect: it was at work, and may not be repeated."""
-        agent = self.agents.get(call.agent_id.rpartition("-")[0])
+        agent = self.thread.services.agents.get(call.agent_id.rpartition("-")[0])
         tool = None if agent is None else agent.tool(call.tool_name)
         return None if call.waits or tool is None or tool.retry_safe else tool
 
-    def begun(self, live: ActiveRun, doubts: Mapping[str, Tool]) -> Steps[list[SettleCall]]:
+    async def doubts_of(self, live: ActiveRun, tools: Mapping[str, Tool]) -> list[Doubt]:
         """Return the calls in doubt whose tools can be asked, to be settled once the end of the run is committed."""
-        settling: list[SettleCall] = []
-        for call_id, tool in doubts.items():
-            found = None if tool.reconcile is None else (yield _read_step(call_id))
+        settling: list[Doubt] = []
+        for call_id, tool in tools.items():
+            found = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
             if found is not None:
                 kept = {"attempts": 1, "agent": live.protocol.calls[call_id].agent_id.rpartition("-")[0]}
                 step = evolve(found[0], status=UNSETTLED, result=kept)
-                settling.append(SettleCall(live.envelope_template, step, tool))
+                settling.append(Doubt(live.envelope_template, step, tool))
         return settling
 
-    def resume(self, run: RunRecord, step: StepRecord) -> Steps[None]:
+    async def resume(self, run: RunRecord, step: StepRecord) -> None:
         """Go on with the settling of a call that lost its server; after too many attempts the call stays unknown."""
-        agent = self.agents.get(step.result["agent"])
+        agent = self.thread.services.agents.get(step.result["agent"])
         tool = None if agent is None else agent.tool(step.name)
         if tool is None or tool.reconcile is None or step.result["attempts"] >= MAX_SETTLINGS:
             unknown = CallSettled(step.call_id or "", step.name, "unknown")
-            yield from self.settled(Settled(template_after(run), unknown, (given_up(step),)))
+            await self.store(Settled(template_after(run), unknown, (given_up(step),)))
             return
-        doubt = SettleCall(template_after(run), step, tool).with_attempts(1)
+        doubt = Doubt(template_after(run), step, tool).with_attempts(1)
         try:
-            yield Commit(self.thread.change(steps=(doubt.step,)))
+            await self.thread.commit(self.thread.change(steps=(doubt.step,)))
         except StorageUnavailable:  # the recovery actor asks again
             log.warning("call.not_settled", extra={"run_id": run.id})
             return
-        self.doubts[step.call_id] = doubt
-        yield doubt
+        await self.begin(doubt)
 
-    def settled(self, settled: Settled) -> Steps[None]:
+    async def begin(self, doubt: Doubt) -> None:
+        """Ask the tool of a call, beside other work, whether the call took effect."""
+        step, tool, call_id = doubt.step, doubt.tool, doubt.step.call_id or ""
+        self.doubts[call_id] = doubt
+        context = context_of_call(self.thread, step.run_id, call_id, step.result["agent"])
+
+        async def work() -> object:
+            await trio.sleep(SETTLE_AFTER_S)
+            loop = self.thread.services.parts.find(ToolLoop)
+            return await tool.settle(call_id, step.arguments or {}, context, loop)
+
+        attempt = Attempt("reconcile", tool.name, step.run_id, call_id, SETTLE_AFTER_S + tool.timeout_s, work)
+        await self.workers.start_attempt(attempt, partial(self._answered, attempt))
+
+    async def _answered(self, attempt: Attempt) -> None:
+        """Store what a tool has answered."""
+        doubt = self.doubts.get(attempt.call_id)
+        if doubt is None:  # the thread is being deleted
+            return
+        step, tool, answer, now = doubt.step, doubt.tool, attempt.answer, self.thread.now
+        if not isinstance(answer, Done):
+            word = "none" if isinstance(answer, NotDone) else "unknown"
+            event, settled = CallSettled(attempt.call_id, step.name, word), given_up(step)
+        else:
+            scrub, result = self.thread.services.content_filter.filter_result, answer.result
+            clean, summary = await scrub(result.value, result.summary)
+            value = None if clean.blocked else clean.value
+            summary = "The result is blocked." if clean.blocked else summary
+            until = None if tool.undo is None else now + tool.undo_s
+            suspect = is_suspect(clean.findings)
+            kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
+            settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)
+            event = CallSettled(attempt.call_id, step.name, "done", summary, until)
+        await self.store(Settled(doubt.template, event, (settled,)))
+
+    async def store(self, settled: Settled) -> None:
         """Commit whether a call of an ended run took effect. If it cannot be stored now, it is tried again later."""
         call_id = settled.event.call_id
         try:
-            yield from self.thread.commit_after_end(settled.template, settled.event, settled.steps)
+            await self.thread.append_after_end(settled.template, settled.event, settled.steps)
         except StorageUnavailable:
             log.warning("call.not_settled", extra={"run_id": settled.template.run_id})
-            yield StartTimer(f"settle {call_id}", RETRY_S, settled)
+            self.workers.call_later(f"settle {call_id}", RETRY_S, settled)
         else:
             self.doubts.pop(call_id, None)
-
-
-def _read_step(call_id: str) -> Query:
-    return Query(lambda store: store.read(queries.step_of_call, call_id))

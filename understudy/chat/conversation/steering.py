@@ -1,4 +1,4 @@
-"""Steers: what a user says to a run at work, or an operator who has taken it over. Pure.
+"""Steers: what a user says to a run at work, or an operator who has taken it over.
 
 1. Each accepted steer of a user is taken by its run once, or taken back by its user, or becomes an ordinary message in
    the transaction that withdraws it: before the end of its run is committed, none waits.
@@ -6,7 +6,7 @@
 """
 
 import uuid
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from typing import Final
 
 from attrs import define, evolve
@@ -26,17 +26,17 @@ from transport.wire.events import (
     SteerWithdrawn,
 )
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.effects import AnswerRequest, Query, Send, Steps, Subscribe, TellRun
 from understudy.chat.conversation.event_log import read_steer
-from understudy.chat.conversation.thread_state import BUSY_S, ThreadState, refusal_of
-from understudy.chat.envelope import wrap
-from understudy.chat.messages import AcceptSteer, EndTurn, HandBack, TakeOver, TakeSteers, WithdrawSteer
+from understudy.chat.conversation.thread_log import BUSY_S, ThreadLog, refusal_of
+from understudy.chat.conversation.workers import Workers
+from understudy.chat.messages import AcceptSteer, EndTurn, HandBack, TakeOver, WithdrawSteer
 from understudy.chat.run.replay import SEPARATOR, steer_step
 from understudy.chat.run_protocol import RunProtocol, operators_act
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
+from understudy.storage.records import StepRecord
 
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""
@@ -46,25 +46,24 @@ MAX_STEERS: Final = 16
 class Steering:
     """The steers of a thread's runs. `ending` has the ids of runs whose end is decided, but not stored yet."""
 
-    thread: ThreadState
+    thread: ThreadLog
+    workers: Workers
     ending: Container[str]
 
-    def operate(self, ask: TakeOver | HandBack) -> Steps[None]:
+    async def operate(self, ask: TakeOver | HandBack) -> None:
         """Commit that an operator has taken over a run, queued or at work, or hands it back. Its user is told."""
         live = self.thread.runs.get(ask.run_id)
         try:
-            queued = yield from self.thread.ensure_queued(ask.run_id)
-            if not queued:
-                return
+            await self.thread.check_queued(ask.run_id)
             if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
                 raise CommandRejected("run_ended", "That run has ended already.")
             notice = self._notice(ask, live.protocol)
             if notice is not None:
-                yield from self.thread.commit(live, [notice])
+                await self.thread.append(live, [notice])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
-            yield AnswerRequest(ask, error=refusal_of(error))
+            ask.fail(refusal_of(error))
         else:
-            yield AnswerRequest(ask, notice is not None)
+            ask.reply(notice is not None)
 
     def _notice(self, ask: TakeOver | HandBack, run: RunProtocol) -> AgentThinking | None:
         """Return what the user is told of an operator's act, None if it was done before. Raises CommandRejected."""
@@ -80,95 +79,88 @@ class Steering:
         said = operators_act("taken over", ask.reason)
         return AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
 
-    def accept(self, ask: AcceptSteer) -> Steps[None]:
+    async def accept(self, ask: AcceptSteer) -> None:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
         live, run_id, steer_id = self.thread.runs.get(ask.run_id), ask.run_id, ask.steer_id
         try:
-            queued = yield from self.thread.ensure_queued(run_id)
-            if not queued:
+            await self.thread.check_queued(run_id)
+            if (live is None or steer_id in live.protocol.steers) and await self._accepted_before(ask):
                 return
-            if live is None or steer_id in live.protocol.steers:
-                known = yield from self._accepted_before(ask)
-                if known:
-                    return
             if live is None or live.protocol.ended or live.stopped or run_id in self.ending:
                 raise CommandRejected("run_ended")
             if len(live.protocol.waiting_steers) >= MAX_STEERS:
                 raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
-            other = yield Query(lambda store: store.message(self.thread.owner, steer_id))
+            other = await self.thread.store.message(self.thread.owner, steer_id)
             if other is not None:
                 raise CommandRejected("message_id_reused")
             mode = SteerMode.NOW if ask.now else SteerMode.NEXT
             findings = count_by_kind(ask.filtered.findings) or None
-            yield Subscribe(ask.outbox)
+            self.thread.subscribe(ask.outbox)
             steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings, ask.by)
-            yield from self.thread.commit(live, [steer])
+            await self.thread.append(live, [steer])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
-            yield AnswerRequest(ask, error=refusal_of(error))
+            ask.fail(refusal_of(error))
             return
         if ask.now and live.started:
-            yield TellRun(run_id, EndTurn(steer_id), Lane.HIGH)
+            self.workers.tell_run(run_id, EndTurn(steer_id), Lane.HIGH)
         alert = build_alert(ask.filtered.findings, summarised=False)
         if alert is not None:
-            yield Send(wrap(alert, live.envelope_template, now=self.thread.now), alert=True)
-        yield AnswerRequest(ask, True)
+            self.thread.show_alert(live, alert)
+        ask.reply(True)
 
-    def _accepted_before(self, ask: AcceptSteer) -> Steps[bool]:
+    async def _accepted_before(self, ask: AcceptSteer) -> bool:
         """Reply to a repeated steer with its acceptance. Return False if it is not repeated, or not in the log.
 
         Raises:
             CommandRejected: Another steer was accepted under this id.
         """
-        names = (self.thread.owner, self.thread.thread_id, ask.run_id, ask.steer_id)
-        accepted = yield Query(lambda store: read_steer(store, *names))
-        if accepted is None:
+        thread = self.thread
+        accepted = await read_steer(thread.store, thread.owner, thread.thread_id, ask.run_id, ask.steer_id)
+        if accepted is None or not isinstance(accepted.event, SteerAccepted):
             return False
         if not equal_but_for_placeholders(accepted.event.content, ask.filtered.text):
             raise CommandRejected("message_id_reused")
-        yield Subscribe(ask.outbox, accepted=accepted)
-        yield AnswerRequest(ask, False)
+        thread.replay_acceptance(ask.outbox, accepted)
+        ask.reply(False)
         return True
 
-    def withdraw(self, ask: WithdrawSteer) -> Steps[None]:
+    async def withdraw(self, ask: WithdrawSteer) -> None:
         """Commit that a waiting steer is taken back. One that ends the turn of a working run cannot be."""
         live = self.thread.runs.get(ask.run_id)
         try:
-            queued = yield from self.thread.ensure_queued(ask.run_id)
-            if not queued:
-                return
+            await self.thread.check_queued(ask.run_id)
             steer = None if live is None else live.protocol.steers.get(ask.steer_id)
             if live is None or steer is None or steer.by is not None:
-                yield AnswerRequest(ask, False)
+                ask.reply(False)
                 return
             if live.started and steer.mode == SteerMode.NOW:
-                yield AnswerRequest(ask, False)
+                ask.reply(False)
                 return
-            yield from self.thread.commit(live, [SteerWithdrawn(ask.steer_id)])
+            await self.thread.append(live, [SteerWithdrawn(ask.steer_id)])
         except StorageUnavailable as error:
-            yield AnswerRequest(ask, error=error)
+            ask.fail(error)
         else:
-            yield AnswerRequest(ask, True)
+            ask.reply(True)
 
-    def take(self, ask: TakeSteers) -> Steps[None]:
-        """Commit that a run takes the steers that wait, each with a step that keeps its place in the run."""
-        live = self.thread.runs.get(ask.run_id)
-        if live is None or live.protocol.ended:
-            yield AnswerRequest(ask, error=LookupError(f"run {ask.run_id} has ended"))
-            return
-        waiting = tuple(live.protocol.waiting_steers)
-        events = [SteerTaken(each.steer_id, ask.turn) for each in waiting]
-        numbered = enumerate(waiting, ask.last_step + 1)
-        steps = [*ask.finished, *(steer_step(ask.run_id, number, each, self.thread.now) for number, each in numbered)]
+    async def take(
+        self, live: ActiveRun, turn: int, last_step: int, finished: Sequence[StepRecord]
+    ) -> tuple[SteerAccepted, ...]:
+        """Commit that a run takes the steers that wait, each with a step that keeps its place; see `RunLog`."""
+        run_id, waiting = live.request.run_id, tuple(live.protocol.waiting_steers)
+        if live.protocol.ended:
+            raise LookupError(f"run {run_id} has ended")
+        events = [SteerTaken(each.steer_id, turn) for each in waiting]
+        numbered = enumerate(waiting, last_step + 1)
+        steps = [*finished, *(steer_step(run_id, number, each, self.thread.now) for number, each in numbered)]
         try:
             if waiting:
-                yield from self.thread.commit(live, events, steps=steps)
-        except StorageUnavailable as error:
-            yield self.thread.send(live, AgentProgress(0, AWAY))
-            yield AnswerRequest(ask, error=error)
-        else:
-            yield AnswerRequest(ask, waiting)
+                await self.thread.append(live, events, steps=steps)
+        except StorageUnavailable:
+            self.thread.show(live, AgentProgress(0, AWAY))
+            raise
+        return waiting
 
-    def turn_into_message(self, live: ActiveRun) -> Steps[ActiveRun | None]:
+    async def turn_into_message(self, live: ActiveRun) -> ActiveRun | None:
         """Make the steers that a run did not take one message, as that run is about to end. Return the run to enqueue.
 
         Those of an operator are withdrawn: if there are no others, there is no run.
@@ -179,10 +171,10 @@ class Steering:
         waiting = [each for each in live.protocol.waiting_steers if each.by is None]
         withdrawn = [SteerWithdrawn(each.steer_id) for each in live.protocol.waiting_steers if each.by is not None]
         if not waiting:
-            yield from self.thread.commit(live, withdrawn)
+            await self.thread.append(live, withdrawn)
             return None
         message_id = waiting[0].steer_id
-        taken = yield Query(lambda store: store.message(self.thread.owner, message_id))
+        taken = await self.thread.store.message(self.thread.owner, message_id)
         if taken is not None:
             message_id = uuid.uuid4().hex
         content, run_id = SEPARATOR.join(each.content for each in waiting), uuid.uuid4().hex
@@ -199,5 +191,5 @@ class Steering:
         names = (message_id, run_id, content, (), self.thread.newest_answer, None)
         accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
         withdrawn += [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
-        yield from self.thread.commit(following, [accepted], beside=(live, withdrawn))
+        await self.thread.append(following, [accepted], beside=(live, withdrawn))
         return following

@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 
 @define
 class Subscribers:
-    """The subscribers of one thread; the actor whose `context` is given watches each of them.
+    """The subscribers of one thread; its conversation, whose `context` this is, watches each of them.
 
     `incarnation` tells the thread from others of the same id (`transport.wire.messages.SubscribeThread`).
     """
@@ -26,6 +26,7 @@ class Subscribers:
     owner: str
     thread_id: str
     services: Services
+    context: Context = field(init=False, repr=False)
     incarnation: float | None = field(default=None, init=False)
     _outboxes: dict[ActorRef, None] = field(factory=dict, init=False)
     restore: Callable[[Envelope], Envelope] = field(init=False)
@@ -40,32 +41,28 @@ class Subscribers:
     def __len__(self) -> int:
         return len(self._outboxes)
 
-    def subscribe(
-        self, outbox: ActorRef | None, head: int, context: Context, *, after: int | None = None, unasked: bool = False
-    ) -> None:
+    def subscribe(self, outbox: ActorRef | None, head: int, *, after: int | None = None, unasked: bool = False) -> None:
         """Subscribe an outbox from its own cursor, or from `after`. `head` is the number of the thread's last event.
 
         `unasked`: its client has not named the thread (see `transport.wire.messages.SubscribeThread`). Nothing happens
         for None, a client without a connection.
         """
         if outbox is not None:
-            self._watch(outbox, context)
+            self._watch(outbox)
             outbox.try_tell(SubscribeThread(self.thread_id, after, head, unasked, self.incarnation))
 
-    def _watch(self, outbox: ActorRef, context: Context) -> None:
+    def _watch(self, outbox: ActorRef) -> None:
         if outbox not in self._outboxes:
             self._outboxes[outbox] = None
-            context.watch(outbox, urgent=True)  # nothing is sent to it once it has stopped, although messages wait
+            self.context.watch(outbox, urgent=True)  # nothing is sent to it once it has stopped, although messages wait
 
-    def subscribe_all(self, head: int, context: Context, *, after: int | None = None) -> None:
+    def subscribe_all(self, head: int, *, after: int | None = None) -> None:
         """Subscribe, unasked, all connections of the user that are not subscribed yet."""
         for outbox in self.services.presence.outboxes(self.owner, self.thread_id):
             if outbox not in self._outboxes:
-                self.subscribe(outbox, head, context, after=after, unasked=True)
+                self.subscribe(outbox, head, after=after, unasked=True)
 
-    def replay_acceptance(
-        self, outbox: ActorRef | None, accepted: Envelope, head: int, context: Context, *, resend: bool = True
-    ) -> None:
+    def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, head: int, *, resend: bool = True) -> None:
         """Send the stored acceptance of a message that was sent again, and all events after it.
 
         A connection that was sent these events already gets the acceptance alone, or nothing if it is not `resend`: the
@@ -75,8 +72,8 @@ class Subscribers:
         if outbox is None:
             return
         if accepted.seq is None and outbox not in self._outboxes:
-            self.subscribe(outbox, head, context)
-        self._watch(outbox, context)
+            self.subscribe(outbox, head)
+        self._watch(outbox)
         outbox.try_tell(Reply(self.restore(accepted), head, resend))
 
     def catch_up(self, head: int) -> None:
@@ -116,6 +113,14 @@ class Subscribers:
             if outbox != but:
                 outbox.try_tell(message)
 
+    def show(self, envelope: Envelope, outbox: ActorRef | None = None) -> None:
+        """Send every subscriber, or one outbox, an event that is not logged."""
+        if outbox is not None:
+            outbox.try_tell(Deliver(envelope))
+        else:
+            self.deliver(envelope)
+            self.services.metrics.passing(envelope)
+
     def send_alert(self, envelope: Envelope) -> None:
         """Send an alert to every subscriber and all the user's connections here, ahead of their queued events."""
         message = Deliver(envelope, shared=True)
@@ -129,9 +134,7 @@ class Subscribers:
         if sender is not None:
             sender.try_tell(Reply(envelope))
 
-    def publish(
-        self, envelopes: Sequence[Envelope], head: int, context: Context, *, arrived_at: float | None = None
-    ) -> None:
+    def publish(self, envelopes: Sequence[Envelope], head: int, *, arrived_at: float | None = None) -> None:
         """Send committed events to every subscriber.
 
         With each message, and if there is no subscriber, all the user's connections are subscribed from here on. So a
@@ -144,14 +147,18 @@ class Subscribers:
             before = (envelopes[0].seq or 1) - 1
             if (announce := self.services.presence.announce) is not None:
                 announce(self.owner, self.thread_id, before)
-            self.subscribe_all(head, context, after=before)
+            self.subscribe_all(head, after=before)
         self.deliver(*(map(self.restore, envelopes) if self.services.content_filter.tokenises else envelopes))
         for envelope in envelopes:
             took_s = self.services.metrics.event(envelope, arrived_at, self.owner, watched=bool(self._outboxes))
             if not isinstance(envelope.event, MessageAccepted | Error | FinalResponse):
                 continue
             # The conversation's path identifies the thread: its id is the user's own word.
-            extra: dict[str, object] = {"user": self.owner, "conversation": context.path, "run_id": envelope.run_id}
+            extra: dict[str, object] = {
+                "user": self.owner,
+                "conversation": self.context.path,
+                "run_id": envelope.run_id,
+            }
             extra["agent_type"] = envelope.agent_type
             if took_s is not None:
                 extra["duration_s"] = round(took_s, 3)

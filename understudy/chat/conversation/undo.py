@@ -1,4 +1,4 @@
-"""The undo of calls of an ended run: which calls it takes back, and in which order. Pure.
+"""The undo of calls of an ended run: which calls it takes back, and in which order.
 
 1. An undo is a step of its run, of the kind `undo`, with the call's id. It is open until its outcome is known: an open
    one that lost its server is continued by the next conversation of the thread.
@@ -9,6 +9,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from attrs import define, evolve, field
@@ -16,11 +17,16 @@ from attrs import define, evolve, field
 from transport.wire.errors import CommandRejected
 from transport.wire.events import CallUndone, Envelope, ToolStatus, Typing, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent, with_subagents
-from understudy.chat.conversation.effects import AnswerRequest, Commit, Query, RetryUndo, StartTimer, StartUndo, Steps
-from understudy.chat.conversation.thread_state import BUSY_S, RETRY_S, ThreadState
+from understudy.chat.conversation.own_messages import RetryUndo
+from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S, ThreadLog
+from understudy.chat.conversation.workers import Workers
+from understudy.chat.effects import Attempt
 from understudy.chat.messages import UndoCalls
+from understudy.chat.services import tool_context
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.tools.context import ToolContext
+from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 
 log = logging.getLogger(__name__)
@@ -137,11 +143,11 @@ def plan_undo(
 class Undos:
     """The undos of a thread that are at work: `walks`, by the id of their run."""
 
-    thread: ThreadState
-    agents: Mapping[str, Agent]
+    thread: ThreadLog
+    workers: Workers
     walks: dict[str, UndoWalk] = field(factory=dict, init=False)
 
-    def begin(self, ask: UndoCalls) -> Steps[None]:
+    async def begin(self, ask: UndoCalls) -> None:
         """Commit which calls of an ended run are to be undone, reply, and begin with the newest."""
         run_id = ask.run_id
         try:
@@ -151,53 +157,77 @@ class Undos:
             if undo is not None:
                 if not undo.takes_back(ask.call_id):
                     raise CommandRejected("busy", "Another call of this run is being undone.", RETRY_S)
-                yield AnswerRequest(ask)
+                ask.reply(None)
                 return
-            queued = yield from self.thread.ensure_queued(run_id)
-            if not queued:
-                return
-            run = yield Query(lambda store: store.run(run_id))
+            await self.thread.check_queued(run_id)
+            run = await self.thread.store.run(run_id)
             if run is None:
                 raise CommandRejected("not_found")
-            steps = yield Query(lambda store: store.steps(run_id))
+            steps = await self.thread.store.steps(run_id)
             undo = plan_undo(run, steps, ask.call_id, self.thread.now, ask.roles)
-            yield from self.thread.commit_after_end(template_after(undo.run), undo.started, undo.left)
+            await self.thread.append_after_end(template_after(undo.run), undo.started, undo.left)
         except CommandRejected as refused:
-            yield AnswerRequest(ask, error=refused)
+            ask.fail(refused)
             return
         except StorageUnavailable as error:
-            yield AnswerRequest(ask, error=error)
+            ask.fail(error)
             return
         self.walks[run_id] = undo
-        yield AnswerRequest(ask)
-        yield from self.go_on(undo)
+        ask.reply(None)
+        await self.go_on(undo)
 
-    def go_on(self, undo: UndoWalk) -> Steps[None]:
+    async def go_on(self, undo: UndoWalk) -> None:
         """Commit the outcome of the last attempt, if there is one, and begin the next, until none is left.
 
         What cannot be committed now is tried again later.
         """
-        run_id = undo.run.id
+        run_id, services = undo.run.id, self.thread.services
         try:
             while True:
                 if undo.outcome is not None:
                     event, steps = undo.ended(undo.outcome, self.thread.now)
-                    yield from self.thread.commit_after_end(template_after(undo.run), event, steps)
+                    await self.thread.append_after_end(template_after(undo.run), event, steps)
                     del undo.left[: len(steps)]
                     undo.outcome = None
                 if not undo.left:
                     del self.walks[run_id]
                     return
-                tool, step = undo.tool(self.agents), undo.next_attempt()
+                tool, step = undo.tool(services.agents), undo.next_attempt()
                 if tool is None:
                     undo.outcome = "Its tool cannot undo it any more."
                 elif step is None:
                     undo.outcome = f"It was interrupted {MAX_ATTEMPTS} times."
                 else:
-                    yield Commit(self.thread.change(steps=(step,)))
+                    await self.thread.commit(self.thread.change(steps=(step,)))
                     undo.left[0], undo.at_work = step, True
-                    yield StartUndo(undo, tool)
+                    await self._start(undo, tool)
                     return
         except StorageUnavailable:
             log.warning("undo.not_stored", extra={"run_id": run_id})
-            yield StartTimer(f"undo {run_id}", RETRY_S, RetryUndo(run_id))
+            self.workers.call_later(f"undo {run_id}", RETRY_S, RetryUndo(run_id))
+
+    async def _start(self, undo: UndoWalk, tool: Tool) -> None:
+        """Start an attempt to undo the next call with its tool's `undo`."""
+        services, run_id, call = self.thread.services, undo.run.id, undo.calls[undo.left[0].call_id]
+        call_id, loop = call.call_id or "", services.parts.find(ToolLoop)
+        context = context_of_call(self.thread, run_id, call_id, call.result["agent"], undo.roles)
+        work = partial(tool.take_back, call.result["value"], call.arguments, context, loop)
+        attempt = Attempt("undo", tool.name, run_id, call_id, tool.timeout_s, work)
+        await self.workers.start_attempt(attempt, partial(self._attempted, run_id, attempt))
+
+    async def _attempted(self, run_id: str, attempt: Attempt) -> None:
+        """Go on with an undo after an attempt at its next call."""
+        sentence = await self.thread.services.content_filter.filter_progress(attempt.sentence)
+        if (undo := self.walks.get(run_id)) is not None:
+            undo.outcome, undo.at_work = sentence, False
+            await self.go_on(undo)
+
+
+def context_of_call(
+    thread: ThreadLog, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()
+) -> ToolContext:
+    """Return the context in which a tool of an ended run's agent is asked about one of its calls."""
+    agents = thread.services.agents
+    notebook = agents[agent].notebook if agent in agents else agent
+    names = (thread.owner, thread.thread_id, run_id, call_id)
+    return tool_context(thread.services, *names, agent=agent, notebook=notebook, roles=roles)

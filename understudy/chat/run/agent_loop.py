@@ -93,10 +93,10 @@ log = logging.getLogger(__name__)
 
 RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
-PUBLISH_S: Final = 4 * RECORD_S
-"""Longest time to publish one event of a model, in seconds, but for its scan: a thought, text that is just being
-released, the piece, and the summary of a blocked answer are a request each. The deadline of a turn is moved only if it
-is nearer: to move it for each piece costs as much as to scan the piece."""
+PUBLISH_S: Final = 2 * RECORD_S
+"""Longest time to publish one event of a model, in seconds, but for its scan: a thought, and the summary of a blocked
+answer, are a commit each. The deadline of a turn is moved only if it is nearer: to move it for each piece costs as much
+as to scan the piece."""
 
 
 @define(eq=False)
@@ -323,7 +323,7 @@ class AgentLoop:
         known, self.known = self.known, None
         history, files = await load_conversation(job, services, self._memory(), before, self.input, self.agent, known)
         if history is not known:
-            self.recorder.history_read(history)
+            self.recorder.log.history_read(history)
         if (left_out := history.left_out) and not before.turns:
             read = f"Only the last {len(history.messages):,} messages of this conversation were read"
             older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"

@@ -131,7 +131,7 @@ class Asking:
         """Return the question `name` if it is in the log, with its answer if the log has one."""
         known = self.questions.logged.get(name)
         if known is not None and name in self.questions.unsure:
-            stored = (await self.recorder.read_protocol()).questions.get(name)
+            stored = (await self.recorder.log.read_protocol()).questions.get(name)
             known = None if stored is None else evolve(known, answered=stored.answer)
             self.questions.unsure.discard(name)
             if known is None:

@@ -1,36 +1,26 @@
-"""Sends a run's results to its conversation: durable events and steps, deltas of the answer, and progress."""
+"""Writes what a run does into the log of its thread: durable events and steps, the text of the answer, and progress."""
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
 
-from actors import ActorRef
 from transport.wire.events import Event, SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import (
-    FIRST_ATTEMPT,
-    Checkpoint,
-    Delta,
-    HistoryRead,
-    Partial,
-    Progress,
-    ReadProtocol,
-    Record,
-    TakeSteers,
-)
 from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.progress_notes import ProgressNotes
-from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import Services
-from understudy.storage.records import History, StepRecord
+from understudy.storage.records import StepRecord
+
+if TYPE_CHECKING:
+    from understudy.chat.conversation.run_log import RunLog
 
 UNYIELDED = 8
 """Pieces of text that a model may write without letting other tasks run: under a millisecond of work."""
 RECORD_S = 15.0
-"""Seconds for one request to the conversation, above the store's own limit for a commit; then the run fails."""
+"""Seconds for one commit with the wait for its turn, above the store's own limit for a commit; then the run fails."""
 
 
 async def _drop(_done: float, _total: float | None, _note: str) -> None:
@@ -39,18 +29,17 @@ async def _drop(_done: float, _total: float | None, _note: str) -> None:
 
 @define
 class Recorder:
-    """Sends to one run's conversation. `last_sent_at` is when it last sent anything, on trio's clock.
+    """Writes into the log of one run. `last_sent_at` is when it last wrote anything, on trio's clock.
 
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
-    the calls. `steers_wait` tells whether the conversation, in the same event loop, has committed steers that the run
-    has not taken. `attempt` names the run's attempt. `spans` are those of the agents, None if the run is not traced.
-    `now` is trio's clock, as `trio.current_time`, which takes three times as long.
+    the calls. `spans` are those of the agents, None if the run is not traced. `now` is trio's clock, as
+    `trio.current_time`, which takes three times as long.
     """
 
     run_id: str
-    conversation: ActorRef
+    log: "RunLog" = field(repr=False)
     services: Services
     speaker: Agent
     activity: str = "thinking"
@@ -59,8 +48,6 @@ class Recorder:
     last_step: int = 0
     deferred: tuple[StepRecord, ...] = ()
     deferred_events: tuple[Event, ...] = ()
-    steers_wait: Callable[[], bool] = lambda: True
-    attempt: str = FIRST_ATTEMPT
     spans: AgentSpans | None = field(default=None, repr=False)
     now: Callable[[], float] = field(factory=lambda: trio.lowlevel.current_clock().current_time, init=False, repr=False)
     _unyielded: int = field(default=0, init=False)
@@ -72,13 +59,14 @@ class Recorder:
     def close(self) -> None:
         """Call nobody back from now on: else the run, with all its text, would wait for the garbage collector."""
         self.waiting_note = str
+        self.log.close()
         self.notes.publish = _drop
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps; return after the commit.
 
-        If cancelled, events still in the mailbox are withdrawn, and those being committed are committed. In both cases
-        the conversation's state equals the log, and it closes open calls.
+        If cancelled, events whose turn has not come are withdrawn, and those being committed are committed. In both
+        cases the conversation's state equals the log, and it closes open calls.
 
         Raises:
             StorageUnavailable: They could not be stored.
@@ -86,13 +74,8 @@ class Recorder:
         steps, self.deferred = (*self.deferred, *steps), ()
         events, self.deferred_events = (*self.deferred_events, *events), ()
         span = None if self.spans is None else self.spans.agent
-        request = Record(self.run_id, events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
-        await self.conversation.ask(request, timeout_s=RECORD_S)
+        await self.log.record(events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
         self.last_sent_at = trio.current_time()
-
-    async def read_protocol(self) -> RunProtocol:
-        """Return the protocol of the run as the log has it, after the commits in progress. It must not be changed."""
-        return await self.conversation.ask(ReadProtocol(self.run_id), timeout_s=RECORD_S)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.
@@ -103,17 +86,17 @@ class Recorder:
         Raises:
             StorageUnavailable: They could not be stored as taken.
         """
-        if not self.steers_wait():
+        if not self.log.steers_wait:
             return ()
-        request = TakeSteers(self.run_id, turn, self.last_step, self.deferred)
-        steers = await self.conversation.ask(request, timeout_s=RECORD_S)
+        finished = self.deferred
+        steers = await self.log.take_steers(turn, self.last_step, finished)
         if steers:
-            self.deferred = self.deferred[len(request.finished) :]
+            self.deferred = self.deferred[len(finished) :]
         self.last_step += len(steers)
         return steers
 
     async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
-        """Publish the next text of the answer. Waits for room in the mailbox, so that the model is held back.
+        """Publish the next text of the answer.
 
         Other tasks run only at every `UNYIELDED`th piece: a model mostly waits for its next piece anyway.
 
@@ -122,34 +105,28 @@ class Recorder:
         self._unyielded += 1
         if text or stored or restart:
             self.last_sent_at = self.now()
-            delta = Delta(self.run_id, text, stored, restart, self.attempt)
-            if self._unyielded >= UNYIELDED or not self.conversation.try_tell(delta):
-                self._unyielded = 0
-                await self.conversation.send(delta, timeout_s=RECORD_S)
-        elif self._unyielded >= UNYIELDED:  # all of it is held back
+            self.log.append_text(text, stored, restart=restart)
+        if self._unyielded >= UNYIELDED:
             self._unyielded = 0
             await trio.lowlevel.checkpoint()
 
     def save_checkpoint(self, step: StepRecord) -> None:
-        """Save an unfinished step. Dropped if the mailbox is full."""
-        self.conversation.try_tell(Checkpoint(self.run_id, step))
-
-    def history_read(self, history: History) -> None:
-        """Tell the conversation what was before the run's message."""
-        self.conversation.try_tell(HistoryRead(self.run_id, history))
+        """Save an unfinished step. It may be lost."""
+        self.log.save_checkpoint(step)
 
     def send_progress(self, done: float, total: float | None, note: str) -> None:
-        """Publish progress. Dropped if the mailbox is full."""
+        """Publish progress."""
         self.last_sent_at = trio.current_time()
-        self.conversation.try_tell(Progress(self.run_id, note, done, total))
+        self.log.show_progress(done, total, note)
 
     async def _publish_note(self, done: float, total: float | None, note: str) -> None:
         self.send_progress(done, total, await self.services.content_filter.filter_progress(note))
 
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
-        """Publish what a call has yielded. Waits for room in the mailbox, so that the tool is held back."""
+        """Publish what a call has yielded, and let other tasks run."""
         self.last_sent_at = trio.current_time()
-        await self.conversation.send(Partial(self.run_id, call_id, offset, items, self.attempt), timeout_s=RECORD_S)
+        self.log.show_partial(call_id, offset, items)
+        await trio.lowlevel.checkpoint()
 
     def send_heartbeat(self) -> None:
         """Publish what the run waits for, or its current activity."""

@@ -8,12 +8,12 @@
 import functools
 import logging
 import math
-from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import trio
 from attrs import evolve
 
-from actors import Actor, ActorRef, Context, Supervision, Terminated
+from actors import Actor, Context, Supervision, Terminated
 from understudy.agents.framework import AgentFailed, is_of_framework
 from understudy.agents.output import InvalidOutput
 from understudy.agents.permissions import NotPermitted
@@ -21,7 +21,6 @@ from understudy.agents.tool_call import calling
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import (
     AnswerQuestion,
-    CallsLinger,
     Decide,
     EndTurn,
     FinishRun,
@@ -52,6 +51,9 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import History
 from understudy.tools.containment import contained
 
+if TYPE_CHECKING:
+    from understudy.chat.conversation.run_log import RunLog
+
 log = logging.getLogger(__name__)
 
 
@@ -63,11 +65,13 @@ class _ModelPauses:
     """To itself: release the text that is held back, if the model has written none for a while."""
 
 
+class _TextDue:
+    """To itself: show the text that was written since the last piece that was shown."""
+
+
 class Run(Actor):
     """Works on one message. `before` is the recorded progress if the run is resumed. `known` is the conversation
     before the message, None to read it.
-
-    `steers_wait` tells whether steers wait for it, so that it need not ask its conversation before each turn.
     """
 
     supervision = Supervision()
@@ -75,10 +79,9 @@ class Run(Actor):
     def __init__(
         self,
         job: RunRequest,
-        conversation: ActorRef,
+        run_log: "RunLog",
         services: Services,
         before: Replay | None = None,
-        steers_wait: Callable[[], bool] = lambda: True,
         known: History | None = None,
     ) -> None:
         agent, before = services.agents[job.agent], before or Replay()
@@ -91,8 +94,7 @@ class Run(Actor):
         self.job = job
         self.limit_s = min(agent.run_limit_s(services.settings.limits.run_s), job.settings.get("timeout_s") or math.inf)
         self.title = agent.display_title
-        self.recorder = Recorder(job.run_id, conversation, services, agent, last_step=before.last_step)
-        self.recorder.steers_wait, self.recorder.attempt = steers_wait, job.attempt.name
+        self.recorder = Recorder(job.run_id, run_log, services, agent, last_step=before.last_step)
         if (traces := services.parts.find(Traces)) is not None and traces.of_run(job.run_id):
             self.recorder.spans = AgentSpans(traces, job)
         meter = Meter.of(agent, services.settings.limits, job.settings, services.models.prices.currency)
@@ -114,6 +116,7 @@ class Run(Actor):
         self.recorder.notes.start_soon = context.start_soon
         self.stream.start_soon = context.start_soon
         self.stream.wake_after = lambda delay_s: context.set_timer("pause", delay_s, _ModelPauses())
+        self.recorder.log.wake_after = lambda delay_s: context.set_timer("text", delay_s, _TextDue())
         context.set_timer("alive", self.recorder.services.settings.silence_s, _KeepAlive())
         context.start_soon(functools.partial(self._work, context))
 
@@ -137,6 +140,8 @@ class Run(Actor):
                 self.tools.calls.exited(ref, reason)
             case _ModelPauses():
                 self.stream.release_if_paused()
+            case _TextDue():
+                self.recorder.log.show_text()
             case _KeepAlive():
                 context.set_timer("alive", self.recorder.keep_alive(), message)
 
@@ -191,10 +196,10 @@ class Run(Actor):
             await self.tools.calls.stop()
             finish.events, finish.steps = self.recorder.deferred_events, self.recorder.deferred
             finish.usage = self.loop.usage + self.tools.used
-            await self.recorder.conversation.ask(finish, timeout_s=RECORD_S)
+            await self.recorder.log.finish(finish)
             self._end_spans(finish.ending.name.lower())
         if lingering := self.tools.calls.lingering:
-            self.recorder.conversation.try_tell(CallsLinger(run_id, lingering))
+            self.recorder.log.linger(lingering)
         context.stop()
 
     def _end_spans(self, error: str) -> None:

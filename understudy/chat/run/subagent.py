@@ -227,7 +227,7 @@ class Subagent(Actor):
         services, before = asking.services, asking.replays.get(outcome.call_id) or Replay()
         job = evolve(asking.job, content=request, agent=agent.name, settings={})
         recorder = ScopedRecorder(
-            job.run_id, asking.recorder.conversation, services, agent, asking=asking.recorder, scope=outcome.call_id
+            job.run_id, asking.recorder.log, services, agent, asking=asking.recorder, scope=outcome.call_id
         )
         meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit

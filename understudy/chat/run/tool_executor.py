@@ -376,7 +376,7 @@ class ToolExecutor:
         The log says which of them have begun, and which have ended: events of theirs may have been on their way.
         """
         if self.begun:
-            protocol = await self.recorder.read_protocol()
+            protocol = await self.recorder.log.read_protocol()
             for outcome, step, label, agent_id, began in list(self.begun.values()):
                 if outcome.call_id in protocol.calls:
                     killed = ToolOutcome(outcome.request, outcome.call_id, below=outcome.below)

@@ -26,7 +26,7 @@ from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Envelope, FeedbackGiven, MessageAccepted, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
-from understudy.chat.conversation.core import RESYNC
+from understudy.chat.conversation.conversation import RESYNC
 from understudy.chat.conversation.event_log import read_acceptance, read_steer
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer
@@ -181,11 +181,12 @@ class ConversationProxy(Actor):
 
     async def on_start(self, context: Context) -> None:
         """Find the end of the log, subscribe the user's connections, and subscribe to the owning node."""
+        self.followers.context = context
         self.proxies.add(self.name, context.ref, self.owner_node)
         await self._read_log_end()
         if self.exists:
             after = None if self.after is None else min(self.after, self.reorder.last_seq)
-            self.followers.subscribe_all(self.reorder.last_seq, context, after=after)
+            self.followers.subscribe_all(self.reorder.last_seq, after=after)
         context.start_soon(self._stay_subscribed, context, name="subscription")
         context.set_timer("idle", self.services.settings.idle_s, _StopIfIdle())
 
@@ -201,7 +202,7 @@ class ConversationProxy(Actor):
             case Events(incarnation=incarnation) if not self._is_this(incarnation):
                 self._end(context, deleted=True)
             case Events():
-                await self._accept_events(message, context)
+                await self._accept_events(message)
             case Ephemeral(head=after, bodies=bodies):
                 self._deliver(self.reorder.add_ephemeral(after, await _decode(bodies)))
                 if self.reorder:
@@ -251,7 +252,7 @@ class ConversationProxy(Actor):
 
     # events
 
-    async def _accept_events(self, events: Events, context: Context) -> None:
+    async def _accept_events(self, events: Events) -> None:
         """Deliver numbered events. Each message subscribes the user's connections here, as in the conversation."""
         self.exists = True
         self.followers.incarnation = self.followers.incarnation or events.incarnation
@@ -259,7 +260,7 @@ class ConversationProxy(Actor):
         shown = [self.followers.restore(each).event for each in envelopes]
         last = events.first + len(envelopes) - 1
         if last > self.reorder.last_seq and any(isinstance(each, MessageAccepted) for each in shown):
-            self.followers.subscribe_all(last, context, after=events.first - 1)
+            self.followers.subscribe_all(last, after=events.first - 1)
         self._deliver(self.reorder.add_numbered(events.first, envelopes))
 
     def _deliver(self, envelopes: Sequence[Envelope]) -> None:
@@ -273,27 +274,27 @@ class ConversationProxy(Actor):
         if together:
             self.followers.deliver(*together)
 
-    def _advance(self, head: int, context: Context | None = None) -> None:
+    def _advance(self, head: int, *, subscribe_all: bool = False) -> None:
         """Record that the log extends to `head`; subscribers that are behind catch up from the log.
 
-        With `context` the user's other connections here are subscribed too: a lost event may have accepted a message.
+        `subscribe_all`: the user's other connections here are subscribed too: a lost event may have accepted a message.
         """
         known = self.reorder.last_seq
         if self.reorder.advance(head):
             self.exists = True
             self.followers.catch_up(head)
-            if context is not None:
-                self.followers.subscribe_all(head, context, after=known)
+            if subscribe_all:
+                self.followers.subscribe_all(head, after=known)
             self._deliver(self.reorder.release())
 
-    async def _read_log_end(self, context: Context | None = None) -> bool:
+    async def _read_log_end(self, *, subscribe_all: bool = False) -> bool:
         """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
         thread = await self.services.store.thread(self.owner, self.thread_id)
         if thread is None or not self._is_this(thread.created_at):
             return False
         self.followers.incarnation = thread.created_at
         self.exists = True
-        self._advance(thread.last_seq, context)
+        self._advance(thread.last_seq, subscribe_all=subscribe_all)
         return True
 
     def _is_this(self, incarnation: float | None) -> bool:
@@ -322,7 +323,7 @@ class ConversationProxy(Actor):
                     return
             else:
                 if isinstance(head, int):
-                    self._advance(head, context)
+                    self._advance(head, subscribe_all=True)
                 if not subscribed:
                     context.ref.tell(_TextIncomplete())  # deltas sent before the subscription were missed
                 subscribed = True
@@ -337,7 +338,9 @@ class ConversationProxy(Actor):
         """
         try:
             owner_node = await self.services.store.read(storage.owner_node, self.owner, self.thread_id)
-            if not await self._read_log_end(context) and self.exists:  # deleted while the owner was unreachable
+            if (
+                not await self._read_log_end(subscribe_all=True) and self.exists
+            ):  # deleted while the owner was unreachable
                 context.ref.tell(ForwardingEnded(self.name, deleted=True))
                 return False
         except StorageError:
@@ -362,7 +365,7 @@ class ConversationProxy(Actor):
                 timeout_s=REPLY_TIMEOUT_S,
                 traceparent="" if hop is None else hop.span.header,
             )
-            await self._publish_outcome(ask, answer, context)
+            await self._publish_outcome(ask, answer)
         except Moved:
             error = Moved.__name__
             context.ref.tell(OwnerDown(ask))
@@ -377,33 +380,33 @@ class ConversationProxy(Actor):
             if hop is not None:
                 hop.end("forward", type(command).__name__, self.owner_node, time.time(), error=error)
 
-    async def _publish_outcome(self, ask: Ask[Any], answer: object, context: Context) -> None:
+    async def _publish_outcome(self, ask: Ask[Any], answer: object) -> None:
         """Publish to the asking connection the events that the owning node would send to a connection of its own."""
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     message = await self.services.store.message(self.owner, ask.message_id)
-                    await self._publish_acceptance(ask, message, str(answer), context)
+                    await self._publish_acceptance(ask, message, str(answer))
             case chat.AnswerAgain(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
-                    await self._publish_acceptance(ask, ask.message, str(answer), context)
+                    await self._publish_acceptance(ask, ask.message, str(answer))
             case chat.AcceptSteer(outbox=outbox) if outbox is not None and (not answer or outbox not in self.followers):
                 accepted = await read_steer(self.services.store, self.owner, self.thread_id, ask.run_id, ask.steer_id)
                 if accepted is not None:
                     head = max(self.reorder.last_seq, accepted.seq or 0)
-                    self.followers.replay_acceptance(outbox, accepted, head, context)
+                    self.followers.replay_acceptance(outbox, accepted, head)
             case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 event = FeedbackGiven(ask.answer.id, ask.rating)
                 outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))
 
     async def _publish_acceptance(
-        self, ask: chat.Accept | chat.AnswerAgain, message: Message | None, run_id: str, context: Context
+        self, ask: chat.Accept | chat.AnswerAgain, message: Message | None, run_id: str
     ) -> None:
         if message is None:
             return
         accepted = await read_acceptance(self.services.store, message, run_id)
         head, resend = max(self.reorder.last_seq, accepted.seq or 0), run_id not in ask.earlier
-        self.followers.replay_acceptance(ask.outbox, accepted, head, context, resend=resend)
+        self.followers.replay_acceptance(ask.outbox, accepted, head, resend=resend)
 
     def _send(self, command: messages.Command) -> None:
         """Send a command to the owning node without waiting for a reply."""
@@ -435,7 +438,7 @@ class ConversationProxy(Actor):
         if not self.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
-        self.followers.subscribe(ask.outbox, head, context, after=min(ask.after, head), unasked=ask.unasked)
+        self.followers.subscribe(ask.outbox, head, after=min(ask.after, head), unasked=ask.unasked)
         if ask.after > head:
             event = Envelope(Resync(head), self.services.clock(), thread_id=self.thread_id, message=RESYNC)
             ask.outbox.try_tell(Reply(event))

@@ -256,7 +256,7 @@ class RpcServer:
                 if not isinstance(message, Ask):
                     conversation.try_tell(message)
                     return None
-                outcome: Value = await conversation.ask(message, timeout_s=within_s, lane=chat.lane_of(message))
+                outcome: Value = await conversation.ask(message, timeout_s=within_s)
                 return outcome
 
     async def _get_or_start_forwarder(self, owner: str, thread_id: str, node: str, conversation: ActorRef) -> ActorRef:

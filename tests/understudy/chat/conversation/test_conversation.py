@@ -4,7 +4,6 @@ import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import msgspec
 import pytest
 import trio
 import trio.testing
@@ -30,7 +29,6 @@ from transport.wire.events import (
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy import Agent
 from understudy.chat.commands import CommandDispatcher
-from understudy.chat.messages import Delta
 from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import ChatSettings, Services
@@ -271,16 +269,6 @@ async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
 
 def pieces(rig: Rig) -> list[PartialResult]:
     return [each.event for each in rig.told if isinstance(each.event, PartialResult)]
-
-
-def test_joined_pieces_keep_their_stored_text() -> None:
-    first = Delta("r", "a\n\n", restart=True)
-    second = Delta("r", "b@c.d", "[email-1]")
-    third = Delta("r", "\n\n")
-    assert first.joined(Delta("r", "b")) == msgspec.structs.replace(first, text="a\n\nb")
-    assert first.joined(second).joined(third) == Delta("r", "a\n\nb@c.d\n\n", "a\n\n[email-1]\n\n", restart=True)
-    assert first.joined(Delta("another run", "b")) is None
-    assert first.joined(Delta("r", "b", restart=True)) is None
 
 
 async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,8 +1,9 @@
 """Events of a model are published whole, an empty answer is asked for once more, and lost ones are counted.
 
-What waits is in virtual time: the conversation and the renderer take as long as their callers wait for them.
+What waits is in virtual time: the log and the renderer take as long as their callers wait for them.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -11,14 +12,14 @@ import trio.testing
 from attrs import define, evolve, field
 from msgspec import UnsetType
 
-from actors import ActorRef, ActorSystem, Ask, ChildSpec, Restart
-from tests.understudy.chat.run.test_run import FakeServices, Listener, RunLog, one_permit
-from transport.wire.events import MessageAccepted
+from actors import ActorSystem, ChildSpec, Restart
+from tests.understudy.chat.run.test_run import FakeServices, Idle, LogOfRun, one_permit
+from transport.wire.events import Event, MessageAccepted
 from understudy import tool
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.chat.answer.stream import PAUSE_S
-from understudy.chat.messages import Delta, RunRequest
+from understudy.chat.messages import RunRequest
 from understudy.chat.run.agent_loop import PUBLISH_S
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.recorder import RECORD_S
@@ -36,29 +37,21 @@ from understudy.models.model import (
     Usage,
 )
 from understudy.storage.limits import Limits
+from understudy.storage.records import StepRecord
 from understudy.testing import open_session, run_agent
 
-LASTS_S = 2 * RECORD_S
-"""Text before the piece that is being released (beside it the reasoning is recorded), its blocks, and the piece."""
+LASTS_S = RECORD_S
+"""The reasoning before the piece is recorded."""
 WALL_S = 1000.0
 
 
-@define
-class SlowConversation:
-    """A conversation that replies, and has room for text, only when its asker is about to give up."""
+@define(eq=False)
+class SlowLog(LogOfRun):
+    """A log that commits only when the run is about to give up."""
 
-    ref: ActorRef
-
-    async def ask(self, request: Ask[Any], *, timeout_s: float) -> Any:
-        await trio.sleep(timeout_s)
-        return await self.ref.ask(request)
-
-    async def send(self, message: object, *, timeout_s: float) -> None:
-        await trio.sleep(timeout_s)
-        self.ref.tell(message)
-
-    def try_tell(self, message: object) -> bool:
-        return not isinstance(message, Delta) and self.ref.try_tell(message)
+    async def record(self, events: Sequence[Event], speaker: object, steps: Sequence[StepRecord], span: object) -> None:
+        await trio.sleep(RECORD_S)
+        await super().record(events, speaker, steps, span)
 
 
 @define
@@ -92,19 +85,16 @@ async def test_a_piece_is_published_whole_whenever_the_time_ends(
     autojump_clock: trio.testing.MockClock, left_s: float
 ) -> None:
     """The deadline is moved away from a piece only if it is nearer than `PUBLISH_S`, so no piece may take longer."""
-    log = RunLog(trio.current_time(), RunProtocol("r"))
+    log = SlowLog(trio.current_time(), RunProtocol("r"))
     log.protocol.apply(MessageAccepted("m", "r", "go"))
     model = Slow(trio.current_time() + WALL_S, left_s)
     agent = Agent("slow", model=model, budget=Budget(wall_s=WALL_S), timeout_s=2 * WALL_S)
     limiter = one_permit()
     services = FakeServices({agent.name: agent}, Limits(), limiter)
     job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
-    listener = ChildSpec("conversation", lambda: Listener(log), restart=Restart.TEMPORARY)
-    async with ActorSystem("s", [listener]) as system:
-        (conversation,) = system.root.children()
-        limiter.acquire("r", "ada", conversation)
-        slow: Any = SlowConversation(conversation)
-        spec = ChildSpec("run", lambda: Run(job, slow, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+    async with ActorSystem("s", [ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)]) as system:
+        limiter.acquire("r", "ada", system.root.children()[0])
+        spec = ChildSpec("run", lambda: Run(job, log, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
         run = await system.spawn(spec)
         with trio.move_on_after(2 * WALL_S):
             await model.published.wait()

@@ -1,145 +1,106 @@
-"""The recorder of a run, in virtual time."""
+"""The recorder of a run."""
+
+from collections.abc import Sequence
 
 import pytest
 import trio
 import trio.testing
+from attrs import define, field
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec
+from tests.understudy.chat.run.test_run import LogOfRun
 from transport.wire.events import SteerAccepted
 from understudy.agents.agent import Agent
-from understudy.chat.messages import Delta, Progress, TakeSteers
 from understudy.chat.run.recorder import UNYIELDED, Recorder
+from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import ChatSettings
+from understudy.storage.records import StepRecord
 
 
-class Listener(Actor):
-    def __init__(self, heard: list[tuple[float, object]]) -> None:
-        self.heard = heard
+@define(eq=False)
+class Heard(LogOfRun):
+    """A log that notes what it is shown, and when, and has the steers that wait for the run."""
 
-    async def receive(self, message: object, context: Context) -> None:
-        self.heard.append((trio.current_time(), message))
+    heard: list[tuple[float, str]] = field(factory=list)
+    waiting: list[SteerAccepted] = field(factory=list)
+    asked: list[int] = field(factory=list)
 
+    def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+        self.heard.append((trio.current_time(), text))
 
-class Stuck(Actor):
-    """A conversation that takes no second message until it may."""
+    def show_progress(self, done: float, total: float | None, note: str) -> None:
+        self.heard.append((trio.current_time(), note))
 
-    mailbox = MailboxSpec(capacity=4)
-
-    def __init__(self, heard: list[str], may: trio.Event) -> None:
-        self.heard = heard
-        self.may = may
-
-    async def receive(self, message: object, context: Context) -> None:
-        assert isinstance(message, Delta)
-        self.heard.append(message.text)
-        await self.may.wait()
+    async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
+        self.asked.append(turn)
+        return tuple(self.waiting)
 
 
 class Quiet:
     settings = ChatSettings(silence_s=10.0)
 
 
-def recorder(conversation: ActorRef) -> Recorder:
-    return Recorder("r", conversation, Quiet(), Agent("support"))  # type: ignore[arg-type]
+def recorder() -> tuple[Recorder, Heard]:
+    log = Heard(0.0, RunProtocol("r"))
+    return Recorder("r", log, Quiet(), Agent("support")), log  # type: ignore[arg-type]
 
 
 async def test_progress_is_sent_after_each_silence(autojump_clock: trio.testing.MockClock) -> None:
-    heard: list[tuple[float, object]] = []
-    async with ActorSystem("s", [ChildSpec("c", lambda: Listener(heard))]) as system:
-        run = recorder(system.root.children()[0])
-        run.activity = "running query_table"
-        began = trio.current_time()
-        run.last_sent_at = began
+    run, log = recorder()
+    run.activity = "running query_table"
+    began = trio.current_time()
+    run.last_sent_at = began
 
-        async def keep_alive() -> None:
-            for _ in range(10):
-                await trio.sleep(run.keep_alive())
+    async def keep_alive() -> None:
+        for _ in range(10):
+            await trio.sleep(run.keep_alive())
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(keep_alive)
-            await trio.sleep(25)
-            await run.send_delta("some text", ())
-            await trio.sleep(9)
-            assert len(heard) == 3
-            await trio.sleep(2)
-            nursery.cancel_scope.cancel()
-    signs = [(at - began, message) for at, message in heard if isinstance(message, Progress)]
-    assert [round(at) for at, _ in signs] == [10, 20, 35]
-    assert all(message.note == "Still running query_table" for _, message in signs)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(keep_alive)
+        await trio.sleep(25)
+        await run.send_delta("some text")
+        await trio.sleep(9)
+        assert len(log.heard) == 3
+        await trio.sleep(2)
+        nursery.cancel_scope.cancel()
+    signs = [(round(at - began), note) for at, note in log.heard if note != "some text"]
+    assert signs == [(at, "Still running query_table") for at in (10, 20, 35)]
 
 
-async def test_steps_are_numbered_from_one(autojump_clock: trio.testing.MockClock) -> None:
-    async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
-        run = recorder(system.root.children()[0])
-        steps = [run.next_step("model", "offline", None, None, 1.0), run.next_step("tool", "echo", "c", {}, 2.0)]
+async def test_steps_are_numbered_from_one() -> None:
+    run, _ = recorder()
+    steps = [run.next_step("model", "offline", None, None, 1.0), run.next_step("tool", "echo", "c", {}, 2.0)]
     assert [(step.number, step.kind, step.status) for step in steps] == [
         (1, "model", "started"),
         (2, "tool", "started"),
     ]
 
 
-async def test_a_model_that_writes_without_pause_is_held_back_by_a_full_mailbox(
-    autojump_clock: trio.testing.MockClock,
-) -> None:
-    """No piece is lost or overtaken, and no more wait than the mailbox holds."""
-    heard, sent, may = list[str](), list[str](), trio.Event()
-    async with ActorSystem("s", [ChildSpec("c", lambda: Stuck(heard, may))]) as system:
-        run = recorder(system.root.children()[0])
-
-        async def write() -> None:
-            for number in range(40):
-                await run.send_delta(str(number), ())
-                sent.append(str(number))
-
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(write)
-            await trio.testing.wait_all_tasks_blocked()
-            assert (len(heard), len(sent)) == (1, 5)
-            may.set()
-        await trio.testing.wait_all_tasks_blocked()
-    assert heard == sent == [str(number) for number in range(40)]
-
-
 @pytest.mark.parametrize("piece", ["piece", ""], ids=["shown", "held back"])
-async def test_a_model_that_writes_without_pause_lets_other_tasks_run(
-    autojump_clock: trio.testing.MockClock, piece: str
-) -> None:
+async def test_a_model_that_writes_without_pause_lets_other_tasks_run(piece: str) -> None:
     """One step of theirs for so many pieces, and it can be cancelled meanwhile."""
     steps = pieces = 0
-    async with ActorSystem("s", [ChildSpec("c", lambda: Listener([]))]) as system:
-        run = recorder(system.root.children()[0])
+    run, _ = recorder()
 
-        async def count() -> None:
-            nonlocal steps
-            while True:
-                await trio.lowlevel.checkpoint()
-                steps += 1
-                if steps == 20:
-                    nursery.cancel_scope.cancel()
+    async def count() -> None:
+        nonlocal steps
+        while True:
+            await trio.lowlevel.checkpoint()
+            steps += 1
+            if steps == 20:
+                nursery.cancel_scope.cancel()
 
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(count)
-            while True:
-                await run.send_delta(piece)
-                pieces += 1
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(count)
+        while True:
+            await run.send_delta(piece)
+            pieces += 1
     assert nursery.cancel_scope.cancelled_caught
     assert pieces <= 40 * UNYIELDED
 
 
-async def test_the_conversation_is_asked_for_steers_only_if_some_wait(autojump_clock: trio.testing.MockClock) -> None:
-    asked: list[int] = []
-
-    class Steered(Actor):
-        async def receive(self, message: object, context: Context) -> None:
-            assert isinstance(message, TakeSteers)
-            asked.append(message.turn)
-            message.reply((SteerAccepted("s", "shorter", "next"),))
-
-    async with ActorSystem("s", [ChildSpec("c", Steered)]) as system:
-        run = recorder(system.root.children()[0])
-        waiting: list[str] = []
-        run.steers_wait = lambda: bool(waiting)
-        assert await run.take_steers(0) == ()
-        waiting.append("s")
-        assert [each.steer_id for each in await run.take_steers(1)] == ["s"]
-    assert asked == [1]
+async def test_the_log_is_asked_for_steers_only_if_some_wait() -> None:
+    run, log = recorder()
+    assert await run.take_steers(0) == ()
+    log.steers_wait, log.waiting = True, [SteerAccepted("s", "shorter", "next")]
+    assert [each.steer_id for each in await run.take_steers(1)] == ["s"]
+    assert log.asked == [1]

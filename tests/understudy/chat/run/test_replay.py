@@ -9,10 +9,10 @@ import trio
 import trio.testing
 from attrs import define, evolve, field, frozen
 
-from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
+from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, Hand, Say, ScriptedModel
-from tests.understudy.chat.run.test_run import FakeServices
+from tests.understudy.chat.run.test_run import FakeServices, Idle, LogOfRun
 from transport.wire.events import (
     AgentStarted,
     AgentThinking,
@@ -33,15 +33,10 @@ from understudy.agents.permissions import Permissions
 from understudy.chat.answer import stream
 from understudy.chat.messages import (
     AnswerQuestion,
-    Checkpoint,
     Decide,
-    Delta,
     EndTurn,
     FinishRun,
-    ReadProtocol,
-    Record,
     RunRequest,
-    TakeSteers,
 )
 from understudy.chat.run.replay import Replay, UnreadableSteps, replay, steer_step
 from understudy.chat.run.run import Run
@@ -77,70 +72,73 @@ class Cut:
     screen: str
 
 
-class Recording(Actor):
-    """A conversation that commits at once, allows every call that waits, and records everything.
+class Recording(LogOfRun):
+    """A log that commits at once, allows every call that waits, and records everything.
 
-    Its user steers the run by the texts of its services: one `next` or `now` beside the first result of a tool, one
+    The user steers the run by the texts of its services: one `next` or `now` beside the first result of a tool, one
     `now` in the middle of the text.
     """
 
-    mailbox = MailboxSpec(capacity=1000)
-
     def __init__(self, services: "Recorded", arc: RunProtocol) -> None:
+        super().__init__(0.0, arc)
         self.services = services
-        self.arc = arc
 
-    async def receive(self, message: object, context: Context) -> None:
-        """Record the message, and check events against the run's protocol."""
+    @property
+    def steers_wait(self) -> bool:
+        return True
+
+    @steers_wait.setter
+    def steers_wait(self, value: bool) -> None:
+        """Always ask."""
+
+    async def record(self, events: Sequence[Event], speaker: object, steps: Sequence[StepRecord], span: object) -> None:
+        """Record events, and check them against the run's protocol."""
+        await trio.lowlevel.checkpoint()
         services = self.services
-        match message:
-            case Record(events=events, steps=steps):
-                if services.steer_next and any(isinstance(each, ToolCompleted) for each in events):
-                    events = (*events, *self.steer(services.steer_next, "next"))
-                if services.steer_soon and any(isinstance(each, ToolCompleted) for each in events):
-                    events = (*events, *self.steer(services.steer_soon, "now"))
-                for event in events:
-                    self.arc.apply(event)
-                services.cuts.append(Cut(tuple(events), tuple(steps), services.screen))
-                message.reply(None)
-                for event in events:
-                    if isinstance(event, SteerAccepted) and event.mode == "now":
-                        assert services.run is not None
-                        services.run.tell(EndTurn(event.steer_id))
-                    if isinstance(event, ApprovalRequired):
-                        assert services.run is not None
-                        services.run.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
-                    if isinstance(event, QuestionAsked) and services.choices:
-                        assert services.run is not None
-                        chosen = {"choice": services.choices.pop(0)}
-                        services.run.tell(AnswerQuestion(event.question_id, chosen, "ada", "socket"))
-            case ReadProtocol():
-                message.reply(self.arc)
-            case TakeSteers(turn=turn, last_step=last, finished=finished):
-                waiting = tuple(self.arc.waiting_steers)
-                taken = [SteerTaken(each.steer_id, turn) for each in waiting]
-                for event in taken:
-                    self.arc.apply(event)
-                steers = [steer_step("r", number, each, 5.0) for number, each in enumerate(waiting, last + 1)]
-                if waiting:
-                    services.cuts.append(Cut(tuple(taken), (*finished, *steers), services.screen))
-                message.reply(waiting)
-            case Checkpoint(step=step):
-                services.cuts.append(Cut((), (step,), services.screen))
-            case Delta(text=text, restart=anew):
-                services.screen = text if anew else services.screen + text
-                if services.steer_now and "two" in services.screen and (steer := self.steer(services.steer_now, "now")):
-                    self.arc.apply(steer[0])
-                    services.cuts.append(Cut(steer, (), services.screen))
-                    assert services.run is not None
-                    services.run.tell(EndTurn(services.steer_now))
-            case FinishRun():
-                services.closed.append(message)
-                message.reply(None)
+        if services.steer_next and any(isinstance(each, ToolCompleted) for each in events):
+            events = (*events, *self.steer(services.steer_next, "next"))
+        if services.steer_soon and any(isinstance(each, ToolCompleted) for each in events):
+            events = (*events, *self.steer(services.steer_soon, "now"))
+        for event in events:
+            self.protocol.apply(event)
+        services.cuts.append(Cut(tuple(events), tuple(steps), services.screen))
+        for event in events:
+            if isinstance(event, SteerAccepted) and event.mode == "now":
+                services.tell(EndTurn(event.steer_id))
+            if isinstance(event, ApprovalRequired):
+                services.tell(Decide(event.call_id, ApprovalDecision.ALLOW, "fine"))
+            if isinstance(event, QuestionAsked) and services.choices:
+                chosen = {"choice": services.choices.pop(0)}
+                services.tell(AnswerQuestion(event.question_id, chosen, "ada", "socket"))
+
+    async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
+        await trio.lowlevel.checkpoint()
+        waiting = tuple(self.protocol.waiting_steers)
+        taken = [SteerTaken(each.steer_id, turn) for each in waiting]
+        for event in taken:
+            self.protocol.apply(event)
+        steers = [steer_step("r", number, each, 5.0) for number, each in enumerate(waiting, last_step + 1)]
+        if waiting:
+            self.services.cuts.append(Cut(tuple(taken), (*finished, *steers), self.services.screen))
+        return waiting
+
+    def save_checkpoint(self, step: StepRecord) -> None:
+        self.services.cuts.append(Cut((), (step,), self.services.screen))
+
+    def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+        services = self.services
+        services.screen = text if restart else services.screen + text
+        if services.steer_now and "two" in services.screen and (steer := self.steer(services.steer_now, "now")):
+            self.protocol.apply(steer[0])
+            services.cuts.append(Cut(steer, (), services.screen))
+            services.tell(EndTurn(services.steer_now))
+
+    async def finish(self, finish: FinishRun) -> None:
+        self.services.closed.append(finish)
 
     def steer(self, text: str, mode: str) -> tuple[SteerAccepted, ...]:
         """Return the acceptance of a steer, which is named by its text; nothing if it was accepted before."""
-        return () if text in self.arc.steers else (SteerAccepted(text, text, mode),)
+        return () if text in self.protocol.steers else (SteerAccepted(text, text, mode),)
 
 
 @define
@@ -154,6 +152,14 @@ class Recorded:
     steer_next: str = ""
     steer_now: str = ""
     steer_soon: str = ""
+    early: list[object] = field(factory=list)
+
+    def tell(self, message: object) -> None:
+        """Tell the run something; at first it may be at work before there is a reference to it."""
+        if self.run is None:
+            self.early.append(message)
+        else:
+            self.run.tell(message)
 
     @property
     def events(self) -> list[Event]:
@@ -186,13 +192,15 @@ async def played(
     where = replay([ASKED, *recorded.events], recorded.steps)
     waits = [call_id for call_id, call in arc.calls.items() if call.waits]
     job = RunRequest("r", "ada", "t", "m", "go", (), agents[0].name)
-    conversation = ChildSpec("conversation", lambda: Recording(recorded, arc), restart=Restart.TEMPORARY)
-    async with ActorSystem("s", [conversation]) as system:
+    run_log = Recording(recorded, arc)
+    async with ActorSystem("s", [ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)]) as system:
         ref = system.find("/s/conversation")
         assert ref is not None
         services.limiter.acquire("r", "ada", ref)
-        make = lambda: Run(job, ref, services, where)  # type: ignore[arg-type]  # noqa: E731
+        make = lambda: Run(job, run_log, services, where)  # type: ignore[arg-type]  # noqa: E731
         run = recorded.run = await system.spawn(ChildSpec("run", make, restart=Restart.TEMPORARY))
+        for message in recorded.early:
+            run.tell(message)
         with trio.fail_after(60):
             for steer in arc.waiting_steers:
                 if steer.mode == "now":

@@ -4,7 +4,7 @@ The model writes no text here: text is rendered in threads, which virtual time d
 """
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -13,7 +13,7 @@ import trio
 import trio.testing
 from attrs import define, evolve, field
 
-from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, MailboxSpec, Restart
+from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Restart
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, ScriptedModel, scripted
 from transport.wire.events import (
@@ -23,6 +23,7 @@ from transport.wire.events import (
     ApprovalRequired,
     Event,
     MessageAccepted,
+    SteerAccepted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
@@ -31,14 +32,10 @@ from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
 from understudy.chat.messages import (
     Decide,
-    Delta,
     FinishRun,
     PermitGranted,
-    Progress,
-    Record,
     RunRequest,
     Stop,
-    TakeSteers,
 )
 from understudy.chat.presence import Presence
 from understudy.chat.run.meter import CUT
@@ -112,8 +109,8 @@ class FakeServices:
 
 
 @define(eq=False)
-class RunLog:
-    """The messages of a run to its conversation, with times: events, progress, and the request to finish it."""
+class LogOfRun:
+    """The log of a run, which commits at once and checks events against the run's protocol: what it wrote, and when."""
 
     began: float
     protocol: RunProtocol
@@ -123,6 +120,8 @@ class RunLog:
     steps: list[StepRecord] = field(factory=list)
     last_steps: list[StepRecord] = field(factory=list)
     news: trio.Event = field(factory=trio.Event)
+    steers_wait: bool = False
+    wake_after: Callable[[float], None] = field(default=lambda _: None)
 
     def since(self) -> float:
         """Return the seconds of virtual time since the beginning."""
@@ -137,55 +136,72 @@ class RunLog:
             await self.news.wait()
         return self.of(kind)[count - 1][1]
 
+    async def record(self, events: Sequence[Event], speaker: object, steps: Sequence[StepRecord], span: object) -> None:
+        self.steps += [each for each in steps if each.ended_at is not None]
+        self._take(events)
 
-class Listener(Actor):
-    """A conversation that commits at once, and checks events against the run's protocol."""
+    async def finish(self, finish: FinishRun) -> None:
+        self.last_steps += finish.steps
+        self._take(self.protocol.closing_events(finish.ending, now=trio.current_time()))
+        self.finished.append((self.since(), finish.ending))
 
-    mailbox = MailboxSpec(capacity=1000)
+    def _take(self, events: Sequence[Event]) -> None:
+        for event in events:
+            self.protocol.apply(event)
+            self.events.append((self.since(), event))
+        self.news.set()
 
-    def __init__(self, log: RunLog) -> None:
-        self.log = log
+    async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
+        return ()
+
+    async def read_protocol(self) -> RunProtocol:
+        return self.protocol
+
+    def show_progress(self, done: float, total: float | None, note: str) -> None:
+        self.progress.append((self.since(), note))
+        self.news.set()
+
+    def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+        """Show nothing."""
+
+    def show_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
+        """Show nothing."""
+
+    def save_checkpoint(self, step: StepRecord) -> None:
+        """Save nothing."""
+
+    def history_read(self, history: object) -> None:
+        """Keep nothing."""
+
+    def linger(self, tools: tuple[str, ...]) -> None:
+        """Hold up nothing."""
+
+    def close(self) -> None:
+        """Do nothing."""
+
+
+class Idle(Actor):
+    """A conversation that is told of permits."""
 
     async def receive(self, message: object, context: Context) -> None:
-        log = self.log
-        match message:
-            case Record(events=events, steps=steps):
-                log.steps += [each for each in steps if each.ended_at is not None]
-                for event in events:
-                    log.protocol.apply(event)
-                    log.events.append((log.since(), event))
-                message.reply(None)
-            case TakeSteers():
-                message.reply(())
-            case FinishRun(ending=ending, steps=steps):
-                log.last_steps += steps
-                for event in log.protocol.closing_events(ending, now=trio.current_time()):
-                    log.protocol.apply(event)
-                    log.events.append((log.since(), event))
-                log.finished.append((log.since(), ending))
-                message.reply(None)
-            case Progress(note=note):
-                log.progress.append((log.since(), note))
-            case Delta() | PermitGranted():
-                pass
-        log.news.set()
+        """Ignore messages."""
 
 
 @asynccontextmanager
 async def started(
     agent: Agent, limits: Limits, limiter: RunLimiter[ActorRef]
-) -> AsyncIterator[tuple[ActorRef, RunLog, FakeServices]]:
-    """Start a run with a permit and a conversation. Yield the run, its messages and its services."""
-    log = RunLog(trio.current_time(), RunProtocol("r"))
+) -> AsyncIterator[tuple[ActorRef, LogOfRun, FakeServices]]:
+    """Start a run with a permit. Yield the run, its log and its services."""
+    log = LogOfRun(trio.current_time(), RunProtocol("r"))
     log.protocol.apply(MessageAccepted("m", "r", "go"))
     services = FakeServices({agent.name: agent}, limits, limiter)
     job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
-    listener = ChildSpec("conversation", lambda: Listener(log), restart=Restart.TEMPORARY)
+    listener = ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:
         conversation = system.find("/s/conversation")
         assert conversation is not None
         limiter.acquire("r", "ada", conversation)
-        spec = ChildSpec("run", lambda: Run(job, conversation, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+        spec = ChildSpec("run", lambda: Run(job, log, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
         run = await system.spawn(spec)
         with trio.fail_after(1000):
             yield run, log, services

@@ -1,16 +1,19 @@
-"""The core of a conversation without an actor, a store or a clock: requests in, effects out."""
+"""A conversation without an actor, a database or a clock: what it does for each request, and in which order."""
 
 import random
 from collections import Counter
-from collections.abc import Coroutine, Iterator
-from typing import Any
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import Lane
+from actors import ChildSpec, Crashed, Killed, Lane, Terminated
 from sanitization import Sanitized
 from transport.wire.codec import from_log
 from transport.wire.commands import Say
@@ -33,63 +36,50 @@ from transport.wire.events import (
     SteerTaken,
     SteerWithdrawn,
     ToolExecuting,
+    ToolPartial,
     Usage,
 )
+from transport.wire.messages import Deliver, Reply
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import MAX_QUEUED
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
-from understudy.chat.conversation.core import ConversationCore
-from understudy.chat.conversation.effects import (
-    AnswerRequest,
+from understudy.chat.conversation.conversation import Conversation
+from understudy.chat.conversation.event_log import read_unfinished_run
+from understudy.chat.conversation.own_messages import (
     BackoffOver,
-    Commit,
-    ForgetThread,
-    PublishEvents,
     PublishPositions,
-    Query,
-    ReadRun,
-    Relocate,
-    ResumeEffects,
     RetryFinish,
-    RunExited,
-    Send,
-    SettleCall,
     Settled,
-    StartRun,
-    StartTimer,
-    Steps,
-    Subscribe,
-    TellRun,
 )
+from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.run_queue import GOES_ON
 from understudy.chat.conversation.settling import UNSETTLED
 from understudy.chat.conversation.steering import MAX_STEERS
-from understudy.chat.conversation.thread_state import ThreadState
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
     CancelRun,
     Delete,
-    Delta,
     EndTurn,
     EnsureRunning,
     FinishRun,
     FollowThread,
     HandBack,
     OwnershipLost,
-    Partial,
     PermitGranted,
-    Record,
     RequestSnapshot,
     RunRequest,
     TakeOver,
-    TakeSteers,
     WithdrawSteer,
 )
 from understudy.chat.routing import Route
 from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
+from understudy.chat.run_protocol import Ending, RunProtocolError
+from understudy.chat.services import ChatSettings
+from understudy.content.vault import Vault
+from understudy.extension import Parts
+from understudy.observe.health import ServerStatus
 from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
@@ -98,26 +88,18 @@ from understudy.tools import NotDone, tool
 
 AGENTS = {"guide": Agent("guide")}
 SPEAKER = ("guide", None)
+OUTBOX: Any = object()
+"""The connection from which messages come."""
 
 
 def accept(number: int, text: str = "Hello", **names: Any) -> Accept:
     """A message `m<number>` whose run is `r<number>`."""
     route = Route("guide", "guide", None, "t", "c")
-    return Accept(Say(text, "t", **names), Sanitized(text), route, f"r{number}", f"m{number}", None)
+    return Accept(Say(text, "t", **names), Sanitized(text), route, f"r{number}", f"m{number}", OUTBOX)
 
 
 def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = False) -> AcceptSteer:
-    return AcceptSteer(run_id, steer_id, now, Sanitized(text), None)
-
-
-@define(eq=False)
-class Waiter:
-    """The reference of the conversation. `told` are the messages to it."""
-
-    told: list[object] = field(factory=list)
-
-    def tell(self, message: object) -> None:
-        self.told.append(message)
+    return AcceptSteer(run_id, steer_id, now, Sanitized(text), OUTBOX)
 
 
 def finished(call: Coroutine[Any, Any, Any]) -> Any:
@@ -129,9 +111,270 @@ def finished(call: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("it waits")
 
 
+# what a conversation does
+
+
+@frozen
+class Committed:
+    """A change that the store was asked to commit."""
+
+    change: Change
+
+
+@frozen
+class Published:
+    """Committed events that were sent to all subscribers."""
+
+    envelopes: Sequence[Envelope]
+
+
+@frozen
+class Sent:
+    """An event that is not logged, sent to all subscribers, or one."""
+
+    envelope: Envelope
+
+
+@frozen
+class Alerted:
+    """An alert, sent ahead of all queues."""
+
+    envelope: Envelope
+
+
+@frozen
+class Subscribed:
+    """An outbox that was subscribed."""
+
+    after: int | None
+
+
+@frozen
+class Replayed:
+    """A stored acceptance that was sent again."""
+
+    accepted: Envelope
+    resend: bool
+
+
+@frozen
+class Answered:
+    """The end of a request: its answer, or its error."""
+
+    value: Any
+    error: Exception | None
+
+
+@frozen
+class Started:
+    """An actor of a run that was started."""
+
+    request: RunRequest
+    log: RunLog
+    replay: Replay | None
+
+
+@frozen
+class Asked:
+    """An actor that was started to ask a tool, by its name."""
+
+    name: str
+
+
+@frozen
+class Told:
+    """A message to the actor of a run."""
+
+    run_id: str
+    message: object
+    lane: Lane
+
+
+@frozen
+class Timed:
+    """A message that the conversation sends itself later."""
+
+    name: str
+    after_s: float
+    message: object
+
+
+@frozen
+class Relocated:
+    """The end of the conversation: the next one goes on."""
+
+
+@frozen
+class Forgotten:
+    """The thread is deleted, and nothing of it is kept in memory."""
+
+
+@define(eq=False)
+class Call:
+    """A call in flight, as `Ask` has it."""
+
+    shell: "Shell"
+    settled: bool = False
+
+    def settle(self, value: object, error: Exception | None) -> None:
+        self.settled = True
+        self.shell.note(Answered(value, error))
+
+
+@define(eq=False)
+class Ref:
+    """A reference to an actor. `run_id` is empty for that of the conversation, whose messages are `told`."""
+
+    shell: "Shell"
+    run_id: str = ""
+    told: list[object] = field(factory=list)
+
+    def tell(self, message: object, *, lane: Lane = Lane.NORMAL) -> None:
+        if self.run_id:
+            self.shell.note(Told(self.run_id, message, lane))
+        self.told.append(message)
+
+    async def stop(self, mode: object) -> None:
+        """Do nothing: its end is told by `Shell.exit_runs`."""
+
+
+@define(eq=False)
+class Outbox:
+    """A connection; what is sent to it alone counts as sent."""
+
+    shell: "Shell"
+
+    def try_tell(self, message: object) -> None:
+        assert isinstance(message, Deliver | Reply)
+        for envelope in [message.envelope] if isinstance(message, Reply) else message.envelopes:
+            self.shell.note(Sent(envelope))
+
+
+@define(eq=False)
+class Actors:
+    """The context of the conversation."""
+
+    shell: "Shell"
+    ref: Ref
+    path: str = "/conversation"
+
+    async def spawn(self, spec: ChildSpec) -> Ref:
+        make = spec.factory
+        assert isinstance(make, partial)
+        if not isinstance(make.args[0], RunRequest):
+            self.shell.note(Asked(spec.id))
+            return Ref(self.shell, spec.id)
+        assert not self.shell.at_work, "two runs of a thread at work"
+        self.shell.at_work.add(spec.id)
+        self.shell.note(Started(make.args[0], make.args[1], make.args[3]))
+        self.shell.writes(make.args[1])
+        return Ref(self.shell, spec.id)
+
+    def watch(self, ref: Ref, *, urgent: bool = False) -> None:
+        """Do nothing: ends are told by `Shell.exit_runs`."""
+
+    def set_timer(self, name: str, after_s: float, message: object) -> None:
+        self.shell.note(Timed(name, after_s, message))
+        self.shell.timers[name] = message
+
+    def stop(self) -> None:
+        self.shell.ended = True
+
+
+@define(eq=False)
+class Followers:
+    """The subscribers of the thread."""
+
+    shell: "Shell"
+    incarnation: float | None = None
+
+    def __len__(self) -> int:
+        return 1
+
+    def subscribe(self, outbox: object, head: int, *, after: int | None = None, unasked: bool = False) -> None:
+        self.shell.note(Subscribed(after))
+
+    def replay_acceptance(self, outbox: object, accepted: Envelope, head: int, *, resend: bool = True) -> None:
+        self.shell.note(Replayed(accepted, resend))
+
+    def publish(self, envelopes: Sequence[Envelope], head: int, *, arrived_at: float | None = None) -> None:
+        committed = {each.seq for each in self.shell.events}
+        assert {each.seq for each in envelopes} <= committed, "published before it was committed"
+        self.shell.note(Published(envelopes))
+        self.shell.published += envelopes
+
+    def show(self, envelope: Envelope, outbox: object = None) -> None:
+        self.shell.note(Sent(envelope))
+
+    def send_alert(self, envelope: Envelope) -> None:
+        self.shell.note(Alerted(envelope))
+
+    def remove(self, ref: object) -> bool:
+        return False
+
+    def unsubscribe_all(self) -> None:
+        """Do nothing: there is nobody."""
+
+
+@define(eq=False)
+class FakeServices:
+    """The services of the conversation: the store and the limiter are the shell's."""
+
+    shell: "Shell"
+    settings: ChatSettings = field(factory=ChatSettings)
+    parts: Parts = field(init=False)
+    now: float = 1.0
+    agents: dict[str, Agent] = field(factory=lambda: dict(AGENTS))
+
+    def __attrs_post_init__(self) -> None:
+        self.parts = Parts()
+        self.parts.add(object(), ServerStatus)
+
+    @property
+    def content_filter(self) -> Any:
+        return SimpleNamespace(vault=Vault())
+
+    @property
+    def store(self) -> "Shell":
+        return self.shell
+
+    @property
+    def limiter(self) -> RunLimiter[Any]:
+        return self.shell.limiter
+
+    def clock(self) -> float:
+        return self.now
+
+    @property
+    def storage_waits(self) -> "FakeServices":
+        return self
+
+    def notify_if_slow(self, notify: object) -> Any:
+        return nullcontext()
+
+    @property
+    def metrics(self) -> "FakeServices":
+        return self
+
+    def repeated(self) -> None:
+        """Count nothing."""
+
+    def run_resumed(self, outcome: str) -> None:
+        """Count nothing."""
+
+    def on_relocated(self, owner: str, thread_id: str, ref: object) -> None:
+        self.shell.note(Relocated())
+
+    def forget(self, owner: str, thread_id: str) -> None:
+        self.shell.note(Forgotten())
+
+    def attachments(self, owner: str) -> None:
+        return None
+
+
 @define(eq=False)
 class Shell:
-    """Performs effects on tables in memory. `failing` commits raise in turn: None succeeds; `lost` ones are stored."""
+    """A conversation over tables in memory. `failing` commits raise in turn: None succeeds; `lost` ones are stored."""
 
     fence: Fence | None = None
     limiter: RunLimiter[Any] = field(factory=lambda: RunLimiter(1, 1))
@@ -143,68 +386,58 @@ class Shell:
     rows: list[LoggedEvent] = field(factory=list)
     events: list[Envelope] = field(factory=list)
     published: list[Envelope] = field(factory=list)
-    effects: list[Any] = field(factory=list)
+    done: list[Any] = field(factory=list)
     did: list[str] = field(factory=list)
     at_work: set[str] = field(factory=set)
     timers: dict[str, object] = field(factory=dict)
     ended: bool = False
-    it: ConversationCore = field(init=False)
+    writes: Callable[[RunLog], None] = field(default=lambda log: None)
+    """What a run writes while it is being started."""
+    services: FakeServices = field(init=False)
+    it: Conversation = field(init=False)
 
     def __attrs_post_init__(self) -> None:
+        self.services = FakeServices(self)
         self.renew()
 
     def renew(self) -> None:
-        """Begin another core, which knows nothing yet."""
-        self.it = ConversationCore(ThreadState("ada", "t", self.fence), AGENTS, self.limiter)
-        self.it.queue.waiter = Waiter()
+        """Begin another conversation, which knows nothing yet."""
+        self.it = Conversation("ada", "t", cast("Any", self.services), self.fence)
+        self.it.subscribers = self.it.thread.subscribers = cast("Any", Followers(self))
+        self.it.workers.context = cast("Any", Actors(self, Ref(self)))
+
+    def note(self, act: object) -> None:
+        """Note something that the conversation has done."""
+        self.done.append(act)
+        self.did.append(type(act).__name__)
 
     def handle(self, request: object) -> list[Any]:
-        """Have the core handle a request. Return its effects; `did` are their names, those of queries by the store."""
-        before = len(self.effects)
+        """Have the conversation handle a request. Return that; `did` are the names, with the store's reads."""
+        if hasattr(request, "reply"):
+            object.__setattr__(request, "_call", Call(self))
+        return self.doing(self.it.receive(request, self.it.workers.context))
+
+    def doing(self, call: Coroutine[Any, Any, Any]) -> list[Any]:
+        """Finish a call. Return what the conversation did meanwhile."""
+        before = len(self.done)
         self.did.clear()
-        self.perform(self.it.handle(request))
-        return self.effects[before:]
+        finished(call)
+        return self.done[before:]
 
-    def perform(self, steps: Steps[None]) -> None:
-        result, error = None, None
-        try:
-            while True:
-                effect = steps.send(result) if error is None else steps.throw(error)
-                self.effects.append(effect)
-                result, error = None, None
-                if not isinstance(effect, Query):
-                    self.did.append(type(effect).__name__)
-                try:
-                    result = self.result(effect)
-                except Exception as failure:
-                    error = failure
-        except StopIteration:
-            pass
+    def finish(self, run_id: str, ending: Ending, **about: Any) -> list[Any]:
+        """End a run whose work has stopped without an answer."""
+        return self.doing(self.it.queue.finish(FinishRun(run_id, ending, **about)))
 
-    def result(self, effect: object) -> object:
-        match effect:
-            case Query(call):
-                return finished(call(self))  # type: ignore[arg-type]
-            case Commit(change):
-                error = self.failing.pop(0) if self.failing else None
-                if error is None or self.lost:
-                    self.store(change)
-                if error is not None:
-                    raise error
-            case PublishEvents(envelopes):
-                committed = {each.seq for each in self.events}
-                assert {each.seq for each in envelopes} <= committed, "published before it was committed"
-                self.published += envelopes
-            case ReadRun(run_id):
-                return self.read_run(run_id)
-            case StartTimer(name, _, message):
-                self.timers[name] = message
-            case StartRun(request):
-                assert not self.at_work, "two runs of a thread at work"
-                self.at_work.add(request.run_id)
-            case Relocate() | ForgetThread():
-                self.ended = True
-        return None
+    def record(self, run_id: str, *events: Event) -> None:
+        """Have a run record events, unless its conversation ends meanwhile, or the store is away."""
+        if (live := self.it.thread.runs.get(run_id)) is not None and not live.protocol.ended:
+            self.guarded(self.it.queue.record(live, events, SPEAKER, (), None))
+
+    def take(self, run_id: str, turn: int, last_step: int) -> tuple[SteerAccepted, ...]:
+        """Have a run take the steers that wait; none if the store is away, or its conversation ends meanwhile."""
+        if (live := self.it.thread.runs.get(run_id)) is None or live.protocol.ended:
+            return ()
+        return self.guarded(self.it.queue.steering.take(live, turn, last_step, ())) or ()
 
     # the store, as queries see it
 
@@ -219,6 +452,22 @@ class Shell:
     async def run_events(self, owner: str, thread_id: str, run_id: str) -> list[LoggedEvent]:
         self.did.append("run_events")
         return [row for row in self.rows if row.run_id == run_id]
+
+    async def flush(self) -> None:
+        """Store no checkpoints, as none wait; what reads a run again does this first."""
+        if self.failing and self.failing[0] is not None and not self.lost:
+            raise self.failing.pop(0)  # type: ignore[misc]
+
+    async def steps(self, run_id: str) -> list[StepRecord]:
+        return []
+
+    async def commit(self, change: Change) -> None:
+        error = self.failing.pop(0) if self.failing else None
+        self.note(Committed(change))
+        if error is None or self.lost:
+            self.store(change)
+        if error is not None:
+            raise error
 
     async def read(self, query: object, owner: str, thread_id: str) -> tuple[Thread, list[RunRecord]] | None:
         assert query is queries.thread_with_open_runs
@@ -269,28 +518,26 @@ class Shell:
         assert self.it.thread.load(self.thread)
         for run_id in [each.id for each in self.runs.values() if each.ended_at is None]:
             self.runs[run_id] = evolve(self.runs[run_id], attempts=0)
-            live = self.read_run(run_id)
-            assert live is not None
-            self.perform(self.it.queue.resume(live))
+            finished(self.it.queue.resume(self.read_run(run_id)))
 
-    def read_run(self, run_id: str) -> ActiveRun | None:
-        run = self.runs[run_id]
-        if self.failing and self.failing[0] is not None and not self.lost:
-            raise self.failing.pop(0)  # type: ignore[misc]
-        if run.ended_at is not None:
-            return None
-        protocol = RunProtocol(run.id)
-        logged = [each for each in self.events if each.run_id == run.id]
-        for each in logged:
-            protocol.apply(each.event)
-        request = RunRequest(run.id, "ada", "t", run.message_id, "Hello", (), "guide")
-        attempt = ResumeAttempt.next_of(run, Replay())
-        return ActiveRun(request, protocol, logged[-1], attempt=attempt)
+    def read_run(self, run_id: str) -> ActiveRun:
+        live: ActiveRun = finished(read_unfinished_run(cast("Any", self), self.runs[run_id], str))
+        return live
 
     def exit_runs(self, crash: BaseException | None = None) -> None:
         for run_id in list(self.at_work):
             self.at_work.discard(run_id)
-            self.handle(RunExited(run_id, "killed", crash))
+            ref = self.it.workers.runs[run_id]
+            self.handle(Terminated(ref, Killed() if crash is None else Crashed(crash)))
+
+    def guarded(self, call: Coroutine[Any, Any, Any]) -> Any:
+        """Finish a call; if the conversation is to end, it ends."""
+        try:
+            return finished(call)
+        except (StorageUnavailable, Fenced, SequenceConflict, NotStored) as error:
+            if not isinstance(error, StorageUnavailable):
+                self.handle(OwnershipLost("outrun"))
+            return None
 
     def fire(self) -> None:
         """Have the time of all timers be over."""
@@ -306,19 +553,19 @@ def shell() -> Iterator[Shell]:
 
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
-    found = [each for each in effects if isinstance(each, AnswerRequest)]
+    found = [each for each in effects if isinstance(each, Answered)]
     return [each.value if each.error is None else getattr(each.error, "code", each.error) for each in found]
 
 
 def test_a_message_is_committed_then_published_then_answered_then_run(shell: Shell) -> None:
     effects = shell.handle(accept(1))
-    assert shell.did == ["Commit", "Subscribe", "PublishEvents", "AnswerRequest", "StartRun"]
+    assert shell.did == ["Committed", "Subscribed", "Published", "Answered", "Started"]
     assert answers(effects) == ["r1"]
     accepted, started = shell.published
     assert isinstance(accepted.event, MessageAccepted)
     assert isinstance(started.event, AgentStarted)
     assert (started.seq, shell.it.thread.last_seq, shell.it.thread.newest_answer) == (2, 2, "answer-r1")
-    (request,) = [each.request for each in effects if isinstance(each, StartRun)]
+    (request,) = [each.request for each in effects if isinstance(each, Started)]
     assert request.agent_id == started.event.agent_id
 
 
@@ -326,8 +573,8 @@ def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> Non
     shell.handle(accept(1))
     again = evolve(accept(1), run_id="other")
     effects = shell.handle(again)
-    assert shell.did == ["Commit", "message", "run_events", "Subscribe", "AnswerRequest"]
-    (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
+    assert shell.did == ["Committed", "message", "run_events", "Replayed", "Answered"]
+    (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
     assert replayed.seq == 1
     assert answers(effects) == ["r1"]
     assert answers(shell.handle(accept(1, "Something else"))) == ["message_id_reused"]
@@ -337,11 +584,12 @@ def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> Non
 def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(accept(2))
-    assert "StartRun" not in shell.did
+    assert "Started" not in shell.did
     assert [type(each.event) for each in shell.events] == [MessageAccepted, AgentStarted, MessageAccepted]
-    shell.handle(answered(shell))
-    shell.at_work.clear()
-    (request,) = [each.request for each in shell.handle(RunExited("r1", "normal")) if isinstance(each, StartRun)]
+    answer(shell)
+    shell.done.clear()
+    shell.exit_runs()
+    (request,) = [each.request for each in shell.done if isinstance(each, Started)]
     assert (request.run_id, request.agent_id) == ("r2", None), "it starts its agent itself"
     assert list(shell.it.thread.runs) == ["r2"]
 
@@ -363,7 +611,7 @@ def test_a_message_that_cannot_be_stored_is_refused_and_changes_nothing(shell: S
 def test_a_core_that_was_outrun_relocates_and_does_not_answer(shell: Shell, error: Exception) -> None:
     shell.failing = [error]
     effects = shell.handle(accept(1))
-    assert isinstance(effects[-1], Relocate)
+    assert isinstance(effects[-1], Relocated)
     assert answers(effects) == []
     assert (shell.limiter.running, shell.limiter.waiting) == (0, 0)
 
@@ -372,7 +620,7 @@ def test_a_commit_whose_answer_was_lost_relocates_at_the_next_request(shell: She
     shell.failing, shell.lost = [StorageUnavailable("lost")], True
     assert answers(shell.handle(accept(1))) == ["storage_unavailable"]
     shell.handle(accept(1))
-    assert shell.did[-1] == "Relocate"
+    assert shell.did[-1] == "Relocated"
     shell.restart()
     assert shell.at_work == {"r1"}
 
@@ -380,9 +628,9 @@ def test_a_commit_whose_answer_was_lost_relocates_at_the_next_request(shell: She
 def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.failing = [StorageUnavailable("disk")]
-    effects = shell.handle(FinishRun("r1", Ending.FAILED))
-    assert [each.envelope.event.note for each in effects if isinstance(each, Send)] == ["Waiting for the database"]
-    timer = next(each for each in effects if isinstance(each, StartTimer))
+    effects = shell.finish("r1", Ending.FAILED)
+    assert [each.envelope.event.note for each in effects if isinstance(each, Sent)] == ["Waiting for the database"]
+    timer = next(each for each in effects if isinstance(each, Timed))
     assert isinstance(timer.message, RetryFinish)
     shell.handle(timer.message)
     assert isinstance(shell.published[-1].event, Error)
@@ -393,15 +641,15 @@ def test_what_a_run_has_not_committed_is_committed_with_its_end(shell: Shell) ->
     shell.handle(accept(1))
     step = StepRecord("r1", 1, "ask", "cut off", None, None, {"usage": {}}, "ok", 1.0, 2.0)
     shell.failing = [StorageUnavailable("disk")]
-    shell.handle(FinishRun("r1", Ending.CANCELLED, steps=(step,)))
+    shell.finish("r1", Ending.CANCELLED, steps=(step,))
     shell.handle(RetryFinish())
-    changes = [each.change for each in shell.effects if isinstance(each, Commit)]
+    changes = [each.change for each in shell.done if isinstance(each, Committed)]
     assert [step in each.steps for each in changes if each.events][-2:] == [True, True]
     assert shell.it.queue.unfinished == {}
 
 
 def attempts_of(shell: Shell) -> list[int]:
-    changes = [each.change for each in shell.effects if isinstance(each, Commit)]
+    changes = [each.change for each in shell.done if isinstance(each, Committed)]
     return [each.attempt.attempts for each in changes if each.attempt is not None]
 
 
@@ -409,7 +657,7 @@ def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(sh
     shell.handle(accept(1))
     shell.exit_runs()
     assert (shell.at_work, attempts_of(shell)) == ({"r1"}, [1])
-    assert [each.envelope.event for each in shell.effects if isinstance(each, Send)] == [AgentProgress(0, GOES_ON)]
+    assert [each.envelope.event for each in shell.done if isinstance(each, Sent)] == [AgentProgress(0, GOES_ON)]
     for _ in range(MAX_ATTEMPTS):
         assert shell.it.thread.runs
         shell.exit_runs()
@@ -451,16 +699,14 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
     shell.exit_runs()
     due = shell.runs["r1"].resume_at
     assert due is not None
-    shell.it.limiter.release("r1")
+    shell.limiter.release("r1")
     shell.renew()
-    shell.it.thread.now = due - 0.1
+    shell.services.now = due - 0.1
     assert shell.thread is not None
     assert shell.it.thread.load(shell.thread)
-    shell.effects.clear()
-    live = shell.read_run("r1")
-    assert live is not None
-    shell.perform(shell.it.queue.resume(live))
-    (rested,) = [each for each in shell.effects if isinstance(each, StartTimer) and each.name == "rested r1"]
+    shell.done.clear()
+    finished(shell.it.queue.resume(shell.read_run("r1")))
+    (rested,) = [each for each in shell.done if isinstance(each, Timed) and each.name == "rested r1"]
     assert rested.after_s == pytest.approx(0.1)
     assert attempts_of(shell) == []
     shell.fire()
@@ -469,30 +715,52 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
     shell.handle(evolve(accept(1), roles=("admin",)))
-    shell.it.append_text(Delta("r1", "never stored"))
+    shell.it.thread.runs["r1"].text.append("never stored")
     shell.exit_runs()
-    assert shell.it.thread.runs["r1"].text == ""
-    request = [each.request for each in shell.effects if isinstance(each, StartRun)][-1]
+    assert shell.it.thread.runs["r1"].text.stored == ""
+    request = [each.request for each in shell.done if isinstance(each, Started)][-1]
     assert request.roles == ("admin",)
 
 
-def test_what_a_dead_attempt_left_in_the_mailbox_is_not_shown(shell: Shell) -> None:
+async def test_what_a_dead_attempt_writes_is_not_shown(shell: Shell) -> None:
+    """Such as a call that could not be interrupted."""
     shell.handle(accept(1))
-    shell.handle(Record("r1", [AgentStarted("a", "begins", 0.0), ToolExecuting("a", "c1", "t", {}, "", 0.0)], SPEAKER))
-    late = Delta("r1", "late"), Partial("r1", "c1", 0, ["late"])
 
-    def shown(delta: Delta, *requests: object) -> list[Event]:
-        sent = [each.envelope for request in requests for each in shell.handle(request) if isinstance(each, Send)]
-        return [each.event for each in (*shell.it.append_text(delta), *sent)]
+    def logs() -> RunLog:
+        return [each.log for each in shell.done if isinstance(each, Started)][-1]
 
-    assert len(shown(*late)) == 2
+    def shown(log: RunLog) -> list[Event]:
+        before = len(shell.done)
+        log.append_text("late")
+        log.show_text()
+        return [each.envelope.event for each in shell.done[before:]]
+
+    first = logs()
+    assert shown(first) == [PartialResult("late", 0)]
     shell.failing = [StorageUnavailable("disk")]
     shell.exit_runs()
-    assert (shown(*late), shell.at_work) == ([], set())
+    assert (shown(first), shell.at_work) == ([], set())
     shell.fire()
-    assert (shown(*late), shell.at_work) == ([], {"r1"})
-    resumed = shell.it.thread.runs["r1"].request.attempt.name
-    assert shown(Delta("r1", "anew", attempt=resumed)) == [PartialResult("anew", 0)]
+    again = logs()
+    assert (shown(first), shell.at_work) == ([], {"r1"})
+    assert shown(again) == [PartialResult("late", 0)]
+
+
+async def test_what_a_run_writes_while_it_is_being_started_is_shown(shell: Shell) -> None:
+    shell.writes = lambda log: log.append_text("at once")
+    shell.handle(accept(1))
+    assert [each.envelope.event for each in shell.done if isinstance(each, Sent)] == [PartialResult("at once", 0)]
+
+
+async def test_what_a_call_yields_is_shown_while_it_is_at_work(shell: Shell) -> None:
+    shell.handle(accept(1))
+    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    shell.done.clear()
+    log.show_partial("c1", 0, ["early"])
+    assert shell.done == []
+    shell.record("r1", ToolExecuting("guide", "c1", "t", {}, "", 0.0))
+    log.show_partial("c1", 0, ["a"])
+    assert shell.done[-1].envelope.event == ToolPartial("c1", 0, ["a"])
 
 
 def test_a_run_that_was_killed_as_it_was_cancelled_ends_as_cancelled(shell: Shell) -> None:
@@ -518,27 +786,55 @@ def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) ->
     before = shell.it.thread.runs["r1"].protocol
     started = AgentStarted("a", "begins", 0.0)
     with pytest.raises(RunProtocolError):
-        shell.handle(Record("r1", [started, started], SPEAKER))
+        shell.record("r1", started, started)
     assert shell.it.thread.runs["r1"].protocol == before
     assert shell.it.thread.last_seq == 2
 
 
-def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
+async def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
-    deltas = [Delta("r1", text, restart=restart) for text, restart in (("one ", False), ("two", False), ("x", True))]
-    pieces = [piece for delta in deltas for piece in shell.it.append_text(delta)]
-    pieces += [each.envelope for each in shell.handle(RequestSnapshot(None))]  # type: ignore[arg-type]
-    assert [(each.event.text, each.event.offset) for each in pieces] == [("one ", 0), ("two", 4), ("x", 0), ("x", 0)]
+    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    shell.done.clear()
+    for text, restart in (("one ", False), ("two", False), ("x", True)):
+        log.append_text(text, restart=restart)
+        log.show_text()
+    shell.handle(RequestSnapshot(cast("Any", Outbox(shell))))
+    pieces = [each.envelope for each in shell.done if isinstance(each, Sent)]
+    assert [each.event for each in pieces] == [
+        PartialResult(text, offset) for text, offset in (("one ", 0), ("two", 4), ("x", 0), ("x", 0))
+    ]
     first, second, third, whole = (each.text_epoch for each in pieces)
     assert (first == second, second == third, third == whole) == (True, False, True)
+
+
+async def test_text_that_waits_is_shown_before_the_next_event_and_before_a_snapshot(shell: Shell) -> None:
+    """Pieces that come soon after one that was shown wait for the window's end; nothing overtakes them."""
+    shell.handle(accept(1))
+    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    woken: list[float] = []
+    log.wake_after = woken.append
+    shell.done.clear()
+    for word in ("at once, ", "later, ", "together"):
+        log.append_text(word)
+    assert [each.envelope.event for each in shell.done] == [PartialResult("at once, ", 0)]
+    assert len(woken) == 1
+    shell.record("r1", ToolExecuting("guide", "c1", "t", {}, "", 0.0))
+    _, committed, text, published = shell.done
+    assert (type(committed), type(published)) == (Committed, Published)
+    assert text.envelope.event == PartialResult("later, together", 9)
+    log.append_text("!")
+    shell.handle(RequestSnapshot(cast("Any", Outbox(shell))))
+    assert [each.envelope.event for each in shell.done[4:]] == [
+        PartialResult("!", 24),
+        PartialResult("at once, later, together!", 0),
+    ]
 
 
 def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(accept(2))
     shell.failing = [StorageUnavailable("disk"), StorageUnavailable("disk")]
-    answers = [each.value for _ in range(2) for each in shell.handle(CancelRun("r2")) if hasattr(each, "ask")]
-    assert answers == [True, True]
+    assert [answers(shell.handle(CancelRun("r2"))) for _ in range(2)] == [[True], [True]]
     shell.handle(RetryFinish())
     shell.handle(RetryFinish())
     assert list(shell.it.thread.runs) == ["r1"]
@@ -546,11 +842,11 @@ def test_a_second_cancel_of_a_run_whose_end_cannot_be_stored_changes_nothing(she
 
 def test_a_resumed_run_is_recorded_before_it_is_started_and_writes_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
-    before = shell.it.thread.runs["r1"].text_epoch
+    before = shell.it.thread.runs["r1"].text.epoch
     shell.restart()
-    order = [type(each).__name__ for each in shell.effects if isinstance(each, Commit | StartRun)]
-    assert order == ["Commit", "StartRun", "Commit", "StartRun"]
-    assert shell.it.thread.runs["r1"].text_epoch != before
+    order = [type(each).__name__ for each in shell.done if isinstance(each, Committed | Started)]
+    assert order == ["Committed", "Started", "Committed", "Started"]
+    assert shell.it.thread.runs["r1"].text.epoch != before
 
 
 @pytest.mark.parametrize("cancelled", [False, True])
@@ -563,7 +859,7 @@ def test_a_resumed_run_that_cannot_be_recorded_backs_off_unless_it_is_cancelled(
     shell.at_work.clear()
     shell.failing = [StorageUnavailable("disk")] * (1 + cancelled)
     run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
-    shell.perform(shell.it.queue.resume(run))
+    finished(shell.it.queue.resume(run))
     assert (shell.at_work, shell.limiter.running) == (set(), 0)
     if cancelled:
         shell.handle(CancelRun("r1"))
@@ -574,18 +870,18 @@ def test_a_resumed_run_that_cannot_be_recorded_backs_off_unless_it_is_cancelled(
 def test_a_stop_of_the_server_takes_back_the_recorded_attempt(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.restart()
-    shell.perform(shell.it.suspend())
-    commit = shell.effects[-1]
+    finished(shell.it.suspend())
+    commit = shell.done[-1]
     assert commit.change.attempt is not None
     assert commit.change.attempt.attempts == 0
     assert "r1" in shell.it.thread.runs
 
 
-def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
+async def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
     for number in range(3):
         shell.handle(accept(number))
     shell.handle(Delete())
-    assert shell.did[-3:] == ["delete_thread", "ForgetThread", "AnswerRequest"]
+    assert shell.did[-4:] == ["delete_thread", "Forgotten", "Relocated", "Answered"]
     assert sum(isinstance(each.event, TERMINAL) for each in shell.published) == 3
 
 
@@ -597,14 +893,14 @@ def test_a_thread_with_a_run_is_not_deleted_for_its_age(shell: Shell) -> None:
 
 def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verified(shell: Shell) -> None:
     shell.handle(accept(1))
-    ask: Any = FollowThread(None, 9)  # type: ignore[arg-type]
-    effects = shell.handle(ask)
-    assert shell.did == ["thread", "Subscribe", "Send", "AnswerRequest"]
-    assert [each.envelope.event for each in effects if isinstance(each, Send)] == [Resync(2)]
+    outbox = cast("Any", Outbox(shell))
+    effects = shell.handle(FollowThread(outbox, 9))
+    assert shell.did == ["thread", "Subscribed", "Sent", "Answered"]
+    assert [each.envelope.event for each in effects if isinstance(each, Sent)] == [Resync(2)]
     assert shell.thread is not None
     shell.thread = evolve(shell.thread, last_seq=9)
-    shell.handle(FollowThread(None, 9))  # type: ignore[arg-type]
-    assert shell.did == ["thread", "Relocate"]
+    shell.handle(FollowThread(outbox, 9))
+    assert shell.did == ["thread", "Relocated"]
 
 
 def test_a_thread_that_another_node_claimed_is_not_loaded() -> None:
@@ -618,35 +914,34 @@ def test_a_thread_that_another_node_claimed_is_not_loaded() -> None:
 def test_queued_runs_are_sent_their_positions(shell: Shell) -> None:
     for number in range(3):
         shell.handle(accept(number))
-    events = [each.envelope.event for each in shell.handle(PublishPositions()) if isinstance(each, Send)]
+    events = [each.envelope.event for each in shell.handle(PublishPositions()) if isinstance(each, Sent)]
     notes = [each.note for each in events if isinstance(each, AgentProgress)]
     assert notes == [f"Waiting: {ahead} before this one in this conversation" for ahead in (1, 2)]
 
 
 def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
-    assert shell.handle(OwnershipLost()) == [Relocate()]
+    assert shell.handle(OwnershipLost()) == [Relocated()]
 
 
-def answered(shell: Shell, run_id: str = "r1") -> Record:
-    """The answer of a run, from its agent's start, if it has not started, to its end."""
+def answer(shell: Shell, run_id: str = "r1") -> None:
+    """Have a run record its answer, from its agent's start, if it has not started, to its end."""
     live = shell.it.thread.runs.get(run_id)
     agents = [] if live is None else list(live.protocol.agents)
     started = [] if agents else [AgentStarted(f"a-{run_id}", "begins", 0.0)]
     (agent_id,) = agents or [f"a-{run_id}"]
     completed = AgentCompleted(agent_id, "done", RunStatus.SUCCESS, Usage(), 0.0)
-    return Record(run_id, [*started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage())], SPEAKER)
+    shell.record(run_id, *started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage()))
 
 
 def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Shell) -> None:
     shell.handle(accept(1))
     assert answers(shell.handle(steer("s1"))) == [True]
-    assert shell.did == ["message", "Subscribe", "Commit", "PublishEvents", "AnswerRequest"]
-    (taken,) = answers(shell.handle(TakeSteers("r1", 3, 7)))
-    assert [each.content for each in taken] == ["Look"]
-    (step,) = next(each.change.steps for each in shell.effects[::-1] if isinstance(each, Commit))
+    assert shell.did == ["message", "Subscribed", "Committed", "Published", "Answered"]
+    assert [each.content for each in shell.take("r1", 3, 7)] == ["Look"]
+    (step,) = next(each.change.steps for each in shell.done[::-1] if isinstance(each, Committed))
     assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
     assert isinstance(shell.published[-1].event, SteerTaken)
-    assert answers(shell.handle(TakeSteers("r1", 4, 8))) == [()]
+    assert shell.take("r1", 4, 8) == ()
 
 
 def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
@@ -655,10 +950,10 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
     for _ in range(2):
         effects = shell.handle(steer("s1"))
         assert answers(effects) == [False]
-        (replayed,) = [each.accepted for each in effects if isinstance(each, Subscribe)]
+        (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
         assert isinstance(replayed.event, SteerAccepted)
-        shell.handle(TakeSteers("r1", 1, 1))
-        shell.handle(answered(shell))
+        shell.take("r1", 1, 1)
+        answer(shell)
         assert answers(shell.handle(steer("s2"))) == ["run_ended"]
         shell.exit_runs()
     assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
@@ -673,13 +968,13 @@ def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shel
         again = evolve(accept(1), run_id="r2", earlier=earlier)
         effects = shell.handle(again)
         assert answers(effects) == ["r1"]
-        resent += [each.resend for each in effects if isinstance(each, Subscribe)]
+        resent += [each.resend for each in effects if isinstance(each, Replayed)]
     assert resent == [True, False]
 
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
     shell.handle(accept(1))
-    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, TellRun)]
+    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, Told)]
     assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
 
@@ -690,7 +985,7 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [True]
     assert shell.published[-1].event == SteerWithdrawn("s1")
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
-    assert answers(shell.handle(TakeSteers("r1", 1, 1))) == [()]
+    assert shell.take("r1", 1, 1) == ()
 
 
 def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
@@ -699,7 +994,7 @@ def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
     shell.failing = [StorageUnavailable("away")]
     assert answers(shell.handle(TakeOver("r1", "other", "Help"))) == ["storage_unavailable"]
     assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == [True]
-    assert shell.did == ["Commit", "PublishEvents", "AnswerRequest"]
+    assert shell.did == ["Committed", "Published", "Answered"]
     notice = shell.published[-1].event
     assert isinstance(notice, AgentThinking)
     assert (notice.thought, notice.notice) == ("An operator has taken over this run: Help", "taken_over")
@@ -721,11 +1016,11 @@ def test_a_queued_run_is_taken_over_and_starts_in_its_turn(shell: Shell) -> None
     shell.handle(TakeOver("r3", "op", "Too"))
     assert answers(shell.handle(HandBack("r3", "op"))) == [True]
     assert shell.at_work == {"r1"}
-    shell.handle(answered(shell))
+    answer(shell)
     shell.exit_runs()
     assert shell.at_work == {"r2"}
-    assert [each.steer_id for each in answers(shell.handle(TakeSteers("r2", 1, 1)))[0]] == ["s1"]
-    shell.handle(answered(shell, "r2"))
+    assert [each.steer_id for each in shell.take("r2", 1, 1)] == ["s1"]
+    answer(shell, "r2")
     shell.exit_runs()
     assert shell.at_work == {"r3"}
 
@@ -755,7 +1050,7 @@ def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(
     shell.handle(accept(1))
     shell.handle(evolve(steer("s1"), by="op"))
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
-    shell.handle(answered(shell))
+    answer(shell)
     shell.exit_runs()
     assert SteerWithdrawn("s1") in [each.event for each in shell.events]
     assert isinstance(shell.events[-1].event, FinalResponse)
@@ -769,7 +1064,7 @@ def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_
     run_id = "r1" if at_work else "r2"
     shell.handle(CancelRun(run_id, by="op", reason="Too dear"))
     if at_work:
-        shell.handle(FinishRun(run_id, Ending.CANCELLED))
+        shell.finish(run_id, Ending.CANCELLED)
     notice, completed, final = [each.event for each in shell.events[-3:]]
     assert isinstance(notice, AgentThinking)
     assert (notice.thought, notice.by) == ("An operator has ended this run: Too dear", "op")
@@ -778,7 +1073,7 @@ def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_
     assert final.status is RunStatus.CANCELLED
     shell.handle(CancelRun("r1" if not at_work else "r2"))
     shell.handle(CancelRun("r1" if not at_work else "r2", by="op"))
-    shell.handle(FinishRun("r1", Ending.CANCELLED))
+    shell.finish("r1", Ending.CANCELLED)
     assert sum(isinstance(each.event, AgentThinking) for each in shell.events) == 1
 
 
@@ -788,11 +1083,11 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
     shell.handle(steer("s1", "Look"))
     shell.handle(steer("s2", "there"))
     if end == "answer":
-        shell.handle(answered(shell))
+        answer(shell)
     elif end == "cancel":
         shell.handle(CancelRun("r1"))
     else:
-        shell.handle(FinishRun("r1", Ending.INTERRUPTED))
+        shell.finish("r1", Ending.INTERRUPTED)
     shell.exit_runs()
     *_, one, two, accepted = [
         each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
@@ -811,7 +1106,7 @@ def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
     assert got == [True] * MAX_STEERS + ["busy"]
 
 
-def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
+async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(steer("s1"))
     shell.handle(Delete())
@@ -829,10 +1124,10 @@ def pay() -> None:
 def effects(shell: Shell, *steps: StepRecord) -> list[Any]:
     """Have the core go on with the effects of an ended run whose steps these are."""
     shell.handle(accept(1))
-    shell.handle(answered(shell))
+    answer(shell)
     shell.exit_runs()
-    shell.it.settling.agents = shell.it.undos.agents = {"guide": Agent("guide", tools=[pay])}
-    return shell.handle(ResumeEffects(shell.runs["r1"], steps))
+    shell.services.agents["guide"] = Agent("guide", tools=[pay])
+    return shell.doing(shell.it.resume_effects(shell.runs["r1"], steps))
 
 
 def unsettled(attempts: int) -> StepRecord:
@@ -840,13 +1135,13 @@ def unsettled(attempts: int) -> StepRecord:
 
 
 def test_a_call_that_is_being_settled_is_settled_three_times_at_most(shell: Shell) -> None:
-    doubt = next(each for each in effects(shell, unsettled(2)) if isinstance(each, SettleCall))
-    assert doubt.step.result == {"attempts": 3, "agent": "guide"}
+    assert Asked("reconcile-c1") in effects(shell, unsettled(2))
+    assert shell.it.settling.doubts["c1"].step.result == {"attempts": 3, "agent": "guide"}
     last = effects(Shell(), unsettled(3))
-    (commit,) = [each for each in last if isinstance(each, Commit)]
-    (event,) = [envelope.event for each in last if isinstance(each, PublishEvents) for envelope in each.envelopes]
+    (commit,) = [each for each in last if isinstance(each, Committed)]
+    (event,) = [envelope.event for each in last if isinstance(each, Published) for envelope in each.envelopes]
     assert (commit.change.steps[0].status, event) == ("started", CallSettled("c1", "pay", "unknown"))
-    assert not [each for each in last if isinstance(each, SettleCall)]
+    assert not [each for each in last if isinstance(each, Asked)]
 
 
 def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell) -> None:
@@ -855,6 +1150,7 @@ def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell)
     shell.failing = [StorageUnavailable("disk")]
     shell.handle(settled)
     assert "c1" in shell.it.settling.doubts
+    del shell.timers["reconcile c1"]
     shell.fire()
     assert (shell.it.settling.doubts, shell.published[-1].event) == ({}, settled.event)
 
@@ -862,10 +1158,10 @@ def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell)
 def test_a_stop_of_the_server_is_no_attempt_at_an_undo_or_at_settling_a_call(shell: Shell) -> None:
     paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "guide"}, "ok", 1.0, 1.0)
     undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
-    began = [each for each in effects(shell, paid, unsettled(1), undo) if isinstance(each, Commit)]
+    began = [each for each in effects(shell, paid, unsettled(1), undo) if isinstance(each, Committed)]
     assert [each.change.steps[0].result["attempts"] for each in began] == [2, 2]
-    shell.perform(shell.it.suspend())
-    steps = shell.effects[-1].change.steps
+    finished(shell.it.suspend())
+    steps = shell.done[-1].change.steps
     assert [(each.call_id, each.result["attempts"]) for each in steps] == [("c0", 1), ("c1", 1)]
 
 
@@ -887,15 +1183,15 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
             case "answer" if run_id in shell.at_work:
                 live = shell.it.thread.runs[run_id]
                 if not live.protocol.ended:
-                    shell.handle(answered(shell, run_id))
+                    answer(shell, run_id)
             case "steer" | "steer now":
                 shell.handle(steer(f"s{number}", run_id=run_id, now=kind == "steer now"))
             case "take" if run_id in shell.at_work:
-                shell.handle(TakeSteers(run_id, 0, number))
+                shell.take(run_id, 0, number)
             case "withdraw":
                 shell.handle(WithdrawSteer(run_id, f"s{number}"))
             case "finish" if run_id in shell.at_work:
-                shell.handle(FinishRun(run_id, chance.choice(list(Ending))))
+                shell.finish(run_id, chance.choice(list(Ending)))
             case "exit":
                 shell.exit_runs(chance.choice((None, ValueError("broken"))))
             case "timers":
@@ -928,7 +1224,7 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
     # Runs that seemed not to be stored, and that nobody asked about again; their steers become further ones.
     while open_runs := [run_id for run_id, run in shell.runs.items() if run.ended_at is None]:
         shell.restart()
-        shell.handle(FinishRun(open_runs[0], Ending.INTERRUPTED))
+        shell.finish(open_runs[0], Ending.INTERRUPTED)
     ends = Counter(each.run_id for each in shell.events if isinstance(each.event, TERMINAL))
     assert ends == Counter(list(shell.runs))
     assert [each.seq for each in shell.events] == list(range(1, len(shell.events) + 1))

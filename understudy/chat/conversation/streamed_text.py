@@ -1,0 +1,71 @@
+"""The text of an answer that is being written, as it is stored and as it is shown. Pure.
+
+It is shown in windows: the first piece at once, what comes within `WINDOW_S` of the last one together. So a model that
+writes hundreds of pieces a second costs no more than thirty, and every client gets the same pieces.
+"""
+
+import uuid
+from typing import Final
+
+from attrs import define, field
+
+from transport.wire.events import PartialResult
+
+WINDOW_S: Final = 0.033
+"""Seconds from one piece that is shown to the next: thirty a second read as a steady flow."""
+
+
+@define(eq=False)
+class StreamedText:
+    """The text so far. `epoch` names it: pieces of two texts of different names never fit."""
+
+    epoch: str = field(init=False)
+    _stored: list[str] = field(factory=list, init=False, repr=False)
+    _shown: list[str] = field(factory=list, init=False, repr=False)
+    _waiting: list[str] = field(factory=list, init=False, repr=False)
+    _length: int = field(default=0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.restart()
+
+    def __len__(self) -> int:
+        return self._length
+
+    @property
+    def stored(self) -> str:
+        """The text as it is stored."""
+        return "".join(self._stored)
+
+    @property
+    def whole(self) -> PartialResult:
+        """The text as it is shown, as one piece from offset 0."""
+        return PartialResult("".join(self._shown), 0)
+
+    def begin_with(self, text: str, stored: str) -> None:
+        """Begin with a text that was shown before."""
+        self.append(text, stored)
+        self._waiting.clear()
+
+    def append(self, text: str, stored: str | None = None) -> None:
+        """Append a piece; `stored` is the piece as it is stored, if that differs."""
+        self._stored.append(text if stored is None else stored)
+        if text:
+            self._shown.append(text)
+            self._waiting.append(text)
+            self._length += len(text)
+
+    def take(self) -> PartialResult | None:
+        """Return what has not been shown as one piece, which counts as shown then; None if there is nothing."""
+        if not self._waiting:
+            return None
+        text = "".join(self._waiting)
+        self._waiting.clear()
+        return PartialResult(text, self._length - len(text))
+
+    def restart(self) -> None:
+        """Drop the text: what follows is another one."""
+        self._stored.clear()
+        self._shown.clear()
+        self._waiting.clear()
+        self._length = 0
+        self.epoch = uuid.uuid4().hex[:8]

@@ -1,0 +1,74 @@
+"""The title of a conversation's thread, which a model makes after an answer (see `understudy.chat.titles`)."""
+
+import logging
+from functools import partial
+
+import trio
+from attrs import define, field
+
+from transport.wire.events import Envelope, ThreadTitled
+from understudy.chat.conversation.active_run import spent_in
+from understudy.chat.conversation.thread_log import ThreadLog
+from understudy.chat.conversation.workers import Workers
+from understudy.chat.effects import Attempt
+from understudy.chat.messages import OwnershipLost, RunRequest
+from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
+from understudy.storage.errors import Fenced, StorageError
+from understudy.storage.thread_writes import rename_thread
+
+log = logging.getLogger(__name__)
+
+
+@define(eq=False)
+class Titling:
+    """The title of a thread: whether one is `due`, and the attempt to make it."""
+
+    thread: ThreadLog
+    workers: Workers
+    due: bool = field(init=False)
+    _at_work: tuple[Attempt, trio.CancelScope] | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.due = self.thread.services.settings.titles
+
+    def give_up(self) -> None:
+        """Give up the title that is being made: the thread's next question would wait for it at a model server of one
+        slot. It is due again after the answer."""
+        if self._at_work is not None:
+            self._at_work[1].cancel()
+            self._at_work, self.due = None, True
+
+    async def begin(self, request: RunRequest) -> None:
+        """Ask the model of a run's agent for the title, beside other work: the run has ended with an answer."""
+        self.due = False
+        titler = model_for_titles(self.thread.services, request)
+        if titler is not None:
+            scope = trio.CancelScope()
+            work = partial(make_title, self.thread.services, request, *titler, scope)
+            attempt = Attempt("title", "title", request.run_id, request.run_id, LIMIT_S, work)
+            self._at_work = attempt, scope
+            await self.workers.start_attempt(attempt, partial(self._made, attempt))
+
+    async def _made(self, attempt: Attempt) -> None:
+        """Count what a title has used, and give it to the thread unless the user has renamed that meanwhile."""
+        made, thread, now = attempt.answer, self.thread, self.thread.now
+        if self._at_work is not None and self._at_work[0] is attempt:
+            self._at_work = None
+        if not isinstance(made, TitleMade):  # it failed, which is in the log
+            return
+        try:
+            if made.usage is not None:
+                step = usage_step(attempt.run_id, await thread.store.steps(attempt.run_id), made, now)
+                await thread.commit(thread.change(steps=(step,), spent=(spent_in(thread.owner, step, made.usage),)))
+            rename = rename_thread(thread.owner, thread.thread_id, made.title, made.derived)
+            renamed = made.title and await thread.store.commit(rename)
+        except Fenced:
+            self.workers.context.ref.tell(OwnershipLost())
+        except StorageError as error:
+            log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": str(error)})
+        else:
+            if renamed:
+                event = Envelope(ThreadTitled(made.title), now, thread_id=thread.thread_id)
+                thread.subscribers.deliver(thread.subscribers.restore(event))
+            elif made.title:
+                log.info("title.not_stored", extra={"run_id": attempt.run_id, "reason": "renamed meanwhile"})

@@ -1,0 +1,80 @@
+"""The actors that work for a conversation, as its children: the runs, and calls beside them, for which no run waits."""
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+
+import trio
+from attrs import define, field, frozen
+
+from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
+from understudy.chat.conversation.own_messages import RunExited
+from understudy.chat.conversation.run_log import RunLog
+from understudy.chat.conversation.thread_log import ThreadLog
+from understudy.chat.effects import GRACE_S, Attempt
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.replay import Replay
+from understudy.chat.run.run import Run
+from understudy.chat.run.tool_call import STOP_S
+
+
+@frozen
+class AttemptOverdue:
+    """To a conversation: the time of an attempt is over; kill its actor if it has not stopped."""
+
+    ref: ActorRef
+
+
+@define(eq=False)
+class Workers:
+    """The actors at work: `runs` by id, and `attempts`, each with what is done once it has ended."""
+
+    thread: ThreadLog
+    context: Context = field(init=False, repr=False)
+    runs: dict[str, ActorRef] = field(factory=dict, init=False)
+    attempts: dict[ActorRef, tuple[Attempt, Callable[[], Awaitable[None]]]] = field(factory=dict, init=False)
+
+    async def start_run(self, request: RunRequest, run_log: RunLog, replay: Replay | None) -> None:
+        """Start the actor of a run; with `replay` it resumes."""
+        known = self.thread.branch.before(request.run_id)
+        make = partial(Run, request, run_log, self.thread.services, replay, known)
+        spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
+        self.runs[request.run_id] = ref = await self.context.spawn(spec)
+        self.context.watch(ref)
+
+    def tell_run(self, run_id: str, message: object, lane: Lane = Lane.NORMAL) -> None:
+        """Send the actor of a run a message. `lane` HIGH: ahead of the messages that wait in its mailbox."""
+        self.runs[run_id].tell(message, lane=lane)
+
+    async def stop_run(self, run_id: str) -> None:
+        """Stop the actor of a run now, and wait until it has stopped; a tool that shields itself is left behind."""
+        with trio.move_on_after(STOP_S):
+            await self.runs[run_id].stop(StopMode.NOW)
+
+    async def start_attempt(self, attempt: Attempt, then: Callable[[], Awaitable[None]]) -> None:
+        """Start a call beside the runs; `then` is called once it has ended."""
+        ref = await attempt.start(self.context)
+        self.attempts[ref] = attempt, then
+        self.call_later(f"{attempt.role} {attempt.call_id}", attempt.timeout_s + GRACE_S, AttemptOverdue(ref))
+
+    def call_later(self, name: str, after_s: float, message: object) -> None:
+        """Send the conversation `message` after `after_s` seconds; it replaces one of the same name that waits."""
+        self.context.set_timer(name, after_s, message)
+
+    async def overdue(self, ref: ActorRef) -> None:
+        """Kill an attempt that has not stopped in its time, and go on without it."""
+        if (found := self.attempts.pop(ref, None)) is not None:
+            ref.kill()
+            found[0].expire()
+            await found[1]()
+
+    async def exited(self, ref: ActorRef, reason: Exit) -> RunExited | None:
+        """Go on after an attempt whose actor has stopped. Return what is to be done if it was that of a run."""
+        if (found := self.attempts.pop(ref, None)) is not None:
+            found[0].exited(reason)
+            await found[1]()
+            return None
+        run_id = next((each for each, run in self.runs.items() if run == ref), None)
+        if run_id is None:
+            return None
+        del self.runs[run_id]
+        return RunExited(run_id, str(reason), reason.error if isinstance(reason, Crashed) else None)
