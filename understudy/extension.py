@@ -2,15 +2,11 @@
 
 An extension is a folder of `understudy/extensions`, or a package that another distribution names by an entry point of
 the group `understudy.extensions`; either has an instance of its class as `EXTENSION`. Each method of the class is a
-part. It imports what it needs when it is called, so that what is off costs nothing. In a folder of
-`understudy/extensions` the modules `settings`, `tables`, `routes` and `…_routes` are such parts by their names.
+part. It imports what it needs when it is called, so that what is off costs nothing.
 """
 
-import pkgutil
-import sys
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar, Final, TypeVar
 
 from attrs import frozen
@@ -35,9 +31,6 @@ T = TypeVar("T")
 SHOWN: Final = "shown"
 """Key of a field's metadata: `field(default=False, metadata={SHOWN: True})` is a setting of an extension that
 `/api/agents` tells to clients."""
-
-BY_NAME: Final = {"settings": ".settings", "tables": ".tables", "routes": "routes"}
-"""Parts that modules are, with how the names of these end."""
 
 
 @frozen
@@ -98,20 +91,6 @@ class Parts:
         return part
 
 
-def modules_of(extension: "Extension", part: str) -> list[str]:
-    """Return the modules that are a part by their names, if it is a folder of `understudy/extensions` that has some."""
-    package = sys.modules[type(extension).__module__]
-    if part not in BY_NAME or not package.__name__.startswith("understudy.extensions."):
-        return []
-    names = (each.name for each in pkgutil.iter_modules(package.__path__, f"{package.__name__}."))
-    return [name for name in names if name.endswith(BY_NAME[part])]
-
-
-def _held_by(extension: "Extension", part: str) -> Iterator[Any]:
-    for name in modules_of(extension, part):
-        yield from vars(import_module(name)).values()
-
-
 class Extension:
     """One extension. Its methods are its parts; it overrides those that it has."""
 
@@ -135,15 +114,10 @@ class Extension:
         `checks(settings, agents, offline)`, which yields what `understudy doctor` finds out; `attach(settings, system,
         store, tell)`, awaited by commands that write without a server; and `signs_in`, true if users sign in by it,
         with `own_secret`, true if the server may then sign tokens with a secret that it made."""
-        name = f"{type(self).__module__}.settings"
-        kinds = (each for each in _held_by(self, "settings") if isinstance(each, type) and each.__module__ == name)
-        return next(kinds, None)
 
     def tables(self) -> "Sequence[Table]":
         """Return its tables. The migrations make them always: what is stored stays while it is off."""
-        from sqlalchemy import Table
-
-        return [each for each in _held_by(self, "tables") if isinstance(each, Table)]
+        return ()
 
     def user_data(self) -> Sequence[UserData]:
         """Return what it keeps of users. It is asked while it is off, too."""
@@ -155,9 +129,7 @@ class Extension:
 
     def routes(self) -> "Sequence[Blueprint]":
         """Return its blueprints, whose handlers have the server's parts by `web_context()`."""
-        from quart import Blueprint
-
-        return [each for each in _held_by(self, "routes") if isinstance(each, Blueprint)]
+        return ()
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """Return its actors. They get a supervisor of their own, /system/NAME."""

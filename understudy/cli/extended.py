@@ -7,7 +7,7 @@ import click
 
 from understudy.cli.options import load_settings
 from understudy.cli.output import print_table
-from understudy.extension import Extension, modules_of
+from understudy.extension import Extension
 from understudy.installed import ExtensionFault, brought, chosen, installed, missing
 
 
@@ -64,6 +64,4 @@ def _why(extension: Extension, on: Container[str]) -> str:
 
 def parts_of(extension: Extension) -> list[str]:
     """Return the parts that an extension has of its own."""
-    own = vars(type(extension))
-    parts = (name for name, value in vars(Extension).items() if callable(value))
-    return [name for name in parts if name in own or modules_of(extension, name)]
+    return [name for name in vars(Extension) if name in vars(type(extension)) and callable(getattr(Extension, name))]

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
@@ -23,12 +26,24 @@ class A2a(Extension):
     about = "have agents of others ask agents, by A2A"
     requires = ("notices",)
 
+    def tables(self) -> "Sequence[Table]":
+        """A row a receiver of push notifications."""
+        from understudy.extensions.a2a.tables import pushes
+
+        return [pushes]
+
     def user_data(self) -> Sequence[UserData]:
         """Where a user's clients are told of tasks."""
         from understudy.extensions.a2a.storage import record_of
         from understudy.extensions.a2a.tables import pushes
 
         return [UserData("pushes", pushes, record_of)]
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/a2a/{agent}`, and the cards."""
+        from understudy.extensions.a2a import routes
+
+        return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that sends push notifications."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, TerminalCommands, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from understudy.web.context import WebContext
 
 
@@ -17,6 +20,18 @@ class OwnAccounts(Extension):
 
     name = "accounts"
     about = "sign users in with a password or a passkey"
+
+    def settings(self) -> type:
+        """Whether users have accounts."""
+        from understudy.extensions.accounts.settings import AccountSettings
+
+        return AccountSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row an account, a passkey, an open challenge, and a key of attempts to sign in."""
+        from understudy.extensions.accounts.tables import accounts, passkey_challenges, passkeys, sign_in_attempts
+
+        return [accounts, passkeys, passkey_challenges, sign_in_attempts]
 
     def user_data(self) -> Sequence[UserData]:
         """The account of a user, and its passkeys. The last one of an operator is not erased."""
@@ -37,6 +52,12 @@ class OwnAccounts(Extension):
             from understudy.extensions.accounts.passkeys import open_accounts
 
             server.sessions.sign_in = open_accounts(server)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/auth/password`, `/auth/passkeys` and invites, and the accounts for operators."""
+        from understudy.extensions.accounts import admin_routes, passkey_routes, routes
+
+        return [routes.blueprint, passkey_routes.blueprint, admin_routes.blueprint]
 
     def terminal(self) -> TerminalCommands:
         """`understudy invite` and `understudy accounts`."""

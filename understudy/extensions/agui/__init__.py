@@ -3,10 +3,13 @@
 What a run's input asks for, and where its client joins, is decided here; `events` translates the events of a run.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 
 class AgUi(Extension):
@@ -15,6 +18,12 @@ class AgUi(Extension):
     name = "agui"
     about = "chat by clients of AG-UI"
     packages: ClassVar[Mapping[str, str]] = {"ag_ui": "agui", "pydantic": "agui"}
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/agui`."""
+        from understudy.extensions.agui import routes
+
+        return [routes.blueprint]
 
 
 EXTENSION: Final = AgUi()

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, TerminalCommands
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.storage.acts import Deed
     from understudy.storage.write import Write
@@ -23,9 +26,27 @@ class Audit(Extension):
     name = "audit"
     about = "store who did what to whom, for auditors"
 
+    def settings(self) -> type:
+        """For how long."""
+        from understudy.extensions.audit.settings import AuditSettings
+
+        return AuditSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """The log, and what lets it expire."""
+        from understudy.extensions.audit.tables import audit, audit_retention
+
+        return [audit, audit_retention]
+
     async def open(self, server: "WebContext") -> None:
         """Have deeds stored."""
         server.store.on_act = _stored
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/audit`."""
+        from understudy.extensions.audit import routes
+
+        return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes what is old."""

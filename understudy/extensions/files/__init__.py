@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -20,6 +23,18 @@ class FilesExtension(Extension):
 
     name = "files"
     about = "attach files to messages, and make some"
+
+    def settings(self) -> type:
+        """How large one may be."""
+        from understudy.extensions.files.settings import FileSettings
+
+        return FileSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a file, and the bytes of files in PostgreSQL."""
+        from understudy.extensions.files.tables import file_parts, files
+
+        return [files, file_parts]
 
     def user_data(self) -> Sequence[UserData]:
         """The files of a user, which messages name."""
@@ -46,6 +61,12 @@ class FilesExtension(Extension):
             server.parts.add(copies)
         of_user = partial(Attachments, store=store, files=bounded, content_filter=server.content_filter)
         server.parts.add(FilesOfUsers(of_user))
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/files`."""
+        from understudy.extensions.files.routes import blueprint
+
+        return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actors that delete files that nothing refers to, and old copies of files that are in PostgreSQL."""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.models.model import Model
     from understudy.web.context import WebContext
@@ -20,6 +22,12 @@ class Frameworks(Extension):
 
     name = "frameworks"
     about = "run agents of other frameworks"
+
+    def tables(self) -> "Sequence[Table]":
+        """A row an entry of a run's state."""
+        from understudy.extensions.frameworks.tables import agent_states
+
+        return [agent_states]
 
     def user_data(self) -> Sequence[UserData]:
         """The checkpoints of runs, their bytes as Base64."""

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 from understudy.extension import Extension, TerminalCommands, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -19,6 +22,18 @@ class Mcp(Extension):
     name = "mcp"
     about = "give agents the tools of MCP servers"
     packages: ClassVar[Mapping[str, str]] = {"mcp": "mcp"}
+
+    def settings(self) -> type:
+        """Where users may sign in."""
+        from understudy.extensions.mcp.settings import McpSettings
+
+        return McpSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a sign-in, a begun one, a registered client, a server that is off in a thread."""
+        from understudy.extensions.mcp.tables import oauth_clients, servers_off, sign_in_starts, sign_ins
+
+        return [sign_ins, sign_in_starts, oauth_clients, servers_off]
 
     def user_data(self) -> Sequence[UserData]:
         """Where a user is signed in or has begun to, and which servers are off."""
@@ -35,6 +50,12 @@ class Mcp(Extension):
         from understudy.extensions.mcp.opening import open_catalogue
 
         await open_catalogue(server)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """The servers and prompts of a thread, the ways to sign in, and the list for operators."""
+        from understudy.extensions.mcp import routes, sign_in_routes
+
+        return [routes.blueprint, sign_in_routes.blueprint, sign_in_routes.of_operators]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """One actor per server, one per user who is connected to one, and what keeps sign-ins alive."""

@@ -4,10 +4,13 @@ The protocol is the SDK's. A module here brings requests to it, or calls to the 
 no matter of this folder.
 """
 
-from collections.abc import Mapping
-from typing import ClassVar, Final
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, ClassVar, Final
 
 from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 
 class McpServing(Extension):
@@ -16,6 +19,12 @@ class McpServing(Extension):
     name = "mcp_door"
     about = "offer agents and their tools to MCP clients"
     packages: ClassVar[Mapping[str, str]] = {"mcp": "mcp", "mcp_types": "mcp", "pydantic": "mcp"}
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/mcp`, and its metadata."""
+        from understudy.extensions.mcp_door import routes
+
+        return [routes.blueprint]
 
 
 EXTENSION: Final = McpServing()

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension
 
 if TYPE_CHECKING:
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
@@ -20,6 +22,18 @@ class Nodes(Extension):
     name = "nodes"
     about = "have several servers work as one"
     table = "redis"
+
+    def settings(self) -> type:
+        """The Redis over which nodes reach each other."""
+        from understudy.extensions.nodes.settings import RedisSettings
+
+        return RedisSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a living server."""
+        from understudy.extensions.nodes.tables import nodes
+
+        return [nodes]
 
     async def open(self, server: "WebContext") -> None:
         """Join the others that use the database, if there can be any. Their messages are answered from then on."""

@@ -11,6 +11,9 @@ from understudy.extension import Extension, UserData
 from understudy.observe.traces import Traces
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
@@ -22,6 +25,18 @@ class Notices(Extension):
     name = "notices"
     about = "webhooks, an inbox over all threads, alerts"
     table = "webhook"
+
+    def settings(self) -> type:
+        """Which addresses webhooks may call."""
+        from understudy.extensions.notices.settings import WebhookSettings
+
+        return WebhookSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a webhook that is to be delivered."""
+        from understudy.extensions.notices.tables import deliveries
+
+        return [deliveries]
 
     def user_data(self) -> Sequence[UserData]:
         """The webhooks of a user's runs that are not delivered yet."""
@@ -41,6 +56,12 @@ class Notices(Extension):
         if settings.urls:
             writes = partial(deliveries_of, server.services.clock)
             server.services.settings.message["webhook"] = MessageSetting(rules.check, writes)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/inbox` and `/api/alerts`."""
+        from understudy.extensions.notices import alert_routes, inbox_routes
+
+        return [inbox_routes.blueprint, alert_routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that delivers webhooks, if any address may be called."""

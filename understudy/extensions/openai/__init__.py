@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+
     from actors import ChildSpec
     from understudy.models.model import Model
     from understudy.web.context import WebContext
@@ -39,6 +41,12 @@ class OpenAIModels(Extension):
             local = LocalModels(server.models, server.settings.data_dir)
             await trio.to_thread.run_sync(local.restore)
             server.parts.add(local)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/admin/models`."""
+        from understudy.extensions.openai.routes import blueprint
+
+        return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """What logs the models of this machine once."""

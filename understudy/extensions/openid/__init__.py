@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -20,6 +23,18 @@ class OpenId(Extension):
     name = "openid"
     about = "sign users in at an identity provider"
     table = "oidc"
+
+    def settings(self) -> type:
+        """The provider, and how often it is asked."""
+        from understudy.extensions.openid.settings import OpenIdSettings
+
+        return OpenIdSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a session."""
+        from understudy.extensions.openid.tables import provider_sessions
+
+        return [provider_sessions]
 
     def user_data(self) -> Sequence[UserData]:
         """Which sessions of a user began at the provider."""
@@ -38,6 +53,12 @@ class OpenId(Extension):
 
             server.sessions.sign_in = found = open_provider_sessions(own, server)
             server.parts.add(found)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/auth`: the way there and back."""
+        from understudy.extensions.openid import routes
+
+        return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that keeps the provider's keys, if one is set."""

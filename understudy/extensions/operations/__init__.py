@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, TerminalCommands
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -20,6 +23,18 @@ class Operations(Extension):
     name = "operations"
     about = "observe a server, administer it, stop agents and tools"
     table = "observer"
+
+    def settings(self) -> type:
+        """Whether operators may kill actors."""
+        from understudy.extensions.operations.settings import ObserverSettings
+
+        return ObserverSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """What is stopped."""
+        from understudy.extensions.operations.tables import stops
+
+        return [stops]
 
     async def open(self, server: "WebContext") -> None:
         """Have what is stopped in force before there are runs, and the tree at hand."""
@@ -37,6 +52,12 @@ class Operations(Extension):
 
         may_kill = server.settings.of(ObserverSettings).kill
         server.parts.add(TreeApi(status.system, server.recorder, counts, may_kill))
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/observer`, `/api/admin` and `/api/stops`."""
+        from understudy.extensions.operations import activity_routes, admin_routes, observer_routes, stop_routes
+
+        return [each.blueprint for each in (activity_routes, admin_routes, observer_routes, stop_routes)]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that looks for stops of other nodes."""

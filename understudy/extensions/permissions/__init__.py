@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -22,6 +25,18 @@ class PermissionRules(Extension):
 
     name = "permissions"
     about = "say who may use what, by group; remember consents"
+
+    def settings(self) -> type:
+        """The file."""
+        from understudy.extensions.permissions.settings import PermissionSettings
+
+        return PermissionSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a tool that a user has allowed always in a thread."""
+        from understudy.extensions.permissions.tables import consents
+
+        return [consents]
 
     def user_data(self) -> Sequence[UserData]:
         """The tools that a user has allowed always, with their thread."""
@@ -41,6 +56,12 @@ class PermissionRules(Extension):
             from understudy.extensions.permissions.file import open_file
 
             server.parts.add(await open_file(path, server))
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/threads/ID/consents`."""
+        from understudy.extensions.permissions.routes import blueprint
+
+        return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that looks for changes of the file, if one is set."""

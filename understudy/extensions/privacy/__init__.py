@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, TerminalCommands
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -21,6 +23,12 @@ class Privacy(Extension):
     about = "export, erase and expire users' data"
     table = "keep"
 
+    def settings(self) -> type:
+        """For how long."""
+        from understudy.extensions.privacy.settings import KeepSettings
+
+        return KeepSettings
+
     async def open(self, server: "WebContext") -> None:
         """Let others export and erase users."""
         from understudy.extensions.privacy.erasure import Eraser
@@ -29,6 +37,12 @@ class Privacy(Extension):
         store, sessions, delete_thread = server.store, server.sessions, server.chat.commands.delete_thread
         server.parts.add(Eraser(store, server.settings, delete_thread, sessions.end_for_erasure))
         server.parts.add(Exporter(store.archive, server.content_filter.vault, server.services.clock))
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """Exports, and the erasure of users."""
+        from understudy.extensions.privacy import routes
+
+        return [routes.blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes what is old."""

@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, TerminalCommands, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.observe.collectors import CountedBy
     from understudy.web.context import WebContext
@@ -21,12 +24,30 @@ class Schedules(Extension):
     name = "schedules"
     about = "send messages to agents at set times"
 
+    def settings(self) -> type:
+        """How many, and how often."""
+        from understudy.extensions.schedules.settings import ScheduleSettings
+
+        return ScheduleSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a schedule, with its firing."""
+        from understudy.extensions.schedules.tables import schedules
+
+        return [schedules]
+
     def user_data(self) -> Sequence[UserData]:
         """A user's schedules, with what became of their last due times."""
         from understudy.extensions.schedules.storage import export_of
         from understudy.extensions.schedules.tables import schedules
 
         return [UserData("schedules", schedules, export_of)]
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/schedules`, and the list for operators."""
+        from understudy.extensions.schedules import routes
+
+        return [routes.blueprint, routes.of_operators]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that fires them."""

@@ -7,6 +7,9 @@ from typing import TYPE_CHECKING, Final
 from understudy.extension import Extension, UserData
 
 if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
     from actors import ChildSpec
     from understudy.web.context import WebContext
 
@@ -18,12 +21,30 @@ class Shares(Extension):
     about = "let anybody read a conversation by a link"
     requires = ("files",)
 
+    def settings(self) -> type:
+        """Whether there are links at all: none unless it is asked for."""
+        from understudy.extensions.shares.settings import ShareSettings
+
+        return ShareSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """A row a link."""
+        from understudy.extensions.shares.tables import shares
+
+        return [shares]
+
     def user_data(self) -> Sequence[UserData]:
         """The links to a user's threads, without their tokens."""
         from understudy.extensions.shares.storage import record_of
         from understudy.extensions.shares.tables import shares
 
         return [UserData("shares", shares, record_of)]
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """What owners do to links, and what is behind a link."""
+        from understudy.extensions.shares.routes import blueprint
+
+        return [blueprint]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes the links that have expired."""

@@ -3,9 +3,13 @@
 What a request stands for, and which run its answer is of, is decided here; `chunks` translates the events of a run.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from quart import Blueprint
 
 
 class Ui(Extension):
@@ -13,6 +17,12 @@ class Ui(Extension):
 
     name = "ui"
     about = "chat from React pages, by the Vercel AI SDK"
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/ui`."""
+        from understudy.extensions.ui import routes
+
+        return [routes.blueprint]
 
 
 EXTENSION: Final = Ui()
