@@ -82,7 +82,7 @@ class ProcessorClock:
     def __init__(self) -> None:
         self.ident: int = threading.get_ident()
         """The loop's thread."""
-        self.used_s = 0.0
+        self.used_s: float = 0.0
         """CPU time of the loop's thread at the last look, in seconds; 0 if the platform cannot tell."""
         self._looked_at = 0.0
 
