@@ -1,6 +1,6 @@
 """`python -m tests.deploy.incidents.node`: a server whose agents get into trouble.
 
-INCIDENT names what is broken in it, of what no agent can cause: see `BROKEN_PROMISES` and `go_silent`.
+INCIDENT names what is broken in it, of what no agent can cause: see `BROKEN_PROMISES`, `go_silent` and `get_stuck`.
 """
 
 import os
@@ -13,8 +13,11 @@ from typing import Any, Final
 
 import trio
 
+from actors import Context
 from tests.end_to_end.detectors import BROKEN
-from transport.wire.events import AgentStarted, Envelope, FinalResponse, ToolCompleted
+from transport.outbox.outbox import Outbox
+from transport.wire.events import AgentStarted, Envelope, FinalResponse, PartialResult, ToolCompleted
+from transport.wire.messages import Deliver
 from understudy import Agent, serve, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 from understudy.observe import run_watchdog
@@ -154,12 +157,27 @@ def go_silent() -> None:
     run_watchdog.SILENT_S = 3.0  # type: ignore[misc]
 
 
+def get_stuck() -> None:
+    """Let outboxes take no text until the incident is over."""
+    take = Outbox.receive
+
+    async def receive(self: Outbox, message: object, context: Context) -> None:
+        text = isinstance(message, Deliver) and isinstance(message.envelopes[0].event, PartialResult)
+        while text and not is_over():  # noqa: ASYNC110 - another process makes the file
+            await trio.sleep(0.1)
+        await take(self, message, context)
+
+    Outbox.receive = receive  # type: ignore[method-assign]
+
+
 if __name__ == "__main__":
     incident = os.environ.get("INCIDENT", "")
     if incident in BROKEN_PROMISES:
         break_promise(BROKEN_PROMISES[incident])
     elif incident == "silent":
         go_silent()
+    elif incident == "stuck":
+        get_stuck()
     sys.exit(
         serve(
             Agent("asks", model=os.environ.get("INCIDENT_MODEL") or Writes("asks", 1, 0.0)),
