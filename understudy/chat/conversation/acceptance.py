@@ -62,7 +62,7 @@ class Acceptance:
                 refusal = refused
             except AlreadyStored:
                 if not self.thread.exists:
-                    self.thread.created_at = None
+                    self.thread.subscribers.incarnation = None
             if live is not None:
                 await self.queue.enqueue(live)
                 return
@@ -200,8 +200,8 @@ class Acceptance:
             recorded = await self.thread.store.steps(forked)
             steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
             live.taken_over = replay([], steps)
-        if self.thread.created_at is None:
-            self.thread.created_at = self.thread.now
+        if self.thread.subscribers.incarnation is None:
+            self.thread.subscribers.incarnation = self.thread.now
         names = (message_id, ask.run_id, content, references, parent, branch_of)
         continues = ask.forks if isinstance(ask, AnswerAgain) and ask.continues else None
         accepted = MessageAccepted(*names, context or None, settings or None, continues)

@@ -173,7 +173,7 @@ class ActiveRun:
         self.envelope_template = template.replace(agent_type=agent_type, pillar=pillar, asked_agent=asked_agent)
 
     def takes(self, attempt: str) -> bool:
-        """Whether text of this attempt belongs to the answer. That of a dead one may still wait in the mailbox."""
+        """Whether text of this attempt belongs to the answer. A call of a dead one may still go on."""
         return self.started and attempt == self.request.attempt.name and not self.protocol.ended
 
     def wrap_text(self, piece: PartialResult, now: float) -> Envelope:

@@ -34,7 +34,7 @@ from understudy.chat.conversation.own_messages import (
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.subscribers import Subscribers
-from understudy.chat.conversation.thread_log import Outrun, ThreadLog
+from understudy.chat.conversation.thread_log import LOST, Outrun, ThreadLog, reason_of
 from understudy.chat.conversation.titling import Titling
 from understudy.chat.conversation.undo import Undos, UndoWalk
 from understudy.chat.conversation.workers import AttemptOverdue, Workers
@@ -103,7 +103,6 @@ class Conversation(Actor):
         if opening is not None and (owned := thread.load(opening[0])) and (unfinished := opening[1]):
             await store.flush()  # their checkpoints, by the conversation before this one
         recorded = [await read_unfinished_run(store, run, thread.restore) for run in unfinished]
-        self.subscribers.incarnation = thread.created_at
         if thread.exists:
             self.subscribers.subscribe_all(thread.last_seq)
         else:
@@ -115,10 +114,8 @@ class Conversation(Actor):
                 if owned and opening is not None:
                     for run in await store.read(queries.open_effects, thread.owner, thread.thread_id):
                         await self.resume_effects(run, await store.steps(run.id))
-        except Fenced:
-            owned = False
-        except (NotStored, SequenceConflict) as error:  # a commit of the actor before this one was still on its way
-            owned, outrun = False, type(error).__name__
+        except LOST as error:  # such as a commit of the actor before this one that was still on its way
+            owned, outrun = False, reason_of(error)
         if not owned:  # claimed while this actor backed off after a crash: its subscribers are to find the new owner
             context.ref.tell(OwnershipLost(outrun))
         context.set_timer("idle", self.services.settings.idle_s, CheckIdle())
@@ -128,10 +125,8 @@ class Conversation(Actor):
         try:
             async with self.thread.turn:
                 await self.handle(message, context)
-        except Fenced:
-            self._relocate(None, context)
-        except (SequenceConflict, NotStored, Outrun) as outrun:
-            self._relocate(type(outrun).__name__, context)  # its text may have the thread's id, the user's own word
+        except LOST as error:
+            self._relocate(reason_of(error), context)
 
     async def handle(self, message: object, context: Context) -> None:
         """Handle one message.

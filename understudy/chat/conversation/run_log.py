@@ -18,12 +18,12 @@ from actors import ActorRef
 from transport.wire.events import AgentProgress, Event, SteerAccepted, ToolPartial
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.streamed_text import WINDOW_S
-from understudy.chat.conversation.thread_log import Outrun
+from understudy.chat.conversation.thread_log import LOST, reason_of
 from understudy.chat.messages import FinishRun, OwnershipLost
 from understudy.chat.run.recorder import RECORD_S
 from understudy.chat.run_protocol import RunProtocol
 from understudy.observe.spans import SpanContext
-from understudy.storage.errors import Fenced, NotStored, SequenceConflict
+from understudy.storage.errors import Fenced
 from understudy.storage.records import History, StepRecord
 
 if TYPE_CHECKING:
@@ -89,11 +89,9 @@ class RunLog:
 
     async def read_protocol(self) -> RunProtocol:
         """Return the run's protocol as the log has it, after the commits in progress. It must not be changed."""
-
-        async def read() -> RunProtocol:
-            return self.live.protocol
-
-        return await self._in_turn(read)
+        with trio.fail_after(RECORD_S):
+            async with self.queue.thread.turn:
+                return self.live.protocol
 
     async def _in_turn(self, act: Callable[[], Awaitable[T]]) -> T:
         with trio.fail_after(RECORD_S):
@@ -101,10 +99,8 @@ class RunLog:
                 try:
                     with trio.CancelScope(shield=True):
                         return await act()
-                except Fenced:
-                    why = None
-                except (SequenceConflict, NotStored, Outrun) as outrun:
-                    why = type(outrun).__name__
+                except LOST as error:
+                    why = reason_of(error)
             self.conversation.tell(OwnershipLost(why))
             await trio.sleep_forever()
 

@@ -22,7 +22,8 @@ class StreamedText:
     epoch: str = field(init=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
-    _waiting: list[str] = field(factory=list, init=False, repr=False)
+    _taken: int = field(default=0, init=False)
+    """Pieces of `_shown` that were taken."""
     _length: int = field(default=0, init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -44,28 +45,26 @@ class StreamedText:
     def begin_with(self, text: str, stored: str) -> None:
         """Begin with a text that was shown before."""
         self.append(text, stored)
-        self._waiting.clear()
+        self._taken = len(self._shown)
 
     def append(self, text: str, stored: str | None = None) -> None:
         """Append a piece; `stored` is the piece as it is stored, if that differs."""
         self._stored.append(text if stored is None else stored)
         if text:
             self._shown.append(text)
-            self._waiting.append(text)
             self._length += len(text)
 
     def take(self) -> PartialResult | None:
         """Return what has not been shown as one piece, which counts as shown then; None if there is nothing."""
-        if not self._waiting:
+        if self._taken == len(self._shown):
             return None
-        text = "".join(self._waiting)
-        self._waiting.clear()
+        text = "".join(self._shown[self._taken :])
+        self._taken = len(self._shown)
         return PartialResult(text, self._length - len(text))
 
     def restart(self) -> None:
         """Drop the text: what follows is another one."""
         self._stored.clear()
         self._shown.clear()
-        self._waiting.clear()
-        self._length = 0
+        self._taken = self._length = 0
         self.epoch = uuid.uuid4().hex[:8]

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 class Subscribers:
     """The subscribers of one thread; its conversation, whose `context` this is, watches each of them.
 
-    `incarnation` tells the thread from others of the same id (`transport.wire.messages.SubscribeThread`).
+    `incarnation` tells the thread from others of its id (`transport.wire.messages.SubscribeThread`). It is when the
+    thread was created, in Unix seconds; its first message sets it before it is stored.
     """
 
     owner: str

@@ -31,7 +31,7 @@ from understudy.chat.storage_away import AWAY
 from understudy.observe.spans import SpanKind, span_of
 from understudy.observe.traces import Traces
 from understudy.storage.changes import Change
-from understudy.storage.errors import StorageUnavailable, Unstorable
+from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageUnavailable, Unstorable
 from understudy.storage.records import Fence, LoggedEvent, RunAttempt, StepRecord, Thread
 from understudy.storage.store import Store
 from understudy.storage.write import Write
@@ -46,13 +46,24 @@ class Outrun(Exception):
     """The log holds more than its conversation has committed, or read."""
 
 
+LOST: Final = (Fenced, SequenceConflict, NotStored, Outrun)
+"""The errors with which a conversation ends: see 2."""
+
+
+def reason_of(lost: Exception) -> str | None:
+    """Return the reason of such an error for the log, None if another node has the thread.
+
+    It is no more than a name: the text of the error may have the thread's id, which is the user's own word.
+    """
+    return None if isinstance(lost, Fenced) else type(lost).__name__
+
+
 @define(eq=False)
 class ThreadLog:
     """The log of one thread. `last_seq` is the number of its last event, 0 if there is none.
 
     `runs` has all runs without a committed end, by id. `newest_answer` is the id of the answer with which the newest
-    branch ends or will end. `fence` is the right of this node to write the log, None on a single node. `created_at`
-    tells the thread from others of the same id; it is set by the first message, before that is stored. Who changes
+    branch ends or will end. `fence` is the right of this node to write the log, None on a single node. Who changes
     anything has the `turn`.
     """
 
@@ -63,7 +74,6 @@ class ThreadLog:
     fence: Fence | None = None
     last_seq: int = field(default=0, init=False)
     exists: bool = field(default=False, init=False)
-    created_at: float | None = field(default=None, init=False)
     newest_answer: str | None = field(default=None, init=False)
     runs: dict[str, ActiveRun] = field(factory=dict, init=False)
     branch: RecentBranch = field(factory=RecentBranch, init=False)
@@ -83,7 +93,7 @@ class ThreadLog:
 
     def load(self, thread: Thread) -> bool:
         """Continue at the end of the log. Return False if another node has claimed the thread since."""
-        self.exists, self.last_seq, self.created_at = True, thread.last_seq, thread.created_at
+        self.exists, self.last_seq, self.subscribers.incarnation = True, thread.last_seq, thread.created_at
         self.newest_answer = ANSWER + thread.newest_run if thread.newest_run is not None else None
         return self.owns(thread)
 
@@ -130,7 +140,7 @@ class ThreadLog:
         if beside is not None:
             ended, before = self._number(*beside, self.last_seq)
         protocol, envelopes = self._number(live, events, self.last_seq + len(before))
-        new = None if self.exists else self.created_at
+        new = None if self.exists else self.subscribers.incarnation
         change = live.change(envelopes, self.fence, steps=steps, new_thread=new)
         if beside is not None:
             change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
@@ -168,7 +178,6 @@ class ThreadLog:
 
     def _publish(self, envelopes: Sequence[Envelope], arrived_at: float | None = None) -> None:
         self.last_seq += len(envelopes)
-        self.subscribers.incarnation = self.created_at
         self.subscribers.publish(envelopes, self.last_seq, arrived_at=arrived_at)
 
     def change(self, **parts: Any) -> Change:
@@ -220,7 +229,6 @@ class ThreadLog:
 
     def subscribe(self, outbox: ActorRef | None, *, after: int | None = None, unasked: bool = False) -> None:
         """Subscribe an outbox, from its own cursor or from `after`. `unasked`: its client has not named the thread."""
-        self.subscribers.incarnation = self.created_at
         self.subscribers.subscribe(outbox, self.last_seq, after=after, unasked=unasked)
 
     def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, *, resend: bool = True) -> None:
@@ -230,7 +238,6 @@ class ThreadLog:
         """
         if resend:
             self.services.metrics.repeated()
-        self.subscribers.incarnation = self.created_at
         self.subscribers.replay_acceptance(outbox, accepted, self.last_seq, resend=resend)
 
     def show(self, live: ActiveRun, event: Event, outbox: ActorRef | None = None) -> None:

@@ -63,15 +63,17 @@ class Workers:
     async def overdue(self, ref: ActorRef) -> None:
         """Kill an attempt that has not stopped in its time, and go on without it."""
         if (found := self.attempts.pop(ref, None)) is not None:
+            attempt, then = found
             ref.kill()
-            found[0].expire()
-            await found[1]()
+            attempt.expire()
+            await then()
 
     async def exited(self, ref: ActorRef, reason: Exit) -> RunExited | None:
         """Go on after an attempt whose actor has stopped. Return what is to be done if it was that of a run."""
         if (found := self.attempts.pop(ref, None)) is not None:
-            found[0].exited(reason)
-            await found[1]()
+            attempt, then = found
+            attempt.exited(reason)
+            await then()
             return None
         run_id = next((each for each, run in self.runs.items() if run == ref), None)
         if run_id is None:

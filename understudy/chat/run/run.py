@@ -1,7 +1,7 @@
 """The run actor: one for each accepted message. It owns the deadline and the cancel scope of the work.
 
-1. Its conversation owns the protocol state. A run never ends by itself: it records the answer, or asks its
-   conversation to finish it, or crashes and is finished by the conversation.
+1. Its conversation owns the protocol state. A run ends by its log alone: it records the answer, or has the log closed
+   without one, or crashes and is resumed or finished by the conversation.
 2. No tool call outlives the run, and none is running when the end of the run is recorded.
 """
 
