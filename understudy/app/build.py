@@ -30,7 +30,7 @@ from understudy.app.tree import BACKOFF, build_tree, supervisor, supervisor_of
 from understudy.auth.rights import Whose, everybody
 from understudy.auth.sessions import Sessions, open_sessions
 from understudy.chat.chat import Chat
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemories, memory_expiry
 from understudy.chat.presence import Presence

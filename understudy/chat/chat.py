@@ -21,7 +21,8 @@ from transport.wire.commands import Approve, Cancel, Command, Continue, Edit, Re
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
 from transport.wire.messages import Deliver
-from understudy.chat.commands import HTTP, Accepted, CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
+from understudy.chat.commands.request import HTTP, Accepted
 from understudy.chat.presence import Presence
 
 log = logging.getLogger(__name__)

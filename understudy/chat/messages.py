@@ -5,9 +5,10 @@ from typing import Final
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Finding, Sanitized
+from sanitization import Sanitized
+from transport.auth.identity import Identity
 from transport.wire.commands import JsonObject, Say
-from transport.wire.events import ApprovalDecision, Event, SanitizationSummary, Usage
+from transport.wire.events import Alert, ApprovalDecision, Event, SanitizationSummary, Usage
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending
 from understudy.storage.records import Message, StepRecord
@@ -18,34 +19,58 @@ AUTOMATIC: Final = "auto-"
 """Begins the ids of messages that nobody typed and for whose answer nobody waits, and of the threads made for them."""
 
 
+@frozen
+class Again:
+    """How a stored `message` is answered once more.
+
+    With `after_step` the run takes over the steps of the run `forks` up to that one; `continues`: it takes over all of
+    them and the text of its answer.
+    """
+
+    message: Message
+    forks: str | None = None
+    after_step: int | None = None
+    continues: bool = False
+
+
+@frozen
+class RunOrder:
+    """What a run is to answer: a message as the content filter left it, or a stored one `again`.
+
+    `say` has the id of the message, and the names that its client gave. `branch_of` is the message that this is an edit
+    of, or a stored one: it then follows `say.parent_id`, also if that is None, and what it leaves out of context and
+    settings is that of the earlier one. A repeated `request_id` of a stored one is the same run. `summary` and `alert`
+    tell of what was found in the text, and in what came beside it.
+    """
+
+    say: Say
+    route: Route
+    sender: Identity
+    branch_of: str | None = None
+    request_id: str | None = None
+    summary: SanitizationSummary | None = None
+    alert: Alert | None = None
+    again: Again | None = None
+
+
 @define(eq=False)
 class Accept(Ask[str]):
-    """To a conversation: accept this message. The reply is the id of its run.
+    """To a conversation: accept a message, or answer one again. The reply is the id of its run.
 
-    `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `branch_of` is
-    the message that this is an edit of: it then follows `say.parent_id`, also if that is None. `roles` and `groups` are
-    those of the sender's token. `context_findings` are the findings in its context. `arrived_at` is when it came to
-    this node (Unix seconds). `earlier` are the ids of the runs that earlier attempts at this command gave: if one of
-    these was accepted, the connection gets its events by its subscription, and no second acceptance. Fails with
-    `CommandRejected` (`busy`, `storage_unavailable`, `not_found`, `message_id_reused`) or `MessageInOtherThread`;
-    nothing was stored then.
+    `outbox` is None if it came without a connection. `arrived_at` is when it came to this node (Unix seconds).
+    `earlier` are the ids of the runs that earlier attempts at this command gave: if one of these was accepted, the
+    connection gets its events by its subscription, and no second acceptance. Fails with `CommandRejected` (`busy`,
+    `storage_unavailable`, `not_found`, `message_id_reused`, `not_continuable`) or `MessageInOtherThread`; nothing was
+    stored then.
     """
 
     must_finish = True
 
-    say: Say
-    filtered: Sanitized = field(repr=False)
-    route: Route
+    order: RunOrder
     run_id: str
-    message_id: str
     outbox: ActorRef | None
-    branch_of: str | None = None
-    roles: tuple[str, ...] = ()
-    context_findings: tuple[Finding, ...] = ()
     arrived_at: float | None = None
-    groups: tuple[str, ...] = ()
     earlier: tuple[str, ...] = ()
-    request_id: str | None = None
 
 
 @frozen
@@ -74,31 +99,6 @@ class MessageInOtherThread(LookupError):
     def __init__(self, thread_id: str) -> None:
         super().__init__("the message came before in another thread")
         self.thread_id = thread_id
-
-
-@define(eq=False)
-class AnswerAgain(Ask[str]):
-    """To a conversation: answer this message once more. The reply is the id of the run.
-
-    A repeated `request_id` is the same run. `arrived_at` is when the request came to this node, `earlier` is as in
-    `Accept`. With `after_step` the run takes over the steps of the run `forks` up to that one; `continues`: it takes
-    over all of them and the text of its answer. Fails as `Accept` does, and with `not_continuable`.
-    """
-
-    must_finish = True
-
-    message: Message
-    route: Route
-    run_id: str
-    request_id: str | None
-    outbox: ActorRef | None
-    roles: tuple[str, ...] = ()
-    arrived_at: float | None = None
-    groups: tuple[str, ...] = ()
-    forks: str | None = None
-    after_step: int | None = None
-    earlier: tuple[str, ...] = ()
-    continues: bool = False
 
 
 @define(eq=False)

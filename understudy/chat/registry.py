@@ -31,6 +31,7 @@ from actors import (
 )
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
+from understudy.chat.admission import AdmissionControl
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
@@ -83,6 +84,8 @@ class ConversationRegistry:
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
         self._missed: dict[str, float] = {}  # Unix time since when a user's connections may lack threads
+        self.admission = AdmissionControl()
+        """How many messages are being accepted at a time."""
         self.starts = 0
         """How many attempts to start the actor of a thread have ended."""
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from attrs import define, field
 
@@ -28,6 +29,9 @@ from understudy.tools.context import ToolContext
 from understudy.tools.loop import ToolLoop
 from understudy.tools.memory import Notebook
 from understudy.tools.tool import Tool
+
+if TYPE_CHECKING:
+    from understudy.chat.registry import ConversationRegistry
 
 
 @define
@@ -75,11 +79,18 @@ class Services:
     permissions: Permissions = field(factory=Permissions)
     parts: Parts = field(factory=Parts)
 
-    patience: Patience = field(init=False)
-    """How long questions wait for their users."""
+    conversations: "ConversationRegistry" = field(init=False)
+    """The actors of the threads, set by what makes them."""
 
-    def __attrs_post_init__(self) -> None:
-        self.patience = Patience(self.settings.limits)
+    @cached_property
+    def default_agent(self) -> str:
+        """The name of the agent that answers messages which name none."""
+        return next(iter(self.agents))
+
+    @cached_property
+    def patience(self) -> Patience:
+        """How long questions wait for their users."""
+        return Patience(self.settings.limits)
 
     @cached_property
     def abilities(self) -> Tool:

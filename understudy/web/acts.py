@@ -6,7 +6,7 @@ from quart import request
 
 from transport.auth.identity import Identity
 from understudy.auth.rights import OPERATORS
-from understudy.chat.commands import HTTP
+from understudy.chat.commands.request import HTTP
 from understudy.storage import acts
 from understudy.storage.acts import PAGE, Act, Deed
 from understudy.web.context import identity, web_context

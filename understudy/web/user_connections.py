@@ -19,7 +19,8 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
 from understudy.auth.sessions import Sessions
-from understudy.chat.commands import Accepted, CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
+from understudy.chat.commands.request import Accepted
 from understudy.chat.conversation.event_log import read_page
 from understudy.chat.presence import Presence
 from understudy.observe.connection_metrics import PrometheusConnectionMetrics

@@ -17,7 +17,7 @@ from transport.wire.codec import Encoder, to_log
 from transport.wire.dialects import Dialect
 from transport.wire.events import AgentThinking, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.chat.messages import CancelRun
 from understudy.chat.placement import Moved, actor_name

@@ -12,7 +12,7 @@ from tests.understudy.chat.conversation.test_conversation import rig as rig
 from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentStarted, FinalResponse, Resync
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import OwnershipLost
 from understudy.chat.placement import Moved

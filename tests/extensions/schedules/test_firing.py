@@ -10,7 +10,7 @@ from actors import ActorSystem, ChildSpec
 from transport.auth.identity import Identity
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from understudy.chat.commands import Accepted
+from understudy.chat.commands.request import Accepted
 from understudy.extensions.schedules.due import When
 from understudy.extensions.schedules.firing import ScheduleRunner
 from understudy.extensions.schedules.storage import Due, LastFiring, Schedule, claim_firing, due, end_firing

@@ -18,7 +18,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentThinking, Envelope, Welcome
 from transport.wire.messages import Deliver, SubscribeThread
 from understudy.chat.chat import Chat
-from understudy.chat.commands import Accepted
+from understudy.chat.commands.request import Accepted
 from understudy.chat.presence import Presence
 
 ADA = Identity("ada", "s", expires_at=math.inf)

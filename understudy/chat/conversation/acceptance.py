@@ -18,14 +18,13 @@ from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S, ThreadLog, refusal_of
-from understudy.chat.messages import Accept, AnswerAgain, MessageInOtherThread, RunRequest
+from understudy.chat.messages import Accept, Again, MessageInOtherThread, RunOrder, RunRequest
 from understudy.chat.run.continuation import CODE, steps_of_continuation
 from understudy.chat.run.fork import steps_of_fork
 from understudy.chat.run.replay import replay
 from understudy.chat.run_limiter import release_permit
 from understudy.chat.run_protocol import RunProtocol, agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
-from understudy.content.summary import build_alert, build_summary
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage import queries
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
@@ -35,7 +34,6 @@ MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
 MAX_WIDGET_CALLS: Final = 4
 """Calls of user interfaces of tools at a time in a thread; more are refused with `busy`, so that messages have room."""
-_NOTHING: Final[JsonObject] = {}
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
 
 
@@ -46,7 +44,7 @@ class Acceptance:
     thread: ThreadLog
     queue: RunQueue
 
-    async def accept(self, ask: Accept | AnswerAgain) -> None:
+    async def accept(self, ask: Accept) -> None:
         """Commit a message with its run, reply, and enqueue the run; or refuse it.
 
         Whether a message is a repeated one is read only if it cannot be stored: most are new.
@@ -54,7 +52,7 @@ class Acceptance:
         live: ActiveRun | None = None
         refusal: CommandRejected | None = None
         try:
-            if isinstance(ask, AnswerAgain) and await self._accepted_before(ask):
+            if ask.order.again is not None and await self._accepted_before(ask):
                 return
             try:
                 live = await self._admit(ask)
@@ -71,7 +69,7 @@ class Acceptance:
         except (CommandRejected, MessageInOtherThread, StorageUnavailable, Unstorable) as error:
             ask.fail(refusal_of(error))
 
-    async def _admit(self, ask: Accept | AnswerAgain) -> ActiveRun:
+    async def _admit(self, ask: Accept) -> ActiveRun:
         """Reserve a permit or a queue position, and commit a message with its run.
 
         Raises:
@@ -80,7 +78,7 @@ class Acceptance:
         limiter, live, waiting = self.thread.services.limiter, None, self.queue.order
         if len(waiting) > MAX_QUEUED:
             raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
-        if isinstance(ask, Accept) and WIDGET_SETTING in ask.say.settings:
+        if WIDGET_SETTING in ask.order.say.settings:
             at_work = sum(WIDGET_SETTING in each.request.settings for each in self.thread.runs.values())
             if at_work >= MAX_WIDGET_CALLS:
                 raise CommandRejected("busy", f"{MAX_WIDGET_CALLS} calls of widgets are at work already.", BUSY_S)
@@ -94,23 +92,24 @@ class Acceptance:
                 release_permit(limiter, ask.run_id)
         return live
 
-    async def _accepted_before(self, ask: Accept | AnswerAgain) -> bool:
+    async def _accepted_before(self, ask: Accept) -> bool:
         """Reply to a repeated request with its acceptance and all that came after. Return False if it is not repeated.
 
         Raises:
             CommandRejected, MessageInOtherThread: Another request was accepted under this id.
         """
-        if isinstance(ask, Accept):
-            prior = await self.thread.store.message(self.thread.owner, ask.message_id)
+        order, owner = ask.order, self.thread.owner
+        if order.again is None:
+            prior = await self.thread.store.message(owner, order.say.message_id or "")
             if prior is None:
                 return False
-            await self._check_same(ask, prior)
+            await self._check_same(order, prior)
             run_id = prior.run_id
         else:
-            prior, run, request_id = ask.message, None, ask.request_id
-            if request_id is not None:
-                run = await self.thread.store.read(queries.run_of_request, self.thread.owner, request_id)
-                if run is not None and run.message_id != ask.message.id:
+            prior, run = order.again.message, None
+            if order.request_id is not None:
+                run = await self.thread.store.read(queries.run_of_request, owner, order.request_id)
+                if run is not None and run.message_id != prior.id:
                     raise CommandRejected("message_id_reused", "That request_id names another request already.")
             run_id = None if run is None else run.id
         if run_id is None:
@@ -121,9 +120,9 @@ class Acceptance:
         ask.reply(run_id)
         return True
 
-    async def _check_same(self, ask: Accept, prior: Message) -> None:
+    async def _check_same(self, order: RunOrder, prior: Message) -> None:
         """Raise if the stored message under the id of this one is another, or stands in another thread."""
-        say = ask.say
+        say = order.say
         if prior.thread_id != self.thread.thread_id:
             # A message that names no thread or conversation may mean the one in the other thread.
             named = say.thread_id is not None
@@ -131,87 +130,66 @@ class Acceptance:
                 run = await self.thread.store.run(prior.run_id or "")
                 named = run is None or run.conversation_id != say.conversation_id
             raise CommandRejected("message_id_reused") if named else MessageInOtherThread(prior.thread_id)
-        same_place = prior.branch_of == ask.branch_of and say.parent_id in (None, prior.parent_id)
-        same_text = equal_but_for_placeholders(prior.content, ask.filtered.text)
+        same_place = prior.branch_of == order.branch_of and say.parent_id in (None, prior.parent_id)
+        same_text = equal_but_for_placeholders(prior.content, say.content)
         if not (same_place and same_text and prior.references == say.references):
             raise CommandRejected("message_id_reused")
 
-    async def _store_message(self, ask: Accept | AnswerAgain) -> ActiveRun:
+    async def _store_message(self, ask: Accept) -> ActiveRun:
         """Commit a message with its run, publish its acceptance, and reply."""
-        found, context, settings = None, _NOTHING, _NOTHING
-        if isinstance(ask, Accept):
-            filtered, references = ask.filtered, ask.say.references
-            message_id, content, parent, branch_of = ask.message_id, filtered.text, ask.say.parent_id, ask.branch_of
-            if branch_of is None:
-                if parent is None:
-                    parent = self.thread.newest_answer
-                else:
-                    await self._check_parent(parent)
-            beside, from_ = ask.context_findings, self.thread.services.settings.summary_from
-            if filtered.findings or filtered.omitted or beside:
-                found = build_summary("inbound", filtered.findings, from_, omitted=filtered.omitted, beside=beside)
-            context, settings = ask.say.context, ask.say.settings
-        else:
-            message_id, content, references = ask.message.id, ask.message.content, ask.message.references
-            parent, branch_of = ask.message.parent_id, ask.message.id
-        if branch_of is not None:
-            if not self.thread.exists:  # the thread was deleted at this moment
+        thread, order, run_id = self.thread, ask.order, ask.run_id
+        say, again, route, summary = order.say, order.again, order.route, order.summary
+        message_id, parent = say.message_id or "", say.parent_id
+        context, settings = say.context, say.settings
+        if order.branch_of is not None:
+            if not thread.exists:  # the thread was deleted at this moment
                 raise CommandRejected("not_found", "There is no message of that name.")
-            earlier = await self._earlier_context(branch_of)
+            earlier = await self._earlier_context(order.branch_of)
             context, settings = context or earlier[0], settings or earlier[1]
-        route = ask.route
+        elif parent is None:
+            parent = thread.newest_answer
+        else:
+            await self._check_parent(parent)
         live = ActiveRun(
             RunRequest(
-                ask.run_id,
-                self.thread.owner,
-                self.thread.thread_id,
-                message_id,
-                content,
-                references,
-                route.agent,
-                found,
-                ask.roles,
-                context,
-                settings,
-                ask.groups,
+                run_id=run_id,
+                owner=thread.owner,
+                thread_id=thread.thread_id,
+                message_id=message_id,
+                content=say.content,
+                references=say.references,
+                agent=route.agent,
+                findings_summary=summary,
+                roles=order.sender.roles,
+                context=context,
+                settings=settings,
+                groups=order.sender.groups,
             ),
-            RunProtocol(ask.run_id),
+            RunProtocol(run_id),
             Envelope(
                 event=Typing(),
                 timestamp=0.0,
-                thread_id=self.thread.thread_id,
-                run_id=ask.run_id,
+                thread_id=thread.thread_id,
+                run_id=run_id,
                 message_id=message_id,
                 conversation_id=route.conversation_id,
                 agent_type=route.agent_type,
                 pillar=route.pillar,
             ),
-            regenerates=isinstance(ask, AnswerAgain),
-            request_id=ask.request_id,
+            regenerates=again is not None,
+            request_id=order.request_id,
         )
-        steps: tuple[StepRecord, ...] = ()
-        if isinstance(ask, AnswerAgain) and ask.forks is not None and ask.continues:
-            steps = await self._taken_over(ask.forks, live)
-            live.taken_over = replay([], steps)
-            text = live.taken_over.shown_text
-            live.text.begin_with(self.thread.restore(text), text)
-        elif isinstance(ask, AnswerAgain) and ask.forks is not None and ask.after_step is not None:
-            forked = ask.forks
-            recorded = await self.thread.store.steps(forked)
-            steps = steps_of_fork(recorded, ask.after_step, ask.run_id, self.thread.now)
-            live.taken_over = replay([], steps)
-        if self.thread.subscribers.incarnation is None:
-            self.thread.subscribers.incarnation = self.thread.now
-        names = (message_id, ask.run_id, content, references, parent, branch_of)
-        continues = ask.forks if isinstance(ask, AnswerAgain) and ask.continues else None
+        steps = () if again is None else await self._taken_over(again, live)
+        if thread.subscribers.incarnation is None:
+            thread.subscribers.incarnation = thread.now
+        names = (message_id, run_id, say.content, say.references, parent, order.branch_of)
+        continues = again.forks if again is not None and again.continues else None
         accepted = MessageAccepted(*names, context or None, settings or None, continues)
         begun = () if steps else self._begin(live)
-        await self.thread.append(live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
-        if isinstance(ask, Accept) and (findings := (*ask.filtered.findings, *ask.context_findings)):
-            alert = build_alert(findings, summarised=found is not None)
-            if alert is not None:
-                self.thread.show_alert(live, alert)
-        ask.reply(ask.run_id)
+        await thread.append(live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
+        if order.alert is not None:
+            thread.show_alert(live, order.alert)
+        ask.reply(run_id)
         return live
 
     def _begin(self, live: ActiveRun) -> Sequence[Event]:
@@ -225,7 +203,23 @@ class Acceptance:
         found = live.request.findings_summary
         return (started,) if found is None else (started, found)
 
-    async def _taken_over(self, continued: str, live: ActiveRun) -> tuple[StepRecord, ...]:
+    async def _taken_over(self, again: Again, live: ActiveRun) -> tuple[StepRecord, ...]:
+        """Return the steps that a run takes over of the one that it forks or continues. Raises `CommandRejected`."""
+        thread = self.thread
+        if again.forks is None:
+            return ()
+        if again.continues:
+            steps = await self._continued(again.forks, live)
+        else:
+            recorded = await thread.store.steps(again.forks)
+            steps = steps_of_fork(recorded, again.after_step or 0, live.request.run_id, thread.now)
+        live.taken_over = replay([], steps)
+        if again.continues:
+            text = live.taken_over.shown_text
+            live.text.begin_with(thread.restore(text), text)
+        return steps
+
+    async def _continued(self, continued: str, live: ActiveRun) -> tuple[StepRecord, ...]:
         """Return the steps that a run takes over of the one that it continues. Raises `CommandRejected`."""
         thread = self.thread
         if continued in thread.runs:

@@ -41,7 +41,6 @@ from understudy.chat.conversation.workers import AttemptOverdue, Workers
 from understudy.chat.messages import (
     Accept,
     AcceptSteer,
-    AnswerAgain,
     AnswerQuestion,
     CancelRun,
     Decide,
@@ -136,7 +135,7 @@ class Conversation(Actor):
         """
         thread, queue = self.thread, self.queue
         match message:
-            case Accept() | AnswerAgain():
+            case Accept():
                 await self.acceptance.accept(message)
             case CancelRun():
                 await queue.cancel(message)

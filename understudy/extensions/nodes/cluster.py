@@ -16,7 +16,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, Backoff, ChildSpec, Supervisor
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.placement import Active, News, Node
 from understudy.chat.services import Services
 from understudy.extensions.nodes.bus import MessageBus

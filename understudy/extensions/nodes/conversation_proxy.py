@@ -218,7 +218,6 @@ class ConversationProxy(Actor):
                 await self._subscribe(message, context)
             case (
                 chat.Accept()
-                | chat.AnswerAgain()
                 | chat.RateAnswer()
                 | chat.CancelRun()
                 | chat.TakeOver()
@@ -385,11 +384,8 @@ class ConversationProxy(Actor):
         match ask:
             case chat.Accept(outbox=outbox) if outbox is not None:
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
-                    message = await self.services.store.message(self.owner, ask.message_id)
+                    message = await self.services.store.message(self.owner, ask.order.say.message_id or "")
                     await self._publish_acceptance(ask, message, str(answer))
-            case chat.AnswerAgain(outbox=outbox) if outbox is not None:
-                if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
-                    await self._publish_acceptance(ask, ask.message, str(answer))
             case chat.AcceptSteer(outbox=outbox) if outbox is not None and (not answer or outbox not in self.followers):
                 accepted = await read_steer(self.services.store, self.owner, self.thread_id, ask.run_id, ask.steer_id)
                 if accepted is not None:
@@ -399,9 +395,7 @@ class ConversationProxy(Actor):
                 event = FeedbackGiven(ask.answer.id, ask.rating)
                 outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))
 
-    async def _publish_acceptance(
-        self, ask: chat.Accept | chat.AnswerAgain, message: Message | None, run_id: str
-    ) -> None:
+    async def _publish_acceptance(self, ask: chat.Accept, message: Message | None, run_id: str) -> None:
         if message is None:
             return
         accepted = await read_acceptance(self.services.store, message, run_id)

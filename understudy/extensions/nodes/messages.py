@@ -21,7 +21,6 @@ from understudy.chat import messages as chat
 
 _FORWARDED: Final[dict[str, type[Any]]] = {
     "Accept": chat.Accept,
-    "AnswerAgain": chat.AnswerAgain,
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
     "TakeOver": chat.TakeOver,
@@ -38,8 +37,6 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
 _LOCAL: Final = ("outbox", "arrived_at", "earlier")
 """Fields that are not forwarded: a connection and its commands belong to the sending node, and each node takes its own
 time."""
-_WIRE_NAMES: Final = {"filtered": "clean", "context_findings": "beside"}
-"""Fields with another name on the wire."""
 
 
 def _struct_for(tag: str, message: type[Any]) -> type[msgspec.Struct]:
@@ -50,7 +47,7 @@ def _struct_for(tag: str, message: type[Any]) -> type[msgspec.Struct]:
         if each.name not in _LOCAL
     ]
     namespace = {"__repr__": lambda _: f"{tag}()"}
-    return msgspec.defstruct(tag, fields, frozen=True, tag=tag, rename=_WIRE_NAMES, namespace=namespace)
+    return msgspec.defstruct(tag, fields, frozen=True, tag=tag, namespace=namespace)
 
 
 _STRUCTS: Final = {message: _struct_for(tag, message) for tag, message in _FORWARDED.items()}
@@ -63,12 +60,9 @@ else:
 
 
 def command_from_message(message: object) -> Forwarded:
-    """Return the command that carries a message to a conversation on another node. Session tokens are left out."""
+    """Return the command that carries a message to a conversation on another node."""
     struct = _STRUCTS[type(message)]
-    values = {name: getattr(message, name) for name in struct.__struct_fields__}
-    if isinstance(message, chat.Accept):
-        values["say"] = attrs.evolve(message.say, session_token=None)
-    return struct(**values)
+    return struct(**{name: getattr(message, name) for name in struct.__struct_fields__})
 
 
 def message_from_command(command: msgspec.Struct) -> Any:

@@ -18,7 +18,7 @@ from transport.wire.command_parser import parse_command
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
-from understudy.chat.commands import Accepted
+from understudy.chat.commands.request import Accepted
 from understudy.chat.messages import AUTOMATIC
 from understudy.chat.polling import Poller
 from understudy.extensions.schedules import storage

@@ -7,7 +7,7 @@ from msgspec import Meta
 from transport.wire import commands
 from transport.wire.command_parser import parse_frame
 from transport.wire.errors import CommandRejected
-from understudy.chat.commands import Accepted
+from understudy.chat.commands.request import Accepted
 from understudy.web.context import identity, read_body, web_context
 from understudy.web.routes import STORED, JsonObject, Routes, some_of
 

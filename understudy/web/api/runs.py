@@ -17,7 +17,7 @@ from transport.wire.commands import Say
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Envelope
-from understudy.chat.commands import Accepted
+from understudy.chat.commands.request import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
 from understudy.chat.run.report import ListedRun, RunReport, report, short_report
 from understudy.content.texts import run_off_loop

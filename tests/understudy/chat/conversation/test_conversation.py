@@ -28,7 +28,7 @@ from transport.wire.events import (
 )
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy import Agent
-from understudy.chat.commands import CommandDispatcher
+from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import ChatSettings, Services

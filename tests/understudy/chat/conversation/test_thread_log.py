@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from actors import ChildSpec, Crashed, Killed, Lane, Terminated
 from sanitization import Sanitized
+from transport.auth.identity import Identity
 from transport.wire.codec import from_log
 from transport.wire.commands import Say
 from transport.wire.events import (
@@ -68,6 +69,7 @@ from understudy.chat.messages import (
     OwnershipLost,
     PermitGranted,
     RequestSnapshot,
+    RunOrder,
     RunRequest,
     TakeOver,
     WithdrawSteer,
@@ -95,7 +97,7 @@ OUTBOX: Any = object()
 def accept(number: int, text: str = "Hello", **names: Any) -> Accept:
     """A message `m<number>` whose run is `r<number>`."""
     route = Route("guide", "guide", None, "t", "c")
-    return Accept(Say(text, "t", **names), Sanitized(text), route, f"r{number}", f"m{number}", OUTBOX)
+    return Accept(RunOrder(Say(text, "t", f"m{number}", **names), route, Identity("ada", "s")), f"r{number}", OUTBOX)
 
 
 def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = False) -> AcceptSteer:
@@ -714,7 +716,8 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
 
 
 def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell) -> None:
-    shell.handle(evolve(accept(1), roles=("admin",)))
+    asked = accept(1)
+    shell.handle(evolve(asked, order=evolve(asked.order, sender=Identity("ada", "s", roles=("admin",)))))
     shell.it.thread.runs["r1"].text.append("never stored")
     shell.exit_runs()
     assert shell.it.thread.runs["r1"].text.stored == ""

@@ -1,0 +1,231 @@
+"""Carries out the commands of connections: finds the function of a command, and passes on what all users' connections
+are told. It has no actor of its own.
+
+If several nodes share the database, a thread's conversation is on one of them, and proxies to it are on the others.
+Both are asked alike.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from functools import partial
+from typing import Any, Final, TypeAlias
+
+import trio
+from attrs import evolve
+
+from actors import ActorError, ActorRef
+from transport.auth.identity import Identity
+from transport.wire import commands as wire
+from transport.wire.commands import Approve, Command, Respond, Say, Steer, SteerMode
+from transport.wire.errors import CommandRejected
+from transport.wire.events import AnswersRead, ThreadChanged, Typing
+from transport.wire.messages import UnsubscribeThread
+from understudy.chat.commands import again, answer, consent, steer, threads
+from understudy.chat.commands.accept import accept_edit, accept_say, check_say
+from understudy.chat.commands.checks import UNAVAILABLE, refusal
+from understudy.chat.commands.request import HTTP, SOCKET, Accepted, Request
+from understudy.chat.commands.threads import MAX_RESUMED, broadcast, missing, notify
+from understudy.chat.commands.undo import undo
+from understudy.chat.messages import CancelRun, Delete, HandBack, RequestSnapshot, TakeOver, Version, WidgetCall
+from understudy.chat.placement import (
+    Active,
+    Changed,
+    Deleted,
+    Missed,
+    News,
+    Node,
+    OtherNodes,
+    Read,
+    StopsChanged,
+    TypingIn,
+)
+from understudy.chat.registry import ConversationRegistry
+from understudy.chat.run.questions import run_of_question
+from understudy.chat.services import Services
+from understudy.content.vault import Vault
+from understudy.storage import queries
+from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
+from understudy.storage.records import RunRecord
+
+CommandFunction: TypeAlias = Callable[[Request[Any], Services], Awaitable[Accepted | None]]
+"""Carries out a command. Raises CommandRejected, or an error of `UNAVAILABLE`; nothing was changed then."""
+COMMANDS: Final[Mapping[type, CommandFunction]] = {
+    Say: accept_say,
+    Version: accept_say,
+    WidgetCall: accept_say,
+    wire.Edit: accept_edit,
+    wire.Regenerate: again.regenerate,
+    wire.Continue: again.continue_run,
+    Steer: steer.steer,
+    wire.Unsteer: steer.unsteer,
+    wire.Cancel: threads.cancel,
+    Approve: consent.approve,
+    wire.Disallow: consent.disallow,
+    Respond: answer.respond,
+    wire.Feedback: answer.rate,
+    wire.Undo: undo,
+    wire.Resume: threads.resume,
+    wire.UserTyping: threads.show_typing,
+    wire.SwitchServer: threads.switch_server,
+}
+"""The functions of the commands that concern conversations."""
+OperatorAct: TypeAlias = TakeOver | HandBack | CancelRun | Steer | Approve | Respond
+"""What an operator may do about a run of a user: take it over, hand it back, end it, and what its user would."""
+
+
+class CommandDispatcher:
+    """Carries out commands. `conversations` gives the supervisor whose dynamic children the conversations are."""
+
+    def __init__(self, services: Services, conversations: Callable[[], ActorRef]) -> None:
+        self._services = services
+        self.registry = services.conversations = ConversationRegistry(services, conversations)
+
+    def join(self, node: Node, others: OtherNodes | None = None) -> None:
+        """Claim threads as this node, before any is used. `others` is the interface to the other nodes, if there can be
+        some."""
+        self.registry.node, self.registry.others = node, others
+
+    @property
+    def file_bytes(self) -> int:
+        """The largest file that users may upload; 0 if this server takes none."""
+        return self._services.attachments("").limit_bytes
+
+    @property
+    def vault(self) -> Vault:
+        """The values behind the placeholders of the users' threads."""
+        return self._services.content_filter.vault
+
+    async def dispatch(
+        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str | None = None
+    ) -> Accepted | None:
+        """Carry out one command of a user. Return the ids of the message and run if it started one.
+
+        `outbox` is that of the connection which sent it; None if it came without a connection. `door` is the way that
+        it came, for the log: by default `socket` or `http`.
+
+        Raises:
+            CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
+        """
+        return await self.carry_out(Request(identity, command, outbox, door or (HTTP if outbox is None else SOCKET)))
+
+    async def carry_out(self, request: Request[Any]) -> Accepted | None:
+        """Carry out a command of a user, or of an operator in place of the user. Raises as `dispatch`."""
+        function = COMMANDS.get(type(request.command))
+        if function is None:
+            raise CommandRejected("unknown_type")
+        try:
+            return await function(request, self._services)
+        except UNAVAILABLE as error:
+            raise refusal(error) from error
+
+    async def check(self, identity: Identity, say: Say) -> None:
+        """Refuse a message that could not be sent now: its agent, ids, files and settings.
+
+        Raises:
+            CommandRejected: As for `dispatch`.
+        """
+        try:
+            await check_say(Request(identity, say), self._services)
+        except UNAVAILABLE as error:
+            raise refusal(error) from error
+
+    async def operate(self, operator: str, run: RunRecord, act: OperatorAct) -> None:
+        """Carry out an operator's act about a run of a user, with the user's own commands in the operator's name.
+
+        The caller has checked that the operator may do it. A steer is sent without the user's quotas and limits.
+
+        Raises:
+            CommandRejected: The act was refused, and nothing was changed; with the code and sentence to send.
+        """
+        about = "That is not of this run."
+        try:
+            match act:
+                case TakeOver() | HandBack() | CancelRun():
+                    await self.registry.ask(run.owner, run.thread_id, partial(evolve, act))  # an ask is answered once
+                    return
+                case Steer(mode=SteerMode.AFTER):
+                    raise CommandRejected("invalid_command", "An operator speaks to the run: mode is `next` or `now`.")
+                case Approve(remember=True):
+                    raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
+                case Approve(call_id=call_id):
+                    found = await self._services.store.read(queries.step_of_call, call_id)
+                    if found is None or found[1].id != run.id:
+                        raise CommandRejected("not_found", about)
+                case Respond(question_id=question_id) if run_of_question(question_id) != run.id:
+                    raise CommandRejected("not_found", about)
+        except UNAVAILABLE as error:
+            raise refusal(error) from error
+        await self.carry_out(Request(Identity(run.owner, ""), act, by=operator))
+
+    def announce_change(self, owner: str, thread_id: str) -> None:
+        """Send all connections of the user, on every node, the event that a thread of their list has changed."""
+        notify(owner, thread_id, ThreadChanged(), self._services)
+        broadcast(Changed(owner, thread_id), self._services)
+
+    def announce_read(self, owner: str, threads: Mapping[str, int] | None) -> None:
+        """Send all connections of the user, on every node, the event that they have seen these threads; None: all."""
+        notify(owner, None, AnswersRead(threads), self._services)
+        broadcast(Read(owner, None if threads is None else dict(threads)), self._services)
+
+    def announce_stops(self) -> None:
+        """Have every other node read what is stopped."""
+        broadcast(StopsChanged(), self._services)
+
+    async def apply_news(self, news: News) -> None:
+        """Apply the news of another node to the user's connections here."""
+        match news:
+            case StopsChanged():
+                self._services.stops.wake()
+            case Missed(since):
+                self._services.stops.wake()
+                self.registry.mark_missed(since)
+                with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
+                    await self._forget_deleted()
+            case Active(owner, thread_id, after) if self._services.presence.outboxes(owner, thread_id):
+                try:
+                    await self.registry.get_or_start(owner, thread_id, after)
+                except UNAVAILABLE:
+                    self.registry.mark_missed(self._services.clock(), owner)
+            case TypingIn(owner, thread_id):
+                notify(owner, thread_id, Typing(), self._services)
+            case Changed(owner, thread_id):
+                notify(owner, thread_id, ThreadChanged(), self._services)
+            case Read(owner, threads):
+                notify(owner, None, AnswersRead(threads), self._services)
+            case Deleted(owner, thread_id):
+                self._services.forget(owner, thread_id)
+                notify(owner, thread_id, ThreadChanged(deleted=True), self._services)
+                if self.registry.peek(owner, thread_id) is None:  # else its proxy is told, after the last events
+                    for outbox in self._services.presence.outboxes(owner, thread_id):
+                        outbox.try_tell(UnsubscribeThread(thread_id))
+
+    async def _forget_deleted(self) -> None:
+        """Forget the placeholders of threads that do not exist any more."""
+        for owner, ids in self.vault.threads().items():
+            for first in range(0, len(ids), MAX_RESUMED):
+                for thread_id in await missing(owner, ids[first : first + MAX_RESUMED], self._services):
+                    if self.registry.peek(owner, thread_id) is None:  # else the thread is being created at this moment
+                        self._services.forget(owner, thread_id)
+
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
+        """Have the running answer of a thread sent again to an outbox that missed a part of it."""
+        if (conversation := self.registry.peek(identity.user, thread_id)) is not None:
+            conversation.try_tell(RequestSnapshot(outbox))
+
+    async def delete_thread(self, owner: str, thread_id: str, *, unless_since: float | None = None) -> bool:
+        """Delete a thread, its conversation and its runs. Return False if it was not deleted for `unless_since`.
+
+        `unless_since`: do not delete a thread with a run, or with a message since that time (Unix seconds).
+
+        Raises:
+            StorageUnavailable: The thread could not be deleted.
+        """
+        try:
+            if not await self.registry.ask(owner, thread_id, lambda: Delete(unless_since)):
+                return False
+        except (ActorError, trio.WouldBlock, BrokerUnavailable) as error:
+            raise StorageUnavailable(str(error)) from error
+        self._services.forget(owner, thread_id)  # another node may have owned the conversation
+        notify(owner, thread_id, ThreadChanged(deleted=True), self._services)
+        broadcast(Deleted(owner, thread_id), self._services)
+        return True

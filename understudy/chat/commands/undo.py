@@ -1,0 +1,25 @@
+"""The undo of tool calls."""
+
+from functools import partial
+
+from transport.wire.commands import Undo
+from transport.wire.errors import CommandRejected
+from understudy.chat.commands.request import Request
+from understudy.chat.messages import UndoCalls
+from understudy.chat.services import Services
+from understudy.storage import queries
+
+
+async def undo(request: Request[Undo], services: Services) -> None:
+    """Have a call of a user's run undone, or all calls of a run that can be."""
+    run, owner, call_id, run_id = None, request.owner, request.command.call_id, request.command.run_id
+    with request.waiting(services):
+        if call_id is not None:
+            found = await services.store.read(queries.step_of_call, call_id)
+            run = None if found is None else found[1]
+        elif run_id is not None:
+            run = await services.store.run(run_id)
+        if run is None or run.owner != owner:
+            raise CommandRejected("not_found", "There is no tool call or run of that name.")
+        ask = partial(UndoCalls, run.id, call_id, request.identity.roles)
+        await services.conversations.ask(owner, run.thread_id, ask)
