@@ -306,8 +306,6 @@ class StreamSanitizer:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings so far in the text returned so far, by `start`; at most `policy.max_findings`."""
-        if not self.found:
-            return ()
         stages = [*self._early, self._late]
         found: list[Finding] = []
         for number, stage in enumerate(stages):
@@ -327,6 +325,7 @@ class StreamSanitizer:
 
     def result(self, text: str) -> Sanitized:
         """Return the result for the whole text, once all of it has been returned; `text` is the joined output."""
-        findings, engine = self.findings, self._engine
-        omitted = self.found - len(findings)
+        engine, found = self._engine, self.found
+        findings = self.findings if found else ()
+        omitted = found - len(findings)
         return Sanitized("" if engine.blocked else text, findings, omitted, engine.blocked, tuple(engine.failures))

@@ -283,7 +283,7 @@ class Agent:
 
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""
-        return next((each for each in self.tools if each.name == name), None)
+        return {each.name: each for each in self.tools}.get(name)
 
     def with_tools(self, tools: Sequence[Tool]) -> "Agent":
         """Return the agent with these tools alone, without the starters that need another one."""

@@ -75,7 +75,7 @@ def model_names(agent: Agent | None, default_model: str) -> tuple[str, ...]:
     """Return the names of the models with which an agent works, those of a chain in their order; for None, those of
     agents without a model."""
     wanted = default_model if agent is None or agent.model is None else agent.model
-    return tuple(each.strip() for each in wanted.split(",")) if isinstance(wanted, str) else (wanted.name,)
+    return tuple([each.strip() for each in wanted.split(",")]) if isinstance(wanted, str) else (wanted.name,)
 
 
 @define(eq=False)
@@ -104,27 +104,25 @@ class Permissions:
     def usable(self, agents: Mapping[str, Agent], who: Principal) -> dict[str, Agent]:
         """Return the agents that a user may see and use, in order."""
         # Each message asks for all agents, of which most are for everybody: that is decided without a call.
-        public = {name for name, agent in agents.items() if agent.allow is None} - self.rules.agents.keys()
-        return {name: agent for name, agent in agents.items() if name in public or self.may_use(agent, who)}
+        return {
+            name: agent
+            for name, agent in agents.items()
+            if (agent.allow is None and name not in self.rules.agents) or self.may_use(agent, who)
+        }
 
     def colleagues(self, agent: Agent, agents: Mapping[str, Agent], who: Principal) -> list[Agent]:
         """Return the colleagues of an agent, which is one of `agents`, that a user may see and use, in order."""
-        usable = self.usable(agents, who)
-        return [usable[name] for name in agent.colleagues if name in usable]
+        return [*self.usable({name: agents[name] for name in agent.colleagues if name in agents}, who).values()]
 
     def for_user(self, agent: Agent, who: Principal) -> Agent:
         """Return the agent without the tools that this user may not have called."""
-        if not self.rules.tools and all(each.allow is None and each.agent is None for each in agent.tools):
+        if not self.rules.tools and not [each for each in agent.tools if (each.allow, each.agent) != (None, None)]:
             return agent
         tools = [each for each in agent.tools if self.may_call(each, who)]
         return agent if len(tools) == len(agent.tools) else agent.with_tools(tools)
 
     def check_models(self, names: Sequence[str], who: Principal) -> None:
-        """Refuse a user who may not use one of these models.
-
-        Raises:
-            NotPermitted: See above.
-        """
+        """Refuse a user who may not use one of these models. Raises NotPermitted."""
         for name in names:
             if name in self.rules.models and not is_allowed(self.rules.models[name], who):
                 raise NotPermitted(f"You may not use the model {name}: this server allows it to other users only.")

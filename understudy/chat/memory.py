@@ -1,6 +1,6 @@
 """The memory of agents about a user: filtered before it is stored, and given to a model as data.
 
-Reads go to the database first, as another node may have written; the cache answers while the database is away.
+Reads go to the database first; the cache answers runs for some seconds, and all while the database is away.
 """
 
 import logging
@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import msgspec
-from attrs import asdict, define, field, frozen
+from attrs import asdict, define, frozen
 
 from understudy.chat.polling import Expiry
 from understudy.content.filter import ContentFilter
 from understudy.models.model import fenced
 from understudy.storage.agent_memory import Remembered, amend, forget, forget_expired, remember
-from understudy.storage.cache import CachedReads
+from understudy.storage.cache import FRESH_S, CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
 from understudy.storage.memberships import forget_spending
 from understudy.storage.records import History
@@ -27,19 +27,13 @@ log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
 """Bytes of JSON of the memory in a model's input; other values are left out."""
-FRESH_S: Final = 5.0
-"""Seconds for which a run goes by what it has read, as only this node tells it of writes: a user needs longer to edit a
-value in another server's page and expect an answer by it."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
 
 @define
 class AgentMemory:
-    """What is remembered of one user in one notebook. `clock` gives Unix seconds.
-
-    `_known` is what a run has last read for its model, with the version and the time then.
-    """
+    """What is remembered of one user in one notebook. `clock` gives Unix seconds."""
 
     owner: str
     notebook: str
@@ -47,7 +41,6 @@ class AgentMemory:
     reads: CachedReads
     content_filter: ContentFilter
     clock: Callable[[], float]
-    _known: tuple[list[MemoryEntry], int, float] | None = field(default=None, init=False, repr=False)
 
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S, *, by_user: bool = False) -> None:
         """Store a filtered value for `ttl_s` seconds; `understudy.tools.memory.Memory.remember` lists the errors.
@@ -118,10 +111,7 @@ class AgentMemory:
         Raises:
             StorageUnavailable: The database cannot be read.
         """
-        version, now = self.reads.memory_version(self.owner), self.clock()
-        history, found = await self.reads.history_and_memory(self.owner, message_id, limit, self.notebook, now)
-        self._known = _entries(found), version, now
-        return history
+        return await self.reads.history_and_memory(self.owner, message_id, limit, self.notebook, self.clock())
 
     async def for_model(self, request: str = "", *, searchable: bool = False) -> str:
         """Return the memory for a model's input, fenced; empty if nothing is remembered.
@@ -132,20 +122,16 @@ class AgentMemory:
         It is read again if anything was written since, or it was read more than `FRESH_S` ago. While the database is
         away it comes from the cache; if the cache has none, it is left out.
         """
-        version, now = self.reads.memory_version(self.owner), self.clock()
-        if self._known is None or self._known[1] != version or not 0 <= now - self._known[2] <= FRESH_S:
-            self._known = None
-            try:
-                self._known = await self.entries(), version, now
-            except ToolError:
-                return ""
-        known = [each for each in self._known[0] if each.expires_at > now]
-        return describe_for_model(known, request, searchable=searchable)
+        try:
+            known = await self._all(FRESH_S)
+        except ToolError:
+            return ""
+        return describe_for_model(_entries(known), request, searchable=searchable)
 
-    async def _all(self) -> Sequence[Remembered]:
+    async def _all(self, fresh_s: float = 0.0) -> Sequence[Remembered]:
         now = self.clock()
         try:
-            found = await self.reads.remembered(self.owner, self.notebook, now)
+            found = await self.reads.remembered(self.owner, self.notebook, now, fresh_s)
         except StorageUnavailable:
             raise _unavailable() from None
         return [each for each in found.value if each.expires_at > now]

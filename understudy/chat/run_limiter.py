@@ -34,20 +34,23 @@ event, so the cost of a release does not grow with the queue."""
 
 @define
 class RunCounts:
-    """Numbers of runs by owner and by tenant. Zeros are removed, or these would grow with every user that ever came."""
+    """Numbers of runs by owner, and by tenant if `tenants`. Zeros are removed, or these would grow with every user that
+    ever came."""
 
+    tenants: bool
     by_owner: Counter[str] = field(factory=Counter, init=False)
     by_tenant: Counter[str | None] = field(factory=Counter, init=False)
 
     def add(self, owner: str, number: int = 1) -> None:
         """Add runs of an owner; with a negative number, subtract them."""
-        tenant = tenant_of(owner)
         self.by_owner[owner] += number
-        self.by_tenant[tenant] += number
         if not self.by_owner[owner]:
             del self.by_owner[owner]
-        if not self.by_tenant[tenant]:
-            del self.by_tenant[tenant]
+        if self.tenants:
+            tenant = tenant_of(owner)
+            self.by_tenant[tenant] += number
+            if not self.by_tenant[tenant]:
+                del self.by_tenant[tenant]
 
 
 @define
@@ -130,14 +133,15 @@ class RunLimiter(Generic[WaiterT]):
     per_tenant: int | None = None
     _owner_of: dict[str, str] = field(factory=dict, init=False)
     """The owner of each run, with a permit or without."""
-    _runs: RunCounts = field(factory=RunCounts, init=False)
+    _runs: RunCounts = field(init=False)
     _running: dict[str, str] = field(factory=dict, init=False)
-    _held: RunCounts = field(factory=RunCounts, init=False)
+    _held: RunCounts = field(init=False)
     _suspended: set[str] = field(factory=set, init=False)
     queue: FairQueue[WaiterT] = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        self.queue = FairQueue(self.per_tenant is not None)
+        tenants = self.per_tenant is not None
+        self._runs, self._held, self.queue = RunCounts(tenants), RunCounts(tenants), FairQueue(tenants)
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
         """Reserve a permit or a queue position for a run that is about to be accepted. Return False if none is free.
@@ -184,8 +188,8 @@ class RunLimiter(Generic[WaiterT]):
         owner = self._owner_of.pop(run_id, None)
         if owner is not None:
             self._runs.add(owner, -1)
-            if tenant_of(owner) not in self._runs.by_tenant:
-                self.queue.forget(tenant_of(owner))
+            if self.per_tenant is not None and (tenant := tenant_of(owner)) not in self._runs.by_tenant:
+                self.queue.forget(tenant)
         self._suspended.discard(run_id)
         self.queue.remove(run_id)
         return self._revoke(run_id)
@@ -278,6 +282,6 @@ def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool 
     before = [waiting for waiting, _ in limiter.queue.first(NOTIFIED_AT_ONCE)]
     for granted, waiter in limiter.suspend(run_id) if resting else limiter.release(run_id):
         waiter.tell(PermitGranted(granted))
-    for number, (waiting, waiter) in enumerate(limiter.queue.first(NOTIFIED_AT_ONCE)):
+    for number, (waiting, waiter) in enumerate(limiter.queue.first(NOTIFIED_AT_ONCE) if before else ()):
         if number >= len(before) or before[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))

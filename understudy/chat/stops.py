@@ -77,7 +77,7 @@ class Stops:
 
     def find(self, *names: tuple[str, str]) -> StopInForce | None:
         """Return a stop of one of these kinds and names, if there is one."""
-        return next((stop for name in names if (stop := self.in_force.get(name)) is not None), None)
+        return next(filter(None, map(self.in_force.get, names)), None)
 
     def apply(self, stops: Iterable[StopInForce]) -> None:
         """Replace the set, and end what works with something that is stopped."""

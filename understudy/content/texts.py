@@ -191,10 +191,10 @@ def weigh_value(value: Any) -> int:
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):
-            count += weigh_text(each)
+            count += len(each) if each.isascii() else FOREIGN * len(each)
         elif isinstance(each, Mapping):
-            count += sum(map(weigh_text, each)) + 2 * len(each)
-            waiting.extend(each.values())
+            count += 2 * len(each)
+            waiting += (*each, *each.values())
         elif isinstance(each, list | tuple):
             count += len(each)
             waiting.extend(each)
@@ -205,31 +205,31 @@ Names = str | tuple[str, ...]
 """The name of a value, or those of the cells of a row."""
 
 
-def _lines(value: Any, name: Names = "", depth: int = 0) -> Iterator[str]:
+def _lines(value: Any, name: Names = "", depth: int = 0) -> list[str]:
+    """Return a line for each text of a value, behind its name, and for each name of an object or a list."""
     if depth > DEEPEST:
         raise _TooDeep
+    if isinstance(value, list | tuple):
+        return [line for member, named in _elements(value, name) for line in _lines(member, named, depth + 1)]
+    lines: list[str] = []
     if isinstance(value, Mapping):
-        for key, member, heads in _members(value):
+        heads = _cell_names(value)
+        for key, member in value.items():
             if isinstance(member, Mapping | list | tuple):
-                yield key
-            yield from _lines(member, heads or key, depth + 1)
-    elif isinstance(value, list | tuple):
-        for member, named in _elements(value, name):
-            yield from _lines(member, named, depth + 1)
+                lines.append(key)
+            lines += _lines(member, heads.get(key) or key, depth + 1)
     else:
-        text, name = _text(value), name if isinstance(name, str) else ""
+        text, name = _text(value) or "", name if isinstance(name, str) else ""
         if text or name:
-            yield f"{name}: {text or ''}" if name else text or ""
+            lines.append(f"{name}: {text}" if name else text)
+    return lines
 
 
-def _members(value: Mapping[str, Any]) -> Iterator[tuple[str, Any, tuple[str, ...]]]:
-    """Yield key and value of each member; of a list of rows with the names of their cells, if another member lists
-    these.
-    """
-    lists = [member for member in value.values() if isinstance(member, list | tuple)][:HEADS_MAX]
-    for key, member in value.items():
-        heads = [_heads(each, member) for each in lists] if isinstance(member, list | tuple) else []
-        yield key, member, next(filter(None, heads), ())
+def _cell_names(value: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Return the names of the cells of those lists of rows in an object for which another member lists them."""
+    lists = {key: member for key, member in value.items() if isinstance(member, list | tuple)}
+    heads = list(lists.values())[:HEADS_MAX] if len(lists) > 1 else []
+    return {key: next(filter(None, (_heads(each, rows) for each in heads)), ()) for key, rows in lists.items()}
 
 
 def _elements(value: Sequence[Any], name: Names) -> Iterator[tuple[Any, Names]]:
@@ -249,9 +249,8 @@ def _heads(heads: Any, rows: Any) -> tuple[str, ...]:
     """Return the names of the cells of `rows` if `heads` has them: as texts, or each as the `name` of an object."""
     if not (_is_row(heads) and heads and rows and all(_is_row(row) and len(row) == len(heads) for row in rows)):
         return ()
-    names = [each.get("name") if isinstance(each, Mapping) else each for each in heads]
-    told = tuple([each for each in names if isinstance(each, str)])
-    return told if len(told) == len(names) else ()
+    names: tuple[Any, ...] = tuple([each.get("name") if isinstance(each, Mapping) else each for each in heads])
+    return names if all(isinstance(each, str) for each in names) else ()
 
 
 def _text(value: Any) -> str | None:
@@ -286,12 +285,13 @@ class _Walk:
 
     def _members(self, value: Mapping[str, Any], depth: int) -> dict[str, Any]:
         done: dict[str, Any] = {}
-        for key, member, heads in _members(value):
+        heads = _cell_names(value)
+        for key, member in value.items():
             clean = name = self._text(key)
             number = 2
             while name in done:  # two keys that are equal once redacted
                 name, number = f"{clean} ({number})", number + 1
-            done[name] = self.value(member, heads or clean, depth + 1)
+            done[name] = self.value(member, heads.get(key) or clean, depth + 1)
         return done
 
     def _text(self, text: str, name: str = "") -> str:

@@ -6,6 +6,7 @@
 """
 
 import math
+from bisect import bisect_left
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from heapq import heappush, heappushpop, nlargest
@@ -27,9 +28,10 @@ has freed, from the system."""
 OTHER: Final = "other"
 
 # Durations are counted in steps of an eighth of an octave, so a percentile is at most 9 % above the true value. The
-# first step is 10 µs: nothing that is measured here is shorter.
+# first step is 10 µs: nothing that is measured here is shorter. The last one is three days.
 _PER_OCTAVE: Final = 8
 _FIRST_S: Final = 1e-5
+_BOUNDS_S: Final = [_FIRST_S * 2.0 ** (step / _PER_OCTAVE) for step in range(35 * _PER_OCTAVE)]
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
@@ -101,7 +103,7 @@ class Durations:
         self.count += 1
         self.total_s += seconds
         self.longest_s = max(self.longest_s, seconds)
-        step = _step(seconds)
+        step = bisect_left(_BOUNDS_S, seconds)
         self.steps[step] = self.steps.get(step, 0) + 1
 
     def merge(self, other: "Durations") -> None:
@@ -140,10 +142,6 @@ def durations(values: Iterable[float | None]) -> Durations:
     return found
 
 
-def _step(seconds: float) -> int:
-    return max(0, math.ceil(math.log2(max(seconds, _FIRST_S) / _FIRST_S) * _PER_OCTAVE))
-
-
 def _ms(seconds: float) -> float:
     return round(seconds * 1000, 3 if seconds < 0.01 else 1)
 
@@ -167,16 +165,18 @@ class Recent:
 
     def observe(self, kind: str, seconds: float, name: str = "") -> None:
         """Record an operation that ended now."""
-        minute, name, seconds = self._minute(), self._known(kind, name), max(0.0, seconds)
-        minute.timed[kind, name].add(seconds)
+        now, key, seconds = self.clock(), (kind, name), max(0.0, seconds)
+        if key not in (minute := self._minute(now)).timed:
+            key = kind, self._known(kind, name)
+        minute.timed[key].add(seconds)
         if len(minute.slowest) < SLOWEST:
-            heappush(minute.slowest, Operation(seconds, self.clock(), kind, name))
+            heappush(minute.slowest, Operation(seconds, now, *key))
         elif seconds > minute.slowest[0].seconds:
-            heappushpop(minute.slowest, Operation(seconds, self.clock(), kind, name))
+            heappushpop(minute.slowest, Operation(seconds, now, *key))
 
     def count(self, kind: str, name: str) -> None:
         """Count an occurrence now, such as an error by its code."""
-        self._minute().counted[kind, self._known(kind, name)] += 1
+        self._minute(self.clock()).counted[kind, self._known(kind, name)] += 1
 
     def timed(self, minutes: int) -> Mapping[tuple[str, str], Durations]:
         """Return the durations of the last minutes by kind and name."""
@@ -202,9 +202,9 @@ class Recent:
         since = self.clock() - 60 * minutes
         return [each for each in self.runs if each.at >= since and whose(each.owner)]
 
-    def _minute(self) -> _Minute:
+    def _minute(self, now: float) -> _Minute:
         """Return the current minute. If the clock was set back, the latest minute goes on."""
-        begins = self.clock() // 60 * 60
+        begins = now // 60 * 60
         if not self._minutes or self._minutes[-1].begins < begins:
             self._minutes.append(_Minute(begins))
         return self._minutes[-1]

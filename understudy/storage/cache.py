@@ -1,6 +1,7 @@
 """A cache that answers reads, marked as stale, while the database is down.
 
-1. Every read goes to the database first, so an answer of the database is never stale.
+1. Every read goes to the database first, so an answer of the database is never stale. Only what a run is told of its
+   user's memory comes from the cache first, for `FRESH_S`.
 2. Its answer is cached, and served while the database cannot be read: for at most `TTL_S`, and only to the owner it was
    read for.
 3. A write that deletes or changes rows drops all cached answers of their owner before it is acknowledged, and answers
@@ -34,16 +35,15 @@ T = TypeVar("T")
 
 TTL_S: Final = 3600.0
 """Time to live of an answer: longer than an outage of the database should last."""
+FRESH_S: Final = 30.0
+"""For so long a run takes what its agent remembers from the cache, which all writes drop but those of the command line,
+which erases users, and of a node that has lost Redis."""
 VALUE_BYTES: Final = 256 * 1024
 """Larger answers are not cached; a full page of ordinary messages has a fifth of that."""
 PER_OWNER: Final = 64
 """Limit of cached answers per owner; one more drops all others of that owner."""
 SHELF_BYTES: Final = 32 * 1024 * 1024
 SHELF_ENTRIES: Final = 10_000
-MEMORY_VERSIONS: Final = 1024
-"""Counters of writes in notebooks: users share them, so that a write may have another user's memory read once more."""
-OF_MEMORY: Final = (remember, amend, forget, forget_all, remove_user_rows)
-"""Writes that change what agents remember about their `owner`."""
 CHANGES: Final = (
     rename_thread, mark_thread, tag_thread, delete_thread, trim_log, give_feedback, forget, forget_all, remove_user_rows
 )  # fmt: skip
@@ -165,7 +165,6 @@ class CachedReads:
     backend: CacheBackend
     clock: Callable[[], float]
     metrics: CacheMetrics | None = None
-    _memory_writes: list[int] = field(factory=lambda: [0] * MEMORY_VERSIONS, init=False, repr=False)
 
     async def thread(self, owner: str, thread_id: str) -> CachedRead[Thread | None]:
         """As `Store.thread`. Like all of these it raises as the store does if the cache has no answer."""
@@ -221,30 +220,30 @@ class CachedReads:
             owner, asked, EventPage | None, lambda: self.store.read(queries.event_page, owner, thread_id, after, limit)
         )
 
-    async def remembered(self, owner: str, agent: str, now: float) -> CachedRead[list[Remembered]]:
-        """As `agent_memory.remembered`; a cached answer may include values that have expired since."""
+    async def remembered(
+        self, owner: str, agent: str, now: float, fresh_s: float = 0.0
+    ) -> CachedRead[list[Remembered]]:
+        """As `agent_memory.remembered`; a cached answer may include values that have expired since.
+
+        `fresh_s`: an answer that has been cached for less is returned without a read.
+        """
         asked = ("remembered", agent)
+        kept = await self._kept(owner, _named(*asked), list[Remembered]) if fresh_s else None
+        if kept is not None and (kept.age_s or 0.0) < fresh_s:
+            return kept
         return await self._read(
             owner, asked, list[Remembered], lambda: self.store.read(agent_memory.remembered, owner, agent, now)
         )
 
-    async def history_and_memory(
-        self, owner: str, message_id: str, limit: int, agent: str, now: float
-    ) -> tuple[History, list[Remembered]]:
-        """As `agent_memory.history_and_memory`. Only what is remembered is cached, for `remembered`."""
+    async def history_and_memory(self, owner: str, message_id: str, limit: int, agent: str, now: float) -> History:
+        """As `agent_memory.history_and_memory`, whose memory is cached, for `remembered`. Return the history."""
         began = trio.current_time()
         history, known = await self.store.read(agent_memory.history_and_memory, owner, message_id, limit, agent, now)
         self._put(owner, _named("remembered", agent), known, began)
-        return history, known
-
-    def memory_version(self, owner: str) -> int:
-        """Return a number that has changed if this node has written in a notebook about the user since."""
-        return self._memory_writes[hash(owner) % MEMORY_VERSIONS]
+        return history
 
     async def invalidate(self, work: Write) -> None:
         """Drop the answers that a write has changed, or may have changed."""
-        if isinstance(work, Call) and work.made_by in OF_MEMORY:
-            self._memory_writes[hash(work.given["owner"]) % MEMORY_VERSIONS] += 1
         await drop_changed_answers(self.backend, work)
 
     async def _read(

@@ -5,7 +5,7 @@ statement: nothing may be prepared on its server, and to parse and plan a statem
 as the row itself.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 from itertools import pairwise
 from operator import attrgetter
@@ -165,6 +165,11 @@ def _names(rows: type) -> list[str]:
     return [each.name for each in fields(rows)]
 
 
+@cache
+def _reader(rows: type) -> Callable[[Any], tuple[Any, ...]]:
+    return attrgetter(*_names(rows))
+
+
 @frozen
 class Change(Write):
     """One transaction on one thread.
@@ -289,7 +294,7 @@ def _store_once(connection: Connection, changes: Sequence[Change]) -> None:
     """Insert what turns cost, unless it is there already, and what extensions store beside it."""
     if spent := [_row(each) for change in changes for each in change.spent]:
         _inserts(connection.dialect.name).spent.run(connection, spent)
-    for write in (each for change in changes for each in change.also):
+    for write in [each for change in changes for each in change.also]:
         write.apply(connection)
 
 
@@ -320,7 +325,7 @@ def _rows_of(changes: Sequence[Change]) -> tuple[list[Row], list[Row]]:
 
 
 def _row(record: Any) -> Row:
-    return {name: getattr(record, name) for name in _names(record.__class__)}
+    return dict(zip(_names(record.__class__), _reader(record.__class__)(record), strict=True))
 
 
 def _append(connection: Connection, change: Change) -> bool:

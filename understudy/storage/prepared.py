@@ -43,7 +43,11 @@ class Prepared:
         dialect = connection.dialect
         sql, constants, as_json = self._compiled.get(dialect.name) or self._compile(dialect.name)
         if constants or as_json:
-            rows = [{**constants, **row, **_encoded(row, as_json)} for row in rows]
+            rows = whole = [{**constants, **row} for row in rows]
+            for name, none_as_null in as_json.items():
+                for row in whole:
+                    if row[name] is not None or not none_as_null:
+                        row[name] = msgspec.json.encode(row[name]).decode()
         driver: Any = connection.connection.dbapi_connection
         try:
             if len(rows) == 1:
@@ -92,11 +96,3 @@ def _dialect(database: str) -> Dialect:
     from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
     return PGDialect_psycopg(paramstyle="pyformat")  # type: ignore[no-untyped-call]
-
-
-def _encoded(row: Mapping[str, Any], as_json: Mapping[str, bool]) -> dict[str, str | None]:
-    """Return the values of JSON in a row, encoded."""
-    return {
-        name: None if none_as_null and row[name] is None else msgspec.json.encode(row[name]).decode()
-        for name, none_as_null in as_json.items()
-    }

@@ -188,7 +188,7 @@ class StoreWriter(Actor):
         group, self.waiting = sorted(self.waiting, key=lambda ask: ask.write.of_thread is not None), []
         began = self.began = trio.current_time()
         try:
-            writes: list[Write] = [*(each.change for each in later), *(ask.write for ask in group)]
+            writes: list[Write] = [*[each.change for each in later], *[ask.write for ask in group]]
             outcomes = await _in_thread(partial(self._commit, writes, len(later) or 1))
         except self.failures as error:
             self._failed(group, later, error)
@@ -197,7 +197,7 @@ class StoreWriter(Actor):
             self.began = None
         self.file_gone = False
         self.statistics.groups += 1
-        events = sum(len(ask.write.events) for ask in group if isinstance(ask.write, Change))
+        events = sum([len(write.events) for write in writes if isinstance(write, Change)])
         self.on_commit(events, trio.current_time() - began)
         for each, outcome in zip(later, outcomes[: len(later)], strict=True):
             if isinstance(outcome, Exception):
@@ -322,7 +322,7 @@ def _store(
 def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     """Return the append-only changes with their positions, except those of threads that other writes touch too."""
     plain = [(place, work) for place, work in enumerate(group) if isinstance(work, Change) and work.only_appends]
-    if len(plain) == len(group):
+    if len(plain) in (0, len(group)):
         return plain
     places = {place for place, _ in plain}
     touched = {work.of_thread for place, work in enumerate(group) if place not in places}

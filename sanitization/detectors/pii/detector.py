@@ -171,7 +171,7 @@ class Pii:
         """Return the least `pending` of the active parts."""
         text, active = _in_ascii_digits(text, active)
         numbers = {_BY_PREFILTER[name] for name in active}
-        return min([len(text), *(PARTS[number].pending(text, start) for number in numbers)])
+        return min([len(text), *[PARTS[number].pending(text, start) for number in numbers]])
 
 
 def _in_ascii_digits(text: str, active: Collection[str]) -> tuple[str, Collection[str]]:

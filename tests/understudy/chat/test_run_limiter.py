@@ -191,4 +191,4 @@ def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
         slots.acquire(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
     for number in range(3):
         slots.release(f"r{number}")
-    assert (slots._runs, slots._held, slots.queue._next_round_of) == (RunCounts(), RunCounts(), {})
+    assert [slots._runs, slots._held, slots.queue._next_round_of] == [*[RunCounts(tenants=True)] * 2, {}]
