@@ -124,8 +124,10 @@ class Extension:
         return ()
 
     async def open(self, server: "WebContext") -> None:
-        """Build what the server and other extensions use of it: `server.parts.add(…)`. This is called once, after those
-        that it requires, before there are routes, actors and runs. Raises ValueError with what to do."""
+        """Build what the server and other extensions use of it: `server.parts.add(…)`. What it does in the chat is told
+        by `server.chat.commands.extend(commands, part)`: the functions of commands by their class, and the `ThreadPart`
+        that each conversation makes. This is called once, after those that it requires, before there are routes, actors
+        and runs. Raises ValueError with what to do."""
 
     def routes(self) -> "Sequence[Blueprint]":
         """Return its blueprints, whose handlers have the server's parts by `web_context()`."""

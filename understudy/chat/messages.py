@@ -290,22 +290,6 @@ class AnswerQuestion(Ask[bool]):
     door: str
 
 
-@define(eq=False)
-class UndoCalls(Ask[None]):
-    """To a conversation: undo this call of an ended run, or for None all its calls that can be.
-
-    `roles` are those of the sender's token. The reply comes when the undo has been stored; a repeat of an undo at work
-    is fine. Fails with `CommandRejected` (`not_undoable`, `undo_expired`, `already_undone`, `busy`,
-    `storage_unavailable`).
-    """
-
-    must_finish = True
-
-    run_id: str
-    call_id: str | None = None
-    roles: tuple[str, ...] = ()
-
-
 @frozen
 class RequestSnapshot:
     """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part."""
@@ -336,7 +320,7 @@ class EnsureRunning:
 
 @frozen
 class EnsureEffects:
-    """To a conversation: calls of this run are being undone or settled, says the log; make sure that they are."""
+    """To a conversation: calls of this run are being settled, or undone, says the log; make sure that they are."""
 
     run_id: str
 

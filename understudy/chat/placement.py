@@ -5,12 +5,15 @@ The extension `nodes` implements it; a single node has no implementation. No I/O
 
 import uuid
 from collections.abc import Sequence
-from typing import Protocol, TypeAlias
+from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
 
 from actors import Actor
 from understudy.storage.records import Fence, RunRecord
+
+if TYPE_CHECKING:
+    from sqlalchemy import Select
 
 
 async def is_in_charge(node: "Node | None") -> bool:
@@ -41,9 +44,9 @@ class Node(Protocol):
         Return none if the node itself is not alive: then possibly no node could renew its lease.
         """
 
-    async def orphaned_effects(self) -> Sequence[RunRecord]:
-        """Return runs with calls that are being undone or settled, of threads without a living owner and of this
-        node's."""
+    async def orphaned_effects(self, others: "tuple[Select[tuple[str]], ...]") -> Sequence[RunRecord]:
+        """Return runs with something to finish, of threads without a living owner and of this node's. `others` find the
+        ids of those of which extensions have something to finish."""
 
     async def is_oldest(self) -> bool:
         """Return whether this node has been alive the longest."""

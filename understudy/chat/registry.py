@@ -33,6 +33,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
 from understudy.chat.admission import AdmissionControl
 from understudy.chat.conversation.conversation import Conversation
+from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
 from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
 from understudy.chat.services import Services
@@ -84,6 +85,8 @@ class ConversationRegistry:
         self._locks = KeyedLock[Key]()
         self._relocated: dict[Key, ActorRef] = {}
         self._missed: dict[str, float] = {}  # Unix time since when a user's connections may lack threads
+        self.parts: list[type[ThreadPart]] = []
+        """What extensions do in each conversation."""
         self.admission = AdmissionControl()
         """How many messages are being accepted at a time."""
         self.starts = 0
@@ -319,7 +322,7 @@ class ConversationRegistry:
             claimed = await node.claim(owner, thread_id)
         make: Callable[[], Actor]
         if not isinstance(claimed, str):
-            make = partial(Conversation, owner, thread_id, self._services, claimed)
+            make = partial(Conversation, owner, thread_id, self._services, claimed, tuple(self.parts))
         elif here:
             raise Moved("the thread is another server's")
         elif self.others is None:

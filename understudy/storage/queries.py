@@ -551,14 +551,17 @@ def unfinished_runs(connection: Connection, owner: str | None, thread_id: str | 
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]
 
 
-with_open_effects = union_all(  # not OR, so that each condition uses its index
-    select(_s.run_id).where(text(schema.OPEN_UNDO)), select(_s.run_id).where(text(schema.UNSETTLED))
-)
+def with_open_effects(others: Sequence[Select[tuple[str]]]) -> ColumnElement[bool]:
+    """Return the condition on a run that calls of it are being settled after its end, or that `others` find its id."""
+    unsettled = select(_s.run_id).where(text(schema.UNSETTLED))
+    return _r.id.in_(union_all(unsettled, *others))  # not OR, so that each condition uses its index
 
 
-def open_effects(connection: Connection, owner: str | None, thread_id: str | None) -> list[RunRecord]:
-    """Return the runs of all owners, or of a thread, of which calls are being undone, or settled after their end."""
-    wanted = select(*_r).where(_r.id.in_(with_open_effects))
+def open_effects(
+    connection: Connection, owner: str | None, thread_id: str | None, others: Sequence[Select[tuple[str]]]
+) -> list[RunRecord]:
+    """Return the runs of all owners, or of a thread, with something to finish; `others` as in `with_open_effects`."""
+    wanted = select(*_r).where(with_open_effects(others))
     if owner is not None:
         wanted = wanted.where(_r.owner == owner, _r.thread_id == thread_id)
     return [RunRecord(*row) for row in connection.execute(wanted.order_by(_r.started_at, _r.id))]

@@ -6,13 +6,16 @@ from typing import Any
 
 import msgspec
 import pytest
+from attrs import define
 
+from actors import ActorRef, Ask
 from sanitization import Action, Category, Failure, Finding, Sanitized
 from transport.auth.identity import Identity
 from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AgentProgress, Alert, ApprovalDecision, Envelope, PartialResult, SanitizationSummary
 from understudy.chat import messages as chat
+from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Active, Changed, Deleted, Missed, Moved, News, Read, TypingIn
 from understudy.chat.routing import Route
@@ -30,6 +33,7 @@ from understudy.extensions.nodes.messages import (
     Subscribe,
     Unsubscribe,
     command_from_message,
+    message_from_command,
 )
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Message
@@ -44,7 +48,25 @@ SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]})
 ADA = Identity("ann", "s1", roles=("operator",), name="Ann")
 PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x")
 PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "c", "guide", None, "half")
+
+
+@define(eq=False)
+class Beckon(Ask[bool]):
+    """What an extension's part of a conversation handles."""
+
+    run_id: str
+    roles: tuple[str, ...] = ()
+    outbox: ActorRef | None = None
+
+
+class Beckoning(ThreadPart):
+    """Such a part."""
+
+    messages = (Beckon,)
+
+
 COMMANDS = [
+    command_from_message(Beckon("r1", ("admin",))),
     command_from_message(chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, "m0", "q", SUMMARY, ALERT), "r1", None)),
     command_from_message(
         chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, again=chat.Again(MESSAGE, "r0", 3, continues=True)), "r2", None)
@@ -156,7 +178,7 @@ def test_a_request_deeper_than_any_of_a_client_is_refused() -> None:
     cancel = RpcRequest("q1", "ann", "t", 9.0, command_from_message(chat.CancelRun("r1")))
     packet = codec.decode_packet(codec.encode_packet("a", 1, [cancel]))
     deep = {"type": "Request", "id": "q2", "owner": "ann", "thread_id": "t", "within_s": 9.0}
-    command = msgspec.msgpack.decode(msgspec.msgpack.encode(COMMANDS[0]))
+    command = msgspec.msgpack.decode(msgspec.msgpack.encode(COMMANDS[1]))
     command["order"]["say"]["settings"] = settings
     body = msgspec.msgpack.encode([cancel, {**deep, "command": command}])
     assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([cancel], ["q2"])
@@ -211,10 +233,21 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
     shapes = bare(msgspec.json.schema_components([Item, News]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (24, "dea66c3c65894253")
+    assert (codec.VERSION, sum_of_shapes) == (25, "c69c6ab00f5eb0fa")
 
 
 def bare(shape: Any) -> Any:
     if isinstance(shape, dict):
         return {name: bare(each) for name, each in shape.items() if name != "description"}
     return [bare(each) for each in shape] if isinstance(shape, list | tuple) else shape
+
+
+def test_a_message_of_an_extension_is_one_where_that_is_on() -> None:
+    (request,), _ = codec.decode_items(codec.decode_packet(codec.encode_packet("a", 3, [ITEMS[0]])))
+    assert isinstance(request, RpcRequest)
+    message = message_from_command(request.command, [Beckoning])
+    assert isinstance(message, Beckon)
+    assert (message.run_id, message.roles, message.outbox) == ("r1", ("admin",), None)
+    with pytest.raises(CommandRejected) as refused:
+        message_from_command(request.command)
+    assert refused.value.code == "unknown_type"

@@ -25,7 +25,7 @@ from understudy.chat.commands.accept import accept_edit, accept_say, check_say
 from understudy.chat.commands.checks import UNAVAILABLE, refusal
 from understudy.chat.commands.request import HTTP, SOCKET, Accepted, Request
 from understudy.chat.commands.threads import MAX_RESUMED, broadcast, missing, notify
-from understudy.chat.commands.undo import undo
+from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import CancelRun, Delete, HandBack, RequestSnapshot, TakeOver, Version, WidgetCall
 from understudy.chat.placement import (
     Active,
@@ -63,7 +63,6 @@ COMMANDS: Final[Mapping[type, CommandFunction]] = {
     wire.Disallow: consent.disallow,
     Respond: answer.respond,
     wire.Feedback: answer.rate,
-    wire.Undo: undo,
     wire.Resume: threads.resume,
     wire.UserTyping: threads.show_typing,
     wire.SwitchServer: threads.switch_server,
@@ -78,7 +77,14 @@ class CommandDispatcher:
 
     def __init__(self, services: Services, conversations: Callable[[], ActorRef]) -> None:
         self._services = services
+        self._functions = dict(COMMANDS)
         self.registry = services.conversations = ConversationRegistry(services, conversations)
+
+    def extend(self, commands: Mapping[type, CommandFunction], part: type[ThreadPart] | None = None) -> None:
+        """Have the commands of an extension carried out, and its `part` made for each conversation."""
+        self._functions.update(commands)
+        if part is not None:
+            self.registry.parts.append(part)
 
     def join(self, node: Node, others: OtherNodes | None = None) -> None:
         """Claim threads as this node, before any is used. `others` is the interface to the other nodes, if there can be
@@ -110,7 +116,7 @@ class CommandDispatcher:
 
     async def carry_out(self, request: Request[Any]) -> Accepted | None:
         """Carry out a command of a user, or of an operator in place of the user. Raises as `dispatch`."""
-        function = COMMANDS.get(type(request.command))
+        function = self._functions.get(type(request.command))
         if function is None:
             raise CommandRejected("unknown_type")
         try:

@@ -1,8 +1,8 @@
 """The conversation actor: one per live thread, the only one that numbers and commits that thread's events.
 
 Each noun has a module of its own: `thread_log` commits and publishes, `run_queue` starts and ends runs, `acceptance`
-accepts messages, `steering` has the steers, `undo` the undos, and `settling` the calls that are in doubt at the end of
-their run. Their modules list what holds of them. Of all:
+accepts messages, `steering` has the steers, `settling` the calls that are in doubt at the end of their run, and each
+`thread_part` what an extension does. Their modules list what holds of them. Of all:
 
 1. A request that is refused has changed nothing.
 2. Each run is a child, whose death is never the conversation's: the run is resumed from the log.
@@ -28,15 +28,14 @@ from understudy.chat.conversation.own_messages import (
     PublishPositions,
     ResumeExited,
     RetryFinish,
-    RetryUndo,
     Settled,
 )
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.conversation.thread_log import LOST, Outrun, ThreadLog, reason_of
+from understudy.chat.conversation.thread_part import ThreadPart, unfinished
 from understudy.chat.conversation.titling import Titling
-from understudy.chat.conversation.undo import Undos, UndoWalk
 from understudy.chat.conversation.workers import AttemptOverdue, Workers
 from understudy.chat.messages import (
     Accept,
@@ -56,7 +55,6 @@ from understudy.chat.messages import (
     RateAnswer,
     RequestSnapshot,
     TakeOver,
-    UndoCalls,
     WaitIdle,
     WithdrawSteer,
 )
@@ -77,19 +75,28 @@ RESYNC: Final = "You have seen more of this conversation than the server has; re
 class Conversation(Actor):
     """One thread of one user. Started by `understudy.chat.registry` when a command first names the thread.
 
-    `fence` is the right of this node to write the thread's log; None on a single node.
+    `fence` is the right of this node to write the thread's log; None on a single node. `parts` are what extensions do.
     """
 
     supervision = Supervision(intensity=100, period_s=1.0)
     mailbox = MailboxSpec(capacity=4096)
 
-    def __init__(self, owner: str, thread_id: str, services: Services, fence: Fence | None = None) -> None:
+    def __init__(
+        self,
+        owner: str,
+        thread_id: str,
+        services: Services,
+        fence: Fence | None = None,
+        parts: Sequence[type[ThreadPart]] = (),
+    ) -> None:
         self.services = services
         self.subscribers = Subscribers(owner, thread_id, services)
         self.thread = ThreadLog(owner, thread_id, services, self.subscribers, fence)
         self.workers = Workers(self.thread)
-        self.undos, self.settling = Undos(self.thread, self.workers), Settling(self.thread, self.workers)
+        self.settling = Settling(self.thread, self.workers)
         self.queue = RunQueue(self.thread, self.workers, self.settling, Titling(self.thread, self.workers))
+        self.queue.parts = [part(self.thread, self.workers, self.queue) for part in parts]
+        self.handlers = {kind: act for part in self.queue.parts for kind, act in part.handlers().items()}
         self.acceptance = Acceptance(self.thread, self.queue)
         self.idle_waiters: list[WaitIdle] = []
 
@@ -111,7 +118,7 @@ class Conversation(Actor):
                 for live in recorded:
                     await self.queue.resume(live)
                 if owned and opening is not None:
-                    for run in await store.read(queries.open_effects, thread.owner, thread.thread_id):
+                    for run in await self._open_effects():
                         await self.resume_effects(run, await store.steps(run.id))
         except LOST as error:  # such as a commit of the actor before this one that was still on its way
             owned, outrun = False, reason_of(error)
@@ -149,11 +156,6 @@ class Conversation(Actor):
                 self._decide(message)
             case AnswerQuestion():
                 self._answer_question(message)
-            case UndoCalls():
-                await self.undos.begin(message)
-            case RetryUndo(run_id):
-                if (undone := self.undos.walks.get(run_id)) is not None:
-                    await self.undos.go_on(undone)
             case Settled():
                 await self.settling.store(message)
             case PermitGranted(run_id):
@@ -202,11 +204,13 @@ class Conversation(Actor):
                 self.idle_waiters.append(message)
             case CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
-                busy = thread.runs or self.undos.walks or self.settling.doubts or self.workers.attempts
-                if busy or self.subscribers.has_remote():
+                busy = thread.runs or self.settling.doubts or self.workers.attempts
+                if busy or any(part.at_work for part in queue.parts) or self.subscribers.has_remote():
                     context.set_timer("idle", self.services.settings.idle_s, message)
                 else:
                     context.stop()
+            case _ if (handler := self.handlers.get(type(message))) is not None:
+                await handler(message)
 
     async def on_idle(self, context: Context) -> None:
         """Reply to every `WaitIdle` once no run is left."""
@@ -228,8 +232,8 @@ class Conversation(Actor):
                 await thread.store.commit(release_thread(thread.owner, thread.thread_id, thread.fence))
 
     async def suspend(self) -> None:
-        """Take back the attempts that were recorded, at runs, undos and the settling of calls: a stop of the server is
-        no failed one."""
+        """Take back the attempts that were recorded, at runs and their effects: a stop of the server is no failed
+        one."""
         thread = self.thread
         for run_id, live in thread.runs.items():
             if live.protocol.ended:
@@ -241,7 +245,7 @@ class Conversation(Actor):
                     await thread.commit(thread.change(attempt=before))
                 except StorageUnavailable:
                     log.warning("run.attempt_not_given_back", extra={"run_id": run_id})
-        steps = [undo.attempted(-1) for undo in self.undos.walks.values() if undo.at_work]
+        steps = [step for part in self.queue.parts for step in part.suspended()]
         steps += [doubt.with_attempts(-1).step for doubt in self.settling.doubts.values()]
         if steps:
             try:
@@ -250,21 +254,24 @@ class Conversation(Actor):
                 log.warning("effects.attempts_not_given_back", extra={"calls": len(steps)})
 
     async def resume_effects(self, run: RunRecord, steps: Sequence[StepRecord]) -> None:
-        """Go on with an undo of a run, or the settling of its calls, that lost its server; `steps` are the run's."""
-        if (undo := UndoWalk.resumed(run, steps)).left:
-            self.undos.walks[run.id] = undo
-            await self.undos.go_on(undo)
+        """Go on with the effects of a run that lost their server; `steps` are the run's."""
+        for part in self.queue.parts:
+            await part.resume(run, steps)
         for step in steps:
             if step.status == UNSETTLED:
                 await self.settling.resume(run, step)
 
     async def _check_effects(self, run_id: str) -> None:
-        """Check that the undo of a run, or the settling of its calls, is known. Raises `Outrun` if it is not."""
-        thread, settled = self.thread, (each.step.run_id for each in self.settling.doubts.values())
-        if run_id not in self.undos.walks and run_id not in settled:
-            unfinished = await thread.store.read(queries.open_effects, thread.owner, thread.thread_id)
-            if any(run.id == run_id for run in unfinished):
-                raise Outrun(f"effects of run {run_id} are not known")
+        """Check that the effects of a run that are to be finished are known. Raises `Outrun` if they are not."""
+        known = {each.step.run_id for each in self.settling.doubts.values()}.union(
+            *(part.at_work for part in self.queue.parts)
+        )
+        if run_id not in known and any(run.id == run_id for run in await self._open_effects()):
+            raise Outrun(f"effects of run {run_id} are not known")
+
+    async def _open_effects(self) -> Sequence[RunRecord]:
+        thread, left = self.thread, unfinished(type(part) for part in self.queue.parts)
+        return await thread.store.read(queries.open_effects, thread.owner, thread.thread_id, left)
 
     def _decide(self, ask: Decide) -> None:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
@@ -356,7 +363,8 @@ class Conversation(Actor):
         if since is not None and not deleted:
             ask.reply(False)
             return
-        self.undos.walks.clear()
+        for part in queue.parts:
+            part.clear()
         self.settling.doubts.clear()
         self.services.forget(thread.owner, thread.thread_id)
         self._leave(context)

@@ -40,13 +40,6 @@ class Settled:
 
 
 @frozen
-class RetryUndo:
-    """Go on with an undo whose progress could not be stored before."""
-
-    run_id: str
-
-
-@frozen
 class RunExited:
     """The actor of a run has ended; `crash` is the error if it crashed."""
 

@@ -19,6 +19,7 @@ from typing import Final, TypeVar
 import trio
 
 from actors import Actor, ActorError, ActorRef, Context
+from understudy.chat.conversation.thread_part import unfinished
 from understudy.chat.messages import EnsureEffects
 from understudy.chat.placement import Node
 from understudy.chat.registry import ConversationRegistry, Key
@@ -116,8 +117,8 @@ class Recovery(Actor):
 
     async def _open_effects(self) -> Sequence[RunRecord]:
         if self.node is None:
-            return await self.store.read(queries.open_effects, None, None)
-        return await self.node.orphaned_effects()
+            return await self.store.read(queries.open_effects, None, None, unfinished(self.registry.parts))
+        return await self.node.orphaned_effects(unfinished(self.registry.parts))
 
     async def _wake_some(self, runs: Sequence[RunRecord]) -> bool:
         """Wake the conversations of the oldest unfinished runs, as many as may wait. Return True if some are left.

@@ -12,7 +12,7 @@ import random
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, field
 
@@ -44,6 +44,9 @@ from understudy.observe.spans import SpanContext
 from understudy.storage.errors import SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt, StepRecord
 
+if TYPE_CHECKING:
+    from understudy.chat.conversation.thread_part import ThreadPart
+
 log = logging.getLogger(__name__)
 
 GOES_ON: Final = "Interrupted: goes on"
@@ -52,7 +55,8 @@ GOES_ON: Final = "Interrupted: goes on"
 
 @define(eq=False)
 class RunQueue:
-    """The runs of a thread without a committed end, in `order` of work; `unfinished` are ends not stored yet."""
+    """The runs of a thread without a committed end, in `order` of work; `unfinished` are ends not stored yet. `parts`
+    are what extensions do in its conversation."""
 
     thread: ThreadLog
     workers: Workers
@@ -64,6 +68,7 @@ class RunQueue:
     order: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
     steering: Steering = field(init=False)
+    parts: "Sequence[ThreadPart]" = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         self.agents, self.limiter = self.thread.services.agents, self.thread.services.limiter

@@ -12,19 +12,20 @@ from typing import Final
 import trio
 from attrs import asdict, define, evolve, field, frozen
 
-from transport.wire.events import CallSettled, Envelope
+from transport.wire.events import CallSettled, Envelope, Typing
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.own_messages import Settled
 from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
-from understudy.chat.conversation.undo import context_of_call, template_after
 from understudy.chat.conversation.workers import Workers
 from understudy.chat.effects import Attempt
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run_protocol import OpenCall
+from understudy.chat.services import tool_context
 from understudy.content.summary import is_suspect
 from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.tools.context import ToolContext
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
@@ -147,3 +148,19 @@ class Settling:
             self.workers.call_later(f"settle {call_id}", RETRY_S, settled)
         else:
             self.doubts.pop(call_id, None)
+
+
+def template_after(run: RunRecord) -> Envelope:
+    """Return the envelope of events about an ended run."""
+    template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
+    return template.replace(agent_type=run.agent_type, pillar=run.pillar)
+
+
+def context_of_call(
+    thread: ThreadLog, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()
+) -> ToolContext:
+    """Return the context in which a tool of an ended run's agent is asked about one of its calls."""
+    agents = thread.services.agents
+    notebook = agents[agent].notebook if agent in agents else agent
+    names = (thread.owner, thread.thread_id, run_id, call_id)
+    return tool_context(thread.services, *names, agent=agent, notebook=notebook, roles=roles)

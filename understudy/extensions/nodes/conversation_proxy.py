@@ -216,27 +216,15 @@ class ConversationProxy(Actor):
                 self.check_now.set()
             case chat.FollowThread():
                 await self._subscribe(message, context)
-            case (
-                chat.Accept()
-                | chat.RateAnswer()
-                | chat.CancelRun()
-                | chat.TakeOver()
-                | chat.HandBack()
-                | chat.AcceptSteer()
-                | chat.WithdrawSteer()
-                | chat.Delete()
-                | chat.Decide()
-                | chat.AnswerQuestion()
-                | chat.UndoCalls()
-            ):
-                self.waiting += 1
-                context.start_soon(self._forward, message, context, name="forward")
             case chat.EnsureRunning():
                 self._send(command_from_message(message))
             case chat.RequestSnapshot():
                 self._request_snapshot(context)
             case chat.WaitIdle():
                 message.reply(None)
+            case Ask():  # what a conversation is asked, by the chat or by an extension
+                self.waiting += 1
+                context.start_soon(self._forward, message, context, name="forward")
             case Terminated(ref):
                 self.followers.remove(ref)
             case _TextIncomplete():

@@ -18,6 +18,7 @@ import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, Context, Exit, Shutdown
+from understudy.chat.conversation.thread_part import Unfinished
 from understudy.chat.messages import OwnershipLost
 from understudy.extensions.nodes import storage
 from understudy.extensions.nodes.storage import LEASE_S, join_nodes, leave_nodes, renew_node
@@ -70,9 +71,9 @@ class Member:
         """As `Node.orphans`."""
         return await self.store.read(storage.orphans, self.id, own)
 
-    async def orphaned_effects(self) -> Sequence[RunRecord]:
+    async def orphaned_effects(self, others: Unfinished) -> Sequence[RunRecord]:
         """As `Node.orphaned_effects`."""
-        return await self.store.read(storage.orphaned_effects, self.id)
+        return await self.store.read(storage.orphaned_effects, self.id, others)
 
     async def is_oldest(self) -> bool:
         """As `Node.is_oldest`."""

@@ -7,6 +7,7 @@ them, and ignore them.
 """
 
 import time
+from collections.abc import Iterable
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import attrs
 import msgspec
 
+from transport.wire.errors import CommandRejected
 from transport.wire.events import AskedAgent
 from understudy.chat import messages as chat
+from understudy.chat.conversation.thread_part import ThreadPart
 
 # Commands to the node that owns a thread
 
@@ -29,7 +32,6 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,
     "AnswerQuestion": chat.AnswerQuestion,
-    "UndoCalls": chat.UndoCalls,
     "Delete": chat.Delete,
     "Wake": chat.EnsureRunning,
 }
@@ -59,15 +61,39 @@ else:
     Forwarded = reduce(or_, _MESSAGES)
 
 
-def command_from_message(message: object) -> Forwarded:
+class OfExtension(msgspec.Struct, frozen=True, tag=True):
+    """A message that the part of an extension handles, by the `name` of its class, with its `fields`."""
+
+    name: str
+    fields: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return f"OfExtension({self.name!r})"
+
+
+def command_from_message(message: object) -> "Forwarded | OfExtension":
     """Return the command that carries a message to a conversation on another node."""
-    struct = _STRUCTS[type(message)]
+    struct = _STRUCTS.get(type(message))
+    if struct is None:
+        kind: type[Any] = type(message)
+        names = [each.name for each in attrs.fields(kind) if each.name not in _LOCAL]
+        return OfExtension(kind.__name__, {name: getattr(message, name) for name in names})
     return struct(**{name: getattr(message, name) for name in struct.__struct_fields__})
 
 
-def message_from_command(command: msgspec.Struct) -> Any:
-    """Return the message to the conversation that a command carries, as arrived now and without a connection."""
-    message = _MESSAGES[type(command)]
+def message_from_command(command: msgspec.Struct, parts: Iterable[type[ThreadPart]] = ()) -> Any:
+    """Return the message to the conversation that a command carries, as arrived now and without a connection.
+
+    Raises:
+        CommandRejected: None of these parts handles it (`unknown_type`).
+    """
+    if isinstance(command, OfExtension):
+        known = {kind.__name__: kind for part in parts for kind in part.messages}
+        if (extended := known.get(command.name)) is None:
+            raise CommandRejected("unknown_type")
+        message, command = extended, msgspec.convert(command.fields, _struct_for(command.name, extended))
+    else:
+        message = _MESSAGES[type(command)]
     values = {name: getattr(command, name) for name in command.__struct_fields__}
     local = {"outbox": None, "arrived_at": time.time(), "earlier": ()}
     return message(**values, **{each.name: local[each.name] for each in attrs.fields(message) if each.name in local})
@@ -91,7 +117,7 @@ class Unsubscribe(msgspec.Struct, frozen=True, tag="Leave"):
     """Stop forwarding the thread's events to the asking node."""
 
 
-Command: TypeAlias = Forwarded | Subscribe | Snapshot | Unsubscribe
+Command: TypeAlias = Forwarded | OfExtension | Subscribe | Snapshot | Unsubscribe
 
 
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):

@@ -252,7 +252,8 @@ class RpcServer:
                 forwarder = await self._get_or_start_forwarder(owner, thread_id, sender, conversation)
                 return await forwarder.ask(RenewLease(incarnation), timeout_s=within_s)
             case command:
-                conversation, message = await self.threads.get_local(owner, thread_id), message_from_command(command)
+                message = message_from_command(command, self.threads.parts)
+                conversation = await self.threads.get_local(owner, thread_id)
                 if not isinstance(message, Ask):
                     conversation.try_tell(message)
                     return None

@@ -11,12 +11,14 @@
 6. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import trio
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Select,
     and_,
     delete,
     exists,
@@ -180,9 +182,10 @@ def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
     return _orphaned(connection, node, OPEN_RUN, left)
 
 
-def orphaned_effects(connection: Connection, node: str) -> list[RunRecord]:
-    """Return runs with calls that are being undone or settled, of threads without a living owner and of this node."""
-    return _orphaned(connection, node, _r.id.in_(with_open_effects), or_(~_held, _t.node == node))
+def orphaned_effects(connection: Connection, node: str, others: Sequence[Select[tuple[str]]]) -> list[RunRecord]:
+    """Return runs with something to finish, of threads without a living owner and of this node; `others` as in
+    `with_open_effects`."""
+    return _orphaned(connection, node, with_open_effects(others), or_(~_held, _t.node == node))
 
 
 def _orphaned(connection: Connection, node: str, *which: ColumnElement[bool]) -> list[RunRecord]:

@@ -33,6 +33,7 @@ class Unfinished:
     starts: int = 0
     reads: int = 0
     node: None = None
+    parts: tuple[()] = ()
 
     @property
     def empty(self) -> bool:

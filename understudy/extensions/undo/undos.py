@@ -8,24 +8,24 @@
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
+from sqlalchemy import select, text
 
+from actors import Ask
 from transport.wire.errors import CommandRejected
-from transport.wire.events import CallUndone, Envelope, ToolStatus, Typing, UndoStarted, UndoStatus
+from transport.wire.events import CallUndone, ToolStatus, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent, with_subagents
-from understudy.chat.conversation.own_messages import RetryUndo
-from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S, ThreadLog
-from understudy.chat.conversation.workers import Workers
+from understudy.chat.conversation.settling import context_of_call, template_after
+from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S
+from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.effects import Attempt
-from understudy.chat.messages import UndoCalls
-from understudy.chat.services import tool_context
+from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
-from understudy.tools.context import ToolContext
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 
@@ -35,6 +35,29 @@ KIND: Final = "undo"
 """The `kind` of the steps that record undos."""
 MAX_ATTEMPTS: Final = 3
 """Attempts at one undo: one that kills its servers must not go on for ever."""
+
+
+@define(eq=False)
+class UndoCalls(Ask[None]):
+    """To a conversation: undo this call of an ended run, or for None all its calls that can be.
+
+    `roles` are those of the sender's token. The reply comes when the undo has been stored; a repeat of an undo at work
+    is fine. Fails with `CommandRejected` (`not_undoable`, `undo_expired`, `already_undone`, `busy`,
+    `storage_unavailable`).
+    """
+
+    must_finish = True
+
+    run_id: str
+    call_id: str | None = None
+    roles: tuple[str, ...] = ()
+
+
+@frozen
+class RetryUndo:
+    """Go on with an undo whose progress could not be stored before."""
+
+    run_id: str
 
 
 @define(eq=False)
@@ -98,12 +121,6 @@ class UndoWalk:
         return event, tuple(steps)
 
 
-def template_after(run: RunRecord) -> Envelope:
-    """Return the envelope of events about an ended run."""
-    template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
-    return template.replace(agent_type=run.agent_type, pillar=run.pillar)
-
-
 def _calls(steps: Sequence[StepRecord]) -> dict[str | None, StepRecord]:
     return {step.call_id: step for step in steps if step.kind == "tool"}
 
@@ -140,12 +157,40 @@ def plan_undo(
 
 
 @define(eq=False)
-class Undos:
+class Undos(ThreadPart):
     """The undos of a thread that are at work: `walks`, by the id of their run."""
 
-    thread: ThreadLog
-    workers: Workers
+    messages = (UndoCalls,)
+    unfinished = select(schema.steps.c.run_id).where(text(schema.OPEN_UNDO))
+
     walks: dict[str, UndoWalk] = field(factory=dict, init=False)
+
+    def handlers(self) -> Mapping[type[Any], Callable[[Any], Awaitable[None]]]:
+        """As `ThreadPart.handlers`."""
+        return {UndoCalls: self.begin, RetryUndo: self._retry}
+
+    @property
+    def at_work(self) -> Collection[str]:
+        """As `ThreadPart.at_work`."""
+        return self.walks.keys()
+
+    async def resume(self, run: RunRecord, steps: Sequence[StepRecord]) -> None:
+        """Go on with an undo of a run."""
+        if (undo := UndoWalk.resumed(run, steps)).left:
+            self.walks[run.id] = undo
+            await self.go_on(undo)
+
+    def suspended(self) -> Sequence[StepRecord]:
+        """Return the steps of the calls that are being undone, without the attempts at work."""
+        return [undo.attempted(-1) for undo in self.walks.values() if undo.at_work]
+
+    def clear(self) -> None:
+        """Forget the undos."""
+        self.walks.clear()
+
+    async def _retry(self, retry: RetryUndo) -> None:
+        if (undo := self.walks.get(retry.run_id)) is not None:
+            await self.go_on(undo)
 
     async def begin(self, ask: UndoCalls) -> None:
         """Commit which calls of an ended run are to be undone, reply, and begin with the newest."""
@@ -221,13 +266,3 @@ class Undos:
         if (undo := self.walks.get(run_id)) is not None:
             undo.outcome, undo.at_work = sentence, False
             await self.go_on(undo)
-
-
-def context_of_call(
-    thread: ThreadLog, run_id: str, call_id: str, agent: str, roles: tuple[str, ...] = ()
-) -> ToolContext:
-    """Return the context in which a tool of an ended run's agent is asked about one of its calls."""
-    agents = thread.services.agents
-    notebook = agents[agent].notebook if agent in agents else agent
-    names = (thread.owner, thread.thread_id, run_id, call_id)
-    return tool_context(thread.services, *names, agent=agent, notebook=notebook, roles=roles)

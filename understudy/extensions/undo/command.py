@@ -1,12 +1,12 @@
-"""The undo of tool calls."""
+"""The command `undo`."""
 
 from functools import partial
 
 from transport.wire.commands import Undo
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.request import Request
-from understudy.chat.messages import UndoCalls
 from understudy.chat.services import Services
+from understudy.extensions.undo.undos import UndoCalls
 from understudy.storage import queries
 
 

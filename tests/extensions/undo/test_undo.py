@@ -10,7 +10,7 @@ import trio
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
-from tests.end_to_end.http import new_token
+from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
@@ -191,3 +191,10 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
         assert not [event for event in client.seen if event["type"] in TERMINAL]
     undos = Counter(line for line in calls.read_text().splitlines() if line.startswith("unbook"))
     assert undos == {f"unbook {made[1]}": 2, f"unbook {made[0]}": 1}
+
+
+async def test_without_the_extension_the_command_is_unknown(tmp_path: Path) -> None:
+    async with started(tmp_path, UNDERSTUDY_EXTENSIONS="-undo") as server:
+        _, _, session = await request(server.address, "POST", "/api/sessions")
+        status, refused = await post(server, str(session["session_token"]), "undo", call_id="c")
+        assert (status, refused["error"]["code"]) == (400, "unknown_type")

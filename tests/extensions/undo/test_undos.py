@@ -3,10 +3,11 @@
 import pytest
 from attrs import evolve
 
+from tests.understudy.chat.conversation.test_thread_log import Committed, Shell, accept, answer, finished
 from transport.wire.errors import CommandRejected
 from transport.wire.events import CallUndone, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent
-from understudy.chat.conversation.undo import MAX_ATTEMPTS, UndoWalk, plan_undo
+from understudy.extensions.undo.undos import MAX_ATTEMPTS, Undos, UndoWalk, plan_undo
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools import tool
 
@@ -97,3 +98,24 @@ def test_a_tool_that_is_gone_undoes_nothing() -> None:
     assert undo.tool({"a": agent}) is pay
     assert undo.tool({}) is None
     assert undo.tool({"a": evolve(agent, tools=())}) is None
+
+
+@tool(undo=lambda result, arguments: None)
+def pay() -> None:
+    """Pay."""
+
+
+def test_a_stop_of_the_server_is_no_attempt_at_an_undo() -> None:
+    shell = Shell(parts=(Undos,))
+    shell.handle(accept(1))
+    answer(shell, "r1")
+    shell.exit_runs()
+    shell.services.agents["a"] = Agent("a", tools=[pay])
+    paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "a"}, "ok", 1.0, 1.0)
+    undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
+    done = shell.doing(shell.it.resume_effects(shell.runs["r1"], [paid, undo]))
+    (began,) = [each for each in done if isinstance(each, Committed)]
+    assert began.change.steps[0].result["attempts"] == 2
+    finished(shell.it.suspend())
+    (step,) = shell.done[-1].change.steps
+    assert (step.call_id, step.result["attempts"]) == ("c0", 1)

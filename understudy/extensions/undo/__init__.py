@@ -1,0 +1,29 @@
+"""Undo: users take back what tools have done, by the `undo` of each tool.
+
+A call is taken back in the conversation of its thread, beside the runs. The undo of a run is stored before it begins.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from understudy.web.context import WebContext
+
+
+class UndoOfCalls(Extension):
+    """See the module."""
+
+    name = "undo"
+    about = "take back what tools have done"
+
+    async def open(self, server: "WebContext") -> None:
+        """The command `undo`, and what takes back calls in a conversation."""
+        from transport.wire.commands import Undo
+        from understudy.extensions.undo.command import undo
+        from understudy.extensions.undo.undos import Undos
+
+        server.chat.commands.extend({Undo: undo}, Undos)
+
+
+EXTENSION: Final = UndoOfCalls()
