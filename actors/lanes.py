@@ -112,8 +112,8 @@ class LaneQueue:
     """A lane that does not conflate."""
 
     __slots__ = (
-        "bound", "capacity", "carrier", "conflated", "dropped", "high_water", "items", "lane", "left", "overflow",
-        "rejected", "skipped", "waiters",
+        "bound", "capacity", "conflated", "dropped", "high_water", "items", "lane", "left", "new_items", "overflow",
+        "rejected", "released", "skipped", "waiters",
     )  # fmt: skip
 
     bound: int
@@ -128,20 +128,14 @@ class LaneQueue:
 
     def __init__(self, lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None = None) -> None:
         self.lane: Lane = lane
-        self.carrier: ContextPropagator | None = carrier
-        self.items: Any = RELEASED
-        self.restore()
+        self.new_items: Callable[[], Any] = deque if carrier is None else carrier.queue
+        """Makes a queue for a message, after one was given up."""
+        self.items: Any = self.new_items()
+        self.released: Any = RELEASED
+        """What stands for the queue while it is empty and its actor waits: a deque without items takes 760 bytes."""
         self.waiters: deque[Waiter] | None = None
         self.dropped = self.rejected = self.conflated = self.high_water = self.skipped = self.left = 0
         self.configure(bound, policy)
-
-    def release(self) -> None:
-        """Give up the queue, which is empty: a deque without items takes 760 bytes."""
-        self.items = RELEASED
-
-    def restore(self) -> None:
-        """Make a queue for a message, after `release`."""
-        self.items = deque() if self.carrier is None else self.carrier.queue()
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound and a policy; waiting messages stay."""
@@ -264,10 +258,7 @@ class ConflatingQueue(LaneQueue):
 
     def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: ContextPropagator | None = None) -> None:
         super().__init__(lane, bound, policy)
-        self.items = KeyedItems(policy.key, carrier)
-
-    def release(self) -> None:
-        """Keep the queue: an empty one of this kind is small."""
+        self.items = self.released = KeyedItems(policy.key, carrier)  # an empty one of this kind is small
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound, and make `tell` hand every message to `replace`."""

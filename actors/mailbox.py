@@ -161,7 +161,7 @@ class Mailbox:
         for queue in self.open_lanes:
             if queue.items:
                 return False
-            queue.release()
+            queue.items = queue.released
         self.parked = task
         return True
 

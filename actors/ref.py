@@ -88,7 +88,7 @@ class ActorRef(Handle):
             if mailbox.parked is not None:
                 mailbox.wake()  # first, since it raises `WrongLoop` for a caller on another loop
             if queue.items is RELEASED:
-                queue.restore()
+                queue.items = queue.new_items()
         queue.items.append(message)
         if depth >= queue.high_water:
             queue.high_water = depth + 1

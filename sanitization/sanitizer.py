@@ -174,7 +174,7 @@ class StreamSanitizer:
     @property
     def held(self) -> int:
         """Number of characters taken in and not yet returned."""
-        return len(self._half) + len(self._late.held) + sum(len(stage.held) for stage in self._early)
+        return len(self._half) + len(self._late.held) + sum([len(stage.held) for stage in self._early])
 
     def to_read(self, size: int) -> int:
         """Return the number of characters that `feed` reads with a piece of this size: with it what is held, unless it

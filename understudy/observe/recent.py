@@ -31,7 +31,7 @@ OTHER: Final = "other"
 # first step is 10 µs: nothing that is measured here is shorter. The last one is three days.
 _PER_OCTAVE: Final = 8
 _FIRST_S: Final = 1e-5
-_BOUNDS_S: Final = [_FIRST_S * 2.0 ** (step / _PER_OCTAVE) for step in range(35 * _PER_OCTAVE)]
+_BOUNDS_S: Final[list[float]] = [_FIRST_S * 2.0 ** (step / _PER_OCTAVE) for step in range(35 * _PER_OCTAVE)]
 
 QUANTILES: Final = (0.5, 0.95, 0.99)
 
@@ -111,9 +111,8 @@ class Durations:
         self.count += other.count
         self.total_s += other.total_s
         self.longest_s = max(self.longest_s, other.longest_s)
-        steps = self.steps
         for step, count in other.steps.items():
-            steps[step] = steps.get(step, 0) + count
+            self.steps[step] = self.steps.get(step, 0) + count
 
     def quantile(self, share: float) -> float:
         """Return the duration in seconds that `share` of all do not exceed; 0 without durations."""
@@ -121,8 +120,7 @@ class Durations:
         for step in sorted(self.steps):
             left -= self.steps[step]
             if left <= 0:
-                bound: float = _FIRST_S * 2.0 ** (step / _PER_OCTAVE)
-                return min(self.longest_s, bound)
+                return min(self.longest_s, *_BOUNDS_S[step : step + 1])
         return self.longest_s
 
     def as_json(self) -> dict[str, float]:
@@ -161,12 +159,14 @@ class Recent:
     clock: Callable[[], float]
     runs: EndedRuns = field(factory=EndedRuns, init=False, repr=False)
     _minutes: deque[_Minute] = field(factory=lambda: deque(maxlen=MINUTES + 1), init=False, repr=False)
+    _minute_ends: float = field(default=-math.inf, init=False, repr=False)
     _names: dict[str, set[str]] = field(factory=lambda: defaultdict(set), init=False, repr=False)
 
     def observe(self, kind: str, seconds: float, name: str = "") -> None:
         """Record an operation that ended now."""
         now, key, seconds = self.clock(), (kind, name), max(0.0, seconds)
-        if key not in (minute := self._minute(now)).timed:
+        minute = self._minutes[-1] if now < self._minute_ends else self._minute(now)
+        if key not in minute.timed:
             key = kind, self._known(kind, name)
         minute.timed[key].add(seconds)
         if len(minute.slowest) < SLOWEST:
@@ -204,9 +204,9 @@ class Recent:
 
     def _minute(self, now: float) -> _Minute:
         """Return the current minute. If the clock was set back, the latest minute goes on."""
-        begins = now // 60 * 60
-        if not self._minutes or self._minutes[-1].begins < begins:
-            self._minutes.append(_Minute(begins))
+        if now >= self._minute_ends:
+            self._minute_ends = now // 60 * 60 + 60
+            self._minutes.append(_Minute(self._minute_ends - 60))
         return self._minutes[-1]
 
     def _last(self, minutes: int) -> Iterator[_Minute]:

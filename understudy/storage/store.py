@@ -87,35 +87,50 @@ class Store:
         # A search reads all messages of its user: here it delays no other read.
         self.search = ReadPool(database.reading, 1, READ_DEADLINE_S, on_end=on_read).read
 
-    async def commit(self, write: Write, deadline_s: float | None = None) -> int:
+    async def commit(self, write: Write, deadline_s: float | None = None, *, urgent: bool = False) -> int:
         """Store a change or another write; it is durable when this returns. Return its answer.
 
         Retried while the writer restarts: storing a change twice is storing it once. Raises Fenced, SequenceConflict
         and the other ChangeRefused (nothing was stored), or StorageUnavailable after the deadline (it may or may not
-        have been stored: commit it again, or read), if no other write was committed in that time.
+        have been stored: commit it again, or read), if no other write was committed in that time. `urgent`: see
+        `commit_urgent`.
         """
         within_s = self.deadline_s if deadline_s is None else deadline_s
-        try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
-            self._permits.acquire_nowait()
-        except trio.WouldBlock:
-            await self._wait_for_permit(within_s)
+        if not urgent:
+            try:  # no cancel scope on the usual path: it would cost more than the ask, which has a timeout of its own
+                self._permits.acquire_nowait()
+            except trio.WouldBlock:
+                await self._wait_for_permit(within_s)
+        before, deadline = self._committed, trio.current_time() + within_s
+        cause: StorageUnavailable | None = None
         try:
             while True:
-                before = self._committed
                 try:
-                    answer = await self.commit_urgent(write, within_s)
-                except StorageUnavailable as error:
-                    if not isinstance(error.__cause__, AskTimeout) or self._committed == before:
-                        raise
+                    writer = self._writer()
+                    if writer is None:
+                        raise StorageUnavailable("the writer is not there")
+                    left_s = deadline - trio.current_time()
+                    answer = await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
+                except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
+                    cause = error if isinstance(error, StorageUnavailable) else cause
+                    if deadline - trio.current_time() <= RETRY_S:
+                        if urgent or not isinstance(error, AskTimeout) or self._committed == before:
+                            # The database's reason says more than the timeout of the last try.
+                            raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
+                        before, deadline = self._committed, trio.current_time() + within_s
+                    await trio.sleep(RETRY_S)
                 else:
-                    self._committed += 1
+                    self._committed += not urgent
+                    if self._reads_refused:
+                        self.breaker.try_now()  # it is one server: where a write passes, a read may
                     return answer
         finally:
-            self._permits.release()
-            if self.on_write is not None and not isinstance(write, Change):
-                # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
-                with trio.CancelScope(shield=True):
-                    await self.on_write(write)
+            if not urgent:
+                self._permits.release()
+                if self.on_write is not None and not isinstance(write, Change):
+                    # Also if the outcome is unknown or the caller was cancelled: the write may have been stored.
+                    with trio.CancelScope(shield=True):
+                        await self.on_write(write)
 
     async def _wait_for_permit(self, within_s: float) -> None:
         """Wait for a permit to write. Raises StorageUnavailable if nothing is committed for so many seconds."""
@@ -149,24 +164,7 @@ class Store:
 
         The lease of a node is renewed this way: a server with many writes waiting is not dead. Raises as `commit`.
         """
-        deadline = trio.current_time() + (self.deadline_s if deadline_s is None else deadline_s)
-        cause: StorageUnavailable | None = None
-        while True:
-            try:
-                writer = self._writer()
-                if writer is None:
-                    raise StorageUnavailable("the writer is not there")
-                left_s = deadline - trio.current_time()
-                answer = await writer.ask(WriteRequest(write), timeout_s=max(left_s, RETRY_S))
-                if self._reads_refused:
-                    self.breaker.try_now()  # it is one server: where a write passes, a read may
-                return answer
-            except (ActorDied, AskTimeout, MailboxFull, StorageUnavailable) as error:
-                cause = error if isinstance(error, StorageUnavailable) else cause
-                # The database's reason says more than the timeout of the last try.
-                if deadline - trio.current_time() <= RETRY_S:
-                    raise StorageUnavailable(str(error) if cause is None else cause.reason) from error
-            await trio.sleep(RETRY_S)
+        return await self.commit(write, deadline_s, urgent=True)
 
     def _circuit_changed(self, change: CircuitChange) -> None:
         self._reads_refused = change.new is CircuitState.OPEN

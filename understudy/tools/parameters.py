@@ -181,7 +181,8 @@ def fitted(value: Any, schema: Mapping[str, Any]) -> Any:
 
 
 def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
-    if not (choices := list(_alternatives(schema, whole, set()))):
+    is_text = isinstance(value, str) and isinstance(schema, Mapping) and schema.get("type") == "string"
+    if is_text or not (choices := list(_alternatives(schema, whole, set()))):
         return value
     kinds = {kind for each in choices for kind in _kinds_of(each)}
     if isinstance(value, float) and "number" not in kinds and value.is_integer() and abs(value) <= SAFE:

@@ -244,11 +244,10 @@ def to_json(value: Any, _depth: int = 0) -> Any:
 
 def whole_text(text: str) -> str:
     """Return a text with its halves of surrogate pairs joined or replaced: they have no UTF-8."""
-    starts = () if text.isascii() else range(0, len(text), MAX_VALUE_BYTES)  # in pieces, as in `_utf8_bytes`
-    if not any(_HALF.search(text, start, start + MAX_VALUE_BYTES) for start in starts):
+    starts = range(0, len(text), MAX_VALUE_BYTES)  # in pieces, as in `_utf8_bytes`
+    if text.isascii() or not any(_HALF.search(text, start, start + MAX_VALUE_BYTES) for start in starts):
         return text
-    replaced: str = replace_surrogates(text)
-    return replaced
+    return str(replace_surrogates(text))
 
 
 _HALF: Final = re.compile("[\ud800-\udfff]")
@@ -274,7 +273,7 @@ def _key(key: Any) -> str:
 def is_of_arrays(kind: type) -> bool:
     """Whether a class is one of numpy, pandas or polars, or of other arrays. None of them is imported here."""
     named = str(kind.__module__).partition(".")[0] == "pandas"
-    return named or any(hasattr(kind, name) for name in ("tolist", "to_list", "to_dicts"))
+    return named or hasattr(kind, "tolist") or hasattr(kind, "to_list") or hasattr(kind, "to_dicts")
 
 
 def _held(value: Any) -> Any:
