@@ -186,35 +186,6 @@ class CancelRun(Ask[bool]):
 
 
 @define(eq=False)
-class TakeOver(Ask[bool]):
-    """To a conversation: an operator takes over this run. The reply is False if the same operator has done so before.
-
-    A queued run keeps its place, and starts as it would have. `by` is the operator's id. Fails with `CommandRejected`
-    (`run_ended`, `taken_over`, `storage_unavailable`); nothing was stored then.
-    """
-
-    must_finish = True
-
-    run_id: str
-    by: str
-    reason: str = field(repr=False)
-
-
-@define(eq=False)
-class HandBack(Ask[bool]):
-    """To a conversation: an operator hands this run back to its user. The reply is False if nobody has taken it over.
-
-    `by` is the operator's id, who need not be the one that took it over. Fails with `CommandRejected` (`run_ended`,
-    `storage_unavailable`); nothing was stored then.
-    """
-
-    must_finish = True
-
-    run_id: str
-    by: str
-
-
-@define(eq=False)
 class AcceptSteer(Ask[bool]):
     """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
 

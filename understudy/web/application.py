@@ -30,7 +30,6 @@ from understudy.web.api import (
     sessions,
     stream,
     tags,
-    takeovers,
     threads,
     turns,
 )
@@ -106,7 +105,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.before_request(_note_caller)
     for part in (
         account, agents, commands, extensions, memory, operations, page, references, runs, sanitize, sessions,
-        stream, tags, takeovers, threads, turns,
+        stream, tags, threads, turns,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     for extension in context.extensions.values():

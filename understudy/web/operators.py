@@ -2,20 +2,30 @@
 
 from typing import Any, Final
 
-from attrs import asdict
+from attrs import asdict, frozen
 from quart import request
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
+from understudy.storage.acts import LONGEST
 from understudy.storage.owners import name_of, tenant_of
 from understudy.storage.queries import Scope
 from understudy.storage.records import RunRecord
-from understudy.web.context import rights, web_context
+from understudy.web.context import decode_json, rights, web_context
 from understudy.web.routes import STORED, many, shape
 
 MOST: Final = 500
 """Rows of one answer."""
+MAX_REASON: Final = LONGEST
+"""Characters of a reason, which an entry of the audit log has whole. A longer one is refused."""
 OF_OPERATOR: Final = ("invalid_command", "rate_limited", *STORED)
+
+
+@frozen
+class Reason:
+    """The body of a request to take over or end a run: a sentence that says why, for its user and for auditors."""
+
+    reason: str
 
 
 def listed(name: str, kind: type[Any], owner: str = "owner", **more: Any) -> Any:
@@ -61,3 +71,15 @@ async def reached_run(run_id: str) -> RunRecord:
     if found is None or not whose(found.owner):
         raise CommandRejected("not_found", "There is no run of that name.")
     return found
+
+
+async def filtered_reason(owner: str, body: bytes) -> str:
+    """Return the reason in a request's body, as the content filter leaves it for the log of a user.
+
+    Raises:
+        CommandRejected: There is none, or it is too long (`invalid_command`), or it is blocked.
+    """
+    reason = " ".join(decode_json(body, Reason, '{"reason": "…"}').reason.split())
+    if not 0 < len(reason) <= MAX_REASON:
+        raise CommandRejected("invalid_command", f"A reason has 1 to {MAX_REASON} characters.")
+    return (await web_context().content_filter.filter_note(owner, reason))[:MAX_REASON]

@@ -12,10 +12,8 @@ from click.testing import CliRunner, Result
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.conftest import serve as serve
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted, send_mail
+from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.server_pair import SECRET, token_of
-from tests.end_to_end.test_questions import PEARS, order
-from understudy import Agent
 from understudy.cli.main import main
 
 Command = Callable[..., Coroutine[Any, Any, Result]]
@@ -61,39 +59,6 @@ async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, fol
     assert [(each["agent"], each["runs"]) for each in spent["spending"]] == [("script", 1)]
     assert (await lines(url, "spend", "--days", "35"))[1].startswith("ada ")
     assert await lines(url, "sign-ins") == ["none"]
-
-
-async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Path) -> None:
-    script = ScriptedModel(Call([("send_mail", {"to": "ada"})]), Call([("order", {})]))
-    running = await serve(Agent("fruit", tools=[order, send_mail], model=script), secret=SECRET)
-    url = running.address
-    async with connected(url, token_of("ada")) as client:
-        await client.say("Some fruit", agent_type="fruit", thread_id="t")
-        run_id = (await client.until("approval_required"))["run_id"]
-        refused = await admin(url, "show", run_id)
-        assert (refused.exit_code, "Take over that run first" in refused.stderr) == (1, True)
-        assert (await lines(url, "take-over", run_id, "--reason", "You called"))[1].endswith("You called")
-        shown = await lines(url, "show", run_id)
-        (waiting,) = [line.split() for line in shown if line.startswith("approval ")]
-        assert any(line.endswith("message_accepted Some fruit") for line in shown)
-        await lines(url, "decide", run_id, waiting[1], "deny", "--note", "Not now")
-        question = (await client.until("question_asked"))["data"]["question_id"]
-        assert await lines(url, "steer", run_id, "Pears") == ["sent to", run_id]
-        assert "That is not JSON." in (await admin(url, "answer", run_id, question, "pears")).stderr
-        await lines(url, "answer", run_id, question, json.dumps(PEARS))
-        await client.until("approval_required")
-        assert await lines(url, "hand-back", run_id) == ["handed back", run_id]
-        assert (await admin(url, "show", run_id)).exit_code == 1
-        await lines(url, "take-over", run_id, "--reason", "Again")
-        await lines(url, "end", run_id, "--reason", "Enough")
-        await client.until_end()
-        whole = json.loads((await admin(url, "--json", "show", run_id)).stdout)
-    assert whole["run"]["taken_over"]["by"] == "admin"
-    said = {each["type"]: each["data"] for each in whole["events"]}
-    assert said["steer_accepted"]["content"] == "Pears"
-    assert (said["approval_decided"]["decision"], said["approval_decided"]["note"]) == ("deny", "Not now")
-    assert said["question_answered"]["answer"] == PEARS
-    assert said["agent_thinking"]["thought"] == "An operator has ended this run: Enough"
 
 
 async def test_what_is_stopped_is_listed_and_allowed_again(serve: Any, folder: Path) -> None:

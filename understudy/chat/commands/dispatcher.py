@@ -7,16 +7,14 @@ Both are asked alike.
 
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
-from attrs import evolve
 
-from actors import ActorError, ActorRef
+from actors import ActorError, ActorRef, Ask
 from transport.auth.identity import Identity
 from transport.wire import commands as wire
-from transport.wire.commands import Approve, Command, Respond, Say, Steer, SteerMode
+from transport.wire.commands import Command, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import AnswersRead, ThreadChanged, Typing
 from transport.wire.messages import UnsubscribeThread
@@ -26,7 +24,7 @@ from understudy.chat.commands.checks import UNAVAILABLE, refusal
 from understudy.chat.commands.request import HTTP, SOCKET, Accepted, Request
 from understudy.chat.commands.threads import MAX_RESUMED, broadcast, missing, notify
 from understudy.chat.conversation.thread_part import ThreadPart
-from understudy.chat.messages import CancelRun, Delete, HandBack, RequestSnapshot, TakeOver, Version, WidgetCall
+from understudy.chat.messages import Delete, RequestSnapshot, Version, WidgetCall
 from understudy.chat.placement import (
     Active,
     Changed,
@@ -40,12 +38,9 @@ from understudy.chat.placement import (
     TypingIn,
 )
 from understudy.chat.registry import ConversationRegistry
-from understudy.chat.run.questions import run_of_question
 from understudy.chat.services import Services
 from understudy.content.vault import Vault
-from understudy.storage import queries
 from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
-from understudy.storage.records import RunRecord
 
 CommandFunction: TypeAlias = Callable[[Request[Any], Services], Awaitable[Accepted | None]]
 """Carries out a command. Raises CommandRejected, or an error of `UNAVAILABLE`; nothing was changed then."""
@@ -56,20 +51,19 @@ COMMANDS: Final[Mapping[type, CommandFunction]] = {
     wire.Edit: accept_edit,
     wire.Regenerate: again.regenerate,
     wire.Continue: again.continue_run,
-    Steer: steer.steer,
+    wire.Steer: steer.steer,
     wire.Unsteer: steer.unsteer,
     wire.Cancel: threads.cancel,
-    Approve: consent.approve,
+    wire.Approve: consent.approve,
     wire.Disallow: consent.disallow,
-    Respond: answer.respond,
+    wire.Respond: answer.respond,
     wire.Feedback: answer.rate,
     wire.Resume: threads.resume,
     wire.UserTyping: threads.show_typing,
     wire.SwitchServer: threads.switch_server,
 }
 """The functions of the commands that concern conversations."""
-OperatorAct: TypeAlias = TakeOver | HandBack | CancelRun | Steer | Approve | Respond
-"""What an operator may do about a run of a user: take it over, hand it back, end it, and what its user would."""
+T = TypeVar("T")
 
 
 class CommandDispatcher:
@@ -135,33 +129,16 @@ class CommandDispatcher:
         except UNAVAILABLE as error:
             raise refusal(error) from error
 
-    async def operate(self, operator: str, run: RunRecord, act: OperatorAct) -> None:
-        """Carry out an operator's act about a run of a user, with the user's own commands in the operator's name.
-
-        The caller has checked that the operator may do it. A steer is sent without the user's quotas and limits.
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]]) -> T:
+        """Ask a thread's conversation, on any node, for an operator. `request` makes the request for each attempt.
 
         Raises:
-            CommandRejected: The act was refused, and nothing was changed; with the code and sentence to send.
+            CommandRejected: It cannot be asked now, or refuses.
         """
-        about = "That is not of this run."
         try:
-            match act:
-                case TakeOver() | HandBack() | CancelRun():
-                    await self.registry.ask(run.owner, run.thread_id, partial(evolve, act))  # an ask is answered once
-                    return
-                case Steer(mode=SteerMode.AFTER):
-                    raise CommandRejected("invalid_command", "An operator speaks to the run: mode is `next` or `now`.")
-                case Approve(remember=True):
-                    raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
-                case Approve(call_id=call_id):
-                    found = await self._services.store.read(queries.step_of_call, call_id)
-                    if found is None or found[1].id != run.id:
-                        raise CommandRejected("not_found", about)
-                case Respond(question_id=question_id) if run_of_question(question_id) != run.id:
-                    raise CommandRejected("not_found", about)
+            return await self.registry.ask(owner, thread_id, request)
         except UNAVAILABLE as error:
             raise refusal(error) from error
-        await self.carry_out(Request(Identity(run.owner, ""), act, by=operator))
 
     def announce_change(self, owner: str, thread_id: str) -> None:
         """Send all connections of the user, on every node, the event that a thread of their list has changed."""

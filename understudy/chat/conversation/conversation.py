@@ -48,13 +48,11 @@ from understudy.chat.messages import (
     EnsureRunning,
     FinishRun,
     FollowThread,
-    HandBack,
     OwnershipLost,
     PermitGranted,
     PositionChanged,
     RateAnswer,
     RequestSnapshot,
-    TakeOver,
     WaitIdle,
     WithdrawSteer,
 )
@@ -146,8 +144,6 @@ class Conversation(Actor):
                 await self.acceptance.accept(message)
             case CancelRun():
                 await queue.cancel(message)
-            case TakeOver() | HandBack():
-                await queue.steering.operate(message)
             case AcceptSteer():
                 await queue.steering.accept(message)
             case WithdrawSteer():

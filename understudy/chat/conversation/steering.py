@@ -15,10 +15,7 @@ from actors import Lane
 from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected
 from transport.wire.events import (
-    HANDED_BACK,
-    TAKEN_OVER,
     AgentProgress,
-    AgentThinking,
     AskedAgent,
     MessageAccepted,
     SteerAccepted,
@@ -29,9 +26,9 @@ from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_steer
 from understudy.chat.conversation.thread_log import BUSY_S, ThreadLog, refusal_of
 from understudy.chat.conversation.workers import Workers
-from understudy.chat.messages import AcceptSteer, EndTurn, HandBack, TakeOver, WithdrawSteer
+from understudy.chat.messages import AcceptSteer, EndTurn, WithdrawSteer
 from understudy.chat.run.replay import SEPARATOR, steer_step
-from understudy.chat.run_protocol import RunProtocol, operators_act
+from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
@@ -49,35 +46,6 @@ class Steering:
     thread: ThreadLog
     workers: Workers
     ending: Container[str]
-
-    async def operate(self, ask: TakeOver | HandBack) -> None:
-        """Commit that an operator has taken over a run, queued or at work, or hands it back. Its user is told."""
-        live = self.thread.runs.get(ask.run_id)
-        try:
-            await self.thread.check_queued(ask.run_id)
-            if live is None or live.protocol.ended or live.stopped or ask.run_id in self.ending:
-                raise CommandRejected("run_ended", "That run has ended already.")
-            notice = self._notice(ask, live.protocol)
-            if notice is not None:
-                await self.thread.append(live, [notice])
-        except (CommandRejected, StorageUnavailable, Unstorable) as error:
-            ask.fail(refusal_of(error))
-        else:
-            ask.reply(notice is not None)
-
-    def _notice(self, ask: TakeOver | HandBack, run: RunProtocol) -> AgentThinking | None:
-        """Return what the user is told of an operator's act, None if it was done before. Raises CommandRejected."""
-        agent_id = next(reversed(run.agents), "")
-        if isinstance(ask, HandBack):
-            if run.operator is None:
-                return None
-            return AgentThinking(agent_id, operators_act("handed back", None), self.thread.now, HANDED_BACK, ask.by)
-        if run.operator is not None:
-            if run.operator != ask.by:
-                raise CommandRejected("taken_over")
-            return None
-        said = operators_act("taken over", ask.reason)
-        return AgentThinking(agent_id, said, self.thread.now, TAKEN_OVER, ask.by, ask.reason)
 
     async def accept(self, ask: AcceptSteer) -> None:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""

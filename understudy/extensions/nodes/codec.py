@@ -29,9 +29,9 @@ from understudy.storage.errors import StorageUnavailable
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 25
+VERSION: Final = 26
 """Increment with every change of a message's shape."""
-OLDEST: Final = 25
+OLDEST: Final = 26
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
 `VERSION` with a change that does more than to add kinds of items, or fields with a default: nodes refuse the packets of
 versions before it."""

@@ -33,9 +33,8 @@ from understudy.storage.owners import name_of
 from understudy.storage.spending import day_of
 from understudy.tools.threads import tool_threads
 from understudy.web.acts import say
-from understudy.web.api.takeovers import Reason, filtered_reason
 from understudy.web.context import WebContext, identity, read_body, rights, web_context, whole_number
-from understudy.web.operators import OF_OPERATOR, owned, reached_run, scope, who
+from understudy.web.operators import OF_OPERATOR, Reason, filtered_reason, owned, reached_run, scope, who
 from understudy.web.routes import OF_ONE, Count, JsonObject, Routes, up_to
 
 STOPPED: Final = Act("run.stopped", "reason", "run")
@@ -126,9 +125,8 @@ async def stop(run_id: str) -> dict[Literal["run_id"], str]:
     reason = await filtered_reason(found.owner, body) if body else None
     await say(STOPPED, target=found.owner, as_operator=True, run=run_id, reason=reason or "")
     if found.ended_at is None:
-        await web_context().chat.commands.operate(
-            identity().user, found, CancelRun(run_id, by=identity().user, reason=reason)
-        )
+        cancel = partial(CancelRun, run_id, by=identity().user, reason=reason)
+        await web_context().chat.commands.ask(found.owner, found.thread_id, cancel)
     return {"run_id": run_id}
 
 

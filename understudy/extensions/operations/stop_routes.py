@@ -11,8 +11,8 @@ from understudy.chat.stops import KINDS, Kind, StopInForce
 from understudy.extensions.operations.stops import StopSwitch
 from understudy.storage.acts import Act
 from understudy.web.acts import say
-from understudy.web.api.takeovers import Reason, filtered_reason
 from understudy.web.context import identity, read_body, rights, web_context
+from understudy.web.operators import Reason, filtered_reason
 from understudy.web.routes import OF_ONE, STORED, Routes
 
 ENDED: Final = Act("stop.ended", "kind", "name")

@@ -66,13 +66,11 @@ from understudy.chat.messages import (
     EnsureRunning,
     FinishRun,
     FollowThread,
-    HandBack,
     OwnershipLost,
     PermitGranted,
     RequestSnapshot,
     RunOrder,
     RunRequest,
-    TakeOver,
     WithdrawSteer,
 )
 from understudy.chat.routing import Route
@@ -992,64 +990,6 @@ def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
     assert shell.published[-1].event == SteerWithdrawn("s1")
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
     assert shell.take("r1", 1, 1) == ()
-
-
-def test_a_run_is_taken_over_by_one_operator_once(shell: Shell) -> None:
-    shell.handle(accept(1))
-    shell.handle(accept(2))
-    shell.failing = [StorageUnavailable("away")]
-    assert answers(shell.handle(TakeOver("r1", "other", "Help"))) == ["storage_unavailable"]
-    assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == [True]
-    assert shell.did == ["Committed", "Published", "Answered"]
-    notice = shell.published[-1].event
-    assert isinstance(notice, AgentThinking)
-    assert (notice.thought, notice.notice) == ("An operator has taken over this run: Help", "taken_over")
-    assert answers(shell.handle(TakeOver("r1", "op", "Again"))) == [False]
-    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
-    assert shell.published[-1].event is notice
-    shell.handle(CancelRun("r1"))
-    assert answers(shell.handle(TakeOver("r1", "op", "Help"))) == ["run_ended"]
-
-
-def test_a_queued_run_is_taken_over_and_starts_in_its_turn(shell: Shell) -> None:
-    for number in (1, 2, 3):
-        shell.handle(accept(number))
-    assert answers(shell.handle(TakeOver("r2", "op", "Soon"))) == [True]
-    notice = shell.published[-1].event
-    assert isinstance(notice, AgentThinking)
-    assert (notice.agent_id, notice.notice) == ("", "taken_over")
-    shell.handle(evolve(steer("s1", run_id="r2"), by="op"))
-    shell.handle(TakeOver("r3", "op", "Too"))
-    assert answers(shell.handle(HandBack("r3", "op"))) == [True]
-    assert shell.at_work == {"r1"}
-    answer(shell)
-    shell.exit_runs()
-    assert shell.at_work == {"r2"}
-    assert [each.steer_id for each in shell.take("r2", 1, 1)] == ["s1"]
-    answer(shell, "r2")
-    shell.exit_runs()
-    assert shell.at_work == {"r3"}
-
-
-def test_a_run_is_handed_back_once(shell: Shell) -> None:
-    shell.handle(accept(1))
-    assert answers(shell.handle(HandBack("r1", "op"))) == [False]
-    shell.handle(TakeOver("r1", "op", "Help"))
-    shell.failing = [StorageUnavailable("away")]
-    assert answers(shell.handle(HandBack("r1", "other"))) == ["storage_unavailable"]
-    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == ["taken_over"]
-    assert answers(shell.handle(HandBack("r1", "other"))) == [True]
-    notice = shell.published[-1].event
-    assert isinstance(notice, AgentThinking)
-    assert (notice.thought, notice.notice, notice.by) == (
-        "An operator has handed back this run",
-        "handed_back",
-        "other",
-    )
-    assert answers(shell.handle(HandBack("r1", "op"))) == [False]
-    assert answers(shell.handle(TakeOver("r1", "other", "Mine"))) == [True]
-    shell.handle(CancelRun("r1"))
-    assert answers(shell.handle(HandBack("r1", "other"))) == ["run_ended"]
 
 
 def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(shell: Shell) -> None:

@@ -8,27 +8,33 @@
 4. What the operator sends are the commands of the run's user, in the operator's name.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Final, Literal
 
-from attrs import frozen
 from msgspec import Struct
 from quart import Response, request
 
+from actors import Ask
+from transport.auth.identity import Identity
 from transport.wire.codec import from_log
 from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Approve, Respond, Steer
+from transport.wire.commands import Approve, Respond, Steer, SteerMode
 from transport.wire.errors import CommandRejected
 from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
-from understudy.chat.messages import HandBack, TakeOver
+from understudy.chat.commands.request import Request
+from understudy.chat.run.questions import run_of_question
 from understudy.chat.run.report import RunReport
-from understudy.storage.acts import LONGEST, Act
+from understudy.extensions.takeovers.taken_runs import HandBack, TakeOver
+from understudy.storage import queries
+from understudy.storage.acts import Act
 from understudy.storage.owners import name_of
 from understudy.storage.records import RunRecord
 from understudy.web.acts import say
 from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.api.runs import EventsOfRun, events_of, state_of
-from understudy.web.context import decode_json, identity, read_body, web_context, whole_number
-from understudy.web.operators import reached_run
+from understudy.web.context import identity, read_body, web_context, whole_number
+from understudy.web.operators import Reason, filtered_reason, reached_run
 from understudy.web.routes import OF_ONE, Count, Routes, up_to
 
 HANDING_BACK: Final = Act("run.handed_back", "run")
@@ -37,16 +43,7 @@ TAKING_OVER: Final = Act("run.taken_over", "reason", "run")
 
 blueprint = Routes("takeovers", __name__, url_prefix="/api/admin/runs/<run_id>")
 
-MAX_REASON: Final = LONGEST
-"""Characters of a reason, which an entry of the audit log has whole. A longer one is refused."""
 TAKEN: Final = (*OF_ONE, "forbidden", "message_too_large", "run_ended", "taken_over")
-
-
-@frozen
-class Reason:
-    """The body of a request to take over or end a run: a sentence that says why, for its user and for auditors."""
-
-    reason: str
 
 
 class OperatorCommand(Struct):
@@ -77,7 +74,7 @@ async def take_over(run_id: str) -> TakenOver:
     if taken is None:
         reason = await filtered_reason(run.owner, await read_body())
         await say(TAKING_OVER, target=run.owner, as_operator=True, run=run_id, reason=reason)
-        await web_context().chat.commands.operate(operator, run, TakeOver(run_id, operator, reason))
+        await _ask(run, partial(TakeOver, run_id, operator, reason))
         taken = await _taken(run)
     return _shown(_check_own(taken))
 
@@ -88,7 +85,7 @@ async def hand_back(run_id: str) -> None:
     run = await _open(run_id)
     if await _taken(run) is not None:
         await say(HANDING_BACK, target=run.owner, as_operator=True, run=run_id)
-        await web_context().chat.commands.operate(identity().user, run, HandBack(run_id, identity().user))
+        await _ask(run, partial(HandBack, run_id, identity().user))
 
 
 @blueprint.get("", errors=(*OF_ONE, "forbidden", "taken_over"), answer=TakenRun)
@@ -130,20 +127,30 @@ async def command(run_id: str) -> dict[Literal["run_id"], str]:
             raise CommandRejected("invalid_command", "The type must be steer, approve or answer.")
     web_context().chat.check_rate(identity(), act)
     await say(STEERED, target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
-    await web_context().chat.commands.operate(identity().user, run, act)
+    await _check_act(run, act)
+    await web_context().chat.commands.carry_out(Request(Identity(run.owner, ""), act, by=identity().user))
     return {"run_id": run_id}
 
 
-async def filtered_reason(owner: str, body: bytes) -> str:
-    """Return the reason in a request's body, as the content filter leaves it for the log of a user.
+async def _check_act(run: RunRecord, act: Steer | Approve | Respond) -> None:
+    """Check that a command is about this run, and one that an operator may send. Raises CommandRejected."""
+    of_this = True
+    match act:
+        case Steer(mode=SteerMode.AFTER):
+            raise CommandRejected("invalid_command", "An operator speaks to the run: mode is `next` or `now`.")
+        case Approve(remember=True):
+            raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
+        case Approve(call_id=call_id):
+            found = await web_context().store.read(queries.step_of_call, call_id)
+            of_this = found is not None and found[1].id == run.id
+        case Respond(question_id=question_id):
+            of_this = run_of_question(question_id) == run.id
+    if not of_this:
+        raise CommandRejected("not_found", "That is not of this run.")
 
-    Raises:
-        CommandRejected: There is none, or it is too long (`invalid_command`), or it is blocked.
-    """
-    reason = " ".join(decode_json(body, Reason, '{"reason": "…"}').reason.split())
-    if not 0 < len(reason) <= MAX_REASON:
-        raise CommandRejected("invalid_command", f"A reason has 1 to {MAX_REASON} characters.")
-    return (await web_context().content_filter.filter_note(owner, reason))[:MAX_REASON]
+
+async def _ask(run: RunRecord, request: Callable[[], Ask[bool]]) -> None:
+    await web_context().chat.commands.ask(run.owner, run.thread_id, request)
 
 
 async def _open(run_id: str) -> RunRecord:
