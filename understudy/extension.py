@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from actors import ChildSpec
     from understudy.agents.agent import Agent
+    from understudy.chat.run.part import MakePart
     from understudy.cli.chat_command import ChatCommand
     from understudy.models.model import Model
     from understudy.observe.collectors import CountedBy
@@ -76,6 +77,8 @@ class Parts:
         self._parts: dict[type[Any], Any] = {}
         self.closing = AsyncExitStack()
         """What is called once no actor works any more."""
+        self.of_runs: list[MakePart] = []
+        """What extensions do beside the loop of a run."""
 
     def add(self, part: object, *others: type[Any]) -> None:
         """Let others find `part` by its class, and by `others` that this extends. What was found by these goes."""

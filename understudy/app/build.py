@@ -33,9 +33,11 @@ from understudy.chat.chat import Chat
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.memory import AgentMemories, memory_expiry
+from understudy.chat.memory_of_run import memory_of_run
 from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import ChatSettings, Services
+from understudy.chat.spending import limit_runs
 from understudy.chat.storage_away import StorageWaitMonitor
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.extension import Extension, Parts
@@ -159,6 +161,9 @@ async def build_app(
             for part in (tree, status, spending, traces, tool_loop, storage.quotas, memories):
                 if part is not None:
                     built.add(part)
+            built.of_runs.append(partial(memory_of_run, memories))
+            if spending is not None:
+                built.of_runs.append(partial(limit_runs, spending))
             dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS))
 
             def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:

@@ -17,7 +17,6 @@ from understudy.storage.agent_memory import Remembered, amend, forget, forget_ex
 from understudy.storage.cache import FRESH_S, CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
 from understudy.storage.memberships import forget_spending
-from understudy.storage.records import History
 from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
@@ -104,14 +103,6 @@ class AgentMemory:
     async def entries(self) -> list[MemoryEntry]:
         """Return all unexpired values, the latest first. Raises `ToolError` ``storage_unavailable``."""
         return _entries(await self._all())
-
-    async def read_with_history(self, message_id: str, limit: int) -> History:
-        """Read the memory for `for_model` in one transaction with the history of a message. Return the history.
-
-        Raises:
-            StorageUnavailable: The database cannot be read.
-        """
-        return await self.reads.history_and_memory(self.owner, message_id, limit, self.notebook, self.clock())
 
     async def for_model(self, request: str = "", *, searchable: bool = False) -> str:
         """Return the memory for a model's input, fenced; empty if nothing is remembered.

@@ -12,10 +12,10 @@ from typing import Any, Final
 from attrs import field, frozen
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from . import queries, schema
+from . import schema
 from .errors import NotStored
 from .prepared import Prepared
-from .records import History, Json
+from .records import Json
 from .write import add_users, put, write
 
 _c = schema.contexts.c
@@ -132,13 +132,6 @@ class Remembered:
 def remembered(connection: Connection, owner: str, agent: str, now: float) -> list[Remembered]:
     """Return the unexpired values about a user in a notebook, latest first."""
     return [Remembered(*row) for row in _remembered.each(connection, owner=owner, agent=agent, now=now)]
-
-
-def history_and_memory(
-    connection: Connection, owner: str, message_id: str, limit: int, agent: str, now: float
-) -> tuple[History, list[Remembered]]:
-    """Return the `queries.history` of a message, and what is remembered of the owner in a notebook."""
-    return queries.history(connection, owner, message_id, limit), remembered(connection, owner, agent, now)
 
 
 @frozen

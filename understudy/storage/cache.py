@@ -25,7 +25,7 @@ from .agent_memory import Remembered, amend, forget, forget_all, remember
 from .deletion import remove_user_rows
 from .errors import StorageUnavailable
 from .queries import Which
-from .records import EventPage, History, Page, Thread, ThreadPage
+from .records import EventPage, Page, Thread, ThreadPage
 from .store import Store
 from .thread_writes import delete_thread, give_feedback, mark_thread, rename_thread, tag_thread, trim_log
 from .turns import TurnsPage
@@ -234,13 +234,6 @@ class CachedReads:
         return await self._read(
             owner, asked, list[Remembered], lambda: self.store.read(agent_memory.remembered, owner, agent, now)
         )
-
-    async def history_and_memory(self, owner: str, message_id: str, limit: int, agent: str, now: float) -> History:
-        """As `agent_memory.history_and_memory`, whose memory is cached, for `remembered`. Return the history."""
-        began = trio.current_time()
-        history, known = await self.store.read(agent_memory.history_and_memory, owner, message_id, limit, agent, now)
-        self._put(owner, _named("remembered", agent), known, began)
-        return history
 
     async def invalidate(self, work: Write) -> None:
         """Drop the answers that a write has changed, or may have changed."""

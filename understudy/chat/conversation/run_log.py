@@ -41,7 +41,7 @@ def _never(_after_s: float) -> None:
 class RunLog:
     """The log of the thread for the run `live`, in the `attempt` of that name.
 
-    `wake_after` has the run call `show_text` after so many seconds.
+    `wake_after` has the run call `show_text`, and commit what it has gathered, after so many seconds.
     """
 
     live: ActiveRun

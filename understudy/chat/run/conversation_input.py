@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from understudy.agents.agent import Agent
-from understudy.chat.memory import AgentMemory
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.history import exchange_items, question_item
 from understudy.chat.run.model_input import ModelInput
@@ -49,16 +48,15 @@ _PICTURES = (
 async def load_conversation(
     job: RunRequest,
     services: Services,
-    memory: AgentMemory | None,
     before: Replay,
     given: ModelInput,
     agent: Agent,
     known: History | None = None,
-) -> tuple[History, tuple[FileCard, ...]]:
-    """Load the conversation and the message to answer into `given`. Return the history, and the files of the message.
+) -> History:
+    """Load the conversation and the message to answer, with its files, into `given`. Return the history.
 
     The items are those of the branch from the root of the thread, as far as they are read: `known`, else those of the
-    store. The memory, if there is one, is read in the same transaction.
+    store.
 
     Raises:
         StorageUnavailable: The database cannot be read.
@@ -66,10 +64,8 @@ async def load_conversation(
     limit = services.settings.limits.history_messages
     if known is not None and len(known.messages) <= limit:
         history = known
-    elif memory is None:
-        history = await services.store.read(queries.history, job.owner, job.message_id, limit)
     else:
-        history = await memory.read_with_history(job.message_id, limit)
+        history = await services.store.read(queries.history, job.owner, job.message_id, limit)
     named = (name for each in history.exchanges for name in each.message.references)
     references = tuple(dict.fromkeys((*named, *job.references)))[-MAX_FILES:]
     cards = await services.attachments(job.owner).cards(references) if references else ()
@@ -92,7 +88,8 @@ async def load_conversation(
         await run_off_loop(load)
     else:
         load()
-    return history, tuple(files[each] for each in job.references if each in files)
+    given.files = tuple(files[each] for each in job.references if each in files)
+    return history
 
 
 def earlier_items(job: RunRequest) -> list[Item]:

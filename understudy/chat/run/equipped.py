@@ -12,7 +12,7 @@ from understudy.chat.run.recall import recall_tool
 from understudy.chat.run.replay import RECALL
 from understudy.chat.run.window import tools_tokens
 from understudy.chat.services import Services
-from understudy.models.model import AgentCard, ToolCard
+from understudy.models.model import FENCE_NOTE, AgentCard, ToolCard
 from understudy.models.offline import ABILITIES
 from understudy.models.providers import OFFLINE
 from understudy.tools.tool import Tool
@@ -20,22 +20,22 @@ from understudy.tools.tool import Tool
 
 @frozen
 class Equipped:
-    """The agent that was started as `agent_id`; `recalls`: with the tool that reads shortened results. `rules` were in
-    force when it was made.
+    """An agent at work; `recalls`: with the tool that reads shortened results. `rules` were in force when it was made.
 
     `tools` are those that it can call, by name: its own and those of the client. `card` describes it to its model, with
-    the tools that the user may use. These are about `tool_tokens` tokens.
+    the tools that the user may use. These are about `tool_tokens` tokens. `instructions` are the agent's, with the note
+    about fences: they are always the same.
     """
 
-    agent_id: str
     recalls: bool
     rules: Rules
     tools: Mapping[str, Tool]
     card: AgentCard
     tool_tokens: int
+    instructions: str
 
 
-def equip(agent: Agent, agent_id: str, job: RunRequest, services: Services, *, recalls: bool) -> Equipped:
+def equip(agent: Agent, job: RunRequest, services: Services, *, recalls: bool) -> Equipped:
     """Describe an agent to its model. It takes as long as its tools have schemas, so it is done once for many turns.
 
     Without a language model it has the tool that lists what can be done by a form.
@@ -50,4 +50,6 @@ def equip(agent: Agent, agent_id: str, job: RunRequest, services: Services, *, r
     shown = [ToolCard(each.name, each.description, each.parameters) for each in more if permissions.may_call(each, job)]
     card = evolve(card, tools=(*card.tools, *shown))
     tools = own | {each.name: each for each in more}
-    return Equipped(agent_id, recalls, permissions.rules, tools, card, tools_tokens(card.tools))
+    instructions = agent.instructions or f"You are {agent.display_title}. {agent.description}".strip()
+    instructions = f"{instructions}\n\n{FENCE_NOTE}"
+    return Equipped(recalls, permissions.rules, tools, card, tools_tokens(card.tools), instructions)

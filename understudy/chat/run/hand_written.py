@@ -27,12 +27,15 @@ from attrs import define, evolve, field, frozen
 from actors import Context
 from transport.wire.events import ToolStatus, Usage
 from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run_function
+from understudy.chat.run.ended import Ended
 from understudy.chat.run.history import turn_items
-from understudy.chat.run.meter import HAND_WRITTEN, Ended
+from understudy.chat.run.meter import HAND_WRITTEN
+from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.replay import PastTurn, PendingCall
 from understudy.chat.run.saved_files import SavedFiles
 from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.run.turn import record_turn
 from understudy.chat.run.window import estimate, item_tokens, tools_tokens
 from understudy.models.model import (
     FENCE_NOTE,
@@ -46,7 +49,6 @@ from understudy.models.model import (
     limits_of,
 )
 from understudy.storage.records import StepRecord
-from understudy.storage.spending_limits import SpendingLimits
 from understudy.suggestion import did_you_mean
 from understudy.tools.context import CallMeans
 from understudy.tools.errors import ToolError
@@ -55,7 +57,7 @@ from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:
-    from understudy.chat.run.agent_loop import AgentLoop
+    from understudy.chat.run.work import RunWork
 
 log = logging.getLogger(__name__)
 P = ParamSpec("P")
@@ -96,9 +98,9 @@ class RecordedAsk:
 
 @define(eq=False)
 class HandWritten:
-    """The work of the loop's agent, which is hand-written, from turn `number` on."""
+    """The work of an agent that is hand-written, from turn `number` on."""
 
-    loop: "AgentLoop"
+    work: "RunWork"
     context: Context
     number: int
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
@@ -125,13 +127,13 @@ class HandWritten:
     _one: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
-        agent_id = self.loop.agent_id
-        self.asked = ToolOutcome(ToolRequest("", self.loop.agent.name, {}), agent_id)
-        own = [each for each in self.loop.replay.written if each.arguments == {"agent_id": agent_id}]
+        agent_id = self.work.agent_id
+        self.asked = ToolOutcome(ToolRequest("", self.work.agent.name, {}), agent_id)
+        own = [each for each in self.work.replay.written if each.arguments == {"agent_id": agent_id}]
         self._asks = deque(each for each in own if each.kind == "ask")
         self._steps = {each.name: each for each in own if each.kind == "step"}
         self._calls = []
-        for turn in self.loop.replay.turns[self.number :]:
+        for turn in self.work.replay.turns[self.number :]:
             counts = turn.arguments or {}
             self._past_says = max(self._past_says, counts.get("says", 0))
             self._past_thoughts = max(self._past_thoughts, counts.get("thoughts", 0))
@@ -143,30 +145,30 @@ class HandWritten:
     async def run(self) -> tuple[int, Handoff | None]:
         """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
 
-        Raises what `AgentLoop.run` raises, `ReplayMismatch`, and what the function raises.
+        Raises what `work.answer` raises, `ReplayMismatch`, and what the function raises.
         """
-        async with self.loop.recorder.notes.of_call() as progress:
+        async with self.work.recorder.notes.of_call() as progress:
             await self._run_function(progress)
-        loop = self.loop
+        work = self.work
         if self.failure is not None:
             raise self.failure
         if self.handed is None:
-            if self.scope.cancelled_caught and loop.ended is None:
-                loop.ended = loop.meter.reached(loop.meter.budget.wall_s or 0.0, ("wall_s",))
-            elif loop.ended is None:
+            if self.scope.cancelled_caught and work.ended is None:
+                work.ended = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
+            elif work.ended is None:
                 await self._expect(*END)
             await self._close_cut_calls()
             await self._end_turn(Reply())
         return self.number, self.handed
 
     async def _run_function(self, progress: CallProgress) -> None:
-        loop, job, agent = self.loop, self.loop.job, self.loop.agent
-        files = SavedFiles(loop.services.attachments(job.owner), loop.files)
-        given = loop.tools.calls.context(loop.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
+        work, job, agent = self.work, self.work.job, self.work.agent
+        files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
+        given = work.tools.calls.context(work.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
-        make = partial(AgentTurn, message=job.content, items=tuple(loop.input.items), data=job.context or {})
-        of_client = tuple(name for name, tool in loop.equipped().tools.items() if tool.client)
-        turn = make(**fields, client_tools=of_client, work=self._work(), given_up=self._given_up)
+        make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
+        of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
+        turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self._given_up)
         assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
         try:
             with self.scope:
@@ -177,23 +179,23 @@ class HandWritten:
                 log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
                 raise
         finally:
-            loop.tools.questions.forget(loop.agent_id)
+            work.tools.questions.forget(work.agent_id)
 
     def _given_up(self) -> bool:
-        return self.scope.cancel_called or self.loop.tools.deadline.over
+        return self.scope.cancel_called or self.work.tools.deadline.over
 
     async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
         """Call the function on the loop that is for it."""
-        tool_loop, run = self.loop.services.parts.find(ToolLoop), partial(run_function, function)
-        await (run(turn) if tool_loop is None else tool_loop.run(self.loop.agent.name, run, turn))
+        tool_loop, run = self.work.services.parts.find(ToolLoop), partial(run_function, function)
+        await (run(turn) if tool_loop is None else tool_loop.run(self.work.agent.name, run, turn))
 
     async def _close_cut_calls(self) -> None:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
-        tools = self.loop.tools
+        tools = self.work.tools
         await tools.calls.stop()
         await tools.complete_begun()
 
-    def _work(self) -> TurnWork:
+    def _means(self) -> TurnWork:
         """Return what the function does its work through."""
         return SimpleNamespace(
             call=self._at_once(self.call),
@@ -257,13 +259,13 @@ class HandWritten:
         raise AssertionError("unreachable")
 
     def _set_deadline(self) -> None:
-        left_s = self.loop.meter.left_s(self.loop.tools.deadline.worked_s)
+        left_s = self.work.meter.left_s(self.work.worked_s)
         self.scope.deadline = trio.current_time() + left_s
 
     async def _stop_if(self, ended: Ended | None) -> None:
         """Close the run with what it has, if a bound of its budget is reached."""
         if ended is not None:
-            self.loop.ended = ended
+            self.work.ended = ended
             await self._stop()
 
     # What the log has
@@ -299,9 +301,9 @@ class HandWritten:
 
     def _mismatch(self, recorded: tuple[str, str], kind: str, name: str) -> NoReturn:
         had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
-        extra = {"run_id": self.loop.job.run_id, "agent": self.loop.agent.name, "recorded": had, "asked": wants}
+        extra = {"run_id": self.work.job.run_id, "agent": self.work.agent.name, "recorded": had, "asked": wants}
         log.error("run.replay_mismatch", extra=extra)
-        raise ReplayMismatch(f"the function of {self.loop.agent.name} does not repeat itself: {had!r} is recorded, "
+        raise ReplayMismatch(f"the function of {self.work.agent.name} does not repeat itself: {had!r} is recorded, "
                              f"and now it wants {wants!r}")  # fmt: skip
 
     def _recorded_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
@@ -323,46 +325,46 @@ class HandWritten:
         self._says += 1
         if self._says <= self._past_says:
             return
-        loop = self.loop
-        await loop.thoughts.ensure()
+        work = self.work
+        await work.thoughts.ensure()
         self._begin_turn()
         self._said.append(text)
-        loop.recorder.activity = "writing"
-        await loop.stream.feed(text)
+        work.recorder.activity = "writing"
+        await work.stream.feed(text)
 
     async def think(self, thought: str) -> None:
         """Show a thought, unless the log has it."""
         self._thoughts += 1
         if self._thoughts > self._past_thoughts:
-            await self.loop.thoughts.publish(await self.loop.services.content_filter.filter_output(thought))
+            self.work.thoughts.publish(await self.work.services.content_filter.filter_output(thought))
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallResult:
         """Call a tool, unless the log has its result. Return the result."""
-        loop, past = self.loop, self._recorded_call(name, arguments)
+        work, past = self.work, self._recorded_call(name, arguments)
         if past is None:
             await self._expect("call", f"{name} with other arguments" if self._recorded() == ("call", name) else name)
         async with self._one:
             if past is None:
-                worked_s = loop.tools.deadline.worked_s
-                await self._stop_if(loop.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
+                worked_s = work.worked_s
+                await self._stop_if(work.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
-        return await self._execute(turn, calls, loop.equipped().tools)
+        return await self._execute(turn, calls, work.equipped().tools)
 
     async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], tools: Mapping[str, Tool]) -> CallResult:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
-        loop = self.loop
+        work = self.work
         self._executing += 1
         try:
-            (outcome,) = await loop.tools.execute(calls, tools, loop.agent_id, self.context)
+            (outcome,) = await work.tools.execute(calls, tools, work.agent_id, self.context)
         finally:
             self._executing -= 1
             if not self._executing:
                 self._idle.set()
                 self._idle = trio.Event()
-        loop.outcomes.append(outcome)
-        origin = loop.origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
-        loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
+        work.gathered.outcomes.append(outcome)
+        origin = work.input.origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
+        work.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
         if outcome.status is ToolStatus.OK:
             return CallResult(outcome.value, outcome.summary, outcome.answer)
         error = (outcome.value or {}).get("error", {}) if isinstance(outcome.value, dict) else {}
@@ -372,12 +374,12 @@ class HandWritten:
         self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool
     ) -> Reply:
         """Ask the model, unless the log has its reply. Return the reply."""
-        loop = self.loop
+        work = self.work
         if await self._expect("ask", ASK_MODEL):
-            loop.input.add(await loop.take_steers(self.number, recorded=self.number + 1))
+            work.input.add(await work.take_steers(self.number, recorded=self.number + 1))
             asked = msgspec.convert(self._asks.popleft().result, RecordedAsk)
             self._note_replayed()
-            loop.count(asked.usage)
+            work.meter.add_usage(asked.usage, turns=1)
             if say:
                 await self.say(asked.text)
         else:
@@ -389,42 +391,38 @@ class HandWritten:
         self, prompt: str, instructions: str, items: Sequence[Item] | None, tools: Sequence[str], say: bool
     ) -> RecordedAsk:
         """Ask the model, and record its reply as it may be stored."""
-        loop, agent, services = self.loop, self.loop.agent, self.loop.services
-        if unknown := [each for each in tools if each not in loop.equipped().tools]:
+        work, agent, services = self.work, self.work.agent, self.work.services
+        if unknown := [each for each in tools if each not in work.equipped().tools]:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
-        worked_s = loop.tools.deadline.worked_s
-        await self._stop_if(loop.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
-        spending = services.parts.find(SpendingLimits)
-        if spending is not None and await loop.day_is_spent(self.number, spending):
+        worked_s = work.worked_s
+        await self._stop_if(work.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
+        if await work.is_over(self.number):
             await self._stop()
-        loop.input.add(await loop.take_steers(self.number, recorded=self.number))
+        work.input.add(await work.take_steers(self.number, recorded=self.number))
         model = services.models.of(agent.model)
-        loop.input.limits = limits_of(model)
-        told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else loop.instructions()
-        closing = loop.meter.ended(worked_s) is not None
-        card = loop.equipped().card
+        work.input.limits = limits_of(model)
+        told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else work.equipped().instructions
+        closing = work.meter.ended(worked_s) is not None
+        card = work.equipped().card
         card = evolve(card, tools=tuple(each for each in card.tools if each.name in tools))
-        notes = await loop.notes()
+        notes = await work.notes()
         if items is None:
             fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
-            await loop.fit(model, told, fixed + tools_tokens(card.tools))
-            items = loop.input.shown
+            await work.fit(model, told, fixed + tools_tokens(card.tools))
+            items = work.input.shown
         asked = (MessageItem("user", prompt),) if prompt else ()
-        settings = agent.settings.capped(loop.input.limits)
+        settings = agent.settings.capped(work.input.limits)
         usable = () if closing else card.tools
         turn = Turn(card, (*items, *asked), told, tools=usable, notes=notes, settings=settings)
         began = services.clock()
-        loop.recorder.activity = "thinking"
+        work.recorder.activity = "thinking"
         if say:
-            await loop.thoughts.ensure()
+            await work.thoughts.ensure()
             self._begin_turn()
-        loop.silent = not say
-        try:
-            reply = await loop.respond(model, turn)
-        finally:
-            loop.silent = False
-        usage = loop.priced(reply.usage, model) + loop.lost_usage
-        loop.count(usage)
+        request = ModelRequest(work, model, turn, silent=not say)
+        reply = await work.respond(request)
+        usage = request.priced(reply.usage) + request.lost
+        work.meter.add_usage(usage, turns=1)
         services.metrics.models.used(model.name, usage)
         if say and reply.text:
             self._says += 1
@@ -433,9 +431,9 @@ class HandWritten:
         wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
         recorded = RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
-        if spending is not None:
-            await loop.turn_is_paid(spending)
-        await self._stop_if(loop.ended)
+        for part in work.parts.after_turn:
+            await part.after_turn(work)
+        await self._stop_if(work.ended)
         return recorded
 
     async def begin_step(self, name: str) -> OwnStep:
@@ -443,12 +441,12 @@ class HandWritten:
         name = name[:MAX_STEP_NAME]
         self._names[name] += 1
         name = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
-        step = OwnStep(name, f"{self.loop.job.run_id}.{self.loop.agent_id}.{name}", self.loop.services.clock())
+        step = OwnStep(name, f"{self.work.job.run_id}.{self.work.agent_id}.{name}", self.work.services.clock())
         if (recorded := self._steps.pop(name, None)) is not None:
             self._note_replayed()
             return evolve(step, done=True, value=recorded.result["value"])
         await self._expect("step", name)
-        self.loop.recorder.activity = f"at {name}"
+        self.work.recorder.activity = f"at {name}"
         return step
 
     async def end_step(self, step: OwnStep, value: Any) -> Any:
@@ -456,7 +454,7 @@ class HandWritten:
         base, _, number = (step.name, "", "1") if step.name in self._names else step.name.rpartition("#")
         if self._names[base] > int(number):
             raise RuntimeError(f"two steps called {base!r} at the same time: give each a name of its own")
-        content_filter = self.loop.services.content_filter
+        content_filter = self.work.services.content_filter
         clean = await content_filter.filter_value(value, content_filter.tool)
         if clean.blocked:
             blocked = content_filter.blocked_error(f"The result of {step.name} is blocked", clean.texts)
@@ -466,61 +464,61 @@ class HandWritten:
 
     async def visualize(self, chart: dict[str, Any]) -> None:
         """Add a chart to the answer."""
-        if await self.loop.services.content_filter.accepts_chart(chart):
-            self.loop.charts.append(chart)
+        if await self.work.services.content_filter.accepts_chart(chart):
+            self.work.gathered.charts.append(chart)
 
     async def handoff(self, name: str, reason: str) -> None:
         """Record a handoff, and end the function."""
-        loop = self.loop
-        if not await self._expect("handoff", name) and name not in (colleagues := loop.colleagues()):
+        work = self.work
+        if not await self._expect("handoff", name) and name not in (colleagues := work.colleagues()):
             known = ", ".join(colleagues) or "none"
             meant = did_you_mean(name, colleagues)
-            sentence = f"{loop.agent.name} has no colleague called {name}{meant}. Its colleagues: {known}."
+            sentence = f"{work.agent.name} has no colleague called {name}{meant}. Its colleagues: {known}."
             raise ToolError("not_found", sentence)
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
         self.handed = turn.reply.handoff
-        loop.input.add(turn_items(turn, evolve(loop.origin, step=turn.number, agent=loop.agent.name)))
+        work.input.add(turn_items(turn, evolve(work.input.origin, step=turn.number, agent=work.agent.name)))
         await self._stop()
 
     async def _ask(self, question: Question, check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
-        loop = self.loop
-        return await loop.tools.asking.ask_for_tool(self.asked, loop.agent_id, self.context, question, check)
+        work = self.work
+        return await work.tools.asking.ask_for_tool(self.asked, work.agent_id, self.context, question, check)
 
     # What is recorded
 
     def _begin_turn(self) -> None:
         """Give the turn that is not recorded a step, in which its text is saved."""
-        loop, before = self.loop, self.loop.replay
+        work, before = self.work, self.work.replay
         if self._step is not None:
             return
         interrupted = None if self._new else before.interrupted_step
         self._shown_before = before.partial_text if interrupted is not None and before.continues else ""
-        now = loop.services.clock()
-        self._step = interrupted or loop.recorder.next_step("model", HAND_WRITTEN, None, None, now)
-        loop.stream.begin_turn(self._step, self._shown_before)
+        now = work.services.clock()
+        self._step = interrupted or work.recorder.next_step("model", HAND_WRITTEN, None, None, now)
+        work.stream.begin_turn(self._step, self._shown_before)
 
     async def _end_turn(self, reply: Reply, past: PastTurn | None = None) -> tuple[PastTurn, Sequence[PendingCall]]:
         """Record the turn, unless the log has it as `past`. Return it as it is recorded, and its calls."""
-        loop = self.loop
+        work = self.work
         past = past or (None if reply.calls else self._last)
         if past is not None:
-            loop.stream.add_finished_turn(past.reply.text)
+            work.stream.add_finished_turn(past.reply.text)
             return past, past.calls
         self._begin_turn()
         assert self._step is not None  # noqa: S101 - for the type checker: just begun
-        text = await loop.stream.end_turn()
+        text = await work.stream.end_turn()
         text = text if self._shown_before else "".join(self._said)
         counts = {"says": self._says, "thoughts": self._thoughts}
         step = evolve(self._step, arguments=counts)
         # The program may go on for long before anything else is recorded.
-        turn, calls = await loop.record_turn(step, evolve(reply, text=text), at_once=True)
+        turn, calls = await record_turn(work, step, evolve(reply, text=text), at_once=True)
         self._step, self._new = None, True
         self._said.clear()
         return turn, calls
 
     async def _record(self, kind: str, name: str, began: float, result: Any) -> None:
-        recorder, now = self.loop.recorder, self.loop.services.clock()
-        step = recorder.next_step(kind, name, None, {"agent_id": self.loop.agent_id}, began)
+        recorder, now = self.work.recorder, self.work.services.clock()
+        step = recorder.next_step(kind, name, None, {"agent_id": self.work.agent_id}, began)
         await recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
 
 

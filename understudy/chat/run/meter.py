@@ -6,15 +6,18 @@
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from typing import Any, Final
+from functools import lru_cache
+from typing import Final
 
 import msgspec
-from attrs import define, field, frozen
+from attrs import define, field
 
 from transport.wire.commands import JsonObject
 from transport.wire.events import NO_USAGE, Usage
 from understudy.agents.agent import Agent
-from understudy.agents.budget import LIMIT_OF, UNBOUNDED, Budget
+from understudy.agents.budget import LIMIT_OF, Budget
+from understudy.chat.run.ended import CLOSE, Ended
+from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.storage.limits import RunLimits
 from understudy.storage.records import StepRecord
 
@@ -40,63 +43,51 @@ WORDS: Final = {
 }
 
 
-@frozen
-class Ended:
-    """Why a run closes before its model has finished: the budget or other bound by name, its value, and a sentence."""
-
-    ended_by: str
-    limit: float
-    spent: float
-    message: str
-
-    def data(self) -> dict[str, Any]:
-        """Return the member `budget` of the final event's data."""
-        return {"ended_by": self.ended_by, "limit": self.limit, "spent": self.spent, "message": self.message}
-
-
 @define
 class Meter:
     """Counts what a run spends. `whose` says of each bound whose it is, in words; `currency` is that of the cost.
 
-    The meter of a subagent counts `within` that of the agent which asks it, whose bounds hold for it too.
+    The meter of a subagent counts `within` that of the agent which asks it, whose bounds hold for it too. `used` is
+    what the run has used of models, `own` that of the agent at work, without those before a handoff.
     """
 
     budget: Budget
-    whose: dict[str, str] = field(factory=dict)
+    whose: Mapping[str, str] = field(factory=dict)
     currency: str = ""
     within: "Meter | None" = None
     turns: int = field(default=0, init=False)
     calls: int = field(default=0, init=False)
     used: Usage = field(default=NO_USAGE, init=False)
+    own: Usage = field(default=NO_USAGE, init=False)
+    repetition: Repetition = field(factory=Repetition, init=False)
 
     @classmethod
     def of(cls, agent: Agent, limits: RunLimits, settings: JsonObject, currency: str = "") -> "Meter":
         """Return the meter of a run of `agent`; `max_turns` and `budget` of its message lower the agent's budget."""
-        meter = cls(UNBOUNDED, currency=currency)
-        meter.lower(agent, limits)
+        budget, whose = _bounds(agent.budget, limits, agent.name)
+        meter = cls(budget, whose, currency)
         if "budget" in settings or "max_turns" in settings:
             given = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
             own = Budget(turns=settings.get("max_turns")).lowered(Budget(**given))
             meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 
-    def lower(self, agent: Agent, limits: RunLimits) -> None:
-        """Lower the budget to that of `agent`, to which the run was handed over."""
-        own = {name: getattr(agent.budget, name) is not None for name in LIMIT_OF}
-        whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}
-        self._lower(agent.budget.within(limits, agent.name), whose)
+    def hand_over(self, agent: Agent, limits: RunLimits) -> None:
+        """Count for `agent` from now on, to which the run was handed over, and lower the budget to that of it."""
+        self.own = NO_USAGE
+        self._lower(*_bounds(agent.budget, limits, agent.name))
 
-    def _lower(self, budget: Budget, whose: dict[str, str]) -> None:
+    def _lower(self, budget: Budget, whose: Mapping[str, str]) -> None:
         lowered = self.budget.lowered(budget)
-        for name in LIMIT_OF:
-            if getattr(lowered, name) != getattr(self.budget, name):
-                self.whose[name] = whose[name]
+        changed = [name for name in LIMIT_OF if getattr(lowered, name) != getattr(self.budget, name)]
+        self.whose = {**self.whose, **{name: whose[name] for name in changed}}
         self.budget = lowered
 
     def add_usage(self, usage: Usage, *, turns: int = 0) -> None:
         """Count what a request to the model used: one of the `turns` of the run, or none, as for a summary."""
         self.turns += turns
         self.used += usage
+        self.own += usage
         if self.within is not None:
             self.within.add_usage(usage, turns=turns)
 
@@ -114,18 +105,16 @@ class Meter:
 
     def left(self, worked_s: float) -> dict[str, float]:
         """Return what is left of each bound that the budget has, at least 0."""
-        spent = self.spent(worked_s)
-        bounds = {name: getattr(self.budget, name) for name in spent}
-        return {name: max(0, round(bound - spent[name], 6)) for name, bound in bounds.items() if bound is not None}
+        bounds = {name: (getattr(self.budget, name), value) for name, value in self.spent(worked_s).items()}
+        return {name: max(0, round(bound - value, 6)) for name, (bound, value) in bounds.items() if bound is not None}
 
     def ended(self, worked_s: float) -> Ended | None:
         """Return why the next turn is the closing one; None if it is not."""
-        return self.reached(worked_s, LIMIT_OF, closing=True)
+        return self.repetition.ended or self.reached(worked_s, LIMIT_OF, closing=True)
 
     def reached(self, worked_s: float, names: Collection[str], *, closing: bool = False) -> Ended | None:
         """Return which of these bounds is reached; None if none is. `closing`: the last turn is kept for the answer."""
-        spent = self.spent(worked_s)
-        for name, value in spent.items():
+        for name, value in self.spent(worked_s).items():
             bound = getattr(self.budget, name) if name in names else None
             if bound is not None and value + (closing and name == "turns") >= bound:
                 shown = bound if name == "turns" else value  # the closing turn is one of them
@@ -157,13 +146,14 @@ class Meter:
 
         It goes last in the model's input, so that what precedes it stays the same from turn to turn.
         """
+        if self.repetition.ended is not None:
+            return REPEATED
         if (ended := self.ended(worked_s)) is not None:
             what = self._amount(ended.ended_by, ended.limit)
             return f"This is the last turn: the budget of {what} is spent. You have no tools now. {CLOSE}"
         parts = []
         for name, left in self.left(worked_s).items():
-            bound = getattr(self.budget, name)
-            if left <= LOW * bound or (name == "turns" and left <= LOW_TURNS):
+            if left <= LOW * getattr(self.budget, name) or (name == "turns" and left <= LOW_TURNS):
                 parts.append(self._amount(name, left))
         return f"Left of the budget of this run: {', '.join(parts)}. Finish within it." if parts else ""
 
@@ -174,8 +164,12 @@ class Meter:
         return f"{shown} {WORDS[name][value != 1]}"
 
 
-CLOSE: Final = "Answer the user with what you have, and say what is missing."
-"""What a model is asked for in a closing turn."""
+@lru_cache(maxsize=256)  # few of them, and no more than data
+def _bounds(budget: Budget, limits: RunLimits, agent: str) -> tuple[Budget, Mapping[str, str]]:
+    """Return the budget of the runs of an agent on a server with these limits, and whose each bound is."""
+    own = {name: getattr(budget, name) is not None for name in LIMIT_OF}
+    whose = {name: "the agent's budget" if own[name] else "the server's limit" for name in LIMIT_OF}
+    return budget.within(limits, agent), whose
 
 
 def usage_of(step: StepRecord) -> Usage | None:

@@ -18,7 +18,7 @@ from understudy.chat.run.window import (
     shortened,
 )
 from understudy.models.items import newest_request
-from understudy.models.model import Item, MessageItem, ModelLimits, ResultItem
+from understudy.models.model import FileCard, Item, MessageItem, ModelLimits, Origin, ResultItem
 
 SCALES = (0.6, 1.5)
 """Bounds of the correction of the estimate by the usage that a provider reports."""
@@ -30,7 +30,8 @@ SCALED_FROM = 2_000
 
 @define
 class ModelInput:
-    """The items of a conversation under a compaction. `limits` are those of the current model.
+    """The items of a conversation under a compaction. `limits` are those of the current model, `origin` is that of the
+    last turn's items, `files` are the cards of the files of the message.
 
     `shown` are the items as the model is shown them, `tokens` is their estimate; both grow with `add` and change with
     `compact`. `shortens` says whether a result or a turn is shown shortened.
@@ -43,6 +44,8 @@ class ModelInput:
     tokens: int = 0
     shortens: bool = False
     scale: float = 1.0
+    origin: Origin = field(factory=Origin)
+    files: tuple[FileCard, ...] = ()
 
     def load(self, items: Iterable[Item], compaction: Compaction) -> None:
         """Start with these items under this compaction."""

@@ -15,7 +15,7 @@ from attrs import evolve
 
 from understudy.agents.agent import Agent
 from understudy.agents.output import InvalidOutput, Output, OutputType
-from understudy.chat.run.meter import Ended
+from understudy.chat.run.ended import Ended
 from understudy.models.model import MessageItem, NoteItem, Reply, Turn
 from understudy.tools.errors import ToolError
 from understudy.tools.schema import Misfit

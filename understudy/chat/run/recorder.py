@@ -12,6 +12,7 @@ from understudy.agents.agent import Agent
 from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.services import Services
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 UNYIELDED = 8
 """Pieces of text that a model may write without letting other tasks run: under a millisecond of work."""
+GATHER_S = 0.033
+"""Seconds for which a thought waits for what comes after it, to be committed together: two frames of a screen."""
 RECORD_S = 15.0
 """Seconds for one commit with the wait for its turn, above the store's own limit for a commit; then the run fails."""
 
@@ -34,7 +37,8 @@ class Recorder:
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
-    the calls. `spans` are those of the agents, None if the run is not traced. `now` is trio's clock, as
+    the calls. `spans` are those of the agents, None if the run is not traced. `scope` is the call of
+    the subagent whose work it records, if it is one's. `now` is trio's clock, as
     `trio.current_time`, which takes three times as long.
     """
 
@@ -49,6 +53,7 @@ class Recorder:
     deferred: tuple[StepRecord, ...] = ()
     deferred_events: tuple[Event, ...] = ()
     spans: AgentSpans | None = field(default=None, repr=False)
+    scope: str = ""
     now: Callable[[], float] = field(factory=lambda: trio.lowlevel.current_clock().current_time, init=False, repr=False)
     _unyielded: int = field(default=0, init=False)
     notes: ProgressNotes = field(init=False, repr=False)
@@ -77,6 +82,21 @@ class Recorder:
         await self.log.record(events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
         self.last_sent_at = trio.current_time()
 
+    def gather(self, event: Event) -> None:
+        """Have an event committed with the next ones, or by itself if none comes within `GATHER_S`."""
+        if not self.deferred_events:
+            self.log.wake_after(GATHER_S)
+        self.deferred_events = (*self.deferred_events, event)
+
+    async def flush(self) -> None:
+        """Commit what is gathered. What cannot be stored now is committed with the next events, which say so."""
+        events, steps = self.deferred_events, self.deferred
+        if events:
+            try:
+                await self.record()
+            except StorageUnavailable:
+                self.deferred_events, self.deferred = (*events, *self.deferred_events), (*steps, *self.deferred)
+
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.
 
@@ -98,12 +118,18 @@ class Recorder:
     async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
         """Publish the next text of the answer.
 
-        Other tasks run only at every `UNYIELDED`th piece: a model mostly waits for its next piece anyway.
+        Thoughts that came before it are committed first. Other tasks run only at every `UNYIELDED`th piece: a model
+        mostly waits for its next piece anyway.
 
         `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
+
+        Raises:
+            StorageUnavailable: A thought could not be stored.
         """
         self._unyielded += 1
         if text or stored or restart:
+            if self.deferred_events:
+                await self.record()
             self.last_sent_at = self.now()
             self.log.append_text(text, stored, restart=restart)
         if self._unyielded >= UNYIELDED:

@@ -9,7 +9,7 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field
 
-from understudy.chat.run.meter import CLOSE, Ended
+from understudy.chat.run.ended import CLOSE, Ended
 
 TOLD: Final = 3
 """Identical calls after which the model is told."""

@@ -29,16 +29,18 @@ from understudy.chat.messages import (
     RunRequest,
     Stop,
 )
-from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
+from understudy.chat.run.part import parts_of
 from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.subagent import Subagent
 from understudy.chat.run.tool_executor import ToolExecutor
+from understudy.chat.run.work import AgentAtWork, RunWork
 from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
@@ -65,8 +67,8 @@ class _ModelPauses:
     """To itself: release the text that is held back, if the model has written none for a while."""
 
 
-class _TextDue:
-    """To itself: show the text that was written since the last piece that was shown."""
+class _WindowOver:
+    """To itself: show the text that was written since the last piece, and commit the thoughts that wait."""
 
 
 class Run(Actor):
@@ -108,7 +110,11 @@ class Run(Actor):
         self.tools = ToolExecutor(job, services, self.recorder, waits, meter, questions, before.nested, Subagent)
         self.recorder.waiting_note = waits.note
         self.stream = AnswerStream(job, services, self.recorder, before)
-        self.loop = AgentLoop(job, services, self.recorder, self.tools, self.stream, agent, before, meter, known)
+        parts = parts_of(services.parts.of_runs, job, agent)
+        self.work = RunWork(
+            job, services, self.recorder, self.tools, self.stream, AgentAtWork(agent), before, meter, parts
+        )
+        self.known = known
 
     async def on_start(self, context: Context) -> None:
         """Start the work in tasks of their own; the conversation does not wait for it."""
@@ -116,7 +122,7 @@ class Run(Actor):
         self.recorder.notes.start_soon = context.start_soon
         self.stream.start_soon = context.start_soon
         self.stream.wake_after = lambda delay_s: context.set_timer("pause", delay_s, _ModelPauses())
-        self.recorder.log.wake_after = lambda delay_s: context.set_timer("text", delay_s, _TextDue())
+        self.recorder.log.wake_after = lambda delay_s: context.set_timer("window", delay_s, _WindowOver())
         context.set_timer("alive", self.recorder.services.settings.silence_s, _KeepAlive())
         context.start_soon(functools.partial(self._work, context))
 
@@ -126,7 +132,7 @@ class Run(Actor):
             case Stop():
                 self.deadline.stop()
             case EndTurn(steer_id):
-                self.loop.end_turn(steer_id)
+                self.work.end_turn(steer_id)
             case Decide():
                 self.tools.waits.decide(message)
             case AnswerQuestion():
@@ -140,8 +146,10 @@ class Run(Actor):
                 self.tools.calls.exited(ref, reason)
             case _ModelPauses():
                 self.stream.release_if_paused()
-            case _TextDue():
+            case _WindowOver():
                 self.recorder.log.show_text()
+                if self.recorder.deferred_events:
+                    context.start_soon(self.recorder.flush)
             case _KeepAlive():
                 context.set_timer("alive", self.recorder.keep_alive(), message)
 
@@ -159,13 +167,14 @@ class Run(Actor):
             self.recorder.close()
 
     async def _answer(self, context: Context) -> None:
-        """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
+        """RunWork until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
         run_id, finish = self.job.run_id, None
         self.deadline.start(self.limit_s)
         try:
             scope = self.deadline.scope
             with Enforcement(self.recorder.services.stops, self._agents, scope), scope, contained(self.job.agent):
-                await self.loop.run(context)
+                known, self.known = self.known, None
+                await answer(self.work, context, known)
         except StoppedByOperator as stopped:
             finish = FinishRun(run_id, Ending.STOPPED, str(stopped), new_error_id(), retryable=False)
         except NotPermitted as denied:
@@ -195,7 +204,7 @@ class Run(Actor):
             log.info("run.closing", extra=extra)
             await self.tools.calls.stop()
             finish.events, finish.steps = self.recorder.deferred_events, self.recorder.deferred
-            finish.usage = self.loop.usage + self.tools.used
+            finish.usage = self.work.meter.used
             await self.recorder.log.finish(finish)
             self._end_spans(finish.ending.name.lower())
         if lingering := self.tools.calls.lingering:
@@ -206,4 +215,4 @@ class Run(Actor):
         """Record the spans of the calls and the agent that this run leaves unfinished."""
         if (spans := self.recorder.spans) is not None:
             self.tools.end_spans(error)
-            spans.end(self.loop.own_usage + self.tools.used, self.recorder.services.clock(), error=error)
+            spans.end(self.work.meter.own, self.recorder.services.clock(), error=error)

@@ -11,7 +11,7 @@
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 from attrs import define, evolve, field
 
@@ -24,22 +24,25 @@ from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.chat.messages import EndTurn, PermitGranted
-from understudy.chat.run.agent_loop import AgentLoop
 from understudy.chat.run.history import question_item
+from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
+from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.output import read_output
+from understudy.chat.run.part import parts_of
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import SEPARATOR, PendingCall, Replay
+from understudy.chat.run.replay import SEPARATOR, PastTurn, PendingCall, Replay
 from understudy.chat.run.saved_files import files_of_answer
 from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.window import NONE
+from understudy.chat.run.work import AgentAtWork, RunWork
 from understudy.chat.stops import StoppedByOperator
 from understudy.content.filter import Blocked
 from understudy.content.texts import run_off_loop
-from understudy.models.model import AgentCard, FileCard, Item, Model, ModelUnavailable, Origin, Reply, Turn, limits_of
+from understudy.models.model import AgentCard, Item, Model, ModelUnavailable, Origin, Reply, limits_of
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.records import StepRecord
+from understudy.storage.records import History, StepRecord
 from understudy.tools.result import TEXT, ToolResult, to_result
 from understudy.tools.tool import Tool
 
@@ -52,7 +55,6 @@ class ScopedRecorder(Recorder):
     """Records the work of a subagent through the recorder of the agent that asked it in the call `scope`."""
 
     asking: Recorder
-    scope: str
 
     def __attrs_post_init__(self) -> None:
         self.notes = self.asking.notes  # one pace for the whole run
@@ -62,6 +64,10 @@ class ScopedRecorder(Recorder):
         steps, self.deferred = (*self.deferred, *steps), ()
         events, self.deferred_events = (*self.deferred_events, *events), ()
         await self.asking.record(*events, steps=steps)
+
+    def gather(self, event: Event) -> None:
+        """Have an event committed with the next ones of the run."""
+        self.asking.gather(event)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Return none: steers are for the agent that answers the user."""
@@ -138,18 +144,16 @@ class CollectedText:
 
 
 @define(eq=False)
-class SubagentLoop(AgentLoop):
-    """The loop of a subagent. `value` is its answer, once `run` has returned: text, or JSON of its output type."""
-
-    nested: ClassVar[bool] = True
+class SubagentWork(RunWork):
+    """The work of a subagent. `value` is its answer, once it has one: text, or JSON of its output type."""
 
     value: Any = field(default="", init=False, repr=False)
     before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation
 
-    async def prepare(self) -> tuple[FileCard, ...]:
-        """Make the request the model's input. Return the files of the user's message."""
+    async def begin(self, known: History | None = None) -> None:
+        """Make the request the model's input."""
         job, services, before = self.job, self.services, self.replay
-        self.origin = Origin(job.message_id, job.run_id)
+        self.input.origin = Origin(job.message_id, job.run_id)
         self.recorder.speaker = self.agent
         cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
         files = {each.id: each for each in cards}
@@ -159,12 +163,14 @@ class SubagentLoop(AgentLoop):
         for turn in before.turns:
             await self.stream.feed(turn.reply.text)
             await self.stream.end_turn()
-        return tuple(cards)
+        self.input.files = tuple(cards)
+        for part in self.parts.begin:
+            await part.begin(self)
 
-    async def respond(self, model: Model, turn: Turn) -> Reply:
+    async def respond(self, request: ModelRequest) -> Reply:
         """Return the model's reply; if a steer ends it, what it has written and a note, which are the answer."""
-        reply = await super().respond(model, turn)
-        if not (self._urgent and self._turn_limit.cancelled_caught):
+        reply = await request.reply()
+        if not (self.steers.urgent and request.limit.cancelled_caught):
             return reply
         note = f"{SEPARATOR}{STOPPED}" if reply.text else STOPPED
         await self.stream.feed(note)
@@ -180,19 +186,21 @@ class SubagentLoop(AgentLoop):
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
         """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
-        if not self.input.fits(fixed, self.reserve):
-            await run_off_loop(self._fit, fixed)
+        reserve = self.agent.settings.output_limit(self.input.limits)
+        if not self.input.fits(fixed, reserve):
+            await run_off_loop(self._fit, fixed, reserve)
 
-    def _fit(self, fixed: int) -> None:
-        planned = self.input.planned(fixed, self.reserve)
+    def _fit(self, fixed: int, reserve: int) -> None:
+        planned = self.input.planned(fixed, reserve)
         if planned != self.input.compaction:
             changed = planned.start != self.input.compaction.start
             self.input.compact(evolve(planned, summary=self.input.plain_summary(planned)) if changed else planned)
 
-    async def finish(self) -> None:
+    async def finish(self, last: PastTurn | None) -> None:
         """Keep the answer."""
         if (form := self.agent.output) is not None:
-            output = await read_output(self.agent, form, self.job.owner, self._answer, self.ended)
+            said = "" if last is None else last.reply.text
+            output = await read_output(self.agent, form, self.job.owner, said, self.ended)
             self.value = output.value
             return
         if self.ended is not None:
@@ -236,9 +244,10 @@ class Subagent(Actor):
             job, services, recorder, asking.waits, meter, asking.questions, asking.replays, Subagent, outcome.call_id
         )
         stream: Any = CollectedText()
-        self.loop = SubagentLoop(job, services, recorder, self.tools, stream, agent, before, meter)
-        self.loop.agent_id = self.loop.thoughts.agent_id = outcome.agent_id
-        self.loop.before = tuple(asking.conversation.items) if tool.history else ()
+        at_work, parts = AgentAtWork(agent, id=outcome.agent_id), parts_of(services.parts.of_runs, job, agent)
+        self.work = SubagentWork(job, services, recorder, self.tools, stream, at_work, before, meter, parts)
+        self.work.thoughts.agent_id = outcome.agent_id
+        self.work.before = tuple(asking.conversation.items) if tool.history else ()
         if asking.recorder.spans is not None:
             recorder.spans = asking.recorder.spans.below(outcome.call_id)
             recorder.spans.begin(agent, outcome.agent_id, before, services.clock())
@@ -260,13 +269,13 @@ class Subagent(Actor):
 
     def _end_turn(self) -> None:
         """End the model's turn, so that the subagent answers with what it has. A function is not ended."""
-        if self.loop.agent.run is None:
-            self.loop.end_turn("")
+        if self.work.agent.run is None:
+            self.work.end_turn("")
 
     async def _work(self, context: Context) -> None:
-        outcome, loop = self.outcome, self.loop
+        outcome, work = self.outcome, self.work
         try:
-            await loop.run(context)
+            await answer(work, context)
         except ModelUnavailable as error:
             outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
         except StoppedByOperator as stopped:
@@ -282,11 +291,10 @@ class Subagent(Actor):
         except Blocked as blocked:
             outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
         else:
-            chart = next(reversed(loop.shown_charts), None)
-            kind = TEXT if isinstance(loop.value, str) else ""
-            outcome.succeed(to_result(ToolResult(loop.value, visualization=chart, kind=kind)))
+            chart = next(reversed(work.gathered.shown_charts), None)
+            kind = TEXT if isinstance(work.value, str) else ""
+            outcome.succeed(to_result(ToolResult(work.value, visualization=chart, kind=kind)))
         finally:
-            outcome.files = files_of_answer(loop.saved_files)
-            outcome.usage = loop.usage + self.tools.used
-            self.asking.used = self.asking.used + outcome.usage
+            outcome.files = files_of_answer(work.gathered.saved_files)
+            outcome.usage = work.meter.used
         context.stop()

@@ -31,6 +31,7 @@ class Thoughts:
     reasoning: str = field(default="", init=False, repr=False)
     _reasoned: int = field(default=0, init=False)
     _reasoned_at: float = field(default=-math.inf, init=False)
+    _told: set[str] = field(factory=set, init=False, repr=False)
 
     async def reason(self, text: str) -> None:
         """Take the next text of the model's reasoning."""
@@ -55,7 +56,7 @@ class Thoughts:
             return
         self._reasoned, self._reasoned_at = self._reasoned + 1, now
         shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
-        await self.publish(await self.services.content_filter.filter_output(shown))
+        self.publish(await self.services.content_filter.filter_output(shown))
 
     async def ensure(self) -> None:
         """Publish a stock thought if the run has published none, because its model emits none."""
@@ -65,16 +66,22 @@ class Thoughts:
     def ensure_with_next(self) -> None:
         """Have a stock thought published in front of the next event, if the run has published none."""
         if not self.count and (thought := self._take(self._stock)) is not None:
-            self.recorder.deferred_events = (*self.recorder.deferred_events, thought)
+            self.recorder.gather(thought)
 
     @property
     def _stock(self) -> str:
         return f"{self.recorder.speaker.display_title} is working out an answer"
 
-    async def publish(self, thought: str, notice: str | None = None) -> None:
-        """Record a thought, unless the log has it; `notice` as in `AgentThinking`."""
+    def publish(self, thought: str, notice: str | None = None) -> None:
+        """Have a thought recorded, unless the log has it; `notice` as in `AgentThinking`."""
         if (event := self._take(thought, notice)) is not None:
-            await self.recorder.record(event)
+            self.recorder.gather(event)
+
+    def publish_once(self, thought: str, notice: str) -> None:
+        """Record a thought with a notice, unless this run has done so."""
+        if thought not in self._told:
+            self._told.add(thought)
+            self.publish(thought, notice)
 
     def _take(self, thought: str, notice: str | None = None) -> AgentThinking | None:
         """Count a thought and return its event; None if the log has it."""

@@ -15,14 +15,12 @@ from attrs import asdict, define, evolve, field
 
 from actors import Actor, Context
 from transport.wire.events import (
-    NO_USAGE,
     Event,
     RunStatus,
     SubagentCompleted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
-    Usage,
 )
 from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.messages import RunRequest
@@ -77,7 +75,7 @@ class ToolExecutor:
     """Executes the calls of a run. `begun` are the calls in the log that have not ended there.
 
     `ask_agent` makes the actor of a call that asks a subagent, which may be given the `conversation`; `replays` is the
-    recorded progress of subagents by call id, and `used` what they used of models. `said` returns the answer so far.
+    recorded progress of subagents by call id. `said` returns the answer so far.
     """
 
     job: RunRequest
@@ -89,7 +87,6 @@ class ToolExecutor:
     replays: Mapping[str, Replay] = field(factory=dict, repr=False)
     ask_agent: "Callable[[ToolExecutor, Tool, str, ToolOutcome], Actor] | None" = None
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
-    used: Usage = field(default=NO_USAGE, init=False)
     client_wait: ClientWait = field(default=ClientWait(), init=False, repr=False)
     begun: dict[str, tuple[ToolOutcome, StepRecord, str | None, str, float]] = field(factory=dict, init=False)
     said: Callable[[], str] = field(default=str, init=False, repr=False)
@@ -170,7 +167,6 @@ class ToolExecutor:
             return
         for usage in past.used:
             self.meter.add_usage(usage, turns=1)
-            self.used = self.used + usage
         for call in (each for turn in past.turns for each in turn.calls):
             self.meter.add_calls(1)
             self._count_past(call.call_id)

@@ -49,16 +49,16 @@ NOTHING: Final = b'[0,""]'
 
 @define(eq=False)
 class FrameworkRun(HandWritten):
-    """The work of the loop's agent, which is one of another framework, from turn `number` on."""
+    """The work of an agent of another framework, from turn `number` on."""
 
     _sizes: dict[str, int] = field(factory=dict, init=False, repr=False)  # of the entries of the run's state
     _saving: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
-    def _work(self) -> TurnWork:
+    def _means(self) -> TurnWork:
         """Return what the agent does its work through."""
-        work = super()._work()
+        means = super()._means()
         return SimpleNamespace(
-            **vars(work)
+            **vars(means)
             | {
                 "say": self._in_order(self.say),
                 "think": self._in_order(self.think),
@@ -72,9 +72,9 @@ class FrameworkRun(HandWritten):
         )
 
     async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
-        agent, run_id = self.loop.agent, self.loop.job.run_id
+        agent, run_id = self.work.agent, self.work.job.run_id
         try:
-            await self.loop.services.parts[AsyncioLoop].run(agent.name, function, turn)
+            await self.work.services.parts[AsyncioLoop].run(agent.name, function, turn)
         except ModelUnavailable:
             raise
         except Exception as error:
@@ -84,7 +84,7 @@ class FrameworkRun(HandWritten):
             )
             sentence = error.message if isinstance(error, ToolError) else f"{agent.display_title} failed."
             raise AgentFailed(sentence, error_id) from error
-        answer = self.loop.stream.answer
+        answer = self.work.stream.answer
         if not answer.text.strip() and not answer.sanitizer.held:
             error_id = new_error_id()
             log.error("agent.no_answer", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id})
@@ -102,19 +102,19 @@ class FrameworkRun(HandWritten):
 
     async def resume(self) -> Resumed:
         """Take over what the log has, and the state of the run whose answer this one goes on with."""
-        loop = self.loop
+        work = self.work
         await self._take_state()
         for ask in self._asks:
-            loop.count(msgspec.convert(ask.result, RecordedAsk).usage)
+            work.meter.add_usage(msgspec.convert(ask.result, RecordedAsk).usage, turns=1)
         for turn in self._calls:
-            loop.stream.add_finished_turn(turn.reply.text)
+            work.stream.add_finished_turn(turn.reply.text)
             self.number += 1
         for turn in [each for each in self._calls if each.calls[0].result is not None]:
             self._calls.remove(turn)
-            (outcome,) = await loop.tools.execute(turn.calls, loop.equipped().tools, loop.agent_id, self.context)
-            loop.outcomes.append(outcome)
-            origin = evolve(loop.origin, step=turn.number, agent=loop.agent.name)
-            loop.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
+            (outcome,) = await work.tools.execute(turn.calls, work.equipped().tools, work.agent_id, self.context)
+            work.gathered.outcomes.append(outcome)
+            origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
+            work.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
         self._past_says = self._past_thoughts = 0
         self._asks.clear()
         number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
@@ -125,24 +125,24 @@ class FrameworkRun(HandWritten):
 
     async def _take_state(self) -> None:
         """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
-        job, store = self.loop.job, self.loop.services.store
-        run = None if self.loop.nested else await store.run(job.run_id)
+        job, store = self.work.job, self.work.services.store
+        run = None if self.work.recorder.scope else await store.run(job.run_id)
         if run is None or run.continues is None:
             return
         mine = await store.read(states.state, job.owner, job.thread_id, job.run_id)
         entries = tuple((await store.read(states.state, job.owner, job.thread_id, run.continues)).items())
         if entries and not mine:
-            now = self.loop.services.clock()
+            now = self.work.services.clock()
             await store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries))
 
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
-        loop, name = self.loop, call.name[:MAX_NAME]
+        work, name = self.work, call.name[:MAX_NAME]
         past = self._recorded_call(name, call.arguments)
         if past is None:
             async with self._one:
-                worked_s = loop.tools.deadline.worked_s
-                await self._stop_if(loop.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
+                worked_s = work.worked_s
+                await self._stop_if(work.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
                 request = ToolRequest("call", name, dict(call.arguments))
                 turn, calls = await self._end_turn(Reply(calls=(request,)))
                 self.number += 1
@@ -160,33 +160,33 @@ class FrameworkRun(HandWritten):
         def accept(_: Mapping[str, Any]) -> None:
             """Accept any answer that fits the schema: the agent checks the rest."""
 
-        loop, waits = self.loop, self.loop.tools.waits
+        work, waits = self.work, self.work.tools.waits
         paused = set(waits.unfinished)  # its calls wait with the agent
         waits.unfinished.clear()
         try:
-            ask = loop.tools.asking.ask_for_tool
-            return await ask(self.asked, loop.agent_id, self.context, question, accept, which=key)
+            ask = work.tools.asking.ask_for_tool
+            return await ask(self.asked, work.agent_id, self.context, question, accept, which=key)
         finally:
             waits.unfinished |= paused
 
     async def count(self, model: str, usage: Usage) -> None:
         """Count what a request to a model used, and record it."""
-        cost = self.loop.services.models.prices.cost(model, usage)
+        cost = self.work.services.models.prices.cost(model, usage)
         usage = usage if cost is None else evolve(usage, cost=cost)
-        self.loop.count(usage)
-        began = self.loop.services.clock()
+        self.work.meter.add_usage(usage, turns=1)
+        began = self.work.services.clock()
         await self._record("ask", model[:MAX_NAME], began, msgspec.to_builtins(RecordedAsk("", (), usage)))
 
     async def load(self, run_id: str) -> dict[str, bytes]:
         """Return the state that the agent has kept in a run of this thread."""
         own = await self._state(run_id)
-        if run_id == self.loop.job.run_id:
+        if run_id == self.work.job.run_id:
             self._sizes = {key: len(body) for key, body in own.items()}
         return {key: body for key, body in own.items() if key != SAID}
 
     async def _state(self, run_id: str = "") -> dict[str, bytes]:
-        job, scope = self.loop.job, self._scope
-        found = await self.loop.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
+        job, scope = self.work.job, self._scope
+        found = await self.work.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
         return {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
@@ -199,21 +199,21 @@ class FrameworkRun(HandWritten):
             if (size := sum(sizes.values())) > MAX_RUN_BYTES:
                 sentence = f"The agent's state has {size:,} bytes; {MAX_RUN_BYTES:,} is the limit."
                 raise ToolError("message_too_large", sentence)
-            job, scope, now = self.loop.job, self._scope, self.loop.services.clock()
+            job, scope, now = self.work.job, self._scope, self.work.services.clock()
             entries = tuple((scope + key, body) for key, body in put.items())
             gone = tuple(scope + key for key in drop)
-            await self.loop.services.store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries, gone))
+            await self.work.services.store.commit(save_state(job.owner, job.thread_id, job.run_id, now, entries, gone))
             self._sizes = sizes
 
     @property
     def _scope(self) -> str:
         """The beginning of the keys of the agent's state: a subagent has its own for each call."""
-        return f"{self.loop.agent_id if self.loop.nested else self.loop.agent.name}/"
+        return f"{self.work.agent_id if self.work.recorder.scope else self.work.agent.name}/"
 
     async def _close_cut_calls(self) -> None:
         await super()._close_cut_calls()
         for turn in self._calls:  # which the agent did not make again
-            await self.loop.tools.execute(turn.calls, {}, self.loop.agent_id, self.context)
+            await self.work.tools.execute(turn.calls, {}, self.work.agent_id, self.context)
         self._calls.clear()
 
 

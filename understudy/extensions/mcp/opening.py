@@ -18,6 +18,7 @@ from understudy.content.summary import is_suspect
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState
 from understudy.extensions.mcp.offer import Clean
+from understudy.extensions.mcp.run_tools import tools_of_run
 from understudy.extensions.mcp.settings import McpSettings
 from understudy.extensions.mcp.user_links import UserLinks
 from understudy.observe.health import HealthCheck, HealthStatus
@@ -51,6 +52,8 @@ async def open_catalogue(server: "WebContext") -> None:
         services.agents = LiveAgents(services.agents, catalogue.with_tools, catalogue.stamp)
     server.status.extra_checks.append(partial(_checks, catalogue))
     server.parts.add(catalogue, ToolServers)
+    if catalogue.links or catalogue.signing_in:
+        server.parts.of_runs.append(partial(tools_of_run, catalogue))
 
 
 def _let_sign_in(server: "WebContext", catalogue: McpCatalogue, clean: Clean) -> None:

@@ -15,6 +15,7 @@ from attrs import define, field
 
 from understudy.agents.permissions import Permissions, Rules
 from understudy.chat.polling import Poller
+from understudy.chat.spending import limit_runs
 from understudy.extensions.permissions.rules import BadRules, check_rules, parse_rules
 from understudy.storage.spending_limits import SpendingLimits
 
@@ -110,5 +111,7 @@ async def open_file(path: Path, server: "WebContext") -> PermissionsFile:
     services.permissions.rules = await trio.to_thread.run_sync(file.read)
     if server.parts.find(SpendingLimits) is None:  # budgets can come with any change of the file
         tenants = server.sessions.tenants
-        server.parts.add(SpendingLimits(server.store, limits, tenants, services.permissions, prices.currency))
+        spending = SpendingLimits(server.store, limits, tenants, services.permissions, prices.currency)
+        server.parts.add(spending)
+        server.parts.of_runs.append(partial(limit_runs, spending))
     return file

@@ -73,7 +73,7 @@ def test_the_model_is_told_what_is_left_only_near_the_end() -> None:
 
 def test_after_a_handoff_the_smaller_bounds_hold() -> None:
     counted = meter(turns=50)
-    counted.lower(Agent("b", budget=Budget(turns=80, calls=7)), Limits())
+    counted.hand_over(Agent("b", budget=Budget(turns=80, calls=7)), Limits())
     assert (counted.budget.turns, counted.budget.calls) == (50, 7)
 
 

@@ -81,7 +81,7 @@ class Recording(LogOfRun):
 
     def __init__(self, services: "Recorded", arc: RunProtocol) -> None:
         super().__init__(0.0, arc)
-        self.services = services
+        self.services, self.turn = services, trio.StrictFIFOLock()
 
     @property
     def steers_wait(self) -> bool:
@@ -92,8 +92,9 @@ class Recording(LogOfRun):
         """Always ask."""
 
     async def record(self, events: Sequence[Event], speaker: object, steps: Sequence[StepRecord], span: object) -> None:
-        """Record events, and check them against the run's protocol."""
-        await trio.lowlevel.checkpoint()
+        """Record events in the order of the calls, and check them against the run's protocol."""
+        async with self.turn:
+            await trio.lowlevel.checkpoint()
         services = self.services
         if services.steer_next and any(isinstance(each, ToolCompleted) for each in events):
             events = (*events, *self.steer(services.steer_next, "next"))

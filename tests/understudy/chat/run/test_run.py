@@ -164,6 +164,9 @@ class LogOfRun:
     def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
         """Show nothing."""
 
+    def show_text(self) -> None:
+        """Show nothing."""
+
     def show_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
         """Show nothing."""
 

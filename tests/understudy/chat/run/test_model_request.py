@@ -20,8 +20,8 @@ from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.chat.answer.stream import PAUSE_S
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.agent_loop import PUBLISH_S
 from understudy.chat.run.meter import usage_of
+from understudy.chat.run.model_request import PUBLISH_S
 from understudy.chat.run.recorder import RECORD_S
 from understudy.chat.run.run import Run
 from understudy.chat.run_protocol import RunProtocol

@@ -1,0 +1,318 @@
+"""The work of a run: what every kind of agent does it through, whether a model, a function or another framework.
+
+1. A resumed run starts from the beginning but uses what was recorded: no model is asked twice for a recorded turn, no
+   finished tool call is repeated, and no event is published twice.
+2. What not every run has is in its `parts`.
+"""
+
+import logging
+from typing import Any, Final
+
+from attrs import define, field
+
+from transport.wire.events import AgentCompleted, AgentHandoff, FinalResponse, RunStatus, ToolStatus
+from understudy.agents.agent import Agent
+from understudy.agents.framework import AgentFailed
+from understudy.chat.answer.stream import AnswerStream
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.compaction import fit
+from understudy.chat.run.conversation_input import load_conversation
+from understudy.chat.run.ended import Ended
+from understudy.chat.run.equipped import Equipped, equip
+from understudy.chat.run.meter import Meter
+from understudy.chat.run.model_input import ModelInput
+from understudy.chat.run.model_request import ModelRequest
+from understudy.chat.run.output import read_output
+from understudy.chat.run.part import NO_PARTS, RunParts
+from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.replay import PastTurn, Replay
+from understudy.chat.run.saved_files import files_of_answer
+from understudy.chat.run.steers import Steers
+from understudy.chat.run.thoughts import Thoughts
+from understudy.chat.run.tool_executor import ToolExecutor
+from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.run_protocol import agent_started
+from understudy.chat.services import Services
+from understudy.models.model import (
+    AgentCard,
+    Handoff,
+    Item,
+    Model,
+    NoteItem,
+    Origin,
+    Reply,
+    fenced,
+)
+from understudy.observe.logs import new_error_id
+from understudy.storage.records import History
+
+log = logging.getLogger(__name__)
+
+RESUMED: Final = "Continued after a restart of the server"
+"""What the user is told once a run goes on whose server has died."""
+
+
+@define(eq=False)
+class AgentAtWork:
+    """An agent at work, under its `id`. `number` counts the agents of the run from 0: one follows a handoff."""
+
+    agent: Agent
+    number: int = 0
+    id: str = ""
+    equipped: Equipped | None = field(default=None, init=False, repr=False)
+
+    def replace(self, agent: Agent) -> None:
+        """Let it have other tools."""
+        self.agent, self.equipped = agent, None
+
+
+@define
+class Gathered:
+    """What an answer has beside its text: the outcomes of its calls, and what a function has drawn and saved itself."""
+
+    outcomes: list[ToolOutcome] = field(factory=list)
+    charts: list[dict[str, Any]] = field(factory=list)
+    files: list[dict[str, Any]] = field(factory=list)
+
+    @property
+    def shown_charts(self) -> list[dict[str, Any]]:
+        """The charts of a function and of the tools, in order."""
+        return [*self.charts, *(each.visualization for each in self.outcomes if each.visualization)]
+
+    @property
+    def saved_files(self) -> list[dict[str, Any]]:
+        """The cards of the files that a function and the tools have saved."""
+        return [*self.files, *(card for each in self.outcomes for card in each.files)]
+
+    def data(self) -> dict[str, Any]:
+        """Return the members of the final event's data."""
+        data: dict[str, Any] = {}
+        results = []
+        for outcome in self.outcomes:
+            if outcome.status is ToolStatus.OK:
+                result = {"tool_name": outcome.request.name, "result": outcome.value}
+                result |= {"kind": outcome.kind} if outcome.kind else {}
+                result |= {"next_steps": outcome.next_steps} if outcome.next_steps else {}
+                results.append(result)
+        if results:
+            data["results"] = results
+        if len(charts := self.shown_charts) > 1:
+            data["visualizations"] = charts
+        if files := self.saved_files:
+            data["files"] = files_of_answer(files)
+        return data
+
+
+@define(eq=False)
+class RunWork:
+    """The work on one message. `ended` is the bound that closes it, `request` the one that its model is asked now."""
+
+    job: RunRequest
+    services: Services
+    recorder: Recorder
+    tools: ToolExecutor
+    stream: AnswerStream
+    at_work: AgentAtWork
+    replay: Replay
+    meter: Meter
+    parts: RunParts = NO_PARTS
+    thoughts: Thoughts = field(init=False, repr=False)
+    input: ModelInput = field(factory=ModelInput, init=False, repr=False)
+    gathered: Gathered = field(factory=Gathered, init=False, repr=False)
+    ended: Ended | None = field(default=None, init=False)
+    steers: Steers = field(init=False, repr=False)
+    request: ModelRequest | None = field(default=None, init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.tools.conversation = self.input
+        stream = self.stream  # not of this work, which the tools must not refer to: that would be a cycle
+        self.tools.said = lambda: stream.answer.text
+        self.thoughts = Thoughts(
+            self.recorder, self.services, "", self.replay.thought_count, list(self.replay.thoughts)
+        )
+        self.steers = Steers(self.recorder, self.tools, self.replay)
+
+    @property
+    def agent(self) -> Agent:
+        """The agent at work."""
+        return self.at_work.agent
+
+    @property
+    def agent_id(self) -> str:
+        """The id of the agent at work."""
+        return self.at_work.id
+
+    @property
+    def worked_s(self) -> float:
+        """How long the run has worked, in seconds, without the waits for its user."""
+        return self.tools.deadline.worked_s
+
+    # The agents
+
+    async def begin(self, known: History | None = None) -> None:
+        """Restore the shown text, start the agent, and read the conversation, which may be `known`, into the input.
+
+        The items are those of the branch from the root of the thread, as far as they are read, and the message to
+        answer.
+        """
+        job, before = self.job, self.replay
+        self.input.origin = Origin(job.message_id, job.run_id)
+        await self.stream.restore()
+        await self._start_agent()
+        if before.lost_server and before.agents:
+            self.thoughts.publish(RESUMED, "resumed")
+        history = await load_conversation(job, self.services, before, self.input, self.agent, known)
+        if history is not known:
+            self.recorder.log.history_read(history)
+        self.meter.add_usage(before.summary_usage)
+        if (left_out := history.left_out) and not before.turns:
+            read = f"Only the last {len(history.messages):,} messages of this conversation were read"
+            older = "1 older one was" if left_out == 1 else f"{left_out:,} older ones were"
+            self.thoughts.publish(f"{read}; {older} left out.")
+        for part in self.parts.begin:
+            await part.begin(self)
+
+    async def _start_agent(self) -> None:
+        """Record that the agent at work has started, unless the log has it."""
+        at_work, job = self.at_work, self.job
+        self.recorder.speaker = at_work.agent
+        logged = [agent_id for agent_id, _ in self.replay.agents]
+        if not logged and job.agent_id is not None:
+            logged.append(job.agent_id)
+        known = logged[at_work.number] if at_work.number < len(logged) else None
+        started = agent_started(
+            at_work.agent, self.services.clock(), known or self.replay.taken_agent(at_work.agent.name)
+        )
+        at_work.id = self.thoughts.agent_id = started.agent_id
+        spans = self.recorder.spans
+        if spans is not None and (known is None or at_work.number == len(logged) - 1):  # else it has handed over
+            spans.begin(at_work.agent, at_work.id, self.replay, self.services.clock())
+        if known is None:
+            found = job.findings_summary if at_work.number == 0 else None
+            await self.recorder.record(started, *([] if found is None else [found]))
+
+    async def hand_over(self, handoff: Handoff) -> None:
+        """Record a handoff, unless the log has it, and start the other agent."""
+        if self.at_work.number >= self.replay.handoffs:
+            reason = await self.services.content_filter.filter_output(handoff.reason)
+            now, result = self.services.clock(), f"Handed over to {handoff.to}"
+            completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.meter.own, now)
+            await self.recorder.record(AgentHandoff(self.agent.name, handoff.to, reason), completed)
+            if (spans := self.recorder.spans) is not None:
+                spans.end(completed.usage, now)
+        self.at_work = AgentAtWork(self.services.agents[handoff.to], self.at_work.number + 1)
+        self.meter.hand_over(self.agent, self.services.settings.limits)
+        await self._start_agent()
+        for part in self.parts.begin:
+            await part.begin(self)
+
+    def colleagues(self) -> dict[str, AgentCard]:
+        """Return the descriptions, by name, of the colleagues of the agent that the user may use."""
+        services = self.services
+        usable = services.permissions.colleagues(self.agent, services.agents, self.job)
+        return {each.name: each.card for each in usable}
+
+    def equipped(self) -> Equipped:
+        """Return the agent as its model is told of it: with the tool that reads shortened results once one is shown."""
+        known, recalls, permissions = self.at_work.equipped, self.input.shortens, self.services.permissions
+        if known is None or known.recalls != recalls or known.rules is not permissions.rules:
+            known = self.at_work.equipped = equip(self.agent, self.job, self.services, recalls=recalls)
+        return known
+
+    # Turns
+
+    async def is_over(self, number: int) -> bool:
+        """Return whether a part ends the run before turn `number`; all are told of the turn."""
+        for part in self.parts.before_turn:
+            if (bound := await part.before_turn(self, number)) is not None:
+                self.ended = bound
+                return True
+        return False
+
+    def closes(self, number: int) -> bool:
+        """Return whether turn `number` closes the run, as a bound is reached; `ended` says which."""
+        recorded = number < len(self.replay.turns)  # the time of work was less then
+        self.ended = self.meter.ended(0.0 if recorded else self.worked_s)
+        if self.ended is not None and number == 0 and not (self.agent.tools or self.agent.colleagues):
+            self.ended = None  # its first turn is whole without them
+        return self.ended is not None
+
+    async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
+        """Return the messages of the steers that enter before this turn; see `Steers.take`."""
+        if not (self.replay.steers or self.steers.urgent or self.recorder.log.steers_wait):
+            return []
+        over = self.meter.ended(self.worked_s) is not None
+        return await self.steers.take(turn, self.input.origin, recorded, over=over)
+
+    def end_turn(self, steer_id: str) -> None:
+        """End the model's current turn and keep its text, as a steer is to enter now."""
+        # A hand-written agent may never ask for it.
+        if self.steers.hurry(steer_id, redirects=self.agent.run is None) and self.request is not None:
+            self.request.end()
+
+    async def notes(self) -> tuple[NoteItem, ...]:
+        """Return what the model is told in this turn only: the notes of the parts, the context of the message, fenced,
+        and that the turn is the last one, or what is left of the budget.
+
+        They follow the conversation, so that prompt caches of providers keep it.
+        """
+        job = self.job
+        notes = [await part.note(self) for part in self.parts.note]
+        if job.context:
+            notes.append(f"The program that the user writes in sent this data with the message:\n{fenced(job.context)}")
+        if wishes := job.settings.get("instructions"):
+            notes.append(f"The program that the user writes in asks for this answer:\n{wishes}")
+        notes.append(self.meter.note(self.worked_s))
+        return tuple(NoteItem(each) for each in notes if each)
+
+    async def fit(self, model: Model, instructions: str, fixed: int) -> None:
+        """Shorten the input if it fills the model's window; see `understudy.chat.run.compaction`."""
+        reserve = self.agent.settings.output_limit(self.input.limits)
+        if not self.input.fits(fixed, reserve):
+            await fit(self, model, instructions, fixed, reserve)
+
+    async def respond(self, request: ModelRequest) -> Reply:
+        """Return the model's reply to a request."""
+        return await request.reply()
+
+    # The end
+
+    async def finish(self, last: PastTurn | None) -> None:
+        """Record the end of the answer, with the charts and results of the tools, and the bound that closed the run.
+
+        `last` is the last turn of a model, None if a function has answered. Raises `AgentFailed` if the model repeated
+        a call until the run was closed, and then said nothing.
+        """
+        said = "" if last is None else last.reply.text
+        output, form = None, self.agent.output
+        if form is not None:
+            output = await read_output(self.agent, form, self.job.owner, said, self.ended)
+        if (repeated := self.meter.repetition.ended) is not None and output is None and not said.strip():
+            error_id = new_error_id()
+            extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
+            log.error("agent.no_answer", extra=extra)
+            raise AgentFailed(repeated.message, error_id)
+        if self.ended is not None and output is None:
+            await self.stream.feed(self.ended.message)
+        text, summary = await self.stream.finish()
+        data, charts = self.gathered.data(), self.gathered.shown_charts
+        if output is not None:
+            data["output"] = output.value
+        if self.ended is not None:
+            data["budget"] = self.ended.data()
+        elif last is not None and last.reply.cut:
+            data["cut"] = {"by": "length"}
+        used, own = self.meter.used, self.meter.own
+        await self.recorder.record(
+            *([] if summary is None else [summary]),
+            AgentCompleted(self.agent_id, text, RunStatus.SUCCESS, own, self.services.clock()),
+            FinalResponse(text, RunStatus.SUCCESS, used, data or None, charts[-1] if charts else None),
+        )
+        if (spans := self.recorder.spans) is not None:
+            spans.end(own, self.services.clock(), text=text)
+
+    def close(self) -> None:
+        """Let go of what the work holds, however it has ended."""
+        for part in self.parts.end:
+            part.end(self)
+        self.stream.close()

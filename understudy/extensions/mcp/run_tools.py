@@ -1,0 +1,64 @@
+"""The tools of MCP servers that a run has: those that the servers of its agents offer now, before each turn."""
+
+from attrs import define, field
+
+from understudy.agents.agent import Agent
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.ended import Ended
+from understudy.chat.run.part import RunPart
+from understudy.chat.run.work import RunWork
+from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.extensions.mcp.catalogue import McpCatalogue
+
+
+@define(eq=False)
+class ToolsOfServers(RunPart):
+    """Gives the agents of a run the tools of their servers, and says which are missing: `missing` are those now."""
+
+    catalogue: McpCatalogue
+    missing: list[str] = field(factory=list, init=False)
+    _settled: set[str] = field(factory=set, init=False)  # names of agents whose servers were waited for
+    _said: set[str] = field(factory=set, init=False)  # sentences that the user has
+
+    async def begin(self, work: RunWork) -> None:
+        """Give an agent that does not ask a model turn by turn its tools."""
+        if work.agent.run is not None:
+            await self._use_servers(work)
+
+    async def before_turn(self, work: RunWork, number: int) -> Ended | None:
+        """Give the agent the tools that its servers offer now, and say which are missing."""
+        await self._use_servers(work)
+        return None
+
+    async def note(self, work: RunWork) -> str:
+        """Return what is missing."""
+        return "\n".join(self.missing)
+
+    async def _use_servers(self, work: RunWork) -> None:
+        """Have an agent use its servers. Those that are starting are waited for once, so that a run that goes on after
+        a crash has its tools."""
+        catalogue, job, agent = self.catalogue, work.job, work.agent
+        self.missing = []
+        if not agent.servers:
+            return
+        off = await catalogue.off_in(job.owner, job.thread_id)
+        if agent.name not in self._settled:
+            self._settled.add(agent.name)
+            await catalogue.settle(agent, off, job.owner)
+        widget = job.settings.get(WIDGET_SETTING)
+        if widget is None:
+            equipped = catalogue.with_tools(agent, off, job.owner)
+        else:
+            equipped = catalogue.for_widget(agent, widget["server"], off, job.owner)
+        if [id(each) for each in equipped.tools] != [id(each) for each in agent.tools]:
+            work.at_work.replace(equipped)
+        self.missing = catalogue.missing(equipped, off, job.owner)
+        for sentence in self.missing:
+            if sentence not in self._said and not work.replay.agents:  # a resumed run has said it
+                self._said.add(sentence)
+                work.thoughts.publish(await work.services.content_filter.filter_output(sentence))
+
+
+def tools_of_run(catalogue: McpCatalogue, _job: RunRequest, agent: Agent) -> ToolsOfServers | None:
+    """Return the part of a run whose agent has servers, or may hand it over to one that does."""
+    return ToolsOfServers(catalogue) if agent.servers or agent.colleagues else None
