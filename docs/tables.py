@@ -19,11 +19,9 @@ from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhe
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Action
-from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.command_parser import COMMANDS
+from transport.wire.codes import CLOSES
 from transport.wire.commands import Refresh
-from transport.wire.dialects import WIRE_NAMES
-from transport.wire.events import EVENTS
+from transport.wire.events import wire_name
 from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
@@ -38,6 +36,9 @@ from understudy.tools.tool import ToolContext
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.routes import routes_of
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import COMMANDS
+from understudy.wire.events import EVENTS
 
 DOCS: Final = Path(__file__).parent
 OF_SUPERVISION: Final = (
@@ -188,8 +189,7 @@ def events() -> str:
     """Return every event with the members of its `data`, and whether it has a number."""
     rows = []
     for name, kind in EVENTS.items():
-        wire = WIRE_NAMES.get(kind, {})
-        fields = [(f"`{wire.get(each.name, each.name)}`", each.default is attrs.NOTHING) for each in attrs.fields(kind)]
+        fields = [(f"`{wire_name(each)}`", each.default is attrs.NOTHING) for each in attrs.fields(kind)]
         needed, optional = (", ".join(name for name, first in fields if first is one) for one in (True, False))
         rows.append((f"`{name}`", needed, optional, "with a run" if name == "error" else _yes(kind.durable)))
     return as_markdown(("type", "required in `data`", "optional", "durable"), rows)

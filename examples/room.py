@@ -2,8 +2,9 @@
 
     python examples/room.py
 
-docs/how-to/embed-a-chat-server.md explains it. Ann and Bob talk by clients that reconnect by themselves; Bob's network
-is cut again and again, and Ann's stops carrying anything. Each is shown every line once, in order.
+docs/how-to/embed-a-chat-server.md explains it. The room has an event, a command and an error code of its own. Ann and
+Bob talk by clients that reconnect by themselves; Bob's network is cut again and again, and Ann's stops carrying
+anything. Each is shown every line once, in order.
 """
 
 import time
@@ -12,27 +13,58 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from secrets import token_hex
-from typing import Any
+from typing import Any, ClassVar
 
 import trio
+from attrs import frozen
 
 from actors import ActorRef, ChildSpec, Restart, StartChild, Supervisor, open_system
 from transport.auth.identity import Identity, find_token, origin_allowed
-from transport.client import Client, Reconnect, open_client
+from transport.client import Client, Received, Reconnect
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import GetBacklog, LogPage, OutboxBacklog, OutboxLimits
 from transport.server.http import error_body
 from transport.server.listener import Upgrade, serve
-from transport.wire.codec import Encoder
-from transport.wire.codes import ERRORS
-from transport.wire.commands import Command, Resume, Say
-from transport.wire.dialects import negotiate
+from transport.wire import command_parser, fields, vocabulary
+from transport.wire.codes import ERRORS, ErrorCode, register_errors
+from transport.wire.commands import Command, Resume
+from transport.wire.dialects import CANONICAL, Endpoints
 from transport.wire.errors import CommandRejected, Unauthenticated, UnknownEndpoint
-from transport.wire.events import Envelope, FinalResponse, MessageAccepted, RunStatus, Usage, Welcome
+from transport.wire.events import Envelope, Error, Event, Welcome
 from transport.wire.messages import Deliver, Reply, SubscribeThread
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
+
+
+@frozen
+class Posted(Event):
+    """A member has said a line."""
+
+    type: ClassVar[str] = "posted"
+    author: str
+    text: str
+
+
+@frozen
+class Post(Command):
+    """Say a line in a room. A client that does not hear of it sends it again, under the same `message_id`."""
+
+    starts_work: ClassVar[bool] = True
+    thread_id: str
+    message_id: str
+    text: str
+    session_token: str | None = None
+
+
+VOCABULARY = Vocabulary(
+    events={**vocabulary.EVENTS, "posted": Posted},
+    commands={**command_parser.COMMANDS, "post": Post},
+    checks={**fields.CHECKS, "text": fields.PLAIN_TEXT},
+)
+ENDPOINTS = Endpoints({"/ws": CANONICAL})
+register_errors([ErrorCode("shouting", "Please do not shout.", retryable=False, http_status=422)])
 
 ROOM = "room"
 ALLOWED_ORIGINS: tuple[str, ...] = ()  # pages of others that may connect; a page of this server's own always may
@@ -49,12 +81,12 @@ class Room:
         self.accepted: dict[tuple[str, str], Envelope] = {}
         self.outboxes: dict[str, ActorRef] = {}
         self.subscribed: set[ActorRef] = set()
-        self.encoder, self.metrics, self.chunk_budget = Encoder(), ConnectionMetrics(), ChunkBudget()
+        self.vocabulary, self.metrics, self.chunk_budget = VOCABULARY, ConnectionMetrics(), ChunkBudget()
 
     async def handle_upgrade(self, upgrade: Upgrade) -> WebSocketConnection | None:
         """Admit a WebSocket, or say why not. The connection ends with its actor, and the actor with it."""
         try:
-            choice = negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
+            choice = ENDPOINTS.negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
             identity = await self.verify(find_token(upgrade.headers, upgrade.query, upgrade.subprotocols) or "")
             if not origin_allowed(upgrade.headers.get("origin"), upgrade.headers.get("host"), ALLOWED_ORIGINS):
                 raise CommandRejected("forbidden")
@@ -94,32 +126,30 @@ class Room:
 
     async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> None:
         match command:
-            case Say(content=content, thread_id="room"):
-                self.say(identity.user, content, command.message_id or uuid.uuid4().hex, outbox)
+            case Post(thread_id="room", text=text):
+                if text.isupper():
+                    raise CommandRejected("shouting")
+                self.say(identity.user, text, command.message_id, outbox)
             case Resume(threads={"room": after}) if outbox is not None:
                 outbox.tell(SubscribeThread(ROOM, after, len(self.log)))
                 self.subscribed.add(outbox)
-            case Say() | Resume():
+            case Post() | Resume():
                 raise CommandRejected("not_found")
             case _:
                 raise CommandRejected("unknown_type")
 
-    def say(self, user: str, content: str, message_id: str, outbox: ActorRef | None) -> None:
+    def say(self, user: str, text: str, message_id: str, outbox: ActorRef | None) -> None:
         """Store a line, and then send it to everybody. A client that did not hear of it says it once more."""
         known = self.accepted.get((user, message_id))
         if known is not None:
             if outbox is not None:
                 outbox.tell(Reply(known, len(self.log)))
             return
-        run_id, line = uuid.uuid4().hex, f"{user}: {content}"
-        events = MessageAccepted(message_id, run_id, content), FinalResponse(line, RunStatus.SUCCESS, Usage())
-        envelopes = [
-            Envelope(event, self.clock(), len(self.log) + number, ROOM, run_id, message_id, message=line)
-            for number, event in enumerate(events, 1)
-        ]
-        self.log += envelopes
-        self.accepted[user, message_id] = envelopes[0]
-        said = Deliver(*envelopes, shared=True)  # encoded once
+        seq = len(self.log) + 1
+        line = Envelope(Posted(user, text), self.clock(), seq, ROOM, message_id=message_id, message=f"{user}: {text}")
+        self.log.append(line)
+        self.accepted[user, message_id] = line
+        said = Deliver(line, shared=True)  # encoded once
         for outbox in self.subscribed:
             outbox.tell(said)
 
@@ -135,6 +165,22 @@ async def not_found(scope: Mapping[str, Any], _: object, send: Callable[[Mapping
     if scope["type"] == "http":
         await send({"type": "http.response.start", "status": 404, "headers": []})
         await send({"type": "http.response.body"})
+
+
+class RoomClient(Client):
+    """A client that knows the room's words."""
+
+    vocabulary = VOCABULARY
+
+    async def post(self, text: str) -> str:
+        """Say a line, now or on the next connection. Return its id."""
+        message_id = uuid.uuid4().hex
+        await self.send("post", thread_id=ROOM, message_id=message_id, text=text)
+        return message_id
+
+    async def outcome(self, text: str) -> Received:
+        """Say a line. Return the event that shows it, or refuses it."""
+        return await anext(self.exchange(await self.post(text)))
 
 
 class Line:
@@ -161,27 +207,27 @@ class Line:
                 await sink.send_all(chunk)
         self.scope.cancel()
 
-    async def open(self, nursery: trio.Nursery, token: str) -> Client:
+    async def open(self, nursery: trio.Nursery, token: str) -> RoomClient:
         """Return a client at the other end, which has been told what was said from the beginning."""
         (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
         nursery.start_soon(trio.serve_listeners, self.connect, [listener])
         url = f"ws://127.0.0.1:{listener.socket.getsockname()[1]}/ws"
-        client: Client = await nursery.start(stay, url, token)
+        client: RoomClient = await nursery.start(stay, url, token)
         return client
 
 
-async def stay(url: str, token: str, *, task_status: trio.TaskStatus[Client]) -> None:
+async def stay(url: str, token: str, *, task_status: trio.TaskStatus[RoomClient]) -> None:
     soon = Reconnect(max_s=0.1)  # unlike a client on a real network
-    async with open_client(url, token=token, threads={ROOM: 0}, reconnect=soon) as client:
+    async with RoomClient.open(url, token=token, threads={ROOM: 0}, reconnect=soon) as client:
         task_status.started(client)
         await trio.sleep_forever()
 
 
-async def hear(client: Client, heard: list[str]) -> None:
+async def hear(client: RoomClient, heard: list[str]) -> None:
     """Note what is said, up to the last line."""
     async for received in client:
-        if isinstance(received.event, FinalResponse):
-            heard.append(received.event.message)
+        if isinstance(received.event, Posted):
+            heard.append(received.message)
             if heard[-1].endswith("that was all"):
                 return
 
@@ -201,21 +247,23 @@ async def main() -> dict[str, Any]:
             async with trio.open_nursery() as readers:
                 readers.start_soon(hear, ann, heard["ann"])
                 readers.start_soon(hear, bob, heard["bob"])
-                await ann.answer("hello", thread_id=ROOM)
+                await ann.outcome("hello")
+                refused = (await ann.outcome("HELLO")).event
                 ann_line.carries = trio.Event()
                 for block in range(5):
                     for number in range(80):
-                        await bob.say(f"{block}.{number} {token_hex(1000)}", thread_id=ROOM)
+                        await bob.post(f"{block}.{number} {token_hex(1000)}")
                         if number == 40:
                             await trio.sleep(0.01)  # some of the lines are on their way, and others answered
                             bob_line.scope.cancel()
-                    await bob.answer(f"that was block {block}", thread_id=ROOM)
+                    await bob.outcome(f"that was block {block}")
                     waiting += [await outbox.ask(GetBacklog()) for outbox in room.outboxes.values()]
                 ann_line.carries.set()
-                await bob.say("that was all", thread_id=ROOM)
+                await bob.post("that was all")
             nursery.cancel_scope.cancel()
-    said = [envelope.message for envelope in room.log if isinstance(envelope.event, FinalResponse)]
+    said = [envelope.message for envelope in room.log]
     most = max(backlog.bytes for backlog in waiting)
+    print(f"ann shouted: {refused.code}, {refused.message}" if isinstance(refused, Error) else "ann shouted")
     print(f"{len(said)} lines were said; ann heard {len(heard['ann'])}, bob {len(heard['bob'])}")
     print(f"bob connected {bob_line.connections} times; at most {most:,} bytes waited for ann, the rest in the log")
     return {"said": said, "heard": heard, "connections": bob_line.connections, "most": most}

@@ -23,6 +23,7 @@ if _program.rpartition("/")[2] == "understudy" and signal.getsignal(signal.SIGIN
 
 from importlib.metadata import version
 
+import understudy.wire.codes as _codes  # noqa: F401 - registers the error codes of the chat
 from understudy.agents.agent import Agent as Agent
 from understudy.agents.budget import Budget as Budget
 from understudy.agents.turn import AgentTurn as AgentTurn

@@ -8,11 +8,11 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field
 
-from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
 from understudy.extensions.anthropic.request import encode_state
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
+from understudy.wire.events import Usage
 
 AGENTS = ("guide", "insights", "operations")
 TOOLS = ("lookup", "query_table", "send_mail")

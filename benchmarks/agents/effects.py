@@ -31,12 +31,12 @@ from benchmarks.agents import bank
 from benchmarks.agents.killing import DATABASE, User, conversation, killed_server, serving, started, users
 from benchmarks.agents.progress import Extent, Progress
 from benchmarks.figure import Figure, all_cores
-from transport.wire.codec import from_log
-from transport.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus
 from understudy import Agent, Done, NotDone, ToolContext, tool
 from understudy.app.server import Running
 from understudy.chat.conversation.settling import SETTLE_AFTER_S
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
+from understudy.wire.events import CallSettled, QuestionAsked, ToolCompleted, ToolStatus
+from understudy.wire.vocabulary import from_log
 
 PORT = "UNDERSTUDY_BENCH_BANK"
 USERS, WORKERS = 8, 24

@@ -16,13 +16,14 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from transport.client import Client, Reconnect, open_client
-from transport.wire.events import Envelope, Welcome
+from transport.wire.events import Welcome
 from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.chat.placement import actor_name
+from understudy.client import Client, Reconnect, open_client
 from understudy.storage.limits import Limits
+from understudy.wire.events import Envelope
 
 DATABASE = "understudy.db"
 LIMITS = Limits(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import trio
 
-from transport.wire.codec import to_log
-from transport.wire.events import AgentThinking, Envelope
 from understudy.storage.changes import Change
 from understudy.storage.records import Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.writer import commit_group
+from understudy.wire.events import AgentThinking, Envelope
+from understudy.wire.vocabulary import to_log
 
 from .durable import THOUGHT, Rate
 
@@ -35,7 +35,16 @@ async def _measured(data_dir: Path, producers: int, seconds: float) -> Rate:
             commit_group(connection, [Change(owner, thread_id, thread=thread)])
         driver = connection.connection.driver_connection
         assert driver is not None
-        around = Envelope(AgentThinking("idle", THOUGHT, now), now, 1, "thread-1", "0" * 32, "0" * 32, "idle_s", "idle")
+        around = Envelope(
+            AgentThinking("idle", THOUGHT, now),
+            now,
+            1,
+            "thread-1",
+            "0" * 32,
+            "0" * 32,
+            conversation_id="idle_s",
+            agent_type="idle",
+        )
         body = to_log(around.replace(message=THOUGHT))
         waits: list[float] = []
         waiting: list[tuple[tuple[object, ...], trio.Event]] = []

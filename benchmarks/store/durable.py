@@ -16,8 +16,6 @@ from attrs import define, field, frozen
 
 from actors import Actor, ChildSpec, Context
 from transport.auth.identity import Identity
-from transport.wire.commands import Say
-from transport.wire.events import AgentStarted, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
 from understudy import Agent
 from understudy.app.build import App, build_app
@@ -25,6 +23,8 @@ from understudy.app.serve import tune_garbage_collector
 from understudy.app.settings import Settings, with_values
 from understudy.models.model import Emit, Reply, Thought, Turn
 from understudy.storage.limits import Limits
+from understudy.wire.commands import Say
+from understudy.wire.events import AgentStarted, Envelope, MessageAccepted
 
 THOUGHT: Final = "The second of the three tables has the figures for the quarter; the others can wait. " * 2
 _USERS: Final = 50

@@ -6,7 +6,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from transport.wire.events import AgentThinking, Envelope
+from understudy.wire.events import AgentThinking, Envelope
 
 BURST = 100
 MARK = "<end>"
@@ -39,7 +39,16 @@ def burst(thread_id: str, after: int) -> list[Envelope]:
     """The next hundred events of a thread; `after` is a multiple of a hundred."""
     now = time.time()
     return [
-        Envelope(AgentThinking("guide", text, now), now, seq, thread_id, "run-1", "message-1", None, "guide")
+        Envelope(
+            AgentThinking("guide", text, now),
+            now,
+            seq,
+            thread_id,
+            "run-1",
+            "message-1",
+            conversation_id=None,
+            agent_type="guide",
+        )
         for seq, text in enumerate(_THOUGHTS, after + 1)
     ]
 

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 from attrs import field, frozen
 
 from transport.auth.tokens import Tokens
-from transport.wire.codec import to_log
+from understudy.wire.vocabulary import to_log
 
 from .events import envelope
 from .server import Server, module

@@ -11,9 +11,13 @@ PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
 BUS = "a message on the bus between nodes, whose tag is its class name"
 LIBRARY = "the library's name is the field's, and so is the product's"
 SCRIPT = "a turn of a script that stands for a model, in tests of agents"
+OF_CHAT = "transport's, and the chat's own of it"
 SHARED = {
     "Call": SCRIPT,
+    "Client": OF_CHAT,
     "Decision": LIBRARY,
+    "Dialect": OF_CHAT,
+    "Envelope": OF_CHAT,
     "Incident": LIBRARY,
     "Recorder": LIBRARY,
     "Reply": "to a client on the wire, and of a model to a turn: both are the field's word",

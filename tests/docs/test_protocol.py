@@ -3,8 +3,8 @@
 import attrs
 
 from tests.docs.tables import code, table
-from transport.wire.dialects import SUBPROTOCOLS, Dialect, negotiate
 from understudy.storage.limits import Limits
+from understudy.wire.dialects import ENDPOINTS, SUBPROTOCOLS, Dialect
 
 PAGE = "reference/protocol.md"
 
@@ -17,13 +17,13 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
     for name, ways in rows.items():
         for way in ways:
             if way.startswith("?dialect="):
-                assert negotiate("/ws", (), {"dialect": way.partition("=")[2]}).dialect is named[name]
+                assert ENDPOINTS.negotiate("/ws", (), {"dialect": way.partition("=")[2]}).dialect is named[name]
             elif way in SUBPROTOCOLS:
                 assert SUBPROTOCOLS[way] is named[name]
     for row in table(PAGE, "Endpoints"):
         for path in code(row["path"]):
             if path.startswith("WS "):
-                choice = negotiate(path.removeprefix("WS "), (), {})
+                choice = ENDPOINTS.negotiate(path.removeprefix("WS "), (), {})
                 assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["serves"])
 
 

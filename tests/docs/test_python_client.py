@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-import transport.client
+import understudy.client
 from tests.docs.served import served, socket_url
 from tests.docs.tables import DOCS, code, table
-from transport.client import Client, FileOutbox, Status, open_client
 from transport.wire.errors import Unauthenticated
+from understudy.client import Client, FileOutbox, Status, open_client
 
 PAGE = "how-to/use-the-python-client.md"
 TEXT = (DOCS / PAGE).read_text()
@@ -72,7 +72,7 @@ async def test_states_are_shown(tmp_path: Path) -> None:
 
 def test_everything_public_is_on_the_page() -> None:
     named = set(re.findall(r"\w+", TEXT))
-    assert [name for name in transport.client.__all__ if name not in named] == []
+    assert [name for name in understudy.client.__all__ if name not in named] == []
     public = {name: each for name, each in inspect.getmembers(Client) if not name.startswith("_")}
     assert [name for name in public if name not in named] == []
     said = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
@@ -80,8 +80,8 @@ def test_everything_public_is_on_the_page() -> None:
 
 
 def test_everything_public_says_what_it_is() -> None:
-    for name in transport.client.__all__:
-        each = getattr(transport.client, name)
+    for name in understudy.client.__all__:
+        each = getattr(understudy.client, name)
         assert name == "TokenSource" or inspect.getdoc(each)
     for name, member in inspect.getmembers(Client):
         if not name.startswith("_"):

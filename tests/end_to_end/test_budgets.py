@@ -12,10 +12,10 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Gate, echo, wait
 from tests.end_to_end.serving import serving
-from transport.wire.events import Usage
 from understudy import Agent, Budget, ToolContext, tool
 from understudy.app.server import Running
 from understudy.models.model import Emit, Handoff, Reply, TextDelta, ToolRequest, Turn
+from understudy.wire.events import Usage
 
 CALLS: list[str] = []
 GATE = Gate()

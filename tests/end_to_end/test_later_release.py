@@ -13,9 +13,9 @@ from tests.end_to_end.serving import serving
 from tests.end_to_end.sse import streaming
 from tests.end_to_end.test_runs_api import Caller
 from tests.extensions.privacy.test_routes import talk
-from transport.wire.dialects import SUBPROTOCOLS
 from understudy import Agent
 from understudy.models.model import NoteItem
+from understudy.wire.dialects import SUBPROTOCOLS
 
 DREAMT = {"type": "agent_dreamt", "priority": "normal", "timestamp": 5.5, "message": "", "data": {"of": ["sheep", 1]}}
 END = "type IN ('agent_completed', 'final_response', 'steer_taken')"

@@ -10,7 +10,6 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
 from tests.servers.postgresql import Postgres
-from transport.wire.codes import ERRORS
 from understudy import Agent
 from understudy.chat import admission
 from understudy.chat.run import tool_call
@@ -18,6 +17,7 @@ from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.limits import Limits
 from understudy.storage.writer import StoreWriter
+from understudy.wire.codes import ERRORS
 
 
 def gated() -> tuple[Agent, Gate]:

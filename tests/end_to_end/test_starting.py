@@ -17,8 +17,8 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import READY, started
 from tests.end_to_end.server_pair import eventually
-from transport.client import Exchange, Status, open_client
 from understudy.agents.agent import Agent
+from understudy.client import ChatExchange, Status, open_client
 from understudy.content.warmup import Warmup
 from understudy.storage.sqlite import FILE_NAME
 
@@ -171,7 +171,7 @@ async def resumed_after_kill(tmp_path: Path) -> tuple[float, float]:
     return resumed - killed, resumed - ready
 
 
-async def _read_all(arc: Exchange) -> None:
+async def _read_all(arc: ChatExchange) -> None:
     while True:
         with trio.move_on_after(0.05) as waited:
             await anext(arc)

@@ -9,12 +9,12 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.test_branches import ended, send
-from transport.wire.codec import from_log, to_log
-from transport.wire.events import AgentThinking
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits
 from understudy.storage.records import LoggedEvent
+from understudy.wire.events import AgentThinking
+from understudy.wire.vocabulary import from_log, to_log
 
 THREADS = 63
 """One less than the size at which a table of conversations once pruned ended ones."""

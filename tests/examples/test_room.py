@@ -53,8 +53,9 @@ async def test_members_alone_are_admitted(path: str, headers: str, status: int) 
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
 
 
-def test_the_page_shows_the_example() -> None:
+def test_the_page_shows_the_example_which_uses_nothing_of_the_product() -> None:
     program = (ROOT / "examples" / "room.py").read_text()
+    assert "understudy" not in program
     blocks = re.findall(r"```python title=\"examples/room.py\"\n(.*?)```", PAGE, re.DOTALL)
-    assert len(blocks) == 6
+    assert len(blocks) == 8
     assert [block for block in blocks if block not in program] == []

@@ -13,10 +13,10 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.end_to_end.test_permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
 from tests.end_to_end.test_scrubbing import SECRET, shows
-from transport.wire.codes import ERRORS
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.chat import admission
+from understudy.wire.codes import ERRORS
 
 
 def rpc(text: str) -> Any:

@@ -19,10 +19,10 @@ from tests.load.person import Behaviour
 from tests.load.run import Load, LoadFailed, run_load
 from transport.client.dial import SocketUrl
 from transport.outbox.send_queue import SendQueue
-from transport.wire.events import Envelope
 from understudy.app.server import Running
 from understudy.cli.chat import ServerAddress
 from understudy.storage.limits import Limits
+from understudy.wire.events import Envelope
 
 ROOT = Path(__file__).parents[2]
 TEXTS = ("What is 17 * 23? Use your calculator.",)

@@ -9,10 +9,10 @@ import trio
 from attrs import define, field
 
 from tests.network.received import JsonObject, Ledger, ReceivedLog, SentMessage
-from transport.client import Client, Received, Reconnect, open_client
-from transport.wire.commands import SteerMode
 from transport.wire.errors import TransportError
 from transport.wire.events import PartialResult, Resync
+from understudy.client import Client, Received, Reconnect, open_client
+from understudy.wire.commands import SteerMode
 
 BACK = Reconnect(first_s=0.3, max_s=3.0, attempts=10**6, connect_s=5.0, ping_s=4.0, resume_s=2.0)
 

@@ -10,7 +10,8 @@ import pytest
 
 from tests.servers.needed import program
 from tests.servers.page import bundle_page
-from transport.wire.codes import CLOSES, ERRORS
+from transport.wire.codes import CLOSES
+from understudy.wire.codes import ERRORS
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = ROOT / "understudy" / "page"

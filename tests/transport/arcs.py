@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 from hypothesis import strategies as st
 
-from transport.wire.codes import ERRORS
-from transport.wire.events import (
+from transport.wire.events import Drain, Error, Event, PartialResult, Ping, Resync
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,
@@ -16,15 +17,9 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
-    Drain,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
-    Ping,
-    Resync,
     RunStatus,
     SanitizationSummary,
     SubagentCompleted,
@@ -37,7 +32,7 @@ from transport.wire.events import (
 )
 
 WHEN = 1795154400.123
-RUN = Envelope(Alert(""), WHEN, 1, "t", "our-run", "m", "guide_s", "guide", None)
+RUN = Envelope(Alert(""), WHEN, 1, "t", "our-run", "m", conversation_id="guide_s", agent_type="guide", pillar=None)
 
 ACCEPTED = MessageAccepted("m", "our-run", "Count them")
 STARTED = AgentStarted("guide-1", "Guide is on it", WHEN)

@@ -6,10 +6,11 @@ from actors import ActorRef
 from transport.auth.identity import Identity
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import LogPage
-from transport.wire.codec import Encoder
 from transport.wire.commands import Command
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
+from understudy.wire.vocabulary import VOCABULARY
 
 
 @define
@@ -17,7 +18,7 @@ class FakeCallbacks:
     """A `ConnectionCallbacks` that allows everything; methods without a default raise AssertionError."""
 
     metrics: ConnectionMetrics = field(factory=ConnectionMetrics)
-    encoder: Encoder = field(factory=Encoder)
+    vocabulary: Vocabulary = VOCABULARY
     chunk_budget: ChunkBudget = field(factory=ChunkBudget)
 
     def clock(self) -> float:

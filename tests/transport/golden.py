@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.transport.samples import SAMPLES
 from transport.wire.codec import encode
-from transport.wire.dialects import Dialect
+from understudy.wire.dialects import Dialect
 
 FOLDER = Path(__file__).parent / "golden"
 

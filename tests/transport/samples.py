@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping
 
-from transport.wire.events import (
+from transport.wire.events import Drain, Error, Event, PartialResult, Ping, Pong, Resync, Welcome
+from understudy.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,
@@ -18,19 +19,12 @@ from transport.wire.events import (
     AskedAgent,
     CallSettled,
     CallUndone,
-    Drain,
     Envelope,
-    Error,
-    Event,
     FeedbackGiven,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
-    Ping,
-    Pong,
     QuestionAnswered,
     QuestionAsked,
-    Resync,
     RunStatus,
     SanitizationSummary,
     SteerAccepted,
@@ -48,7 +42,6 @@ from transport.wire.events import (
     UndoStarted,
     UndoStatus,
     Usage,
-    Welcome,
 )
 
 WHEN = 1795154400.123  # 2026-11-20T06:00:00.123Z
@@ -269,7 +262,16 @@ def _samples() -> Mapping[str, Envelope]:
     for name, (event, line) in OF_THREAD.items():
         envelopes[name] = Envelope(event, WHEN, thread_id="thread-1", message=line)
     run = Envelope(
-        Ping(), WHEN, None, "thread-1", "run-1", "message-1", "guide_session-1", "liaison", "insights", message=""
+        Ping(),
+        WHEN,
+        None,
+        "thread-1",
+        "run-1",
+        "message-1",
+        conversation_id="guide_session-1",
+        agent_type="liaison",
+        pillar="insights",
+        message="",
     )
     for name, (event, line) in PASSING.items():
         envelopes[name] = run.replace(event=event, message=line)

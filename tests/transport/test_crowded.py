@@ -8,10 +8,11 @@ from trio.testing import wait_all_tasks_blocked
 from actors import ActorSystem, ChildSpec, Restart
 from tests.transport.outbox.test_outbox import Log, Rig, open_rig, text, thought
 from transport.outbox.outbox import Outbox
-from transport.wire.codec import Encoder
-from transport.wire.dialects import Dialect
-from transport.wire.events import AgentProgress, Alert, Envelope, Error, Pong
+from transport.wire.events import Error, Pong
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentProgress, Alert, Envelope
+from understudy.wire.vocabulary import VOCABULARY
 
 
 async def crowd(rig: Rig) -> None:
@@ -63,8 +64,8 @@ async def test_an_alert_is_the_first_frame_after_the_write_that_was_begun() -> N
     sink, log = SlowSink(), Log()
 
     def new_outbox() -> Outbox:
-        encoder = Encoder()
-        return Outbox(sink, Dialect.CANONICAL, encoder=encoder, read_log=log.read, request_snapshot=print)
+        encoder = VOCABULARY
+        return Outbox(sink, Dialect.CANONICAL, vocabulary=encoder, read_log=log.read, request_snapshot=print)
 
     async with ActorSystem("test") as system:
         outbox = await system.spawn(ChildSpec("outbox", new_outbox, restart=Restart.TEMPORARY))

@@ -10,10 +10,12 @@ from websockets.frames import Opcode
 
 from tests.transport.connection.test_websocket import Rig, greeted, open_rig
 from transport.connection.callbacks import ConnectionLimits
-from transport.wire.commands import Ack, Say
-from transport.wire.events import AgentThinking, Drain, Envelope
+from transport.wire.commands import Ack
+from transport.wire.events import Drain
 from transport.wire.messages import Deliver, SubscribeThread
 from transport.wire.payloads import split
+from understudy.wire.commands import Say
+from understudy.wire.events import AgentThinking, Envelope
 
 
 async def said(rig: Rig, text: str) -> None:

@@ -198,7 +198,7 @@ log: Final = logging.getLogger("transport.keys")
 
 @frozen
 class KeyTimes:
-    """The schedule of fetches, in seconds.
+    """The times of fetches, in seconds.
 
     `refresh_s`: after a success; a key withdrawn by the provider stays valid for at most that long. `retry_s`, doubled
     up to `max_retry_s`: after a failure. `cool_down_s`: between two fetches for unknown keys. `stale_s`: how long keys

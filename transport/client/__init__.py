@@ -1,14 +1,11 @@
 """A client that reconnects by itself: one connection at a time, missed events are resumed, none is delivered twice.
 
-    async with open_client("ws://127.0.0.1:8002/ws", token=token) as client:
-        print(await client.answer("How many rows has it?", thread_id="t"))
-        await client.say("And how many columns?", thread_id="t")
+    async with Client.open("ws://127.0.0.1:8002/ws", token=token, threads={"room": 0}) as client:
+        await client.send("post", thread_id="room", message_id="m1", text="Hello")
         async for event in client:
-            match event.event:
-                case FinalResponse(message=text):
-                    print(text)
+            print(event.event)
 
-Events come as objects of `transport.wire.events` in their envelopes, in order within each thread, without gaps and
+Events come as objects of the program's `Vocabulary` in their envelopes, in order within each thread, without gaps and
 without repeats, across reconnections. Where the server's log does not reach back far enough, a `Resync` says so. A
 message that was neither accepted nor refused when a connection broke is sent again on the next, under the same
 `message_id`, which makes it one message for the server. A refusal is an `Error` whose envelope names the `message_id`.
@@ -31,7 +28,6 @@ from transport.client.state import States as States
 from transport.client.state import Status as Status
 from transport.client.store import FileOutbox as FileOutbox
 from transport.client.store import OutboxStore as OutboxStore
-from transport.wire.errors import RunFailed as RunFailed
 from transport.wire.unknown_event import UnknownEvent as UnknownEvent
 
 __all__ = [
@@ -41,7 +37,6 @@ __all__ = [
     "OutboxStore",
     "Received",
     "Reconnect",
-    "RunFailed",
     "State",
     "States",
     "Status",

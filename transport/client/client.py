@@ -2,14 +2,13 @@
 
 import random
 import ssl
-import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, ClassVar, Final, Self
 
 import trio
 
-from transport.client.commands import ClientCommands, CommandQueue
+from transport.client.command_queue import CommandQueue
 from transport.client.credentials import Credentials, TokenSource
 from transport.client.decoder import Received
 from transport.client.delivery import EventDelivery, resume_commands
@@ -19,29 +18,36 @@ from transport.client.reconnect import Reconnect
 from transport.client.reconnector import Reconnector
 from transport.client.state import State, States
 from transport.client.store import OutboxStore
-from transport.client.unacked import UnackedCommands, encode_command
-from transport.wire.events import FinalResponse
+from transport.client.unacked import UnackedCommand, UnackedCommands, encode_command
+from transport.wire.vocabulary import Vocabulary
 
 
-class Client(ClientCommands):
+class Client:
     """A client, made by `open_client`. Iterate over it for all events; iteration ends when the client is closed.
 
-    Iterating, `exchange` and `answer` raise SocketClosed if the server closed with a code that forbids reconnecting, or
+    Iterating, and `exchange`, raise SocketClosed if the server closed with a code that forbids reconnecting, or
     can no longer be reached, and Unauthenticated if it refused the token. So do the methods that send, from then on;
     after the block they raise trio.ClosedResourceError.
 
     A method that sends returns once the command is queued; it is sent as soon as there is a connection. It raises
     trio.WouldBlock if 100 commands, or 8 MiB, are unacknowledged, CommandRejected for an invalid command, ValueError
     for one of over 8 MiB, TypeError for values that JSON lacks, and any error of the `store`. Nothing was queued then.
+
+    A program with commands of its own makes a subclass: with its `vocabulary`, what acknowledges its commands, and what
+    its events mean for their delivery.
     """
+
+    vocabulary: ClassVar[Vocabulary] = Vocabulary()
+    unacked_command: ClassVar[type[UnackedCommand]] = UnackedCommand
+    event_delivery: ClassVar[type[EventDelivery]] = EventDelivery
 
     def __init__(
         self, connecting: Reconnector, delivery: EventDelivery, credentials: Credentials, queue: CommandQueue
     ) -> None:
-        super().__init__(queue)
         self._reconnector = connecting
         self._delivery = delivery
         self._credentials = credentials
+        self._queue = queue
 
     # Events
 
@@ -72,20 +78,15 @@ class Client(ClientCommands):
         """The `seq` of the last event of each thread that was queued for the caller."""
         return self._delivery.cursors.last_seqs
 
-    # Further commands
+    # Commands
 
-    async def answer(self, content: str, **fields: Any) -> str:
-        """Send a message and wait for the text of its answer. Cancelling this does not stop the run.
+    async def send(self, kind: str, **fields: Any) -> None:
+        """Send a command until the server has acknowledged it. Fields that are None are left out."""
+        await self._queue.enqueue(kind, fields)
 
-        Raises:
-            RunFailed: The message was refused, or its run ended in an error. The text so far of a run that was
-                stopped is an answer.
-        """
-        message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
-        arc = self.exchange(message_id)
-        await self.say(content, message_id=message_id, **fields)
-        ended = (await arc.answer()).event
-        return ended.message if isinstance(ended, FinalResponse) else ""
+    def ack(self, thread_id: str, seq: int) -> None:
+        """Acknowledge the events of a thread up to `seq`. Not needed with `open_client(…, ack=True)`."""
+        self._queue.send_soon({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
 
     def resume(self, threads: Mapping[str, int]) -> None:
         """Subscribe to these threads, each from the event after its seq, now and after each reconnection."""
@@ -122,65 +123,73 @@ class Client(ClientCommands):
         """Round-trip time of the last ping in seconds; None before the first, and without a connection."""
         return None if self._reconnector.connection is None else self._reconnector.connection.rtt_s
 
+    # Opening
 
-@asynccontextmanager
-async def open_client(
-    url: str,
-    *,
-    token: str | TokenSource | None = None,
-    threads: Mapping[str, int] | None = None,
-    reconnect: Reconnect | None = None,
-    store: OutboxStore | None = None,
-    ack: bool = False,
-    batch: bool = True,
-    chunk: bool = True,
-    gzip: bool = True,
-    ssl_context: ssl.SSLContext | None = None,
-    chance: Callable[[], float] = random.random,
-) -> AsyncIterator[Client]:
-    """Open a client of the server at `url` (`ws://host:port/ws` or `wss://…`), which connects in the background.
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        url: str,
+        *,
+        token: str | TokenSource | None = None,
+        threads: Mapping[str, int] | None = None,
+        reconnect: Reconnect | None = None,
+        store: OutboxStore | None = None,
+        ack: bool = False,
+        batch: bool = True,
+        chunk: bool = True,
+        gzip: bool = True,
+        ssl_context: ssl.SSLContext | None = None,
+        chance: Callable[[], float] = random.random,
+    ) -> AsyncIterator[Self]:
+        """Open a client of the server at `url` (`ws://host:port/ws` or `wss://…`), which connects in the background.
 
-    `token` is a session token, or a function, async or not, that returns one. The function is called for each
-    connection, before the token expires, and when the server reports its expiry. An OSError, TransportError or
-    trio.TooSlowError from it counts as a failed attempt, Unauthenticated ends the client, other errors propagate.
-    Without a token, a server that allows anonymous sessions issues one, which is used for reconnections.
+        `token` is a session token, or a function, async or not, that returns one. The function is called for each
+        connection, before the token expires, and when the server reports its expiry. An OSError, TransportError or
+        trio.TooSlowError from it counts as a failed attempt, Unauthenticated ends the client, other errors propagate.
+        Without a token, a server that allows anonymous sessions issues one, which is used for reconnections.
 
-    `threads` are subscribed from the start, each from the event after its seq. `store` persists unacknowledged commands
-    across restarts of the program. `ack`: acknowledge events that the caller has taken, at most once a second. `batch`,
-    `chunk` and `gzip` are the connection's capabilities; see `hello` in the protocol. `chance` returns numbers
-    between 0 and 1, for random delays.
+        `threads` are subscribed from the start, each from the event after its seq. `store` persists unacknowledged
+        commands across restarts of the program. `ack`: acknowledge events that the caller has taken, at most once a
+        second. `batch`, `chunk` and `gzip` are the connection's capabilities; see `Hello`. `chance` returns numbers
+        between 0 and 1, for random delays.
 
-    Raises ValueError for an invalid `url`, and any error of `store.load()`. Later errors of the store and of the token
-    function are raised by the block, in an exception group.
-    """
-    how = reconnect or Reconnect()
-    address = SocketUrl.parse(url)
-    unsent = UnackedCommands()
-    for command in [] if store is None else await store.load():
-        unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it
-    delivery = EventDelivery(unsent)
-    credentials = Credentials(token, how.connect_s)
-    hello = {"batch": batch, "chunk": chunk, "gzip": gzip}
-    connecting = Reconnector(
-        address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
-    )  # fmt: skip
-    queue = CommandQueue(connecting, delivery, unsent, store)
-    client = Client(connecting, delivery, credentials, queue)
-    for thread_id, seq in (threads or {}).items():
-        delivery.cursors.move_to(thread_id, seq)
-    failure: Exception | None = None
-    try:
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(connecting.run)
-            nursery.start_soon(queue.save_changes)
-            try:
-                yield client
-            except Exception as error:
-                failure = error  # the caller's own error: re-raised below, not in the nursery's group
-            finally:
-                nursery.cancel_scope.cancel()
-                connecting.close()
-    except BaseExceptionGroup as group:
-        raise group if failure is None else BaseExceptionGroup(group.message, [failure, *group.exceptions]) from None
-    if failure is not None:
-        raise failure
+        Raises ValueError for an invalid `url`, and any error of `store.load()`. Later errors of the store and of the
+        token function are raised by the block, in an exception group.
+        """
+        how = reconnect or Reconnect()
+        address = SocketUrl.parse(url)
+        unsent = UnackedCommands(cls.unacked_command)
+        for command in [] if store is None else await store.load():
+            unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it
+        delivery = cls.event_delivery(unsent, cls.vocabulary.events)
+        credentials = Credentials(token, how.connect_s)
+        hello = {"batch": batch, "chunk": chunk, "gzip": gzip}
+        connecting = Reconnector(
+            address, credentials, how, chance, hello, unsent, delivery, tls=ssl_context, ack=ack
+        )  # fmt: skip
+        queue = CommandQueue(connecting, delivery, unsent, cls.vocabulary, store)
+        client = cls(connecting, delivery, credentials, queue)
+        for thread_id, seq in (threads or {}).items():
+            delivery.cursors.move_to(thread_id, seq)
+        failure: Exception | None = None
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connecting.run)
+                nursery.start_soon(queue.save_changes)
+                try:
+                    yield client
+                except Exception as error:
+                    failure = error  # the caller's own error: re-raised below, not in the nursery's group
+                finally:
+                    nursery.cancel_scope.cancel()
+                    connecting.close()
+        except BaseExceptionGroup as group:
+            raise (
+                group if failure is None else BaseExceptionGroup(group.message, [failure, *group.exceptions])
+            ) from None
+        if failure is not None:
+            raise failure
+
+
+open_client: Final = Client.open

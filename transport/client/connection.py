@@ -10,10 +10,11 @@ import trio
 from trio_websocket import ConnectionClosed, WebSocketConnection
 from wsproto.utilities import ProtocolError
 
-from transport.client.decoder import MAX_FRAME_BYTES, Received, read_event, read_frame
+from transport.client.decoder import MAX_FRAME_BYTES, Events, Received, read_frame, refusal
 from transport.client.dial import MonitoredStream, flatten_errors
 from transport.client.reconnect import ConnectionEnd, Reconnect, ended_by_close
 from transport.client.unacked import SMALL_BYTES, UnackedCommand, UnackedCommands, encode_command
+from transport.wire.codes import ERRORS
 from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from transport.wire.events import Drain, Welcome
@@ -29,7 +30,11 @@ LOST: Final = "the connection was lost"
 
 
 class EventReceiver(Protocol):
-    """Receives the events of a connection."""
+    """Receives the events of a connection, which are decoded as `events`."""
+
+    @property
+    def events(self) -> Events:
+        """The classes of events by type."""
 
     async def receive_event(self, event: Received, size: int) -> None:
         """Receive an event of about `size` bytes. Waits while there is no room for it."""
@@ -39,7 +44,11 @@ class Connection:
     """A connection in use. `drained_at` is the time of the server's `Drain`, on trio's clock."""
 
     def __init__(
-        self, socket: WebSocketConnection, stream: MonitoredStream, reconnect: Reconnect, unacked: UnackedCommands
+        self,
+        socket: WebSocketConnection,
+        stream: MonitoredStream,
+        reconnect: Reconnect,
+        unacked: UnackedCommands,
     ) -> None:
         self.welcome: Welcome | None = None
         self.welcomed = trio.Event()
@@ -168,7 +177,10 @@ class Connection:
             await self._handle_frame(frame, hearer)
 
     async def _handle_frame(self, frame: str | bytes, hearer: EventReceiver, *, whole: bool = False) -> None:
-        events = await _read(frame)
+        if isinstance(frame, str) and len(frame) <= SMALL_BYTES:
+            events = read_frame(frame, hearer.events)
+        else:
+            events = await trio.to_thread.run_sync(read_frame, frame, hearer.events, abandon_on_cancel=True)
         size = len(frame) // max(len(events), 1) + 1
         for event in events:
             if isinstance(event, Chunk):
@@ -222,21 +234,7 @@ async def _ignore_send_failure(sending: Callable[[], Awaitable[None]]) -> None:
         await sending()
 
 
-async def _read(frame: str | bytes) -> list[Received | Chunk]:
-    if isinstance(frame, str) and len(frame) <= SMALL_BYTES:
-        return read_frame(frame)
-    return await trio.to_thread.run_sync(read_frame, frame, abandon_on_cancel=True)
-
-
 def _too_large(command: UnackedCommand) -> Received:
     """Build the refusal that a server would send for a command that is too large for it."""
-    data = {"code": "message_too_large", "message": "The message is larger than this server accepts."}
-    return read_event(
-        {
-            "type": "error",
-            "message_id": command.message_id or None,
-            "thread_id": command.payload.get("thread_id"),
-            "message": data["message"],
-            "data": {**data, "retryable": False, "error_id": ""},
-        }
-    )
+    code = "message_too_large"
+    return refusal(code, ERRORS[code].text, command.message_id or None, command.thread_id)

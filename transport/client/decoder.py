@@ -7,36 +7,36 @@ Unknown fields are available in `Received.raw`.
 import zlib
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
 
 from transport.wire.commands import Chunk
-from transport.wire.dialects import WIRE_NAMES
+from transport.wire.dialects import wire_fields
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import EVENTS, Envelope, Event
+from transport.wire.events import Envelope, Error, Event
 from transport.wire.unknown_event import UnknownEvent
 
 JsonObject: TypeAlias = Mapping[str, Any]
+Events: TypeAlias = Mapping[str, type[Event]]
+"""The classes of events by their type."""
 
 MAX_FRAME_BYTES: Final = 16 * 1024 * 1024
 """Largest frame in bytes, after inflating. A larger one ends the connection."""
 _GZIP: Final = 16 + zlib.MAX_WBITS
-_NAMES: Final = ("thread_id", "run_id", "message_id", "conversation_id", "agent_type", "pillar")
-_ATTRIBUTES: Final[Mapping[type[Event], Mapping[str, str]]] = MappingProxyType(
-    {kind: {wire: attribute for attribute, wire in names.items()} for kind, names in WIRE_NAMES.items()}
-)
+_NAMES: Final = ("thread_id", "run_id", "message_id")
 
 
 class Received(Envelope, frozen=True):
-    """A received event in its envelope. `raw` is the whole frame, including unknown fields.
+    """A received event in its envelope. `raw` is the whole frame, including fields that are not of this package.
 
-    `timestamp` is 0.0 if the frame has none. `repeated`: the error refused a command that this client sends again.
+    `timestamp` is 0.0 if the frame has none. `terminal`: the event ends a run. `repeated`: the error refused a command
+    that this client sends again.
     """
 
     raw: JsonObject = msgspec.field(default_factory=dict)
+    terminal: bool = False
     repeated: bool = False
 
     @property
@@ -45,17 +45,12 @@ class Received(Envelope, frozen=True):
         return self.event.type
 
     @property
-    def terminal(self) -> bool:
-        """Whether the event ends a run: a final response, or an error of a run."""
-        return self.type == "final_response" or (self.type == "error" and self.run_id is not None)
-
-    @property
     def refusal(self) -> bool:
         """Whether the event refuses a command for good: an error without a run."""
         return self.type == "error" and self.run_id is None and not self.repeated
 
 
-def read_frame(frame: str | bytes) -> list[Received | Chunk]:
+def read_frame(frame: str | bytes, events: Events) -> list[Received | Chunk]:
     """Decode a frame into events and chunks: text is JSON, bytes are gzipped JSON; an array holds several.
 
     Raises UnreadableEvent if the frame is not JSON, holds no event, or exceeds MAX_FRAME_BYTES.
@@ -65,10 +60,16 @@ def read_frame(frame: str | bytes) -> list[Received | Chunk]:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors and those of decoding UTF-8 are ValueErrors
         raise UnreadableEvent("a frame is not JSON") from error
-    return [_chunk(each) if _is_chunk(each) else read_event(each) for each in _listed(value)]
+    return [_chunk(each) if _is_chunk(each) else read_event(each, events) for each in _listed(value)]
 
 
-def read_event(frame: object) -> Received:
+def refusal(code: str, text: str, message_id: str | None, thread_id: str | None = None) -> Received:
+    """Build the refusal that a server would send, for a command that is not sent."""
+    error = Error(code, text, retryable=False, error_id="")
+    return Received(error, 0.0, thread_id=thread_id, message_id=message_id, message=text)
+
+
+def read_event(frame: object, events: Events) -> Received:
     """Return the event of a decoded canonical frame.
 
     Raises UnreadableEvent if it has no `type`, or a `seq` or id of the wrong type in the envelope.
@@ -81,19 +82,19 @@ def read_event(frame: object) -> Received:
     names: dict[str, Any] = {name: frame.get(name) for name in _NAMES}
     if not all(name is None or isinstance(name, str) for name in names.values()):
         raise UnreadableEvent("a name in an event's envelope is not text")
-    message = frame.get("message")
+    message, known = frame.get("message"), events.get(frame["type"])
     return Received(
-        _event(frame["type"], frame.get("data")), _seconds(frame.get("timestamp")), seq, **names,
+        _event(frame["type"], known, frame.get("data")), _seconds(frame.get("timestamp")), seq, **names,
         message=message if isinstance(message, str) else "", raw=frame,
+        terminal=known is not None and known.terminal and (known is not Error or names["run_id"] is not None),
     )  # fmt: skip
 
 
-def _event(kind: str, data: object) -> Event:
-    known = EVENTS.get(kind)
+def _event(kind: str, known: type[Event] | None, data: object) -> Event:
     fields = data if isinstance(data, dict) else {}
     if known is None:
         return UnknownEvent(kind, fields)
-    renamed = _ATTRIBUTES.get(known)
+    renamed = {name: attribute for attribute, name, _ in wire_fields(known) if attribute != name}
     try:
         given = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
         return attrs.evolve(msgspec.convert(given, known))  # evolve runs attrs' converters, which msgspec skips

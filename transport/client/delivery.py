@@ -2,43 +2,44 @@
 
 import weakref
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 import msgspec
 import trio
 
 from transport.client.cursors import Judgement, ThreadCursors
-from transport.client.decoder import Received
+from transport.client.decoder import Events, Received
 from transport.client.exchange import Exchange, Inbox
 from transport.client.text_assembly import TextAssembly
 from transport.client.unacked import UnackedCommand, UnackedCommands
 from transport.wire.errors import TransportError
-from transport.wire.events import Error, FinalResponse, MessageAccepted, PartialResult, Resync
+from transport.wire.events import Error, PartialResult, Resync
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
 MAX_RESUMED: Final = 100
 """Threads that a server accepts in one resume; more are split over several commands."""
-_MAX_RUNS: Final = 1024
 
 
 class EventDelivery:
-    """The cursors, texts and waiting consumers of a client.
+    """The cursors, texts and waiting consumers of a client. Its `events` are the classes of events by type.
 
     `failure` is the error that ended the client; None if it was closed, or goes on. `consumed` is the last seq of each
     thread that the caller has taken. `gap_found` is set if a thread lacks events, `unacked_changed` when a command was
-    acknowledged.
+    acknowledged. A subclass says more of a program's events by `observe`.
     """
 
-    def __init__(self, unsent: UnackedCommands) -> None:
+    exchange: ClassVar[type[Exchange]] = Exchange
+
+    def __init__(self, unsent: UnackedCommands, events: Events) -> None:
+        self.events = events
         self.cursors = ThreadCursors()
         self.inbox = Inbox()
         self.gap_found = trio.Event()
         self.unacked_changed = trio.Event()
         self.consumed: dict[str, int] = {}
         self._unacked = unsent
-        self._texts = TextAssembly()
-        self._runs: dict[str, str] = {}  # the latest run of a message
+        self.texts = TextAssembly()
         self._exchanges: weakref.WeakSet[Exchange] = weakref.WeakSet()
         self._iterated = False
         self._resent: frozenset[str] = frozenset()  # messages that an earlier connection may have sent
@@ -53,7 +54,7 @@ class EventDelivery:
 
     def open_exchange(self, message_id: str, run_id: str | None) -> Exchange:
         """Open the exchange of one message. Unless the caller iterates over all events, the oldest are overwritten."""
-        arc = Exchange(message_id, run_id, self.record_consumed, self.failure)
+        arc = self.exchange(message_id, run_id, self.record_consumed, self.failure)
         if self.ended:
             arc.end(self.failure)
         self._exchanges.add(arc)
@@ -66,8 +67,8 @@ class EventDelivery:
             self.consumed[event.thread_id] = max(event.seq, self.consumed.get(event.thread_id, 0))
 
     def text(self, name: str) -> str:
-        """Return the text so far of a run, or of the latest run of a message."""
-        return self._texts.get(self._runs.get(name, name))
+        """Return the text so far of a run, or of a message that has no run."""
+        return self.texts.get(name)
 
     @property
     def ended(self) -> bool:
@@ -97,7 +98,7 @@ class EventDelivery:
         """
         for each in said:
             head = last_seqs.get(thread_id := str(each.payload.get("thread_id")))
-            if each.kind == "user_message" and head is not None and thread_id not in self.cursors.last_seqs:
+            if each.opens_thread and head is not None and thread_id not in self.cursors.last_seqs:
                 self.cursors.move_to(thread_id, head)
 
     def mark_resent(self, messages: Iterable[UnackedCommand]) -> None:
@@ -112,28 +113,28 @@ class EventDelivery:
         if not self._is_next(event, settled):
             return
         match event.event:
-            case MessageAccepted(message_id=message_id, run_id=run_id):
-                self._record_run(message_id, run_id)
             case Resync(last_seq=last_seq) if event.thread_id is not None:
                 self.cursors.move_to(event.thread_id, last_seq)
             case Error(retryable=True) if event.refusal and event.message_id is None:
                 self.cursors.mark_refused()
-            case FinalResponse(message=message):
-                self._texts.finish_text(_name(event), message)
             case PartialResult() as piece:
-                news = self._texts.add_piece(_name(event), piece)
+                news = self.texts.add_piece(text_name(event), piece)
                 if news is None:
                     return
                 event = msgspec.structs.replace(event, event=news)
+        self.observe(event)
         for arc in list(self._exchanges):
             await arc.put_event(event, size)
         await self.inbox.put(event, size)
+
+    def observe(self, event: Received) -> None:
+        """Take note of an event that is about to be delivered. Does nothing unless a subclass does."""
 
     def _is_next(self, event: Received, settled: Sequence[UnackedCommand]) -> bool:
         thread_id, seq = event.thread_id, event.seq
         if thread_id is None or seq is None:
             return True
-        own = [each for each in settled if isinstance(event.event, MessageAccepted)]
+        own = [each for each in settled if each.accepted_by(event)]
         began = thread_id not in self.cursors.last_seqs
         judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits_acceptance(thread_id))
         if began and any(each.message_id in self._resent for each in own):
@@ -149,17 +150,12 @@ class EventDelivery:
             each.payload.get("thread_id") == thread_id
             or (each.message_id in self._resent and each.payload.get("thread_id") is None)
             for each in self._unacked.messages
-            if each.kind == "user_message"
+            if each.opens_thread
         )
 
-    def _record_run(self, message_id: str, run_id: str) -> None:
-        self._runs.pop(message_id, None)
-        self._runs[message_id] = run_id
-        if len(self._runs) > _MAX_RUNS:
-            del self._runs[next(iter(self._runs))]
 
-
-def _name(event: Received) -> str:
+def text_name(event: Received) -> str:
+    """Return the name of the text that an event belongs to."""
     return event.run_id or event.message_id or ""
 
 

@@ -2,13 +2,13 @@
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 import trio
 
 from transport.client.decoder import Received
-from transport.wire.errors import RunFailed, TransportError
-from transport.wire.events import Error, FinalResponse, Resync
+from transport.wire.errors import TransportError
+from transport.wire.events import Resync
 
 MAX_EVENTS: Final = 1000
 MAX_BYTES: Final = 32 * 1024 * 1024
@@ -116,7 +116,7 @@ class Exchange:
         if self._belongs(event):
             self.thread_id = event.thread_id or self.thread_id
             self.run_id = event.run_id or self.run_id
-            self._ended = event.terminal or event.refusal or event.type == "resync"
+            self._ended = event.terminal or event.refusal or isinstance(event.event, Resync)
             await self._inbox.put(event, size)
             if self._ended:
                 self._inbox.close()
@@ -127,30 +127,7 @@ class Exchange:
         self._inbox.close()
 
     def _belongs(self, event: Received) -> bool:
-        if event.type == "resync":
+        if isinstance(event.event, Resync):
             return self.thread_id is not None and event.thread_id == self.thread_id
         own = event.message_id == self.message_id or getattr(event.event, "message_id", None) == self.message_id
         return own and (self.run_id is None or event.run_id in (None, self.run_id))
-
-    async def answer(self) -> Received:
-        """Wait for the final response, and return it.
-
-        Raises:
-            RunFailed: The run ended otherwise.
-        """
-        async for event in self:
-            match event.event:
-                case FinalResponse():
-                    return event
-                case Error() as error if event.terminal or event.refusal:
-                    raise _failed(error)
-                case Resync():
-                    raise RunFailed("not_found", "The server's log does not hold this answer any more.")
-            if event.terminal or event.refusal:
-                raise RunFailed("internal", "The answer is of a kind that this client cannot read.")
-        raise RunFailed("run_interrupted", "The client was closed before the answer was there.")
-
-
-def _failed(error: Error) -> RunFailed:
-    known: dict[str, Any] = {"retryable": error.retryable, "retry_after": error.retry_after}
-    return RunFailed(error.code, error.message, error.error_id, **known)

@@ -11,7 +11,7 @@ from trio_websocket import WebSocketConnection
 
 from transport.client.connection import Connection
 from transport.client.credentials import Credentials
-from transport.client.decoder import Received
+from transport.client.decoder import Events, Received
 from transport.client.delivery import EventDelivery, resume_commands
 from transport.client.dial import ConnectFailed, MonitoredStream, SocketUrl, flatten_errors, open_stream, open_websocket
 from transport.client.reconnect import MAX_RETRY_AFTER_S, ConnectionEnd, Reconnect
@@ -143,6 +143,11 @@ class Reconnector:
             self.renewal.forget()
         return ending
 
+    @property
+    def events(self) -> Events:
+        """The classes of events by type."""
+        return self._delivery.events
+
     async def receive_event(self, event: Received, size: int) -> None:
         """Handle an event of the connection, and pass it on to the delivery."""
         if self._steady_at == float("inf"):
@@ -157,14 +162,14 @@ class Reconnector:
             case Error(code=code) if event.refusal and line is not None and self.renewal.retry(event, code, line):
                 return
             case Error(retryable=True) as error if event.refusal and line is not None:
-                repeated = self._schedule_retry(event, error, line)
+                repeated = self._retry_later(event, error, line)
                 if repeated and line.drained_at is not None:
                     return  # it is sent on the next connection
                 event = msgspec.structs.replace(event, repeated=repeated)
         await self._delivery.receive_event(event, size)
 
-    def _schedule_retry(self, event: Received, error: Error, line: Connection) -> bool:
-        """Schedule refused commands to be sent again. Return whether the caller should go on waiting."""
+    def _retry_later(self, event: Received, error: Error, line: Connection) -> bool:
+        """Have refused commands sent again later. Return whether the caller should go on waiting."""
         refused = self._unacked.refused_by(event)
         named = bool(refused) and event.message_id is not None
         if line.drained_at is not None:

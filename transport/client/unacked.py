@@ -1,8 +1,9 @@
 """Unacknowledged commands: sent again on each connection until the server has accepted or refused them. Pure.
 
-A message (say, edit, regenerate, continue, steer) is acknowledged by its acceptance or a refusal that names it. Other
-commands are idempotent, and acknowledged by their effect; one without effect is dropped after TRIES connections. A
-temporarily refused command is postponed, and so are the later messages of its thread.
+A message is acknowledged by its acceptance or a refusal that names it. Other commands are idempotent, and acknowledged
+by their effect; one without effect is dropped after TRIES connections. A temporarily refused command is postponed, and
+so are the later messages of its thread. Which commands are messages, and what acknowledges them, a program says in a
+subclass of `UnackedCommand`.
 """
 
 import json
@@ -14,18 +15,6 @@ import msgspec
 from attrs import define, field
 
 from transport.client.decoder import Received
-from transport.wire.events import (
-    ANSWER,
-    ApprovalDecided,
-    FeedbackGiven,
-    MessageAccepted,
-    QuestionAnswered,
-    SteerAccepted,
-    SteerTaken,
-    SteerWithdrawn,
-    ToolCompleted,
-    UndoStarted,
-)
 
 JsonObject: TypeAlias = Mapping[str, Any]
 
@@ -34,19 +23,6 @@ MAX_BYTES: Final = 8 * 1024 * 1024
 SMALL_BYTES: Final = 8 * 1024
 """Frames up to this size in bytes are parsed in the task, larger ones in a worker thread."""
 TRIES: Final = 3
-MESSAGES: Final = frozenset({"user_message", "edit", "regenerate", "continue", "steer"})
-_KEY: Final[Mapping[str, str]] = {
-    "user_message": "message_id",
-    "edit": "new_message_id",
-    "regenerate": "request_id",
-    "continue": "request_id",
-    "approve": "call_id",
-    "answer": "question_id",
-    "steer": "steer_id",
-    "unsteer": "steer_id",
-    "cancel": "run_id",
-    "feedback": "message_id",
-}
 
 
 @define(eq=False)
@@ -54,6 +30,8 @@ class UnackedCommand:
     """A command and its JSON frame. `tries` counts how often it was sent.
 
     `refusals` counts temporary refusals in a row, the first at `refused_at`; it is not sent again before `due_at`.
+    Unless a subclass says otherwise, a command with a `message_id` is a message, and the first numbered event that has
+    this id in its envelope accepts it.
     """
 
     command: JsonObject = field(repr=False)
@@ -75,17 +53,34 @@ class UnackedCommand:
         return payload
 
     @property
+    def is_message(self) -> bool:
+        """Whether the command is kept until the server has accepted or refused it by name."""
+        return "message_id" in self.payload
+
+    @property
+    def opens_thread(self) -> bool:
+        """Whether the command may be the first in a thread, and its acceptance the thread's first event."""
+        return self.is_message
+
+    @property
+    def name(self) -> str:
+        """What distinguishes the command from others of its type."""
+        return str(self.payload.get("message_id", ""))
+
+    @property
     def key(self) -> tuple[str, str]:
         """The command's identity: a second command of the same key replaces the first."""
-        group = "message" if self.kind in MESSAGES else self.kind
-        if self.kind == "undo":
-            return group, str(self.payload.get("call_id") or self.payload["run_id"])
-        return group, str(self.payload[_KEY[self.kind]])
+        return "message" if self.is_message else self.kind, self.name
 
     @property
     def message_id(self) -> str:
         """The id by which a refusal names a message; empty for other commands."""
-        return self.key[1] if self.kind in MESSAGES else ""
+        return self.name if self.is_message else ""
+
+    @property
+    def acked_alone(self) -> bool:
+        """Whether an event acknowledges only the first of several such commands that it fits."""
+        return False
 
     @property
     def thread_id(self) -> str | None:
@@ -94,10 +89,9 @@ class UnackedCommand:
 
     def refused_by(self, event: Received) -> bool:
         """Return whether a refusal concerns, or may concern, this command. Only refusals of messages must name it."""
-        if self.kind in MESSAGES:
+        if self.is_message:
             return self.acked_by(event)
-        named = self.kind == "feedback" and event.message_id == self.payload["message_id"]
-        return event.refusal and (named or (event.message_id is None and event.thread_id is None))
+        return event.refusal and event.message_id is None and event.thread_id is None
 
     def postpone(self, now: float, wait_s: float) -> None:
         """Postpone the command by `wait_s` seconds."""
@@ -107,34 +101,13 @@ class UnackedCommand:
 
     def acked_by(self, event: Received) -> bool:
         """Return whether an event acknowledges this command."""
-        payload = self.payload
         if event.refusal:
-            return bool(self.message_id) and event.message_id in (self.message_id, payload.get("message_id"))
-        match event.event:
-            case MessageAccepted(message_id=message_id, branch_of=branch_of, continues=continues):
-                if self.kind == "continue":
-                    return bool(continues == payload["run_id"])
-                if self.kind == "regenerate":  # an answer's id does not name the message that it answers
-                    named = str(payload["message_id"])
-                    return (
-                        continues is None
-                        and branch_of == message_id
-                        and (named == message_id or named.startswith(ANSWER))
-                    )
-                return self.kind in MESSAGES and message_id == self.message_id
-            case ApprovalDecided(call_id=call_id) | ToolCompleted(call_id=call_id):
-                return self.kind == "approve" and call_id == payload["call_id"]
-            case SteerAccepted(steer_id=steer_id):
-                return self.kind == "steer" and steer_id == payload["steer_id"]
-            case SteerTaken(steer_id=steer_id) | SteerWithdrawn(steer_id=steer_id):
-                return self.kind in ("steer", "unsteer") and steer_id == payload["steer_id"]
-            case QuestionAnswered(question_id=question_id):
-                return self.kind == "answer" and question_id == payload["question_id"]
-            case UndoStarted(call_ids=call_ids):
-                return self.kind == "undo" and self.key[1] in (*call_ids, event.run_id)
-            case FeedbackGiven(message_id=message_id):
-                return self.kind == "feedback" and message_id == payload["message_id"]
-        return self.kind == "cancel" and event.terminal and event.run_id == payload["run_id"]
+            return bool(self.message_id) and event.message_id in (self.message_id, self.payload.get("message_id"))
+        return self.accepted_by(event)
+
+    def accepted_by(self, event: Received) -> bool:
+        """Return whether an event is the first that the message has led to."""
+        return self.is_message and event.seq is not None and event.message_id == self.message_id
 
 
 def encode_command(command: JsonObject) -> bytes:
@@ -149,9 +122,10 @@ def encode_command(command: JsonObject) -> bytes:
 
 
 class UnackedCommands:
-    """The unacknowledged commands in order: at most MAX_COMMANDS, and MAX_BYTES in all."""
+    """The unacknowledged commands in order: at most MAX_COMMANDS, and MAX_BYTES in all. `kind` is their class."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: type[UnackedCommand] = UnackedCommand) -> None:
+        self._kind = kind
         self._commands: dict[tuple[str, str], UnackedCommand] = {}
         self._bytes = 0
 
@@ -166,7 +140,7 @@ class UnackedCommands:
     @property
     def messages(self) -> Sequence[UnackedCommand]:
         """All messages, oldest first."""
-        return [each for each in self._commands.values() if each.kind in MESSAGES]
+        return [each for each in self._commands.values() if each.is_message]
 
     def fits(self, frame: bytes) -> bool:
         """Return whether there is room for a command. Raises ValueError if it exceeds MAX_BYTES by itself."""
@@ -176,7 +150,7 @@ class UnackedCommands:
 
     def add(self, command: JsonObject, frame: bytes) -> UnackedCommand:
         """Append a command, replacing one of the same key."""
-        new = UnackedCommand(command, frame)
+        new = self._kind(command, frame)
         self.remove(new.key)
         self._commands[new.key] = new
         self._bytes += len(frame)
@@ -196,8 +170,8 @@ class UnackedCommands:
     def remove_acked(self, event: Received) -> list[UnackedCommand]:
         """Remove and return the commands that an event acknowledges."""
         settled = [each for each in self._commands.values() if each.acked_by(event)]
-        again = [each for each in settled if each.kind == "regenerate"]
-        for each in again[1:]:  # a branch is started by one request only
+        once = [each for each in settled if each.acked_alone]
+        for each in once[1:]:
             settled.remove(each)
         for each in settled:
             self.remove(each.key)
@@ -210,11 +184,11 @@ class UnackedCommands:
         """
         held: set[str | None] = set()
         for each in self._commands.values():
-            if each in taken or (each.kind in MESSAGES and (not messages or each.thread_id in held)):
+            if each in taken or (each.is_message and (not messages or each.thread_id in held)):
                 continue
             if each.due_at <= now:
                 return each
-            if each.kind in MESSAGES:
+            if each.is_message:
                 held.add(each.thread_id)
         return None
 
@@ -230,5 +204,5 @@ class UnackedCommands:
         """Reset delays for a new connection, and drop commands that had no effect on TRIES connections."""
         for each in list(self._commands.values()):
             each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
-            if each.kind not in MESSAGES and each.tries >= TRIES:
+            if not each.is_message and each.tries >= TRIES:
                 self.remove(each.key)

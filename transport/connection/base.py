@@ -14,12 +14,13 @@ from transport.outbox.outbox import LogPage, Outbox, Sink
 from transport.wire.codes import CLOSES, ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, new_error_id
-from transport.wire.events import Drain, Envelope, Error, Event
+from transport.wire.events import Drain, Error, Event
 from transport.wire.messages import Close, CloseWhenDrained, Deliver
 
 log: Final = logging.getLogger("transport.connection.websocket")
 
-_OUR_FAULT: Final = frozenset({"busy", "internal", "storage_unavailable"})
+_OUR_FAULT: Final = 500
+"""The HTTP status from which on a refusal is the server's fault."""
 
 
 @frozen
@@ -91,7 +92,7 @@ class ClientConnection(Actor):
         return kind(
             self._sink,
             self._dialect,
-            encoder=self._callbacks.encoder,
+            vocabulary=self._callbacks.vocabulary,
             read_log=self._read_log,
             request_snapshot=self._request_snapshot,
             metrics=self._callbacks.metrics,
@@ -141,7 +142,7 @@ class ClientConnection(Actor):
             self._callbacks.metrics.on_connection(-1, self._label)
 
     def _send_event(self, event: Event, message: str, names: Mapping[str, str] | None = None) -> None:
-        envelope = Envelope(event, self._callbacks.clock(), message=message)
+        envelope = self._callbacks.vocabulary.envelope(event, self._callbacks.clock(), message=message)
         self._outbox.tell(Deliver(envelope.replace(**names) if names else envelope))
 
     def _send_refusal(
@@ -156,9 +157,9 @@ class ClientConnection(Actor):
         extra = self._names(error_id) | {"code": rejected.code}
         # Rate-limit refusals are logged at debug level, so that a flood cannot fill the disk; the metrics count them.
         quiet = logging.DEBUG if rejected.code == "rate_limited" else logging.INFO
-        log.log(logging.WARNING if rejected.code in _OUR_FAULT else quiet, "command.refused", extra=extra)
-        retryable = ERRORS[rejected.code].retryable
-        error = Error(rejected.code, rejected.message, retryable, error_id, rejected.retry_after)
+        known = ERRORS[rejected.code]
+        log.log(logging.WARNING if known.http_status >= _OUR_FAULT else quiet, "command.refused", extra=extra)
+        error = Error(rejected.code, rejected.message, known.retryable, error_id, rejected.retry_after)
         self._send_event(error, rejected.message, names)
 
     def _close_when_drained(self, code: int, reason: str | None = None) -> bool:

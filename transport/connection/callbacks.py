@@ -9,21 +9,18 @@ from transport.auth.identity import Identity
 from transport.connection.heartbeat import Heartbeat
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.outbox import LogPage, OutboxLimits
-from transport.wire.codec import Encoder
 from transport.wire.commands import Command
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
 
 
 class ConnectionCallbacks(Protocol):
-    """What a connection calls; one object serves all connections. `chunk_budget` bounds their partial frames together.
-
-    `understudy.web.user_connections.UserConnections` implements it.
-    """
+    """What a connection calls; one object serves all. `chunk_budget` bounds the partial frames of all connections."""
 
     @property
-    def encoder(self) -> Encoder:
-        """The encoder that all connections share."""
+    def vocabulary(self) -> Vocabulary:
+        """The events and commands of the program."""
 
     @property
     def metrics(self) -> ConnectionMetrics:
@@ -47,7 +44,7 @@ class ConnectionCallbacks(Protocol):
         """Unregister a connection that has ended, whether it had joined or not."""
 
     async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> object:
-        """Carry out a command (Say, Resume, Cancel, UserTyping, …). Raises CommandRejected."""
+        """Carry out a command: `Resume`, or one of the program. Raises CommandRejected."""
 
     def allow(self, identity: Identity, command: Command) -> float:
         """Count a command against the user's limits. Return 0, or the seconds until it is allowed."""

@@ -74,7 +74,7 @@ class _ReadDeadline:
 class EventStreamConnection(ClientConnection):
     """One event stream. Start it as a temporary child; it ends with the stream.
 
-    `wrap_frame` turns each encoded event into the bytes to write; `label` is its label in metrics. Receives
+    `wrap_frame`, if any, turns each encoded event into the bytes to write; `label` is its label in metrics. Receives
     `GetOutbox`, and what every ClientConnection receives.
     """
 
@@ -88,7 +88,7 @@ class EventStreamConnection(ClientConnection):
         thread_id: str,
         *,
         dialect: Dialect,
-        wrap_frame: WrapFrame,
+        wrap_frame: WrapFrame | None,
         label: str,
         connection_id: str,
         limits: ConnectionLimits | None = None,

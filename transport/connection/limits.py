@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import define, field, frozen, validators
 
-from transport.wire.commands import Ack, ClientPing, Continue, Edit, Regenerate, Say, Steer, UserTyping
+from transport.wire.commands import Command
 
 _positive = validators.gt(0.0)
 _at_least_one = validators.ge(1)
@@ -170,17 +170,12 @@ class RateLimit:
 
 
 MESSAGES: Final = "messages"
-SIGNALS: Final = frozenset({Ack, UserTyping, ClientPing})
-SILENTLY_LIMITED: Final = frozenset({Ack, UserTyping})
-_AS_MESSAGES: Final = frozenset({Say, Edit, Regenerate, Continue, Steer})
 
 
 class CommandLimits:
     """Rate limits of commands: a bucket per user and kind of command.
 
-    Commands that have a model work (`Say`, `Edit`, `Regenerate`, `Continue`, `Steer`) share the bucket of messages.
-    `SIGNALS` are cheap and frequent. A command of SILENTLY_LIMITED beyond the limit is dropped without an error:
-    the next one supersedes it.
+    Commands that start work share the bucket of messages; signals have a larger one of their own.
     """
 
     def __init__(self, limits: ClientLimits, ledger: Ledger | None = None) -> None:
@@ -188,18 +183,18 @@ class CommandLimits:
         self._ledger = ledger
         self._rates: dict[str, RateLimit] = {}
 
-    def take(self, user: str, command: object, now: float) -> float:
+    def take(self, user: str, command: Command, now: float) -> float:
         """Take a token for this user's command. Return 0, or the seconds after which to retry."""
         kind = type(command)
-        name = MESSAGES if kind in _AS_MESSAGES else kind.__name__
+        name = MESSAGES if kind.starts_work else kind.__name__
         rate = self._rates.get(name)
         if rate is None:
             rate = self._rates[name] = self._rate(name, kind)
         return rate.take(user, now)
 
-    def _rate(self, name: str, kind: type[object]) -> RateLimit:
+    def _rate(self, name: str, kind: type[Command]) -> RateLimit:
         limits = self._limits
-        signal = limits.signals_per_minute if kind in SIGNALS else limits.operations_per_minute
+        signal = limits.signals_per_minute if kind.signal else limits.operations_per_minute
         per_minute = limits.messages_per_minute if name == MESSAGES else signal
         return RateLimit(per_minute, per_minute, name=name, ledger=self._ledger)
 

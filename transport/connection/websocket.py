@@ -5,11 +5,10 @@ and an `error_id` that is also in the log; the client sees no details.
 """
 
 import logging
-import re
 from collections.abc import Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Final, get_args
+from typing import Final
 
 import trio
 from attrs import evolve, frozen
@@ -19,24 +18,9 @@ from transport.auth.identity import Identity
 from transport.connection.base import ClientConnection
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.heartbeat import beat
-from transport.connection.limits import SILENTLY_LIMITED, TokenBucket
+from transport.connection.limits import TokenBucket
 from transport.server.socket import Socket
-from transport.wire.command_parser import NAMES, agent_names, parse_frame
-from transport.wire.commands import (
-    Ack,
-    Chunk,
-    ClientPing,
-    Command,
-    Continue,
-    Edit,
-    Hello,
-    Refresh,
-    Regenerate,
-    Resume,
-    Say,
-    Steer,
-    Unsteer,
-)
+from transport.wire.commands import Ack, Chunk, ClientPing, Command, Hello, Refresh, Resume
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, Unauthenticated, UnsupportedData
 from transport.wire.events import Pong
@@ -61,8 +45,7 @@ class WebSocketConnection(ClientConnection):
     """
 
     __slots__ = (
-        "_assembler", "_close_with", "_expired", "_fault_limit", "_given_token", "_resumed",
-        "_socket",
+        "_assembler", "_close_with", "_expired", "_fault_limit", "_given_token", "_parse", "_resumed", "_socket",
     )  # fmt: skip
 
     def __init__(
@@ -87,6 +70,7 @@ class WebSocketConnection(ClientConnection):
         )
         self._given_token = given_token
         self._socket = socket
+        self._parse = callbacks.vocabulary.parser.parse_frame
         self._expired = False
         self._resumed = False
         self._fault_limit: TokenBucket | None = None
@@ -101,9 +85,9 @@ class WebSocketConnection(ClientConnection):
     async def on_start(self, context: Context) -> None:
         """Start the outbox and the heartbeat."""
         await super().on_start(context)
-        self._schedule_check()
+        self._set_check_timer()
 
-    def _schedule_check(self) -> None:
+    def _set_check_timer(self) -> None:
         """Set the timer for the next ping or the token's expiry: one timer for both, as there are many connections."""
         due_s = self._limits.heartbeat.next_s(self._socket)
         if self.identity is not None and not self._expired:
@@ -123,7 +107,7 @@ class WebSocketConnection(ClientConnection):
             self._callbacks.metrics.on_ponged(self._socket.rtt_s)
             self._last_rtt_s, self._socket.rtt_s = self._socket.rtt_s, None
         if await beat(self._socket, self._limits.heartbeat):
-            self._schedule_check()
+            self._set_check_timer()
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Release partial frames, and close as every ClientConnection does."""
@@ -165,7 +149,7 @@ class WebSocketConnection(ClientConnection):
         try:
             frame = await self._socket.receive()
             arrived_at.set(self._callbacks.clock())
-            command = parse_frame(frame)
+            command = self._parse(frame)
             if isinstance(command, Chunk):
                 command = await self._assemble(command)
         except CommandRejected as rejected:
@@ -178,7 +162,7 @@ class WebSocketConnection(ClientConnection):
             self._callbacks.metrics.on_received("rejected")
             self._send_refusal(rejected, names=rejected.names)
             return None
-        self._callbacks.metrics.on_received(_METRIC_NAMES[type(command)])
+        self._callbacks.metrics.on_received(command.metric_name)
         return command
 
     async def _assemble(self, command: Command) -> Command:
@@ -191,9 +175,9 @@ class WebSocketConnection(ClientConnection):
                 self._assembler = ChunkAssembler(limits.chunks_bytes, limits.chunk_s, room)
             text = self._assembler.add(command, trio.current_time())
             if text is None:
-                command = parse_frame(await self._socket.receive())
+                command = self._parse(await self._socket.receive())
                 continue
-            read = partial(parse_frame, text)
+            read = partial(self._parse, text)
             command = await trio.to_thread.run_sync(read)  # up to chunks_bytes
             if isinstance(command, Chunk):
                 raise CommandRejected("invalid_command", "A chunk cannot hold another one.")
@@ -255,9 +239,9 @@ class WebSocketConnection(ClientConnection):
         try:
             retry_after = self._callbacks.allow(identity, command)
             if retry_after > 0:
-                if type(command) not in SILENTLY_LIMITED:
+                if not command.superseded:
                     raise CommandRejected("rate_limited", retry_after=retry_after)
-                self._callbacks.metrics.on_ignored(_METRIC_NAMES[type(command)])
+                self._callbacks.metrics.on_ignored(command.metric_name)
                 return
             match command:
                 case Hello(batch=batch, chunk=chunk, gzip=gzip):
@@ -270,7 +254,7 @@ class WebSocketConnection(ClientConnection):
                     self._outbox.tell(Acked(thread_id, seq))
                 case _ if self._expired:
                     raise CommandRejected("token_expired")
-                case Say() | Edit() | Regenerate() | Continue() | Steer() if self._reconnect_after_s is not None:
+                case Command(starts_work=True) if self._reconnect_after_s is not None:
                     text = "The server is going away; come back in a moment."
                     raise CommandRejected("busy", text, self._reconnect_after_s)
                 case _:
@@ -280,7 +264,12 @@ class WebSocketConnection(ClientConnection):
                             self._callbacks.metrics.on_returned()
                     await self._callbacks.dispatch(identity, command, self._outbox)
         except CommandRejected as rejected:
-            self._send_refusal(rejected, names={**_message_names(command), **rejected.names})
+            self._send_refusal(rejected, names={**self._names_of(command), **rejected.names})
+
+    def _names_of(self, command: Command) -> Mapping[str, str]:
+        """Return members of an envelope by which a refusal names a command."""
+        ids = {name: getattr(command, name, None) for name in self._callbacks.vocabulary.envelope.client_names}
+        return {**{name: value for name, value in ids.items() if value is not None}, **command.names()}
 
     # The token
 
@@ -289,7 +278,7 @@ class WebSocketConnection(ClientConnection):
             return
         self.identity, self._expired = identity, False
         self._context.cancel_timer("renewal")
-        self._schedule_check()
+        self._set_check_timer()
 
     def _token_expired(self) -> None:
         self._expired = True
@@ -311,20 +300,4 @@ class WebSocketConnection(ClientConnection):
         self._set_identity(identity)
 
 
-def _message_names(command: Command) -> Mapping[str, str]:
-    """Return the client's ids of the message that a command sends or refers to, and for a Say the addressed agent."""
-    names = {name: value for name in NAMES if (value := getattr(command, name, None)) is not None}
-    if isinstance(command, Edit):
-        names["message_id"] = command.new_message_id or command.message_id
-    if isinstance(command, Continue):  # `run_id` would make the refusal the end of that run
-        names["message_id"] = command.key
-    if isinstance(command, Steer | Unsteer) and command.steer_id is not None:
-        names["message_id"] = command.steer_id
-    if isinstance(command, Say):
-        names |= agent_names(command.agent_type, command.pillar)
-    return names
-
-
-# The class names in snake case: `client_ping`.
-_METRIC_NAMES: Final = {kind: re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower() for kind in get_args(Command)}
 _CLOSE_FOR: Final = {"unauthenticated": 4401, "token_expired": 4401, "forbidden": 4403, "rate_limited": 4429}

@@ -9,7 +9,7 @@ Resuming, slow readers and lost messages are handled by this one rule. Text has 
 
 import enum
 from collections.abc import Iterable
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import define
 
@@ -21,6 +21,8 @@ MAX_TEXTS: Final = 256  # running answers per connection; a user may have ten ru
 MAX_DELETED: Final = 256  # deleted threads whose ids are remembered, as they may be used again
 MAX_ENDED: Final = 16  # finished answers whose late pieces are still recognised and dropped
 ASK_AGAIN: Final = 32  # pieces dropped before a snapshot that has not come is requested again
+
+E = TypeVar("E", bound=Envelope)
 
 
 class Verdict(enum.Enum):
@@ -231,14 +233,14 @@ class DeliveryCursors:
             del self._texts[run_id]
 
 
-def merge_text(waiting: Iterable[Envelope]) -> list[Envelope]:
+def merge_text(waiting: Iterable[E]) -> list[E]:
     """Join consecutive text pieces of the same answer, so that fewer frames are sent.
 
     Two pieces are joined only if no other event of their thread is between them; events of other threads may be. The
     joined envelope has the timestamp of the first.
     """
-    runs: list[list[Envelope]] = []
-    open_runs: dict[str | None, list[Envelope]] = {}
+    runs: list[list[E]] = []
+    open_runs: dict[str | None, list[E]] = {}
     for envelope in waiting:
         run = open_runs.get(envelope.thread_id)
         if run is not None and _continues(run[-1], envelope):
@@ -261,7 +263,7 @@ def _text_of(piece: Envelope) -> tuple[str | None, str | None, str]:
     return piece.run_id, piece.message_id, piece.text_epoch
 
 
-def _join_pieces(run: list[Envelope]) -> Envelope:
+def _join_pieces(run: list[E]) -> E:
     pieces = [envelope.event for envelope in run if isinstance(envelope.event, PartialResult)]
     text = "".join(piece.text for piece in pieces)
     return run[0].replace(event=PartialResult(text, pieces[0].offset))

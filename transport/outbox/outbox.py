@@ -22,22 +22,14 @@ from actors import Actor, Ask, Context, Lane, MailboxSpec, Overflow
 from transport.outbox.delivery import DeliveryCursors, ThreadCursor, Verdict, same_incarnation
 from transport.outbox.metrics import ConnectionMetrics
 from transport.outbox.send_queue import SendQueue
-from transport.wire.codec import Encoder, WrapFrame
+from transport.wire.codec import WrapFrame
 from transport.wire.codes import ERRORS
 from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed, new_error_id
-from transport.wire.events import (
-    TERMINAL,
-    AgentProgress,
-    Envelope,
-    Error,
-    Event,
-    PartialResult,
-    Priority,
-    Resync,
-)
+from transport.wire.events import Envelope, Error, Event, PartialResult, Priority, Resync
 from transport.wire.messages import Acked, CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.payloads import ClientCapabilities
+from transport.wire.vocabulary import Vocabulary
 
 log: Final = logging.getLogger("transport.outbox.outbox")
 
@@ -217,7 +209,7 @@ class Outbox(Actor):
 
     __slots__ = (
         "_catch_up", "_clock", "_cursors", "_deferred", "_dialect", "_drained", "_encode", "_limits", "_metrics",
-        "_overrun", "_queue", "_release_at", "_sink", "_writing",
+        "_overrun", "_queue", "_release_at", "_sink", "_wrap", "_writing",
     )  # fmt: skip
 
     # The actor never waits, so the mailbox fills only if a producer sends 8192 messages in one step. The oldest is
@@ -229,7 +221,7 @@ class Outbox(Actor):
         sink: Sink,
         dialect: Dialect,
         *,
-        encoder: Encoder,
+        vocabulary: Vocabulary,
         read_log: ReadLog,
         request_snapshot: SnapshotRequester,
         metrics: ConnectionMetrics | None = None,
@@ -244,7 +236,8 @@ class Outbox(Actor):
         self._clock = clock
         self._cursors = DeliveryCursors()
         self._queue = SendQueue(self._limits.queue_bytes, self._limits.queue_events)
-        self._encode = encoder.encoder_for(dialect, wrap_frame=wrap_frame)
+        self._wrap = vocabulary.envelope
+        self._encode = vocabulary.encoder_for(dialect, wrap_frame)
         self._catch_up = CatchUp(self._cursors, read_log, request_snapshot, self._limits)
         self._deferred = DeferredThreads()
         self._release_at = trio.current_time() + self._limits.defer_s
@@ -324,10 +317,8 @@ class Outbox(Actor):
         event, thread_id = envelope.event, envelope.thread_id or ""
         if isinstance(event, PartialResult):
             self._deliver_text(envelope, event, thread_id)
-        elif isinstance(event, AgentProgress) and (
-            thread_id in self._deferred or thread_id in self._catch_up.texts_missing
-        ):
-            pass  # it would overtake the events that it is about; positions in the queue come with the snapshot
+        elif event.in_snapshot and (thread_id in self._deferred or thread_id in self._catch_up.texts_missing):
+            pass  # it would overtake the events that it is about
         elif not self._queue.full(event.priority):
             self._queue_event(envelope, message.frames(self._encode)[index])
         elif event.priority is Priority.LOW:
@@ -338,7 +329,7 @@ class Outbox(Actor):
     def _deliver_text(self, envelope: Envelope, event: PartialResult, thread_id: str) -> None:
         """Queue a text piece, the most frequent event. If the client is behind, drop it or have the text sent again."""
         cursors = self._cursors
-        if cursors.find(thread_id) is None or self._dialect is Dialect.AGENT_RESPONSE:
+        if cursors.find(thread_id) is None or not self._dialect.shows_text:
             return
         if thread_id in self._catch_up:
             self._catch_up.texts_missing |= {thread_id}
@@ -369,7 +360,7 @@ class Outbox(Actor):
         if shown:
             self._queue.add(shown, envelopes, live=live)
         for envelope in message.envelopes:
-            if type(envelope.event) in TERMINAL:
+            if envelope.event.terminal:
                 self._cursors.finish_text(_text_id(envelope))
 
     def _queue_event(self, envelope: Envelope, frame: bytes | None = None, *, live: bool = True) -> None:
@@ -382,11 +373,11 @@ class Outbox(Actor):
             frame = None
         if frame is not None:
             self._queue.add([frame], [envelope], live=live)
-        if envelope.seq is not None and type(envelope.event) in TERMINAL:
+        if envelope.seq is not None and envelope.event.terminal:
             self._cursors.finish_text(_text_id(envelope))
 
     def _queue_notice(self, event: Event, message: str, thread_id: str | None = None) -> None:
-        self._queue_event(Envelope(event, self._clock(), thread_id=thread_id, message=message))
+        self._queue_event(self._wrap(event, self._clock(), thread_id=thread_id, message=message))
 
     # Subscriptions
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol, Self
 import trio
 
 from transport.wire.codec import WrapFrame
-from transport.wire.dialects import Dialect
+from transport.wire.dialects import CANONICAL, Dialect
 from transport.wire.errors import CommandRejected, SocketClosed
 from transport.wire.events import Drain, Envelope
 
@@ -102,8 +102,8 @@ class EventStream:
     Instead of iterating, `attach` an output, which takes every payload as it is written.
     """
 
-    wrap_frame: WrapFrame = staticmethod(encode_event)
-    dialect = Dialect.CANONICAL
+    wrap_frame: WrapFrame | None = staticmethod(encode_event)
+    dialect: Dialect = CANONICAL
 
     def __init__(
         self, beat: Callable[[], bytes], *, beat_s: float = math.inf, write_s: float = WRITE_S, head: bytes = b""

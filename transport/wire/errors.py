@@ -8,14 +8,13 @@
     ├── OriginRefused     (PermissionError)   a browser's page of another origin
     ├── UnknownEndpoint   (LookupError)       no socket is served at that path
     ├── UnreadableEvent   (ValueError)        an event cannot be decoded, from the log or the wire
-    ├── RunFailed         (RuntimeError)      a message has no answer
     ├── UnusableCertificate (ValueError)      TLS cannot use these files
     ├── KeySetInvalid     (ValueError)        a document holds no usable public keys
     ├── FetchFailed       (OSError)           an HTTP GET failed
     └── SocketClosed      (ConnectionError)   the socket is closed
 
-`code` is a name of `transport.wire.codes.ERRORS` and `message` defaults to its text; on `SocketClosed` it is a number
-of `CLOSES`.
+`code` is a name of `transport.wire.codes.ERRORS`, to which a program adds its own, and `message` defaults to its text;
+on `SocketClosed` it is a number of `CLOSES`.
 """
 
 import uuid
@@ -47,8 +46,7 @@ class CommandRejected(TransportError, ValueError):
     """A command is refused. It had no effect; the connection goes on.
 
     `message` is a sentence for the client; `retry_after`, in seconds, is set if waiting helps. `names` are the client's
-    ids (`message_id`, `thread_id`, `conversation_id`), as far as they could be parsed, and for a message the
-    `agent_type` and `pillar` that it is for.
+    ids, as far as they could be parsed, and what else names the refused command: members of an envelope.
     """
 
     code: str
@@ -126,21 +124,6 @@ class FetchFailed(TransportError, OSError):
     def message(self) -> str:
         """The host and the reason."""
         return f"{self.host}: {self.reason}"
-
-
-@define(slots=False, eq=False, str=False)
-class RunFailed(TransportError, RuntimeError):
-    """A message has no answer: it was refused, or its run ended in an error. `error_id` identifies the server's log
-    line.
-
-    `retryable`: sending it again may succeed, after `retry_after` seconds if given.
-    """
-
-    code: str
-    message: str = field(default=_OWN_TEXT)
-    error_id: str = ""
-    retryable: bool = False
-    retry_after: float | None = None
 
 
 @define(slots=False, eq=False, str=False)

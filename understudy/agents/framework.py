@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from attrs import define, field, frozen
 
-from transport.wire.events import Usage
 from understudy.agents.turn import TurnWork
 from understudy.tools.form import Question
+from understudy.wire.events import Usage
 
 if TYPE_CHECKING:
     import asyncio

@@ -17,13 +17,14 @@ from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionCallbacks, ConnectionLimits
 from transport.connection.event_stream import EventStreamConnection, GetOutbox
 from transport.server.eventstream import EventStream
-from transport.wire.commands import Approve, Cancel, Command, Continue, Edit, Regenerate, Respond, Resume, Say, Steer
+from transport.wire.commands import Command, Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope
 from transport.wire.messages import Deliver
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.commands.request import HTTP, Accepted
 from understudy.chat.presence import Presence
+from understudy.wire.commands import Approve, Cancel, Continue, Edit, Regenerate, Respond, Say, Steer
+from understudy.wire.events import Envelope
 
 log = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ import trio
 from attrs import define, field
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Restart
-from transport.wire.codes import ERRORS
 from understudy.observe.logs import new_error_id
 from understudy.tools.errors import ToolError
+from understudy.wire.codes import ERRORS
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,8 @@
 """The summary line of each event for humans, and the envelope around it. Pure."""
 
-from transport.wire.events import (
+from transport.wire.events import Error, Event
+from understudy.storage.records import Message, RunRecord
+from understudy.wire.events import (
     AgentCompleted,
     AgentError,
     AgentHandoff,
@@ -15,8 +17,6 @@ from transport.wire.events import (
     CallSettled,
     CallUndone,
     Envelope,
-    Error,
-    Event,
     FeedbackGiven,
     FinalResponse,
     MessageAccepted,
@@ -34,7 +34,6 @@ from transport.wire.events import (
     UndoStarted,
     UndoStatus,
 )
-from understudy.storage.records import Message
 
 _COMPLETED = {
     RunStatus.SUCCESS: "Done",
@@ -123,6 +122,20 @@ def wrap_about_answer(answer: Message, event: Event, *, now: float) -> Envelope:
         agent_type=answer.agent_type,
         pillar=answer.pillar,
         message=summary_line(event),
+    )
+
+
+def wrap_about_run(run: RunRecord, event: Event) -> Envelope:
+    """Put an event into an envelope with a run's names, without a time: a template for the events that follow it."""
+    return Envelope(
+        event,
+        0.0,
+        thread_id=run.thread_id,
+        run_id=run.id,
+        message_id=run.message_id,
+        conversation_id=run.conversation_id,
+        agent_type=run.agent_type,
+        pillar=run.pillar,
     )
 
 

@@ -7,11 +7,13 @@ from attrs import define, field, frozen
 from actors import ActorRef, Ask
 from sanitization import Sanitized
 from transport.auth.identity import Identity
-from transport.wire.commands import JsonObject, Say
-from transport.wire.events import Alert, ApprovalDecision, Event, SanitizationSummary, Usage
+from transport.wire.commands import JsonObject
+from transport.wire.events import Event
 from understudy.chat.routing import Route
 from understudy.chat.run_protocol import Ending
 from understudy.storage.records import Message, StepRecord
+from understudy.wire.commands import Say
+from understudy.wire.events import Alert, ApprovalDecision, SanitizationSummary, Usage
 
 FIRST_ATTEMPT: Final = "0.0"
 """The name of the first attempt at any run."""

@@ -5,11 +5,11 @@ from typing import Final
 
 from attrs import frozen
 
-from transport.wire.command_parser import GUIDE, LIAISON, MAX_ID, addressee
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER
+from transport.wire.fields import MAX_ID
 from understudy.agents.agent import Agent
+from understudy.wire.commands import GUIDE, LIAISON, Say, addressee
+from understudy.wire.events import ANSWER
 
 DEFAULT_NAMES: Final = (GUIDE, "default_guide")
 """Names by which published clients address the agent that answers by default, unless an agent has that name."""

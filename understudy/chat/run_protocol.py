@@ -18,9 +18,12 @@ from typing import Final
 
 from attrs import define, evolve, field, frozen
 
-from transport.wire.codes import ERRORS
 from transport.wire.commands import JsonObject
-from transport.wire.events import (
+from transport.wire.events import Error, Event
+from transport.wire.unknown_event import UnknownEvent
+from understudy.agents.agent import Agent
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import (
     ENDED_BY_OPERATOR,
     HANDED_BACK,
     NO_USAGE,
@@ -33,8 +36,6 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
     QuestionAnswered,
@@ -50,8 +51,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from transport.wire.unknown_event import UnknownEvent
-from understudy.agents.agent import Agent
 
 
 class RunProtocolError(ValueError):

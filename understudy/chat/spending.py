@@ -2,7 +2,6 @@
 
 from attrs import define
 
-from transport.wire.events import Usage
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.ended import Ended
@@ -11,6 +10,7 @@ from understudy.chat.run.part import RunPart
 from understudy.chat.run.work import RunWork
 from understudy.models.model import limits_of
 from understudy.storage.spending_limits import SpendingLimits
+from understudy.wire.events import Usage
 
 
 @define(eq=False)

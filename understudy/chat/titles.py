@@ -18,7 +18,6 @@ import msgspec
 import trio
 from attrs import evolve, frozen
 
-from transport.wire.events import RunStatus, Usage
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.meter import TITLE, usage_of
 from understudy.chat.run.window import estimate
@@ -40,6 +39,7 @@ from understudy.storage.errors import StorageError
 from understudy.storage.records import ONCE, StepRecord
 from understudy.storage.spending_limits import SpendingLimits
 from understudy.tools.containment import contained
+from understudy.wire.events import RunStatus, Usage
 
 log = logging.getLogger(__name__)
 

@@ -22,10 +22,18 @@ import trio
 from attrs import define, field, frozen
 from msgspec import UnsetType
 
-from transport.client import Client, Received, Reconnect, Status, open_client
-from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected, TransportError
-from transport.wire.events import (
+from transport.wire.events import Drain, Error, PartialResult, Welcome
+from understudy.cli.chat_command import ChatCommand
+from understudy.cli.form import FormEntry, WrongEntry, fields_of
+from understudy.cli.output import neutralise, one_line
+from understudy.cli.prompts import USAGE, list_prompts, read_prompt
+from understudy.client import Client, Received, Reconnect, Status, open_client
+from understudy.installed import brought, installed
+from understudy.storage.errors import ExtraNotInstalled
+from understudy.suggestion import did_you_mean
+from understudy.wire.commands import SteerMode
+from understudy.wire.events import (
     AgentHandoff,
     AgentProgress,
     AgentThinking,
@@ -35,11 +43,8 @@ from transport.wire.events import (
     ApprovalDecision,
     ApprovalRequired,
     CallUndone,
-    Drain,
-    Error,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
     QuestionAnswered,
     QuestionAsked,
     RunStatus,
@@ -56,15 +61,7 @@ from transport.wire.events import (
     UndoStarted,
     UndoStatus,
     Usage,
-    Welcome,
 )
-from understudy.cli.chat_command import ChatCommand
-from understudy.cli.form import FormEntry, WrongEntry, fields_of
-from understudy.cli.output import neutralise, one_line
-from understudy.cli.prompts import USAGE, list_prompts, read_prompt
-from understudy.installed import brought, installed
-from understudy.storage.errors import ExtraNotInstalled
-from understudy.suggestion import did_you_mean
 
 if TYPE_CHECKING:
     from understudy.cli.console import ChatConsole

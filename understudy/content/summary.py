@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, TypedDict
 
 from sanitization import Action, Category, Finding
-from transport.wire.events import Alert, SanitizationSummary
+from understudy.wire.events import Alert, SanitizationSummary
 
 LISTED: Final = 200
 """Findings of one text that an event lists; the rest are counted."""

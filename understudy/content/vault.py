@@ -13,7 +13,7 @@ from typing import Final
 from attrs import define, evolve, field
 
 from sanitization import Placeholders
-from transport.wire.events import (
+from understudy.wire.events import (
     AgentCompleted,
     Envelope,
     FinalResponse,

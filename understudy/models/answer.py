@@ -18,7 +18,6 @@ import trio
 from attrs import define, evolve, field
 from msgspec import UNSET
 
-from transport.wire.events import Usage
 from understudy.models.faults import SENTENCES, error_in, failure_of, is_said
 from understudy.models.model import (
     Emit,
@@ -39,6 +38,7 @@ from understudy.models.overheard import Overheard
 from understudy.models.prompt import hand_over_name
 from understudy.models.think_tags import TaggedText, ThinkTags
 from understudy.tools.written import Contradictory, read_object
+from understudy.wire.events import Usage
 
 log = logging.getLogger(__name__)
 

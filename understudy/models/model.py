@@ -14,8 +14,6 @@ import msgspec
 from attrs import asdict, evolve, field, frozen
 
 from transport.wire.codec import replace_surrogates
-from transport.wire.events import NO_USAGE
-from transport.wire.events import Usage as Usage
 from understudy.models.items import NOWHERE, newest_request
 from understudy.models.items import CallItem as CallItem
 from understudy.models.items import DocumentPart as DocumentPart
@@ -31,6 +29,8 @@ from understudy.models.items import ProviderState as ProviderState
 from understudy.models.items import ReasoningItem as ReasoningItem
 from understudy.models.items import ResultItem as ResultItem
 from understudy.tools.offers import Starter
+from understudy.wire.events import NO_USAGE
+from understudy.wire.events import Usage as Usage
 
 
 class ModelError(Exception):

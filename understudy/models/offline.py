@@ -17,7 +17,6 @@ import trio
 from attrs import evolve, frozen
 
 from actors import sleep
-from transport.wire.events import Usage
 from understudy.models.model import (
     AgentCard,
     Emit,
@@ -36,6 +35,7 @@ from understudy.models.model import (
 from understudy.tools.arithmetic import find_expression
 from understudy.tools.markdown import answer_of, label
 from understudy.tools.offers import takes_table, with_table
+from understudy.wire.events import Usage
 
 NOTICE: Final = "No language model is connected: forms, starters and arithmetic work; other texts are not understood."
 ABILITIES: Final = "abilities"

@@ -7,7 +7,7 @@ from attrs import field, frozen
 from attrs.validators import ge, optional
 from msgspec import UnsetType
 
-from transport.wire.events import Usage
+from understudy.wire.events import Usage
 
 MILLION: Final = 1_000_000
 

@@ -4,10 +4,11 @@ from collections import Counter as Tally
 from collections.abc import Sequence
 
 from transport.outbox.metrics import ConnectionMetrics
-from transport.wire.codes import CLOSES, ERRORS
+from transport.wire.codes import CLOSES
 from understudy.observe.collectors import DELIVERY_S, ROWS, BatchCounter, BatchHistogram, MetricRegistry
 from understudy.observe.paths import OTHER
 from understudy.observe.recent import Recent
+from understudy.wire.codes import ERRORS
 
 
 class PrometheusConnectionMetrics(ConnectionMetrics):

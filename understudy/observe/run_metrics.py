@@ -3,12 +3,13 @@
 from collections.abc import Callable
 from typing import Final
 
-from transport.wire.events import Envelope, Error, FinalResponse, Usage
+from transport.wire.events import Error
 from understudy.observe.collectors import RUN_S, CountedElsewhere, MetricRegistry, Names
 from understudy.observe.connection_metrics import known_code
 from understudy.observe.paths import OTHER
 from understudy.observe.recent import EndedRun, Recent
 from understudy.observe.run_watchdog import RunWatchdog
+from understudy.wire.events import Envelope, FinalResponse, Usage
 
 TOOLS_MAX: Final = 200
 """Tools with a label of their own; further ones are counted as `other`."""

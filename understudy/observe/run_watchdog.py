@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import define, field
 
-from transport.wire.events import (
+from understudy.wire.events import (
     TERMINAL,
     ApprovalDecided,
     ApprovalRequired,

@@ -7,8 +7,8 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from transport.wire.events import Usage
 from understudy.models.model import Emit, Handoff, MessageItem, Reply, TextDelta, Thought, ToolRequest, Turn
+from understudy.wire.events import Usage
 
 _WORDS: Final = re.compile(r"[^ ]+ *| +")
 

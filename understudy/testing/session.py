@@ -12,15 +12,21 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
-from transport.server.translated_stream import EnvelopeStream
-from transport.wire.commands import Approve, Continue, Decision, JsonObject, Respond
-from transport.wire.commands import Say as SayCommand
-from transport.wire.events import (
+from transport.wire.commands import JsonObject
+from transport.wire.events import Error, Event
+from understudy.agents.agent import Agent
+from understudy.app.build import build_app
+from understudy.app.settings import Settings, with_values
+from understudy.chat.chat import Message
+from understudy.chat.translated_stream import EnvelopeStream
+from understudy.storage.limits import Limits
+from understudy.web.context import WebContext
+from understudy.wire.commands import Approve, Continue, Decision, Respond
+from understudy.wire.commands import Say as SayCommand
+from understudy.wire.events import (
     TERMINAL,
     ApprovalRequired,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
     QuestionAsked,
@@ -30,12 +36,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.agents.agent import Agent
-from understudy.app.build import build_app
-from understudy.app.settings import Settings, with_values
-from understudy.chat.chat import Message
-from understudy.storage.limits import Limits
-from understudy.web.context import WebContext
 
 E = TypeVar("E", bound=Event)
 

@@ -9,12 +9,12 @@ from typing import Any, Protocol, Self, TypeAlias, TypeVar
 import trio
 from attrs import define, evolve, field, frozen
 
-from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import QuestionDeclined
 from understudy.tools.form import Question, form_question, read_answer
 from understudy.tools.loop_call import Elsewhere
 from understudy.tools.memory import TTL_S, Memory, Notebook
 from understudy.tools.threads import WhileQueued
+from understudy.wire.events import SanitizationSummary
 
 T = TypeVar("T")
 

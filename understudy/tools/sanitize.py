@@ -7,11 +7,11 @@ from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from sanitization import PRESETS, Action, Direction, Finding, Placeholders, Sanitizer
 from sanitization.findings import REPLACEMENT
-from transport.wire.events import SanitizationSummary
 from understudy.tools.errors import ToolError
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Param
 from understudy.tools.tool import ToolContext, tool
+from understudy.wire.events import SanitizationSummary
 
 MAX_TEXT: Final = 200_000
 """Characters of a text, about 30,000 words."""

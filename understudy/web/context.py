@@ -17,7 +17,6 @@ from transport.auth.identity import Identity, find_token
 from transport.connection.limits import Ledger
 from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
-from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
@@ -36,6 +35,7 @@ from understudy.observe.metrics import Metrics
 from understudy.storage.cache import CachedReads
 from understudy.storage.store import Store
 from understudy.web.websocket import WebSettings
+from understudy.wire.codes import ERRORS
 
 if TYPE_CHECKING:
     from understudy.chat.placement import Node

@@ -13,11 +13,11 @@ from transport.auth.identity import Identity
 from transport.connection.limits import ClientLimits, CommandLimits, Ledger, RequestLimits
 from transport.outbox.outbox import LogPage
 from transport.server.connection_limiter import ConnectionPermit
-from transport.wire.codec import Encoder
 from transport.wire.commands import Command
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Welcome
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
 from understudy.auth.sessions import Sessions
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.commands.request import Accepted
@@ -28,6 +28,7 @@ from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import name_of
 from understudy.storage.store import Store
+from understudy.wire.vocabulary import VOCABULARY
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +61,7 @@ class UserConnections:
     presence: Presence
     metrics: PrometheusConnectionMetrics
     shared: SharedConnections | None = field(default=None, init=False)
-    encoder: Encoder = field(factory=Encoder, init=False)
+    vocabulary: Vocabulary = field(default=VOCABULARY, init=False)
     clock: Callable[[], float] = field(default=time.time, init=False)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget, init=False)
     handshakes: RequestLimits = field(init=False)

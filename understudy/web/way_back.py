@@ -6,9 +6,9 @@ from typing import Final
 
 from quart import Response
 
-from transport.wire.codes import ERRORS
 from understudy.observe.logs import new_error_id
 from understudy.web.context import public_path
+from understudy.wire.codes import ERRORS
 
 log = logging.getLogger(__name__)
 

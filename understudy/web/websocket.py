@@ -21,14 +21,15 @@ from transport.connection.websocket import WebSocketConnection
 from transport.server.connection_limiter import ConnectionPermit
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
-from transport.wire.codes import ERRORS
-from transport.wire.dialects import Negotiated, endpoint_name, negotiate
+from transport.wire.dialects import Negotiated
 from transport.wire.errors import CommandRejected, OriginRefused, Unauthenticated, UnknownEndpoint
 from understudy.auth.local_user import local_roles
 from understudy.auth.sessions import AuthSettings, IssuedSession, check_origin
 from understudy.observe.logs import new_error_id
 from understudy.web.settings import PageSettings, TlsSettings
 from understudy.web.user_connections import UserConnections
+from understudy.wire.codes import ERRORS
+from understudy.wire.dialects import ENDPOINTS, Dialect
 
 log = logging.getLogger(__name__)
 
@@ -82,7 +83,7 @@ class WebSocketEndpoint:
             await self._refuse(upgrade, "busy", "This server is going away; come back in a moment.")
             return None
         try:
-            choice = negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
+            choice = ENDPOINTS.negotiate(upgrade.path, upgrade.subprotocols, upgrade.query)
             check_origin(self.settings, upgrade.headers.get("origin"), upgrade.headers.get("host"))
             session, identity = await self._authenticate(upgrade)
             peer = self._count_handshake(upgrade, None if session is not None else identity)
@@ -131,7 +132,7 @@ class WebSocketEndpoint:
         """Answer with the code's HTTP status and an error id, which is logged with the request."""
         error_id = new_error_id()
         self.callbacks.metrics.on_error(code)
-        extra = {"code": code, "endpoint": endpoint_name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
+        extra = {"code": code, "endpoint": ENDPOINTS.name(upgrade.path), "peer": upgrade.peer, "error_id": error_id}
         log.info("handshake.refused", extra=extra)
         status = ERRORS[code].http_status
         again = status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS)
@@ -151,7 +152,7 @@ class WebSocketEndpoint:
         return None, None
 
     async def _accept(
-        self, upgrade: Upgrade, choice: Negotiated, session: IssuedSession | None, identity: Identity | None
+        self, upgrade: Upgrade, choice: Negotiated[Dialect], session: IssuedSession | None, identity: Identity | None
     ) -> WebSocketConnection | None:
         """Complete the handshake and start the connection's actor. Return None if the actor could not be started."""
         socket = await upgrade.accept(choice.subprotocol, authenticated=identity is not None)

@@ -22,14 +22,17 @@ from transport.auth.identity import Identity
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.listener import Upgrade, serve
-from transport.wire.codec import Encoder
-from transport.wire.commands import Command, Say
-from transport.wire.dialects import Dialect
-from transport.wire.events import Envelope, Welcome
+from transport.wire.commands import Command
+from transport.wire.events import Welcome
 from transport.wire.messages import Deliver, SubscribeThread
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
 from understudy.observe.connection_metrics import PrometheusConnectionMetrics
 from understudy.observe.metrics import Metrics
+from understudy.wire.commands import Say
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import VOCABULARY
 
 
 @define
@@ -50,8 +53,8 @@ class Room:
 class Hall:
     """`ConnectionCallbacks` that send bursts of events; the chat has this part in the product."""
 
-    def __init__(self, encoder: Encoder, metrics: PrometheusConnectionMetrics) -> None:
-        self.encoder = encoder
+    def __init__(self, vocabulary: Vocabulary, metrics: PrometheusConnectionMetrics) -> None:
+        self.vocabulary = vocabulary
         self.metrics = metrics
         self.chunk_budget = ChunkBudget()
         self.rooms: dict[str, Room] = {}
@@ -167,7 +170,7 @@ async def run_server() -> None:
     pin()
     listener = listen()
     async with ActorSystem("bench") as system:
-        hall = Hall(Encoder(), Metrics().connections)
+        hall = Hall(VOCABULARY, Metrics().connections)
         spec = ChildSpec("connections", lambda: Supervisor((), intensity=10_000, stop_together=True))
         connections = await system.spawn(spec)
         freeze()

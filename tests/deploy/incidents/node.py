@@ -16,12 +16,13 @@ import trio
 from actors import Context
 from tests.end_to_end.detectors import BROKEN
 from transport.outbox.outbox import Outbox
-from transport.wire.events import AgentStarted, Envelope, FinalResponse, PartialResult, ToolCompleted
+from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver
 from understudy import Agent, serve, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 from understudy.observe import run_watchdog
 from understudy.observe.run_metrics import RunMetrics
+from understudy.wire.events import AgentStarted, Envelope, FinalResponse, ToolCompleted
 
 OVER: Final = "INCIDENT_OVER"
 """Environment: a file; once it is there, what hangs goes on."""

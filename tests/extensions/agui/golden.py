@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.transport.arcs import ARCS, RUN, WHEN
-from transport.wire.events import Drain, Envelope, Event
+from transport.wire.events import Drain, Event
 from understudy.extensions.agui.events import AguiTranslator
 from understudy.extensions.agui.state import SharedState
 from understudy.extensions.agui.usage import UsageByModel
 from understudy.extensions.agui.vocabulary import AguiEvent
+from understudy.wire.events import Envelope
 
 FOLDER = Path(__file__).parent / "golden"
 MODELS = {"guide": "openai:gpt-6", "insights": "anthropic:claude-6"}

@@ -22,12 +22,12 @@ from tests.end_to_end.test_stream import gone, say
 from tests.extensions.agui.checker import Checker, check_run
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-from transport.wire.events import ANSWER
 from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 from understudy.chat import routing
 from understudy.installed import chosen, installed, missing
 from understudy.storage.limits import Limits
+from understudy.wire.events import ANSWER
 
 
 def run_input(content: Any = "go", thread: str = "t", message: str | None = None, **more: Any) -> dict[str, Any]:

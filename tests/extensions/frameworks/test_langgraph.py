@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field
 from typing_extensions import TypedDict
 
 from tests.extensions.frameworks.langgraph_agent import agent, builder, graph
-from transport.wire.events import ToolStatus
 from understudy import Agent, Budget
 from understudy.extensions.frameworks.langgraph import langgraph
 from understudy.testing import run_agent
+from understudy.wire.events import ToolStatus
 
 
 async def test_a_call_that_fails_is_shown_without_its_reason() -> None:

@@ -17,7 +17,6 @@ from tests.understudy.models.conftest import heard as heard
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.messages_api import call, end, failure, message, redacted, start, text, thinking
 from tests.understudy.models.provider import KEY, Provider, Script
-from transport.wire.events import Usage
 from understudy.extensions.frameworks.pydantic_ai_model import PydanticAIModel
 from understudy.models.answer import CUT
 from understudy.models.items import FileCard, HandoffItem, ImagePart, MessageItem, NoteItem, ReasoningItem
@@ -29,6 +28,7 @@ from understudy.models.model import (
     TextDelta,
     tool_result,
 )
+from understudy.wire.events import Usage
 
 SECRET = "a-secret-in-a-text"
 ASKED = MessageItem("user", "Where is order 1?")

@@ -13,10 +13,10 @@ from pydantic_ai.models.function import AgentInfo, FunctionModel
 from tests.extensions.frameworks.openai_agents_sdk import sdk
 from tests.understudy.chat.run.test_continuation import shown as shown_text
 from tests.understudy.chat.run.test_continuation import stopped_when
-from transport.wire.events import AgentThinking, MessageAccepted
 from understudy import Agent
 from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 from understudy.testing import open_session, run_agent
+from understudy.wire.events import AgentThinking, MessageAccepted
 
 
 @pytest.fixture(params=["langgraph", "openai_agents", "pydantic_ai"])

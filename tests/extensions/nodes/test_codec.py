@@ -11,9 +11,8 @@ from attrs import define
 from actors import ActorRef, Ask
 from sanitization import Action, Category, Failure, Finding, Sanitized
 from transport.auth.identity import Identity
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, Alert, ApprovalDecision, Envelope, PartialResult, SanitizationSummary
+from transport.wire.events import PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import MessageInOtherThread
@@ -37,6 +36,8 @@ from understudy.extensions.nodes.messages import (
 )
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Message
+from understudy.wire.commands import Say
+from understudy.wire.events import AgentProgress, Alert, ApprovalDecision, Envelope, SanitizationSummary
 
 SUMMARY = SanitizationSummary("inbound", {"pii": 1}, [{"kind": "pii.email", "start": 3}], 1, {"pii.email": 1})
 ALERT = Alert("Your message held a secret.", {"secret.github": 1}, True)
@@ -46,8 +47,8 @@ ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
 SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]})
 ADA = Identity("ann", "s1", roles=("operator",), name="Ann")
-PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "c", "liaison", "content", "x")
-PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "c", "guide", None, "half")
+PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "x", "", "c", "liaison", "content")
+PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "half", "", "c", "guide")
 
 
 @define(eq=False)

@@ -13,9 +13,6 @@ from actors import Actor, ActorDied, ActorRef, ChildSpec
 from tests.understudy.chat.conversation.test_conversation import OneForAll, Rig
 from tests.understudy.chat.conversation.test_conversation import rig as rig
 from transport.outbox.outbox import Outbox, OutboxLimits
-from transport.wire.codec import Encoder, to_log
-from transport.wire.dialects import Dialect
-from transport.wire.events import AgentThinking, Envelope, MessageAccepted
 from transport.wire.messages import Deliver
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
@@ -30,6 +27,9 @@ from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.records import Fence, LoggedEvent, Thread
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentThinking, Envelope, MessageAccepted
+from understudy.wire.vocabulary import VOCABULARY, to_log
 
 
 @define
@@ -95,7 +95,18 @@ class OtherNode:
 
 
 def thought(seq: int) -> Envelope:
-    return Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r", "m", "c", "script", None, "thinks")
+    return Envelope(
+        AgentThinking("a", f"{seq}", 0.0),
+        1.5,
+        seq,
+        "t",
+        "r",
+        "m",
+        conversation_id="c",
+        agent_type="script",
+        pillar=None,
+        message="thinks",
+    )
 
 
 @define(eq=False)
@@ -129,7 +140,7 @@ async def connect(rig: Rig, name: str) -> tuple[Sent, ActorRef]:
         return Outbox(
             sent,
             Dialect.CANONICAL,
-            encoder=Encoder(),
+            vocabulary=VOCABULARY,
             read_log=lambda thread_id, after, limit: read_page(store, "ada", thread_id, after, limit),
             request_snapshot=lambda _: None,
             limits=OutboxLimits(defer_s=0.0),

@@ -11,7 +11,7 @@ from tests.understudy.chat.conversation.test_conversation import ADA, Follower, 
 from tests.understudy.chat.conversation.test_conversation import rig as rig
 from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentStarted, FinalResponse, Resync
+from transport.wire.events import Resync
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.messages import OwnershipLost
@@ -23,6 +23,7 @@ from understudy.storage import queries
 from understudy.storage.changes import Change
 from understudy.storage.records import Fence, LoggedEvent, RunEnd
 from understudy.storage.store import Store
+from understudy.wire.events import AgentStarted, FinalResponse
 
 
 @define

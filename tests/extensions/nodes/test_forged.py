@@ -11,7 +11,7 @@ from actors import ChildSpec
 from tests.end_to_end.server_pair import eventually
 from tests.extensions.nodes.test_bus import SECRET, House, Registry, ask, house, two
 from tests.servers.redis import Redis
-from transport.wire.events import Envelope, PartialResult
+from transport.wire.events import PartialResult
 from understudy.chat import messages as chat
 from understudy.chat.placement import Active
 from understudy.extensions.nodes import codec, redis_stream
@@ -21,6 +21,7 @@ from understudy.extensions.nodes.messages import Ephemeral, Events, RpcRequest, 
 from understudy.extensions.nodes.peer_monitor import PeerMonitor
 from understudy.extensions.nodes.redis_cipher import Cipher
 from understudy.storage.errors import BrokerUnavailable
+from understudy.wire.events import Envelope
 
 PIECE = Envelope(PartialResult("ab", 0), 1.5, None, "t", "r", "m")
 FORGED = RpcRequest("forged", "ann", "t", 30.0, command_from_message(chat.Delete()))

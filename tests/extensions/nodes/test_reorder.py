@@ -7,16 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.outbox.delivery import SNAPSHOT_NEEDED, DeliveryCursors, Verdict
-from transport.wire.events import (
-    NO_USAGE,
-    AgentProgress,
-    AgentThinking,
-    Envelope,
-    FinalResponse,
-    PartialResult,
-    RunStatus,
-)
+from transport.wire.events import PartialResult
 from understudy.extensions.nodes.reorder import HELD, ReorderBuffer
+from understudy.wire.events import NO_USAGE, AgentProgress, AgentThinking, Envelope, FinalResponse, RunStatus
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 

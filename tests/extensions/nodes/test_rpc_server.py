@@ -21,8 +21,7 @@ from actors import (
 )
 from actors.testing import settle, virtual_time
 from transport.outbox.delivery import DeliveryCursors
-from transport.wire.codec import from_log
-from transport.wire.events import AgentProgress, AgentThinking, Envelope, FeedbackGiven, PartialResult
+from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
 from understudy.chat.messages import FollowThread
 from understudy.extensions.nodes.codec import decode_ephemeral
@@ -35,6 +34,8 @@ from understudy.extensions.nodes.messages import (
     Unsubscribe,
 )
 from understudy.extensions.nodes.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
+from understudy.wire.events import AgentProgress, AgentThinking, Envelope, FeedbackGiven
+from understudy.wire.vocabulary import from_log
 
 
 class Bag:
@@ -57,11 +58,22 @@ class Talk(Actor):
 
 
 def thought(seq: int) -> Envelope:
-    return Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r", "m", "c", "guide", None, "thinks")
+    return Envelope(
+        AgentThinking("a", f"{seq}", 0.0),
+        1.5,
+        seq,
+        "t",
+        "r",
+        "m",
+        conversation_id="c",
+        agent_type="guide",
+        pillar=None,
+        message="thinks",
+    )
 
 
 def passing(event: Any) -> Envelope:
-    return Envelope(event, 2.5, None, "t", "r", "m", "c", "guide", None, "")
+    return Envelope(event, 2.5, None, "t", "r", "m", conversation_id="c", agent_type="guide", message="")
 
 
 def in_virtual_time(test: Any) -> None:

@@ -2,11 +2,11 @@
 
 from actors import Actor, ActorSystem, ChildSpec, Context, Lane, StopMode
 from transport.auth.identity import Identity
-from transport.wire.events import Alert, Envelope
 from transport.wire.messages import Deliver
 from understudy.auth.rights import everybody
 from understudy.chat.presence import Presence
 from understudy.extensions.notices.alert_routes import send
+from understudy.wire.events import Alert, Envelope
 
 
 class Hearing(Actor):

@@ -8,8 +8,6 @@ import trio
 from attrs import define, field
 
 from actors import ActorSystem, ChildSpec
-from transport.wire.codec import to_log
-from transport.wire.events import Envelope, FinalResponse, RunStatus, Usage
 from understudy.extensions.notices import storage as deliveries
 from understudy.extensions.notices.receivers import delay_s
 from understudy.extensions.notices.storage import Delivery
@@ -17,6 +15,8 @@ from understudy.extensions.notices.webhook_sender import WebhookSender
 from understudy.extensions.notices.webhooks import WebhookRules
 from understudy.storage.records import LoggedEvent
 from understudy.storage.write import Call
+from understudy.wire.events import Envelope, FinalResponse, RunStatus, Usage
+from understudy.wire.vocabulary import to_log
 
 
 def test_delays_grow_to_an_hour_and_vary() -> None:

@@ -11,31 +11,27 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from tests.transport.arcs import ARCS, ENVELOPES, RUN, WHEN
-from transport.wire.events import (
+from transport.wire.events import Drain, Error, Event, PartialResult, Resync
+from understudy.extensions.responses.chat import ChatTranslator, completion
+from understudy.extensions.responses.events import ResponsesTranslator, project
+from understudy.extensions.responses.objects import ResponseId, ResponseRequest
+from understudy.extensions.responses.writer import OPENING, TEXT_BITS
+from understudy.wire.events import (
     AgentStarted,
     AgentThinking,
     Alert,
     AnswerOutcome,
-    Drain,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
     QuestionAnswered,
     QuestionAsked,
-    Resync,
     RunStatus,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
     Usage,
 )
-from understudy.extensions.responses.chat import ChatTranslator, completion
-from understudy.extensions.responses.events import ResponsesTranslator, project
-from understudy.extensions.responses.objects import ResponseId, ResponseRequest
-from understudy.extensions.responses.writer import OPENING, TEXT_BITS
 
 EVENT: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 RUN_ID = "0" * 32
@@ -53,7 +49,7 @@ def logged(*events: Event, run_id: str = RUN_ID) -> list[Envelope]:
     for event in events:
         seq += event.durable
         number = seq if event.durable else None
-        found.append(Envelope(event, WHEN, number, "t", run_id, "m", None, "guide"))
+        found.append(Envelope(event, WHEN, number, "t", run_id, "m", conversation_id=None, agent_type="guide"))
     return found
 
 

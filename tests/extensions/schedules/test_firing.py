@@ -8,7 +8,6 @@ from attrs import define, evolve, field
 
 from actors import ActorSystem, ChildSpec
 from transport.auth.identity import Identity
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.request import Accepted
 from understudy.extensions.schedules.due import When
@@ -17,6 +16,7 @@ from understudy.extensions.schedules.storage import Due, LastFiring, Schedule, c
 from understudy.storage.owners import owner_of
 from understudy.storage.records import Message
 from understudy.storage.write import Call
+from understudy.wire.commands import Say
 
 ANN = owner_of("ann", "acme")
 ONE = Schedule(

@@ -4,10 +4,10 @@ import pytest
 from attrs import evolve
 
 from tests.understudy.chat.conversation.test_thread_log import Shell, accept, answer, answers, steer
-from transport.wire.events import AgentThinking
 from understudy.chat.messages import CancelRun
 from understudy.extensions.takeovers.taken_runs import HandBack, TakenRuns, TakeOver
 from understudy.storage.errors import StorageUnavailable
+from understudy.wire.events import AgentThinking
 
 
 @pytest.fixture

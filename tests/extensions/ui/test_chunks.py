@@ -2,17 +2,16 @@
 
 import pytest
 
-from transport.wire.events import (
+from transport.wire.events import Error, Event, PartialResult
+from understudy.extensions.ui.chunks import Chunk, UiTranslator
+from understudy.wire.events import (
     AgentStarted,
     AgentThinking,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
-    PartialResult,
     RunStatus,
     ToolCompleted,
     ToolExecuting,
@@ -20,7 +19,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.extensions.ui.chunks import Chunk, UiTranslator
 
 CALL = ToolExecuting("a-1", "c", "rows", {"of": "sales"}, "Reads the rows.", 1.0)
 DONE = ToolCompleted("a-1", "c", "rows", ["one", "two"], "2 rows", ToolStatus.OK, 5.0, 1.0)

@@ -5,11 +5,11 @@ from attrs import evolve
 
 from tests.understudy.chat.conversation.test_thread_log import Committed, Shell, accept, answer, finished
 from transport.wire.errors import CommandRejected
-from transport.wire.events import CallUndone, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent
 from understudy.extensions.undo.undos import MAX_ATTEMPTS, Undos, UndoWalk, plan_undo
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools import tool
+from understudy.wire.events import CallUndone, UndoStarted, UndoStatus
 
 RUN = RunRecord("r", "ada", "t", "m", "c", "guide", None, "success", 1.0, 9.0)
 

@@ -9,9 +9,9 @@ import trio
 from attrs import define, field
 
 from tests.transport.servers import open_server
-from transport.client import Client, Exchange, Received, Reconnect, open_client
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket
+from understudy.client import ChatExchange, Client, Received, Reconnect, open_client
 
 QUICK = Reconnect(first_s=0.01, max_s=0.02, attempts=5, connect_s=60, ping_s=5.0)
 WAIT_S = 300
@@ -80,7 +80,7 @@ async def stay(socket: Socket) -> None:
         await socket.receive()
 
 
-async def next_events(events: Client | Exchange, count: int) -> list[Received]:
+async def next_events(events: Client | ChatExchange, count: int) -> list[Received]:
     with trio.fail_after(WAIT_S):
         return [await events.__anext__() for _ in range(count)]
 
@@ -89,5 +89,5 @@ async def seqs(client: Client, count: int) -> list[int | None]:
     return [each.seq for each in await next_events(client, count)]
 
 
-async def kinds(events: Client | Exchange, count: int) -> list[str]:
+async def kinds(events: Client | ChatExchange, count: int) -> list[str]:
     return [each.type for each in await next_events(events, count)]

@@ -9,10 +9,11 @@ import trio.testing
 from trio.testing import wait_all_tasks_blocked
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, of_run, stay, talking
-from transport.client import RunFailed, UnknownEvent
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
-from transport.wire.events import FinalResponse, PartialResult
+from transport.wire.events import PartialResult
+from understudy.client import RunFailed, UnknownEvent
+from understudy.wire.events import FinalResponse
 
 
 def answering(*ends: bytes) -> Any:

@@ -14,11 +14,11 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, stay, talking
-from transport.client import Reconnect, Status, open_client
 from transport.client.decoder import MAX_FRAME_BYTES
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed
 from transport.wire.payloads import Binary
+from understudy.client import Reconnect, Status, open_client
 
 Serve = Callable[[trio.SocketStream], Awaitable[None]]
 BRIEF = Reconnect(first_s=0.01, max_s=0.01, attempts=2, connect_s=60)

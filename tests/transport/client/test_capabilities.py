@@ -8,9 +8,9 @@ import pytest
 import trio
 
 from tests.transport.client.scripted import event, hear, kinds, next_events, stay, talking
-from transport.client import RunFailed
 from transport.server.socket import Socket
 from transport.wire.payloads import Binary, split
+from understudy.client import RunFailed
 
 LIMITS = {"frame_bytes": 20_000, "chunks_bytes": 200_000}
 LARGE = gzip.compress(event("final_response", 1, data={"values": [0.5] * 3_000_000}), 1)

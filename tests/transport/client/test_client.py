@@ -9,11 +9,11 @@ import trio
 
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, seqs, stay, talking
 from tests.transport.servers import open_server
-from transport.client import open_client
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed, Unauthenticated
+from understudy.client import open_client
 
 
 async def test_commands_are_as_the_protocol_has_them() -> None:

@@ -5,8 +5,9 @@ from trio.testing import wait_all_tasks_blocked
 
 from transport.client.decoder import read_event
 from transport.client.exchange import Inbox
+from understudy.wire.vocabulary import VOCABULARY
 
-EVENTS = [read_event({"type": "ping", "seq": seq}) for seq in range(1, 9)]
+EVENTS = [read_event({"type": "ping", "seq": seq}, VOCABULARY.events) for seq in range(1, 9)]
 
 
 async def test_events_come_in_order_to_the_end() -> None:

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.client import Reconnect
 from transport.client.reconnect import MAX_RETRY_AFTER_S, ended_by_close, ended_by_refusal
 from transport.wire.codes import CLOSES
 from transport.wire.errors import SocketClosed, Unauthenticated
+from understudy.client import Reconnect
 
 NOON = 1795176000.0  # 2026-11-20T12:00:00Z
 

@@ -11,11 +11,11 @@ from trio.testing import MockClock
 
 from tests.transport.client.scripted import QUICK, Script, event, hear, kinds, next_events, stay, talking
 from tests.transport.servers import open_server
-from transport.client import Reconnect, State, Status, open_client
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket
 from transport.wire.errors import SocketClosed, Unauthenticated
+from understudy.client import Reconnect, State, Status, open_client
 
 SLOW = Reconnect(first_s=8.0, max_s=60.0, connect_s=5.0, ping_s=1000.0)
 

@@ -10,8 +10,8 @@ from attrs import evolve
 from trio.testing import MockClock
 
 from tests.transport.client.scripted import QUICK, event, hear, of_run, stay, talking
-from transport.client import Reconnect, RunFailed
 from transport.server.socket import Socket
+from understudy.client import Reconnect, RunFailed
 
 HOW = Reconnect(first_s=1.0, max_s=8.0, retry_s=60.0, ping_s=1000.0, connect_s=5.0)
 WELCOME = event("welcome", thread_id=None)

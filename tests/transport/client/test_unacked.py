@@ -10,20 +10,22 @@ import pytest
 import trio
 
 from tests.transport.client.scripted import event, hear, kinds, of_run, stay, talking
-from transport.client import FileOutbox, Reconnect, RunFailed, open_client
 from transport.client.decoder import read_event
 from transport.client.unacked import MAX_BYTES, MAX_COMMANDS, TRIES, UnackedCommands, encode_command
 from transport.server.socket import Socket
-from transport.wire.commands import Rating
+from understudy.client import FileOutbox, Reconnect, RunFailed, open_client
+from understudy.client.unacked import UnackedChatCommand
+from understudy.wire.commands import Rating
+from understudy.wire.vocabulary import VOCABULARY
 
 NOWHERE = "ws://127.0.0.1:9/ws"  # nobody listens there
 PATIENT = Reconnect(first_s=1.0)
 
 
 def settled(command: dict[str, Any], *frames: bytes) -> list[bool]:
-    unsent = UnackedCommands()
+    unsent = UnackedCommands(UnackedChatCommand)
     unsent.add(command, encode_command(command))
-    return [bool(unsent.remove_acked(read_event(json.loads(frame)))) for frame in frames]
+    return [bool(unsent.remove_acked(read_event(json.loads(frame), VOCABULARY.events))) for frame in frames]
 
 
 def of(kind: str, **payload: Any) -> dict[str, Any]:
@@ -47,11 +49,11 @@ def test_another_answer_is_settled_by_the_branch_that_it_begins() -> None:
     first = event("message_accepted", 1, message_id="mine", run_id="r1")
     assert settled(of("regenerate", message_id="mine", request_id="q"), first, again) == [False, True]
     assert settled(of("regenerate", message_id="answer-r1", request_id="q"), first, again) == [False, True]
-    unsent = UnackedCommands()
+    unsent = UnackedCommands(UnackedChatCommand)
     for request_id in ("q1", "q2"):
         command = of("regenerate", message_id="mine", request_id=request_id)
         unsent.add(command, encode_command(command))
-    assert [each.message_id for each in unsent.remove_acked(read_event(json.loads(again)))] == ["q1"]
+    assert [each.message_id for each in unsent.remove_acked(read_event(json.loads(again), VOCABULARY.events))] == ["q1"]
 
 
 def test_a_continuation_is_settled_by_the_run_that_goes_on() -> None:
@@ -75,7 +77,7 @@ def test_other_commands_are_settled_by_what_they_bring_about() -> None:
 
 
 def test_a_command_of_which_nothing_comes_is_given_up() -> None:
-    unsent = UnackedCommands()
+    unsent = UnackedCommands(UnackedChatCommand)
     for command in (of("cancel", run_id="r"), of("user_message", content="hi", message_id="m")):
         unsent.add(command, encode_command(command)).tries = TRIES
     unsent.reset_for_connection()
@@ -83,7 +85,7 @@ def test_a_command_of_which_nothing_comes_is_given_up() -> None:
 
 
 def test_the_outbox_is_bounded() -> None:
-    unsent = UnackedCommands()
+    unsent = UnackedCommands(UnackedChatCommand)
     for number in range(MAX_COMMANDS):
         command = of("user_message", content="hi", message_id=str(number % (MAX_COMMANDS - 1)))
         assert unsent.fits(encode_command(command))
@@ -216,7 +218,7 @@ async def test_the_other_commands_go_out_as_the_protocol_has_them() -> None:
         of("approve", call_id="c1", decision="allow", note="fine"),
         of("approve", call_id="c2", decision="deny"),
         of("feedback", message_id="answer-r1", rating="up", note="good"),
-        of("feedback", message_id="answer-r2", rating=None),
+        of("feedback", message_id="answer-r2"),
         of("cancel", run_id="r1"),
     ]
     assert [each for each in heard if each["type"] not in ("typing", "ack")] == expected

@@ -11,11 +11,11 @@ from attrs import evolve
 from tests.docs.served import served, socket_url
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.examples.cutting import cutting
-from transport.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from transport.wire.errors import CommandRejected
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values
 from understudy.auth.sessions import open_tokens
+from understudy.client import FileOutbox, Reconnect, RunFailed, Status, open_client
 from understudy.storage.limits import Limits
 
 QUICK = Reconnect(first_s=0.02, max_s=0.1)

@@ -17,9 +17,10 @@ from transport.auth.identity import Identity
 from transport.connection.event_stream import READ_DEADLINE_S, EventStreamConnection, GetOutbox
 from transport.outbox.outbox import LogPage
 from transport.server.eventstream import EventStream, encode_comment, encode_event
-from transport.wire.dialects import Dialect
-from transport.wire.events import AgentProgress, AgentThinking, Alert, Drain, Envelope
+from transport.wire.events import Drain
 from transport.wire.messages import Close, Deliver, Reply, SubscribeThread
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentProgress, AgentThinking, Alert, Envelope
 
 NOW = 1_795_154_400.0
 

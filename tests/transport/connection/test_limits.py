@@ -1,12 +1,8 @@
-from typing import get_args
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from transport.connection.limits import (
-    SIGNALS,
-    SILENTLY_LIMITED,
     ClientLimits,
     CommandLimits,
     Ledger,
@@ -15,20 +11,16 @@ from transport.connection.limits import (
     TokenBucket,
 )
 from transport.server.connection_limiter import Counter
-from transport.wire.commands import (
-    Ack,
+from transport.wire.commands import Ack, ClientPing, Hello, Refresh, Resume
+from understudy.wire.commands import (
+    COMMANDS,
     Approve,
     Cancel,
-    ClientPing,
-    Command,
     Continue,
     Decision,
     Edit,
     Feedback,
-    Hello,
-    Refresh,
     Regenerate,
-    Resume,
     Say,
     Steer,
     UserTyping,
@@ -160,11 +152,11 @@ def test_whatever_begins_a_run_is_a_message() -> None:
 def test_every_command_has_a_limit() -> None:
     """Unlisted commands have the limit of operations; signals have their own."""
     limits = CommandLimits(ClientLimits(messages_per_minute=1, operations_per_minute=1, signals_per_minute=1))
-    for kind in get_args(Command):
+    for kind in set(COMMANDS.values()):
         command = object.__new__(kind)
         assert limits.take("ada", command, 0.0) == 0 or kind in (Say, Edit, Regenerate, Continue, Steer)
         assert limits.take("ada", command, 0.0) > 0
-    assert SILENTLY_LIMITED <= SIGNALS
+    assert all(kind.signal for kind in COMMANDS.values() if kind.superseded)
 
 
 def test_requests_are_counted_for_a_user_or_an_address() -> None:

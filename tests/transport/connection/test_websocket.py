@@ -23,13 +23,16 @@ from transport.connection.heartbeat import Heartbeat
 from transport.connection.websocket import WebSocketConnection
 from transport.outbox.outbox import LogPage
 from transport.server.listener import Upgrade
-from transport.wire.codec import Encoder
-from transport.wire.commands import Cancel, Command, Say
-from transport.wire.dialects import Dialect
+from transport.wire.commands import Command
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentThinking, Drain, Envelope, Welcome
+from transport.wire.events import Drain, Welcome
 from transport.wire.messages import Close, Deliver, SubscribeThread
 from transport.wire.payloads import ChunkBudget
+from transport.wire.vocabulary import Vocabulary
+from understudy.wire.commands import Cancel, Say
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentThinking, Envelope
+from understudy.wire.vocabulary import VOCABULARY
 
 ANN = Identity("ann", "s1")
 
@@ -47,7 +50,7 @@ class Server:
     retry_after: float = 0.0
     limited: tuple[type, ...] = (Say,)
     chunk_budget: ChunkBudget = field(factory=ChunkBudget)
-    encoder: Encoder = field(factory=Encoder)
+    vocabulary: Vocabulary = VOCABULARY
     refusal: str | None = None
     fault: Exception | None = None
 

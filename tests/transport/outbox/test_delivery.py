@@ -14,7 +14,8 @@ from transport.outbox.delivery import (
     merge_text,
 )
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentThinking, Envelope, PartialResult
+from transport.wire.events import PartialResult
+from understudy.wire.events import AgentThinking, Envelope
 
 THREADS = st.sampled_from(["a", "b"])
 

@@ -16,22 +16,14 @@ from tests.transport.servers import RawSocket, open_server, raw_socket
 from transport.outbox.outbox import LogPage, Outbox, OutboxLimits
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
-from transport.wire.codec import Encoder, encode
-from transport.wire.dialects import Dialect
-from transport.wire.events import (
-    AgentProgress,
-    AgentThinking,
-    Alert,
-    Envelope,
-    Error,
-    FinalResponse,
-    PartialResult,
-    Pong,
-    RunStatus,
-    Usage,
-)
+from transport.wire.codec import encode
+from transport.wire.events import Error, PartialResult, Pong
 from transport.wire.messages import CloseWhenDrained, Deliver, Reply, SubscribeThread, UnsubscribeThread
 from transport.wire.payloads import ClientCapabilities
+from transport.wire.vocabulary import Vocabulary
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentProgress, AgentThinking, Alert, Envelope, FinalResponse, RunStatus, Usage
+from understudy.wire.vocabulary import VOCABULARY
 
 
 def thought(seq: int, thread_id: str = "t", text: str = "hm") -> Envelope:
@@ -130,7 +122,7 @@ class Rig:
     log: Log
     counts: Counts
     snapshots: list[str]
-    encoder: Encoder
+    vocabulary: Vocabulary
 
     def tell(self, *envelopes: Envelope) -> None:
         """Deliver events, all in one message: between two the outbox may write, on a machine that is held up."""
@@ -154,7 +146,7 @@ class Rig:
 
 @asynccontextmanager
 async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> AsyncIterator[Rig]:
-    log, counts, snapshots, encoder = Log(), Counts(), [], Encoder()
+    log, counts, snapshots, encoder = Log(), Counts(), [], VOCABULARY
     refs: list[ActorRef] = []
     async with ActorSystem("test") as system:
 
@@ -165,7 +157,7 @@ async def open_rig(dialect: Dialect = Dialect.CANONICAL, **limits: Any) -> Async
                 return Outbox(
                     socket,
                     dialect,
-                    encoder=encoder,
+                    vocabulary=encoder,
                     read_log=log.read,
                     request_snapshot=snapshots.append,
                     metrics=counts,
@@ -744,7 +736,7 @@ async def test_a_client_that_never_reads_is_closed_with_1013(autojump_clock: tri
 
 def test_an_event_is_encoded_once_for_all() -> None:
     """A shared message for several outboxes: one encoding per dialect; otherwise one per outbox."""
-    encoder = Encoder()
+    encoder = VOCABULARY
     canonical, flat = encoder.encoder_for(Dialect.CANONICAL), encoder.encoder_for(Dialect.FLAT)
     message = Deliver(thought(1), answer(2), shared=True)
     frames = [message.frames(canonical)[1] for _ in range(3)]
@@ -765,7 +757,7 @@ def test_event_streams_share_their_frames_too() -> None:
         wrapped.append(envelope)
         return b"data: " + frame
 
-    encoder = Encoder()
+    encoder = VOCABULARY
     message = Deliver(thought(1), thought(2), shared=True)
     first, second = (message.frames(encoder.encoder_for(Dialect.CANONICAL, wrap_frame=wrap)) for _ in range(2))
     assert first is second

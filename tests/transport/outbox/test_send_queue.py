@@ -7,10 +7,11 @@ import sys
 import pytest
 
 from transport.outbox.send_queue import SendQueue
-from transport.wire.codec import Encoder
-from transport.wire.dialects import Dialect
-from transport.wire.events import AgentProgress, AgentThinking, Alert, Envelope, PartialResult, Pong, Priority
+from transport.wire.events import PartialResult, Pong, Priority
 from transport.wire.payloads import CHUNK_BYTES, ClientCapabilities
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import AgentProgress, AgentThinking, Alert, Envelope
+from understudy.wire.vocabulary import VOCABULARY
 
 
 def thought(seq: int, thread_id: str = "t") -> Envelope:
@@ -151,7 +152,7 @@ def test_an_alert_overtakes_the_remaining_chunks_of_a_large_event() -> None:
     """
     pending = SendQueue(10**6, 100)
     pending.capabilities = ClientCapabilities(chunk=True)
-    encode = Encoder().encoder_for(Dialect.CANONICAL)
+    encode = VOCABULARY.encoder_for(Dialect.CANONICAL)
     for seq, size in ((1, 6 * CHUNK_BYTES), (2, 1)):
         envelope = Envelope(AgentThinking("a", "x" * size, 1.0), 1.0, seq=seq, thread_id="t")
         pending.add([encode(envelope) or b""], [envelope])

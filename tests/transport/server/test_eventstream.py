@@ -24,8 +24,8 @@ from transport.server.eventstream import (
 from transport.server.http import HttpConfig
 from transport.server.listener import serve
 from transport.wire.codec import encode
-from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected, SocketClosed
+from understudy.wire.dialects import Dialect
 
 
 def a_stream(beat_s: float = 60.0, write_s: float = 60.0, head: bytes = b"") -> EventStream:

@@ -24,7 +24,7 @@ from tests.transport.servers import (
 from transport.server.http import HttpConfig, error_body, json_response
 from transport.server.listener import ServerLimits, serve
 from transport.server.replay_stream import ReplayStream
-from transport.wire.codes import ERRORS
+from understudy.wire.codes import ERRORS
 
 
 async def mirror(scope: Any, receive: Any, send: Any) -> None:

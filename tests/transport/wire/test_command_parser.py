@@ -2,24 +2,20 @@ import json
 
 import pytest
 
-from transport.wire import command_parser
-from transport.wire.command_parser import parse_frame
-from transport.wire.commands import (
-    Ack,
+from transport.wire.commands import Ack, ClientPing, Hello, Refresh, Resume
+from transport.wire.errors import CommandRejected
+from understudy.wire import commands
+from understudy.wire.commands import (
     Approve,
     Cancel,
-    ClientPing,
     Continue,
     Decision,
     Disallow,
     Edit,
     Feedback,
-    Hello,
     Rating,
-    Refresh,
     Regenerate,
     Respond,
-    Resume,
     Say,
     Steer,
     SteerMode,
@@ -28,7 +24,7 @@ from transport.wire.commands import (
     Unsteer,
     UserTyping,
 )
-from transport.wire.errors import CommandRejected
+from understudy.wire.vocabulary import parse_frame
 
 FORMS = [
     ({"type": "message", "content": "hi"}, Say("hi")),
@@ -280,5 +276,5 @@ def test_an_unknown_type_is_repeated_harmlessly() -> None:
 
 def test_every_field_of_every_command_is_checked() -> None:
     """A new field of a command needs its check, or the module does not load; a check without a field is dead."""
-    used = {field.name for kind in command_parser.COMMANDS.values() for field in kind.__attrs_attrs__}
-    assert used == command_parser.CHECKS.keys()
+    used = {field.name for kind in commands.COMMANDS.values() for field in kind.__attrs_attrs__}
+    assert used == commands.CHECKS.keys()

@@ -8,24 +8,24 @@ from hypothesis import strategies as st
 
 from tests.transport.golden import golden_path, golden_text
 from tests.transport.samples import SAMPLES, WHEN
-from transport.wire import dialects
-from transport.wire.codec import encode, from_log, to_log
-from transport.wire.dialects import ANSWERS, OF_CONNECTION, Dialect, Negotiated, iso, negotiate
+from transport.wire.codec import encode
+from transport.wire.dialects import Negotiated, iso
 from transport.wire.errors import UnknownEndpoint
-from transport.wire.events import (
+from transport.wire.events import Error, Event
+from understudy.wire.dialects import ANSWERS, ENDPOINTS, OF_CONNECTION, Dialect
+from understudy.wire.events import (
     EVENTS,
     AgentCompleted,
     AgentHandoff,
     ApprovalRequired,
     AskedAgent,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
     RunStatus,
     ToolExecuting,
     Usage,
 )
+from understudy.wire.vocabulary import from_log, to_log
 
 E = Dialect.AGENT_EVENTS
 C, F, P, A = Dialect.CANONICAL, Dialect.FLAT, Dialect.PAYLOAD, Dialect.AGENT_RESPONSE
@@ -51,7 +51,18 @@ def test_golden(dialect) -> None:
 def test_the_canonical_event_is_the_published_example() -> None:
     """The published example, to the byte."""
     event = ToolExecuting("guide-1", "c-1", "query_table", {"table": "orders"}, "Counts", 1795154400.123)
-    envelope = Envelope(event, 1795154400.123, 7, "t", "r", "m", "guide_s", "guide", None, "Counting rows")
+    envelope = Envelope(
+        event,
+        1795154400.123,
+        7,
+        "t",
+        "r",
+        "m",
+        conversation_id="guide_s",
+        agent_type="guide",
+        pillar=None,
+        message="Counting rows",
+    )
     assert encode(envelope, C) == (
         b'{"type":"tool_executing","seq":7,"thread_id":"t","run_id":"r","message_id":"m",'
         b'"conversation_id":"guide_s","agent_type":"guide","pillar":null,"priority":"normal",'
@@ -203,10 +214,20 @@ def test_every_event_has_its_form_in_every_dialect(name) -> None:
         )
 
 
-def test_an_event_of_a_later_version_is_a_step_of_its_run(monkeypatch) -> None:
+def test_an_event_of_a_later_version_is_a_step_of_its_run() -> None:
     """It needs no entry in any dialect: all show it but agent response."""
-    monkeypatch.setitem(dialects._WIRE_FIELDS, Added, dialects._wire_fields(Added))
-    added = Envelope(Added("n"), WHEN, 3, "t", "run", "m", "c", "liaison", "insights", "Added")
+    added = Envelope(
+        Added("n"),
+        WHEN,
+        3,
+        "t",
+        "run",
+        "m",
+        conversation_id="c",
+        agent_type="liaison",
+        pillar="insights",
+        message="Added",
+    )
     assert [shown(added, each)["type"] for each in (C, P, F, E)] == ["added"] * 4
     assert shown(added, E)["data"] == {"note": "n"}
     assert encode(added, A) is None
@@ -279,10 +300,10 @@ CHOICES = [
 @pytest.mark.parametrize(("path", "subprotocols", "query", "choice"), CHOICES)
 def test_choice(path, subprotocols, query, choice) -> None:
     """Path, subprotocols and query determine the dialect and the selected subprotocol."""
-    assert negotiate(path, subprotocols, query) == choice
+    assert ENDPOINTS.negotiate(path, subprotocols, query) == choice
 
 
 @pytest.mark.parametrize("path", ["", "/", "/wsx", "/api/ws", "/api/ws/oracle", "/api/ws/agent/a", "ws"])
 def test_no_socket_elsewhere(path) -> None:
     with pytest.raises(UnknownEndpoint):
-        negotiate(path, [], {})
+        ENDPOINTS.negotiate(path, [], {})

@@ -3,9 +3,11 @@ import pytest
 
 from tests.transport.samples import SAMPLES
 from transport.wire import commands
-from transport.wire.command_parser import COMMANDS
-from transport.wire.events import EVENTS, TERMINAL, Error, Event, FinalResponse, MessageAccepted, Priority, Usage
+from transport.wire.events import Error, Event, Priority
+from understudy.wire.commands import COMMANDS, Say
+from understudy.wire.events import EVENTS, TERMINAL, FinalResponse, MessageAccepted, Usage
 
+MODULES = {"transport.wire.events", "understudy.wire.events"}
 DURABLE = [
     "message_accepted",
     "steer_accepted",
@@ -52,7 +54,7 @@ PRIORITIES = {
 
 def test_the_vocabulary_is_whole() -> None:
     """Every event class is registered under its type, and has a sample."""
-    assert set(EVENTS.values()) == {kind for kind in Event.__subclasses__() if kind.__module__ == Event.__module__}
+    assert set(EVENTS.values()) == {kind for kind in Event.__subclasses__() if kind.__module__ in MODULES}
     assert all(kind.type == name for name, kind in EVENTS.items())
     assert {type(envelope.event) for envelope in SAMPLES.values()} == set(EVENTS.values())
 
@@ -97,7 +99,7 @@ def test_an_event_cannot_be_changed() -> None:
             for name, envelope in SAMPLES.items()
             if name in ("final_response", "tool_executing", "welcome")
         ],
-        commands.Say("How many rows has orders.csv? There are **12** rows.", session_token="header.claims.signature"),
+        Say("How many rows has orders.csv? There are **12** rows.", session_token="header.claims.signature"),
         commands.Refresh("header.claims.signature"),
         commands.Hello(session_token="header.claims.signature"),
     ],

@@ -8,8 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Chunk, Say
+from transport.wire.commands import Chunk
 from transport.wire.errors import CommandRejected
 from transport.wire.payloads import (
     CHUNK_BYTES,
@@ -22,6 +21,8 @@ from transport.wire.payloads import (
     pack,
     split,
 )
+from understudy.wire.commands import Say
+from understudy.wire.vocabulary import parse_frame
 
 SMALL = [b'{"a":1}', b'{"b":2}']
 

@@ -12,14 +12,16 @@ from tests.transport.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionLimits
 from transport.server.eventstream import EventStream, encode_comment
-from transport.server.translated_stream import EnvelopeStream
-from transport.wire.commands import Cancel, Command, Edit, Respond, Resume, Say
+from transport.wire.commands import Command, Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentThinking, Envelope, Welcome
+from transport.wire.events import Welcome
 from transport.wire.messages import Deliver, SubscribeThread
 from understudy.chat.chat import Chat
 from understudy.chat.commands.request import Accepted
 from understudy.chat.presence import Presence
+from understudy.chat.translated_stream import EnvelopeStream
+from understudy.wire.commands import Cancel, Edit, Respond, Say
+from understudy.wire.events import AgentThinking, Envelope
 
 ADA = Identity("ada", "s", expires_at=math.inf)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import Route, route
+from understudy.wire.commands import Say
 
 AGENTS = {"guide": None, "insights": "insights", "numbers": "figures", "support": None}
 

@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from transport.wire.events import (
+from transport.wire.events import Error, Event
+from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
+from understudy.wire.events import (
     AgentCompleted,
     AgentError,
     AgentStarted,
@@ -14,8 +16,6 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
     RunStatus,
@@ -24,7 +24,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.chat.run_protocol import Ending, RunProtocol, RunProtocolError
 
 ACCEPTED = MessageAccepted("m", "r", "hello")
 STARTED = AgentStarted("a", "on it", 1.0)

@@ -13,9 +13,8 @@ from sqlalchemy import update
 from actors import ChildSpec, open_system
 from tests.end_to_end.scripted_model import Call, scripted
 from tests.end_to_end.scripted_model import Say as SayTurn
-from transport.wire.commands import Approve, Cancel, Decision
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AgentStarted, ApprovalRequired, Error, FinalResponse, RunStatus
+from transport.wire.events import Error
 from understudy.chat.messages import EnsureRunning, OwnershipLost
 from understudy.chat.storage_away import StorageWaitMonitor, StorageWaits
 from understudy.storage import schema
@@ -23,6 +22,8 @@ from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
+from understudy.wire.commands import Approve, Cancel, Decision
+from understudy.wire.events import AgentProgress, AgentStarted, ApprovalRequired, FinalResponse, RunStatus
 
 from .conversation.test_conversation import ADA, Rig, say
 from .conversation.test_conversation import rig as rig

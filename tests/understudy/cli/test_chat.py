@@ -17,14 +17,12 @@ import pytest
 import trio
 from attrs import define, evolve, field
 from rich.console import Console
+from tests.end_to_end.test_undo import CLOSED, paying
 
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.steerable_agent import agent as steerable
 from tests.end_to_end.test_questions import ordering
-from tests.end_to_end.test_undo import CLOSED, paying
-from transport.client import open_client
-from transport.wire.events import ApprovalRequired, Usage
 from understudy import Agent, remember
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values
@@ -32,9 +30,11 @@ from understudy.auth.sessions import open_tokens
 from understudy.cli.chat import ChatFailed, ServerAddress, chat_session
 from understudy.cli.console import ChatConsole
 from understudy.cli.output import neutralise, one_line
+from understudy.client import open_client
 from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Turn
 from understudy.models.prices import Price, PriceTable
 from understudy.storage.limits import Limits
+from understudy.wire.events import ApprovalRequired, Usage
 
 SECRET = "s" * 32
 WAIT_S = 60.0

@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanitization import Placeholders
-from transport.wire.events import (
+from understudy.content.vault import EACH, PlaceholderRestorer, Vault, equal_but_for_placeholders
+from understudy.wire.events import (
     AgentCompleted,
     AgentThinking,
     Envelope,
@@ -14,7 +15,6 @@ from transport.wire.events import (
     RunStatus,
     Usage,
 )
-from understudy.content.vault import EACH, PlaceholderRestorer, Vault, equal_but_for_placeholders
 
 ADA = "ada@example.org"
 

@@ -1,7 +1,7 @@
 """Prices of models: read from settings, and what an answer costs by them."""
 
-from transport.wire.events import Usage
 from understudy.models.prices import Price, PriceTable
+from understudy.wire.events import Usage
 
 TABLE = PriceTable("EUR", {"gpt-x": Price(2, 8.0, 0.5)})
 

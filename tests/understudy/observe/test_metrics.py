@@ -9,9 +9,10 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from actors.events import ActorRestarting, DeadLetter, ShutdownOverdue, SlowHandler
 from sanitization import Action, Category, Finding
-from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
+from transport.wire.events import Error, Event
 from understudy.observe.metrics import Metrics
 from understudy.observe.run_metrics import TOOLS_MAX
+from understudy.wire.events import AgentStarted, Envelope, FinalResponse, MessageAccepted, RunStatus, Usage
 
 
 @frozen

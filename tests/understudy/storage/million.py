@@ -22,13 +22,15 @@ from typing import Any, Final
 import psycopg
 from attrs import frozen
 
-from transport.wire.codec import to_log
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy.storage.fulltext import searchable
+from understudy.storage.postgresql import connect_database
+from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.wire.events import (
     AgentCompleted,
     AgentStarted,
     AgentThinking,
     Envelope,
-    Event,
     FinalResponse,
     MessageAccepted,
     RunStatus,
@@ -37,9 +39,7 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.storage.fulltext import searchable
-from understudy.storage.postgresql import connect_database
-from understudy.storage.sqlite import FILE_NAME, open_database
+from understudy.wire.vocabulary import to_log
 
 EVENTS_OF_RUN: Final = 25
 EVENTS_OF_THREAD: Final = 1_000
@@ -209,7 +209,17 @@ def _templates() -> list[tuple[str, bytes]]:
 
 
 def _template(event: Event) -> bytes:
-    around = Envelope(event, BEGAN, _SEQ, "@THREAD@", "@RUN@", "said-@NAME@", "guide_1", "guide", message="Counting")
+    around = Envelope(
+        event,
+        BEGAN,
+        _SEQ,
+        "@THREAD@",
+        "@RUN@",
+        "said-@NAME@",
+        conversation_id="guide_1",
+        agent_type="guide",
+        message="Counting",
+    )
     logged = to_log(around).replace(b"%", b"%%").replace(b"%d" % _SEQ, b"%(SEQ)b")
     for name in (b"THREAD", b"RUN", b"NAME"):
         logged = logged.replace(b"@%b@" % name, b"%%(%b)b" % name)

@@ -155,7 +155,7 @@ def test_a_page_is_bounded_by_the_database(filled: Any, monkeypatch: pytest.Monk
 
 
 def test_the_builder_makes_what_a_server_would(filled: Any) -> None:
-    from transport.wire.codec import from_log
+    from understudy.wire.vocabulary import from_log
 
     database, built = filled
     with database.reading.connect() as connection, connection.begin():

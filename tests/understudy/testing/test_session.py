@@ -9,10 +9,10 @@ import trio.testing
 from attrs import frozen
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentHandoff, AgentThinking, RunStatus, ToolStatus
 from understudy import Agent, Param, Starter, ToolContext, ToolError, tool
 from understudy.models.model import CallItem, Emit, Reply, TextDelta, Turn
 from understudy.testing import Call, Hand, NotAnswered, Raise, Say, ScriptedModel, open_session, run_agent
+from understudy.wire.events import AgentHandoff, AgentThinking, RunStatus, ToolStatus
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 

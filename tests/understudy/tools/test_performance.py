@@ -6,13 +6,14 @@ from typing import Any
 
 import pytest
 
-from transport.wire.events import AgentStarted, Envelope, Error, Event, FinalResponse, MessageAccepted, RunStatus, Usage
+from transport.wire.events import Error, Event
 from understudy.observe.actor_events import Incident
 from understudy.observe.health import RestrictedStatus, ServerStatus
 from understudy.observe.metrics import Metrics
 from understudy.tools import ToolContext, ToolError
 from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
 from understudy.tools.tool import Tool
+from understudy.wire.events import AgentStarted, Envelope, FinalResponse, MessageAccepted, RunStatus, Usage
 
 NOW = 1_000_000.0
 Attach = Callable[..., ToolContext]

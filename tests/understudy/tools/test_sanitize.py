@@ -5,9 +5,9 @@ from collections.abc import Callable
 import pytest
 from attrs import evolve
 
-from transport.wire.events import SanitizationSummary
 from understudy.tools import ToolContext, ToolError
 from understudy.tools.sanitize import sanitize_content
+from understudy.wire.events import SanitizationSummary
 
 
 def test_sanitize_takes_out_and_counts(attach: Callable[..., ToolContext]) -> None:

@@ -15,7 +15,6 @@ import trio
 from attrs import define, evolve, field
 
 from sanitization import Direction, Finding, Placeholders, StreamSanitizer
-from transport.wire.events import SanitizationSummary
 from understudy.chat.answer.resume import ResumedText
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.recorder import Recorder
@@ -25,6 +24,7 @@ from understudy.content.summary import build_summary
 from understudy.content.texts import FOREIGN, INLINE, run_off_loop, weigh_text
 from understudy.content.vault import PlaceholderRestorer
 from understudy.storage.records import StepRecord
+from understudy.wire.events import SanitizationSummary
 
 PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""

@@ -7,8 +7,7 @@ import msgspec
 from attrs import evolve
 
 from sanitization import Sanitized
-from transport.wire.command_parser import FILE_MEMBERS
-from transport.wire.commands import Edit, JsonObject, Say
+from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import arrived_at, traceparent
 from understudy.agents.budget import Budget
@@ -26,6 +25,7 @@ from understudy.observe import conventions as names
 from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
 from understudy.observe.traces import Traces
 from understudy.storage import queries
+from understudy.wire.commands import FILE_MEMBERS, Edit, Say
 
 GONE: Final = "A file that the message refers to is not here; upload it again."
 NO_FILE: Final = "A file that `metadata` names is not here, and is left out: {}"

@@ -2,9 +2,7 @@
 
 from typing import Any
 
-from transport.wire.commands import Continue, Regenerate, Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER
 from understudy.chat.commands.accept import ask_for_run
 from understudy.chat.commands.checks import check_agent, check_limits, own_message, own_run, route_of
 from understudy.chat.commands.request import Accepted, Request
@@ -13,6 +11,8 @@ from understudy.chat.routing import Route, check_id
 from understudy.chat.run.continuation import check_ended
 from understudy.chat.services import Services
 from understudy.storage import queries
+from understudy.wire.commands import Continue, Regenerate, Say
+from understudy.wire.events import ANSWER
 
 
 async def regenerate(request: Request[Regenerate], services: Services) -> Accepted:

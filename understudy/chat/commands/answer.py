@@ -4,13 +4,13 @@ from functools import partial
 
 import msgspec
 
-from transport.wire.commands import Feedback, Respond
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.checks import ask_open, own_message
 from understudy.chat.commands.request import Request
 from understudy.chat.messages import AnswerQuestion, RateAnswer
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, read_secret_fields, run_of_question
 from understudy.chat.services import Services
+from understudy.wire.commands import Feedback, Respond
 
 
 async def respond(request: Request[Respond], services: Services) -> None:

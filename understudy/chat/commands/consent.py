@@ -4,9 +4,7 @@ from functools import partial
 
 import msgspec
 
-from transport.wire.commands import Approve, Disallow
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ApprovalDecision
 from understudy.chat.commands.checks import ask_open
 from understudy.chat.commands.request import Request
 from understudy.chat.consents import NOT_REMEMBERED, Consents
@@ -15,6 +13,8 @@ from understudy.chat.routing import check_id
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.services import Services
 from understudy.storage import queries
+from understudy.wire.commands import Approve, Disallow
+from understudy.wire.events import ApprovalDecision
 
 
 async def approve(request: Request[Approve], services: Services) -> None:

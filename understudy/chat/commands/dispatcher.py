@@ -13,10 +13,8 @@ import trio
 
 from actors import ActorError, ActorRef, Ask
 from transport.auth.identity import Identity
-from transport.wire import commands as wire
-from transport.wire.commands import Command, Say
+from transport.wire.commands import Command, Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswersRead, ThreadChanged, Typing
 from transport.wire.messages import UnsubscribeThread
 from understudy.chat.commands import again, answer, consent, steer, threads
 from understudy.chat.commands.accept import accept_edit, accept_say, check_say
@@ -41,6 +39,9 @@ from understudy.chat.registry import ConversationRegistry
 from understudy.chat.services import Services
 from understudy.content.vault import Vault
 from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
+from understudy.wire import commands as wire
+from understudy.wire.commands import Say
+from understudy.wire.events import AnswersRead, ThreadChanged, Typing
 
 CommandFunction: TypeAlias = Callable[[Request[Any], Services], Awaitable[Accepted | None]]
 """Carries out a command. Raises CommandRejected, or an error of `UNAVAILABLE`; nothing was changed then."""
@@ -58,7 +59,7 @@ COMMANDS: Final[Mapping[type, CommandFunction]] = {
     wire.Disallow: consent.disallow,
     wire.Respond: answer.respond,
     wire.Feedback: answer.rate,
-    wire.Resume: threads.resume,
+    Resume: threads.resume,
     wire.UserTyping: threads.show_typing,
     wire.SwitchServer: threads.switch_server,
 }

@@ -8,10 +8,10 @@ from attrs import define, field, frozen
 
 from actors import ActorRef
 from transport.auth.identity import Identity
-from transport.wire.events import AgentProgress, Envelope
 from transport.wire.messages import Deliver
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
+from understudy.wire.events import AgentProgress, Envelope
 
 SOCKET: Final = "socket"
 HTTP: Final = "http"

@@ -3,7 +3,6 @@
 import uuid
 from functools import partial
 
-from transport.wire.commands import Say, Steer, SteerMode, Unsteer
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.accept import accept, filter_text
 from understudy.chat.commands.checks import check_agent, check_limits, own_message, own_run, route_of
@@ -11,6 +10,7 @@ from understudy.chat.commands.request import Accepted, Request
 from understudy.chat.messages import AcceptSteer, CancelRun, WithdrawSteer
 from understudy.chat.routing import check_id
 from understudy.chat.services import Services
+from understudy.wire.commands import Say, Steer, SteerMode, Unsteer
 
 
 async def steer(request: Request[Steer], services: Services) -> Accepted:

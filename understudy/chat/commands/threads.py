@@ -7,9 +7,9 @@ from typing import Final
 import trio
 
 from actors import ActorRef
-from transport.wire.commands import Cancel, Resume, SwitchServer, UserTyping
+from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, Event, Typing
+from transport.wire.events import Event
 from transport.wire.messages import Deliver
 from understudy.agents.tool_servers import ToolServers
 from understudy.chat.commands.checks import UNAVAILABLE, own_run
@@ -20,6 +20,8 @@ from understudy.chat.routing import check_id
 from understudy.chat.services import Services
 from understudy.storage import queries
 from understudy.storage.errors import NotStored
+from understudy.wire.commands import Cancel, SwitchServer, UserTyping
+from understudy.wire.events import Envelope, Typing
 
 MAX_RESUMED: Final = 100
 """Threads that one `resume` may name; more are refused with `invalid_command`."""

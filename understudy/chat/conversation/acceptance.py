@@ -10,10 +10,9 @@ from typing import Final
 
 from attrs import define, evolve
 
-from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import ANSWER, Envelope, Event, MessageAccepted, Typing
+from transport.wire.events import Event
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
@@ -29,6 +28,8 @@ from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage import queries
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.records import Message, StepRecord
+from understudy.wire.events import ANSWER, Envelope, MessageAccepted, Typing
+from understudy.wire.vocabulary import from_log
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""

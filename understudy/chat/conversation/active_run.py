@@ -8,18 +8,7 @@ from typing import Any, Final
 import msgspec
 from attrs import define, field
 
-from transport.wire.codec import to_log
-from transport.wire.events import (
-    ANSWER,
-    AgentThinking,
-    AskedAgent,
-    Envelope,
-    Error,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    Usage,
-)
+from transport.wire.events import Error, PartialResult
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.streamed_text import StreamedText
 from understudy.chat.messages import FIRST, AnswerQuestion, Decide, RunRequest, TracedAttempt
@@ -34,6 +23,8 @@ from understudy.storage.owners import tenant_of
 from understudy.storage.records import Fence, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.spending import Spent, day_of
 from understudy.tools.result import MAX_STEPS
+from understudy.wire.events import ANSWER, AgentThinking, AskedAgent, Envelope, FinalResponse, MessageAccepted, Usage
+from understudy.wire.vocabulary import to_log
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""

@@ -14,9 +14,9 @@ from typing import Final
 import msgspec
 from attrs import define, evolve, field
 
-from transport.wire.events import ANSWER
 from understudy.storage.changes import Change
 from understudy.storage.records import WIDGET, AnsweredMessage, History, Message, StepRecord
+from understudy.wire.events import ANSWER
 
 KEPT_BYTES: Final = 64 * 1024
 """About twenty exchanges with a tool call each: what 2,000 conversations keep fits into 128 MiB."""

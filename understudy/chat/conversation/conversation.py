@@ -17,7 +17,7 @@ from typing import Final
 
 from actors import Actor, Context, Exit, MailboxSpec, Normal, Shutdown, Supervision, Terminated
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AnswerOutcome, Envelope, FeedbackGiven, Resync
+from transport.wire.events import Resync
 from transport.wire.messages import Reply
 from understudy.chat.conversation.acceptance import Acceptance
 from understudy.chat.conversation.active_run import ActiveRun
@@ -63,6 +63,7 @@ from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
 from understudy.storage.records import Fence, RunAttempt, RunRecord, StepRecord
 from understudy.storage.thread_writes import give_feedback, release_thread
+from understudy.wire.events import AgentProgress, AnswerOutcome, Envelope, FeedbackGiven
 
 log = logging.getLogger(__name__)
 

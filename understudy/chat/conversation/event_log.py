@@ -7,20 +7,11 @@ from typing import Final
 import msgspec
 
 from transport.outbox.outbox import LogPage
-from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    Envelope,
-    Event,
-    MessageAccepted,
-    SanitizationSummary,
-    SteerAccepted,
-)
+from transport.wire.events import Event
 from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.conversation.active_run import RESUMED, ActiveRun, ResumeAttempt
-from understudy.chat.envelope import wrap
+from understudy.chat.envelope import wrap, wrap_about_run
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.replay import LaterSteps, UnreadableSteps, replay
 from understudy.chat.run_protocol import RunProtocol, RunProtocolError
@@ -28,6 +19,15 @@ from understudy.content.texts import run_off_loop
 from understudy.storage import queries
 from understudy.storage.records import LoggedEvent, Message, RunRecord
 from understudy.storage.store import Store
+from understudy.wire.events import (
+    AgentStarted,
+    AgentThinking,
+    Envelope,
+    MessageAccepted,
+    SanitizationSummary,
+    SteerAccepted,
+)
+from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
 
@@ -78,8 +78,7 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         context=accepted.context or {},
         settings=accepted.settings or {},
     )
-    names = (run.thread_id, run.id, run.message_id, run.conversation_id, run.agent_type, run.pillar)
-    template = logged[-1] if logged else Envelope(accepted, 0.0, None, *names)
+    template = logged[-1] if logged else wrap_about_run(run, accepted)
     regenerates = accepted.branch_of == run.message_id
     starts = [each.timestamp for each in logged if isinstance(each.event, AgentStarted) or _is_resumption(each.event)]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from attrs import frozen
 
-from transport.wire.events import CallSettled, Envelope
 from understudy.storage.records import StepRecord
+from understudy.wire.events import CallSettled, Envelope
 
 
 @frozen

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef
-from transport.wire.events import AgentProgress, Event, SteerAccepted, ToolPartial
+from transport.wire.events import Event
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.streamed_text import WINDOW_S
 from understudy.chat.conversation.thread_log import LOST, reason_of
@@ -25,6 +25,7 @@ from understudy.chat.run_protocol import RunProtocol
 from understudy.observe.spans import SpanContext
 from understudy.storage.errors import Fenced
 from understudy.storage.records import History, StepRecord
+from understudy.wire.events import AgentProgress, SteerAccepted, ToolPartial
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.run_queue import RunQueue

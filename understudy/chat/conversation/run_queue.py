@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Final
 from attrs import define, evolve, field
 
 from actors import ActorRef, Lane
-from transport.wire.commands import SteerMode
-from transport.wire.events import TERMINAL, AgentProgress, Event, FinalResponse, RunStatus
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
 from understudy.chat.conversation.own_messages import (
@@ -43,6 +42,8 @@ from understudy.observe.logs import new_error_id
 from understudy.observe.spans import SpanContext
 from understudy.storage.errors import SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt, StepRecord
+from understudy.wire.commands import SteerMode
+from understudy.wire.events import TERMINAL, AgentProgress, FinalResponse, RunStatus
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.thread_part import ThreadPart

@@ -12,12 +12,12 @@ from typing import Final
 import trio
 from attrs import asdict, define, evolve, field, frozen
 
-from transport.wire.events import CallSettled, Envelope, Typing
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.own_messages import Settled
 from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
 from understudy.chat.conversation.workers import Workers
 from understudy.chat.effects import Attempt
+from understudy.chat.envelope import wrap_about_run
 from understudy.chat.run.replay import RecordedResult
 from understudy.chat.run_protocol import OpenCall
 from understudy.chat.services import tool_context
@@ -29,6 +29,7 @@ from understudy.tools.context import ToolContext
 from understudy.tools.effects import Done, NotDone
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
+from understudy.wire.events import CallSettled, Envelope, Typing
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +153,7 @@ class Settling:
 
 def template_after(run: RunRecord) -> Envelope:
     """Return the envelope of events about an ended run."""
-    template = Envelope(Typing(), 0.0, None, run.thread_id, run.id, run.message_id, run.conversation_id)
-    return template.replace(agent_type=run.agent_type, pillar=run.pillar)
+    return wrap_about_run(run, Typing())
 
 
 def context_of_call(

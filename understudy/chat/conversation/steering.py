@@ -12,16 +12,7 @@ from typing import Final
 from attrs import define, evolve
 
 from actors import Lane
-from transport.wire.commands import SteerMode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import (
-    AgentProgress,
-    AskedAgent,
-    MessageAccepted,
-    SteerAccepted,
-    SteerTaken,
-    SteerWithdrawn,
-)
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_steer
 from understudy.chat.conversation.thread_log import BUSY_S, ThreadLog, refusal_of
@@ -34,6 +25,8 @@ from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
 from understudy.storage.records import StepRecord
+from understudy.wire.commands import SteerMode
+from understudy.wire.events import AgentProgress, AskedAgent, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn
 
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""

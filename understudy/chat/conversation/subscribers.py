@@ -7,11 +7,12 @@ from functools import partial
 from attrs import define, field
 
 from actors import ActorRef, Context, Lane
-from transport.wire.events import Envelope, Error, Event, FinalResponse, MessageAccepted
+from transport.wire.events import Error, Event
 from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.services import Services
 from understudy.storage.records import Message
+from understudy.wire.events import Envelope, FinalResponse, MessageAccepted
 
 log = logging.getLogger(__name__)
 

@@ -15,9 +15,8 @@ from typing import Any, Final
 from attrs import define, evolve, field
 
 from actors import ActorRef
-from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, AgentProgress, Envelope, Event
+from transport.wire.events import Event
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.branch import RecentBranch
 from understudy.chat.conversation.event_log import read_unfinished_run
@@ -35,6 +34,8 @@ from understudy.storage.errors import Fenced, NotStored, SequenceConflict, Stora
 from understudy.storage.records import Fence, LoggedEvent, RunAttempt, StepRecord, Thread
 from understudy.storage.store import Store
 from understudy.storage.write import Write
+from understudy.wire.events import ANSWER, AgentProgress, Envelope
+from understudy.wire.vocabulary import to_log
 
 BUSY_S: Final = 5.0
 """Seconds after which a client that was refused with `busy` is advised to retry."""

@@ -6,7 +6,6 @@ from functools import partial
 import trio
 from attrs import define, field
 
-from transport.wire.events import Envelope, ThreadTitled
 from understudy.chat.conversation.active_run import spent_in
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.conversation.workers import Workers
@@ -15,6 +14,7 @@ from understudy.chat.messages import OwnershipLost, RunRequest
 from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
 from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.thread_writes import rename_thread
+from understudy.wire.events import Envelope, ThreadTitled
 
 log = logging.getLogger(__name__)
 

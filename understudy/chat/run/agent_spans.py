@@ -11,7 +11,6 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from transport.wire.events import Usage
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
 from understudy.chat.placement import actor_name
@@ -19,6 +18,7 @@ from understudy.chat.run.replay import PendingCall, Replay
 from understudy.observe import conventions as names
 from understudy.observe.spans import INTERRUPTED, Attribute, SpanContext, SpanKind, span_of
 from understudy.observe.traces import Traces, as_messages, as_text
+from understudy.wire.events import Usage
 
 
 def error_type(error: BaseException) -> str:

@@ -17,10 +17,10 @@ from attrs import define, field
 
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ApprovalDecided, ApprovalDecision
 from understudy.chat.messages import Decide
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
+from understudy.wire.events import ApprovalDecided, ApprovalDecision
 
 MAX_ARGUMENT_BYTES: Final = 64 * 1024
 """Bytes of JSON of the arguments that a user is shown, in every open tab; a call with more fails."""

@@ -8,8 +8,6 @@ import trio
 from attrs import define, evolve
 
 from actors import Context
-from transport.wire.codes import ERRORS
-from transport.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.call_waits import CallWaits
 from understudy.chat.run.deadline import suspend_deadlines
@@ -21,6 +19,8 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
 from understudy.tools.form import Question, secret_fields
 from understudy.tools.threads import tool_threads
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
 
 if TYPE_CHECKING:
     from understudy.chat.run.client_tools import ClientWait

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 
 from actors import Context
 from transport.wire.commands import JsonObject
-from transport.wire.events import NO_USAGE, Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus, Usage
+from transport.wire.events import Event
 from understudy.chat.run.asking import Asking
 from understudy.chat.run.questions import question_id
 from understudy.chat.run.tool_outcome import ToolOutcome
@@ -23,6 +23,7 @@ from understudy.tools.parameters import plain_parameters
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool, tool
+from understudy.wire.events import NO_USAGE, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus, Usage
 
 OUTPUT: Final = "output"
 """The property of an answer that holds the result of the client's tool, a text."""

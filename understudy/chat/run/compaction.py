@@ -11,7 +11,6 @@ import msgspec
 import trio
 from attrs import evolve
 
-from transport.wire.events import Usage
 from understudy.chat.run.model_input import ModelInput
 from understudy.chat.run.model_request import check_models, model_names, priced
 from understudy.chat.run.window import (
@@ -36,6 +35,7 @@ from understudy.models.model import (
     Turn,
     fenced,
 )
+from understudy.wire.events import Usage
 
 if TYPE_CHECKING:
     from understudy.chat.run.work import RunWork

@@ -12,7 +12,7 @@ import trio
 from attrs import define, field
 
 from actors import Context
-from transport.wire.events import ApprovalDecided, ApprovalDecision, ApprovalRequired, Event, ToolStatus
+from transport.wire.events import Event
 from understudy.chat.consents import Consents
 from understudy.chat.messages import Decide, RunRequest
 from understudy.chat.run.approval import check_parameters, copy_arguments, needs_approval
@@ -25,6 +25,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool
+from understudy.wire.events import ApprovalDecided, ApprovalDecision, ApprovalRequired, ToolStatus
 
 ALLOWED: Final = Act("tool.allowed", "always", "run", "tool")
 DENIED: Final = Act("tool.denied", "run", "tool")

@@ -15,7 +15,7 @@ from typing import Any, Final
 from attrs import evolve
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Event, FinalResponse, RunStatus, SteerAccepted
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.run.fork import TAKEN_OVER, as_own, own_ids, undone
 from understudy.chat.run.meter import HAND_WRITTEN
@@ -29,6 +29,7 @@ from understudy.chat.run.replay import (
     steer_step,
 )
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.wire.events import FinalResponse, RunStatus, SteerAccepted
 
 CODE: Final = "not_continuable"
 GO_ON: Final = "Go on with your answer where it ended."

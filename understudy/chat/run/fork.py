@@ -13,9 +13,9 @@ from typing import Any
 from attrs import evolve
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import UndoStatus
 from understudy.chat.run.replay import WRITTEN_KINDS, UnreadableSteps, is_cut, replay
 from understudy.storage.records import StepRecord
+from understudy.wire.events import UndoStatus
 
 TAKEN_OVER = ("model", "tool", "steer", "summary")
 

@@ -25,7 +25,6 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from actors import Context
-from transport.wire.events import ToolStatus, Usage
 from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run_function
 from understudy.chat.run.ended import Ended
 from understudy.chat.run.history import turn_items
@@ -55,6 +54,7 @@ from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
+from understudy.wire.events import ToolStatus, Usage
 
 if TYPE_CHECKING:
     from understudy.chat.run.work import RunWork

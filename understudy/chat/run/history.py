@@ -9,7 +9,6 @@ from typing import Final
 
 from attrs import evolve
 
-from transport.wire.events import UndoStatus
 from understudy.chat.run.replay import SEPARATOR, PastTurn, RecordedResult, UnreadableSteps, read_turns
 from understudy.models.model import (
     DocumentPart,
@@ -25,6 +24,7 @@ from understudy.models.model import (
     tool_result,
 )
 from understudy.storage.records import STEP_KINDS, AnsweredMessage, Message
+from understudy.wire.events import UndoStatus
 
 _ENDINGS: Final = {
     "cancelled": "The user stopped this answer before it was finished.",

@@ -13,13 +13,13 @@ import msgspec
 from attrs import define, field
 
 from transport.wire.commands import JsonObject
-from transport.wire.events import NO_USAGE, Usage
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, Budget
 from understudy.chat.run.ended import CLOSE, Ended
 from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.storage.limits import RunLimits
 from understudy.storage.records import StepRecord
+from understudy.wire.events import NO_USAGE, Usage
 
 LOW: Final = 0.1
 """Fraction of a budget from which on the model is told what is left."""

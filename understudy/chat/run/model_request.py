@@ -12,7 +12,6 @@ import msgspec
 import trio
 from attrs import define, evolve, field
 
-from transport.wire.events import NO_USAGE, Usage
 from understudy.chat.run.agent_spans import AgentSpans, error_type
 from understudy.chat.run.meter import CUT
 from understudy.chat.run.output import fitting_reply
@@ -35,6 +34,7 @@ from understudy.models.model import (
     Turn,
     UsageSoFar,
 )
+from understudy.wire.events import NO_USAGE, Usage
 
 if TYPE_CHECKING:
     from understudy.chat.run.work import RunWork

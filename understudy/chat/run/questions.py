@@ -16,16 +16,17 @@ from typing import Final, TypeAlias
 import trio
 from attrs import define, field, frozen
 
-from transport.wire.codec import from_log
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerOutcome, Event, QuestionAnswered, QuestionAsked
+from transport.wire.events import Event
 from understudy.chat.messages import AnswerQuestion
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.form import describe_misfit, secret_fields
 from understudy.tools.schema import Misfit
+from understudy.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
+from understudy.wire.vocabulary import from_log
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bytes of JSON of an answer; a larger one is refused."""

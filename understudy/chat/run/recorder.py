@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import define, field
 
-from transport.wire.events import Event, SteerAccepted
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.run.agent_spans import AgentSpans
 from understudy.chat.run.progress_notes import ProgressNotes
 from understudy.chat.services import Services
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import StepRecord
+from understudy.wire.events import SteerAccepted
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.run_log import RunLog

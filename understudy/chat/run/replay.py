@@ -19,7 +19,13 @@ import msgspec
 from attrs import evolve, field, frozen
 
 from sanitization import Action, Finding
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy.agents.agent import Agent
+from understudy.chat.run.meter import CUT, HAND_WRITTEN, TITLE, usage_of, worked_s
+from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
+from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
+from understudy.storage.records import STEP_KINDS, StepRecord
+from understudy.wire.events import (
     NO_USAGE,
     AgentHandoff,
     AgentStarted,
@@ -27,18 +33,12 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
-    Event,
     SteerAccepted,
     SubagentStarted,
     ToolCompleted,
     ToolExecuting,
     Usage,
 )
-from understudy.agents.agent import Agent
-from understudy.chat.run.meter import CUT, HAND_WRITTEN, TITLE, usage_of, worked_s
-from understudy.chat.run.questions import LoggedQuestion, calls_that_ask, collect_questions
-from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
-from understudy.storage.records import STEP_KINDS, StepRecord
 
 _T = TypeVar("_T")
 

@@ -5,11 +5,15 @@ from typing import Annotated, Any, TypedDict
 
 from msgspec import Meta
 
-from transport.wire.events import (
+from transport.wire.events import Error, Event
+from understudy.agents.agent import Agent
+from understudy.chat.run.continuation import calls_taken
+from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
+from understudy.storage.limits import RunLimits
+from understudy.storage.records import ENDED, UNFINISHED, RunRecord, StepRecord
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
     QuestionAnswered,
@@ -17,11 +21,6 @@ from transport.wire.events import (
     ToolCompleted,
     Usage,
 )
-from understudy.agents.agent import Agent
-from understudy.chat.run.continuation import calls_taken
-from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
-from understudy.storage.limits import RunLimits
-from understudy.storage.records import ENDED, UNFINISHED, RunRecord, StepRecord
 
 
 class ListedRun(TypedDict):

@@ -9,7 +9,6 @@ import trio
 from attrs import define
 
 from actors import Context
-from transport.wire.events import ToolStatus
 from understudy.chat.effects import GRACE_S, MAX_ASKED, Attempt
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.asking import Asking
@@ -24,6 +23,7 @@ from understudy.tools.loop import ToolLoop
 from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool
+from understudy.wire.events import ToolStatus
 
 MAX_MADE = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""

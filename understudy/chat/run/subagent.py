@@ -17,8 +17,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, Context, Supervision, Terminated
 from sanitization import Finding
-from transport.wire.codes import ERRORS
-from transport.wire.events import Event, SanitizationSummary, SteerAccepted, ToolStatus
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
@@ -45,6 +44,8 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import History, StepRecord
 from understudy.tools.result import TEXT, ToolResult, to_result
 from understudy.tools.tool import Tool
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import SanitizationSummary, SteerAccepted, ToolStatus
 
 STOPPED: Final = "Stopped here, as the user has sent a new message."
 """The end of the answer of a subagent whose turn a steer ended, for the agent that asked it."""

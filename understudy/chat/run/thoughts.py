@@ -5,9 +5,9 @@ import math
 import trio
 from attrs import define, field
 
-from transport.wire.events import AgentThinking
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.services import Services
+from understudy.wire.events import AgentThinking
 
 MAX_REASONING_THOUGHTS = 40
 REASONING_S = 3.0

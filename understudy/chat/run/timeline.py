@@ -9,7 +9,10 @@ from typing import Any, Final
 
 from attrs import define, frozen
 
-from transport.wire.events import (
+from transport.wire.events import Error
+from understudy.chat.run.meter import usage_of
+from understudy.storage.records import StepRecord
+from understudy.wire.events import (
     AgentCompleted,
     AgentHandoff,
     AgentStarted,
@@ -17,7 +20,6 @@ from transport.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
     Envelope,
-    Error,
     FinalResponse,
     MessageAccepted,
     QuestionAnswered,
@@ -30,8 +32,6 @@ from transport.wire.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from understudy.chat.run.meter import usage_of
-from understudy.storage.records import StepRecord
 
 MOST_SPANS: Final = 2_000
 """Spans of one timeline; the earliest are kept."""

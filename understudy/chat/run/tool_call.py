@@ -14,8 +14,6 @@ import trio
 from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
-from transport.wire.codes import ERRORS
-from transport.wire.events import SubagentStarted, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import EndTurn, RunRequest
@@ -38,6 +36,8 @@ from understudy.tools.context import CallHandle, CallMeans, ToolContext
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import SubagentStarted, ToolStatus
 
 STOP_S: Final = 6.0
 """Seconds for calls to stop at the end of their run; by then one that goes on is in the log as `actor.lingers`."""

@@ -14,14 +14,7 @@ import trio
 from attrs import asdict, define, evolve, field
 
 from actors import Actor, Context
-from transport.wire.events import (
-    Event,
-    RunStatus,
-    SubagentCompleted,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-)
+from transport.wire.events import Event
 from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.agent_spans import AgentSpans
@@ -49,6 +42,7 @@ from understudy.storage.records import StepRecord
 from understudy.suggestion import did_you_mean
 from understudy.tools.parameters import fitted
 from understudy.tools.tool import Tool
+from understudy.wire.events import RunStatus, SubagentCompleted, ToolCompleted, ToolExecuting, ToolStatus
 
 MAX_CALLS = 64
 """Tool calls of one turn that are executed; further ones fail, so that a model cannot flood the server."""

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import asdict, define, field
 
-from transport.wire.codes import ERRORS
-from transport.wire.events import NO_USAGE, ToolStatus, Usage
 from understudy.chat.run.replay import RecordedResult
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
 from understudy.storage.records import StepRecord
 from understudy.tools.containment import sentences_of
 from understudy.tools.result import OwnResult, ToolResult
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import NO_USAGE, ToolStatus, Usage
 
 if TYPE_CHECKING:
     from understudy.chat.run.tool_executor import ToolExecutor

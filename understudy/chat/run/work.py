@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from attrs import define, field
 
-from transport.wire.events import AgentCompleted, AgentHandoff, FinalResponse, RunStatus, ToolStatus
 from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.chat.answer.stream import AnswerStream
@@ -45,6 +44,7 @@ from understudy.models.model import (
 )
 from understudy.observe.logs import new_error_id
 from understudy.storage.records import History
+from understudy.wire.events import AgentCompleted, AgentHandoff, FinalResponse, RunStatus, ToolStatus
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from transport.wire.codes import ERRORS
+from understudy.wire.codes import ERRORS
 
 NUMBERS: Final[Mapping[str, int]] = {
     "JSON_PARSE": -32700, "INVALID_REQUEST": -32600, "METHOD_NOT_FOUND": -32601, "INVALID_PARAMS": -32602,

@@ -18,7 +18,6 @@ import msgspec
 import trio
 from attrs import define, evolve, field, frozen
 
-from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected, UnreadableEvent
 from understudy.auth.oauth.seal import Seal
 from understudy.auth.sessions import secrets_for_storage
@@ -42,6 +41,7 @@ from understudy.storage.errors import StorageError
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
 from understudy.web.context import WebContext
+from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
 

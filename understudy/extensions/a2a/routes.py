@@ -9,12 +9,10 @@ import msgspec
 import trio
 from quart import Response, g, jsonify, request
 
-from transport.wire.codec import from_log
-from transport.wire.command_parser import MAX_NAME, decode
-from transport.wire.commands import Approve, Decision, Respond
+from transport.wire.command_parser import decode
 from transport.wire.dialects import iso
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, ApprovalRequired, RunStatus
+from transport.wire.fields import MAX_NAME
 from understudy.agents.agent import Agent
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
@@ -31,6 +29,9 @@ from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import JsonObject, Routes
+from understudy.wire.commands import Approve, Decision, Respond
+from understudy.wire.events import ANSWER, ApprovalRequired, RunStatus
+from understudy.wire.vocabulary import from_log
 
 blueprint = Routes("a2a", __name__)
 

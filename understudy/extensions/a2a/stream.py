@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from transport.server.translated_stream import TranslatedStream
+from understudy.chat.translated_stream import TranslatedStream
 from understudy.extensions.a2a.tasks import A2aEvent, TaskTranslator
 
 

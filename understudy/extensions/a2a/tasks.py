@@ -5,11 +5,12 @@ from typing import Any, Final, TypeAlias
 
 from attrs import define, field
 
-from transport.wire import events
 from transport.wire.codec import plain
 from transport.wire.dialects import iso
-from transport.wire.events import ApprovalRequired, Envelope, Event, FinalResponse, QuestionAsked, RunStatus
+from transport.wire.events import Error, Event, PartialResult
 from understudy.web.api.message_content import text_of_data
+from understudy.wire import events
+from understudy.wire.events import ApprovalRequired, Envelope, FinalResponse, QuestionAsked, RunStatus
 
 A2aEvent: TypeAlias = dict[str, Any]
 Wait: TypeAlias = ApprovalRequired | QuestionAsked
@@ -29,7 +30,7 @@ FINAL: Final = {
 """The state of an ended task by the status of its run."""
 PUSHED: Final[tuple[type[Event], ...]] = (
     events.AgentStarted, ApprovalRequired, events.ApprovalDecided, QuestionAsked, events.QuestionAnswered,
-    FinalResponse, events.Error,
+    FinalResponse, Error,
 )  # fmt: skip
 """The events that change the state of a task, of which those are told who asked for push notifications."""
 
@@ -92,12 +93,12 @@ class TaskTranslator:
                 self.waits[name] = event
             case events.ApprovalDecided(call_id=name) | events.QuestionAnswered(question_id=name):
                 return self._replied(name, event)
-            case events.PartialResult() if fresh := event.beyond(self.text):
+            case PartialResult() if fresh := event.beyond(self.text):
                 self.text += fresh
                 return [self._artifact_update(_texts(fresh), append=self.text != fresh)]
             case FinalResponse() as answer:
                 return self._finished(answer)
-            case events.Error(message=sentence):
+            case Error(message=sentence):
                 self.ended = True
                 failure = {"code": event.code, "error_id": event.error_id, "retryable": event.retryable}
                 return [self._update(FAILED, [*_texts(sentence), {"data": failure}])]

@@ -10,33 +10,30 @@ from typing import Any
 from attrs import Factory, define, field
 
 from transport.wire.codec import json_text, plain
-from transport.wire.codes import ERRORS
-from transport.wire.dialects import OF_CONNECTION, event_data
-from transport.wire.events import (
-    AgentCompleted,
-    AgentStarted,
-    AgentThinking,
-    Alert,
-    Drain,
-    Envelope,
-    Error,
-    Event,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    Resync,
-    RunStatus,
-    SubagentCompleted,
-    SubagentStarted,
-    ToolCompleted,
-    ToolExecuting,
-)
+from transport.wire.dialects import event_data
+from transport.wire.events import Drain, Error, Event, PartialResult, Resync
 from understudy.extensions.agui.interrupts import Interrupts
 from understudy.extensions.agui.open_parts import OpenParts
 from understudy.extensions.agui.state import SharedState
 from understudy.extensions.agui.usage import UsageByModel
 from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
 from understudy.extensions.agui.vocabulary import PROTOCOL_VERSION as PROTOCOL_VERSION
+from understudy.wire.codes import ERRORS
+from understudy.wire.dialects import OF_CONNECTION
+from understudy.wire.events import (
+    AgentCompleted,
+    AgentStarted,
+    AgentThinking,
+    Alert,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    SubagentCompleted,
+    SubagentStarted,
+    ToolCompleted,
+    ToolExecuting,
+)
 
 
 @define

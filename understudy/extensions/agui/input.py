@@ -7,14 +7,15 @@ from ag_ui.core import RunAgentInput, ToolMessage, UserMessage
 from attrs import field, frozen
 from pydantic import ValidationError
 
-from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Approve, Respond, Say
+from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER
 from understudy.agents.agent import Agent
 from understudy.chat.run_settings import CONTEXT_BYTES
 from understudy.extensions.agui.vocabulary import METADATA_KEY, PROTOCOL_VERSION
 from understudy.web.api.message_content import MAX_VALUES, OPTIONS, Content, NewFile, read_message
+from understudy.wire.commands import Approve, Respond, Say
+from understudy.wire.events import ANSWER
+from understudy.wire.vocabulary import parse_command
 
 
 @frozen

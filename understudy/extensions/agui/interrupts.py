@@ -7,16 +7,16 @@ from attrs import define, field
 
 from transport.wire.codec import plain
 from transport.wire.dialects import event_data, iso
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
     Envelope,
-    Event,
     QuestionAnswered,
     QuestionAsked,
     ToolCompleted,
 )
-from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
 
 ASKS: Final = {"approval": ApprovalRequired.type, "question": QuestionAsked.type}
 """The event that each reason of an interrupt comes from."""

@@ -6,8 +6,6 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from transport.wire.codec import from_log
-from transport.wire.events import ANSWER, Envelope
 from understudy.content.texts import run_off_loop
 from understudy.extensions.agui.events import AguiTranslator
 from understudy.extensions.agui.messages import Messages
@@ -16,6 +14,8 @@ from understudy.storage import queries
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
 from understudy.web.api.message_content import FILES
 from understudy.web.context import web_context
+from understudy.wire.events import ANSWER, Envelope
+from understudy.wire.vocabulary import from_log
 
 MAX_MESSAGES: Final = 200
 """Messages of a conversation that a client is given; older ones it can read from `/api/threads/{id}/messages`."""

@@ -9,10 +9,10 @@ from typing import Any
 from attrs import define, field
 
 from transport.wire.codec import json_text
-from transport.wire.events import ANSWER, Envelope, ToolExecuting
 from understudy.extensions.agui.interrupts import Interrupts
 from understudy.extensions.agui.subagents import Subagents
 from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
+from understudy.wire.events import ANSWER, Envelope, ToolExecuting
 
 
 @define

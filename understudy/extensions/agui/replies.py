@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from functools import partial
 
 from transport.auth.identity import Identity
-from transport.wire.codec import from_log
-from transport.wire.commands import Approve, Respond
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerOutcome, ApprovalDecided, Event, QuestionAnswered
+from transport.wire.events import Event
 from understudy.chat.run.client_tools import OUTPUT, open_calls
 from understudy.chat.run.questions import run_of_question
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.context import web_context
+from understudy.wire.commands import Approve, Respond
+from understudy.wire.events import AnswerOutcome, ApprovalDecided, QuestionAnswered
+from understudy.wire.vocabulary import from_log
 
 
 async def carry_out(caller: Identity, reply: Approve | Respond, door: str) -> str | None:

@@ -11,7 +11,6 @@ from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, HEADERS
-from transport.wire.commands import Regenerate, Say
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
 from understudy.chat.routing import find_agent
@@ -31,6 +30,7 @@ from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape
+from understudy.wire.commands import Regenerate, Say
 
 if TYPE_CHECKING:
     from understudy.extensions.agui.input import AguiRequest

@@ -8,13 +8,14 @@ from typing import Any
 
 from attrs import define, field
 
-from transport.wire.events import (
+from transport.wire.events import Error
+from understudy.extensions.agui.vocabulary import METADATA_KEY
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
     CallSettled,
     CallUndone,
     Envelope,
-    Error,
     FinalResponse,
     MessageAccepted,
     QuestionAnswered,
@@ -26,7 +27,6 @@ from transport.wire.events import (
     ToolExecuting,
     UndoStatus,
 )
-from understudy.extensions.agui.vocabulary import METADATA_KEY
 
 Operation = dict[str, Any]
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from transport.server.eventstream import encode_block, encode_json
-from transport.server.translated_stream import TranslatedStream
+from understudy.chat.translated_stream import TranslatedStream
 from understudy.extensions.agui.vocabulary import AguiEvent
 
 

@@ -5,9 +5,9 @@ from typing import Final
 
 from attrs import define, field
 
-from transport.wire.events import RunStatus, SubagentCompleted, SubagentStarted
 from understudy.extensions.agui.interrupts import Interrupts
 from understudy.extensions.agui.vocabulary import AguiEvent
+from understudy.wire.events import RunStatus, SubagentCompleted, SubagentStarted
 
 _REASONS: Final[Mapping[RunStatus, str]] = {
     RunStatus.CANCELLED: "The subagent was stopped.",

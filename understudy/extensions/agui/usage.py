@@ -5,8 +5,8 @@ from typing import Any
 
 from attrs import define, field
 
-from transport.wire.events import AgentCompleted, Envelope, SubagentCompleted, SubagentStarted, Usage
 from understudy.extensions.agui.vocabulary import AguiEvent
+from understudy.wire.events import AgentCompleted, Envelope, SubagentCompleted, SubagentStarted, Usage
 
 _NAMES = {
     "input": "inputTokens",

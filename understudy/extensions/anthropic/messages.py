@@ -7,7 +7,6 @@ from typing import Any, ClassVar, Final
 from attrs import define, evolve, field
 from msgspec import UNSET
 
-from transport.wire.events import Usage
 from understudy.extensions.anthropic.request import build_request, encode_state
 from understudy.models.accepted import Adaptation
 from understudy.models.answer import (
@@ -28,6 +27,7 @@ from understudy.models.members import member, written
 from understudy.models.model import Emit, ModelEvent, ModelFault, ModelUnavailable, Reply, Turn
 from understudy.models.prompt import in_words
 from understudy.tools.written import read_or_none
+from understudy.wire.events import Usage
 
 MAX_PAUSES: Final = 8
 """Times that a reply which the provider pauses is gone on with."""

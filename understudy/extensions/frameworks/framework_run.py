@@ -23,7 +23,6 @@ import trio
 from attrs import define, evolve, field
 
 from transport.wire.codec import replace_surrogates
-from transport.wire.events import Usage
 from understudy.agents.framework import MAX_NAME, AgentFailed, OwnCall, Resumed
 from understudy.agents.turn import AgentTurn, TurnWork
 from understudy.chat.run.hand_written import HandWritten, RecordedAsk
@@ -40,6 +39,7 @@ from understudy.tools.loop_call import wait_for
 from understudy.tools.result import ToolResult
 from understudy.tools.signature import Parameters
 from understudy.tools.tool import Tool
+from understudy.wire.events import Usage
 
 log = logging.getLogger(__name__)
 SAID: Final = "said"

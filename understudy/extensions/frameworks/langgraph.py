@@ -18,12 +18,12 @@ from langgraph.channels.delta import DeltaChannel
 from langgraph.pregel import Pregel
 from langgraph.types import Command, Interrupt
 
-from transport.wire.events import Usage
 from understudy.agents.framework import OwnCall, of_framework
 from understudy.agents.turn import AgentTurn
 from understudy.extensions.frameworks.langgraph_checkpoints import RunCheckpoints
 from understudy.extensions.frameworks.work import AgentWork, as_json, text_question
 from understudy.tools.errors import QuestionUnanswered, ToolError
+from understudy.wire.events import Usage
 
 MESSAGES: Final = "messages"
 """The key of a graph's state that has the conversation."""

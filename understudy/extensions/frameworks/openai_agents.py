@@ -30,12 +30,12 @@ from attrs import define, field, frozen
 from openai.types.responses import Response, ResponseCompletedEvent
 
 from transport.wire.codec import replace_surrogates
-from transport.wire.events import Usage
 from understudy.agents.framework import OwnCall, of_framework
 from understudy.agents.turn import AgentTurn
 from understudy.extensions.frameworks.work import KeptWork, text_of
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import ToolError
+from understudy.wire.events import Usage
 
 MAX_TURNS: Final = 10
 """Requests to models of one run, unless the agent says otherwise: as in the SDK."""

@@ -15,13 +15,13 @@ import msgspec
 from attrs import define, evolve, field
 from msgspec import UNSET
 
-from transport.wire.events import Usage
 from understudy.agents.framework import FrameworkWork, OwnCall, Resumed
 from understudy.agents.turn import AgentTurn
 from understudy.models.items import MessageItem
 from understudy.tools.errors import InvalidResult, QuestionUnanswered, ToolError
 from understudy.tools.form import Question
 from understudy.tools.result import to_json
+from understudy.wire.events import Usage
 
 HISTORY: Final = "history"
 """The key of the state that has the history with which a run has ended."""

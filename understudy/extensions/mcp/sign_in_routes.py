@@ -11,8 +11,6 @@ from attrs import frozen
 from quart import Response, request
 
 from transport.auth.identity import Identity
-from transport.wire.codes import ERRORS
-from transport.wire.commands import Respond
 from transport.wire.errors import CommandRejected
 from understudy.auth.oauth.errors import SignInFailed
 from understudy.chat.routing import check_id
@@ -37,6 +35,8 @@ from understudy.web.context import (
 from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope
 from understudy.web.routes import STORED, JsonObject, Routes, as_json
 from understudy.web.way_back import is_own_path, way_back_page
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import Respond
 
 log = logging.getLogger(__name__)
 

@@ -6,17 +6,17 @@ from typing import Any
 from attrs import define, field
 from mcp_types import CallToolResult, ContentBlock, ElicitRequest
 
-from transport.wire.events import (
+from transport.wire.events import Error
+from understudy.extensions.mcp_door.results import APPROVAL, QUESTION, answer_result, elicitation, failure, tool_result
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
     Envelope,
-    Error,
     FinalResponse,
     QuestionAnswered,
     QuestionAsked,
     ToolCompleted,
 )
-from understudy.extensions.mcp_door.results import APPROVAL, QUESTION, answer_result, elicitation, failure, tool_result
 
 
 @define

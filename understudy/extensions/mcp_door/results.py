@@ -17,18 +17,11 @@ from mcp_types import (
 )
 from pydantic import ValidationError
 
-from transport.wire.commands import Approve, Decision, Respond
 from transport.wire.errors import CommandRejected
-from transport.wire.events import (
-    ApprovalRequired,
-    FinalResponse,
-    QuestionAsked,
-    RunStatus,
-    ToolCompleted,
-    ToolStatus,
-)
 from understudy.agents.agent import REQUEST, Agent
 from understudy.tools.form import secret_fields
+from understudy.wire.commands import Approve, Decision, Respond
+from understudy.wire.events import ApprovalRequired, FinalResponse, QuestionAsked, RunStatus, ToolCompleted, ToolStatus
 
 ASK: Final = "ask_"
 """Prefix of the names of tools that ask an agent."""

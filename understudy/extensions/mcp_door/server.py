@@ -33,13 +33,10 @@ from mcp_types import (
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from transport.auth.identity import Identity
-from transport.server.translated_stream import EnvelopeStream
-from transport.wire.codec import from_log
-from transport.wire.codes import ERRORS
-from transport.wire.commands import Resume, Say
+from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AgentProgress, AgentThinking, ApprovalRequired, Envelope, QuestionAsked, ToolExecuting
 from understudy.auth.sessions import secrets_for_storage
+from understudy.chat.translated_stream import EnvelopeStream
 from understudy.content.texts import run_off_loop
 from understudy.extensions.mcp_door.blocks import read_blocks
 from understudy.extensions.mcp_door.call import FollowedCall
@@ -49,6 +46,17 @@ from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import ONCE
 from understudy.web.context import WebContext
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import Say
+from understudy.wire.events import (
+    AgentProgress,
+    AgentThinking,
+    ApprovalRequired,
+    Envelope,
+    QuestionAsked,
+    ToolExecuting,
+)
+from understudy.wire.vocabulary import from_log
 
 NAME: Final = "understudy"
 LABEL: Final = "mcp"

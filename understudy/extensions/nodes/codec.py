@@ -17,14 +17,15 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from transport.wire.codec import from_log, to_log
-from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, PartialResult
+from transport.wire.events import PartialResult
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Moved, News
 from understudy.extensions.nodes.messages import Item, RpcFault, RpcReply, RpcRequest, TextPiece
 from understudy.storage.errors import StorageUnavailable
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log, to_log
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from attrs import define, field, frozen
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.delivery import same_incarnation
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Envelope, FeedbackGiven, MessageAccepted, Resync
+from transport.wire.events import Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.conversation import RESYNC
@@ -50,6 +50,7 @@ from understudy.extensions.nodes.reorder import ReorderBuffer
 from understudy.observe.traces import Traces
 from understudy.storage.errors import BrokerUnavailable, StorageError
 from understudy.storage.records import Message
+from understudy.wire.events import Envelope, FeedbackGiven, MessageAccepted
 
 log = logging.getLogger(__name__)
 

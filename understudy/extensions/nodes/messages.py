@@ -16,9 +16,9 @@ import attrs
 import msgspec
 
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AskedAgent
 from understudy.chat import messages as chat
 from understudy.chat.conversation.thread_part import ThreadPart
+from understudy.wire.events import AskedAgent
 
 # Commands to the node that owns a thread
 

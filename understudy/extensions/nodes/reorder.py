@@ -16,7 +16,8 @@ from typing import Final
 
 from attrs import define, field
 
-from transport.wire.events import TERMINAL, Envelope, PartialResult
+from transport.wire.events import PartialResult
+from understudy.wire.events import TERMINAL, Envelope
 
 HELD: Final = 256
 """Limit of held ephemeral events; the oldest are dropped first. A run makes about fifty a second, and the numbered

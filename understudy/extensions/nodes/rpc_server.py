@@ -14,9 +14,9 @@
 import logging
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, cast
 
 import trio
 from attrs import define, field, frozen
@@ -38,9 +38,7 @@ from actors import (
     Terminated,
 )
 from transport.outbox.delivery import merge_text, same_incarnation
-from transport.wire.codec import to_log
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope
 from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat import messages as chat
 from understudy.chat.placement import Moved, actor_name
@@ -61,6 +59,8 @@ from understudy.extensions.nodes.messages import (
 from understudy.observe.logs import new_error_id
 from understudy.observe.traces import Traces
 from understudy.storage.errors import StorageError
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import to_log
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +112,7 @@ class EventForwarder(Actor):
         """Serve the messages that an outbox gets from a conversation."""
         match message:
             case Deliver():
-                self.buffered += message.envelopes
+                self.buffered += cast("Sequence[Envelope]", message.envelopes)
             case SubscribeThread(last_seq=head, incarnation=incarnation):
                 self.last_seq, self.incarnation = max(self.last_seq, head), incarnation
             case RenewLease(incarnation=wanted) if not same_incarnation(wanted, self.incarnation):

@@ -7,7 +7,6 @@ from attrs import frozen
 
 from actors import Lane
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Alert, Envelope
 from transport.wire.messages import Deliver
 from understudy.auth.rights import Whose
 from understudy.chat.presence import Presence
@@ -15,6 +14,7 @@ from understudy.storage.acts import Act
 from understudy.web.acts import say
 from understudy.web.context import identity, read_json, rights, web_context
 from understudy.web.routes import STORED, Count, Filled, Routes
+from understudy.wire.events import Alert, Envelope
 
 SENT: Final = Act("alert.sent")
 

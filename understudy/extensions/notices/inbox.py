@@ -6,9 +6,11 @@ All of it is derived from the log and the rows of runs, so it is the same on eve
 from collections.abc import Iterable
 from typing import Any, Final
 
-from transport.wire.codec import from_log
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import (
+from understudy.chat.run.client_tools import CLIENT
+from understudy.extensions.notices.inbox_storage import UnfinishedRun, UnreadThread
+from understudy.storage.records import LoggedEvent, RunRecord
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalRequired,
     Envelope,
@@ -17,9 +19,7 @@ from transport.wire.events import (
     ToolCompleted,
     ToolExecuting,
 )
-from understudy.chat.run.client_tools import CLIENT
-from understudy.extensions.notices.inbox_storage import UnfinishedRun, UnreadThread
-from understudy.storage.records import LoggedEvent, RunRecord
+from understudy.wire.vocabulary import from_log
 
 TYPES: Final = tuple(
     each.type

@@ -14,10 +14,8 @@ from typing import Final
 import msgspec
 import trio
 
-from transport.wire.codec import encode, from_log
-from transport.wire.dialects import Dialect
+from transport.wire.codec import encode
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Envelope
 from understudy.chat.polling import Poller
 from understudy.extensions.notices import storage as deliveries
 from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers, SendAttempt
@@ -29,6 +27,9 @@ from understudy.observe.spans import Attribute, SpanKind, span_of
 from understudy.observe.traces import Traces
 from understudy.storage.errors import StorageError
 from understudy.storage.store import Store
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
 

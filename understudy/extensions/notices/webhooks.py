@@ -18,12 +18,13 @@ from attrs import field, frozen
 
 from transport.auth.addresses import PrivateAddress, is_named_private, resolve
 from transport.auth.fetch import PORTS, is_fetchable
-from transport.wire.events import ApprovalRequired, Error, Event, FinalResponse, QuestionAsked
+from transport.wire.events import Error, Event
 from understudy.chat.messages import RunRequest
 from understudy.extensions.notices.settings import WebhookSettings, read_secret
 from understudy.extensions.notices.storage import Delivery, add_delivery
 from understudy.storage.records import LoggedEvent
 from understudy.storage.write import Write
+from understudy.wire.events import ApprovalRequired, FinalResponse, QuestionAsked
 
 TYPES: Final = {
     FinalResponse.type: "run.ended",

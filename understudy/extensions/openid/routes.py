@@ -11,7 +11,6 @@ from urllib.parse import parse_qs
 
 from quart import Response, request
 
-from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
 from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
 from understudy.extensions.openid.settings import HANDOVER_S, PREFIX, SIGN_IN
@@ -20,6 +19,7 @@ from understudy.web.api.sessions import HANDOVER, HANDOVER_PATH
 from understudy.web.context import own_url, public_path, read_body, set_cookie, web_context
 from understudy.web.routes import STORED, JsonObject, Routes, as_json
 from understudy.web.way_back import is_own_path, way_back_page
+from understudy.wire.codes import ERRORS
 
 if TYPE_CHECKING:
     from understudy.extensions.openid.sessions import ProviderSessions

@@ -18,7 +18,6 @@ from quart import request
 from actors import ActorError, ActorRef
 from transport.connection.base import DescribeConnection
 from transport.outbox.outbox import GetBacklog
-from transport.wire.codec import from_log
 from transport.wire.errors import CommandRejected
 from understudy.auth.rights import everybody
 from understudy.chat.messages import CancelRun
@@ -36,6 +35,7 @@ from understudy.web.acts import say
 from understudy.web.context import WebContext, identity, read_body, rights, web_context, whole_number
 from understudy.web.operators import OF_OPERATOR, Reason, filtered_reason, owned, reached_run, scope, who
 from understudy.web.routes import OF_ONE, Count, JsonObject, Routes, up_to
+from understudy.wire.vocabulary import from_log
 
 STOPPED: Final = Act("run.stopped", "reason", "run")
 

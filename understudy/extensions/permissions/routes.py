@@ -2,12 +2,12 @@
 
 from typing import Literal
 
-from transport.wire.commands import Disallow
 from understudy.chat.routing import check_id
 from understudy.extensions.permissions.consents import Consent, of_thread
 from understudy.web.api.threads import existing
 from understudy.web.context import identity, web_context
 from understudy.web.routes import OF_ONE, Routes
+from understudy.wire.commands import Disallow
 
 blueprint = Routes("consents", __name__, url_prefix="/api/threads/<thread_id>/consents")
 

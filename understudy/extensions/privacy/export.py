@@ -11,10 +11,8 @@ import msgspec
 from attrs import define, field, frozen
 
 from transport.server.connection_limiter import Counter
-from transport.wire.codec import encode, from_log
-from transport.wire.dialects import Dialect
+from transport.wire.codec import encode
 from transport.wire.errors import UnreadableEvent
-from transport.wire.events import Envelope
 from understudy.content.texts import run_off_loop
 from understudy.content.vault import Vault
 from understudy.extension import UserData
@@ -30,6 +28,9 @@ from understudy.storage.owners import name_of
 from understudy.storage.read_pool import Archive
 from understudy.storage.records import LoggedEvent, Message, RunRecord, StepRecord, Thread
 from understudy.web.api.shown import message_of, newest_of, thread_of
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log
 
 EXPORTED: Final = Act("user.exported", "events", "format", "thread")
 

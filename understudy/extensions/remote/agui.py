@@ -19,7 +19,6 @@ import httpx2
 import trio
 from attrs import define, field
 
-from transport.wire.events import ANSWER
 from understudy.agents.turn import AgentTurn
 from understudy.content.texts import is_blank
 from understudy.extensions.remote import wording
@@ -28,6 +27,7 @@ from understudy.models.items import MessageItem
 from understudy.models.model import ModelUnavailable
 from understudy.tools.errors import QuestionUnanswered
 from understudy.tools.form import Question
+from understudy.wire.events import ANSWER
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,6 @@ from typing import Annotated, Final
 from msgspec import Meta, UnsetType
 from quart import Response
 
-from transport.wire.codes import ERRORS
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import run_off_loop
 from understudy.extensions.responses import door
@@ -19,6 +18,7 @@ from understudy.extensions.responses.input import check_unsupported, read_messag
 from understudy.extensions.responses.objects import ResponseRequest
 from understudy.web.api.stream import as_answer
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, as_json, many, shape
+from understudy.wire.codes import ERRORS
 
 blueprint = Routes("completions", __name__, url_prefix="/v1/chat/completions")
 

@@ -15,11 +15,8 @@ from attrs import evolve, frozen
 from quart import Response, request
 
 from transport.auth.identity import Identity
-from transport.wire.codec import from_log
 from transport.wire.command_parser import decode
-from transport.wire.commands import Respond, Say, Steer
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
 from understudy.chat.run.questions import MAX_ANSWER_BYTES
 from understudy.content.texts import run_off_loop
@@ -36,6 +33,9 @@ from understudy.web.api.runs import KEY
 from understudy.web.api.versions import store_files
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.routes import STORED, documented_at
+from understudy.wire.commands import Respond, Say, Steer
+from understudy.wire.events import ANSWER, Envelope, MessageAccepted, QuestionAnswered, QuestionAsked
+from understudy.wire.vocabulary import from_log
 
 KEY_HEADER: Final = {KEY: str}
 OPENAI_ERRORS: Final = (

@@ -14,25 +14,7 @@ from typing import Any, Final
 from attrs import Factory, define, field
 
 from transport.wire.codec import json_text
-from transport.wire.codes import ERRORS
-from transport.wire.events import (
-    NO_USAGE,
-    TERMINAL,
-    AgentThinking,
-    Drain,
-    Envelope,
-    Error,
-    Event,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    QuestionAnswered,
-    QuestionAsked,
-    Resync,
-    RunStatus,
-    ToolCompleted,
-    ToolExecuting,
-)
+from transport.wire.events import Drain, Error, Event, PartialResult, Resync
 from understudy.extensions.responses.objects import (
     JsonValue,
     ResponseId,
@@ -41,6 +23,20 @@ from understudy.extensions.responses.objects import (
     usage_object,
 )
 from understudy.extensions.responses.writer import ResponseWriter
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import (
+    NO_USAGE,
+    TERMINAL,
+    AgentThinking,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    QuestionAnswered,
+    QuestionAsked,
+    RunStatus,
+    ToolCompleted,
+    ToolExecuting,
+)
 
 NOT_IN_LOG: Final = "The log does not hold that response any more."
 _GOES_ON: Final = (QuestionAnswered, ToolCompleted, FinalResponse, Error)

@@ -10,7 +10,8 @@ from typing import Any, Final, TypeAlias
 
 from attrs import field, frozen
 
-from transport.wire.events import ANSWER, Envelope, Error, MessageAccepted, Usage
+from transport.wire.events import Error
+from understudy.wire.events import ANSWER, Envelope, MessageAccepted, Usage
 
 JsonValue: TypeAlias = dict[str, Any]
 

@@ -9,7 +9,6 @@ from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswered
 from understudy.chat.routing import check_id
 from understudy.chat.run.client_tools import OUTPUT, client_question_id
 from understudy.content.texts import run_off_loop
@@ -23,6 +22,7 @@ from understudy.storage.records import RunRecord
 from understudy.web.api.stream import as_answer
 from understudy.web.context import identity, web_context
 from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, JsonObject, Routes, as_json, choice, many, shape
+from understudy.wire.events import ANSWER, AnswerOutcome, Envelope, QuestionAnswered
 
 blueprint = Routes("responses", __name__, url_prefix="/v1/responses")
 blueprint.after_app_request(door.in_openais_form)

@@ -11,7 +11,6 @@ from typing import Any, Final
 from attrs import define, field
 
 from transport.wire.codec import json_text
-from transport.wire.events import NO_USAGE, ToolExecuting, Usage
 from understudy.extensions.responses.objects import (
     JsonValue,
     ResponseId,
@@ -20,6 +19,7 @@ from understudy.extensions.responses.objects import (
     response_object,
     text_part,
 )
+from understudy.wire.events import NO_USAGE, ToolExecuting, Usage
 
 TEXT_BITS: Final = 20
 OPENING: Final = 2

@@ -14,8 +14,6 @@ from typing import Any, Final
 import trio
 
 from transport.auth.identity import Identity
-from transport.wire.command_parser import parse_command
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.commands.request import Accepted
@@ -30,6 +28,8 @@ from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
 from understudy.storage.store import Store
 from understudy.storage.write import Call, Write
+from understudy.wire.commands import Say
+from understudy.wire.vocabulary import parse_command
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from attrs import evolve, field, fields, frozen
 from msgspec import Meta
 from quart import request
 
-from transport.wire.command_parser import MAX_ID
 from transport.wire.errors import CommandRejected
+from transport.wire.fields import MAX_ID
 from understudy.chat.polling import poll_now
 from understudy.chat.routing import check_id
 from understudy.extensions.schedules import storage

@@ -17,11 +17,8 @@ from quart import Response, request
 
 from actors import Ask
 from transport.auth.identity import Identity
-from transport.wire.codec import from_log
-from transport.wire.command_parser import decode, parse_command
-from transport.wire.commands import Approve, Respond, Steer, SteerMode
+from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from understudy.chat.commands.request import Request
 from understudy.chat.run.questions import run_of_question
 from understudy.chat.run.report import RunReport
@@ -36,6 +33,9 @@ from understudy.web.api.runs import EventsOfRun, events_of, state_of
 from understudy.web.context import identity, read_body, web_context, whole_number
 from understudy.web.operators import Reason, filtered_reason, reached_run
 from understudy.web.routes import OF_ONE, Count, Routes, up_to
+from understudy.wire.commands import Approve, Respond, Steer, SteerMode
+from understudy.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
+from understudy.wire.vocabulary import from_log, parse_command
 
 HANDING_BACK: Final = Act("run.handed_back", "run")
 STEERED: Final = Act("run.steered", "act", "reason", "run")

@@ -7,11 +7,11 @@ from attrs import define, field
 
 from actors import Ask
 from transport.wire.errors import CommandRejected
-from transport.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from understudy.chat.conversation.thread_log import refusal_of
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.run_protocol import RunProtocol, operators_act
 from understudy.storage.errors import StorageUnavailable, Unstorable
+from understudy.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 
 
 @define(eq=False)

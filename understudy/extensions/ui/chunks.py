@@ -9,9 +9,11 @@ from typing import Any, TypeAlias
 from attrs import define, field
 
 from transport.wire.codec import plain
-from transport.wire.codes import ERRORS
-from transport.wire.dialects import OF_CONNECTION, event_data
-from transport.wire.events import (
+from transport.wire.dialects import event_data
+from transport.wire.events import Drain, Error, Event, PartialResult, Resync
+from understudy.wire.codes import ERRORS
+from understudy.wire.dialects import OF_CONNECTION
+from understudy.wire.events import (
     ANSWER,
     AgentCompleted,
     AgentProgress,
@@ -20,14 +22,9 @@ from transport.wire.events import (
     Alert,
     ApprovalDecided,
     ApprovalRequired,
-    Drain,
     Envelope,
-    Error,
-    Event,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
-    Resync,
     RunStatus,
     ToolCompleted,
     ToolExecuting,

@@ -10,9 +10,7 @@ from transport.auth.identity import Identity
 from transport.server.eventstream import CONTENT_TYPE, encode_block, encode_json
 from transport.server.eventstream import HEADERS as STREAM_HEADERS
 from transport.wire.command_parser import decode
-from transport.wire.commands import Approve, Decision, Regenerate, Say
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ANSWER
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
 from understudy.extensions.ui.chunks import UiTranslator
@@ -26,6 +24,8 @@ from understudy.web.api.versions import new_version, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes
+from understudy.wire.commands import Approve, Decision, Regenerate, Say
+from understudy.wire.events import ANSWER
 
 blueprint = Routes("ui", __name__, url_prefix="/api/ui")
 

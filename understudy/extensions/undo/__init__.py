@@ -19,9 +19,9 @@ class UndoOfCalls(Extension):
 
     async def open(self, server: "WebContext") -> None:
         """The command `undo`, and what takes back calls in a conversation."""
-        from transport.wire.commands import Undo
         from understudy.extensions.undo.command import undo
         from understudy.extensions.undo.undos import Undos
+        from understudy.wire.commands import Undo
 
         server.chat.commands.extend({Undo: undo}, Undos)
 

@@ -2,12 +2,12 @@
 
 from functools import partial
 
-from transport.wire.commands import Undo
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.request import Request
 from understudy.chat.services import Services
 from understudy.extensions.undo.undos import UndoCalls
 from understudy.storage import queries
+from understudy.wire.commands import Undo
 
 
 async def undo(request: Request[Undo], services: Services) -> None:

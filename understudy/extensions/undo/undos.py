@@ -17,7 +17,6 @@ from sqlalchemy import select, text
 
 from actors import Ask
 from transport.wire.errors import CommandRejected
-from transport.wire.events import CallUndone, ToolStatus, UndoStarted, UndoStatus
 from understudy.agents.agent import Agent, with_subagents
 from understudy.chat.conversation.settling import context_of_call, template_after
 from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S
@@ -28,6 +27,7 @@ from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
+from understudy.wire.events import CallUndone, ToolStatus, UndoStarted, UndoStatus
 
 log = logging.getLogger(__name__)
 

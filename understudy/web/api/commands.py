@@ -4,12 +4,12 @@ from typing import Annotated, Final, TypeAlias
 
 from msgspec import Meta
 
-from transport.wire import commands
-from transport.wire.command_parser import parse_frame
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.request import Accepted
 from understudy.web.context import identity, read_body, web_context
 from understudy.web.routes import STORED, JsonObject, Routes, some_of
+from understudy.wire import commands
+from understudy.wire.vocabulary import parse_frame
 
 blueprint = Routes("commands", __name__, url_prefix="/api/commands")
 

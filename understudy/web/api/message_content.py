@@ -16,12 +16,12 @@ import msgspec
 from attrs import define, field, frozen
 
 from transport.wire.codec import plain
-from transport.wire.command_parser import parse_command
-from transport.wire.commands import Say
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.run_settings import CONTEXT_BYTES
 from understudy.storage.records import is_file_id
+from understudy.wire.commands import Say
+from understudy.wire.vocabulary import parse_command
 
 JsonObject = Mapping[str, Any]
 

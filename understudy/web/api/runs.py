@@ -11,12 +11,8 @@ from attrs import field, frozen
 from msgspec import Struct
 from quart import Response, request
 
-from transport.wire.codec import encode, from_log
-from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Say
-from transport.wire.dialects import Dialect
+from transport.wire.codec import encode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope
 from understudy.chat.commands.request import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
 from understudy.chat.run.report import ListedRun, RunReport, report, short_report
@@ -25,6 +21,10 @@ from understudy.storage.records import ENDED, UNFINISHED, RunRecord
 from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, PAGE, STORED, Count, JsonObject, Routes, choice, up_to
+from understudy.wire.commands import Say
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log, parse_frame
 
 blueprint = Routes("runs", __name__, url_prefix="/api/runs")
 

@@ -14,11 +14,12 @@ from transport.server.eventstream import (
     encode_event,
     parse_last_event_id,
 )
-from transport.wire.dialects import Dialect
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope, Ping
+from transport.wire.events import Ping
 from understudy.web.context import identity, web_context
 from understudy.web.routes import EVENT_STREAM, OF_ONE, Count, Routes
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
 
 blueprint = Routes("stream", __name__, url_prefix="/api/threads")
 
@@ -52,5 +53,5 @@ def as_answer(body: AsyncIterable[bytes], headers: Mapping[str, str] = HEADERS) 
 
 def _beat(ports: ConnectionCallbacks, dialect: Dialect) -> bytes:
     envelope = Envelope(Ping(), ports.clock(), message="")
-    frame = ports.encoder.encoder_for(dialect)(envelope)
+    frame = ports.vocabulary.encoder_for(dialect)(envelope)
     return encode_comment("ping") if frame is None else encode_event(envelope, frame)

@@ -8,10 +8,8 @@ import msgspec
 from attrs import frozen
 from quart import Response, request
 
-from transport.wire.codec import encode, from_log
-from transport.wire.dialects import Dialect
+from transport.wire.codec import encode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.tags import clean_tags
 from understudy.content.texts import run_off_loop
@@ -26,6 +24,9 @@ from understudy.web.api.shown import message_of, newest_of, short_run_of, thread
 from understudy.web.api.thread_answers import EventsPage, MessagesPage, Tags, ThreadRow, ThreadsPage
 from understudy.web.context import identity, one_of, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, PAGE, STORED, Count, Filled, Routes, up_to
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log
 
 T = TypeVar("T")
 

@@ -14,10 +14,8 @@ from typing import Any, Final
 import msgspec
 from quart import Response, request
 
-from transport.wire.codec import encode, from_log
-from transport.wire.dialects import Dialect
+from transport.wire.codec import encode
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Envelope
 from understudy.chat.routing import check_id
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import UNFINISHED, LoggedEvent
@@ -27,6 +25,9 @@ from understudy.web.api.shown import Shown, message_of, short_run_of
 from understudy.web.api.threads import encode_read, require_found
 from understudy.web.context import identity, web_context, whole_number
 from understudy.web.routes import OF_ONE, Routes, up_to
+from understudy.wire.dialects import Dialect
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log
 
 blueprint = Routes("turns", __name__, url_prefix="/api/threads")
 

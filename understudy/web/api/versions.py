@@ -13,8 +13,6 @@ import msgspec
 from attrs import asdict, evolve
 
 from transport.auth.identity import Identity
-from transport.wire.commands import Say
-from transport.wire.events import ANSWER
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.messages import Version
 from understudy.content.vault import equal_but_for_placeholders
@@ -22,6 +20,8 @@ from understudy.storage import queries
 from understudy.storage.records import Message, RunRecord
 from understudy.web.api.message_content import NewFile
 from understudy.web.context import web_context
+from understudy.wire.commands import Say
+from understudy.wire.events import ANSWER
 
 
 async def stored_version(

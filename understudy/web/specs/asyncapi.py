@@ -5,11 +5,13 @@ from typing import Any, Final
 
 import attrs
 
-from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.command_parser import COMMANDS
-from transport.wire.dialects import SUBPROTOCOLS, Dialect
+from transport.wire.codes import CLOSES
 from transport.wire.json_schema import TEXT, WHOLE, Schema, object_of
-from transport.wire.schemas import (
+from understudy.storage.limits import Limits
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import COMMANDS
+from understudy.wire.dialects import SUBPROTOCOLS, Dialect
+from understudy.wire.schemas import (
     RESPONSE_EXAMPLE,
     about,
     chunk_schema,
@@ -18,7 +20,6 @@ from transport.wire.schemas import (
     response_form_schema,
     shown,
 )
-from understudy.storage.limits import Limits
 
 ASYNCAPI: Final = "3.0.0"
 RESPONSE_FORM: Final = "message_to_agent"

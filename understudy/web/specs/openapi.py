@@ -5,13 +5,13 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, Literal, get_args, get_origin
 
-from transport.wire.codes import ERRORS
-from transport.wire.command_parser import COMMANDS
-from transport.wire.dialects import Dialect
 from transport.wire.json_schema import FLAG, TEXT, Schema, components_of, one_of, record, whole
-from transport.wire.schemas import form_schema, response_form_schema, shown
 from understudy.web.api.commands import CONNECTIONLESS
 from understudy.web.routes import EVENT_STREAM, JSON, HttpRoute, JsonObject
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import COMMANDS
+from understudy.wire.dialects import Dialect
+from understudy.wire.schemas import form_schema, response_form_schema, shown
 
 OPENAPI: Final = "3.1.0"
 OVER_HTTP: Final = tuple(name for name, kind in COMMANDS.items() if kind in CONNECTIONLESS)

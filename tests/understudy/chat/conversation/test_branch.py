@@ -10,7 +10,6 @@ from attrs import define, evolve, field
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from transport.wire.events import ANSWER
 from understudy.chat.conversation import branch
 from understudy.chat.conversation.branch import RecentBranch
 from understudy.storage import queries
@@ -18,6 +17,7 @@ from understudy.storage.changes import Change
 from understudy.storage.records import WIDGET, History, Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.sqlite import SqliteDatabase, open_database
 from understudy.storage.writer import commit_group
+from understudy.wire.events import ANSWER
 
 DOINGS = (
     "say", "say", "say", "edit", "widget", "again", "step", "later step", "summary", "end", "end", "fail", "reopen",

@@ -14,18 +14,7 @@ from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Normal, Res
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Gate, Say, ScriptedModel, scripted
 from transport.auth.identity import Identity
-from transport.wire.commands import Say as SayCommand
-from transport.wire.events import (
-    AgentCompleted,
-    AgentProgress,
-    AgentStarted,
-    AgentThinking,
-    Envelope,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    SanitizationSummary,
-)
+from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy import Agent
 from understudy.chat.commands.dispatcher import CommandDispatcher
@@ -49,6 +38,17 @@ from understudy.storage.records import History
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
+from understudy.wire.commands import Say as SayCommand
+from understudy.wire.events import (
+    AgentCompleted,
+    AgentProgress,
+    AgentStarted,
+    AgentThinking,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    SanitizationSummary,
+)
 
 ADA = Identity("ada", "s")
 

@@ -7,14 +7,14 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
-from transport.wire.codec import to_log
-from transport.wire.events import AgentThinking, Envelope
 from understudy.chat.conversation.event_log import read_page
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, Thread
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
+from understudy.wire.events import AgentThinking, Envelope
+from understudy.wire.vocabulary import to_log
 
 
 class Busy(Store):

@@ -16,30 +16,7 @@ from hypothesis import strategies as st
 from actors import ChildSpec, Crashed, Killed, Lane, Terminated
 from sanitization import Sanitized
 from transport.auth.identity import Identity
-from transport.wire.codec import from_log
-from transport.wire.commands import Say
-from transport.wire.events import (
-    TERMINAL,
-    AgentCompleted,
-    AgentProgress,
-    AgentStarted,
-    AgentThinking,
-    CallSettled,
-    Envelope,
-    Error,
-    Event,
-    FinalResponse,
-    MessageAccepted,
-    PartialResult,
-    Resync,
-    RunStatus,
-    SteerAccepted,
-    SteerTaken,
-    SteerWithdrawn,
-    ToolExecuting,
-    ToolPartial,
-    Usage,
-)
+from transport.wire.events import Error, Event, PartialResult, Resync
 from transport.wire.messages import Deliver, Reply
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.acceptance import MAX_QUEUED
@@ -86,6 +63,26 @@ from understudy.storage.changes import Change
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, SequenceConflict, StorageUnavailable
 from understudy.storage.records import Fence, LoggedEvent, Message, RunRecord, StepRecord, Thread
 from understudy.tools import NotDone, tool
+from understudy.wire.commands import Say
+from understudy.wire.events import (
+    TERMINAL,
+    AgentCompleted,
+    AgentProgress,
+    AgentStarted,
+    AgentThinking,
+    CallSettled,
+    Envelope,
+    FinalResponse,
+    MessageAccepted,
+    RunStatus,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
+    ToolExecuting,
+    ToolPartial,
+    Usage,
+)
+from understudy.wire.vocabulary import from_log
 
 AGENTS = {"guide": Agent("guide")}
 SPEAKER = ("guide", None)

@@ -5,10 +5,10 @@ from typing import Any
 
 from attrs import asdict
 
-from transport.wire.events import Usage
 from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
 from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
+from understudy.wire.events import Usage
 
 
 def model_step(

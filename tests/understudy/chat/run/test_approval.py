@@ -10,12 +10,12 @@ import trio.testing
 
 from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
-from transport.wire.events import ApprovalDecided, ApprovalDecision
 from understudy.chat.messages import Decide
 from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, Approval, check_note, copy_arguments, needs_approval
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import ToolError
 from understudy.tools.tool import Tool, tool
+from understudy.wire.events import ApprovalDecided, ApprovalDecision
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
 

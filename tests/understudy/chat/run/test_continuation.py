@@ -8,23 +8,23 @@ import trio
 import trio.lowlevel
 
 from transport.auth.identity import Identity
-from transport.wire.commands import Continue, Regenerate
 from transport.wire.errors import CommandRejected
-from transport.wire.events import (
+from transport.wire.events import PartialResult
+from understudy import Agent, AgentTurn, Budget, tool
+from understudy.models.answer import CUT
+from understudy.models.model import Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
+from understudy.testing import AgentRun, AgentSession, Call, NotAnswered, Say, ScriptedModel, open_session
+from understudy.wire.commands import Continue, Regenerate
+from understudy.wire.events import (
     AgentCompleted,
     ApprovalRequired,
     FinalResponse,
     MessageAccepted,
-    PartialResult,
     QuestionAsked,
     RunStatus,
     ToolCompleted,
     ToolExecuting,
 )
-from understudy import Agent, AgentTurn, Budget, tool
-from understudy.models.answer import CUT
-from understudy.models.model import Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
-from understudy.testing import AgentRun, AgentSession, Call, NotAnswered, Say, ScriptedModel, open_session
 
 MADE: Counter[str] = Counter()
 

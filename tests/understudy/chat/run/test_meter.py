@@ -2,11 +2,11 @@
 
 import pytest
 
-from transport.wire.events import Usage
 from understudy import Agent, Budget
 from understudy.chat.run.meter import Meter, worked_s
 from understudy.storage.limits import Limits
 from understudy.storage.records import StepRecord
+from understudy.wire.events import Usage
 
 
 def meter(settings: dict[str, object] | None = None, **budget: object) -> Meter:

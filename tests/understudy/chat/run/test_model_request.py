@@ -14,7 +14,7 @@ from msgspec import UnsetType
 
 from actors import ActorSystem, ChildSpec, Restart
 from tests.understudy.chat.run.test_run import FakeServices, Idle, LogOfRun, one_permit
-from transport.wire.events import Event, MessageAccepted
+from transport.wire.events import Event
 from understudy import tool
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
@@ -39,6 +39,7 @@ from understudy.models.model import (
 from understudy.storage.limits import Limits
 from understudy.storage.records import StepRecord
 from understudy.testing import open_session, run_agent
+from understudy.wire.events import MessageAccepted
 
 LASTS_S = RECORD_S
 """The reasoning before the piece is recorded."""

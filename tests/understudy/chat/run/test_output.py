@@ -5,13 +5,13 @@ import json
 import pytest
 from attrs import asdict, field, frozen
 
-from transport.wire.events import ToolStatus
 from understudy import Agent, Budget, tool
 from understudy.agents.output import InvalidOutput, OutputType
 from understudy.chat.run.meter import Ended
 from understudy.chat.run.output import read_output
 from understudy.models.model import NoteItem
 from understudy.testing import AgentRun, Call, Hand, Say, ScriptedModel, run_agent
+from understudy.wire.events import ToolStatus
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
 

@@ -9,11 +9,11 @@ import trio.testing
 
 from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
-from transport.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
 from understudy.chat.messages import AnswerQuestion
 from understudy.chat.run.questions import LoggedQuestion, Questions, collect_questions, question_id, run_of_question
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.schema import Misfit
+from understudy.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
 
 NAME = question_id("run", "call", 1)
 SIX = {"count": 6}

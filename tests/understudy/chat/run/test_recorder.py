@@ -8,12 +8,12 @@ import trio.testing
 from attrs import define, field
 
 from tests.understudy.chat.run.test_run import LogOfRun
-from transport.wire.events import SteerAccepted
 from understudy.agents.agent import Agent
 from understudy.chat.run.recorder import UNYIELDED, Recorder
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import ChatSettings
 from understudy.storage.records import StepRecord
+from understudy.wire.events import SteerAccepted
 
 
 @define(eq=False)

@@ -13,21 +13,7 @@ from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, Hand, Say, ScriptedModel
 from tests.understudy.chat.run.test_run import FakeServices, Idle, LogOfRun
-from transport.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    Event,
-    MessageAccepted,
-    QuestionAsked,
-    SteerAccepted,
-    SteerTaken,
-    ToolCompleted,
-    ToolExecuting,
-    Usage,
-)
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
 from understudy.chat.answer import stream
@@ -58,6 +44,20 @@ from understudy.observe.metrics import Metrics
 from understudy.storage.limits import Limits
 from understudy.storage.records import StepRecord
 from understudy.tools.tool import ToolContext, tool
+from understudy.wire.events import (
+    AgentStarted,
+    AgentThinking,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    MessageAccepted,
+    QuestionAsked,
+    SteerAccepted,
+    SteerTaken,
+    ToolCompleted,
+    ToolExecuting,
+    Usage,
+)
 
 GUARD = ContentFilter(STANDARD, Metrics().findings)
 ASKED = MessageAccepted("m", "r", "go")

@@ -1,19 +1,19 @@
 """The state of a run: what it used, what is left, and what it waits for."""
 
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy import Agent, Budget
+from understudy.chat.run.report import report
+from understudy.storage.limits import Limits
+from understudy.storage.records import RunRecord, StepRecord
+from understudy.wire.events import (
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
-    Event,
     MessageAccepted,
     QuestionAsked,
     ToolCompleted,
     ToolStatus,
 )
-from understudy import Agent, Budget
-from understudy.chat.run.report import report
-from understudy.storage.limits import Limits
-from understudy.storage.records import RunRecord, StepRecord
 
 RUN = RunRecord("r", "ann", "t", "m", None, "liaison", "insights", "running", 1.0)
 AGENT = Agent("insights", pillar="insights", budget=Budget(turns=10, tokens=100))

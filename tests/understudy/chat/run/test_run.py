@@ -16,18 +16,7 @@ from attrs import define, evolve, field
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Restart
 from sanitization import STANDARD
 from tests.end_to_end.scripted_model import Call, ScriptedModel, scripted
-from transport.wire.events import (
-    AgentCompleted,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    Event,
-    MessageAccepted,
-    SteerAccepted,
-    ToolCompleted,
-    ToolExecuting,
-    ToolStatus,
-)
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
 from understudy.chat.messages import (
@@ -56,6 +45,17 @@ from understudy.storage import queries
 from understudy.storage.limits import Limits
 from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
+from understudy.wire.events import (
+    AgentCompleted,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    MessageAccepted,
+    SteerAccepted,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+)
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
 MAIL = ("send_mail", {"to": "anna"})

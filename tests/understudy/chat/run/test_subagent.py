@@ -9,9 +9,14 @@ import trio
 
 from actors import ActorRef, Context
 from tests.understudy.chat.run.test_replay import Recorded, Thinking, again, ask, played, published
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy import Agent, AgentTurn, Budget, tool
+from understudy.chat.answer import stream
+from understudy.chat.run.subagent import ScopedRecorder, Subagent
+from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn
+from understudy.testing import Call, Say, ScriptedModel, run_agent
+from understudy.wire.events import (
     ApprovalRequired,
-    Event,
     SteerTaken,
     SubagentCompleted,
     SubagentStarted,
@@ -19,11 +24,6 @@ from transport.wire.events import (
     ToolExecuting,
     ToolStatus,
 )
-from understudy import Agent, AgentTurn, Budget, tool
-from understudy.chat.answer import stream
-from understudy.chat.run.subagent import ScopedRecorder, Subagent
-from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn
-from understudy.testing import Call, Say, ScriptedModel, run_agent
 
 ASKED: Counter[str] = Counter()
 

@@ -2,7 +2,10 @@
 
 import pytest
 
-from transport.wire.events import (
+from transport.wire.events import Event
+from understudy.chat.run.timeline import as_json, timeline, waits_for
+from understudy.storage.records import StepRecord
+from understudy.wire.events import (
     AgentCompleted,
     AgentStarted,
     AgentThinking,
@@ -10,7 +13,6 @@ from transport.wire.events import (
     ApprovalDecision,
     ApprovalRequired,
     Envelope,
-    Event,
     FinalResponse,
     MessageAccepted,
     RunStatus,
@@ -23,8 +25,6 @@ from transport.wire.events import (
     ToolStatus,
     Usage,
 )
-from understudy.chat.run.timeline import as_json, timeline, waits_for
-from understudy.storage.records import StepRecord
 
 WORDS = "words of the user"
 

@@ -13,7 +13,7 @@ from attrs import evolve, frozen
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say
 from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
-from transport.wire.events import Event, QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
+from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
@@ -23,6 +23,7 @@ from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.settling import EFFECT_UNKNOWN
 from understudy.chat.run.tool_call import ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
+from understudy.wire.events import QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
 
 BANK: Counter[str] = Counter()
 """How often each call took effect."""

@@ -11,14 +11,16 @@ from jsonschema import Draft7Validator
 from jsonschema.validators import Draft202012Validator
 
 from tests.transport.golden import golden_path
-from transport.wire.codes import CLOSES, ERRORS
-from transport.wire.command_parser import CHECKS, COMMANDS, parse_frame
-from transport.wire.dialects import Dialect, negotiate
+from transport.wire.codes import CLOSES
 from transport.wire.errors import CommandRejected
-from transport.wire.events import EVENTS
-from transport.wire.schemas import EXAMPLES
 from understudy.storage.limits import Limits
 from understudy.web.specs.asyncapi import RESPONSE_FORM, SOCKETS, asyncapi
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import CHECKS, COMMANDS
+from understudy.wire.dialects import ENDPOINTS, Dialect
+from understudy.wire.events import EVENTS
+from understudy.wire.schemas import EXAMPLES
+from understudy.wire.vocabulary import parse_frame
 
 DOCUMENT = asyncapi("1.0", Limits())
 MESSAGES = DOCUMENT["components"]["messages"]
@@ -91,7 +93,7 @@ def test_nothing_of_the_vocabulary_is_missing() -> None:
 def test_the_endpoints_are_those_of_the_handshake() -> None:
     """Each channel's path, with the query it names, negotiates the dialect of its messages."""
     for name, (path, _, default) in SOCKETS.items():
-        assert negotiate(path.replace("{pillar}", "insights"), (), {}).dialect is default
+        assert ENDPOINTS.negotiate(path.replace("{pillar}", "insights"), (), {}).dialect is default
         for dialect in Dialect:
             channel = DOCUMENT["channels"][f"{name}.{dialect.value}"]
             query = channel["bindings"]["ws"]["query"]

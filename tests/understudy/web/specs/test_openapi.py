@@ -15,8 +15,6 @@ from openapi_spec_validator import validate
 
 from tests.docs.served import connected, served
 from tests.end_to_end.http import multipart, request
-from transport.wire.codes import ERRORS
-from transport.wire.command_parser import COMMANDS
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.extensions.accounts.invites import digest_of
@@ -28,6 +26,8 @@ from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.routes import routes_of
 from understudy.web.specs.openapi import OVER_HTTP, openapi
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import COMMANDS
 
 
 @pytest.fixture(scope="module")

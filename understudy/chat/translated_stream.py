@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from typing import Any, Final, Protocol
 
 from transport.server.eventstream import EventStream, encode_block, encode_comment, encode_json
-from transport.wire.codec import from_log, to_log
-from transport.wire.events import Envelope
+from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import from_log
 
 CODE_FOR: Final = {1000: "busy", 1001: "busy", 1013: "busy", 4401: "unauthenticated", 4403: "forbidden"}
 """The code of the error for a reader whose stream ends before its run, by close code; others are `internal`."""
@@ -28,18 +28,13 @@ class Translator(Protocol):
         """Return the events that end the run for its client while it goes on; none after the end."""
 
 
-def wrap_for_log(envelope: Envelope, _: bytes) -> bytes:
-    """Return the event as the log holds it: the `wrap_frame` of an outbox that writes to a stream which translates."""
-    return to_log(envelope)
-
-
 class TranslatedStream(EventStream):
-    """Translates the frames of `wrap_for_log`. However the stream ends, its reader gets a complete run.
+    """Translates canonical frames. However the stream ends, its reader gets a complete run.
 
     `last`, if not empty, follows the last event.
     """
 
-    wrap_frame = staticmethod(wrap_for_log)
+    wrap_frame = None
 
     # Translated here and not where events are encoded, because the translation depends on the order of sending.
 
@@ -72,7 +67,7 @@ class TranslatedStream(EventStream):
 class EnvelopeStream(EventStream):
     """The events of a thread for a reader in this process: iterate it."""
 
-    wrap_frame = staticmethod(wrap_for_log)
+    wrap_frame = None
 
     def __init__(self) -> None:
         super().__init__(lambda: b"")

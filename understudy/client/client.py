@@ -1,97 +1,42 @@
-"""The commands of a client, and the queue in which they wait until the server has acknowledged them."""
+"""What a client can say to the chat."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, cast
 
-import trio
-
-from transport.client.decoder import Received, read_event
-from transport.client.delivery import EventDelivery
-from transport.client.reconnector import Reconnector
-from transport.client.store import OutboxStore
-from transport.client.unacked import SMALL_BYTES, UnackedCommands, encode_command
-from transport.wire.command_parser import parse_frame
-from transport.wire.commands import Decision, Rating, SteerMode
-
-JsonObject: TypeAlias = Mapping[str, Any]
+from transport.client import client
+from understudy.client.delivery import ChatDelivery, ChatExchange
+from understudy.client.unacked import UnackedChatCommand
+from understudy.wire.commands import Decision, Rating, SteerMode
+from understudy.wire.events import FinalResponse
+from understudy.wire.vocabulary import VOCABULARY
 
 
-class CommandQueue:
-    """The unacknowledged commands, of which the store has a copy. Others are sent at once, or never."""
+class Client(client.Client):
+    """A client of the chat, made by `open_client`: see `transport.client.Client`."""
 
-    def __init__(
-        self, connecting: Reconnector, delivery: EventDelivery, unacked: UnackedCommands, store: OutboxStore | None
-    ) -> None:
-        self.unacked: UnackedCommands = unacked
-        self._reconnector = connecting
-        self._delivery = delivery
-        self._store = store
-        self._saving = trio.Lock()
+    vocabulary = VOCABULARY
+    unacked_command = UnackedChatCommand
+    event_delivery = ChatDelivery
 
-    def send_soon(self, command: JsonObject, *, or_later: bool = False) -> None:
-        """Send a command if there is a connection. `or_later`: the next connection makes up for one that is refused."""
-        line = self._reconnector.connection
-        if line is not None and not line.send_soon(command) and or_later:
-            self._delivery.cursors.mark_refused()  # all threads are resumed when gaps are next filled
+    # Messages and their answers
 
-    async def enqueue(self, kind: str, fields: JsonObject) -> None:
-        """Queue a command of these fields, without those that are None. Raises what methods of `Client` raise."""
-        self._raise_if_ended()
-        payload = {name: value for name, value in fields.items() if value is not None or name == "rating"}
-        command = {"type": kind, "payload": payload}
-        frame = encode_command(command)
-        if len(frame) > SMALL_BYTES:
-            await trio.to_thread.run_sync(parse_frame, frame, abandon_on_cancel=True)
-        else:
-            parse_frame(frame)  # a server could not name the command that it cannot parse
-        async with self._saving:
-            self._raise_if_ended()
-            if not self.unacked.fits(frame):
-                raise trio.WouldBlock("too many commands are unacknowledged")
-            if self._store is not None:
-                await self._store.save([*self.unacked.commands, command])
-            # Nothing is awaited from here to the caller, so that no event arrives before the caller listens.
-            self.unacked.add(command, frame)
-        if self._reconnector.connection is not None:
-            self._reconnector.connection.wake()
+    def exchange(self, message_id: str, *, run_id: str | None = None) -> ChatExchange:
+        """Return the events of one message from now to the end of its run; `run_id` selects one of several runs."""
+        return cast("ChatExchange", super().exchange(message_id, run_id=run_id))
 
-    async def withdraw(self, message_id: str) -> bool:
-        """Take a message out, as `ClientCommands.withdraw`."""
-        async with self._saving:
-            kept = self.unacked.get(("message", message_id))
-            if kept is None or (kept.tries and kept.due_at <= trio.current_time()):
-                return False
-            self.unacked.remove(kept.key)
-            if self._store is not None:
-                await self._store.save(self.unacked.commands)
-        await self._delivery.receive_event(_withdrawn(message_id), 1000)
-        return True
+    async def answer(self, content: str, **fields: Any) -> str:
+        """Send a message and wait for the text of its answer. Cancelling this does not stop the run.
 
-    def _raise_if_ended(self) -> None:
-        if self._delivery.ended:
-            raise self._delivery.failure or trio.ClosedResourceError("this client is closed")
-
-    async def save_changes(self) -> None:
-        """Save to the store what remains after each acknowledgement. `open_client` runs this."""
-        while self._store is not None:
-            await self._delivery.unacked_changed.wait()
-            self._delivery.unacked_changed = trio.Event()
-            async with self._saving:
-                await self._store.save(self.unacked.commands)
-
-
-def _withdrawn(message_id: str) -> Received:
-    text = "The message was taken back before it was sent."
-    data = {"code": "run_cancelled", "message": text, "retryable": False, "error_id": ""}
-    return read_event({"type": "error", "message_id": message_id, "message": text, "data": data})
-
-
-class ClientCommands:
-    """What a client can say to the server."""
-
-    def __init__(self, queue: CommandQueue) -> None:
-        self._queue = queue
+        Raises:
+            RunFailed: The message was refused, or its run ended in an error. The text so far of a run that was
+                stopped is an answer.
+        """
+        message_id = str(fields.pop("message_id", None) or uuid.uuid4().hex)
+        arc = self.exchange(message_id)
+        await self.say(content, message_id=message_id, **fields)
+        ended = (await arc.answer()).event
+        return ended.message if isinstance(ended, FinalResponse) else ""
 
     async def say(self, content: str, **fields: Any) -> str:
         """Send a message and return its `message_id`. `fields` are other members of a say, such as `thread_id`.
@@ -129,7 +74,7 @@ class ClientCommands:
 
         Return whether that was possible. If so, waiting for its answer ends in a refusal with code `run_cancelled`.
         """
-        return await self._queue.withdraw(message_id)
+        return await self._queue.withdraw(message_id, "run_cancelled")
 
     @property
     def unaccepted(self) -> Sequence[str]:
@@ -206,6 +151,5 @@ class ClientCommands:
         """Signal the user's other connections that the user is typing; dropped without a connection."""
         self._queue.send_soon({"type": "typing", "payload": {"thread_id": thread_id}})
 
-    def ack(self, thread_id: str, seq: int) -> None:
-        """Acknowledge the events of a thread up to `seq`. Not needed with `open_client(…, ack=True)`."""
-        self._queue.send_soon({"type": "ack", "payload": {"thread_id": thread_id, "seq": seq}})
+
+open_client: Final = Client.open

@@ -3,14 +3,15 @@
 import trio
 from trio.testing import MockClock
 
-from transport.server.translated_stream import EnvelopeStream, wrap_for_log
-from transport.wire.events import AgentThinking, Envelope
+from understudy.chat.translated_stream import EnvelopeStream
+from understudy.wire.events import AgentThinking, Envelope
+from understudy.wire.vocabulary import to_log
 
 TOLD = [Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r") for seq in range(1, 6)]
 
 
 def payloads(*told: Envelope) -> list[bytes]:
-    return [wrap_for_log(each, b"") for each in told]
+    return [to_log(each) for each in told]
 
 
 async def test_a_writer_waits_for_a_slow_reader(autojump_clock: MockClock) -> None:

@@ -7,11 +7,9 @@ from typing import Any, Final
 
 import attrs
 
-from transport.wire.codes import ERRORS
-from transport.wire.command_parser import CHECKS, COMMANDS
-from transport.wire.commands import Approve, Command, Respond, Say, Undo
-from transport.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, WIRE_NAMES, Dialect
-from transport.wire.events import EVENTS, AgentError, Error, Event, FinalResponse
+from transport.wire.commands import Command
+from transport.wire.dialects import wire_fields
+from transport.wire.events import Error, Event
 from transport.wire.json_schema import (
     COUNT,
     FLAG,
@@ -24,6 +22,10 @@ from transport.wire.json_schema import (
     or_null,
     record,
 )
+from understudy.wire.codes import ERRORS
+from understudy.wire.commands import CHECKS, COMMANDS, Approve, Respond, Say, Undo
+from understudy.wire.dialects import ALIASES, ANSWER_KINDS, ANSWERS, PAYLOAD_NAMES, Dialect
+from understudy.wire.events import EVENTS, AgentError, FinalResponse
 
 ISO_TIME: Final[Schema] = {
     "type": "string",
@@ -161,15 +163,15 @@ OF_RUN: Final = ("thread_id", "run_id")
 def data_schema(kind: type[Event]) -> Schema:
     """Build the schema of an event's own members. Members that are always present are required; no other is ever
     null."""
-    hints, wire = members_of(kind), WIRE_NAMES.get(kind, {})
+    hints = members_of(kind)
     properties, required = {}, []
-    for each in attrs.fields(kind):
-        schema = hints[each.name]
-        if each.default is None:
+    for attribute, name, optional in wire_fields(kind):
+        schema = hints[attribute]
+        if optional:
             schema = _without_null(schema)
         else:
-            required.append(wire.get(each.name, each.name))
-        properties[wire.get(each.name, each.name)] = schema
+            required.append(name)
+        properties[name] = schema
     if kind in (Error, AgentError):
         properties["code"] = one_of(ERRORS)
     return object_of(properties, required)
