@@ -245,7 +245,7 @@ async def test_each_request_to_a_provider_begins_with_the_one_before(
     done = [text_chunk("On its way."), end_chunk("stop")]
     provider.scripts = [Script(call), Script(done), Script(call), Script(done)]
     async with serve_client(
-        Agent("script", tools=(find_parcel,), model="openai-chat:tiny"), thread_titles=False
+        Agent("script", tools=(find_parcel,), model="openai-chat:tiny"), extensions=["-titles"]
     ) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
             assert (await client.ask(text, agent_type="script", thread_id="t"))["type"] == "final_response"
@@ -268,7 +268,9 @@ async def test_encrypted_reasoning_goes_back_in_each_later_request(
     asks = responses.script(responses.thought("I look it up."), sealed, find, responses.end())
     answers = responses.script(responses.said("On its way."), responses.message(0, "On its way."), responses.end())
     provider.scripts = [asks, answers, asks, answers]
-    async with serve_client(Agent("script", tools=(find_parcel,), model="openai:tiny"), thread_titles=False) as client:
+    async with serve_client(
+        Agent("script", tools=(find_parcel,), model="openai:tiny"), extensions=["-titles"]
+    ) as client:
         for text in ("Where is A-17?", "What carrier was that?"):
             final = await client.ask(text, agent_type="script", thread_id="t")
             assert final["data"]["message"] == "On its way."

@@ -54,7 +54,7 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
         Script([text_chunk(said[0][-20:]), text_chunk(said[1]), end_chunk("stop"), usage_chunk(20, 8)]),
         Script([text_chunk("You are welcome."), end_chunk("stop"), usage_chunk(30, 4)]),
     ]
-    running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], thread_titles=False)
+    running = await serve(model="anthropic:a, openai-chat:b", builtin_agents=["guide"], extensions=["-titles"])
     async with connected(running.address, await new_token(running)) as client:
         end = await client.ask("Where is my parcel?", thread_id="t")
         assert end["data"]["message"] == "".join(said)

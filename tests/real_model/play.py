@@ -171,7 +171,7 @@ def _titled(client: ChatClient) -> bool:
 
 async def stopped(folder: Path, server: ModelServer) -> None:
     """A story is stopped; its slot at the model's server is free for the next question."""
-    async with chat(folder, server, "stopped", models_window_tokens=str(WINDOW), thread_titles="false") as (talk, _, _):
+    async with chat(folder, server, "stopped", models_window_tokens=str(WINDOW), extensions="-titles") as (talk, _, _):
         await talk.say(STORY)
         began = await talk.client.until("partial_result")
         await talk.client.send({"type": "cancel", "payload": {"run_id": began["run_id"]}})
@@ -198,7 +198,7 @@ async def too_long(folder: Path, server: ModelServer) -> None:
 
 async def killed(folder: Path, server: ModelServer) -> None:
     """The model's server is killed while it answers, and is back for the next message."""
-    async with chat(folder, server, "killed", thread_titles="false") as (talk, _, _):
+    async with chat(folder, server, "killed", extensions="-titles") as (talk, _, _):
         await talk.say(STORY)
         await talk.client.until("partial_result")
         await server.kill()

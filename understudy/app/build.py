@@ -153,7 +153,7 @@ async def build_app(
                 presence=presence,
                 metrics=metrics.runs,
                 clock=time.time,
-                settings=ChatSettings(limits, settings.summary_from, settings.thread_titles),
+                settings=ChatSettings(limits, settings.summary_from),
                 parts=built,
             )
             memories = AgentMemories(store, storage.reads, content_filter, time.time)

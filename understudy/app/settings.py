@@ -154,8 +154,6 @@ class Settings:
     """Number of findings (redacted, or possible instructions) from which the user is notified."""
     grace_s: float = field(default=4.0, validator=gt(0))
     """How long the server may take to stop."""
-    thread_titles: bool = True
-    """Whether language models make the titles of threads."""
     extensions: list[str] = field(factory=list)
     """The extensions that are on: their names, or `-NAME` for all but these, or `none`; unless set all that have what
     they need installed. `understudy extensions` lists them."""

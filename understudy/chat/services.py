@@ -37,14 +37,13 @@ if TYPE_CHECKING:
 @define
 class ChatSettings:
     """What is set for all conversations, and the `limits` of users and runs. `summary_from` is the number of findings
-    from which the user is sent a summary; `titles`: models that can make titles are asked for those of threads. After
+    from which the user is sent a summary; After
     `silence_s` without an event a run sends its progress; after `idle_s` without runs, and without subscribers on other
     nodes, a conversation stops.
     """
 
     limits: Limits = field(factory=Limits)
     summary_from: int = 1
-    titles: bool = False
     silence_s: float = 10.0
     idle_s: float = 300.0
     message: dict[str, MessageSetting] = field(factory=dict)

@@ -19,6 +19,7 @@ from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
 from understudy.chat.chat import Message
 from understudy.chat.translated_stream import EnvelopeStream
+from understudy.installed import NONE
 from understudy.storage.limits import Limits
 from understudy.web.context import WebContext
 from understudy.wire.commands import Approve, Continue, Decision, Respond
@@ -245,12 +246,13 @@ async def open_session(
     user: str = "tester",
     roles: Sequence[str] = (),
     groups: Sequence[str] = (),
+    titles: bool = False,
     **settings: Any,
 ) -> AsyncIterator[AgentSession]:
     """Open a session of a user with these agents, on a temporary database; the first one is the default agent.
 
     `settings` are fields of `understudy.app.settings.Settings`. Without `builtin_agents` there are only `agents`;
-    without `thread_titles` no model is asked for a title.
+    without `titles` no model is asked for a title.
 
     Raises:
         ValueError: The agents do not fit together, or a setting is wrong; the text says why.
@@ -264,8 +266,9 @@ async def open_session(
             "default_agent": agents[0].name if agents else "",
             "models_words_per_s": 100_000.0,
             "limits": LIMITS,
-            "thread_titles": False,  # how long a test lasts would decide whether a model is asked for one
         }
+        if not titles and (extensions := list(settings.get("extensions", ()))) != [NONE]:
+            settings["extensions"] = [*extensions, "-titles"]  # else how long a test lasts would decide on the request
         async with build_app(with_values(Settings(), **given | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])
 

@@ -191,7 +191,7 @@ class Titling:
 async def test_no_model_is_asked_for_a_title_unless_a_test_wants_it(titles: bool) -> None:
     """A recorded run would have that request or not, as the test ends sooner or later."""
     model = Titling()
-    async with open_session(Agent("titled", model=model), **({"thread_titles": True} if titles else {})) as session:
+    async with open_session(Agent("titled", model=model), titles=titles) as session:
         with trio.fail_after(60):
             while len(model.purposes) < 3:
                 await session.say("Hello")

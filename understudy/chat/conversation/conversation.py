@@ -35,7 +35,6 @@ from understudy.chat.conversation.settling import UNSETTLED, Settling
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.conversation.thread_log import LOST, Outrun, ThreadLog, reason_of
 from understudy.chat.conversation.thread_part import ThreadPart, unfinished
-from understudy.chat.conversation.titling import Titling
 from understudy.chat.conversation.workers import AttemptOverdue, Workers
 from understudy.chat.messages import (
     Accept,
@@ -93,7 +92,7 @@ class Conversation(Actor):
         self.thread = ThreadLog(owner, thread_id, services, self.subscribers, fence)
         self.workers = Workers(self.thread)
         self.settling = Settling(self.thread, self.workers)
-        self.queue = RunQueue(self.thread, self.workers, self.settling, Titling(self.thread, self.workers))
+        self.queue = RunQueue(self.thread, self.workers, self.settling)
         self.queue.parts = [part(self.thread, self.workers, self.queue) for part in parts]
         self.handlers = {kind: act for part in self.queue.parts for kind, act in part.handlers().items()}
         self.acceptance = Acceptance(self.thread, self.queue)

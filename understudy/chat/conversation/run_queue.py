@@ -31,7 +31,6 @@ from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.settling import Settling
 from understudy.chat.conversation.steering import Steering
 from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
-from understudy.chat.conversation.titling import Titling
 from understudy.chat.conversation.workers import Workers
 from understudy.chat.messages import CancelRun, EndTurn, FinishRun, Stop
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
@@ -62,7 +61,6 @@ class RunQueue:
     thread: ThreadLog
     workers: Workers
     settling: Settling
-    titling: Titling
     agents: Mapping[str, Agent] = field(init=False)
     limiter: RunLimiter[ActorRef] = field(init=False)
     chance: random.Random = field(factory=random.Random, init=False)
@@ -155,7 +153,8 @@ class RunQueue:
             replay, attempt.replay = attempt.replay, None
             if replay is not None and live.lost_server:
                 replay, live.lost_server = evolve(replay, lost_server=True), False
-        self.titling.give_up()
+        for part in self.parts:
+            part.run_starts()
         live.started = True  # it writes before its start is over
         run_log = RunLog(live, self, live.request.attempt.name)
         await self.workers.start_run(live.request, run_log, replay)
@@ -189,8 +188,9 @@ class RunQueue:
             raise
         waits = len(self.order) > 1 or self.limiter.waiting > 0
         answered = isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS
-        if self.titling.due and answered and not waits:
-            await self.titling.begin(live.request)
+        if answered and not waits:
+            for part in self.parts:
+                await part.run_answered(live.request)
 
     async def finish(self, finish: FinishRun) -> None:
         """Commit the end of a run that has no answer; retry later if it cannot be stored now."""

@@ -23,7 +23,7 @@ class Narrow:
 
 async def test_each_message_of_a_long_thread_is_answered() -> None:
     model = Narrow(3_000)
-    async with open_session(Agent("x", model=model), thread_titles=False) as session:
+    async with open_session(Agent("x", model=model)) as session:
         runs = [await session.say(f"{number}: " + "words " * 150) for number in range(8)]
     assert [each.text for each in runs] == ["Well."] * 8
     assert 0 < model.refused < 16
@@ -31,7 +31,7 @@ async def test_each_message_of_a_long_thread_is_answered() -> None:
 
 async def test_what_cannot_be_shortened_is_said() -> None:
     model = Narrow(100)
-    async with open_session(Agent("x", model=model), thread_titles=False) as session:
+    async with open_session(Agent("x", model=model)) as session:
         runs = [await session.say(text) for text in ("words " * 150, "Hello")]
     assert runs[0].error is not None
     assert "too long" in runs[0].error.message

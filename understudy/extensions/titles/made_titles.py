@@ -22,7 +22,8 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.meter import TITLE, usage_of
 from understudy.chat.run.window import estimate
 from understudy.chat.services import Services
-from understudy.chat.title_text import clean_title, derived_title
+from understudy.chat.title_text import derived_title
+from understudy.extensions.titles.clean_title import clean_title
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import (
     FENCE_NOTE,

@@ -186,7 +186,7 @@ async def test_a_model_that_makes_none_leaves_the_title(
 
 async def test_the_operator_can_switch_titles_off(start: Any, provider: Provider) -> None:
     provider.scripts = [said("They grew."), said("You are welcome.")]
-    running, token = await start(thread_titles=False)
+    running, token = await start(extensions=["-titles"])
     async with connected(running.address, token) as client:
         await ask(client)
         await ask(client, "Thanks")

@@ -1,4 +1,4 @@
-"""The title of a conversation's thread, which a model makes after an answer (see `understudy.chat.titles`)."""
+"""The title of a conversation's thread, which a model makes after an answer (see `made_titles`)."""
 
 import logging
 from functools import partial
@@ -7,11 +7,10 @@ import trio
 from attrs import define, field
 
 from understudy.chat.conversation.active_run import spent_in
-from understudy.chat.conversation.thread_log import ThreadLog
-from understudy.chat.conversation.workers import Workers
+from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.effects import Attempt
 from understudy.chat.messages import OwnershipLost, RunRequest
-from understudy.chat.titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
+from understudy.extensions.titles.made_titles import LIMIT_S, TitleMade, make_title, model_for_titles, usage_step
 from understudy.storage.errors import Fenced, StorageError
 from understudy.storage.thread_writes import rename_thread
 from understudy.wire.events import Envelope, ThreadTitled
@@ -20,26 +19,23 @@ log = logging.getLogger(__name__)
 
 
 @define(eq=False)
-class Titling:
+class Titling(ThreadPart):
     """The title of a thread: whether one is `due`, and the attempt to make it."""
 
-    thread: ThreadLog
-    workers: Workers
-    due: bool = field(init=False)
+    due: bool = field(default=True, init=False)
     _at_work: tuple[Attempt, trio.CancelScope] | None = field(default=None, init=False)
 
-    def __attrs_post_init__(self) -> None:
-        self.due = self.thread.services.settings.titles
-
-    def give_up(self) -> None:
+    def run_starts(self) -> None:
         """Give up the title that is being made: the thread's next question would wait for it at a model server of one
         slot. It is due again after the answer."""
         if self._at_work is not None:
             self._at_work[1].cancel()
             self._at_work, self.due = None, True
 
-    async def begin(self, request: RunRequest) -> None:
-        """Ask the model of a run's agent for the title, beside other work: the run has ended with an answer."""
+    async def run_answered(self, request: RunRequest) -> None:
+        """Ask the model of a run's agent for the title, beside other work, if one is due."""
+        if not self.due:
+            return
         self.due = False
         titler = model_for_titles(self.thread.services, request)
         if titler is not None:

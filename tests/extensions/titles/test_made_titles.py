@@ -1,4 +1,4 @@
-"""Whose model makes a title. The requests themselves are in `tests/end_to_end/test_titles.py`."""
+"""Whose model makes a title. The requests themselves are in `test_titles.py`."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from understudy.agents.agent import Agent
-from understudy.chat.titles import model_for_titles
+from understudy.extensions.titles.made_titles import model_for_titles
 from understudy.models.fallback import FallbackModel
 from understudy.models.model import Emit, Reply, Turn
 from understudy.models.offline import OfflineModel
