@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from understudy.auth.sessions import SESSIONS_ENDED
-from understudy.chat.run.consent import ALLOWED, DENIED
+from understudy.chat.run.call import ALLOWED, DENIED
 from understudy.extensions.audit import storage
 from understudy.extensions.audit.storage import EXPIRED, READ, AuditFilter, StoredEntry, append_entry, expire_audit
 from understudy.extensions.notices.alert_routes import SENT

@@ -10,7 +10,7 @@ from understudy.chat.commands.request import Request
 from understudy.chat.consents import NOT_REMEMBERED, Consents
 from understudy.chat.messages import Decide
 from understudy.chat.routing import check_id
-from understudy.chat.run.approval import MAX_ARGUMENT_BYTES, check_note
+from understudy.chat.run.questions import MAX_ARGUMENT_BYTES, check_note
 from understudy.chat.services import Services
 from understudy.storage import queries
 from understudy.wire.commands import Approve, Disallow

@@ -12,9 +12,9 @@ from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.effects import GRACE_S, Attempt
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.call import STOP_S
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.run import Run
-from understudy.chat.run.tool_call import STOP_S
 
 
 @frozen

@@ -1,7 +1,7 @@
 """Tools of the client that sent a message: the model calls them, and the run waits until the client sends the result.
 
-1. A call of such a tool is a question (`chat.run.asking`) whose answer is the result: so it is durable, has a deadline,
-   suspends the run's own deadline, and is asked under the same id by a run that goes on after a crash.
+1. A call of such a tool is a question (`chat.run.questions`) whose answer is the result: so it is durable, has a
+   deadline, suspends the run's own deadline, and is asked under the same id by a run that goes on after a crash.
 2. The server's own calls of a turn are made first. Then all the client's are asked about, and each question names all
    of them: so the log says from when on the run waits only for its client.
 """
@@ -11,19 +11,14 @@ from typing import Any, Final
 
 from attrs import evolve, frozen
 
-from actors import Context
 from transport.wire.commands import JsonObject
 from transport.wire.events import Event
-from understudy.chat.run.asking import Asking
-from understudy.chat.run.questions import question_id
-from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.parameters import plain_parameters
-from understudy.tools.result import ToolResult
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool, tool
-from understudy.wire.events import NO_USAGE, QuestionAnswered, QuestionAsked, ToolCompleted, ToolStatus, Usage
+from understudy.wire.events import NO_USAGE, QuestionAnswered, QuestionAsked, ToolCompleted, Usage
 
 OUTPUT: Final = "output"
 """The property of an answer that holds the result of the client's tool, a text."""
@@ -43,11 +38,6 @@ class ClientWait:
     calls: tuple[str, ...] = ()
     said: str = ""
     usage: Usage = NO_USAGE
-
-
-def client_question_id(run_id: str, call_id: str) -> str:
-    """Return the id of the question whose answer is the result of a client's tool."""
-    return question_id(run_id, call_id, 1)
 
 
 def client_tools(given: Iterable[JsonObject], own: Container[str]) -> tuple[Tool, ...]:
@@ -70,6 +60,17 @@ def open_calls(events: Iterable[Event]) -> dict[str, str]:
     return waiting
 
 
+def client_question(name: str) -> Question:
+    """Return the question whose answer is the result of the client's tool `name`."""
+    return Question(f"The program that sent the message is to run {name}", SCHEMA)
+
+
+def check_output(answer: Mapping[str, Any]) -> None:
+    """Raise `Misfit` for an answer that is no result of a client's tool."""
+    if not isinstance(answer.get(OUTPUT), str):
+        raise Misfit(OUTPUT, "it must be a text")
+
+
 def _tool(given: Mapping[str, Any]) -> Tool:
     async def call() -> str:
         raise ToolError("tool_failed", "Only the client can call this tool.")
@@ -78,23 +79,3 @@ def _tool(given: Mapping[str, Any]) -> Tool:
     parameters, choices = plain_parameters(given.get("parameters", {}))
     description = given.get("description") or f"{given['name']}, a tool of the user's program."
     return evolve(made, description=f"{description} {choices}".rstrip(), parameters=parameters, client=True)
-
-
-async def ask_client(
-    asking: Asking, name: str, outcome: ToolOutcome, wait: ClientWait, agent_id: str, context: Context
-) -> None:
-    """Wait for the result of a call of the client's tool `name`, and set it as the outcome of the call."""
-
-    def check(answer: Mapping[str, Any]) -> None:
-        if not isinstance(answer.get(OUTPUT), str):
-            raise Misfit(OUTPUT, "it must be a text")
-
-    question = Question(f"The program that sent the message is to run {name}", SCHEMA)
-    try:
-        answer = await asking.ask_for_tool(outcome, agent_id, context, question, check, wait)
-    except ToolError as error:
-        outcome.fail(ToolStatus.FAILED, error.code, error.message, own=True)
-    else:
-        outcome.succeed(ToolResult(answer[OUTPUT], f"{name} was run by the client"))
-    finally:
-        asking.questions.forget(outcome.call_id)

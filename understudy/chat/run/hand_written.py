@@ -31,11 +31,11 @@ from understudy.chat.run.history import turn_items
 from understudy.chat.run.meter import HAND_WRITTEN
 from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.progress_notes import CallProgress
+from understudy.chat.run.questions import Asker
 from understudy.chat.run.replay import PastTurn, PendingCall
-from understudy.chat.run.saved_files import SavedFiles
-from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run.turn import record_turn
 from understudy.chat.run.window import estimate, item_tokens, tools_tokens
+from understudy.chat.user_files import SavedFiles
 from understudy.models.model import (
     FENCE_NOTE,
     Handoff,
@@ -106,7 +106,7 @@ class HandWritten:
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     failure: Exception | None = field(default=None, init=False)
     handed: Handoff | None = field(default=None, init=False)
-    asked: ToolOutcome = field(init=False)  # counts the function's questions
+    asker: Asker = field(init=False)  # asks the function's questions
     _asks: deque[StepRecord] = field(init=False, repr=False)  # recorded and not replayed yet
     _steps: dict[str, StepRecord] = field(init=False, repr=False)  # so, by name
     _calls: list[PastTurn] = field(init=False, repr=False)  # so
@@ -128,7 +128,7 @@ class HandWritten:
 
     def __attrs_post_init__(self) -> None:
         agent_id = self.work.agent_id
-        self.asked = ToolOutcome(ToolRequest("", self.work.agent.name, {}), agent_id)
+        self.asker = Asker(self.work.tools, self.context, agent_id, agent_id, self.work.agent.name, rests=True)
         own = [each for each in self.work.replay.written if each.arguments == {"agent_id": agent_id}]
         self._asks = deque(each for each in own if each.kind == "ask")
         self._steps = {each.name: each for each in own if each.kind == "step"}
@@ -164,7 +164,7 @@ class HandWritten:
     async def _run_function(self, progress: CallProgress) -> None:
         work, job, agent = self.work, self.work.job, self.work.agent
         files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
-        given = work.tools.calls.context(work.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
+        given = work.tools.context(work.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
         fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
         make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
         of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
@@ -182,7 +182,7 @@ class HandWritten:
             work.tools.questions.forget(work.agent_id)
 
     def _given_up(self) -> bool:
-        return self.scope.cancel_called or self.work.tools.deadline.over
+        return self.scope.cancel_called or self.work.tools.questions.deadline.over
 
     async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
         """Call the function on the loop that is for it."""
@@ -192,7 +192,7 @@ class HandWritten:
     async def _close_cut_calls(self) -> None:
         """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
         tools = self.work.tools
-        await tools.calls.stop()
+        await tools.stop()
         await tools.complete_begun()
 
     def _means(self) -> TurnWork:
@@ -481,8 +481,7 @@ class HandWritten:
         await self._stop()
 
     async def _ask(self, question: Question, check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
-        work = self.work
-        return await work.tools.asking.ask_for_tool(self.asked, work.agent_id, self.context, question, check)
+        return await self.asker.ask(question, check)
 
     # What is recorded
 

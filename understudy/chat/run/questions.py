@@ -1,38 +1,75 @@
-"""Questions that a run asks its user, and the answers that come for them.
+"""Questions of a run to its user: consent to a call, forms of tools, the client's tools, sign-in, doubts to settle.
 
-1. A question has one answer: the first that fits. An answer that does not fit is refused, and the question stays open.
-   Answers are checked in order of arrival by the task that waits for one, as code of the tool's author takes part.
-2. An answer is acknowledged only after it was committed, so an acknowledged answer survives a crash of the server.
-3. The id of a question names its run, its call, and which question of the call it is. A call that is made again after a
-   crash asks the same questions under the same ids, and is given the answers that the log has.
+1. A question has one reply: the first that fits. One that does not fit is refused, and the question stays open. Replies
+   are checked in order of arrival by the task that waits for one, as code of the tool's author takes part. If none
+   comes in time, the question has expired.
+2. A reply is acknowledged only after it was committed, so an acknowledged reply survives a crash of the server.
+3. The id of a question names its run, its call, and which question of the call it is; consent to a call has the id of
+   the call. A call that is made again after a crash asks the same questions under the same ids, and is given the
+   answers that the log has.
 4. The values of secret fields are in no event. They are handed to the call that asked; if it is made again, it asks
    again.
+5. The arguments that a user is shown are the arguments that run: they are copied once, shown whole, and given to the
+   tool from that copy. A call whose arguments are too large to be shown whole fails without asking. The user may change
+   them: then what runs is what the user wrote, checked against the tool, and the log has it.
+6. While every call of a run waits for its user, the run's deadline is suspended.
 """
 
+import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from typing import Final, TypeAlias
+from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
+import msgspec
 import trio
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from actors import Context
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Event
-from understudy.chat.messages import AnswerQuestion
+from understudy.chat.messages import AnswerQuestion, Decide
+from understudy.chat.run.client_tools import CLIENT, ClientWait
+from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
+from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
-from understudy.tools.errors import ToolError
-from understudy.tools.form import describe_misfit, secret_fields
+from understudy.tools.errors import QuestionDeclined, QuestionExpired, ToolError
+from understudy.tools.form import Question, describe_misfit, secret_fields
 from understudy.tools.schema import Misfit
-from understudy.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
+from understudy.tools.threads import tool_threads
+from understudy.tools.tool import Tool
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import (
+    AnswerOutcome,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    QuestionAnswered,
+    QuestionAsked,
+)
 from understudy.wire.vocabulary import from_log
+
+if TYPE_CHECKING:
+    from understudy.chat.run.call import ToolExecutor
 
 MAX_ANSWER_BYTES: Final = 64 * 1024
 """Bytes of JSON of an answer; a larger one is refused."""
+MAX_ARGUMENT_BYTES: Final = 64 * 1024
+"""Bytes of JSON of the arguments that a user is shown, in every open tab; a call with more fails."""
+MAX_NOTE: Final = 1000
+"""Characters of the note with a decision; a longer one is refused."""
 MAX_QUESTIONS: Final = 20
 """Questions of one tool call; the next one fails, so that a tool in a loop cannot flood its user."""
+CHECK_S: Final = 5.0
+"""Seconds for the check of an answer: as long as the command that brought it waits."""
+AWAITING_APPROVAL: Final = "Waiting for your consent to"
+AWAITING_ANSWER: Final = "Waiting for your answer:"
 
+Reply: TypeAlias = Decide | AnswerQuestion
+Outcome: TypeAlias = ApprovalDecided | QuestionAnswered
+"""The event that ends a question."""
 Check: TypeAlias = Callable[[JsonObject], Awaitable[object]]
 """Raises `Misfit` for an answer that does not fit, `ToolError` if it cannot be checked."""
 
@@ -40,6 +77,11 @@ Check: TypeAlias = Callable[[JsonObject], Awaitable[object]]
 def question_id(run_id: str, call_id: str, which: int | str) -> str:
     """Return the id of a question of a call: `which` counts those of its tool from 1, or names one of the server's."""
     return f"{run_id}.{call_id}.{which}"
+
+
+def client_question_id(run_id: str, call_id: str) -> str:
+    """Return the id of the question whose answer is the result of a client's tool."""
+    return question_id(run_id, call_id, 1)
 
 
 def run_of_question(question_id: str) -> str:
@@ -57,124 +99,420 @@ class LoggedQuestion:
 
 @define(eq=False)
 class OpenQuestion:
-    """A question that waits for its user's answer. `reply` is None until it was answered, declined or has expired.
+    """A question that waits for its user. `outcome` is None until a reply was `taken`, or the question has `expired`.
 
-    `given` is the answer with the values of the fields `secrets`, which the reply is without. `stored`: the reply was
-    committed. `asks` are the requests that it acknowledges; `pending` those that are not checked yet.
+    `read` returns the outcome that a reply means, and raises `CommandRejected` for one that does not fit. `stored`: the
+    outcome was committed. `asks` are the replies that it acknowledges; `pending` those that are not checked yet.
     """
 
-    question_id: str
-    check: Check
-    secrets: Collection[str] = ()
-    reply: QuestionAnswered | None = field(default=None, init=False)
-    given: JsonObject | None = field(default=None, init=False, repr=False)
+    name: str
+    title: str
+    read: Callable[[Any], Awaitable[Outcome]]
+    expired: Outcome
+    outcome: Outcome | None = field(default=None, init=False)
+    taken: Reply | None = field(default=None, init=False, repr=False)
     stored: bool = field(default=False, init=False, repr=False)
-    asks: list[AnswerQuestion] = field(factory=list, init=False, repr=False)
-    pending: deque[AnswerQuestion] = field(factory=deque, init=False, repr=False)
+    asks: list[Reply] = field(factory=list, init=False, repr=False)
+    pending: deque[Reply] = field(factory=deque, init=False, repr=False)
     _news: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
-    def accept(self, ask: AnswerQuestion) -> None:
-        """Accept an answer, which counts if it is the first that fits; else it is refused, unless it is the same.
+    def accept(self, reply: Reply) -> None:
+        """Accept a reply, which counts if it is the first that fits; else it is refused, unless it says the same.
 
-        The request is answered by `confirm_stored`.
+        It is answered by `confirm_stored`.
         """
-        if self.reply is None:
-            self.pending.append(ask)
+        if self.outcome is None:
+            self.pending.append(reply)
             self._news.set()
-        elif self.reply.outcome is AnswerOutcome.EXPIRED or ask.answer != self.given:
-            ask.reply(False)
+        elif self.taken is None or _words(reply) != _words(self.taken):
+            reply.reply(False)
         elif self.stored:
-            ask.reply(True)
+            reply.reply(True)
         else:
-            self.asks.append(ask)
+            self.asks.append(reply)
 
     def confirm_stored(self) -> None:
-        """Acknowledge the answer: it was committed."""
+        """Acknowledge the reply: the outcome was committed."""
         self.stored = True
-        for ask in self.asks:
-            ask.reply(True)
+        for reply in self.asks:
+            reply.reply(True)
 
     def fail_stored(self, error: Exception) -> None:
-        """Fail the requests: the answer could not be committed."""
-        for ask in self.asks:
-            ask.fail(error)
+        """Fail the replies: the outcome could not be committed."""
+        for reply in self.asks:
+            reply.fail(error)
 
-    async def wait(self, deadline: float) -> QuestionAnswered:
-        """Wait for the answer until `deadline` (trio's clock); then the question has expired."""
-        reply = None
+    async def wait(self, deadline: float) -> Outcome:
+        """Wait for the outcome until `deadline` (trio's clock); then the question has expired."""
+        outcome = None
         with trio.move_on_at(deadline):
-            while (reply := await self._next_reply()) is None:
+            while (outcome := await self._next_outcome()) is None:
                 await self._news.wait()
-        self.reply = reply or QuestionAnswered(self.question_id, AnswerOutcome.EXPIRED)
+        self.outcome = outcome or self.expired
         while self.pending:
             self.accept(self.pending.popleft())
-        return self.reply
+        return self.outcome
 
-    async def _next_reply(self) -> QuestionAnswered | None:
-        """Return the reply with the first answer that fits; None if none does."""
+    async def _next_outcome(self) -> Outcome | None:
+        """Return the outcome of the first reply that fits; None if none does."""
         while self.pending:
-            ask = self.pending[0]
-            if ask.answer is None:
-                return QuestionAnswered(self.question_id, AnswerOutcome.DECLINED, None, ask.by, ask.door)
+            reply = self.pending[0]
             try:
-                await self.check(ask.answer)
-            except Misfit as misfit:
-                ask.fail(CommandRejected("invalid_command", describe_misfit(misfit)))
-            except ToolError as error:
-                ask.fail(CommandRejected("busy", error.message))
+                outcome = await self.read(reply)
+            except CommandRejected as refused:
+                reply.fail(refused)
+                self.pending.popleft()
             else:
-                self.given = ask.answer
-                shown = {name: value for name, value in ask.answer.items() if name not in self.secrets}
-                withheld = sorted(ask.answer.keys() - shown.keys()) or None
-                return QuestionAnswered(self.question_id, AnswerOutcome.ANSWERED, shown, ask.by, ask.door, withheld)
-            self.pending.popleft()
+                self.taken = reply
+                return outcome
         self._news = trio.Event()
         return None
 
 
+def _words(reply: Reply) -> object:
+    """Return what a reply says: one that says the same again is no second reply."""
+    return (reply.decision, reply.parameters) if isinstance(reply, Decide) else reply.answer
+
+
+def consent_question(tool: Tool, required: ApprovalRequired, owner: str) -> OpenQuestion:
+    """Return the question whether the user `owner` allows a call."""
+
+    async def read(ask: Decide) -> ApprovalDecided:
+        if (changed := ask.parameters) is not None:
+            try:
+                copy_arguments(changed)
+                await tool.check_aside(changed, owner)
+            except ToolError as error:
+                raise CommandRejected("invalid_command", error.message) from None
+        return ApprovalDecided(
+            ask.call_id, ask.decision, ask.note or None, changed, ask.remember or None, ask.by, ask.door
+        )
+
+    call_id = required.call_id
+    return OpenQuestion(call_id, required.tool_name, read, ApprovalDecided(call_id, ApprovalDecision.EXPIRED))
+
+
+def form_question(name: str, question: Question, check: Check) -> OpenQuestion:
+    """Return the question of a form. Its outcome is without the values of the secret fields."""
+    secrets = secret_fields(question.schema)
+
+    async def read(ask: AnswerQuestion) -> QuestionAnswered:
+        if ask.answer is None:
+            return QuestionAnswered(name, AnswerOutcome.DECLINED, None, ask.by, ask.door)
+        try:
+            await check(ask.answer)
+        except Misfit as misfit:
+            raise CommandRejected("invalid_command", describe_misfit(misfit)) from None
+        except ToolError as error:
+            raise CommandRejected("busy", error.message) from None
+        shown = {key: value for key, value in ask.answer.items() if key not in secrets}
+        withheld = sorted(ask.answer.keys() - shown.keys()) or None
+        return QuestionAnswered(name, AnswerOutcome.ANSWERED, shown, ask.by, ask.door, withheld)
+
+    return OpenQuestion(name, question.title, read, QuestionAnswered(name, AnswerOutcome.EXPIRED))
+
+
 @define(eq=False)
 class Questions:
-    """The questions of one run. `logged` are those of its log, by id.
+    """The questions of one run, and the calls that may ask them. `logged` are the questions of its log, by id.
 
-    `early` are answers that came before the question was asked again. `unsure` are the questions in `logged` whose last
-    event may be in the log or not, as their call was killed while it was sent.
+    `early` are replies that came before their question was asked again. `calls` are the calls that have not ended, by
+    id, also those of subagents, and hand-written agents that have asked.
     """
 
+    deadline: PausableDeadline
     logged: dict[str, LoggedQuestion] = field(factory=dict, repr=False)
-    unsure: set[str] = field(factory=set, init=False)
     open: dict[str, OpenQuestion] = field(factory=dict, init=False)
-    early: dict[str, list[AnswerQuestion]] = field(factory=dict, init=False, repr=False)
+    early: dict[str, list[Reply]] = field(factory=dict, init=False, repr=False)
+    calls: "dict[str, Asker]" = field(factory=dict, init=False, repr=False)
 
-    def accept(self, ask: AnswerQuestion) -> None:
-        """Accept an answer, now or when its question is asked again."""
-        if (question := self.open.get(ask.question_id)) is not None:
-            question.accept(ask)
+    def accept(self, reply: Reply) -> None:
+        """Accept a reply, now or when its question is asked again."""
+        name = reply.call_id if isinstance(reply, Decide) else reply.question_id
+        if (question := self.open.get(name)) is not None:
+            question.accept(reply)
         else:
-            self.early.setdefault(ask.question_id, []).append(ask)
+            self.early.setdefault(name, []).append(reply)
 
-    def ask(self, question_id: str, check: Check, secrets: Collection[str] = ()) -> OpenQuestion:
-        """Open a question with these secret fields. Answers that came early are accepted first."""
-        question = self.open[question_id] = OpenQuestion(question_id, check, secrets)
-        for ask in self.early.pop(question_id, ()):
-            question.accept(ask)
-        return question
+    def begin(self, question: OpenQuestion) -> None:
+        """Open a question. Replies that came early are accepted first."""
+        self.open[question.name] = question
+        for reply in self.early.pop(question.name, ()):
+            question.accept(reply)
 
     def abandon(self, question: OpenQuestion) -> None:
         """Close a question that is no longer waited for; what was said to it counts if it is asked again."""
         if not question.stored:
-            self.open.pop(question.question_id, None)
-            self.early.setdefault(question.question_id, []).extend([*question.asks, *question.pending])
+            self.open.pop(question.name, None)
+            self.early.setdefault(question.name, []).extend([*question.asks, *question.pending])
 
-    def confirm_early(self, reply: QuestionAnswered) -> None:
+    def confirm_early(self, outcome: QuestionAnswered) -> None:
         """Acknowledge the answers that came early and are the one in the log; refuse the others."""
-        for ask in self.early.pop(reply.question_id, ()):
-            ask.reply(reply.outcome is not AnswerOutcome.EXPIRED and ask.answer == reply.answer)
+        for ask in self.early.pop(outcome.question_id, ()):
+            ask.reply(outcome.outcome is not AnswerOutcome.EXPIRED and _words(ask) == outcome.answer)
 
     def forget(self, call_id: str) -> None:
-        """Refuse the answers to questions that the call, which has ended, did not ask again."""
-        for name in [name for name in self.early if name.split(".")[1:2] == [call_id]]:
-            for ask in self.early.pop(name):
-                ask.reply(False)
+        """Drop a call that has ended, and refuse the replies to questions that it did not ask again."""
+        self.calls.pop(call_id, None)
+        for name in [name for name in self.early if name == call_id or name.split(".")[1:2] == [call_id]]:
+            for reply in self.early.pop(name):
+                reply.reply(False)
+
+    def consents(self) -> list[OpenQuestion]:
+        """Return the open questions about consent."""
+        asked = [each.asks for each in self.calls.values() if each.asks is not None]
+        return [each for each in asked if isinstance(each.expired, ApprovalDecided)]
+
+    def note(self) -> str:
+        """Return a line about the permit or reply that the run waits for; empty if it does not wait."""
+        if note := self.deadline.waiting_note:
+            return note
+        if names := [each.title for each in self.consents() if each.outcome is None]:
+            return f"{AWAITING_APPROVAL} {', '.join(names)}"
+        asked = (each.asks for each in self.calls.values() if each.asks is not None)
+        answers = (each.title for each in asked if isinstance(each.expired, QuestionAnswered))
+        return next((f"{AWAITING_ANSWER} {title}" for title in answers), "")
+
+    def pause_if_all_wait(self) -> None:
+        """Suspend the run's deadline if calls wait for the user, and no other call works."""
+        asking = [each.asks is not None for each in self.calls.values() if each.asks is not None or not each.rests]
+        if asking and all(asking):
+            self.deadline.pause()
+
+    @contextmanager
+    def resting(self) -> Generator[None]:
+        """Let the calls rest that work now: their agent waits for its user within the block."""
+        working = [each for each in self.calls.values() if not each.rests]
+        for each in working:
+            each.rests = True
+        try:
+            yield
+        finally:
+            for each in working:
+                each.rests = False
+
+
+@define(eq=False)
+class Asker:
+    """What may ask the user: a call, or a hand-written agent, which asks under its own id.
+
+    `asks` is the question that it waits for. It `rests` while it does nothing itself: it is not its turn yet, or its
+    subagent makes calls. `waited_s` is how long it waited for the user, `count` how many questions its tool has asked,
+    one at a time; the time `limits` are suspended meanwhile. `unanswered` is the server's sentence that says that the
+    user did not answer.
+    """
+
+    calls: "ToolExecutor"
+    context: Context
+    call_id: str
+    agent_id: str
+    name: str
+    rests: bool = False
+    asks: OpenQuestion | None = field(default=None, init=False)
+    waited_s: float = field(default=0.0, init=False)
+    count: int = field(default=0, init=False)
+    limits: list[trio.CancelScope] = field(factory=list, init=False, repr=False)
+    unanswered: str = field(default="", init=False)
+    _one: trio.Lock | None = field(default=None, init=False, repr=False)
+
+    async def ask(
+        self,
+        question: Question,
+        check: Callable[[Mapping[str, Any]], object],
+        wait: ClientWait | None = None,
+        which: str = "",
+    ) -> Mapping[str, Any]:
+        """Ask a question of a running tool, whose time limits are suspended meanwhile. Return the answer.
+
+        `wait` is given for a tool of the client's. `which` names the question, if it is not known by its number.
+        `check` is code of the tool's author: it runs in a worker thread.
+
+        Raises:
+            QuestionDeclined, QuestionExpired: There is no answer.
+            ToolError: The question could not be stored, is blocked, or is one too many.
+        """
+        calls, label = self.calls, f"form of {self.name}"
+
+        async def check_aside(answer: Mapping[str, Any]) -> None:
+            await tool_threads().run(functools.partial(check, answer), calls.job.owner, label, CHECK_S)
+
+        self._one = self._one or trio.Lock()
+        async with self._one:
+            self.count += 1
+            if self.count > MAX_QUESTIONS:
+                raise ToolError("tool_failed", f"A tool may ask {MAX_QUESTIONS} questions in one call.")
+            content_filter = calls.services.content_filter
+            shown = await content_filter.filter_value([question.title, question.text], content_filter.tool)
+            if shown.blocked:
+                raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
+            question = evolve(question, title=shown.value[0], text=shown.value[1])
+            name = question_id(calls.job.run_id, self.call_id, which or self.count)
+            with suspend_deadlines(self.limits):
+                try:
+                    asked_by = "tool" if wait is None else CLIENT
+                    reply = await self.ask_as(asked_by, name, question, check_aside, wait)
+                except StorageUnavailable:
+                    raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
+        if reply.answer is not None:
+            return reply.answer
+        declined = reply.outcome is AnswerOutcome.DECLINED
+        sentence = f"The user {'declined to answer' if declined else 'did not answer in time'}: {question.title}"
+        if not shown.findings:  # in the title, which is the tool's; the rest is the server's own
+            self.unanswered = sentence
+        raise (QuestionDeclined if declined else QuestionExpired)("forbidden", sentence)
+
+    async def ask_as(
+        self, asked_by: str, name: str, question: Question, check: Check, wait: ClientWait | None = None
+    ) -> QuestionAnswered:
+        """Ask the user a question under the id `name`. Return the answer, which the log may have already.
+
+        An answer with secret fields is not in the log whole: then the question is asked again, under another id.
+        `asked_by` is `tool`, `server` or `client`, which comes with a `wait`. Another call has the slot meanwhile.
+
+        Raises:
+            StorageUnavailable: The question or its answer could not be recorded.
+            ToolError: `tool_failed`: the log has another question under that id.
+        """
+        calls, questions, job = self.calls, self.calls.questions, self.calls.job
+        began, services = calls.services.clock(), calls.services
+        # A client's program answers at once, or not any more.
+        present = wait is not None or bool(services.presence.outboxes(job.owner, job.thread_id))
+        while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
+            name = f"{name}.again"
+        if logged is not None and logged.asked.schema != question.schema:
+            raise ToolError("tool_failed", "The tool asks something else than before the server restarted.")
+        if logged is not None and logged.answered is not None:
+            questions.confirm_early(logged.answered)
+            return logged.answered
+        event = QuestionAsked(
+            question_id=name,
+            agent_id=self.agent_id,
+            title=question.title,
+            schema=question.schema,
+            expires_at=began + services.patience.wait_s(job.owner, present=present),
+            asked_by=asked_by,
+            call_id=None if self.call_id == self.agent_id else self.call_id,
+            text=question.text or None,
+            choices=question.choices or None,
+            calls=None if wait is None else wait.calls,
+            said=None if wait is None else wait.said,
+            usage=None if wait is None else wait.usage,
+            sign_in=question.sign_in,
+        )
+        event = event if logged is None else logged.asked
+        questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
+        waiting = form_question(name, evolve(question, title=event.title), check)
+
+        async def begin() -> None:
+            if logged is None:
+                await calls.recorder.record(event)
+
+        async def store(outcome: QuestionAnswered) -> None:
+            await calls.recorder.record(outcome)
+            questions.logged[name] = LoggedQuestion(event, outcome)
+
+        calls.slots.release()  # other calls run while this one waits for its user
+        try:
+            reply: QuestionAnswered = await self.wait_for(waiting, event.expires_at, begin, store)
+        finally:
+            with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
+                await calls.slots.acquire()
+            self.waited_s += max(0.0, services.clock() - began)
+        return evolve(reply, answer=waiting.taken.answer) if isinstance(waiting.taken, AnswerQuestion) else reply
+
+    async def wait_for(
+        self,
+        question: OpenQuestion,
+        expires_at: float,
+        begin: Callable[[], Awaitable[None]],
+        store: Callable[[Any], Awaitable[None]],
+    ) -> Any:
+        """Wait for the outcome of a question that expires at `expires_at` (Unix seconds). Return it once it is stored.
+
+        `begin` commits the question, unless the log has it, and `store` the outcome. Raises `StorageUnavailable`.
+        """
+        calls, questions = self.calls, self.calls.questions
+        patience, owner = calls.services.patience, calls.job.owner
+        left_s = min(max(0.0, expires_at - calls.services.clock()), patience.longest_s())
+        deadline = trio.current_time() + left_s
+        questions.calls.setdefault(self.call_id, self)
+        questions.begin(question)
+        self.asks = question
+        patience.begin(owner, left_s)
+        try:
+            await begin()
+            questions.pause_if_all_wait()
+            outcome = await question.wait(deadline)
+            try:
+                await store(outcome)
+            except StorageUnavailable as error:
+                question.fail_stored(error)
+                raise
+            question.confirm_stored()
+            await questions.deadline.resume(self.context.ref)
+        finally:
+            patience.end(owner, left_s)
+            questions.abandon(question)
+            self.asks = None
+        return outcome
+
+    async def _logged(self, name: str) -> LoggedQuestion | None:
+        """Return the question `name` if it is in the log, with its answer if the log has one.
+
+        The log decides: a call may have been killed while its question or its answer was on the way there.
+        """
+        logged = self.calls.questions.logged
+        if (known := logged.get(name)) is not None:
+            stored = (await self.calls.recorder.log.read_protocol()).questions.get(name)
+            known = None if stored is None else evolve(known, answered=stored.answer)
+        return known
+
+
+def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Copy a call's arguments by way of JSON, to be shown and to run.
+
+    Raises:
+        ToolError: `invalid_arguments`: they are not JSON, or too large to be shown whole.
+    """
+    try:
+        encoded = msgspec.json.encode(arguments)
+    except (TypeError, ValueError, RecursionError):
+        raise ToolError("invalid_arguments", "The arguments are not plain JSON.") from None
+    if len(encoded) > MAX_ARGUMENT_BYTES:
+        raise ToolError(
+            "invalid_arguments",
+            f"This needs the user's consent, and more than {MAX_ARGUMENT_BYTES:,} bytes cannot be shown for it.",
+        )
+    copy: dict[str, Any] = msgspec.json.decode(encoded)
+    return copy
+
+
+def check_note(note: str) -> str:
+    """Return the note of a decision if it can be stored.
+
+    Raises:
+        CommandRejected: `invalid_command`: it is too long, or cannot be encoded as UTF-8.
+    """
+    if len(note) > MAX_NOTE:
+        raise CommandRejected("invalid_command", f"A note has at most {MAX_NOTE:,} characters.")
+    try:
+        note.encode()
+    except UnicodeEncodeError:
+        raise CommandRejected("invalid_command", "That text cannot be stored.") from None
+    return note
+
+
+async def needs_approval(tool: Tool, arguments: Mapping[str, Any], owner: str) -> bool:
+    """Return whether a call needs its user's approval. The tool's own `approval` is given a copy of the arguments.
+
+    Raises:
+        ToolError: `invalid_arguments`: they do not fit the tool, or cannot be shown whole; see `Tool.check_aside`.
+        Exception: Raised by the tool's own `approval`.
+    """
+    if tool.approval is False:
+        return False
+    await tool.check_aside(arguments, owner)
+    return await tool.needs_approval(copy_arguments(arguments), owner)
 
 
 def calls_that_ask(questions: Mapping[str, LoggedQuestion]) -> set[str]:

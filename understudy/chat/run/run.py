@@ -30,7 +30,7 @@ from understudy.chat.messages import (
     Stop,
 )
 from understudy.chat.run.agent_spans import AgentSpans
-from understudy.chat.run.call_waits import CallWaits
+from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
@@ -39,7 +39,6 @@ from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.subagent import Subagent
-from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.work import AgentAtWork, RunWork
 from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import WIDGET_SETTING
@@ -106,9 +105,9 @@ class Run(Actor):
         self.deadline = PausableDeadline(
             job.run_id, job.owner, services.limiter, self.recorder.send_heartbeat, before.worked_s
         )
-        questions, waits = Questions(dict(before.questions)), CallWaits(self.deadline)
-        self.tools = ToolExecutor(job, services, self.recorder, waits, meter, questions, before.nested, Subagent)
-        self.recorder.waiting_note = waits.note
+        questions = Questions(self.deadline, dict(before.questions))
+        self.tools = ToolExecutor(job, services, self.recorder, questions, meter, before.nested, Subagent)
+        self.recorder.waiting_note = questions.note
         self.stream = AnswerStream(job, services, self.recorder, before)
         parts = parts_of(services.parts.of_runs, job, agent)
         self.work = RunWork(
@@ -133,9 +132,7 @@ class Run(Actor):
                 self.deadline.stop()
             case EndTurn(steer_id):
                 self.work.end_turn(steer_id)
-            case Decide():
-                self.tools.waits.decide(message)
-            case AnswerQuestion():
+            case Decide() | AnswerQuestion():
                 self.tools.questions.accept(message)
             case PermitGranted():
                 self.deadline.permit_granted()
@@ -143,7 +140,7 @@ class Run(Actor):
                 if self.deadline.waiting_note:
                     self.recorder.send_heartbeat()
             case Terminated(ref, reason):
-                self.tools.calls.exited(ref, reason)
+                self.tools.exited(ref, reason)
             case _ModelPauses():
                 self.stream.release_if_paused()
             case _WindowOver():
@@ -165,6 +162,8 @@ class Run(Actor):
             raise
         finally:
             self.recorder.close()
+            if self.tools.questions.calls:
+                self.tools.close()
 
     async def _answer(self, context: Context) -> None:
         """RunWork until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
@@ -202,12 +201,12 @@ class Run(Actor):
         if finish is not None:
             extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
             log.info("run.closing", extra=extra)
-            await self.tools.calls.stop()
+            await self.tools.stop()
             finish.events, finish.steps = self.recorder.deferred_events, self.recorder.deferred
             finish.usage = self.work.meter.used
             await self.recorder.log.finish(finish)
             self._end_spans(finish.ending.name.lower())
-        if lingering := self.tools.calls.lingering:
+        if self.tools.actors and (lingering := self.tools.lingering):
             self.recorder.log.linger(lingering)
         context.stop()
 

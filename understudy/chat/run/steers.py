@@ -7,10 +7,10 @@ because the effects of a stopped call would be unknown.
 
 from attrs import define, field
 
+from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.history import steer_item
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import Replay
-from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.models.model import Item, Origin
 
 
@@ -32,7 +32,7 @@ class Steers:
         if steer_id in self.taken:
             return False
         self.urgent.add(steer_id)
-        self.tools.calls.set_redirected(redirects)
+        self.tools.set_redirected(redirects)
         return True
 
     async def take(self, turn: int, origin: Origin, recorded: int | None = None, *, over: bool = False) -> list[Item]:
@@ -50,5 +50,5 @@ class Steers:
         self.taken.update(steer_id for steer_id, _ in taken)
         self.urgent -= self.taken
         if urgent:
-            self.tools.calls.set_redirected(bool(self.urgent))
+            self.tools.set_redirected(bool(self.urgent))
         return [steer_item(text, origin) for _, text in taken]

@@ -10,7 +10,7 @@
 """
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from attrs import define, evolve, field
@@ -18,11 +18,11 @@ from attrs import define, evolve, field
 from actors import Actor, Context, Supervision, Terminated
 from sanitization import Finding
 from transport.wire.events import Event
-from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.agents.output import InvalidOutput
 from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.chat.messages import EndTurn, PermitGranted
+from understudy.chat.run.call import CallAttempt, RunCall, ToolExecutor
 from understudy.chat.run.history import question_item
 from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
@@ -30,13 +30,12 @@ from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.output import read_output
 from understudy.chat.run.part import parts_of
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import SEPARATOR, PastTurn, PendingCall, Replay
-from understudy.chat.run.saved_files import files_of_answer
-from understudy.chat.run.tool_executor import ToolExecutor
-from understudy.chat.run.tool_outcome import ToolOutcome
+from understudy.chat.run.replay import SEPARATOR, PastTurn, Replay
+from understudy.chat.run.tool_outcome import success
 from understudy.chat.run.window import NONE
 from understudy.chat.run.work import AgentAtWork, RunWork
 from understudy.chat.stops import StoppedByOperator
+from understudy.chat.user_files import files_of_answer
 from understudy.content.filter import Blocked
 from understudy.content.texts import run_off_loop
 from understudy.models.model import AgentCard, Item, Model, ModelUnavailable, Origin, Reply, limits_of
@@ -209,50 +208,34 @@ class SubagentWork(RunWork):
         self.value, _ = await self.stream.finish()
 
 
-@define
-class SubagentTools(ToolExecutor):
-    """Executes the calls of a subagent, while the call `scope` that asks it has nothing else to do."""
-
-    scope: str = ""
-
-    async def execute(
-        self, calls: Sequence[PendingCall], tools: Mapping[str, Tool], agent_id: str, context: Context
-    ) -> list[ToolOutcome]:
-        """Execute all calls that have not finished. Return the outcomes of all calls in order of the requests."""
-        self.waits.unfinished.discard(self.scope)
-        try:
-            return await super().execute(calls, tools, agent_id, context)
-        finally:
-            self.waits.unfinished.add(self.scope)
-
-
 class Subagent(Actor):
-    """Asks an agent, fills in the outcome of the call that asks it, and stops."""
+    """Asks an agent, sets the outcome of the attempt at the call that asks it, and stops."""
 
     supervision = Supervision()
 
-    def __init__(self, asking: ToolExecutor, tool: Tool, request: str, outcome: ToolOutcome) -> None:
-        agent: Agent = tool.agent
-        services, before = asking.services, asking.replays.get(outcome.call_id) or Replay()
+    def __init__(self, call: RunCall, attempt: CallAttempt, tool: Tool, request: str) -> None:
+        asking, asked, agent = call.calls, call.subagent, tool.agent
+        assert asked is not None  # noqa: S101 - for the type checker: the call asks it
+        services, before = asking.services, asking.replays.get(call.call_id) or Replay()
         job = evolve(asking.job, content=request, agent=agent.name, settings={})
         recorder = ScopedRecorder(
-            job.run_id, asking.recorder.log, services, agent, asking=asking.recorder, scope=outcome.call_id
+            job.run_id, asking.recorder.log, services, agent, asking=asking.recorder, scope=call.call_id
         )
         meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
         meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
         meter.within = asking.meter
-        self.tools = outcome.below = SubagentTools(
-            job, services, recorder, asking.waits, meter, asking.questions, asking.replays, Subagent, outcome.call_id
+        self.tools = asked.tools = ToolExecutor(
+            job, services, recorder, asking.questions, meter, asking.replays, Subagent, call
         )
         stream: Any = CollectedText()
-        at_work, parts = AgentAtWork(agent, id=outcome.agent_id), parts_of(services.parts.of_runs, job, agent)
+        at_work, parts = AgentAtWork(agent, id=asked.agent_id), parts_of(services.parts.of_runs, job, agent)
         self.work = SubagentWork(job, services, recorder, self.tools, stream, at_work, before, meter, parts)
-        self.work.thoughts.agent_id = outcome.agent_id
+        self.work.thoughts.agent_id = asked.agent_id
         self.work.before = tuple(asking.conversation.items) if tool.history else ()
         if asking.recorder.spans is not None:
-            recorder.spans = asking.recorder.spans.below(outcome.call_id)
-            recorder.spans.begin(agent, outcome.agent_id, before, services.clock())
-        self.asking, self.outcome = asking, outcome
+            recorder.spans = asking.recorder.spans.below(call.call_id)
+            recorder.spans.begin(agent, asked.agent_id, before, services.clock())
+        self.asked, self.attempt = asked, attempt
 
     async def on_start(self, context: Context) -> None:
         """Start the work in a task of its own; the run does not wait for it."""
@@ -264,9 +247,9 @@ class Subagent(Actor):
             case EndTurn():
                 self._end_turn()
             case PermitGranted():
-                self.asking.deadline.permit_granted()
+                self.tools.questions.deadline.permit_granted()
             case Terminated(ref, reason):
-                self.tools.calls.exited(ref, reason)
+                self.tools.exited(ref, reason)
 
     def _end_turn(self) -> None:
         """End the model's turn, so that the subagent answers with what it has. A function is not ended."""
@@ -274,28 +257,29 @@ class Subagent(Actor):
             self.work.end_turn("")
 
     async def _work(self, context: Context) -> None:
-        outcome, work = self.outcome, self.work
+        attempt, work = self.attempt, self.work
         try:
             await answer(work, context)
         except ModelUnavailable as error:
-            outcome.fail(ToolStatus.FAILED, "model_unavailable", error.message)
+            attempt.fail(ToolStatus.FAILED, "model_unavailable", error.message)
         except StoppedByOperator as stopped:
-            outcome.fail(ToolStatus.FAILED, "stopped", str(stopped))
+            attempt.fail(ToolStatus.FAILED, "stopped", str(stopped))
         except NotPermitted as denied:
-            outcome.fail(ToolStatus.FAILED, FORBIDDEN, str(denied))
+            attempt.fail(ToolStatus.FAILED, FORBIDDEN, str(denied))
         except StorageUnavailable:
-            outcome.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
+            attempt.fail(ToolStatus.FAILED, "storage_unavailable", ERRORS["storage_unavailable"].text)
         except AgentFailed as failed:
-            outcome.fail(ToolStatus.FAILED, "agent_failed", failed.message)
+            attempt.fail(ToolStatus.FAILED, "agent_failed", failed.message)
         except InvalidOutput as invalid:
-            outcome.fail(ToolStatus.FAILED, "invalid_output", invalid.message)
+            attempt.fail(ToolStatus.FAILED, "invalid_output", invalid.message)
         except Blocked as blocked:
-            outcome.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+            attempt.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
         else:
             chart = next(reversed(work.gathered.shown_charts), None)
             kind = TEXT if isinstance(work.value, str) else ""
-            outcome.succeed(to_result(ToolResult(work.value, visualization=chart, kind=kind)))
+            result = to_result(ToolResult(work.value, visualization=chart, kind=kind))
+            attempt.outcome = success(attempt.call, result)
         finally:
-            outcome.files = files_of_answer(work.gathered.saved_files)
-            outcome.usage = work.meter.used
+            attempt.files = files_of_answer(work.gathered.saved_files)
+            self.asked.usage = work.meter.used
         context.stop()

@@ -1,114 +1,134 @@
-"""The outcome of a tool call: what becomes of it, and what its step keeps."""
+"""The outcome of a tool call: its status, and what clients, models and the call's step are given of its result."""
 
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import Any, Final
 
-import trio
-from attrs import asdict, define, field
+from attrs import asdict, evolve, field, frozen
 
-from understudy.chat.run.replay import RecordedResult
+from understudy.chat.run.replay import PendingCall, RecordedResult
+from understudy.content.filter import ContentFilter
+from understudy.content.texts import SanitizedValue
 from understudy.models.model import ToolRequest
 from understudy.observe.logs import new_error_id
-from understudy.storage.records import StepRecord
 from understudy.tools.containment import sentences_of
 from understudy.tools.result import OwnResult, ToolResult
 from understudy.wire.codes import ERRORS
-from understudy.wire.events import NO_USAGE, ToolStatus, Usage
-
-if TYPE_CHECKING:
-    from understudy.chat.run.tool_executor import ToolExecutor
+from understudy.wire.events import ToolStatus
 
 log = logging.getLogger(__name__)
 
-RECORDED = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps", "files")
+RECORDED: Final = (
+    "value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps", "files",
+)  # fmt: skip
 """Fields of an outcome that its step keeps under the same names."""
 
-HANDLE = "handle"
-"""Key of the handle in the result of the step of a call at work."""
 
-
-@define(eq=False)
+@frozen
 class ToolOutcome:
-    """The outcome of a call: created by the run, filled in by the call. Left as created, it means the call was killed.
+    """How a call ended. `call_id` is the server's own id: the ids that models give need not be unique.
 
-    `call_id` is the server's own id: the ids that models give need not be unique. `note` is the user's note with the
-    approval. `suspect`: the result contains text that looks like instructions, of which the model is warned. `answer`,
-    unless empty, is the answer of the run. `limits` are the scopes of the call's time limits, `questions` counts what
-    its tool has asked, one question at a time; `waited_s` is how long it waited for the user. `crashed`: the tool
-    raised something else than a `ToolError`; `own`: the result is the server's own sentence, in which nothing is looked
-    for; `unanswered` is the one that says that the user did not answer; `effect_unknown`: the call may have taken
-    effect although it did not succeed; `by_user`: its user says that it did; `undo_s` is how long it can be undone.
-    `agent_id` is that of the subagent that it asked, if any, `usage` what that used of its model, and `below` executes
-    the calls of that. `step` is that of the call, once it has one, and `handle` what its tool keeps there to find its
-    work again. `files` are the cards of the files that it saved, also if it failed after that. `widget` names the user
-    interface of its tool, if it is to be shown.
+    `answer`, unless empty, is the answer of the run. `files` are the cards of the files that the call saved, also if it
+    failed after that. `note` is the user's note with the approval. `suspect`: the result contains text that looks like
+    instructions, of which the model is warned. `own`: the result is the server's own sentence, in which nothing is
+    looked for; `by_user`: the user says that the call took effect.
     """
 
     request: ToolRequest
     call_id: str
-    status: ToolStatus = ToolStatus.KILLED
+    status: ToolStatus
     value: Any = field(default=None, repr=False)
-    summary: str = "Was interrupted before it was finished."
+    summary: str = ""
     visualization: dict[str, Any] | None = field(default=None, repr=False)
     kind: str = ""
     answer: str = field(default="", repr=False)
     next_steps: list[dict[str, Any]] = field(factory=list, repr=False)
     files: list[dict[str, Any]] = field(factory=list, repr=False)
-    widget: dict[str, str] | None = None
     note: str = field(default="", repr=False)
     suspect: bool = False
-    crashed: bool = False
     own: bool = False
-    unanswered: str = ""
-    effect_unknown: bool = False
     by_user: bool = False
-    undo_s: float | None = None
-    ended: trio.Event = field(factory=trio.Event, repr=False)
-    limits: list[trio.CancelScope] = field(factory=list, repr=False)
-    questions: int = 0
-    waited_s: float = 0.0
-    asking: trio.Lock = field(factory=trio.Lock, repr=False)
-    agent_id: str = ""
-    usage: Usage = NO_USAGE
-    below: "ToolExecutor | None" = field(default=None, repr=False)
-    step: StepRecord | None = field(default=None, repr=False)
-    handle: str | None = field(default=None, repr=False)
-
-    def begin(self, step: StepRecord) -> None:
-        """Take note of the call's step, and of the handle that an interrupted attempt has kept in it."""
-        self.step = step
-        if step.ended_at is None and isinstance(step.result, dict):
-            self.handle = step.result.get(HANDLE)
-
-    def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
-        """Set the failure, as a result that clients and models can read."""
-        self.own = own
-        self.status, self.summary, self.visualization, self.kind, self.answer = status, sentence, None, "", ""
-        self.next_steps = []
-        self.value = {"error": {"code": code, "message": sentence}}
-
-    def succeed(self, result: ToolResult) -> None:
-        """Set the result of the tool."""
-        self.own = self.by_user or isinstance(result, OwnResult)
-        self.status, self.value, self.summary = ToolStatus.OK, result.value, result.summary
-        self.visualization, self.kind, self.answer = result.visualization, result.kind, result.answer
-        self.next_steps = [asdict(each) for each in result.next_steps]
 
     def recorded(self, undo_until: float | None = None, agent: str = "") -> RecordedResult:
         """Return the outcome as the call's step keeps it; see `RecordedResult` for the arguments."""
-        return RecordedResult(**{name: getattr(self, name) for name in RECORDED}, undo_until=undo_until, agent=agent)
+        return RecordedResult(
+            self.value,
+            self.summary,
+            self.visualization,
+            self.note,
+            self.suspect,
+            self.kind,
+            self.answer,
+            self.next_steps,
+            self.files,
+            undo_until,
+            agent,
+        )
 
-    def restore(self, status: ToolStatus, past: RecordedResult) -> None:
-        """Set the outcome of a call that finished before, from its step."""
-        self.status = status
-        for name in RECORDED:
-            setattr(self, name, getattr(past, name))
 
-    def crash(self, error: BaseException, run_id: str) -> None:
-        """Set the failure of a tool that raised something else than a `ToolError`, or that beside one, and log it."""
-        error_id = new_error_id()
-        extra = {"tool": self.request.name, "error_id": error_id, "run_id": run_id}
-        log.error("tool.crashed", extra=extra, exc_info=error)
-        said = sentences_of(error)
-        sentence = f"{said or ERRORS['tool_failed'].text} (error {error_id})"
-        self.fail(ToolStatus.FAILED, "tool_failed", sentence, own=not said)
+def failure(call: PendingCall, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> ToolOutcome:
+    """Return a failure, as a result that clients and models can read."""
+    value = {"error": {"code": code, "message": sentence}}
+    return ToolOutcome(call.request, call.call_id, status, value, sentence, own=own)
+
+
+def crash(call: PendingCall, error: BaseException, run_id: str) -> ToolOutcome:
+    """Return the failure of a tool that raised something else than a `ToolError`, or that beside one, and log it."""
+    error_id = new_error_id()
+    log.error("tool.crashed", extra={"tool": call.request.name, "error_id": error_id, "run_id": run_id}, exc_info=error)
+    said = sentences_of(error)
+    sentence = f"{said or ERRORS['tool_failed'].text} (error {error_id})"
+    return failure(call, ToolStatus.FAILED, "tool_failed", sentence, own=not said)
+
+
+def success(call: PendingCall, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:
+    """Return the outcome of a call whose tool has returned a result."""
+    return ToolOutcome(
+        call.request,
+        call.call_id,
+        ToolStatus.OK,
+        result.value,
+        result.summary,
+        result.visualization,
+        result.kind,
+        result.answer,
+        [asdict(each) for each in result.next_steps],
+        own=by_user or isinstance(result, OwnResult),
+        by_user=by_user,
+    )
+
+
+def interrupted(call: PendingCall) -> ToolOutcome:
+    """Return the outcome of a call that was killed."""
+    return ToolOutcome(call.request, call.call_id, ToolStatus.KILLED, summary="Was interrupted before it was finished.")
+
+
+def restored(call: PendingCall, status: ToolStatus, past: RecordedResult) -> ToolOutcome:
+    """Return the outcome of a call that finished before, from its step."""
+    return ToolOutcome(call.request, call.call_id, status, **{name: getattr(past, name) for name in RECORDED})
+
+
+async def sanitize(outcome: ToolOutcome, content_filter: ContentFilter) -> tuple[ToolOutcome, SanitizedValue]:
+    """Redact or block the result of a call, before it is stored, published or given to the model.
+
+    Return the outcome, and what was found. The server's own sentences are left alone: a chance finding in them would
+    warn the user of nothing.
+    """
+    if outcome.own:
+        return outcome, SanitizedValue(outcome.value)
+    clean, summary = await content_filter.filter_result(outcome.value, outcome.summary)
+    answer, next_steps, chart = outcome.answer, outcome.next_steps, outcome.visualization
+    if answer or next_steps:
+        shown = await content_filter.filter_value([answer, next_steps], content_filter.tool)
+        answer, next_steps = shown.value
+        clean = clean.including(shown.texts) if shown.texts else clean
+    if clean.blocked:
+        blocked = content_filter.blocked_error("The tool's result is blocked", clean.texts)
+        value = {"error": {"code": "content_blocked", "message": blocked.message}}
+        failed = ToolOutcome(outcome.request, outcome.call_id, ToolStatus.FAILED, value, blocked.message)
+        return evolve(failed, files=outcome.files, note=outcome.note), clean
+    if chart is not None and not await content_filter.accepts_chart(chart):
+        chart, summary = None, f"{summary} (the chart is left out: the content policy does not allow its text)"
+    changed = evolve(
+        outcome, value=clean.value, summary=summary, visualization=chart, answer=answer, next_steps=next_steps
+    )
+    return changed, clean

@@ -14,6 +14,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.framework import AgentFailed
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
+from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.compaction import fit
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.ended import Ended
@@ -25,13 +26,12 @@ from understudy.chat.run.output import read_output
 from understudy.chat.run.part import NO_PARTS, RunParts
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PastTurn, Replay
-from understudy.chat.run.saved_files import files_of_answer
 from understudy.chat.run.steers import Steers
 from understudy.chat.run.thoughts import Thoughts
-from understudy.chat.run.tool_executor import ToolExecutor
 from understudy.chat.run.tool_outcome import ToolOutcome
 from understudy.chat.run_protocol import agent_started
 from understudy.chat.services import Services
+from understudy.chat.user_files import files_of_answer
 from understudy.models.model import (
     AgentCard,
     Handoff,
@@ -145,7 +145,7 @@ class RunWork:
     @property
     def worked_s(self) -> float:
         """How long the run has worked, in seconds, without the waits for its user."""
-        return self.tools.deadline.worked_s
+        return self.tools.questions.deadline.worked_s
 
     # The agents
 

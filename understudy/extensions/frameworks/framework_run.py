@@ -160,14 +160,8 @@ class FrameworkRun(HandWritten):
         def accept(_: Mapping[str, Any]) -> None:
             """Accept any answer that fits the schema: the agent checks the rest."""
 
-        work, waits = self.work, self.work.tools.waits
-        paused = set(waits.unfinished)  # its calls wait with the agent
-        waits.unfinished.clear()
-        try:
-            ask = work.tools.asking.ask_for_tool
-            return await ask(self.asked, work.agent_id, self.context, question, accept, which=key)
-        finally:
-            waits.unfinished |= paused
+        with self.work.tools.questions.resting():  # its calls wait with the agent
+            return await self.asker.ask(question, accept, which=key)
 
     async def count(self, model: str, usage: Usage) -> None:
         """Count what a request to a model used, and record it."""

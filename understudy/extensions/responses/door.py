@@ -17,8 +17,8 @@ from quart import Response, request
 from transport.auth.identity import Identity
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
-from understudy.chat.run.client_tools import CLIENT, OUTPUT, client_question_id, open_calls
-from understudy.chat.run.questions import MAX_ANSWER_BYTES
+from understudy.chat.run.client_tools import CLIENT, OUTPUT, open_calls
+from understudy.chat.run.questions import MAX_ANSWER_BYTES, client_question_id
 from understudy.content.texts import run_off_loop
 from understudy.extensions.responses.chat import ChatTranslator
 from understudy.extensions.responses.events import ResponsesTranslator

@@ -10,7 +10,8 @@ from quart import Response, request
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.chat.routing import check_id
-from understudy.chat.run.client_tools import OUTPUT, client_question_id
+from understudy.chat.run.client_tools import OUTPUT
+from understudy.chat.run.questions import client_question_id
 from understudy.content.texts import run_off_loop
 from understudy.extensions.responses import door
 from understudy.extensions.responses.events import ResponsesTranslator, project

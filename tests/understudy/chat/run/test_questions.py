@@ -1,22 +1,49 @@
-"""Questions: the first answer that fits counts, and it is acknowledged once stored."""
+"""Questions: the first reply that fits counts, and it is acknowledged once stored. Consent shows what runs."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import pytest
 import trio
 import trio.testing
 
 from actors import Actor, ActorSystem, ChildSpec, Context
 from transport.wire.errors import CommandRejected
-from understudy.chat.messages import AnswerQuestion
-from understudy.chat.run.questions import LoggedQuestion, Questions, collect_questions, question_id, run_of_question
+from understudy.chat.messages import AnswerQuestion, Decide
+from understudy.chat.run.deadline import PausableDeadline
+from understudy.chat.run.questions import (
+    MAX_ARGUMENT_BYTES,
+    LoggedQuestion,
+    OpenQuestion,
+    Questions,
+    check_note,
+    collect_questions,
+    consent_question,
+    copy_arguments,
+    form_question,
+    needs_approval,
+    question_id,
+    run_of_question,
+)
+from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.errors import StorageUnavailable
+from understudy.tools.errors import ToolError
+from understudy.tools.form import Question
 from understudy.tools.schema import Misfit
-from understudy.wire.events import AnswerOutcome, QuestionAnswered, QuestionAsked
+from understudy.tools.tool import Tool, tool
+from understudy.wire.events import (
+    AnswerOutcome,
+    ApprovalDecided,
+    ApprovalDecision,
+    ApprovalRequired,
+    QuestionAnswered,
+    QuestionAsked,
+)
 
 NAME = question_id("run", "call", 1)
 SIX = {"count": 6}
+ALLOW, DENY, EXPIRED = ApprovalDecision
 
 
 class Forwarder(Actor):
@@ -24,7 +51,7 @@ class Forwarder(Actor):
         self.questions = questions
 
     async def receive(self, message: object, context: Context) -> None:
-        assert isinstance(message, AnswerQuestion)
+        assert isinstance(message, Decide | AnswerQuestion)
         self.questions.accept(message)
 
 
@@ -35,33 +62,73 @@ async def check(answer: Any) -> None:
         raise Misfit(".count", "it must be at most 6")
 
 
+class Paying:
+    """Stands for a tool: its check refuses parameters without an amount, after a while."""
+
+    async def check_aside(self, parameters: Any, _owner: str) -> None:
+        await trio.sleep(1)
+        if "amount" not in parameters:
+            raise ToolError("invalid_arguments", "There is no amount.")
+
+
+def form(secrets: bool = False) -> OpenQuestion:
+    pin = {"pin": {"type": "string", "format": "password", "writeOnly": True}}
+    return form_question(NAME, Question("Count?", {"type": "object", "properties": pin if secrets else {}}), check)
+
+
+def consent() -> OpenQuestion:
+    return consent_question(Paying(), ApprovalRequired("a", "c", "pay", {}, 0.0, {}), "ada")  # type: ignore[arg-type]
+
+
 @asynccontextmanager
 async def answering() -> AsyncIterator[tuple[Questions, Callable[[Any], Awaitable[None]], list[object]]]:
-    """Yield questions, a function that answers one, and the (answer, reply) pairs in order of the replies."""
-    questions, replies = Questions(), list[object]()
+    """Yield questions, a function that replies to one, and the (words, reply) pairs in order of the replies.
+
+    Words are those of an answer, or (decision, note, parameters).
+    """
+    deadline = PausableDeadline("run", "ada", RunLimiter(1, 1), lambda: None)
+    questions, replies = Questions(deadline), list[object]()
     async with (
         ActorSystem("s", [ChildSpec("asked", lambda: Forwarder(questions))]) as system,
         trio.open_nursery() as nursery,
     ):
         (ref,) = system.root.children()
 
-        async def send(answer: Any) -> None:
+        async def send(words: Any) -> None:
+            said = words
+            if isinstance(words, tuple):
+                said, note, parameters = words
+                ask: Any = Decide("c", said, note, parameters=parameters)
+            else:
+                ask = AnswerQuestion(NAME, words, "ada", "socket")
             try:
-                replies.append((answer, await ref.ask(AnswerQuestion(NAME, answer, "ada", "socket"))))
+                replies.append((said, await ref.ask(ask)))
             except (CommandRejected, StorageUnavailable) as error:
-                replies.append((answer, str(error)))
+                replies.append((said, str(error)))
 
-        async def give(answer: Any) -> None:
-            nursery.start_soon(send, answer)
+        async def give(words: Any) -> None:
+            nursery.start_soon(send, words)
             await trio.testing.wait_all_tasks_blocked()
 
         yield questions, give, replies
         nursery.cancel_scope.cancel()
 
 
+@asynccontextmanager
+async def asked() -> AsyncIterator[tuple[OpenQuestion, Callable[..., Awaitable[None]], list[Any]]]:
+    """Yield a question about consent, a function that decides, and the replies as `answering` yields them."""
+    async with answering() as (questions, give, replies):
+        questions.begin(question := consent())
+
+        async def decide(decision: ApprovalDecision, note: str = "", parameters: Any = None) -> None:
+            await give((decision, note, parameters))
+
+        yield question, decide, replies
+
+
 async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.MockClock) -> None:
     async with answering() as (questions, give, replies):
-        question = questions.ask(NAME, check)
+        questions.begin(question := form())
         for each in ({"count": 7}, SIX, {"count": 5}, SIX):
             await give(each)
         assert not replies
@@ -77,12 +144,13 @@ async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.Mo
 
 async def test_the_values_of_secret_fields_are_in_no_event(autojump_clock: trio.testing.MockClock) -> None:
     async with answering() as (questions, give, replies):
-        question = questions.ask(NAME, check, {"pin"})
+        questions.begin(question := form(secrets=True))
         whole = {"count": 6, "pin": "1234"}
         await give(whole)
         reply = await question.wait(trio.current_time() + 1)
         assert reply == QuestionAnswered(NAME, AnswerOutcome.ANSWERED, SIX, "ada", "socket", ["pin"])
-        assert question.given == whole
+        assert isinstance(question.taken, AnswerQuestion)
+        assert question.taken.answer == whole
         question.confirm_stored()
         await give({"count": 6, "pin": "4321"})
         assert replies == [(whole, True), ({"count": 6, "pin": "4321"}, False)]
@@ -94,7 +162,7 @@ async def test_an_answer_that_came_early_is_taken_when_the_question_is_asked_aga
     async with answering() as (questions, give, replies):
         await give({"count": 7})
         await give(None)
-        question = questions.ask(NAME, check)
+        questions.begin(question := form())
         assert (await question.wait(trio.current_time() + 1)).outcome is AnswerOutcome.DECLINED
         await trio.testing.wait_all_tasks_blocked()
         question.fail_stored(StorageUnavailable("it is away"))
@@ -117,7 +185,8 @@ async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(
 
 async def test_a_question_expires(autojump_clock: trio.testing.MockClock) -> None:
     async with answering() as (questions, give, replies):
-        question, began = questions.ask(NAME, check), trio.current_time()
+        questions.begin(question := form())
+        began = trio.current_time()
         assert (await question.wait(began + 300)).outcome is AnswerOutcome.EXPIRED
         assert trio.current_time() - began == 300
         await give(SIX)
@@ -133,3 +202,124 @@ def test_questions_and_answers_are_read_from_the_log() -> None:
         second.question_id: LoggedQuestion(second),
     }
     assert run_of_question(NAME) == "run"
+
+
+async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock) -> None:
+    async with asked() as (approval, decide, replies):
+        await decide(DENY, "no")
+        await decide(ALLOW, "yes")
+        await decide(DENY, "never")
+        assert await approval.wait(trio.current_time() + 1) == ApprovalDecided("c", DENY, "no")
+        await trio.testing.wait_all_tasks_blocked()
+        assert replies == [(ALLOW, False)]
+        approval.confirm_stored()
+        await decide(DENY)
+        assert replies == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
+
+
+async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
+    async with asked() as (approval, decide, replies):
+        await decide(ALLOW)
+        await approval.wait(trio.current_time() + 1)
+        error = StorageUnavailable("it is away")
+        approval.fail_stored(error)
+        await trio.testing.wait_all_tasks_blocked()
+    assert replies == [(ALLOW, str(error))]
+
+
+async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with asked() as (approval, decide, replies):
+        began = trio.current_time()
+        assert await approval.wait(began + 300) == ApprovalDecided("c", EXPIRED)
+        assert trio.current_time() - began == 300
+        await decide(ALLOW)
+        assert replies == [(ALLOW, False)]
+
+
+async def test_changed_parameters_are_checked_while_other_decisions_wait(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    async with asked() as (approval, decide, replies):
+        await decide(ALLOW, parameters={})
+        await decide(ALLOW, parameters={"amount": 1})
+        await decide(DENY)
+        decided = await approval.wait(trio.current_time() + 2.5)
+        assert (decided.decision, decided.parameters) == (ALLOW, {"amount": 1})
+        approval.confirm_stored()
+        await trio.testing.wait_all_tasks_blocked()
+        assert [each for _, each in replies if isinstance(each, str)] == ["There is no amount."]
+        assert sorted(str(each) for _, each in replies if isinstance(each, bool)) == ["False", "True"]
+
+
+async def test_a_check_that_takes_too_long_ends_with_the_wait(autojump_clock: trio.testing.MockClock) -> None:
+    async with asked() as (approval, decide, replies):
+        await decide(ALLOW, parameters={"amount": 1})
+        decided = await approval.wait(trio.current_time() + 0.5)
+        await trio.testing.wait_all_tasks_blocked()
+        assert decided.decision is EXPIRED
+        assert replies == [(ALLOW, False)]
+
+
+def paying(approval: Any) -> Tool:
+    @tool(approval=approval)
+    async def pay(amount: float, to: list[str] | None = None) -> float:
+        """Pay."""
+        return amount
+
+    return pay
+
+
+async def test_a_tool_says_when_it_needs_approval() -> None:
+    assert not await needs_approval(paying(False), {"amount": 1.0}, "ada")
+    assert await needs_approval(paying(True), {"amount": 1.0}, "ada")
+    large = paying(lambda arguments: arguments["amount"] > 100)
+    assert not await needs_approval(large, {"amount": 100.0}, "ada")
+    assert await needs_approval(large, {"amount": 101.0}, "ada")
+    assert [paying(each).approval_mode for each in (True, False, len)] == ["always", "never", "sometimes"]
+
+
+async def test_the_arguments_shown_are_a_copy() -> None:
+    """The tool's own `approval` changes its arguments, and the model's call is changed later: the copy stays."""
+
+    def meddling(arguments: dict[str, Any]) -> bool:
+        arguments["to"].append("mallory")
+        return True
+
+    given: dict[str, Any] = {"amount": 1.0, "to": ["anna"]}
+    assert await needs_approval(paying(meddling), given, "ada")
+    shown = copy_arguments(given)
+    given["to"].append("eve")
+    assert shown == {"amount": 1.0, "to": ["anna"]}
+
+
+async def test_arguments_that_do_not_fit_need_no_approval() -> None:
+    with pytest.raises(ToolError, match="amount"):
+        await needs_approval(paying(True), {"amount": "much"}, "ada")
+
+
+@pytest.mark.parametrize("arguments", [{"text": "x" * MAX_ARGUMENT_BYTES}, {"text": object()}, {"text": "\ud800"}])
+def test_what_cannot_be_shown_whole_is_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ToolError) as refused:
+        copy_arguments(arguments)
+    assert refused.value.code == "invalid_arguments"
+
+
+@pytest.mark.parametrize("note", ["x" * 1001, "\ud800"])
+def test_a_note_that_cannot_be_kept_is_refused(note: str) -> None:
+    with pytest.raises(CommandRejected) as refused:
+        check_note(note)
+    assert refused.value.code == "invalid_command"
+    assert check_note("x" * 1000) == "x" * 1000
+
+
+async def later(arguments: object) -> bool:
+    return False
+
+
+@pytest.mark.parametrize("approval", ["yes", 1, None, later])
+def test_approval_must_be_an_answer_or_a_plain_function(approval: Any) -> None:
+    """What a coroutine function returns is always true, so every call would need approval."""
+    with pytest.raises(TypeError, match="plain function"):
+        paying(approval)

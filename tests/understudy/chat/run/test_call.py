@@ -1,4 +1,4 @@
-"""Calls whose effect is in doubt, as their server, their actor or their time ended, are settled by `reconcile`."""
+"""Calls: those in doubt, as their server, their actor or their time ended, are settled by `reconcile`."""
 
 import logging
 from collections import Counter
@@ -18,10 +18,9 @@ from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
 from understudy.chat.effects import MAX_ASKED, EffectCall
+from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, Partials, ToolCall
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.settling import EFFECT_UNKNOWN
-from understudy.chat.run.tool_call import ToolCall
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
 from understudy.wire.events import QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
 
@@ -192,7 +191,7 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     async def on_start(self: ToolCall, context: Context) -> None:
         if next(kills, False):
             if late:
-                BANK[self.outcome.call_id] += 1
+                BANK[self.call.call_id] += 1
             context.ref.kill()
         else:
             await start(self, context)
@@ -371,3 +370,27 @@ async def test_a_call_that_can_be_undone_says_until_when() -> None:
         raise ToolError("forbidden", "no")
 
     assert completed((await played([evolve(an_agent(pay), tools=[refuse])])).events).undo_until is None
+
+
+async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: trio.testing.MockClock) -> None:
+    """The first item is published at once; then at most one batch in each interval, of at most `MAX_WAITING` items."""
+    began = trio.current_time()
+    published: list[tuple[float, int, int]] = []
+
+    async def publish(offset: int, items: list[Any]) -> None:
+        published.append((round(trio.current_time() - began, 3), offset, len(items)))
+
+    async with trio.open_nursery() as nursery:
+        partials = Partials(publish, nursery.start_soon)
+        await partials.add("first")
+        await trio.testing.wait_all_tasks_blocked()
+        for number in range(2 * MAX_WAITING + 1):
+            await partials.add(number)
+        await trio.sleep(1)
+        nursery.cancel_scope.cancel()
+    assert published == [
+        (0.0, 0, 1),
+        (PUBLISH_S, 1, MAX_WAITING),
+        (2 * PUBLISH_S, 1 + MAX_WAITING, MAX_WAITING),
+        (round(3 * PUBLISH_S, 3), 1 + 2 * MAX_WAITING, 1),
+    ]
