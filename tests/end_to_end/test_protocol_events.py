@@ -213,6 +213,29 @@ async def test_what_is_not_committed_is_not_sent(serve_client: Any, tmp_path: Pa
             check_arc(client.durable(end["run_id"]))
 
 
+async def test_what_is_stored_of_an_event_are_the_bytes_that_are_sent(serve_guest: Any, tmp_path: Path) -> None:
+    """On a socket that is there as the run goes on, and on one that resumes from the beginning."""
+    running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))
+    sent: list[list[bytes]] = []
+    for command in (
+        {"type": "user_message", "payload": {"content": "go", "agent_type": "script", "thread_id": "t"}},
+        {"type": "resume", "payload": {"threads": {"t": 0}}},
+    ):
+        frames: list[bytes] = []
+        async with connected(running.address, token) as client:
+            await client.send(command)
+            while not frames or b'"type":"final_response"' not in frames[-1]:
+                with trio.fail_after(60):
+                    frame = (await client.socket.get_message()).encode()
+                frames += [frame] if "seq" in json.loads(frame) else []
+        sent.append(frames)
+    with sqlite3.connect(tmp_path / "data" / "understudy.db") as connection:
+        rows = [body for (body,) in connection.execute("SELECT body FROM events ORDER BY seq")]
+    connection.close()
+    assert sent == [rows, rows]
+    assert len(rows) > 5
+
+
 @pytest.mark.promise("wire.endpoint-events", "wire.seq")
 async def test_durable_events_are_numbered_by_thread_from_1_and_are_those_of_the_log(serve_guest: Any) -> None:
     running, token = await serve_guest(scripted(Call([("echo", {"text": "a"})]), Say("one two")))

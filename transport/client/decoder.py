@@ -28,7 +28,7 @@ _GZIP: Final = 16 + zlib.MAX_WBITS
 _NAMES: Final = ("thread_id", "run_id", "message_id")
 
 
-class Received(Envelope, frozen=True):
+class Received(Envelope, frozen=True, eq=False):
     """A received event in its envelope. `raw` is the whole frame, including fields that are not of this package.
 
     `timestamp` is 0.0 if the frame has none. `terminal`: the event ends a run. `repeated`: the error refused a command

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from transport.wire.dialects import Dialect, struct_members
+from transport.wire.dialects import Dialect, canonical, struct_members
 from transport.wire.events import Envelope
 
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
@@ -20,8 +20,14 @@ def encode(envelope: Envelope, dialect: Dialect) -> bytes | None:
     return EventEncoder(dialect)(envelope)
 
 
-def encode_frame(shown: Any) -> bytes:
-    """Encode what a dialect returns. Raises TypeError for values that JSON lacks."""
+def encode_for_log(envelope: Envelope) -> bytes:
+    """Return the canonical frame of an event, which the envelope keeps. Raises TypeError for values that JSON lacks."""
+    if not envelope.frame:
+        msgspec.structs.force_setattr(envelope, "frame", _encode(canonical(envelope)))
+    return envelope.frame
+
+
+def _encode(shown: Any) -> bytes:
     try:
         return _ENCODER.encode(shown)
     except UnicodeEncodeError:
@@ -29,26 +35,32 @@ def encode_frame(shown: Any) -> bytes:
 
 
 class EventEncoder:
-    """Encodes events as frames of one dialect, as `encode` does. `wrap_frame` converts each into the bytes to send."""
+    """Encodes events as frames of one dialect, as `encode` does. `wrap_frame` converts each into the bytes to send.
 
-    __slots__ = ("_render", "_wrap_frame")
+    An event that was encoded for a log, or read from one, is not encoded as a canonical frame again.
+    """
+
+    __slots__ = ("_canonical", "_render", "_wrap_frame")
 
     def __init__(self, dialect: Dialect, wrap_frame: WrapFrame | None = None) -> None:
         self._render = dialect.render
+        self._canonical = self._render is canonical
         self._wrap_frame = wrap_frame
 
     def __call__(self, envelope: Envelope) -> bytes | None:
         """Encode an event. Return None if the dialect does not show it."""
-        shown = self._render(envelope)
-        if shown is None:
-            return None
-        frame = encode_frame(shown)
+        frame = envelope.frame if self._canonical else b""
+        if not frame:
+            shown = self._render(envelope)
+            if shown is None:
+                return None
+            frame = _encode(shown)
         return frame if self._wrap_frame is None else self._wrap_frame(envelope, frame)
 
     def encode_all(self, envelopes: Sequence[Envelope]) -> list[bytes | None]:
         """Encode events as one after the other, but in one call of msgspec, which takes two thirds of its time."""
-        if len(envelopes) == 1:
-            return [self(envelopes[0])]
+        if self._canonical or len(envelopes) == 1:
+            return [self(envelope) for envelope in envelopes]
         render, wrap_frame = self._render, self._wrap_frame
         try:
             lines = _ENCODER.encode_lines([render(envelope) for envelope in envelopes]).split(b"\n")

@@ -157,12 +157,13 @@ EVENTS: Final[tuple[type[Event], ...]] = (PartialResult, Error, Welcome, Drain, 
 """The events of this package."""
 
 
-class Envelope(msgspec.Struct, frozen=True):
+class Envelope(msgspec.Struct, frozen=True, eq=False):
     """An event with everything around it, as the canonical dialect shows it.
 
     `seq` is the event's number in its thread's log (durable events only). `timestamp` is when it was emitted.
     `message` is one line for a human reader. `text_epoch` names the text that a `PartialResult` is a piece of, within
-    the server only: an answer that is written again, as after the death of a server, is another text.
+    the server only: an answer that is written again, as after the death of a server, is another text. `frame` is the
+    canonical frame of an envelope that was encoded for a log or read from one, so that it is encoded once.
 
     A program adds names of its own in a subclass: each is text, or None and then omitted on the wire; those in `nulls`
     are null there. `client_names` are members that a client chooses, by which a refusal names its message. Every event
@@ -180,10 +181,21 @@ class Envelope(msgspec.Struct, frozen=True):
     message_id: str | None = None
     message: str = ""
     text_epoch: str = ""
+    frame: bytes = b""
 
     def replace(self, **changes: Any) -> Self:
-        """Return a copy with these fields changed."""
-        return msgspec.structs.replace(self, **changes)
+        """Return a copy with these fields changed, which is not encoded yet."""
+        return msgspec.structs.replace(self, frame=b"", **changes)
+
+    def __eq__(self, other: object) -> bool:
+        return type(other) is type(self) and _members(self) == _members(other)
+
+    __hash__ = None  # type: ignore[assignment]  # an event may hold objects
 
     def __repr__(self) -> str:
         return f"Envelope({self.event!r}, seq={self.seq}, thread_id={self.thread_id!r}, run_id={self.run_id!r})"
+
+
+def _members(envelope: Any) -> list[Any]:
+    """Return what makes envelopes equal: everything but their frames."""
+    return [getattr(envelope, name) for name in envelope.__struct_fields__ if name != "frame"]

@@ -70,7 +70,7 @@ class Vocabulary:
             event = UnknownEvent(shown.type, shown.data) if read is None else read(shown.data)
             seq, thread_id, run_id, message_id, message, *names = self._names(shown)
             timestamp = shown.timestamp.timestamp()
-            return self.envelope(event, timestamp, seq, thread_id, run_id, message_id, message, "", *names)
+            return self.envelope(event, timestamp, seq, thread_id, run_id, message_id, message, "", frame, *names)
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             raise UnreadableEvent(f"a stored event cannot be read: {type(error).__name__}") from error
 

@@ -579,7 +579,7 @@ class AskedAgent(msgspec.Struct, frozen=True, gc=False):
     pillar: str | None = None
 
 
-class Envelope(events.Envelope, frozen=True):
+class Envelope(events.Envelope, frozen=True, eq=False):
     """An event of the chat with everything around it.
 
     `agent_type` and `pillar` name the agent the event comes from; `asked_agent` is set if the user's message was

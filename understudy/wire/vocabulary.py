@@ -2,8 +2,7 @@
 
 from typing import Final, cast
 
-from transport.wire.codec import encode_frame
-from transport.wire.dialects import canonical
+from transport.wire.codec import encode_for_log
 from transport.wire.vocabulary import Vocabulary
 from understudy.wire.codes import ERRORS as ERRORS  # which registers them
 from understudy.wire.commands import CHECKS, COMMANDS, UNTYPED
@@ -11,13 +10,9 @@ from understudy.wire.events import EVENTS, Envelope
 
 VOCABULARY: Final = Vocabulary(EVENTS, COMMANDS, CHECKS, Envelope, UNTYPED)
 
+to_log: Final = encode_for_log
 parse_frame: Final = VOCABULARY.parser.parse_frame
 parse_command: Final = VOCABULARY.parser.parse_command
-
-
-def to_log(envelope: Envelope) -> bytes:
-    """Return what the log holds of an event: its canonical frame. Raises TypeError for values that JSON lacks."""
-    return encode_frame(canonical(envelope))
 
 
 def from_log(body: bytes) -> Envelope:

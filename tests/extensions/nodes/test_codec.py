@@ -47,8 +47,8 @@ ROUTE = Route("guide", "guide", None, "t", "guide_s1")
 MESSAGE = Message("ann", "m1", "t", "r1", "user", "Hello", "guide", None, "accepted", 1.5, ("f1",), {"mark": "bar"})
 SAY = Say("hello [email-1]", "t", references=("f1",), context={"a": [1, None]})
 ADA = Identity("ann", "s1", roles=("operator",), name="Ann")
-PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "x", "", "c", "liaison", "content")
-PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "half", "", "c", "guide")
+PIECE = Envelope(PartialResult("ab", 7), 1.5, None, "t", "r", "m", "x", "", b"", "c", "liaison", "content")
+PROGRESS = Envelope(AgentProgress(1.0, "half", 2.0), 2.5, None, "t", "r", "m", "half", "", b"", "c", "guide")
 
 
 @define(eq=False)

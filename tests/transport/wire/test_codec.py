@@ -158,6 +158,21 @@ def test_the_log_gives_back_what_it_took(name) -> None:
         assert encode(again, dialect) == encode(envelope, dialect)
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+def test_an_event_is_encoded_once_for_the_log_and_for_sockets(name) -> None:
+    """The row is the frame, when the event happens and when it is read again; a changed copy is encoded anew."""
+    envelope = SAMPLES[name].replace()
+    row = to_log(envelope)
+    again = from_log(row)
+    canonical = EventEncoder(Dialect.CANONICAL)
+    assert canonical(envelope) is canonical(again) is to_log(again) is row
+    assert canonical.encode_all([envelope, again]) == [row, row]
+    assert row == encode(SAMPLES[name], Dialect.CANONICAL)
+    changed = again.replace(message="changed")
+    assert json.loads(canonical(changed) or b"")["message"] == "changed"
+    assert to_log(changed) != row
+
+
 @given(st.floats(0, 4e9), JSON, st.text(), st.integers(1, 2**53))
 def test_the_log_is_exact_but_for_the_time_of_the_envelope(timestamp, result, line, seq) -> None:
     """It is to the millisecond, as clients are shown it."""

@@ -17,12 +17,12 @@ import pytest
 import trio
 from attrs import define, evolve, field
 from rich.console import Console
-from tests.end_to_end.test_undo import CLOSED, paying
 
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.steerable_agent import agent as steerable
 from tests.end_to_end.test_questions import ordering
+from tests.extensions.undo.test_undo import CLOSED, paying
 from understudy import Agent, remember
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values
