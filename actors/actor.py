@@ -101,23 +101,22 @@ class ActorTimer:
 
     entry: Timer
 
-    def __init__(self, cell: Cell, key: Hashable, message: object, values: Values, every_s: float | None) -> None:
+    def __init__(
+        self, cell: Cell, key: Hashable, delay_s: float, message: object, values: Values, every_s: float | None
+    ) -> None:
         self.cell: Cell = cell
         self.every_s: float | None = every_s
         self.key: Hashable = key
         self.message: object = message
         self.values: Values = values
         """The values of the propagated context variables when the timer was set."""
+        self.entry = cell.system.timers.after(delay_s, self.fire)
+        self.due: float = self.entry.at
+        """When it fires next, in seconds on trio's clock."""
 
     def fire(self) -> None:
         """Hand the timer to its actor."""
         self.cell.put_control(self)
-
-    def set_in(self, delay_s: float) -> None:
-        """Let the timer fire after `delay_s` seconds."""
-        timers = self.cell.system.timers
-        self.due: float = timers.now() + delay_s
-        self.entry = timers.after(delay_s, self.fire)
 
     def set_again(self, every_s: float) -> None:
         """Let it fire at its next moment: one period after the last one, or as many as have not passed yet."""
@@ -229,14 +228,14 @@ class Context:
         hash(key)
         if every_s is not None and not 0 < every_s < math.inf:
             raise ValueError(f"every_s must be above 0 and finite, not {every_s!r}")
-        self.cancel_timer(key)
         carrier = cell.mailbox.propagator
         values = () if carrier is None else carrier.current_values(stamped=False)
-        timer = ActorTimer(cell, key, message, values, every_s)
-        timer.set_in(delay_s)
+        timer = ActorTimer(cell, key, delay_s, message, values, every_s)
         life = cell.incarnation
         if life.timers is None:
             life.timers = {}
+        elif (before := life.timers.pop(key, None)) is not None:
+            before.entry.cancel()
         life.timers[key] = timer
 
     def cancel_timer(self, key: Hashable) -> None:

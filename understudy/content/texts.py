@@ -219,7 +219,7 @@ def _lines(value: Any, name: Names = "", depth: int = 0) -> list[str]:
                 lines.append(key)
             lines += _lines(member, heads.get(key) or key, depth + 1)
     else:
-        text, name = _text(value) or "", name if isinstance(name, str) else ""
+        text, name = value if isinstance(value, str) else _text(value) or "", name if isinstance(name, str) else ""
         if text or name:
             lines.append(f"{name}: {text}" if name else text)
     return lines

@@ -21,6 +21,7 @@ import random
 import time
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Any, Final, TypeAlias, TypeVar
 
 import trio
@@ -188,7 +189,7 @@ class StoreWriter(Actor):
         group, self.waiting = sorted(self.waiting, key=lambda ask: ask.write.of_thread is not None), []
         began = self.began = trio.current_time()
         try:
-            writes: list[Write] = [*[each.change for each in later], *[ask.write for ask in group]]
+            writes: list[Write] = [*map(attrgetter("change"), later), *map(attrgetter("write"), group)]
             outcomes = await _in_thread(partial(self._commit, writes, len(later) or 1))
         except self.failures as error:
             self._failed(group, later, error)
@@ -197,7 +198,7 @@ class StoreWriter(Actor):
             self.began = None
         self.file_gone = False
         self.statistics.groups += 1
-        events = sum([len(write.events) for write in writes if isinstance(write, Change)])
+        events = sum([len(each.events) for each in writes if isinstance(each, Change)])
         self.on_commit(events, trio.current_time() - began)
         for each, outcome in zip(later, outcomes[: len(later)], strict=True):
             if isinstance(outcome, Exception):
@@ -307,8 +308,7 @@ def _store(
         }
         if new:
             together(connection, add_users, sorted(new.items()))
-    appends = _appends(group)
-    if appends and together(connection, append_all, [work for _, work in appends]):
+    if (appends := _appends(group)) and together(connection, append_all, [work for _, work in appends]):
         for place, _ in appends:
             outcomes[place] = True
     for place, work in enumerate(group):

@@ -154,8 +154,7 @@ class Pii:
         text, active = _in_ascii_digits(text, active)
         following: list[tuple[int, int, Hit]] = []
         topics = NamedTopics(text)
-        numbers = sorted({_BY_PREFILTER[name] for name in active})
-        for number in numbers:
+        for number in sorted(set(map(_BY_PREFILTER.__getitem__, active))):
             if found := PARTS[number].first(text, start, topics):
                 following.append((found.anchor, number, found))
         while following:
@@ -170,7 +169,7 @@ class Pii:
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
         """Return the least `pending` of the active parts."""
         text, active = _in_ascii_digits(text, active)
-        numbers = {_BY_PREFILTER[name] for name in active}
+        numbers = set(map(_BY_PREFILTER.__getitem__, active))
         return min([len(text), *[PARTS[number].pending(text, start) for number in numbers]])
 
 

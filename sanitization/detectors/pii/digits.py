@@ -194,7 +194,7 @@ def pending_number(text: str, start: int) -> int:
             upto = begin + last.start() if last else upto
             break
         # Letters alone are held only if digits follow or may follow.
-        numbered = any(each in _DIGITS for each in word)
+        numbered = not _DIGITS.isdisjoint(word)
         if word and (numbered or (len(word) <= 2 and (place + 1 == upto < end or begin >= end - 3))):
             upto = begin
         place = begin - 1
