@@ -8,8 +8,7 @@
 import logging
 import math
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import trio
 from attrs import define, field
@@ -30,6 +29,7 @@ from understudy.wire.events import AgentProgress, SteerAccepted, ToolPartial
 if TYPE_CHECKING:
     from understudy.chat.conversation.run_queue import RunQueue
 
+P = ParamSpec("P")
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -78,7 +78,7 @@ class RunLog:
         `speaker` is the (agent_type, pillar) that the events come from. `span` is that of the agent at work, None if
         the run is not traced. Raises `StorageUnavailable`, `LookupError` if the run has ended.
         """
-        await self._in_turn(partial(self.queue.record, self.live, events, speaker, steps, span))
+        await self._in_turn(self.queue.record, self.live, events, speaker, steps, span)
 
     async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
         """Take the steers that wait, before turn `turn` of the run's model.
@@ -86,7 +86,7 @@ class RunLog:
         They are stored as steps of the run that follow `last_step`, after the `finished` steps; if none waits, nothing
         is stored. Raises `StorageUnavailable`, `LookupError` if the run has ended.
         """
-        return await self._in_turn(partial(self.queue.steering.take, self.live, turn, last_step, finished))
+        return await self._in_turn(self.queue.steering.take, self.live, turn, last_step, finished)
 
     async def read_protocol(self) -> RunProtocol:
         """Return the run's protocol as the log has it, after the commits in progress. It must not be changed."""
@@ -94,12 +94,12 @@ class RunLog:
             async with self.queue.thread.turn:
                 return self.live.protocol
 
-    async def _in_turn(self, act: Callable[[], Awaitable[T]]) -> T:
+    async def _in_turn(self, act: Callable[P, Awaitable[T]], *given: P.args, **options: P.kwargs) -> T:
         with trio.fail_after(RECORD_S):
             async with self.queue.thread.turn:
                 try:
                     with trio.CancelScope(shield=True):
-                        return await act()
+                        return await act(*given, **options)
                 except LOST as error:
                     why = reason_of(error)
             self.conversation.tell(OwnershipLost(why))
@@ -107,7 +107,7 @@ class RunLog:
 
     async def finish(self, finish: FinishRun) -> None:
         """End the run, whose work has stopped without an answer; see `RunQueue.finish`."""
-        await self._in_turn(partial(self.queue.finish, finish))
+        await self._in_turn(self.queue.finish, finish)
 
     def linger(self, tools: tuple[str, ...]) -> None:
         """Note that calls of these tools go on, which cannot be interrupted; the thread's next run waits for them."""

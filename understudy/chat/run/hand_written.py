@@ -153,9 +153,9 @@ class HandWritten:
         if self.failure is not None:
             raise self.failure
         if self.handed is None:
-            if self.scope.cancelled_caught and work.ended is None:
-                work.ended = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
-            elif work.ended is None:
+            if self.scope.cancelled_caught and work.meter.closed_by is None:
+                work.meter.closed_by = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
+            elif work.meter.closed_by is None:
                 await self._expect(*END)
             await self._close_cut_calls()
             await self._end_turn(Reply())
@@ -265,7 +265,7 @@ class HandWritten:
     async def _stop_if(self, ended: Ended | None) -> None:
         """Close the run with what it has, if a bound of its budget is reached."""
         if ended is not None:
-            self.work.ended = ended
+            self.work.meter.closed_by = ended
             await self._stop()
 
     # What the log has
@@ -420,7 +420,7 @@ class HandWritten:
             await work.thoughts.ensure()
             self._begin_turn()
         request = ModelRequest(work, model, turn, silent=not say)
-        reply = await work.respond(request)
+        reply = await request.reply()
         usage = request.priced(reply.usage) + request.lost
         work.meter.add_usage(usage, turns=1)
         services.metrics.models.used(model.name, usage)
@@ -433,7 +433,7 @@ class HandWritten:
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
         for part in work.parts.after_turn:
             await part.after_turn(work)
-        await self._stop_if(work.ended)
+        await self._stop_if(work.meter.closed_by)
         return recorded
 
     async def begin_step(self, name: str) -> OwnStep:

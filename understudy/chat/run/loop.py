@@ -66,7 +66,7 @@ async def answer_by_model(work: RunWork, context: Context, number: int) -> tuple
                 work.input.add(turn_items(turn, origin))
                 return number, turn, handoff
         if not calls:
-            steers = [] if closing or work.ended is not None else await work.take_steers(number + 1)
+            steers = [] if closing or work.meter.closed_by is not None else await work.take_steers(number + 1)
             if not steers:
                 break
             work.input.add((*turn_items(turn, origin), *steers))

@@ -48,7 +48,8 @@ class Meter:
     """Counts what a run spends. `whose` says of each bound whose it is, in words; `currency` is that of the cost.
 
     The meter of a subagent counts `within` that of the agent which asks it, whose bounds hold for it too. `used` is
-    what the run has used of models, `own` that of the agent at work, without those before a handoff.
+    what the run has used of models, `own` that of the agent at work, without those before a handoff. `closed_by` is the
+    bound that closes the run, None as long as none does.
     """
 
     budget: Budget
@@ -60,6 +61,7 @@ class Meter:
     used: Usage = field(default=NO_USAGE, init=False)
     own: Usage = field(default=NO_USAGE, init=False)
     repetition: Repetition = field(factory=Repetition, init=False)
+    closed_by: Ended | None = field(default=None, init=False)
 
     @classmethod
     def of(cls, agent: Agent, limits: RunLimits, settings: JsonObject, currency: str = "") -> "Meter":

@@ -74,7 +74,7 @@ class ModelRequest:
         """
         work = self.work
         recorder, began = work.recorder, work.services.clock()
-        work.request = self
+        work.steers.end_turn = self.end
         try:
             check_models(work)
             reply = await self._respond()
@@ -92,7 +92,7 @@ class ModelRequest:
                 recorder.defer(evolve(step, result=result, status="ok", ended_at=work.services.clock()))
             raise
         finally:
-            work.request = None
+            work.steers.end_turn = None
         if recorder.spans is not None:
             await self._record_span(recorder.spans, reply, began)
         return reply
@@ -119,7 +119,7 @@ class ModelRequest:
                 self._reported = reply.usage
                 if _is_empty(reply) and not turn.partial_text:  # some models do so once; what they say next is whole
                     reply = await self._ask_again(reply, evolve(turn, notes=(*turn.notes, ASK_AGAIN)))
-                    if _is_empty(reply) and is_blank(work.stream.answer.text) and work.ended is None:
+                    if _is_empty(reply) and is_blank(work.stream.answer.text) and work.meter.closed_by is None:
                         raise ModelUnavailable(
                             "The language model gave an empty answer; ask again.", True, "empty reply"
                         )
@@ -134,9 +134,9 @@ class ModelRequest:
             finally:
                 work.services.metrics.models.answered(model.name, time.monotonic() - began)
         if not urgent:
-            work.ended = work.ended or work.meter.ended(work.meter.budget.wall_s or 0.0)
-        usage = self._cut_usage() if self._asked else Usage(turns=1)
-        return Reply("" if work.agent.output is not None else "".join(self._written), usage=usage)
+            work.meter.closed_by = work.meter.closed_by or work.meter.ended(work.meter.budget.wall_s or 0.0)
+        usage, text = self._cut_usage() if self._asked else Usage(turns=1), "".join(self._written)
+        return Reply(await work.cut_text("" if work.agent.output is not None else text), usage=usage)
 
     async def _ask_again(self, reply: Reply, changed: Turn) -> Reply:
         """Count a reply that is not used, and ask for another one."""

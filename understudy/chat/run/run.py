@@ -39,7 +39,7 @@ from understudy.chat.run.questions import Questions
 from understudy.chat.run.recorder import RECORD_S, Recorder
 from understudy.chat.run.replay import Replay
 from understudy.chat.run.subagent import Subagent
-from understudy.chat.run.work import AgentAtWork, RunWork
+from understudy.chat.run.work import RunWork
 from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services
@@ -110,9 +110,7 @@ class Run(Actor):
         self.recorder.waiting_note = questions.note
         self.stream = AnswerStream(job, services, self.recorder, before)
         parts = parts_of(services.parts.of_runs, job, agent)
-        self.work = RunWork(
-            job, services, self.recorder, self.tools, self.stream, AgentAtWork(agent), before, meter, parts
-        )
+        self.work = RunWork(job, services, self.recorder, self.tools, self.stream, agent, before, meter, parts)
         self.known = known
 
     async def on_start(self, context: Context) -> None:
@@ -166,7 +164,7 @@ class Run(Actor):
                 self.tools.close()
 
     async def _answer(self, context: Context) -> None:
-        """RunWork until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
+        """Work until the answer is recorded; if that fails, have the conversation finish the run. Then stop."""
         run_id, finish = self.job.run_id, None
         self.deadline.start(self.limit_s)
         try:

@@ -5,6 +5,8 @@ two pieces of text; the pieces so far are kept as the text of a finished turn. R
 because the effects of a stopped call would be unknown.
 """
 
+from collections.abc import Callable
+
 from attrs import define, field
 
 from understudy.chat.run.call import ToolExecutor
@@ -16,24 +18,28 @@ from understudy.models.model import Item, Origin
 
 @define(eq=False)
 class Steers:
-    """The ids of the steers that the run has `taken`, and of those that are `urgent`: they end its turn."""
+    """The ids of the steers that the run has `taken`, and of those that are `urgent`: they end its turn.
+
+    `end_turn` ends the request that its model is asked now, None if it is asked nothing.
+    """
 
     recorder: Recorder
     tools: ToolExecutor
     replay: Replay
     taken: set[str] = field(factory=set, init=False)
     urgent: set[str] = field(factory=set, init=False)
+    end_turn: Callable[[], None] | None = field(default=None, init=False, repr=False)
 
-    def hurry(self, steer_id: str, *, redirects: bool) -> bool:
-        """Note that a steer is to enter now, and return whether its turn is to end: not if it was taken already.
+    def hurry(self, steer_id: str, *, redirects: bool) -> None:
+        """End the turn of the model, as a steer is to enter now, unless it was taken already.
 
         `redirects`: calls that wait for their user give way to it.
         """
-        if steer_id in self.taken:
-            return False
-        self.urgent.add(steer_id)
-        self.tools.set_redirected(redirects)
-        return True
+        if steer_id not in self.taken:
+            self.urgent.add(steer_id)
+            self.tools.set_redirected(redirects)
+            if self.end_turn is not None:
+                self.end_turn()
 
     async def take(self, turn: int, origin: Origin, recorded: int | None = None, *, over: bool = False) -> list[Item]:
         """Return the messages of the steers that enter before this turn: the recorded ones, and those that wait now.

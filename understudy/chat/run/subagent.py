@@ -26,19 +26,18 @@ from understudy.chat.run.call import CallAttempt, RunCall, ToolExecutor
 from understudy.chat.run.history import question_item
 from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
-from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.output import read_output
 from understudy.chat.run.part import parts_of
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import SEPARATOR, PastTurn, Replay
 from understudy.chat.run.tool_outcome import success
 from understudy.chat.run.window import NONE
-from understudy.chat.run.work import AgentAtWork, RunWork
+from understudy.chat.run.work import RunWork
 from understudy.chat.stops import StoppedByOperator
 from understudy.chat.user_files import files_of_answer
 from understudy.content.filter import Blocked
 from understudy.content.texts import run_off_loop
-from understudy.models.model import AgentCard, Item, Model, ModelUnavailable, Origin, Reply, limits_of
+from understudy.models.model import AgentCard, Item, Model, ModelUnavailable, Origin, limits_of
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import History, StepRecord
 from understudy.tools.result import TEXT, ToolResult, to_result
@@ -167,14 +166,13 @@ class SubagentWork(RunWork):
         for part in self.parts.begin:
             await part.begin(self)
 
-    async def respond(self, request: ModelRequest) -> Reply:
-        """Return the model's reply; if a steer ends it, what it has written and a note, which are the answer."""
-        reply = await request.reply()
-        if not (self.steers.urgent and request.limit.cancelled_caught):
-            return reply
-        note = f"{SEPARATOR}{STOPPED}" if reply.text else STOPPED
+    async def cut_text(self, text: str) -> str:
+        """Return the text with a note if a steer ended the turn: that is the answer."""
+        if not self.steers.urgent:
+            return text
+        note = f"{SEPARATOR}{STOPPED}" if text else STOPPED
         await self.stream.feed(note)
-        return evolve(reply, text=reply.text + note)
+        return text + note
 
     async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
         """Return none."""
@@ -200,11 +198,11 @@ class SubagentWork(RunWork):
         """Keep the answer."""
         if (form := self.agent.output) is not None:
             said = "" if last is None else last.reply.text
-            output = await read_output(self.agent, form, self.job.owner, said, self.ended)
+            output = await read_output(self.agent, form, self.job.owner, said, self.meter.closed_by)
             self.value = output.value
             return
-        if self.ended is not None:
-            await self.stream.feed(self.ended.message)
+        if self.meter.closed_by is not None:
+            await self.stream.feed(self.meter.closed_by.message)
         self.value, _ = await self.stream.finish()
 
 
@@ -228,9 +226,10 @@ class Subagent(Actor):
             job, services, recorder, asking.questions, meter, asking.replays, Subagent, call
         )
         stream: Any = CollectedText()
-        at_work, parts = AgentAtWork(agent, id=asked.agent_id), parts_of(services.parts.of_runs, job, agent)
-        self.work = SubagentWork(job, services, recorder, self.tools, stream, at_work, before, meter, parts)
-        self.work.thoughts.agent_id = asked.agent_id
+        parts = parts_of(services.parts.of_runs, job, agent)
+        self.work = SubagentWork(
+            job, services, recorder, self.tools, stream, agent, before, meter, parts, [asked.agent_id]
+        )
         self.work.before = tuple(asking.conversation.items) if tool.history else ()
         if asking.recorder.spans is not None:
             recorder.spans = asking.recorder.spans.below(call.call_id)

@@ -55,7 +55,19 @@ async def take_turn(work: RunWork, number: int, *, last: bool) -> tuple[PastTurn
     )
     work.stream.begin_turn(step, partial_text)
     request = ModelRequest(work, model, turn, silent=agent.output is not None)
-    reply = await _respond_shortened(work, request, fixed)
+    while True:
+        try:
+            reply = await request.reply()
+            break
+        except ModelUnavailable as error:  # an input that its provider finds too long is shortened, and asked for again
+            if error.fault is not ModelFault.TOO_LONG or error.message == MESSAGE_TOO_LONG or request.was_heard:
+                raise
+            kept = work.input.compaction
+            work.input.overflow(limits_of(model), fixed)
+            await work.fit(model, instructions, fixed)
+            if work.input.compaction == kept:
+                raise
+            request.turn = evolve(request.turn, items=tuple(work.input.shown))
     if not reply.usage.estimated:
         work.input.correct(fixed + work.input.tokens, reply.usage.input)
     lost = request.lost
@@ -72,23 +84,6 @@ async def take_turn(work: RunWork, number: int, *, last: bool) -> tuple[PastTurn
     work.meter.add_usage(reply.usage, turns=1)
     services.metrics.models.used(model.name, reply.usage)
     return await record_turn(work, step, reply)
-
-
-async def _respond_shortened(work: RunWork, request: ModelRequest, fixed: int) -> Reply:
-    """Return the model's reply. An input that its provider finds too long is shortened, and asked for again."""
-    model = request.model
-    while True:
-        known = work.input.compaction
-        try:
-            return await work.respond(request)
-        except ModelUnavailable as error:
-            if error.fault is not ModelFault.TOO_LONG or error.message == MESSAGE_TOO_LONG or request.was_heard:
-                raise
-            work.input.overflow(limits_of(model), fixed)
-            await work.fit(model, request.turn.instructions, fixed)
-            if work.input.compaction == known:
-                raise
-        request.turn = evolve(request.turn, items=tuple(work.input.shown))
 
 
 async def record_turn(

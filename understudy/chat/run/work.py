@@ -17,11 +17,9 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.call import ToolExecutor
 from understudy.chat.run.compaction import fit
 from understudy.chat.run.conversation_input import load_conversation
-from understudy.chat.run.ended import Ended
 from understudy.chat.run.equipped import Equipped, equip
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.model_input import ModelInput
-from understudy.chat.run.model_request import ModelRequest
 from understudy.chat.run.output import read_output
 from understudy.chat.run.part import NO_PARTS, RunParts
 from understudy.chat.run.recorder import Recorder
@@ -39,7 +37,6 @@ from understudy.models.model import (
     Model,
     NoteItem,
     Origin,
-    Reply,
     fenced,
 )
 from understudy.observe.logs import new_error_id
@@ -50,20 +47,6 @@ log = logging.getLogger(__name__)
 
 RESUMED: Final = "Continued after a restart of the server"
 """What the user is told once a run goes on whose server has died."""
-
-
-@define(eq=False)
-class AgentAtWork:
-    """An agent at work, under its `id`. `number` counts the agents of the run from 0: one follows a handoff."""
-
-    agent: Agent
-    number: int = 0
-    id: str = ""
-    equipped: Equipped | None = field(default=None, init=False, repr=False)
-
-    def replace(self, agent: Agent) -> None:
-        """Let it have other tools."""
-        self.agent, self.equipped = agent, None
 
 
 @define
@@ -105,42 +88,38 @@ class Gathered:
 
 @define(eq=False)
 class RunWork:
-    """The work on one message. `ended` is the bound that closes it, `request` the one that its model is asked now."""
+    """The work on one message. `agent` is at work, and `agent_ids` has the ids of those that have begun, of which one
+    follows the other by a handoff."""
 
     job: RunRequest
     services: Services
     recorder: Recorder
     tools: ToolExecutor
     stream: AnswerStream
-    at_work: AgentAtWork
+    agent: Agent
     replay: Replay
     meter: Meter
     parts: RunParts = NO_PARTS
+    agent_ids: list[str] = field(factory=list)
     thoughts: Thoughts = field(init=False, repr=False)
     input: ModelInput = field(factory=ModelInput, init=False, repr=False)
     gathered: Gathered = field(factory=Gathered, init=False, repr=False)
-    ended: Ended | None = field(default=None, init=False)
     steers: Steers = field(init=False, repr=False)
-    request: ModelRequest | None = field(default=None, init=False, repr=False)
+    _equipped: Equipped | None = field(default=None, init=False, repr=False)
 
     def __attrs_post_init__(self) -> None:
         self.tools.conversation = self.input
         stream = self.stream  # not of this work, which the tools must not refer to: that would be a cycle
         self.tools.said = lambda: stream.answer.text
         self.thoughts = Thoughts(
-            self.recorder, self.services, "", self.replay.thought_count, list(self.replay.thoughts)
+            self.recorder, self.services, self.agent_id, self.replay.thought_count, list(self.replay.thoughts)
         )
         self.steers = Steers(self.recorder, self.tools, self.replay)
 
     @property
-    def agent(self) -> Agent:
-        """The agent at work."""
-        return self.at_work.agent
-
-    @property
     def agent_id(self) -> str:
-        """The id of the agent at work."""
-        return self.at_work.id
+        """The id of the agent at work, empty before it has begun."""
+        return self.agent_ids[-1] if self.agent_ids else ""
 
     @property
     def worked_s(self) -> float:
@@ -174,33 +153,32 @@ class RunWork:
 
     async def _start_agent(self) -> None:
         """Record that the agent at work has started, unless the log has it."""
-        at_work, job = self.at_work, self.job
-        self.recorder.speaker = at_work.agent
+        agent, number, now = self.agent, len(self.agent_ids), self.services.clock()
+        self.recorder.speaker = agent
         logged = [agent_id for agent_id, _ in self.replay.agents]
-        if not logged and job.agent_id is not None:
-            logged.append(job.agent_id)
-        known = logged[at_work.number] if at_work.number < len(logged) else None
-        started = agent_started(
-            at_work.agent, self.services.clock(), known or self.replay.taken_agent(at_work.agent.name)
-        )
-        at_work.id = self.thoughts.agent_id = started.agent_id
+        if not logged and self.job.agent_id is not None:
+            logged.append(self.job.agent_id)
+        known = logged[number] if number < len(logged) else None
+        started = agent_started(agent, now, known or self.replay.taken_agent(agent.name))
+        self.agent_ids.append(started.agent_id)
+        self.thoughts.agent_id = started.agent_id
         spans = self.recorder.spans
-        if spans is not None and (known is None or at_work.number == len(logged) - 1):  # else it has handed over
-            spans.begin(at_work.agent, at_work.id, self.replay, self.services.clock())
+        if spans is not None and (known is None or number == len(logged) - 1):  # else it has handed over
+            spans.begin(agent, started.agent_id, self.replay, now)
         if known is None:
-            found = job.findings_summary if at_work.number == 0 else None
+            found = self.job.findings_summary if number == 0 else None
             await self.recorder.record(started, *([] if found is None else [found]))
 
     async def hand_over(self, handoff: Handoff) -> None:
         """Record a handoff, unless the log has it, and start the other agent."""
-        if self.at_work.number >= self.replay.handoffs:
+        if len(self.agent_ids) > self.replay.handoffs:
             reason = await self.services.content_filter.filter_output(handoff.reason)
             now, result = self.services.clock(), f"Handed over to {handoff.to}"
             completed = AgentCompleted(self.agent_id, result, RunStatus.SUCCESS, self.meter.own, now)
             await self.recorder.record(AgentHandoff(self.agent.name, handoff.to, reason), completed)
             if (spans := self.recorder.spans) is not None:
                 spans.end(completed.usage, now)
-        self.at_work = AgentAtWork(self.services.agents[handoff.to], self.at_work.number + 1)
+        self.equip_with(self.services.agents[handoff.to])
         self.meter.hand_over(self.agent, self.services.settings.limits)
         await self._start_agent()
         for part in self.parts.begin:
@@ -212,11 +190,15 @@ class RunWork:
         usable = services.permissions.colleagues(self.agent, services.agents, self.job)
         return {each.name: each.card for each in usable}
 
+    def equip_with(self, agent: Agent) -> None:
+        """Have another agent at work, or the same one with other tools."""
+        self.agent, self._equipped = agent, None
+
     def equipped(self) -> Equipped:
         """Return the agent as its model is told of it: with the tool that reads shortened results once one is shown."""
-        known, recalls, permissions = self.at_work.equipped, self.input.shortens, self.services.permissions
+        known, recalls, permissions = self._equipped, self.input.shortens, self.services.permissions
         if known is None or known.recalls != recalls or known.rules is not permissions.rules:
-            known = self.at_work.equipped = equip(self.agent, self.job, self.services, recalls=recalls)
+            known = self._equipped = equip(self.agent, self.job, self.services, recalls=recalls)
         return known
 
     # Turns
@@ -225,17 +207,17 @@ class RunWork:
         """Return whether a part ends the run before turn `number`; all are told of the turn."""
         for part in self.parts.before_turn:
             if (bound := await part.before_turn(self, number)) is not None:
-                self.ended = bound
+                self.meter.closed_by = bound
                 return True
         return False
 
     def closes(self, number: int) -> bool:
-        """Return whether turn `number` closes the run, as a bound is reached; `ended` says which."""
+        """Return whether turn `number` closes the run, as a bound is reached, which is noted."""
         recorded = number < len(self.replay.turns)  # the time of work was less then
-        self.ended = self.meter.ended(0.0 if recorded else self.worked_s)
-        if self.ended is not None and number == 0 and not (self.agent.tools or self.agent.colleagues):
-            self.ended = None  # its first turn is whole without them
-        return self.ended is not None
+        self.meter.closed_by = self.meter.ended(0.0 if recorded else self.worked_s)
+        if self.meter.closed_by is not None and number == 0 and not (self.agent.tools or self.agent.colleagues):
+            self.meter.closed_by = None  # its first turn is whole without them
+        return self.meter.closed_by is not None
 
     async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
         """Return the messages of the steers that enter before this turn; see `Steers.take`."""
@@ -247,8 +229,7 @@ class RunWork:
     def end_turn(self, steer_id: str) -> None:
         """End the model's current turn and keep its text, as a steer is to enter now."""
         # A hand-written agent may never ask for it.
-        if self.steers.hurry(steer_id, redirects=self.agent.run is None) and self.request is not None:
-            self.request.end()
+        self.steers.hurry(steer_id, redirects=self.agent.run is None)
 
     async def notes(self) -> tuple[NoteItem, ...]:
         """Return what the model is told in this turn only: the notes of the parts, the context of the message, fenced,
@@ -271,9 +252,9 @@ class RunWork:
         if not self.input.fits(fixed, reserve):
             await fit(self, model, instructions, fixed, reserve)
 
-    async def respond(self, request: ModelRequest) -> Reply:
-        """Return the model's reply to a request."""
-        return await request.reply()
+    async def cut_text(self, text: str) -> str:
+        """Return the text of a turn whose model was stopped, by a steer or as the time is over, after this `text`."""
+        return text
 
     # The end
 
@@ -286,20 +267,20 @@ class RunWork:
         said = "" if last is None else last.reply.text
         output, form = None, self.agent.output
         if form is not None:
-            output = await read_output(self.agent, form, self.job.owner, said, self.ended)
+            output = await read_output(self.agent, form, self.job.owner, said, self.meter.closed_by)
         if (repeated := self.meter.repetition.ended) is not None and output is None and not said.strip():
             error_id = new_error_id()
             extra = {"run_id": self.job.run_id, "agent": self.agent.name, "error_id": error_id}
             log.error("agent.no_answer", extra=extra)
             raise AgentFailed(repeated.message, error_id)
-        if self.ended is not None and output is None:
-            await self.stream.feed(self.ended.message)
+        if self.meter.closed_by is not None and output is None:
+            await self.stream.feed(self.meter.closed_by.message)
         text, summary = await self.stream.finish()
         data, charts = self.gathered.data(), self.gathered.shown_charts
         if output is not None:
             data["output"] = output.value
-        if self.ended is not None:
-            data["budget"] = self.ended.data()
+        if self.meter.closed_by is not None:
+            data["budget"] = self.meter.closed_by.data()
         elif last is not None and last.reply.cut:
             data["cut"] = {"by": "length"}
         used, own = self.meter.used, self.meter.own

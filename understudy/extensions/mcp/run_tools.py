@@ -51,7 +51,7 @@ class ToolsOfServers(RunPart):
         else:
             equipped = catalogue.for_widget(agent, widget["server"], off, job.owner)
         if [id(each) for each in equipped.tools] != [id(each) for each in agent.tools]:
-            work.at_work.replace(equipped)
+            work.equip_with(equipped)
         self.missing = catalogue.missing(equipped, off, job.owner)
         for sentence in self.missing:
             if sentence not in self._said and not work.replay.agents:  # a resumed run has said it
