@@ -1,6 +1,6 @@
-"""WebSockets and HTTP on one port, and the vocabulary of commands and events that connections exchange.
+"""WebSockets and HTTP on one port: connections that exchange the commands and events of any program.
 
-`wire` is pure: frames to commands, events to the frames of each dialect. `server` moves bytes (listener, sockets,
-HTTP), `connection` and `outbox` are the actors of one client, `auth` verifies tokens, and `client` is the Python
-client. Agents and storage are reached through `connection.callbacks` only.
+`wire` is pure: a program's vocabulary, frames to commands, events to the frames of each dialect. `server` moves bytes
+(listener, sockets, HTTP), `connection` and `outbox` are the actors of one client, `auth` verifies tokens, and `client`
+is the Python client. A program is reached through `connection.callbacks` only.
 """

@@ -141,32 +141,26 @@ class DeferredThreads(dict[str, DeferredThread]):
 @define(eq=False)
 class CatchUp:
     """The threads that a client is behind in. Their logs are read a page at a time, each thread in its turn; when all
-    have been read, the running texts of `texts_missing` are requested."""
+    have been read, the running texts of `texts_missing` are requested.
+
+    `threads` has True for one whose turn is to come, False for the one whose page is being read.
+    """
 
     cursors: DeliveryCursors
     read_log: ReadLog
     request_snapshot: SnapshotRequester
     limits: OutboxLimits
     texts_missing: frozenset[str] = frozenset()
-    _behind: dict[str, None] = field(factory=dict, init=False)
-    _reading: str | None = field(default=None, init=False)
-
-    def __len__(self) -> int:
-        return len(self._behind) + (self._reading is not None)
-
-    def __contains__(self, thread_id: str) -> bool:
-        return thread_id in self._behind or thread_id == self._reading
+    threads: dict[str, bool] = field(factory=dict, init=False)
 
     def read_later(self, thread_id: str, last_seq: int = 0) -> None:
         """Have a thread, whose log extends at least to `last_seq`, read from the log if its client is behind."""
         if self.cursors.extend_log(thread_id, last_seq):
-            self._behind[thread_id] = None
+            self.threads[thread_id] = True
 
     def forget(self, thread_id: str) -> bool:
         """Forget a thread that was deleted. Return whether the client was behind in it."""
-        behind = thread_id in self
-        self._behind.pop(thread_id, None)
-        return behind
+        return self.threads.pop(thread_id, None) is not None
 
     def request_texts(self) -> None:
         """Request the running texts that are missing."""
@@ -176,13 +170,13 @@ class CatchUp:
 
     def next_thread(self) -> str:
         """Remove and return the thread whose turn it is."""
-        thread_id = next(iter(self._behind))
-        del self._behind[thread_id]
+        thread_id = next(iter(self.threads))
+        del self.threads[thread_id]
         return thread_id
 
     async def read_page(self, thread_id: str, after: int) -> LogPage | None:
         """Read the events after `after`. Return None, and log why, if they cannot be read."""
-        self._reading = thread_id
+        self.threads[thread_id] = False
         try:
             with trio.fail_after(self.limits.log_s):
                 return await self.read_log(thread_id, after, self.limits.page_events)
@@ -195,7 +189,8 @@ class CatchUp:
                 log.error("outbox.log_unreadable", exc_info=error, extra=about)
             return None
         finally:
-            self._reading = None
+            if not self.threads.get(thread_id, True):  # else it is to be read again, or was deleted
+                del self.threads[thread_id]
 
 
 class Outbox(Actor):
@@ -262,7 +257,7 @@ class Outbox(Actor):
                 for thread_id, held in deferred.items():
                     self._start_thread(thread_id, held.after, held.last_seq, incarnation=held.incarnation)
             case GetBacklog():
-                message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, len(self._catch_up)))
+                message.reply(OutboxBacklog(len(self._queue), self._queue.bytes, len(self._catch_up.threads)))
             case Acked(thread_id, seq):
                 self._record_ack(thread_id, seq)
             case ClientCapabilities():
@@ -272,13 +267,8 @@ class Outbox(Actor):
                 context.start_soon(self._close_when_drained, message, self._drained, context, name="finish")
         if self._overrun and self._drained is None:
             context.ref.tell(CloseWhenDrained(1013, "the client does not read", 0.0), lane=Lane.ALERT)
-        if self._queue.bytes >= self._limits.write_bytes and not self._writing:
-            self._write_now(context)
-
-    async def on_idle(self, context: Context) -> None:
-        """Write what was queued."""
-        if not self._writing:
-            self._write_now(context)
+        if self._queue.bytes >= self._limits.write_bytes:
+            await self.on_idle(context)
 
     # Into the queue
 
@@ -331,7 +321,7 @@ class Outbox(Actor):
         cursors = self._cursors
         if cursors.find(thread_id) is None or not self._dialect.shows_text:
             return
-        if thread_id in self._catch_up:
+        if thread_id in self._catch_up.threads:
             self._catch_up.texts_missing |= {thread_id}
         elif self._queue.durable_full:
             self._metrics.on_dropped(event.type)
@@ -457,8 +447,10 @@ class Outbox(Actor):
 
     # Out of the queue
 
-    def _write_now(self, context: Context) -> None:
-        """Write without waiting; start a task for the rest."""
+    async def on_idle(self, context: Context) -> None:
+        """Write what was queued, without waiting; start a task for the rest."""
+        if self._writing:
+            return
         queue = self._queue
         more, done, writes = bool(queue), True, 0
         try:
@@ -471,7 +463,7 @@ class Outbox(Actor):
                 self._drained.set()
             context.stop()
             return
-        if more or not done or self._catch_up:
+        if more or not done or self._catch_up.threads:
             self._writing = True
             context.start_soon(self._write_rest, context, name="write")
         else:
@@ -490,7 +482,7 @@ class Outbox(Actor):
                 await trio.lowlevel.checkpoint()  # a long queue, or log, must not delay other tasks
                 if self._queue:
                     continue
-                if self._drained is not None or not self._catch_up:
+                if self._drained is not None or not self._catch_up.threads:
                     break
                 await self._queue_page()
         except SocketClosed:

@@ -159,7 +159,7 @@ class Socket:
             elif self._unfinished_since is not None:
                 message = await self._read_on(self._unfinished_since + self._limits.message_s)
             elif self._tls is not None:
-                message = self._parse_received(await self._receive_some(_READ_BYTES))
+                message = self._parse(await self._receive_some(_READ_BYTES))
             else:  # waits here: each idle connection would keep the coroutine of `_receive_some`
                 self._reading = True
                 try:
@@ -169,7 +169,7 @@ class Socket:
                     data = b""
                 finally:
                     self._reading = False
-                message = None if data is None else self._parse_received(data)
+                message = None if data is None else self._parse(data)
             if isinstance(message, CommandRejected):
                 raise message
             if message is not None:
@@ -275,7 +275,7 @@ class Socket:
             if self._protocol.has_buffered:
                 await self._parse_buffered()
             else:
-                self._parse_received(await self._receive_some(_READ_ON_BYTES))
+                self._parse(await self._receive_some(_READ_ON_BYTES))
         if self._protocol.close_rcvd is None:
             await self._discard_after_fault()
 
@@ -307,7 +307,7 @@ class Socket:
     async def _parse_buffered(self) -> Message | CommandRejected | None:
         """Parse bytes that were received with earlier ones."""
         await trio.lowlevel.checkpoint()  # a burst of frames in one read must not hold up other tasks
-        return None if self._closed else self._parse(b"")
+        return None if self._closed else self._parse(None)
 
     async def _read_on(self, deadline: float) -> Message | CommandRejected | None:
         """Receive more of a message that has begun, and fail if it is not finished by the deadline."""
@@ -316,20 +316,20 @@ class Socket:
         if scope.cancelled_caught:
             self._fail(1008, "a message was not finished in time")
             return None
-        return self._parse_received(data)
-
-    def _parse_received(self, data: bytes) -> Message | CommandRejected | None:
-        """Parse what was received, b"" at the end of the stream."""
-        if not data:
-            self._on_lost()
-            return None
-        self._last_read_at = trio.current_time()
         return self._parse(data)
 
-    def _parse(self, data: bytes) -> Message | CommandRejected | None:
-        """Parse bytes behind those that are buffered; send the protocol's replies. Return a complete message."""
+    def _parse(self, data: bytes | None) -> Message | CommandRejected | None:
+        """Parse what was received, b"" at the end of the stream; None: what was received with earlier bytes.
+
+        Send the protocol's replies. Return a complete message.
+        """
         protocol = self._protocol
-        message = protocol.feed(data)
+        if data:
+            self._last_read_at = trio.current_time()
+        elif data is not None:
+            self._on_lost()
+            return None
+        message = protocol.feed(data or b"")
         if protocol.writes:
             self._queue_protocol_output()
             if message is not None and not self._close_queued:

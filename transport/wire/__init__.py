@@ -1,4 +1,4 @@
-"""The vocabulary of a connection: commands, events, codes, dialects, encoding. Pure.
+"""What a program's vocabulary is made of: commands, events, codes, dialects, encoding; and those that all have. Pure.
 
 No trio and no sockets may be imported here.
 """

@@ -1,9 +1,9 @@
 """Dialects: the forms in which events are shown, of which the canonical one is here; and their negotiation. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
 from functools import lru_cache
 from operator import attrgetter
+from time import gmtime, strftime
 from types import MappingProxyType
 from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
@@ -62,21 +62,15 @@ def event_data(event: Event) -> Frame:
     return data
 
 
-def _as_it_is(event: Event) -> Event:
-    return event
+class _DataOf(dict[type[Event], Callable[[Any], Any] | None]):
+    """For each type of event the function that returns what encodes as `event_data` does; None: the event itself."""
 
-
-class _DataOf(dict[type[Event], Callable[[Any], Any]]):
-    """For each type of event the function that returns what encodes as `event_data` does."""
-
-    def __missing__(self, kind: type[Event]) -> Callable[[Any], Any]:
-        shown = () if kind is UnknownEvent else wire_fields(kind)
-        if kind is UnknownEvent:
-            of: Callable[[Any], Any] = event_data
-        elif all(name == attribute and not optional for attribute, name, optional in shown):
-            of = _as_it_is  # the encoder takes the object directly
-        else:
-            of = _data_struct(kind, shown)
+    def __missing__(self, kind: type[Event]) -> Callable[[Any], Any] | None:
+        of: Callable[[Any], Any] | None = event_data
+        if kind is not UnknownEvent:
+            shown = wire_fields(kind)
+            plain = all(name == attribute and not optional for attribute, name, optional in shown)
+            of = None if plain else _data_struct(kind, shown)
         self[kind] = of
         return of
 
@@ -123,15 +117,6 @@ def frame_type(kind: type[Envelope], member: str) -> tuple[Callable[..., msgspec
     return msgspec.defstruct("Frame", rows, omit_defaults=True, gc=False), attrgetter(*names)
 
 
-def build_frame(envelope: Envelope, member: str, data: Any) -> msgspec.Struct:
-    """Return the frame of an envelope with the event's fields, as `data`, under `member`."""
-    frame, read = frame_type(type(envelope), member)
-    event = envelope.event
-    return frame(
-        event.type, *read(envelope), event.priority._value_, iso(envelope.timestamp), envelope.message, data
-    )  # fmt: skip
-
-
 def struct_members(struct: msgspec.Struct) -> Frame:
     """Return the members of a Struct that its encoding has, by their names there."""
     omitted = type(struct).__struct_config__.omit_defaults
@@ -143,11 +128,6 @@ def struct_members(struct: msgspec.Struct) -> Frame:
     }
 
 
-@lru_cache(maxsize=64)
-def _second(whole: int) -> str:
-    return datetime.fromtimestamp(whole, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-
-
 _THOUSANDTHS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 
 
@@ -155,13 +135,21 @@ _THOUSANDTHS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 def iso(timestamp: float) -> str:
     """Format Unix seconds as ISO 8601 in UTC, to the nearest millisecond: `2026-11-20T06:00:00.123Z`."""
     whole, thousandths = divmod(round(timestamp * 1000), 1000)
-    return _second(whole) + _THOUSANDTHS[thousandths]
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(whole)) + _THOUSANDTHS[thousandths]
 
 
 def canonical(envelope: Envelope) -> msgspec.Struct:
     """Return the whole envelope, with the event's fields under `data`."""
     event = envelope.event
-    return build_frame(envelope, "data", _DATA_OF[type(event)](event))
+    data_of = _DATA_OF[type(event)]
+    return build_frame(envelope, "data", event if data_of is None else data_of(event))
+
+
+def build_frame(envelope: Envelope, member: str, data: Any) -> msgspec.Struct:
+    """Return the frame of an envelope with the event's fields, as `data`, under `member`."""
+    frame, read = frame_type(type(envelope), member)
+    event, timestamp = envelope.event, iso(envelope.timestamp)
+    return frame(event.type, *read(envelope), event.priority._value_, timestamp, envelope.message, data)
 
 
 @frozen
