@@ -16,7 +16,7 @@ import itertools
 import math
 import uuid
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Final, TypeAlias
 
 import msgspec
@@ -142,40 +142,19 @@ def _while_queued(call: Asker, progress: CallProgress) -> Generator[None]:
         yield
 
 
-@define(eq=False)
-class Partials:
-    """The items that a call yields, published in batches: its tool waits if it is faster than that.
-
-    `publish(offset, items)` filters and sends them, in a task that `start_soon` starts with the first item.
-    """
-
-    publish: Callable[[int, list[Any]], Awaitable[None]]
-    start_soon: Callable[[Callable[[], Awaitable[None]]], None] | None
-    _waiting: list[Any] = field(factory=list, init=False)
-    _offset: int = field(default=0, init=False)
-    _news: trio.Event = field(factory=trio.Event, init=False)
-    _room: trio.Event = field(factory=trio.Event, init=False)
-
-    async def add(self, item: Any) -> None:
-        """Add an item, once there is room for it."""
-        while len(self._waiting) >= MAX_WAITING:
-            await self._room.wait()
-        self._waiting.append(item)
-        if self.start_soon is not None:
-            start_soon, self.start_soon = self.start_soon, None
-            start_soon(self._publish_forever)
-        self._news.set()
-
-    async def _publish_forever(self) -> None:
-        """Publish the items as they come, at most one batch each `PUBLISH_S`."""
-        while True:
-            await self._news.wait()
-            items, self._waiting = self._waiting, []
-            self._room.set()
-            self._news, self._room = trio.Event(), trio.Event()
-            await self.publish(self._offset, items)
-            self._offset += len(items)
-            await trio.sleep(PUBLISH_S)
+async def publish_partials(
+    items: trio.MemoryReceiveChannel[Any], publish: Callable[[int, list[Any]], Awaitable[None]]
+) -> None:
+    """Publish the items that a call yields as they come, by offset and in batches: at most one each `PUBLISH_S`."""
+    offset = 0
+    async for item in items:
+        batch = [item]
+        with suppress(trio.WouldBlock):
+            while len(batch) < MAX_WAITING:
+                batch.append(items.receive_nowait())
+        await publish(offset, batch)
+        offset += len(batch)
+        await trio.sleep(PUBLISH_S)
 
 
 @define(eq=False)
@@ -218,13 +197,13 @@ class ToolCall(Actor):
     tool: Tool
     arguments: dict[str, Any] = field(repr=False)
     progress: CallProgress
-    _partials: Partials | None = field(default=None, init=False, repr=False)
+    _items: trio.MemorySendChannel[Any] | None = field(default=None, init=False, repr=False)
 
     async def on_start(self, context: Context) -> None:
         """Start the call in a task of its own; the run does not wait for it. It has what only some calls need."""
         call, calls, attempt = self.call, self.call.calls, self.attempt
         given_up = lambda: calls.stopped or any(each.cancel_called for each in call.limits)  # noqa: E731
-        handle = CallHandle(call.handle if call.step and call.step.result else None, call.keep_handle, given_up)
+        handle = CallHandle(call.handle if call.step.result else None, call.keep_handle, given_up)
         queued = functools.partial(_while_queued, call, self.progress)
         files = SavedFiles(calls.services.attachments(calls.job.owner), attempt.files)
         show = functools.partial(self._show_partial, context)
@@ -252,10 +231,11 @@ class ToolCall(Actor):
         context.stop()
 
     async def _show_partial(self, context: Context, item: Any) -> None:
-        """Have an item published that the tool has yielded, as soon as there is room for it."""
-        if self._partials is None:
-            self._partials = Partials(self._publish_partial, context.start_soon)
-        await self._partials.add(item)
+        """Have an item published that the tool has yielded. The tool waits if it is faster than that."""
+        if self._items is None:
+            self._items, items = trio.open_memory_channel[Any](MAX_WAITING)
+            context.start_soon(functools.partial(publish_partials, items, self._publish_partial))
+        await self._items.send(item)
 
     async def _publish_partial(self, offset: int, items: list[Any]) -> None:
         """Filter what the call has yielded as its result will be, and publish it; drop it if it is blocked."""
@@ -279,14 +259,14 @@ class RunCall(Asker):
     """One call of a tool, from permission to its end in the log. `outcome` is None until it is decided.
 
     `past` is what the log had of it, with the request whose arguments are read as the tool's parameters; `step` is that
-    of the call, once it has one, and keeps the handle of its tool's work. It began at `began` (Unix seconds). `tool` is
-    None if the agent has none of that name. `note` is the user's with the approval. `effect_unknown`: it may have taken
-    effect although it did not succeed. `client` is what a call of the client's tool logs with its question.
+    of the call, set when it starts, and keeps the handle of its tool's work. It began at `began` (Unix seconds). `tool`
+    is None if the agent has none of that name. `note` is the user's with the approval. `effect_unknown`: it may have
+    taken effect although it did not succeed. `client` is what a call of the client's tool logs with its question.
     """
 
     past: PendingCall = field(kw_only=True)
     tool: Tool | None = field(kw_only=True)
-    step: StepRecord | None = field(default=None, init=False, repr=False)
+    step: StepRecord = field(init=False, repr=False)
     began: float = field(default=0.0, init=False)
     outcome: ToolOutcome | None = field(default=None, init=False)
     effect_unknown: bool = field(default=False, init=False)
@@ -308,16 +288,15 @@ class RunCall(Asker):
         if not at_once and not calls.slots.value:
             next_begins()
         async with nullcontext() if at_once else calls.slots:
-            self.began, arguments, required = calls.services.clock(), dict(past.request.arguments), past.approval_event
-            step, start = await self._start()
-            self.outcome = self.outcome or self._refusal(step, tools, refused)
+            start, arguments, required = await self._start(), dict(past.request.arguments), past.approval_event
+            self.outcome = self.outcome or self._refusal(tools, refused)
             if self.outcome is None and start and tool is not None and tool.approval is not False:
-                required = await self._consent_request(tool, step)
+                required = await self._consent_request(tool)
             if self.outcome is None and tool is not None and required is not None:
-                arguments = await self._get_consent(tool, required, start, step, next_begins)
+                arguments = await self._get_consent(tool, required, start, next_begins)
             elif start:
                 next_begins()
-                await calls.recorder.record(*start, steps=(step,))
+                await calls.recorder.record(*start, steps=(self.step,))
             next_begins()
             if self.outcome is None and tool is not None:
                 async with calls.slots if at_once else nullcontext():
@@ -326,40 +305,38 @@ class RunCall(Asker):
 
     # Whether it may be made
 
-    async def _start(self) -> tuple[StepRecord, tuple[Event, ...]]:
-        """Give the call its step, which is recorded with the event that starts it; no event if the log has it.
+    async def _start(self) -> tuple[Event, ...]:
+        """Give the call its step. Return the event that is recorded with it; none if the log has both.
 
         If the model's text is blocked, the call fails.
         """
-        calls, tool, past = self.calls, self.tool, self.past
-        if (step := self.step) is not None:
-            if not past.announced:  # another run began it, with which this one goes on
-                about, given = f"Calling {step.name}" if tool is None else tool.description, step.arguments or {}
-                event = ToolExecuting(self.agent_id, self.call_id, step.name, given, about[:MAX_SHOWN], self.began)
-                await calls.recorder.record(event)
-            return step, ()
-        request = past.request
-        words: dict[str, Any] = {} if tool is not None else {"name": request.name[:MAX_NAME]}
-        if request.description:
-            words["description"] = request.description
-        try:
-            said: dict[str, Any] = await calls.services.content_filter.filter_output(
-                {"arguments": dict(request.arguments), **words}
-            )
-        except Blocked as blocked:
-            self.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
-            said = {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
-        name = said["name"] if tool is None else tool.name
-        about = said.get("description", f"Calling {name}" if tool is None else tool.description)
-        step = calls.recorder.next_step("tool", name, self.call_id, said["arguments"], self.began)
-        shown = dict(said["arguments"])
-        for key, value in shown.items():
-            if isinstance(value, str) and len(value) > MAX_SHOWN and not (tool is not None and tool.client):
-                shown[key] = f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
-        self.step = step
-        return step, (ToolExecuting(self.agent_id, self.call_id, name, shown, about[:MAX_SHOWN], self.began),)
+        calls, tool, past, request = self.calls, self.tool, self.past, self.past.request
+        began, doing = calls.services.clock(), None if tool is None else tool.description
+        if (step := past.step) is not None:
+            self.began, self.step, name, shown = began, step, step.name, step.arguments or {}
+        else:
+            words: dict[str, Any] = {"name": request.name[:MAX_NAME]} if tool is None else {}
+            words |= {"description": request.description} if request.description else {}
+            try:
+                given = {"arguments": dict(request.arguments), **words}
+                said: dict[str, Any] = await calls.services.content_filter.filter_output(given)
+            except Blocked as blocked:
+                self.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
+                said = {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
+            name, shown = said["name"] if tool is None else tool.name, dict(said["arguments"])
+            doing = said.get("description", doing)
+            self.step = calls.recorder.next_step("tool", name, self.call_id, said["arguments"], began)
+            self.began = began
+            for key, value in shown.items():
+                if isinstance(value, str) and len(value) > MAX_SHOWN and not (tool is not None and tool.client):
+                    shown[key] = f"{value[:MAX_SHOWN]}… ({len(value) - MAX_SHOWN:,} more characters)"
+        doing = f"Calling {name}" if doing is None else doing[:MAX_SHOWN]
+        event = ToolExecuting(self.agent_id, self.call_id, name, shown, doing, began)
+        if step is not None and not past.announced:  # another run began it, with which this one goes on
+            await calls.recorder.record(event)
+        return (event,) if step is None else ()
 
-    def _refusal(self, step: StepRecord, tools: Mapping[str, Tool], refused: str) -> ToolOutcome | None:
+    def _refusal(self, tools: Mapping[str, Tool], refused: str) -> ToolOutcome | None:
         """Return the failure of a call that is not made; None if it may be."""
         calls, tool, past, code = self.calls, self.tool, self.past, "invalid_arguments"
         stops, permissions = calls.services.stops, calls.services.permissions
@@ -368,7 +345,7 @@ class RunCall(Asker):
         if refused:
             sentence = refused
         elif tool is None:
-            known, name = ", ".join([*tools][:MAX_LISTED]) or "none", step.name
+            known, name = ", ".join([*tools][:MAX_LISTED]) or "none", self.step.name
             sentence = f"There is no tool “{name}” here{did_you_mean(name, tools)}. This agent has: {known}."
             if past.in_doubt:  # of an MCP server that is away
                 sentence, self.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
@@ -388,7 +365,7 @@ class RunCall(Asker):
 
     # Consent
 
-    async def _consent_request(self, tool: Tool, step: StepRecord) -> ApprovalRequired | None:
+    async def _consent_request(self, tool: Tool) -> ApprovalRequired | None:
         """Return the request for the user's approval; None if the call needs none, or fails because that is unknown."""
         job, services = self.calls.job, self.calls.services
         try:
@@ -396,7 +373,7 @@ class RunCall(Asker):
                 return None
             present = bool(services.presence.outboxes(job.owner, job.thread_id))
             expires_at = services.clock() + services.patience.wait_s(job.owner, present=present)
-            shown = copy_arguments(step.arguments)
+            shown = copy_arguments(self.step.arguments)
             return ApprovalRequired(self.agent_id, self.call_id, tool.name, shown, expires_at, tool.parameters)
         except ToolError as error:
             self.fail(ToolStatus.FAILED, error.code, error.message)
@@ -405,45 +382,33 @@ class RunCall(Asker):
         return None
 
     async def _get_consent(
-        self,
-        tool: Tool,
-        required: ApprovalRequired,
-        start: tuple[Event, ...],
-        step: StepRecord,
-        next_begins: Callable[[], None],
+        self, tool: Tool, required: ApprovalRequired, start: tuple[Event, ...], next_begins: Callable[[], None]
     ) -> dict[str, Any]:
         """Wait until the user has decided, unless the log has it. Return the arguments that run, if the call may.
 
         The arguments that a user approves are those that run: if some were redacted, the redacted ones run.
         """
-        calls = self.calls
-        if (decided := self.past.decision_event) is None:
-            decided = await self._ask_consent(tool, required, start, step, next_begins)
+        decided = self.past.decision_event or await self._ask_consent(tool, required, start, next_begins)
         note, changed = decided.note or "", decided.parameters
-        if decided.decision is not ApprovalDecision.ALLOW:
-            expired, sentence = decided.decision is ApprovalDecision.EXPIRED, f"Not allowed: {note}"
-            sentence = "It was not allowed in time." if expired else sentence if note else "Not allowed."
-            self.fail(ToolStatus.DENIED, "forbidden", sentence)
-        else:
+        if decided.decision is ApprovalDecision.ALLOW:
             if changed is not None:
                 note = f"I changed the arguments to {msgspec.json.encode(changed).decode()}. {note}".rstrip()
             self.note = note
-            self.outcome = self._refusal(step, {}, "")  # the rules may have changed meanwhile
-        self.waited_s = calls.services.clock() - self.began
+            self.outcome = self._refusal({}, "")  # the rules may have changed meanwhile
+        else:
+            sentence = f"Not allowed: {note}" if note else "Not allowed."
+            expired = decided.decision is ApprovalDecision.EXPIRED
+            self.fail(ToolStatus.DENIED, "forbidden", "It was not allowed in time." if expired else sentence)
+        self.waited_s = self.calls.services.clock() - self.began
         return dict(required.parameters if changed is None else changed)
 
     async def _ask_consent(
-        self,
-        tool: Tool,
-        required: ApprovalRequired,
-        start: tuple[Event, ...],
-        step: StepRecord,
-        next_begins: Callable[[], None],
+        self, tool: Tool, required: ApprovalRequired, start: tuple[Event, ...], next_begins: Callable[[], None]
     ) -> ApprovalDecided:
         """Ask the user about the call, and return the decision once it is stored.
 
-        The `start` of the call, the request and `step` are recorded first, unless there is no `start`: then the log has
-        them. A tool that the user has allowed always in this thread is allowed at once, unless its arguments were
+        The `start` of the call, the request and the step are recorded first, unless there is no `start`: then the log
+        has them. A tool that the user has allowed always in this thread is allowed at once, unless its arguments were
         redacted.
         """
         job, services, recorder = self.calls.job, self.calls.services, self.calls.recorder
@@ -453,13 +418,13 @@ class RunCall(Asker):
         next_begins()
         if allowed:
             decided = ApprovalDecided(self.call_id, ApprovalDecision.ALLOW, by=job.owner, door=REMEMBERED)
-            await recorder.record(*start, required, decided, steps=(step,))
+            await recorder.record(*start, required, decided, steps=(self.step,))
             return decided
         question = consent_question(tool, required, job.owner)
 
         async def begin() -> None:
             if start:
-                await recorder.record(*start, required, steps=(step,))
+                await recorder.record(*start, required, steps=(self.step,))
             if self.calls.redirected:
                 question.accept(Decide(self.call_id, ApprovalDecision.DENY, REDIRECTED))
 
@@ -565,21 +530,18 @@ class RunCall(Asker):
             if not attempt.ended.is_set():
                 attempt.ended.set()
                 ref.kill()
-            if self.count:
-                await calls.questions.deadline.resume(
-                    self.context.ref
-                )  # still paused if the tool gave up its question itself
+            if self.count:  # still paused if the tool gave up its question itself
+                await calls.questions.deadline.resume(self.context.ref)
         return attempt
 
     @property
     def handle(self) -> str | None:
         """What the tool keeps in the call's step to find its work again, also that of an interrupted attempt."""
-        step = self.step
-        return step.result.get(HANDLE) if step and step.ended_at is None and isinstance(step.result, dict) else None
+        result = self.step.result if self.step.ended_at is None else None
+        return result.get(HANDLE) if isinstance(result, dict) else None
 
     async def keep_handle(self, handle: str) -> None:
         """Commit the handle of the call's work. Raises `ToolError` ``storage_unavailable``."""
-        assert self.step is not None  # noqa: S101 - for the type checker: a call at work has a step
         step = evolve(self.step, result={HANDLE: handle})
         try:
             await self.calls.recorder.record(steps=(step,))
@@ -602,7 +564,6 @@ class RunCall(Asker):
     async def end(self, outcome: ToolOutcome) -> None:
         """Record the end of the call with this outcome, as far as its result may be shown."""
         calls, tool, step, subagent = self.calls, self.tool, self.step, self.subagent
-        assert step is not None  # noqa: S101 - for the type checker: a call that ends has begun
         services, recorder, now = calls.services, calls.recorder, calls.services.clock()
         worked_from = self.began + self.waited_s
         worked_s = max(0.0, now - worked_from)
@@ -666,7 +627,7 @@ class RunCall(Asker):
         spans, subagent = self.calls.recorder.spans, self.subagent
         if subagent is not None and subagent.tools is not None and (below := subagent.tools.recorder.spans) is not None:
             below.end(subagent.usage, now, error=error)
-        if spans is not None and self.step is not None:
+        if spans is not None:
             label, given = None if self.tool is None else self.tool.name, self.step.arguments
             spans.call_ended(label, self.call_id, worked_from, now, error=error, arguments=given, result=result)
 
@@ -818,13 +779,13 @@ class ToolExecutor:
                 self._count_past(past.call_id)
                 continue
             refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
-            call.step, call.rests = past.step, tool is not None and tool.client
+            call.rests = tool is not None and tool.client
             self.questions.calls[call.call_id] = call
             (later if call.rests else now).append(functools.partial(call.make, tools, refused))
         if self.scope is not None:
             self.scope.rests = True
         try:
-            await _make_all(now)
+            await (now[0](trio.Event().set) if len(now) == 1 else _make_all(now))  # one needs no task of its own
             if resting := [each for each in made if each.rests]:
                 wait = ClientWait(tuple(each.call_id for each in resting), self.said(), self.meter.used)
                 for call in resting:
@@ -905,31 +866,29 @@ class ToolExecutor:
 
         The log says which of them have begun, and which have ended: events of theirs may have been on their way.
         """
-        if calls := self._own_calls():
+        if calls := self._begun_calls():
             protocol = await self.recorder.log.read_protocol()
-            for call in calls:
-                if call.call_id in protocol.calls and call.step is not None:
-                    if call.subagent is not None and call.call_id not in protocol.subagents:
-                        call.subagent.agent_id = ""
-                    call.began, call.waited_s = call.began or self.services.clock(), 0.0
-                    call.attempt, call.note, call.effect_unknown = None, "", False
-                    await call.end(interrupted(call.past))
+            for call in [each for each in calls if each.call_id in protocol.calls]:
+                if call.subagent is not None and call.call_id not in protocol.subagents:
+                    call.subagent.agent_id = ""
+                call.attempt, call.note, call.effect_unknown, call.waited_s = None, "", False, 0.0
+                await call.end(interrupted(call.past))
 
     def end_spans(self, error: str) -> None:
         """Record the spans of the calls that have not ended."""
-        for call in self._own_calls():
+        for call in self._begun_calls():
             if call.subagent is not None and call.subagent.tools is not None:
                 call.subagent.tools.end_spans(error)
             call.end_span(error, self.services.clock(), call.began)
 
-    def _own_calls(self) -> list[RunCall]:
+    def _begun_calls(self) -> list[RunCall]:
         """Return the calls of this agent that have begun here and not ended."""
-        calls = [each for each in self.questions.calls.values() if each.calls is self]
-        return [each for each in calls if isinstance(each, RunCall)]
+        calls = [each for each in self.questions.calls.values() if isinstance(each, RunCall)]
+        return [each for each in calls if each.calls is self and each.began]
 
     def close(self) -> None:
         """Drop the calls that have not ended: else the run would wait for the garbage collector."""
-        for call in self._own_calls():
+        for call in self._begun_calls():
             call.subagent = None
         self.questions.calls.clear()
 
@@ -939,13 +898,9 @@ _Make: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
 
 
 async def _make_all(calls: Sequence[_Make]) -> None:
-    """Make calls beside each other, which begin in order; a single one, which is usual, without a task of its own."""
-    if len(calls) == 1:
-        await calls[0](trio.Event().set)
-        return
-    if calls:
-        async with trio.open_nursery() as nursery:
-            for call in calls:
-                begun = trio.Event()
-                nursery.start_soon(call, begun.set)
-                await begun.wait()
+    """Make calls beside each other, which begin in order."""
+    async with trio.open_nursery() as nursery:
+        for call in calls:
+            begun = trio.Event()
+            nursery.start_soon(call, begun.set)
+            await begun.wait()

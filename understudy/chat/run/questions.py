@@ -259,9 +259,8 @@ class Questions:
                 reply.reply(False)
 
     def consents(self) -> list[OpenQuestion]:
-        """Return the open questions about consent."""
-        asked = [each.asks for each in self.calls.values() if each.asks is not None]
-        return [each for each in asked if isinstance(each.expired, ApprovalDecided)]
+        """Return the questions about consent that calls wait for."""
+        return [each for each in self._asked() if isinstance(each.expired, ApprovalDecided)]
 
     def note(self) -> str:
         """Return a line about the permit or reply that the run waits for; empty if it does not wait."""
@@ -269,9 +268,11 @@ class Questions:
             return note
         if names := [each.title for each in self.consents() if each.outcome is None]:
             return f"{AWAITING_APPROVAL} {', '.join(names)}"
-        asked = (each.asks for each in self.calls.values() if each.asks is not None)
-        answers = (each.title for each in asked if isinstance(each.expired, QuestionAnswered))
-        return next((f"{AWAITING_ANSWER} {title}" for title in answers), "")
+        titles = [each.title for each in self._asked() if isinstance(each.expired, QuestionAnswered)]
+        return f"{AWAITING_ANSWER} {titles[0]}" if titles else ""
+
+    def _asked(self) -> list[OpenQuestion]:
+        return [each.asks for each in self.calls.values() if each.asks is not None]
 
     def pause_if_all_wait(self) -> None:
         """Suspend the run's deadline if calls wait for the user, and no other call works."""

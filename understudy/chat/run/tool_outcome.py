@@ -17,9 +17,7 @@ from understudy.wire.events import ToolStatus
 
 log = logging.getLogger(__name__)
 
-RECORDED: Final = (
-    "value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps", "files",
-)  # fmt: skip
+RECORDED: Final = ("value", "summary", "visualization", "note", "suspect", "kind", "answer", "next_steps", "files")
 """Fields of an outcome that its step keeps under the same names."""
 
 
@@ -50,19 +48,7 @@ class ToolOutcome:
 
     def recorded(self, undo_until: float | None = None, agent: str = "") -> RecordedResult:
         """Return the outcome as the call's step keeps it; see `RecordedResult` for the arguments."""
-        return RecordedResult(
-            self.value,
-            self.summary,
-            self.visualization,
-            self.note,
-            self.suspect,
-            self.kind,
-            self.answer,
-            self.next_steps,
-            self.files,
-            undo_until,
-            agent,
-        )
+        return RecordedResult(**{name: getattr(self, name) for name in RECORDED}, undo_until=undo_until, agent=agent)
 
 
 def failure(call: PendingCall, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> ToolOutcome:
@@ -82,19 +68,9 @@ def crash(call: PendingCall, error: BaseException, run_id: str) -> ToolOutcome:
 
 def success(call: PendingCall, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:
     """Return the outcome of a call whose tool has returned a result."""
-    return ToolOutcome(
-        call.request,
-        call.call_id,
-        ToolStatus.OK,
-        result.value,
-        result.summary,
-        result.visualization,
-        result.kind,
-        result.answer,
-        [asdict(each) for each in result.next_steps],
-        own=by_user or isinstance(result, OwnResult),
-        by_user=by_user,
-    )
+    own, steps = by_user or isinstance(result, OwnResult), [asdict(each) for each in result.next_steps]
+    shown = (result.value, result.summary, result.visualization, result.kind, result.answer)
+    return ToolOutcome(call.request, call.call_id, ToolStatus.OK, *shown, next_steps=steps, own=own, by_user=by_user)
 
 
 def interrupted(call: PendingCall) -> ToolOutcome:
@@ -124,8 +100,7 @@ async def sanitize(outcome: ToolOutcome, content_filter: ContentFilter) -> tuple
     if clean.blocked:
         blocked = content_filter.blocked_error("The tool's result is blocked", clean.texts)
         value = {"error": {"code": "content_blocked", "message": blocked.message}}
-        failed = ToolOutcome(outcome.request, outcome.call_id, ToolStatus.FAILED, value, blocked.message)
-        return evolve(failed, files=outcome.files, note=outcome.note), clean
+        return ToolOutcome(outcome.request, outcome.call_id, ToolStatus.FAILED, value, blocked.message), clean
     if chart is not None and not await content_filter.accepts_chart(chart):
         chart, summary = None, f"{summary} (the chart is left out: the content policy does not allow its text)"
     changed = evolve(

@@ -18,7 +18,7 @@ from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
 from understudy.chat.effects import MAX_ASKED, EffectCall
-from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, Partials, ToolCall
+from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
@@ -374,18 +374,18 @@ async def test_a_call_that_can_be_undone_says_until_when() -> None:
 
 async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: trio.testing.MockClock) -> None:
     """The first item is published at once; then at most one batch in each interval, of at most `MAX_WAITING` items."""
-    began = trio.current_time()
-    published: list[tuple[float, int, int]] = []
+    began, published = trio.current_time(), list[tuple[float, int, int]]()
 
     async def publish(offset: int, items: list[Any]) -> None:
         published.append((round(trio.current_time() - began, 3), offset, len(items)))
 
     async with trio.open_nursery() as nursery:
-        partials = Partials(publish, nursery.start_soon)
-        await partials.add("first")
+        send, items = trio.open_memory_channel[Any](MAX_WAITING)
+        nursery.start_soon(publish_partials, items, publish)
+        await send.send("first")
         await trio.testing.wait_all_tasks_blocked()
         for number in range(2 * MAX_WAITING + 1):
-            await partials.add(number)
+            await send.send(number)
         await trio.sleep(1)
         nursery.cancel_scope.cancel()
     assert published == [
