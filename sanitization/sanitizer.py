@@ -321,7 +321,7 @@ class StreamSanitizer:
     @property
     def found(self) -> int:
         """Number of finds so far."""
-        return self._late.found + sum([stage.found for stage in self._early])
+        return self._late.found + (sum([stage.found for stage in self._early]) if self._early else 0)
 
     def result(self, text: str) -> Sanitized:
         """Return the result for the whole text, once all of it has been returned; `text` is the joined output."""

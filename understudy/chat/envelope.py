@@ -66,6 +66,8 @@ def summary_line(event: Event) -> str:
             return event.message
         case AgentThinking(thought=thought):
             return thought
+        case AgentCompleted(status=status) | SubagentCompleted(status=status) | FinalResponse(status=status):
+            return _COMPLETED[status]
         case AgentHandoff(to_agent=to_agent, reason=reason):
             return f"Handing over to {to_agent}: {reason}"
         case ToolExecuting(description=description):
@@ -98,8 +100,6 @@ def summary_line(event: Event) -> str:
             return note
         case SanitizationSummary():
             return _redaction_line(event)
-        case AgentCompleted(status=status) | SubagentCompleted(status=status) | FinalResponse(status=status):
-            return _COMPLETED[status]
     return ""
 
 

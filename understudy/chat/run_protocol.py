@@ -14,6 +14,7 @@
 import enum
 import uuid
 from collections.abc import Collection
+from copy import copy
 from typing import Final
 
 from attrs import define, evolve, field, frozen
@@ -147,14 +148,10 @@ class RunProtocol:
 
     def copy(self) -> "RunProtocol":
         """Return a copy that can be changed by itself."""
-        return evolve(
-            self,
-            agents=dict(self.agents),
-            calls=dict(self.calls),
-            subagents=dict(self.subagents),
-            questions=dict(self.questions),
-            steers=dict(self.steers),
-        )
+        made = copy(self)
+        made.agents, made.calls, made.subagents = {**self.agents}, {**self.calls}, {**self.subagents}
+        made.questions, made.steers = {**self.questions}, {**self.steers}
+        return made
 
     @property
     def waiting_steers(self) -> list[SteerAccepted]:
@@ -187,6 +184,10 @@ class RunProtocol:
                 if call_id in self.calls or not self.any_agent:
                     raise RunProtocolError(f"tool call {call_id} began twice or before an agent")
                 self.calls[call_id] = OpenCall(agent_id, call_id, name, at)
+            case _ if isinstance(event, TERMINAL):
+                if self.calls or self.agents or not self.any_agent:
+                    raise RunProtocolError(f"{event.type} while calls or agents are open")
+                self.ended = True
             case SubagentStarted(call_id=call_id):
                 if call_id not in self.calls or call_id in self.subagents:
                     raise RunProtocolError(f"a subagent of tool call {call_id} started twice or without the call")
@@ -247,10 +248,6 @@ class RunProtocol:
                 if self.operator is None:
                     raise RunProtocolError("handed back by an operator, but not taken over")
                 self.operator = None
-            case _ if isinstance(event, TERMINAL):
-                if self.calls or self.agents or not self.any_agent:
-                    raise RunProtocolError(f"{event.type} while calls or agents are open")
-                self.ended = True
             case _ if not self.any_agent and not isinstance(event, UnknownEvent):
                 raise RunProtocolError(f"{event.type} before agent_started")
 

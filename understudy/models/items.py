@@ -165,8 +165,7 @@ def digest(text: str) -> str:
 
 def newest_request(items: Sequence[Item]) -> int:
     """Return the index of the newest message of the user, -1 without one."""
-    for n in range(len(items) - 1, -1, -1):
-        each = items[n]
+    for n, each in zip(range(len(items) - 1, -1, -1), reversed(items), strict=True):
         if isinstance(each, MessageItem) and each.role == "user":
             return n
     return -1

@@ -8,6 +8,7 @@ text alone, which ends the run.
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from enum import Enum, auto
+from functools import lru_cache
 from typing import Any, Final, Literal, Protocol, TypeAlias
 
 import msgspec
@@ -189,6 +190,7 @@ class ModelSettings:
         """Return the limit of one reply in tokens: the model's, unless their own is smaller."""
         return min(self.max_output or limits.max_output, limits.max_output)
 
+    @lru_cache(maxsize=256)  # noqa: B019 - settings and limits are values, of which a server has few
     def capped(self, limits: "ModelLimits") -> "ModelSettings":
         """Return these settings with the limit of one reply."""
         return evolve(self, max_output=self.output_limit(limits))
@@ -258,10 +260,8 @@ class Turn:
     @property
     def rounds(self) -> int:
         """The number of turns with tool calls since the newest message of the user."""
-        work = self.work
-        return sum(
-            isinstance(each, CallItem) and not (n and isinstance(work[n - 1], CallItem)) for n, each in enumerate(work)
-        )
+        calls = [isinstance(each, CallItem) for each in self.work]
+        return sum(now and not before for before, now in zip([False, *calls], calls, strict=False))
 
 
 @frozen

@@ -151,7 +151,8 @@ class Pii:
 
     def find(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> Iterator[Hit]:
         """Yield the hits of all parts whose prefilters match."""
-        text, active = _in_ascii_digits(text, active)
+        if _OTHER[0] in active:
+            text, active = text.translate(_ASCII), _BY_PREFILTER
         following: list[tuple[int, int, Hit]] = []
         topics = NamedTopics(text)
         for number in sorted(set(map(_BY_PREFILTER.__getitem__, active))):
@@ -168,13 +169,7 @@ class Pii:
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
         """Return the least `pending` of the active parts."""
-        text, active = _in_ascii_digits(text, active)
+        if _OTHER[0] in active:
+            text, active = text.translate(_ASCII), _BY_PREFILTER
         numbers = set(map(_BY_PREFILTER.__getitem__, active))
         return min([len(text), *[PARTS[number].pending(text, start) for number in numbers]])
-
-
-def _in_ascii_digits(text: str, active: Collection[str]) -> tuple[str, Collection[str]]:
-    """Return a text with its other digits as those of ASCII, and what may find something in it then."""
-    if _OTHER[0] not in active:
-        return text, active
-    return text.translate(_ASCII), tuple(_BY_PREFILTER)
