@@ -19,7 +19,7 @@ from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 
 OF_KERNEL: Final = {
-    "threads", "messages", "words", "runs", "events", "contexts",
+    "threads", "messages", "words", "runs", "events",
     "memberships", "spending",
 }  # fmt: skip
 """Tables with an owner that `understudy.extensions.privacy` knows itself."""

@@ -32,12 +32,10 @@ from understudy.auth.sessions import Sessions, open_sessions
 from understudy.chat.chat import Chat
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.recovery import CheckNow, Recovery
-from understudy.chat.memory import AgentMemories, memory_expiry
-from understudy.chat.memory_of_run import memory_of_run
 from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import ChatSettings, Services
-from understudy.chat.spending import limit_runs
+from understudy.chat.spending import limit_runs, spending_expiry
 from understudy.chat.storage_away import StorageWaitMonitor
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.extension import Extension, Parts
@@ -156,12 +154,10 @@ async def build_app(
                 settings=ChatSettings(limits, settings.summary_from),
                 parts=built,
             )
-            memories = AgentMemories(store, storage.reads, content_filter, time.time)
             spending = _build_spending(settings, store, services.permissions)
-            for part in (tree, status, spending, traces, tool_loop, storage.quotas, memories):
+            for part in (tree, status, spending, traces, tool_loop, storage.quotas):
                 if part is not None:
                     built.add(part)
-            built.of_runs.append(partial(memory_of_run, memories))
             if spending is not None:
                 built.of_runs.append(partial(limit_runs, spending))
             dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS))
@@ -200,7 +196,7 @@ async def build_app(
                 *([] if provider is None else [ChildSpec("keys", provider.keeper, backoff=BACKOFF)]),
                 revocation_poller,
                 ChildSpec("loop_lag", partial(LoopLag, metrics.actors.loop_lag.observe), backoff=BACKOFF),
-                ChildSpec("forgetting", partial(memory_expiry, store, time.time), backoff=BACKOFF),
+                ChildSpec("forgetting", partial(spending_expiry, store, time.time), backoff=BACKOFF),
                 ChildSpec("waits", partial(StorageWaitMonitor, services.storage_waits), backoff=BACKOFF),
             ]
             if tool_loop is not None:

@@ -9,7 +9,6 @@ from attrs import define, field
 from actors import ActorRef
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, model_names
-from understudy.chat.memory import AgentMemories
 from understudy.chat.presence import Presence
 from understudy.chat.run.abilities import abilities_tool
 from understudy.chat.run.patience import Patience
@@ -27,7 +26,7 @@ from understudy.storage.limits import Limits
 from understudy.storage.store import Store
 from understudy.tools.context import ToolContext
 from understudy.tools.loop import ToolLoop
-from understudy.tools.memory import Notebook
+from understudy.tools.memory import Memories
 from understudy.tools.tool import Tool
 
 if TYPE_CHECKING:
@@ -60,7 +59,7 @@ class Services:
     be another thread of its id. `storage_waits` has the current waits for the database. `stops` are what operators have
     stopped, `permissions` who may use what. `parts` are what extensions have built, such as `FilesOfUsers`; the
     `ServerStatus` that tools read; and what not every server has: `Quotas` of what users store, `SpendingLimits`,
-    `AgentMemories`, `Traces`, and the `ToolLoop` on which users' async tools run, on this loop without it.
+    `Memories`, `Traces`, and the `ToolLoop` on which users' async tools run, on this loop without it.
     """
 
     store: Store
@@ -122,7 +121,7 @@ def tool_context(
     roles: tuple[str, ...] = (),
 ) -> ToolContext:
     """Return the context of a call for the tool of an agent. It has no files, and can show and ask its user nothing."""
-    memories, loop = services.parts.find(AgentMemories), services.parts.find(ToolLoop)
+    loop = services.parts.find(ToolLoop)
     return ToolContext(
         owner=owner,
         thread_id=thread_id,
@@ -132,7 +131,7 @@ def tool_context(
         files=services.attachments(owner),
         server=RestrictedStatus(services.parts[ServerStatus], owner, roles),
         progress=lambda *_: None,
-        memory=Notebook() if memories is None else memories.of(owner, notebook),
+        memory=(services.parts.find(Memories) or Memories()).of(owner, notebook),
         roles=roles,
         state=None if loop is None else loop.state(agent),
     )

@@ -1,16 +1,26 @@
 """What the turns of a run may spend: reserved before a model is asked, and released once what it used is stored."""
 
+from collections.abc import Callable
+from typing import Final
+
 from attrs import define
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
+from understudy.chat.polling import Expiry
 from understudy.chat.run.ended import Ended
 from understudy.chat.run.model_request import priced
 from understudy.chat.run.part import RunPart
 from understudy.chat.run.work import RunWork
 from understudy.models.model import limits_of
+from understudy.storage.memberships import forget_spending
+from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.spending_limits import SpendingLimits
+from understudy.storage.store import Store
 from understudy.wire.events import Usage
+
+EVERY_S: Final = 60.0
+"""Interval of removing old rows."""
 
 
 @define(eq=False)
@@ -45,3 +55,8 @@ class SpendingOfRun(RunPart):
 def limit_runs(spending: SpendingLimits, _job: RunRequest, _agent: Agent) -> SpendingOfRun:
     """Return the part of every run while there are limits."""
     return SpendingOfRun(spending)
+
+
+def spending_expiry(store: Store, clock: Callable[[], float]) -> Expiry:
+    """Return the actor that removes old rows of what users spent."""
+    return Expiry(store, lambda: forget_spending(day_of(clock()) - KEPT_DAYS), every_s=EVERY_S)

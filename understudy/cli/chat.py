@@ -16,7 +16,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, Final, NoReturn
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field, frozen
@@ -81,8 +81,6 @@ HELP: Final = (
     "/continue    go on with the last answer, if it was cut",
     "/quit        leave, as Ctrl-D does",
     "/undo        list the calls that can be taken back; /undo 2 takes back one, /undo all all",
-    "/memory      what agents remember about you; /memory NAME TEXT changes it",
-    "/forget NAME have them forget it; /forget everything has them forget all",
     "/prompts     prompts of MCP servers; /prompts SERVER:NAME argument=value sends one",
     "/decline     do not answer what a tool asks",
     "When a tool asks for your consent: y, or n, or n and why; c to change what it is given.",
@@ -307,8 +305,6 @@ class ChatSession:
             return True
         elif word == "/continue":
             self.screen.note("the last answer was not cut", "yellow")
-        elif word in ("/memory", "/forget"):
-            await self._remembered(word, rest.strip())
         elif word in commands():
             try:
                 lines = await commands()[word].run(self.session.ask, str(self.agent.get("name")), rest.strip())
@@ -355,42 +351,6 @@ class ChatSession:
             return False
         await self.send_message(text)
         return True
-
-    async def _remembered(self, word: str, rest: str) -> None:
-        """List, change or delete what agents remember of the user."""
-        name, _, text = rest.partition(" ")
-        try:
-            if word == "/forget" and name == "everything":
-                await self.session.ask("DELETE", "/api/memory")
-                self.screen.note("everything is forgotten")
-                return
-            entries, cursor = [], ""
-            while True:
-                page = await self.session.ask("GET", f"/api/memory?{urlencode({'cursor': cursor})}")
-                entries += page["memory"]
-                if (cursor := page.get("next_cursor") or "") == "":
-                    break
-            if word == "/memory" and not name:
-                for each in entries:
-                    value = each["value"] if isinstance(each["value"], str) else json.dumps(each["value"])
-                    self.screen.note(f"{_place(each)}: {one_line(value)}")
-                if not entries:
-                    self.screen.note("nothing is remembered about you")
-                return
-            meant = [each for each in entries if name in (_place(each), each["name"])]
-            if len(meant) != 1 or (word == "/memory" and not text.strip()):
-                known = ", ".join(map(_place, meant or entries)) or "nothing"
-                self.screen.note(f"name one of {known}" + (", and a text" if word == "/memory" else ""), "yellow")
-                return
-            path, seen = f"/api/memory/{quote(_place(meant[0]))}", meant[0]["updated_at"]
-            if word == "/forget":
-                await self.session.ask("DELETE", f"{path}?{urlencode({'if_updated_at': seen})}")
-                self.screen.note(f"{_place(meant[0])} is forgotten")
-            else:
-                await self.session.ask("PUT", path, {"value": text.strip(), "if_updated_at": seen})
-                self.screen.note(f"{_place(meant[0])} is changed")
-        except ChatFailed as error:
-            self.screen.note(f"✗ {error}", "red")
 
     async def _continue(self, cut: CutAnswer) -> None:
         """Go on with an answer that was cut. What of it is on the screen is not shown again."""
@@ -798,11 +758,6 @@ def _spent(usage: Usage, model: str, currency: str) -> str:
 def _written(values: Mapping[str, Any]) -> str:
     """Return what a call is given, in a line."""
     return one_line(json.dumps(dict(values), ensure_ascii=False, default=str))
-
-
-def _place(entry: Mapping[str, Any]) -> str:
-    """Return the notebook and the name of a remembered value, fit for the screen."""
-    return one_line(f"{entry['notebook']}/{entry['name']}")
 
 
 def _elapsed(ms: float) -> str:

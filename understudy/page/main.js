@@ -70,7 +70,6 @@ class Page extends ChatPage {
     this.extensions = new LazyPart(() => import("./extensions.js"), ({ Extensions }) => new Extensions(this), () => {});
     this.places = new Places();
     this.dialogs = new Dialogs(this, storage);
-    this.sidebar.add(this.dialogs.memoryButton);
     this.buttons = new ExtensionButtons(storage, (id) => this.extensions.use((extensions) => extensions.show(id)));
     this.sidebar.add(this.buttons.element);
     this.account = new Account(this.api, (how) => this.client.signOut(how), (who) => this.added("accountActs", who));

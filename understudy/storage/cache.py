@@ -1,7 +1,6 @@
 """A cache that answers reads, marked as stale, while the database is down.
 
-1. Every read goes to the database first, so an answer of the database is never stale. Only what a run is told of its
-   user's memory comes from the cache first, for `FRESH_S`.
+1. Every read goes to the database first, so an answer of the database is never stale; but one that is given `fresh_s`.
 2. Its answer is cached, and served while the database cannot be read: for at most `TTL_S`, and only to the owner it was
    read for.
 3. A write that deletes or changes rows drops all cached answers of their owner before it is acknowledged, and answers
@@ -13,15 +12,14 @@ down nothing is cached.
 """
 
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Hashable, Sequence
-from typing import Any, Final, Generic, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, Generic, Protocol, TypeAlias, TypeVar
 
 import msgspec
 import trio
 from attrs import define, field, frozen
 
-from . import agent_memory, queries, turns
-from .agent_memory import Remembered, amend, forget, forget_all, remember
+from . import queries, turns
 from .deletion import remove_user_rows
 from .errors import StorageUnavailable
 from .queries import Which
@@ -32,12 +30,11 @@ from .turns import TurnsPage
 from .write import Call, Write
 
 T = TypeVar("T")
+Question: TypeAlias = tuple[Hashable, ...]
+"""What is read, with its arguments."""
 
 TTL_S: Final = 3600.0
 """Time to live of an answer: longer than an outage of the database should last."""
-FRESH_S: Final = 30.0
-"""For so long a run takes what its agent remembers from the cache, which all writes drop but those of the command line,
-which erases users, and of a node that has lost Redis."""
 VALUE_BYTES: Final = 256 * 1024
 """Larger answers are not cached; a full page of ordinary messages has a fifth of that."""
 PER_OWNER: Final = 64
@@ -45,7 +42,7 @@ PER_OWNER: Final = 64
 SHELF_BYTES: Final = 32 * 1024 * 1024
 SHELF_ENTRIES: Final = 10_000
 CHANGES: Final = (
-    rename_thread, mark_thread, tag_thread, delete_thread, trim_log, give_feedback, forget, forget_all, remove_user_rows
+    rename_thread, mark_thread, tag_thread, delete_thread, trim_log, give_feedback, remove_user_rows
 )  # fmt: skip
 """Writes that may change any answer to their `owner`."""
 RACE_S: Final = 15.0
@@ -140,11 +137,8 @@ class LocalCache:
 
 async def drop_changed_answers(shelf: CacheBackend, work: Write) -> None:
     """Drop the answers that a write may have changed; appended rows drop nothing."""
-    match work:
-        case Call(made_by, {"owner": owner, "agent": agent}) if made_by in (remember, amend):
-            await shelf.drop(owner, _named("remembered", agent))
-        case Call(made_by, {"owner": owner}) if made_by in CHANGES:
-            await shelf.drop(owner)
+    if isinstance(work, Call) and work.made_by in CHANGES:
+        await shelf.drop(work.given["owner"])
 
 
 class CacheMetrics(Protocol):
@@ -156,7 +150,7 @@ class CacheMetrics(Protocol):
 
 @define
 class CachedReads:
-    """Cached reads of threads, messages, events and the memories of agents.
+    """Cached reads of threads, messages, events, and of what extensions store.
 
     `clock` gives Unix seconds; the clocks of nodes that share a cache should roughly agree.
     """
@@ -165,12 +159,15 @@ class CachedReads:
     backend: CacheBackend
     clock: Callable[[], float]
     metrics: CacheMetrics | None = None
+    changed_by: dict[Callable[..., Write], Callable[[Mapping[str, Any]], Question | None]] = field(
+        factory=dict, init=False
+    )
+    """Writes of extensions that change answers to their `owner`: each with a function of its arguments that returns the
+    question whose answer it changes, None for all."""
 
     async def thread(self, owner: str, thread_id: str) -> CachedRead[Thread | None]:
         """As `Store.thread`. Like all of these it raises as the store does if the cache has no answer."""
-        return await self._read(
-            owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id)
-        )
+        return await self.read(owner, ("thread", thread_id), Thread | None, lambda: self.store.thread(owner, thread_id))
 
     async def threads(
         self,
@@ -185,7 +182,7 @@ class CachedReads:
         if query.strip() or tags:
             return CachedRead(await self.store.threads(owner, query, cursor, limit, which, tags))
         asked = ("threads", which, cursor, limit)
-        return await self._read(
+        return await self.read(
             owner, asked, Page[Thread], lambda: self.store.threads(owner, query, cursor, limit, which)
         )
 
@@ -194,7 +191,7 @@ class CachedReads:
     ) -> CachedRead[ThreadPage | None]:
         """As `queries.thread_page`."""
         asked = ("messages", thread_id, cursor, limit)
-        return await self._read(
+        return await self.read(
             owner,
             asked,
             ThreadPage | None,
@@ -206,7 +203,7 @@ class CachedReads:
     ) -> CachedRead[TurnsPage | None]:
         """As `turns.turns_page`."""
         asked = ("turns", thread_id, before, through, limit)
-        return await self._read(
+        return await self.read(
             owner,
             asked,
             TurnsPage | None,
@@ -216,33 +213,29 @@ class CachedReads:
     async def events(self, owner: str, thread_id: str, after: int, limit: int) -> CachedRead[EventPage | None]:
         """As `queries.event_page`."""
         asked = ("events", thread_id, after, limit)
-        return await self._read(
+        return await self.read(
             owner, asked, EventPage | None, lambda: self.store.read(queries.event_page, owner, thread_id, after, limit)
-        )
-
-    async def remembered(
-        self, owner: str, agent: str, now: float, fresh_s: float = 0.0
-    ) -> CachedRead[list[Remembered]]:
-        """As `agent_memory.remembered`; a cached answer may include values that have expired since.
-
-        `fresh_s`: an answer that has been cached for less is returned without a read.
-        """
-        asked = ("remembered", agent)
-        kept = await self._kept(owner, _named(*asked), list[Remembered]) if fresh_s else None
-        if kept is not None and (kept.age_s or 0.0) < fresh_s:
-            return kept
-        return await self._read(
-            owner, asked, list[Remembered], lambda: self.store.read(agent_memory.remembered, owner, agent, now)
         )
 
     async def invalidate(self, work: Write) -> None:
         """Drop the answers that a write has changed, or may have changed."""
-        await drop_changed_answers(self.backend, work)
+        if isinstance(work, Call) and (question_of := self.changed_by.get(work.made_by)) is not None:
+            question = question_of(work.given)
+            await self.backend.drop(work.given["owner"], None if question is None else _named(*question))
+        else:
+            await drop_changed_answers(self.backend, work)
 
-    async def _read(
-        self, owner: str, question: tuple[Hashable, ...], kind: Any, ask: Callable[[], Awaitable[T]]
+    async def read(
+        self, owner: str, question: Question, kind: Any, ask: Callable[[], Awaitable[T]], fresh_s: float = 0.0
     ) -> CachedRead[T]:
+        """Read an answer of type `kind` by `ask`, or return the cached one if it is younger than `fresh_s`.
+
+        While the database is away the cached one is returned, or the error raised if there is none.
+        """
         began, name = trio.current_time(), _named(*question)
+        kept = await self._kept(owner, name, kind) if fresh_s else None
+        if kept is not None and (kept.age_s or 0.0) < fresh_s:
+            return kept
         try:
             value = await ask()
         except StorageUnavailable:

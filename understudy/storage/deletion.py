@@ -25,7 +25,6 @@ _m = schema.messages.c
 _r = schema.runs.c
 _s = schema.steps.c
 _e = schema.events.c
-_c = schema.contexts.c
 _u = schema.users.c
 
 EVENTS: Final = 200
@@ -40,8 +39,7 @@ GONE, MORE = 1, 2
 
 @write
 def remove_user_rows(connection: Connection, owner: str) -> int:
-    """Delete a user who has no threads, and nothing outside of the database: the memories of agents, then the user's
-    row.
+    """Delete a user who has no threads, and nothing outside of the database.
 
     Return GONE, MORE, or 0 if there is no such user, or the user has threads, or rows that stand for what is
     outside.
@@ -50,12 +48,10 @@ def remove_user_rows(connection: Connection, owner: str) -> int:
     left = [~exists().where(table.c.owner == owner) for table in (schema.threads, *outside)]
     if connection.execute(select(_u.id).where(_u.id == owner, *left)).one_or_none() is None:
         return 0
-    memories = select(_c.owner, _c.agent, _c.name).where(_c.owner == owner)
-    if delete_some(connection, schema.contexts, memories, EVENTS) >= EVENTS:
-        return MORE
-    turns = select(schema.spending.c.run_id, schema.spending.c.number).where(schema.spending.c.owner == owner)
-    if delete_some(connection, schema.spending, turns, EVENTS) >= EVENTS:
-        return MORE
+    for table in (schema.spending, *(kept.table for kept in kept_of_users() if not kept.of_thread)):
+        rows = select(*table.primary_key).where(table.c.owner == owner)
+        if delete_some(connection, table, rows, EVENTS) >= EVENTS:
+            return MORE
     return GONE if connection.execute(delete(schema.users).where(_u.id == owner, *left)).rowcount else MORE
 
 

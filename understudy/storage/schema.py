@@ -120,21 +120,6 @@ users = Table(
     Index(None, "tenant"),
 )
 
-# Values that agents remember about users between sessions.
-contexts = Table(
-    "contexts",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("agent", Text, nullable=False),
-    Column("name", Text, nullable=False),
-    Column("value", JSON, nullable=False),
-    Column("updated_at", Float, nullable=False),
-    Column("expires_at", Float, nullable=False),
-    PrimaryKeyConstraint("owner", "agent", "name"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "expires_at"),
-)
-
 # `node` and `fence` are the lease of a thread: only their holder may append to its log. `stored_bytes` counts the bytes
 # of its events and messages, since the column exists. `answered_seq` is the number of the event that ended its newest
 # answer, `read_seq` that up to which its user has seen it. `tags` are its tags, each between two spaces: " home work ".

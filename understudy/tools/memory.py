@@ -148,3 +148,19 @@ class Notebook:
         """Return the values that fit, see `Memory.search`."""
         now = self.clock()
         return ranked((each for each in self._kept.values() if each.expires_at > now), query)[: max(0, limit)]
+
+
+class NoMemory(Notebook):
+    """The memory of a server that remembers nothing."""
+
+    async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
+        """Refuse it. Raises `ToolError` ``forbidden``."""
+        raise ToolError("forbidden", "This server remembers nothing.")
+
+
+class Memories:
+    """The memories of the users of a server: none without the extension `memory`."""
+
+    def of(self, owner: str, notebook: str) -> Memory:
+        """Return what is remembered of a user in a notebook."""
+        return NoMemory()

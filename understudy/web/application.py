@@ -21,7 +21,6 @@ from understudy.web.api import (
     agents,
     commands,
     extensions,
-    memory,
     operations,
     page,
     references,
@@ -104,7 +103,7 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.before_request(admission.admit_request)
     app.before_request(_note_caller)
     for part in (
-        account, agents, commands, extensions, memory, operations, page, references, runs, sanitize, sessions,
+        account, agents, commands, extensions, operations, page, references, runs, sanitize, sessions,
         stream, tags, threads, turns,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)

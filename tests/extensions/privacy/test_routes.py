@@ -19,6 +19,7 @@ from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.content.vault import Vault
 from understudy.extensions.frameworks.states import save_state
+from understudy.extensions.memory.storage import remember
 from understudy.extensions.permissions.consents import allow_tool
 from understudy.extensions.privacy import queries
 from understudy.extensions.privacy.erasure import Erased, Eraser
@@ -26,7 +27,6 @@ from understudy.extensions.privacy.export import Exporter, ExportOptions
 from understudy.extensions.privacy.records import FORMAT, VERSION
 from understudy.installed import chosen
 from understudy.storage import schema
-from understudy.storage.agent_memory import remember
 
 MARKER = "kumquatology"
 

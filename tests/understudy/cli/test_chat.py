@@ -23,7 +23,7 @@ from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, Script
 from tests.end_to_end.steerable_agent import agent as steerable
 from tests.end_to_end.test_questions import ordering
 from tests.extensions.undo.test_undo import CLOSED, paying
-from understudy import Agent, remember
+from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values
 from understudy.auth.sessions import open_tokens
@@ -651,17 +651,3 @@ async def test_a_pipe_through_the_process(serve: Any) -> None:
         ended: subprocess.CompletedProcess[bytes] = await run(capture_stdout=True, capture_stderr=True)
     assert b"= 4\n" in ended.stdout
     assert b"\x1b" not in ended.stdout + ended.stderr
-
-
-async def test_what_is_remembered_is_listed_changed_and_forgotten(serve: Any) -> None:
-    told = Call([("remember", {"fact": "I prefer euros"})])
-    keeper = Agent("keeper", tools=[remember], memory="household", model=ScriptedModel(told, Say("Noted.")))
-    async with talking(await serve(keeper), "keeper") as sitter:
-        await sitter.enter("/memory", "I prefer euros", answered="Noted")
-        assert "nothing is remembered about you" in sitter.notes.getvalue()
-        await sitter.enter("/memory", told="household/prefer_euros: I prefer euros")
-        await sitter.enter("/memory prefer_euros I prefer yen", "/memory", told="household/prefer_euros: I prefer yen")
-        await sitter.enter("/forget prefer_yen", told="name one of household/prefer_euros")
-        await sitter.enter(f"/memory prefer_euros {'x' * 9000}", told="✗ the server refused with 413")
-        await sitter.enter("/forget household/prefer_euros", told="household/prefer_euros is forgotten")
-        await sitter.enter("/forget everything", told="everything is forgotten")

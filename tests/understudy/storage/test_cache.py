@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,13 +12,13 @@ from attrs import evolve
 from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from tests.understudy.storage.conftest import opened
+from understudy.extensions.memory.storage import CHANGES, Remembered, forget_all, question_of, remember, remembered
 from understudy.extensions.nodes import redis_cache
 from understudy.extensions.nodes.redis import RedisLink
 from understudy.extensions.nodes.redis_cache import CacheWriter, RedisCache, open_redis_cache
 from understudy.extensions.nodes.redis_cipher import Cipher
 from understudy.storage import cache as caching
-from understudy.storage.agent_memory import remember
-from understudy.storage.cache import CacheBackend, CachedReads, LocalCache
+from understudy.storage.cache import CacheBackend, CachedRead, CachedReads, LocalCache
 from understudy.storage.deletion import remove_user, remove_user_rows
 from understudy.storage.errors import RedisUnavailable, StorageUnavailable
 from understudy.storage.store import Store
@@ -63,6 +64,7 @@ async def reads(shelf, database, on_sqlite, make) -> AsyncIterator[CachedReads]:
     """Reads of a store with one thread of ann's and one of bob's, with a clock that stands still."""
     async with opened(database) as store, shelved(shelf) as kept:
         reads = CachedReads(Away(store), kept, lambda: 1000.0, Tally())
+        reads.changed_by |= dict.fromkeys(CHANGES, question_of)
         store.on_write = reads.invalidate
         await store.commit(make.opening())
         await store.commit(make.opening("bob", "t2", "r2"))
@@ -109,6 +111,12 @@ async def put(shelf: RedisCache) -> None:
         await trio.sleep(0.005)
 
 
+async def remembered_by(reads: CachedReads) -> CachedRead[list[Remembered]]:
+    """What an extension reads: the guide's memory about ann."""
+    read = partial(reads.store.read, remembered, "ann", "guide", 150.0)
+    return await reads.read("ann", ("remembered", "guide"), list[Remembered], read)
+
+
 async def unavailable(read: Awaitable[object]) -> bool:
     try:
         await read
@@ -125,7 +133,7 @@ async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
         return [
             await reads.thread("ann", "t1"), await reads.threads("ann", "", None, 50),
             await reads.messages("ann", "t1", None, 100), await reads.events("ann", "t1", 0, 500),
-            await reads.remembered("ann", "guide", 150.0), await reads.thread("ann", "none"),
+            await remembered_by(reads), await reads.thread("ann", "none"),
         ]  # fmt: skip
 
     fresh = await all_of_ann()
@@ -175,7 +183,7 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
         case "feedback":
             await reads.store.commit(give_feedback("ann", "m9", "up", None))
         case "forget":
-            await reads.store.commit(caching.forget("ann", "guide", "plan", 1.0))
+            await reads.store.commit(forget_all("ann"))
     reads.store.is_away = True
     assert await unavailable(reads.messages("ann", "t1", None, 100))
     assert (await reads.messages("bob", "t2", None, 100)).stale
@@ -184,12 +192,12 @@ async def test_what_was_changed_is_gone_from_the_cache(reads, change) -> None:
 async def test_remembering_drops_what_was_remembered_and_no_more(reads) -> None:
     """Agents remember often; their user's conversations can be read on."""
     await reads.messages("ann", "t1", None, 100)
-    await reads.remembered("ann", "guide", 1.0)
+    await remembered_by(reads)
     await settled(reads)
     await reads.store.commit(remember("ann", "guide", "plan", "A", 100.0, 2000.0))
     reads.store.is_away = True
     assert (await reads.messages("ann", "t1", None, 100)).stale
-    assert await unavailable(reads.remembered("ann", "guide", 1.0))
+    assert await unavailable(remembered_by(reads))
 
 
 async def test_what_was_being_read_during_a_change_is_not_kept(reads) -> None:

@@ -11,8 +11,9 @@ from tests.servers.postgresql import Postgres
 from tests.understudy.storage.million import OWNER, Built, build
 from understudy.extensions.files import EXTENSION as FILES
 from understudy.extensions.files.storage import among
+from understudy.extensions.memory.storage import memories
 from understudy.extensions.privacy import queries as archive_queries
-from understudy.storage import agent_memory, queries, turns
+from understudy.storage import queries, turns
 from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import open_database
 
@@ -106,7 +107,7 @@ def questions(built: Built) -> dict[str, Any]:
         "archive.threads": lambda c: archive_queries.threads(c, OWNER, ""),
         "archive.steps": lambda c: archive_queries.steps(c, [f"{0:032x}"]),
         "archive.files": lambda c: archive_queries.rows(c, FILES.user_data()[0], OWNER),
-        "archive.contexts": lambda c: agent_memory.memories(c, OWNER, ("", "")),
+        "archive.contexts": lambda c: memories(c, OWNER, ("", "")),
         "ageing.threads": lambda c: archive_queries.old_threads(c, ("", ""), 0.0, 2e9),
     }
 

@@ -21,7 +21,7 @@ from understudy.extensions.privacy import records
 from understudy.extensions.privacy.queries import User
 from understudy.extensions.privacy.transcript import Transcript, attachments, opening
 from understudy.installed import kept_of_users
-from understudy.storage import agent_memory, queries
+from understudy.storage import queries
 from understudy.storage.acts import Act
 from understudy.storage.deletion import kept_of_threads
 from understudy.storage.owners import name_of
@@ -127,12 +127,6 @@ class Exporter:
                     yield piece
             return
         yield _members(records.user_of(row, name_of(row.id)))[1:]
-        yield b',"contexts":['
-        place, edge = ("", ""), b""
-        while contexts := await self.archive.read(agent_memory.memories, row.id, place):
-            yield edge + _items(contexts)
-            place, edge = (contexts[-1].agent, contexts[-1].name), b","
-        yield b"]"
         for kept in kept_of_users():
             if not kept.of_thread:
                 first_rows = await self.archive.read(archive_queries.rows, kept, row.id)

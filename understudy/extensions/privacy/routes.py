@@ -14,7 +14,6 @@ from understudy.extensions.privacy import queries
 from understudy.extensions.privacy.erasure import ERASED, Eraser
 from understudy.extensions.privacy.export import EXPORTED, FORMS, Exporter, ExportOptions, Pieces
 from understudy.extensions.privacy.records import FORMAT, VERSION
-from understudy.storage.agent_memory import StoredMemory
 from understudy.storage.owners import name_of
 from understudy.storage.records import File, StepRecord
 from understudy.web.acts import say
@@ -53,7 +52,7 @@ _THREAD: dict[str, Any] = {
 ThreadExport = shape("Export", **_HEAD, **_THREAD)
 UserExport = shape(
     "UserExport", user=str, tenant=str | None, created_at=float, files=_FILES,
-    contexts=many(StoredMemory), threads=many(shape("ExportedThread", **_THREAD)), **_HEAD,
+    threads=many(shape("ExportedThread", **_THREAD)), **_HEAD,
 )  # fmt: skip
 
 

@@ -106,32 +106,6 @@ export class Api {
     return url;
   }
 
-  /** {memory, notebooks}: all that agents remember, each {notebook, name, value, updated_at, expires_at}, and whose notebooks they are. */
-  async memory() {
-    const memory = [];
-    let page = { next_cursor: "" };
-    do {
-      page = await this.#json("GET", `/api/memory?${new URLSearchParams({ cursor: page.next_cursor })}`);
-      memory.push(...page.memory);
-    } while (page.next_cursor);
-    return { memory, notebooks: page.notebooks };
-  }
-
-  /** Sets a remembered value, unless it was changed since `entry` was read: then it rejects with `changed_meanwhile`. */
-  changeMemory({ notebook, name, updated_at: seen }, value) {
-    return this.#json("PUT", memoryPath(notebook, name), { value, if_updated_at: seen });
-  }
-
-  /** Deletes a remembered value, unless it was changed since `entry` was read. */
-  forget({ notebook, name, updated_at: seen }) {
-    return this.#json("DELETE", `${memoryPath(notebook, name)}?if_updated_at=${seen}`);
-  }
-
-  /** Deletes all that agents remember. */
-  forgetAll() {
-    return this.#json("DELETE", "/api/memory");
-  }
-
   /** The last page of a thread's newest branch, of that `through` a run, or of one up to the answer `before`. */
   turns(threadId, { before = null, through = null, limit = null } = {}) {
     const search = new URLSearchParams({ ...(before && { before }), ...(through && { through }), ...(limit && { limit }) });
@@ -252,8 +226,4 @@ function nameOf(disposition) {
   const encoded = /filename\*=(?:UTF-8'')?([^;]+)/i.exec(disposition ?? "")?.[1];
   if (encoded) return decoded(encoded.trim());
   return /filename="?([^";]+)"?/i.exec(disposition ?? "")?.[1] ?? null;
-}
-
-function memoryPath(notebook, name) {
-  return `/api/memory/${encodeURIComponent(notebook)}/${encodeURIComponent(name)}`;
 }

@@ -36,7 +36,6 @@ export class Commands {
       { id: "search", title: t("sidebar.search"), icon: "search", act: () => page.sidebar.focusSearch() },
       ...(page.firstVisit.analyst ? [{ id: "sample", title: t("first.sales"), icon: "table", act: () => page.firstVisit.profile() }] : []),
       ...(page.extensions.made?.all("dialogs") ?? []),
-      { id: "memory", title: t("memory.button"), icon: "thought", act: () => page.dialogs.openMemory() },
       { id: "settings", title: t("settings.title"), icon: "gear", act: () => page.dialogs.openSettings() },
       { id: "keys", title: t("keys.title"), icon: "keyboard", keys: "?", act: () => this.sheet() },
       { id: "account", title: t("account.sign_out"), icon: "leave", act: () => page.account.leave() },

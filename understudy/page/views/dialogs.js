@@ -9,24 +9,17 @@ import { LazyPart } from "./lazy_part.js";
 const BUTTONS = "understudy.buttons"; // {id, title, icon} of each, as they were last time
 
 export class Dialogs {
-  /** `page` is the page: {api, extensions, client, redraw(), fault(error)}. */
+  /** `page` is the page: {extensions, client, redraw(), fault(error)}. */
   constructor(page, storage) {
-    const { api } = page;
     const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
-    this.memory = lazy(() => import("./memory.js"), ({ MemoryDialog }) => new MemoryDialog(api));
     this.signIn = lazy(() => import("./sign_in.js"), (part) => part);
     this.client = page.client;
     this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
-    this.memoryButton = sideButton("thought", t("memory.button"), () => this.openMemory());
     this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
   }
 
   askToSignIn() {
     return this.signIn.use(({ askToSignIn }) => askToSignIn(this.client));
-  }
-
-  openMemory() {
-    return this.memory.use((dialog) => dialog.open());
   }
 
   /** `options` are those of `Settings.open`. */

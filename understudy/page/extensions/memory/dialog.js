@@ -1,18 +1,21 @@
 /** t("memory.title"): a dialog that lists it by notebook, to change or delete. */
 
-import { confirmed, dialogHead } from "./dialog.js";
-import { dateTime, enumerated, listed, t } from "../client/messages.js";
-import { composing, el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { humanised, moment } from "../client/format.js";
+import { humanised, moment } from "../../client/format.js";
+import { dateTime, enumerated, learn, listed, t } from "../../client/messages.js";
+import { confirmed, dialogHead } from "../../views/dialog.js";
+import { composing, el, freshId, setText } from "../../views/dom.js";
+import { icon } from "../../views/icons.js";
+import { MESSAGES } from "./messages/dialog.js";
 
+const PATH = "/api/memory";
 const SEARCHED = 4; // values from which there is a search
 const DATE = { day: "numeric", month: "short", year: "numeric" };
 
 export class MemoryDialog {
-  /** `api` is an `Api`. */
-  constructor(api) {
-    this.api = api;
+  /** `page` is what `extend` is given. */
+  constructor(page) {
+    learn(MESSAGES);
+    this.page = page;
     const id = freshId("memory");
     this.list = el("div.memory-list");
     this.hint = el("p.memory-hint", { role: "status" });
@@ -26,7 +29,7 @@ export class MemoryDialog {
     this.element.addEventListener("close", () => this.element.remove());
   }
 
-  open() {
+  show() {
     document.body.append(this.element);
     this.search.value = "";
     this.element.showModal();
@@ -36,12 +39,23 @@ export class MemoryDialog {
   /** Reads the list again, and says `sentence` below it. */
   async #load(sentence) {
     try {
-      const { memory, notebooks } = await this.api.memory();
+      const { memory, notebooks } = await this.#read();
       this.#show(memory, notebooks);
       setText(this.hint, sentence || (memory.length === 0 ? t("memory.none") : ""));
     } catch (fault) {
       setText(this.hint, fault.message);
     }
+  }
+
+  /** {memory, notebooks}: each value {notebook, name, value, updated_at, expires_at}, and whose notebooks they are. */
+  async #read() {
+    const memory = [];
+    let answer = { next_cursor: "" };
+    do {
+      answer = await this.page.ask("GET", `${PATH}?${new URLSearchParams({ cursor: answer.next_cursor })}`);
+      memory.push(...answer.memory);
+    } while (answer.next_cursor);
+    return { memory, notebooks: answer.notebooks };
   }
 
   #show(memory, notebooks) {
@@ -75,7 +89,7 @@ export class MemoryDialog {
     const row = el("li.memory-row", {},
       el("div.memory-text", {}, el("strong", {}, name), el("span", { dir: "auto" }, written(entry.value)), el("small", {}, t("memory.until", { date: until }))),
       this.#tool("pencil", t("action.of", { action: t("memory.change"), title: name }), () => row.replaceWith(this.#editor(entry, row))),
-      this.#tool("trash", t("action.of", { action: t("memory.forget"), title: name }), () => this.#act(() => this.api.forget(entry), t("memory.forgotten", { name }))));
+      this.#tool("trash", t("action.of", { action: t("memory.forget"), title: name }), () => this.#act(() => this.page.ask("DELETE", `${pathOf(entry)}?if_updated_at=${entry.updated_at}`), t("memory.forgotten", { name }))));
     return row;
   }
 
@@ -89,9 +103,9 @@ export class MemoryDialog {
     const form = el("form.memory-edit", {
       onsubmit: (event) => {
         event.preventDefault();
-        const value = read(input.value, entry.value);
+        const value = parsed(input.value, entry.value);
         if (value === undefined) setText(this.hint, t("memory.must_be_json", { name }));
-        else this.#act(() => this.api.changeMemory(entry, value), t("memory.changed", { name }));
+        else this.#act(() => this.page.ask("PUT", pathOf(entry), { value, if_updated_at: entry.updated_at }), t("memory.changed", { name }));
       },
       onkeydown: (event) => {
         if (event.key !== "Escape" || composing(event)) return;
@@ -107,7 +121,7 @@ export class MemoryDialog {
 
   async #forgetAll() {
     const agreed = await confirmed({ title: t("memory.forget_all_title"), text: t("memory.forget_all_text"), agree: t("memory.forget") });
-    if (agreed) await this.#act(() => this.api.forgetAll(), t("memory.all_forgotten"));
+    if (agreed) await this.#act(() => this.page.ask("DELETE", PATH), t("memory.all_forgotten"));
   }
 
   /** Makes a change; one that was overtaken by another tab or an agent is not made, and the newer list is shown. */
@@ -122,12 +136,16 @@ export class MemoryDialog {
   }
 }
 
+function pathOf({ notebook, name }) {
+  return `${PATH}/${encodeURIComponent(notebook)}/${encodeURIComponent(name)}`;
+}
+
 function written(value) {
   return typeof value === "string" ? value : JSON.stringify(value);
 }
 
 /** What was written in place of a value; undefined when it should be JSON and is not. */
-function read(text, before) {
+function parsed(text, before) {
   if (typeof before === "string") return text;
   try {
     return JSON.parse(text);

@@ -4,8 +4,9 @@ import pytest
 import trio
 
 from tests.understudy.storage.conftest import opened
-from understudy.storage import agent_memory, queries
-from understudy.storage.agent_memory import amend, forget, forget_all, forget_expired, remember
+from understudy.extensions.memory import storage
+from understudy.extensions.memory.storage import amend, forget, forget_all, forget_expired, remember, remembered
+from understudy.storage import queries
 from understudy.storage.errors import NotStored
 
 
@@ -24,7 +25,7 @@ def note(name: str = "plan", value: object = "A", **fields: object) -> remember:
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
-    return [each.name for each in await store.read(agent_memory.remembered, owner, agent, now)]
+    return [each.name for each in await store.read(remembered, owner, agent, now)]
 
 
 async def test_values_are_of_one_user_and_one_agent(store) -> None:
@@ -32,8 +33,8 @@ async def test_values_are_of_one_user_and_one_agent(store) -> None:
     assert await store.commit(note(value=value))
     assert await store.commit(note(owner="bob", value="B"))
     assert await store.commit(note(agent="finance", value="C"))
-    assert [each.value for each in await store.read(agent_memory.remembered, "ann", "guide", 150.0)] == [value]
-    assert [each.value for each in await store.read(agent_memory.remembered, "bob", "guide", 150.0)] == ["B"]
+    assert [each.value for each in await store.read(remembered, "ann", "guide", 150.0)] == [value]
+    assert [each.value for each in await store.read(remembered, "bob", "guide", 150.0)] == ["B"]
     assert await store.commit(forget("ann", "guide", "plan", 150.0))
     assert await names(store) == []
     assert await names(store, "bob") == await names(store, agent="finance") == ["plan"]
@@ -44,7 +45,7 @@ async def test_the_later_value_replaces_the_earlier_with_its_time(store) -> None
     await store.commit(note())
     await store.commit(note("other", now=101.0))
     await store.commit(note(value="B", now=102.0, expires_at=300.0))
-    (kept,) = await store.read(agent_memory.remembered, "ann", "guide", 250.0)
+    (kept,) = await store.read(remembered, "ann", "guide", 250.0)
     assert (kept.name, kept.value) == ("plan", "B")
     assert await names(store) == ["plan", "other"]
 
@@ -54,10 +55,10 @@ async def test_a_value_is_replaced_or_deleted_only_as_it_was_seen(store) -> None
     assert await store.commit(amend("ann", "guide", "plan", "B", 100.0, 110.0))
     assert not await store.commit(amend("ann", "guide", "plan", "C", 100.0, 111.0))
     assert not await store.commit(forget("ann", "guide", "plan", 111.0, seen=100.0))
-    [kept] = await store.read(agent_memory.remembered, "ann", "guide", 150.0)
+    [kept] = await store.read(remembered, "ann", "guide", 150.0)
     assert (kept.value, kept.updated_at, kept.expires_at) == ("B", 110.0, 200.0)
     assert await store.commit(amend("ann", "guide", "plan", None, 110.0, 110.0, 300.0))
-    [kept] = await store.read(agent_memory.remembered, "ann", "guide", 250.0)
+    [kept] = await store.read(remembered, "ann", "guide", 250.0)
     assert (kept.value, kept.updated_at > 110.0) == (None, True), "a change at the same time is another version"
     assert not await store.commit(amend("ann", "guide", "plan", "D", kept.updated_at, 300.0)), "it has expired"
     assert await store.commit(forget("ann", "guide", "plan", 120.0, seen=kept.updated_at))
@@ -76,7 +77,7 @@ async def test_all_of_a_notebook_or_of_a_user_is_deleted(store) -> None:
 
 
 async def test_what_has_expired_is_not_there_and_is_removed(store, database, monkeypatch) -> None:
-    monkeypatch.setattr(agent_memory, "FORGOTTEN", 2)
+    monkeypatch.setattr(storage, "FORGOTTEN", 2)
     for number in range(5):
         await store.commit(note(f"n{number}"))
     await store.commit(note("later", expires_at=300.0))
@@ -88,7 +89,7 @@ async def test_what_has_expired_is_not_there_and_is_removed(store, database, mon
 
 
 async def test_one_value_too_many_is_refused(store, monkeypatch) -> None:
-    monkeypatch.setattr(agent_memory, "KEPT", 2)
+    monkeypatch.setattr(storage, "KEPT", 2)
     assert await store.commit(note("a"))
     assert await store.commit(note("b", expires_at=300.0))
     assert not await store.commit(note("c"))

@@ -3,10 +3,10 @@
 from attrs import frozen
 
 from understudy.agents.agent import Agent
-from understudy.chat.memory import AgentMemories
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.part import RunPart
 from understudy.chat.run.work import RunWork
+from understudy.extensions.memory.agent_memory import AgentMemories
 
 
 @frozen

@@ -12,20 +12,21 @@ from attrs import asdict, define, frozen
 
 from understudy.chat.polling import Expiry
 from understudy.content.filter import ContentFilter
+from understudy.extensions.memory.storage import Remembered, amend, forget, forget_expired, remember, remembered
 from understudy.models.model import fenced
-from understudy.storage.agent_memory import Remembered, amend, forget, forget_expired, remember
-from understudy.storage.cache import FRESH_S, CachedReads
+from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
-from understudy.storage.memberships import forget_spending
-from understudy.storage.spending import KEPT_DAYS, day_of
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
-from understudy.tools.memory import FOUND, TTL_S, MemoryEntry, check_name, checked, no_room, ranked
+from understudy.tools.memory import FOUND, TTL_S, Memories, MemoryEntry, check_name, checked, no_room, ranked
 
 log = logging.getLogger(__name__)
 
 FOR_MODEL_BYTES: Final = 16 * 1024
 """Bytes of JSON of the memory in a model's input; other values are left out."""
+FRESH_S: Final = 30.0
+"""For so long a run takes what its agent remembers from the cache, which all writes drop but those of the command line,
+which erases users, and of a node that has lost Redis."""
 EVERY_S: Final = 60.0
 """Interval of removing expired memories."""
 
@@ -122,7 +123,13 @@ class AgentMemory:
     async def _all(self, fresh_s: float = 0.0) -> Sequence[Remembered]:
         now = self.clock()
         try:
-            found = await self.reads.remembered(self.owner, self.notebook, now, fresh_s)
+            found = await self.reads.read(
+                self.owner,
+                ("remembered", self.notebook),
+                list[Remembered],
+                lambda: self.store.read(remembered, self.owner, self.notebook, now),
+                fresh_s,
+            )
         except StorageUnavailable:
             raise _unavailable() from None
         return [each for each in found.value if each.expires_at > now]
@@ -160,7 +167,7 @@ def _size(entry: MemoryEntry) -> int:
 
 
 @frozen
-class AgentMemories:
+class AgentMemories(Memories):
     """The memories of agents. `clock` gives Unix seconds."""
 
     store: Store
@@ -178,7 +185,5 @@ def _unavailable() -> ToolError:
 
 
 def memory_expiry(store: Store, clock: Callable[[], float]) -> Expiry:
-    """Return the actor that removes expired memories, and old rows of what users spent."""
-    return Expiry(
-        store, lambda: forget_expired(clock()), lambda: forget_spending(day_of(clock()) - KEPT_DAYS), every_s=EVERY_S
-    )
+    """Return the actor that removes expired values."""
+    return Expiry(store, lambda: forget_expired(clock()), every_s=EVERY_S)

@@ -12,11 +12,17 @@ from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
 from understudy import ToolError
-from understudy.chat.memory import FOR_MODEL_BYTES, AgentMemory, describe_for_model, memory_expiry
 from understudy.content.filter import ContentFilter
+from understudy.extensions.memory.agent_memory import (
+    FOR_MODEL_BYTES,
+    FRESH_S,
+    AgentMemory,
+    describe_for_model,
+    memory_expiry,
+)
+from understudy.extensions.memory.storage import CHANGES, question_of, remembered
 from understudy.observe.metrics import Metrics
-from understudy.storage import agent_memory
-from understudy.storage.cache import FRESH_S, CachedReads, LocalCache
+from understudy.storage.cache import CachedReads, LocalCache
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Thread
@@ -49,6 +55,7 @@ async def house(tmp_path: Path, content_filter: ContentFilter) -> AsyncIterator[
             await store.commit(Change(owner, "t", thread=Thread(owner, "t", "T", "guide", None, 1.0, 1.0)))
         clock = Clock(1000.0)
         reads = CachedReads(store, LocalCache(), clock)
+        reads.changed_by |= dict.fromkeys(CHANGES, question_of)
         store.on_write = reads.invalidate
         yield AgentMemory("ann", "guide", store, reads, content_filter, clock)
     database.close()
@@ -237,7 +244,7 @@ async def test_what_has_expired_is_removed_in_time(house: AgentMemory) -> None:
     house.clock.now = 1010.0
     expiry = memory_expiry(house.store, house.clock)
     assert await expiry.poll() == 60.0
-    assert [each.name for each in await house.store.read(agent_memory.remembered, "ann", "guide", 0.0)] == ["long"]
+    assert [each.name for each in await house.store.read(remembered, "ann", "guide", 0.0)] == ["long"]
     house.clock.now = 2000.0
     await expiry.poll()
-    assert not await house.store.read(agent_memory.remembered, "ann", "guide", 0.0)
+    assert not await house.store.read(remembered, "ann", "guide", 0.0)

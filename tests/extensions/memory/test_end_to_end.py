@@ -7,7 +7,7 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token, request
-from tests.understudy.chat.test_memory import TOKEN
+from tests.extensions.memory.test_agent_memory import TOKEN
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn
 
@@ -118,3 +118,13 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     assert [each["name"] for each in (await call("GET"))[1]["memory"]] == ["plan"]
     assert (await call("DELETE"))[0] == 204
     assert (await call("GET"))[1]["memory"] == []
+
+
+async def test_without_the_extension_nothing_is_remembered_and_the_user_is_told(serve: Any) -> None:
+    """Tools find an empty memory, and one that would remember fails with a sentence."""
+    running = await serve(Agent("painter", "", (note_favourite,), model=Told(), remembers=True), extensions=["-memory"])
+    token = await new_token(running)
+    async with connected(running.address, token) as client:
+        await client.ask("Hello", thread_id="one", agent_type="painter")
+    ended = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    assert ("failed", "This server remembers nothing.") in [(each["status"], each["result_summary"]) for each in ended]

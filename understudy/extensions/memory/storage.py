@@ -7,18 +7,19 @@ The column `agent` is the name of a notebook: that of the agent that writes in i
 """
 
 import math
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from attrs import field, frozen
 from sqlalchemy import Connection, bindparam, delete, func, select, tuple_, update
 
-from . import schema
-from .errors import NotStored
-from .prepared import Prepared
-from .records import Json
-from .write import add_users, put, write
+from understudy.extensions.memory.tables import contexts
+from understudy.storage import schema
+from understudy.storage.errors import NotStored
+from understudy.storage.prepared import Prepared
+from understudy.storage.write import add_users, put, write
 
-_c = schema.contexts.c
+_c = contexts.c
 
 KEPT: Final = 50
 """Limit of values per notebook and user; concurrent writes of several nodes may exceed it by a few."""
@@ -58,7 +59,7 @@ def remember(
         return False
     if connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner)).first() is None:
         raise NotStored("user", owner)  # deleted meanwhile: do not create the user again
-    row = put(connection, schema.contexts)
+    row = put(connection, contexts)
     new = {each: row.excluded[each] for each in ("value", "updated_at", "expires_at")}
     values = {"owner": owner, "agent": agent, "name": name, "value": value, "updated_at": now, "expires_at": expires_at}
     connection.execute(row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new), values)
@@ -85,7 +86,7 @@ def amend(
     new = {"value": value, "updated_at": max(now, math.nextafter(seen, math.inf))}
     if expires_at is not None:
         new["expires_at"] = expires_at
-    return connection.execute(update(schema.contexts).where(*same).values(new)).rowcount > 0
+    return connection.execute(update(contexts).where(*same).values(new)).rowcount > 0
 
 
 @write
@@ -95,7 +96,7 @@ def forget(connection: Connection, owner: str, agent: str, name: str, now: float
     if seen is not None:
         this.append(_c.updated_at == seen)
     there = connection.execute(select(_c.expires_at).where(*this)).scalar_one_or_none()
-    deleted = connection.execute(delete(schema.contexts).where(*this)).rowcount
+    deleted = connection.execute(delete(contexts).where(*this)).rowcount
     return deleted > 0 and there is not None and there > now
 
 
@@ -104,7 +105,7 @@ def forget_all(connection: Connection, owner: str, agent: str | None = None) -> 
     """Delete all values of a user, or those in one notebook if `agent` is not None. Return whether there were
     any."""
     mine = (_c.owner == owner,) if agent is None else (_c.owner == owner, _c.agent == agent)
-    return connection.execute(delete(schema.contexts).where(*mine)).rowcount > 0
+    return connection.execute(delete(contexts).where(*mine)).rowcount > 0
 
 
 @write
@@ -115,7 +116,7 @@ def forget_expired(connection: Connection, now: float) -> bool:
     for owner, agent, name in past:
         # Check the time again: another node may have stored a new value meanwhile.
         this = (_c.owner == owner, _c.agent == agent, _c.name == name, _c.expires_at <= now)
-        connection.execute(delete(schema.contexts).where(*this))
+        connection.execute(delete(contexts).where(*this))
     return len(past) == FORGOTTEN
 
 
@@ -134,19 +135,22 @@ def remembered(connection: Connection, owner: str, agent: str, now: float) -> li
     return [Remembered(*row) for row in _remembered.each(connection, owner=owner, agent=agent, now=now)]
 
 
-@frozen
-class StoredMemory:
-    """A value that an agent remembers about a user."""
-
-    agent: str
-    name: str
-    value: Json = field(repr=False)
-    updated_at: float
-    expires_at: float
-
-
-def memories(connection: Connection, owner: str, after: tuple[str, str]) -> list[StoredMemory]:
+def memories(connection: Connection, owner: str, after: tuple[str, str]) -> Sequence[Any]:
     """Return what agents remember of the owner, after this agent and name, including expired values."""
     wanted = select(_c.agent, _c.name, _c.value, _c.updated_at, _c.expires_at).where(_c.owner == owner)
     wanted = wanted.where(tuple_(_c.agent, _c.name) > tuple_(*after)).order_by(_c.agent, _c.name)
-    return [StoredMemory(*row) for row in connection.execute(wanted.limit(PAGE))]
+    return connection.execute(wanted.limit(PAGE)).all()
+
+
+def record_of(row: Any) -> dict[str, Any]:
+    """Return a value as an export has it."""
+    return {name: getattr(row, name) for name in ("agent", "name", "value", "updated_at", "expires_at")}
+
+
+CHANGES: Final = (remember, amend, forget, forget_all)
+"""Writes that change what `remembered` returns to their `owner`."""
+
+
+def question_of(given: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Return the question of `CachedReads` that a write with these arguments changes, None for all of its owner."""
+    return None if given["agent"] is None else ("remembered", given["agent"])

@@ -10,9 +10,8 @@ from msgspec import Struct
 from quart import request
 
 from transport.wire.errors import CommandRejected
-from understudy.chat.memory import AgentMemories, AgentMemory
-from understudy.storage import agent_memory
-from understudy.storage.agent_memory import forget_all
+from understudy.extensions.memory.agent_memory import AgentMemories, AgentMemory
+from understudy.extensions.memory.storage import PAGE, forget_all, memories
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import DAY_S, LONGEST_S, TTL_S, VALUE_BYTES
 from understudy.web.context import agents_of_caller, identity, read_json, web_context
@@ -57,9 +56,9 @@ class MemoryPage(Struct):
 async def listing() -> MemoryPage:
     """List what agents remember of the caller, by notebook and name, and the agents that write in each notebook."""
     notebook, _, name = request.args.get("cursor", "").partition("/")
-    rows = await web_context().store.archive.read(agent_memory.memories, identity().user, (notebook, name))
+    rows = await web_context().store.archive.read(memories, identity().user, (notebook, name))
     now = time.time()
-    last = rows[-1] if len(rows) == agent_memory.PAGE else None
+    last = rows[-1] if len(rows) == PAGE else None
     kept = [
         RememberedValue(row.agent, row.name, row.value, row.updated_at, row.expires_at)
         for row in rows
