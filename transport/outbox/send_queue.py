@@ -5,11 +5,10 @@ Its writes are batched, compressed and chunked as the client can take it.
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from itertools import count
+from itertools import count, groupby
 from typing import Final, TypeAlias
 
 import msgspec
-from attrs import define
 
 from transport.outbox.delivery import merge_text
 from transport.wire.events import Envelope, PartialResult, Priority
@@ -33,25 +32,25 @@ class FrameBatch(msgspec.Struct):
 
     A replayed event has no entry in `times`, as its age is not its delivery lag. A queued batch is live or replayed as
     a whole, so taking a part of it keeps the lists in step. The events are not stored: a client that does not read
-    would cost their text twice.
+    would cost their text twice. `text` is a text piece instead, encoded as late as possible so that consecutive pieces
+    can be merged.
     """
 
     frames: list[bytes] = msgspec.field(default_factory=list)
     types: list[str] = msgspec.field(default_factory=list)
     times: list[float] = msgspec.field(default_factory=list)
     thread_id: str | None = None
+    text: Envelope | None = None
 
+    @property
+    def events(self) -> int:
+        """How many events there are."""
+        return len(self.frames) if self.text is None else 1
 
-# Frames; or a text piece, encoded as late as possible so that consecutive pieces can be merged.
-QueueEntry: TypeAlias = FrameBatch | Envelope
-
-
-@define
-class _Lane:
-    """Entries of one priority, first in, first out, and the number of their events."""
-
-    entries: deque[QueueEntry]
-    events: int
+    @property
+    def size(self) -> int:
+        """Their size in bytes, for a text piece roughly."""
+        return sum(map(len, self.frames)) if self.text is None else _text_bytes(self.text)
 
 
 class SendQueue:
@@ -64,7 +63,7 @@ class SendQueue:
     """
 
     __slots__ = (
-        "_chunk_ids", "_chunks", "_lanes", "_max_bytes", "_max_events", "_only", "bytes", "capabilities",
+        "_chunk_ids", "_chunks", "_durable", "_lanes", "_max_bytes", "_max_events", "bytes", "capabilities",
         "durable_full",
     )  # fmt: skip
 
@@ -74,25 +73,17 @@ class SendQueue:
         self.bytes = 0
         self.durable_full = False
         self.capabilities = ClientCapabilities()
-        # The only entry, its priority and the number of its events. Nearly always there is one or none, as the client
-        # reads what comes: it gets no lane, which would cost as much as all else that is done for a word of an answer.
-        self._only: tuple[Priority, QueueEntry, int] | None = None
-        self._lanes: dict[Priority, _Lane] | None = None  # those that have entries
+        self._durable = 0  # the events of that lane
+        # Those that have entries. An empty queue has no lanes, as most connections are idle.
+        self._lanes: dict[Priority, list[FrameBatch]] | None = None
         self._chunks: deque[bytes] | None = None  # the remaining chunks of a large event, and frames after it
         self._chunk_ids: count[int] | None = None
 
     def __len__(self) -> int:
-        return sum(lane.events for lane in self._filled_lanes().values())
+        return sum(entry.events for lane in (self._lanes or {}).values() for entry in lane)
 
     def __bool__(self) -> bool:
-        return self._only is not None or self._lanes is not None or self._chunks is not None
-
-    def _filled_lanes(self) -> dict[Priority, _Lane]:
-        """Return the lanes that have entries, after moving an only entry to its lane."""
-        if self._only is not None:
-            priority, entry, events = self._only
-            self._only, self._lanes = None, {priority: _Lane(deque((entry,)), events)}
-        return self._lanes or {}
+        return self._lanes is not None or self._chunks is not None
 
     def full(self, priority: Priority) -> bool:
         """Return whether there is no room for ephemeral events of this priority.
@@ -102,12 +93,10 @@ class SendQueue:
         """
         if priority is Priority.LOW and self.bytes >= self._max_bytes // _LOW_WATER_DIVISOR:
             return True
-        lane = self._filled_lanes().get(priority)
-        if lane is None:
-            return False
+        lane = (self._lanes or {}).get(priority, ())
         if priority is Priority.LOW:
-            return lane.events >= self._max_events
-        return lane.events >= 2 * self._max_events or sum(map(_entry_bytes, lane.entries)) >= 2 * self._max_bytes
+            return len(lane) >= self._max_events
+        return len(lane) >= 2 * self._max_events or sum(entry.size for entry in lane) >= 2 * self._max_bytes
 
     def add(self, frames: list[bytes], envelopes: Sequence[Envelope], *, live: bool = True) -> None:
         """Queue durable events of one thread, or an ephemeral event in the lane of its priority, with their frames.
@@ -122,31 +111,28 @@ class SendQueue:
 
     def add_text(self, envelope: Envelope) -> None:
         """Queue a text piece. The caller has checked `durable_full`."""
-        self._append(_DURABLE, envelope, 1, _entry_bytes(envelope))
+        entry = FrameBatch(thread_id=envelope.thread_id, text=envelope)
+        self._append(_DURABLE, entry, 1, _text_bytes(envelope))
 
-    def _append(self, priority: Priority, entry: QueueEntry, events: int, size: int) -> None:
-        if self._lanes is None and self._only is None:
-            self._only = priority, entry, events
+    def _append(self, priority: Priority, entry: FrameBatch, events: int, size: int) -> None:
+        if self._lanes is None:
+            self._lanes = {priority: [entry]}
         else:
-            lanes = self._filled_lanes()
-            lane = lanes.get(priority)
-            if lane is None:
-                lane = lanes[priority] = _Lane(deque(), 0)
-            lane.entries.append(entry)
-            events = lane.events = lane.events + events
+            self._lanes.setdefault(priority, []).append(entry)
         self.bytes += size
-        if self.bytes >= self._max_bytes or (priority is _DURABLE and events >= self._max_events):
+        if priority is _DURABLE:
+            self._durable += events
+        if self.bytes >= self._max_bytes or self._durable >= self._max_events:
             self.durable_full = True
 
     def discard_thread(self, thread_id: str) -> list[Envelope]:
         """Remove a thread's durable events and text, which will be read from the log. Return the text."""
-        lane = self._filled_lanes().get(_DURABLE)
-        gone = [] if lane is None else [entry for entry in lane.entries if entry.thread_id == thread_id]
-        if lane is not None and gone:
-            lane.entries = deque(entry for entry in lane.entries if entry.thread_id != thread_id)
-            events = sum(len(entry.frames) if isinstance(entry, FrameBatch) else 1 for entry in gone)
-            self._remove(_DURABLE, events, sum(map(_entry_bytes, gone)))
-        return [entry for entry in gone if isinstance(entry, Envelope) and isinstance(entry.event, PartialResult)]
+        lane = (self._lanes or {}).get(_DURABLE, [])
+        gone = [entry for entry in lane if entry.thread_id == thread_id]
+        if gone:
+            lane[:] = [entry for entry in lane if entry.thread_id != thread_id]
+            self._remove(_DURABLE, gone)
+        return [entry.text for entry in gone if entry.text is not None]
 
     def next_write(self, max_bytes: int, encode: Encode) -> FrameBatch:
         """Remove the next events to send, and return their payloads, with the types and times of the events.
@@ -170,64 +156,44 @@ class SendQueue:
         `encode` encodes text pieces, consecutive ones merged. `urgent_only`: take only events that may overtake an
         event that was sent in part.
         """
-        only = self._only
-        if only is not None and self.bytes <= max_bytes and not urgent_only:
-            self._only, self.bytes, self.durable_full = None, 0, False
-            entry = only[1]
-            if isinstance(entry, FrameBatch):
-                return entry
-            frame = encode(entry)
-            return FrameBatch() if frame is None else FrameBatch([frame], [entry.event.type], [entry.timestamp])
-        taken = FrameBatch()
-        texts: list[Envelope] = []
-        lanes, room = self._filled_lanes(), max_bytes
-        for priority in _URGENT if urgent_only else _ORDER:
-            lane = lanes.get(priority)
-            if lane is None:
-                continue
-            entries = lane.entries
-            size = events = 0
-            while entries and size < room:
-                entry = entries[0]
-                if isinstance(entry, Envelope):
-                    entries.popleft()
-                    texts.append(entry)
-                    size += _entry_bytes(entry)
-                    events += 1
-                    continue
-                if texts:
-                    _encode_texts(texts, taken, encode)
-                    texts = []
-                number, frames = 0, entry.frames
-                while not number or (number < len(frames) and size < room):
-                    size += len(frames[number])
-                    number += 1
-                events += number
-                taken.frames += frames[:number]
-                taken.types += entry.types[:number]
-                taken.times += entry.times[:number]
-                if number == len(frames):
-                    entries.popleft()
-                else:
-                    del frames[:number], entry.types[:number], entry.times[:number]
-            room -= size
-            self._remove(priority, events, size)
-        if texts:
-            _encode_texts(texts, taken, encode)
+        lanes = self._lanes
+        if lanes is None:
+            return FrameBatch()
+        if self.bytes <= max_bytes and not urgent_only:
+            entries = [entry for priority in _ORDER for entry in lanes.get(priority, ())]
+            self._lanes, self.bytes, self._durable, self.durable_full = None, 0, 0, False
+        else:
+            entries = self._take(lanes, max_bytes, _URGENT if urgent_only else _ORDER)
+        return entries[0] if len(entries) == 1 and entries[0].text is None else _joined(entries, encode)
+
+    def _take(self, lanes: dict[Priority, list[FrameBatch]], room: int, order: Sequence[Priority]) -> list[FrameBatch]:
+        """Remove and return entries of about `room` bytes, and at least one event of the first lane that has any."""
+        taken: list[FrameBatch] = []
+        for priority in order:
+            lane, gone = lanes.get(priority, []), list[FrameBatch]()
+            while room > 0 and lane:
+                entry = lane[0] if lane[0].text is not None else _first_frames(lane[0], room)
+                gone.append(entry)
+                room -= entry.size
+                if lane[0] is entry or not lane[0].frames:
+                    del lane[0]
+            if gone:
+                self._remove(priority, gone)
+                taken += gone
         return taken
 
-    def _remove(self, priority: Priority, events: int, size: int) -> None:
-        """Account for events that were removed from a lane; an empty lane goes."""
-        lanes = self._filled_lanes()
-        lanes[priority].events -= events
-        if not lanes[priority].entries:
+    def _remove(self, priority: Priority, gone: Sequence[FrameBatch]) -> None:
+        """Account for entries that were removed from a lane; an empty lane goes."""
+        lanes = self._lanes or {}
+        if not lanes[priority]:
             del lanes[priority]
-            if not lanes:
-                self._lanes = None
-        self.bytes -= size
-        if self.durable_full and self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR:
-            durable = lanes.get(_DURABLE)
-            self.durable_full = durable is not None and durable.events > self._max_events // _LOW_WATER_DIVISOR
+            self._lanes = lanes or None
+        self.bytes -= sum(entry.size for entry in gone)
+        if priority is _DURABLE:
+            self._durable -= sum(entry.events for entry in gone)
+        low = self.bytes <= self._max_bytes // _LOW_WATER_DIVISOR
+        if self.durable_full and low and self._durable <= self._max_events // _LOW_WATER_DIVISOR:
+            self.durable_full = False
 
     def _chunked(self, frames: list[bytes], max_bytes: int) -> list[bytes]:
         """Split large frames. Return what to write now; urgent frames precede the remaining chunks."""
@@ -248,17 +214,38 @@ class SendQueue:
         return out
 
 
-def _entry_bytes(entry: QueueEntry) -> int:
-    if isinstance(entry, FrameBatch):
-        return sum(map(len, entry.frames))
-    return _FRAME_OVERHEAD + (len(entry.event.text) if isinstance(entry.event, PartialResult) else 0)
+def _text_bytes(envelope: Envelope) -> int:
+    return _FRAME_OVERHEAD + (len(envelope.event.text) if isinstance(envelope.event, PartialResult) else 0)
 
 
-def _encode_texts(texts: list[Envelope], taken: FrameBatch, encode: Encode) -> None:
-    """Encode text pieces into `taken`, consecutive ones merged."""
-    for envelope in merge_text(texts) if len(texts) > 1 else texts:
-        frame = encode(envelope)
-        if frame is not None:
-            taken.frames.append(frame)
-            taken.types.append(envelope.event.type)
-            taken.times.append(envelope.timestamp)
+def _first_frames(batch: FrameBatch, room: int) -> FrameBatch:
+    """Remove and return frames of about `room` bytes from the beginning of a batch, and at least one."""
+    size = number = 0
+    for frame in batch.frames:
+        if size >= room:
+            break
+        size += len(frame)
+        number += 1
+    first = FrameBatch(batch.frames[:number], batch.types[:number], batch.times[:number], batch.thread_id)
+    del batch.frames[:number], batch.types[:number], batch.times[:number]
+    return first
+
+
+def _joined(entries: Sequence[FrameBatch], encode: Encode) -> FrameBatch:
+    """Return entries as one, with their text pieces encoded, consecutive ones merged."""
+    whole = FrameBatch()
+    for is_text, group in groupby(entries, lambda entry: entry.text is not None):
+        if not is_text:
+            for entry in group:
+                whole.frames += entry.frames
+                whole.types += entry.types
+                whole.times += entry.times
+            continue
+        texts = [entry.text for entry in group if entry.text is not None]
+        for envelope in merge_text(texts) if len(texts) > 1 else texts:
+            frame = encode(envelope)
+            if frame is not None:
+                whole.frames.append(frame)
+                whole.types.append(envelope.event.type)
+                whole.times.append(envelope.timestamp)
+    return whole
