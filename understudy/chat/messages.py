@@ -5,7 +5,6 @@ from typing import Final
 from attrs import define, field, frozen
 
 from actors import ActorRef, Ask
-from sanitization import Sanitized
 from transport.auth.identity import Identity
 from transport.wire.commands import JsonObject
 from transport.wire.events import Event
@@ -185,39 +184,6 @@ class CancelRun(Ask[bool]):
     waiting: bool = False
     by: str | None = None
     reason: str | None = field(default=None, repr=False)
-
-
-@define(eq=False)
-class AcceptSteer(Ask[bool]):
-    """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
-
-    `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `by` is the id of
-    the operator who sent it, None if its user did. Fails with `CommandRejected` (`run_ended`, `busy`,
-    `message_id_reused`, `storage_unavailable`); nothing was stored then.
-    """
-
-    must_finish = True
-
-    run_id: str
-    steer_id: str
-    now: bool
-    filtered: Sanitized = field(repr=False)
-    outbox: ActorRef | None
-    by: str | None = None
-
-
-@define(eq=False)
-class WithdrawSteer(Ask[bool]):
-    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait, or is
-    an operator's.
-
-    Fails with `StorageUnavailable`.
-    """
-
-    must_finish = True
-
-    run_id: str
-    steer_id: str
 
 
 @frozen

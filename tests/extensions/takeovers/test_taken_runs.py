@@ -1,9 +1,8 @@
 """Which operator has taken over a run, in a conversation over tables in memory."""
 
 import pytest
-from attrs import evolve
 
-from tests.understudy.chat.conversation.test_thread_log import Shell, accept, answer, answers, steer
+from tests.understudy.chat.conversation.test_thread_log import Shell, accept, answer, answers
 from understudy.chat.messages import CancelRun
 from understudy.extensions.takeovers.taken_runs import HandBack, TakenRuns, TakeOver
 from understudy.storage.errors import StorageUnavailable
@@ -39,14 +38,12 @@ def test_a_queued_run_is_taken_over_and_starts_in_its_turn(shell: Shell) -> None
     notice = shell.published[-1].event
     assert isinstance(notice, AgentThinking)
     assert (notice.agent_id, notice.notice) == ("", "taken_over")
-    shell.handle(evolve(steer("s1", run_id="r2"), by="op"))
     shell.handle(TakeOver("r3", "op", "Too"))
     assert answers(shell.handle(HandBack("r3", "op"))) == [True]
     assert shell.at_work == {"r1"}
     answer(shell)
     shell.exit_runs()
     assert shell.at_work == {"r2"}
-    assert [each.steer_id for each in shell.take("r2", 1, 1)] == ["s1"]
     answer(shell, "r2")
     shell.exit_runs()
     assert shell.at_work == {"r3"}

@@ -16,7 +16,7 @@ from transport.auth.identity import Identity
 from transport.wire.commands import Command, Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import UnsubscribeThread
-from understudy.chat.commands import again, answer, consent, steer, threads
+from understudy.chat.commands import again, answer, consent, threads
 from understudy.chat.commands.accept import accept_edit, accept_say, check_say
 from understudy.chat.commands.checks import UNAVAILABLE, refusal
 from understudy.chat.commands.request import HTTP, SOCKET, Accepted, Request
@@ -52,8 +52,6 @@ COMMANDS: Final[Mapping[type, CommandFunction]] = {
     wire.Edit: accept_edit,
     wire.Regenerate: again.regenerate,
     wire.Continue: again.continue_run,
-    wire.Steer: steer.steer,
-    wire.Unsteer: steer.unsteer,
     wire.Cancel: threads.cancel,
     wire.Approve: consent.approve,
     wire.Disallow: consent.disallow,

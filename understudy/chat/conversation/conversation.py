@@ -1,8 +1,8 @@
 """The conversation actor: one per live thread, the only one that numbers and commits that thread's events.
 
 Each noun has a module of its own: `thread_log` commits and publishes, `run_queue` starts and ends runs, `acceptance`
-accepts messages, `steering` has the steers, `settling` the calls that are in doubt at the end of their run, and each
-`thread_part` what an extension does. Their modules list what holds of them. Of all:
+accepts messages, `settling` has the calls that are in doubt at the end of their run, and each `thread_part` is what an
+extension does. Their modules list what holds of them. Of all:
 
 1. A request that is refused has changed nothing.
 2. Each run is a child, whose death is never the conversation's: the run is resumed from the log.
@@ -38,7 +38,6 @@ from understudy.chat.conversation.thread_part import ThreadPart, unfinished
 from understudy.chat.conversation.workers import AttemptOverdue, Workers
 from understudy.chat.messages import (
     Accept,
-    AcceptSteer,
     AnswerQuestion,
     CancelRun,
     Decide,
@@ -53,7 +52,6 @@ from understudy.chat.messages import (
     RateAnswer,
     RequestSnapshot,
     WaitIdle,
-    WithdrawSteer,
 )
 from understudy.chat.run_limiter import release_permit
 from understudy.chat.run_protocol import Ending
@@ -144,10 +142,6 @@ class Conversation(Actor):
                 await self.acceptance.accept(message)
             case CancelRun():
                 await queue.cancel(message)
-            case AcceptSteer():
-                await queue.steering.accept(message)
-            case WithdrawSteer():
-                await queue.steering.withdraw(message)
             case Decide():
                 self._decide(message)
             case AnswerQuestion():

@@ -25,7 +25,6 @@ from understudy.wire.events import (
     Envelope,
     MessageAccepted,
     SanitizationSummary,
-    SteerAccepted,
 )
 from understudy.wire.vocabulary import from_log
 
@@ -114,21 +113,6 @@ async def read_acceptance(store: Store, message: Message, run_id: str) -> Envelo
     template = Envelope(accepted, message.created_at, None, message.thread_id, run_id, message.id)
     template = template.replace(agent_type=message.agent_type, pillar=message.pillar)
     return wrap(accepted, template, now=message.created_at)
-
-
-async def read_steer(store: Store, owner: str, thread_id: str, run_id: str, steer_id: str) -> Envelope | None:
-    """Read the `steer_accepted` of a run's steer; None if the run has no such steer, or the log was trimmed.
-
-    Raises:
-        StorageUnavailable: The database cannot be read.
-        UnreadableEvent: An event in the log is damaged.
-    """
-    for row in await store.run_events(owner, thread_id, run_id):
-        if row.type == SteerAccepted.type:
-            envelope = from_log(row.body)
-            if isinstance(envelope.event, SteerAccepted) and envelope.event.steer_id == steer_id:
-                return envelope
-    return None
 
 
 async def read_page(

@@ -20,11 +20,13 @@ from understudy.chat.conversation.streamed_text import WINDOW_S
 from understudy.chat.conversation.thread_log import LOST, reason_of
 from understudy.chat.messages import FinishRun, OwnershipLost
 from understudy.chat.run.recorder import RECORD_S
+from understudy.chat.run.replay import steer_step
 from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.storage_away import AWAY
 from understudy.observe.spans import SpanContext
-from understudy.storage.errors import Fenced
+from understudy.storage.errors import Fenced, StorageUnavailable
 from understudy.storage.records import History, StepRecord
-from understudy.wire.events import AgentProgress, SteerAccepted, ToolPartial
+from understudy.wire.events import AgentProgress, SteerAccepted, SteerTaken, ToolPartial
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.run_queue import RunQueue
@@ -86,7 +88,26 @@ class RunLog:
         They are stored as steps of the run that follow `last_step`, after the `finished` steps; if none waits, nothing
         is stored. Raises `StorageUnavailable`, `LookupError` if the run has ended.
         """
-        return await self._in_turn(self.queue.steering.take, self.live, turn, last_step, finished)
+        return await self._in_turn(self.take_waiting, turn, last_step, finished)
+
+    async def take_waiting(
+        self, turn: int, last_step: int, finished: Sequence[StepRecord]
+    ) -> tuple[SteerAccepted, ...]:
+        """Commit, in the turn of the thread, that the run takes the steers that wait; see `take_steers`."""
+        live, thread = self.live, self.queue.thread
+        run_id, waiting = live.request.run_id, tuple(live.protocol.waiting_steers)
+        if live.protocol.ended:
+            raise LookupError(f"run {run_id} has ended")
+        events = [SteerTaken(each.steer_id, turn) for each in waiting]
+        numbered = enumerate(waiting, last_step + 1)
+        steps = [*finished, *(steer_step(run_id, number, each, thread.now) for number, each in numbered)]
+        try:
+            if waiting:
+                await thread.append(live, events, steps=steps)
+        except StorageUnavailable:
+            thread.show(live, AgentProgress(0, AWAY))
+            raise
+        return waiting
 
     async def read_protocol(self) -> RunProtocol:
         """Return the run's protocol as the log has it, after the commits in progress. It must not be changed."""

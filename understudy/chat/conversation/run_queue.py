@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from attrs import define, evolve, field
 
-from actors import ActorRef, Lane
+from actors import ActorRef
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
@@ -29,10 +29,9 @@ from understudy.chat.conversation.own_messages import (
 )
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.settling import Settling
-from understudy.chat.conversation.steering import Steering
 from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
 from understudy.chat.conversation.workers import Workers
-from understudy.chat.messages import CancelRun, EndTurn, FinishRun, Stop
+from understudy.chat.messages import CancelRun, FinishRun, Stop
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
 from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import tool_names
@@ -41,8 +40,7 @@ from understudy.observe.logs import new_error_id
 from understudy.observe.spans import SpanContext
 from understudy.storage.errors import SequenceConflict, StorageUnavailable
 from understudy.storage.records import RunAttempt, StepRecord
-from understudy.wire.commands import SteerMode
-from understudy.wire.events import TERMINAL, AgentProgress, FinalResponse, RunStatus
+from understudy.wire.events import TERMINAL, AgentProgress, FinalResponse, RunStatus, SteerWithdrawn
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.thread_part import ThreadPart
@@ -66,12 +64,10 @@ class RunQueue:
     chance: random.Random = field(factory=random.Random, init=False)
     order: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
-    steering: Steering = field(init=False)
     parts: "Sequence[ThreadPart]" = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         self.agents, self.limiter = self.thread.services.agents, self.thread.services.limiter
-        self.steering = Steering(self.thread, self.workers, self.unfinished)
 
     async def resume(self, live: ActiveRun) -> None:
         """Enqueue a run that lost its server; it resumes once it is the first."""
@@ -153,14 +149,11 @@ class RunQueue:
             replay, attempt.replay = attempt.replay, None
             if replay is not None and live.lost_server:
                 replay, live.lost_server = evolve(replay, lost_server=True), False
-        for part in self.parts:
-            part.run_starts()
         live.started = True  # it writes before its start is over
         run_log = RunLog(live, self, live.request.attempt.name)
         await self.workers.start_run(live.request, run_log, replay)
-        for steer in live.protocol.waiting_steers:
-            if steer.mode == SteerMode.NOW:
-                self.workers.tell_run(run_id, EndTurn(steer.steer_id), Lane.HIGH)
+        for part in self.parts:
+            part.run_starts(live)
         for ask in live.decisions:
             if ask.waiting:  # otherwise its user got an error for the decision
                 self.workers.tell_run(run_id, ask)
@@ -180,8 +173,8 @@ class RunQueue:
         if speaker != (live.envelope_template.agent_type, live.envelope_template.pillar):
             live.set_speaker(*speaker)
         try:
-            if live.protocol.waiting_steers and isinstance(final, TERMINAL):
-                await self._enqueue_steers(live)
+            if isinstance(final, TERMINAL):
+                await self._before_end(live)
             await self.thread.append(live, events, steps=steps)
         except StorageUnavailable:
             self.thread.show(live, AgentProgress(0, AWAY))
@@ -219,8 +212,7 @@ class RunQueue:
         )
         try:
             settling = await self.settling.doubts_of(live, doubts)
-            if live.protocol.waiting_steers:
-                await self._enqueue_steers(live)
+            await self._before_end(live)
             steps = [*finish.steps, *(each.step for each in settling)]
             await self.thread.append(live, [*finish.events, *events], steps=steps)
         except StorageUnavailable:
@@ -346,8 +338,9 @@ class RunQueue:
             if live.request.run_id == run_id:
                 self.thread.show(live, AgentProgress(0, note))
 
-    async def _enqueue_steers(self, live: ActiveRun) -> None:
-        """Enqueue the message that the steers become which a run did not take before its end."""
-        following = await self.steering.turn_into_message(live)
-        if following is not None:
-            await self.enqueue(following)
+    async def _before_end(self, live: ActiveRun) -> None:
+        """Have the extensions act on the end of a run before its commit, and withdraw the steers that they left."""
+        for part in self.parts:
+            await part.run_ends(live)
+        if waiting := live.protocol.waiting_steers:
+            await self.thread.append(live, [SteerWithdrawn(each.steer_id) for each in waiting])

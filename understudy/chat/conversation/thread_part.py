@@ -5,17 +5,23 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from attrs import define
 
+from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.conversation.workers import Workers
 from understudy.chat.messages import RunRequest
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.storage.store import Store
+from understudy.wire.events import Envelope
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
 
 Unfinished: TypeAlias = "tuple[Select[tuple[str]], ...]"
 """Queries for the ids of runs."""
+
+ReadAcceptance: TypeAlias = Callable[[Store, str, str, Any], Awaitable[Envelope | None]]
+"""Of the store, the owner, the thread's id, and what was asked."""
 
 
 @define(eq=False)
@@ -28,6 +34,8 @@ class ThreadPart:
 
     messages: ClassVar[tuple[type[Any], ...]] = ()
     """What other actors ask of it. On another node than the thread's these are forwarded."""
+    acceptances: ClassVar[Mapping[type[Any], ReadAcceptance]] = {}
+    """What reads the event by which such a message was accepted: a connection of another node may lack it."""
     unfinished: ClassVar["Select[tuple[str]] | None"] = None
     """The ids of the ended runs of which it has something to finish, as their steps say."""
 
@@ -54,8 +62,11 @@ class ThreadPart:
     def clear(self) -> None:
         """Forget all of the thread, which is deleted."""
 
-    def run_starts(self) -> None:
-        """Take note that a run starts."""
+    def run_starts(self, live: ActiveRun) -> None:
+        """Take note that a run has started."""
+
+    async def run_ends(self, live: ActiveRun) -> None:
+        """Act on the end of a run before it is committed. Raises `StorageUnavailable`: the end is tried again later."""
 
     async def run_answered(self, request: RunRequest) -> None:
         """Take note that a run has ended with an answer, and no other waits."""

@@ -30,9 +30,9 @@ from understudy.wire.vocabulary import from_log, to_log
 log = logging.getLogger(__name__)
 T = TypeVar("T")
 
-VERSION: Final = 26
+VERSION: Final = 27
 """Increment with every change of a message's shape."""
-OLDEST: Final = 26
+OLDEST: Final = 27
 """The oldest version that can be decoded by this code, and whose code can decode the packets of this one. Raise it to
 `VERSION` with a change that does more than to add kinds of items, or fields with a default: nodes refuse the packets of
 versions before it."""

@@ -27,7 +27,7 @@ from transport.wire.events import Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.conversation import RESYNC
-from understudy.chat.conversation.event_log import read_acceptance, read_steer
+from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer
 from understudy.chat.placement import Moved, actor_name
@@ -375,14 +375,18 @@ class ConversationProxy(Actor):
                 if answer != ask.run_id or outbox not in self.followers:  # repeated, or not subscribed
                     message = await self.services.store.message(self.owner, ask.order.say.message_id or "")
                     await self._publish_acceptance(ask, message, str(answer))
-            case chat.AcceptSteer(outbox=outbox) if outbox is not None and (not answer or outbox not in self.followers):
-                accepted = await read_steer(self.services.store, self.owner, self.thread_id, ask.run_id, ask.steer_id)
-                if accepted is not None:
-                    head = max(self.reorder.last_seq, accepted.seq or 0)
-                    self.followers.replay_acceptance(outbox, accepted, head)
             case chat.RateAnswer(outbox=outbox) if outbox is not None and outbox not in self.followers:
                 event = FeedbackGiven(ask.answer.id, ask.rating)
                 outbox.try_tell(Reply(wrap_about_answer(ask.answer, event, now=self.services.clock())))
+            case _ if (outbox := getattr(ask, "outbox", None)) is not None and (
+                not answer or outbox not in self.followers
+            ):
+                for part in self.services.conversations.parts:
+                    if (read := part.acceptances.get(type(ask))) is not None:
+                        accepted = await read(self.services.store, self.owner, self.thread_id, ask)
+                        if accepted is not None:
+                            head = max(self.reorder.last_seq, accepted.seq or 0)
+                            self.followers.replay_acceptance(outbox, accepted, head)
 
     async def _publish_acceptance(self, ask: chat.Accept, message: Message | None, run_id: str) -> None:
         if message is None:

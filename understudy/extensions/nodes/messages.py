@@ -26,8 +26,6 @@ _FORWARDED: Final[dict[str, type[Any]]] = {
     "Accept": chat.Accept,
     "Rate": chat.RateAnswer,
     "CancelRun": chat.CancelRun,
-    "AcceptSteer": chat.AcceptSteer,
-    "WithdrawSteer": chat.WithdrawSteer,
     "Decide": chat.Decide,
     "AnswerQuestion": chat.AnswerQuestion,
     "Delete": chat.Delete,

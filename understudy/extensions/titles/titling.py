@@ -6,7 +6,7 @@ from functools import partial
 import trio
 from attrs import define, field
 
-from understudy.chat.conversation.active_run import spent_in
+from understudy.chat.conversation.active_run import ActiveRun, spent_in
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.effects import Attempt
 from understudy.chat.messages import OwnershipLost, RunRequest
@@ -25,7 +25,7 @@ class Titling(ThreadPart):
     due: bool = field(default=True, init=False)
     _at_work: tuple[Attempt, trio.CancelScope] | None = field(default=None, init=False)
 
-    def run_starts(self) -> None:
+    def run_starts(self, live: ActiveRun) -> None:
         """Give up the title that is being made: the thread's next question would wait for it at a model server of one
         slot. It is due again after the answer."""
         if self._at_work is not None:

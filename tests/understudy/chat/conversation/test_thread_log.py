@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import ChildSpec, Crashed, Killed, Lane, Terminated
-from sanitization import Sanitized
 from transport.auth.identity import Identity
 from transport.wire.events import Error, Event, PartialResult, Resync
 from transport.wire.messages import Deliver, Reply
@@ -32,14 +31,11 @@ from understudy.chat.conversation.own_messages import (
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.run_queue import GOES_ON
 from understudy.chat.conversation.settling import UNSETTLED
-from understudy.chat.conversation.steering import MAX_STEERS
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import (
     Accept,
-    AcceptSteer,
     CancelRun,
     Delete,
-    EndTurn,
     EnsureRunning,
     FinishRun,
     FollowThread,
@@ -48,7 +44,6 @@ from understudy.chat.messages import (
     RequestSnapshot,
     RunOrder,
     RunRequest,
-    WithdrawSteer,
 )
 from understudy.chat.routing import Route
 from understudy.chat.run.replay import Replay
@@ -94,10 +89,6 @@ def accept(number: int, text: str = "Hello", **names: Any) -> Accept:
     """A message `m<number>` whose run is `r<number>`."""
     route = Route("guide", "guide", None, "t", "c")
     return Accept(RunOrder(Say(text, "t", f"m{number}", **names), route, Identity("ada", "s")), f"r{number}", OUTBOX)
-
-
-def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = False) -> AcceptSteer:
-    return AcceptSteer(run_id, steer_id, now, Sanitized(text), OUTBOX)
 
 
 def finished(call: Coroutine[Any, Any, Any]) -> Any:
@@ -432,12 +423,6 @@ class Shell:
         """Have a run record events, unless its conversation ends meanwhile, or the store is away."""
         if (live := self.it.thread.runs.get(run_id)) is not None and not live.protocol.ended:
             self.guarded(self.it.queue.record(live, events, SPEAKER, (), None))
-
-    def take(self, run_id: str, turn: int, last_step: int) -> tuple[SteerAccepted, ...]:
-        """Have a run take the steers that wait; none if the store is away, or its conversation ends meanwhile."""
-        if (live := self.it.thread.runs.get(run_id)) is None or live.protocol.ended:
-            return ()
-        return self.guarded(self.it.queue.steering.take(live, turn, last_step, ())) or ()
 
     # the store, as queries see it
 
@@ -934,33 +919,6 @@ def answer(shell: Shell, run_id: str = "r1") -> None:
     shell.record(run_id, *started, completed, FinalResponse("done", RunStatus.SUCCESS, Usage()))
 
 
-def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Shell) -> None:
-    shell.handle(accept(1))
-    assert answers(shell.handle(steer("s1"))) == [True]
-    assert shell.did == ["message", "Subscribed", "Committed", "Published", "Answered"]
-    assert [each.content for each in shell.take("r1", 3, 7)] == ["Look"]
-    (step,) = next(each.change.steps for each in shell.done[::-1] if isinstance(each, Committed))
-    assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
-    assert isinstance(shell.published[-1].event, SteerTaken)
-    assert shell.take("r1", 4, 8) == ()
-
-
-def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
-    shell.handle(accept(1))
-    shell.handle(steer("s1"))
-    for _ in range(2):
-        effects = shell.handle(steer("s1"))
-        assert answers(effects) == [False]
-        (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
-        assert isinstance(replayed.event, SteerAccepted)
-        shell.take("r1", 1, 1)
-        answer(shell)
-        assert answers(shell.handle(steer("s2"))) == ["run_ended"]
-        shell.exit_runs()
-    assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
-    assert answers(shell.handle(steer("m1"))) == ["run_ended"]
-
-
 def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shell: Shell) -> None:
     """The reply to an attempt of the server was lost: its next attempt finds the run that the first one gave."""
     shell.handle(accept(1))
@@ -971,33 +929,6 @@ def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shel
         assert answers(effects) == ["r1"]
         resent += [each.resend for each in effects if isinstance(each, Replayed)]
     assert resent == [True, False]
-
-
-def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
-    shell.handle(accept(1))
-    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, Told)]
-    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
-    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
-
-
-def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
-    shell.handle(accept(1))
-    shell.handle(steer("s1"))
-    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [True]
-    assert shell.published[-1].event == SteerWithdrawn("s1")
-    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
-    assert shell.take("r1", 1, 1) == ()
-
-
-def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(shell: Shell) -> None:
-    shell.handle(accept(1))
-    shell.handle(evolve(steer("s1"), by="op"))
-    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
-    answer(shell)
-    shell.exit_runs()
-    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
-    assert isinstance(shell.events[-1].event, FinalResponse)
-    assert not shell.at_work
 
 
 @pytest.mark.parametrize("at_work", [True, False])
@@ -1018,42 +949,6 @@ def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_
     shell.handle(CancelRun("r1" if not at_work else "r2", by="op"))
     shell.finish("r1", Ending.CANCELLED)
     assert sum(isinstance(each.event, AgentThinking) for each in shell.events) == 1
-
-
-@pytest.mark.parametrize("end", ["answer", "cancel", "failure"])
-def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shell: Shell, end: str) -> None:
-    shell.handle(accept(1))
-    shell.handle(steer("s1", "Look"))
-    shell.handle(steer("s2", "there"))
-    if end == "answer":
-        answer(shell)
-    elif end == "cancel":
-        shell.handle(CancelRun("r1"))
-    else:
-        shell.finish("r1", Ending.INTERRUPTED)
-    shell.exit_runs()
-    *_, one, two, accepted = [
-        each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
-    ]
-    assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
-    assert isinstance(accepted, MessageAccepted)
-    assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
-    assert [each.type for each in (type(each.event) for each in shell.events)].index("message_accepted") == 0
-    assert shell.at_work == {accepted.run_id}
-    assert shell.messages["s1"].content == "Look\n\nthere"
-
-
-def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
-    shell.handle(accept(1))
-    got = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
-    assert got == [True] * MAX_STEERS + ["busy"]
-
-
-async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
-    shell.handle(accept(1))
-    shell.handle(steer("s1"))
-    shell.handle(Delete())
-    assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
 
 
 # effects
@@ -1106,16 +1001,25 @@ def test_a_stop_of_the_server_is_no_attempt_at_settling_a_call(shell: Shell) -> 
     assert (step.call_id, step.result["attempts"]) == ("c1", 1)
 
 
-STEERING = ["steer", "steer now", "take", "withdraw"]
 STEP = st.sampled_from(
-    [*STEERING, "accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "timers", "wake", "down", "lost"]
+    ["accept", "repeat", "answer", "finish", "exit", "cancel", "retry", "timers", "wake", "down", "lost"]
 )
 
 
 @given(st.lists(st.tuples(STEP, st.integers(0, 12)), max_size=60), st.integers(0, 3))
 def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, int]], seed: int) -> None:
     """Commits fail, or seem to, in any order; afterwards the storage works and the queue is drained."""
-    shell, chance = Shell(), random.Random(seed)
+    play(Shell(), steps, seed)
+
+
+def play(
+    shell: Shell,
+    steps: list[tuple[str, int]],
+    seed: int,
+    act: Callable[[Shell, str, str, int], None] = lambda *_: None,
+) -> None:
+    """Have steps happen in a conversation, then end all its runs. `act` has those of an extension happen."""
+    chance = random.Random(seed)
     for kind, number in steps:
         run_id = next(iter(shell.at_work), f"r{number}")
         match kind:
@@ -1125,12 +1029,6 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
                 live = shell.it.thread.runs[run_id]
                 if not live.protocol.ended:
                     answer(shell, run_id)
-            case "steer" | "steer now":
-                shell.handle(steer(f"s{number}", run_id=run_id, now=kind == "steer now"))
-            case "take" if run_id in shell.at_work:
-                shell.take(run_id, 0, number)
-            case "withdraw":
-                shell.handle(WithdrawSteer(run_id, f"s{number}"))
             case "finish" if run_id in shell.at_work:
                 shell.finish(run_id, chance.choice(list(Ending)))
             case "exit":
@@ -1145,6 +1043,8 @@ def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, 
                 shell.handle(EnsureRunning(f"r{number}"))
             case "down" | "lost":
                 shell.failing, shell.lost = [StorageUnavailable("disk")], kind == "lost"
+            case _:
+                act(shell, kind, run_id, number)
         assert len(shell.it.queue.order) <= MAX_QUEUED + 1
         assert shell.limiter.running <= 1
         if shell.ended:

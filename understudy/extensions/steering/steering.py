@@ -6,39 +6,90 @@
 """
 
 import uuid
-from collections.abc import Container, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
-from attrs import define, evolve
+from attrs import define, evolve, field
 
-from actors import Lane
+from actors import ActorRef, Ask, Lane
+from sanitization import Sanitized
 from transport.wire.errors import CommandRejected
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.event_log import read_steer
-from understudy.chat.conversation.thread_log import BUSY_S, ThreadLog, refusal_of
-from understudy.chat.conversation.workers import Workers
-from understudy.chat.messages import AcceptSteer, EndTurn, WithdrawSteer
-from understudy.chat.run.replay import SEPARATOR, steer_step
+from understudy.chat.conversation.thread_log import BUSY_S, refusal_of
+from understudy.chat.conversation.thread_part import ThreadPart
+from understudy.chat.messages import EndTurn
+from understudy.chat.run.replay import SEPARATOR
 from understudy.chat.run_protocol import RunProtocol
-from understudy.chat.storage_away import AWAY
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
-from understudy.storage.records import StepRecord
+from understudy.storage.store import Store
 from understudy.wire.commands import SteerMode
-from understudy.wire.events import AgentProgress, AskedAgent, MessageAccepted, SteerAccepted, SteerTaken, SteerWithdrawn
+from understudy.wire.events import AskedAgent, Envelope, MessageAccepted, SteerAccepted, SteerWithdrawn
+from understudy.wire.vocabulary import from_log
 
 MAX_STEERS: Final = 16
 """Steers that may wait for one run; more are refused with `busy`."""
 
 
 @define(eq=False)
-class Steering:
-    """The steers of a thread's runs. `ending` has the ids of runs whose end is decided, but not stored yet."""
+class AcceptSteer(Ask[bool]):
+    """To a conversation: accept this steer of a run. The reply is False if it was accepted before.
 
-    thread: ThreadLog
-    workers: Workers
-    ending: Container[str]
+    `filtered` is its text after the content filter. `outbox` is None if it came without a connection. `by` is the id of
+    the operator who sent it, None if its user did. Fails with `CommandRejected` (`run_ended`, `busy`,
+    `message_id_reused`, `storage_unavailable`); nothing was stored then.
+    """
+
+    must_finish = True
+
+    run_id: str
+    steer_id: str
+    now: bool
+    filtered: Sanitized = field(repr=False)
+    outbox: ActorRef | None
+    by: str | None = None
+
+
+@define(eq=False)
+class WithdrawSteer(Ask[bool]):
+    """To a conversation: take back a steer that its run has not taken. The reply is False if it does not wait, or is
+    an operator's.
+
+    Fails with `StorageUnavailable`.
+    """
+
+    must_finish = True
+
+    run_id: str
+    steer_id: str
+
+
+async def read_steer(store: Store, owner: str, thread_id: str, ask: AcceptSteer) -> Envelope | None:
+    """Read the `steer_accepted` of a run's steer; None if the run has no such steer, or the log was trimmed.
+
+    Raises:
+        StorageUnavailable: The database cannot be read.
+        UnreadableEvent: An event in the log is damaged.
+    """
+    for row in await store.run_events(owner, thread_id, ask.run_id):
+        if row.type == SteerAccepted.type:
+            envelope = from_log(row.body)
+            if isinstance(envelope.event, SteerAccepted) and envelope.event.steer_id == ask.steer_id:
+                return envelope
+    return None
+
+
+@define(eq=False)
+class Steering(ThreadPart):
+    """The steers of a thread's runs."""
+
+    messages = (AcceptSteer, WithdrawSteer)
+    acceptances = {AcceptSteer: read_steer}  # noqa: RUF012 - declared as one of the class
+
+    def handlers(self) -> Mapping[type[Any], Callable[[Any], Awaitable[None]]]:
+        """As `ThreadPart.handlers`."""
+        return {AcceptSteer: self.accept, WithdrawSteer: self.withdraw}
 
     async def accept(self, ask: AcceptSteer) -> None:
         """Commit a steer of a run that has not ended, and notify the run if its turn is to end."""
@@ -47,7 +98,7 @@ class Steering:
             await self.thread.check_queued(run_id)
             if (live is None or steer_id in live.protocol.steers) and await self._accepted_before(ask):
                 return
-            if live is None or live.protocol.ended or live.stopped or run_id in self.ending:
+            if live is None or live.protocol.ended or live.stopped or run_id in self.queue.unfinished:
                 raise CommandRejected("run_ended")
             if len(live.protocol.waiting_steers) >= MAX_STEERS:
                 raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
@@ -76,7 +127,7 @@ class Steering:
             CommandRejected: Another steer was accepted under this id.
         """
         thread = self.thread
-        accepted = await read_steer(thread.store, thread.owner, thread.thread_id, ask.run_id, ask.steer_id)
+        accepted = await read_steer(thread.store, thread.owner, thread.thread_id, ask)
         if accepted is None or not isinstance(accepted.event, SteerAccepted):
             return False
         if not equal_but_for_placeholders(accepted.event.content, ask.filtered.text):
@@ -103,26 +154,14 @@ class Steering:
         else:
             ask.reply(True)
 
-    async def take(
-        self, live: ActiveRun, turn: int, last_step: int, finished: Sequence[StepRecord]
-    ) -> tuple[SteerAccepted, ...]:
-        """Commit that a run takes the steers that wait, each with a step that keeps its place; see `RunLog`."""
-        run_id, waiting = live.request.run_id, tuple(live.protocol.waiting_steers)
-        if live.protocol.ended:
-            raise LookupError(f"run {run_id} has ended")
-        events = [SteerTaken(each.steer_id, turn) for each in waiting]
-        numbered = enumerate(waiting, last_step + 1)
-        steps = [*finished, *(steer_step(run_id, number, each, self.thread.now) for number, each in numbered)]
-        try:
-            if waiting:
-                await self.thread.append(live, events, steps=steps)
-        except StorageUnavailable:
-            self.thread.show(live, AgentProgress(0, AWAY))
-            raise
-        return waiting
+    def run_starts(self, live: ActiveRun) -> None:
+        """Tell a run which steers are to end its first turn."""
+        for steer in live.protocol.waiting_steers:
+            if steer.mode == SteerMode.NOW:
+                self.workers.tell_run(live.request.run_id, EndTurn(steer.steer_id), Lane.HIGH)
 
-    async def turn_into_message(self, live: ActiveRun) -> ActiveRun | None:
-        """Make the steers that a run did not take one message, as that run is about to end. Return the run to enqueue.
+    async def run_ends(self, live: ActiveRun) -> None:
+        """Make the steers that a run did not take one message, whose run is enqueued.
 
         Those of an operator are withdrawn: if there are no others, there is no run.
 
@@ -132,8 +171,9 @@ class Steering:
         waiting = [each for each in live.protocol.waiting_steers if each.by is None]
         withdrawn = [SteerWithdrawn(each.steer_id) for each in live.protocol.waiting_steers if each.by is not None]
         if not waiting:
-            await self.thread.append(live, withdrawn)
-            return None
+            if withdrawn:
+                await self.thread.append(live, withdrawn)
+            return
         message_id = waiting[0].steer_id
         taken = await self.thread.store.message(self.thread.owner, message_id)
         if taken is not None:
@@ -153,4 +193,4 @@ class Steering:
         accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
         withdrawn += [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
         await self.thread.append(following, [accepted], beside=(live, withdrawn))
-        return following
+        await self.queue.enqueue(following)

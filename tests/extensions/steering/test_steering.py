@@ -157,3 +157,10 @@ async def test_a_steer_that_enters_now_denies_the_calls_that_wait_for_approval(s
         await client.until_end(checked=True)
     assert decided["data"]["decision"] == "deny"
     assert decided["data"]["note"] == "The user has sent a new message instead."
+
+
+async def test_without_the_extension_the_commands_are_unknown(serve_guest: Any) -> None:
+    running, token = await serve_guest(agent, extensions=["-steering"])
+    for kind, payload in (("steer", {"content": "x"}), ("unsteer", {"steer_id": "s"})):
+        status, refused = await post(running, token, kind, run_id="r", **payload)
+        assert (status, refused["error"]["code"]) == (400, "unknown_type")

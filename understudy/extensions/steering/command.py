@@ -7,9 +7,10 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.commands.accept import accept, filter_text
 from understudy.chat.commands.checks import check_agent, check_limits, own_message, own_run, route_of
 from understudy.chat.commands.request import Accepted, Request
-from understudy.chat.messages import AcceptSteer, CancelRun, WithdrawSteer
+from understudy.chat.messages import CancelRun
 from understudy.chat.routing import check_id
 from understudy.chat.services import Services
+from understudy.extensions.steering.steering import AcceptSteer, WithdrawSteer
 from understudy.wire.commands import Say, Steer, SteerMode, Unsteer
 
 

@@ -1,0 +1,172 @@
+"""The steers of a thread's runs, in a conversation over tables in memory."""
+
+import pytest
+from attrs import evolve
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import Lane
+from sanitization import Sanitized
+from tests.understudy.chat.conversation.test_thread_log import (
+    OUTBOX,
+    Committed,
+    Replayed,
+    Shell,
+    Told,
+    accept,
+    answer,
+    answers,
+    play,
+)
+from understudy.chat.conversation.run_log import RunLog
+from understudy.chat.messages import CancelRun, Delete, EndTurn
+from understudy.chat.run_protocol import Ending
+from understudy.extensions.steering.steering import MAX_STEERS, AcceptSteer, Steering, WithdrawSteer
+from understudy.wire.events import (
+    TERMINAL,
+    AgentCompleted,
+    FinalResponse,
+    MessageAccepted,
+    SteerAccepted,
+    SteerTaken,
+    SteerWithdrawn,
+)
+
+
+def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = False) -> AcceptSteer:
+    return AcceptSteer(run_id, steer_id, now, Sanitized(text), OUTBOX)
+
+
+def take(shell: Shell, run_id: str, turn: int, last_step: int) -> tuple[SteerAccepted, ...]:
+    """Have a run take the steers that wait; none if the store is away, or its conversation ends meanwhile."""
+    if (live := shell.it.thread.runs.get(run_id)) is None or live.protocol.ended:
+        return ()
+    taken = RunLog(live, shell.it.queue, live.request.attempt.name).take_waiting(turn, last_step, ())
+    return shell.guarded(taken) or ()
+
+
+@pytest.fixture
+def shell() -> Shell:
+    return Shell(parts=(Steering,))
+
+
+def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Shell) -> None:
+    shell.handle(accept(1))
+    assert answers(shell.handle(steer("s1"))) == [True]
+    assert shell.did == ["message", "Subscribed", "Committed", "Published", "Answered"]
+    assert [each.content for each in take(shell, "r1", 3, 7)] == ["Look"]
+    (step,) = next(each.change.steps for each in shell.done[::-1] if isinstance(each, Committed))
+    assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
+    assert isinstance(shell.published[-1].event, SteerTaken)
+    assert take(shell, "r1", 4, 8) == ()
+
+
+def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(steer("s1"))
+    for _ in range(2):
+        effects = shell.handle(steer("s1"))
+        assert answers(effects) == [False]
+        (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
+        assert isinstance(replayed.event, SteerAccepted)
+        take(shell, "r1", 1, 1)
+        answer(shell)
+        assert answers(shell.handle(steer("s2"))) == ["run_ended"]
+        shell.exit_runs()
+    assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
+    assert answers(shell.handle(steer("m1"))) == ["run_ended"]
+
+
+def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
+    shell.handle(accept(1))
+    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, Told)]
+    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+
+
+def test_a_steer_is_taken_back_only_while_it_waits(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(steer("s1"))
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [True]
+    assert shell.published[-1].event == SteerWithdrawn("s1")
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+    assert take(shell, "r1", 1, 1) == ()
+
+
+def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(evolve(steer("s1"), by="op"))
+    assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
+    answer(shell)
+    shell.exit_runs()
+    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
+    assert isinstance(shell.events[-1].event, FinalResponse)
+    assert not shell.at_work
+
+
+@pytest.mark.parametrize("end", ["answer", "cancel", "failure"])
+def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shell: Shell, end: str) -> None:
+    shell.handle(accept(1))
+    shell.handle(steer("s1", "Look"))
+    shell.handle(steer("s2", "there"))
+    if end == "answer":
+        answer(shell)
+    elif end == "cancel":
+        shell.handle(CancelRun("r1"))
+    else:
+        shell.finish("r1", Ending.INTERRUPTED)
+    shell.exit_runs()
+    *_, one, two, accepted = [
+        each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
+    ]
+    assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
+    assert isinstance(accepted, MessageAccepted)
+    assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
+    assert [each.type for each in (type(each.event) for each in shell.events)].index("message_accepted") == 0
+    assert shell.at_work == {accepted.run_id}
+    assert shell.messages["s1"].content == "Look\n\nthere"
+
+
+def test_more_steers_than_may_wait_are_refused(shell: Shell) -> None:
+    shell.handle(accept(1))
+    got = [answers(shell.handle(steer(f"s{number}")))[0] for number in range(MAX_STEERS + 1)]
+    assert got == [True] * MAX_STEERS + ["busy"]
+
+
+async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(steer("s1"))
+    shell.handle(Delete())
+    assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
+
+
+def test_steers_that_wait_when_the_extension_is_off_are_withdrawn_before_the_end(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.handle(steer("s1"))
+    shell.it.queue.parts = ()
+    answer(shell)
+    shell.exit_runs()
+    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
+    assert isinstance(shell.events[-1].event, FinalResponse)
+
+
+STEP = st.sampled_from([
+    "steer", "steer now", "take", "withdraw", "accept", "repeat", "answer", "finish", "exit", "cancel", "retry",
+    "timers", "wake", "down", "lost",
+])  # fmt: skip
+
+
+@given(st.lists(st.tuples(STEP, st.integers(0, 12)), max_size=60), st.integers(0, 3))
+def test_every_accepted_message_ends_once_whatever_fails(steps: list[tuple[str, int]], seed: int) -> None:
+    """Commits fail, or seem to, in any order; afterwards the storage works and the queue is drained."""
+
+    def act(shell: Shell, kind: str, run_id: str, number: int) -> None:
+        match kind:
+            case "steer" | "steer now":
+                shell.handle(steer(f"s{number}", run_id=run_id, now=kind == "steer now"))
+            case "take" if run_id in shell.at_work:
+                take(shell, run_id, 0, number)
+            case "withdraw":
+                shell.handle(WithdrawSteer(run_id, f"s{number}"))
+
+    play(Shell(parts=(Steering,)), steps, seed, act)
