@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .figure import Figure, machine, pin_to_one_core, table
 
-_NOT_FIGURES = {"__main__", "actors_soak", "figure", "peers"}
+_NOT_FIGURES = {"__main__", "actors_soak", "figure", "path_kinds", "peers"}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument(
         "--misses", nargs="?", const="all", metavar="FAMILY", help="only judge it, and list what failed (scrub only)"
     )
-    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, page)")
+    parser.add_argument("--only", metavar="NAME", help="only one of its parts (agents, chat, page, path)")
     parser.add_argument("--peer", metavar="NAME", help="only beside this one of its peers (chat, page)")
     parser.add_argument("--list", action="store_true", help="also list the functions by their modules (path only)")
     parser.add_argument("--keep", action="store_true", help="write the counts that must not grow (path only)")
