@@ -103,3 +103,15 @@ def test_no_files_of_understudy_import_each_other_in_a_circle() -> None:
     while free := {name for name, imported in left.items() if not imported & left.keys()}:
         left = {name: imported for name, imported in left.items() if name not in free}
     assert sorted(left) == []
+
+
+def test_transport_has_no_word_of_the_chat() -> None:
+    """Its events, commands and codes are the chat's own, and given to `transport` as any program's are."""
+    chat = re.compile(r"pillar|liaison|steer|undo|schedule|understudy\.wire", re.IGNORECASE)
+    found = [
+        f"{path.relative_to(ROOT)}:{number}"
+        for path in sorted((ROOT / "transport").rglob("*.py"))
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if chat.search(line)
+    ]
+    assert found == []
