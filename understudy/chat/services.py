@@ -36,15 +36,16 @@ if TYPE_CHECKING:
 @define
 class ChatSettings:
     """What is set for all conversations, and the `limits` of users and runs. `summary_from` is the number of findings
-    from which the user is sent a summary; After
-    `silence_s` without an event a run sends its progress; after `idle_s` without runs, and without subscribers on other
-    nodes, a conversation stops.
+    from which the user is sent a summary. After `silence_s` without an event a run sends its progress; after `idle_s`
+    without runs, and without subscribers on other nodes, a conversation stops. `undo`: users are offered the `undo` of
+    tools, as an extension carries it out.
     """
 
     limits: Limits = field(factory=Limits)
     summary_from: int = 1
     silence_s: float = 10.0
     idle_s: float = 300.0
+    undo: bool = False
     message: dict[str, MessageSetting] = field(factory=dict)
     """Settings of messages that extensions have, by name."""
 

@@ -10,7 +10,7 @@ import trio
 
 from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
-from tests.end_to_end.http import new_token, request
+from tests.end_to_end.http import new_token
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
@@ -193,8 +193,11 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
     assert undos == {f"unbook {made[1]}": 2, f"unbook {made[0]}": 1}
 
 
-async def test_without_the_extension_the_command_is_unknown(tmp_path: Path) -> None:
-    async with started(tmp_path, UNDERSTUDY_EXTENSIONS="-undo") as server:
-        _, _, session = await request(server.address, "POST", "/api/sessions")
-        status, refused = await post(server, str(session["session_token"]), "undo", call_id="c")
-        assert (status, refused["error"]["code"]) == (400, "unknown_type")
+async def test_without_the_extension_no_undo_is_offered_and_the_command_is_unknown(serve_guest: Any) -> None:
+    running, token = await serve_guest(paying(3), extensions=["-undo"])
+    async with connected(running.address, token) as client:
+        await client.ask("go", agent_type="script", thread_id="t")
+        (completed,) = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
+        assert "undo_until" not in completed
+    status, refused = await post(running, token, "undo", call_id=completed["call_id"])
+    assert (status, refused["error"]["code"]) == (400, "unknown_type")

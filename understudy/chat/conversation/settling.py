@@ -132,7 +132,8 @@ class Settling:
             clean, summary = await scrub(result.value, result.summary)
             value = None if clean.blocked else clean.value
             summary = "The result is blocked." if clean.blocked else summary
-            until = None if tool.undo is None else now + tool.undo_s
+            offered = tool.undo is not None and self.thread.services.settings.undo
+            until = now + tool.undo_s if offered else None
             suspect = is_suspect(clean.findings)
             kept = RecordedResult(value, summary, None, "", suspect, undo_until=until, agent=step.result["agent"])
             settled = evolve(step, result=asdict(kept), status="ok", ended_at=now)

@@ -573,7 +573,7 @@ class RunCall(Asker):
         if tool is not None and outcome.status is ToolStatus.OK:
             if tool.widget and WIDGET_SETTING not in calls.job.settings:
                 widget = {"server": tool.server, "uri": tool.widget}
-            if tool.undo is not None and not outcome.by_user:
+            if tool.undo is not None and services.settings.undo and not outcome.by_user:
                 undo_until = now + tool.undo_s
         outcome, clean = await sanitize(outcome, services.content_filter)
         files = [] if self.attempt is None else self.attempt.files

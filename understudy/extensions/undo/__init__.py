@@ -23,6 +23,7 @@ class UndoOfCalls(Extension):
         from understudy.extensions.undo.undos import Undos
         from understudy.wire.commands import Undo
 
+        server.services.settings.undo = True
         server.chat.commands.extend({Undo: undo}, Undos)
 
 

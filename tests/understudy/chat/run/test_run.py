@@ -6,6 +6,7 @@ The model writes no text here: text is rendered in threads, which virtual time d
 import itertools
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,7 +85,7 @@ class FakeServices:
     content_filter: ContentFilter = field(factory=lambda: ContentFilter(STANDARD, Metrics().findings))
     metrics: RunMetrics = field(factory=lambda: Metrics().runs)
     parts: Parts = field(factory=Parts)
-    settings: ChatSettings = field(factory=ChatSettings)
+    settings: ChatSettings = field(factory=partial(ChatSettings, undo=True))
     presence: Presence = field(factory=lambda: Presence(1))
     stops: Stops = field(factory=Stops)
     permissions: Permissions = field(factory=Permissions)
