@@ -146,7 +146,11 @@ class RateLimit:
         if retry_after == 0 and self._ledger is not None:
             self._ledger.record(self, user)
         self._buckets[user] = bucket
-        self._prune(now)
+        while self._buckets:
+            oldest = next(iter(self._buckets.values()))
+            if len(self._buckets) <= self._max_users and oldest.refill(now) < oldest.burst:
+                break
+            self._buckets.popitem(last=False)
         return retry_after
 
     def lower(self, user: str, left: float, now: float) -> None:
@@ -156,17 +160,11 @@ class RateLimit:
         bucket = self._buckets.pop(user, None) or TokenBucket(self.rate_per_min, self.burst)
         bucket.lower(left, now)
         self._buckets[user] = bucket
-        self._prune(now)
+        if len(self._buckets) > self._max_users:
+            self._buckets.popitem(last=False)
 
     def __len__(self) -> int:
         return len(self._buckets)
-
-    def _prune(self, now: float) -> None:
-        while self._buckets:
-            oldest = next(iter(self._buckets.values()))
-            if len(self._buckets) <= self._max_users and oldest.refill(now) < oldest.burst:
-                return
-            self._buckets.popitem(last=False)
 
 
 MESSAGES: Final = "messages"

@@ -6,7 +6,7 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 
-from transport.wire.dialects import Dialect, canonical, struct_members
+from transport.wire.dialects import CANONICAL, Dialect, canonical, struct_members
 from transport.wire.events import Envelope
 
 WrapFrame: TypeAlias = Callable[[Envelope, bytes], bytes]
@@ -18,20 +18,6 @@ def encode(envelope: Envelope, dialect: Dialect) -> bytes | None:
     Raises TypeError for values that JSON lacks.
     """
     return EventEncoder(dialect)(envelope)
-
-
-def encode_for_log(envelope: Envelope) -> bytes:
-    """Return the canonical frame of an event, which the envelope keeps. Raises TypeError for values that JSON lacks."""
-    if not envelope.frame:
-        msgspec.structs.force_setattr(envelope, "frame", _encode(canonical(envelope)))
-    return envelope.frame
-
-
-def _encode(shown: Any) -> bytes:
-    try:
-        return _ENCODER.encode(shown)
-    except UnicodeEncodeError:
-        return _ENCODER.encode(replace_surrogates(shown))
 
 
 class EventEncoder:
@@ -54,7 +40,10 @@ class EventEncoder:
             shown = self._render(envelope)
             if shown is None:
                 return None
-            frame = _encode(shown)
+            try:
+                frame = _ENCODER.encode(shown)
+            except UnicodeEncodeError:
+                frame = _ENCODER.encode(replace_surrogates(shown))
         return frame if self._wrap_frame is None else self._wrap_frame(envelope, frame)
 
     def encode_all(self, envelopes: Sequence[Envelope]) -> list[bytes | None]:
@@ -76,6 +65,13 @@ class EventEncoder:
         ]
 
 
+def encode_for_log(envelope: Envelope) -> bytes:
+    """Return the canonical frame of an event, which the envelope keeps. Raises TypeError for values that JSON lacks."""
+    if not envelope.frame:
+        msgspec.structs.force_setattr(envelope, "frame", _CANONICAL(envelope))
+    return envelope.frame
+
+
 def plain(value: object) -> Any:
     """Return a value of an event as JSON data. Raises TypeError or ValueError for one that JSON lacks."""
     return msgspec.to_builtins(value, enc_hook=dict)
@@ -94,6 +90,7 @@ def _encode_mapping(value: Any) -> Any:
 
 
 _ENCODER: Final = msgspec.json.Encoder(enc_hook=_encode_mapping)
+_CANONICAL: Final = EventEncoder(CANONICAL)
 
 
 def replace_surrogates(value: Any) -> Any:
