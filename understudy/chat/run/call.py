@@ -267,7 +267,7 @@ class RunCall(Asker):
     past: PendingCall = field(kw_only=True)
     tool: Tool | None = field(kw_only=True)
     step: StepRecord = field(init=False, repr=False)
-    began: float = field(default=0.0, init=False)
+    began: float = field(default=math.inf, init=False)
     outcome: ToolOutcome | None = field(default=None, init=False)
     effect_unknown: bool = field(default=False, init=False)
     note: str = field(default="", init=False, repr=False)
@@ -884,7 +884,7 @@ class ToolExecutor:
     def _begun_calls(self) -> list[RunCall]:
         """Return the calls of this agent that have begun here and not ended."""
         calls = [each for each in self.questions.calls.values() if isinstance(each, RunCall)]
-        return [each for each in calls if each.calls is self and each.began]
+        return [each for each in calls if each.calls is self and each.began < math.inf]
 
     def close(self) -> None:
         """Drop the calls that have not ended: else the run would wait for the garbage collector."""

@@ -183,16 +183,6 @@ async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(
         assert replies == [(SIX, False)]
 
 
-async def test_a_question_expires(autojump_clock: trio.testing.MockClock) -> None:
-    async with answering() as (questions, give, replies):
-        questions.begin(question := form())
-        began = trio.current_time()
-        assert (await question.wait(began + 300)).outcome is AnswerOutcome.EXPIRED
-        assert trio.current_time() - began == 300
-        await give(SIX)
-        assert replies == [(SIX, False)]
-
-
 def test_questions_and_answers_are_read_from_the_log() -> None:
     first = QuestionAsked(NAME, "a-1", "Count?", {}, 5.0, "tool")
     second = QuestionAsked(question_id("run", "call", 2), "a-1", "More?", {}, 5.0, "tool")
@@ -215,16 +205,6 @@ async def test_the_first_decision_counts(autojump_clock: trio.testing.MockClock)
         approval.confirm_stored()
         await decide(DENY)
         assert replies == [(ALLOW, False), (DENY, True), (DENY, True), (DENY, True)]
-
-
-async def test_a_decision_that_is_not_stored_is_not_taken(autojump_clock: trio.testing.MockClock) -> None:
-    async with asked() as (approval, decide, replies):
-        await decide(ALLOW)
-        await approval.wait(trio.current_time() + 1)
-        error = StorageUnavailable("it is away")
-        approval.fail_stored(error)
-        await trio.testing.wait_all_tasks_blocked()
-    assert replies == [(ALLOW, str(error))]
 
 
 async def test_a_wait_ends_when_its_time_is_up_and_no_decision_counts_then(

@@ -16,7 +16,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, ActorDied, ActorRef, ActorSystem, ChildSpec, Context, Restart
 from sanitization import STANDARD
-from tests.end_to_end.scripted_model import Call, ScriptedModel, scripted
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
@@ -237,6 +237,19 @@ async def test_the_wait_for_approval_does_not_count_as_work_and_expires(autojump
     waiting = [(at, note) for at, note in log.progress if at < 300]
     assert [at for at, _ in waiting] == [*range(10, 300, 10)]
     assert {note for _, note in waiting} == {"Waiting for your consent to send_mail"}
+
+
+async def test_the_wait_for_approval_of_a_subagents_call_does_not_count_as_work(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    model = ScriptedModel(Call([("ask_script", {"request": "go"})]), FOREVER)
+    boss = Agent("boss", tools=[scripted(Call([MAIL]), Say("Sent.")).as_tool()], model=model)
+    async with started(boss, Limits(), one_permit()) as (run, log, services):
+        required = await log.until(ApprovalRequired)
+        await trio.testing.wait_all_tasks_blocked()
+        assert services.limiter.running == 0
+        assert await decide(run, required, ALLOW)
+        assert (await log.until(ToolCompleted, 2)).result.strip() == "Sent."
 
 
 async def test_the_rest_of_the_limit_holds_after_the_wait(autojump_clock: trio.testing.MockClock) -> None:
