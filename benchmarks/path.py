@@ -96,7 +96,8 @@ TIMEOUT_S = 60.0
 class Recorder(trio.abc.Instrument):
     """What runs while `on`: calls by function, transactions that are committed, and steps of tasks.
 
-    `counted` are these by message, `traced` are instructions by message.
+    `counted` are these by message, `traced` are instructions by message. `edges` are pairs of a caller and what it
+    called or awaited, of all messages.
     """
 
     on: bool = False
@@ -105,6 +106,7 @@ class Recorder(trio.abc.Instrument):
     transactions: int = 0
     steps: int = 0
     instructions: int = 0
+    edges: set[tuple[CodeType, CodeType]] = field(factory=set)
     counted: list[tuple[Counter[CodeType], int, int]] = field(factory=list)
     traced: list[int] = field(factory=list)
 
@@ -134,6 +136,8 @@ class Recorder(trio.abc.Instrument):
         """Note the call of a function. A profile function of `sys.setprofile`."""
         if self.on and what == "call":
             self.calls[frame.f_code] += 1
+            if frame.f_back is not None:
+                self.edges.add((frame.f_back.f_code, frame.f_code))
 
     def trace(self, frame: FrameType, _: str, __: Any) -> Any:
         """Have the instructions of a function counted from here on. A trace function of `sys.settrace`."""

@@ -15,6 +15,7 @@ from typing import Any, Final
 import attrs
 
 from docs.folders import extension_rows, kernel_rows
+from docs.message_way import step_rows, walk_rows
 from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
@@ -309,6 +310,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "extensions": extensions,
     "folders of the kernel": lambda: as_markdown(("folder", "imports", "what stands in it"), kernel_rows()),
     "folders of extensions": lambda: as_markdown(("folder", "of extensions", "of the kernel"), extension_rows()),
+    "way of a message": lambda: as_markdown(("step", "file", "passes also", "function"), step_rows()),
+    "walk from the socket to the commit": lambda: as_markdown(("file", "functions", "the next by"), walk_rows()),
     "metrics": metrics,
     "settings": settings,
     "limits": lambda: settings_of(Limits, "limits"),
