@@ -20,7 +20,6 @@ from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.extensions.permissions.rules import BadRules
 from understudy.extensions.permissions.settings import PermissionSettings
-from understudy.storage.limits import Limits
 
 STAFF = token("ada", groups=["staff"])
 OTHER = token("bob")
@@ -237,8 +236,8 @@ async def test_members_of_a_group_may_spend_more(serve: Any, rules: Path) -> Non
     A member's budget is each member's own, and is raised while the run is at work.
     """
     add(rules, '[budgets."group:staff"]\ntokens_per_day = 1000\ntokens_per_month = 75')
-    limits = Limits(user_tokens_per_day=45, user_tokens_per_month=60)
-    running = await start(serve, rules, eager(Eager(), turns=20), limits=limits)
+    limits = {"spending_user_tokens_per_day": 45, "spending_user_tokens_per_month": 60}
+    running = await start(serve, rules, eager(Eager(), turns=20), **limits)
     spent = {}
     for who in (OTHER, STAFF, token("bea", groups=["staff"])):
         end = (await answer(running, who, "script"))[-1]["data"]

@@ -8,9 +8,10 @@ import { SECTIONS as OWN, sectionsOf, value } from "../../understudy/page/admin/
 import { eventText, runPath, SECTIONS as OPERATIONS } from "../../understudy/page/extensions/operations/admin.js";
 import { SECTIONS as ACCOUNTS } from "../../understudy/page/extensions/accounts/admin.js";
 import { SECTIONS as MCP } from "../../understudy/page/extensions/mcp/admin.js";
+import { SECTIONS as SPENDING } from "../../understudy/page/extensions/spending/admin.js";
 import { moment } from "../../understudy/page/observer/labels.js";
 
-const SECTIONS = [...OWN, ...OPERATIONS, ...ACCOUNTS, ...MCP];
+const SECTIONS = [...OWN, ...OPERATIONS, ...ACCOUNTS, ...MCP, ...SPENDING];
 const section = (wanted) => SECTIONS.find(({ name }) => name === wanted);
 
 /** An API whose server gives these answers by path, and the requests that it was sent. */

@@ -8,6 +8,7 @@ from understudy.agents.permissions import model_names
 from understudy.app.settings import Settings
 from understudy.extension import Extension
 from understudy.models.model import Model, ModelLimits, limits_of
+from understudy.models.prices import PriceTable
 from understudy.models.providers import OFFLINE
 from understudy.models.registry import Models, costs_unknown
 from understudy.observe.health import Breakers
@@ -33,7 +34,8 @@ def open_models(
     )  # fmt: skip
     for agent in known.values():
         agent.run_limit_s(settings.limits.run_s)
-        check_priced(agent, settings)
+        if agent.budget.within(settings.limits, agent.name).cost is not None:
+            check_priced(agent, settings.model, settings.models.prices)
         try:
             check_output(agent, models.of(agent.model))
         except ValueError as error:
@@ -41,17 +43,13 @@ def open_models(
     return models
 
 
-def check_priced(agent: Agent, settings: Settings) -> None:
-    """Refuse an agent with a limit of cost whose model has no price, as nothing would be counted.
+def check_priced(agent: Agent, default_model: str, prices: PriceTable) -> None:
+    """Refuse an agent that has a limit of cost if its model has no price, as nothing would be counted.
 
-    Raises:
-        ValueError: See above, or its budget exceeds a limit of the server.
+    Raises ValueError.
     """
-    limits, budget = settings.limits, agent.budget.within(settings.limits, agent.name)
-    of_users = (limits.user_cost_per_day, limits.user_cost_per_month)
-    bounds = (budget.cost, *of_users, limits.tenant_cost_per_day, limits.tenant_cost_per_month)
-    for name in model_names(agent, settings.model):
-        if any(bound is not None for bound in bounds) and costs_unknown(name, settings.models.prices):
+    for name in model_names(agent, default_model):
+        if costs_unknown(name, prices):
             raise ValueError(
                 f"agent {agent.name!r} has a limit of cost, but its model {name!r} has no price: add "
                 f'[understudy.models.prices."{name}"] to the settings'

@@ -19,7 +19,6 @@ from sanitization import Detector
 from transport.connection.callbacks import ConnectionLimits
 from transport.connection.heartbeat import Heartbeat
 from understudy.agents.agent import Agent
-from understudy.agents.permissions import BOUNDS, Permissions
 from understudy.agents.registry import all_agents
 from understudy.app.agents import build_tool_loop, open_models
 from understudy.app.revocations import open_revocations
@@ -35,7 +34,7 @@ from understudy.chat.conversation.recovery import CheckNow, Recovery
 from understudy.chat.presence import Presence
 from understudy.chat.run_limiter import RunLimiter
 from understudy.chat.services import ChatSettings, Services
-from understudy.chat.spending import limit_runs, spending_expiry
+from understudy.chat.spending import spending_expiry
 from understudy.chat.storage_away import StorageWaitMonitor
 from understudy.content.filter import ContentFilter, load_policy
 from understudy.extension import Extension, Parts
@@ -48,7 +47,6 @@ from understudy.observe.metrics import Metrics
 from understudy.observe.paths import CONNECTIONS, CONVERSATIONS, RECOVERY, WRITER
 from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable, ExtraNotInstalled, StorageUnavailable
-from understudy.storage.spending_limits import SpendingLimits
 from understudy.storage.store import Store
 from understudy.tools.lifespan import Lifespan
 from understudy.tools.loop import ToolLoopActor
@@ -154,12 +152,9 @@ async def build_app(
                 settings=ChatSettings(limits, settings.summary_from),
                 parts=built,
             )
-            spending = _build_spending(settings, store, services.permissions)
-            for part in (tree, status, spending, traces, tool_loop, storage.quotas):
+            for part in (tree, status, traces, tool_loop, storage.quotas):
                 if part is not None:
                     built.add(part)
-            if spending is not None:
-                built.of_runs.append(partial(limit_runs, spending))
             dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS))
 
             def on_relocated(owner: str, thread_id: str, conversation: ActorRef) -> None:
@@ -230,16 +225,6 @@ async def _open(extension: Extension, context: WebContext) -> None:
         raise ExtensionFault(f"the extension {extension.name}: {error}") from error
     except Exception as error:
         raise fault_of(extension, "open", error) from error
-
-
-def _build_spending(settings: Settings, store: Store, permissions: Permissions) -> SpendingLimits | None:
-    """Build the limits of what users spend in a day and a month; None if there are none."""
-    whose = ("user", "tenant") if settings.tenant_claim else ("user",)
-    unlimited = all(getattr(settings.limits, f"{each}_{bound}") is None for each in whose for bound in BOUNDS)
-    if unlimited:
-        return None
-    tenants, currency = bool(settings.tenant_claim), settings.models.prices.currency
-    return SpendingLimits(store, settings.limits, tenants, permissions, currency)
 
 
 def _extra_checks(

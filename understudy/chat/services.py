@@ -59,7 +59,7 @@ class Services:
     with the next actor of the thread: another node owns it, it restarts from the log, or it was deleted, and there may
     be another thread of its id. `storage_waits` has the current waits for the database. `stops` are what operators have
     stopped, `permissions` who may use what. `parts` are what extensions have built, such as `FilesOfUsers`; the
-    `ServerStatus` that tools read; and what not every server has: `Quotas` of what users store, `SpendingLimits`,
+    `ServerStatus` that tools read; and what not every server has: `Quotas` of what users store, `SpendingOfUsers`,
     `Memories`, `Traces`, and the `ToolLoop` on which users' async tools run, on this loop without it.
     """
 

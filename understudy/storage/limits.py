@@ -44,7 +44,7 @@ class RunLimits:
 
 @frozen(kw_only=True, slots=False)
 class UserLimits:
-    """How much users, and all users of one tenant, may begin, store and spend."""
+    """How much users, and all users of one tenant, may begin and store."""
 
     sessions_per_minute: int = field(default=600, validator=_at_least_one)
     """Sessions of anonymous users, begun from one address."""
@@ -56,22 +56,6 @@ class UserLimits:
     """Total size of one user's messages and events."""
     threads_bytes_per_tenant: int = field(default=50 * 1024**3, validator=_at_least_one)
     """Total size of the messages and events of all users of one tenant."""
-    user_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of one user in a day of UTC, in and out; no limit unless set, as for all limits of a day or a month."""
-    user_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of one user in a day, in the currency of the prices."""
-    tenant_tokens_per_day: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of all users of one tenant in a day."""
-    tenant_cost_per_day: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of all users of one tenant in a day."""
-    user_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of one user in a month of the calendar."""
-    user_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of one user in a month."""
-    tenant_tokens_per_month: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Tokens of all users of one tenant in a month."""
-    tenant_cost_per_month: float | None = field(default=None, validator=validators.optional(_positive))
-    """Cost of all users of one tenant in a month."""
 
 
 @frozen(kw_only=True)

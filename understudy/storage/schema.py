@@ -286,20 +286,6 @@ spending = Table(
     Index(None, "day"),
 )
 
-# See `understudy.storage.memberships`. Days count from 1970, UTC; `last_day` is null while the user is in it.
-memberships = Table(
-    "memberships",
-    metadata,
-    Column("owner", Text, nullable=False),
-    Column("entry", Text, nullable=False),
-    Column("first_day", Integer, nullable=False),
-    Column("last_day", Integer),
-    PrimaryKeyConstraint("owner", "entry", "first_day"),
-    ForeignKeyConstraint(["owner"], ["users.id"], ondelete="CASCADE"),
-    Index(None, "entry"),
-    Index(None, "last_day"),
-)
-
 # One row: the oldest revision whose code can use this schema, and the release whose migration wrote it.
 compatibility = Table(
     "compatibility", metadata, Column("oldest_revision", Text, nullable=False), Column("release", Text)

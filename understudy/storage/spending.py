@@ -1,18 +1,19 @@
-"""What users, tenants and groups spend on models in a day and a month.
+"""What users spend on models, by days.
 
 1. A row is written in the transaction of the model's turn that it counts, under the turn's own key: it is counted once,
    whatever is repeated or killed.
-2. Days and months are those of UTC. What was spent is summed from the rows of their days, of all nodes.
+2. Days are those of UTC.
 3. Deleting a conversation does not give back what it cost.
 """
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
-from sqlalchemy import Connection, Select, func, select
+from sqlalchemy import Connection, select
 
 from . import schema
+from .deletion import delete_some
+from .write import write
 
 DAY_S: Final = 86_400
 KEPT_DAYS: Final = 35
@@ -21,9 +22,6 @@ DELETED: Final = 500
 """Limit of old rows deleted per transaction, as all other writes wait for it."""
 
 _s = schema.spending.c
-
-SUMS: Final = select(func.coalesce(func.sum(_s.tokens), 0), func.coalesce(func.sum(_s.cost), 0.0))
-"""The tokens and the cost of rows, to be chosen by `where`."""
 
 
 @frozen
@@ -44,20 +42,8 @@ def day_of(at: float) -> int:
     return int(at // DAY_S)
 
 
-def month_of(at: float) -> tuple[int, float]:
-    """Return the first day of the month of a time in Unix seconds, and the time at which the next month begins."""
-    first = datetime.fromtimestamp(at, UTC).replace(day=1, hour=0, minute=0, second=0, microsecond=0)
-    following = (first + timedelta(days=31)).replace(day=1)
-    return day_of(first.timestamp()), following.timestamp()
-
-
-def spent(connection: Connection, first: int, last: int, owner: str | None, tenant: str | None) -> tuple[int, float]:
-    """Return the tokens and the cost of the days from `first` to `last`, of a user or of all users of a tenant."""
-    whose = _s.owner == owner if owner is not None else _s.tenant == tenant
-    return add_up(connection, SUMS.where(whose, _s.day.between(first, last)))
-
-
-def add_up(connection: Connection, sums: Select[Any]) -> tuple[int, float]:
-    """Return the tokens and the cost of the rows that were chosen of `SUMS`."""
-    tokens, cost = connection.execute(sums).one()
-    return int(tokens), float(cost)
+@write
+def forget_spending(connection: Connection, before_day: int) -> bool:
+    """Delete what was spent before a day, at most DELETED rows. Return whether there may be more."""
+    old = select(_s.run_id, _s.number).where(_s.day < before_day)
+    return delete_some(connection, schema.spending, old, DELETED) == DELETED

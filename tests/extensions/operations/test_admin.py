@@ -1,7 +1,6 @@
-"""Administration over HTTP: users, spending, schedules, sign-ins and settings, within the rights of the operator."""
+"""Administration over HTTP: users, schedules, sign-ins and settings, within the rights of the operator."""
 
 import json
-import time
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,11 @@ import pytest
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_budgets import Eager, agent
 from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
 from tests.end_to_end.tokens import SECRET
 from understudy.app.server import Running
 from understudy.app.settings import load
 from understudy.extensions.mcp.oauth.storage import SignIn, put_sign_in
-from understudy.models.prices import Price, PriceTable
 
 WORDS = "words-of-ada"
 
@@ -46,39 +43,6 @@ async def test_only_operators_administer(serve: Any, path: str) -> None:
     assert (await ask(running, f"/api/admin/{path}"))[0] == 200
     if path != "settings":
         assert (await ask(running, f"/api/admin/{path}?tenant=other", ACME_OPERATOR))[0] == 403
-
-
-@pytest.mark.promise("wire.endpoint-admin")
-async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> None:
-    """Each turn is 15 tokens and costs 0.2; ada has three turns of one agent, bob two of another."""
-    prices = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
-    one, other = agent(Eager(), turns=3), scripted(Say("a b"), name="talker")
-    running = await of_tenants(serve, one, other, models_prices=prices, builtin_agents=[])
-    await talk(running, ADA, "script")
-    await talk(running, BOB, "talker")
-    whole = {
-        by: await read(running, f"/api/admin/spending?by={by}") for by in ("user", "group", "agent", "model", "day")
-    }
-    today = time.strftime("%Y-%m-%d", time.gmtime())
-    ada = {"tokens": 45, "cost": pytest.approx(0.6), "runs": 1}
-    bob = {"tokens": 3, "cost": 0.0, "runs": 1}
-    assert whole["user"]["spending"] == [
-        {"user": "ada", "tenant": "acme"} | ada,
-        {"user": "bob", "tenant": "other"} | bob,
-    ]
-    assert whole["agent"]["spending"] == [{"agent": "script"} | ada, {"agent": "talker"} | bob]
-    assert whole["model"]["spending"] == [{"model": "eager"} | ada, {"model": "script"} | bob]
-    assert whole["day"]["spending"] == [{"day": today, "tokens": 48, "cost": pytest.approx(0.6), "runs": 2}]
-    assert (whole["day"]["since"], whole["day"]["until"], whole["day"]["currency"]) == (today, today, "EUR")
-    for path, who in (("?by=user", ACME_OPERATOR), ("?by=user&tenant=acme", SERVER_OPERATOR)):
-        shown = await read(running, f"/api/admin/spending{path}", who)
-        assert [each["user"] for each in shown["spending"]] == ["ada"]
-    assert (await read(running, "/api/admin/spending?by=agent", ACME_OPERATOR))["spending"][0]["agent"] == "script"
-    assert (await read(running, "/api/admin/spending?by=model", PLAIN_OPERATOR))["spending"] == []
-    await ask(running, "/api/threads/script_s-ada", ADA, "DELETE")
-    assert (await read(running, "/api/admin/spending?by=agent&days=35"))["spending"][0] == {"agent": None} | ada
-    for wrong in ("by=moon", "days=0", "days=36"):
-        assert (await ask(running, f"/api/admin/spending?{wrong}"))[0] == 400
 
 
 @pytest.mark.promise("wire.endpoint-admin")

@@ -8,8 +8,8 @@ from transport.auth.identity import Identity
 from understudy import Agent, tool
 from understudy.agents.permissions import NotPermitted, Permissions, Rules
 from understudy.extensions.permissions.rules import BadRules, check_rules, parse_rules
+from understudy.extensions.spending.settings import SpendingSettings
 from understudy.models.prices import PriceTable
-from understudy.storage.limits import Limits
 
 STAFF = Identity("ada", "s", groups=("staff",))
 BOTH = Identity("bea", "s", groups=("staff", "research"))
@@ -31,7 +31,7 @@ def crm_write() -> str:
 DESK = Agent("desk", tools=[look, crm_write])
 FRONT = Agent("front", tools=[look, DESK.as_tool()])
 AGENTS = {"desk": DESK, "front": FRONT}
-LIMITS = Limits(user_tokens_per_day=100)
+LIMITS = SpendingSettings(user_tokens_per_day=100)
 
 
 def rules(text: str) -> Rules:
@@ -133,7 +133,7 @@ def test_a_malformed_rule_is_refused_by_name(text: str, fault: str) -> None:
         ('groups = ["research"]\n[tools]\n"erp_*" = ["user:ada"]', r"tools.erp_\*: no agent has such a tool"),
         ('groups = ["research"]\n[agents]\ndisk = ["user:ada"]', "agents.disk: there is no agent"),
         ('groups = ["research"]\n[models]\ngpt = ["user:ada"]', "models.gpt: no agent uses that model"),
-        ('groups = ["research"]\n[budgets."user:ada"]\ntokens_per_day = 100', "limits.user_tokens_per_day is 100"),
+        ('groups = ["research"]\n[budgets."user:ada"]\ntokens_per_day = 100', "spending.user_tokens_per_day is 100"),
         ('groups = ["research"]\n[budgets."user:ada"]\ncost_per_month = 1', "user_cost_per_month is not set"),
         ('groups = ["research"]\n[budgets."group:staff".together]\ntokens_per_day = 1', "there is no group 'staff'"),
         (

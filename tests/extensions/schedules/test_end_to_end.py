@@ -25,7 +25,6 @@ from understudy.app.server import Running
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.settings import ScheduleSettings
 from understudy.storage.acts import Act
-from understudy.storage.limits import Limits
 
 QUICK: dict[type[Any], Any] = {ScheduleSettings: ScheduleSettings(every_s=1, per_user=3)}
 
@@ -86,7 +85,7 @@ async def test_a_schedule_fires_in_its_thread_until_it_is_paused(serve: Any) -> 
 
 async def test_a_refused_firing_is_recorded_with_its_sentence(serve: Any) -> None:
     """The first firing, in a thread of its own, spends what the user may in a day."""
-    running = await serve(agent(Eager(), turns=20), own=QUICK, limits=Limits(user_tokens_per_day=45))
+    running = await serve(agent(Eager(), turns=20), own=QUICK, spending_user_tokens_per_day=45)
     ada = Caller(running, await new_token(running))
     made = await ada.post("/api/schedules", 201, message="go", agent="script", every_s=1)
     with trio.fail_after(60):

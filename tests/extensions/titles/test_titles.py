@@ -15,7 +15,6 @@ from tests.end_to_end.server_pair import eventually
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
 from understudy.agents.agent import Agent
-from understudy.storage.limits import Limits
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
@@ -66,7 +65,7 @@ async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
 
 async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provider: Provider) -> None:
     provider.scripts = [said("They grew. " * 200), said('"**Sales of last year**"', (70, 3)), said("Yes.")]
-    running, token = await start(limits=Limits(user_tokens_per_day=100))
+    running, token = await start(spending_user_tokens_per_day=100)
     async with connected(running.address, token) as client, connected(running.address, token) as other:
         await ask(client, FIRST + " " + "More words. " * 200)
         told = await titled(client)
@@ -150,7 +149,7 @@ async def test_without_means_there_is_no_title(
 ) -> None:
     caplog.set_level(logging.INFO, "understudy")
     provider.scripts = [said("They grew.")]
-    running, token = await start(limits=Limits(user_tokens_per_day=28))
+    running, token = await start(spending_user_tokens_per_day=28)
     async with connected(running.address, token) as client:
         await ask(client)
         await logged(caplog, "title.not_made")

@@ -10,11 +10,11 @@ from understudy.agents.permissions import FORBIDDEN, NotPermitted
 from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S
 from understudy.chat.routing import Route, find_agent
 from understudy.chat.services import Services
+from understudy.chat.spending import SpendingOfUsers
 from understudy.chat.stops import sentence
 from understudy.storage.errors import StorageError
 from understudy.storage.quotas import Quotas
 from understudy.storage.records import Message, RunRecord
-from understudy.storage.spending_limits import SpendingLimits
 
 UNAVAILABLE: Final = (StorageError, StartFailed, AskTimeout, ActorDied, MailboxFull)
 """Errors that mean that the conversation cannot be asked now; the client is advised to retry."""
@@ -59,7 +59,7 @@ async def check_limits(identity: Identity, services: Services, stored: str | Non
     parts = services.parts
     if stored is not None and (quotas := parts.find(Quotas)) is not None:
         await quotas.check_message(identity.user, stored)
-    if (spending := parts.find(SpendingLimits)) is not None:
+    if (spending := parts.find(SpendingOfUsers)) is not None:
         await spending.check(identity)
 
 

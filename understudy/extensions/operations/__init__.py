@@ -1,4 +1,4 @@
-"""Operations: what operators see of a running server and do about it: users, runs, spending, the tree, the stop switch.
+"""Operations: what operators see of a running server and do about it: users, runs, the tree, the stop switch.
 
 What orchestrators need of a server, `/healthz`, `/readyz` and `/metrics`, is the kernel's.
 """

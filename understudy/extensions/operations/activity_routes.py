@@ -161,8 +161,8 @@ async def users() -> UsersNow:
             found[owner] = {**who(owner), "connections": 0, "open_runs": 0, "ended_runs": 0, "tokens": 0, "cost": 0.0}
         return found[owner]
 
-    for spent in await context.store.archive.read(operator_queries.spending_by, "user", today, today, MOST, of):
-        row(str(spent.key)).update(tokens=spent.tokens, cost=spent.cost)
+    for owner, tokens, cost in await context.store.archive.read(operator_queries.spent_on, today, MOST, of):
+        row(owner).update(tokens=tokens, cost=cost)
     for owner, count in (await context.store.archive.read(operator_queries.open_run_counts, of)).items():
         row(owner).update(open_runs=count)
     for ended in context.metrics.recent.runs:

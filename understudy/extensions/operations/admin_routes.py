@@ -1,4 +1,4 @@
-"""`/api/admin`: users, spending, and the settings in force, for operators.
+"""`/api/admin`: users, and the settings in force, for operators.
 
 1. Operators of a tenant read what is their tenant's. Settings are for operators of the server.
 2. No answer contains text of a user or of a model, or a secret.
@@ -7,7 +7,6 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, Final, Literal, cast
 
 import trio
@@ -17,13 +16,12 @@ from quart import request
 
 from understudy.app.settings import Settings, describe_settings
 from understudy.extensions.operations import queries as operator_queries
-from understudy.extensions.operations.queries import BY, Figures, FoundRun, UserRow
+from understudy.extensions.operations.queries import Figures, FoundRun, UserRow
 from understudy.storage.owners import owner_of
 from understudy.storage.queries import decode_cursor, encode
-from understudy.storage.spending import DAY_S, KEPT_DAYS, day_of
-from understudy.web.context import one_of, rights, web_context, whole_number
+from understudy.web.context import rights, web_context, whole_number
 from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope, who
-from understudy.web.routes import Count, JsonObject, Routes, choice, up_to
+from understudy.web.routes import Count, JsonObject, Routes, up_to
 
 blueprint = Routes("admin", __name__, url_prefix="/api/admin")
 
@@ -45,15 +43,6 @@ class ConnectedUser(UserRow):
     """A stored user, with their connections to this node."""
 
     connections: Count
-
-
-class Spending(Struct):
-    """What was spent from one day to another, both included, in a currency."""
-
-    spending: list[JsonObject]
-    since: str
-    until: str
-    currency: str
 
 
 class ShownSetting(Struct):
@@ -116,33 +105,9 @@ async def users() -> dict[str, Any]:
     return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
 
 
-@blueprint.get("/spending", query={"tenant": str, "by": choice(BY), "days": up_to(KEPT_DAYS)}, errors=OF_OPERATOR)
-async def spending() -> Spending:
-    """Sum up what was spent on models in the last `days` (today is one), by what `by` names."""
-    of, days = scope(), whole_number("days", 1, 1, KEPT_DAYS)
-    by = one_of("by", request.args.get("by", "user"), BY)
-    context, today = web_context(), day_of(time.time())
-    span = today - days + 1, today
-    rows = await context.store.archive.read(operator_queries.spending_by, by, *span, MOST, of)
-    shown = []
-    for row in rows:
-        fields = asdict(row)
-        key = fields.pop("key")
-        if by == "user":
-            shown.append(who(key) | fields)
-        else:
-            shown.append({by: _date(key) if by == "day" else key} | fields)
-    return Spending(shown, _date(span[0]), _date(today), context.models.prices.currency)
-
-
 @blueprint.get("/settings", errors=("rate_limited", "internal"))
 async def settings() -> dict[Literal["settings"], list[ShownSetting]]:
     """List the settings in force, with the source of each; of secrets only whether they are set."""
     rights().check_server()
     described = await trio.to_thread.run_sync(describe_settings, cast("Settings", web_context().settings))
     return {"settings": [ShownSetting(**asdict(each)) for each in described]}
-
-
-def _date(day: int) -> str:
-    """Return a day, counted from 1970, as 2026-11-23."""
-    return f"{datetime.fromtimestamp(day * DAY_S, UTC):%Y-%m-%d}"

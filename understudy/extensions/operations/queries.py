@@ -6,13 +6,12 @@ None of them returns text of a user, or a secret.
 
 from collections.abc import Sequence
 from itertools import islice
-from typing import Any, Final, Literal, TypeAlias
+from typing import Final
 
 from attrs import field, frozen
 from sqlalchemy import Connection, func, select, text
 
 from understudy.storage import schema
-from understudy.storage.memberships import COUNTS
 from understudy.storage.queries import OPEN_RUN, Scope
 
 _t = schema.threads.c
@@ -21,13 +20,6 @@ _e = schema.events.c
 _u = schema.users.c
 _p = schema.spending.c
 _s = schema.steps.c
-
-By: TypeAlias = Literal["user", "group", "agent", "model", "day"]
-BY: Final[tuple[By, ...]] = ("user", "group", "agent", "model", "day")
-MODEL_STEPS: Final = ("model", "summary", "ask")
-"""Kinds of the steps in which a model was asked."""
-NO_MODELS: Final = ("cut off", "title", "hand-written")
-"""Names of such steps that name no model."""
 
 FOUND: Final = 20
 """Rows of each kind that a search returns."""
@@ -53,17 +45,6 @@ class Figures:
     users: int
     open_runs: int
     database_bytes: int | None
-
-
-@frozen
-class SpendingRow:
-    """What was spent: `key` is the user's, the name of the agent or model, or the day (counted from 1970); None for
-    runs that were deleted, and for requests that name no model."""
-
-    key: str | int | None
-    tokens: int
-    cost: float
-    runs: int
 
 
 @frozen
@@ -197,25 +178,12 @@ def figures(connection: Connection, scope: Scope) -> Figures:
     )
 
 
-def spending_by(connection: Connection, by: By, first: int, last: int, limit: int, scope: Scope) -> list[SpendingRow]:
-    """Return what these users spent on the days from `first` to `last` (of UTC, counted from 1970), at most `limit`
-    rows: those of most tokens first, or the latest day first.
-    """
-    source: Any = schema.spending
-    key: Any = {"user": _p.owner, "day": _p.day}.get(by)
-    if by == "agent":
-        source, key = source.outerjoin(schema.runs, _r.id == _p.run_id), _AGENT
-    elif by == "group":
-        source, key = source.join(schema.memberships, COUNTS), schema.memberships.c.entry
-    elif by == "model":
-        named = _s.kind.in_(MODEL_STEPS) & _s.name.not_in(NO_MODELS)
-        source = source.outerjoin(schema.steps, (_s.run_id == _p.run_id) & (_s.number == _p.number) & named)
-        key = _s.name
-    tokens, cost, runs = func.sum(_p.tokens), func.sum(_p.cost), func.count(_p.run_id.distinct())
-    wanted = select(key, tokens, cost, runs).select_from(source).where(_p.day.between(first, last), scope.of(_p.owner))
-    order = key.desc() if by == "day" else tokens.desc()
-    rows = connection.execute(wanted.group_by(key).order_by(order).limit(limit))
-    return [SpendingRow(name, int(count), float(price), int(of)) for name, count, price, of in rows]
+def spent_on(connection: Connection, day: int, limit: int, scope: Scope) -> list[tuple[str, int, float]]:
+    """Return these users with the tokens and the cost of a day (of UTC, counted from 1970), those of most first."""
+    tokens = func.sum(_p.tokens)
+    wanted = select(_p.owner, tokens, func.sum(_p.cost)).where(_p.day == day, scope.of(_p.owner))
+    rows = connection.execute(wanted.group_by(_p.owner).order_by(tokens.desc()).limit(limit))
+    return [(owner, int(count), float(cost)) for owner, count, cost in rows]
 
 
 def _runs_with_error(connection: Connection, error_id: str) -> list[FoundRun]:

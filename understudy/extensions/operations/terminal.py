@@ -1,4 +1,4 @@
-"""Commands of `understudy admin` that ask about users, runs, spending, stops, settings and queues."""
+"""Commands of `understudy admin` that ask about users, runs, stops, settings and queues."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -10,8 +10,6 @@ import click
 from understudy.chat.stops import KINDS
 from understudy.cli.admin import TENANT, AskedServer, Row, moment, money, number, seconds, text, who
 
-BY: Final = ("user", "group", "agent", "model", "day")
-"""What spending is summed by. Repeated here because most commands do not need storage."""
 STOP: Final[Mapping[str, Callable[[Row], str]]] = {
     "kind": text("kind"), "name": text("name"), "by": text("who"), "since": moment("at"), "reason": text("reason"),
 }  # fmt: skip
@@ -59,21 +57,6 @@ def end(remote: AskedServer, run_id: str, reason: str | None) -> None:
     body = None if reason is None else {"reason": reason}
     answer = remote.ask("POST", f"/api/observer/runs/{quote(run_id, safe='')}/stop", body)
     remote.show(answer, [answer], {"ended": text("run_id")})
-
-
-@click.command()
-@click.option("--by", type=click.Choice(BY), default="user", show_default=True, help="What it is summed by.")
-@click.option("--days", type=click.IntRange(1, 35), default=1, show_default=True, help="Days, of which today is one.")
-@TENANT
-@click.pass_obj
-def spend(remote: AskedServer, by: str, days: int, tenant: str | None) -> None:
-    """Sum up what was spent on models."""
-    answer = remote.ask("GET", "/api/admin/spending", by=by, days=days, tenant=tenant)
-    named: Callable[[Row], str] = who if by == "user" else lambda row: row[by] or "(not known)"
-    remote.show(answer, answer["spending"], {
-        by: named, "tokens": number("tokens"), "cost": lambda row: money(row, answer["currency"]),
-        "runs": number("runs"),
-    })  # fmt: skip
 
 
 @click.command()
@@ -136,4 +119,4 @@ def shown(row: Row) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-ADMIN: Final = (users, runs, end, spend, stops, stop, allow, settings, queues)
+ADMIN: Final = (users, runs, end, stops, stop, allow, settings, queues)

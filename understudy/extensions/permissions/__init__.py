@@ -25,6 +25,7 @@ class PermissionRules(Extension):
 
     name = "permissions"
     about = "say who may use what, by group; remember consents"
+    requires = ("spending",)
 
     def settings(self) -> type:
         """The file."""

@@ -11,6 +11,7 @@ from understudy.agents.registry import all_agents
 from understudy.cli.doctor import CheckResult
 from understudy.extensions.permissions.file import PermissionsFile
 from understudy.extensions.permissions.rules import check_rules
+from understudy.extensions.spending.settings import SpendingSettings
 
 if TYPE_CHECKING:
     from understudy.app.settings import Settings
@@ -20,7 +21,7 @@ def check(path: Path, settings: "Settings", agents: Sequence[Agent]) -> CheckRes
     """Check the file as the server would; without `agents`, its form only, as it may name yours."""
     try:
         known = all_agents(agents, settings.builtin_agents, settings.default_agent, settings.extensions)
-        limits, prices = settings.limits, settings.models.prices
+        limits, prices = settings.of(SpendingSettings), settings.models.prices
         fits = partial(check_rules, agents=known, default_model=settings.model, limits=limits, prices=prices)
         file = PermissionsFile(path, Permissions(), fits)
         rules = file.read() if agents else file.parse()

@@ -15,9 +15,9 @@ from attrs import define, field
 
 from understudy.agents.permissions import Permissions, Rules
 from understudy.chat.polling import Poller
-from understudy.chat.spending import limit_runs
 from understudy.extensions.permissions.rules import BadRules, check_rules, parse_rules
-from understudy.storage.spending_limits import SpendingLimits
+from understudy.extensions.spending.settings import SpendingSettings
+from understudy.extensions.spending.spending_of_run import limit_spending
 
 if TYPE_CHECKING:
     from understudy.web.context import WebContext
@@ -103,15 +103,11 @@ class PermissionsPoller(Poller):
 async def open_file(path: Path, server: "WebContext") -> PermissionsFile:
     """Put the rules of a file in force. Raises BadRules."""
     services = server.services
-    limits, prices = server.settings.limits, services.models.prices
+    limits, prices = server.settings.of(SpendingSettings), services.models.prices
     check = partial(
         check_rules, agents=server.agents, default_model=services.models.default, limits=limits, prices=prices
     )
     file = PermissionsFile(path, services.permissions, check)
     services.permissions.rules = await trio.to_thread.run_sync(file.read)
-    if server.parts.find(SpendingLimits) is None:  # budgets can come with any change of the file
-        tenants = server.sessions.tenants
-        spending = SpendingLimits(server.store, limits, tenants, services.permissions, prices.currency)
-        server.parts.add(spending)
-        server.parts.of_runs.append(partial(limit_runs, spending))
+    limit_spending(server)  # budgets can come with any change of the file
     return file

@@ -6,9 +6,9 @@ from typing import Any, Final
 from understudy.agents.agent import Agent, with_subagents
 from understudy.agents.permissions import ANY, BOUNDS, Allowance, Rules, model_names
 from understudy.auth.allow import Allowed, groups_of, read_allowed
+from understudy.extensions.spending.settings import SpendingSettings
 from understudy.models.prices import PriceTable
 from understudy.models.registry import costs_unknown
-from understudy.storage.limits import Limits
 from understudy.suggestion import did_you_mean
 
 TABLES: Final = ("agents", "tools", "models")
@@ -77,7 +77,7 @@ def _table(read: Mapping[str, Any], name: str, faults: list[str]) -> Mapping[str
 
 
 def check_rules(
-    rules: Rules, agents: Mapping[str, Agent], default_model: str, limits: Limits, prices: PriceTable
+    rules: Rules, agents: Mapping[str, Agent], default_model: str, limits: SpendingSettings, prices: PriceTable
 ) -> None:
     """Refuse rules that do not fit a server with these agents, limits and prices.
 
@@ -112,7 +112,7 @@ def check_rules(
             if (limit := getattr(limits, f"user_{name}")) is None or value <= limit:
                 at = "not set, so nobody is bound" if limit is None else f"{limit:g}"
                 faults.append(
-                    f"budgets.{key}: {name} = {value:g} raises nothing, because limits.user_{name} is {at}; "
+                    f"budgets.{key}: {name} = {value:g} raises nothing, because spending.user_{name} is {at}; "
                     "set that to what users of no group may spend"
                 )
     unpriced = sorted(name for name in known_models if costs_unknown(name, prices))

@@ -22,6 +22,7 @@ from understudy.chat.messages import RunRequest
 from understudy.chat.run.meter import TITLE, usage_of
 from understudy.chat.run.window import estimate
 from understudy.chat.services import Services
+from understudy.chat.spending import SpendingOfUsers
 from understudy.chat.title_text import derived_title
 from understudy.extensions.titles.clean_title import clean_title
 from understudy.models.fallback import FallbackModel
@@ -38,7 +39,6 @@ from understudy.models.model import (
 )
 from understudy.storage.errors import StorageError
 from understudy.storage.records import ONCE, StepRecord
-from understudy.storage.spending_limits import SpendingLimits
 from understudy.tools.containment import contained
 from understudy.wire.events import RunStatus, Usage
 
@@ -110,7 +110,7 @@ async def make_title(
         derived, thread = derived_title(page.items[0].content), await store.thread(owner, thread_id)
         if thread is None or thread.title != derived:
             return None
-        spending = services.parts.find(SpendingLimits)
+        spending = services.parts.find(SpendingOfUsers)
         if spending is not None and await spending.exceeded(request) is not None:
             log.info("title.not_made", extra={"run_id": request.run_id, "detail": "a limit of spending is reached"})
             return None

@@ -1,7 +1,7 @@
 /** What the administration page lists, and what may be done to a row. Pure. */
 
 import { duration } from "../client/format.js";
-import { money, who } from "../observer/labels.js";
+import { who } from "../observer/labels.js";
 import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
 import { number, run, text, time, timelineOf, user } from "./columns.js";
 
@@ -13,8 +13,6 @@ export function value(row) {
   if (row.secret || row.value === null || row.value === "") return "(not set)";
   return typeof row.value === "string" ? row.value : JSON.stringify(row.value);
 }
-
-export const BY = Object.freeze({ user: "User", group: "Group", agent: "Agent", model: "Model", day: "Day" });
 
 /** Of these sections, in their order, those whose requests the server answers for these roles: operators may not read what is for auditors, and auditors nothing else. */
 export function sectionsOf(sections, roles) {
@@ -48,15 +46,6 @@ export const SECTIONS = Object.freeze([
       { title: "Took", number: true, text: (row) => (row.ended_at === null ? "at work" : duration((row.ended_at - row.started_at) * 1000)), order: (row) => (row.ended_at ?? Infinity) - row.started_at },
     ],
     way: { label: "Show the run", to: timelineOf },
-  },
-  {
-    name: "spending", rank: 60, title: "Spending", hint: "Of the last 30 days, in UTC.", none: "Nothing was spent in the last 30 days.", choice: { label: "By", options: BY },
-    key: (row) => `${row.tenant ?? ""}/${row.what}`,
-    read: async (api, by) => {
-      const { spending: rows, currency } = await api.ask("GET", `admin/spending?by=${by}&days=30`);
-      return rows.map((row) => ({ ...row, what: by === "user" ? who(row) : row[by] ?? "(not known)", currency }));
-    },
-    columns: [text("Spent by", "what"), number("Tokens", "tokens"), { title: "Cost", number: true, text: (row) => money(row.cost, row.currency), order: (row) => row.cost }, number("Runs", "runs")],
   },
   {
     name: "settings", rank: 90, title: "Settings", none: "None.", key: (row) => row.name,

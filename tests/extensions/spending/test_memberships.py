@@ -2,13 +2,12 @@
 
 from typing import Any
 
+from tests.understudy.storage.test_writer import running
+from understudy.extensions.spending.memberships import forget_memberships, memberships, set_memberships, spent_together
 from understudy.storage.changes import Change
 from understudy.storage.deletion import remove_user
-from understudy.storage.memberships import forget_spending, memberships, set_memberships, spent_together
 from understudy.storage.owners import tenant_of
-from understudy.storage.spending import DAY_S, Spent
-
-from .test_writer import running
+from understudy.storage.spending import DAY_S, Spent, forget_spending
 
 ANN = "acme\x1fann"
 
@@ -31,6 +30,7 @@ async def test_what_a_group_spent_is_that_of_its_members_in_their_days(database:
         assert await store.read(spent_together, ANN, "acme", asked, (9, 7), 9) == {staff: [(200, 1.0), (400, 2.0)]}
         assert await store.read(spent_together, ANN, None, asked, (8,), 8) == {staff: [(200, 1.0)]}
         assert await store.read(spent_together, "acme\x1fdan", "acme", asked, (7,), 9) == {}
+        assert not await store.commit(forget_memberships(8))
         assert not await store.commit(forget_spending(8))
         assert await store.read(spent_together, ANN, "acme", asked, (7,), 9) == {staff: [(300, 1.5)]}
         assert await store.delete_thread(bob, "t")

@@ -10,10 +10,9 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.test_budgets import Eager, agent
 from understudy.app.server import serve_app
-from understudy.app.settings import Settings, load
+from understudy.app.settings import Settings, load, with_values
 from understudy.models.model import ModelSettings
 from understudy.models.prices import Price, PriceTable
-from understudy.storage.limits import Limits
 
 PRICES = PriceTable("EUR", {"eager": Price(input=10_000, output=20_000)})
 
@@ -27,7 +26,7 @@ async def test_usage_has_the_cost_and_a_budget_of_cost_ends_the_run(serve_client
 
 
 async def test_a_users_day_ends_a_run_and_refuses_the_next(serve_guest: Any) -> None:
-    running, token = await serve_guest(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=45))
+    running, token = await serve_guest(agent(Eager(), turns=20), spending_user_tokens_per_day=45)
     async with connected(running.address, token) as client:
         end = await client.ask("go", agent_type="script", thread_id="t")
         assert end["data"]["data"]["budget"]["ended_by"] == "user_tokens_per_day"
@@ -46,7 +45,7 @@ async def test_messages_at_once_keep_to_the_day(serve_client: Any) -> None:
 
     A turn may use 8,192 tokens, so that one of them is asked at a time; all end, and say why.
     """
-    async with serve_client(agent(Eager(), turns=20), limits=Limits(user_tokens_per_day=600)) as client:
+    async with serve_client(agent(Eager(), turns=20), spending_user_tokens_per_day=600) as client:
         for number in range(12):
             await client.say("go", agent_type="script", thread_id=f"t{number}")
         ends = [await client.until_end() for _ in range(12)]
@@ -78,3 +77,9 @@ def test_prices_are_read_from_the_settings_file(tmp_path: Path, monkeypatch: pyt
     Path("understudy.toml").write_text(prices.replace("output = 8", "output = -8"))
     with pytest.raises(ValueError, match=r'models\.prices\."gpt-x"\.output must be a number, at least 0, but is -8 in'):
         load()
+
+
+async def test_a_limit_of_a_day_needs_a_price_too(tmp_path: Path) -> None:
+    settings = with_values(Settings(port=0, data_dir=tmp_path), spending_user_cost_per_day=5.0)
+    with pytest.raises(ValueError, match="agent 'script' has a limit of cost, but its model 'eager' has no price"):
+        await serve_app(settings, [agent(Eager())])

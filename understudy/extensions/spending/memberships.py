@@ -11,12 +11,14 @@ from typing import Final
 
 from sqlalchemy import Connection, and_, exists, or_, select, update
 
-from . import schema
-from .deletion import delete_some
-from .spending import DELETED, SUMS, add_up, day_of
-from .write import add_users, put, write
+from understudy.extensions.spending import tables
+from understudy.extensions.spending.sums import SUMS, add_up
+from understudy.storage import schema
+from understudy.storage.deletion import delete_some
+from understudy.storage.spending import DELETED, day_of
+from understudy.storage.write import add_users, put, write
 
-_m = schema.memberships.c
+_m = tables.memberships.c
 _s = schema.spending.c
 
 IN_FORCE: Final = _m.last_day.is_(None)
@@ -28,7 +30,7 @@ COUNTS: Final = and_(_m.owner == _s.owner, _m.first_day <= _s.day, or_(IN_FORCE,
 def set_memberships(connection: Connection, owner: str, entries: tuple[str, ...], at: float) -> bool:
     """A user is in these entries (`group:NAME`, `role:NAME`), and no others, from the day of `at` on (Unix seconds)."""
     add_users(connection, [(owner, at)])
-    table, of_owner, today = schema.memberships, _m.owner == owner, day_of(at)
+    table, of_owner, today = tables.memberships, _m.owner == owner, day_of(at)
     left = update(table).where(of_owner, IN_FORCE, _m.entry.not_in(entries))
     connection.execute(left.values(last_day=today))
     known = memberships(connection, owner)
@@ -44,18 +46,10 @@ def set_memberships(connection: Connection, owner: str, entries: tuple[str, ...]
 
 
 @write
-def forget_spending(connection: Connection, before_day: int) -> bool:
-    """Delete what was spent, and memberships that ended, before a day, at most DELETED of each.
-
-    Return whether there may be more.
-    """
+def forget_memberships(connection: Connection, before_day: int) -> bool:
+    """Delete memberships that ended before a day, at most DELETED. Return whether there may be more."""
     ended = select(_m.owner, _m.entry, _m.first_day).where(_m.last_day < before_day)
-    old = select(_s.run_id, _s.number).where(_s.day < before_day)
-    gone = [
-        delete_some(connection, table, rows, DELETED)
-        for table, rows in ((schema.memberships, ended), (schema.spending, old))
-    ]
-    return DELETED in gone
+    return delete_some(connection, tables.memberships, ended, DELETED) == DELETED
 
 
 def memberships(connection: Connection, owner: str) -> frozenset[str]:

@@ -9,11 +9,11 @@ from attrs import define, field, frozen
 
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.storage import memberships
-from understudy.storage.limits import Limits
+from understudy.extensions.spending import memberships
+from understudy.extensions.spending.limits import SpendingLimits
+from understudy.extensions.spending.settings import SpendingSettings
+from understudy.extensions.spending.sums import spent as sum_of_days
 from understudy.storage.spending import DAY_S
-from understudy.storage.spending import spent as sum_of_days
-from understudy.storage.spending_limits import SpendingLimits
 from understudy.storage.write import Call
 
 ANN = "acme\x1fann"
@@ -58,7 +58,7 @@ class Books:
         return tuple(f"group:{each}" for each in who.groups)
 
 
-def limits_of(books: Books, limits: Limits, at: float) -> SpendingLimits:
+def limits_of(books: Books, limits: SpendingSettings, at: float) -> SpendingLimits:
     """Return limits of spending in EUR at this time, with the tenants of the users' names."""
     return SpendingLimits(books, limits, tenants=True, budgets=books, currency="EUR", clock=lambda: at)
 
@@ -66,7 +66,7 @@ def limits_of(books: Books, limits: Limits, at: float) -> SpendingLimits:
 async def test_a_refusal_says_when_there_is_more() -> None:
     """At 22:00 UTC, after the tenant spent its limit."""
     books = Books({("ann", 7): (10, 0.1), (ANN, 7): (10, 0.1), ("acme", 7): (900, 2.5)})
-    limits = Limits(user_tokens_per_day=11, tenant_cost_per_day=2.5)
+    limits = SpendingSettings(user_tokens_per_day=11, tenant_cost_per_day=2.5)
     spending = limits_of(books, limits, 7 * DAY_S + 22 * 3600)
     await spending.check(Identity("ann", "s"))
     with pytest.raises(CommandRejected) as refused:
@@ -78,7 +78,7 @@ async def test_a_refusal_says_when_there_is_more() -> None:
 async def test_a_month_is_one_of_the_calendar_and_may_be_greater_for_some() -> None:
     """On 15 February 1970, day 45: the month began with day 31, and the next begins with day 59."""
     books = Books({(who, day): (900, 2.5) if day == 31 else (90, 0.5) for who in ("ann", "bob") for day in (31, 45)})
-    limits = Limits(user_tokens_per_day=100, user_tokens_per_month=900)
+    limits = SpendingSettings(user_tokens_per_day=100, user_tokens_per_month=900)
     spending = limits_of(books, limits, 45 * DAY_S + 3600.0)
     with pytest.raises(CommandRejected) as refused:
         await spending.check(Identity("ann", "s"))
@@ -101,7 +101,7 @@ async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
         "role:clerk": {"tokens_per_day": 9},
     }
     books = Books(sums, bounds)
-    spending = limits_of(books, Limits(), 45 * DAY_S)
+    spending = limits_of(books, SpendingSettings(), 45 * DAY_S)
     assert await spending.exceeded(Person("ann")) is None
     books.groups = frozenset(["group:all", "group:staff"])
     reached = await spending.exceeded(Person("ann"))
@@ -118,7 +118,7 @@ async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
 
 async def test_groups_are_stored_when_a_token_names_others() -> None:
     books = Books({})
-    spending = limits_of(books, Limits(), 45 * DAY_S)
+    spending = limits_of(books, SpendingSettings(), 45 * DAY_S)
     member, former = (Identity("ann", "s", groups=each, token_id="t") for each in (("staff",), ()))
     for who in (former, member, member, Identity("ann", "schedule"), former):
         await spending.check(who)
@@ -128,7 +128,7 @@ async def test_groups_are_stored_when_a_token_names_others() -> None:
 async def test_messages_at_once_spend_no_more_than_one_after_the_other() -> None:
     """Forty turns of 20 tokens each, of which each may use 8,000: a budget of 600 is enough for 30."""
     books = Books({("ann", 7): (0, 0.0)})
-    spending, refused = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S), list[str]()
+    spending, refused = limits_of(books, SpendingSettings(user_tokens_per_day=600), 7 * DAY_S), list[str]()
 
     async def turn(number: int) -> None:
         reached = await spending.reserve(Person("ann"), number, 8_000, 0.0)
@@ -149,7 +149,7 @@ async def test_messages_at_once_spend_no_more_than_one_after_the_other() -> None
 
 async def test_turns_wait_only_for_those_whose_limit_is_theirs(autojump_clock: trio.testing.MockClock) -> None:
     books = Books({("ann", 7): (0, 0.0), ("bob", 7): (0, 0.0)})
-    spending = limits_of(books, Limits(user_tokens_per_day=600), 7 * DAY_S)
+    spending = limits_of(books, SpendingSettings(user_tokens_per_day=600), 7 * DAY_S)
     for holder in range(3):
         assert await spending.reserve(Person("ann"), holder, 200, 0.0) is None, "there is room for all"
     assert await spending.reserve(Person("bob"), "b", 900, 0.0) is None

@@ -1,4 +1,4 @@
-"""UserLimits of what users, tenants and groups spend on models in a day and a month, checked before each turn."""
+"""Limits of what users, tenants and groups spend on models in a day and a month, checked before each turn."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -10,13 +10,14 @@ from attrs import define, evolve, field, frozen
 
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.storage.limits import UserLimits
-
-from .memberships import memberships, set_memberships, spent_together
-from .owners import tenant_of
-from .spending import DAY_S, day_of, month_of
-from .spending import spent as sum_of_days
-from .store import Store
+from understudy.chat.spending import Spender, SpendingOfUsers
+from understudy.extensions.spending.memberships import memberships, set_memberships, spent_together
+from understudy.extensions.spending.settings import SpendingSettings
+from understudy.extensions.spending.sums import month_of
+from understudy.extensions.spending.sums import spent as sum_of_days
+from understudy.storage.owners import tenant_of
+from understudy.storage.spending import DAY_S, day_of
+from understudy.storage.store import Store
 
 CODE: Final = "quota_exceeded"
 WAIT_S: Final = 120.0
@@ -34,13 +35,6 @@ class Exceeded:
     spent: float
     message: str
     until: float
-
-
-class Spender(Protocol):
-    """The user who spends, by the key of the user's data; `Budgets` may read more of it."""
-
-    @property
-    def user(self) -> str: ...  # noqa: D102 - see the class
 
 
 class Budgets(Protocol):
@@ -115,7 +109,7 @@ class _Reserved(NamedTuple):
 
 
 @define(eq=False)
-class SpendingLimits:
+class SpendingLimits(SpendingOfUsers):
     """Refuses runs and turns of users, tenants or groups that have spent what they may in a day or a month.
 
     What a turn may use is reserved while a model answers, so that messages sent at once do not spend more than one
@@ -125,7 +119,7 @@ class SpendingLimits:
     """
 
     store: Store
-    limits: UserLimits
+    limits: SpendingSettings
     tenants: bool
     budgets: Budgets
     currency: str = ""

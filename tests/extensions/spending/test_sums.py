@@ -4,11 +4,10 @@ from typing import Any
 
 from attrs import evolve
 
+from understudy.extensions.spending.sums import spent as sum_of_days
 from understudy.storage.changes import Change
 from understudy.storage.deletion import remove_user
-from understudy.storage.memberships import forget_spending
-from understudy.storage.spending import Spent
-from understudy.storage.spending import spent as sum_of_days
+from understudy.storage.spending import Spent, forget_spending
 
 ANN = Spent("r1", 1, "acme\x1fann", "acme", 7, 100, 0.5)
 

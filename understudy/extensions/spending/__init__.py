@@ -1,0 +1,76 @@
+"""Spending: what users, tenants and groups may spend on models in a day and a month, and what they have spent.
+
+What each turn of a model cost is stored by the kernel, with the turn. Without this extension nobody is bound by it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension, TerminalCommands
+
+if TYPE_CHECKING:
+    from quart import Blueprint
+    from sqlalchemy import Table
+
+    from actors import ChildSpec
+    from understudy.web.context import WebContext
+
+
+class Spending(Extension):
+    """See the module."""
+
+    name = "spending"
+    about = "bound what users spend on models in a day and a month"
+
+    def settings(self) -> type:
+        """How much a user, and all users of a tenant, may spend."""
+        from understudy.extensions.spending.settings import SpendingSettings
+
+        return SpendingSettings
+
+    def tables(self) -> "Sequence[Table]":
+        """The groups and roles for which a user's spending counts."""
+        from understudy.extensions.spending.tables import memberships
+
+        return [memberships]
+
+    async def open(self, server: "WebContext") -> None:
+        """Bound runs, if a limit is set. Raises ValueError if a limit of cost is, and a model has no price."""
+        from understudy.extensions.spending.settings import SpendingSettings
+        from understudy.extensions.spending.spending_of_run import limit_spending
+
+        limits = server.settings.of(SpendingSettings)
+        if limits.bounded(tenants=server.sessions.tenants):
+            limit_spending(server)
+        limits.check_prices(server.agents.values(), server.services.models)
+
+    def routes(self) -> "Sequence[Blueprint]":
+        """`/api/admin/spending`."""
+        from understudy.extensions.spending.routes import blueprint
+
+        return [blueprint]
+
+    def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
+        """The actor that deletes old memberships."""
+        from actors import ChildSpec
+        from understudy.chat.polling import Expiry
+        from understudy.extensions.spending.memberships import forget_memberships
+        from understudy.storage.spending import KEPT_DAYS, day_of
+        from understudy.storage.write import Write
+
+        clock = server.services.clock
+
+        def forget_old() -> Write:
+            return forget_memberships(day_of(clock()) - KEPT_DAYS)
+
+        return [ChildSpec("expiry", partial(Expiry, server.store, forget_old))]
+
+    def terminal(self) -> TerminalCommands:
+        """`understudy admin spend`."""
+        from understudy.extensions.spending.terminal import spend
+
+        return TerminalCommands(admin=[spend])
+
+
+EXTENSION: Final = Spending()

@@ -1,0 +1,65 @@
+"""What the turns of a run may spend: reserved before a model is asked, and released once what it used is stored."""
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from attrs import define
+
+from understudy.agents.agent import Agent
+from understudy.chat.messages import RunRequest
+from understudy.chat.run.ended import Ended
+from understudy.chat.run.model_request import priced
+from understudy.chat.run.part import RunPart
+from understudy.chat.run.work import RunWork
+from understudy.chat.spending import SpendingOfUsers
+from understudy.extensions.spending.limits import SpendingLimits
+from understudy.extensions.spending.settings import SpendingSettings
+from understudy.models.model import limits_of
+from understudy.wire.events import Usage
+
+if TYPE_CHECKING:
+    from understudy.web.context import WebContext
+
+
+@define(eq=False)
+class SpendingOfRun(RunPart):
+    """Ends a run whose user has spent what they may. It holds one reservation at a time."""
+
+    spending: SpendingLimits
+
+    async def before_turn(self, work: RunWork, number: int) -> Ended | None:
+        """Reserve what the turn may use until `after_turn`, unless a limit is reached: that is returned."""
+        if number < len(work.replay.turns):
+            return None
+        model = work.services.models.of(work.agent.model)
+        longest = work.agent.settings.output_limit(limits_of(model))
+        most = priced(work, model, Usage(work.input.tokens, longest))
+        reached = await self.spending.reserve(work.job, self, most.input + most.output, most.cost or 0.0)
+        if reached is None:
+            return None
+        return Ended(reached.name, reached.limit, reached.spent, f"Stopped. {reached.message}")
+
+    async def after_turn(self, work: RunWork) -> None:
+        """Commit what the turn has used, and end its reservation."""
+        if self.spending.is_held_by(self):
+            await work.recorder.record()
+            self.spending.release(self)
+
+    def end(self, work: RunWork) -> None:
+        """End the reservation of a turn that did not come to its end."""
+        self.spending.release(self)
+
+
+def limit_runs(spending: SpendingLimits, _job: RunRequest, _agent: Agent) -> SpendingOfRun:
+    """Return the part of every run while there are limits."""
+    return SpendingOfRun(spending)
+
+
+def limit_spending(server: "WebContext") -> None:
+    """Bound the runs of a server, by its settings and by the rules of permissions, if that is not done yet."""
+    parts, services = server.parts, server.services
+    if parts.find(SpendingLimits) is None:
+        limits, currency = server.settings.of(SpendingSettings), services.models.prices.currency
+        spending = SpendingLimits(server.store, limits, server.sessions.tenants, services.permissions, currency)
+        parts.add(spending, SpendingOfUsers)
+        parts.of_runs.append(partial(limit_runs, spending))
