@@ -9,7 +9,7 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, lingering, scripted
 from understudy.app.server import Running
-from understudy.chat.run import tool_call
+from understudy.chat.run import call
 
 
 async def delete(running: Running, token: str, thread: str) -> int:
@@ -47,7 +47,7 @@ async def test_a_thread_can_be_deleted_while_a_call_waits_for_consent(serve_gues
 
 
 async def test_a_thread_can_be_deleted_while_a_tool_shields_itself(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool_call, "STOP_S", 0.1)
+    monkeypatch.setattr(call, "STOP_S", 0.1)
     over = trio.Event()
     running = await serve(lingering(over))
     token = await new_token(running)
