@@ -85,6 +85,11 @@ class Tool:
     _run: Callable[..., Awaitable[ToolResult]] = field(repr=False, kw_only=True)
 
     @property
+    def takes_context(self) -> bool:
+        """Whether it is given the context of each call, with its id."""
+        return self._accepts.context is not None
+
+    @property
     def is_method(self) -> bool:
         """Whether it stands in a class and belongs to no instance yet: the tool of an instance is its attribute."""
         return self._accepts.method

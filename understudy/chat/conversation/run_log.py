@@ -44,13 +44,14 @@ def _never(_after_s: float) -> None:
 class RunLog:
     """The log of the thread for the run `live`, in the `attempt` of that name.
 
-    `wake_after` has the run call `show_text`, and commit what it has gathered, after so many seconds.
+    `wake_after` has the run call `show_text` after so many seconds, `flush_after` has it commit what it has gathered.
     """
 
     live: ActiveRun
     queue: "RunQueue"
     attempt: str
     wake_after: Callable[[float], None] = field(default=_never, init=False)
+    flush_after: Callable[[float], None] = field(default=_never, init=False)
     _shown_at: float = field(default=-math.inf, init=False)
     _text_due: bool = field(default=False, init=False)
 
@@ -66,7 +67,7 @@ class RunLog:
 
     def close(self) -> None:
         """Wake the run no more."""
-        self.wake_after = _never
+        self.wake_after = self.flush_after = _never
 
     async def record(
         self,

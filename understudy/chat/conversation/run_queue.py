@@ -192,12 +192,15 @@ class RunQueue:
         if live is None or live.protocol.ended:
             self.unfinished.pop(run_id, None)
             return
+        protocol = live.protocol.copy()
+        for event in finish.events:  # such as the start of a call
+            protocol.apply(event)
         doubts = {
             call.call_id: tool
-            for call in live.protocol.calls.values()
+            for call in protocol.calls.values()
             if (tool := self.settling.tool_in_doubt(call)) is not None
         }
-        events = live.protocol.closing_events(
+        events = protocol.closing_events(
             finish.ending,
             now=self.thread.now,
             text=live.text.stored,

@@ -105,6 +105,9 @@ MAX_MADE: Final = 5
 """Times that one call is made or settled: one whose actor is killed each time must not go on for ever."""
 STOP_S: Final = 6.0
 """Seconds for calls to stop at the end of their run; by then one that goes on is in the log as `actor.lingers`."""
+START_S: Final = 0.1
+"""Seconds for which the start of a call that may be repeated waits to be committed with its end: if its server dies
+before, nothing has become of it that must not become of it again."""
 PUBLISH_S: Final = 0.1
 """Seconds between two batches of what a call yields."""
 MAX_WAITING: Final = 16
@@ -242,6 +245,8 @@ class ToolCall(Actor):
         calls, content_filter = self.call.calls, self.call.calls.services.content_filter
         clean = await content_filter.filter_value(items, content_filter.tool)
         if not clean.blocked:
+            if calls.recorder.deferred_events:  # the start of the call precedes what it yields
+                await calls.recorder.record()
             await calls.recorder.send_partial(self.call.call_id, offset, clean.value)
 
 
@@ -294,6 +299,8 @@ class RunCall(Asker):
                 required = await self._consent_request(tool)
             if self.outcome is None and tool is not None and required is not None:
                 arguments = await self._get_consent(tool, required, start, next_begins)
+            elif start and self.outcome is None and tool is not None and self._may_be_lost(tool):
+                calls.recorder.gather(*start, steps=(self.step,), within_s=START_S)
             elif start:
                 next_begins()
                 await calls.recorder.record(*start, steps=(self.step,))
@@ -358,6 +365,14 @@ class RunCall(Asker):
         else:
             return None
         return failure(past, ToolStatus.FAILED, code, sentence)
+
+    def _may_be_lost(self, tool: Tool) -> bool:
+        """Return whether nothing is lost with the start of the call: its model is asked again, and it is made again.
+
+        It would have another id then, which the tool must not know.
+        """
+        asked_by_model = self.calls.recorder.speaker.run is None
+        return asked_by_model and tool.retry_safe and not (tool.takes_context or tool.client or tool.agent)
 
     def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
         """Set a failure as the outcome."""
@@ -867,6 +882,7 @@ class ToolExecutor:
         The log says which of them have begun, and which have ended: events of theirs may have been on their way.
         """
         if calls := self._begun_calls():
+            await self.recorder.flush()
             protocol = await self.recorder.log.read_protocol()
             for call in [each for each in calls if each.call_id in protocol.calls]:
                 if call.subagent is not None and call.call_id not in protocol.subagents:

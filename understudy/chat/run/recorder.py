@@ -83,11 +83,14 @@ class Recorder:
         await self.log.record(events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
         self.last_sent_at = trio.current_time()
 
-    def gather(self, event: Event) -> None:
-        """Have an event committed with the next ones, or by itself if none comes within `GATHER_S`."""
-        if not self.deferred_events:
-            self.log.wake_after(GATHER_S)
-        self.deferred_events = (*self.deferred_events, event)
+    def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
+        """Have events and steps committed with the next ones, or by themselves if none come within so many seconds.
+
+        What was gathered before them waits as long.
+        """
+        if not self.deferred_events or within_s > GATHER_S:
+            self.log.flush_after(within_s)
+        self.deferred_events, self.deferred = (*self.deferred_events, *events), (*self.deferred, *steps)
 
     async def flush(self) -> None:
         """Commit what is gathered. What cannot be stored now is committed with the next events, which say so."""

@@ -66,8 +66,12 @@ class _ModelPauses:
     """To itself: release the text that is held back, if the model has written none for a while."""
 
 
-class _WindowOver:
-    """To itself: show the text that was written since the last piece, and commit the thoughts that wait."""
+class _TextDue:
+    """To itself: show the text that was written since the last piece that was shown."""
+
+
+class _EventsDue:
+    """To itself: commit what was gathered."""
 
 
 class Run(Actor):
@@ -119,7 +123,8 @@ class Run(Actor):
         self.recorder.notes.start_soon = context.start_soon
         self.stream.start_soon = context.start_soon
         self.stream.wake_after = lambda delay_s: context.set_timer("pause", delay_s, _ModelPauses())
-        self.recorder.log.wake_after = lambda delay_s: context.set_timer("window", delay_s, _WindowOver())
+        self.recorder.log.wake_after = lambda delay_s: context.set_timer("text", delay_s, _TextDue())
+        self.recorder.log.flush_after = lambda delay_s: context.set_timer("flush", delay_s, _EventsDue())
         context.set_timer("alive", self.recorder.services.settings.silence_s, _KeepAlive())
         context.start_soon(functools.partial(self._work, context))
 
@@ -141,8 +146,9 @@ class Run(Actor):
                 self.tools.exited(ref, reason)
             case _ModelPauses():
                 self.stream.release_if_paused()
-            case _WindowOver():
+            case _TextDue():
                 self.recorder.log.show_text()
+            case _EventsDue():
                 if self.recorder.deferred_events:
                     context.start_soon(self.recorder.flush)
             case _KeepAlive():

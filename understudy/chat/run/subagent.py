@@ -28,7 +28,7 @@ from understudy.chat.run.loop import answer
 from understudy.chat.run.meter import Meter
 from understudy.chat.run.output import read_output
 from understudy.chat.run.part import parts_of
-from understudy.chat.run.recorder import Recorder
+from understudy.chat.run.recorder import GATHER_S, Recorder
 from understudy.chat.run.replay import SEPARATOR, PastTurn, Replay
 from understudy.chat.run.tool_outcome import success
 from understudy.chat.run.window import NONE
@@ -64,9 +64,9 @@ class ScopedRecorder(Recorder):
         events, self.deferred_events = (*self.deferred_events, *events), ()
         await self.asking.record(*events, steps=steps)
 
-    def gather(self, event: Event) -> None:
-        """Have an event committed with the next ones of the run."""
-        self.asking.gather(event)
+    def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
+        """Have events and steps committed with the next ones of the run."""
+        self.asking.gather(*events, steps=steps, within_s=within_s)
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Return none: steers are for the agent that answers the user."""

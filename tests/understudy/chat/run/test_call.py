@@ -11,18 +11,29 @@ import trio.testing
 from attrs import evolve, frozen
 
 from actors import ActorRef, Context
-from tests.end_to_end.scripted_model import Call, Say
+from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
+from tests.understudy.chat.run.test_run import one_permit, started
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
 from understudy.chat.effects import MAX_ASKED, EffectCall
-from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, ToolCall, publish_partials
+from understudy.chat.messages import Stop
+from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, START_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
+from understudy.storage.limits import Limits
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
-from understudy.wire.events import QuestionAnswered, QuestionAsked, ToolCompleted, ToolExecuting, ToolStatus
+from understudy.wire.events import (
+    AgentCompleted,
+    FinalResponse,
+    QuestionAnswered,
+    QuestionAsked,
+    ToolCompleted,
+    ToolExecuting,
+    ToolStatus,
+)
 
 BANK: Counter[str] = Counter()
 """How often each call took effect."""
@@ -394,3 +405,50 @@ async def test_items_come_in_batches_and_a_fast_tool_waits(autojump_clock: trio.
         (2 * PUBLISH_S, 1 + MAX_WAITING, MAX_WAITING),
         (round(3 * PUBLISH_S, 3), 1 + 2 * MAX_WAITING, 1),
     ]
+
+
+@tool(retry_safe=True)
+async def double(number: int) -> int:
+    """Double a number."""
+    return 2 * number
+
+
+@tool(retry_safe=True, timeout_s=60.0)
+async def ponder(number: int) -> int:
+    """Double a number, slowly."""
+    await trio.sleep(number)
+    return 2 * number
+
+
+@pytest.mark.parametrize(
+    ("called", "commits"),
+    [(double, [["ToolExecuting", "ToolCompleted"]]), (payer(retry_safe=True), [["ToolExecuting"], ["ToolCompleted"]])],
+)
+async def test_the_start_of_a_quick_call_is_stored_with_its_end_if_its_tool_cannot_know_its_id(
+    called: Tool, commits: list[list[str]]
+) -> None:
+    model = Thinking(Call([(called.name, {"amount": 3} if called.name == "pay" else {"number": 3})]), Say("six"))
+    whole = await played([Agent("a", tools=[called], model=model)])
+    kinds = [[type(each).__name__ for each in cut.events] for cut in whole.cuts]
+    found = [[kind for kind in each if kind in ("ToolExecuting", "ToolCompleted")] for each in kinds]
+    assert [each for each in found if each] == commits
+
+
+async def test_the_start_of_a_call_is_stored_within_a_tenth_of_a_second(
+    autojump_clock: trio.testing.MockClock,
+) -> None:
+    agent = Agent("a", tools=[ponder], model=ScriptedModel(Call([("ponder", {"number": 8})]), Say("sixteen")))
+    async with started(agent, Limits(), one_permit()) as (_, log, _):
+        await log.until(AgentCompleted)
+    ((began, _),), ((ended, _),) = log.of(ToolExecuting), log.of(ToolCompleted)
+    assert (began, ended) == (START_S, 8.0)
+
+
+async def test_a_run_that_is_stopped_within_that_time_ends_the_call(autojump_clock: trio.testing.MockClock) -> None:
+    """Through the conversation, which closes what the run has not committed yet."""
+    agent = Agent("a", tools=[ponder], model=ScriptedModel(Call([("ponder", {"number": 8})]), Say("sixteen")))
+    async with started(agent, Limits(), one_permit()) as (run, log, _):
+        await trio.sleep(START_S / 2)
+        run.tell(Stop())
+        await log.until(FinalResponse)
+    assert [call.status for _, call in log.of(ToolCompleted)] == [ToolStatus.CANCELLED]

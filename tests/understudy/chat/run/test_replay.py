@@ -350,7 +350,7 @@ async def test_the_thought_of_a_silent_model_is_committed_with_its_first_call() 
     whole = await played(STORIES["no thoughts"])
     kinds = [[event.type for event in cut.events] for cut in whole.cuts if cut.events]
     assert kinds[0] == ["agent_started"]
-    assert kinds[1] == ["agent_thinking", "tool_executing"]
+    assert kinds[1][:2] == ["agent_thinking", "tool_executing"]
     assert sum("agent_thinking" in each for each in kinds) == 1
 
 

@@ -123,6 +123,7 @@ class LogOfRun:
     news: trio.Event = field(factory=trio.Event)
     steers_wait: bool = False
     wake_after: Callable[[float], None] = field(default=lambda _: None)
+    flush_after: Callable[[float], None] = field(default=lambda _: None)
 
     def since(self) -> float:
         """Return the seconds of virtual time since the beginning."""
@@ -143,6 +144,7 @@ class LogOfRun:
 
     async def finish(self, finish: FinishRun) -> None:
         self.last_steps += finish.steps
+        self._take(finish.events)
         self._take(self.protocol.closing_events(finish.ending, now=trio.current_time()))
         self.finished.append((self.since(), finish.ending))
 
