@@ -156,7 +156,7 @@ class RunProtocol:
     @property
     def waiting_steers(self) -> list[SteerAccepted]:
         """The steers that the run has not taken, oldest first."""
-        return [each for each in self.steers.values() if each is not None]
+        return [each for each in self.steers.values() if each is not None] if self.steers else []
 
     def apply(self, event: Event) -> None:
         """Apply one durable event of the run.

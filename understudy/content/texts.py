@@ -187,17 +187,16 @@ def _is_clean(found: Sanitized) -> bool:
 
 def weigh_value(value: Any) -> int:
     """Estimate the cost of filtering a plain JSON value, in ASCII characters."""
-    count, waiting = 0, [value]
-    while waiting:
-        each = waiting.pop()
+    count, found = 0, [value]
+    for each in found:  # which grows meanwhile
         if isinstance(each, str):
             count += len(each) if each.isascii() else FOREIGN * len(each)
+        elif isinstance(each, (list, tuple)):
+            count += len(each)
+            found += each
         elif isinstance(each, Mapping):
             count += 2 * len(each)
-            waiting += (*each, *each.values())
-        elif isinstance(each, list | tuple):
-            count += len(each)
-            waiting.extend(each)
+            found += (*each, *each.values())
     return count
 
 
@@ -209,13 +208,13 @@ def _lines(value: Any, name: Names = "", depth: int = 0) -> list[str]:
     """Return a line for each text of a value, behind its name, and for each name of an object or a list."""
     if depth > DEEPEST:
         raise _TooDeep
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [line for member, named in _elements(value, name) for line in _lines(member, named, depth + 1)]
     lines: list[str] = []
     if isinstance(value, Mapping):
         heads = _cell_names(value)
         for key, member in value.items():
-            if isinstance(member, Mapping | list | tuple):
+            if isinstance(member, (list, tuple, Mapping)):
                 lines.append(key)
             lines += _lines(member, heads.get(key) or key, depth + 1)
     else:
@@ -227,8 +226,10 @@ def _lines(value: Any, name: Names = "", depth: int = 0) -> list[str]:
 
 def _cell_names(value: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Return the names of the cells of those lists of rows in an object for which another member lists them."""
-    lists = {key: member for key, member in value.items() if isinstance(member, list | tuple)}
-    heads = list(lists.values())[:HEADS_MAX] if len(lists) > 1 else []
+    lists = {key: member for key, member in value.items() if isinstance(member, (list, tuple))}
+    if len(lists) < 2:
+        return {}
+    heads = list(lists.values())[:HEADS_MAX]
     return {key: next(filter(None, (_heads(each, rows) for each in heads)), ()) for key, rows in lists.items()}
 
 
@@ -257,9 +258,8 @@ def _text(value: Any) -> str | None:
     """Return the text that a scalar is scanned as, or None."""
     if isinstance(value, str):
         return value
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= NUMBER_FROM:
-        return str(value)
-    return None
+    is_long = isinstance(value, int) and not isinstance(value, bool) and abs(value) >= NUMBER_FROM
+    return str(value) if is_long else None
 
 
 @define
