@@ -216,6 +216,7 @@ class Conversation(Actor):
         finally:  # also if that took longer than there is time for
             for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
+        self.queue.parts = []  # which refer to the queue: they would wait for the garbage collector
         thread = self.thread
         if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
