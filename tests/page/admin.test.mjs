@@ -5,7 +5,7 @@ import { test } from "node:test";
 
 import { AdminApi } from "../../understudy/page/admin/api.js";
 import { SECTIONS as OWN, sectionsOf, value } from "../../understudy/page/admin/sections.js";
-import { eventText, runPath, SECTIONS as OPERATIONS } from "../../understudy/page/extensions/operations/admin.js";
+import { SECTIONS as OPERATIONS } from "../../understudy/page/extensions/operations/admin.js";
 import { SECTIONS as ACCOUNTS } from "../../understudy/page/extensions/accounts/admin.js";
 import { SECTIONS as MCP } from "../../understudy/page/extensions/mcp/admin.js";
 import { SECTIONS as SPENDING } from "../../understudy/page/extensions/spending/admin.js";
@@ -27,12 +27,17 @@ function served(answers) {
 
 test("operators do not get what is for auditors, auditors get nothing else, and who is both gets all", () => {
   const audit = { name: "audit", auditors: true };
-  const named = (roles) => sectionsOf([audit, ...SECTIONS], roles).map(({ name }) => name);
+  const named = (roles) => sectionsOf([{ SECTIONS: [audit, ...SECTIONS] }], roles).map(({ name }) => name);
   const ours = ["overview", "users", "user", "accounts", "runs", "queues", "spending", "stops", "sign-ins", "settings"];
   for (const role of ["operator", "server_operator"]) assert.deepEqual(named([role]), ours);
   for (const role of ["auditor", "server_auditor"]) assert.deepEqual(named(["metrics", role]), ["audit"]);
   assert.deepEqual(named(["auditor", "operator"]), [...ours, "audit"]);
   assert.deepEqual(named(["metrics"]), []);
+});
+
+test("an extension adds what may be done to rows of another's section, before what that has", () => {
+  const [one, plain] = sectionsOf([{ SECTIONS: [{ name: "runs", acts: [2] }, { name: "users" }] }, { ACTS: { runs: [1] } }], ["operator"]);
+  assert.deepEqual([one.acts, plain.acts], [[1, 2], undefined]);
 });
 
 test("a secret is never shown, other values are", () => {
@@ -45,14 +50,6 @@ test("a secret is never shown, other values are", () => {
 test("times are dates", () => {
   assert.match(moment(0), /^19(69|70)-\d\d-\d\d \d\d:\d\d$/);
   assert.deepEqual([moment(null), moment(undefined)], ["", ""]);
-});
-
-test("of an event, what somebody wrote goes before the server's sentence", () => {
-  const texts = [
-    { data: { content: "Do it" }, message: "Message received" }, { data: { thought: "x" }, message: "x" }, { data: { message: "Done it" }, message: "" }, { data: {}, message: "" },
-  ].map(eventText);
-  assert.deepEqual(texts, ["Do it", "x", "Done it", ""]);
-  assert.equal(runPath({ run_id: "r/1" }), "admin/runs/r%2F1");
 });
 
 test("names that others chose are parts of a path, and no path", async () => {

@@ -23,7 +23,8 @@
  *   `import.meta.url`; resolves when it applies.
  *
  * It teaches `client/messages.js` its words with `learn`, and imports of the other modules what it needs. Its sections of the
- * administration page are `SECTIONS` of its `admin.js`, as those in `admin/sections.js`; of its `sign_in.js` see `views/sign_in.js`.
+ * administration page are `SECTIONS` of its `admin.js`, as those in `admin/sections.js`, and `ACTS` for rows of others; of its
+ * `sign_in.js` see `views/sign_in.js`.
  */
 
 import { addStyle, withParts } from "./views/extension_parts.js";

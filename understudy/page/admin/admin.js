@@ -77,7 +77,7 @@ export class Admin {
     const refused = await this.#refusalOf(async () => {
       const { extensions } = await this.api.ask("GET", "extensions");
       const parts = await Promise.all(withParts(extensions).map((name) => import(`../extensions/${name}/admin.js`))).catch(() => { throw new Refused(0); });
-      if (readings === this.readings) this.sections = sectionsOf([...SECTIONS, ...parts.flatMap((part) => part.SECTIONS)], this.roles);
+      if (readings === this.readings) this.sections = sectionsOf([{ SECTIONS }, ...parts], this.roles);
     });
     if (readings !== this.readings) return;
     if (refused) {

@@ -14,9 +14,15 @@ export function value(row) {
   return typeof row.value === "string" ? row.value : JSON.stringify(row.value);
 }
 
-/** Of these sections, in their order, those whose requests the server answers for these roles: operators may not read what is for auditors, and auditors nothing else. */
-export function sectionsOf(sections, roles) {
-  return sections.filter((section) => hasOne(roles, section.auditors ? AUDITORS : OPERATORS)).sort((one, other) => (one.rank ?? Infinity) - (other.rank ?? Infinity));
+/**
+ * Of the sections of these parts, in their order, those whose requests the server answers for these roles: operators may not read what is for auditors, and auditors nothing else.
+ * A part has `SECTIONS`, and `ACTS` for the rows of sections of others, by their names.
+ */
+export function sectionsOf(parts, roles) {
+  const more = (name) => parts.flatMap(({ ACTS }) => ACTS?.[name] ?? []);
+  return parts.flatMap((part) => part.SECTIONS ?? []).filter((section) => hasOne(roles, section.auditors ? AUDITORS : OPERATORS))
+    .map((section) => (more(section.name).length > 0 ? { ...section, acts: [...more(section.name), ...section.acts ?? []] } : section))
+    .sort((one, other) => (one.rank ?? Infinity) - (other.rank ?? Infinity));
 }
 
 /**
