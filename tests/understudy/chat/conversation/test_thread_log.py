@@ -73,6 +73,7 @@ from understudy.wire.events import (
     SteerAccepted,
     SteerTaken,
     SteerWithdrawn,
+    ToolCompleted,
     ToolExecuting,
     ToolPartial,
     Usage,
@@ -631,6 +632,15 @@ def test_what_a_run_has_not_committed_is_committed_with_its_end(shell: Shell) ->
     changes = [each.change for each in shell.done if isinstance(each, Committed)]
     assert [step in each.steps for each in changes if each.events][-2:] == [True, True]
     assert shell.it.queue.unfinished == {}
+
+
+def test_a_call_that_a_run_has_not_committed_yet_ends_with_it(shell: Shell) -> None:
+    shell.handle(accept(1))
+    shell.record("r1", AgentStarted("a-1", "On it", 1.0))
+    shell.finish("r1", Ending.CANCELLED, events=(ToolExecuting("a-1", "c", "add", {}, "Add", 1.0),))
+    kinds = [type(each.event) for each in shell.published]
+    assert kinds[kinds.index(ToolExecuting) :][:2] == [ToolExecuting, ToolCompleted]
+    assert kinds[-1] is FinalResponse
 
 
 def attempts_of(shell: Shell) -> list[int]:
