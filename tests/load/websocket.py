@@ -24,7 +24,8 @@ from wsproto.events import (
 )
 from wsproto.utilities import ProtocolError
 
-from transport.client.dial import SUBPROTOCOL, ConnectFailed, MonitoredStream, SocketUrl, open_stream
+from transport.client.dial import ConnectFailed, MonitoredStream, SocketUrl, open_stream
+from understudy.wire.dialects import SUBPROTOCOL
 
 CONNECT_S: Final = 30.0
 """Seconds for connecting, the handshake and `welcome`. A server under load takes a few."""

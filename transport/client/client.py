@@ -33,11 +33,12 @@ class Client:
     trio.WouldBlock if 100 commands, or 8 MiB, are unacknowledged, CommandRejected for an invalid command, ValueError
     for one of over 8 MiB, TypeError for values that JSON lacks, and any error of the `store`. Nothing was queued then.
 
-    A program with commands of its own makes a subclass: with its `vocabulary`, what acknowledges its commands, and what
-    its events mean for their delivery.
+    A program with commands of its own makes a subclass: with its `vocabulary`, the `subprotocol` that a connection asks
+    for, what acknowledges its commands, and what its events mean for their delivery.
     """
 
     vocabulary: ClassVar[Vocabulary] = Vocabulary()
+    subprotocol: ClassVar[str | None] = None
     unacked_command: ClassVar[type[UnackedCommand]] = UnackedCommand
     event_delivery: ClassVar[type[EventDelivery]] = EventDelivery
 
@@ -158,7 +159,7 @@ class Client:
         token function are raised by the block, in an exception group.
         """
         how = reconnect or Reconnect()
-        address = SocketUrl.parse(url)
+        address = SocketUrl.parse(url, cls.subprotocol)
         unsent = UnackedCommands(cls.unacked_command)
         for command in [] if store is None else await store.load():
             unsent.add(command, encode_command(command)).tries = 1  # the program's last connection may have sent it

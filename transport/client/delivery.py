@@ -4,7 +4,6 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Final, TypeAlias
 
-import msgspec
 import trio
 
 from transport.client.cursors import Judgement, ThreadCursors
@@ -121,7 +120,7 @@ class EventDelivery:
                 news = self.texts.add_piece(text_name(event), piece)
                 if news is None:
                     return
-                event = msgspec.structs.replace(event, event=news)
+                event = event.replace(event=news)
         self.observe(event)
         for arc in list(self._exchanges):
             await arc.put_event(event, size)

@@ -13,7 +13,6 @@ from trio_websocket import ConnectionRejected, WebSocketConnection, wrap_client_
 from transport.client.decoder import MAX_FRAME_BYTES
 from transport.client.reconnect import ConnectionEnd, ended_by_refusal
 
-SUBPROTOCOL: Final = "understudy.v1"
 _MAX_HANDSHAKE_BYTES: Final = 256 * 1024
 _PIECE_BYTES: Final = 64 * 1024
 
@@ -30,16 +29,17 @@ class ConnectFailed(Exception):
 
 @frozen
 class SocketUrl:
-    """The parsed URL of a server's WebSocket."""
+    """The parsed URL of a server's WebSocket, and the subprotocol to ask for there, if any."""
 
     secure: bool
     host: str
     port: int
     authority: str
     resource: str
+    subprotocol: str | None = None
 
     @classmethod
-    def parse(cls, url: str) -> "SocketUrl":
+    def parse(cls, url: str, subprotocol: str | None = None) -> "SocketUrl":
         """Parse `ws://host:port/path` or `wss://…`. Raises ValueError for any other URL."""
         parts: SplitResult = urlsplit(url)
         known = parts.scheme in ("ws", "wss") and parts.hostname and parts.port != 0
@@ -47,7 +47,8 @@ class SocketUrl:
             raise ValueError("that is not the address of a WebSocket; ws://127.0.0.1:8002/ws is one")
         secure = parts.scheme == "wss"
         resource = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        return cls(secure, parts.hostname or "", parts.port or (443 if secure else 80), parts.netloc, resource)
+        port = parts.port or (443 if secure else 80)
+        return cls(secure, parts.hostname or "", port, parts.netloc, resource, subprotocol)
 
 
 @define(eq=False)
@@ -158,7 +159,8 @@ async def open_websocket(
 
         waiting.start_soon(give_up)
         socket = await wrap_client_stream(
-            reading, wrapped, address.authority, address.resource, subprotocols=[SUBPROTOCOL], extra_headers=headers,
+            reading, wrapped, address.authority, address.resource, extra_headers=headers,
+            subprotocols=None if address.subprotocol is None else [address.subprotocol],
             max_message_size=MAX_FRAME_BYTES, receive_buffer_size=None,
         )  # fmt: skip
         waiting.cancel_scope.cancel()

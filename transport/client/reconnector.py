@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final, TypeAlias
 
-import msgspec
 import trio
 from trio_websocket import WebSocketConnection
 
@@ -165,7 +164,7 @@ class Reconnector:
                 repeated = self._retry_later(event, error, line)
                 if repeated and line.drained_at is not None:
                     return  # it is sent on the next connection
-                event = msgspec.structs.replace(event, repeated=repeated)
+                event = event.replace(repeated=repeated)
         await self._delivery.receive_event(event, size)
 
     def _retry_later(self, event: Received, error: Error, line: Connection) -> bool:

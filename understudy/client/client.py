@@ -8,6 +8,7 @@ from transport.client import client
 from understudy.client.delivery import ChatDelivery, ChatExchange
 from understudy.client.unacked import UnackedChatCommand
 from understudy.wire.commands import Decision, Rating, SteerMode
+from understudy.wire.dialects import SUBPROTOCOL
 from understudy.wire.events import FinalResponse
 from understudy.wire.vocabulary import VOCABULARY
 
@@ -16,6 +17,7 @@ class Client(client.Client):
     """A client of the chat, made by `open_client`: see `transport.client.Client`."""
 
     vocabulary = VOCABULARY
+    subprotocol = SUBPROTOCOL
     unacked_command = UnackedChatCommand
     event_delivery = ChatDelivery
 

@@ -177,9 +177,11 @@ RENDER: Final[Mapping[Dialect, Callable[[Envelope], Any]]] = MappingProxyType(
     }
 )
 
+SUBPROTOCOL: Final = "understudy.v1"
+"""The subprotocol of the canonical dialect."""
 SUBPROTOCOLS: Final = MappingProxyType(
     {
-        "understudy.v1": Dialect.CANONICAL,
+        SUBPROTOCOL: Dialect.CANONICAL,
         "understudy.flat": Dialect.FLAT,
         "understudy.payload": Dialect.PAYLOAD,
         "understudy.agent_events": Dialect.AGENT_EVENTS,
