@@ -47,15 +47,7 @@ from understudy.chat.run.questions import (
 )
 from understudy.chat.run.recorder import Recorder
 from understudy.chat.run.replay import PendingCall, Replay
-from understudy.chat.run.tool_outcome import (
-    ToolOutcome,
-    crash,
-    failure,
-    interrupted,
-    restored,
-    sanitize,
-    success,
-)
+from understudy.chat.run.tool_outcome import ToolOutcome, crash, failure, interrupted, restored, sanitize, success
 from understudy.chat.run_settings import WIDGET_SETTING
 from understudy.chat.services import Services, tool_context
 from understudy.chat.stops import Enforcement, StoppedByOperator
