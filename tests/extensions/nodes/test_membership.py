@@ -385,6 +385,7 @@ class Finder:
     fails: int = 0
     missed: tuple[str, ...] = ()
     looks: int = 0
+    parts: tuple[()] = ()
 
     @property
     def node(self) -> Member:
@@ -415,8 +416,7 @@ class Finder:
         """Record the call, or fail for a while: the user comes last then."""
         self.missed = tuple(each for each in self.missed if each != owner)
         self.fails -= 1
-        if self.fails >= 0:
-            self.missed += (owner,)
+        self.missed += (owner,) if self.fails >= 0 else ()
             raise StorageUnavailable("not yet")
         self.followed.append(owner)
 
