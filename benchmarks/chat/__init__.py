@@ -9,6 +9,8 @@ cpu         chat_cpu_ms_KIND: processor time of the server for a message; chat_e
             receives. `postgresql` is ours on PostgreSQL, whose own processes are not counted
 first       first_event_ms: from due to the first event after the acceptance, the 99th of a hundred, with one user;
             first_event_busy_ms with 500
+fast        fast_model_percent: the share of its speed at which an answer of a model that writes 1,000 tokens a second
+            reaches one client, from due to the final response; wanted are 95
 burst       burst_accepted_s, burst_answered_s: 1,000 users send at one instant; seconds until the last is accepted, and
             has its answer
 users       chat_users_KIND: users of whom 99 in a hundred wait at most 100 ms for acceptance, for the first event and
@@ -46,6 +48,8 @@ OPTIONS = ("only", "peer", "limit")
 OURS: Final = "ours"
 POSTGRESQL: Final = "postgresql"
 KINDS: Final = {"text": script.TEXT, "tool": script.TOOL}
+FAST_EVERY_S: Final = 3.0
+"""Seconds between two messages to a fast model: more than an answer takes."""
 LIMIT_MS: Final = 100.0
 """What 99 in a hundred may wait at most, for each of `WAITS`."""
 WAITS: Final = ("accepted", "first_event", "delivery")
@@ -153,6 +157,14 @@ class Bench:
         busy = load(chat, "text", sizes.busy, sizes.probe_s, sizes.every_s)
         return {"first_event_ms": idle.ms("first_event"), "first_event_busy_ms": busy.ms("first_event")}
 
+    def fast(self, _: str, chat: Chat) -> dict[str, float]:
+        """Measure how much of a fast model's speed reaches a client."""
+        done = load(chat, "fast", 1, self.sizes.fast_s, FAST_EVERY_S)
+        if not done.whole:
+            raise ServerFailed(f"not every message was answered: {done.report['errors']}")
+        written_ms = 1e3 * script.FAST_PIECE_S * len(script.FAST_PIECES)
+        return {"fast_model_percent": 100 * written_ms / done.ms("end", "mean")}
+
     def burst(self, _: str, chat: Chat) -> dict[str, float]:
         """Measure how long the last waits of many that send at one instant."""
         sizes = self.sizes
@@ -189,7 +201,7 @@ class Bench:
         return {f"chat_users_{kind}": users}
 
 
-UNITS: Final = {"ms": "ms", "us": "us", "s": "s", "users": "users"}
+UNITS: Final = {"ms": "ms", "us": "us", "s": "s", "users": "users", "percent": "%"}
 
 
 def figures(
@@ -203,6 +215,7 @@ def figures(
     parts: dict[str, Callable[[Bench], Iterator[Figure]]] = {
         "cpu": lambda bench: compared(bench, "cpu", *(partial(bench.cpu, kind) for kind in KINDS)),
         "first": lambda bench: compared(bench, "first", bench.first),
+        "fast": lambda bench: compared(bench, "fast", bench.fast),
         "burst": lambda bench: compared(bench, "burst", bench.burst),
         "users": lambda bench: compared(bench, "users", *(partial(bench.most_users, kind) for kind in KINDS)),
     }
@@ -252,7 +265,7 @@ def load(chat: Chat, kind: str, users: int, for_s: float, every_s: float, *, at_
         for_s,
         every_s,
         {Behaviour.TYPIST: 1},
-        (KINDS[kind],),
+        ((KINDS | {"fast": script.FAST})[kind],),
         servers.AGENT,
         at_once=at_once,
     )

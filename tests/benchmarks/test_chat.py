@@ -24,6 +24,7 @@ def test_messages_cost_time() -> None:
         assert 0 < found["burst_accepted_s"] <= found["burst_answered_s"]
         found = bench.cpu("tool", chat.OURS, ours)
         assert 0 < found["chat_event_us_tool"] / 1e3 < found["chat_cpu_ms_tool"]
+        assert 50 < bench.fast(chat.OURS, ours)["fast_model_percent"] < 100
         assert bench.most_users("tool", chat.OURS, ours)["chat_users_tool"] in (0, QUICK.users)
 
 
