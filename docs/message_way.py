@@ -137,22 +137,21 @@ STEPS: Final = (
         ("understudy/tools/parameters.py",),
     ),
     Step(
-        "The turn and its calls' starts are committed as the acceptance was, by the run itself",
-        f"{CHAT}/conversation/run_log.py",
-        "RunLog.record",
-        (f"{CHAT}/run/recorder.py",),
-    ),
-    Step(
         "The tool call, an actor under the run, runs the tool",
         f"{CHAT}/run/call.py",
         "ToolCall._call",
         (f"{CHAT}/run/progress_notes.py", "understudy/tools/tool.py", "understudy/tools/execution.py"),
     ),
     Step(
-        "Its result is sanitized and committed; the model is asked again",
+        "Its result is sanitized",
         f"{CHAT}/run/tool_outcome.py",
         "ToolOutcome.recorded",
-        (f"{CHAT}/run/repetition.py",),
+    ),
+    Step(
+        "The run itself commits turn, call and result, as the acceptance was; then the model is asked again",
+        f"{CHAT}/conversation/run_log.py",
+        "RunLog.record",
+        (f"{CHAT}/run/recorder.py", f"{CHAT}/run/repetition.py"),
     ),
     Step(
         "The answer is redacted as it is written, and shown in windows",
