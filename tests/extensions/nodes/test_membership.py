@@ -392,8 +392,7 @@ class Finder:
         return self.server.node
 
     async def ensure_running(self, owner: str, thread_id: str, run_id: str) -> None:
-        """Claim the thread unless this node works on it already."""
-        if run_id in self.mine:
+        if run_id in self.mine:  # this node works on it already
             return
         claimed = await nodes.claim(self.server.store, owner, thread_id, self.server.node.id)
         if isinstance(claimed, Fence):
@@ -416,7 +415,8 @@ class Finder:
         """Record the call, or fail for a while: the user comes last then."""
         self.missed = tuple(each for each in self.missed if each != owner)
         self.fails -= 1
-        self.missed += (owner,) if self.fails >= 0 else ()
+        if self.fails >= 0:
+            self.missed += (owner,)
             raise StorageUnavailable("not yet")
         self.followed.append(owner)
 
