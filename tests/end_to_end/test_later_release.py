@@ -17,7 +17,8 @@ from understudy import Agent
 from understudy.models.model import NoteItem
 from understudy.wire.dialects import SUBPROTOCOLS
 
-DREAMT = {"type": "agent_dreamt", "priority": "normal", "timestamp": 5.5, "message": "", "data": {"of": ["sheep", 1]}}
+AT = "1970-01-01T00:00:05.500Z"
+DREAMT = {"type": "agent_dreamt", "priority": "normal", "timestamp": AT, "message": "", "data": {"of": ["sheep", 1]}}
 END = "type IN ('agent_completed', 'final_response', 'steer_taken')"
 
 
