@@ -54,13 +54,15 @@ OF_FEATURES: Final = (
 )
 """Folders and modules that belong to a feature: no function of theirs is on the way of a plain message."""
 NOT_YET: Final[Mapping[str, str]] = {
-    "understudy/extensions/files/attachments.py": "the files of a message are looked for, also if it brings none",
-    "understudy/extensions/memory/agent_memory.py": "a tool's context has the agent's memory, used or not",
-    "understudy/extensions/memory/memory_of_run.py": "it is asked of each run whether its agent remembers",
-    "understudy/extensions/steering/steering.py": "it is told when each run starts and ends, also without a steer",
-    "understudy/extensions/titles/titling.py": "it is told of each run, also if no thread gets a title of a model",
+    "understudy/extensions/files/attachments.py Attachments.__init__": "files are looked for, also if there are none",
+    "understudy/extensions/memory/agent_memory.py AgentMemories.of": "a tool's context has the memory, used or not",
+    "understudy/extensions/memory/memory_of_run.py memory_of_run": "it is asked whether an agent remembers",
+    "understudy/extensions/steering/steering.py Steering.run_ends": "it is told of each run, also without a steer",
+    "understudy/extensions/steering/steering.py Steering.run_starts": "it is told of each run, also without a steer",
+    "understudy/extensions/titles/titling.py Titling.run_answered": "it is told of each run, also without titles",
+    "understudy/extensions/titles/titling.py Titling.run_starts": "it is told of each run, also without titles",
 }
-"""Modules of `OF_FEATURES` that a plain message enters all the same, each with the reason. It only gets shorter."""
+"""Functions in `OF_FEATURES` that a plain message enters all the same, each with the reason. It only gets shorter."""
 
 
 class Steered(OfflineModel):

@@ -20,10 +20,10 @@ only_311 = pytest.mark.skipif(sys.version_info[:2] != (3, 11), reason="the count
 
 @define
 class Measured:
-    """What the benchmark prints: the counts by kind, and the modules on the way of each kind."""
+    """What the benchmark prints: the counts by kind, and by kind the functions on its way, as `FILE NAME`."""
 
     counts: dict[str, dict[str, int]] = field(factory=dict)
-    modules: dict[str, list[str]] = field(factory=dict)
+    functions: dict[str, list[str]] = field(factory=dict)
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,8 @@ def measured() -> Measured:
 
 def read(printed: str) -> Measured:
     found = Measured()
-    modules: list[str] = []
+    functions: list[str] = []
+    file = ""
     for line in printed.splitlines():
         if line.startswith("{"):
             figure: dict[str, Any] = json.loads(line)
@@ -44,9 +45,11 @@ def read(printed: str) -> Measured:
             for kind, count in {PLAIN: figure["ours"], **figure["peers"]}.items():
                 found.counts.setdefault(kind, {})[name] = count
         elif line.startswith("# "):
-            modules = found.modules.setdefault(line.removeprefix("# ").partition(":")[0], [])
-        elif line and not line.startswith(" "):
-            modules.append(line.rpartition(" ")[0])
+            functions = found.functions.setdefault(line.removeprefix("# ").partition(":")[0], [])
+        elif line.startswith(" "):
+            functions.append(f"{file} {line.strip()}")
+        else:
+            file = line.rpartition(" ")[0]
     return found
 
 
@@ -55,9 +58,9 @@ def grown(counts: dict[str, int], kept: dict[str, int]) -> dict[str, tuple[int, 
     return {name: (kept[name], now) for name, now in counts.items() if now > kept[name] * GROWTH}
 
 
-def entered(modules: list[str]) -> set[str]:
-    """Return the modules of features among these."""
-    return {module for module in modules if module.startswith(OF_FEATURES)}
+def entered(functions: list[str]) -> set[str]:
+    """Return those of a feature among these."""
+    return {function for function in functions if function.startswith(OF_FEATURES)}
 
 
 @only_311
@@ -72,9 +75,9 @@ def test_a_message_of_no_kind_takes_more_than_is_kept(measured: Measured) -> Non
 
 
 @only_311
-def test_a_plain_message_enters_no_module_of_a_feature(measured: Measured) -> None:
+def test_a_plain_message_enters_no_function_of_a_feature(measured: Measured) -> None:
     """What a message does not use is not on its way: neither an extension, nor a module of `OF_FEATURES`."""
-    found = entered(measured.modules[PLAIN])
+    found = entered(measured.functions[PLAIN])
     assert found - NOT_YET.keys() == set(), "a plain message pays for these"
     assert NOT_YET.keys() - found == set(), "these are not entered any more: take them off the list"
 
@@ -82,21 +85,20 @@ def test_a_plain_message_enters_no_module_of_a_feature(measured: Measured) -> No
 @only_311
 def test_a_feature_is_on_the_way_of_its_message_alone(measured: Measured) -> None:
     """Each kind uses its feature: otherwise its line would be the plain one under another name."""
-    idle = [kind for kind in KINDS if kind not in (PLAIN, "budget") and not entered(measured.modules[kind])]
+    idle = [kind for kind in KINDS if kind not in (PLAIN, "budget") and not entered(measured.functions[kind])]
     assert idle == []
 
 
 def test_the_modules_of_features_are_there() -> None:
     root = path.ROOT
-    assert [name for name in (*OF_FEATURES, *NOT_YET) if not (root / name).exists()] == []
+    assert [name for name in (*OF_FEATURES, *NOT_YET) if not (root / name.partition(" ")[0]).exists()] == []
     assert [name for name in NOT_YET if not entered([name])] == []
 
 
 def test_what_has_grown_is_found() -> None:
     assert grown({"steps": 42, "calls": 106}, {"steps": 40, "calls": 100}) == {"calls": (100, 106)}
-    assert entered(["understudy/extensions/undo/undos.py", "understudy/chat/run/loop.py"]) == {
-        "understudy/extensions/undo/undos.py"
-    }
+    undo = "understudy/extensions/undo/undos.py Undos.run"
+    assert entered([undo, "understudy/chat/run/loop.py answer"]) == {undo}
 
 
 def test_an_unknown_kind_is_refused() -> None:
