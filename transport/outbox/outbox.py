@@ -162,12 +162,6 @@ class CatchUp:
         """Forget a thread that was deleted. Return whether the client was behind in it."""
         return self.threads.pop(thread_id, None) is not None
 
-    def request_texts(self) -> None:
-        """Request the running texts that are missing."""
-        missing, self.texts_missing = self.texts_missing, frozenset()
-        for thread_id in missing:
-            self.request_snapshot(thread_id)
-
     def next_thread(self) -> str:
         """Remove and return the thread whose turn it is."""
         thread_id = next(iter(self.threads))
@@ -495,7 +489,9 @@ class Outbox(Actor):
         if self._drained is not None:
             self._drained.set()
         else:
-            self._catch_up.request_texts()
+            missing, self._catch_up.texts_missing = self._catch_up.texts_missing, frozenset()
+            for thread_id in missing:
+                self._catch_up.request_snapshot(thread_id)
 
     async def _queue_page(self) -> None:
         """Queue a page of the log of the next thread that is behind; the thread's turn comes again if that is not all.
