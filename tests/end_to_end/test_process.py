@@ -161,7 +161,8 @@ async def test_what_is_imported_is_not_walked_by_collections_on_the_loop(tmp_pat
     lines = [[int(number) for number in note.split()] for note in walked.read_text().splitlines()]
     on_loop = [(walked, frozen) for in_trio, walked, frozen in lines if in_trio]
     assert on_loop
-    assert all(walked < frozen / 2 for walked, frozen in on_loop), on_loop
+    # The collection comes at some moment of the start, when half as many objects have been made since as were imported.
+    assert all(walked < frozen * 2 / 3 for walked, frozen in on_loop), on_loop
 
 
 @pytest.mark.promise("wire.anonymous-nowhere-else")
