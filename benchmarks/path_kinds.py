@@ -47,7 +47,6 @@ OF_FEATURES: Final = (
     "understudy/chat/run/subagent.py",
     "understudy/chat/spending.py",
     "understudy/models/prices.py",
-    "understudy/observe/otlp.py",
     "understudy/observe/traces.py",
     "understudy/tools/memory.py",
     "understudy/tools/remembering.py",

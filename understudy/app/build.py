@@ -24,7 +24,6 @@ from understudy.app.agents import build_tool_loop, open_models
 from understudy.app.revocations import open_revocations
 from understudy.app.settings import Settings
 from understudy.app.storage import open_database, open_storage
-from understudy.app.traces import open_traces
 from understudy.app.tree import BACKOFF, build_tree, supervisor, supervisor_of
 from understudy.auth.rights import Whose, everybody
 from understudy.auth.sessions import Sessions, open_sessions
@@ -103,9 +102,6 @@ async def build_app(
     database = await trio.to_thread.run_sync(open_database, settings)
     content_filter = ContentFilter(policy, metrics.findings, detectors)
     tool_loop, built = build_tool_loop(known, lifespan), Parts()
-    traces = await trio.to_thread.run_sync(
-        open_traces, settings.otlp, RELEASE, "postgresql" if settings.on_postgresql else "sqlite", metrics.spans_dropped
-    )
     tree = build_tree(database, metrics, recorder, shared=settings.on_postgresql)
     metrics.describe_build(RELEASE)
     metrics.actors.observe_tree(tree.system.tree)
@@ -152,7 +148,7 @@ async def build_app(
                 settings=ChatSettings(limits, settings.summary_from),
                 parts=built,
             )
-            for part in (tree, status, traces, tool_loop, storage.quotas):
+            for part in (tree, status, tool_loop, storage.quotas):
                 if part is not None:
                     built.add(part)
             dispatcher = CommandDispatcher(services, partial(tree.find, CONVERSATIONS))
@@ -209,9 +205,6 @@ async def build_app(
             await built.closing.aclose()
         with trio.CancelScope(shield=True, deadline=trio.current_time() + 1.0):
             await models.aclose()
-        if traces is not None:
-            with trio.CancelScope(shield=True):  # it has a limit of its own
-                await traces.aclose(settings.grace_s / 4)
         database.close()
 
 

@@ -22,7 +22,7 @@ from attrs import evolve, field, fields, frozen
 from attrs.validators import ge, gt, le, optional
 from cattrs import BaseValidationError
 
-from transport.auth.fetch import is_base, is_fetchable
+from transport.auth.fetch import is_fetchable
 from transport.auth.forwarded import TrustedProxies
 from transport.auth.identity import is_loopback, is_origin
 from transport.auth.tokens import MIN_SECRET_BYTES
@@ -35,7 +35,7 @@ from understudy.models.providers import BUILT_IN, ModelProvider, Providers, with
 from understudy.models.settings import ModelsSettings
 from understudy.models.timeouts import Times
 from understudy.observe.hidden import hidden
-from understudy.observe.settings import LogSettings, OtlpSettings
+from understudy.observe.settings import LogSettings
 from understudy.storage.limits import Limits
 from understudy.suggestion import did_you_mean
 from understudy.web.settings import PageSettings, TlsSettings
@@ -73,7 +73,6 @@ a hundred million."""
 PRESETS: Final = ("standard", "strict", "off")
 """Named policies for `scrub_policy`. Repeated here because most commands do not need the content filter."""
 
-HEADER_NAME: Final = re.compile(r"[-!#$%&'*+.^_`|~0-9A-Za-z]+")
 """What the name of a header of HTTP may be (RFC 9110 section 5.1)."""
 
 DEFAULT: Final = "default"
@@ -146,7 +145,6 @@ class Settings:
     jwt: JwtSettings = field(factory=JwtSettings)
     session: SessionSettings = field(factory=SessionSettings)
     models: ModelsSettings = field(factory=ModelsSettings)
-    otlp: OtlpSettings = field(factory=OtlpSettings)
     page: PageSettings = field(factory=PageSettings)
     scrub_policy: str = "standard"
     """The policy of the content filter: `standard`, `strict`, `off`, or a TOML file."""
@@ -435,7 +433,6 @@ def _is_below_origin(url: str) -> bool:
 _ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "allowed_origins": (is_origin, "https://example.org or http://localhost:3000"),
     "public_url": (_is_below_origin, "https://chat.example.org, or https://example.org/chat"),
-    "otlp.endpoint": (is_base, "http://localhost:4318, without /v1/traces"),
 }
 """Settings that are addresses: what they must be, and such as."""
 
@@ -460,8 +457,6 @@ def _faults_of_addresses(settings: Settings) -> Iterator[str]:
 _NEEDS: Final[Mapping[str, str]] = {
     "jwt.issuer": "jwt.keys",
     "jwt.audience": "jwt.keys",
-    "otlp.headers": "otlp.endpoint",
-    "otlp.content": "otlp.endpoint",
 }
 """Settings that do nothing without another."""
 
@@ -473,12 +468,6 @@ def _faults_of_parts(settings: Settings) -> Iterator[str]:
             yield f"{_named(name)} has no effect without {other}"
     if (settings.tls.certificate is None) != (settings.tls.key is None):
         yield "tls.certificate and tls.key belong together: one of them is set, the other is not"
-    for each in settings.otlp.headers:
-        name, separator, value = each.partition("=")
-        if not separator or not HEADER_NAME.fullmatch(name.strip()):
-            yield "otlp.headers must be like NAME=VALUE, and one of them is not (not shown here)"
-        if not (value.isascii() and value.isprintable()):
-            yield f"the value of {name.strip()} in otlp.headers has characters that no header may have"
 
 
 def _faults_of_sign_in(settings: Settings) -> Iterator[str]:

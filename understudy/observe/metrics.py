@@ -33,23 +33,11 @@ class Metrics:
         self.storage = StorageMetrics(registry, self.recent)
         self.actors = ActorMetrics(registry, self.recent)
         self._brought: dict[CountedBy, Any] = {}
-        self._spans_dropped = registry.counter(
-            "understudy_trace_spans_dropped",
-            "Spans that did not reach the collector of traces: `queue`, `collector`, `shutdown`.",
-            "reason",
-        )
         self._removed = registry.counter(
             "understudy_removed",
             "`threads`, `events`, `files`, `audit_entries` that were removed because of their age.",
             "what",
         )
-
-    def spans_dropped(self, why: str, count: int) -> None:
-        """Count spans that did not reach the collector: because of the `queue`, the `collector` or `shutdown`.
-
-        Is called in any thread.
-        """
-        self._spans_dropped[why].inc(count)
 
     def removed(self, what: str, count: int) -> None:
         """Count what was removed because of its age; see `understudy.extensions.privacy.retention`."""
@@ -68,6 +56,6 @@ class Metrics:
         """Have a counter of an extension."""
         self._brought[counter] = self.registry.counter(counter.name, counter.text, counter.label)
 
-    def count(self, counter: CountedBy, value: str) -> None:
-        """Count one more with this value of the counter's label."""
-        self._brought[counter][value].inc()
+    def count(self, counter: CountedBy, value: str, number: int = 1) -> None:
+        """Count so many more with this value of the counter's label. Is called in any thread."""
+        self._brought[counter][value].inc(number)

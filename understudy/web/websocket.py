@@ -59,6 +59,8 @@ class WebSettings(AuthSettings, Protocol):
     @property
     def on_postgresql(self) -> bool: ...  # noqa: D102
     @property
+    def grace_s(self) -> float: ...  # noqa: D102
+    @property
     def trusted_proxies(self) -> Sequence[str]: ...  # noqa: D102
 
 

@@ -22,6 +22,7 @@ from understudy.app.settings import (
     with_values,
 )
 from understudy.extensions.openid.settings import OpenIdSettings
+from understudy.extensions.traces.settings import OtlpSettings
 from understudy.models.prices import Price, PriceTable
 from understudy.models.timeouts import Times
 from understudy.storage.sqlite import FILE_NAME
@@ -462,7 +463,7 @@ def test_headers_of_a_collector_can_be_in_a_file(folder: Path, monkeypatch: pyte
     path = private(folder / "otlp", "Authorization=Bearer 1f=\nx-team=blue\n")
     monkeypatch.setenv("UNDERSTUDY_OTLP_HEADERS_FILE", str(path))
     settings = load(otlp_endpoint="http://localhost:4318")
-    assert settings.otlp.headers == ["Authorization=Bearer 1f=", "x-team=blue"]
+    assert settings.of(OtlpSettings).headers == ["Authorization=Bearer 1f=", "x-team=blue"]
     assert "1f" not in repr(settings)
 
 

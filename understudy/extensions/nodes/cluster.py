@@ -77,7 +77,7 @@ class Cluster:
     ) -> list[ChildSpec]:
         """Return the actors, in start order; `forwarders` returns the ref of the supervisor that is one of them."""
         self.services = services
-        self.rpc = RpcServer(dispatcher.registry, self.bus, forwarders, services.parts.find(Traces))
+        self.rpc = RpcServer(dispatcher.registry, self.bus, forwarders, partial(services.parts.find, Traces))
         parts = (self.broker, self.node, self.bus, self.proxies, self.reader)
         receiver = partial(BusReceiver, *parts, self.rpc.handle, dispatcher.apply_news, self.listening)
         peers = partial(PeerMonitor, services.store, *parts, self.rpc.handle, dispatcher.apply_news)

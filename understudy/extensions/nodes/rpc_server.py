@@ -188,13 +188,13 @@ class _Forwarding:
 class RpcServer:
     """Handles the requests of other nodes. `supervisor` returns the ref of the supervisor of the forwarders.
 
-    `traces` collects spans, None if nothing is traced.
+    `traces` returns what collects spans, None if nothing is traced.
     """
 
     threads: ConversationRegistry
     bus: MessageBus
     supervisor: Callable[[], ActorRef]
-    traces: Traces | None = None
+    traces: Callable[[], Traces | None] = lambda: None
     _at_work: int = field(default=0, init=False)
     _forwarders: dict[tuple[str, str], dict[str, _Forwarding]] = field(factory=dict, init=False)
     """By user and thread id, then by node."""
@@ -210,7 +210,7 @@ class RpcServer:
             self._reply(sender, RpcReply(request.id, fault=RpcFault("unavailable", "too much is asked")))
             return
         self._at_work += 1
-        hop, error_type = Hop.from_header(self.traces, request.traceparent, time.time()), "timeout"
+        hop, error_type = Hop.from_header(self.traces(), request.traceparent, time.time()), "timeout"
         try:
             with trio.move_on_after(request.within_s):
                 try:

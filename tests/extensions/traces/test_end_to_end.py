@@ -30,7 +30,7 @@ from understudy.extensions.notices.settings import WebhookSettings
 from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
 from understudy.observe.spans import INTERRUPTED, SpanContext, is_sampled, span_of
 
-SERVERS = Path(__file__).resolve().parents[1] / "servers"
+SERVERS = Path(__file__).resolve().parents[2] / "servers"
 HELD = "tests.end_to_end.held_agent:agent"
 CALLER = SpanContext("0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331")
 
@@ -386,7 +386,7 @@ async def test_without_a_connection_by_tls_spans_are_dropped_and_counted(
     authority = trustme.CA()
     (trustme.CA() if trouble == "another authority" else authority).cert_pem.write_to_path(str(tmp_path / "ca.pem"))
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_CERTIFICATE", str(tmp_path / "ca.pem"))
-    monkeypatch.setattr("understudy.observe.otlp.SEND_S", 0.5)
+    monkeypatch.setattr("understudy.extensions.traces.otlp.SEND_S", 0.5)
     tls = None if trouble == "no TLS" else of_authority(authority, "example.org" if "name" in trouble else "localhost")
     collector = Collector(hanging=trouble == "no handshake", tls=tls)
     await collector.start(nursery)

@@ -1,0 +1,56 @@
+"""Traces: the spans of runs, sent to a collector.
+
+Where spans begin and end is known by the kernel and by extensions, which record them in `understudy.observe.traces` if
+this extension has put that there.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Final
+
+from understudy.extension import Extension
+
+if TYPE_CHECKING:
+    from understudy.observe.collectors import CountedBy
+    from understudy.web.context import WebContext
+
+
+class TracesOfRuns(Extension):
+    """See the module."""
+
+    name = "traces"
+    about = "send traces of runs to a collector"
+    table = "otlp"
+
+    def settings(self) -> type:
+        """The collector, and what of runs it is sent."""
+        from understudy.extensions.traces.settings import OtlpSettings
+
+        return OtlpSettings
+
+    def metrics(self) -> "Sequence[CountedBy]":
+        """The spans that are lost."""
+        from understudy.extensions.traces.collector import DROPPED
+
+        return [DROPPED]
+
+    async def open(self, server: "WebContext") -> None:
+        """Start to send traces, if a collector is set. Raises ExtraNotInstalled, and OSError for its certificate."""
+        from understudy.extensions.traces.settings import OtlpSettings
+
+        settings = server.settings.of(OtlpSettings)
+        if settings.endpoint:
+            import trio
+
+            from understudy.extensions.traces.collector import DROPPED, open_traces
+
+            database = "postgresql" if server.settings.on_postgresql else "sqlite"
+            dropped = partial(server.metrics.count, DROPPED)
+            release = version("understudy-server")
+            traces = await trio.to_thread.run_sync(open_traces, settings, release, database, dropped)
+            server.parts.add(traces)
+            server.parts.closing.push_async_callback(traces.aclose, server.settings.grace_s / 4)
+
+
+EXTENSION: Final = TracesOfRuns()
