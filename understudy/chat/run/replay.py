@@ -219,9 +219,8 @@ class Replay:
 
 @frozen
 class _RecordedCall:
-    """A tool call, in the result of its turn's step."""
+    """A tool call, in the result of its turn's step. Its id is the server's: models' ids need not be unique."""
 
-    id: str
     call_id: str
     name: str
     arguments: dict[str, Any]
@@ -296,7 +295,7 @@ def encode_reply(
         shown = call or ToolRequest(given.id, given.name, {})
         whole = call is not None and shown.arguments == given.arguments
         recorded.append(
-            _RecordedCall(shown.id, call_id, shown.name, dict(shown.arguments), whole, shown.description, shown.problem)
+            _RecordedCall(call_id, shown.name, dict(shown.arguments), whole, shown.description, shown.problem)
         )
     said = _RecordedReply(
         text,
@@ -487,7 +486,7 @@ def read_turn(step: StepRecord, tools: Mapping[str | None, StepRecord]) -> PastT
     said = _read(step, _RecordedReply)
     calls = []
     for each in said.calls:
-        request = ToolRequest(each.id, each.name, each.arguments, each.description, each.problem)
+        request = ToolRequest(each.call_id, each.name, each.arguments, each.description, each.problem)
         began = tools.get(each.call_id)
         result = None if began is None or began.ended_at is None else _read(began, RecordedResult)
         taken = said.taken and result is not None

@@ -117,10 +117,10 @@ async def _storable_result(work: RunWork, reply: Reply, calls: Sequence[PendingC
     for call in reply.calls:
         words = {"name": call.name, "arguments": dict(call.arguments), "description": call.description}
         words["problem"] = call.problem
-        kept = await keep({"id": call.id, **words})
+        kept = await keep(words)
         if kept is not None:  # else it is blocked
             name = call.name if work.agent.tool(call.name) is not None else kept["name"]
-            kept = ToolRequest(kept["id"], name, kept["arguments"], kept["description"], kept["problem"])
+            kept = ToolRequest(call.id, name, kept["arguments"], kept["description"], kept["problem"])
         storable.append(kept)
     if reply.handoff is not None:
         reply = evolve(reply, handoff=evolve(reply.handoff, reason=await keep(reply.handoff.reason) or ""))

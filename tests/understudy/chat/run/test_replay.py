@@ -406,7 +406,7 @@ def test_where_a_recorded_turn_stands() -> None:
     assert where.worked_s == 1.0
     assert replay([*BEGUN, EXECUTING], steps_of(ended=True)).worked_s == 2.0
     (call,) = where.turns[0].calls
-    assert (call.request, call.call_id) == (ToolRequest("c0", "again", {"text": "x"}), "x0")
+    assert (call.request, call.call_id) == (ToolRequest("x0", "again", {"text": "x"}), "x0")
     assert (call.result, call.in_doubt, where.calls_in_doubt(AGENT)) == (None, True, ())
 
 
