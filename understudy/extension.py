@@ -75,10 +75,8 @@ class Parts:
 
     def __init__(self) -> None:
         self._parts: dict[type[Any], Any] = {}
-        self.closing = AsyncExitStack()
-        """What is called once no actor works any more."""
-        self.of_runs: list[MakePart] = []
-        """What extensions do beside the loop of a run."""
+        self.closing = AsyncExitStack()  # of what is called once no actor works any more
+        self.of_runs: list[MakePart] = []  # what extensions do beside the loop of a run
 
     def add(self, part: object, *others: type[Any]) -> None:
         """Let others find `part` by its class, and by `others` that this extends. What was found by these goes."""

@@ -1,6 +1,6 @@
 """The messages between the actors of a chat."""
 
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import define, field, frozen
 
@@ -81,6 +81,8 @@ class WidgetCall(Say):
     The server makes it, with checked `settings`; no command of a client is parsed into one.
     """
 
+    starts_work: ClassVar[bool] = False  # it has a rate of its own
+
 
 @frozen
 class Version(Say):
@@ -89,6 +91,8 @@ class Version(Say):
     It follows `parent_id` then, also if that is None, and what it leaves out of `context` and `settings` is the earlier
     one's. `request_id` names the request, as that of `Regenerate`.
     """
+
+    starts_work: ClassVar[bool] = False  # it has a rate of its own
 
     branch_of: str | None = None
     request_id: str | None = None
