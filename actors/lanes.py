@@ -255,6 +255,7 @@ class ConflatingQueue(LaneQueue):
 
     __slots__ = ()
     items: KeyedItems
+    released: KeyedItems
 
     def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: ContextPropagator | None = None) -> None:
         super().__init__(lane, bound, policy)
