@@ -518,11 +518,14 @@ class Outbox(Actor):
             return
         thread.incarnation = thread.incarnation or page.incarnation
         cursors.extend_log(thread_id, page.last_seq)
-        fresh = []
+        fresh, size = [], 0
         for envelope in page.envelopes:
+            if size >= self._limits.queue_bytes:  # the rest is read again when there is room for it
+                break
             verdict = cursors.offer(thread_id, envelope.seq or 0)
             if verdict is Verdict.SEND:
                 fresh.append(envelope)
+                size += self._size(envelope)
             elif verdict is not Verdict.DUPLICATE:
                 break
         if thread.cursor == after:  # the page lacks the next event: the log was trimmed, or ends before it
@@ -536,6 +539,13 @@ class Outbox(Actor):
         for part, live in ((older, False), (fresh[len(older) :], True)):
             if part:
                 self._queue_durable(Deliver(*part), live=live)
+
+    def _size(self, envelope: Envelope) -> int:
+        """Return about how many bytes an event takes in the queue."""
+        try:
+            return len(envelope.frame or self._encode(envelope) or b"")
+        except TypeError:  # it cannot be encoded, and is left out
+            return 0
 
     async def _close_when_drained(self, finish: CloseWhenDrained, drained: trio.Event, context: Context) -> None:
         with trio.move_on_after(finish.within_s):

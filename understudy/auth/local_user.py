@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,6 +20,8 @@ _FORWARDED: Final = re.compile(
 """Names of headers that proxies add (RFC 7239, RFC 9110 section 7.6.3, RFC 8586, and what services call theirs).
 Browsers and programs send none of these by themselves."""
 _ESTABLISHED: Final = "01"
+READS: Final = 3
+"""Times that the tables are read for a socket that is not found."""
 MAX_BYTES: Final = 4 * 1024 * 1024
 """Bytes of a table that are read: some 27,000 sockets."""
 
@@ -55,16 +57,24 @@ async def local_roles(
 def owner_of_socket(port: int) -> int | None:
     """Return the user id that owns the open TCP socket of a loopback address and port; None if it is not found, or
     several users have one of that port. Blocks.
+
+    The kernel gives a table in pieces, and one that changes in between may lack an entry: it is read again.
     """
-    owners = set()
-    for table in _TABLES:
-        try:
-            with table.open("rb") as stream:
-                lines = stream.read(MAX_BYTES).decode("ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for line in lines:
-            fields = line.split()
-            if len(fields) > 7 and fields[3] == _ESTABLISHED and int(fields[1].rpartition(":")[2], 16) == port:
-                owners.add(int(fields[7]))
-    return owners.pop() if len(owners) == 1 else None
+    for _ in range(READS):
+        owners = {owner for table in _TABLES for owner in _owners(table, port)}
+        if owners:
+            return owners.pop() if len(owners) == 1 else None
+    return None
+
+
+def _owners(table: Path, port: int) -> Iterator[int]:
+    """Yield the owners of the sockets of a port in a table of the kernel."""
+    try:
+        with table.open("rb") as stream:
+            lines = stream.read(MAX_BYTES).decode("ascii").splitlines()[1:]
+    except OSError:
+        return
+    for line in lines:
+        fields = line.split()
+        if len(fields) > 7 and fields[3] == _ESTABLISHED and int(fields[1].rpartition(":")[2], 16) == port:
+            yield int(fields[7])

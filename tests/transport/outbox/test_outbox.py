@@ -13,7 +13,7 @@ from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Lane, Restart
 from tests.transport.servers import RawSocket, open_server, raw_socket
-from transport.outbox.outbox import LogPage, Outbox, OutboxLimits
+from transport.outbox.outbox import GetBacklog, LogPage, Outbox, OutboxLimits
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
 from transport.wire.codec import encode
@@ -449,6 +449,18 @@ async def test_a_slow_reader_costs_a_bounded_queue_and_loses_nothing() -> None:
         rig.log.events.append(thought(401))
         rig.tell(thought(401))
         assert await rig.seqs(1) == [401]
+
+
+@pytest.mark.promise("wire.outbox-bounded")
+async def test_a_page_of_the_log_is_queued_as_far_as_there_is_room_for_it() -> None:
+    """An event may have a quarter of a megabyte, and a page hundreds of events."""
+    async with open_rig(page_events=250, queue_bytes=100_000) as rig:
+        rig.log.events = [thought(seq, text="x" * 20_000) for seq in range(1, 101)]
+        rig.outbox.tell(SubscribeThread("t", 0, 100))
+        await wait_all_tasks_blocked()
+        backlog = await rig.outbox.ask(GetBacklog())
+        assert 0 < backlog.bytes < 100_000 + 2 * 20_000
+        assert await rig.seqs(100) == list(range(1, 101))
 
 
 @pytest.mark.promise("wire.merge")

@@ -1,10 +1,12 @@
 """Who runs the server on a loopback address is its operator; a socket of anybody else, or of a proxy, is not."""
 
+import io
 import os
 import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -52,6 +54,19 @@ def pair() -> Any:
 def test_the_owner_of_a_socket_is_found(pair: int) -> None:
     assert owner_of_socket(pair) == os.getuid()
     assert owner_of_socket(1) is None
+
+
+def test_a_table_that_lacks_the_socket_for_a_moment_is_read_again(pair: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = Path("/proc/net/tcp").read_bytes()
+    lacking = whole.splitlines(keepends=True)[0]
+    reads = iter([lacking, lacking, whole, lacking])
+
+    class Table:
+        def open(self, mode: str) -> io.BytesIO:
+            return io.BytesIO(next(reads))
+
+    monkeypatch.setattr(local_user, "_TABLES", (Table(),))
+    assert owner_of_socket(pair) == os.getuid()
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root can be another user")
