@@ -25,13 +25,13 @@ STORIES = (
     "tests/browser/test_story.py::test_a_story_in_a_real_browser[chromium-openid_story]",  # two groups, two agents
     f"{END_TO_END}test_allowed_agents.py",
     f"{END_TO_END}test_budgets.py",
-    f"{END_TO_END}test_traces.py",
     f"{END_TO_END}test_rolling_upgrade.py",
     f"{END_TO_END}test_later_release.py",
     f"{END_TO_END}test_process.py",
     "tests/deploy/test_alerts.py",
     "tests/deploy/test_incidents.py",
     "tests/extensions/operations/test_stops.py",
+    "tests/extensions/traces/test_end_to_end.py",
 )
 EXTRAS = ("agui", "openai", "postgres", "redis", "traces")
 """What servers of the stories have beside the product."""

@@ -67,7 +67,7 @@ def installed_from(files: dict[str, str], bare: Environment, folder: Path) -> En
 
 def test_the_extension_of_the_guide_works_from_an_installed_wheel(bare: Environment, tmp_path: Path) -> None:
     files = dict(TITLED.findall(PAGE.read_text(encoding="utf-8")))
-    assert files.keys() == {"pyproject.toml", "clock/__init__.py", "clock/parts.py"}
+    assert files.keys() == {"pyproject.toml", "clock/__init__.py", "clock/parts.py", "clock/in_runs.py"}
     environment = installed_from(files, bare, tmp_path)
     command = [str(environment.home / "bin" / "python"), "-I", "-m", "understudy", *SERVE, str(tmp_path / "data")]
     with served(command, {"UNDERSTUDY_CLOCK_ZONE": "Asia/Tokyo"}, tmp_path) as address:
