@@ -341,7 +341,7 @@ async def events_dropped(site: Site, nursery: trio.Nursery) -> AsyncIterator[Inc
                         with trio.move_on_after(DEAF_S):
                             while True:
                                 await client.send({"type": "typing", "payload": {"thread_id": "t"}})
-                                await trio.sleep(0.05)
+                                await trio.sleep(0.02)
 
         nursery.start_soon(types)
 

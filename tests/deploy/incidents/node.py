@@ -184,7 +184,7 @@ if __name__ == "__main__":
             Agent("asks", model=os.environ.get("INCIDENT_MODEL") or Writes("asks", 1, 0.0)),
             Agent("fails", model=Writes("fails", 0, 0.0)),
             Agent("floods", model=Writes("floods", 60_000, 0.0005)),
-            Agent("long", model=Writes("long", 240, 0.0, 1_000)),
+            Agent("long", model=Writes("long", 60, 0.0, 1_000)),
             Agent("writes", model=Writes("writes", 3, 0.05)),
             Agent("slow", model=Writes("slow", 30, 0.1)),
             *(Agent(each.name, model=Calls(each.name), tools=[each]) for each in (hold, leak, die, linger, stay, hang)),
