@@ -237,8 +237,6 @@ class ToolCall(Actor):
         calls, content_filter = self.call.calls, self.call.calls.services.content_filter
         clean = await content_filter.filter_value(items, content_filter.tool)
         if not clean.blocked:
-            if calls.recorder.deferred_events:  # the start of the call precedes what it yields
-                await calls.recorder.record()
             await calls.recorder.send_partial(self.call.call_id, offset, clean.value)
 
 

@@ -38,9 +38,8 @@ class Recorder:
     `last_step` is the number of the last step. `deferred` are steps that are committed together with the next event:
     that of a finished turn, and those of requests that were cut off; `deferred_events` precede it. `waiting_note`
     returns a line about the approval or permit that the run waits for, empty if it does not wait. `notes` are those of
-    the calls. `spans` are those of the agents, None if the run is not traced. `scope` is the call of
-    the subagent whose work it records, if it is one's. `now` is trio's clock, as
-    `trio.current_time`, which takes three times as long.
+    the calls. `spans` are those of the agents, None if the run is not traced. `scope` is the call of the subagent whose
+    work it records, if it is one's. `now` is trio's clock, as `trio.current_time`, which takes three times as long.
     """
 
     run_id: str
@@ -77,8 +76,8 @@ class Recorder:
         Raises:
             StorageUnavailable: They could not be stored.
         """
-        steps, self.deferred = (*self.deferred, *steps), ()
-        events, self.deferred_events = (*self.deferred_events, *events), ()
+        gathered, deferred = self.take_gathered()
+        events, steps = (*gathered, *events), (*deferred, *steps)
         span = None if self.spans is None else self.spans.agent
         await self.log.record(events, (self.speaker.agent_type, self.speaker.pillar), steps, span)
         self.last_sent_at = trio.current_time()
@@ -92,10 +91,16 @@ class Recorder:
             self.log.flush_after(within_s)
         self.deferred_events, self.deferred = (*self.deferred_events, *events), (*self.deferred, *steps)
 
+    def take_gathered(self) -> tuple[tuple[Event, ...], tuple[StepRecord, ...]]:
+        """Return the events and steps that are not committed yet, for the caller to commit them once."""
+        events, steps = self.deferred_events, self.deferred
+        self.deferred_events, self.deferred = (), ()
+        return events, steps
+
     async def flush(self) -> None:
         """Commit what is gathered. What cannot be stored now is committed with the next events, which say so."""
-        events, steps = self.deferred_events, self.deferred
-        if events:
+        if self.deferred_events:
+            events, steps = self.deferred_events, self.deferred
             try:
                 await self.record()
             except StorageUnavailable:
@@ -112,6 +117,8 @@ class Recorder:
         """
         if not self.log.steers_wait:
             return ()
+        if self.deferred_events:
+            await self.record()
         finished = self.deferred
         steers = await self.log.take_steers(turn, self.last_step, finished)
         if steers:
@@ -153,7 +160,13 @@ class Recorder:
         self.send_progress(done, total, await self.services.content_filter.filter_progress(note))
 
     async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
-        """Publish what a call has yielded, and let other tasks run."""
+        """Publish what a call has yielded, and let other tasks run. The start of the call is committed first.
+
+        Raises:
+            StorageUnavailable: It could not be stored.
+        """
+        if self.deferred_events:
+            await self.record()
         self.last_sent_at = trio.current_time()
         self.log.show_partial(call_id, offset, items)
         await trio.lowlevel.checkpoint()

@@ -206,7 +206,7 @@ class Run(Actor):
             extra = {"run_id": run_id, "why": finish.ending.name.lower(), "error_id": finish.error_id}
             log.info("run.closing", extra=extra)
             await self.tools.stop()
-            finish.events, finish.steps = self.recorder.deferred_events, self.recorder.deferred
+            finish.events, finish.steps = self.recorder.take_gathered()
             finish.usage = self.work.meter.used
             await self.recorder.log.finish(finish)
             self._end_spans(finish.ending.name.lower())

@@ -60,13 +60,15 @@ class ScopedRecorder(Recorder):
 
     async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
         """Commit events and steps. Raises `StorageUnavailable`."""
-        steps, self.deferred = (*self.deferred, *steps), ()
-        events, self.deferred_events = (*self.deferred_events, *events), ()
         await self.asking.record(*events, steps=steps)
 
     def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
         """Have events and steps committed with the next ones of the run."""
         self.asking.gather(*events, steps=steps, within_s=within_s)
+
+    async def flush(self) -> None:
+        """Commit what is gathered for the run."""
+        await self.asking.flush()
 
     async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
         """Return none: steers are for the agent that answers the user."""

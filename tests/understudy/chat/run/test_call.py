@@ -13,13 +13,13 @@ from attrs import evolve, frozen
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
-from tests.understudy.chat.run.test_run import one_permit, started
+from tests.understudy.chat.run.test_run import LogOfRun, one_permit, started
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
 from understudy.chat.effects import MAX_ASKED, EffectCall
-from understudy.chat.messages import Stop
+from understudy.chat.messages import FinishRun, Stop
 from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, START_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
 from understudy.chat.run.recorder import Recorder
@@ -444,11 +444,21 @@ async def test_the_start_of_a_call_is_stored_within_a_tenth_of_a_second(
     assert (began, ended) == (START_S, 8.0)
 
 
-async def test_a_run_that_is_stopped_within_that_time_ends_the_call(autojump_clock: trio.testing.MockClock) -> None:
-    """Through the conversation, which closes what the run has not committed yet."""
+async def test_a_run_that_is_stopped_within_that_time_ends_the_call(
+    autojump_clock: trio.testing.MockClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Through the conversation, which closes what the run has not committed yet, however long that takes."""
+    finish = LogOfRun.finish
+
+    async def late(self: LogOfRun, given: FinishRun) -> None:
+        await trio.sleep(2 * START_S)
+        await finish(self, given)
+
+    monkeypatch.setattr(LogOfRun, "finish", late)
     agent = Agent("a", tools=[ponder], model=ScriptedModel(Call([("ponder", {"number": 8})]), Say("sixteen")))
     async with started(agent, Limits(), one_permit()) as (run, log, _):
         await trio.sleep(START_S / 2)
         run.tell(Stop())
         await log.until(FinalResponse)
     assert [call.status for _, call in log.of(ToolCompleted)] == [ToolStatus.CANCELLED]
+    assert len(log.of(ToolExecuting)) == 1

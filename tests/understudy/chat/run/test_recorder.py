@@ -1,6 +1,7 @@
 """The recorder of a run."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 import trio
@@ -13,7 +14,7 @@ from understudy.chat.run.recorder import UNYIELDED, Recorder
 from understudy.chat.run_protocol import RunProtocol
 from understudy.chat.services import ChatSettings
 from understudy.storage.records import StepRecord
-from understudy.wire.events import SteerAccepted
+from understudy.wire.events import AgentStarted, AgentThinking, MessageAccepted, SteerAccepted
 
 
 @define(eq=False)
@@ -104,3 +105,16 @@ async def test_the_log_is_asked_for_steers_only_if_some_wait() -> None:
     log.steers_wait, log.waiting = True, [SteerAccepted("s", "shorter", "next")]
     assert [each.steer_id for each in await run.take_steers(1)] == ["s"]
     assert log.asked == [1]
+
+
+async def test_what_was_gathered_is_committed_before_what_follows_it() -> None:
+    """What a call yields needs the call's start in the log, and a steer enters after the thoughts before it."""
+    run, log = recorder()
+    log.protocol.apply(MessageAccepted("m", "r", "go"))
+    log.protocol.apply(AgentStarted("a", "", 0.0))
+    for number, follow in enumerate((partial(run.send_partial, "c", 0, []), partial(run.take_steers, 1))):
+        log.steers_wait = True
+        run.gather(AgentThinking("a", str(number), 0.0))
+        await follow()
+        assert [event.thought for _, event in log.of(AgentThinking)] == [str(each) for each in range(number + 1)]
+        assert run.deferred_events == ()

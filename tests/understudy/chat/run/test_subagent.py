@@ -12,6 +12,7 @@ from tests.understudy.chat.run.test_replay import Recorded, Thinking, again, ask
 from transport.wire.events import Event
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.chat.answer import stream
+from understudy.chat.run import call
 from understudy.chat.run.subagent import ScopedRecorder, Subagent
 from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn
 from understudy.testing import Call, Say, ScriptedModel, run_agent
@@ -104,10 +105,14 @@ async def test_a_subagent_spends_from_the_budget_of_the_agent_that_asks() -> Non
     assert [each.tool for each in told.calls if each.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
 
 
-async def test_a_subagent_that_is_stopped_leaves_no_call_open() -> None:
-    """Its call ends by its time limit; the calls below end before."""
+@pytest.mark.parametrize("retry_safe", [False, True])
+async def test_a_subagent_that_is_stopped_leaves_no_call_open(
+    retry_safe: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its call ends by its time limit; the calls below end before, also one whose start still waits to be stored."""
+    monkeypatch.setattr(call, "START_S", 30.0)
 
-    @tool
+    @tool(retry_safe=retry_safe)
     async def slow() -> str:
         """Take long."""
         await trio.sleep(60)
