@@ -20,6 +20,7 @@ from actors import (
     open_system,
 )
 from actors.testing import settle, virtual_time
+from tests.extensions.nodes.test_conversation_proxy import thought
 from transport.outbox.delivery import DeliveryCursors
 from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread
@@ -34,7 +35,7 @@ from understudy.extensions.nodes.messages import (
     Unsubscribe,
 )
 from understudy.extensions.nodes.rpc_server import LEASE_S, EventForwarder, RenewLease, RpcServer, StopForwarding
-from understudy.wire.events import AgentProgress, AgentThinking, Envelope, FeedbackGiven
+from understudy.wire.events import AgentProgress, Envelope, FeedbackGiven
 from understudy.wire.vocabulary import from_log
 
 
@@ -55,21 +56,6 @@ class Talk(Actor):
         if isinstance(message, Exception):
             raise message
         context.stop()
-
-
-def thought(seq: int) -> Envelope:
-    return Envelope(
-        AgentThinking("a", f"{seq}", 0.0),
-        1.5,
-        seq,
-        "t",
-        "r",
-        "m",
-        conversation_id="c",
-        agent_type="guide",
-        pillar=None,
-        message="thinks",
-    )
 
 
 def passing(event: Any) -> Envelope:

@@ -46,7 +46,7 @@ SUMMARY_S = 60.0
 """Seconds for a model's summary of older turns; then a plain one is used."""
 
 
-async def fit(work: "RunWork", model: Model, instructions: str, fixed: int, reserve: int) -> None:
+async def shorten(work: "RunWork", model: Model, instructions: str, fixed: int, reserve: int) -> None:
     """Shorten the input of a run beside `fixed` tokens and the `reserve` for the reply, and record how.
 
     Raises `ModelUnavailable` if the user's message alone is longer than the window: nothing shortens that.

@@ -140,7 +140,7 @@ class ModelRequest:
 
     async def _ask_again(self, reply: Reply, changed: Turn) -> Reply:
         """Count a reply that is not used, and ask for another one."""
-        self.lost += priced(self.work, self.model, reply.usage, self._answering)
+        self.lost += self.priced(reply.usage)
         return await self.model.respond(changed, self._on_event)
 
     # What comes

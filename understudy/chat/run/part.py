@@ -7,7 +7,7 @@ none passes none.
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from attrs import frozen
+from attrs import fields, frozen
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
@@ -65,7 +65,7 @@ def parts_of(makers: Iterable[MakePart], job: RunRequest, agent: Agent) -> RunPa
     """Return the parts of a run that an agent begins."""
     hooks: dict[str, tuple[RunPart, ...]] = {}
     for part in [made for make in makers if (made := make(job, agent)) is not None]:
-        for hook in ("begin", "before_turn", "note", "after_turn", "end"):
-            if getattr(type(part), hook) is not getattr(RunPart, hook):
-                hooks[hook] = (*hooks.get(hook, ()), part)
+        for hook in fields(RunParts):
+            if getattr(type(part), hook.name) is not getattr(RunPart, hook.name):
+                hooks[hook.name] = (*hooks.get(hook.name, ()), part)
     return RunParts(**hooks) if hooks else NO_PARTS

@@ -184,13 +184,11 @@ class SubagentWork(RunWork):
         """Return none: a subagent hands over to nobody."""
         return {}
 
-    async def fit(self, model: Model, instructions: str, fixed: int) -> None:
-        """Shorten the input if it fills the model's window, with a plain summary of what is left out."""
-        reserve = self.agent.settings.output_limit(self.input.limits)
-        if not self.input.fits(fixed, reserve):
-            await run_off_loop(self._fit, fixed, reserve)
+    async def shorten(self, model: Model, instructions: str, fixed: int, reserve: int) -> None:
+        """Shorten the input, with a plain summary of what is left out."""
+        await run_off_loop(self._compact, fixed, reserve)
 
-    def _fit(self, fixed: int, reserve: int) -> None:
+    def _compact(self, fixed: int, reserve: int) -> None:
         planned = self.input.planned(fixed, reserve)
         if planned != self.input.compaction:
             changed = planned.start != self.input.compaction.start

@@ -15,7 +15,7 @@ from understudy.agents.framework import AgentFailed
 from understudy.chat.answer.stream import AnswerStream
 from understudy.chat.messages import RunRequest
 from understudy.chat.run.call import ToolExecutor
-from understudy.chat.run.compaction import fit
+from understudy.chat.run.compaction import shorten
 from understudy.chat.run.conversation_input import load_conversation
 from understudy.chat.run.equipped import Equipped, equip
 from understudy.chat.run.meter import Meter
@@ -247,10 +247,14 @@ class RunWork:
         return tuple(NoteItem(each) for each in notes if each)
 
     async def fit(self, model: Model, instructions: str, fixed: int) -> None:
-        """Shorten the input if it fills the model's window; see `understudy.chat.run.compaction`."""
+        """Shorten the input if it fills the model's window beside `fixed` tokens and the reply."""
         reserve = self.agent.settings.output_limit(self.input.limits)
         if not self.input.fits(fixed, reserve):
-            await fit(self, model, instructions, fixed, reserve)
+            await self.shorten(model, instructions, fixed, reserve)
+
+    async def shorten(self, model: Model, instructions: str, fixed: int, reserve: int) -> None:
+        """Shorten the input, which fills the window; see `understudy.chat.run.compaction`."""
+        await shorten(self, model, instructions, fixed, reserve)
 
     async def cut_text(self, text: str) -> str:
         """Return the text of a turn whose model was stopped, by a steer or as the time is over, after this `text`."""
