@@ -10,7 +10,9 @@ import shutil
 import socket
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from glob import glob
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
@@ -112,13 +114,16 @@ def program(name: str, binary: str = "") -> Path:
     pytest.skip(reason)
 
 
+# Those of one worker of pytest-xdist, below those that a system gives to whoever connects: a server starts later.
+_worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+_ports = range(21000 + _worker, 32000, int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+_turns = cycle(Random().sample(_ports, len(_ports)))
+
+
 def free_port() -> int:
-    """A port that is free now, and from below those that a system gives to whoever connects: free while it is away."""
-    for port in range(21000 + Random().randrange(8000), 32000):
-        with socket.socket() as attempt:
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    """Return a port that is free now, and that no other call in this process or in another worker has returned."""
+    for port in islice(_turns, len(_ports)):
+        with socket.socket() as attempt, suppress(OSError):
+            attempt.bind(("127.0.0.1", port))
             return port
     raise OSError("no port is free")

@@ -1,10 +1,12 @@
 """An nginx before servers, as an operator's configuration has it."""
 
 import os
+import signal
+import time
 from pathlib import Path
 
 from tests.servers.needed import free_port, program
-from tests.servers.proxy import Proxy
+from tests.servers.proxy import START_S, Proxy
 
 UPGRADE = """
         proxy_http_version 1.1;
@@ -35,7 +37,25 @@ class Nginx(Proxy):
         command = [binary, "-c", str(settings), "-p", str(folder), "-e", str(folder / "errors")]
         super().__init__(command, port, folder / "errors")
 
+    def reload(self) -> None:
+        """Read the settings again. Return when its workers of before accept no connection any more."""
+        master = self._process.pid
+        before = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        self._process.send_signal(signal.SIGHUP)
+        deadline = time.monotonic() + START_S
+        while any(_accepts(worker) for worker in before):
+            assert time.monotonic() < deadline, "its workers of before do not end"
+            time.sleep(0.01)
+
     @property
     def address(self) -> str:
         """The address at which it listens."""
         return f"http://127.0.0.1:{self.port}"
+
+
+def _accepts(worker: str) -> bool:
+    """Return whether a process is a worker that still accepts connections: one that does not says so in its title."""
+    try:
+        return b"shutting down" not in Path(f"/proc/{worker}/cmdline").read_bytes()
+    except OSError:  # it has ended
+        return False

@@ -61,7 +61,7 @@ class Postgres:
     def start(self) -> None:
         """Start it and wait until it answers."""
         options = " ".join(f"-c {name}='{value}'" for name, value in {**self._options, "port": str(self.port)}.items())
-        self._run("pg_ctl", "start", "--wait", f"--timeout={START_S}", "-o", options, "-l", str(self._data / "log"))
+        self._run("pg_ctl", "start", "--wait", f"--timeout={START_S}", "-o", options)
 
     def stop(self, mode: str = "fast") -> None:
         """Stop it: `fast` throws everybody out, `immediate` is a crash."""
@@ -138,16 +138,11 @@ class Postgres:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(self._binaries / program), "-D", str(self._data), *arguments]
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if program != "pg_ctl" else subprocess.DEVNULL,  # the server keeps it open
-            stderr=subprocess.STDOUT,
-            cwd=self._data.parent,
-            timeout=2 * START_S,
-            **self._as_user,
-        )
-        assert done.returncode == 0, f"{program}: {(done.stdout or b'').decode()}"
+        said = self._data.parent / "said"
+        with said.open("ab") as file:  # not a pipe: the server keeps it open
+            to = {"stdin": subprocess.DEVNULL, "stdout": file, "stderr": file}
+            done = subprocess.run(command, **to, cwd=self._data.parent, timeout=2 * START_S, **self._as_user)
+        assert done.returncode == 0, f"{program}: {said.read_text()}"
 
 
 @frozen
