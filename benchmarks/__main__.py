@@ -13,7 +13,7 @@ from pathlib import Path
 
 from .figure import Figure, machine, pin_to_one_core, table
 
-_NOT_FIGURES = {"__main__", "actors_soak", "figure", "path_kinds", "peers"}
+_NOT_FIGURES = {"__main__", "actors_soak", "cells", "figure", "path_kinds", "peers"}
 
 
 def main(arguments: list[str] | None = None) -> int:

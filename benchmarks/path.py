@@ -89,7 +89,7 @@ QUIET_RATE = 4.0
 """How fast time passes for the server in that pause."""
 RATE = 0.01
 """How fast time passes for the server while a message is counted."""
-TIMEOUT_S = 60.0
+TIMEOUT_S = 180.0
 
 
 @define(eq=False)

@@ -42,20 +42,20 @@ STEPS: Final = (
     Step(
         "The dispatcher calls the function of the command",
         f"{CHAT}/commands/dispatcher.py",
-        "CommandDispatcher.carry_out",
+        "CommandDispatcher.dispatch",
         (f"{CHAT}/commands/request.py",),
     ),
     Step(
         "It chooses the agent, and checks rights, stops and ids",
         f"{CHAT}/commands/accept.py",
         "check_say",
-        (f"{CHAT}/commands/checks.py", f"{CHAT}/routing.py", f"{CHAT}/stops.py", f"{CHAT}/services.py"),
+        (f"{CHAT}/routing.py", f"{CHAT}/stops.py", f"{CHAT}/services.py"),
     ),
     Step(
         "It checks quotas, and has the content filter sanitize the text",
         f"{CHAT}/commands/accept.py",
         "accept",
-        (f"{CHAT}/admission.py", "understudy/content/filter.py", "understudy/storage/quotas.py"),
+        ("understudy/content/filter.py", "understudy/storage/quotas.py"),
     ),
     Step(
         "The registry finds or starts the actor of the thread, and asks it; on another node it is a proxy",
@@ -67,7 +67,7 @@ STEPS: Final = (
         "The conversation takes one message after another",
         f"{CHAT}/conversation/conversation.py",
         "Conversation.handle",
-        (f"{CHAT}/conversation/fair_lock.py", f"{CHAT}/messages.py"),
+        (f"{CHAT}/messages.py",),
     ),
     Step(
         "It reserves a permit or a place in the queue, and makes the message's run",
@@ -76,10 +76,10 @@ STEPS: Final = (
         (f"{CHAT}/run_limiter.py", f"{CHAT}/conversation/active_run.py", f"{CHAT}/conversation/streamed_text.py"),
     ),
     Step(
-        "The log checks the events against the run's protocol, numbers them, and encodes each once",
+        "The log folds the events into the state of their run, numbers them, and encodes each once",
         f"{CHAT}/conversation/thread_log.py",
         "ThreadLog.append",
-        (f"{CHAT}/run_protocol.py", f"{CHAT}/envelope.py"),
+        (f"{CHAT}/run_state/state.py", f"{CHAT}/run_state/records.py", f"{CHAT}/envelope.py"),
     ),
     Step(
         "The writer commits what waits in one transaction: an acknowledged message is stored from here on",
@@ -104,31 +104,31 @@ STEPS: Final = (
         "The conversation starts the run",
         f"{CHAT}/conversation/run_queue.py",
         "RunQueue.start",
-        (f"{CHAT}/conversation/workers.py", f"{CHAT}/conversation/thread_part.py"),
+        (f"{CHAT}/conversation/workers.py",),
     ),
     Step(
         "The run, an actor, works within its deadline",
         f"{CHAT}/run/run.py",
         "Run._work",
-        (f"{CHAT}/run/part.py", f"{CHAT}/run/deadline.py", f"{CHAT}/run/work.py"),
+        (f"{CHAT}/run_state/past.py", f"{CHAT}/run/deadline.py", f"{CHAT}/run/part.py", f"{CHAT}/run/work.py"),
     ),
     Step(
         "It reads the conversation, and fits it into the model's window",
-        f"{CHAT}/run/conversation_input.py",
+        f"{CHAT}/run/history.py",
         "load_conversation",
-        (f"{CHAT}/run/history.py", f"{CHAT}/run/replay.py", f"{CHAT}/run/window.py", f"{CHAT}/run/model_input.py"),
+        (f"{CHAT}/run_state/turns.py", f"{CHAT}/run/window.py"),
     ),
     Step(
         "Its loop takes a turn, if there is enough left to spend",
         f"{CHAT}/run/loop.py",
         "answer_by_model",
-        (f"{CHAT}/run/turn.py", f"{CHAT}/run/meter.py", f"{CHAT}/run/equipped.py"),
+        (f"{CHAT}/run/meter.py", f"{CHAT}/run/equipped.py"),
     ),
     Step(
         "The model is asked; its thought is redacted",
-        f"{CHAT}/run/model_request.py",
+        f"{CHAT}/run/turn.py",
         "ModelRequest.reply",
-        (f"{CHAT}/run/thoughts.py", "understudy/models/registry.py"),
+        ("understudy/models/registry.py",),
     ),
     Step(
         "The reply's calls are checked",
@@ -151,7 +151,7 @@ STEPS: Final = (
         "The run itself commits turn, call and result, as the acceptance was; then the model is asked again",
         f"{CHAT}/conversation/run_log.py",
         "RunLog.record",
-        (f"{CHAT}/run/recorder.py", f"{CHAT}/run/repetition.py"),
+        (f"{CHAT}/run/thoughts.py",),
     ),
     Step(
         "The answer is redacted as it is written, and shown in windows",
@@ -186,9 +186,7 @@ class Place:
 
 WALK: Final = (
     Place("transport/connection/websocket.py", "WebSocketConnection._handle_command"),
-    Place("understudy/web/user_connections.py", "UserConnections.dispatch"),
-    Place("understudy/chat/commands/dispatcher.py", "CommandDispatcher.dispatch"),
-    Place("understudy/chat/commands/dispatcher.py", "CommandDispatcher.carry_out", table="_functions"),
+    Place("understudy/chat/commands/dispatcher.py", "CommandDispatcher.dispatch", table="_functions"),
     Place("understudy/chat/commands/accept.py", "accept_say"),
     Place("understudy/chat/commands/accept.py", "accept"),
     Place("understudy/chat/commands/accept.py", "ask_for_run"),
@@ -203,7 +201,7 @@ WALK: Final = (
     Place("understudy/storage/writer.py", "StoreWriter.receive"),
 )
 """From the socket to the commit; what it takes with it is in the arguments."""
-MOST_FILES: Final = 10
+MOST_FILES: Final = 9
 """Files of the walk at most. It is to be seven: a change may only lower it."""
 
 

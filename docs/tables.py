@@ -14,8 +14,10 @@ from typing import Any, Final
 
 import attrs
 
+from docs.cells import carried_rows, growth_rows, needed_rows
 from docs.folders import extension_rows, kernel_rows
 from docs.message_way import step_rows, walk_rows
+from docs.run_states import transition_rows
 from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
@@ -312,6 +314,13 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "folders of extensions": lambda: as_markdown(("folder", "of extensions", "of the kernel"), extension_rows()),
     "way of a message": lambda: as_markdown(("step", "file", "passes also", "function"), step_rows()),
     "walk from the socket to the commit": lambda: as_markdown(("file", "functions", "the next by"), walk_rows()),
+    "states of a run": lambda: as_markdown(("what", "state", "events", "next state"), transition_rows()),
+    "one cell": lambda: as_markdown(("of one cell", "how much", "because"), carried_rows()),
+    "ten million users": lambda: as_markdown(("active at the peak", "users", "cells", "nodes"), needed_rows()),
+    "growth of cells": lambda: as_markdown(
+        ("when a cell is full", "cells", "tenants copied", "most users who wait at once", "% in the largest"),
+        growth_rows(),
+    ),
     "metrics": metrics,
     "settings": settings,
     "limits": lambda: settings_of(Limits, "limits"),

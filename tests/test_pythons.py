@@ -22,7 +22,7 @@ def test_the_libraries_claim_the_same_pythons() -> None:
 
 def test_what_is_shipped_runs_on_a_python_that_is_claimed() -> None:
     """The image, and that of the project which `understudy new` begins."""
-    for file in ("deploy/Dockerfile", "understudy/cli/project/Dockerfile.txt"):
+    for file in ("deploy/Dockerfile", "understudy/extensions/projects/template/Dockerfile.txt"):
         assert (ROOT / file).read_text().partition("python:")[2].partition("-")[0] in claimed(PRODUCT), file
 
 

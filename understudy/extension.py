@@ -61,8 +61,7 @@ class UserData:
 
 @frozen
 class TerminalCommands:
-    """Commands of `understudy`, of `understudy admin`, and lines of `understudy chat`. `acts` returns what stores a
-    deed of the command line, while the extension is on."""
+    """Commands of `understudy` and its `admin`, and lines of its `chat`. `acts` stores its deeds, if it is on."""
 
     commands: "Sequence[Command]" = ()
     admin: "Sequence[Command]" = ()
@@ -77,9 +76,10 @@ class Parts:
         self._parts: dict[type[Any], Any] = {}
         self.closing = AsyncExitStack()  # of what is called once no actor works any more
         self.of_runs: list[MakePart] = []  # what extensions do beside the loop of a run
+        self.of_long_runs: list[MakePart] = []  # the same, from its third turn on
 
     def add(self, part: object, *others: type[Any]) -> None:
-        """Let others find `part` by its class, and by `others` that this extends. What was found by these goes."""
+        """Let others find `part` by its class, and by `others` that it extends, in place of what they were."""
         for kind in (type(part), *others):
             self._parts[kind] = part
 
@@ -125,10 +125,9 @@ class Extension:
         return ()
 
     async def open(self, server: "WebContext") -> None:
-        """Build what the server and other extensions use of it: `server.parts.add(…)`. What it does in the chat is told
-        by `server.chat.commands.extend(commands, part)`: the functions of commands by their class, and the `ThreadPart`
-        that each conversation makes. This is called once, after those that it requires, before there are routes, actors
-        and runs. Raises ValueError with what to do."""
+        """Build what the server and other extensions use of it: `server.parts.add(…)`, and what it does in the chat:
+        `server.chat.commands.extend(commands, part)`, functions of commands by their class and the `ThreadPart` of each
+        conversation. Called once, after those that it requires, before there are routes. ValueError says what to do."""
 
     def routes(self) -> "Sequence[Blueprint]":
         """Return its blueprints, whose handlers have the server's parts by `web_context()`."""

@@ -92,11 +92,11 @@ def missing(extension: Extension) -> str:
 
 
 def chosen(names: Sequence[str]) -> dict[str, Extension]:
-    """Return the extensions that are on, each after those that it requires, by the setting `extensions`: their names;
-    or `-NAME` for all but these; empty for all that have what they need; or `none`.
+    """Return the extensions that are on, each after those that it requires, by the setting `extensions`: their names,
+    which bring what they require; or `-NAME` for all but these; empty for all that have what they need; or `none`.
 
     Raises:
-        ExtensionFault: A name is no extension's, or one cannot be on, or requires one that is off.
+        ExtensionFault: A name is no extension's, or one cannot be on, or requires one that is left out by name.
     """
     there = installed()
     off = {name[1:] for name in names if name.startswith("-")}
@@ -106,16 +106,16 @@ def chosen(names: Sequence[str]) -> dict[str, Extension]:
         raise ExtensionFault(f"there is no extension {unknown[0]!r}{meant}; there are: {', '.join(there)}")
     if NONE in wanted and len(names) > 1:
         raise ExtensionFault(f"extensions: {NONE} stands alone, without other names")
-    for name in sorted(wanted - {NONE}):
-        if missing(there[name]):
-            raise ExtensionFault(f"the extension {name} cannot be on: {missing(there[name])}")
     on = (wanted - {NONE} if wanted else {name for name in there if not missing(there[name])}) - off
     while lacking := [(name, needed) for name in sorted(on) for needed in there[name].requires if needed not in on]:
         name, needed = lacking[0]
         if wanted and needed not in there:
             raise ExtensionFault(f"the extension {name} requires {needed}, which is not installed: install it")
-        if wanted or needed in off:
+        if needed in off:
             raise ExtensionFault(f"the extension {name} requires {needed}, which is off: have both on, or both off")
-        on.remove(name)  # what it requires cannot be on
+        on = on | {needed} if wanted else on - {name}
+    for name in sorted(on):
+        if missing(there[name]):
+            raise ExtensionFault(f"the extension {name} cannot be on: {missing(there[name])}")
     order = TopologicalSorter({name: extension.requires for name, extension in there.items()}).static_order()
     return {name: there[name] for name in order if name in on}

@@ -8,7 +8,8 @@ from typing import Any
 
 from attrs import asdict, define, evolve, field
 
-from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
+from understudy.chat.run_state.records import RecordedResult
+from understudy.chat.run_state.turns import encode_partial, encode_reply
 from understudy.extensions.anthropic.request import encode_state
 from understudy.models.model import Handoff, ProviderState, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord

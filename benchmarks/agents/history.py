@@ -15,11 +15,10 @@ from benchmarks.agents.progress import Extent, Progress
 from benchmarks.agents.provider_rules import faults
 from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items, question_item
-from understudy.chat.run.model_input import ModelInput
-from understudy.chat.run.window import NONE
+from understudy.chat.run.window import NONE, ModelInput
 from understudy.extensions.anthropic import request as anthropic_request
 from understudy.extensions.openai import chat_request, request
-from understudy.models.accepted import Adaptation
+from understudy.extensions.providers.accepted import Adaptation
 from understudy.models.model import (
     AgentCard,
     FileCard,
@@ -55,7 +54,7 @@ def turn(chance: random.Random) -> Turn:
     )
     limits = ModelLimits(chance.choice((2_000, 4_000, 128_000)), 500)
     given = ModelInput(limits)
-    given.load(items, NONE)
+    given.compact(NONE, list(items))
     for item in live:
         given.add([item])
         planned = given.planned(100, 500)

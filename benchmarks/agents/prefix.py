@@ -18,8 +18,7 @@ from benchmarks.agents.history import CARDS, ME
 from benchmarks.agents.progress import Extent
 from benchmarks.figure import Figure
 from understudy.chat.run.history import exchange_items
-from understudy.chat.run.model_input import ModelInput
-from understudy.chat.run.window import NONE, describe
+from understudy.chat.run.window import NONE, ModelInput, describe
 from understudy.extensions.openai.chat_request import build_request
 from understudy.models.model import CallItem, Item, ModelLimits, NoteItem, Turn
 
@@ -34,7 +33,7 @@ def conversation(messages: int, window_tokens: int, seed: int = 1) -> Iterator[s
     compaction = NONE
     for _ in range(messages):
         given = ModelInput(ModelLimits(window_tokens, 2_000))
-        given.load(stored, compaction)
+        given.compact(compaction, list(stored))
         exchange = maker.exchange(maker.chance.randrange(2, 7))
         turns: list[list[Item]] = [[]]
         for item in exchange_items(exchange, {}):

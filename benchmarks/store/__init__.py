@@ -1,4 +1,4 @@
-"""The store in numbers, and several servers that share one.
+"""The store in numbers.
 
 durable_events      durable events a second, end to end: 200 runs each record one after the other, through their
                     conversation and the group commit to the disk (`synchronous=FULL`), and on to a follower. `bare` is
@@ -7,11 +7,6 @@ durable_p99_ms      how long the slowest but one in a hundred of these waited
 open_thread_ms      opening a thread where a million events are stored: the slowest but one in a hundred requests for
                     its last messages, from request to the last byte; `open_thread_p50_ms` the middle one
 resume_ms           the same for resuming a thread over its last 1,000 events, from the command to the last event
-append_to_follower_ms
-                    from the making of an event, on the node that has its thread, to its receipt by a client of another
-                    node: the slowest but one in a hundred; `append_to_follower_p50_ms` the middle one
-failover_s          a node that writes 200 answers is killed: seconds until the last of them goes on, on another node;
-                    `failover_lost` of them never ended well, `failover_twice` ended more than once
 
 Our server has a core of its own. Rates and waits are by the clock on the wall, as a disk is waited for; so they are
 worse when others use the machine.
@@ -32,10 +27,9 @@ from benchmarks.peers.home import Missing
 from tests.servers.postgresql import Postgres
 
 from .bare import bare
-from .cluster import Cluster, append_to_follower, failover
 from .durable import Rate, durable
 from .grown import Times, read
-from .servers import postgresql, redis
+from .servers import postgresql
 from .sizes import QUICK, Sizes
 
 __all__ = ["QUICK", "Sizes", "figures"]
@@ -54,11 +48,6 @@ def figures(sizes: Sizes | None = None) -> Iterator[Figure]:
             say(f"no {POSTGRESQL}: {reason}")
         yield from _durable(sizes, server)
         yield from _read(sizes, server)
-        try:
-            if server is not None:
-                yield from _together(sizes, Cluster(server, stack.enter_context(redis())))
-        except Missing as reason:
-            say(f"no two nodes: {reason}")
 
 
 def _durable(sizes: Sizes, server: Postgres | None) -> Iterator[Figure]:
@@ -96,16 +85,6 @@ def _read(sizes: Sizes, server: Postgres | None) -> Iterator[Figure]:
         for part, attribute in (("ms", "p99_ms"), ("p50_ms", "p50_ms")):
             found = {who: getattr(times[place], attribute) for who, times in places.items()}
             yield Figure(f"{name}_{part}", "ms", found.pop("ours"), found)
-
-
-def _together(sizes: Sizes, cluster: Cluster) -> Iterator[Figure]:
-    crossing = append_to_follower(cluster, sizes.appends)
-    yield Figure("append_to_follower_ms", "ms", crossing.p99_ms)
-    yield Figure("append_to_follower_p50_ms", "ms", crossing.p50_ms)
-    over = failover(cluster, sizes.answers)
-    yield Figure("failover_s", "s", over.seconds)
-    yield Figure("failover_lost", "answers", over.lost)
-    yield Figure("failover_twice", "answers", over.twice)
 
 
 def say(text: str) -> None:

@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import time
-
 import trio
 
 from understudy import Agent
 from understudy.models.model import Emit, Reply, TextDelta, Thought, Turn
 
-MADE = "made at "
-"""What stands before the Unix seconds at which a thought was made."""
-
 
 class Clockwork:
     """Thinks so many times, then says so many words, so many a second: `thoughts=50 words=20 pace=10`.
 
-    Each thought is a durable event, and has in it when it was made.
+    Each thought is a durable event.
     """
 
     name = "clockwork"
@@ -27,8 +22,8 @@ class Clockwork:
         content = turn.request
         plan = dict(part.split("=", 1) for part in content.split() if "=" in part)
         pause_s = 1 / float(plan["pace"])
-        for _ in range(int(plan["thoughts"])):
-            await emit(Thought(f"{MADE}{time.time():.6f}"))
+        for number in range(int(plan["thoughts"])):
+            await emit(Thought(f"Thought {number}"))
             await trio.sleep(pause_s)
         words = [f"word-{number} " for number in range(int(plan["words"]))]
         for word in words:

@@ -1,10 +1,11 @@
-"""Two nodes that share a database and Redis: how fast events cross, and how fast one takes over."""
+"""Two nodes that share a database: how fast events cross, what that costs, and how fast one takes over."""
 
 from __future__ import annotations
 
 import math
 import time
 from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,7 +17,6 @@ from benchmarks.wire.server import ServerFailed
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
-from .agents import MADE
 from .grown import Times
 from .servers import Node
 from .tabs import Tab
@@ -26,16 +26,17 @@ _LONG_S = 120.0
 
 @frozen
 class Cluster:
-    """Where nodes find what they share. Each figure gets a database of its own."""
+    """Where nodes find what they share; a `redis` carries their wakeups. Each figure gets a database of its own."""
 
     postgres: Postgres
-    redis: Redis
+    redis: Redis | None = None
 
     def nodes(self, stack: ExitStack, count: int) -> list[Node]:
         """So many nodes, each on a core of its own as far as there are any."""
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="understudy-bench-")))
-        self.redis.flush()
-        shared = {"UNDERSTUDY_DATABASE_URL": self.postgres.create(), "UNDERSTUDY_REDIS_URL": self.redis.url}
+        shared = {"UNDERSTUDY_DATABASE_URL": self.postgres.create()}
+        if self.redis is not None:
+            shared |= {"UNDERSTUDY_NODES_REDIS_URL": self.redis.url, "UNDERSTUDY_NODES_WAKEUPS_BY_REDIS": "true"}
         return [stack.enter_context(Node(folder / str(core), core, **shared)) for core in range(count)]
 
 
@@ -43,7 +44,7 @@ class Cluster:
 
 
 def append_to_follower(cluster: Cluster, events: int, threads: int = 10) -> Times:
-    """From the making of an event on the node that has its thread to its receipt by a client of the other node."""
+    """From the append of an event to its receipt by a client of the other node."""
     with ExitStack() as stack:
         owner, other = cluster.nodes(stack, 2)
         late = trio.run(_crossing, owner, other, events // threads, threads)
@@ -57,8 +58,8 @@ async def _crossing(owner: Node, other: Node, each: int, threads: int) -> list[f
     done = Ends(threads)
 
     def take(event: dict[str, Any]) -> None:
-        if event["type"] == "agent_thinking" and event["data"]["thought"].startswith(MADE):
-            late.append(time.time() - float(event["data"]["thought"].removeprefix(MADE)))
+        if event["type"] == "agent_thinking":
+            late.append(time.time() - datetime.fromisoformat(event["timestamp"]).timestamp())
         done.take(event)
 
     async with trio.open_nursery() as nursery:
@@ -112,6 +113,35 @@ async def _accepted(tab: Tab, threads: list[str]) -> None:
             await trio.sleep(0.01)
         return
     raise ServerFailed(f"{sum(each not in tab.last for each in threads)} messages were not accepted")
+
+
+# two_nodes_cost
+
+
+def cost(cluster: Cluster, messages: int) -> float:
+    """Return the processor time of a message over two nodes, times that of one; each is followed by a second client."""
+    taken = {}
+    for count in (1, 2):
+        with ExitStack() as stack:
+            nodes = cluster.nodes(stack, count)
+            trio.run(_talking, nodes[0], nodes[-1], 10, "first")  # what a node does once
+            before = sum(node.cpu_s() for node in nodes)
+            trio.run(_talking, nodes[0], nodes[-1], messages, "then")
+            taken[count] = sum(node.cpu_s() for node in nodes) - before
+    return taken[2] / taken[1]
+
+
+async def _talking(owner: Node, other: Node, messages: int, name: str, threads: int = 10) -> None:
+    ends = Ends(messages)
+    async with trio.open_nursery() as nursery:
+        here, there = Tab(owner, "talker"), Tab(other, "talker", ends.take)
+        await here.open(nursery)
+        await there.open(nursery)
+        for number in range(messages):
+            await here.say(f"{name}-{number % threads}", "thoughts=3 words=27 pace=200")
+            await trio.sleep(0.05)
+        await ends.reach(messages)
+        nursery.cancel_scope.cancel()
 
 
 # failover_s

@@ -1,10 +1,12 @@
 """The benchmark of the store, with sizes too small for meaningful numbers, and its detection of lost events."""
 
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from benchmarks import nodes
 from benchmarks.store.bare import bare
 from benchmarks.store.cluster import Ends
 from benchmarks.store.durable import Count, Follower, Wrong, durable
@@ -12,6 +14,7 @@ from benchmarks.store.grown import Times, read
 from benchmarks.store.sizes import QUICK
 from benchmarks.store.tabs import Tab
 from benchmarks.wire.server import ServerFailed
+from tests.servers.postgresql import Postgres
 
 
 def test_events_reach_the_disk_and_a_follower(tmp_path: Path) -> None:
@@ -74,3 +77,12 @@ def test_ends_are_counted_by_run() -> None:
 def test_of_one_time_the_middle_is_the_slowest() -> None:
     """All percentiles of a single time are that time, in ms."""
     assert Times.of([0.5]) == Times(500.0, 500.0)
+
+
+@pytest.mark.needs("postgresql")
+def test_commits_are_measured_alone_and_beside_nodes_that_listen(postgres: Postgres) -> None:
+    """What listens and sends meanwhile is ended."""
+    for count in (0, 2):
+        middle, slowest = nodes.commits(postgres.create(), count, QUICK.durable_s)
+        assert 0 < middle <= slowest
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("nodes-")]

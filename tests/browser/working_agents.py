@@ -10,6 +10,7 @@ from typing import Final
 import trio
 
 from understudy import Agent, AgentTurn, Budget, ToolContext, ToolError, tool
+from understudy.extensions.remote.remote import Remote
 from understudy.models.model import CallItem, Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
 
 GATES: Final = "STORY_GATES"
@@ -175,6 +176,6 @@ agents = [
     Agent("stock", tools=[check_shelf], run=stocktaking, budget=Budget(calls=100)),
     Agent("writer", tools=[researcher.as_tool()], run=write),
     Agent("halting", model=CutModel()),
-    Agent("abroad", remote="http://127.0.0.1:9/agent"),  # where no server is
+    Agent("abroad", remote=Remote("http://127.0.0.1:9/agent")),  # where no server is
 ]
 gardener, banker, carrier, taker, author, halting, abroad = agents

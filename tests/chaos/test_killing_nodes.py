@@ -16,7 +16,7 @@ from tests.end_to_end.server_pair import ServerPair, eventually, post, resume, t
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
-PARTS: Final = ("bus", "forwarders", "receiver", "peers", "membership")
+PARTS: Final = ("bus", "letters", "receiver", "membership")
 ROUNDS: Final = 6
 
 

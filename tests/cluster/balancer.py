@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from itertools import count
-from random import Random
 
 import trio
 from attrs import define, field
@@ -50,11 +49,3 @@ class Balancer(Proxy):
                 except OSError:
                     self.well.discard(node.port)  # until the next readiness check
         raise OSError("no server answers")
-
-    def cut(self, how: str, share: float, chance: Random) -> int:
-        """End this share of the connections, at least one, in the way `Link.end` names. Return their number."""
-        links = sorted(self._links, key=id)
-        chosen = [link for link in links if chance.random() < share] or links[:1]
-        for link in chosen:
-            link.end(how)
-        return len(chosen)

@@ -1,15 +1,16 @@
 """Two servers, PostgreSQL, Redis, a balancer and chatting clients, while all of it is killed repeatedly.
 
 python -m tests.cluster.chaos --kills 1000 --clients 50 --seed 7
+python -m tests.cluster.chaos --messages 1200 --kill-each-node --nodes 3 --clients 50 --pause 2
 
 At the end the faults stop and every log is read: each accepted message has one end, each log is gapless, each client
-has
-the events of the log, and no tool that is not retry-safe was called twice. Exit code 0 if all of that holds.
+has the events of the log, and no tool that is not retry-safe was called twice. Exit code 0 if all of that holds.
 """
 
 import argparse
 import functools
 import itertools
+import math
 import shutil
 import statistics
 import sys
@@ -21,6 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from random import Random
 from typing import Any
+from urllib.parse import urlsplit
 
 import trio
 from attrs import define, field
@@ -30,12 +32,13 @@ from tests.cluster.fault_injector import FaultInjector
 from tests.cluster.node import Node, read_logs
 from tests.network.checker import Checker
 from tests.network.plain_tab import PlainTab
+from tests.network.proxy import HOST, Proxy
 from tests.network.received import SentMessage
 from tests.network.server_harness import SECRET, SETTINGS
 from tests.network.soak import Soak
 from tests.network.stream_tab import StreamTab
 from tests.network.tab import ProductTab, Tab
-from tests.servers.postgresql import Postgres
+from tests.servers.postgresql import USER, Postgres
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 
@@ -58,8 +61,9 @@ MOST = 50
 
 @define(eq=False)
 class Chaos(Soak):
-    """Makes `kills` kills, or as many as fit into `seconds`; the `first` ones are of these kinds. There are `nodes`
-    servers.
+    """Makes `kills` kills, or as many as fit into `seconds`; the `first` ones are of these kinds. With `kill_each_node`
+    the kills are one of each node instead, spread over the `messages`. There are `nodes` servers; with `sqlite` it is
+    one alone, on the database in its own folder.
 
     `done` counts the kills of each kind. `back_s` has, for each kind, the seconds until a message was accepted and an
     answer
@@ -70,7 +74,10 @@ class Chaos(Soak):
     kills: int = 1000
     first: tuple[str, ...] = ()
     nodes: int = 2
+    kill_each_node: bool = False
     with_redis: bool = True
+    wakeups_by_redis: bool = False
+    sqlite: bool = False
     kinds: Any = KINDS
     threads_per_user: tuple[int, int] = THREADS
     hold_s: tuple[float, float] | None = None
@@ -80,21 +87,26 @@ class Chaos(Soak):
 
     async def run(self) -> None:
         """Run the chaos. Violations are in `faults`, totals in `counts`, `done` and `back_s`."""
-        with _servers(self.where, with_redis=self.with_redis) as (postgres, redis):
+        with _servers(self.where, sqlite=self.sqlite, with_redis=self.with_redis) as (postgres, redis):
             settings = SETTINGS | {
-                "UNDERSTUDY_DATABASE_URL": postgres.create(),
                 "UNDERSTUDY_OBSERVER_KILL": "true",
                 "PLANNED_AGENT_NOTES": str(self.where / "notes"),
             }
-            settings |= {"UNDERSTUDY_REDIS_URL": redis.url} if redis is not None else {}
-            servers = [Node(number, self.where, settings) for number in range(self.nodes)]
+            settings |= {"UNDERSTUDY_DATABASE_URL": postgres.create()} if postgres is not None else {}
+            settings |= {"UNDERSTUDY_NODES_REDIS_URL": redis.url} if redis is not None else {}
+            settings |= {"UNDERSTUDY_NODES_WAKEUPS_BY_REDIS": "true"} if self.wakeups_by_redis else {}
+            servers = [Node(number, self.where, dict(settings)) for number in range(self.nodes)]
+            lines = [] if postgres is None else [Proxy(self.seed, postgres.port, calm=True) for _ in servers]
             balancer = Balancer(self.seed, 0, nodes=servers)
             operator = Tokens(SECRET, time.time).issue("operator", "chaos", roles=("operator",), ttl_s=86400)
-            all_kills = FaultInjector(servers, balancer, postgres, redis, operator)
+            all_kills = FaultInjector(servers, balancer, postgres, redis, operator, lines)
             if self.hold_s is not None:
                 all_kills.hold_s = self.hold_s
             checker = Checker(self.ledger, "")
             async with trio.open_nursery() as nursery:
+                for node, line in zip(servers, lines, strict=False):
+                    await nursery.start(line.run)
+                    node.settings["UNDERSTUDY_DATABASE_URL"] = through(settings["UNDERSTUDY_DATABASE_URL"], line)
                 await self._begin(servers, balancer, nursery)
                 checker.address = balancer.address
                 for tab in self._tabs:
@@ -104,7 +116,10 @@ class Chaos(Soak):
                     for tab in self._tabs:
                         talkers.start_soon(self._talk, tab, float("inf"))
                         talkers.start_soon(self._interfere, tab)
-                    await self._kill(all_kills, checker)
+                    if self.kill_each_node:
+                        await self._kill_each(servers)
+                    else:
+                        await self._kill(all_kills, checker)
                     talkers.cancel_scope.cancel()
                 with trio.fail_after(START_S):
                     for node in servers:
@@ -127,6 +142,7 @@ class Chaos(Soak):
             self.counts += node.counts
         self.counts += balancer.counts + self.ledger.counts
         self.counts["messages"] = len(self.ledger.said)
+        self.counts["messages that ended once"] = checker.ended_once()
         self.counts["median start of a server, ms"] = round(
             1000 * statistics.median(each for node in servers for each in node.start_s)
         )
@@ -163,6 +179,27 @@ class Chaos(Soak):
             self._tell(kind)
             if self.done.total() % LULL_EVERY == 0:
                 await self._lull(checker)
+
+    async def _kill_each(self, servers: list[Node]) -> None:
+        """Kill each node while messages are sent, at equal distances, and wait until all are sent."""
+        for number, node in enumerate(servers, 1):
+            await self._said(self.messages * number / (len(servers) + 1))
+            while not node.ready:  # noqa: ASYNC110 - it is starting
+                await trio.sleep(0.05)
+            began, kind = trio.current_time(), "node, SIGKILL"
+            self.counts["open runs of the clients at the kills"] += sum(
+                len(held.open_runs) for held, _, _ in self.ledger.received if held.current
+            )
+            await node.kill()
+            self.done[kind] += 1
+            answered = await self._answered(began + PACE_S[1])
+            self.back_s[kind].append(trio.current_time() - began if answered else float("inf"))
+        await self._said(self.messages)
+
+    async def _said(self, count: float) -> None:
+        """Wait until so many messages are said."""
+        while len(self.ledger.said) < count:  # noqa: ASYNC110 - it is no event
+            await trio.sleep(0.02)
 
     async def _lull(self, checker: Checker) -> None:
         """Pause messages and kills until every subscribed client has the whole log. Clients that do not are
@@ -256,14 +293,24 @@ class Chaos(Soak):
         for name, count in sorted(self.counts.items()):
             yield f"{count:>10,}  {name}"
         verdict = f"{len(self.faults)} faults" if self.faults else "every message has one end, every screen is the log"
+        once, said = self.counts["messages that ended once"], self.counts["messages"]
+        yield f"{once:,} of {said:,} messages were accepted once and ended in exactly one terminal event"
         yield f"seed {self.seed}: {self.done.total()} kills in {time.monotonic() - self.started_at:.0f} s: {verdict}"
         yield from (f"   {fault[:2000]}" for fault in self.faults[:MOST])
         if len(self.faults) > MOST:
             yield f"   and {len(self.faults) - MOST} more; --keep FOLDER has them all"
 
 
+def through(address: str, line: Proxy) -> str:
+    """Return the address of a database through a proxy."""
+    return urlsplit(address)._replace(netloc=f"{USER}@{HOST}:{line.port}").geturl()
+
+
 @contextmanager
-def _servers(where: Path, *, with_redis: bool) -> Iterator[tuple[Postgres, Redis | None]]:
+def _servers(where: Path, *, sqlite: bool, with_redis: bool) -> Iterator[tuple[Postgres | None, Redis | None]]:
+    if sqlite:
+        yield None, None
+        return
     folder = Path(tempfile.mkdtemp(prefix="understudy-chaos-"))  # accessible to the user that PostgreSQL runs as
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder)
@@ -286,7 +333,11 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=3600.0, help="longest time for the kills")
     parser.add_argument("--nodes", type=int, default=2)
-    parser.add_argument("--no-redis", action="store_true", help="one node alone needs none")
+    parser.add_argument("--messages", type=int, help="messages in all; with --kill-each-node 1,200")
+    parser.add_argument("--kill-each-node", action="store_true", help="kill each node once, and nothing else")
+    parser.add_argument("--no-redis", action="store_true", help="only PostgreSQL is shared")
+    parser.add_argument("--wakeups-by-redis", action="store_true", help="Redis carries wakeups")
+    parser.add_argument("--sqlite", action="store_true", help="one node alone, on the database in its own folder")
     parser.add_argument("--pause", type=float, default=5.0, help="seconds between two doings of a client")
     parser.add_argument("--hold", type=float, help="seconds for which a node is held, in place of some")
     parser.add_argument("--keep", type=Path, help="a folder for the logs")
@@ -301,9 +352,13 @@ def main() -> int:
             where,
             pause_s=given.pause,
             within_s=CATCH_UP_S,
+            messages=given.messages or (1200 if given.kill_each_node else math.inf),
             kills=given.kills,
-            nodes=given.nodes,
+            kill_each_node=given.kill_each_node,
+            nodes=1 if given.sqlite else given.nodes,
             with_redis=not given.no_redis,
+            wakeups_by_redis=given.wakeups_by_redis,
+            sqlite=given.sqlite,
             hold_s=(given.hold, given.hold) if given.hold else None,
         )
         trio.run(chaos.run)

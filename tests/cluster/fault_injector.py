@@ -6,17 +6,25 @@ from functools import partial
 from random import Random
 from typing import Any, TypeAlias
 
+import psycopg
 import trio
 from attrs import define, field
 
 from tests.cluster.balancer import Balancer
 from tests.cluster.node import LOST, Node
 from tests.end_to_end.http import request
+from tests.network.proxy import Proxy
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 
 LEASE_S = 2.0
 """Lease of a node: how long a silent server counts as alive."""
+
+AWAY_S = (0.5, 1.5, 3.0, 5.0)
+"""Seconds for which PostgreSQL cannot be reached, or is slow: below and above a lease."""
+SLOW_S = (0.02, 0.1, 0.3)
+"""Delays of a piece of the traffic in each direction."""
+CUT_OFF = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = ANY(%s)"
 
 Kill: TypeAlias = Callable[[Random], Awaitable[bool]]
 """Inject one fault of a kind. Return False if there was no target."""
@@ -24,13 +32,15 @@ Kill: TypeAlias = Callable[[Random], Awaitable[bool]]
 
 @define(eq=False)
 class FaultInjector:
-    """Injects faults. `operator` is the token of an operator who may kill actors."""
+    """Injects faults. `operator` is the token of an operator who may kill actors, `lines` lead each node to
+    PostgreSQL."""
 
     nodes: Sequence[Node]
     balancer: Balancer
-    postgres: Postgres
+    postgres: Postgres | None
     redis: Redis | None
     operator: str
+    lines: Sequence[Proxy] = ()
     hold_s: tuple[float, float] = (1.5 * LEASE_S, 2.5 * LEASE_S)
     kinds: Mapping[str, tuple[int, Kill]] = field(init=False)
 
@@ -49,15 +59,22 @@ class FaultInjector:
             "all conversations of a node": (3, partial(part, "conversations")),
             "all connections of a node": (3, partial(part, "connections")),
             "storage of a node": (3, partial(part, "storage")),
-            "PostgreSQL, restarted": (3, partial(self._postgres, "fast")),
-            "PostgreSQL, crashed": (3, partial(self._postgres, "immediate")),
             "sockets, reset": (8, partial(cut, "reset")),
             "sockets, closed": (4, partial(cut, "fin")),
             "sockets, half open": (4, partial(cut, "swallow")),
         }
+        if self.postgres is not None:
+            self.kinds |= {
+                "PostgreSQL, restarted": (3, partial(self._postgres, "fast")),
+                "PostgreSQL, crashed": (3, partial(self._postgres, "immediate")),
+                "cluster of a node": (3, partial(part, "cluster")),
+                "PostgreSQL, cut from a node": (4, self._line_cut),
+                "PostgreSQL, silent to a node": (3, self._line_silent),
+                "PostgreSQL, slow": (3, self._lines_slow),
+                "wakeups, cut off": (6, self._wakeups_cut_off),
+            }
         if self.redis is not None:
             self.kinds |= {
-                "cluster of a node": (3, partial(part, "cluster")),
                 "Redis, killed": (4, partial(self._redis, "kill")),
                 "Redis, restarted": (3, partial(self._redis, "stop")),
                 "Redis, flushed": (4, self._redis_flushed),
@@ -123,14 +140,51 @@ class FaultInjector:
     # the database and Redis
 
     async def _postgres(self, mode: str, chance: Random) -> bool:
-        async def restart() -> None:
+        assert self.postgres is not None
+        with trio.CancelScope(shield=True):  # restore the state also when cancelled
             await trio.to_thread.run_sync(self.postgres.stop, mode)
             await trio.sleep(chance.choice((0.0, 0.0, 0.5, 2.0)))
             await trio.to_thread.run_sync(self.postgres.start)
-
-        with trio.CancelScope(shield=True):  # restore the state also when cancelled
-            await restart()
         return True
+
+    async def _line_cut(self, chance: Random) -> bool:
+        """Reset all connections of a node to PostgreSQL, and refuse new ones, for longer than its lease or shorter."""
+        line, for_s = chance.choice(self.lines), chance.choice(AWAY_S)
+        line.refusing_until = trio.current_time() + for_s
+        line.cut("reset", 1.0, chance)
+        await trio.sleep(for_s)
+        return True
+
+    async def _line_silent(self, chance: Random) -> bool:
+        """Let no byte pass between a node and PostgreSQL for a while; then all that was sent arrives."""
+        line, for_s = chance.choice(self.lines), chance.choice(AWAY_S)
+        line.frozen_until = trio.current_time() + for_s
+        await trio.sleep(for_s)
+        return True
+
+    async def _lines_slow(self, chance: Random) -> bool:
+        """Delay all that passes between PostgreSQL and a node, or all nodes."""
+        slow = chance.choice((self.lines, [chance.choice(self.lines)]))
+        for line in slow:
+            line.slow_s = chance.choice(SLOW_S)
+        try:
+            await trio.sleep(chance.choice(AWAY_S))
+        finally:
+            for line in slow:
+                line.slow_s = 0.0
+        return True
+
+    async def _wakeups_cut_off(self, chance: Random) -> bool:
+        """End the connections by which nodes wake each other: those that listen, those that send, or all."""
+        postgres = self.postgres
+        assert postgres is not None
+        names = chance.choice((["listener"], ["sender"], ["listener", "sender"]))
+
+        def cut_off() -> int:
+            with psycopg.connect(postgres.address("postgres"), autocommit=True) as connection:
+                return connection.execute(CUT_OFF, [[f"understudy-{name}" for name in names]]).rowcount
+
+        return await trio.to_thread.run_sync(cut_off) > 0
 
     async def _redis(self, how: str, chance: Random) -> bool:
         assert self.redis is not None

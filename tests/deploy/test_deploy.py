@@ -17,7 +17,7 @@ from tests.docs.tables import ROOT
 from understudy.app.settings import FILES_VARIABLE, Settings, describe_settings, load, variable_of
 from understudy.cli.main import main
 from understudy.extensions.nodes.metrics import NodeMetrics
-from understudy.extensions.nodes.settings import RedisSettings
+from understudy.extensions.nodes.settings import NodeSettings
 from understudy.installed import installed
 from understudy.observe.metrics import Metrics
 from understudy.web.api.operations import blueprint
@@ -72,7 +72,7 @@ def test_the_example_names_what_compose_asks_for_and_tells_no_secret(compose: An
     asked = {name for text in strings(compose) for name in re.findall(r"(?<!\$)\$\{(\w+)", text)}
     assert asked == example.keys()
     needed = {name for text in strings(compose) for name in re.findall(r"\$\{(\w+):\?", text)}
-    assert needed == {"UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"}
+    assert needed == {"UNDERSTUDY_SECRET", "POSTGRES_PASSWORD"}
     assert {name for name in needed | {"ANTHROPIC_API_KEY", "OPENAI_API_KEY"} if example[name]} == set()
     with pytest.raises(KeyError):
         [filled(text, example) for text in strings(compose)]
@@ -83,14 +83,14 @@ def test_a_node_starts_with_what_compose_gives_it(
     compose: Any, example: dict[str, str], name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    given = example | dict.fromkeys(("UNDERSTUDY_SECRET", "POSTGRES_PASSWORD", "REDIS_PASSWORD"), "5" * 64)
+    given = example | dict.fromkeys(("UNDERSTUDY_SECRET", "POSTGRES_PASSWORD"), "5" * 64)
     variables = {key: filled(value, given) for key, value in compose["services"][name]["environment"].items()}
     assert variables.keys() - OF_OTHERS <= SETTINGS
     for key, value in variables.items():
         monkeypatch.setenv(key, value)
     settings = load(host="0.0.0.0")
     assert settings.on_postgresql
-    assert settings.of(RedisSettings).url
+    assert not settings.of(NodeSettings).redis_url
     assert settings.secret
     assert "5" not in settings.database_url
     assert settings.trusted_proxies == [compose["services"]["balancer"]["networks"]["front"]["ipv4_address"]]

@@ -8,7 +8,6 @@ from collections import defaultdict
 from tests.docs.tables import ROOT
 
 PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
-BUS = "a message on the bus between nodes, whose tag is its class name"
 LIBRARY = "the library's name is the field's, and so is the product's"
 SCRIPT = "a turn of a script that stands for a model, in tests of agents"
 OF_CHAT = "transport's, and the chat's own of it"
@@ -19,12 +18,9 @@ SHARED = {
     "Dialect": OF_CHAT,
     "Envelope": OF_CHAT,
     "Incident": LIBRARY,
-    "Recorder": LIBRARY,
     "Reply": "to a client on the wire, and of a model to a turn: both are the field's word",
     "Say": SCRIPT,
     "State": LIBRARY,
-    "Subscribe": BUS,
-    "Unsubscribe": BUS,
 }
 """Class names that are defined more than once on purpose, each with the reason."""
 

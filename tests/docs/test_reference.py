@@ -39,7 +39,7 @@ def cells(table: str) -> list[list[str]]:
     return rows
 
 
-@pytest.mark.parametrize("name", TABLES)
+@pytest.mark.parametrize("name", sorted(TABLES))
 def test_a_table_is_one_of_markdown(name: str) -> None:
     lines = TABLES[name]().splitlines()
     titles, *rows = cells("\n".join(lines))

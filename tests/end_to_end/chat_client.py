@@ -82,8 +82,11 @@ async def connected(
     headers: dict[str, str] | None = None,
     subprotocols: Sequence[str] | None = None,
     welcome: bool = True,
+    host: str = "",
 ) -> AsyncIterator[ChatClient]:
     """Open a socket and, unless `welcome` is false, read its `welcome`. The TCP socket is always closed at the end.
+
+    `host` is the name by which it asks, if that is not the address.
 
     trio-websocket's own `open_websocket_url` leaves the TCP socket open when the server closes first.
     """
@@ -96,7 +99,7 @@ async def connected(
             extra = [(name.encode(), value.encode()) for name, value in (headers or {}).items()]
             with trio.fail_after(WAIT_S):  # it waits forever for the answer of a server that closed without one
                 socket = await trio_websocket.wrap_client_stream(
-                    nursery, stream, where.netloc, path, subprotocols=subprotocols, extra_headers=extra
+                    nursery, stream, host or where.netloc, path, subprotocols=subprotocols, extra_headers=extra
                 )
             peer = ChatClient(socket)
             if welcome:

@@ -65,11 +65,18 @@ def serve_client(serve: Serve) -> Callable[..., AbstractAsyncContextManager[Chat
 
 
 @pytest.fixture
-def begin(serve: Serve, tmp_path: Path, postgres: Postgres, template: str, redis: Redis) -> Begin:
+def carrier(request: pytest.FixtureRequest) -> str:
+    """What nodes wake each other with, `postgresql` or `redis`: the option `--wakeups`."""
+    return str(request.config.getoption("--wakeups"))
+
+
+@pytest.fixture
+def begin(serve: Serve, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, carrier: str) -> Begin:
     """Return a function that starts two servers with these agents, over the backends that all tests share."""
     redis.flush()
 
     async def start(*agents: Agent, **settings: Any) -> ServerPair:
+        settings["wakeups_by_redis"] = carrier == "redis"
         return await two_servers(serve, tmp_path, postgres.create(template), redis.url, *agents, **settings)
 
     return start

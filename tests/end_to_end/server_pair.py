@@ -16,7 +16,7 @@ from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 from understudy import Agent
 from understudy.app.server import Running
-from understudy.extensions.nodes.settings import RedisSettings
+from understudy.extensions.nodes.settings import NodeSettings
 
 SECRET = "two-servers-with-one-secret-of-32-bytes"
 SOON_S = 60.0
@@ -44,7 +44,7 @@ Begin = Callable[..., Awaitable[ServerPair]]
 async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
-    own = {RedisSettings: RedisSettings(redis)} | settings.pop("own", {})
+    own = {NodeSettings: NodeSettings(redis, settings.pop("wakeups_by_redis", False))} | settings.pop("own", {})
     shared = {"database_url": database, "own": own, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
     b = await serve(*agents, data_dir=folder / "b", **shared)
@@ -55,7 +55,7 @@ def backends_environment(postgres: Postgres, redis: Redis, number: int = 0) -> d
     """Return environment variables for a new database and a Redis database, for servers in their own process."""
     return {
         "UNDERSTUDY_DATABASE_URL": postgres.create(),
-        "UNDERSTUDY_REDIS_URL": f"{redis.url}/{number}",
+        "UNDERSTUDY_NODES_REDIS_URL": f"{redis.url}/{number}",
         "UNDERSTUDY_SECRET": SECRET,
     }
 

@@ -97,7 +97,7 @@ async def test_a_server_whose_database_and_redis_fail_tells_no_password(
     name = locked.rpartition("/")[2]
     given = {
         "UNDERSTUDY_DATABASE_URL": locked,
-        "UNDERSTUDY_REDIS_URL": locked_redis.url,
+        "UNDERSTUDY_NODES_REDIS_URL": locked_redis.url,
         "UNDERSTUDY_LOG_LEVEL": "debug",
         "UNDERSTUDY_SECRET": SECRET,
     }

@@ -1,8 +1,11 @@
 """Commands over HTTP: the same forms, limits and refusals as on a socket."""
 
 import json
+import sqlite3
 import uuid
-from typing import Any
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import trio
@@ -10,10 +13,14 @@ import trio
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.end_to_end.test_budgets import Eager, agent
 from tests.end_to_end.test_endpoints import ASK, STARTS
 from tests.end_to_end.test_stream import opened, say
+from transport.wire.commands import Ack, Chunk, ClientPing, Hello, Refresh, Resume
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
+from understudy.storage.schema import whole
+from understudy.wire.commands import COMMANDS, UserTyping
 
 FORMS = [*STARTS, {"agent_type": "liaison", "pillar": "content", "message": ASK, "conversation_id": "mine"}]
 
@@ -92,6 +99,52 @@ async def test_what_is_refused_has_the_registrys_answer(serve_guest: Any, comman
     assert (answered, body["error"]["code"]) == (status, code)
     assert {"code", "message", "retryable", "error_id"} == set(body["error"])
     assert (await get(running, "/api/threads", token))["threads"] == []
+
+
+def rows(folder: Path) -> dict[str, list[Any]]:
+    """Return all that is stored on SQLite, by table; not what the database keeps of itself."""
+    with closing(sqlite3.connect(folder / "data" / "understudy.db")) as connection:
+        return {name: connection.execute(f"SELECT * FROM {name}").fetchall() for name in whole().tables}
+
+
+REFUSED: Final = [
+    ("user_message", {"content": "more"}, "quota_exceeded"),
+    ("user_message", {"content": "more", "thread_id": "new", "references": ["none"]}, "not_found"),
+    ("edit", {"message_id": "m", "content": "other", "new_message_id": "n"}, "quota_exceeded"),
+    ("regenerate", {"message_id": "m", "request_id": "r"}, "quota_exceeded"),
+    ("regenerate", {"message_id": "m", "call_id": "none", "request_id": "r"}, "not_found"),
+    ("continue", {"run_id": "RUN"}, "quota_exceeded"),
+    ("approve", {"call_id": "none", "decision": "allow", "remember": True}, "not_found"),
+    ("approve", {"call_id": "none", "decision": "allow", "parameters": {"a": "x" * 70_000}}, "message_too_large"),
+    ("answer", {"question_id": "none", "answer": {"city": "Graz"}}, "not_found"),
+    ("feedback", {"message_id": "m", "rating": "up"}, "not_found"),
+    ("steer", {"run_id": "RUN", "content": "left", "steer_id": "s"}, "quota_exceeded"),
+    ("unsteer", {"run_id": "RUN", "steer_id": "s"}, "not_found"),
+    ("undo", {"run_id": "RUN"}, "not_undoable"),
+    ("switch_server", {"thread_id": "t", "server": "none", "on": False}, "not_found"),
+    ("disallow", {"thread_id": "none", "tool_name": "echo"}, "not_found"),
+    ("cancel", {"run_id": "none"}, "not_found"),
+]
+
+
+STORE_NOTHING: Final = {Resume, Hello, Chunk, Ack, Refresh, UserTyping, ClientPing}
+"""Commands about a connection, or of which nothing is stored when they are carried out either."""
+
+
+async def test_a_refused_command_has_changed_nothing(serve_guest: Any, tmp_path: Path) -> None:
+    """No row of any table differs after it."""
+    running, token = await serve_guest(agent(Eager(), turns=20), spending_user_tokens_per_day=45)
+    async with connected(running.address, token) as client:
+        ended = await client.ask("go", agent_type="script", thread_id="t", message_id="m")
+    before = rows(tmp_path)
+    for kind, payload, code in REFUSED:
+        payload = {name: ended["run_id"] if value == "RUN" else value for name, value in payload.items()}
+        if kind == "user_message":
+            payload = {"agent_type": "script", "thread_id": "t"} | payload
+        _, _, body = await send(running, token, {"type": kind, "payload": payload})
+        assert body.get("error", {}).get("code") == code, (kind, payload, body)
+        assert rows(tmp_path) == before, (kind, payload)
+    assert {COMMANDS[kind] for kind, _, _ in REFUSED} | STORE_NOTHING == set(COMMANDS.values())
 
 
 @pytest.mark.promise("wire.no-way-round")

@@ -119,7 +119,7 @@ async def test_a_folder_that_was_open_is_closed_with_all_that_is_in_it(serve: An
         os.umask(before)
     modes = {path: stat.S_IMODE(path.stat().st_mode) for path in (data, *data.rglob("*"))}
     assert {path.name: oct(mode) for path, mode in modes.items() if mode & 0o077} == {}
-    assert {"understudy.db", "understudy.db-wal", "ended-sessions"} <= {path.name for path in modes}
+    assert {"understudy.db", "understudy.db-wal"} <= {path.name for path in modes}
 
 
 HEADS = {

@@ -20,7 +20,7 @@ from tests.end_to_end.test_run_recovery import calling as calling_now
 from tests.end_to_end.test_run_recovery import survived
 from understudy import Agent, McpServer, mcp
 from understudy.chat.messages import AUTOMATIC
-from understudy.cli.prompts import list_prompts, read_prompt
+from understudy.extensions.terminal.prompts import list_prompts, read_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
 DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"

@@ -11,7 +11,7 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
 from tests.servers.postgresql import Postgres
 from understudy import Agent
-from understudy.chat import admission
+from understudy.chat import registry
 from understudy.chat.run import call
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable
@@ -219,8 +219,8 @@ async def test_of_a_crowd_on_a_slow_store_each_is_answered_or_told_that_it_is_to
         return commit(self, *group)
 
     monkeypatch.setattr(StoreWriter, "_commit", slow)
-    monkeypatch.setattr(admission, "AT_A_TIME", 4)
-    monkeypatch.setattr(admission, "WAIT_S", 0.2)
+    monkeypatch.setattr(registry, "AT_A_TIME", 4)
+    monkeypatch.setattr(registry, "WAIT_S", 0.2)
     running = await serve(
         scripted(Say("word")), **({} if database == "sqlite" else {"database_url": postgres.create(template)})
     )
@@ -260,8 +260,8 @@ DOORS: dict[str, tuple[str, Any]] = {
 
 @pytest.mark.parametrize("door", DOORS)
 async def test_requests_are_told_that_it_is_too_much(serve: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
-    monkeypatch.setattr(admission, "AT_A_TIME", 0)
-    monkeypatch.setattr(admission, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry, "AT_A_TIME", 0)
+    monkeypatch.setattr(registry, "WAIT_S", 0.05)
     running = await serve(scripted(Say("word")))
     token = await new_token(running)
     path, body = DOORS[door]

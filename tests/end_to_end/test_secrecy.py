@@ -2,8 +2,9 @@
 
 import base64
 import json
+import sqlite3
 import time
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -97,7 +98,8 @@ async def test_no_token_is_written_anywhere(tmp_path: Path) -> None:
             await request(server.address, "DELETE", "/api/sessions", token=brought[0])
         await server.terminate()
         written = await trio.Path(log).read_text() + metrics + json.dumps(health)
-        ended = await (trio.Path(tmp_path) / "data" / "ended-sessions").read_text()
+        with closing(sqlite3.connect(tmp_path / "data" / "understudy.db")) as connection:
+            ended = str(connection.execute("SELECT * FROM ended_sessions").fetchall())
     assert "handshake.refused" in written
     assert "token_expired" in written
     assert len(written.splitlines()) > 100

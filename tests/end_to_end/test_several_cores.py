@@ -16,6 +16,7 @@ from tests.end_to_end.test_nginx import LOCATIONS
 from tests.servers.nginx import Nginx
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
+from understudy.extensions.nodes.shared_limits import REPORT_S
 
 pytestmark = pytest.mark.needs("nginx")
 
@@ -66,8 +67,10 @@ async def test_two_nodes_behind_one_port_are_one_server(tmp_path: Path, postgres
                 await ends(second, 2)
                 assert first.durable() == second.durable()
 
-                async with connected(address, token), connected(address, token, welcome=False) as beyond:
-                    assert await beyond.until_closed() == 4429
+                async with connected(address, token):
+                    await trio.sleep(2 * REPORT_S)  # a node tells the others of its connections once in this time
+                    async with connected(address, token, welcome=False) as beyond:
+                        assert await beyond.until_closed() == 4429
 
                 long = {"agent_type": "teller", "context": {"pause_s": 0.2}}
                 await first.say(long_text(20), thread_id="t", message_id="m3", **long)

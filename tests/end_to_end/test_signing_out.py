@@ -2,8 +2,7 @@
 
 import base64
 import time
-from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 import trio
@@ -13,6 +12,8 @@ from tests.end_to_end.http import handshake, request
 from tests.end_to_end.sse import streaming
 from transport.auth.tokens import Tokens
 from understudy.app.server import Running
+from understudy.auth import revocation
+from understudy.storage.errors import StorageUnavailable
 
 SECRET = "a secret of more than thirty-two bytes"
 
@@ -110,10 +111,14 @@ async def test_only_a_token_that_counts_signs_out(serve: Any, bad: str | None) -
     assert (await request(running.address, "GET", "/api/agents", token=token_of("ada", "s1")))[0] == 200
 
 
-async def test_a_disk_that_is_full_does_not_sign_out(serve: Any, tmp_path: Path) -> None:
+async def test_a_disk_that_is_full_does_not_sign_out(serve: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """503, and the session stays valid: an unstored revocation would be lost by a restart."""
+
+    def full(*_: object) -> NoReturn:
+        raise StorageUnavailable("the disk is full")
+
     running = await serve(secret=SECRET)
-    (tmp_path / "data" / "ended-sessions").mkdir()
+    monkeypatch.setattr(revocation, "revoke_session", full)
     token = token_of("ada", "s1")
     status, headers, body = await request(running.address, "DELETE", "/api/sessions", token=token)
     assert (status, body["error"]["code"]) == (503, "storage_unavailable")

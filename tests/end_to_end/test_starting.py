@@ -4,7 +4,6 @@ import gc
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.process import READY, started
 from tests.end_to_end.server_pair import eventually
+from tests.servers.needed import free_port
 from understudy.agents.agent import Agent
 from understudy.client import ChatExchange, Status, open_client
 from understudy.content.warmup import Warmup
@@ -32,7 +32,7 @@ BEFORE_READY = {
 }  # fmt: skip
 MODULES_BEFORE_READY = {
     "sqlalchemy.dialects.postgresql", "transport.auth.keyring", "understudy.extensions.anthropic.messages",
-    "understudy.models.offline.provider", "understudy.models.offline.scan", "understudy.web.specs.openapi",
+    "understudy.models.offline.provider", "understudy.models.offline.scan", "understudy.extensions.references.openapi",
 }  # fmt: skip
 PROGRAM = """
 import gc, json, sys
@@ -50,12 +50,6 @@ finally:
 """Runs `understudy`. Prints the imported modules at the first bind of a socket and at the end, how many copies of
 classes are still in memory, and how the garbage collector is set at the end.
 """
-
-
-def free_port() -> int:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        return int(held.getsockname()[1])
 
 
 def test_a_server_listens_before_it_loads_the_rest_and_loads_nothing_it_does_not_need(tmp_path: Path) -> None:
@@ -203,7 +197,7 @@ sys.addaudithook(interrupt)
     [
         ("module", "serve", "understudy.agents.agent"), ("script", "doctor", "understudy.agents.agent"),
         ("script", "serve", "click"), ("module", "serve", "understudy.app.server"), ("script", "serve", "fcntl.flock"),
-        ("module", "doctor", "understudy.cli.doctor"), ("script", "doctor", "sqlite3.connect"),
+        ("module", "doctor", "understudy.extensions.doctor.checks"), ("script", "doctor", "sqlite3.connect"),
     ],
 )  # fmt: skip
 def test_ctrl_c_ends_a_command_that_begins_at_once_and_without_a_traceback(

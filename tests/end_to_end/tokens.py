@@ -8,7 +8,7 @@ import jwt
 SECRET = "a secret of more than 32 characters, for tests"
 
 
-def token(user: str, *roles: str, **claims: Any) -> str:
+def token(user: str, *roles: str, secret: str = SECRET, **claims: Any) -> str:
     """Return a token for a day, unless `claims` say otherwise. The claim of the tenant is `org`."""
     usual = {"sub": user, "sid": f"s-{user}", "exp": time.time() + 24 * 3600, "roles": list(roles)}
-    return jwt.encode(usual | claims, SECRET, "HS256")
+    return jwt.encode(usual | claims, secret, "HS256")

@@ -1,6 +1,7 @@
 """Fixtures of the tests of extensions: a whole server, and a store on each database."""
 
 from tests.end_to_end.conftest import begin as begin
+from tests.end_to_end.conftest import carrier as carrier
 from tests.end_to_end.conftest import serve as serve
 from tests.end_to_end.conftest import serve_client as serve_client
 from tests.end_to_end.conftest import serve_guest as serve_guest

@@ -15,7 +15,7 @@ from tests.end_to_end.test_permissions import CALLED, OTHER, STAFF, nothing_open
 from tests.end_to_end.test_scrubbing import SECRET, shows
 from understudy import Agent
 from understudy.app.server import Running
-from understudy.chat import admission
+from understudy.chat import registry
 from understudy.wire.codes import ERRORS
 
 
@@ -57,8 +57,8 @@ async def say(running: Running, token: str, door: str, text: str = "go") -> tupl
 
 @each_door
 async def test_each_door_says_that_it_is_too_much(serve: Any, monkeypatch: pytest.MonkeyPatch, door: str) -> None:
-    monkeypatch.setattr(admission, "AT_A_TIME", 0)
-    monkeypatch.setattr(admission, "WAIT_S", 0.05)
+    monkeypatch.setattr(registry, "AT_A_TIME", 0)
+    monkeypatch.setattr(registry, "WAIT_S", 0.05)
     running = await serve(scripted(Say("word"), name="desk"))
     token = await new_token(running)
     status, headers, told = await say(running, token, door)

@@ -13,12 +13,12 @@ from understudy.extensions.files.attachments import _columns
 from understudy.extensions.notices.alert_routes import AlertRequest
 from understudy.extensions.operations.observer_routes import KillRequest
 from understudy.extensions.privacy.routes import EraseRequest
+from understudy.extensions.providers.answer import read_call
+from understudy.extensions.scrubbing.routes import SanitizeRequest
 from understudy.extensions.shares.routes import ShareRequest
-from understudy.models.answer import read_call
 from understudy.models.model import ResultItem
 from understudy.models.offline import _answer_of
 from understudy.tools.arithmetic import find_expression
-from understudy.web.api.sanitize import SanitizeRequest
 from understudy.web.api.threads import ThreadRequest
 from understudy.web.context import decode_json
 

@@ -22,7 +22,7 @@ from tests.load.tally import report_text
 from transport.client.dial import SocketUrl
 from understudy.app.settings import load as load_settings
 from understudy.auth.sessions import open_tokens
-from understudy.cli.chat import ChatFailed, ServerAddress
+from understudy.cli.server_address import ServerAddress, ServerFailed
 
 TEXT = "What is 17 * 23? Use your calculator."
 TOKEN_S = 24 * 3600
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         load = Load(url, *sizes, given.behave, (TEXT,), at_once=given.at_once)
         sign_in = anonymous(address) if given.data_dir is None else signed(given.data_dir)
         report = trio.run(run_load, load, sign_in, lambda line: print(line, file=sys.stderr, flush=True))
-    except (ChatFailed, LoadFailed) as failed:
+    except (ServerFailed, LoadFailed) as failed:
         print(failed, file=sys.stderr)
         return 1
     print(report_text(report))

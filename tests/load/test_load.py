@@ -20,7 +20,7 @@ from tests.load.run import Load, LoadFailed, run_load
 from transport.client.dial import SocketUrl
 from transport.outbox.send_queue import SendQueue
 from understudy.app.server import Running
-from understudy.cli.chat import ServerAddress
+from understudy.cli.server_address import ServerAddress
 from understudy.storage.limits import Limits
 from understudy.wire.events import Envelope
 

@@ -75,6 +75,15 @@ class Checker:
                 waiting -= {event["data"]["call_id"], *event["data"].get("kept", ())}
         return waiting
 
+    def ended_once(self) -> int:
+        """Count the messages that were said which are accepted by one run, and that has one terminal event."""
+        runs, ends = defaultdict[str, list[str]](list), Counter[str]()
+        for event in (event for log in self.logs.values() for event in log):
+            if event["type"] == "message_accepted":
+                runs[event["data"]["message_id"]].append(event["run_id"])
+            ends[event["run_id"]] += event["type"] in TERMINAL
+        return sum([ends[run] for run in runs[name]] == [1] for name in self.ledger.said)
+
     def check(self) -> None:
         """Compare all logs with all clients; violations are in `faults`."""
         for (user, thread_id), log in self.logs.items():

@@ -119,8 +119,8 @@ class Link:
             self.end("reset after a reset")
 
     async def _hand_on(self, piece: bytes, target: trio.SocketStream, left: float) -> float:
-        if not self.proxy.calm:
-            await trio.sleep(self._pause_s(len(piece)))
+        pause_s = 0.0 if self.proxy.calm else self._pause_s(len(piece))
+        await trio.sleep(max(pause_s + self.proxy.slow_s, self.proxy.frozen_until - trio.current_time()))
         if len(piece) < left:
             if not self.swallows:
                 await target.send_all(piece)
@@ -139,14 +139,14 @@ class Link:
         if plan.stall and self.chance.random() < plan.stall:
             self.proxy.counts["stall"] += 1
             pause_s += 3 * self.chance.random()
-        return max(pause_s, self.proxy.frozen_until - trio.current_time())
+        return pause_s
 
 
 @define(eq=False)
 class Proxy:
     """Listens on `port` and forwards to the server's port; `counts` has the faults injected.
 
-    While `calm`, new connections have no faults; stalled connections stay stalled.
+    While `calm`, new connections have no faults; stalled connections stay stalled. Each piece waits `slow_s` besides.
     """
 
     seed: int
@@ -156,6 +156,7 @@ class Proxy:
     counts: Counter[str] = field(factory=Counter)
     frozen_until: float = 0.0
     refusing_until: float = 0.0
+    slow_s: float = 0.0
     _links: set[Link] = field(factory=set)
 
     @property
@@ -176,7 +177,7 @@ class Proxy:
         self.counts["connection"] += 1
         chance = Random(f"{self.seed}/{self.counts['connection']}")
         plan = FaultPlan() if self.calm else drawn(chance)
-        if not self.calm and trio.current_time() < self.refusing_until:
+        if trio.current_time() < self.refusing_until:
             return await self._refuse(client)
         try:
             server = await self._server()
@@ -191,6 +192,14 @@ class Proxy:
             await link.run()
         finally:
             self._links.discard(link)
+
+    def cut(self, how: str, share: float, chance: Random) -> int:
+        """End this share of the connections, at least one, in the way `Link.end` names. Return their number."""
+        links = sorted(self._links, key=id)
+        chosen = [link for link in links if chance.random() < share] or links[:1]
+        for link in chosen:
+            link.end(how)
+        return len(chosen)
 
     async def _server(self) -> trio.SocketStream:
         """Connect to the server. Raises OSError if it is down."""

@@ -62,6 +62,17 @@ def test_a_fault_in_the_log_is_found(events: tuple[Any, ...], fault: str) -> Non
     assert fault in faults(ACCEPTED, STARTED, *events)
 
 
+def test_messages_with_one_end_are_counted() -> None:
+    """Of a message that was accepted twice, one that has no end and one that has two, none ended once."""
+    log = [
+        {"type": kind, "run_id": run, "data": {"message_id": run[0]}}
+        for run, ends in (("a1", 1), ("b1", 1), ("b2", 0), ("c1", 0), ("d1", 2))
+        for kind in ("message_accepted", *["error"] * ends)
+    ]
+    ledger = Ledger(said={name: SentMessage(name, "ada", "t", PLAN) for name in "abcde"})
+    assert Checker(ledger, "", {("ada", "t"): log}).ended_once() == 1
+
+
 def test_an_end_must_follow_from_what_was_done() -> None:
     """A run whose model fails never succeeds, and no other loses its model."""
     fails = PLAN.replace("fail=0", "fail=1")

@@ -80,7 +80,7 @@ async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
     credentials.mkdir()
     texts = {
         "/etc/understudy/understudy.toml": f'[understudy]\ndatabase_url = "{postgres.create()}"\n'
-        f'port = 0\n[understudy.redis]\nurl = "{redis.url}"\n',
+        f'port = 0\n[understudy.nodes]\nredis_url = "{redis.url}"\n',
         "/etc/understudy/secret": SECRET,
     }
     for name, _, source in (each.partition(":") for each in unit("LoadCredential")):

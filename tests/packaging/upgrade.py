@@ -3,10 +3,11 @@
 python -m tests.packaging.upgrade FOLDER COMMIT
 
 FOLDER is new or empty, and outside the checkout. Both releases are installed from their wheels, into environments of
-their own, with what the checkout declares. On SQLite and on PostgreSQL the earlier release stores data and is killed in
-an answer; the later one must finish the answer and have all data. Then the earlier one comes back, unless it knows no
-schema from which on the database can be used: then it must refuse to start and change nothing. In the end the later one
-must have what both have stored. On PostgreSQL with Redis both run at once.
+their own, with what the checkout declares. On SQLite and on PostgreSQL the earlier release stores one of each kind of
+thing (`tests.packaging.kept`) and is killed in an answer; the later one must finish the answer, have all data, and end
+what waited. Then the earlier one comes back, unless it knows no schema from which on the database can be used: then it
+must refuse to start and change nothing. In the end the later one must have what both have stored, and erases it. On
+PostgreSQL both run at once.
 """
 
 import json
@@ -17,7 +18,7 @@ import subprocess
 import sys
 import tarfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
@@ -26,18 +27,24 @@ from typing import Any
 import httpx
 from attrs import frozen
 
+from tests.packaging import kept, kept_agents
 from tests.packaging.stories import make
 from tests.packaging.wheels import ROOT, SOURCES, build_wheel, build_wheels
 from tests.servers.needed import free_port
 from tests.servers.postgresql import Postgres
-from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
 
-EXTRAS = ("postgres", "redis")
+EXTRAS = ("postgres",)
 SECRET = "both-releases-have-one-secret-of-32-bytes"
-SETTINGS = {"UNDERSTUDY_SECRET": SECRET, "UNDERSTUDY_MODELS_WORDS_PER_S": "50", "UNDERSTUDY_SHARES_LINKS": "true"}
+SETTINGS = {
+    "UNDERSTUDY_SECRET": SECRET,
+    "UNDERSTUDY_MODELS_WORDS_PER_S": "50",
+    "UNDERSTUDY_SHARES_LINKS": "true",
+    "UNDERSTUDY_WEBHOOK_URLS": "http://127.0.0.1:9/hook",
+    "UNDERSTUDY_WEBHOOK_SECRET": SECRET,
+    "UNDERSTUDY_WEBHOOK_PRIVATE": "true",
+}
 WAIT_S = 120.0
-ENDS = ("final_response", "error")
 REFUSAL = "this understudy knows schemas up to "
 """What each release so far says of a schema that it cannot use. The words around it were not always the same."""
 CSV = b"region,sales\n" + b"".join(b"north,%d\n" % number for number in range(500))
@@ -51,12 +58,13 @@ class Server:
     address: str
     process: "subprocess.Popen[str]"
 
-    def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """Send a request of the user `ann`. The answer is a success."""
-        token = Tokens(SECRET, time.time).issue("ann", "s", ttl_s=3600)
-        answer = httpx.request(
-            method, f"{self.address}/api/{path}", headers={"Authorization": f"Bearer {token}"}, timeout=60, **more
-        )
+    def ask(
+        self, method: str, path: str, *, user: str = "ann", roles: Sequence[str] = (), **more: Any
+    ) -> httpx.Response:
+        """Send a request of a user, to a path below `/api/` or, with a slash, below the root. It succeeds."""
+        token = Tokens(SECRET, time.time).issue(user, "s", roles=roles, ttl_s=3600)
+        at = f"{self.address}{path if path.startswith('/') else f'/api/{path}'}"
+        answer = httpx.request(method, at, headers={"Authorization": f"Bearer {token}"}, timeout=60, **more)
         assert answer.is_success, (method, path, answer.status_code, answer.text)
         return answer
 
@@ -74,7 +82,7 @@ class Server:
         deadline = time.monotonic() + WAIT_S
         while True:
             log = self.events(thread)
-            ends = [each["type"] for each in log if each["type"] in ENDS]
+            ends = [each["type"] for each in log if each["type"] in kept.ENDS]
             if len(ends) >= count:
                 assert ends == ["final_response"] * count, ends
                 return log
@@ -114,7 +122,10 @@ class Release:
     @contextmanager
     def server(self, folder: Path, **environment: str) -> Iterator[Server]:
         """Yield a server with this data folder. It is killed at the end of the block if it still runs."""
-        words = [*self.command, "serve", "--port", str(free_port()), "--data-dir", str(folder)]
+        place = shutil.copy(kept_agents.__file__, folder.parent)
+        environment |= {"PYTHONPATH": str(Path(place).parent), kept_agents.HELD: str(folder.parent / "held")}
+        agents = f"{Path(place).stem}:AGENTS"
+        words = [*self.command, "serve", agents, "--port", str(free_port()), "--data-dir", str(folder)]
         with (folder.parent / "log").open("a") as log:
             process = subprocess.Popen(words, stdout=subprocess.PIPE, stderr=log, text=True, **self._how(environment))
         assert process.stdout is not None
@@ -155,6 +166,7 @@ def upgraded(earlier: Release, later: Release, folder: Path, **environment: str)
     data.mkdir(parents=True)
     with earlier.server(data, **environment) as server:
         fill(server)
+        left = kept.leave(server, data, environment)
         had, log = server.kept(), server.answered(2)
         server.say(LONG, 1, "cut")
         while not server.events("cut"):
@@ -164,6 +176,7 @@ def upgraded(earlier: Release, later: Release, folder: Path, **environment: str)
         server.answered(1, "cut")
         same(server.kept(), had)
         assert server.events()[: len(log)] == log
+        kept.check(server, left, data, environment)
         server.say("What is 6 * 7?", 3)
         had, log = server.kept(), server.answered(3)
         server.terminate()
@@ -179,6 +192,7 @@ def upgraded(earlier: Release, later: Release, folder: Path, **environment: str)
         server.say("What is 8 * 8?", 5)
         server.answered(count + 1)
         server.answered(1, "cut")
+        kept.erase(server, data, environment)
         server.terminate()
 
 
@@ -250,21 +264,19 @@ def main(folder: Path, commit: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     assert not any(folder.iterdir()), f"{folder} is not empty"
     earlier, later = install(folder, "earlier", commit), install(folder, "later", None)
-    postgres, redis = Postgres(folder / "postgresql"), Redis(folder / "redis")
+    postgres = Postgres(folder / "postgresql")
     try:
         postgres.start()
-        redis.start()
         for name, play, shared in (
             ("sqlite", upgraded, {}),
             ("postgresql", upgraded, {"UNDERSTUDY_DATABASE_URL": postgres.create()}),
-            ("rolling", rolling, {"UNDERSTUDY_DATABASE_URL": postgres.create(), "UNDERSTUDY_REDIS_URL": redis.url}),
+            ("rolling", rolling, {"UNDERSTUDY_DATABASE_URL": postgres.create()}),
         ):
             begun = time.monotonic()
             print(name, flush=True)
             play(earlier, later, folder / "stories" / name, **shared)
             print(f"  nothing is lost, {time.monotonic() - begun:.0f} s", flush=True)
     finally:
-        redis.stop()
         postgres.stop_if_running()
 
 

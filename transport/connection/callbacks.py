@@ -43,7 +43,7 @@ class ConnectionCallbacks(Protocol):
     def leave(self, connection_id: str) -> None:
         """Unregister a connection that has ended, whether it had joined or not."""
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> object:
+    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None, /) -> object:
         """Carry out a command: `Resume`, or one of the program. Raises CommandRejected."""
 
     def allow(self, identity: Identity, command: Command) -> float:
@@ -55,7 +55,7 @@ class ConnectionCallbacks(Protocol):
     async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         """Read at most `limit` events of a thread after `after`."""
 
-    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
+    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef, /) -> None:
         """Ask for the text of a thread's running answer to be delivered to `outbox` from offset 0."""
 
 

@@ -3,9 +3,9 @@
 import inspect
 import math
 import re
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import Annotated, Any, Final, Protocol
 
 from attrs import Attribute, evolve, field, frozen
 from attrs.validators import instance_of, optional
@@ -22,16 +22,12 @@ from understudy.tools.mcp_server import McpServer
 from understudy.tools.offers import Starter
 from understudy.tools.tool import Param, Tool, ToolError, tool
 
-if TYPE_CHECKING:
-    from understudy.extensions.remote.remote import Remote
-
 GUIDE: Final = "guide"
 LIAISON: Final = "liaison"
-BUILTIN: Final = (GUIDE, "content", "operations", "business_outcomes", "story")
+BUILTIN: Final = (GUIDE, "story")
 """The names of the built-in agents of this distribution."""
 MAX_DEPTH: Final = 3
 """Agents that may ask each other as tools, one below the other, beside the one that answers its user."""
-
 REQUEST: Final = "What the agent is to do, with all that it needs to know."
 """What a model is told of the parameter of a tool that asks an agent."""
 
@@ -90,14 +86,6 @@ def _allowed(value: Iterable[str] | None) -> Allowed:
     return read_allowed(value, "the agent")
 
 
-def _remote(value: "Remote | str | None") -> "Remote | None":
-    if not isinstance(value, str):
-        return value
-    from understudy.extensions.remote.remote import Remote
-
-    return Remote(value)
-
-
 def _is_model(_: Any, __: object, value: object) -> None:
     if value is not None and not isinstance(value, str) and not callable(getattr(value, "respond", None)):
         raise TypeError(f"{value!r} is not a model: it is the name of one, or an object with the method `respond`")
@@ -108,9 +96,21 @@ def _is_async(_: Any, __: object, value: object) -> None:
         raise TypeError(f"{value!r} cannot be an agent's run: an async function of one AgentTurn is needed")
 
 
+def _is_remote(_: Any, __: object, value: object) -> None:
+    if value is not None and not inspect.iscoroutinefunction(getattr(value, "run", None)):
+        raise TypeError(f"{value!r} is no agent of another server, but a `Remote` is")
+
+
 def _positive(_: Any, attribute: "Attribute[float]", value: float) -> None:
     if not value > 0:
         raise ValueError(f"{attribute.name} must be more than 0 seconds, not {value!r}")
+
+
+class RemoteAgent(Protocol):
+    """An agent of another server: a `Remote` of the extension `remote`."""
+
+    async def run(self, turn: AgentTurn) -> None:
+        """Have it work on a message, and show its work as this server's."""
 
 
 @frozen
@@ -120,8 +120,8 @@ class Agent:
     Raises ValueError for a bad name, a bad or empty `allow`, a translation of something else, a non-positive
     `timeout_s`, a budget of more time than `timeout_s`, two tools or servers of one name, or `run` with
     `output_type`; TypeError if a tool is not a `Tool`, `model` neither a name nor a model, `run` no async function,
-    or `output_type` no class with a schema. Also ValueError if the tool of a starter, or the one that is always to be
-    called, is none of the agent's.
+    `remote` no `Remote`, or `output_type` no class with a schema. Also ValueError if the tool of a starter, or the one
+    that is always to be called, is none of the agent's.
     """
 
     name: str = field(validator=_named)
@@ -162,8 +162,8 @@ class Agent:
     """Opens what its tools share."""
     run: Callable[[AgentTurn], Awaitable[object]] | None = field(default=None, validator=_is_async, repr=False)
     """An async function that works on each message instead of a model: a hand-written agent."""
-    remote: "Remote | None" = field(default=None, converter=_remote)
-    """The address of an agent of another server that works instead, by AG-UI, or a `Remote`."""
+    remote: RemoteAgent | None = field(default=None, validator=_is_remote)
+    """An agent of another server that works instead: a `Remote`."""
     servers: tuple[McpServer, ...] = field(default=(), converter=tuple)
     """The MCP servers among its `tools`: give them there."""
     output_type: type[Any] | None = field(default=None)
@@ -233,8 +233,8 @@ class Agent:
     @property
     def extensions(self) -> list[str]:
         """The names of the extensions that it needs."""
-        needed = {"frameworks": is_of_framework(self.run), "mcp": self.servers, "remote": self.remote}
-        return [name for name, needs in needed.items() if needs]
+        needed = {"mcp": self.servers, "remote": self.remote, "subagents": self.subagents}
+        return [name for name, needs in needed.items() if needs] + ["frameworks"] * is_of_framework(self.run)
 
     @property
     def takes_client_tools(self) -> bool:
@@ -314,26 +314,3 @@ def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
     """Return the agents and those that they ask as tools, by name; an agent itself goes before another's subagent."""
     given = list(agents)
     return {each.name: each for each in (*(sub for agent in given for sub in agent.subagents), *given)}
-
-
-class LiveAgents(Mapping[str, Agent]):
-    """Agents by name, each with the tools that `with_tools` gives it, again whenever `stamp` returns something else."""
-
-    def __init__(
-        self, agents: Mapping[str, Agent], with_tools: Callable[[Agent], Agent], stamp: Callable[[Agent], object]
-    ) -> None:
-        self._agents, self._with_tools, self._stamp = agents, with_tools, stamp
-        self._made: dict[str, tuple[object, Agent]] = {}
-
-    def __getitem__(self, name: str) -> Agent:
-        agent = self._agents[name]
-        stamp, made = self._stamp(agent), self._made.get(name)
-        if made is None or made[0] != stamp:
-            made = self._made[name] = stamp, self._with_tools(agent)
-        return made[1]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._agents)
-
-    def __len__(self) -> int:
-        return len(self._agents)

@@ -77,7 +77,7 @@ def is_of_framework(run: object) -> bool:
 
 
 class AgentFailed(Exception):
-    """An agent of another framework has failed, which ends its run. `message` is for its user, the log has the rest."""
+    """An agent has failed, which ends its run. `message` is for its user, the log has the rest."""
 
     def __init__(self, message: str, error_id: str) -> None:
         super().__init__(message)

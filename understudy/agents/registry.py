@@ -1,19 +1,15 @@
-"""All agents of a server by name: the built-in ones with their tools, those of extensions, and the users' own."""
+"""All agents of a server by name: the built-in ones, those of extensions, and the users' own."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from understudy.agents.agent import BUILTIN, GUIDE, Agent, with_subagents
-from understudy.agents.builtin import guide, liaison
+from understudy.agents.builtin import guide
 from understudy.agents.story import STORY
 from understudy.installed import brought, chosen, installed, missing
 from understudy.suggestion import did_you_mean
 from understudy.tools.arithmetic import calculate
-from understudy.tools.costs import reduce_costs
-from understudy.tools.finance import compare_scenarios
-from understudy.tools.performance import errors_by_code, open_work, recent_crashes, server_performance, slow_operations
 from understudy.tools.remembering import forget, remember, search_memory
-from understudy.tools.sanitize import sanitize_content
-from understudy.tools.server import supervision_tree, system_health
+from understudy.tools.server import system_health
 
 
 def all_agents(
@@ -36,22 +32,14 @@ def all_agents(
     if unknown := [name for name in builtin if name not in known]:
         meant = did_you_mean(unknown[0], known)
         raise ValueError(f"there is no built-in agent {unknown[0]!r}{meant}; there are: {', '.join(known)}")
-    memory = (remember, search_memory, forget)
-    measures = (server_performance, slow_operations, errors_by_code, recent_crashes, open_work)
-    liaisons = [
-        liaison("content", [sanitize_content, calculate, *memory]),
-        liaison("operations", [system_health, *measures, supervision_tree, calculate, *memory]),
-        liaison("business_outcomes", [compare_scenarios, reduce_costs, calculate, *memory]),
-    ]
     named: dict[str, Agent] = {}
     for agent in own:
         if agent.name in named:
             raise ValueError(f"two agents are called {agent.name!r}; give one of them another name")
         named[agent.name] = agent
-    agents = {agent.name: agent for agent in liaisons if agent.name in builtin}
-    agents |= {name: agent for name, agent in others.items() if name in builtin and name not in named} | named
+    agents = {name: agent for name, agent in others.items() if name in builtin and name not in named} | named
     if GUIDE in builtin and GUIDE not in named:
-        agents[GUIDE] = guide(agents.values(), [calculate, system_health, *memory])
+        agents[GUIDE] = guide(agents.values(), [calculate, system_health, remember, search_memory, forget])
     if STORY.name in builtin and STORY.name not in named:  # no colleague of the guide: nobody is handed over to it
         agents[STORY.name] = STORY
     _check(agents)

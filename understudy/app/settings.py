@@ -73,8 +73,6 @@ a hundred million."""
 PRESETS: Final = ("standard", "strict", "off")
 """Named policies for `scrub_policy`. Repeated here because most commands do not need the content filter."""
 
-"""What the name of a header of HTTP may be (RFC 9110 section 5.1)."""
-
 DEFAULT: Final = "default"
 COMMAND: Final = "command"
 CALL: Final = "the command or the call"
@@ -117,9 +115,9 @@ class Settings:
     default_agent: str = ""
     """The agent that answers messages which name none; unless set the guide, or without it the first of your own."""
     secret: typed_settings.SecretStr = field(default=typed_settings.SecretStr(""), repr=False)
-    """A secret of 32 bytes or more, which signs session tokens; with a `redis.url` the keys for messages between nodes
-    are derived from it too, so all nodes need the same secret. A secret with fewer than eight different letters causes
-    a warning at the start (`settings.weak_secret`)."""
+    """A secret of 32 bytes or more, which signs session tokens; all nodes need the same; the key of what they keep in
+    Redis is derived from it. A secret with fewer than eight different letters causes a warning at the
+    start (`settings.weak_secret`)."""
     accepted_secrets: list[str] = field(factory=list, repr=False)
     """Other secrets whose tokens, and what was sealed with them, are accepted while the secret is replaced."""
     tenant_claim: str = ""
@@ -153,8 +151,8 @@ class Settings:
     grace_s: float = field(default=4.0, validator=gt(0))
     """How long the server may take to stop."""
     extensions: list[str] = field(factory=list)
-    """The extensions that are on: their names, or `-NAME` for all but these, or `none`; unless set all that have what
-    they need installed. `understudy extensions` lists them."""
+    """The extensions that are on: their names, which bring what they require, or `-NAME` for all but these, or `none`;
+    unless set all that have what they need installed. `understudy extensions` lists them."""
     providers: Providers = BUILT_IN
     own: Mapping[type[Any], Any] = field(factory=dict)
     """The settings of extensions by their classes: see `of`."""

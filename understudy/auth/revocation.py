@@ -1,21 +1,10 @@
 """Revoked tokens, across restarts of the server: of ended sessions, of users signed out everywhere, and of tokens that
-a renewal replaced.
-
-A server on SQLite keeps them in a file. Servers that share a PostgreSQL keep them there. Each process polls for new
-ones twice a second.
+a renewal replaced. They are in the database, which each process polls for new ones twice a second.
 """
 
-import contextlib
-import errno
-import fcntl
 import hashlib
-import json
 import logging
-import os
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
-from pathlib import Path
+from collections.abc import Callable, Collection, Mapping
 from typing import Final, NoReturn
 
 import trio
@@ -34,8 +23,6 @@ log = logging.getLogger(__name__)
 MAX_REVOCATIONS: Final = 100_000
 """Entries kept at once, of some 150 bytes each. None is dropped before it expires: at the bound, new ones are refused.
 """
-COMPACT_SLACK: Final = 1_000
-"""Expired lines in the file beyond which it is rewritten."""
 USER_REVOCATION_S: Final = 400 * 24 * 3600.0
 """Seconds for which the sign-out of a user everywhere is kept. A token valid for longer would be accepted again
 afterwards."""
@@ -47,6 +34,9 @@ OVERLAP_S: Final = 30.0
 """Seconds for which a renewed token is still accepted: for requests in flight, and for two tabs that renew at once."""
 POLL_S: Final = 0.5
 """Seconds between two polls. A token revoked by another process is refused here after that and the time of a read."""
+
+SETTLING_S: Final = 1.0
+"""How long polls read after a commit was seen: one in the same tick of the file system's clock is not seen itself."""
 
 
 @define
@@ -142,7 +132,7 @@ class RevokedSessions:
         raise NotImplementedError
 
     async def wait_propagated(self) -> None:
-        """Wait until every server applies the entries written so far. Returns at once, as there is one server."""
+        """Wait until every server applies the entries written so far."""
 
     async def poll(self) -> None:
         """Apply entries that another process wrote."""
@@ -154,165 +144,14 @@ class RevokedSessions:
                 await self.poll()
             except StorageUnavailable as error:  # no server can write revocations meanwhile
                 log.debug("ended_sessions.not_read", extra={"reason": error.reason})
-            except (OSError, ValueError) as error:
-                log.warning("ended_sessions.not_read", extra={"reason": str(error)})
             await trio.sleep(POLL_S)
 
-    def _check_room(self) -> None:
+    def check_room(self) -> None:
         """Drop expired entries at the bound. Raises CommandRejected (`busy`) if there is still no room."""
         if len(self) >= self.cap:
             self.drop_expired()
         if len(self) >= self.cap:
             raise CommandRejected("busy", retry_after=60.0)
-
-
-@define
-class RevocationFile(RevokedSessions):
-    """Revocations in memory and in the file `path`. `clock` returns Unix seconds.
-
-    The file has a line of JSON for each entry. A line is appended and synced before the revocation is acknowledged.
-    Commands of an operator may append too: a lock on the folder serialises the writers.
-    """
-
-    path: Path
-    clock: Callable[[], float]
-    _lines: int = field(default=0, init=False)
-    _seen: tuple[int, int] = field(default=(0, 0), init=False)
-    _lock: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
-
-    def load(self) -> None:
-        """Read the file, and compact it. Blocks.
-
-        A missing file is empty. Half a line at its end is ignored, because it was never acknowledged.
-
-        Raises:
-            OSError: The file cannot be read or written.
-            ValueError: The file is damaged; the text says how to repair it.
-        """
-        with contextlib.suppress(FileNotFoundError):
-            self._until = self._read_entries()
-            self._rewrite()
-
-    def load_read_only(self) -> None:
-        """Read the file without compacting it, because a server may be using it. Raises as `load`."""
-        with contextlib.suppress(FileNotFoundError):
-            self._until = self._read_entries()
-
-    def _read_entries(self) -> dict[str, float]:
-        """Read the file's entries. A key that occurs twice has the later expiry."""
-        lines, found = self.path.read_bytes().split(b"\n"), dict[str, float]()
-        for number, line in enumerate(lines[:-1], 1):
-            try:
-                key, until = json.loads(line)
-                key, until = str(key), float(until)
-            except (ValueError, TypeError):
-                raise ValueError(
-                    f"{self.path} is damaged in line {number}: restore it, or remove it to forget which sessions have "
-                    "ended"
-                ) from None
-            found[key] = max(until, found.get(key, 0.0))
-        return found
-
-    async def persist(self, name: str, until: float) -> None:
-        """Append an entry to the file and sync it, then apply it."""
-        async with self._lock:
-            self._check_room()
-            try:
-                await trio.to_thread.run_sync(self.append, json.dumps([name, until]).encode() + b"\n")
-            except OSError as error:
-                raise StorageUnavailable(f"{self.path.name} cannot be written: {error.strerror}") from error
-            self.merge({name: until})
-            if self._lines > 2 * len(self._until) + COMPACT_SLACK:
-                self.drop_expired()
-                try:
-                    await trio.to_thread.run_sync(self._rewrite)
-                except OSError as error:  # expired lines do no harm, and the next revocation retries
-                    log.warning("ended_sessions.not_tidied", extra={"reason": error.strerror})
-
-    async def poll(self) -> None:
-        """Apply entries that another process wrote. Raises OSError and ValueError as `load`."""
-        if self._file_identity() == self._seen:
-            return
-        async with self._lock:
-            found = await trio.to_thread.run_sync(self._read_entries)
-            self.merge_remote(found)
-            self._seen = self._file_identity()
-
-    def _file_identity(self) -> tuple[int, int]:
-        """Return the file's inode and size, one of which changes when another process writes."""
-        try:
-            found = self.path.stat()
-        except FileNotFoundError:
-            return (0, 0)
-        return (found.st_ino, found.st_size)
-
-    def append(self, line: bytes) -> None:
-        """Append a line durably. Blocks. Raises OSError, and the file is unchanged then."""
-        with self._locked():
-            known = self._file_identity() == self._seen
-            self._append(line)
-            if known:  # otherwise entries of another process are still to be polled
-                self._seen = self._file_identity()
-
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Hold the lock against writes by other processes, which take milliseconds."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            fcntl.flock(folder, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(folder)
-
-    def _append(self, line: bytes) -> None:
-        descriptor = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-        try:
-            size = os.fstat(descriptor).st_size
-            try:
-                if os.write(descriptor, line) < len(line):
-                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-                os.fsync(descriptor)
-                if size == 0:
-                    self._sync_folder()
-            except OSError:
-                os.ftruncate(descriptor, size)  # or the next line would be joined to half of this one
-                raise
-        finally:
-            os.close(descriptor)
-        self._lines += 1
-
-    def _rewrite(self) -> None:
-        """Write the entries that have not expired to a new file, and replace the old one."""
-        with self._locked():
-            self._write_new_file()
-            self._seen = self._file_identity()
-
-    def _write_new_file(self) -> None:
-        now, entries = self.clock(), dict(self._until)
-        for name, until in self._read_entries().items():  # another process may have written since
-            entries[name] = max(until, entries.get(name, 0.0))
-        lines = [json.dumps([name, until]) + "\n" for name, until in entries.items() if until > now]
-        handle, aside = tempfile.mkstemp(dir=self.path.parent, prefix=self.path.name)
-        try:
-            with os.fdopen(handle, "w") as file:
-                file.writelines(lines)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(aside, self.path)
-            self._sync_folder()
-        except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(aside)
-            raise
-        self._lines = len(lines)
-
-    def _sync_folder(self) -> None:
-        """Sync the folder, so that the file's name is on the disk too."""
-        folder = os.open(self.path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
 
 
 def session_key(identity: Identity) -> str:
@@ -346,47 +185,37 @@ def _digest(text: str) -> str:
 
 
 @define
-class SharedRevocations(RevokedSessions):
-    """Revocations in memory and in the database.
+class StoredRevocations(RevokedSessions):
+    """Revocations in memory and in the database. One is committed before it is acknowledged, and reaches every other
+    server (there are others if it is `shared`) by its next poll."""
 
-    A revocation is committed before it is acknowledged, and reaches every other server by its next poll. Entries of the
-    file `path`, from a time when this server ran alone, are moved to the database at the start.
-    """
-
-    path: Path
-    clock: Callable[[], float]
     store: Store
+    shared: bool = False
     _seen_to: float = field(default=0.0, init=False)
-
-    async def load(self) -> None:
-        """Read all revocations, after moving those of the file to the database.
-
-        Raises:
-            StorageUnavailable: The database does not answer.
-            OSError, ValueError: The file cannot be read, or is damaged.
-        """
-        alone = RevocationFile(self.path, self.clock)
-        await trio.to_thread.run_sync(alone.load)
-        for name, until in alone.entries():
-            await self.store.commit(revoke_session(name, until, self.clock()))
-        await trio.to_thread.run_sync(partial(self.path.unlink, missing_ok=True))
-        await self.poll()
+    _stamp: tuple[int, int] | None = field(default=None, init=False)
+    _changed_at: float = field(default=0.0, init=False)
 
     async def persist(self, name: str, until: float) -> None:
         """Commit an entry to the database, then apply it here."""
-        self._check_room()
+        self.check_room()
         await self.store.commit(revoke_session(name, until, self.clock()))
         self.merge({name: until})
 
     async def wait_propagated(self) -> None:
-        """Wait for two polls: the other servers poll every POLL_S, and a read takes less than that."""
-        await trio.sleep(2 * POLL_S)
+        """Wait for two polls of the others, if there are any: they poll every POLL_S, and a read takes less."""
+        if self.shared:
+            await trio.sleep(2 * POLL_S)
 
     async def poll(self) -> None:
-        """Read new entries, and apply them. Raises StorageUnavailable.
+        """Read new entries if anything was committed since the last read, and apply them. Raises StorageUnavailable.
 
         Reads from SETTLED_S before the newest known entry: an entry written then may have been committed since.
         """
+        stamp = self.store.database.stamp()
+        if stamp is None or stamp != self._stamp:
+            self._changed_at = trio.current_time()
+        elif trio.current_time() > self._changed_at + SETTLING_S:
+            return
         since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
         found: dict[str, float] = {}
         while True:
@@ -397,7 +226,7 @@ class SharedRevocations(RevokedSessions):
                 newest = max(newest, since)
             if len(page) < PAGE:
                 break
-        self._seen_to = newest
+        self._seen_to, self._stamp = newest, stamp
         if len(self) > self.cap:
             self.drop_expired()
         self.merge_remote(found)

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 SESSIONS_BEGUN: Final = Act("sessions.begun")
 SESSIONS_ENDED: Final = Act("sessions.ended", "all")
 
-REVOCATIONS_FILE: Final = "ended-sessions"
-"""Name of the revocations' file in the data folder."""
 ANONYMOUS: Final = "anon-"
 """Prefix of the names of anonymous users."""
 ANONYMOUS_MAX_S: Final = 400 * 24 * 3600.0

@@ -31,6 +31,7 @@ log = logging.getLogger(__name__)
 Message: TypeAlias = Say | Edit | Regenerate | Continue | Steer
 """What starts work: it is accepted, and answered by a run."""
 _WORD: Final = re.compile(r"(?<!^)(?=[A-Z])")
+"""Where a word of a class name begins: `UserTyping` is counted as `user_typing`."""
 S = TypeVar("S", bound=EventStream)
 
 
@@ -44,7 +45,7 @@ class Chat:
     3. A refusal is a CommandRejected with its code and a sentence for the client; it has changed nothing.
 
     `connections` returns the supervisor under which streams run as temporary children; `callbacks` registers their
-    connections, and counts commands. `draining`: whether the server is; then nothing is followed and no run started.
+    connections, and counts commands. While `draining` returns true, nothing is followed and no run is started.
     """
 
     commands: CommandDispatcher
@@ -78,9 +79,9 @@ class Chat:
     ) -> S:
         """Have the events of a thread written to a stream, and return it. It ends with its reader, who must close it.
 
-        `start`: the number of the event after which it begins; or a message that is accepted once the stream is there,
-        so that none is stored whose client cannot follow it. It is not counted: see `check_rate`. `door` is the label
-        in metrics. `welcome`: the first event is a connection's welcome.
+        `start`: the number of the event after which it begins; or a message that is accepted once the stream is open,
+        so that none is stored whose client cannot follow it. The caller counts that message by `check_rate`. `door` is
+        the label in metrics. `welcome`: the first event is a connection's welcome.
 
         Raises:
             CommandRejected: The user has too many connections, there is no such thread, or the message is refused; then

@@ -8,8 +8,9 @@ from actors import ActorRef, Ask
 from transport.auth.identity import Identity
 from transport.wire.commands import JsonObject
 from transport.wire.events import Event
+from understudy.chat.placement import RemoteNodes
 from understudy.chat.routing import Route
-from understudy.chat.run_protocol import Ending
+from understudy.chat.run_state.endings import Ending
 from understudy.storage.records import Message, StepRecord
 from understudy.wire.commands import Say
 from understudy.wire.events import Alert, ApprovalDecision, SanitizationSummary, Usage
@@ -235,9 +236,12 @@ class AnswerQuestion(Ask[bool]):
 
 @frozen
 class RequestSnapshot:
-    """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part."""
+    """To a conversation: send this outbox the text of the running answer from its beginning; it missed a part.
 
-    outbox: ActorRef
+    `RemoteNodes`: the nodes that follow the thread, with the number of its last event.
+    """
+
+    outbox: ActorRef | RemoteNodes
 
 
 @frozen
@@ -279,28 +283,13 @@ class OwnershipLost:
 
 
 @frozen
-class Stop:
-    """To a run: stop now, as its user asked for it."""
+class Begin:
+    """To a run or call, first: start the work. A start hook would cost a scope, a timer and a step of who spawns it."""
 
 
 @frozen
-class TracedAttempt:
-    """An attempt at a run, for its trace.
-
-    `before` is the name of the attempt before it, None if there was none: that began at `began_at` and was last heard
-    of at `heard_at`, by the log (Unix seconds). `cut`: it was ended from outside, by the death or stop of its server or
-    of its actor, so it could not record its own end.
-    """
-
-    name: str = FIRST_ATTEMPT
-    before: str | None = None
-    began_at: float = 0.0
-    heard_at: float = 0.0
-    cut: bool = True
-
-
-FIRST: Final = TracedAttempt()
-"""The first attempt at any run."""
+class Stop:
+    """To a run: stop now, as its user asked for it."""
 
 
 @frozen
@@ -311,8 +300,8 @@ class RunRequest:
     `groups` are those of the sender's token: the run's tools have its rights, and it is handed over only to agents that
     allow them. They are not stored, so a run resumed after a crash has none. `context` and `settings` (`timeout_s`,
     `max_turns`) are those of the message; they are in the log. `agent_id` is the id of its first agent if the log has
-    the start of that agent already, with `findings_summary`. `attempt` is the attempt at the run that this request
-    starts.
+    the start of that agent already, with `findings_summary`. `attempt` is the name of the attempt at the run that this
+    request starts. `lost_server`: the run was at work when its server died.
     """
 
     run_id: str
@@ -328,7 +317,8 @@ class RunRequest:
     settings: JsonObject = field(factory=dict)
     groups: tuple[str, ...] = ()
     agent_id: str | None = None
-    attempt: TracedAttempt = FIRST
+    attempt: str = FIRST_ATTEMPT
+    lost_server: bool = False
 
     @property
     def user(self) -> str:

@@ -4,7 +4,7 @@ The extension `nodes` implements it; a single node has no implementation. No I/O
 """
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
 import msgspec
@@ -14,6 +14,8 @@ from understudy.storage.records import Fence, RunRecord
 
 if TYPE_CHECKING:
     from sqlalchemy import Select
+
+    from understudy.wire.events import Envelope
 
 
 async def is_in_charge(node: "Node | None") -> bool:
@@ -113,14 +115,31 @@ class StopsChanged(msgspec.Struct, frozen=True, tag=True):
 News: TypeAlias = Active | TypingIn | Changed | Deleted | Read | Missed | StopsChanged
 
 
+class RemoteNodes:
+    """In place of an outbox: the nodes that follow a thread."""
+
+
 class OtherNodes(Protocol):
-    """The interface to the other nodes."""
-
-    def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
-        """Make a proxy for the conversation of a thread that another node owns.
-
-        `after` is the number of the event after which the user's connections here are subscribed.
-        """
+    """The interface to the other nodes. Nothing waits for them."""
 
     def broadcast(self, news: News) -> None:
         """Send news to every other node. A node that cannot be reached is told later that it has missed some."""
+
+    def is_followed(self, owner: str, thread_id: str) -> bool:
+        """Return whether clients of other nodes may follow a thread of this node."""
+
+    def deliver(self, owner: str, thread_id: str, incarnation: float | None, envelopes: "Sequence[Envelope]") -> None:
+        """Send events of a thread to the nodes that follow it."""
+
+    def tell_end(self, owner: str, thread_id: str, incarnation: float | None, last_seq: int) -> None:
+        """Tell the nodes that follow a thread the number of its last event."""
+
+    def tell_deleted(self, owner: str, thread_id: str, incarnation: float | None) -> None:
+        """Tell the nodes that follow a thread, after its last events, that it is deleted."""
+
+
+MakeProxy: TypeAlias = Callable[[str, str, str, int | None], Actor]
+"""Makes a proxy for the conversation of a thread (its user, and id) that another node (its id) owns.
+
+Last is the number of the event after which the user's connections here are subscribed, None for the end.
+"""

@@ -1,6 +1,7 @@
 """Presence: a table of the live connections of each user."""
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from attrs import define, evolve, field, frozen
 
@@ -8,6 +9,9 @@ from actors import ActorRef, Lane
 from transport.auth.identity import Identity
 from transport.wire.messages import Close
 from understudy.auth.rights import Whose, everybody
+
+if TYPE_CHECKING:
+    from understudy.chat.placement import OtherNodes
 
 
 @frozen
@@ -22,12 +26,11 @@ class _Entry:
 @define
 class Presence:
     """The live connections of all users, at most `cap` for each. `on_connect` is called when one is added.
-    `announce(owner, thread_id, after)` tells other nodes that a thread has events after that number; None on a single
-    node."""
+    `others` is the interface to other nodes, where users have connections too; None on a single node."""
 
     cap: int
     on_connect: Callable[[], None] | None = None
-    announce: Callable[[str, str, int], None] | None = None
+    others: "OtherNodes | None" = None
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
 

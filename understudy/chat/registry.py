@@ -5,15 +5,19 @@ The actor is the conversation if this node owns the thread, otherwise a proxy to
 1. A thread has one conversation among all nodes: that of the node which claimed it in the database.
 2. On a node a thread has one actor at a time, and one claim is made at a time: a second claim would fence off the
    conversation that works under the first.
+3. At most `AT_A_TIME` messages are being accepted, so that each is accepted quickly (`AdmissionControl`). A message
+   that is refused is refused before its conversation is asked: nothing of it is stored.
+4. Messages are admitted in order of arrival, and refused after `WAIT_S`. While the first in line has waited for
+   `STANDING_S`, new ones are refused at once: they would wait no shorter.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Final, TypeAlias, TypeVar
 
 import trio
-from attrs import frozen
+from attrs import define, field, frozen
 
 from actors import (
     Actor,
@@ -31,17 +35,70 @@ from actors import (
 )
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import SubscribeThread, UnsubscribeThread
-from understudy.chat.admission import AdmissionControl
 from understudy.chat.conversation.conversation import Conversation
+from understudy.chat.conversation.thread_log import BUSY_S
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import EnsureRunning, FollowThread, OwnershipLost, WaitIdle
-from understudy.chat.placement import Moved, Node, OtherNodes, actor_name
+from understudy.chat.placement import MakeProxy, Moved, Node, actor_name
 from understudy.chat.services import Services
 from understudy.storage import queries
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.keyed_lock import KeyedLock
 from understudy.storage.queries import LARGEST_PAGE
 from understudy.storage.records import Fence
+
+AT_A_TIME: Final = 64
+"""Messages that are being accepted: enough to fill a commit, few enough to be through in a second or two even where
+other processes leave the server a tenth of a processor."""
+WAIT_S: Final = 5.0
+"""Seconds after which a message that was not admitted is refused: as long as a write may take."""
+STANDING_S: Final = 1.0
+"""Seconds after which, if the first in line still waits, further messages are refused at once."""
+
+
+@define(eq=False)
+class AdmissionControl:
+    """The messages that are being accepted on this node, and those that wait to be."""
+
+    _permits: trio.Semaphore = field(factory=lambda: trio.Semaphore(AT_A_TIME), init=False)
+    _waiting: dict[object, float] = field(factory=dict, init=False)
+    """The messages in line, in order of arrival, each with the time on trio's clock since which it waits."""
+
+    def check(self) -> None:
+        """Refuse a message that would wait for too long, before any work is done for it.
+
+        Raises:
+            CommandRejected: `busy`.
+        """
+        first = next(iter(self._waiting.values()), None)
+        if first is not None and trio.current_time() >= first + STANDING_S:
+            raise CommandRejected("busy", retry_after=BUSY_S)
+
+    @asynccontextmanager
+    async def admitted(self) -> AsyncIterator[None]:
+        """Wait for a permit, and hold it within the block.
+
+        Raises:
+            CommandRejected: There was none in time (`busy`).
+        """
+        self.check()
+        try:
+            self._permits.acquire_nowait()
+        except trio.WouldBlock:
+            waiting = object()
+            self._waiting[waiting] = trio.current_time()
+            try:
+                with trio.move_on_after(WAIT_S) as limit:
+                    await self._permits.acquire()
+            finally:
+                del self._waiting[waiting]
+            if limit.cancelled_caught:
+                raise CommandRejected("busy", retry_after=BUSY_S) from None
+        try:
+            yield
+        finally:
+            self._permits.release()
+
 
 ACCEPT_S: Final = 30.0
 """Seconds for which a conversation may be silent; after them the command fails with `busy`. Several times as long as
@@ -51,7 +108,7 @@ STOP_WAIT_S: Final = 1.0
 TRIES: Final = 3
 """Attempts at one request: the actor may be stopping, or the thread moving, meanwhile. The last error is raised."""
 CLOCKS_APART_S: Final = 30.0
-"""Seconds by which the clocks of two nodes may differ. Threads of that time are looked at once more for nothing."""
+"""Seconds by which the clocks of two nodes may differ. Threads that began within them are read once more in vain."""
 RESTART_BACKOFF: Final = Backoff(min_s=0.02, max_s=5.0)
 """Backoff before a conversation that crashed is started again. Less than `ACCEPT_S`, so that a message sent during the
 backoff is accepted by the restarted conversation, as after a crash while the database was away."""
@@ -69,7 +126,7 @@ class Entry:
 
 
 class ConversationRegistry:
-    """The actors of the threads in use on this node. `conversations` gives the supervisor that starts them."""
+    """The actors of the threads in use on this node. `conversations` returns the supervisor that starts them."""
 
     def __init__(
         self,
@@ -80,17 +137,17 @@ class ConversationRegistry:
         self._conversations = conversations
         self.node: Node | None = None
         """This node, None for a single one."""
-        self.others: OtherNodes | None = None
+        self.make_proxy: MakeProxy | None = None
         self._entries: dict[Key, Entry] = {}
         self._locks = KeyedLock[Key]()
-        self._relocated: dict[Key, ActorRef] = {}
+        self._relocated: dict[Key, ActorRef] = {}  # the stopping actor of each thread
         self._missed: dict[str, float] = {}  # Unix time since when a user's connections may lack threads
         self.parts: list[type[ThreadPart]] = []
         """What extensions do in each conversation."""
         self.admission = AdmissionControl()
         """How many messages are being accepted at a time."""
         self.starts = 0
-        """How many attempts to start the actor of a thread have ended."""
+        """Attempts to start the actor of a thread that have ended, with an actor or an error."""
 
     async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], after: int | None = None) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
@@ -221,8 +278,8 @@ class ConversationRegistry:
     ) -> None:
         """Subscribe an outbox to a thread's events after `after`; see `FollowThread`.
 
-        `unasked`: a proxy that is started for it subscribes the user's other connections there, too. At the end of the
-        log, where it puts them else, they would stay: only a client that asks moves its connection.
+        `unasked`: no client asked for it. A proxy that is started for it subscribes the user's other connections after
+        `after`, too.
 
         Raises:
             CommandRejected: There is no such thread (`not_found`).
@@ -295,7 +352,7 @@ class ConversationRegistry:
             del self._relocated[key]
 
     async def get_or_start(self, owner: str, thread_id: str, after: int | None = None, *, here: bool = False) -> Entry:
-        """Return the actor of a thread on this node, started if necessary; see `OtherNodes` for `after`.
+        """Return the actor of a thread on this node, started if necessary; see `MakeProxy` for `after` (None: find it).
 
         `here`: start no proxy.
 
@@ -325,10 +382,13 @@ class ConversationRegistry:
             make = partial(Conversation, owner, thread_id, self._services, claimed, tuple(self.parts))
         elif here:
             raise Moved("the thread is another server's")
-        elif self.others is None:
+        elif self.make_proxy is None:
             raise StorageUnavailable("another server has the thread")
         else:
-            make = partial(self.others.make_proxy, owner, thread_id, claimed, after)
+            if after is None:  # a command may come before the news of the message by which the thread began
+                since = self._services.clock() - CLOCKS_APART_S
+                after = (await self._services.store.read(queries.begun_since, owner, since)).get(thread_id)
+            make = partial(self.make_proxy, owner, thread_id, claimed, after)
         spec = ChildSpec(actor_name(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTART_BACKOFF)
         try:
             ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)

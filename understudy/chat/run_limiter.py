@@ -10,12 +10,14 @@
 4. With `per_tenant`, no tenant holds more permits than that, nor more than half of the queue; and tenants are served in
    rounds, with the order of arrival inside each (start-time fair queueing, Goyal, Vin and Cheng, 1996). Users without
    a tenant are one tenant together.
+5. Permits of other servers over one database count too (`elsewhere`), but for `total` and `max_waiting`.
 
 `RunLimiter` does no I/O: its methods return the runs that are granted a permit; `release_permit` notifies them.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, islice
 from typing import Generic, TypeVar
 
@@ -80,11 +82,10 @@ class FairQueue(Generic[WaiterT]):
 
     def count_grant(self, owner: str) -> None:
         """Count a permit of the owner's tenant, whose next run is served a round later."""
-        if self.by_tenant:
-            tenant = tenant_of(owner)
-            self._round = self._next_round(tenant)
-            self._next_round_of[tenant] = self._round + 1
-            self._in_order = None
+        tenant = tenant_of(owner)
+        self._round = self._next_round(tenant)
+        self._next_round_of[tenant] = self._round + 1
+        self._in_order = None
 
     def forget(self, tenant: str | None) -> None:
         """Forget a tenant that has no runs."""
@@ -96,10 +97,6 @@ class FairQueue(Generic[WaiterT]):
     def position(self, run_id: str) -> int:
         """Return the position of a run in the queue, from 1; 0 if it is not queued."""
         return next((number for number, (queued, _, _) in enumerate(self, 1) if queued == run_id), 0)
-
-    def first(self, count: int) -> list[tuple[str, WaiterT]]:
-        """Return (run, waiter) of the first `count` runs."""
-        return [(run_id, waiter) for run_id, _, waiter in islice(self, count)]
 
     def by_owner(self) -> Counter[str]:
         """Count the runs of each owner."""
@@ -124,7 +121,8 @@ class FairQueue(Generic[WaiterT]):
 class RunLimiter(Generic[WaiterT]):
     """Permits for running runs: `per_user` for each owner and `total` for the server. Each run holds at most one.
 
-    `per_tenant` None: tenants are not distinguished.
+    `per_tenant` None: tenants are not distinguished. `elsewhere(kind, name, held)` counts the permits of other servers
+    for a `user` or a `tenant`, who has so many here, with those that are left to such servers.
     """
 
     per_user: int
@@ -134,14 +132,16 @@ class RunLimiter(Generic[WaiterT]):
     _owner_of: dict[str, str] = field(factory=dict, init=False)
     """The owner of each run, with a permit or without."""
     _runs: RunCounts = field(init=False)
-    _running: dict[str, str] = field(factory=dict, init=False)
-    _held: RunCounts = field(init=False)
+    permits: dict[str, str] = field(factory=dict, init=False)
+    """The owner of each run that holds a permit."""
+    held: RunCounts = field(init=False)
     _suspended: set[str] = field(factory=set, init=False)
     queue: FairQueue[WaiterT] = field(init=False)
+    elsewhere: Callable[[str, str | None, int], int] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
         tenants = self.per_tenant is not None
-        self._runs, self._held, self.queue = RunCounts(tenants), RunCounts(tenants), FairQueue(tenants)
+        self._runs, self.held, self.queue = RunCounts(tenants), RunCounts(tenants), FairQueue(tenants)
 
     def reserve(self, run_id: str, owner: str, *, behind: bool = False) -> bool:
         """Reserve a permit or a queue position for a run that is about to be accepted. Return False if none is free.
@@ -156,13 +156,9 @@ class RunLimiter(Generic[WaiterT]):
         self._register(run_id, owner)
         return True
 
-    def is_running(self, run_id: str) -> bool:
-        """Return whether `run_id` has a permit."""
-        return run_id in self._running
-
     def acquire(self, run_id: str, owner: str, waiter: WaiterT) -> bool:
         """Acquire a permit for `run_id`. Return False if it is queued; a later release returns `waiter`."""
-        if run_id in self._running:
+        if run_id in self.permits:
             return True
         self._register(run_id, owner)
         if self._fits(owner):
@@ -174,7 +170,7 @@ class RunLimiter(Generic[WaiterT]):
 
     def suspend(self, run_id: str) -> list[tuple[str, WaiterT]]:
         """Suspend `run_id`: release its permit until it acquires one again. Return (run, waiter) of all granted one."""
-        if run_id not in self._running:
+        if run_id not in self.permits:
             return []
         begun = self._revoke(run_id)
         self._suspended.add(run_id)
@@ -197,32 +193,40 @@ class RunLimiter(Generic[WaiterT]):
     @property
     def running(self) -> int:
         """Number of runs that hold a permit."""
-        return len(self._running)
+        return len(self.permits)
 
     @property
     def waiting(self) -> int:
         """Number of runs without a permit: queued, behind another run of their conversation, or suspended."""
-        return len(self._owner_of) - len(self._running)
+        return len(self._owner_of) - len(self.permits)
 
     def counts(self, whose: Callable[[str], bool]) -> dict[str, int]:
         """Count the runs of the owners for which `whose` is true: those with a permit, and those without."""
         known = sum(count for owner, count in self._runs.by_owner.items() if whose(owner))
-        running = sum(count for owner, count in self._held.by_owner.items() if whose(owner))
+        running = sum(count for owner, count in self.held.by_owner.items() if whose(owner))
         return {"runs": running, "runs_waiting": known - running}
 
     def tenant_at_limit(self, run_id: str) -> bool:
         """Return whether a run waits because its tenant holds all permits that a tenant may hold."""
         owner = self._owner_of.get(run_id)
-        if owner is None or run_id in self._running or self._held.by_owner[owner] >= self.per_user:
-            return False
-        return self.per_tenant is not None and self._held.by_tenant[tenant_of(owner)] >= self.per_tenant
+        return owner is not None and run_id not in self.permits and self.limit_of(owner)[0] == "tenant"
+
+    def limit_of(self, owner: str) -> tuple[str, str | None]:
+        """Return whose limit a further permit of an owner would exceed: `user` or `tenant`, and the name; or blanks."""
+        if self._reached("user", owner, self.held.by_owner[owner], self.per_user):
+            return "user", owner
+        if self.per_tenant is not None:
+            tenant = tenant_of(owner)
+            if self._reached("tenant", tenant, self.held.by_tenant[tenant], self.per_tenant):
+                return "tenant", tenant
+        return "", None
 
     def tenant_fills_queue(self, owner: str) -> bool:
         """Return whether the owner's tenant has reached its limit of waiting runs."""
         if self.per_tenant is None:
             return False
         tenant = tenant_of(owner)
-        return self._runs.by_tenant[tenant] - self._held.by_tenant[tenant] > self.max_waiting - self.waiting
+        return self._runs.by_tenant[tenant] - self.held.by_tenant[tenant] > self.max_waiting - self.waiting
 
     def _register(self, run_id: str, owner: str) -> None:
         if run_id not in self._owner_of:
@@ -231,33 +235,33 @@ class RunLimiter(Generic[WaiterT]):
 
     def _may_wait(self, owner: str) -> bool:
         free = self.max_waiting - self.waiting
-        of_user = self._runs.by_owner[owner] - self._held.by_owner[owner]
+        of_user = self._runs.by_owner[owner] - self.held.by_owner[owner]
         return free > 0 and of_user <= free and not self.tenant_fills_queue(owner)
 
     def _fits(self, owner: str) -> bool:
-        in_tenant = self.per_tenant is None or self._held.by_tenant[tenant_of(owner)] < self.per_tenant
-        return not self._full() and self._held.by_owner[owner] < self.per_user and in_tenant
+        return len(self.permits) < self.total and not self.limit_of(owner)[0]
 
-    def _full(self) -> bool:
-        return len(self._running) >= self.total
+    def _reached(self, kind: str, name: str | None, held: int, limit: int) -> bool:
+        return held + (0 if self.elsewhere is None else self.elsewhere(kind, name, held)) >= limit
 
     def _grant(self, run_id: str, owner: str) -> None:
-        self._running[run_id] = owner
-        self._held.add(owner)
-        self.queue.count_grant(owner)
+        self.permits[run_id] = owner
+        self.held.add(owner)
+        if self.queue.by_tenant:
+            self.queue.count_grant(owner)
 
     def _revoke(self, run_id: str) -> list[tuple[str, WaiterT]]:
-        owner = self._running.pop(run_id, None)
+        owner = self.permits.pop(run_id, None)
         if owner is None:
             return []
-        self._held.add(owner, -1)
-        return self._grant_waiting()
+        self.held.add(owner, -1)
+        return self.offer()
 
-    def _grant_waiting(self) -> list[tuple[str, WaiterT]]:
+    def offer(self) -> list[tuple[str, WaiterT]]:
         """Grant permits to the queued runs that they fit. Return (run, waiter) of each."""
         begun = []
         for waiting, its_owner, waiter in list(self.queue):
-            if self._full():
+            if len(self.permits) >= self.total:
                 break
             if self._fits(its_owner):
                 self.queue.remove(waiting)
@@ -279,9 +283,14 @@ def queue_note(limiter: RunLimiter[ActorRef], run_id: str) -> str:
 
 def release_permit(limiter: RunLimiter[ActorRef], run_id: str, *, resting: bool = False) -> None:
     """Release the permit or position of a run, or with `resting` suspend it, and notify the runs concerned."""
-    before = [waiting for waiting, _ in limiter.queue.first(NOTIFIED_AT_ONCE)]
-    for granted, waiter in limiter.suspend(run_id) if resting else limiter.release(run_id):
+    notify_granted(limiter, partial(limiter.suspend if resting else limiter.release, run_id))
+
+
+def notify_granted(limiter: RunLimiter[ActorRef], grant: Callable[[], list[tuple[str, ActorRef]]]) -> None:
+    """Notify the runs that `grant` returns of their permits, and those that moved up of their positions."""
+    before = [waiting for waiting, _, _ in islice(limiter.queue, NOTIFIED_AT_ONCE)]
+    for granted, waiter in grant():
         waiter.tell(PermitGranted(granted))
-    for number, (waiting, waiter) in enumerate(limiter.queue.first(NOTIFIED_AT_ONCE) if before else ()):
+    for number, (waiting, _, waiter) in enumerate(islice(limiter.queue, NOTIFIED_AT_ONCE) if before else ()):
         if number >= len(before) or before[number] != waiting:
             waiter.try_tell(PositionChanged(waiting))

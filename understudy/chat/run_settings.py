@@ -14,7 +14,7 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, WHOLE, Budget
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.replay import RECALL
+from understudy.chat.run_state.turns import RECALL
 from understudy.storage.records import LoggedEvent
 from understudy.storage.write import Write
 from understudy.tools.parameters import plain_parameters
@@ -51,7 +51,7 @@ def unknown_settings(given: JsonObject, others: Collection[str] = ()) -> str:
     """Return the names of settings that this server does not know, as it may show them: programs send those of other
     servers along, such as `model` and `temperature`."""
     names = [name for name in given if name not in KNOWN and name not in others]
-    shown = ["".join(each if each.isprintable() else "?" for each in name[:40]) for name in names[:MAX_NAMED]]
+    shown = ["".join(char if char.isprintable() else "?" for char in name[:40]) for name in names[:MAX_NAMED]]
     return ", ".join(shown + [f"{len(names) - MAX_NAMED} more"] * (len(names) > MAX_NAMED))
 
 
@@ -100,7 +100,7 @@ def check_settings(
 
 def tool_names(settings: JsonObject) -> frozenset[str]:
     """Return the names of the client's tools in the settings of a message."""
-    return frozenset(each["name"] for each in settings.get("tools", ()))
+    return frozenset(tool["name"] for tool in settings.get("tools", ()))
 
 
 def _wrong_budget(given: Any, most: Budget) -> tuple[str, str] | None:
@@ -134,13 +134,13 @@ def _wrong_written(settings: JsonObject, agent: Agent) -> tuple[str, str] | None
 def _wrong_history(given: Any) -> tuple[str, str] | None:
     if not isinstance(given, list | tuple) or len(given) > MAX_EARLIER:
         return "history", f"must be a list of at most {MAX_EARLIER} messages"
-    for number, each in enumerate(given):
-        right = isinstance(each, Mapping) and isinstance(each.get("content"), str)
-        if not right or each.get("role") not in ("user", "assistant", "tool"):
+    for number, message in enumerate(given):
+        right = isinstance(message, Mapping) and isinstance(message.get("content"), str)
+        if not right or message.get("role") not in ("user", "assistant", "tool"):
             return f"history.{number}", "must have a `role`, user, assistant or tool, and a text as `content`"
-        if each["role"] == "tool" and not isinstance(each.get("call_id"), str):
+        if message["role"] == "tool" and not isinstance(message.get("call_id"), str):
             return f"history.{number}", "must have the `call_id` of the call whose result it is"
-        if not isinstance(calls := each.get("calls", []), list | tuple) or not all(map(_is_call, calls)):
+        if not isinstance(calls := message.get("calls", []), list | tuple) or not all(map(_is_call, calls)):
             return f"history.{number}", "must have calls with an `id`, a `name` and an object as `arguments`"
     return None
 
@@ -148,7 +148,7 @@ def _wrong_history(given: Any) -> tuple[str, str] | None:
 def _is_call(given: Any) -> bool:
     if not isinstance(given, Mapping) or not isinstance(given.get("arguments"), Mapping):
         return False
-    return all(isinstance(given.get(each), str) for each in ("id", "name"))
+    return all(isinstance(given.get(name), str) for name in ("id", "name"))
 
 
 def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
@@ -157,15 +157,15 @@ def _wrong_tools(given: Any, agent: Agent) -> tuple[str, str] | None:
     if given and not agent.takes_client_tools:
         return "tools", f"cannot be given to {agent.name}: it calls the tools that it has"
     names: set[str] = set()
-    for number, each in enumerate(given):
-        name = each.get("name") if isinstance(each, Mapping) else None
+    for number, tool in enumerate(given):
+        name = tool.get("name") if isinstance(tool, Mapping) else None
         if not isinstance(name, str) or not _TOOL_NAME.match(name):
             return f"tools.{number}", "must have a `name` of at most 64 letters, digits, '_' and '-'"
         if name in names or name == RECALL or agent.may_have(name):
             return f"tools.{number}", f"has a name that another tool has: {name}"
         names.add(name)
-        parameters = each.get("parameters", {})
-        if not isinstance(each.get("description", ""), str) or not isinstance(parameters, Mapping):
+        parameters = tool.get("parameters", {})
+        if not isinstance(tool.get("description", ""), str) or not isinstance(parameters, Mapping):
             return f"tools.{number}", "must have a text as `description`, and a JSON schema as `parameters`"
         if parameters.get("type", "object") != "object":
             return f"tools.{number}", "must have parameters of type object"

@@ -60,7 +60,7 @@ class Services:
     be another thread of its id. `storage_waits` has the current waits for the database. `stops` are what operators have
     stopped, `permissions` who may use what. `parts` are what extensions have built, such as `FilesOfUsers`; the
     `ServerStatus` that tools read; and what not every server has: `Quotas` of what users store, `SpendingOfUsers`,
-    `Memories`, `Traces`, and the `ToolLoop` on which users' async tools run, on this loop without it.
+    `Memories`, and the `ToolLoop` on which users' async tools run, on this loop without it.
     """
 
     store: Store

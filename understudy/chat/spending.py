@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from transport.auth.identity import Identity
-from understudy.chat.polling import Expiry
+from understudy.storage.polling import Expiry
 from understudy.storage.spending import KEPT_DAYS, day_of, forget_spending
 from understudy.storage.store import Store
 

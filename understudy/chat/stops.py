@@ -1,4 +1,4 @@
-"""What operators have stopped: agents, tools and models that no run may use. Enforced in the memory of each node.
+"""Agents, tools and models that operators have stopped: no run may use them. Each node enforces them in its memory.
 
 Nothing is stopped unless `Stops.apply` is called: the extension `operations` does so with what is stored.
 """
@@ -30,20 +30,20 @@ class StoppedByOperator(Exception):
     """An operator has stopped what was to work, or was at work; the text is a sentence for users."""
 
     def __init__(self, stop: StopInForce) -> None:
-        super().__init__(sentence(stop))
+        super().__init__(stop_sentence(stop))
 
 
-def sentence(stop: StopInForce) -> str:
+def stop_sentence(stop: StopInForce) -> str:
     """Return the sentence that says what was stopped, by whom and why."""
     return f"The {stop.kind} {stop.name} was stopped by an operator ({stop.who}): {stop.reason}"
 
 
 @define(eq=False)
 class Enforcement:
-    """Cancels `scope`, which its block enters, when something of the `names` that the block works with is stopped.
+    """Cancels `scope`, which its block enters, as soon as one of the `names` that the block works with is stopped.
 
     Raises, from the `with` statement:
-        StoppedByOperator: It was cancelled so, or something is stopped already; then the block does not begin.
+        StoppedByOperator: The block was cancelled so; or one of its names is stopped already, and it did not begin.
     """
 
     _stops: "Stops"
@@ -80,7 +80,7 @@ class Stops:
         return next(filter(None, map(self.in_force.get, names)), None)
 
     def apply(self, stops: Iterable[StopInForce]) -> None:
-        """Replace the set, and end what works with something that is stopped."""
+        """Replace the stops in force, and cancel the blocks that work with something that is stopped."""
         self.in_force = {(stop.kind, stop.name): stop for stop in stops}
         for watch in list(self.watches) if self.in_force else ():
             if watch.stop is None and (stop := self.find(*watch.names())) is not None:

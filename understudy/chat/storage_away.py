@@ -20,18 +20,18 @@ FIRST_S: Final = 0.7
 """Seconds before the first notice, at most `CHECK_S` more: within a second, and longer than any healthy commit."""
 AGAIN_S: Final = 10.0
 """Seconds between further notices of the same wait."""
-CHECK_S: Final = 0.1
-"""Seconds between checks of all waits."""
+CHECK_S: Final = 0.25
+"""Seconds between checks of all waits; a check takes a tenth of the processor time of a message."""
 
 
 @define(eq=False)
 class StorageWaits:
-    """The `current` waits for the database by number, each with its notice and when that is due, on trio's clock."""
+    """The `current` waits for the database, by number: each with what notifies its client, and when (trio's clock)."""
 
     current: dict[int, tuple[Callable[[], None], float]] = field(factory=dict, init=False)
     _next: int = field(default=0, init=False)
     wake: Callable[[], object] | None = field(default=None, init=False, repr=False)
-    """Called by the next wait, which removes it; set while nothing checks the waits."""
+    """Wakes the monitor. Set while it sleeps; the next wait calls and removes it."""
 
     @contextmanager
     def notify_if_slow(self, notify: Callable[[], None]) -> Iterator[None]:
@@ -49,7 +49,7 @@ class StorageWaits:
 
 
 class _Check:
-    """To itself: check now."""
+    """Sent by the monitor to itself: check the waits now."""
 
 
 class StorageWaitMonitor(Actor):
@@ -68,7 +68,7 @@ class StorageWaitMonitor(Actor):
         if not current:
             self.waits.wake = partial(context.ref.try_tell, _Check())
             return
-        context.set_timer("look", CHECK_S, _Check())
+        context.set_timer("check", CHECK_S, _Check())
         for number, (notify, due) in list(current.items()):
             if due <= now:
                 current[number] = (notify, now + AGAIN_S)

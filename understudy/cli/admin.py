@@ -30,7 +30,7 @@ class AskedServer:
         """Send a request. Return the answer. Raises ClickException with the server's sentence."""
         import trio
 
-        from understudy.cli.chat import ChatFailed, ServerAddress
+        from understudy.cli.server_address import ServerAddress, ServerFailed
 
         given = {name: value for name, value in query.items() if value is not None}
         whole = f"{path}?{urlencode(given)}" if given else path
@@ -40,7 +40,7 @@ class AskedServer:
 
         try:
             return trio.run(send)
-        except ChatFailed as failed:
+        except ServerFailed as failed:
             raise click.ClickException(str(failed)) from None
 
     def show(self, answer: Row, rows: Sequence[Row], columns: Mapping[str, Callable[[Row], str]]) -> None:

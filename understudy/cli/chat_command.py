@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 from attrs import frozen
 
 Ask: TypeAlias = Callable[..., Awaitable[dict[str, Any]]]
-"""Sends a request of a method and a path to the server, maybe with a body; raises ChatFailed with its sentence."""
+"""Sends a request of a method and a path to the server, maybe with a body; raises ServerFailed with its sentence."""
 
 
 @frozen

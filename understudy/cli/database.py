@@ -1,16 +1,18 @@
-"""Operations on stored data behind the commands migrate, backup and restore."""
+"""Operations on stored data, such as those behind the command migrate."""
 
-from pathlib import Path
+import sys
+from collections.abc import Callable
 
+import click
 from attrs import frozen
 from sqlalchemy import select
 
 from understudy.app.settings import Settings
+from understudy.cli.options import storage_errors_shown
 from understudy.cli.stored_data import open_read_only
 from understudy.storage import schema
-from understudy.storage.backup import BackupError, Copied, back_up, restore
 from understudy.storage.schema import HEAD, is_behind
-from understudy.storage.sqlite import FILES, inspect_database, open_database
+from understudy.storage.sqlite import inspect_database, open_database
 
 
 @frozen
@@ -51,29 +53,9 @@ def explain_way_back(settings: Settings) -> OperationResult:
     )
 
 
-def back_up_data(settings: Settings, target: Path) -> OperationResult:
-    """Copy the database and the files to a new folder. Raises StorageError."""
-    _only_sqlite(settings)
-    copied = back_up(settings.database_folder, settings.data_dir / FILES, target)
-    return _describe_copy(copied, target)
-
-
-def restore_backup(settings: Settings, source: Path) -> OperationResult:
-    """Restore a backup into the data folder. Raises StorageError."""
-    _only_sqlite(settings)
-    copied = restore(source, settings.database_folder, settings.data_dir / FILES)
-    return _describe_copy(copied, settings.data_dir)
-
-
-def _only_sqlite(settings: Settings) -> None:
-    if settings.on_postgresql:
-        raise BackupError(
-            "the database is PostgreSQL's: pg_dump and pg_restore copy it, and the uploaded files with it"
-        )
-
-
-def _describe_copy(copied: Copied, where: Path) -> OperationResult:
-    said = f"{where.absolute()} has the database ({copied.database_bytes / 1e6:.1f} MB) and {copied.files} files"
-    if not copied.damaged:
-        return OperationResult(said)
-    return OperationResult(f"{said}; missing or damaged, and so before: {', '.join(copied.damaged)}", complete=False)
+def run_operation(operation: Callable[..., OperationResult], *arguments: object) -> None:
+    """Run an operation and print its result. Exit with 1 if it failed or was incomplete."""
+    with storage_errors_shown():
+        done = operation(*arguments)
+    click.echo(done.text)
+    sys.exit(0 if done.complete else 1)

@@ -1,16 +1,16 @@
 """The command `understudy`, with the subcommands of the kernel; extensions bring theirs.
 
-Exit codes: 0 success, 1 failure (or findings of `scrub --check`), 2 wrong usage.
+Exit codes: 0 success, 1 failure, 2 wrong usage.
 """
 
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from io import TextIOWrapper
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -25,13 +25,8 @@ from understudy.cli.options import (
     load_settings,
     refusals_in_log,
     serve_options,
-    storage_errors_shown,
 )
 from understudy.tools.containment import errors_in
-
-if TYPE_CHECKING:
-    from sanitization import Policy
-    from understudy.cli.database import OperationResult
 
 
 class _Commands(ExtendedGroup):
@@ -102,17 +97,6 @@ def _serve(agents: Sequence[str], settings: Settings) -> NoReturn:
 
 
 @main.command()
-@click.argument("path", metavar="NAME", type=click.Path(path_type=Path))
-def new(path: Path) -> None:
-    """Make a project called NAME in a new folder: an agent, tools, tests, settings, a Dockerfile and a systemd unit."""
-    from understudy.cli.new_project import make_project
-
-    for each in make_project(path):
-        click.echo(each)
-    click.echo(f"Next: cd {path}, then see README.md, or at once: understudy serve {path.name}.agents:AGENTS")
-
-
-@main.command()
 @click.option("--user", required=True, help="User of the token.")
 @click.option("--role", "roles", multiple=True, help="Role of the user; may be given several times.")
 @click.option("--group", "groups", multiple=True, help="Group of the user; may be given several times.")
@@ -162,79 +146,6 @@ def token(
 
 
 @main.command()
-@click.option("--url", help="Address of the server [http://127.0.0.1:8002].")
-@click.option("--token", "session_token", envvar="UNDERSTUDY_TOKEN", help="A session token; also UNDERSTUDY_TOKEN.")
-@click.option("--agent", help="Agent to talk to: its name or pillar [the one that answers by default].")
-def chat(url: str | None, session_token: str | None, agent: str | None) -> None:
-    """Talk to a running server in the terminal; Ctrl-C stops a run, Ctrl-D leaves, /help says more.
-
-    Lines from a pipe are asked one after the other; then only the answers go to the standard output.
-    """
-    from understudy.cli.chat import run_chat
-    from understudy.storage.errors import ExtraNotInstalled
-
-    if url is None:
-        settings = load_settings()
-        if settings.port == 0:
-            raise FixableError("the server's port is any free one: name its address with --url")
-        url = settings.url_at(settings.port)
-    try:
-        sys.exit(run_chat(url, session_token, agent))
-    except ExtraNotInstalled as missing:
-        raise FixableError(str(missing)) from None
-
-
-def _policy(_context: click.Context, _option: click.Parameter, name: str) -> "Policy":
-    from sanitization import PRESETS, PolicyError, policy_from_toml
-
-    if name in PRESETS:
-        return PRESETS[name]
-    try:
-        return policy_from_toml(Path(name).read_text(encoding="utf-8-sig"))
-    except PolicyError as error:
-        raise FixableError(f"{click.format_filename(name)}: {error}") from error
-    except (OSError, ValueError) as error:
-        why = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise FixableError(
-            f"--policy takes {', '.join(PRESETS)}, or a file of TOML; {click.format_filename(name)!r}: {why}"
-        ) from error
-
-
-@main.command()
-@click.argument("files", nargs=-1, metavar="[FILE …]", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
-@click.option(
-    "--policy",
-    metavar="NAME|FILE",
-    default="standard",
-    show_default=True,
-    callback=_policy,
-    help="strict, standard, off, or a TOML file.",
-)
-@click.option(
-    "--direction",
-    type=click.Choice(["inbound", "tool", "outbound"]),
-    default="tool",
-    show_default=True,
-    help="Rules of the policy to apply: for users' text, for files and tools, or for answers.",
-)
-@click.option(
-    "--check", is_flag=True, help="Write the positions of findings, not the text; exit code 1 if there are any."
-)
-@click.option("--json", "as_json", is_flag=True, help="Report findings as JSON, one object a line.")
-@click.option("--html", is_flag=True, help="Make markup safe to put into a page, and leave text alone.")
-def scrub(files: tuple[str, ...], policy: "Policy", direction: str, **options: bool) -> None:
-    """Remove secrets, hidden characters and active markup from files or a pipe.
-
-    The text is written to standard output as it comes in, findings to standard error. Without a FILE, or if it is -,
-    standard input is read.
-    """
-    from sanitization import Direction
-    from understudy.cli.scrub import STDIN, ScrubCommand
-
-    sys.exit(ScrubCommand(policy, Direction(direction), **options).run(files or (STDIN,)))
-
-
-@main.command()
 @DATA_DIR
 @click.option("--database-url", help=f"URL of the database, if it is not in the data folder: {DATABASE_URL_FORMS}.")
 @click.option("--down", is_flag=True, help="Change nothing; say how to go back to an earlier release.")
@@ -244,57 +155,10 @@ def migrate(data_dir: Path | None, database_url: str | None, down: bool) -> None
     Fails without changing anything while a server uses the data folder, or on PostgreSQL if a running server could not
     use the new schema.
     """
-    from understudy.cli.database import explain_way_back, migrate_database
+    from understudy.cli.database import explain_way_back, migrate_database, run_operation
 
     operation = explain_way_back if down else migrate_database
-    _run_operation(operation, load_settings(data_dir=data_dir, database_url=database_url))
-
-
-@main.command()
-@click.argument("target", type=click.Path(path_type=Path))
-@DATA_DIR
-def backup(target: Path, data_dir: Path | None) -> None:
-    """Copy the database and the uploaded files to the new folder TARGET; the server may be running.
-
-    The server's secret is not included: keep a copy elsewhere, or every user has to sign in again.
-    """
-    from understudy.cli.database import back_up_data
-
-    _run_operation(back_up_data, load_settings(data_dir=data_dir), target)
-
-
-@main.command()
-@click.argument("source", type=click.Path(path_type=Path))
-@click.option("--data-dir", type=click.Path(path_type=Path), help="Data folder to restore into [data].")
-def restore(source: Path, data_dir: Path | None) -> None:
-    """Restore the backup SOURCE into a data folder without a database."""
-    from understudy.cli.database import restore_backup
-
-    _run_operation(restore_backup, load_settings(data_dir=data_dir), source)
-
-
-def _run_operation(operation: "Callable[..., OperationResult]", *arguments: object) -> None:
-    """Run an operation and print its result. Exit with 1 if it failed or was incomplete."""
-    with storage_errors_shown():
-        done = operation(*arguments)
-    click.echo(done.text)
-    sys.exit(0 if done.complete else 1)
-
-
-@main.command()
-@click.argument("agents", nargs=-1, metavar="[MODULE:ATTR]...")
-@serve_options
-@click.option("--offline", is_flag=True, help="Ask no provider of models or identities, and no MCP server.")
-def doctor(agents: tuple[str, ...], *, offline: bool, **given: Any) -> None:
-    """Check configuration and services, and say how to fix problems; exit code 1 if anything must be fixed.
-
-    Each MODULE:ATTR is an Agent of yours, or a list of them, whose models and MCP servers are asked too. The other
-    options are those of serve.
-    """
-    from understudy.cli.doctor import run_doctor
-    from understudy.cli.load_agents import load_agents
-
-    sys.exit(run_doctor(load_agents(agents), offline=offline, **given))
+    run_operation(operation, load_settings(data_dir=data_dir, database_url=database_url))
 
 
 @main.command()

@@ -9,22 +9,18 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-import trio
-
-from actors import ActorSystem, ChildSpec
 from understudy.app.settings import Settings
-from understudy.auth.revocation import USER_REVOCATION_S, RevocationFile, user_key
-from understudy.auth.sessions import REVOCATIONS_FILE, SESSIONS_ENDED
+from understudy.auth.revocation import USER_REVOCATION_S, user_key
+from understudy.auth.sessions import SESSIONS_ENDED
 from understudy.installed import brought, chosen
 from understudy.storage.acts import COMMAND_LINE, Act, Deed
 from understudy.storage.database import Database, DriverErrors, ReadDatabase
 from understudy.storage.errors import StorageError, StorageUnavailable, driver_words
-from understudy.storage.owners import name_of, owner_of
+from understudy.storage.owners import owner_of
 from understudy.storage.revocations import revoke_session
 from understudy.storage.sqlite import open_database, read_folder
-from understudy.storage.store import Store
 from understudy.storage.write import Write
-from understudy.storage.writer import StoreWriter, commit_group
+from understudy.storage.writer import commit_group
 
 
 class DataCommandFailed(StorageError):
@@ -33,24 +29,8 @@ class DataCommandFailed(StorageError):
 
 def sign_out(settings: Settings, user: str, tenant: str | None) -> None:
     """End all sessions of a user. Running servers apply it within a second. Raises StorageError."""
-
-    async def run() -> None:
-        owner = owner_of(user, tenant)
-        with open_read_only(settings):
-            pass  # nothing is made here, nor migrated
-        commit_beside(settings, deed_of(SESSIONS_ENDED, owner, all=True))
-        if not settings.on_postgresql:
-            await revoke_user(settings, None, owner)
-            return
-        database = open_for_writing(settings)
-        try:
-            async with ActorSystem("signing-out") as system:
-                writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
-                await revoke_user(settings, Store(database, lambda: writer), owner)
-        finally:
-            database.close()
-
-    trio.run(run)
+    owner = owner_of(user, tenant)
+    commit_beside(settings, deed_of(SESSIONS_ENDED, owner, all=True), revocation_of(owner))
 
 
 def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, **detail: str | bool) -> Deed:
@@ -70,44 +50,36 @@ def what_stores(settings: Settings) -> Callable[[Deed], Write] | None:
 
 
 def commit_beside(settings: Settings, deed: Deed, *writes: Write) -> list[int]:
-    """Store a deed, if an extension stores deeds, and then writes, in one transaction beside a server, if one runs.
+    """Store a deed, if an extension stores deeds, and then writes, beside a server, if one runs.
 
-    Return the answers of the writes. Raises StorageError.
+    Return the answers of the writes. Raises StorageError; if the deed cannot be stored, nothing is written.
     """
     with open_read_only(settings):
         pass  # nothing is made here, nor migrated
     stores = what_stores(settings)
-    said = [] if stores is None else [stores(deed)]
     database = open_for_writing(settings, beside=True)
     try:
         with database.writing.connect() as connection:
-            outcomes = commit_group(connection, [*said, *writes])
+            for outcome in () if stores is None else commit_group(connection, [stores(deed)]):
+                if isinstance(outcome, Exception):
+                    raise StorageUnavailable(f"the audit log cannot be written: {outcome}") from outcome
+            outcomes = commit_group(connection, writes)
     except DriverErrors.of(database.writing).all as error:
         raise StorageUnavailable(driver_words(error)) from error
     finally:
         database.close()
-    if said and isinstance(failure := outcomes[0], Exception):
-        raise StorageUnavailable(f"the audit log cannot be written: {failure}") from failure
     answers: list[int] = []
-    for outcome in outcomes[len(said) :]:
+    for outcome in outcomes:
         if isinstance(outcome, Exception):
             raise outcome
         answers.append(outcome)
     return answers
 
 
-async def revoke_user(settings: Settings, store: Store | None, owner: str) -> None:
-    """Record where servers poll for it that no token of the user issued until now is accepted."""
-    if store is not None and settings.on_postgresql:
-        now = time.time()
-        await store.commit(revoke_session(user_key(owner), now + USER_REVOCATION_S, now))
-        return
-    ended = RevocationFile(settings.data_dir / REVOCATIONS_FILE, time.time)
-    try:
-        await trio.to_thread.run_sync(ended.load_read_only)
-        await ended.revoke_user(owner)
-    except (OSError, ValueError) as error:
-        raise DataCommandFailed(f"the sessions of {name_of(owner)} were not ended: {error}") from error
+def revocation_of(owner: str) -> Write:
+    """Return what has servers refuse all tokens of a user that were issued until now."""
+    now = time.time()
+    return revoke_session(user_key(owner), now + USER_REVOCATION_S, now)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from html import unescape
 from itertools import repeat
 from typing import Any, Final, TypeVar, TypeVarTuple
 
+import msgspec
 import trio
 from attrs import define, evolve, field, frozen
 
@@ -186,18 +187,13 @@ def _is_clean(found: Sanitized) -> bool:
 
 
 def weigh_value(value: Any) -> int:
-    """Estimate the cost of filtering a plain JSON value, in ASCII characters."""
-    count, found = 0, [value]
-    for each in found:  # which grows meanwhile
-        if isinstance(each, str):
-            count += len(each) if each.isascii() else FOREIGN * len(each)
-        elif isinstance(each, (list, tuple)):
-            count += len(each)
-            found += each
-        elif isinstance(each, Mapping):
-            count += 2 * len(each)
-            found += (*each, *each.values())
-    return count
+    """Estimate the cost of filtering a plain JSON value, in ASCII characters: those of its JSON, as bytes."""
+    if isinstance(value, str):
+        return weigh_text(value)
+    try:
+        return len(msgspec.json.encode(value))
+    except (ValueError, RecursionError):  # half of a surrogate pair, or nested too deeply
+        return INLINE + 1
 
 
 Names = str | tuple[str, ...]
@@ -214,6 +210,9 @@ def _lines(value: Any, name: Names = "", depth: int = 0) -> list[str]:
     if isinstance(value, Mapping):
         heads = _cell_names(value)
         for key, member in value.items():
+            if isinstance(member, str) and depth < DEEPEST:  # as most are
+                lines.append(f"{key}: {member}" if key else member)
+                continue
             if isinstance(member, (list, tuple, Mapping)):
                 lines.append(key)
             lines += _lines(member, heads.get(key) or key, depth + 1)

@@ -8,10 +8,8 @@ from typing import Final, Literal
 import trio
 from attrs import frozen
 
-from understudy.extension import Extension
 from understudy.models.model import LOADS, ModelFault, ModelUnavailable
-from understudy.models.providers import OFFLINE, ProviderModel, Providers, find_provider
-from understudy.storage.errors import ExtraNotInstalled
+from understudy.models.providers import ProviderModel
 
 log = logging.getLogger(__name__)
 
@@ -28,34 +26,6 @@ class Inquiry:
 
     state: Literal["ok", "note", "mend"]
     text: str
-
-
-def inquire(
-    name: str, providers: Providers, extensions: Mapping[str, Extension] | None = None, *, ask: bool = True
-) -> Inquiry:
-    """Check that a model of a setting can be used: its extension, of those that are on, its package and its key, and
-    unless `ask` is False what its provider says."""
-    if name == OFFLINE:
-        return Inquiry(
-            "note",
-            "no language model is connected: forms, starters and arithmetic work; `serve --model openai:NAME` for one",
-        )
-    try:
-        provider, model = find_provider(name, providers)
-        client = provider.open(model, None, {}, extensions)
-    except (ExtraNotInstalled, ValueError) as error:
-        return Inquiry("mend", str(error))
-    if not ask:
-        return Inquiry("ok", f"{name}, with a key; the provider was not asked")
-
-    async def ask_once() -> Inquiry:
-        try:
-            return await ask_provider(name, client)
-        finally:
-            with trio.CancelScope(shield=True):
-                await client.aclose()
-
-    return trio.run(ask_once)
 
 
 async def ask_provider(name: str, client: ProviderModel) -> Inquiry:

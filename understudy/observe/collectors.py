@@ -80,10 +80,9 @@ class Labelled(dict[Any, Any]):
 
 
 class BatchHistogram(Collector):
-    """For events at some hundred thousand a second: an observation costs a tenth of `Histogram.observe`.
+    """For what is frequent: an observation costs a tenth of one of prometheus_client, which takes two locks.
 
-    prometheus_client takes two locks for each observation. Here one thread observes, and any thread may scrape.
-    `bounds` are the upper bounds of the buckets in rising order, without infinity.
+    One thread observes, any may scrape. `bounds` are the upper bounds of the buckets, rising, without infinity.
     """
 
     def __init__(self, name: str, help_text: str, bounds: Sequence[float], registry: CollectorRegistry) -> None:
@@ -94,13 +93,16 @@ class BatchHistogram(Collector):
         self._sum = 0.0
         registry.register(self)
 
+    def observe(self, value: float) -> None:
+        """Record a value."""
+        self._counts[bisect_left(self._bounds, value)] += 1
+        self._sum += value
+
     def observe_since(self, times: Sequence[float], now: float) -> None:
         """Record the time from each of `times` to `now`. A time in the future is recorded as 0."""
         counts, bounds = self._counts, self._bounds
         if len(times) == 1:  # as is usual for a word of an answer
-            took = max(0.0, now - times[0])
-            counts[bisect_left(bounds, took)] += 1
-            self._sum += took
+            self.observe(max(0.0, now - times[0]))
             return
         shortest, longest = now - max(times), now - min(times)
         bucket = bisect_left(bounds, shortest)

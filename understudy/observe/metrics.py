@@ -40,7 +40,7 @@ class Metrics:
         )
 
     def removed(self, what: str, count: int) -> None:
-        """Count what was removed because of its age; see `understudy.extensions.privacy.retention`."""
+        """Count what was removed because of its age."""
         self._removed[what].inc(count)
 
     def describe_build(self, version: str) -> None:

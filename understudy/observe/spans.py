@@ -1,10 +1,11 @@
-"""Spans of runs, their ids, and the header by which other programs name theirs. Pure.
+"""Spans of runs, their ids, the header by which other programs name theirs, and where they are recorded. Pure.
 
 1. The ids follow from what the log has of a run, so every process that works on it adds to the same trace without being
    told of it: after a kill and a restart, and on another node.
 2. The id of a trace is that of its run.
 """
 
+import random
 import re
 from collections.abc import Mapping
 from enum import Enum
@@ -12,6 +13,8 @@ from hashlib import blake2b
 from typing import Final, TypeAlias
 
 from attrs import define, field, frozen
+
+from understudy.observe.conventions import ERROR_TYPE
 
 SPAN_ID_BYTES: Final = 8
 TRACE_ID_BYTES: Final = 16
@@ -95,3 +98,44 @@ def parse_header(value: object) -> SpanContext | None:
 def is_sampled(trace: str, ratio: float) -> bool:
     """Return whether a trace is among this share of all; the same in every process."""
     return ratio >= 1.0 or int(trace[-RANDOM_DIGITS:], 16) < ratio * 16**RANDOM_DIGITS
+
+
+class Traces:
+    """The spans of one server, as the extension `traces` takes them. `ratio` is the share of runs that are traced."""
+
+    ratio = 1.0
+
+    def of_run(self, run_id: str) -> bool:
+        """Return whether a run is traced."""
+        return self.of_trace(trace_id(run_id))
+
+    def of_trace(self, trace: str) -> bool:
+        """Return whether the trace of this id is one of those that are recorded."""
+        return is_sampled(trace, self.ratio)
+
+    def new_context(self, trace: str) -> SpanContext:
+        """Return a new span of a trace, for one that nothing has to find again."""
+        return SpanContext(trace, f"{random.getrandbits(64) or 1:016x}")
+
+    def add(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        started_at: float,
+        ended_at: float,
+        attributes: Mapping[str, Attribute],
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        links: tuple[SpanContext, ...] = (),
+        error: str = "",
+    ) -> None:
+        """Record a span that has ended. Only for a trace that `of_run` has chosen."""
+        if error:
+            attributes = {**attributes, ERROR_TYPE: error}
+        ended_at = max(started_at, ended_at)
+        self.record(TraceSpan(name, context, parent, kind, started_at, ended_at, attributes, links, error))
+
+    def record(self, span: TraceSpan) -> None:
+        """Take a span, or drop it."""
+        raise NotImplementedError

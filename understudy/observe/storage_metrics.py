@@ -17,10 +17,8 @@ class StorageMetrics:
             "away (`stale`); neither (`missed`).",
             "outcome",
         )
-        self._commit_rows = registry.histogram("understudy_store_commit_events", "Events in one commit.", buckets=ROWS)
-        self._commit_s = registry.histogram(
-            "understudy_store_commit_seconds", "Duration of one commit.", buckets=DELIVERY_S
-        )
+        self._commit_rows = BatchHistogram("understudy_store_commit_events", "Events in one commit.", ROWS, registry)
+        self._commit_s = BatchHistogram("understudy_store_commit_seconds", "Time of a commit.", DELIVERY_S, registry)
         self._reads = registry.gauge(
             "understudy_reads_waiting",
             "Reads that wait for a worker thread and its connection; if it stays above 0, all of these are busy.",

@@ -60,6 +60,10 @@ class Database(ReadableDatabase, Protocol):
     def check(self) -> None:
         """Raise StorageUnavailable if writes would be lost; called before each transaction."""
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Return what differs after each commit, of any process, but for such within a tick of the file system's clock;
+        None if only a read can tell. Takes microseconds."""
+
     def interrupt(self, connection: Any) -> None:
         """Interrupt a connection of the driver from another thread; the connection is unusable afterwards."""
 

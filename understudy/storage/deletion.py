@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import Connection, Table, delete, exists, func, select, text, tuple_
+from sqlalchemy import Connection, Table, delete, exists, func, select, tuple_
 
 from understudy.extension import UserData
 from understudy.installed import kept_of_users
@@ -31,8 +31,6 @@ EVENTS: Final = 200
 """Limit of events, steps or runs deleted per transaction: about 10 ms."""
 MESSAGES: Final = 25
 """Limit of messages deleted per transaction: their words are deleted from the full-text index, too."""
-MERGED_PAGES: Final = 32
-"""Pages of SQLite's full-text index merged per transaction: about 10 ms."""
 GONE, MORE = 1, 2
 """Answers of a deletion: everything is deleted, or there is more to delete; 0: there was nothing."""
 
@@ -66,21 +64,6 @@ async def remove_user(store: "Store", owner: str) -> bool:
 def remove_rows(connection: Connection, table: Table, keys: tuple[Any, ...]) -> int:
     """Delete rows by their primary keys. Return how many there were."""
     return connection.execute(delete(table).where(tuple_(*table.primary_key).in_(keys))).rowcount
-
-
-@write
-def merge_fulltext(connection: Connection, begin: bool = False) -> bool:
-    """Merge a part of SQLite's full-text index, which purges deleted words. `begin`: from its start.
-
-    Return whether there is more; PostgreSQL purges by itself.
-    """
-    if connection.dialect.name != "sqlite":
-        return False
-    merge = text("INSERT INTO words_index (words_index, rank) VALUES ('merge', :pages)")
-    changes = text("SELECT total_changes()")
-    before = connection.execute(changes).scalar_one()
-    connection.execute(merge, {"pages": -MERGED_PAGES if begin else MERGED_PAGES})
-    return bool(connection.execute(changes).scalar_one() - before >= 2)
 
 
 @cache

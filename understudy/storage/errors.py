@@ -2,13 +2,10 @@
 
 StorageError
 ├── StorageUnavailable    temporary: the writer is restarting, the disk is full; the same call may succeed later
-├── BrokerUnavailable     what carries messages between servers does not answer, or not in time
-│   ├── BrokerRefused     it has no inbox of that name
-│   └── RedisUnavailable  it is Redis that does not answer; its other users have this one
-│       └── RedisRefused  Redis answered with an error, also a BrokerRefused
+├── WakeupsUnavailable    messages between servers that may be lost are lost for the moment
+├── RedisUnavailable      Redis does not answer, not in time, or with an error
 ├── DatabaseUnusable      the database cannot be used at all; raised at start
 │   ├── AlreadyOpen       another understudy uses the data folder
-│   ├── AlreadyServed     another understudy uses the database, and neither has Redis to coordinate
 │   ├── CannotConnect     there is no server at the address, or it refuses us
 │   ├── ForeignTables     the database has tables of another program under our names
 │   ├── NotADatabase      the file is not SQLite, or the database of another program
@@ -58,34 +55,23 @@ class StorageUnavailable(StorageError, ConnectionError):
 
 
 @define
-class BrokerUnavailable(StorageError, ConnectionError):
-    """What carries messages between servers does not answer. The call may have been executed."""
+class WakeupsUnavailable(StorageError, ConnectionError):
+    """Messages between servers may be lost for the moment."""
 
     reason: str
 
     def __str__(self) -> str:
-        return f"The other servers cannot be reached: {self.reason}"
+        return f"The other servers cannot be woken: {self.reason}"
 
 
 @define
-class BrokerRefused(BrokerUnavailable):
-    """The broker answered with an error, such as that there is no inbox of that name."""
-
-
-@define
-class RedisUnavailable(BrokerUnavailable):
+class RedisUnavailable(StorageError, ConnectionError):
     """Redis does not answer right now. The command may or may not have been executed."""
+
+    reason: str
 
     def __str__(self) -> str:
         return f"Redis is not available: {self.reason}"
-
-
-@define
-class RedisRefused(RedisUnavailable, BrokerRefused):
-    """Redis answered with an error; `reason` is its kind as coredis names it, such as `WrongTypeError`."""
-
-    def __str__(self) -> str:
-        return f"Redis refused: {self.reason}"
 
 
 class DatabaseUnusable(StorageError):
@@ -135,19 +121,6 @@ class AlreadyOpen(DatabaseUnusable):
     def __str__(self) -> str:
         who = "another understudy" if self.pid is None else f"another understudy (process {self.pid})"
         return f"{who} uses the folder {self.folder}: stop it, or choose another folder with --data-dir"
-
-
-@define
-class AlreadyServed(DatabaseUnusable):
-    """Another server uses the database. `where` is the database's host and name, never a password."""
-
-    where: str
-
-    def __str__(self) -> str:
-        return (
-            f"another understudy uses the database at {self.where}: stop it, or give both the same redis.url, by "
-            "which several servers work together"
-        )
 
 
 @define
@@ -308,7 +281,7 @@ class FileTooLarge(StorageError, ValueError):
 class ExtraNotInstalled(ImportError):
     """A setting needs an optional dependency that is not installed. The text names the setting and the extra.
 
-    `setting` is as a user gave it, such as `redis.url`; `extra` is one of pyproject.toml's.
+    `setting` is as a user gave it, such as `nodes.redis_url`; `extra` is one of pyproject.toml's.
     """
 
     def __init__(self, setting: str, extra: str) -> None:

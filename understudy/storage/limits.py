@@ -13,14 +13,14 @@ class RunLimits:
     """How many runs there may be, and how much each may do."""
 
     runs_per_user: int = field(default=10, validator=_at_least_one)
-    """Concurrent runs of each user."""
+    """Concurrent runs of each user, on all servers over one database together."""
     runs_per_tenant: int | None = field(default=None, validator=validators.optional(_at_least_one))
-    """Concurrent runs of all users of one tenant; half of `runs_total` unless set, without effect on a server without
-    tenants."""
+    """Concurrent runs of all users of one tenant, on all servers together; half of `runs_total` unless set, without
+    effect on a server without tenants."""
     runs_total: int = field(default=1000, validator=_at_least_one)
-    """Concurrent runs in total."""
+    """Concurrent runs of one server in total."""
     runs_waiting: int = field(default=1000, validator=_at_least_one)
-    """Queued runs in total; one user, or one tenant, may have half of them."""
+    """Queued runs of one server in total; one user, or one tenant, may have half of them."""
     run_turns: int = field(default=200, validator=_at_least_one)
     """Turns of the model in one run. An agent's own budget may be smaller, and a larger one is an error at the start;
     so for calls, tokens, cost and seconds."""

@@ -18,7 +18,7 @@ import re
 import socket
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -72,8 +72,8 @@ NOT_UTF8: Final = (
 )
 VERSIONS: Final = "alembic_version"
 _COLUMNS: Final = "SELECT attname FROM pg_attribute WHERE attrelid = 'alembic_version'::regclass"
-NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS
-"""Limit of connections per node: to write, to read, and for files."""
+NODE_CONNECTIONS: Final = 1 + (READERS + 2) + FILE_TRANSFERS + 2
+"""Limit of connections per node: to write, to read, for files, and to wake others and be woken."""
 
 for _index in (index for each in schema.whole().tables.values() for index in each.indexes):
     _index.dialect_options["postgresql"]["where"] = _index.dialect_options["sqlite"]["where"]
@@ -107,9 +107,13 @@ class PostgresDatabase:
     writing: Engine = field(repr=False)
     reading: Engine = field(repr=False)
     files: Engine = field(repr=False)
+    address: str = field(repr=False)
 
     def check(self) -> None:
         """Do nothing: a committed transaction is stored."""
+
+    def stamp(self) -> None:
+        """Return None: only PostgreSQL knows of commits."""
 
     def interrupt(self, connection: Any) -> None:
         """Shut down the socket of a connection of psycopg."""
@@ -148,7 +152,16 @@ def connect_database(address: str) -> PostgresDatabase:
         if isinstance(error, SQLAlchemyError | psycopg.Error):
             raise CannotConnect(where, " ".join(driver_words(error).split())) from None  # the chain may name a password
         raise
-    return PostgresDatabase(where, writing, reading, files)
+    return PostgresDatabase(where, writing, reading, files, address)
+
+
+def alone(address: str) -> "Callable[[str], psycopg.Connection[Any]]":
+    """Return what opens a connection of no pool to an address, by that name among the server's sessions.
+
+    It blocks, and raises the errors of psycopg. Each of its statements commits. Raises CannotConnect: no address.
+    """
+    given = {**_GIVEN, **_parse(address), **_ALWAYS}
+    return lambda name: psycopg.connect(**{**given, "application_name": name})
 
 
 def _move_together(*engines: Engine) -> None:
@@ -219,21 +232,25 @@ def _where(parsed: Mapping[str, str]) -> str:
     return f"{place}/{parsed.get('dbname') or parsed.get('user', '')}"
 
 
+_GIVEN: Final[Mapping[str, Any]] = {
+    "connect_timeout": CONNECT_S,
+    "application_name": "understudy",
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+    "prepare_threshold": None,
+}
+_ALWAYS: Final[Mapping[str, Any]] = {
+    "autocommit": True,  # `begin` opens the transactions
+    "client_encoding": "utf8",  # whatever the role or the environment asks for: texts are of all languages
+}
+
+
 def _engine(parsed: Mapping[str, str], begin: str, *, places: int) -> Engine:
-    given: dict[str, object] = {
-        "connect_timeout": CONNECT_S,
-        "application_name": "understudy",
-        "keepalives_idle": 10,
-        "keepalives_interval": 5,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 10_000,
-        "prepare_threshold": None,
-        "autocommit": True,  # `begin` opens the transactions
-    }
     engine = create_engine(
         "postgresql+psycopg://",
-        # Whatever the role or the environment asks for: texts are of all languages.
-        connect_args={**given, **parsed, "client_encoding": "utf8"},
+        connect_args={**_GIVEN, **parsed, **_ALWAYS},
         json_serializer=lambda value: msgspec.json.encode(value).decode(),
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,

@@ -78,6 +78,14 @@ class SqliteDatabase:
         if (found.st_dev, found.st_ino) != self.identity:
             raise StorageUnavailable(REMOVED)
 
+    def stamp(self) -> tuple[int, int] | None:
+        """Return the time and size of the write-ahead log."""
+        try:
+            found = os.stat(f"{self.path}-wal")
+        except OSError:
+            return None
+        return found.st_mtime_ns, found.st_size
+
     def interrupt(self, connection: Any) -> None:
         """Interrupt the running statement of a connection of sqlite3."""
         connection.interrupt()

@@ -18,7 +18,7 @@ from understudy.agents.agent import Agent
 from understudy.app.build import build_app
 from understudy.app.settings import Settings, with_values
 from understudy.chat.chat import Message
-from understudy.chat.translated_stream import EnvelopeStream
+from understudy.chat.envelope_stream import EnvelopeStream
 from understudy.installed import NONE
 from understudy.storage.limits import Limits
 from understudy.web.context import WebContext

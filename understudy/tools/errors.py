@@ -2,6 +2,8 @@
 
 from enum import IntEnum
 
+MAX_MESSAGE = 64 * 1024  # characters
+
 
 class IsolatedExit(IntEnum):
     """How the process of an isolated call ends: with a result, the code and sentence of a `ToolError`, out of memory,
@@ -16,14 +18,13 @@ class IsolatedExit(IntEnum):
 class ToolError(Exception):
     """A tool could not do what it was asked.
 
-    `code` is a name of `transport.wire.codes.ERRORS`, `message` a sentence for the user. Both are positional, so the
-    error survives pickling.
+    `code` is a name of `understudy.wire.codes.ERRORS`, `message` a sentence for the user, kept as text and cut.
+    Both are positional, so the error survives pickling.
     """
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(code, message)
-        self.code = code
-        self.message = message
+    def __init__(self, code: str, message: str | Exception) -> None:
+        self.code, self.message = str(code), str(message)[:MAX_MESSAGE]
+        super().__init__(self.code, self.message)
 
     def __str__(self) -> str:
         return self.message

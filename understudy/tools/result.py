@@ -132,11 +132,10 @@ def to_result(returned: Any) -> ToolResult:
     if visualization is not None and len(msgspec.json.encode(visualization)) > MAX_VISUALIZATION_BYTES:
         visualization = None
         summary = f"{summary} (the chart is left out: it has more than {MAX_VISUALIZATION_BYTES:,} bytes)"
-    steps = result.next_steps[:MAX_STEPS]
     summary = summary.strip()
     if len(summary) > MAX_SUMMARY:
         summary = f"{summary[:MAX_SUMMARY]}…"
-    answer = whole_text(result.answer[:MAX_ANSWER])
+    answer, steps = whole_text(result.answer[:MAX_ANSWER]), result.next_steps[:MAX_STEPS]
     return evolve(result, value=value, summary=summary, visualization=visualization, answer=answer, next_steps=steps)
 
 

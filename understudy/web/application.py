@@ -23,9 +23,7 @@ from understudy.web.api import (
     extensions,
     operations,
     page,
-    references,
     runs,
-    sanitize,
     sessions,
     stream,
     tags,
@@ -103,8 +101,8 @@ def build_http_app(context: WebContext) -> QuartTrio:
     app.before_request(admission.admit_request)
     app.before_request(_note_caller)
     for part in (
-        account, agents, commands, extensions, operations, page, references, runs, sanitize, sessions,
-        stream, tags, threads, turns,
+        account, agents, commands, extensions, operations, page, runs, sessions, stream,
+        tags, threads, turns,
     ):  # fmt: skip
         app.register_blueprint(part.blueprint)
     for extension in context.extensions.values():

@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Protocol
+from typing import Any, Protocol
 
 from attrs import define, field
 
@@ -67,8 +67,13 @@ class UserConnections:
     handshakes: RequestLimits = field(init=False)
     unauthenticated: dict[str, ConnectionPermit] = field(factory=dict, init=False)
     _command_limits: CommandLimits = field(init=False)
+    dispatch: Callable[[Identity, Command, ActorRef | None], Coroutine[Any, Any, Accepted | None]] = field(init=False)
+    """Carry out a command. Raises CommandRejected."""
+    request_snapshot: Callable[[Identity, str, ActorRef], None] = field(init=False)
+    """Ask a thread's conversation to deliver its running text again."""
 
     def __attrs_post_init__(self) -> None:
+        self.dispatch, self.request_snapshot = self.dispatcher.dispatch, self.dispatcher.request_snapshot
         self.share()
 
     def share(self, ledger: Ledger | None = None, connections: SharedConnections | None = None) -> None:
@@ -130,17 +135,9 @@ class UserConnections:
             raise CommandRejected("unauthenticated")
         return self._command_limits.take(identity.user, command, time.monotonic())
 
-    async def dispatch(self, identity: Identity, command: Command, outbox: ActorRef | None) -> Accepted | None:
-        """Carry out a command. Raises CommandRejected."""
-        return await self.dispatcher.dispatch(identity, command, outbox)
-
     async def verify(self, token: str) -> Identity:
         """Verify a token, waiting for the provider's keys if needed. Raises Unauthenticated."""
         return await self.sessions.verify_awaiting_keys(token)
-
-    def request_snapshot(self, identity: Identity, thread_id: str, outbox: ActorRef) -> None:
-        """Ask the thread's conversation to deliver its running text again."""
-        self.dispatcher.request_snapshot(identity, thread_id, outbox)
 
     async def read_log(self, identity: Identity, thread_id: str, after: int, limit: int) -> LogPage:
         """Read a page of a thread's log, with the user's own redactions restored."""

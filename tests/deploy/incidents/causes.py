@@ -95,7 +95,7 @@ async def node_down(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident
 async def taken_for_dead(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident]:
     """A machine sleeps for longer than the lease of its node, whose thread another node takes."""
     async with site.postgresql() as database, site.redis() as redis:
-        stores = {"UNDERSTUDY_DATABASE_URL": database.create(), "UNDERSTUDY_REDIS_URL": redis.url}
+        stores = {"UNDERSTUDY_DATABASE_URL": database.create(), "UNDERSTUDY_NODES_REDIS_URL": redis.url}
         async with site.node(**stores) as node, site.node(**stores) as other:
             await node.ask("asks", thread_id="t")
             node.signal(signal.SIGSTOP)
@@ -137,7 +137,7 @@ async def storage_away(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incid
 async def redis_away(site: Site, nursery: trio.Nursery) -> AsyncIterator[Incident]:
     """Redis is killed, and started again, empty."""
     async with site.postgresql() as database, site.redis() as redis:
-        stores = {"UNDERSTUDY_DATABASE_URL": database.create(), "UNDERSTUDY_REDIS_URL": redis.url}
+        stores = {"UNDERSTUDY_DATABASE_URL": database.create(), "UNDERSTUDY_NODES_REDIS_URL": redis.url}
         async with site.node(**stores) as node:
             redis.kill()
             yield Incident(node, partial(trio.to_thread.run_sync, redis.start))

@@ -20,7 +20,7 @@ from tests.end_to_end.serving import serving
 from tests.extensions.a2a.test_routes import client, message, told
 from tests.extensions.notices.test_delivery import SECRET
 from understudy.app.server import Running
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.extensions.a2a import pushes, storage
 from understudy.extensions.a2a.pushes import PushReceivers, PushSender
 from understudy.extensions.notices.settings import WebhookSettings

@@ -332,10 +332,10 @@ async def test_too_many_attempts_are_told_when_to_come_back(serve: Any, tmp_path
 
 
 async def test_two_nodes_know_the_same_accounts_and_count_attempts_together(
-    serve: Any, tmp_path: Path, postgres: Postgres, redis: Any
+    serve: Any, tmp_path: Path, postgres: Postgres
 ) -> None:
     with trio.fail_after(180):
-        shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts_enabled": True}
+        shared = {"database_url": postgres.create(), "secret": SECRET, "accounts_enabled": True}
         nodes = [await serve(data_dir=tmp_path / name, **shared) for name in ("a", "b")]
         place = ["--data-dir", str(tmp_path / "a"), "--database-url", shared["database_url"]]
         a, b = (Person(each.address) for each in nodes)

@@ -11,9 +11,9 @@ import trio
 from attrs import define, evolve
 
 from tests.clock import Clock
+from tests.understudy.auth.revocations import RevocationsInMemory
 from tests.understudy.storage.conftest import opened
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
 from understudy.extensions.accounts import storage as stored
 from understudy.extensions.accounts.invites import digest_of
@@ -32,7 +32,7 @@ QUICK = argon2.PasswordHasher(memory_cost=1024, time_cost=1, parallelism=1)
 @pytest.fixture
 async def accounts(migrated_before: None, tmp_path: Path, clock: Clock) -> AsyncIterator[LocalAccounts]:
     """Accounts in a database of their own, with ada, who has an invite."""
-    ended = RevocationFile(tmp_path / "ended", clock)
+    ended = RevocationsInMemory(clock)
     sessions = Sessions(RenewableTokens("s" * 32, clock, 50.0), False, 1000.0, ended)
     with closing(open_database(tmp_path)) as database:
         async with opened(database) as store:

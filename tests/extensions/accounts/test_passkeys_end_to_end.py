@@ -140,9 +140,9 @@ async def test_what_is_no_ceremony_is_refused_with_a_code(serve: Any, tmp_path: 
         assert (await Browser([other.address]).send("POST", "/sign-in/options")).status_code == 404
 
 
-async def test_what_one_node_begins_another_ends(serve: Any, tmp_path: Path, postgres: Postgres, redis: Any) -> None:
+async def test_what_one_node_begins_another_ends(serve: Any, tmp_path: Path, postgres: Postgres) -> None:
     with trio.fail_after(180):
-        shared = {"database_url": postgres.create(), "redis_url": redis.url, "secret": SECRET, "accounts_enabled": True}
+        shared = {"database_url": postgres.create(), "secret": SECRET, "accounts_enabled": True}
         nodes = [(await serve(data_dir=tmp_path / name, **shared)).address for name in ("a", "b")]
         place = ["--data-dir", str(tmp_path / "a"), "--database-url", shared["database_url"]]
         browser = Browser(nodes)

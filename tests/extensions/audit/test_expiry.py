@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from understudy.chat import polling
 from understudy.extensions.audit import EXTENSION
 from understudy.extensions.audit.settings import AuditSettings
 from understudy.extensions.audit.storage import append_entry
 from understudy.extensions.notices.alert_routes import SENT
+from understudy.storage import polling
 from understudy.storage.acts import PAGE, Deed
 from understudy.storage.spending import DAY_S
 

@@ -71,5 +71,6 @@ def test_nothing_is_exported_that_cannot_be_audited(tmp_path: Path, migrated: Pa
     ):  # fmt: skip
         assert "storage is not available: " in refusal(*command, *options)
     assert not output.exists()
-    assert not (tmp_path / "data" / "ended-sessions").exists()
+    with closing(sqlite3.connect(tmp_path / "data" / FILE_NAME)) as connection:
+        assert connection.execute("SELECT count(*) FROM ended_sessions").fetchone() == (0,)
     assert said("users", "list", *options).startswith("ann\t")

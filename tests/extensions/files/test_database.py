@@ -16,7 +16,6 @@ from tests.understudy.storage.test_postgresql import execute
 from understudy.extensions.files import database as files_in_database
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.database import DatabaseFiles
-from understudy.extensions.files.storage import add_file
 from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, connect_database
 
@@ -115,31 +114,6 @@ async def test_row_and_bytes_are_one_transaction(
         await here.save("ann", "a", "text/plain", stream([bytes(300_000)]))
     assert await trio.to_thread.run_sync(execute, address, "SELECT id FROM files") == []
     assert list(here.copies.folder.iterdir()) == []
-
-
-async def test_what_a_server_kept_in_a_folder_is_taken_over(
-    shared: PostgresDatabase, tmp_path, make: Any, address: str
-) -> None:
-    """Where the row is here: the file goes into the database, once, and from the folder. What is not known, or is not
-    as long as its row says, stays where it is."""
-    before = tmp_path / "files"
-    before.mkdir()
-    rows = {letter: make.file(file_id=letter * 32, size=size) for letter, size in (("a", 300_000), ("b", 0), ("c", 5))}
-    with shared.files.begin() as connection:
-        for row in rows.values():
-            add_file(row).apply(connection)
-    for letter, size in (("a", 300_000), ("b", 0), ("c", 4), ("d", 1)):
-        (before / (letter * 32)).write_bytes(letter.encode() * size)
-    (before / "notes.txt").write_text("somebody's")
-    files = DatabaseFiles(shared, FileCache(tmp_path / "copies"), before=before)
-    for _ in range(2):
-        await trio.to_thread.run_sync(files.sweep)
-        assert sorted(path.name for path in before.iterdir()) == ["c" * 32, "d" * 32, "notes.txt"]
-        (before / ("a" * 32)).write_bytes(b"a" * 300_000)  # as if the server had died before it removed it
-    assert await whole(files, rows["a"]) == b"a" * 300_000
-    assert await whole(files, rows["b"]) == b""
-    with pytest.raises(NotStored):
-        await whole(files, rows["c"])
 
 
 async def test_slow_readers_hold_no_session_of_a_pooler(

@@ -6,12 +6,12 @@ from typing import Any, cast
 import pytest
 
 from tests.understudy.storage.test_writer import running
-from understudy.chat import polling
 from understudy.chat.placement import is_in_charge
 from understudy.extensions.files import retention
 from understudy.extensions.files.folder import FolderFiles
 from understudy.extensions.files.retention import EVERY_S, FIRST_S, FileRetention
 from understudy.extensions.files.storage import add_file, among
+from understudy.storage import polling
 
 DAY = 24 * 3600.0
 NOW = 1000 * DAY

@@ -18,7 +18,7 @@ from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.messages_api import call, end, failure, message, redacted, start, text, thinking
 from tests.understudy.models.provider import KEY, Provider, Script
 from understudy.extensions.frameworks.pydantic_ai_model import PydanticAIModel
-from understudy.models.answer import CUT
+from understudy.extensions.providers.answer import CUT
 from understudy.models.items import FileCard, HandoffItem, ImagePart, MessageItem, NoteItem, ReasoningItem
 from understudy.models.model import (
     ModelSettings,

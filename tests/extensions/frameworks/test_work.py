@@ -10,9 +10,9 @@ import pytest
 from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
+from tests.extensions.continuing.test_continuation import shown as shown_text
+from tests.extensions.continuing.test_continuation import stopped_when
 from tests.extensions.frameworks.openai_agents_sdk import sdk
-from tests.understudy.chat.run.test_continuation import shown as shown_text
-from tests.understudy.chat.run.test_continuation import stopped_when
 from understudy import Agent
 from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 from understudy.testing import open_session, run_agent

@@ -56,7 +56,7 @@ async def main(address: str, lease_s: float) -> None:
     async with ActorSystem("s", children) as system:
         store = Store(database, partial(system.find, "/s/writer"))
         node = Member(store)
-        await join(node, "here", lease_s=lease_s)
+        await join(node, lease_s=lease_s)
         conversations = system.find("/s/conversations")
         assert conversations is not None
         fence = await nodes.claim(store, "ann", "t1", node.id)

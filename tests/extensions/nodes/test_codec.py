@@ -2,11 +2,12 @@
 
 import hashlib
 import json
+from itertools import zip_longest
 from typing import Any
 
 import msgspec
 import pytest
-from attrs import define
+from attrs import define, evolve
 
 from actors import ActorRef, Ask
 from sanitization import Action, Category, Failure, Finding, Sanitized
@@ -19,20 +20,19 @@ from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Active, Changed, Deleted, Missed, Moved, News, Read, TypingIn
 from understudy.chat.routing import Route
 from understudy.extensions.nodes import codec
-from understudy.extensions.nodes.codec import UnreadablePacket
+from understudy.extensions.nodes.inbox import Letter
 from understudy.extensions.nodes.messages import (
-    Ephemeral,
-    Events,
-    ForwardingEnded,
-    Item,
+    FORWARDED,
+    Advanced,
+    Heard,
+    Passing,
     RpcFault,
     RpcReply,
     RpcRequest,
-    Snapshot,
-    Subscribe,
-    Unsubscribe,
-    command_from_message,
-    message_from_command,
+    Told,
+    fields_of,
+    message_of,
+    shape_of,
 )
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import Message
@@ -67,39 +67,39 @@ class Beckoning(ThreadPart):
     messages = (Beckon,)
 
 
-COMMANDS = [
-    command_from_message(Beckon("r1", SCRUBBED, ("admin",))),
-    command_from_message(chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, "m0", "q", SUMMARY, ALERT), "r1", None)),
-    command_from_message(
-        chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, again=chat.Again(MESSAGE, "r0", 3, continues=True)), "r2", None)
-    ),
-    command_from_message(chat.RateAnswer(MESSAGE, "up", "well said", None)),
-    command_from_message(chat.CancelRun("r1")),
-    command_from_message(chat.Decide("c1", ApprovalDecision.DENY, "too dear")),
-    command_from_message(chat.Delete()),
-    command_from_message(chat.Delete(12.5)),
-    command_from_message(chat.EnsureRunning("r1")),
-    Subscribe(),
-    Snapshot(),
-    Unsubscribe(),
+MESSAGES: list[Any] = [
+    Beckon("r1", SCRUBBED, ("admin",)),
+    chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, "m0", "q", SUMMARY, ALERT), "r1", None),
+    chat.Accept(chat.RunOrder(SAY, ROUTE, ADA, again=chat.Again(MESSAGE, "r0", 3, continues=True)), "r2", None),
+    chat.RateAnswer(MESSAGE, "up", "well said", None),
+    chat.CancelRun("r1"),
+    chat.Decide("c1", ApprovalDecision.DENY, "too dear"),
+    chat.AnswerQuestion("q1", {"size": 3}, "ann", "socket"),
+    chat.Delete(),
+    chat.Delete(12.5),
 ]
-ITEMS: list[Item] = [
-    *(RpcRequest(f"q{number}", "ann", "t", 9.0, command) for number, command in enumerate(COMMANDS)),
+LETTERS: list[RpcRequest | RpcReply] = [
+    *(
+        RpcRequest(f"q{number}", "ann", "t", type(message).__name__, fields_of(message))
+        for number, message in enumerate(MESSAGES)
+    ),
     RpcReply("q1", "r1"),
     RpcReply("q2", fault=RpcFault("rejected", "Wait.", "busy", 5.0, {"message_id": "m1"})),
-    Events("5f2c", 7, [b"{}", b"[]"]),
-    Ephemeral("5f2c", 8, [b"{}", codec.encode_ephemeral(PIECE), codec.encode_ephemeral(PROGRESS)]),
-    ForwardingEnded("5f2c", deleted=True),
 ]
 
 
-@pytest.mark.parametrize("item", ITEMS, ids=lambda item: type(getattr(item, "command", item)).__name__)
-def test_each_item_comes_back_as_it_was(item: Item) -> None:
-    packet = codec.decode_packet(codec.encode_packet("a", 3, [item]))
-    decoded, unknown = codec.decode_items(packet)
-    assert codec.encode_packet("a", 3, decoded) == codec.encode_packet("a", 3, [item])  # a list may be a tuple here
-    assert ([type(each) for each in decoded], unknown) == ([type(item)], [])
-    assert (packet.sender, packet.number) == ("a", 3)
+def letter(content: RpcRequest | RpcReply, **fields: Any) -> Letter:
+    return evolve(Letter(content.id, "b", "a", codec.VERSION, codec.encode_letter(content), 9.0), **fields)
+
+
+@pytest.mark.parametrize(("item", "sent"), [*zip_longest(LETTERS, MESSAGES)])
+def test_each_letter_comes_back_as_it_was(item: RpcRequest | RpcReply, sent: Any) -> None:
+    decoded, encode = codec.decode_letter(letter(item)), msgspec.msgpack.encode
+    assert encode(decoded) == encode(item)  # a list may be a tuple here
+    if isinstance(decoded, RpcRequest):
+        message = message_of(decoded, [Beckoning])
+        assert (type(message), encode(fields_of(message))) == (type(sent), encode(fields_of(sent)))
+        assert getattr(message, "outbox", None) is None
 
 
 @pytest.mark.parametrize("envelope", [PIECE, PROGRESS])
@@ -115,89 +115,58 @@ def test_passing_events_come_back_as_they_were(envelope: Envelope) -> None:
     ],
 )  # fmt: skip
 def test_news_come_back_as_they_were(news: News) -> None:
-    packet = codec.decode_packet(codec.encode_news("a", 3, news, made_at=1.5))
-    assert codec.decode_news(packet) == news
-    assert (packet.sender, packet.number, packet.made_at) == ("a", 3, 1.5)
+    (text,) = codec.encode_passing(Heard("a", news), 7999)
+    assert codec.decode_passing(f"[{text}]") == [Heard("a", news)]
 
 
 def test_a_repr_has_no_text_of_a_user() -> None:
     """A repr may get into a log."""
-    shown = repr(ITEMS)
+    shown = repr([*LETTERS, *map(letter, LETTERS), Passing("a", "5f2c", 8, b"well said")])
     assert "hello" not in shown.lower()
     assert "well said" not in shown
 
 
-def test_a_packet_of_a_version_that_cannot_be_decoded_is_refused_by_its_head() -> None:
-    """The ids of its requests can be decoded in every version. Before version 8 none said what can decode it."""
-    packet = codec.decode_packet(codec.encode_packet("a", 1, ITEMS))
-    for earlier in ({"version": codec.OLDEST - 1}, {"oldest": codec.Packet.__struct_defaults__[-1]}):
-        with pytest.raises(UnreadablePacket):
-            codec.decode_items(msgspec.structs.replace(packet, **earlier))
-        with pytest.raises(UnreadablePacket):
-            codec.decode_news(msgspec.structs.replace(packet, **earlier))
-    version = codec.VERSION + 1
-    later = msgspec.structs.replace(packet, version=version, oldest=version, body=b"\xc1 what nobody knows")
-    read = codec.decode_packet(msgspec.msgpack.encode(later))
-    assert read.asks == [f"q{number}" for number in range(len(COMMANDS))]
-    with pytest.raises(UnreadablePacket, match=f"version {codec.VERSION + 1}"):
-        codec.decode_items(read)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"version": version} for version in (0, codec.VERSION + 1)),
+        *({"body": body} for body in (b"", b"\xc1", b"\x91" * 5000, bytes(codec.BODY_MAX + 1))),
+        {"body": codec.encode_letter(LETTERS[0])[:-4]},
+        {"id": "another"},
+    ],
+)
+def test_a_letter_that_is_torn_forged_or_of_another_release_is_refused(fields: dict[str, Any]) -> None:
+    with pytest.raises(codec.UnreadableLetter):
+        codec.decode_letter(letter(LETTERS[0], **fields))
 
 
-def test_what_a_later_version_added_is_left_out() -> None:
-    packet = codec.decode_packet(codec.encode_packet("a", 1, [RpcReply("q1", "r1")]))
-    request = {"type": "Request", "id": "q7", "owner": "ann", "thread_id": "t", "within_s": 9.0}
-    items = [
-        {"type": "Answer", "id": "q1", "value": "r1", "colour": "red"},
-        {"type": "Dance", "steps": 3},
-        {**request, "command": {"type": "Prophesy", "run_id": "r1"}},
-        {**request, "id": "q8", "command": {"type": "CancelRun", "run_id": "r1", "gently": True}},
-    ]
-    later = msgspec.structs.replace(packet, version=codec.VERSION + 1, body=msgspec.msgpack.encode(items))
-    longer = msgspec.msgpack.encode([*msgspec.structs.astuple(later), "a field that it has not"])
-    known, unknown = codec.decode_items(codec.decode_packet(longer))
-    cancel = RpcRequest("q8", "ann", "t", 9.0, command_from_message(chat.CancelRun("r1")))
-    assert (known, unknown) == ([RpcReply("q1", "r1"), cancel], ["q7"])
+@pytest.mark.parametrize("text", ["", "[", "{}", '[{"type":"Nothing"}]', '[{"type":"Advanced","node":1}]', "[" * 5000])
+def test_a_message_that_is_none_is_refused(text: str) -> None:
+    with pytest.raises(codec.UnreadableLetter):
+        codec.decode_passing(text)
 
 
-def test_a_crowd_of_unknown_items_is_said_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
-    packet = codec.decode_packet(codec.encode_packet("a", 1, []))
-    body = msgspec.msgpack.encode([{"type": "Dance"}] * codec.ITEMS_MAX)
-    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([], [])
-    (told,) = caplog.records
-    assert told.__dict__["items"] == codec.ITEMS_MAX
-    more = msgspec.msgpack.encode([{"type": "Dance"}] * (codec.ITEMS_MAX + 1))
-    with pytest.raises(UnreadablePacket, match="2001 items"):
-        codec.decode_items(msgspec.structs.replace(packet, body=more))
+def test_messages_are_put_together_and_cut_so_that_each_fits() -> None:
+    """A payload of NOTIFY has 7,999 bytes in UTF-8."""
+    text = 'äöü\n"' * 5_000
+    piece = codec.encode_ephemeral(PIECE.replace(event=PartialResult(text, 7)))
+    told: list[Told] = [Passing("a", "5f2c", 8, piece), *(Advanced("a", f"{number}", number) for number in range(500))]
+    parts = [part for each in told for part in codec.encode_passing(each, 7999)]
+    messages = list(codec.join_passing(parts, 7999))
+    assert max(len(each.encode()) for each in messages) <= 7999
+    assert len(messages) < 20
+    got = [each for message in messages for each in codec.decode_passing(message)]
+    pieces = [codec.decode_ephemeral(each.body).event for each in got if isinstance(each, Passing)]
+    assert "".join(each.text for each in pieces) == text
+    assert [each.offset - 7 for each in pieces] == [text.index(each.text, each.offset - 7) for each in pieces]
+    assert [each for each in got if isinstance(each, Advanced)] == told[1:]
 
 
-def test_a_request_deeper_than_any_of_a_client_is_refused() -> None:
-    settings: dict[str, Any] = {}
-    for _ in range(codec.DEPTH_MAX):
-        settings = {"a": settings}
-    cancel = RpcRequest("q1", "ann", "t", 9.0, command_from_message(chat.CancelRun("r1")))
-    packet = codec.decode_packet(codec.encode_packet("a", 1, [cancel]))
-    deep = {"type": "Request", "id": "q2", "owner": "ann", "thread_id": "t", "within_s": 9.0}
-    command = msgspec.msgpack.decode(msgspec.msgpack.encode(COMMANDS[1]))
-    command["order"]["say"]["settings"] = settings
-    body = msgspec.msgpack.encode([cancel, {**deep, "command": command}])
-    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([cancel], ["q2"])
-
-
-@pytest.mark.parametrize("data", [b"", b"\xc1", b"{}", msgspec.msgpack.encode([1, "a"]), msgspec.msgpack.encode("x")])
-def test_bytes_that_are_no_packet_are_refused(data: bytes) -> None:
-    with pytest.raises(UnreadablePacket):
-        codec.decode_packet(data)
-    packet = codec.decode_packet(codec.encode_packet("a", 1, []))
-    with pytest.raises(UnreadablePacket):
-        codec.decode_news(msgspec.structs.replace(packet, body=data))
-
-
-def test_what_does_not_fit_is_left_out() -> None:
-    packet = codec.decode_packet(codec.encode_packet("a", 1, [RpcReply("q1", "r1")]))
-    body = packet.body.replace(b"\xa2q1", b"\x07")
-    assert codec.decode_items(msgspec.structs.replace(packet, body=body)) == ([], [])
-    with pytest.raises(UnreadablePacket):
-        codec.decode_items(msgspec.structs.replace(packet, body=b"\xc1"))
+def test_what_cannot_be_made_to_fit_is_left_out() -> None:
+    """It is read at the next number."""
+    long = codec.encode_ephemeral(PIECE.replace(event=PartialResult("x" * 1_000_000, 0)))
+    half = codec.encode_ephemeral(PIECE.replace(event=PartialResult("\ud83d", 0)))
+    assert [codec.encode_passing(Passing("a", "t", 1, body), 7999) for body in (long, half, b"x" * 9_000)] == [[]] * 3
 
 
 @pytest.mark.parametrize(
@@ -230,9 +199,10 @@ def test_an_unexpected_error_is_sent_by_its_class_only() -> None:
 
 def test_the_version_is_raised_with_every_change_of_a_message() -> None:
     """The digest covers the message types; raise `codec.VERSION` if it changes by more than a class name."""
-    shapes = bare(msgspec.json.schema_components([Item, News]))
+    forwarded = [shape_of(kind) for kind in FORWARDED]  # type: ignore[arg-type]
+    shapes = bare(msgspec.json.schema_components([RpcRequest, RpcReply, Told, *forwarded]))
     sum_of_shapes = hashlib.sha256(json.dumps(shapes, sort_keys=True).encode()).hexdigest()[:16]
-    assert (codec.VERSION, sum_of_shapes) == (27, "0950605959189d4a")
+    assert (codec.VERSION, sum_of_shapes) == (2, "a5d857226c997933")
 
 
 def bare(shape: Any) -> Any:
@@ -241,13 +211,9 @@ def bare(shape: Any) -> Any:
     return [bare(each) for each in shape] if isinstance(shape, list | tuple) else shape
 
 
-def test_a_message_of_an_extension_is_one_where_that_is_on() -> None:
-    (request,), _ = codec.decode_items(codec.decode_packet(codec.encode_packet("a", 3, [ITEMS[0]])))
+def test_a_message_of_an_extension_is_none_where_that_is_off() -> None:
+    request = codec.decode_letter(letter(LETTERS[0]))
     assert isinstance(request, RpcRequest)
-    message = message_from_command(request.command, [Beckoning])
-    assert isinstance(message, Beckon)
-    assert (message.run_id, message.roles, message.outbox) == ("r1", ("admin",), None)
-    assert message.filtered == SCRUBBED
     with pytest.raises(CommandRejected) as refused:
-        message_from_command(request.command)
+        message_of(request)
     assert refused.value.code == "unknown_type"

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import msgspec
 import pytest
 import trio
 import trio.testing
@@ -16,16 +17,15 @@ from transport.outbox.outbox import Outbox, OutboxLimits
 from transport.wire.messages import Deliver
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
-from understudy.chat.messages import CancelRun
+from understudy.chat.messages import CancelRun, RequestSnapshot
 from understudy.chat.placement import Moved, actor_name
 from understudy.extensions.nodes import storage as nodes
-from understudy.extensions.nodes.conversation_proxy import CheckLog, ConversationProxy, ProxyTable
+from understudy.extensions.nodes.conversation_proxy import ConversationProxy
 from understudy.extensions.nodes.membership import Member, join
-from understudy.extensions.nodes.messages import Events, ForwardingEnded, Subscribe
-from understudy.extensions.nodes.storage import join_nodes
-from understudy.storage import queries
+from understudy.extensions.nodes.messages import Advanced, ThreadGone
+from understudy.extensions.nodes.proxy_table import LogChecked, OwnerDown, ProxyTable
+from understudy.extensions.nodes.storage import LogEnd, join_nodes, log_ends
 from understudy.storage.changes import Change
-from understudy.storage.errors import BrokerUnavailable
 from understudy.storage.records import Fence, LoggedEvent, Thread
 from understudy.wire.dialects import Dialect
 from understudy.wire.events import AgentThinking, Envelope, MessageAccepted
@@ -55,8 +55,9 @@ class OtherNode:
     rig: Rig
     proxies: ProxyTable = field(factory=ProxyTable)
     created_at: float = 0.0
-    head: int = 0
-    reachable: bool = True
+    hears: bool = True
+    fence: Fence | None = None
+    followed: list[bool] = field(factory=list)
 
     async def begin_thread(self, created_at: float, count: int) -> None:
         """Delete the thread, if there is one, and store another one of its id with this many events."""
@@ -67,31 +68,32 @@ class OtherNode:
         thread = Thread("ada", "t", "Title", "script", None, created_at, created_at)
         events = tuple(LoggedEvent(seq, "agent_thinking", "r", to_log(thought(seq))) for seq in range(1, count + 1))
         await store.commit(Change("ada", "t", events, thread, fence=fence))
-        self.created_at, self.head = created_at, count
+        self.created_at, self.fence = created_at, fence
 
-    async def ask(
-        self, _node: str, _owner: str, _thread_id: str, command: object, *, timeout_s: float, traceparent: str = ""
-    ) -> int:
-        """Answer a subscription as the RPC server does; the node does not own the thread any more for a command."""
-        if not isinstance(command, Subscribe):
-            raise Moved("it went on")
-        if not self.reachable:
-            raise BrokerUnavailable("away")
-        if command.incarnation not in (None, self.created_at):
-            raise Moved("another one")
-        return self.head
+    async def append(self, *envelopes: Envelope) -> Advanced:
+        """Store the next events of the thread. Return how the node tells of them."""
+        events = [LoggedEvent(each.seq or 0, each.event.type, "r", to_log(each)) for each in envelopes]
+        await self.rig.services.store.commit(Change("ada", "t", tuple(events), fence=self.fence))
+        return Advanced("other", actor_name("ada", "t"), events[-1].seq, self.created_at)
 
-    def broker_time(self) -> float:
-        return 0.0
+    async def checked(self) -> LogChecked:
+        """Where the log ends, as the check of all logs reads it."""
+        return LogChecked((await self.rig.services.store.read(log_ends, [("ada", "t")])).get(("ada", "t")))
 
-    def send(self, _node: str, _item: object) -> bool:
-        return True
+    async def ask(self, *_: object, timeout_s: float, traceparent: str = "") -> int:
+        """The node does not own the thread any more."""
+        raise Moved("it went on")
+
+    def follow(self, node: str, owner: str, thread_id: str, *, snapshot: bool) -> None:
+        """Note that the node is told that its thread is followed."""
+        assert (node, owner, thread_id) == ("other", "ada", "t")
+        self.followed.append(snapshot)
 
     def broadcast(self, _news: object) -> None:
         """There is nobody else."""
 
     def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
-        return ConversationProxy(owner, thread_id, owner_node, self.rig.services, self, self.proxies, after)  # type: ignore[arg-type]
+        return ConversationProxy(self.rig.services, self, self.proxies, owner, thread_id, owner_node, after)  # type: ignore[arg-type]
 
 
 def thought(seq: int) -> Envelope:
@@ -153,14 +155,14 @@ async def connect(rig: Rig, name: str) -> tuple[Sent, ActorRef]:
 async def here(rig: Rig) -> Here:
     """A node beside `other`, whose user has one connection."""
     store, other, node = rig.services.store, OtherNode(rig), Member(rig.services.store)
-    await join(node, "here", lease_s=60.0)
+    await join(node, lease_s=60.0)
     await store.commit_urgent(join_nodes("other", lease_s=60.0))
     sent, outbox = await connect(rig, "client")
     rig.services.presence = OneForAll(outbox)
     conversations = rig.system.find("/s/conversations")
     assert conversations is not None
     desk = CommandDispatcher(rig.services, lambda: conversations)
-    desk.join(node, other)
+    desk.join(node, other.make_proxy)
     rig.services.on_relocated = desk.registry.mark_relocated
     return Here(other, desk, sent)
 
@@ -169,15 +171,15 @@ async def at_end(here: Here) -> ActorRef:
     """Begin thread `t`, and subscribe the connection after its event 2. Return the proxy."""
     await here.other.begin_thread(1.0, 2)
     proxy = await here.proxy()
-    proxy.tell(Events(actor_name("ada", "t"), 3, [to_log(thought(3))], 1.0))
+    proxy.tell(await here.other.append(thought(3)))
     await here.until_sent(3)
     return proxy
 
 
 NOTICES: dict[str, Callable[[str], Any]] = {
-    "told of the end": lambda thread: ForwardingEnded(thread, deleted=True, incarnation=1.0),
-    "sent events of the next": lambda thread: Events(thread, 5, [to_log(thought(5))], 2.0),
-    "renewing the subscription": lambda _: CheckLog(),
+    "told of the end": lambda thread: ThreadGone("other", thread, 1.0),
+    "told of events of the next": lambda thread: Advanced("other", thread, 5, 2.0),
+    "checking the log": lambda _: LogChecked(LogEnd("other", 4, 2.0)),
 }
 
 
@@ -194,14 +196,12 @@ async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_ev
     await here.until_sent(3, 1, 2, 3, 4)
 
 
-@pytest.mark.parametrize("deleted", [True, False], ids=["told", "not told"])
-async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscription(
-    here: Here, deleted: bool
-) -> None:
+@pytest.mark.parametrize("told", [True, False])
+async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscription(here: Here, told: bool) -> None:
     proxy, vault = await at_end(here), here.other.rig.services.content_filter.vault
     vault.get_or_create("ada", "t", is_new=True)
     await here.other.rig.services.store.delete_thread("ada", "t", None)
-    proxy.tell(ForwardingEnded(actor_name("ada", "t"), deleted=deleted, incarnation=1.0))
+    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 1.0) if told else OwnerDown())
     with trio.fail_after(60):
         await proxy.wait_stopped()
     (moved,) = here.desk.registry.relocated
@@ -214,33 +214,51 @@ async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscr
     await here.until_sent(3)
 
 
-@pytest.mark.parametrize("last", [queries.thread, nodes.owner_node])
-async def test_a_thread_deleted_between_two_reads_of_the_store_is_seen_as_deleted(
-    here: Here, monkeypatch: pytest.MonkeyPatch, last: object
-) -> None:
-    """The owning node cannot be reached, so the proxy polls; the thread goes right after this read of a poll."""
+async def test_a_thread_whose_end_was_not_told_is_seen_as_deleted(here: Here) -> None:
     proxy, services = await at_end(here), here.other.rig.services
     services.content_filter.vault.get_or_create("ada", "t", is_new=True)
-    original, delete = services.store.read, services.store.delete_thread
-
-    async def then_deleted(query: Any, *names: str) -> object:
-        found = await original(query, *names)
-        if query is last:
-            await delete("ada", "t", None)
-        return found
-
-    monkeypatch.setattr(services.store, "read", then_deleted)
-    here.other.reachable = False
-    proxy.tell(CheckLog())
+    await services.store.delete_thread("ada", "t", None)
+    proxy.tell(await here.other.checked())
     with trio.fail_after(60):
         await proxy.wait_stopped()
     assert not services.content_filter.vault.has("ada", "t")
 
 
+async def test_a_thread_that_another_node_owns_now_is_looked_up_again(here: Here) -> None:
+    proxy = await at_end(here)
+    proxy.tell(LogChecked(LogEnd("third", 3, 1.0)))
+    with trio.fail_after(60):
+        await proxy.wait_stopped()
+    assert [key for key, _ in here.desk.registry.relocated] == [("ada", "t")]
+
+
+async def test_what_the_log_has_is_waited_for_while_it_may_be_on_its_way(here: Here) -> None:
+    """Its text would be out of date else."""
+    proxy = await at_end(here)
+    told = await here.other.append(thought(4))
+    proxy.tell(await here.other.checked())
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert here.sent.numbers == [3]
+    proxy.tell(told)
+    await here.until_sent(3, 4)
+
+
+async def test_the_owner_is_told_that_its_thread_is_followed_and_asked_for_the_text_now_and_then(here: Here) -> None:
+    proxy = await at_end(here)
+    assert here.other.followed == [True]
+    for _ in range(5):
+        proxy.tell(RequestSnapshot(here.other.rig.services.presence.outboxes("ada", "t")[0]))
+    with trio.fail_after(60):
+        while len(here.other.followed) < 2:
+            await trio.testing.wait_all_tasks_blocked(0.01)
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert here.other.followed == [True, True]
+
+
 async def test_a_late_end_of_an_earlier_thread_does_not_end_the_proxy_of_the_next(here: Here) -> None:
     proxy = await at_end(here)
-    proxy.tell(ForwardingEnded(actor_name("ada", "t"), deleted=True, incarnation=0.5))
-    proxy.tell(Events(actor_name("ada", "t"), 4, [to_log(thought(4))], 1.0))
+    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 0.5))
+    proxy.tell(await here.other.append(thought(4)))
     await here.until_sent(3, 4)
     assert proxy.alive
 
@@ -251,7 +269,7 @@ async def test_a_connection_that_is_opened_later_gets_the_thread_with_its_next_m
     first = rig.services.presence.outboxes("ada", "t")
     rig.services.presence = OneForAll(*first, outbox)
     accepted = thought(4).replace(event=MessageAccepted("m", "r", "more"))
-    proxy.tell(Events(actor_name("ada", "t"), 4, [to_log(accepted)], 1.0))
+    proxy.tell(await here.other.append(accepted))
     await here.until_sent(3, 4)
     assert late.numbers == [4]
 
@@ -262,11 +280,8 @@ async def test_a_connection_that_is_opened_later_gets_events_that_the_proxy_miss
     late, outbox = await connect(rig, "late")
     first = rig.services.presence.outboxes("ada", "t")
     rig.services.presence = OneForAll(*first, outbox)
-    events = tuple(LoggedEvent(seq, "agent_thinking", "r", to_log(thought(seq))) for seq in (3, 4, 5))
-    fence = Fence("other", 1)
-    await rig.services.store.commit(Change("ada", "t", events, fence=fence))
-    here.other.head = 5
-    proxy.tell(CheckLog())
+    await here.other.append(thought(4), thought(5))
+    proxy.tell(await here.other.checked())
     await here.until_sent(3, 4, 5)
     assert late.numbers == [4, 5]
 
@@ -277,3 +292,37 @@ async def test_a_command_to_a_node_that_has_lost_the_thread_fails_so_that_it_is_
     proxy = await here.proxy()
     with pytest.raises(ActorDied), trio.fail_after(60):
         await proxy.ask(CancelRun("r"), timeout_s=4)
+
+
+async def test_what_is_told_twice_or_late_is_sent_once(here: Here) -> None:
+    proxy = await at_end(here)
+    early, late = await here.other.append(thought(4)), await here.other.append(thought(5))
+    for told in (late, early, late):
+        proxy.tell(told)
+    await here.until_sent(3, 4, 5)
+
+
+async def test_the_last_events_of_a_thread_arrive_though_it_is_deleted_before_they_are_read(here: Here) -> None:
+    proxy = await at_end(here)
+    told = await here.other.append(thought(4), thought(5), thought(6))
+    await here.other.rig.services.store.delete_thread("ada", "t", None)
+    rows = tuple(to_log(thought(seq)) for seq in (3, 4, 5, 6))
+    proxy.tell(msgspec.structs.replace(told, frames=rows))
+    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 1.0))
+    with trio.fail_after(60):
+        await proxy.wait_stopped()
+    await here.until_sent(3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("hears", [True, False])
+async def test_events_that_nobody_tells_of_are_found_by_the_checks(here: Here, hears: bool) -> None:
+    here.other.hears = hears
+    await at_end(here)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(here.other.proxies.keep_up, here.other.rig.services.store, here.other)
+        await trio.testing.wait_all_tasks_blocked(0.01)
+        await here.other.append(thought(4))
+        here.other.proxies.check()
+        await here.until_sent(3, 4)
+        nursery.cancel_scope.cancel()
+    assert here.other.followed == ([True, False, True] if hears else [True])

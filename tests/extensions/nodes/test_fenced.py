@@ -75,7 +75,7 @@ class Shared:
 @pytest.fixture
 async def shared(rig: Rig) -> Shared:
     node = Member(rig.services.store)
-    await join(node, "here", lease_s=60.0)
+    await join(node, lease_s=60.0)
     shared = Shared(rig, CommandDispatcher(rig.services, lambda: rig.conversations), node)
     shared.desk.join(node)
     rig.services.on_relocated = lambda *moved: shared.moved.append(moved)
@@ -189,7 +189,7 @@ async def test_a_conversation_that_stands_down_is_taken_up_again(shared: Shared)
     (run,) = (await shared.stored())[1]
     await shared.store.commit_urgent(leave_nodes(shared.node.id))
     shared.node.rename()
-    await join(shared.node, "here", lease_s=60.0)
+    await join(shared.node, lease_s=60.0)
     await shared.desk.registry.ensure_running("ada", "t", run.id)
     assert await shared.store.read(nodes.owner_node, "ada", "t") == shared.node.id
     shared.rig.open_gate()
@@ -238,19 +238,13 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     (run,) = (await shared.stored())[1]
     asked: list[str] = []
 
-    class Others:
-        """The interface to the other node."""
-
-        def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Any:
-            asked.append(owner_node)
-            return Follower([], [])
-
-        def broadcast(self, news: Any) -> None:
-            raise AssertionError(news)
+    def make_proxy(owner: str, thread_id: str, owner_node: str, after: int | None) -> Any:
+        asked.append(owner_node)
+        return Follower([], [])
 
     conversations = shared.rig.conversations
     desk = CommandDispatcher(shared.rig.services, lambda: conversations)
-    desk.join(shared.node, Others())
+    desk.join(shared.node, make_proxy)
     threads = desk.registry
     await threads.ensure_running("ada", "t", run.id)
     with pytest.raises(Moved):
@@ -271,7 +265,7 @@ async def test_a_conversation_that_begins_as_its_server_gets_another_name_ends(
             await shared.store.commit_urgent(leave_nodes(shared.node.id))
             shared.node.rename()
             names.append(shared.node.id)
-            await join(shared.node, "here", lease_s=60.0)
+            await join(shared.node, lease_s=60.0)
         return held
 
     monkeypatch.setattr(nodes, "claim", claims)

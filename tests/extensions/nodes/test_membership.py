@@ -38,7 +38,7 @@ from understudy.extensions.nodes.membership import Member, Membership, join, sto
 from understudy.extensions.nodes.storage import join_nodes, leave_nodes, renew_node
 from understudy.storage import queries
 from understudy.storage.changes import Change
-from understudy.storage.errors import AlreadyServed, Fenced, StorageUnavailable
+from understudy.storage.errors import Fenced, StorageUnavailable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import Fence, LoggedEvent, RunRecord, Thread
 from understudy.storage.store import Store
@@ -58,7 +58,7 @@ class Server:
     lapses: list[str] = field(factory=list)
 
     async def join(self) -> "Server":
-        await join(self.node, "127.0.0.1/chat", lease_s=LEASE_S)
+        await join(self.node, lease_s=LEASE_S)
         return self
 
     async def live(self) -> ActorRef:
@@ -73,13 +73,13 @@ class Server:
 
 
 @asynccontextmanager
-async def server(address: str, *, alone: bool = False) -> AsyncIterator[Server]:
+async def server(address: str) -> AsyncIterator[Server]:
     """A server that has not joined yet; it leaves in order if its membership is alive."""
     database = await trio.to_thread.run_sync(connect_database, address)
     try:
         async with ActorSystem("s", [ChildSpec("writer", lambda: StoreWriter(database))], intensity=10) as system:
             store = Store(database, partial(system.find, "/s/writer"), deadline_s=10.0)
-            yield Server(store, Member(store, alone), system)
+            yield Server(store, Member(store), system)
     finally:
         database.close()
 
@@ -100,32 +100,6 @@ def execute(address: str, statement: str) -> Any:
 
 
 # joining
-
-
-@pytest.mark.proof("timing")
-async def test_a_second_server_is_refused_as_long_as_one_serves_alone(postgres: Postgres, template: str) -> None:
-    address = postgres.create(template)
-    async with server(address, alone=True) as second, server(address) as third:
-        async with server(address, alone=True) as first:
-            await first.join()
-            await first.live()
-            for late in (second, third):
-                with pytest.raises(AlreadyServed, match=r"uses the database at 127.0.0.1/chat: .* the same redis.url"):
-                    await late.join()
-            await first.system.find("/s/membership").stop()  # type: ignore[union-attr]
-            assert await third.store.read(nodes.living) == []
-        await second.join()
-        assert await second.store.read(nodes.living) == [second.node.id]
-        assert first.lapses == []
-
-
-async def test_the_lease_of_a_killed_server_is_waited_for(postgres: Postgres, template: str) -> None:
-    address = postgres.create(template)
-    async with server(address, alone=True) as killed, server(address, alone=True) as next_one:
-        await killed.join()
-        await next_one.join()
-        assert await next_one.store.read(nodes.living) == [next_one.node.id]
-        assert not await killed.store.commit_urgent(renew_node(killed.node.id))
 
 
 async def test_those_that_work_together_join(postgres: Postgres, template: str) -> None:
@@ -204,32 +178,18 @@ async def test_a_node_whose_threads_were_not_claimed_goes_on(postgres: Postgres,
         ref.kill()
 
 
-async def test_a_server_that_is_alone_keeps_its_threads(postgres: Postgres, template: str) -> None:
+async def test_a_server_that_was_silent_keeps_its_threads(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
-    async with server(address, alone=True) as one:
+    async with server(address) as one:
         await one.join()
         before = one.node.id
         execute(address, "UPDATE nodes SET expires_at = 1")
         one.node.renewed_at -= 2 * LEASE_S
         since = trio.current_time() + EVERY_S
-        ref = await one.live()
+        await one.live()
         await until(lambda: one.node.renewed_at > since)
         await until(partial(_alive, one.store, before))
         assert one.lapses == []
-        ref.kill()
-        execute(address, "UPDATE nodes SET expires_at = 1")
-        async with server(address, alone=True) as other:
-            while not await other.store.commit_urgent(join_nodes(other.node.id, alone=True, lease_s=30.0)):
-                execute(address, f"UPDATE nodes SET expires_at = 1 WHERE id = '{before}'")
-            await until(lambda: one.lapses == [before])
-            assert not one.node.joined
-            assert await other.store.read(nodes.living) == [other.node.id]
-            one.store.deadline_s = 0.1
-            with pytest.raises(StorageUnavailable):
-                await nodes.claim(one.store, "ann", "t1", one.node.id)
-            await other.store.commit_urgent(leave_nodes(other.node.id))
-            await until(lambda: one.node.joined)
-            assert await nodes.claim(one.store, "ann", "t1", one.node.id) == Fence(one.node.id, 1)
 
 
 class Deaf(Actor):
@@ -328,9 +288,9 @@ class Lines:
 
 @pytest.mark.proof("chaos")
 async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) -> None:
-    alone_at, shared_at = own_postgres.create(), own_postgres.create()
-    async with server(alone_at, alone=True) as alone, server(shared_at) as one, server(shared_at) as other:
-        servers = (alone, one, other)
+    shared_at = own_postgres.create()
+    async with server(shared_at) as one, server(shared_at) as other:
+        servers = (one, other)
         for each in servers:
             await (await each.join()).live()
         before = [each.node.id for each in servers]
@@ -351,7 +311,7 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
             for each in servers:
                 await until(partial(_back, each, began))
         assert [each.node.id for each in servers] == before
-        assert [each.lapses for each in servers] == [[], [], []]
+        assert [each.lapses for each in servers] == [[], []]
         assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
         after = LoggedEvent(2, "note", None, b"after")
         await one.store.commit(Change("ann", "t1", (after,), fence=fence))

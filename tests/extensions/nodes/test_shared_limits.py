@@ -1,59 +1,59 @@
-"""Limits that nodes share through a real Redis: rates, and numbers of connections."""
+"""Limits that nodes share through a real PostgreSQL: rates, and numbers of connections."""
 
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from functools import partial
 
 import pytest
 import trio
 from attrs import frozen
 
 from actors import ActorSystem, ChildSpec
-from tests.servers.redis import Redis
+from tests.servers.postgresql import Postgres
 from transport.connection.limits import RateLimit
+from understudy.chat.run_limiter import RunLimiter
 from understudy.extensions.nodes import shared_limits
-from understudy.extensions.nodes.broker import TokensTaken
-from understudy.extensions.nodes.redis import RedisLink
-from understudy.extensions.nodes.redis_broker import RedisBroker
-from understudy.extensions.nodes.shared_limits import (
-    ConnectionCounts,
-    ConnectionCountsSync,
-    RateLimitsSync,
-    SharedRateLimits,
-)
-from understudy.extensions.nodes.shared_limits import _key as key_of
+from understudy.extensions.nodes.background import Background
+from understudy.extensions.nodes.membership import Member, Membership, join
+from understudy.extensions.nodes.shared_counts import TokensTaken, counted_by_others, report, sweep, tokens_left
+from understudy.extensions.nodes.shared_limits import SharedLimits
+from understudy.extensions.nodes.shared_runs import SharedRuns, key_of
+from understudy.storage.postgresql import connect_database
+from understudy.storage.store import Store
+from understudy.storage.writer import StoreWriter
+
+LEASE_S = 1.0
 
 
 @frozen
 class Node:
     """One node's shared limits: sixty a minute, two connections for each user."""
 
-    link: RedisLink
-    rates: SharedRateLimits
-    connections: ConnectionCounts
+    limits: SharedLimits
     messages: RateLimit
-    system: ActorSystem
+    member: Member
 
     def take(self, user: str, count: int) -> int:
         """Return how many of this number of commands are allowed."""
-        return sum(self.messages.take(user, self.rates.clock()) == 0 for _ in range(count))
+        return sum(self.messages.take(user, self.limits.clock()) == 0 for _ in range(count))
 
 
 @contextlib.asynccontextmanager
-async def started(redis: Redis, clock: Callable[[], float] = lambda: 0.0) -> AsyncIterator[Node]:
-    """A node with its synchronising actors; its buckets refill only when the clock is advanced."""
-    link = RedisLink(redis.url)
-    broker = RedisBroker(link)
-    rates, connections = SharedRateLimits(broker, clock=clock), ConnectionCounts(broker, 2)
-    specs = [
-        link.connector_spec(),
-        ChildSpec("rates", lambda: RateLimitsSync(rates)),
-        ChildSpec("connections", lambda: ConnectionCountsSync(connections)),
-    ]
-    async with ActorSystem("node", specs) as system:
-        await link.wait_up()
-        await until(lambda: rates.ledger.open)
-        messages = RateLimit(60, 60, name="messages", ledger=rates.ledger)
-        yield Node(link, rates, connections, messages, system)
+async def started(address: str, deadline_s: float = 30.0) -> AsyncIterator[Node]:
+    """A node with its synchronising actor; its own buckets do not refill."""
+    database = await trio.to_thread.run_sync(connect_database, address)
+    async with ActorSystem("node", [ChildSpec("writer", lambda: StoreWriter(database))]) as system:
+        store = Store(database, partial(system.find, "/node/writer"), deadline_s=deadline_s)
+        member = Member(store)
+        await join(member, lease_s=LEASE_S)
+        runs = SharedRuns(store, member, RunLimiter(2, 8), lambda: True)
+        limits = SharedLimits(store, member, 2, clock=lambda: 0.0, runs=runs)
+        membership = partial(Membership, member, lambda: None, lease_s=LEASE_S, every_s=LEASE_S / 6)
+        await system.spawn(ChildSpec("membership", membership))
+        await system.spawn(ChildSpec("limits", partial(Background, limits.synchronise, runs.follow)))
+        await until(lambda: limits.ledger.open)
+        yield Node(limits, RateLimit(60, 60, name="messages", ledger=limits.ledger), member)
+    await trio.to_thread.run_sync(database.close)
 
 
 async def until(holds: Callable[[], bool]) -> None:
@@ -63,28 +63,37 @@ async def until(holds: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-async def pair(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
-    """Two nodes on one empty Redis. A connection over the limit is retried for a while: see `refused`."""
+async def pair(postgres: Postgres, template: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[Node, Node]]:
+    """Two nodes on one database. A connection over the limit is retried for a while: see `refused`."""
     monkeypatch.setattr(shared_limits, "PATIENCE_S", 60.0)
-    monkeypatch.setattr(shared_limits, "PRESENCE_S", 0.1)
+    monkeypatch.setattr(shared_limits, "REPORT_S", 0.1)
     monkeypatch.setattr(shared_limits, "RETRY_S", 0.1)
-    redis.flush()
-    async with started(redis) as one, started(redis) as other:
+    address = postgres.create(template)
+    async with started(address) as one, started(address) as other:
         yield one, other
 
 
 async def refused(node: Node, user: str, name: str) -> bool:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shared_limits, "PATIENCE_S", 0.4)
-        return not await node.connections.enter(user, name)
+        return not await node.limits.enter(user, name)
 
 
 async def reported(node: Node, *users: str) -> None:
-    """Wait until Redis has what these users have taken: the report that is sent next begins after the one of theirs."""
+    """Wait until the database has what these users have taken: the next report begins after the one of theirs."""
     for each in (*users, "next"):
         if each == "next":
             node.take(each, 1)
-        await until(lambda user=each: node.rates.ledger.unreported(node.messages, user) == 0)
+        await until(lambda user=each: node.limits.ledger.unreported(node.messages, user) == 0)
+
+
+async def seen(node: Node, user: str, number: int) -> None:
+    """Wait until this node sees so many connections of a user on others."""
+    with trio.fail_after(60):
+        while (  # noqa: ASYNC110 - it is in the database
+            await node.limits.store.read(counted_by_others, node.member.id, key_of("connections", user)) != number
+        ):
+            await trio.sleep(0.01)
 
 
 def left(node: Node, user: str) -> float:
@@ -110,119 +119,120 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
     await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
     later = one if left(one, "ada") < left(other, "ada") else other
     assert left(later, "ada") >= -60
-    await later.rates._report([(later.messages, "ada", 1000)])
+    await later.limits._report()
+    await later.limits._store({}, [(later.messages, "ada", 1000)])
     assert left(later, "ada") >= -60
     assert 50 < later.messages.take("ada", 0.0) <= 62, "the time until there is one again"
 
 
-async def test_tokens_taken_during_a_report_are_not_lost(pair: tuple[Node, Node], monkeypatch) -> None:
-    """Redis' answer does not include these tokens: they are subtracted from it."""
+async def test_a_report_that_is_stored_again_takes_nothing_again(pair: tuple[Node, Node]) -> None:
+    one, _ = pair
+    twice = report(one.member.id, 10_000, {"connections:x": 1}, [TokensTaken("slow", 0.001, 10, 3)])
+    assert await one.limits.store.commit(twice)
+    assert not await one.limits.store.commit(twice)
+    assert await one.limits.store.read(tokens_left, ["slow"]) == {"slow": pytest.approx(7.0, abs=0.01)}
+
+
+async def test_tokens_taken_during_a_report_are_not_lost(pair: tuple[Node, Node]) -> None:
+    """The database's answer does not include these tokens: they are subtracted from it."""
     one, other = pair
-    await other.rates._report([(other.messages, "ada", 20)])
+    for each in (one, other):
+        each.limits.ledger.on_entry = lambda: None  # nothing else reports them
+        await each.limits._report()
+    await other.limits._store({}, [(other.messages, "ada", 20)])
     assert one.take("ada", 10) == 10
-    taken = one.rates.ledger.take_unreported(10)
+    taken = one.limits.ledger.take_unreported(10)
     assert one.take("ada", 5) == 5
-    await one.rates._report(taken)
-    assert left(one, "ada") == pytest.approx(60 - 20 - 10 - 5, abs=0.5)  # a little has come back
+    await one.limits._store({}, taken)
+    assert left(one, "ada") == pytest.approx(60 - 20 - 10 - 5, abs=1.0)  # a little has come back
 
 
-async def test_many_users_are_reported_in_several_calls(pair: tuple[Node, Node], monkeypatch) -> None:
-    monkeypatch.setattr(shared_limits, "BUCKETS_PER_CALL", 3)
+async def test_many_users_are_reported_in_several_writes(pair: tuple[Node, Node], monkeypatch) -> None:
+    monkeypatch.setattr(shared_limits, "MOST", 3)
     one, other = pair
     for number in range(10):
         assert one.take(f"u{number}", 59) == 59
+        assert await one.limits.enter(f"u{number}", f"c{number}")
     await reported(one, *(f"u{number}" for number in range(10)))
     for number in range(10):
         other.take(f"u{number}", 1)
-    await until(lambda: all(left(other, f"u{number}") < 2 for number in range(10)))
+        await seen(other, f"u{number}", 1)
+    await until(lambda: all(left(other, f"u{number}") < 3 for number in range(10)))
 
 
 async def test_connections_of_a_user_are_limited_over_all_nodes(pair: tuple[Node, Node]) -> None:
     one, other = pair
-    assert await one.connections.enter("ada", "c1")
-    assert await other.connections.enter("ada", "c2")
+    assert await one.limits.enter("ada", "c1")
+    assert await other.limits.enter("ada", "c2")
+    await seen(one, "ada", 1)
     assert await refused(one, "ada", "c3")
-    assert await one.connections.enter("bob", "b1")
-    one.connections.leave("c3")
-    other.connections.leave("c2")
-    other.connections.leave("c2")
-    assert await one.connections.enter("ada", "c4"), "waits for the report of the other node"
+    assert await one.limits.enter("bob", "b1")
+    other.limits.leave("c2")
+    other.limits.leave("c2")
+    assert await one.limits.enter("ada", "c4"), "waits for the report of the other node"
+    await seen(other, "ada", 2)
     assert await refused(other, "ada", "c5")
-
-
-async def test_the_last_place_is_given_once(pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(shared_limits, "PATIENCE_S", 3.0)
-    one, other = pair
-    assert await one.connections.enter("ada", "c1")
-    let_in: list[bool] = []
-
-    async def enter(node: Node, name: str) -> None:
-        let_in.append(await node.connections.enter("ada", name))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(enter, one, "c2")
-        nursery.start_soon(enter, other, "c3")
-    assert sorted(let_in) == [False, True]
-
-
-async def test_a_connection_counts_for_its_latest_user_only(pair: tuple[Node, Node]) -> None:
-    """As after a sign-in as another user over the same socket."""
-    one, other = pair
-    assert await one.connections.enter("ada", "c1")
-    assert await one.connections.enter("ada", "c2")
-    assert await one.connections.enter("bob", "c2")
-    assert await other.connections.enter("ada", "c3")
 
 
 async def test_a_connection_may_leave_while_it_is_retried(pair: tuple[Node, Node]) -> None:
     one, other = pair
-    assert await one.connections.enter("ada", "c1")
-    assert await one.connections.enter("ada", "c2")
+    assert await one.limits.enter("ada", "c1")
+    assert await one.limits.enter("ada", "c2")
+    await seen(other, "ada", 2)
     with trio.move_on_after(0.1):
-        await other.connections.enter("ada", "c3")
-    one.connections.leave("c1")
-    assert await other.connections.enter("ada", "c4")
+        await other.limits.enter("ada", "c3")
+    one.limits.leave("c1")
+    assert await other.limits.enter("ada", "c4")
 
 
-async def test_a_dead_node_s_connections_do_not_count(redis: Redis) -> None:
-    redis.flush()
-    async with started(redis) as one:
-        async with started(redis) as dead:
-            assert await dead.connections.enter("ada", "c1")
-            assert await dead.connections.enter("ada", "c2")
-        assert dead.connections._mine["ada"] == 2, "it had no time to say goodbye"
-        assert await one.connections.enter("ada", "c3")
-        assert await one.connections.enter("ada", "c4")
+async def test_a_dead_node_s_connections_do_not_count(postgres: Postgres, template: str) -> None:
+    address = postgres.create(template)
+    async with started(address) as one:
+        async with started(address) as dead:
+            assert await dead.limits.enter("ada", "c1")
+            assert await dead.limits.enter("ada", "c2")
+            await seen(one, "ada", 2)
+            dead.member.joined = False  # it has no time to say goodbye
+        assert await one.limits.enter("ada", "c3"), "waits until the lease is over"
+        assert await one.limits.enter("ada", "c4")
         assert await refused(one, "ada", "c5")
 
 
-async def test_each_counts_alone_while_redis_is_away(own_redis: Redis) -> None:
-    async with started(own_redis) as one, started(own_redis) as other:
-        assert await one.connections.enter("ada", "c1")
-        own_redis.kill()
-        await until(lambda: not (one.link.up or other.link.up))
-        assert await other.connections.enter("ada", "c2")
-        assert await other.connections.enter("ada", "c3")
-        assert one.take("ada", 70) == 60
+async def test_a_node_that_was_taken_for_dead_counts_again(pair: tuple[Node, Node]) -> None:
+    one, other = pair
+    assert await one.limits.enter("ada", "c1")
+    await seen(other, "ada", 1)
+    one.member.rename()
+    await join(one.member, lease_s=60.0)
+    one.limits._news.set()
+    await seen(other, "ada", 1 + 1)  # under both names, until the lease of the first is over
+    await seen(other, "ada", 1)
+
+
+async def test_what_says_nothing_any_more_is_deleted(pair: tuple[Node, Node]) -> None:
+    one, _ = pair
+    stale = report("gone", 1, {"connections:x": 1}, [TokensTaken("full", 1e9, 10, 3), TokensTaken("slow", 1, 10, 3)])
+    await one.limits.store.commit(stale)
+    await one.limits.store.commit(sweep())
+    assert list(await one.limits.store.read(tokens_left, ["full", "slow"])) == ["slow"]
+
+
+async def test_each_counts_alone_while_the_database_is_away(own_postgres: Postgres, monkeypatch) -> None:
+    monkeypatch.setattr(shared_limits, "REPORT_S", 0.1)
+    address = own_postgres.create()
+    async with started(address, deadline_s=1.0) as one, started(address, deadline_s=1.0) as other:
+        assert await one.limits.enter("ada", "c1")
+        await seen(other, "ada", 1)
+        await trio.to_thread.run_sync(own_postgres.stop, "immediate")
+        assert await other.limits.enter("ada", "c2")
+        assert await other.limits.enter("ada", "c3")
         assert other.take("ada", 70) == 60
-        await until(lambda: not one.rates.ledger.open)
-        one.take("eve", 10)
-        assert one.rates.ledger.unreported(one.messages, "eve") == 0, "nothing could be reported"
-        other.connections.leave("c3")
-        own_redis.start()
-        await until(lambda: one.link.up and other.link.up)
-        await until(lambda: own_redis.command("HLEN", key_of("connections", "ada")) == ":2")
-        assert await refused(other, "ada", "c4")
-        await until(lambda: one.rates.ledger.open and other.rates.ledger.open)
-        assert one.take("bob", 30) == 30
-        await until(lambda: one.rates.ledger.unreported(one.messages, "bob") == 0)
-
-
-async def test_counters_that_somebody_wrote_over_start_again(redis: Redis) -> None:
-    async with started(redis) as node:
-        broker, here = RedisBroker(node.link), "here"
-        await node.link.call(lambda client: client.set("understudy:here:there", b"1"))
-        await node.link.call(lambda client: client.hset("spoilt", {"there": "many"}))
-        assert await broker.count("spoilt", here, 1, 2)
-        await node.link.call(lambda client: client.hset("bucket", {"left": "much", "at": "noon"}))
-        assert await broker.take_tokens([TokensTaken("bucket", 60, 10, 3)]) == [7.0]
+        await until(lambda: not other.limits.ledger.open)
+        other.take("eve", 10)
+        assert other.limits.ledger.unreported(other.messages, "eve") == 0, "nothing can be reported"
+        other.limits.leave("c3")
+        await trio.to_thread.run_sync(own_postgres.start)
+        await until(lambda: other.limits.ledger.open)
+        await seen(one, "ada", 1)  # the table was emptied by the crash
+        assert other.take("bob", 30) == 30
+        await reported(other, "bob")

@@ -205,18 +205,6 @@ def test_a_clock_that_steps_forward_takes_nothing_either(book: Book, make: Any) 
     assert book.does(under(make.change(events=make.events(2, 2)), "a", 1)) is True
 
 
-def test_who_serves_alone_has_nobody_beside(database: Database) -> None:
-    book, alone = Book(database), nodes.ALONE + "1"
-    assert book.write(join_nodes("a"), join_nodes(alone, alone=True)) == [True, False]
-    book.expire("a")
-    assert book.write(join_nodes(alone, alone=True), join_nodes("b"), join_nodes(nodes.ALONE + "2", alone=True)) == [
-        True, False, False
-    ]  # fmt: skip
-    assert book.does(renew_node("a")) is False, "it was taken for dead"
-    assert book.write(leave_nodes(alone), join_nodes("b")) == [True, True]
-    book.connection.close()
-
-
 def test_dead_nodes_are_forgotten(book: Book) -> None:
     with book.connection.begin():
         ago = update(table).where(table.c.id == "a")

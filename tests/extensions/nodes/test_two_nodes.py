@@ -1,15 +1,23 @@
-"""Two servers over one PostgreSQL and one Redis: each shows and controls the other's runs."""
+"""Two servers over one PostgreSQL: each shows and controls the other's runs, whatever carries their wakeups."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request, upload
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
+
+
+@pytest.fixture(params=["postgresql", "redis"])
+def carrier(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 

@@ -1,37 +1,82 @@
 """Two servers while a shared backend or one of them fails: no event is lost or delivered twice."""
 
 import time
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
+from attrs import define
 
 from tests.end_to_end.answer_view import AnswerView
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import backends_environment, eventually, post, resume, token_of, two_servers
+from tests.end_to_end.server_pair import Begin, backends_environment, eventually, post, resume, token_of, two_servers
 from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.outbox.outbox import OutboxLimits
 from understudy.app.server import Running
 from understudy.chat.placement import Active, Missed, News
-from understudy.extensions.nodes import conversation_proxy
 from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.bus import MessageBus
+from understudy.extensions.nodes.notify import NotifyWakeups
+from understudy.extensions.nodes.redis_wakeups import RedisWakeups
 from understudy.extensions.nodes.storage import LEASE_S
-from understudy.storage.errors import StorageUnavailable
+from understudy.extensions.nodes.wakeups import Wakeups
+from understudy.storage.errors import StorageUnavailable, WakeupsUnavailable
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
 
 
-def redis_is(running: Running, up: bool) -> bool:
-    health = running.system.find("/system/cluster/redis")
-    assert health is not None
-    return bool(health._cell.incarnation.actor.link.up is up)
+@define
+class Cut:
+    """Wakeups between nodes are lost while `cut`, as with the connections that carry them."""
+
+    cut: bool = False
+
+
+@pytest.fixture
+def wakeups(monkeypatch: pytest.MonkeyPatch, carrier: str) -> Cut:
+    """All wakeups of this process."""
+    kind: Any = RedisWakeups if carrier == "redis" else NotifyWakeups
+    state, publish, listen = Cut(), kind.publish, kind.listen
+
+    async def cut_publish(wakeups: Wakeups, messages: Sequence[tuple[str, str]]) -> None:
+        if state.cut:
+            raise WakeupsUnavailable("cut")
+        await publish(wakeups, messages)
+
+    async def cut_listen(wakeups: Wakeups, *args: Any) -> None:
+        async def watch() -> None:
+            while not state.cut:  # noqa: ASYNC110 - a test sets it
+                await trio.sleep(0.01)
+            raise WakeupsUnavailable("cut")
+
+        if state.cut:
+            raise WakeupsUnavailable("cut")
+        with collapsed():
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(watch)
+                nursery.start_soon(listen, wakeups, *args)
+
+    monkeypatch.setattr(kind, "publish", cut_publish)
+    monkeypatch.setattr(kind, "listen", cut_listen)
+    return state
+
+
+@contextmanager
+def collapsed() -> Iterator[None]:
+    try:
+        yield
+    except BaseExceptionGroup as group:
+        lost, rest = group.split(WakeupsUnavailable)
+        if rest is not None or lost is None:
+            raise
+        raise WakeupsUnavailable("cut") from None
 
 
 async def living(running: Running, names: list[str]) -> None:
@@ -51,74 +96,34 @@ async def in_mid_answer(client: Any, gate: Gate, thread_id: str = "t") -> Answer
     return screen
 
 
-@pytest.mark.parametrize("fault", ["killed", "held", "flushed"])
-async def test_redis_gone_in_mid_answer_costs_a_second_and_nothing_else(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
-) -> None:
-    """Without Redis numbered events come from the log, and commands that need the other server are refused. When it is
-    back, with its data or flushed, text streams again.
-    """
+async def test_wakeups_lost_in_mid_answer_cost_a_moment_and_nothing_else(begin: Begin, wakeups: Cut) -> None:
+    """Meanwhile numbered events come from the log, and commands by the inbox, which is polled. Later text streams."""
     gate = Gate(open_after=6)
-    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS, gate)))
+    two = await begin(scripted(Say(WORDS, gate)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         screen = await in_mid_answer(on_a, gate)
         while "three" not in screen.text:
             screen.shows(await on_b.read())
-        if fault != "flushed":
-            held = fault == "held"
-            await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
-            gate.opened.set()
-            await on_a.until_end()
-            await on_b.until_end()  # from the log
-            assert on_b.durable() == on_a.durable()
-            await eventually(lambda: redis_is(two.b, False))  # otherwise the command may run later
-            status, refused = await post(two.b, token, "user_message", content="go", thread_id="t", agent_type="script")
-            assert (status, refused["error"]["code"]) == (503, "storage_unavailable")
-            await on_a.say("go", thread_id="t", agent_type="script")  # commands that need no other server work
-            await on_a.until_end()
-            await on_b.until_end()
-            await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
-        else:
-            await trio.to_thread.run_sync(own_redis.flush)
-            gate.opened.set()
-            await on_a.until_end()
-            await on_b.until_end()
+        wakeups.cut = True
+        gate.opened.set()
+        await on_a.until_end()
+        await on_b.until_end()
         assert on_b.durable() == on_a.durable()
-        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
-        streams, begun, number = False, {}, 0
+        again = {"content": "go", "thread_id": "t", "agent_type": "script"}
+        assert (await post(two.b, token, "user_message", **again))[0] == 202
+        await on_a.until_end()
+        await on_b.until_end()
+        wakeups.cut = False
+        streams = False
         with trio.fail_after(60):
-            while not streams:  # the new subscription takes longer than sending
-                again = {"content": "go", "thread_id": "t", "agent_type": "script", "message_id": f"again-{number}"}
-                status, begun = await post(two.b, token, "user_message", **again)
-                if status == 503:  # it may have been accepted all the same
-                    await trio.sleep(0.1)
-                    continue
-                assert status == 202
-                number += 1
+            while not streams:  # to hear again takes longer than sending
                 pieces = len(on_b.seen)
+                assert (await post(two.b, token, "user_message", **again))[0] == 202
                 await on_b.until_end()
                 await on_a.until_end()
                 streams = "partial_result" in [event["type"] for event in on_b.seen[pieces:]]
         assert on_b.durable() == on_a.durable()
-        check_arc(on_b.durable(begun["run_id"]))
-
-
-async def test_messages_without_redis_are_delivered_by_polls(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Redis fails while the thread is idle: the proxy polls the log from then on, ahead of its usual interval."""
-    monkeypatch.setattr(conversation_proxy, "RENEW_S", 600.0)
-    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
-    token = token_of()
-    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        for redis_is_there in (True, False):
-            if not redis_is_there:
-                await trio.to_thread.run_sync(own_redis.kill)
-            await on_a.ask("go", thread_id="t", agent_type="script")
-            await on_b.until_end()
-        assert on_b.durable() == on_a.durable()
-        await trio.to_thread.run_sync(own_redis.start)
 
 
 @pytest.mark.proof("timing")
@@ -162,31 +167,26 @@ async def test_a_database_outage_longer_than_a_lease_loses_nothing(
     assert not said & {"run.taken_up", "conversation.fenced", "conversation.outrun", "node.lapsed"}
 
 
-@pytest.mark.parametrize("fault", ["killed", "held"])
-async def test_a_thread_that_begins_and_ends_without_redis_reaches_the_other_server_later(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis, fault: str
-) -> None:
-    """B cannot be told of it meanwhile. Its client, which never named the thread, gets all of it once Redis is back."""
-    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
-    token, held = token_of(), fault == "held"
+async def test_a_thread_that_begins_and_ends_unheard_reaches_the_other_server(begin: Begin, wakeups: Cut) -> None:
+    """B cannot be told of it meanwhile. Its client, which never named the thread, gets all of it."""
+    two = await begin(scripted(Say(WORDS)))
+    token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        await trio.to_thread.run_sync(own_redis.pause if held else own_redis.kill)
+        wakeups.cut = True
         await on_a.ask("go", thread_id="t", agent_type="script")
-        await eventually(lambda: redis_is(two.a, False))
-        await trio.to_thread.run_sync(own_redis.resume if held else own_redis.start)
         with trio.fail_after(60):
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
+        wakeups.cut = False
         await on_a.ask("more", thread_id="t", agent_type="script")
         await on_b.until_end()
         assert on_b.durable() == on_a.durable()
 
 
 async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_for_a_while(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B starts its proxy when it is told that it has missed something: the thread has ended by then."""
-    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
     token, broadcast = token_of(), MessageBus.broadcast
     missed: list[MessageBus] = []
 
@@ -197,6 +197,7 @@ async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_f
             broadcast(bus, news)
 
     monkeypatch.setattr(MessageBus, "broadcast", lose)
+    two = await begin(scripted(Say(WORDS)))
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await trio.sleep(OutboxLimits().defer_s)  # a younger page waits for what its client asks for
         await on_a.ask("go", thread_id="t", agent_type="script")
@@ -206,11 +207,28 @@ async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_f
         assert on_b.durable() == on_a.durable()
 
 
+async def test_a_command_that_comes_before_the_news_of_its_thread_takes_no_event_from_other_pages(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(MessageBus, "broadcast", lambda *_: None)
+    gate = Gate(open_after=4)
+    two = await begin(scripted(Say(WORDS, gate)))
+    token = token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        accepted = await on_a.ask("go", thread_id="t", agent_type="script", until="message_accepted")
+        await gate.reached.wait()
+        await post(two.b, token, "cancel", run_id=accepted["run_id"])
+        with trio.fail_after(60):
+            await on_a.until_end()
+            await on_b.until_end()
+        assert on_b.durable() == on_a.durable()
+
+
 async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clients_later(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis, monkeypatch: pytest.MonkeyPatch
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """B is told of the thread while its database is away, as A's is back already."""
-    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+    two = await begin(scripted(Say(WORDS)))
     token, told = token_of(), trio.Event()
     claim, away = nodes.claim, True
 
@@ -231,14 +249,12 @@ async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clien
         assert on_b.durable() == on_a.durable()
 
 
-async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, own_redis: Redis
-) -> None:
+async def test_subscribers_keep_their_events_when_all_proxies_are_killed(begin: Begin, wakeups: Cut) -> None:
     """All proxies of B are killed. Its client, which sends nothing, still gets the messages sent on A.
 
     A continues to send to B, as it was not notified.
     """
-    two = await two_servers(serve, tmp_path, postgres.create(template), own_redis.url, scripted(Say(WORDS)))
+    two = await begin(scripted(Say(WORDS)))
     token = token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await on_a.ask("go", thread_id="t", agent_type="script")
@@ -246,11 +262,10 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
         conversations = two.b.system.find("/system/conversations")
         assert conversations is not None
         assert len(conversations.children()) == 1
-        await trio.to_thread.run_sync(own_redis.kill)
+        wakeups.cut = True
         conversations.kill()
         await eventually(lambda: not conversations.children())
-        await trio.to_thread.run_sync(own_redis.start)
-        await eventually(lambda: redis_is(two.a, True) and redis_is(two.b, True))
+        wakeups.cut = False
         await on_a.ask("more", thread_id="t", agent_type="script")
         with trio.fail_after(60):
             await on_b.until_end()
@@ -258,10 +273,8 @@ async def test_subscribers_keep_their_events_when_all_proxies_are_killed(
 
 
 @pytest.mark.proof("chaos")
-async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(
-    serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
-) -> None:
-    two = await two_servers(serve, tmp_path, postgres.create(template), redis.url, scripted(Say(WORDS)))
+async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(begin: Begin) -> None:
+    two = await begin(scripted(Say(WORDS)))
     token, names = token_of(), await two.a.store.read(nodes.living)
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         part = two.b.system.find("/system/cluster")

@@ -17,7 +17,7 @@ from tests.servers.openid import CLIENT_ID, CLIENT_SECRET, Browser, OpenIdProvid
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.extensions.audit.storage import AuditFilter, entries
-from understudy.extensions.nodes.settings import RedisSettings
+from understudy.extensions.nodes.settings import NodeSettings
 from understudy.extensions.openid import storage as provider_sessions
 from understudy.extensions.openid.settings import OpenIdSettings
 from understudy.storage.owners import owner_of
@@ -252,7 +252,7 @@ async def test_any_node_answers_any_part_of_a_sign_in(
         async with provider_for(public, tmp_path) as provider:
             shared = {
                 "database_url": postgres.create(template), "secret": SECRET, "public_url": public,
-                "own": own(provider) | {RedisSettings: RedisSettings(redis.url)},
+                "own": own(provider) | {NodeSettings: NodeSettings(redis.url)},
             }  # fmt: skip
             a, b = [
                 await serve(port=port, data_dir=tmp_path / name, **shared)

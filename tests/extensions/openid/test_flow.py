@@ -7,10 +7,10 @@ import trio
 
 from tests.clock import Clock
 from tests.extensions.openid.forger import Forger, forging
-from understudy.auth.oauth import guarded_http
-from understudy.auth.oauth.errors import SignInFailed
-from understudy.auth.oauth.seal import Seal
-from understudy.auth.oauth.token_endpoint import challenge_of
+from understudy.auth.seal import Seal
+from understudy.extensions.oauth import guarded_http
+from understudy.extensions.oauth.errors import SignInFailed
+from understudy.extensions.oauth.token_endpoint import challenge_of
 from understudy.extensions.openid.flow import START_S, BegunSignIn, BroughtBack, finish, start
 from understudy.extensions.openid.provider import Provider
 

@@ -12,8 +12,8 @@ import trio
 from tests.extensions.openid.forger import CLIENT, NONCE, Forger, forging
 from tests.transport.provider import part, rsa_key, signed
 from transport.auth.tokens import Tokens
-from understudy.auth.oauth import guarded_http
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.extensions.oauth import guarded_http
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
 from understudy.extensions.openid.claims import ClaimNames
 from understudy.extensions.openid.provider import Provider, ProviderAnswer
 

@@ -11,14 +11,14 @@ from attrs import evolve
 
 from tests.clock import Clock
 from tests.extensions.openid.forger import NONCE, Forger, forging
+from tests.understudy.auth.revocations import RevocationsInMemory
 from tests.understudy.storage.conftest import opened
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.auth.oauth import guarded_http
-from understudy.auth.oauth.errors import Untrusted
-from understudy.auth.oauth.seal import Seal
-from understudy.auth.revocation import RevocationFile
+from understudy.auth.seal import Seal
 from understudy.auth.sessions import IssuedSession, RenewableTokens, Sessions
+from understudy.extensions.oauth import guarded_http
+from understudy.extensions.oauth.errors import Untrusted
 from understudy.extensions.openid import sessions as module
 from understudy.extensions.openid import storage as provider_sessions
 from understudy.extensions.openid.sealing import SessionSeal
@@ -34,7 +34,7 @@ RECHECK_S, OUTAGE_S, LONGEST_S = 100, 1000, 10_000.0
 async def both(migrated_before: None, tmp_path: Path, clock: Clock) -> AsyncIterator[tuple[Forger, ProviderSessions]]:
     """Keep sessions of a forger's users in a database of their own. The provider's clock is the real one."""
     sessions = Sessions(
-        RenewableTokens("s" * 32, clock, 50.0), False, 5_000.0, RevocationFile(tmp_path / "ended", clock),
+        RenewableTokens("s" * 32, clock, 50.0), False, 5_000.0, RevocationsInMemory(clock),
         longest_s=LONGEST_S,
     )  # fmt: skip
     with closing(open_database(tmp_path)) as database:

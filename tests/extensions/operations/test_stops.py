@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 import trio
+import trio.testing
 from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.conftest import clock as clock
 from tests.end_to_end.http import request
 from tests.end_to_end.process import Process, started
 from tests.end_to_end.resumable_agent import CALLS
@@ -18,9 +20,9 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, tool
 from understudy.app.server import Running
-from understudy.chat.polling import Poller
 from understudy.extensions.operations import stops
 from understudy.models.model import Emit, Reply, TextDelta, Turn
+from understudy.storage.polling import Poller
 
 OPERATOR = token_of("op", roles=["operator"])
 ADA = token_of()
@@ -119,6 +121,28 @@ async def test_a_stop_ends_a_run_on_the_other_node(
     elif way == "poll":
         monkeypatch.setattr(stops.StopsPoller, "on_start", Poller.on_start)  # which hears no news
     await stopped_after(begin, kind)
+
+
+async def test_a_server_on_sqlite_hardly_polls_for_stops(
+    clock: trio.testing.MockClock, serve: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    polls: list[float] = []
+    poll = stops.StopSwitch.poll
+
+    async def counted(switch: stops.StopSwitch) -> None:
+        polls.append(trio.current_time())
+        await poll(switch)
+
+    monkeypatch.setattr(stops.StopSwitch, "poll", counted)
+    await serve(lingering())
+    while len(polls) < 2:  # noqa: ASYNC110 - before there are runs, and as the actor starts
+        await trio.sleep(0.01)
+    clock.jump(10 * stops.POLL_S)
+    await trio.testing.wait_all_tasks_blocked(0.1)
+    assert len(polls) == 2
+    clock.jump(stops.ALONE_S)
+    while len(polls) < 3:  # noqa: ASYNC110
+        await trio.sleep(0.01)
 
 
 @pytest.mark.proof("timing")

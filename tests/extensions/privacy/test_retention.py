@@ -44,7 +44,7 @@ async def house(database, folder: Path):
             yield system, store, Eraser(store, Settings(data_dir=folder), store.delete_thread)
 
 
-async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = True) -> dict[str, int]:
+async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = True, now: float = NOW) -> dict[str, int]:
     counts, asked = Counts(), 0
     done = trio.Event()
 
@@ -54,7 +54,7 @@ async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = Tr
         return charge
 
     def make() -> Retention:
-        actor = Retention(kept, store, eraser, is_in_charge, counts, clock=lambda: NOW, first_s=0.0)
+        actor = Retention(kept, store, eraser, is_in_charge, counts, clock=lambda: now, first_s=0.0)
         receive = actor.receive
 
         async def receive_and_tell(message: object, context) -> None:

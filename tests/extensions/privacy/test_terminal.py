@@ -118,9 +118,9 @@ def test_an_unreachable_redis_is_noted(postgres: Postgres, template: str, tmp_pa
     options = ["--data-dir", str(tmp_path), "--database-url", url]
     erase = ["users", "delete", "ann", "--yes", *options]
     wrong = "rediss://:hunter2@127.0.0.1:1?ssl_ca_certs=/nowhere"
-    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": wrong})
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": wrong})
     assert (done.exit_code, "/nowhere" in done.stderr, "hunter2" in done.output) == (1, True, False)
-    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
+    done = CliRunner().invoke(main, erase, env={"UNDERSTUDY_NODES_REDIS_URL": "redis://:hunter2@127.0.0.1:1"})
     assert (done.exit_code, "erased 1 user" in done.stdout) == (0, True)
     assert "Redis does not answer" in done.stderr
     assert "hunter2" not in done.output

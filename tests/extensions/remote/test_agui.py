@@ -152,7 +152,7 @@ async def test_a_remote_agent_answers_in_each_form_of_the_protocol(serve: Any) -
             whole = stream_of(STARTED, *events, FINISHED)
             forms = whole, whole.replace(b"\n\n", b"\r\r"), whole.replace(b"text/event", b"Text/Event").rstrip()
             port = await nursery.start(serve_raw, [forms[number % 3]])
-            agents.append(Agent(f"abroad{number}", remote=f"http://127.0.0.1:{port}/"))
+            agents.append(Agent(f"abroad{number}", remote=Remote(f"http://127.0.0.1:{port}/")))
         running = await serve(*agents)
         async with connected(running.address, await new_token(running)) as client:
             for agent, (events, answer) in zip(agents, ANSWERS, strict=True):
@@ -166,7 +166,7 @@ async def test_a_remote_agent_asks_as_langgraph_does(serve: Any) -> None:
     paid = stream_of(STARTED, piece(CONTENT, "It is paid.", messageId="a"), FINISHED)
     async with trio.open_nursery() as nursery:
         port = await nursery.start(serve_raw, [stream_of(STARTED, asked, FINISHED)], [paid])
-        running = await serve(Agent("abroad", remote=f"http://127.0.0.1:{port}/"))
+        running = await serve(Agent("abroad", remote=Remote(f"http://127.0.0.1:{port}/")))
         async with connected(running.address, await new_token(running)) as client:
             await client.say("go", agent_type="abroad")
             question = (await client.until("question_asked"))["data"]
@@ -185,8 +185,8 @@ async def test_a_remote_agent_that_fails_is_one_error_with_a_sentence(
         agents = []
         for number, (answer, _) in enumerate(BAD):
             port = await nursery.start(serve_raw, [answer])
-            agents.append(Agent(f"bad{number}", remote=f"http://127.0.0.1:{port}/"))
-        agents.append(Agent("nobody", remote="http://127.0.0.1:9/"))
+            agents.append(Agent(f"bad{number}", remote=Remote(f"http://127.0.0.1:{port}/")))
+        agents.append(Agent("nobody", remote=Remote("http://127.0.0.1:9/")))
         running = await serve(*agents)
         async with connected(running.address, await new_token(running)) as client:
             expected = [*(each for _, each in BAD), "The remote agent cannot be reached."]
@@ -198,9 +198,11 @@ async def test_a_remote_agent_that_fails_is_one_error_with_a_sentence(
 
 
 def test_a_bad_address_fails_at_once() -> None:
+    with pytest.raises(TypeError, match="is no agent of another server"):
+        Agent("x", remote="https://example.org")  # type: ignore[arg-type]
     for bad in ("ftp://x", "example.org", "http://"):
         with pytest.raises(ValueError, match="is no address of an agent"):
-            Agent("x", remote=bad)
+            Remote(bad)
 
 
 async def test_a_remote_server_that_is_joined_again_shows_its_text_once(serve: Any, tmp_path: Any) -> None:

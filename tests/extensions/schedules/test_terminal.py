@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.extensions.terminal.test_chat import talking
 from tests.understudy.cli.test_admin import SECRET, lines
-from tests.understudy.cli.test_chat import talking
 from understudy.extensions.schedules.terminal import describe, read_schedule
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import pytest
 
 from tests.understudy.storage.test_writer import running
-from understudy.chat import polling
 from understudy.extensions.shares import EXTENSION, storage
 from understudy.extensions.shares.shared_page import shared_page
 from understudy.extensions.shares.storage import (
@@ -20,7 +19,7 @@ from understudy.extensions.shares.storage import (
     exists,
     of_owner,
 )
-from understudy.storage import deletion
+from understudy.storage import deletion, polling
 from understudy.storage.thread_writes import delete_thread
 
 DAY_S = 86_400.0

@@ -10,6 +10,7 @@ from sanitization import Sanitized
 from tests.understudy.chat.conversation.test_thread_log import (
     OUTBOX,
     Committed,
+    Relocated,
     Replayed,
     Shell,
     Told,
@@ -18,13 +19,16 @@ from tests.understudy.chat.conversation.test_thread_log import (
     answers,
     play,
 )
-from understudy.chat.conversation.run_log import RunLog
+from understudy.chat.conversation.thread_part import ThreadHooks
 from understudy.chat.messages import CancelRun, Delete, EndTurn
-from understudy.chat.run_protocol import Ending
+from understudy.chat.run_state.endings import Ending
 from understudy.extensions.steering.steering import MAX_STEERS, AcceptSteer, Steering, WithdrawSteer
+from understudy.storage.errors import StorageUnavailable
 from understudy.wire.events import (
     TERMINAL,
     AgentCompleted,
+    AgentStarted,
+    AgentThinking,
     FinalResponse,
     MessageAccepted,
     SteerAccepted,
@@ -39,10 +43,9 @@ def steer(steer_id: str, text: str = "Look", run_id: str = "r1", *, now: bool = 
 
 def take(shell: Shell, run_id: str, turn: int, last_step: int) -> tuple[SteerAccepted, ...]:
     """Have a run take the steers that wait; none if the store is away, or its conversation ends meanwhile."""
-    if (live := shell.it.thread.runs.get(run_id)) is None or live.protocol.ended:
+    if (live := shell.it.thread.runs.get(run_id)) is None or live.state.end is not None:
         return ()
-    taken = RunLog(live, shell.it.queue, live.request.attempt.name).take_waiting(turn, last_step, ())
-    return shell.guarded(taken) or ()
+    return shell.guarded(shell.run_log(live, last_step).take_waiting(turn)) or ()
 
 
 @pytest.fixture
@@ -61,6 +64,18 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
     assert take(shell, "r1", 4, 8) == ()
 
 
+def test_what_a_run_has_gathered_is_committed_before_the_steer_that_it_takes(shell: Shell) -> None:
+    """Also if the steer cannot be taken at first."""
+    shell.handle(accept(1))
+    shell.record("r1", AgentStarted("a", "", 0.0))
+    shell.handle(steer("s1"))
+    log = shell.run_log(shell.it.thread.runs["r1"])
+    log.gathered.add(AgentThinking("a", "hm", 0.0))
+    shell.failing = [StorageUnavailable("away"), None]
+    assert [shell.guarded(log.take_waiting(1)) is None for _ in range(2)] == [True, False]
+    assert [each.type for each in shell.rows[-2:]] == ["agent_thinking", "steer_taken"]
+
+
 def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(steer("s1"))
@@ -75,6 +90,19 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
         shell.exit_runs()
     assert answers(shell.handle(steer("s1", "Something else"))) == ["message_id_reused"]
     assert answers(shell.handle(steer("m1"))) == ["run_ended"]
+
+
+def test_a_steer_that_another_node_has_made_a_message_is_not_taken_for_another_one(shell: Shell) -> None:
+    """This node was held, and does not know yet that the run has ended on that one."""
+    shell.handle(accept(1))
+    other = Shell(parts=(Steering,))
+    other.handle(accept(1))
+    other.handle(steer("s1"))
+    answer(other)
+    shell.rows, shell.messages = other.rows, other.messages
+    effects = shell.handle(steer("s1"))
+    assert answers(effects) == []
+    assert Relocated() in effects
 
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
@@ -143,7 +171,7 @@ async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
 def test_steers_that_wait_when_the_extension_is_off_are_withdrawn_before_the_end(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(steer("s1"))
-    shell.it.queue.parts = ()
+    shell.it.thread.hooks = ThreadHooks()
     answer(shell)
     shell.exit_runs()
     assert SteerWithdrawn("s1") in [each.event for each in shell.events]

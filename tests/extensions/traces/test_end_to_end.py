@@ -284,7 +284,7 @@ async def test_one_trace_over_a_change_of_node(
     tmp_path: Path, postgres: Postgres, template: str, redis: Redis, collector: Collector
 ) -> None:
     redis.flush()
-    shared = {"UNDERSTUDY_DATABASE_URL": postgres.create(template), "UNDERSTUDY_REDIS_URL": redis.url}
+    shared = {"UNDERSTUDY_DATABASE_URL": postgres.create(template), "UNDERSTUDY_NODES_REDIS_URL": redis.url}
     shared |= {
         "UNDERSTUDY_SECRET": SECRET,
         "UNDERSTUDY_OTLP_ENDPOINT": collector.origin,

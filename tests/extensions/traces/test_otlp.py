@@ -12,9 +12,9 @@ import trio
 from tests.end_to_end.collector import Collector
 from understudy.extensions.traces.collector import open_traces
 from understudy.extensions.traces.otlp import otlp_sender
+from understudy.extensions.traces.sender import SentTraces
 from understudy.extensions.traces.settings import OtlpSettings
 from understudy.observe.spans import SpanContext, SpanKind, TraceSpan
-from understudy.observe.traces import Traces
 from understudy.storage.errors import ExtraNotInstalled
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -49,7 +49,7 @@ async def test_a_span_arrives_with_all_it_has(nursery: trio.Nursery) -> None:
     assert head["x-team"] == "blue"
 
 
-def opened(endpoint: str) -> Traces:
+def opened(endpoint: str) -> SentTraces:
     return open_traces(OtlpSettings(endpoint), "1", "sqlite", lambda *_: None)
 
 

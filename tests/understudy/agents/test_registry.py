@@ -18,7 +18,7 @@ OWN = (Agent("support"), Agent("ledger", pillar="finance"))
 @pytest.mark.parametrize(
     ("builtin", "default", "names"),
     [
-        (BUILTIN, "", [*BUILTIN[:-1], "support", "ledger", "story"]),
+        ((*BUILTIN, "content"), "", ["guide", "content", "support", "ledger", "story"]),
         ([], "", ["support", "ledger"]),
         ([], "ledger", ["ledger", "support"]),
         (["content"], "", ["support", "content", "ledger"]),
@@ -86,7 +86,7 @@ def test_agents_share_a_notebook_by_its_name_and_never_by_chance() -> None:
     ("own", "builtin", "default", "sentence"),
     [
         ([], [], "", "there is no agent: name one of yours"),
-        ([], ["oracle"], "", "there is no built-in agent 'oracle'; there are: guide, content"),
+        ([], ["oracle"], "", "there is no built-in agent 'oracle'; there are: guide, story, content"),
         ([], ["giude"], "", "there is no built-in agent 'giude' (did you mean 'guide'?); there are"),
         (OWN, [], "suport", "the default agent 'suport' does not exist (did you mean 'support'?); there are"),
         (OWN, [], "guide", "the default agent 'guide' does not exist; there are: ledger, support"),
@@ -116,9 +116,19 @@ def test_what_cannot_be_served_is_an_error_that_names_the_agent(
 async def _run(turn: AgentTurn) -> None: ...
 
 
+class Elsewhere:
+    """Asks an agent of another server, as the `Remote` of the extension does."""
+
+    async def run(self, turn: AgentTurn) -> None: ...
+
+
 @pytest.mark.parametrize(
     ("given", "off"),
-    [({"remote": "https://agents.example/agui"}, "remote"), ({"run": of_framework(_run)}, "frameworks")],
+    [
+        ({"remote": Elsewhere()}, "remote"),
+        ({"run": of_framework(_run)}, "frameworks"),
+        ({"tools": [Agent("near").as_tool()]}, "subagents"),
+    ],
 )
 def test_an_agent_that_needs_an_extension_that_is_off_is_refused_with_both_names(
     given: dict[str, Any], off: str

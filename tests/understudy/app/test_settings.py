@@ -283,7 +283,7 @@ def test_the_world_needs_a_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("UNDERSTUDY_SECRET", "x" * 32)
     assert not load(host="0.0.0.0").anonymous
     assert "xxx" not in repr(load())
-    assert "hunter2" not in repr(load(**REDIS, **{"redis.url": "redis://:hunter2@cache"}))
+    assert "hunter2" not in repr(load(**REDIS, **{"nodes.redis_url": "redis://:hunter2@cache"}))
 
 
 def test_origins_and_proxies_are_taken() -> None:
@@ -318,9 +318,9 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
             for each in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
         ),
         ({}, {"database_url": "mysql://me:hunter2@db/x"}, "'mysql'"),
-        (REDIS, {"redis.url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
+        (REDIS, {"nodes.redis_url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
         *(
-            (REDIS, {"redis.url": each}, "redis://HOST:PORT")
+            (REDIS, {"nodes.redis_url": each}, "redis://HOST:PORT")
             for each in (
                 "redis:localhost",
                 "http://:hunter2@cache/0",
@@ -329,7 +329,7 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
                 "redis://",
             )
         ),
-        ({}, {"redis.url": "redis://:hunter2@cache"}, "postgresql://USER@HOST/NAME"),
+        ({}, {"nodes.redis_url": "redis://:hunter2@cache"}, "postgresql://USER@HOST/NAME"),
         (REDIS, {"extensions": ["-nodes"]}, "needs the extension nodes"),
         ({}, {"jwt_keys": "keys.json", "jwt_issuer": "https://id.example.org"}, "UNDERSTUDY_JWT_AUDIENCE"),
         ({}, {"jwt_keys": "ftp://id.example.org/keys"}, "UNDERSTUDY_JWT_KEYS"),

@@ -12,20 +12,20 @@ import trio
 from tests.clock import Clock
 from tests.end_to_end.http import request
 from tests.transport.provider import ec_key, key_set, published, rsa_key, signed
+from tests.understudy.auth.revocations import RevocationsInMemory
 from transport.auth.identity import Identity
 from transport.auth.keyring import read_key_set
 from transport.connection.limits import RateLimit
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings, with_values
-from understudy.auth.revocation import RevocationFile
 from understudy.auth.sessions import RenewableTokens, Sessions, open_sessions, open_tokens
 
 SECRET = "s" * 32
 
 
 def sessions(clock: Clock, *, anonymous: bool = True, grace_s: float = 50.0) -> Sessions:
-    ended = RevocationFile(Path("nowhere"), clock)
+    ended = RevocationsInMemory(clock)
     return Sessions(RenewableTokens(SECRET, clock, grace_s), anonymous, 100.0, ended, rate=RateLimit(60, 3))
 
 
@@ -213,10 +213,9 @@ def test_a_file_without_keys_stops_the_start(document: bytes) -> None:
         open_sessions(with_values(Settings(), data_dir=Path(tempfile.mkdtemp()), jwt_keys="/nowhere/keys.json"))
 
 
-async def test_an_ended_session_is_refused(tmp_path: Path) -> None:
+async def test_an_ended_session_is_refused() -> None:
     clock = Clock()
     given, ended = sessions(clock), list[Identity]()
-    given.revoked = RevocationFile(tmp_path / "ended", clock)
     given.on_end.append(ended.append)
     token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
     later = given.renew(token).token
@@ -228,10 +227,9 @@ async def test_an_ended_session_is_refused(tmp_path: Path) -> None:
     assert given.verify(other).session == "s2"
 
 
-async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
+async def test_a_lapsed_anonymous_session_can_be_ended() -> None:
     clock = Clock()
     given = sessions(clock)
-    given.revoked = RevocationFile(tmp_path / "ended", clock)
     token = given.issue_anonymous().token
     clock.now += 120
     await given.end_session(token)
@@ -240,9 +238,9 @@ async def test_a_lapsed_anonymous_session_can_be_ended(tmp_path: Path) -> None:
     assert refused(given, token) == "unauthenticated"
 
 
-async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts(tmp_path) -> None:
+async def test_a_token_that_was_taken_before_is_taken_only_as_long_as_it_counts() -> None:
     clock = Clock()
-    ended = RevocationFile(tmp_path / "ended", clock)
+    ended = RevocationsInMemory(clock)
     given = Sessions(RenewableTokens(SECRET, clock, 50.0), False, 100.0, ended)
     one, other = (given.tokens.issue("ada", session, ttl_s=10) for session in ("s1", "s2"))
     identity = given.verify(one)

@@ -18,8 +18,8 @@ from transport.wire.events import Welcome
 from transport.wire.messages import Deliver, SubscribeThread
 from understudy.chat.chat import Chat
 from understudy.chat.commands.request import Accepted
+from understudy.chat.envelope_stream import EnvelopeStream
 from understudy.chat.presence import Presence
-from understudy.chat.translated_stream import EnvelopeStream
 from understudy.wire.commands import Cancel, Edit, Respond, Say
 from understudy.wire.events import AgentThinking, Envelope
 

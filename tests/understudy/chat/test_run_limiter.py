@@ -1,5 +1,6 @@
 """Permits for runs: bounded per user, per tenant and in total, granted in order of arrival."""
 
+from attrs import define, field
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,8 +47,7 @@ def test_who_rests_leaves_the_place_and_comes_back_first() -> None:
     assert (slots.running, slots.waiting) == (1, 2)
     assert not slots.acquire("a", "user-a", "A")
     assert [slots.queue.position(run) for run in "abc"] == [1, 0, 2]
-    assert slots.queue.first(5) == [("a", "A"), ("c", "c")]
-    assert slots.queue.first(1) == [("a", "A")]
+    assert [(run, waiter) for run, _, waiter in slots.queue] == [("a", "A"), ("c", "c")]
     assert slots.release("b") == [("a", "A")]
     assert slots.suspend("a") == [("c", "c")]
     assert slots.suspend("a") == []
@@ -132,7 +132,7 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
             waiting.remove(one)
         assert slots.running == len(running) <= 3
         assert slots.waiting == len({*waiting, *resting})
-        in_line = [number for _, number in slots.queue.first(10)]
+        in_line = [number for _, _, number in slots.queue]
         assert sorted(in_line) == sorted(waiting)
         assert in_line == [n for n in in_line if n in resting] + [n for n in in_line if n not in resting]
         for owner in "xyz":
@@ -191,4 +191,83 @@ def test_nothing_is_kept_of_owners_that_have_no_runs() -> None:
         slots.acquire(f"r{number}", owner_of(f"u{number}", f"t{number}"), "")
     for number in range(3):
         slots.release(f"r{number}")
-    assert [slots._runs, slots._held, slots.queue._next_round_of] == [*[RunCounts(tenants=True)] * 2, {}]
+    assert [slots._runs, slots.held, slots.queue._next_round_of] == [*[RunCounts(tenants=True)] * 2, {}]
+
+
+@define
+class Server:
+    """A server's limiter, and what it saw of another when it last looked."""
+
+    limiter: RunLimiter[str]
+    held: dict[str, int] = field(factory=dict)
+    waits: set[str | None] = field(factory=set)
+
+    def elsewhere(self, kind: str, name: str | None, held: int) -> int:
+        count = self.held.get(name or "", 0)
+        return count + (count < held and name in self.waits)
+
+    def look(self, other: "Server") -> None:
+        owners = other.limiter.queue.by_owner()
+        self.held, self.waits = dict(other.limiter.held.by_owner), {other.limiter.limit_of(each)[1] for each in owners}
+
+
+def two_servers(per_user: int) -> tuple[Server, Server]:
+    servers = Server(RunLimiter(per_user, 10)), Server(RunLimiter(per_user, 10))
+    for each in servers:
+        each.limiter.elsewhere = each.elsewhere
+    return servers
+
+
+def look(one: Server, other: Server) -> list[tuple[str, str]]:
+    """Have the servers look at each other, and grant what is free by that."""
+    one.look(other)
+    other.look(one)
+    return one.limiter.offer() + other.limiter.offer()
+
+
+def test_permits_of_other_servers_count() -> None:
+    one, other = two = two_servers(2)
+    assert one.limiter.acquire("a1", "ada", "A1")
+    assert one.limiter.acquire("a2", "ada", "A2")
+    assert look(*two) == []
+    assert not other.limiter.acquire("a3", "ada", "A3")
+    assert other.limiter.acquire("b1", "bob", "B1")
+    assert other.limiter.limit_of("ada") == ("user", "ada")
+    assert one.limiter.release("a1") == []
+    assert look(*two) == [("a3", "A3")]
+
+
+def test_a_server_with_more_leaves_a_permit_to_one_with_fewer() -> None:
+    one, other = two = two_servers(4)
+    for number in range(6):
+        assert one.limiter.acquire(f"a{number}", "ada", "A") == (number < 4)
+    look(*two)
+    for number in range(3):
+        assert not other.limiter.acquire(f"b{number}", "ada", "B")
+    for number in range(2):
+        assert look(*two) == []
+        assert one.limiter.release(f"a{number}") == []
+        assert look(*two) == [(f"b{number}", "B")]
+    assert one.limiter.release("a2") == [("a4", "A")], "both have two"
+
+
+@given(st.lists(st.tuples(st.booleans(), st.booleans(), st.sampled_from("xy")), max_size=40))
+def test_two_servers_that_look_at_each_other_keep_a_limit_and_leave_no_permit(
+    steps: list[tuple[bool, bool, str]],
+) -> None:
+    """Each step begins a run, or ends one; at the end all that wait have begun."""
+    two = two_servers(3)
+    for number, (begins, second, owner) in enumerate([*steps, *[(False, False, "x")] * len(steps)]):
+        limiter = two[second].limiter
+        if begins:
+            limiter.acquire(f"{number}", owner, "")
+        else:
+            for each in two[:1] if number < len(steps) else two:
+                each.limiter.release(next(iter(each.limiter.permits), ""))
+        while look(*two):
+            pass
+        for each in "xy":
+            held = sum(server.limiter.held.by_owner[each] for server in two)
+            assert held <= 3
+            assert held == 3 or not any(server.limiter.queue.by_owner()[each] for server in two)
+    assert not any(server.limiter.waiting for server in two)

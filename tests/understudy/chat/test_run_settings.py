@@ -8,6 +8,7 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.agents.budget import Budget
 from understudy.chat.run_settings import MAX_BYTES, MAX_EARLIER, MAX_TOOLS, check_settings, tool_names, unknown_settings
+from understudy.extensions.remote.remote import Remote
 from understudy.tools.tool import tool
 
 
@@ -84,4 +85,4 @@ def test_an_agent_of_another_server_takes_no_tools_of_its_client() -> None:
     tools = [{"name": "a"}]
     checked(Agent("hand", run=by_hand), tools=tools)
     with pytest.raises(CommandRejected, match="calls the tools that it has"):
-        checked(Agent("away", remote="https://agents.example/api/agui"), tools=tools)
+        checked(Agent("away", remote=Remote("https://agents.example/api/agui")), tools=tools)

@@ -11,7 +11,6 @@ from tests.understudy.models.asking import OVER_SDK, a_turn, closing
 from tests.understudy.models.conftest import Heard
 from tests.understudy.models.provider import KEY, Provider, Script
 from understudy.installed import ExtensionFault, chosen
-from understudy.models.inquiry import inquire
 from understudy.models.model import MessageItem, ModelSettings, ModelUnavailable
 from understudy.models.providers import BUILT_IN, UnknownModel, find_provider, with_settings
 from understudy.models.registry import Models
@@ -192,6 +191,3 @@ def test_a_model_whose_extension_is_off_is_a_sentence(name: str, off: str) -> No
     said = f"the model {name} needs the extension {off}, which is off: have it on by the setting `extensions`"
     with pytest.raises(ExtensionFault, match=f"^{said}"):
         Models(name, 0.0, extensions=chosen([f"-{off}"]))
-    found = inquire(name, BUILT_IN, chosen([f"-{off}"]))
-    assert found.state == "mend"
-    assert found.text.startswith(said)

@@ -12,6 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import understudy
+from tests.end_to_end.server_pair import eventually
 from understudy.sandbox import MIB, Program, run, spawner
 from understudy.sandbox.spawner import LARGEST, PROCESSES, ProcessLimiter
 
@@ -138,8 +139,9 @@ def test_every_program_fits() -> None:
 
 
 async def test_a_cancelled_call_has_ended_its_process_when_it_returns(
-    stranger: Path, monkeypatch: pytest.MonkeyPatch
+    stranger: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    begun = tmp_path / "begun"
     killed: list[trio.Process] = []
     kill = spawner._kill
 
@@ -148,7 +150,10 @@ async def test_a_cancelled_call_has_ended_its_process_when_it_returns(
         await kill(process)
 
     monkeypatch.setattr(spawner, "_kill", note)
-    monkeypatch.setattr(spawner, "command", lambda: [sys.executable, "-c", "import time; time.sleep(60)"])
-    with trio.move_on_after(0.1):
-        await spawner.run(Program("stranger.reader", MIB), b"")
+    program = f"import pathlib, time; pathlib.Path({str(begun)!r}).touch(); time.sleep(60)"
+    monkeypatch.setattr(spawner, "command", lambda: [sys.executable, "-c", program])
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(spawner.run, Program("stranger.reader", MIB), b"")
+        await eventually(begun.exists)
+        nursery.cancel_scope.cancel()
     assert [process.returncode for process in killed] == [-signal.SIGKILL]

@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import AsyncIterator, Awaitable
 from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,13 +14,13 @@ from actors import ActorSystem, ChildSpec
 from tests.servers.redis import Redis
 from tests.understudy.storage.conftest import opened
 from understudy.extensions.memory.storage import CHANGES, Remembered, forget_all, question_of, remember, remembered
-from understudy.extensions.nodes import redis_cache
+from understudy.extensions.nodes import offline, redis_cache
+from understudy.extensions.nodes.background import Background
 from understudy.extensions.nodes.redis import RedisLink
-from understudy.extensions.nodes.redis_cache import CacheWriter, RedisCache, open_redis_cache
-from understudy.extensions.nodes.redis_cipher import Cipher
+from understudy.extensions.nodes.redis_cache import RedisCache, cipher
 from understudy.storage import cache as caching
 from understudy.storage.cache import CacheBackend, CachedRead, CachedReads, LocalCache
-from understudy.storage.deletion import remove_user, remove_user_rows
+from understudy.storage.deletion import remove_user
 from understudy.storage.errors import RedisUnavailable, StorageUnavailable
 from understudy.storage.store import Store
 from understudy.storage.thread_writes import give_feedback, rename_thread
@@ -86,8 +87,8 @@ async def shelved(shelf: str | Redis) -> AsyncIterator[CacheBackend]:
 async def linked(redis: Redis) -> AsyncIterator[RedisCache]:
     """A node's shelf in Redis, for a minute at most."""
     link = RedisLink(redis.url)
-    kept = RedisCache(link, Cipher(SECRET))
-    children = [link.connector_spec(), ChildSpec("shelver", lambda: CacheWriter(kept))]
+    kept = RedisCache(link, cipher(SECRET))
+    children = [link.connector_spec(), ChildSpec("shelver", partial(Background, kept.keep))]
     with trio.fail_after(60):
         async with ActorSystem("node", children):
             await link.wait_up()
@@ -273,24 +274,20 @@ async def test_nodes_share_what_they_have_read(redis) -> None:
         await put(one)
         assert await other.get("ann", "q") == b"answer"
         assert await other.get("bob", "q") is None
+        for others, known in (((), None), ((SECRET,), b"answer")):  # as while their secret is replaced
+            assert await RedisCache(one.link, cipher("the next", *others)).get("ann", "q") == known
         await other.drop("ann")
         assert await one.get("ann", "q") is None
 
 
-async def test_a_command_beside_the_servers_drops_too(redis, caplog, monkeypatch) -> None:
-    monkeypatch.setattr("understudy.extensions.nodes.redis_cache.WAIT_S", 0.3)
+async def test_a_command_beside_the_servers_drops_too(redis, database) -> None:
     redis.flush()
-    with trio.fail_after(60):
-        async with linked(redis) as server:
-            server.put("ann", "q", b"answer", trio.current_time())
-            await put(server)
-            async with ActorSystem("command") as system:
-                await caching.drop_changed_answers(await open_redis_cache(system, redis.url), remove_user_rows("ann"))
-            assert await server.get("ann", "q") is None
-        async with ActorSystem("command") as system:
-            away = await open_redis_cache(system, "redis://127.0.0.1:1")
-            await caching.drop_changed_answers(away, remove_user_rows("ann"))
-    assert "cache.not_reached" in caplog.messages
+    async with linked(redis) as server, opened(database) as store, ActorSystem("command") as system:
+        server.put("ann", "q", b"answer", trio.current_time())
+        await put(server)
+        await offline.attach(redis.url, system, store, pytest.fail)
+        await remove_user(store, "ann")
+        assert await server.get("ann", "q") is None
 
 
 async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
@@ -306,40 +303,25 @@ async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
     assert not any(word in each for each in shown for word in (b"ann", b"divorce", b"words"))
 
 
-async def test_what_somebody_else_put_there_is_not_believed(redis, caplog) -> None:
-    redis.flush()
+async def test_what_somebody_else_put_there_is_not_believed(reads, redis, caplog) -> None:
+    asked = (("ann", "t1"), ("ann", "none"), ("bob", "t2"))
     async with linked(redis) as shelf:
-        shelf.put("ann", "one", b"answer", trio.current_time())
-        shelf.put("bob", "one", b"bobs", trio.current_time())
-        shelf.put("ann", "two", b"other", trio.current_time())
+        reads.backend = shelf
+        assert [(await reads.thread(*each)).stale for each in asked] == [False] * 3
         await put(shelf)
+        reads.store.is_away = True
+        places = [(f"{redis_cache._key(owner)}:answers", redis_cache._hash(repr(("thread", thread))))
+                  for owner, thread in asked]  # fmt: skip
         call = shelf.link.call
-        assert await shelf.get("ann", "one") == b"answer"
-        kept = redis_cache._keys("ann")[0]
-        one, two = redis_cache._field("one"), redis_cache._field("two")
-        moved = [await call(lambda client, each=each: client.hget(*each)) for each in ((kept, two),
-                 (redis_cache._keys("bob")[0], one))]  # fmt: skip
-        for forged in (b"forged", b"", *moved):
-            await call(lambda client, forged=forged: client.hset(kept, {one: forged}))
-            assert await shelf.get("ann", "one") is None
-    assert caplog.messages.count("cache.not_authentic") == 4
-
-
-async def test_what_did_not_get_to_redis_is_not_given_while_that_is_away(own_redis) -> None:
-    """While Redis is down, queued answers are not served: another node may have dropped them."""
-    async with linked(own_redis) as shelf:
-        own_redis.pause()
-        while shelf.link.up:
-            shelf.put("ann", "q", b"answer", trio.current_time())
-            await trio.sleep(0.005)
-        assert await shelf.get("ann", "q") is None
-        own_redis.resume()
-        await shelf.link.wait_up()
-        await put(shelf)
-        assert await shelf.get("ann", "q") == b"answer"
+        moved = [await call(lambda client, place=place: client.hget(*place)) for place in places[1:]]
+        for forged in (b"forged", b"", cipher("another").encrypt(b""), *moved):
+            await call(lambda client, forged=forged: client.hset(places[0][0], {places[0][1]: forged}))
+            assert await unavailable(reads.thread("ann", "t1"))
+    assert caplog.messages.count("cache.not_authentic") == 3
 
 
 async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -> None:
+    monkeypatch.setattr("understudy.extensions.nodes.redis_cache.SLACK_S", 0.0)
     async with linked(own_redis) as one, linked(own_redis) as other:
         one.put("ann", "q", b"answer", trio.current_time())
         one.put("bob", "q", b"another", trio.current_time())
@@ -347,24 +329,44 @@ async def test_a_drop_that_redis_missed_is_made_up_for(own_redis, monkeypatch) -
         own_redis.pause()
         while one.link.up:  # noqa: ASYNC110
             await trio.sleep(0.01)
-        await one.drop("ann")
-        idle = RedisCache(one.link, one.cipher)  # which makes up for nothing
-        monkeypatch.setattr("understudy.extensions.nodes.redis_cache.UNCONFIRMED", 0)
-        await idle.drop("bob")
-        monkeypatch.undo()
-        one.put("ann", "late", b"answer", trio.current_time())
+        began = trio.current_time()
+        await one.drop("ann", "other")
         assert await one.get("bob", "q") is None, "a Redis that is away has nothing, and raises nothing"
         own_redis.resume()
         await one.link.wait_up()
         await other.link.wait_up()
+        other.put("ann", "late", b"read before the drop", began)
         while await other.get("ann", "q") is not None:
             assert await one.get("ann", "q") is None
             await trio.sleep(0.005)
-        while await one.get("bob", "q") is None:  # noqa: ASYNC110
-            await trio.sleep(0.005)
-        assert await idle.get("bob", "q") is None
-        assert await other.get("bob", "q") == b"another"
-        await idle._catch_up()
-        assert await other.get("bob", "q") is None, "too many had been dropped to know whose"
+        await put(one)
+        await put(other)
+        assert await other.get("ann", "late") is None
+        assert await one.get("bob", "q") == b"another"
+        one.put("ann", "q", b"new", trio.current_time())
+        await put(one)
+        assert await other.get("ann", "q") == b"new"
     with pytest.raises(RedisUnavailable):
         await one.link.call(lambda client: client.ping())
+
+
+async def test_a_drop_that_fails_while_an_earlier_one_is_made_up_for_is_made_up_for_too(autojump_clock) -> None:
+    gate, ends = trio.Event(), [False, True, False, True]
+
+    async def call(_: object) -> None:
+        if not ends.pop(0):
+            raise RedisUnavailable("away")
+        if len(ends) == 2:
+            await gate.wait()
+
+    kept = RedisCache(SimpleNamespace(up=True, call=call, wait_up=trio.lowlevel.checkpoint), cipher(SECRET))
+    await kept.drop("ann")
+    assert await kept.get("ann", "q") is None, "without a call"
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(kept.keep)
+        await trio.testing.wait_all_tasks_blocked()
+        await kept.drop("ann")
+        gate.set()
+        await trio.sleep(1.0)
+        nursery.cancel_scope.cancel()
+    assert (ends, kept.waiting) == ([], {})

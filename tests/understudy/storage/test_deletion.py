@@ -6,8 +6,9 @@ from sqlalchemy import Connection, func, select
 from understudy.extensions.files.storage import add_file
 from understudy.extensions.files.tables import files
 from understudy.extensions.memory.storage import remember
+from understudy.extensions.privacy.fulltext import merge_fulltext
 from understudy.storage import deletion, schema
-from understudy.storage.deletion import GONE, MORE, merge_fulltext, remove_rows, remove_user_rows
+from understudy.storage.deletion import GONE, MORE, remove_rows, remove_user_rows
 from understudy.storage.thread_writes import delete_thread
 from understudy.storage.writer import commit_group
 

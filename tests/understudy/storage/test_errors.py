@@ -11,16 +11,13 @@ from understudy.storage import errors
 
 SAMPLES = [
     errors.StorageUnavailable("the disk is full"),
-    errors.BrokerUnavailable("no answer within 1 s"),
-    errors.BrokerRefused("there is no inbox of that name"),
+    errors.WakeupsUnavailable("cut"),
     errors.RedisUnavailable("no answer within 1 s"),
-    errors.RedisRefused("WrongTypeError"),
     errors.CannotOpen(Path("data"), "Permission denied"),
     errors.BadName(),
     errors.CannotConnect("db.example/chat", "connection refused"),
     errors.ForeignTables("db.example/chat", "users"),
     errors.AlreadyOpen(Path("data"), 4711),
-    errors.AlreadyServed("db.example/chat"),
     errors.Damaged(Path("data/understudy.db"), "database disk image is malformed"),
     errors.NotADatabase(Path("data/understudy.db"), "file is not a database"),
     errors.SchemaTooNew(Path("data/understudy.db"), "0009", "0001"),

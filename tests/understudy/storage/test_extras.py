@@ -16,7 +16,7 @@ from understudy.storage.errors import ExtraNotInstalled
         ("extensions.accounts.passkeys", "webauthn", "accounts", "accounts"),
         ("extensions.accounts.passwords", "argon2", "accounts", "accounts"),
         ("storage.postgresql", "psycopg", "database_url", "postgres"),
-        ("extensions.nodes.redis", "coredis", "redis.url", "redis"),
+        ("extensions.nodes.redis", "coredis", "nodes.redis_url", "redis"),
     ],
 )
 def test_a_module_without_its_library_names_the_setting_and_the_extra(
@@ -31,6 +31,6 @@ def test_a_module_without_its_library_names_the_setting_and_the_extra(
 
 
 def test_the_error_survives_pickling_and_copying() -> None:
-    error = ExtraNotInstalled("redis.url", "redis")
+    error = ExtraNotInstalled("nodes.redis_url", "redis")
     for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
         assert (twin.setting, twin.extra, str(twin)) == (error.setting, error.extra, str(error))

@@ -1,7 +1,8 @@
 """Sessions that were ended, as every server on a database learns of them."""
 
 import contextlib
-from pathlib import Path
+import sqlite3
+from collections.abc import Callable
 
 import pytest
 import trio
@@ -12,7 +13,7 @@ from tests.clock import Clock
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth import revocation
-from understudy.auth.revocation import RevocationFile, RevocationPoller, SharedRevocations, session_key
+from understudy.auth.revocation import RevocationPoller, StoredRevocations, session_key
 from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.revocations import revoke_session
@@ -21,10 +22,9 @@ ADA, BOB = Identity("ada", "s1"), Identity("bob", "s1")
 
 
 @pytest.fixture
-def server(store, tmp_path_factory) -> SharedRevocations:
-    def make(**more: object) -> SharedRevocations:
-        path = more.pop("path", tmp_path_factory.mktemp("data") / "ended-sessions")
-        return SharedRevocations(path, Clock(1000.0), store, **more)
+def server(store) -> Callable[..., StoredRevocations]:
+    def make(**more: object) -> StoredRevocations:
+        return StoredRevocations(Clock(1000.0), store, **more)
 
     return make
 
@@ -32,7 +32,7 @@ def server(store, tmp_path_factory) -> SharedRevocations:
 async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
     news: list[str] = []
     one, other = server(), server(on_revoked=news.extend)
-    await other.load()
+    await other.poll()
     await one.revoke_session(ADA, 2000.0)
     assert ADA in one
     assert ADA not in other
@@ -42,7 +42,7 @@ async def test_a_session_that_ends_on_one_server_ends_on_all(server) -> None:
     assert BOB not in other
     assert news == [session_key(ADA)]
     later = server()
-    await later.load()
+    await later.poll()
     assert ADA in later
     other.clock.now = 2000.0
     assert ADA not in other
@@ -66,7 +66,7 @@ async def test_many_are_read_in_pages(server, store, monkeypatch) -> None:
         for number in range(7):
             nursery.start_soon(store.commit, revoke_session(f"n{number}", 2000.0, 1000.0))
     one = server()
-    await one.load()
+    await one.poll()
     assert sorted(name for name, _ in one.entries()) == [f"n{number}" for number in range(7)]
 
 
@@ -76,7 +76,7 @@ async def test_the_later_end_counts_and_past_ones_go(server, store) -> None:
     await one.revoke_session(ADA, 1500.0)
     await one.revoke_session(BOB, 1100.0)
     other = server()
-    await other.load()
+    await other.poll()
     assert dict(other.entries()) == {session_key(ADA): 2000.0, session_key(BOB): 1100.0}
     changed = [bool(await store.commit(revoke_session("later", until, 1200.0))) for until in (4000.0, 5000.0, 5000.0)]
     assert changed == [True, True, False]
@@ -106,16 +106,24 @@ async def test_only_so_many_are_kept(on_sqlite, server) -> None:
     assert len(one) == 1
 
 
-async def test_the_file_of_a_server_alone_is_taken_over(on_sqlite, server, tmp_path_factory) -> None:
-    path: Path = tmp_path_factory.mktemp("old") / "ended-sessions"
-    await RevocationFile(path, Clock(1000.0)).revoke_session(ADA, 2000.0)
-    one = server(path=path)
-    await one.load()
-    assert ADA in one
-    assert not await trio.Path(path).exists()
-    other = server()
-    await other.load()
-    assert ADA in other
+async def test_it_is_read_only_after_a_commit(on_sqlite, server, store, monkeypatch) -> None:
+    """Of the server itself or of another process, such as `understudy users erase`."""
+    reads: list[object] = []
+    one, read = server(), store.read
+    monkeypatch.setattr(revocation, "SETTLING_S", 0.0)
+    monkeypatch.setattr(store, "read", lambda *asked: reads.append(asked) or read(*asked))
+    await one.poll()
+    await one.poll()  # the first read makes the log of the database
+    reads.clear()
+    for _ in range(3):
+        await one.poll()
+    assert not reads
+    insert = "INSERT INTO ended_sessions (name, until, ended_at) VALUES (?, 2000, 1000)"
+    with contextlib.closing(sqlite3.connect(store.database.path)) as connection, connection:
+        connection.execute(insert, [session_key(ADA)])
+    for _ in range(3):
+        await one.poll()
+    assert (ADA in one, len(reads)) == (True, 1)
 
 
 async def test_it_is_looked_for_twice_a_second_and_again_after_a_fault(on_sqlite, server, monkeypatch) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from understudy import Agent, AgentTurn, ToolContext, ToolError, ToolResult, tool
 from understudy.testing import Call, Say, ScriptedModel, run_agent
+from understudy.tools.errors import MAX_MESSAGE
 from understudy.tools.tool import NextStep
 
 HALF, WHOLE = "caf\udce9", "caf\ufffd"
@@ -31,7 +32,7 @@ def result(name: str) -> ToolResult:
 
 @tool
 def refused(name: str) -> str:
-    raise ToolError("not_found", HALF)
+    raise ToolError("not_found", ValueError(name + "x" * MAX_MESSAGE))
 
 
 @tool
@@ -47,7 +48,7 @@ async def saved(name: str, context: ToolContext) -> Any:
         (value, {WHOLE: [WHOLE, WHOLE]}),
         (pieces, [WHOLE, WHOLE]),
         (result, WHOLE),
-        (refused, {"error": {"code": "not_found", "message": WHOLE}}),
+        (refused, {"error": {"code": "not_found", "message": WHOLE + "x" * (MAX_MESSAGE - 4)}}),
         (saved, {WHOLE: WHOLE}),
     ],
 )

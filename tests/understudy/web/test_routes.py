@@ -9,8 +9,8 @@ from msgspec import Struct, UnsetType
 from quart import Response
 from quart_trio import QuartTrio
 
+from understudy.extensions.references.openapi import Schemas, openapi
 from understudy.web.routes import HttpRoute, Routes, as_json, choice, routes_of, shape, some_of, up_to
-from understudy.web.specs.openapi import Schemas, openapi
 
 routes = Routes("shop", __name__, url_prefix="/shop")
 

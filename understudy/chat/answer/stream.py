@@ -7,7 +7,8 @@
 4. Long work stays off the event loop: sanitizing if a piece, and what is held back and read with it, is long.
 """
 
-from collections.abc import Awaitable, Callable
+import math
+from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
@@ -15,17 +16,21 @@ import trio
 from attrs import define, evolve, field
 
 from sanitization import Direction, Finding, Placeholders, StreamSanitizer
+from understudy.agents.framework import AgentFailed
 from understudy.chat.answer.resume import ResumedText
+from understudy.chat.conversation.run_log import RunLog, RunTimer
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import SEPARATOR, Replay, encode_partial
-from understudy.chat.services import Services
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.turns import SEPARATOR, encode_partial
 from understudy.content.summary import build_summary
 from understudy.content.texts import FOREIGN, INLINE, run_off_loop, weigh_text
 from understudy.content.vault import PlaceholderRestorer
+from understudy.observe.logs import new_error_id
 from understudy.storage.records import StepRecord
 from understudy.wire.events import SanitizationSummary
 
+MAX_ANSWER: Final = 1_000_000
+"""Characters of an answer. It is whole in one event, and a client reads 16 MiB in one frame."""
 PAUSE_S: Final = 0.5
 """Seconds without text from the model after which held-back text is released as far as the policy allows."""
 MAX_FINDINGS: Final = 200
@@ -67,9 +72,8 @@ class SanitizedAnswer:
         if text:
             text, self._separator, self._has_text = self._separator + text, "", True
         size = self.sanitizer.to_read(len(text))
-        if size * FOREIGN > INLINE and weigh_text(text) + FOREIGN * (size - len(text)) > INLINE:
-            return await run_off_loop(self._sanitize, self.sanitizer.feed, text)
-        return self._sanitize(self.sanitizer.feed, text)
+        long = size * FOREIGN > INLINE and weigh_text(text) + FOREIGN * (size - len(text)) > INLINE
+        return await self._sanitize(partial(self.sanitizer.feed, text), long=long)
 
     async def resume(self, text: str) -> Piece:
         """Add the text that was shown before a restart. Return as much of it as may be shown without more text."""
@@ -80,7 +84,7 @@ class SanitizedAnswer:
 
     async def release(self) -> Piece:
         """Return the held-back text that may be shown, because the model pauses."""
-        return await self._sanitize_held(self.sanitizer.pause)
+        return await self._sanitize(self.sanitizer.pause, long=self.sanitizer.held * FOREIGN > INLINE)
 
     def pause(self) -> None:
         """End a turn of the model: text that follows starts a new paragraph."""
@@ -89,7 +93,7 @@ class SanitizedAnswer:
 
     async def finish(self) -> Piece:
         """Return the text held back until now."""
-        piece = await self._sanitize_held(self.sanitizer.flush)
+        piece = await self._sanitize(self.sanitizer.flush, long=self.sanitizer.held * FOREIGN > INLINE)
         if self._restorer is not None and (rest := self._restorer.flush()):
             return Piece(piece.text + rest, piece.stored)
         return piece
@@ -99,65 +103,58 @@ class SanitizedAnswer:
         """The output so far, as it is stored."""
         return "".join(self._pieces)
 
-    async def _sanitize_held(self, step: Callable[[], str]) -> Piece:
-        if self.sanitizer.held * FOREIGN > INLINE:
-            return await run_off_loop(self._sanitize, step)
-        return self._sanitize(step)
-
-    def _sanitize(self, step: Callable[..., str], *text: str) -> Piece:
-        """Run a step of the sanitizer. Return its output as it is shown and as it is stored."""
-        stored = step(*text)
+    async def _sanitize(self, step: Callable[[], str], *, long: bool) -> Piece:
+        """Run a step of the sanitizer, a `long` one in a thread. Return its output as it is shown and stored."""
+        stored = await run_off_loop(step) if long else step()
         if stored:
             self._pieces.append(stored)
             self.length += len(stored)
         if self._restorer is None:
             return Piece(stored) if stored else NOTHING
-        return Piece(self._restorer.feed(stored), stored)
+        return Piece(await run_off_loop(self._restorer.feed, stored) if long else self._restorer.feed(stored), stored)
 
 
 @define
 class AnswerStream:
-    """The text of one run, turn by turn. `replay` is its recorded progress.
-
-    `start_soon` starts a task of the run; `wake_after` has `release_if_paused` called after so many seconds.
-    """
+    """The text of one run, turn by turn, in its log."""
 
     job: RunRequest
-    services: Services
-    recorder: Recorder
-    replay: Replay
+    log: RunLog
     answer: SanitizedAnswer = field(init=False)
     _finished_text: str = field(default="", init=False, repr=False)  # the text of the finished turns
     _resumed: ResumedText | None = field(default=None, init=False, repr=False)  # an interrupted turn
     _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the current turn
     _checkpointed: tuple[float, int] = field(default=(0.0, 0), init=False)  # time, and length of the answer then
-    start_soon: Callable[[Callable[[], Awaitable[None]]], None] = field(init=False, repr=False)
-    wake_after: Callable[[float], None] = field(init=False, repr=False)
     _waking: bool = field(default=False, init=False)  # a call of `release_if_paused` is due
     _releasing: trio.Event | None = field(default=None, init=False)
-    _writing: bool = field(default=False, init=False)
-    _written_at: float = field(default=0.0, init=False)
-    _closed: bool = field(default=False, init=False)
-    _earlier_findings: tuple[Finding, ...] = field(init=False)  # in the text before that of `answer`
+    _written_at: float = field(default=0.0, init=False)  # infinite while a piece is being written
+    closed: bool = field(default=False, init=False)
+    _earlier_findings: tuple[Finding, ...] = field(default=(), init=False)  # in the text before that of `answer`
 
-    def __attrs_post_init__(self) -> None:
-        before = self.replay
-        self.answer = self._new_answer()
-        self._earlier_findings = (*before.findings, *(before.partial_findings if before.continues else ()))
+    @answer.default
+    def _new_answer(self) -> SanitizedAnswer:
+        content_filter, job = self.log.services.content_filter, self.job
+        placeholders = content_filter.vault.get(job.owner, job.thread_id) if content_filter.tokenises else None
+        return SanitizedAnswer(content_filter.outbound.stream(), placeholders)
 
     @property
     def findings(self) -> tuple[Finding, ...]:
         """The findings in the text so far, at most `MAX_FINDINGS`."""
         return (*self._earlier_findings, *self.answer.sanitizer.findings)[:MAX_FINDINGS]
 
-    async def restore(self) -> None:
+    async def restore(self, before: Past) -> None:
         """Publish the text shown before the restart again, so that every client continues from it."""
-        if not (self.replay.agents or self.replay.turns or self.replay.partial_text):
+        cut = before.cut
+        if not (before.agents or before.turns or (cut is not None and cut.text)):
             return
+        goes_on = cut is not None and cut.continues
+        self._earlier_findings = (
+            *(before.turns[-1].findings if before.turns else ()),
+            *(cut.findings if cut is not None and cut.continues else ()),
+        )
         # Also if nothing was saved: text may have been shown since.
-        text = self.replay.shown_text if self.replay.continues else self.replay.recorded_text
-        await self._show(await self.answer.resume(text), restart=True)
-        if not self.replay.continues:
+        await self._show(await self.answer.resume(before.shown_text if goes_on else before.recorded_text), restart=True)
+        if not goes_on:
             self.answer.pause()
 
     def begin_turn(self, step: StepRecord, begun: str) -> None:
@@ -170,6 +167,7 @@ class AnswerStream:
 
         Raises:
             Blocked: The content policy blocks it. Text shown before stays.
+            AgentFailed: The answer becomes longer than `MAX_ANSWER`. Text shown before stays.
         """
         if self._resumed is None:
             await self._write(text)
@@ -186,7 +184,7 @@ class AnswerStream:
         if whole.startswith(earlier):  # else some was redacted, and a resumed run starts the turn from its beginning
             self._checkpointed = (now, length)
             result = encode_partial(whole[len(earlier) :], self.findings)
-            self.recorder.save_checkpoint(evolve(self._step, result=result))
+            self.log.save_checkpoint(evolve(self._step, result=result))
 
     async def restart_turn(self, text: str) -> None:
         """Publish this as the text of the turn so far, in place of what was shown of it."""
@@ -227,67 +225,57 @@ class AnswerStream:
         """Finish the answer. Return its text and the summary of its findings. Raises `Blocked` as `feed` does."""
         if self._releasing is not None:
             await self._releasing.wait()
-        self._closed = True
+        self.closed = True
         await self._show(await self.answer.finish())
         return self.answer.text, self._summary()
 
     def close(self) -> None:
         """Publish nothing more, and record the findings."""
-        self._closed = True
-        found = self.answer.sanitizer.result("")
-        self.services.content_filter.record(Direction.OUTBOUND, found)
+        self.closed = True
+        self.log.services.content_filter.record(Direction.OUTBOUND, self.answer.sanitizer.result(""))
 
-    def release_if_paused(self) -> None:
+    async def release_if_paused(self) -> None:
         """Release held-back text if the model has paused for `PAUSE_S`; else look again later."""
         self._waking = False
-        if self._closed or self._releasing is not None:
+        if self.closed or self._releasing is not None:
             return
         left_s = self._written_at + PAUSE_S - trio.current_time()
-        if left_s > 0 or self._writing:
-            self._wake_after(max(left_s, PAUSE_S / 2))
-        else:
-            self._releasing = trio.Event()
-            self.start_soon(partial(self._release, self._releasing))
-
-    async def _release(self, released: trio.Event) -> None:
-        await self.recorder.send_delta(*await self.answer.release())
+        if left_s > 0:
+            self._waking = True
+            self.log.wake("pause", min(max(left_s, PAUSE_S / 2), PAUSE_S), RunTimer.PAUSE)
+            return
+        released = self._releasing = trio.Event()
+        await self.log.send_delta(*await self.answer.release())
         self._releasing = None
         released.set()
-
-    def _wake_after(self, delay_s: float) -> None:
-        if not self._waking:
-            self._waking = True
-            self.wake_after(delay_s)
-
-    def _new_answer(self) -> SanitizedAnswer:
-        content_filter, job = self.services.content_filter, self.job
-        placeholders = content_filter.vault.get(job.owner, job.thread_id) if content_filter.tokenises else None
-        return SanitizedAnswer(content_filter.outbound.stream(), placeholders)
 
     async def _write(self, text: str, *, restart: bool = False) -> None:
         """Publish the next piece of the answer, after a release that is under way."""
         if not (text or restart):
             return
+        if (len(self._finished_text) if restart else self.answer.length) + len(text) > MAX_ANSWER:
+            raise AgentFailed(f"The answer is longer than {MAX_ANSWER:,} characters.", new_error_id())
         if self._releasing is not None:
             await self._releasing.wait()
-        self._writing = True  # stays set if this is cancelled: then nothing more is published
+        self._written_at = math.inf  # stays so if this is cancelled: then nothing more is published
         if restart:
             replaced = self.answer.sanitizer.result("")
-            self.services.content_filter.record(Direction.OUTBOUND, replaced)
+            self.log.services.content_filter.record(Direction.OUTBOUND, replaced)
             self._earlier_findings = self.findings
             self.answer = self._new_answer()
             text = SEPARATOR.join(part for part in (self._finished_text, text) if part)
         await self._show(await self.answer.feed(text), restart=restart)
-        self._writing, self._written_at = False, self.recorder.now()
-        if self.answer.sanitizer.held:
-            self._wake_after(PAUSE_S)
+        self._written_at = self.log.now()
+        if self.answer.sanitizer.held and not self._waking:
+            self._waking = True
+            self.log.wake("pause", PAUSE_S, RunTimer.PAUSE)
 
     async def _show(self, piece: Piece, *, restart: bool = False) -> None:
-        await self.recorder.send_delta(*piece, restart=restart)
+        await self.log.send_delta(*piece, restart=restart)
         if self.answer.sanitizer.blocked:
             if (summary := self._summary()) is not None:
-                await self.recorder.record(summary)
-            raise self.services.content_filter.blocked_error(
+                await self.log.record(summary)
+            raise self.log.services.content_filter.blocked_error(
                 "The answer was stopped, and what was shown of it stays", [self.answer.sanitizer.result("")]
             )
 
@@ -297,4 +285,4 @@ class AnswerStream:
         every = (*self._earlier_findings, *found.findings)
         if not (every or found.omitted):
             return None
-        return build_summary("outbound", every, self.services.settings.summary_from, omitted=found.omitted)
+        return build_summary("outbound", every, self.log.services.settings.summary_from, omitted=found.omitted)

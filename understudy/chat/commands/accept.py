@@ -1,4 +1,5 @@
-"""New messages and edits: checked, filtered, and accepted by their conversation."""
+"""Accepts what starts a run: a new message or an edit, which is checked and filtered; or a stored message that is
+answered again."""
 
 import uuid
 from typing import Any, Final
@@ -9,29 +10,32 @@ from attrs import evolve
 from sanitization import Sanitized
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
-from transport.wire.messages import arrived_at, traceparent
+from transport.wire.messages import arrived_at
 from understudy.agents.budget import Budget
-from understudy.chat.commands.checks import check_agent, check_limits, own_message, pillars, route_of
-from understudy.chat.commands.request import NAMES_SHOWN, Accepted, Request
-from understudy.chat.messages import Accept, MessageInOtherThread, RunOrder, Version, WidgetCall
-from understudy.chat.placement import actor_name
+from understudy.chat.commands.request import (
+    NAMES_SHOWN,
+    Accepted,
+    Request,
+    check_agent,
+    check_limits,
+    own_message,
+    pillars,
+    route_of,
+)
+from understudy.chat.messages import Accept, Again, MessageInOtherThread, RunOrder, Version, WidgetCall
 from understudy.chat.routing import Route, check_id, route
 from understudy.chat.run_settings import CONTEXT_BYTES, WRITTEN, check_settings, unknown_settings
 from understudy.chat.services import Services
 from understudy.chat.user_files import NO_FILES
 from understudy.content.summary import build_alert, build_summary
 from understudy.content.texts import INLINE, SanitizedValue, weigh_text
-from understudy.observe import conventions as names
-from understudy.observe.spans import Attribute, SpanKind, parse_header, span_of
-from understudy.observe.traces import Traces
 from understudy.storage import queries
-from understudy.wire.commands import FILE_MEMBERS, Edit, Say
+from understudy.wire.commands import FILE_MEMBERS, Edit, Regenerate, Say
+from understudy.wire.events import ANSWER
 
 GONE: Final = "A file that the message refers to is not here; upload it again."
 NO_FILE: Final = "A file that `metadata` names is not here, and is left out: {}"
 IGNORED: Final = "Settings that this server does not know are ignored: {}"
-TRACEPARENT: Final = "traceparent"
-"""The field of a message's `metadata` with the header of W3C Trace Context."""
 
 
 async def accept_say(request: Request[Say], services: Services) -> Accepted:
@@ -78,17 +82,18 @@ async def check_say(request: Request[Say], services: Services) -> tuple[Say, Rou
 
 
 async def _files(request: Request[Any], say: Say, services: Services) -> tuple[str, ...]:
-    """Return the files of a message that are here. Raises CommandRejected (`not_found`)."""
+    """Return the files of a message that exist. Raises CommandRejected (`not_found`) if others are missing than those
+    that its `metadata` names."""
     attachments = services.attachments(request.owner)
     with request.waiting(services):
-        there = {each.id for each in await attachments.rows(say.references)}
-    missing = [file_id for file_id in say.references if file_id not in there]
-    beside = [say.metadata.get(name) for name in FILE_MEMBERS]
-    if any(each not in beside for each in missing):
+        existing = {file.id for file in await attachments.rows(say.references)}
+    missing = [file_id for file_id in say.references if file_id not in existing]
+    optional = [say.metadata.get(name) for name in FILE_MEMBERS]
+    if any(file_id not in optional for file_id in missing):
         raise CommandRejected("not_found", GONE if attachments.limit_bytes else NO_FILES)
     if missing:
         request.note(services, NO_FILE.format(", ".join(missing)))
-    return tuple(each for each in say.references if each not in missing)
+    return tuple(file_id for file_id in say.references if file_id in existing)
 
 
 def _settings(request: Request[Any], say: Say, way: Route, services: Services) -> JsonObject:
@@ -96,7 +101,7 @@ def _settings(request: Request[Any], say: Say, way: Route, services: Services) -
     agent, limits, known = services.agents[way.agent], services.settings.limits, services.settings.message
     most, limit_s = agent.budget.within(limits, agent.name), agent.run_limit_s(limits.run_s)
     most = most.lowered(Budget(wall_s=limit_s))
-    tools = [each.name for each in services.permissions.for_user(agent, request.identity).tools]
+    tools = [tool.name for tool in services.permissions.for_user(agent, request.identity).tools]
     settings = check_settings(say.settings, limit_s, most, agent, tools, known)
     if unknown := unknown_settings(say.settings, known):
         request.note(services, IGNORED.format(unknown))
@@ -126,8 +131,8 @@ async def accept(
 ) -> Accepted:
     """Filter a checked message, and have its conversation accept it.
 
-    The filter runs here, not in the conversation, so that only the sender waits for it. A message that is filtered in a
-    worker thread, for which it may wait for seconds, is admitted after that.
+    The filter runs here, not in the conversation, so that only the sender waits for it. A long message may wait seconds
+    for the filter's worker thread: it is filtered first, and admitted after that.
     """
     admission, filtered = services.conversations.admission, None
     if say.context or weigh_text(say.content) > INLINE:
@@ -137,7 +142,7 @@ async def accept(
         clean, beside = filtered or await _filter(request, say, way, services)
         message_id, thread_id = say.message_id or uuid.uuid4().hex, way.thread_id
         context, settings = beside.value["context"], {**say.settings, **beside.value["settings"]}
-        said = Say(  # what the filter removed goes no further
+        say_clean = Say(  # all that goes further: without what the filter removed
             clean.text, say.thread_id, message_id, say.conversation_id, parent_id=say.parent_id,
             references=say.references, context=context, settings=settings,
         )  # fmt: skip
@@ -146,17 +151,16 @@ async def accept(
             from_, found = services.settings.summary_from, clean.findings
             summary = build_summary("inbound", found, from_, omitted=clean.omitted, beside=beside.findings)
             alert = build_alert((*found, *beside.findings), summarised=summary is not None)
-        order = RunOrder(said, way, request.identity, branch_of, request_id, summary, alert)
-        named = thread_id, message_id, say.conversation_id, way.agent_type, way.pillar
-        request.names = dict(zip(NAMES_SHOWN, named, strict=True))
-        sent_from = say.metadata.get(TRACEPARENT)
+        order = RunOrder(say_clean, way, request.identity, branch_of, request_id, summary, alert)
+        names = thread_id, message_id, say.conversation_id, way.agent_type, way.pillar
+        request.names = dict(zip(NAMES_SHOWN, names, strict=True))
         with request.waiting(services):
             try:
-                return await ask_for_run(request, order, thread_id, services, sent_from)
-            except MessageInOtherThread as elsewhere:
+                return await ask_for_run(request, order, thread_id, services)
+            except MessageInOtherThread as elsewhere:  # a repeat that named no thread
                 thread_id = elsewhere.thread_id
             try:
-                return await ask_for_run(request, order, thread_id, services, sent_from)
+                return await ask_for_run(request, order, thread_id, services)
             except MessageInOtherThread as elsewhere:
                 raise CommandRejected("message_id_reused") from elsewhere
 
@@ -180,42 +184,47 @@ async def filter_text(owner: str, thread_id: str, content: str, services: Servic
     return await services.content_filter.filter_message(owner, content, placeholders)
 
 
-async def ask_for_run(
-    request: Request[Any], order: RunOrder, thread_id: str, services: Services, sent_from: object = None
-) -> Accepted:
-    """Have a conversation accept a message. The trace of its run begins here, if it is traced.
-
-    Each attempt at the request has another run id, so the reply says which one was accepted. `sent_from` is the header
-    `traceparent` in the message, if any; else that of the HTTP request counts.
-    """
-    owner, message_id, attempts = request.identity.user, order.say.message_id or "", request.attempts
+async def ask_for_run(request: Request[Any], order: RunOrder, thread_id: str, services: Services) -> Accepted:
+    """Have a conversation accept a message. Each attempt has another run id; the reply says which one was accepted."""
+    attempts = request.attempts
 
     def attempt() -> Accept:
-        earlier, run_id = tuple(attempts), uuid.uuid4().hex
-        attempts.append(run_id)
-        return Accept(order, run_id, request.outbox, arrived_at.get(), earlier)
+        earlier = (*attempts[-1].earlier, attempts[-1].run_id) if attempts else ()
+        attempts.append(Accept(order, uuid.uuid4().hex, request.outbox, arrived_at.get(), earlier))
+        return attempts[-1]
 
-    traces, error, run_id = services.parts.find(Traces), "", ""
-    if traces is None:
-        return Accepted(message_id, await services.conversations.ask(owner, thread_id, attempt), thread_id)
-    began, first = arrived_at.get() or services.clock(), len(attempts)
-    try:
-        run_id = await services.conversations.ask(owner, thread_id, attempt)
-        return Accepted(message_id, run_id, thread_id)
-    except CommandRejected as refused:
-        error = refused.code
-        raise
-    except Exception as failure:
-        error = type(failure).__name__
-        raise
-    finally:
-        run_id = run_id or (attempts[-1] if len(attempts) > first else "")
-        # Not of a repeated message, whose run has its trace, nor of one that another thread has.
-        if run_id in attempts and error != MessageInOtherThread.__name__ and traces.of_run(run_id):
-            caller = parse_header(sent_from) or parse_header(traceparent.get())
-            # Ids that clients choose are not among the attributes: they may be words.
-            about: dict[str, Attribute] = {names.RUN: run_id, names.CONVERSATION: actor_name(owner, thread_id)}
-            about[names.AGENT_NAME] = order.route.agent
-            links, now = () if caller is None else (caller,), services.clock()
-            span = "message", span_of(run_id), None, began, now, about
-            traces.add(*span, kind=SpanKind.SERVER, links=links, error=error)
+    run_id = await services.conversations.ask(request.identity.user, thread_id, attempt)
+    return Accepted(order.say.message_id or "", run_id, thread_id)
+
+
+async def regenerate(request: Request[Regenerate], services: Services) -> Accepted:
+    """Have a message answered once more, from the beginning or from a call of a run on."""
+    command, identity = request.command, request.identity
+    check_id("request_id", command.request_id)
+    message_id = command.message_id
+    with request.waiting(services):
+        if message_id.startswith(ANSWER):
+            run = await services.store.run(message_id.removeprefix(ANSWER))
+            message_id = run.message_id if run is not None and run.owner == identity.user else ""
+        message = await own_message(identity.user, message_id, "user", services)
+        again = Again(message)
+        if command.call_id is not None:
+            found = await services.store.read(queries.step_of_call, command.call_id)
+            if found is None or (found[1].owner, found[1].message_id) != (identity.user, message.id):
+                raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
+            again = Again(message, found[1].id, found[0].number - 1)
+        way = await route_of(identity, message, services)
+        await check_limits(identity, services, message.content)
+        return await answer_again(request, again, way, command.request_id, services)
+
+
+async def answer_again(
+    request: Request[Any], again: Again, way: Route, request_id: str | None, services: Services
+) -> Accepted:
+    """Have a stored message answered once more, by the agent of its route."""
+    check_agent(request.identity, way.agent, services)
+    stored = again.message
+    say = Say(stored.content, way.thread_id, stored.id, parent_id=stored.parent_id, references=stored.references)
+    order = RunOrder(say, way, request.identity, stored.id, request_id, again=again)
+    async with services.conversations.admission.admitted():
+        return await ask_for_run(request, order, way.thread_id, services)

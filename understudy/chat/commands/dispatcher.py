@@ -1,5 +1,5 @@
-"""Carries out the commands of connections: finds the function of a command, and passes on what all users' connections
-are told. It has no actor of its own.
+"""Carries out the commands of connections, each by its function, and announces to all connections of a user, on every
+node, what has changed. It has no actor of its own.
 
 If several nodes share the database, a thread's conversation is on one of them, and proxies to it are on the others.
 Both are asked alike.
@@ -16,10 +16,9 @@ from transport.auth.identity import Identity
 from transport.wire.commands import Command, Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.messages import UnsubscribeThread
-from understudy.chat.commands import again, answer, consent, threads
-from understudy.chat.commands.accept import accept_edit, accept_say, check_say
-from understudy.chat.commands.checks import UNAVAILABLE, refusal
-from understudy.chat.commands.request import HTTP, SOCKET, Accepted, Request
+from understudy.chat.commands import answer, threads
+from understudy.chat.commands.accept import accept_edit, accept_say, check_say, regenerate
+from understudy.chat.commands.request import HTTP, SOCKET, UNAVAILABLE, Accepted, Request, refusal
 from understudy.chat.commands.threads import MAX_RESUMED, broadcast, missing, notify
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import Delete, RequestSnapshot, Version, WidgetCall
@@ -27,10 +26,10 @@ from understudy.chat.placement import (
     Active,
     Changed,
     Deleted,
+    MakeProxy,
     Missed,
     News,
     Node,
-    OtherNodes,
     Read,
     StopsChanged,
     TypingIn,
@@ -38,7 +37,7 @@ from understudy.chat.placement import (
 from understudy.chat.registry import ConversationRegistry
 from understudy.chat.services import Services
 from understudy.content.vault import Vault
-from understudy.storage.errors import BrokerUnavailable, StorageUnavailable
+from understudy.storage.errors import StorageUnavailable
 from understudy.wire import commands as wire
 from understudy.wire.commands import Say
 from understudy.wire.events import AnswersRead, ThreadChanged, Typing
@@ -50,11 +49,10 @@ COMMANDS: Final[Mapping[type, CommandFunction]] = {
     Version: accept_say,
     WidgetCall: accept_say,
     wire.Edit: accept_edit,
-    wire.Regenerate: again.regenerate,
-    wire.Continue: again.continue_run,
+    wire.Regenerate: regenerate,
     wire.Cancel: threads.cancel,
-    wire.Approve: consent.approve,
-    wire.Disallow: consent.disallow,
+    wire.Approve: answer.approve,
+    wire.Disallow: answer.disallow,
     wire.Respond: answer.respond,
     wire.Feedback: answer.rate,
     Resume: threads.resume,
@@ -71,18 +69,25 @@ class CommandDispatcher:
     def __init__(self, services: Services, conversations: Callable[[], ActorRef]) -> None:
         self._services = services
         self._functions = dict(COMMANDS)
+        self._wrap: Callable[[CommandFunction], CommandFunction] | None = None
         self.registry = services.conversations = ConversationRegistry(services, conversations)
 
     def extend(self, commands: Mapping[type, CommandFunction], part: type[ThreadPart] | None = None) -> None:
         """Have the commands of an extension carried out, and its `part` made for each conversation."""
-        self._functions.update(commands)
+        wrap = self._wrap
+        wrapped = commands if wrap is None else {kind: wrap(function) for kind, function in commands.items()}
+        self._functions.update(wrapped)
         if part is not None:
             self.registry.parts.append(part)
 
-    def join(self, node: Node, others: OtherNodes | None = None) -> None:
-        """Claim threads as this node, before any is used. `others` is the interface to the other nodes, if there can be
-        some."""
-        self.registry.node, self.registry.others = node, others
+    def surround(self, wrap: Callable[[CommandFunction], CommandFunction]) -> None:
+        """Replace the function of every command by that which `wrap`, of one extension, makes of it."""
+        self._wrap = wrap
+        self.extend(self._functions)
+
+    def join(self, node: Node, make_proxy: MakeProxy | None = None) -> None:
+        """Claim threads as this node, from before any is used. `make_proxy` is None if there can be no other node."""
+        self.registry.node, self.registry.make_proxy = node, make_proxy
 
     @property
     def file_bytes(self) -> int:
@@ -95,30 +100,33 @@ class CommandDispatcher:
         return self._services.content_filter.vault
 
     async def dispatch(
-        self, identity: Identity, command: Command, outbox: ActorRef | None, *, door: str | None = None
+        self,
+        identity: Identity,
+        command: Command,
+        outbox: ActorRef | None,
+        *,
+        door: str | None = None,
+        by: str | None = None,
     ) -> Accepted | None:
         """Carry out one command of a user. Return the ids of the message and run if it started one.
 
         `outbox` is that of the connection which sent it; None if it came without a connection. `door` is the way that
-        it came, for the log: by default `socket` or `http`.
+        it came, for the log: by default `socket` or `http`. `by` is the operator who sends it in place of the user.
 
         Raises:
             CommandRejected: The command was refused, and nothing was changed; with the code and sentence to send.
         """
-        return await self.carry_out(Request(identity, command, outbox, door or (HTTP if outbox is None else SOCKET)))
-
-    async def carry_out(self, request: Request[Any]) -> Accepted | None:
-        """Carry out a command of a user, or of an operator in place of the user. Raises as `dispatch`."""
-        function = self._functions.get(type(request.command))
+        function = self._functions.get(type(command))
         if function is None:
             raise CommandRejected("unknown_type")
+        door = door or (HTTP if outbox is None else SOCKET)
         try:
-            return await function(request, self._services)
+            return await function(Request(identity, command, outbox, door, by), self._services)
         except UNAVAILABLE as error:
             raise refusal(error) from error
 
     async def check(self, identity: Identity, say: Say) -> None:
-        """Refuse a message that could not be sent now: its agent, ids, files and settings.
+        """Check the agent, ids, files and settings of a message, and refuse one that could not be sent now.
 
         Raises:
             CommandRejected: As for `dispatch`.
@@ -132,7 +140,7 @@ class CommandDispatcher:
         """Ask a thread's conversation, on any node, for an operator. `request` makes the request for each attempt.
 
         Raises:
-            CommandRejected: It cannot be asked now, or refuses.
+            CommandRejected: The conversation cannot be asked now, or refuses.
         """
         try:
             return await self.registry.ask(owner, thread_id, request)
@@ -161,7 +169,7 @@ class CommandDispatcher:
             case Missed(since):
                 self._services.stops.wake()
                 self.registry.mark_missed(since)
-                with suppress(StorageUnavailable):  # they stay until the next news of them, or until they are evicted
+                with suppress(StorageUnavailable):  # placeholders stay until the next such news, or their eviction
                     await self._forget_deleted()
             case Active(owner, thread_id, after) if self._services.presence.outboxes(owner, thread_id):
                 try:
@@ -205,7 +213,7 @@ class CommandDispatcher:
         try:
             if not await self.registry.ask(owner, thread_id, lambda: Delete(unless_since)):
                 return False
-        except (ActorError, trio.WouldBlock, BrokerUnavailable) as error:
+        except (ActorError, trio.WouldBlock) as error:
             raise StorageUnavailable(str(error)) from error
         self._services.forget(owner, thread_id)  # another node may have owned the conversation
         notify(owner, thread_id, ThreadChanged(deleted=True), self._services)

@@ -12,8 +12,7 @@ from transport.wire.errors import CommandRejected
 from transport.wire.events import Event
 from transport.wire.messages import Deliver
 from understudy.agents.tool_servers import ToolServers
-from understudy.chat.commands.checks import UNAVAILABLE, own_run
-from understudy.chat.commands.request import Request
+from understudy.chat.commands.request import UNAVAILABLE, Request, own_run
 from understudy.chat.messages import CancelRun
 from understudy.chat.placement import News, TypingIn
 from understudy.chat.routing import check_id
@@ -121,5 +120,5 @@ def notify(
 
 def broadcast(news: News, services: Services) -> None:
     """Send news to every other node, if there are any."""
-    if services.conversations.others is not None:
-        services.conversations.others.broadcast(news)
+    if services.presence.others is not None:
+        services.presence.others.broadcast(news)

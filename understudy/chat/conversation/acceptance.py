@@ -4,11 +4,10 @@
 2. A repeated request is answered with its first acceptance; another one under the same id is refused.
 """
 
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from attrs import define, evolve
+from attrs import define, evolve, frozen
 
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected, UnreadableEvent
@@ -18,24 +17,30 @@ from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_log import BUSY_S, RETRY_S, ThreadLog, refusal_of
 from understudy.chat.messages import Accept, Again, MessageInOtherThread, RunOrder, RunRequest
-from understudy.chat.run.continuation import CODE, steps_of_continuation
-from understudy.chat.run.fork import steps_of_fork
-from understudy.chat.run.replay import replay
+from understudy.chat.run.work import agent_started
 from understudy.chat.run_limiter import release_permit
-from understudy.chat.run_protocol import RunProtocol, agent_started
 from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.state import RunState
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage import queries
 from understudy.storage.errors import AlreadyStored, StorageUnavailable, Unstorable
 from understudy.storage.records import Message, StepRecord
 from understudy.wire.events import ANSWER, Envelope, MessageAccepted, Typing
-from understudy.wire.vocabulary import from_log
 
 MAX_QUEUED: Final = 10
 """Messages that may wait behind the running one in a thread; more are refused with `busy`."""
 MAX_WIDGET_CALLS: Final = 4
 """Calls of user interfaces of tools at a time in a thread; more are refused with `busy`, so that messages have room."""
 TENANT_BUSY: Final = "Too many messages of your organisation wait for an answer; try again in a moment."
+
+
+@frozen
+class EarlierWork:
+    """The part of a server by which runs begin with the work of others: `steps` returns what a run takes over of the
+    run of that id, up to a step, or all of it if that is None, to go on with its answer."""
+
+    steps: Callable[[ThreadLog, RunRequest, str, int | None], Awaitable[tuple[StepRecord, ...]]]
 
 
 @define(eq=False)
@@ -145,6 +150,8 @@ class Acceptance:
         if order.branch_of is not None:
             if not thread.exists:  # the thread was deleted at this moment
                 raise CommandRejected("not_found", "There is no message of that name.")
+            if again is None and order.branch_of == message_id:  # as of one that is answered again
+                raise CommandRejected("message_id_reused")
             earlier = await self._earlier_context(order.branch_of)
             context, settings = context or earlier[0], settings or earlier[1]
         elif parent is None:
@@ -166,7 +173,7 @@ class Acceptance:
                 settings=settings,
                 groups=order.sender.groups,
             ),
-            RunProtocol(run_id),
+            RunState(run_id),
             Envelope(
                 event=Typing(),
                 timestamp=0.0,
@@ -177,7 +184,6 @@ class Acceptance:
                 agent_type=route.agent_type,
                 pillar=route.pillar,
             ),
-            regenerates=again is not None,
             request_id=order.request_id,
         )
         steps = () if again is None else await self._taken_over(again, live)
@@ -186,54 +192,32 @@ class Acceptance:
         names = (message_id, run_id, say.content, say.references, parent, order.branch_of)
         continues = again.forks if again is not None and again.continues else None
         accepted = MessageAccepted(*names, context or None, settings or None, continues)
-        begun = () if steps else self._begin(live)
+        begun: Sequence[Event] = ()
+        agent = thread.services.agents.get(route.agent)
+        at_once = not (steps or self.queue.order) and run_id in thread.services.limiter.permits
+        if agent is not None and at_once and (agent.agent_type, agent.pillar) == (route.agent_type, route.pillar):
+            started = agent_started(agent, thread.now)
+            live.request = evolve(live.request, agent_id=started.agent_id)
+            begun = (started,) if summary is None else (started, summary)
         await thread.append(live, [accepted, *begun], steps=steps, arrived_at=ask.arrived_at, subscribe=ask.outbox)
         if order.alert is not None:
             thread.show_alert(live, order.alert)
         ask.reply(run_id)
         return live
 
-    def _begin(self, live: ActiveRun) -> Sequence[Event]:
-        """Return the first events of a run that starts at once, which are committed with its acceptance; else none."""
-        template, agent = live.envelope_template, self.thread.services.agents.get(live.request.agent)
-        at_once = not self.queue.order and self.thread.services.limiter.is_running(live.request.run_id)
-        if agent is None or not at_once or (agent.agent_type, agent.pillar) != (template.agent_type, template.pillar):
-            return ()
-        started = agent_started(agent, self.thread.now)
-        live.request = evolve(live.request, agent_id=started.agent_id)
-        found = live.request.findings_summary
-        return (started,) if found is None else (started, found)
-
     async def _taken_over(self, again: Again, live: ActiveRun) -> tuple[StepRecord, ...]:
         """Return the steps that a run takes over of the one that it forks or continues. Raises `CommandRejected`."""
         thread = self.thread
         if again.forks is None:
             return ()
-        if again.continues:
-            steps = await self._continued(again.forks, live)
-        else:
-            recorded = await thread.store.steps(again.forks)
-            steps = steps_of_fork(recorded, again.after_step or 0, live.request.run_id, thread.now)
-        live.taken_over = replay([], steps)
+        if (taken := thread.services.parts.find(EarlierWork)) is None:
+            raise CommandRejected("invalid_command", "This server answers a message from its beginning only.")
+        steps = await taken.steps(thread, live.request, again.forks, None if again.continues else again.after_step)
+        live.taken_over = Past.of(RunState.read(live.request.run_id, (), steps))
         if again.continues:
             text = live.taken_over.shown_text
             live.text.begin_with(thread.restore(text), text)
         return steps
-
-    async def _continued(self, continued: str, live: ActiveRun) -> tuple[StepRecord, ...]:
-        """Return the steps that a run takes over of the one that it continues. Raises `CommandRejected`."""
-        thread = self.thread
-        if continued in thread.runs:
-            raise CommandRejected(CODE, "That run is still at work.")
-        rows = await thread.store.run_events(thread.owner, thread.thread_id, continued)
-        answer = await thread.store.message(thread.owner, ANSWER + continued)
-        recorded = await thread.store.steps(continued)
-        events = []
-        for row in rows:
-            with suppress(UnreadableEvent):  # what is not known of a call makes it one in doubt
-                events.append(from_log(row.body).event)
-        text, agent = "" if answer is None else answer.content, thread.services.agents[live.request.agent]
-        return steps_of_continuation(recorded, events, text, agent, live.request.run_id, thread.now)
 
     async def _check_parent(self, named: str) -> None:
         """Raise if a message does not follow an answer of this thread."""

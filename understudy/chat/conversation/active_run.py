@@ -1,30 +1,27 @@
-"""A run without a committed end: its protocol, its streamed text, its rows, and how it is resumed. Pure."""
+"""A run without a committed end: its state, its streamed text, its rows, and how it is resumed. Pure."""
 
 import random
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 from attrs import define, field
 
-from transport.wire.events import Error, PartialResult
+from transport.wire.events import PartialResult
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.streamed_text import StreamedText
-from understudy.chat.messages import FIRST, AnswerQuestion, Decide, RunRequest, TracedAttempt
+from understudy.chat.messages import AnswerQuestion, Decide, RunRequest
 from understudy.chat.routing import find_stored_agent
 from understudy.chat.run.meter import usage_of
-from understudy.chat.run.replay import Replay
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.state import RunState
 from understudy.chat.title_text import derived_title
-from understudy.observe.spans import SpanContext
-from understudy.storage.changes import Change
 from understudy.storage.owners import tenant_of
-from understudy.storage.records import Fence, LoggedEvent, Message, RunEnd, RunRecord, StepRecord, Thread
+from understudy.storage.records import Message, RunEnd, RunRecord, StepRecord, Thread
 from understudy.storage.spending import Spent, day_of
 from understudy.tools.result import MAX_STEPS
-from understudy.wire.events import ANSWER, AgentThinking, AskedAgent, Envelope, FinalResponse, MessageAccepted, Usage
-from understudy.wire.vocabulary import to_log
+from understudy.wire.events import ANSWER, AskedAgent, Envelope, FinalResponse, Usage
 
 MAX_ATTEMPTS: Final = 5
 """Attempts at a run without progress; then it is abandoned, as it may be the cause of its servers' crashes."""
@@ -36,8 +33,6 @@ MAX_BACKOFF_S: Final = 16.0
 """Seconds before the second attempt, the factor for each further one, and the longest backoff. The first has none."""
 JITTER: Final = 0.25
 """Fraction by which a backoff varies at random, as all runs of a server lose it at the same moment."""
-RESUMED: Final = "resumed"
-"""The notice of a run that goes on after its server has died."""
 INTERRUPTED: Final = "The work on this message was interrupted"
 
 
@@ -46,18 +41,23 @@ class ResumeAttempt:
     """The next attempt at a run. `number` counts from 1; `due`: its backoff is over; `recorded`: it is in the database.
 
     `resume_at` is when it is due (Unix seconds), None before that is decided. `progress` is the number of finished
-    steps, `replay` is None if the steps cannot be read, in a run of a `later_release` because that wrote some of them.
-    `agent_type` and `pillar` are those that the message was addressed to. `traced` is the attempt for the run's trace.
+    steps, `past` is None if the steps cannot be read, in a run of a `later_release` because that wrote some of them.
+    `agent_type` and `pillar` are those that the message was addressed to. `before` is the name of the last attempt,
+    which began at `began_at` and was last heard of at `heard_at`, by the log (Unix seconds); `crashed`: its own code
+    ended it.
     """
 
     number: int
     progress: int
-    replay: Replay | None = field(repr=False)
+    past: Past | None = field(repr=False)
     agent_type: str
     pillar: str | None = None
     later_release: bool = False
     resume_at: float | None = None
-    traced: TracedAttempt = FIRST
+    before: str = ""
+    began_at: float = 0.0
+    heard_at: float = 0.0
+    crashed: bool = False
     due: bool = field(init=False)
     recorded: bool = field(default=False, init=False)
 
@@ -68,27 +68,35 @@ class ResumeAttempt:
     def next_of(
         cls,
         run: RunRecord,
-        replay: Replay | None,
+        past: Past | None,
         *,
+        finished_steps: int | None = None,
         later_release: bool = False,
         began_at: float = 0.0,
         heard_at: float = 0.0,
     ) -> "ResumeAttempt":
         """Return the next attempt at a run; a step finished since the last attempt restarts the count.
 
-        `began_at` and `heard_at` are those of the last attempt.
+        `finished_steps` is their number, None if the steps cannot be read. `began_at` and `heard_at` are those of the
+        last attempt.
         """
-        progress = run.progress if replay is None else replay.finished_steps
+        progress = run.progress if finished_steps is None else finished_steps
         number = 1 if progress > run.progress else run.attempts + 1
         # An attempt that a stop of its server ended was taken back: the first one has no progress.
         last = run.attempts or (1 if run.progress else 0)
-        traced = TracedAttempt(f"{progress}.{number}", f"{run.progress}.{last}", began_at, heard_at)
-        return cls(number, progress, replay, run.agent_type, run.pillar, later_release, run.resume_at, traced)
+        before = f"{run.progress}.{last}"
+        known = run.agent_type, run.pillar, later_release, run.resume_at, before, began_at, heard_at
+        return cls(number, progress, past, *known)
+
+    @property
+    def name(self) -> str:
+        """The attempt's name, which no other one at the run has."""
+        return f"{self.progress}.{self.number}"
 
     def agent(self, agents: Mapping[str, Agent]) -> str | None:
         """Return the name of the run's first agent; None if that agent does not exist any more."""
-        if self.replay is not None and self.replay.agents:
-            name = self.replay.agents[0][1]
+        if self.past is not None and self.past.agents:
+            name = self.past.agents[0][1]
             return name if name in agents else None
         return find_stored_agent(self.agent_type, self.pillar, agents)
 
@@ -110,16 +118,15 @@ class ResumeAttempt:
 
         `client_tools` are the names of its client's tools.
         """
-        replay = self.replay
         if self.number > MAX_ATTEMPTS:
             return "set_aside", f"The work on this message was given up: it did not get on in {MAX_ATTEMPTS} attempts."
-        if replay is None and self.later_release:
+        if self.past is None and self.later_release:
             return "later_release", f"{INTERRUPTED}, and only a newer release of this server could go on with it."
-        if replay is None:
+        if self.past is None:
             return "unreadable", f"{INTERRUPTED}, and what was done of it cannot be read any more."
-        if self.agent(agents) is None or any(name not in agents for _, name in replay.agents):
+        if self.agent(agents) is None or any(name not in agents for _, name in self.past.agents):
             return "no_agent", f"{INTERRUPTED}, and the agent that was at work is not here any more."
-        if unknown := replay.calls_in_doubt(agents.get(replay.speaker or ""), client_tools):
+        if unknown := self.past.calls_in_doubt(agents.get(self.past.speaker or ""), client_tools):
             names = ", ".join(dict.fromkeys(unknown))
             was, it = ("was", "it") if len(unknown) == 1 else ("were", "they")
             return "unknown", f"{INTERRUPTED} while {names} {was} at work: whether {it} took effect is unknown."
@@ -131,33 +138,33 @@ class ActiveRun:
     """One run that has not ended. `started` while its actor lives. `cancelled_by` is the id of an operator who stops
     it, with a `cancel_reason` if they gave one.
 
-    `regenerates`: it answers a message once more; `request_id` is the client's name for the request to do so.
+    `request_id` is the client's name for the request to answer a message once more.
     `taken_over` is what it begins with, if it forks or continues another run. `lost_server`: its server has died, which
     its user is told. `attempt` is set if the run lost its server or its actor and is resumed. `decisions` and answers
-    of its user wait for a reply. `lingering` are the tools of calls that go on after its end. `span` is that of the
-    agent at work, None if it is not traced. `text` is the answer that is being written.
+    of its user wait for a reply. `lingering` are the tools of calls that go on after its end. `text` is the answer
+    that is being written.
     """
 
     request: RunRequest
-    protocol: RunProtocol
+    state: RunState
     envelope_template: Envelope
     started: bool = False
     stopped: bool = False
     cancelled_by: str | None = None
     cancel_reason: str | None = field(default=None, repr=False)
-    regenerates: bool = False
     request_id: str | None = None
     attempt: ResumeAttempt | None = None
-    taken_over: Replay | None = field(default=None, repr=False)
+    taken_over: Past | None = field(default=None, repr=False)
     lost_server: bool = False
     decisions: list[Decide | AnswerQuestion] = field(factory=list)
     lingering: tuple[str, ...] = field(default=(), init=False)
-    span: SpanContext | None = field(default=None, init=False)
     text: StreamedText = field(factory=StreamedText, init=False)
 
     def set_speaker(self, agent_type: str, pillar: str | None) -> None:
         """Have the events come from this agent from now on; they also name the agent that the message asked."""
         template = self.envelope_template
+        if (template.agent_type, template.pillar) == (agent_type, pillar):
+            return
         asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
         same = (agent_type, pillar) == (asked.agent_type, asked.pillar)
         asked_agent = None if same else asked
@@ -165,7 +172,7 @@ class ActiveRun:
 
     def takes(self, attempt: str) -> bool:
         """Whether text of this attempt belongs to the answer. A call of a dead one may still go on."""
-        return self.started and attempt == self.request.attempt.name and not self.protocol.ended
+        return self.started and attempt == self.request.attempt and self.state.end is None
 
     def wrap_text(self, piece: PartialResult, now: float) -> Envelope:
         """Put a piece of the text into an envelope, which names the text that it is a piece of."""
@@ -177,99 +184,60 @@ class ActiveRun:
         """Go on as recorded, after the death of the actor: with the attempt and the text that are read from the log."""
         self.attempt, self.text = recorded.attempt, recorded.text
 
-    def change(
-        self,
-        envelopes: Sequence[Envelope],
-        fence: Fence | None,
-        *,
-        steps: Sequence[StepRecord] = (),
-        new_thread: float | None = None,
-    ) -> Change:
-        """Return the change that stores these numbered events, and the rows that follow from them.
 
-        `MessageAccepted` inserts the run and its message, `FinalResponse` the answer, an `Error` the text so far if
-        there is any; either ends the run. A notice that the run goes on after its server died is counted.
-        `new_thread` is when the thread was created if it is not stored yet.
-        """
-        request, template = self.request, self.envelope_template
-        owner, thread_id, run_id = request.owner, request.thread_id, request.run_id
-        agent_type, pillar = template.agent_type or "", template.pillar
-        row = partial(Message, owner=owner, thread_id=thread_id, run_id=run_id, agent_type=agent_type, pillar=pillar)
-        answer = partial(
-            row,
-            id=ANSWER + run_id,
-            role="assistant",
-            parent_id=request.message_id,
-            branch_of=request.message_id if self.regenerates else None,
+def rows_of(live: ActiveRun, after: RunState, now: float, new_thread: float | None = None) -> dict[str, Any]:
+    """Return the rows that follow from events after which a run is in the state `after`, as fields of a `Change`.
+
+    Its acceptance inserts the run and its message, its end the answer, or the text so far if it ends in an error. That
+    it goes on after its server died is counted. `new_thread` is when its thread was created if it is not stored yet.
+    """
+    rows: dict[str, Any] = {}
+    request, template, before, accepted = live.request, live.envelope_template, live.state, after.accepted
+    run_id, message_id, end = request.run_id, request.message_id, after.end
+    names: dict[str, Any] = {"owner": request.owner, "thread_id": request.thread_id}
+    names |= {"agent_type": template.agent_type or "", "pillar": template.pillar}
+    message = partial(Message, **names, run_id=run_id, created_at=now)
+    again = accepted is not None and accepted.branch_of == message_id
+    if before.accepted is None and accepted is not None:
+        if new_thread is not None:
+            title, kind = derived_title(accepted.content), names["agent_type"]
+            rows["thread"] = Thread(request.owner, request.thread_id, title, kind, template.pillar, new_thread, now)
+        found = request.findings_summary
+        rows["run"] = RunRecord(
+            **names,
+            id=run_id,
+            message_id=message_id,
+            conversation_id=template.conversation_id,
+            status="running",
+            started_at=now,
+            request_id=live.request_id,
+            found=None if found is None else msgspec.json.encode(found),
+            continues=accepted.continues,
         )
-        events, messages, thread, run, run_end, restarted = [], [], None, None, None, None
-        for envelope in envelopes:
-            event, now = envelope.event, envelope.timestamp
-            events.append(LoggedEvent(envelope.seq or 0, event.type, run_id, to_log(envelope)))
-            match event:
-                case MessageAccepted(message_id=message_id, content=content):
-                    if new_thread is not None:
-                        title = derived_title(content)
-                        thread = Thread(owner, thread_id, title, agent_type, pillar, new_thread, now)
-                    found = request.findings_summary
-                    run = RunRecord(
-                        id=run_id,
-                        owner=owner,
-                        thread_id=thread_id,
-                        message_id=message_id,
-                        conversation_id=template.conversation_id,
-                        agent_type=agent_type,
-                        pillar=pillar,
-                        status="running",
-                        started_at=now,
-                        request_id=self.request_id,
-                        found=None if found is None else msgspec.json.encode(found),
-                        continues=event.continues,
-                    )
-                    if not self.regenerates:
-                        message = row(
-                            id=message_id,
-                            role="user",
-                            content=content,
-                            status="accepted",
-                            created_at=now,
-                            references=event.references,
-                            parent_id=event.parent_id,
-                            branch_of=event.branch_of,
-                        )
-                        messages.append(message)
-                case AgentThinking(notice=notice) if notice == RESUMED:
-                    restarted = run_id
-                case FinalResponse(message=content, status=status):
-                    messages.append(
-                        answer(
-                            content=content,
-                            status=status.value,
-                            created_at=now,
-                            visualization=event.visualization,
-                            next_steps=_next_steps(event),
-                            files=(event.data or {}).get("files"),
-                        )
-                    )
-                    run_end = RunEnd(run_id, status.value, now)
-                case Error(code=code):
-                    how = "interrupted" if code == "run_interrupted" else "failed"
-                    if text := self.text.stored:
-                        messages.append(answer(content=text, status=how, created_at=now))
-                    run_end = RunEnd(run_id, how, now)
-        return Change(
-            owner=owner,
-            thread_id=thread_id,
-            events=tuple(events),
-            thread=thread,
-            messages=tuple(messages),
-            run=run,
-            run_end=run_end,
-            restarted=restarted,
-            steps=tuple(steps),
-            fence=fence,
-            spent=tuple(spent_in(owner, step, usage) for step in steps if (usage := usage_of(step)) is not None),
-        )
+        if not again:
+            said = partial(message, id=message_id, role="user", content=accepted.content, status="accepted")
+            above = {"parent_id": accepted.parent_id, "branch_of": accepted.branch_of}
+            rows["messages"] = (said(references=accepted.references, **above),)
+    if before.end is None and end is not None:
+        answer = partial(message, id=ANSWER + run_id, role="assistant", parent_id=message_id)
+        branch_of = message_id if again else None
+        if isinstance(end, FinalResponse):
+            how, about = end.status.value, end.data or {}
+            content, shown = end.message, {"visualization": end.visualization, "files": about.get("files")}
+            shown["next_steps"] = next_steps(about)
+        else:
+            how, content, shown = "interrupted" if end.code == "run_interrupted" else "failed", live.text.stored, {}
+        if content or isinstance(end, FinalResponse):
+            rows["messages"] = (answer(content=content, status=how, branch_of=branch_of, **shown),)
+        rows["run_end"] = RunEnd(run_id, how, now)
+    if after.restarts > before.restarts:
+        rows["restarted"] = run_id
+    return rows
+
+
+def spent_of(owner: str, steps: Iterable[StepRecord]) -> tuple[Spent, ...]:
+    """Return what finished steps used of models, to be counted for their user's days."""
+    return tuple(spent_in(owner, step, usage) for step in steps if (usage := usage_of(step)) is not None)
 
 
 def spent_in(owner: str, step: StepRecord, usage: Usage) -> Spent:
@@ -279,8 +247,8 @@ def spent_in(owner: str, step: StepRecord, usage: Usage) -> Spent:
     return Spent(step.run_id, step.number, owner, tenant_of(owner), day, usage.input + usage.output, cost)
 
 
-def _next_steps(answer: FinalResponse) -> list[dict[str, Any]] | None:
+def next_steps(about: Mapping[str, Any]) -> list[dict[str, Any]] | None:
     """Return the calls that the tools of an answer offer, each label once, for its message; None without any."""
-    results = (answer.data or {}).get("results") or ()
+    results = about.get("results") or ()
     offered = {step["label"]: step for result in results for step in result.get("next_steps") or ()}
     return list(offered.values())[:MAX_STEPS] or None

@@ -5,14 +5,15 @@ A message that follows it, as nearly all do, is answered without a read of the s
 1. It is what `queries.history` would return for such a message, or it is not known.
 2. It is bounded: of a branch of more than `KEPT_BYTES`, or with a summary of what came before, nothing is known.
 3. It is encoded, in one block: an exchange is some 75 objects, and thousands of idle conversations keep theirs for
-   minutes. As objects they lie scattered, and the process keeps the memory around those that outlive them.
+   minutes. As objects they lie scattered, and the process keeps the memory around those that outlive them. What a run
+   adds is appended to the block.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from understudy.storage.changes import Change
 from understudy.storage.records import WIDGET, AnsweredMessage, History, Message, StepRecord
@@ -22,7 +23,8 @@ KEPT_BYTES: Final = 64 * 1024
 """About twenty exchanges with a tool call each: what 2,000 conversations keep fits into 128 MiB."""
 ROW_BYTES: Final = 512
 """What a message or a step takes beside its texts."""
-NO_EXCHANGES: Final = msgspec.msgpack.encode(())
+ARRAY: Final = b"\xdd"
+"""Begins an array of MessagePack whose length follows in four bytes."""
 _UNPACK: Final = msgspec.msgpack.Decoder(tuple[AnsweredMessage, ...]).decode
 
 
@@ -40,19 +42,28 @@ class _Open:
     read: bool = True
 
 
+@frozen
+class _Kept:
+    """Exchanges, encoded one after the other. `size` is about their bytes, `step_bytes` are those of their steps."""
+
+    packed: bytes = b""
+    count: int = 0
+    size: int = 0
+    step_bytes: int = 0
+
+
 @define(eq=False)
 class RecentBranch:
     """The exchanges up to the end of the run `tip`; nothing is known if that is None."""
 
     tip: str | None = field(default=None, init=False)
-    _packed: bytes = field(default=NO_EXCHANGES, init=False, repr=False)
-    step_bytes: int = field(default=0, init=False)
+    _kept: _Kept = field(factory=_Kept, init=False, repr=False)
     _open: dict[str, _Open] = field(factory=dict, init=False, repr=False)
 
     @property
     def exchanges(self) -> tuple[AnsweredMessage, ...]:
         """The exchanges, decoded anew."""
-        return _UNPACK(self._packed)
+        return _UNPACK(ARRAY + self._kept.count.to_bytes(4, "big") + self._kept.packed)
 
     def before(self, run_id: str) -> History | None:
         """Return the path to the message that a run answers, None if it is not known."""
@@ -61,13 +72,13 @@ class RecentBranch:
             return None
         if live.after is None:
             return History(())
-        return History(self.exchanges, 0, self.step_bytes) if live.after == self.tip else None
+        return History(self.exchanges, 0, self._kept.step_bytes) if live.after == self.tip else None
 
     def read(self, run_id: str, history: History) -> None:
         """Keep what was read of the store for an unfinished run, unless it may be outdated."""
         live = self._open.get(run_id)
         if live is not None and live.message is not None and live.read and not history.left_out:
-            self._keep(live.after, history.exchanges, history.step_characters)
+            self._keep(_Kept(), live.after, history.exchanges, history.step_characters)
 
     def committed(self, change: Change) -> None:
         """Take over a change that is stored."""
@@ -82,13 +93,13 @@ class RecentBranch:
             return
         if live.after is not None and live.after != self.tip:
             return  # the run is on another branch
-        before, step_bytes = (self.exchanges, self.step_bytes) if live.after is not None else ((), 0)
+        added: list[AnsweredMessage] = []
         if not live.message.id.startswith(WIDGET):
             answer = next((each for each in change.messages if each.id == ANSWER + end.run_id), None)
             steps = tuple(live.steps[number] for number in sorted(live.steps))
-            before = (*before, AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
-            step_bytes += _step_bytes(steps)
-        self._keep(end.run_id, before, step_bytes)
+            added.append(AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
+        before = _Kept() if live.after is None else self._kept
+        self._keep(before, end.run_id, added, sum(_step_bytes(each.steps) for each in added))
 
     def _add(self, step: StepRecord) -> None:
         if (live := self._open.get(step.run_id)) is not None:
@@ -99,20 +110,23 @@ class RecentBranch:
                 if each.run_id == step.run_id:
                     steps = {**{old.number: old for old in each.steps}, step.number: step}
                     changed[place] = evolve(each, steps=tuple(steps[number] for number in sorted(steps)))
-            self._keep(self.tip, changed, self.step_bytes + _step_bytes((step,)))
+            self._keep(_Kept(), self.tip, changed, self._kept.step_bytes + _step_bytes((step,)))
         else:
             for live in self._open.values():
                 live.read = False
 
-    def _keep(self, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
-        self.tip, self._packed, self.step_bytes = None, NO_EXCHANGES, 0
-        size = step_bytes
+    def _keep(self, before: _Kept, tip: str | None, exchanges: Sequence[AnsweredMessage], step_bytes: int) -> None:
+        """Know these exchanges after those `before`, up to the end of the run `tip`."""
+        self.tip, self._kept = None, _Kept()
+        size, packed = before.size + step_bytes, [before.packed]
         for each in exchanges:
             answered = 0 if each.answer is None else len(each.answer.content)
             size += len(each.message.content) + answered + ROW_BYTES * (2 + len(each.steps))
             if size > KEPT_BYTES or not each.whole or any(step.kind == "summary" for step in each.steps):
                 return
-        self.tip, self._packed, self.step_bytes = tip, msgspec.msgpack.encode(exchanges), step_bytes
+            packed.append(msgspec.msgpack.encode(each))
+        count = before.count + len(exchanges)
+        self.tip, self._kept = tip, _Kept(b"".join(packed), count, size, before.step_bytes + step_bytes)
 
 
 def _step_bytes(steps: Sequence[StepRecord]) -> int:

@@ -22,20 +22,21 @@ from transport.wire.messages import Reply
 from understudy.chat.conversation.acceptance import Acceptance
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.event_log import read_unfinished_run
-from understudy.chat.conversation.own_messages import (
+from understudy.chat.conversation.run_queue import RunQueue
+from understudy.chat.conversation.settling import UNSETTLED, Settling
+from understudy.chat.conversation.subscribers import Subscribers
+from understudy.chat.conversation.thread_log import LOST, Outrun, ThreadLog, reason_of
+from understudy.chat.conversation.thread_part import ThreadHooks, ThreadPart, unfinished
+from understudy.chat.conversation.workers import (
+    AttemptOverdue,
     BackoffOver,
     CheckIdle,
     PublishPositions,
     ResumeExited,
     RetryFinish,
     Settled,
+    Workers,
 )
-from understudy.chat.conversation.run_queue import RunQueue
-from understudy.chat.conversation.settling import UNSETTLED, Settling
-from understudy.chat.conversation.subscribers import Subscribers
-from understudy.chat.conversation.thread_log import LOST, Outrun, ThreadLog, reason_of
-from understudy.chat.conversation.thread_part import ThreadPart, unfinished
-from understudy.chat.conversation.workers import AttemptOverdue, Workers
 from understudy.chat.messages import (
     Accept,
     AnswerQuestion,
@@ -53,8 +54,10 @@ from understudy.chat.messages import (
     RequestSnapshot,
     WaitIdle,
 )
+from understudy.chat.placement import RemoteNodes
+from understudy.chat.run.part import by_hook
 from understudy.chat.run_limiter import release_permit
-from understudy.chat.run_protocol import Ending
+from understudy.chat.run_state.endings import Ending
 from understudy.chat.services import Services
 from understudy.storage import queries
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageError, StorageUnavailable
@@ -91,8 +94,9 @@ class Conversation(Actor):
         self.workers = Workers(self.thread)
         self.settling = Settling(self.thread, self.workers)
         self.queue = RunQueue(self.thread, self.workers, self.settling)
-        self.queue.parts = [part(self.thread, self.workers, self.queue) for part in parts]
-        self.handlers = {kind: act for part in self.queue.parts for kind, act in part.handlers().items()}
+        self.parts = [part(self.thread, self.workers, self.queue) for part in parts]
+        self.thread.hooks = ThreadHooks(**by_hook(self.parts, ThreadPart, ThreadHooks))
+        self.handlers = {kind: act for part in self.parts for kind, act in part.handlers().items()}
         self.acceptance = Acceptance(self.thread, self.queue)
         self.idle_waiters: list[WaitIdle] = []
 
@@ -175,6 +179,8 @@ class Conversation(Actor):
             case FollowThread():
                 await self._subscribe(message)
             case RequestSnapshot(outbox):
+                if isinstance(outbox, RemoteNodes):
+                    thread.subscribers.tell_end(thread.last_seq)
                 for live in thread.runs.values():
                     thread.show_whole_text(live, outbox)
                 for live, note in queue.positions():
@@ -195,7 +201,7 @@ class Conversation(Actor):
             case CheckIdle():
                 # Connections of this server lose nothing: the next conversation subscribes them when it starts.
                 busy = thread.runs or self.settling.doubts or self.workers.attempts
-                if busy or any(part.at_work for part in queue.parts) or self.subscribers.has_remote():
+                if busy or any(part.at_work for part in self.parts) or self.subscribers.has_remote:
                     context.set_timer("idle", self.services.settings.idle_s, message)
                 else:
                     context.stop()
@@ -216,7 +222,8 @@ class Conversation(Actor):
         finally:  # also if that took longer than there is time for
             for run_id in self.thread.runs:
                 release_permit(self.services.limiter, run_id)
-        self.queue.parts = []  # which refer to the queue: they would wait for the garbage collector
+        # They refer to the thread's log, which would wait for the garbage collector.
+        self.parts, self.thread.hooks = [], ThreadHooks()
         thread = self.thread
         if isinstance(reason, Normal) and thread.fence is not None:
             with suppress(StorageError):  # else the thread belongs to this node until its lease ends
@@ -227,7 +234,7 @@ class Conversation(Actor):
         one."""
         thread = self.thread
         for run_id, live in thread.runs.items():
-            if live.protocol.ended:
+            if live.state.end is not None:
                 continue
             log.info("run.put_down", extra={"run_id": run_id})
             if (attempt := live.attempt) is not None and attempt.recorded:
@@ -236,7 +243,7 @@ class Conversation(Actor):
                     await thread.commit(thread.change(attempt=before))
                 except StorageUnavailable:
                     log.warning("run.attempt_not_given_back", extra={"run_id": run_id})
-        steps = [step for part in self.queue.parts for step in part.suspended()]
+        steps = [step for part in self.parts for step in part.suspended()]
         steps += [doubt.with_attempts(-1).step for doubt in self.settling.doubts.values()]
         if steps:
             try:
@@ -246,7 +253,7 @@ class Conversation(Actor):
 
     async def resume_effects(self, run: RunRecord, steps: Sequence[StepRecord]) -> None:
         """Go on with the effects of a run that lost their server; `steps` are the run's."""
-        for part in self.queue.parts:
+        for part in self.parts:
             await part.resume(run, steps)
         for step in steps:
             if step.status == UNSETTLED:
@@ -255,29 +262,30 @@ class Conversation(Actor):
     async def _check_effects(self, run_id: str) -> None:
         """Check that the effects of a run that are to be finished are known. Raises `Outrun` if they are not."""
         known = {each.step.run_id for each in self.settling.doubts.values()}.union(
-            *(part.at_work for part in self.queue.parts)
+            *(part.at_work for part in self.parts)
         )
         if run_id not in known and any(run.id == run_id for run in await self._open_effects()):
             raise Outrun(f"effects of run {run_id} are not known")
 
     async def _open_effects(self) -> Sequence[RunRecord]:
-        thread, left = self.thread, unfinished(type(part) for part in self.queue.parts)
+        thread, left = self.thread, unfinished(type(part) for part in self.parts)
         return await thread.store.read(queries.open_effects, thread.owner, thread.thread_id, left)
 
     def _decide(self, ask: Decide) -> None:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
-        live = next((each for each in self.thread.runs.values() if ask.call_id in each.protocol.calls), None)
-        if live is None or not (call := live.protocol.calls[ask.call_id]).waits:
-            same = live is not None and call.decision is ask.decision and call.parameters == ask.parameters
-            ask.reply(same)  # a repeat of the decision is fine
+        live = next((each for each in self.thread.runs.values() if ask.call_id in each.state.calls), None)
+        if live is None or not (call := live.state.calls[ask.call_id]).waits:
+            made = None if live is None or call.ended else call.decided
+            # A repeat of the decision is fine.
+            ask.reply(made is not None and (made.decision, made.parameters) == (ask.decision, ask.parameters))
             return
         self._pass_on(live, ask)
 
     def _answer_question(self, ask: AnswerQuestion) -> None:
         """Pass an answer to the run that asked, or keep it until that run is started."""
-        live = next((each for each in self.thread.runs.values() if ask.question_id in each.protocol.questions), None)
-        if live is None or not (question := live.protocol.questions[ask.question_id]).waits:
-            given = None if live is None else question.answer
+        live = next((each for each in self.thread.runs.values() if ask.question_id in each.state.questions), None)
+        if live is None or not (question := live.state.questions[ask.question_id]).waits:
+            given = None if live is None else question.answered
             withheld = () if given is None else given.withheld or ()
             shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
             # A repeat of the answer is fine.
@@ -310,7 +318,9 @@ class Conversation(Actor):
         if not thread.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
-        thread.subscribe(ask.outbox, after=min(ask.after, thread.last_seq), unasked=ask.unasked)
+        thread.subscribers.subscribe(
+            ask.outbox, thread.last_seq, after=min(ask.after, thread.last_seq), unasked=ask.unasked
+        )
         if ask.after > thread.last_seq:  # as after a restore of the database
             resync = Envelope(Resync(thread.last_seq), thread.now, thread_id=thread.thread_id, message=RESYNC)
             ask.outbox.try_tell(Reply(resync))
@@ -341,7 +351,7 @@ class Conversation(Actor):
         for run_id, live in list(thread.runs.items()):
             if live.started:
                 await self.workers.stop_run(run_id)
-            live.protocol.steers.clear()  # they go with the thread
+            live.state.steers = {}  # they go with the thread
             await queue.finish(FinishRun(run_id, Ending.CANCELLED))
         for live in reversed(list(queue.order)):  # the last first, so that none of them is started now
             if not live.started:
@@ -354,7 +364,7 @@ class Conversation(Actor):
         if since is not None and not deleted:
             ask.reply(False)
             return
-        for part in queue.parts:
+        for part in self.parts:
             part.clear()
         self.settling.doubts.clear()
         self.services.forget(thread.owner, thread.thread_id)

@@ -10,22 +10,18 @@ from transport.outbox.outbox import LogPage
 from transport.wire.errors import UnreadableEvent
 from transport.wire.events import Event
 from transport.wire.unknown_event import UnknownEvent
-from understudy.chat.conversation.active_run import RESUMED, ActiveRun, ResumeAttempt
+from understudy.chat.conversation.active_run import ActiveRun, ResumeAttempt
 from understudy.chat.envelope import wrap, wrap_about_run
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.replay import LaterSteps, UnreadableSteps, replay
-from understudy.chat.run_protocol import RunProtocol, RunProtocolError
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.state import RESUMED, RunState
+from understudy.chat.run_state.transitions import RunProtocolError
+from understudy.chat.run_state.turns import LaterSteps, UnreadableSteps
 from understudy.content.texts import run_off_loop
 from understudy.storage import queries
 from understudy.storage.records import LoggedEvent, Message, RunRecord
 from understudy.storage.store import Store
-from understudy.wire.events import (
-    AgentStarted,
-    AgentThinking,
-    Envelope,
-    MessageAccepted,
-    SanitizationSummary,
-)
+from understudy.wire.events import AgentStarted, AgentThinking, Envelope, MessageAccepted, SanitizationSummary
 from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
@@ -35,7 +31,7 @@ READ_INLINE: Final = 8 * 1024
 
 
 async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[str], str]) -> ActiveRun:
-    """Replay the logged events of an unfinished run. `restore` gives a stored text as its user is shown it.
+    """Read an unfinished run back from its log and its steps. `restore` gives a stored text as its user is shown it.
 
     A run with an event or a step that is damaged, or that a later release wrote, cannot be resumed: what it did is not
     known, and would be repeated. It is to end with what can be read of it.
@@ -43,24 +39,24 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
     Raises:
         StorageUnavailable: The database cannot be read.
     """
-    protocol, logged = RunProtocol(run.id), list[Envelope]()
-    replayed, unreadable, later = None, None, False
+    state, logged = RunState(run.id), list[Envelope]()
+    past, finished, unreadable, later = None, None, None, False
     for row in await store.run_events(run.owner, run.thread_id, run.id):
         try:
             envelope = from_log(row.body)
-            protocol.apply(envelope.event)
+            state.apply(envelope.event)
             logged.append(envelope)
             if isinstance(envelope.event, UnknownEvent):
                 unreadable, later = f"event of a later release: {envelope.event.type}", True
         except (UnreadableEvent, RunProtocolError) as error:
-            protocol.accepted = True  # it was accepted, even if that cannot be read
+            state.state = state.state or "queued"  # it was accepted, even if that cannot be read
             unreadable = str(error)
-    events = [each.event for each in logged]
-    accepted = next((each for each in events if isinstance(each, MessageAccepted)), None)
-    accepted = accepted or MessageAccepted(run.message_id, run.id, "")
+    accepted = state.accepted or MessageAccepted(run.message_id, run.id, "")
     if unreadable is None:
+        whole, steps = state.copy(), await store.steps(run.id)
+        whole.record(steps)
         try:
-            replayed = replay(events, await store.steps(run.id))
+            past, finished = Past.of(whole), sum(step.ended_at is not None for step in steps)
         except UnreadableSteps as error:
             unreadable, later = str(error), isinstance(error, LaterSteps)
     if unreadable is not None:
@@ -78,13 +74,12 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         settings=accepted.settings or {},
     )
     template = logged[-1] if logged else wrap_about_run(run, accepted)
-    regenerates = accepted.branch_of == run.message_id
     starts = [each.timestamp for each in logged if isinstance(each.event, AgentStarted) or _is_resumption(each.event)]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
-    attempt = ResumeAttempt.next_of(run, replayed, later_release=later, **times)
-    live = ActiveRun(request, protocol, template, regenerates=regenerates, attempt=attempt)
-    if replayed is not None:
-        live.text.begin_with(restore(replayed.shown_text), replayed.shown_text)
+    attempt = ResumeAttempt.next_of(run, past, finished_steps=finished, later_release=later, **times)
+    live = ActiveRun(request, state, template, attempt=attempt)
+    if past is not None:
+        live.text.begin_with(restore(past.shown_text), past.shown_text)
     return live
 
 

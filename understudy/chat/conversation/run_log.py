@@ -1,188 +1,294 @@
-"""The log of a thread as a run at work writes it: no mailbox lies between them.
+"""What a run at work writes into the log of its thread: no mailbox lies between them.
 
-1. What the run writes is committed when the call returns. A cancelled run waits for a commit that has begun; one whose
-   turn has not come writes nothing.
-2. If the conversation is to end (`ThreadLog`), the run waits to be ended with it: the next one resumes it.
+1. What the run records is committed when the call returns. A cancelled run waits for a commit that has begun; one whose
+   turn has not come writes nothing. What the run has gathered is committed by whoever has the turn next.
+2. Text and progress are shown at once, or with the next window, and are not logged.
 """
 
-import logging
+import enum
 import math
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import trio
 from attrs import define, field
 
-from actors import ActorRef
+from actors import Context
 from transport.wire.events import Event
+from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.streamed_text import WINDOW_S
-from understudy.chat.conversation.thread_log import LOST, reason_of
-from understudy.chat.messages import FinishRun, OwnershipLost
-from understudy.chat.run.recorder import RECORD_S
-from understudy.chat.run.replay import steer_step
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.conversation.thread_log import LOST, TURN_S, ThreadLog
+from understudy.chat.run.progress_notes import ProgressNotes
+from understudy.chat.run_state.state import RunState
+from understudy.chat.run_state.turns import steer_step
+from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
-from understudy.observe.spans import SpanContext
-from understudy.storage.errors import Fenced, StorageUnavailable
-from understudy.storage.records import History, StepRecord
-from understudy.wire.events import AgentProgress, SteerAccepted, SteerTaken, ToolPartial
+from understudy.storage.errors import StorageUnavailable
+from understudy.storage.records import StepRecord
+from understudy.wire.events import (
+    TERMINAL,
+    AgentProgress,
+    FinalResponse,
+    RunStatus,
+    SteerAccepted,
+    SteerTaken,
+    ToolPartial,
+)
 
 if TYPE_CHECKING:
     from understudy.chat.conversation.run_queue import RunQueue
 
-P = ParamSpec("P")
-T = TypeVar("T")
-log = logging.getLogger(__name__)
+UNYIELDED = 8
+"""Pieces of text that a model may write without letting other tasks run: under a millisecond of work."""
+GATHER_S = 0.033
+"""Seconds for which a thought waits for what comes after it, to be committed together: two frames of a screen."""
 
 
-def _never(_after_s: float) -> None:
+class RunTimer(enum.Enum):
+    """To a run, by its own timers: what is to be done now."""
+
+    ALIVE = "send a sign of life if there was none for long"
+    PAUSE = "release the text that is held back, if the model has written none for a while"
+    TEXT = "show the text that was written since the last piece that was shown"
+    EVENTS = "commit what was gathered"
+
+
+def _never(_name: str, _after_s: float, _timer: RunTimer) -> None:
     """Wake nobody."""
+
+
+async def _drop(_done: float, _total: float | None, _note: str) -> None:
+    """Publish nothing."""
+
+
+@define
+class Uncommitted:
+    """Events and steps of a run that are committed before what it writes next: thoughts, starts of calls that may be
+    made again, the step of a finished turn, and those of requests that were cut off."""
+
+    events: tuple[Event, ...] = ()
+    steps: tuple[StepRecord, ...] = ()
+
+    def add(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
+        """Gather what has been done."""
+        self.events, self.steps = (*self.events, *events), (*self.steps, *steps)
+
+    def take(self) -> tuple[tuple[Event, ...], tuple[StepRecord, ...]]:
+        """Return what is gathered, for the caller to commit it once."""
+        events, steps = self.events, self.steps
+        self.events, self.steps = (), ()
+        return events, steps
+
+    def put_back(self, events: tuple[Event, ...], steps: tuple[StepRecord, ...]) -> None:
+        """Gather again what could not be stored, in front of what was gathered since."""
+        self.events, self.steps = (*events, *self.events), (*steps, *self.steps)
 
 
 @define(eq=False)
 class RunLog:
-    """The log of the thread for the run `live`, in the `attempt` of that name.
+    """What the run `live` writes, in the `attempt` of that name, into the log of its `thread`.
 
-    `wake_after` has the run call `show_text` after so many seconds, `flush_after` has it commit what it has gathered.
+    Its events come from the `speaker`, the agent at work, which the run sets. `last_step` is the number of the last
+    step, `last_sent_at` when it last wrote anything, on trio's clock. `waiting_note` returns a line about the approval
+    or permit that the run waits for, if any. `notes` are those of the calls. `wake` has a message sent to the run
+    later. `now` is trio's clock; once the run is at work, it takes a third of the time of `trio.current_time`.
     """
 
     live: ActiveRun
     queue: "RunQueue"
-    attempt: str
-    wake_after: Callable[[float], None] = field(default=_never, init=False)
-    flush_after: Callable[[float], None] = field(default=_never, init=False)
-    _shown_at: float = field(default=-math.inf, init=False)
-    _text_due: bool = field(default=False, init=False)
+    last_step: int = 0
+    speaker: Agent = field(init=False, repr=False)
+    activity: str = field(default="thinking", init=False)
+    waiting_note: Callable[[], str] = field(default=str, init=False)
+    last_sent_at: float = field(default=-math.inf, init=False)
+    gathered: Uncommitted = field(factory=Uncommitted, init=False)
+    wake: Callable[[str, float, RunTimer], None] = field(default=_never, init=False, repr=False)
+    now: Callable[[], float] = field(default=trio.current_time, init=False, repr=False)
+    notes: ProgressNotes = field(init=False, repr=False)
+    thread: ThreadLog = field(init=False, repr=False)
+    services: Services = field(init=False, repr=False)
+    attempt: str = field(init=False)
+    _unyielded: int = field(default=0, init=False)
 
-    @property
-    def steers_wait(self) -> bool:
-        """Whether steers wait for the run that it has not taken."""
-        return bool(self.live.protocol.waiting_steers)
+    scope = ""  # the call of the subagent whose work it records, if it is one's
 
-    @property
-    def conversation(self) -> ActorRef:
-        """The conversation of the run."""
-        return self.queue.workers.context.ref
+    def __attrs_post_init__(self) -> None:
+        self.thread, self.attempt = self.queue.thread, self.live.request.attempt
+        self.services, self.notes = self.thread.services, ProgressNotes(self._publish_note)
+
+    def open(self, context: Context) -> None:
+        """Begin, as the work of the run begins, which is an actor with this context."""
+        self.now, self.wake = trio.lowlevel.current_clock().current_time, context.set_timer
+        self.last_sent_at, self.notes.start_soon = self.now(), context.start_soon
+        self.wake("alive", self.services.settings.silence_s, RunTimer.ALIVE)
 
     def close(self) -> None:
-        """Wake the run no more."""
-        self.wake_after = self.flush_after = _never
+        """Drop the callbacks: they refer to the run, and would keep all its text until a garbage collection."""
+        self.waiting_note, self.wake, self.notes.publish = str, _never, _drop
 
-    async def record(
-        self,
-        events: Sequence[Event],
-        speaker: tuple[str, str | None],
-        steps: Sequence[StepRecord],
-        span: SpanContext | None,
-    ) -> None:
-        """Commit events and steps of the run, in order, and publish them. The last one may be its end.
+    # Events and steps
 
-        `speaker` is the (agent_type, pillar) that the events come from. `span` is that of the agent at work, None if
-        the run is not traced. Raises `StorageUnavailable`, `LookupError` if the run has ended.
+    async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
+        """Commit events and steps after what is gathered; return after the commit. The last one may be the run's end.
+
+        If cancelled, events whose turn has not come are withdrawn, and those being committed are committed. In both
+        cases the conversation's state equals the log, and it closes open calls.
+
+        Raises:
+            StorageUnavailable: They could not be stored.
+            LookupError: The run has ended.
         """
-        await self._in_turn(self.queue.record, self.live, events, speaker, steps, span)
+        await self.thread.in_turn(self.commit, events, steps)
+        self.last_sent_at = self.now()
 
-    async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
-        """Take the steers that wait, before turn `turn` of the run's model.
-
-        They are stored as steps of the run that follow `last_step`, after the `finished` steps; if none waits, nothing
-        is stored. Raises `StorageUnavailable`, `LookupError` if the run has ended.
-        """
-        return await self._in_turn(self.take_waiting, turn, last_step, finished)
-
-    async def take_waiting(
-        self, turn: int, last_step: int, finished: Sequence[StepRecord]
-    ) -> tuple[SteerAccepted, ...]:
-        """Commit, in the turn of the thread, that the run takes the steers that wait; see `take_steers`."""
-        live, thread = self.live, self.queue.thread
-        run_id, waiting = live.request.run_id, tuple(live.protocol.waiting_steers)
-        if live.protocol.ended:
-            raise LookupError(f"run {run_id} has ended")
-        events = [SteerTaken(each.steer_id, turn) for each in waiting]
-        numbered = enumerate(waiting, last_step + 1)
-        steps = [*finished, *(steer_step(run_id, number, each, thread.now) for number, each in numbered)]
+    async def commit(self, events: Sequence[Event], steps: Sequence[StepRecord]) -> None:
+        """Commit events and steps in the turn of the thread, which the caller has; see `record`."""
+        live, thread, (before, finished) = self.live, self.thread, self.gathered.take()
+        events, steps = (*before, *events), (*finished, *steps)
+        if not (events or steps):  # they were taken by another one meanwhile
+            return
+        if live.state.end is not None:
+            raise LookupError(f"run {live.request.run_id} has ended")
+        final = events[-1] if events else None
+        live.set_speaker(self.speaker.agent_type, self.speaker.pillar)
         try:
-            if waiting:
-                await thread.append(live, events, steps=steps)
-        except StorageUnavailable:
-            thread.show(live, AgentProgress(0, AWAY))
+            if isinstance(final, TERMINAL):
+                await self.queue.before_end(live)
+            await thread.append(live, events, steps=steps)
+        except (StorageUnavailable, *LOST) as error:
+            self.gathered.put_back(before, finished)
+            if isinstance(error, StorageUnavailable):
+                thread.show(live, AgentProgress(0, AWAY))
             raise
+        if isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS and thread.hooks.run_answered:
+            await self.queue.answered(live)
+
+    def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
+        """Have events and steps committed with the next ones, or by themselves if none come within so many seconds.
+
+        What was gathered before them waits as long.
+        """
+        if not self.gathered.events or within_s > GATHER_S:
+            self.wake("flush", within_s, RunTimer.EVENTS)
+        self.gathered.add(*events, steps=steps)
+
+    async def flush(self) -> None:
+        """Commit what is gathered. What cannot be stored now is committed with the next events, which say so."""
+        with suppress(StorageUnavailable):
+            await self.record()
+
+    async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
+        """Take the steers that wait for the run, before turn `turn` of its model; return after the commit.
+
+        A steer that is being committed now is taken before a later turn; the conversation makes it a message if there
+        is none.
+
+        Raises:
+            StorageUnavailable: They could not be stored as taken.
+        """
+        return await self.thread.in_turn(self.take_waiting, turn) if self.live.state.waiting_steers else ()
+
+    async def take_waiting(self, turn: int) -> tuple[SteerAccepted, ...]:
+        """Commit in the turn of the thread, after what is gathered, that the run takes the steers that wait."""
+        waiting, run_id = tuple(self.live.state.waiting_steers), self.live.request.run_id
+        if waiting:
+            now, numbered = self.thread.now, enumerate(waiting, self.last_step + 1)
+            steps = [steer_step(run_id, number, steer, now) for number, steer in numbered]
+            await self.commit([SteerTaken(steer.steer_id, turn) for steer in waiting], steps)
+            self.last_step += len(waiting)
         return waiting
 
-    async def read_protocol(self) -> RunProtocol:
-        """Return the run's protocol as the log has it, after the commits in progress. It must not be changed."""
-        with trio.fail_after(RECORD_S):
-            async with self.queue.thread.turn:
-                return self.live.protocol
+    def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
+        """Return the run's next step, started at `began` (Unix seconds)."""
+        self.last_step += 1
+        run_id = self.live.request.run_id
+        return StepRecord(run_id, self.last_step, kind, name, call_id, arguments, None, "started", began)
 
-    async def _in_turn(self, act: Callable[P, Awaitable[T]], *given: P.args, **options: P.kwargs) -> T:
-        with trio.fail_after(RECORD_S):
-            async with self.queue.thread.turn:
-                try:
-                    with trio.CancelScope(shield=True):
-                        return await act(*given, **options)
-                except LOST as error:
-                    why = reason_of(error)
-            self.conversation.tell(OwnershipLost(why))
-            await trio.sleep_forever()
+    def save_checkpoint(self, step: StepRecord) -> None:
+        """Save an unfinished step with the next commit. It may be lost."""
+        if self.live.state.end is None:
+            self.thread.commit_later(step)
 
-    async def finish(self, finish: FinishRun) -> None:
-        """End the run, whose work has stopped without an answer; see `RunQueue.finish`."""
-        await self._in_turn(self.queue.finish, finish)
+    async def read_state(self) -> RunState:
+        """Return the run's state as the log has it, after the commits in progress. It must not be changed."""
+        with trio.fail_after(TURN_S):
+            async with self.thread.turn:
+                return self.live.state
 
-    def linger(self, tools: tuple[str, ...]) -> None:
-        """Note that calls of these tools go on, which cannot be interrupted; the thread's next run waits for them."""
-        self.live.lingering = tools
-        self.queue.publish_positions()
+    # What is shown, and not logged
+
+    async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+        """Publish the next text of the answer.
+
+        Thoughts that came before it are committed first. Other tasks run only at every `UNYIELDED`th piece: a model
+        mostly waits for its next piece anyway.
+
+        `stored` is the text as it is stored, if different; `restart`: it replaces all text published before.
+
+        Raises:
+            StorageUnavailable: A thought could not be stored.
+        """
+        self._unyielded += 1
+        if text or stored or restart:
+            if self.gathered.events:
+                await self.record()
+            self.append_text(text, stored, restart=restart)
+        if self._unyielded >= UNYIELDED:
+            self._unyielded = 0
+            await trio.lowlevel.checkpoint()
 
     def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
-        """Append a piece to the answer, and show it now or with the next ones.
-
-        `stored` is the piece as it is stored, with placeholders, if that differs. `restart`: the answer starts again
-        with this piece, which replaces what was written before.
-        """
+        """Append a piece to the answer, and show it now or with the next ones; the arguments are as in `send_delta`."""
+        answer, now = self.live.text, self.now()
+        self.last_sent_at = now
         if not self.live.takes(self.attempt):
             return
         if restart:
-            self.live.text.restart()
-        self.live.text.append(text, stored)
-        wait_s = self._shown_at + WINDOW_S - trio.current_time()
-        if wait_s <= 0:
+            answer.restart()
+        answer.append(text, stored)
+        if now >= answer.shown_at + WINDOW_S:
             self.show_text()
-        elif not self._text_due:
-            self._text_due = True
-            self.wake_after(wait_s)
+        elif not answer.due:
+            answer.due = True
+            self.wake("text", answer.shown_at + WINDOW_S - now, RunTimer.TEXT)
 
     def show_text(self) -> None:
         """Show every subscriber the text that it has not been shown."""
-        self._text_due, self._shown_at = False, trio.current_time()
-        self.queue.thread.show_text(self.live)
+        self.live.text.due, self.live.text.shown_at = False, self.now()
+        self.thread.show_text(self.live)
 
-    def show_progress(self, done: float, total: float | None, note: str) -> None:
-        """Show every subscriber the progress of the run."""
-        self.queue.thread.show(self.live, AgentProgress(done, note, total))
+    async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
+        """Publish what a call at work has yielded, and let other tasks run. The start of the call is committed first.
 
-    def show_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
-        """Show every subscriber what a call at work has yielded."""
-        if self.live.takes(self.attempt) and call_id in self.live.protocol.calls:
-            self.queue.thread.show(self.live, ToolPartial(call_id, offset, items))
+        Raises:
+            StorageUnavailable: It could not be stored.
+        """
+        if self.gathered.events:
+            await self.record()
+        self.last_sent_at = self.now()
+        call = self.live.state.calls.get(call_id)
+        if self.live.takes(self.attempt) and call is not None and not call.ended:
+            self.thread.show(self.live, ToolPartial(call_id, offset, items))
+        await trio.lowlevel.checkpoint()
 
-    def save_checkpoint(self, step: StepRecord) -> None:
-        """Store an unfinished step with the next commit. It may be lost."""
-        if not self.live.protocol.ended:
-            thread = self.queue.thread
-            change = thread.change(steps=(step,))
-            thread.branch.committed(change)
-            thread.store.commit_later((step.run_id, step.number), change, self._not_kept)
+    def send_progress(self, done: float, total: float | None, note: str) -> None:
+        """Publish progress."""
+        self.last_sent_at = self.now()
+        self.thread.show(self.live, AgentProgress(done, note, total))
 
-    def _not_kept(self, error: Exception) -> None:
-        """Note that a checkpoint was not stored: the next one has its text as well."""
-        if isinstance(error, Fenced):
-            self.conversation.try_tell(OwnershipLost())
-        else:
-            log.info("run.step_not_kept", extra={"run_id": self.live.request.run_id, "reason": str(error)})
+    async def _publish_note(self, done: float, total: float | None, note: str) -> None:
+        self.send_progress(done, total, await self.services.content_filter.filter_progress(note))
 
-    def history_read(self, history: History) -> None:
-        """Keep what the store has before the message that the run answers."""
-        self.queue.thread.branch.read(self.live.request.run_id, history)
+    def send_heartbeat(self) -> None:
+        """Publish what the run waits for, or its current activity."""
+        self.send_progress(0, None, self.waiting_note() or f"Still {self.activity}")
+
+    def keep_alive(self) -> float:
+        """Send a heartbeat if there was no event for `silence_s`. Return the seconds until the next one may be due."""
+        quiet, silence_s = self.now() - self.last_sent_at, self.services.settings.silence_s
+        if quiet >= silence_s:
+            self.send_heartbeat()
+            quiet = 0.0
+        return silence_s - quiet

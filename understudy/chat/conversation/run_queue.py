@@ -10,40 +10,35 @@
 import logging
 import random
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from attrs import define, evolve, field
 
 from actors import ActorRef
-from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
-from understudy.chat.conversation.own_messages import (
+from understudy.chat.conversation.run_log import RunLog
+from understudy.chat.conversation.settling import Settling
+from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
+from understudy.chat.conversation.workers import (
     BackoffOver,
     PublishPositions,
     ResumeExited,
     RetryFinish,
     RunExited,
+    Workers,
 )
-from understudy.chat.conversation.run_log import RunLog
-from understudy.chat.conversation.settling import Settling
-from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
-from understudy.chat.conversation.workers import Workers
 from understudy.chat.messages import CancelRun, FinishRun, Stop
 from understudy.chat.run_limiter import RunLimiter, queue_note, release_permit
-from understudy.chat.run_protocol import Ending
 from understudy.chat.run_settings import tool_names
+from understudy.chat.run_state.endings import Ending, closing_events
 from understudy.chat.storage_away import AWAY
 from understudy.observe.logs import new_error_id
-from understudy.observe.spans import SpanContext
 from understudy.storage.errors import SequenceConflict, StorageUnavailable
-from understudy.storage.records import RunAttempt, StepRecord
-from understudy.wire.events import TERMINAL, AgentProgress, FinalResponse, RunStatus, SteerWithdrawn
-
-if TYPE_CHECKING:
-    from understudy.chat.conversation.thread_part import ThreadPart
+from understudy.storage.records import RunAttempt
+from understudy.wire.events import AgentProgress, SteerWithdrawn
 
 log = logging.getLogger(__name__)
 
@@ -53,8 +48,7 @@ GOES_ON: Final = "Interrupted: goes on"
 
 @define(eq=False)
 class RunQueue:
-    """The runs of a thread without a committed end, in `order` of work; `unfinished` are ends not stored yet. `parts`
-    are what extensions do in its conversation."""
+    """The runs of a thread without a committed end, in `order` of work; `unfinished` are ends not stored yet."""
 
     thread: ThreadLog
     workers: Workers
@@ -64,7 +58,6 @@ class RunQueue:
     chance: random.Random = field(factory=random.Random, init=False)
     order: deque[ActiveRun] = field(factory=deque, init=False)
     unfinished: dict[str, FinishRun] = field(factory=dict, init=False)
-    parts: "Sequence[ThreadPart]" = field(default=(), init=False)
 
     def __attrs_post_init__(self) -> None:
         self.agents, self.limiter = self.thread.services.agents, self.thread.services.limiter
@@ -91,7 +84,7 @@ class RunQueue:
         for ask in live.decisions:
             if ask.waiting:
                 ask.reply(False)
-        if live.protocol.ended:
+        if live.state.end is not None:
             del self.thread.runs[live.request.run_id]
         if first:
             await self.start_next()
@@ -128,7 +121,7 @@ class RunQueue:
         live = self.thread.runs.get(run_id)
         if live is None or live.stopped or live.started:
             return
-        replay, attempt = live.taken_over, live.attempt
+        past, attempt = live.taken_over, live.attempt
         if attempt is not None:
             try:
                 await self.thread.commit(
@@ -142,65 +135,36 @@ class RunQueue:
                 return
             attempt.recorded = True
             agent = attempt.agent(self.agents) or live.request.agent
-            live.request = evolve(live.request, agent=agent, attempt=attempt.traced)
+            live.request = evolve(live.request, agent=agent, attempt=attempt.name, lost_server=live.lost_server)
+            live.lost_server = False
             extra = {"run_id": run_id, "attempt": attempt.number, "steps": attempt.progress}
             log.warning("run.taken_up", extra=extra)
             self.thread.services.metrics.run_resumed("resumed")
-            replay, attempt.replay = attempt.replay, None
-            if replay is not None and live.lost_server:
-                replay, live.lost_server = evolve(replay, lost_server=True), False
+            past, attempt.past = attempt.past, None
         live.started = True  # it writes before its start is over
-        run_log = RunLog(live, self, live.request.attempt.name)
-        await self.workers.start_run(live.request, run_log, replay)
-        for part in self.parts:
+        run_log = RunLog(live, self, 0 if past is None else past.last_step)
+        await self.workers.start_run(run_log, past)
+        for part in self.thread.hooks.run_starts:
             part.run_starts(live)
         for ask in live.decisions:
             if ask.waiting:  # otherwise its user got an error for the decision
                 self.workers.tell_run(run_id, ask)
 
-    async def record(
-        self,
-        live: ActiveRun,
-        events: Sequence[Event],
-        speaker: tuple[str, str | None],
-        steps: Sequence[StepRecord],
-        span: SpanContext | None,
-    ) -> None:
-        """Commit events and steps of a run, of which the last one may be its end; see `RunLog.record`."""
-        if live.protocol.ended:
-            raise LookupError(f"run {live.request.run_id} has ended")
-        live.span, final = span, events[-1] if events else None
-        if speaker != (live.envelope_template.agent_type, live.envelope_template.pillar):
-            live.set_speaker(*speaker)
-        try:
-            if isinstance(final, TERMINAL):
-                await self._before_end(live)
-            await self.thread.append(live, events, steps=steps)
-        except StorageUnavailable:
-            self.thread.show(live, AgentProgress(0, AWAY))
-            raise
-        waits = len(self.order) > 1 or self.limiter.waiting > 0
-        answered = isinstance(final, FinalResponse) and final.status is RunStatus.SUCCESS
-        if answered and not waits:
-            for part in self.parts:
-                await part.run_answered(live.request)
-
     async def finish(self, finish: FinishRun) -> None:
         """Commit the end of a run that has no answer; retry later if it cannot be stored now."""
         run_id = finish.run_id
         live = self.thread.runs.get(run_id)
-        if live is None or live.protocol.ended:
+        if live is None or live.state.end is not None:
             self.unfinished.pop(run_id, None)
             return
-        protocol = live.protocol.copy()
+        state = live.state.copy()
         for event in finish.events:  # such as the start of a call
-            protocol.apply(event)
+            state.apply(event)
         doubts = {
-            call.call_id: tool
-            for call in protocol.calls.values()
-            if (tool := self.settling.tool_in_doubt(call)) is not None
+            call.call_id: tool for call in state.open_calls if (tool := self.settling.tool_in_doubt(call)) is not None
         }
-        events = protocol.closing_events(
+        events = closing_events(
+            state,
             finish.ending,
             now=self.thread.now,
             text=live.text.stored,
@@ -215,7 +179,7 @@ class RunQueue:
         )
         try:
             settling = await self.settling.doubts_of(live, doubts)
-            await self._before_end(live)
+            await self.before_end(live)
             steps = [*finish.steps, *(each.step for each in settling)]
             await self.thread.append(live, [*finish.events, *events], steps=steps)
         except StorageUnavailable:
@@ -237,7 +201,7 @@ class RunQueue:
         if live is None:
             return
         live.started = False
-        if live.protocol.ended or run_id in self.unfinished:
+        if live.state.end is not None or run_id in self.unfinished:
             await self.dequeue(live)
             return
         error_id, crash = new_error_id(), exited.crash
@@ -269,7 +233,7 @@ class RunQueue:
             return
         live.resume_as(recorded)
         if died.crash is not None:
-            attempt.traced = evolve(attempt.traced, cut=False)
+            attempt.crashed = True
         if attempt.due:
             self.thread.show(live, AgentProgress(0, GOES_ON))
         else:
@@ -315,14 +279,14 @@ class RunQueue:
 
     def publish_positions(self) -> None:
         """Send every queued run its position, and again after `silence_s`."""
-        for live, note in self.positions():
-            self.thread.show(live, AgentProgress(0, note))
-        if any(not live.protocol.ended and not live.started for live in self.order):
+        if any(live.state.end is None and not live.started for live in self.order):
+            for live, note in self.positions():
+                self.thread.show(live, AgentProgress(0, note))
             self.workers.call_later("waiting", self.thread.services.settings.silence_s, PublishPositions())
 
     def positions(self) -> Iterator[tuple[ActiveRun, str]]:
         """Return the queued runs, each with a note that says what it waits for."""
-        unended = [live for live in self.order if not live.protocol.ended]
+        unended = [live for live in self.order if live.state.end is None]
         waiting = [live for live in unended if not live.started]
         lingering = self.order[0].lingering if self.order else ()
         for ahead, live in enumerate(waiting, len(unended) - len(waiting)):
@@ -341,9 +305,20 @@ class RunQueue:
             if live.request.run_id == run_id:
                 self.thread.show(live, AgentProgress(0, note))
 
-    async def _before_end(self, live: ActiveRun) -> None:
+    def linger(self, live: ActiveRun, tools: tuple[str, ...]) -> None:
+        """Note that calls of these tools go on, which cannot be interrupted; the next run waits for them."""
+        live.lingering = tools
+        self.publish_positions()
+
+    async def answered(self, live: ActiveRun) -> None:
+        """Tell the extensions that a run has ended with an answer, if no other waits."""
+        if not (len(self.order) > 1 or self.limiter.waiting):
+            for part in self.thread.hooks.run_answered:
+                await part.run_answered(live.request)
+
+    async def before_end(self, live: ActiveRun) -> None:
         """Have the extensions act on the end of a run before its commit, and withdraw the steers that they left."""
-        for part in self.parts:
+        for part in self.thread.hooks.run_ends:
             await part.run_ends(live)
-        if waiting := live.protocol.waiting_steers:
+        if waiting := live.state.waiting_steers:
             await self.thread.append(live, [SteerWithdrawn(each.steer_id) for each in waiting])

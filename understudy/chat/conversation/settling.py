@@ -13,13 +13,11 @@ import trio
 from attrs import asdict, define, evolve, field, frozen
 
 from understudy.chat.conversation.active_run import ActiveRun
-from understudy.chat.conversation.own_messages import Settled
 from understudy.chat.conversation.thread_log import RETRY_S, ThreadLog
-from understudy.chat.conversation.workers import Workers
+from understudy.chat.conversation.workers import Settled, Workers
 from understudy.chat.effects import Attempt
 from understudy.chat.envelope import wrap_about_run
-from understudy.chat.run.replay import RecordedResult
-from understudy.chat.run_protocol import OpenCall
+from understudy.chat.run_state.records import RecordedResult, ToolCallRecord
 from understudy.chat.services import tool_context
 from understudy.content.summary import is_suspect
 from understudy.storage import queries
@@ -71,7 +69,7 @@ class Settling:
     workers: Workers
     doubts: dict[str, Doubt] = field(factory=dict, init=False)
 
-    def tool_in_doubt(self, call: OpenCall) -> Tool | None:
+    def tool_in_doubt(self, call: ToolCallRecord) -> Tool | None:
         """Return the tool of an open call that may have taken effect: it was at work, and may not be repeated."""
         agent = self.thread.services.agents.get(call.agent_id.rpartition("-")[0])
         tool = None if agent is None else agent.tool(call.tool_name)
@@ -83,7 +81,7 @@ class Settling:
         for call_id, tool in tools.items():
             found = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
             if found is not None:
-                kept = {"attempts": 1, "agent": live.protocol.calls[call_id].agent_id.rpartition("-")[0]}
+                kept = {"attempts": 1, "agent": live.state.calls[call_id].agent_id.rpartition("-")[0]}
                 step = evolve(found[0], status=UNSETTLED, result=kept)
                 settling.append(Doubt(live.envelope_template, step, tool))
         return settling

@@ -4,6 +4,7 @@ It is shown in windows: the first piece at once, what comes within `WINDOW_S` of
 writes hundreds of pieces a second costs no more than thirty, and every client gets the same pieces.
 """
 
+import math
 import uuid
 from typing import Final
 
@@ -15,19 +16,25 @@ WINDOW_S: Final = 0.033
 """Seconds from one piece that is shown to the next: thirty a second read as a steady flow."""
 
 
+def _name() -> str:
+    return uuid.uuid4().hex[:8]
+
+
 @define(eq=False)
 class StreamedText:
-    """The text so far. `epoch` names it: pieces of two texts of different names never fit."""
+    """The text so far. `epoch` names it: pieces of two texts of different names never fit.
 
-    epoch: str = field(init=False)
+    It was last shown at `shown_at`, on trio's clock; `due`: the end of a window is awaited.
+    """
+
+    epoch: str = field(factory=_name, init=False)
+    shown_at: float = field(default=-math.inf, init=False)
+    due: bool = field(default=False, init=False)
     _stored: list[str] = field(factory=list, init=False, repr=False)
     _shown: list[str] = field(factory=list, init=False, repr=False)
     _taken: int = field(default=0, init=False)
     """Pieces of `_shown` that were taken."""
     _length: int = field(default=0, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        self.restart()
 
     def __len__(self) -> int:
         return self._length
@@ -67,4 +74,4 @@ class StreamedText:
         self._stored.clear()
         self._shown.clear()
         self._taken = self._length = 0
-        self.epoch = uuid.uuid4().hex[:8]
+        self.epoch = _name()

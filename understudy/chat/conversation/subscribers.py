@@ -10,6 +10,7 @@ from actors import ActorRef, Context, Lane
 from transport.wire.events import Error, Event
 from transport.wire.messages import Deliver, Reply, SubscribeThread, UnsubscribeThread
 from understudy.chat.envelope import wrap_about_answer
+from understudy.chat.placement import Active, RemoteNodes
 from understudy.chat.services import Services
 from understudy.storage.records import Message
 from understudy.wire.events import Envelope, FinalResponse, MessageAccepted
@@ -90,15 +91,24 @@ class Subscribers:
         del self._outboxes[ref]
         return True
 
+    @property
     def has_remote(self) -> bool:
-        """Return whether clients of other nodes are subscribed: their forwarders stop with the conversation."""
-        return not self._outboxes.keys() <= set(self.services.presence.outboxes(self.owner, self.thread_id))
+        """Whether clients of other nodes may follow the thread."""
+        others = self.services.presence.others
+        return others is not None and others.is_followed(self.owner, self.thread_id)
+
+    def tell_end(self, last_seq: int) -> None:
+        """Tell the nodes that follow the thread the number of its last event."""
+        if (others := self.services.presence.others) is not None:
+            others.tell_end(self.owner, self.thread_id, self.incarnation, last_seq)
 
     def unsubscribe_all(self) -> None:
         """Unsubscribe all: the thread is deleted, and a later thread of the same id is another one."""
         for outbox in self._outboxes:
             outbox.try_tell(UnsubscribeThread(self.thread_id, self.incarnation))
         self._outboxes.clear()
+        if (others := self.services.presence.others) is not None:
+            others.tell_deleted(self.owner, self.thread_id, self.incarnation)
 
     def unsubscribe_stale(self) -> None:
         """Unsubscribe connections from a deleted thread of the same id.
@@ -109,22 +119,31 @@ class Subscribers:
             outbox.try_tell(UnsubscribeThread(self.thread_id))
 
     def deliver(self, *envelopes: Envelope, but: ActorRef | None = None) -> None:
-        """Send events to every subscriber, or to all `but` one."""
+        """Send events to every subscriber, here and elsewhere, or to all `but` one."""
         message = Deliver(*envelopes, shared=len(self._outboxes) > 1)
         for outbox in self._outboxes:
             if outbox != but:
                 outbox.try_tell(message)
+        self._deliver_elsewhere(envelopes)
 
-    def show(self, envelope: Envelope, outbox: ActorRef | None = None) -> None:
-        """Send every subscriber, or one outbox, an event that is not logged."""
-        if outbox is not None:
-            outbox.try_tell(Deliver(envelope))
-        else:
-            self.deliver(envelope)
-            self.services.metrics.passing(envelope)
+    def _deliver_elsewhere(self, envelopes: Sequence[Envelope]) -> None:
+        if (others := self.services.presence.others) is not None:
+            others.deliver(self.owner, self.thread_id, self.incarnation, envelopes)
+
+    def show(self, envelope: Envelope, outbox: ActorRef | RemoteNodes | None = None) -> None:
+        """Send every subscriber, here and elsewhere, or one outbox, an event that is not logged."""
+        match outbox:
+            case None:
+                self.deliver(envelope)
+                self.services.metrics.passing(envelope)
+            case RemoteNodes():
+                self._deliver_elsewhere([envelope])
+            case _:
+                outbox.try_tell(Deliver(envelope))
 
     def send_alert(self, envelope: Envelope) -> None:
         """Send an alert to every subscriber and all the user's connections here, ahead of their queued events."""
+        self._deliver_elsewhere([envelope])
         message = Deliver(envelope, shared=True)
         for outbox in dict.fromkeys((*self._outboxes, *self.services.presence.outboxes(self.owner, self.thread_id))):
             outbox.try_tell(message, lane=Lane.ALERT)
@@ -145,10 +164,11 @@ class Subscribers:
         """
         if not envelopes:
             return
-        if not self._outboxes or isinstance(envelopes[0].event, MessageAccepted):
+        accepted = isinstance(envelopes[0].event, MessageAccepted)
+        if accepted or not self._outboxes:
             before = (envelopes[0].seq or 1) - 1
-            if (announce := self.services.presence.announce) is not None:
-                announce(self.owner, self.thread_id, before)
+            if (others := self.services.presence.others) is not None and (accepted or not self.has_remote):
+                others.broadcast(Active(self.owner, self.thread_id, before))
             self.subscribe_all(head, after=before)
         self.deliver(*(map(self.restore, envelopes) if self.services.content_filter.tokenises else envelopes))
         for envelope in envelopes:

@@ -1,46 +1,77 @@
-"""The log of one thread, which its conversation alone writes: `ThreadLog.append` makes true what a run has done.
+"""The log of one thread, which its conversation alone writes: `ThreadLog.append` commits the events of its runs.
 
 1. Events are published only after the commit that holds them has succeeded, in the order of their numbers; `last_seq`
-   and a run's protocol move on only then.
+   and a run's state move on only then.
 2. At the first sign that another node has the thread (`Fenced`), or that the log holds more than was committed here
    (`SequenceConflict`, `NotStored`, `Outrun`: a commit whose answer was lost succeeded), the conversation ends. What it
    was asked stays unanswered: its sender asks the next conversation of the thread, which starts from the log.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
-from typing import Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, TypeVar
 
+import trio
 from attrs import define, evolve, field
 
 from actors import ActorRef
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Event
-from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.active_run import ActiveRun, rows_of, spent_of
 from understudy.chat.conversation.branch import RecentBranch
 from understudy.chat.conversation.event_log import read_unfinished_run
-from understudy.chat.conversation.fair_lock import FairLock
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap
-from understudy.chat.run.agent_spans import commit_attributes, error_type
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.messages import OwnershipLost
+from understudy.chat.placement import RemoteNodes
+from understudy.chat.run_state.state import RunState
 from understudy.chat.services import Services
 from understudy.chat.storage_away import AWAY
-from understudy.observe.spans import SpanKind, span_of
-from understudy.observe.traces import Traces
 from understudy.storage.changes import Change
 from understudy.storage.errors import Fenced, NotStored, SequenceConflict, StorageUnavailable, Unstorable
-from understudy.storage.records import Fence, LoggedEvent, RunAttempt, StepRecord, Thread
+from understudy.storage.records import Fence, LoggedEvent, StepRecord, Thread
 from understudy.storage.store import Store
 from understudy.storage.write import Write
 from understudy.wire.events import ANSWER, AgentProgress, Envelope
 from understudy.wire.vocabulary import to_log
 
+if TYPE_CHECKING:
+    from understudy.chat.conversation.thread_part import ThreadHooks
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = logging.getLogger(__name__)
+
 BUSY_S: Final = 5.0
 """Seconds after which a client that was refused with `busy` is advised to retry."""
 RETRY_S: Final = 1.0
 """Seconds before anything that could not be stored is tried again."""
+TURN_S: Final = 15.0
+"""Seconds for one commit with the wait for its turn, above the store's own limit for a commit; then the run fails."""
+
+
+@define(eq=False)
+class FairLock:
+    """A lock that tasks hold in the order in which they came, within `async with`; `taken` while one holds it."""
+
+    taken: bool = field(default=False, init=False)
+    _waiting: trio.lowlevel.ParkingLot = field(factory=trio.lowlevel.ParkingLot, init=False)
+
+    async def __aenter__(self) -> None:
+        if self.taken:
+            await self._waiting.park()  # its holder hands it over, still `taken`
+        self.taken = True
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._waiting:
+            self._waiting.unpark()
+        else:
+            self.taken = False
 
 
 class Outrun(Exception):
@@ -48,7 +79,7 @@ class Outrun(Exception):
 
 
 LOST: Final = (Fenced, SequenceConflict, NotStored, Outrun)
-"""The errors with which a conversation ends: see 2."""
+"""The errors with which a conversation ends: see 2 above."""
 
 
 def reason_of(lost: Exception) -> str | None:
@@ -64,8 +95,8 @@ class ThreadLog:
     """The log of one thread. `last_seq` is the number of its last event, 0 if there is none.
 
     `runs` has all runs without a committed end, by id. `newest_answer` is the id of the answer with which the newest
-    branch ends or will end. `fence` is the right of this node to write the log, None on a single node. Who changes
-    anything has the `turn`.
+    branch ends or will end. `fence` is the right of this node to write the log, None on a single node. Every
+    change is made within the `turn`. `hooks` are those of extensions in its conversation.
     """
 
     owner: str
@@ -80,6 +111,7 @@ class ThreadLog:
     branch: RecentBranch = field(factory=RecentBranch, init=False)
     turn: FairLock = field(factory=FairLock, init=False)
     store: Store = field(init=False, repr=False)
+    hooks: "ThreadHooks" = field(init=False, repr=False)
     restore: Callable[[str], str] = field(init=False, repr=False)
     """Return a stored text as its user is shown it."""
 
@@ -117,6 +149,22 @@ class ThreadLog:
             return None
         return await read_unfinished_run(self.store, run, self.restore)
 
+    async def in_turn(self, act: Callable[P, Awaitable[T]], *arguments: P.args, **options: P.kwargs) -> T:
+        """Call `act` for a run in the turn of the thread. Once it has begun, a run that is cancelled waits for its end.
+
+        If the conversation is to end (see 2), the run waits to be ended with it: the next one resumes it.
+        """
+        with trio.fail_after(TURN_S) if self.turn.taken else nullcontext():  # else there is no wait to bound
+            async with self.turn:
+                try:
+                    with trio.CancelScope(shield=True):
+                        return await act(*arguments, **options)
+                except LOST as error:
+                    why = reason_of(error)
+        self.subscribers.context.ref.tell(OwnershipLost(why))
+        with trio.fail_after(TURN_S):
+            await trio.sleep_forever()
+
     async def append(
         self,
         live: ActiveRun,
@@ -137,49 +185,49 @@ class ThreadLog:
             RunProtocolError: An event breaks the run's protocol. Nothing was stored.
             StorageError: Nothing was stored, or its storing could not be confirmed.
         """
-        opening, run_id, before, ended = not live.protocol.accepted, live.request.run_id, list[Envelope](), None
-        if beside is not None:
-            ended, before = self._number(*beside, self.last_seq)
-        protocol, envelopes = self._number(live, events, self.last_seq + len(before))
-        new = None if self.exists else self.subscribers.incarnation
-        change = live.change(envelopes, self.fence, steps=steps, new_thread=new)
-        if beside is not None:
-            change = evolve(change, events=(*beside[0].change(before, self.fence).events, *change.events))
+        now, envelopes, logged, states = self.now, list[Envelope](), list[LoggedEvent](), list[RunState]()
+        parts = [(live, events)] if beside is None else [beside, (live, events)]
+        for run, its_events in parts:
+            states.append(self._fold(run, its_events, now, envelopes, logged))
+        rows = rows_of(live, states[-1], now, None if self.exists else self.subscribers.incarnation)
+        opening, spent = "run" in rows, spent_of(self.owner, steps)
+        change = self.change(events=tuple(logged), steps=tuple(steps), spent=spent, **rows)
         # The dispatcher notifies the sender of a message until it is accepted.
         await self.commit(change, None if opening else live)
         if subscribe is not None:
-            self.subscribe(subscribe)
-        live.protocol = protocol
-        if beside is not None and ended is not None:
-            beside[0].protocol = ended
+            self.subscribers.subscribe(subscribe, self.last_seq)
+        for (run, _), state in zip(parts, states, strict=True):
+            run.state = state
         self.exists = True
         if opening:
-            self.newest_answer = ANSWER + run_id
+            self.newest_answer = ANSWER + live.request.run_id
         self.show_text(live)
-        self._publish([*before, *envelopes], arrived_at)
+        self.last_seq += len(envelopes)
+        self.subscribers.publish(envelopes, self.last_seq, arrived_at=arrived_at)
 
     async def append_after_end(self, template: Envelope, event: Event, steps: Sequence[StepRecord]) -> None:
         """Number, commit and publish an event about an ended run, with steps. Raises `StorageError`."""
         envelope = wrap(event, template, now=self.now, seq=self.last_seq + 1)
         logged = LoggedEvent(self.last_seq + 1, event.type, template.run_id, to_log(envelope))
         await self.commit(self.change(events=(logged,), steps=tuple(steps)))
-        self._publish([envelope])
+        self.last_seq += 1
+        self.subscribers.publish([envelope], self.last_seq)
 
-    def _number(self, live: ActiveRun, events: Sequence[Event], last: int) -> tuple[RunProtocol, list[Envelope]]:
-        """Number events of a run from `last` + 1. Return the protocol state after them, and their envelopes.
+    def _fold(
+        self, live: ActiveRun, events: Iterable[Event], now: float, envelopes: list[Envelope], logged: list[LoggedEvent]
+    ) -> RunState:
+        """Number events of a run and encode each once: add their envelopes and rows. Return the run's state after them.
 
         Raises:
             RunProtocolError: An event breaks the run's protocol.
         """
-        protocol, envelopes, now = live.protocol.copy(), [], self.now
-        for number, event in enumerate(events, last + 1):
-            protocol.apply(event)
-            envelopes.append(wrap(event, live.envelope_template, now=now, seq=number))
-        return protocol, envelopes
-
-    def _publish(self, envelopes: Sequence[Envelope], arrived_at: float | None = None) -> None:
-        self.last_seq += len(envelopes)
-        self.subscribers.publish(envelopes, self.last_seq, arrived_at=arrived_at)
+        state, template = live.state.copy(), live.envelope_template
+        for seq, event in enumerate(events, self.last_seq + len(envelopes) + 1):
+            state.apply(event)
+            envelope = wrap(event, template, now=now, seq=seq)
+            envelopes.append(envelope)
+            logged.append(LoggedEvent(seq, event.type, live.request.run_id, to_log(envelope)))
+        return state
 
     def change(self, **parts: Any) -> Change:
         """Return a change of this thread, under its fence."""
@@ -192,56 +240,59 @@ class ThreadLog:
         """
         services = self.services
         if services.settings.message:
-            change = evolve(change, also=tuple(self._beside(change.events)))
+            change = evolve(change, also=tuple(self._writes_of_settings(change.events)))
         notify = None if live is None else partial(self.show, live, AgentProgress(0, AWAY))
         with nullcontext() if notify is None else services.storage_waits.notify_if_slow(notify):
-            if (traces := services.parts.find(Traces)) is None:
-                await self.store.commit(change)
+            if self.hooks.committed:
+                await self._commit_observed(change)
             else:
-                await self._commit_traced(change, traces)
+                await self.store.commit(change)
         self.branch.committed(change)
 
-    def _beside(self, events: Iterable[LoggedEvent]) -> Iterator[Write]:
+    def commit_later(self, step: StepRecord) -> None:
+        """Store an unfinished step with the next commit. It may be lost: the next step has its text as well."""
+
+        def refused(error: Exception) -> None:
+            if isinstance(error, Fenced):
+                self.subscribers.context.ref.try_tell(OwnershipLost())
+            else:
+                log.info("run.step_not_kept", extra={"run_id": step.run_id, "reason": str(error)})
+
+        change = self.change(steps=(step,))
+        self.branch.committed(change)
+        self.store.commit_later((step.run_id, step.number), change, refused)
+
+    def _writes_of_settings(self, events: Iterable[LoggedEvent]) -> Iterator[Write]:
         """Yield what extensions store beside events, by the settings of the messages of their runs."""
         for event in events:
             if (live := self.runs.get(event.run_id or "")) is not None:
                 for name in self.services.settings.message.keys() & live.request.settings:
                     yield from self.services.settings.message[name].writes(live.request, event)
 
-    async def _commit_traced(self, change: Change, traces: Traces) -> None:
-        """Commit a change to the database, and record the span of the commit if its run is traced."""
-        attempts = [] if change.attempt is None else [change.attempt]
-        parts: tuple[LoggedEvent | RunAttempt | StepRecord, ...] = (*change.events[-1:], *attempts, *change.steps)
-        run_id = parts[0].run_id if parts else None
-        if run_id is None or not traces.of_run(run_id):
-            await self.store.commit(change)
-            return
-        live, began, error = self.runs.get(run_id), self.now, ""
+    async def _commit_observed(self, change: Change) -> None:
+        """Commit a change to the database, and call the hooks `committed`, also if it fails."""
+        began, error = self.now, None
         try:
             await self.store.commit(change)
         except BaseException as failure:
-            error = error_type(failure)
+            error = failure
             raise
         finally:
-            parent = (None if live is None else live.span) or span_of(run_id)
-            about = commit_attributes(traces.database, len(change.events), len(change.steps))
-            span = traces.new_context(parent.trace_id)
-            traces.add("commit", span, parent, began, self.now, about, kind=SpanKind.CLIENT, error=error)
-
-    def subscribe(self, outbox: ActorRef | None, *, after: int | None = None, unasked: bool = False) -> None:
-        """Subscribe an outbox, from its own cursor or from `after`. `unasked`: its client has not named the thread."""
-        self.subscribers.subscribe(outbox, self.last_seq, after=after, unasked=unasked)
+            for part in self.hooks.committed:
+                part.committed(change, began, error)
 
     def replay_acceptance(self, outbox: ActorRef | None, accepted: Envelope, *, resend: bool = True) -> None:
-        """Send an outbox the stored acceptance of what was sent again, and all that came after.
+        """Send an outbox the stored acceptance of a message that was sent again, and all that came after.
 
-        `resend`: also if its client was sent it before.
+        `resend`: also if its client was sent it before. Raises `Outrun` if another node has accepted it since.
         """
+        if (accepted.seq or 0) > self.last_seq:
+            raise Outrun("a message was accepted that this conversation does not know")
         if resend:
             self.services.metrics.repeated()
         self.subscribers.replay_acceptance(outbox, accepted, self.last_seq, resend=resend)
 
-    def show(self, live: ActiveRun, event: Event, outbox: ActorRef | None = None) -> None:
+    def show(self, live: ActiveRun, event: Event, outbox: ActorRef | RemoteNodes | None = None) -> None:
         """Send every subscriber, or one outbox, an event of a run that is not logged."""
         self.subscribers.show(wrap(event, live.envelope_template, now=self.now), outbox)
 
@@ -250,10 +301,10 @@ class ThreadLog:
         if (piece := live.text.take()) is not None:
             self.subscribers.show(live.wrap_text(piece, self.now))
 
-    def show_whole_text(self, live: ActiveRun, outbox: ActorRef | None = None) -> None:
+    def show_whole_text(self, live: ActiveRun, outbox: ActorRef | RemoteNodes | None = None) -> None:
         """Send every subscriber, or one outbox, a run's text from its beginning, if there is any."""
         self.show_text(live)
-        if len(live.text) and not live.protocol.ended:
+        if len(live.text) and live.state.end is None:
             self.subscribers.show(live.wrap_text(live.text.whole, self.now), outbox)
 
     def show_alert(self, live: ActiveRun, alert: Event) -> None:

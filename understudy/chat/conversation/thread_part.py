@@ -3,13 +3,14 @@
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-from attrs import define
+from attrs import define, frozen
 
 from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.run_queue import RunQueue
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.conversation.workers import Workers
 from understudy.chat.messages import RunRequest
+from understudy.storage.changes import Change
 from understudy.storage.records import RunRecord, StepRecord
 from understudy.storage.store import Store
 from understudy.wire.events import Envelope
@@ -62,6 +63,9 @@ class ThreadPart:
     def clear(self) -> None:
         """Forget all of the thread, which is deleted."""
 
+    def committed(self, change: Change, began_at: float, error: BaseException | None) -> None:
+        """Take note of a commit of the thread that began then (Unix seconds), and of the error with which it failed."""
+
     def run_starts(self, live: ActiveRun) -> None:
         """Take note that a run has started."""
 
@@ -70,6 +74,16 @@ class ThreadPart:
 
     async def run_answered(self, request: RunRequest) -> None:
         """Take note that a run has ended with an answer, and no other waits."""
+
+
+@frozen
+class ThreadHooks:
+    """The parts of a thread, by the hooks that they have."""
+
+    committed: tuple[ThreadPart, ...] = ()
+    run_starts: tuple[ThreadPart, ...] = ()
+    run_ends: tuple[ThreadPart, ...] = ()
+    run_answered: tuple[ThreadPart, ...] = ()
 
 
 def unfinished(parts: "Iterable[type[ThreadPart]]") -> Unfinished:

@@ -1,20 +1,70 @@
-"""The actors that work for a conversation, as its children: the runs, and calls beside them, for which no run waits."""
+"""The actors that work for a conversation, as its children: the runs, and calls beside them, for which no run waits;
+and the messages that it sends itself."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
 import trio
 from attrs import define, field, frozen
 
 from actors import ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
-from understudy.chat.conversation.own_messages import RunExited
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.thread_log import ThreadLog
 from understudy.chat.effects import GRACE_S, Attempt
-from understudy.chat.messages import RunRequest
+from understudy.chat.messages import Begin
 from understudy.chat.run.call import STOP_S
-from understudy.chat.run.replay import Replay
 from understudy.chat.run.run import Run
+from understudy.chat.run_state.past import Past
+from understudy.storage.records import StepRecord
+from understudy.wire.events import CallSettled, Envelope
+
+
+@frozen
+class CheckIdle:
+    """Stop if the conversation is idle."""
+
+
+@frozen
+class RetryFinish:
+    """Store the ends of runs that could not be stored before."""
+
+
+@frozen
+class BackoffOver:
+    """The run at the front of the queue has backed off long enough before its next attempt."""
+
+    run_id: str
+
+
+@frozen
+class PublishPositions:
+    """Send every queued run its position again."""
+
+
+@frozen
+class Settled:
+    """Store whether a call of an ended run took effect, which could not be stored before; `steps` record its result."""
+
+    template: Envelope
+    event: CallSettled
+    steps: Sequence[StepRecord]
+
+
+@frozen
+class RunExited:
+    """The actor of a run has ended; `crash` is the error if it crashed."""
+
+    run_id: str
+    reason: str
+    crash: BaseException | None = None
+
+
+@frozen
+class ResumeExited:
+    """Resume a run whose actor died, and which could not be read before."""
+
+    died: RunExited
+    error_id: str
 
 
 @frozen
@@ -33,13 +83,14 @@ class Workers:
     runs: dict[str, ActorRef] = field(factory=dict, init=False)
     attempts: dict[ActorRef, tuple[Attempt, Callable[[], Awaitable[None]]]] = field(factory=dict, init=False)
 
-    async def start_run(self, request: RunRequest, run_log: RunLog, replay: Replay | None) -> None:
-        """Start the actor of a run; with `replay` it resumes."""
-        known = self.thread.branch.before(request.run_id)
-        make = partial(Run, request, run_log, self.thread.services, replay, known)
-        spec = ChildSpec(request.run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
-        self.runs[request.run_id] = ref = await self.context.spawn(spec)
+    async def start_run(self, run_log: RunLog, past: Past | None) -> None:
+        """Start the actor of a run; with a `past` it resumes."""
+        run_id = run_log.live.request.run_id
+        make = partial(Run, run_log, past, self.thread.branch.before(run_id))
+        spec = ChildSpec(run_id, make, restart=Restart.TEMPORARY, shutdown_s=3.0)
+        self.runs[run_id] = ref = await self.context.spawn(spec)
         self.context.watch(ref)
+        ref.tell(Begin())
 
     def tell_run(self, run_id: str, message: object, lane: Lane = Lane.NORMAL) -> None:
         """Send the actor of a run a message. `lane` HIGH: ahead of the messages that wait in its mailbox."""

@@ -20,7 +20,7 @@ HOW: Final = (
     "`--model openai-chat:NAME`."
 )
 MAX_STARTERS: Final = 2
-"""Starters of an agent that are named; a new chat with it shows more of them."""
+"""Starters that are listed for each agent; a new chat with it shows more of them."""
 
 
 def abilities_tool(models: Models) -> Tool:
@@ -36,29 +36,27 @@ def abilities_tool(models: Models) -> Tool:
 
 def list_abilities(context: ToolContext, how: str) -> OwnResult:
     """List what can be done without a language model; `how` says how to connect one."""
-    forms: dict[str, dict[str, object]] = {}
-    requests = []
+    forms: dict[str, dict[str, object]] = {}  # by the name of the tool
+    lines = []
     for agent in context.means.agents():
-        for each in agent.tools:
-            about = {"tool": each.name, "title": label(each.name.replace("-", " ")), "description": each.description}
-            forms.setdefault(each.name, about | {"agent": agent.name, "parameters": dict(each.parameters)})
-        if asked := [f"“{each.text}”" for each in agent.starters if each.tool][:MAX_STARTERS]:
-            requests.append(f"- **{agent.title or agent.name}**: {' · '.join(asked)}")
-    titles = ", ".join(str(each["title"]) for each in forms.values())
+        for offered in agent.tools:
+            title, parameters = label(offered.name.replace("-", " ")), dict(offered.parameters)
+            about = {"tool": offered.name, "title": title, "description": offered.description}
+            forms.setdefault(offered.name, about | {"agent": agent.name, "parameters": parameters})
+        if starters := [f"“{starter.text}”" for starter in agent.starters if starter.tool][:MAX_STARTERS]:
+            lines.append(f"- **{agent.title or agent.name}**: {' · '.join(starters)}")
+    titles = ", ".join(str(form["title"]) for form in forms.values())
     value = {"notice": NOTICE, "how_to_connect": how, "abilities": list(forms.values())}
-    steps = [NextStep(str(each["title"]), name) for name, each in forms.items()]
-    answer = "\n\n".join(
-        [NOTICE]
-        + ["These requests are understood:\n\n" + "\n".join(requests)] * bool(requests)
-        + [f"By a form: {titles}."] * bool(forms)
-        + [how]
-    )
+    steps = [NextStep(str(form["title"]), name) for name, form in forms.items()]
+    understood = "These requests are understood:\n\n" + "\n".join(lines) if lines else ""
+    by_form = f"By a form: {titles}." if forms else ""
+    answer = "\n\n".join(filter(None, (NOTICE, understood, by_form, how)))
     summary = f"{len(forms)} things can be done without a language model"
     return OwnResult(value, summary, answer=answer, next_steps=steps)
 
 
 def reachable(services: "Services", agent: Agent, job: RunRequest) -> list[AgentCard]:
-    """Describe an agent and its colleagues, with the tools that the user of a run may use."""
+    """Return an agent and its colleagues, with the tools that a run's user may use: what `CallMeans.agents` gives."""
     permissions = services.permissions
     agents = (agent, *permissions.colleagues(agent, services.agents, job))
-    return [permissions.for_user(each, job).card for each in agents]
+    return [permissions.for_user(allowed, job).card for allowed in agents]

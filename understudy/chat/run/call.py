@@ -2,7 +2,7 @@
 
 1. A call is made in these steps (`RunCall.make`): its request is sanitized, it may be refused, its user may have to
    consent; it begins in the log; its tool works, or the client or a subagent is asked; a doubt is settled; its result
-   is sanitized, and its end recorded. A step that decides the outcome of the call leaves out those before its end.
+   is sanitized, and its end recorded. When a step has decided the outcome, only the end is left.
 2. The outcome of a call is None until it is decided. It stays None if the actor is killed: then the call is in doubt.
 3. A call that started before a restart is made again from where it stood. One in doubt is settled by its tool's
    `reconcile`, or else by its user, and made again only if it took no effect. One that has kept a handle is never in
@@ -21,37 +21,37 @@ from typing import Any, Final, TypeAlias
 
 import msgspec
 import trio
-from attrs import asdict, define, evolve, field
+from attrs import asdict, define, evolve, field, frozen
 
 from actors import Actor, ActorRef, ChildSpec, Context, Crashed, Exit, Lane, Restart, StopMode
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import FORBIDDEN, refusal
 from understudy.chat.consents import Consents
+from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.effects import GRACE_S, MAX_ASKED, Attempt
-from understudy.chat.messages import Decide, EndTurn, RunRequest
+from understudy.chat.messages import Begin, Decide, EndTurn, RunRequest
 from understudy.chat.run.abilities import reachable
 from understudy.chat.run.client_tools import OUTPUT, ClientWait, check_output, client_question
 from understudy.chat.run.deadline import suspend_deadlines
 from understudy.chat.run.meter import Meter
-from understudy.chat.run.model_input import ModelInput
+from understudy.chat.run.part import NO_PARTS, CallMade, RunParts
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.questions import (
     Asker,
     Questions,
-    calls_that_ask,
     consent_question,
     copy_arguments,
     needs_approval,
     question_id,
 )
-from understudy.chat.run.recorder import Recorder
-from understudy.chat.run.replay import PendingCall, Replay
 from understudy.chat.run.tool_outcome import ToolOutcome, crash, failure, interrupted, restored, sanitize, success
+from understudy.chat.run.window import ModelInput
 from understudy.chat.run_settings import WIDGET_SETTING
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.records import ToolCallRecord, calls_that_ask
 from understudy.chat.services import Services, tool_context
-from understudy.chat.stops import Enforcement, StoppedByOperator
-from understudy.chat.stops import sentence as stop_sentence
+from understudy.chat.stops import Enforcement, StoppedByOperator, stop_sentence
 from understudy.chat.user_files import SavedFiles
 from understudy.content.filter import Blocked
 from understudy.content.summary import build_summary, count_by_kind, is_suspect
@@ -90,7 +90,7 @@ CONCURRENT_CALLS: Final = 8
 MAX_SHOWN: Final = 2000
 """Characters of a parameter in an event; the rest is cut off there. The step has it whole."""
 MAX_LISTED: Final = 100
-"""Names of tools that a model is told which asked for another one."""
+"""Names of tools that are listed for a model that asked for an unknown one."""
 MAX_NAME: Final = 64
 """Characters of the name of an unknown tool; names of tools have no more."""
 MAX_MADE: Final = 5
@@ -98,8 +98,8 @@ MAX_MADE: Final = 5
 STOP_S: Final = 6.0
 """Seconds for calls to stop at the end of their run; by then one that goes on is in the log as `actor.lingers`."""
 START_S: Final = 0.1
-"""Seconds for which the start of a call that may be repeated waits to be committed with its end: if its server dies
-before, nothing has become of it that must not become of it again."""
+"""Seconds for which the start of a call that may be repeated waits to be committed with its end. If the server dies
+meanwhile, the call is made again."""
 PUBLISH_S: Final = 0.1
 """Seconds between two batches of what a call yields."""
 MAX_WAITING: Final = 16
@@ -112,7 +112,7 @@ HANDLE: Final = "handle"
 REMEMBERED: Final = "remembered"
 """The door of a decision that the user made before, for every call of the tool in the thread."""
 REDIRECTED: Final = "The user has sent a new message instead."
-"""The note with which calls are denied that wait when a steer is to enter now."""
+"""The note of the denial if a call waits for approval when a steer is to enter at once."""
 TOO_MANY: Final = f"{MAX_CALLS} calls in one turn are the limit; make the others in the next turn."
 SPENT: Final = "The run's budget of tool calls is spent; answer with what you have."
 EFFECT_UNKNOWN: Final = "Whether it took effect is unknown."
@@ -161,7 +161,7 @@ class CallAttempt:
     it saved.
     """
 
-    call: PendingCall
+    call: ToolCallRecord
     run_id: str
     outcome: ToolOutcome | None = field(default=None, init=False)
     crashed: bool = field(default=False, init=False)
@@ -179,7 +179,7 @@ class CallAttempt:
         self.outcome = failure(self.call, status, code, sentence, own=own)
 
     def exited(self, reason: Crashed) -> None:
-        """Take the crash of the actor into account: the tool raised something else than a `ToolError`."""
+        """Set the crash of the actor as the outcome."""
         self.outcome, self.crashed = crash(self.call, reason.error, self.run_id), True
 
 
@@ -194,29 +194,28 @@ class ToolCall(Actor):
     progress: CallProgress
     _items: trio.MemorySendChannel[Any] | None = field(default=None, init=False, repr=False)
 
-    async def on_start(self, context: Context) -> None:
-        """Start the call in a task of its own; the run does not wait for it. It has what only some calls need."""
-        call, calls, attempt = self.call, self.call.calls, self.attempt
-        given_up = lambda: calls.stopped or any(each.cancel_called for each in call.limits)  # noqa: E731
+    async def receive(self, message: object, context: Context) -> None:
+        """Start the call in a task of its own, so that it can be stopped at any time. It heeds no other message."""
+        if not isinstance(message, Begin):
+            return
+        call, executor, attempt = self.call, self.call.executor, self.attempt
+        given_up = lambda: executor.stopped or any(limit.cancel_called for limit in call.limits)  # noqa: E731
         handle = CallHandle(call.handle if call.step.result else None, call.keep_handle, given_up)
         queued = functools.partial(_while_queued, call, self.progress)
-        files = SavedFiles(calls.services.attachments(calls.job.owner), attempt.files)
+        files = SavedFiles(executor.services.attachments(executor.job.owner), attempt.files)
         show = functools.partial(self._show_partial, context)
         means = CallMeans(call.ask, while_queued=queued, handle=handle)
-        given = calls.context(call.call_id, self.progress, means, show_partial=show, files=files)
-        context.start_soon(functools.partial(self._call, context, given))
+        call_context = executor.context(call.call_id, self.progress, means, show_partial=show, files=files)
+        context.start_soon(functools.partial(self._call, context, call_context))
 
-    async def receive(self, message: object, context: Context) -> None:
-        """Ignore messages: a tool call is only stopped or killed."""
-
-    async def _call(self, context: Context, given: ToolContext) -> None:
+    async def _call(self, context: Context, call_context: ToolContext) -> None:
         call, attempt, tool = self.call, self.attempt, self.tool
         trio.lowlevel.current_task().name = f"tool {tool.name}"  # in the watchdog's record of a hold
         with trio.move_on_after(tool.timeout_s) as limit:
             call.limits.append(limit)
             try:
-                loop = call.calls.services.parts.find(ToolLoop)
-                attempt.outcome = success(attempt.call, await tool.call(self.arguments, given, loop))
+                loop = call.executor.services.parts.find(ToolLoop)
+                attempt.outcome = success(attempt.call, await tool.call(self.arguments, call_context, loop))
             except ToolError as error:
                 attempt.fail(ToolStatus.FAILED, error.code, error.message, own=error.message == call.unanswered)
                 attempt.effect_unknown = isinstance(error, EffectUnknown)
@@ -226,23 +225,23 @@ class ToolCall(Actor):
         context.stop()
 
     async def _show_partial(self, context: Context, item: Any) -> None:
-        """Have an item published that the tool has yielded. The tool waits if it is faster than that."""
+        """Queue an item that the tool has yielded, to be published. A tool that is faster than that waits."""
         if self._items is None:
             self._items, items = trio.open_memory_channel[Any](MAX_WAITING)
             context.start_soon(functools.partial(publish_partials, items, self._publish_partial))
         await self._items.send(item)
 
     async def _publish_partial(self, offset: int, items: list[Any]) -> None:
-        """Filter what the call has yielded as its result will be, and publish it; drop it if it is blocked."""
-        calls, content_filter = self.call.calls, self.call.calls.services.content_filter
+        """Filter items by the policy for results, and publish them; drop them if they are blocked."""
+        executor, content_filter = self.call.executor, self.call.executor.services.content_filter
         clean = await content_filter.filter_value(items, content_filter.tool)
         if not clean.blocked:
-            await calls.recorder.send_partial(self.call.call_id, offset, clean.value)
+            await executor.log.send_partial(self.call.call_id, offset, clean.value)
 
 
 @define(eq=False)
 class CallSubagent:
-    """The subagent that a call asks: `tools` executes its calls, once it works, `usage` is what it used of models."""
+    """The subagent that a call asks. `tools` executes its calls as soon as it works; `usage` is that of its models."""
 
     agent_id: str
     tools: "ToolExecutor | None" = field(default=None, repr=False)
@@ -253,13 +252,13 @@ class CallSubagent:
 class RunCall(Asker):
     """One call of a tool, from permission to its end in the log. `outcome` is None until it is decided.
 
-    `past` is what the log had of it, with the request whose arguments are read as the tool's parameters; `step` is that
-    of the call, set when it starts, and keeps the handle of its tool's work. It began at `began` (Unix seconds). `tool`
-    is None if the agent has none of that name. `note` is the user's with the approval. `effect_unknown`: it may have
-    taken effect although it did not succeed. `client` is what a call of the client's tool logs with its question.
+    `past` is what the log had of it; the arguments of its request are already those of the tool's parameters. `step` is
+    set when it starts, at `began` (Unix seconds), and keeps the handle of the tool's work. `tool` is None if the agent
+    has none of that name. `note` is what the user wrote with the approval. `effect_unknown`: it may have taken effect
+    although it did not succeed. `client` is logged with the question of a call of the client's tool.
     """
 
-    past: PendingCall = field(kw_only=True)
+    past: ToolCallRecord = field(kw_only=True)
     tool: Tool | None = field(kw_only=True)
     step: StepRecord = field(init=False, repr=False)
     began: float = field(default=math.inf, init=False)
@@ -273,56 +272,56 @@ class RunCall(Asker):
     async def make(self, tools: Mapping[str, Tool], refused: str, next_begins: Callable[[], None]) -> None:
         """Make the call, unless it is refused or its user denies it, and record its end.
 
-        `tools` are those of its agent; `refused` is the sentence why it is not made, empty otherwise. What a restarted
-        run finds recorded is not recorded again. A call that may ask its user starts at once, and takes its slot when
-        it is allowed; any other starts when there is a slot for it. `next_begins` is called when the next call may
-        begin: this one has begun, or waits for a slot.
+        `tools` are those of its agent; `refused` says why it is not made, and is empty if it may be. What a restarted
+        run finds recorded is not recorded again. A call that may have to be approved starts at once, and takes a slot
+        when it is approved; any other starts when it has a slot. `next_begins` is called as soon as this call has begun
+        or waits for a slot: then the next one may begin.
         """
-        calls, tool, past = self.calls, self.tool, self.past
+        executor, tool, past = self.executor, self.tool, self.past
         at_once = bool(refused) or tool is None or tool.approval is not False
-        if not at_once and not calls.slots.value:
+        if not at_once and not executor.slots.value:
             next_begins()
-        async with nullcontext() if at_once else calls.slots:
-            start, arguments, required = await self._start(), dict(past.request.arguments), past.approval_event
+        async with nullcontext() if at_once else executor.slots:
+            start, arguments, required = await self._start(), dict(past.request.arguments), past.required
             self.outcome = self.outcome or self._refusal(tools, refused)
             if self.outcome is None and start and tool is not None and tool.approval is not False:
                 required = await self._consent_request(tool)
             if self.outcome is None and tool is not None and required is not None:
                 arguments = await self._get_consent(tool, required, start, next_begins)
             elif start and self.outcome is None and tool is not None and self._may_be_lost(tool):
-                calls.recorder.gather(*start, steps=(self.step,), within_s=START_S)
+                executor.log.gather(*start, steps=(self.step,), within_s=START_S)
             elif start:
                 next_begins()
-                await calls.recorder.record(*start, steps=(self.step,))
+                await executor.log.record(*start, steps=(self.step,))
             next_begins()
             if self.outcome is None and tool is not None:
-                async with calls.slots if at_once else nullcontext():
+                async with executor.slots if at_once else nullcontext():
                     await (self._ask_client(tool) if tool.client else self._run(tool, arguments))
             await self.end(self.outcome or interrupted(past))
 
-    # Whether it may be made
+    # The start
 
     async def _start(self) -> tuple[Event, ...]:
-        """Give the call its step. Return the event that is recorded with it; none if the log has both.
+        """Set the step of the call. Return the event that is to be recorded with it; none if the log has both.
 
-        If the model's text is blocked, the call fails.
+        If the content policy blocks what the model wrote for it, the call fails.
         """
-        calls, tool, past, request = self.calls, self.tool, self.past, self.past.request
-        began, doing = calls.services.clock(), None if tool is None else tool.description
+        executor, tool, past, request = self.executor, self.tool, self.past, self.past.request
+        began, doing = executor.services.clock(), None if tool is None else tool.description
         if (step := past.step) is not None:
             self.began, self.step, name, shown = began, step, step.name, step.arguments or {}
         else:
             words: dict[str, Any] = {"name": request.name[:MAX_NAME]} if tool is None else {}
             words |= {"description": request.description} if request.description else {}
             try:
-                given = {"arguments": dict(request.arguments), **words}
-                said: dict[str, Any] = await calls.services.content_filter.filter_output(given)
+                written = {"arguments": dict(request.arguments), **words}
+                clean: dict[str, Any] = await executor.services.content_filter.filter_output(written)
             except Blocked as blocked:
                 self.fail(ToolStatus.FAILED, "content_blocked", blocked.message)
-                said = {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
-            name, shown = said["name"] if tool is None else tool.name, dict(said["arguments"])
-            doing = said.get("description", doing)
-            self.step = calls.recorder.next_step("tool", name, self.call_id, said["arguments"], began)
+                clean = {"name": "(not shown)", "description": "A blocked call", "arguments": {}}
+            name, shown = clean["name"] if tool is None else tool.name, dict(clean["arguments"])
+            doing = clean.get("description", doing)
+            self.step = executor.log.next_step("tool", name, self.call_id, clean["arguments"], began)
             self.began = began
             for key, value in shown.items():
                 if isinstance(value, str) and len(value) > MAX_SHOWN and not (tool is not None and tool.client):
@@ -330,15 +329,15 @@ class RunCall(Asker):
         doing = f"Calling {name}" if doing is None else doing[:MAX_SHOWN]
         event = ToolExecuting(self.agent_id, self.call_id, name, shown, doing, began)
         if step is not None and not past.announced:  # another run began it, with which this one goes on
-            await calls.recorder.record(event)
+            await executor.log.record(event)
         return (event,) if step is None else ()
 
     def _refusal(self, tools: Mapping[str, Tool], refused: str) -> ToolOutcome | None:
         """Return the failure of a call that is not made; None if it may be."""
-        calls, tool, past, code = self.calls, self.tool, self.past, "invalid_arguments"
-        stops, permissions = calls.services.stops, calls.services.permissions
+        executor, tool, past, code = self.executor, self.tool, self.past, "invalid_arguments"
+        stops, permissions = executor.services.stops, executor.services.permissions
         # A call that the log of this run has was allowed then.
-        logged = past.call_id in calls.replays or (past.step is not None and past.announced)
+        logged = past.call_id in executor.subagents or (past.step is not None and past.announced)
         if refused:
             sentence = refused
         elif tool is None:
@@ -348,7 +347,7 @@ class RunCall(Asker):
                 sentence, self.effect_unknown = f"{name} was interrupted. {EFFECT_UNKNOWN}", True
         elif stops.in_force and (stop := stops.find(*stoppable(tool))) is not None:
             code, sentence = "stopped", stop_sentence(stop)
-        elif not logged and not permissions.may_call(tool, calls.job):
+        elif not logged and not permissions.may_call(tool, executor.job):
             code, sentence = FORBIDDEN, refusal(tool)
         elif past.request.problem:
             sentence = past.request.problem
@@ -357,11 +356,11 @@ class RunCall(Asker):
         return failure(past, ToolStatus.FAILED, code, sentence)
 
     def _may_be_lost(self, tool: Tool) -> bool:
-        """Return whether nothing is lost with the start of the call: its model is asked again, and it is made again.
+        """Return whether the start of the call may be lost: the model is asked again then, and the call is made anew.
 
-        It would have another id then, which the tool must not know.
+        It has another id then, so this holds only for a tool that does not learn the id of its calls.
         """
-        asked_by_model = self.calls.recorder.speaker.run is None
+        asked_by_model = self.executor.log.speaker.run is None
         return asked_by_model and tool.retry_safe and not (tool.takes_context or tool.client or tool.agent)
 
     def fail(self, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> None:
@@ -371,8 +370,8 @@ class RunCall(Asker):
     # Consent
 
     async def _consent_request(self, tool: Tool) -> ApprovalRequired | None:
-        """Return the request for the user's approval; None if the call needs none, or fails because that is unknown."""
-        job, services = self.calls.job, self.calls.services
+        """Return the request for the user's approval; None if the call needs none, or failed when that was asked."""
+        job, services = self.executor.job, self.executor.services
         try:
             if not await needs_approval(tool, dict(self.past.request.arguments), job.owner):
                 return None
@@ -393,7 +392,7 @@ class RunCall(Asker):
 
         The arguments that a user approves are those that run: if some were redacted, the redacted ones run.
         """
-        decided = self.past.decision_event or await self._ask_consent(tool, required, start, next_begins)
+        decided = self.past.decided or await self._ask_consent(tool, required, start, next_begins)
         note, changed = decided.note or "", decided.parameters
         if decided.decision is ApprovalDecision.ALLOW:
             if changed is not None:
@@ -404,7 +403,7 @@ class RunCall(Asker):
             sentence = f"Not allowed: {note}" if note else "Not allowed."
             expired = decided.decision is ApprovalDecision.EXPIRED
             self.fail(ToolStatus.DENIED, "forbidden", "It was not allowed in time." if expired else sentence)
-        self.waited_s = self.calls.services.clock() - self.began
+        self.waited_s = self.executor.services.clock() - self.began
         return dict(required.parameters if changed is None else changed)
 
     async def _ask_consent(
@@ -416,21 +415,21 @@ class RunCall(Asker):
         has them. A tool that the user has allowed always in this thread is allowed at once, unless its arguments were
         redacted.
         """
-        job, services, recorder = self.calls.job, self.calls.services, self.calls.recorder
+        job, services, run_log = self.executor.job, self.executor.services, self.executor.log
         consents, of_thread = services.parts.find(Consents), (job.owner, job.thread_id)
         whole = bool(start) and required.parameters == self.past.request.arguments
-        allowed = whole and consents is not None and await consents.covers(*of_thread, tool)
+        remembered = whole and consents is not None and await consents.covers(*of_thread, tool)
         next_begins()
-        if allowed:
+        if remembered:
             decided = ApprovalDecided(self.call_id, ApprovalDecision.ALLOW, by=job.owner, door=REMEMBERED)
-            await recorder.record(*start, required, decided, steps=(self.step,))
+            await run_log.record(*start, required, decided, steps=(self.step,))
             return decided
         question = consent_question(tool, required, job.owner)
 
         async def begin() -> None:
             if start:
-                await recorder.record(*start, required, steps=(self.step,))
-            if self.calls.redirected:
+                await run_log.record(*start, required, steps=(self.step,))
+            if self.executor.redirected:
                 question.accept(Decide(self.call_id, ApprovalDecision.DENY, REDIRECTED))
 
         async def store(decided: ApprovalDecided) -> None:
@@ -442,7 +441,7 @@ class RunCall(Asker):
                 await say(services.store, Deed(act, decided.by, decided.door or "", job.owner, detail=detail))
             if decided.remember and consents is not None:  # first: an acknowledged decision is remembered
                 await consents.add(*of_thread, tool)
-            await recorder.record(decided)
+            await run_log.record(decided)
 
         answer: ApprovalDecided = await self.wait_for(question, required.expires_at, begin, store)
         return answer
@@ -464,10 +463,9 @@ class RunCall(Asker):
         A call that may have taken effect, because its server, its actor or its time ended, is settled by the tool's
         `reconcile`, or else by the user, and made again only if it took none.
         """
-        past, logged = self.past, self.calls.questions.logged
-        whole = past.whole or past.approval_event is not None  # its arguments are not redacted
-        in_doubt = past.in_doubt or (past.asking and tool.reconcile is not None)
-        in_doubt = in_doubt and self.handle is None
+        past, logged = self.past, self.executor.questions.logged
+        whole = past.whole or past.required is not None  # its arguments are not redacted
+        in_doubt = self.handle is None and (past.in_doubt or (past.asking and tool.reconcile is not None))
         for _ in range(MAX_MADE):
             killed = in_doubt
             if not in_doubt:
@@ -478,8 +476,9 @@ class RunCall(Asker):
                 if not (killed or timed_out or attempt.crashed):
                     break
                 self.effect_unknown = not attempt.crashed and not tool.retry_safe
-                asked = self.call_id in calls_that_ask(logged)
-                if killed and tool.reconcile is None and (asked or self.handle is not None):
+                asks_user = self.call_id in calls_that_ask(logged)
+                # Its first question came before any effect; by a handle the tool finds its work again.
+                if killed and tool.reconcile is None and (asks_user or self.handle is not None):
                     self.effect_unknown = False
                     continue
                 if tool.reconcile is None:
@@ -493,30 +492,32 @@ class RunCall(Asker):
 
     async def _attempt(self, tool: Tool, arguments: dict[str, Any]) -> CallAttempt:
         """Run the tool in an actor of its own. Return the attempt when it has ended, even if the actor hangs."""
-        calls, services, attempt = self.calls, self.calls.services, CallAttempt(self.past, self.calls.job.run_id)
-        self.attempt, self.limits, self.count = attempt, [], 0
+        executor, services = self.executor, self.executor.services
+        self.attempt = attempt = CallAttempt(self.past, executor.job.run_id)
+        self.limits, self.count = [], 0
         if services.stops.in_force and (stop := services.stops.find(*stoppable(tool))) is not None:
             attempt.fail(ToolStatus.FAILED, "stopped", stop_sentence(stop))
             return attempt
-        async with calls.recorder.notes.of_call() as progress:
+        async with executor.log.notes.of_call() as progress:
             make: Callable[[], Actor]
-            if tool.agent is not None and calls.ask_agent is not None:
+            if tool.agent is not None:
                 try:
                     request = tool.check(arguments)["request"]
                 except ToolError as error:
                     attempt.fail(ToolStatus.FAILED, error.code, error.message)
                     return attempt
                 await self._start_subagent(tool.agent)
-                make = functools.partial(calls.ask_agent, self, attempt, tool, request)
+                make = functools.partial(services.parts[AskedAgents].make, self, attempt, tool, request)
             else:
                 make = functools.partial(ToolCall, self, attempt, tool, arguments, progress)
             spec = ChildSpec(self.call_id, make, restart=Restart.TEMPORARY, shutdown_s=GRACE_S)
             ref = await self.context.spawn(spec)
-            calls.actors[ref] = attempt
+            executor.actors[ref] = attempt
             self.context.watch(ref)
-            if calls.redirected:  # since the subagent began
+            ref.tell(Begin())
+            if executor.redirected:  # since the subagent began
                 ref.try_tell(EndTurn(""), lane=Lane.HIGH)
-            tool_s, run_s = tool.timeout_s + GRACE_S, calls.meter.left_s(calls.questions.deadline.worked_s)
+            tool_s, run_s = tool.timeout_s + GRACE_S, executor.meter.left_s(executor.questions.deadline.worked_s)
             if tool.agent is not None:
                 run_s = math.inf  # the subagent closes by itself
             limit = trio.CancelScope(deadline=trio.current_time() + min(tool_s, run_s))
@@ -536,7 +537,7 @@ class RunCall(Asker):
                 attempt.ended.set()
                 ref.kill()
             if self.count:  # still paused if the tool gave up its question itself
-                await calls.questions.deadline.resume(self.context.ref)
+                await executor.questions.deadline.resume(self.context.ref)
         return attempt
 
     @property
@@ -549,34 +550,34 @@ class RunCall(Asker):
         """Commit the handle of the call's work. Raises `ToolError` ``storage_unavailable``."""
         step = evolve(self.step, result={HANDLE: handle})
         try:
-            await self.calls.recorder.record(steps=(step,))
+            await self.executor.log.record(steps=(step,))
         except StorageUnavailable:
             raise ToolError("storage_unavailable", ERRORS["storage_unavailable"].text) from None
         self.step = step
 
     async def _start_subagent(self, agent: Agent) -> None:
         """Record that the call asks a subagent, unless the log has it."""
-        calls = self.calls
-        if (past := calls.replays.get(self.call_id)) is not None:
+        executor = self.executor
+        if (past := executor.subagents.get(self.call_id)) is not None:
             self.subagent = CallSubagent(past.agents[0][0])
         elif self.subagent is None:
             self.subagent = CallSubagent(f"{agent.name}-{uuid.uuid4().hex[:8]}")
-            saying, now = f"{agent.display_title} is on it", calls.services.clock()
-            await calls.recorder.record(SubagentStarted(self.subagent.agent_id, self.call_id, agent.name, saying, now))
+            saying, now = f"{agent.display_title} is on it", executor.services.clock()
+            await executor.log.record(SubagentStarted(self.subagent.agent_id, self.call_id, agent.name, saying, now))
 
     # The end
 
     async def end(self, outcome: ToolOutcome) -> None:
         """Record the end of the call with this outcome, as far as its result may be shown."""
-        calls, tool, step, subagent = self.calls, self.tool, self.step, self.subagent
-        services, recorder, now = calls.services, calls.recorder, calls.services.clock()
+        executor, tool, step, subagent = self.executor, self.tool, self.step, self.subagent
+        services, run_log, now = executor.services, executor.log, executor.services.clock()
         worked_from = self.began + self.waited_s
         worked_s = max(0.0, now - worked_from)
         # An unknown name is the model's text: it must not become a label.
         services.metrics.tool_ended(None if tool is None else tool.name, outcome.status.value, worked_s)
         widget = undo_until = counts = redactions = None
         if tool is not None and outcome.status is ToolStatus.OK:
-            if tool.widget and WIDGET_SETTING not in calls.job.settings:
+            if tool.widget and WIDGET_SETTING not in executor.job.settings:
                 widget = {"server": tool.server, "uri": tool.widget}
             if tool.undo is not None and services.settings.undo and not outcome.by_user:
                 undo_until = now + tool.undo_s
@@ -613,35 +614,26 @@ class RunCall(Asker):
                 status = RUN_STATUS.get(outcome.status, RunStatus.FAILED)
                 before = (SubagentCompleted(subagent.agent_id, self.call_id, status, subagent.usage, now),)
         after = () if redactions is None else (redactions,)
-        result = asdict(outcome.recorded(undo_until, recorder.speaker.name))
+        result = asdict(outcome.recorded(undo_until, run_log.speaker.name))
         ended = evolve(step, result=result, status=outcome.status.value, ended_at=now)
-        await recorder.record(*before, completed, *after, steps=(ended,))
-        if recorder.spans is not None:
+        await run_log.record(*before, completed, *after, steps=(ended,))
+        if executor.parts.ended:
             error = "" if outcome.status is ToolStatus.OK else outcome.status.value
-            self.end_span(error, now, worked_from, result["value"])
+            await executor.parts.tell_ended(CallMade(self, worked_from, now, error, result["value"]))
         self.subagent = None  # which refers to this call
-        questions = calls.questions
+        questions = executor.questions
         questions.calls.pop(self.call_id, None)
         if questions.early:
             questions.forget(self.call_id)
         if questions.calls:
             questions.pause_if_all_wait()
 
-    def end_span(self, error: str, now: float, worked_from: float, result: Any = None) -> None:
-        """Record the span of the call, and that of the subagent that it asks."""
-        spans, subagent = self.calls.recorder.spans, self.subagent
-        if subagent is not None and subagent.tools is not None and (below := subagent.tools.recorder.spans) is not None:
-            below.end(subagent.usage, now, error=error)
-        if spans is not None:
-            label, given = None if self.tool is None else self.tool.name, self.step.arguments
-            spans.call_ended(label, self.call_id, worked_from, now, error=error, arguments=given, result=result)
-
 
 @define(eq=False)
 class CallDoubt:
-    """The doubt whether a call of `tool` took effect, whose actor was `killed` or whose tool failed.
+    """The doubt whether a call took effect: its actor was `killed`, or its tool timed out or crashed.
 
-    `whole`: its arguments are as the model wrote them, unredacted.
+    `whole`: its arguments are unredacted, as the model wrote them.
     """
 
     call: RunCall
@@ -675,17 +667,17 @@ class CallDoubt:
 
         An actor that is killed says nothing about the call: the tool is asked again.
         """
-        tool, calls, call_id = self.tool, self.call.calls, self.call.call_id
+        tool, executor, call_id = self.tool, self.call.executor, self.call.call_id
 
         async def ask() -> Reconciled:
-            async with calls.recorder.notes.of_call() as progress:
-                context = calls.context(call_id, progress, CallMeans())
-                return await tool.settle(call_id, self.arguments, context, calls.services.parts.find(ToolLoop))
+            async with executor.log.notes.of_call() as progress:
+                context = executor.context(call_id, progress, CallMeans())
+                return await tool.settle(call_id, self.arguments, context, executor.services.parts.find(ToolLoop))
 
         for _ in range(MAX_ASKED if tool.reconcile is not None else 0):
-            attempt = Attempt("reconcile", tool.name, calls.job.run_id, call_id, tool.timeout_s, ask)
+            attempt = Attempt("reconcile", tool.name, executor.job.run_id, call_id, tool.timeout_s, ask)
             ref = await attempt.start(self.call.context)
-            calls.actors[ref] = attempt
+            executor.actors[ref] = attempt
             with trio.move_on_after(tool.timeout_s + GRACE_S) as limit:
                 await attempt.ended.wait()
             if limit.cancelled_caught:
@@ -717,8 +709,8 @@ class CallDoubt:
 
         # A call that was made again at the user's wish, and interrupted again, is a new question.
         for number in itertools.count(1):
-            name = question_id(call.calls.job.run_id, call.call_id, f"effect{number}")
-            logged = call.calls.questions.logged.get(name)
+            name = question_id(call.executor.job.run_id, call.call_id, f"effect{number}")
+            logged = call.executor.questions.logged.get(name)
             if logged is None or logged.answered is None or logged.answered.answer != {"choice": "again"}:
                 break
         reply = await call.ask_as("server", name, question, check)
@@ -730,72 +722,91 @@ class CallDoubt:
         return Unknown()
 
 
+@frozen
+class AskedAgents:
+    """The part of a server that lets calls ask agents: `make` returns the actor of a call, by its attempt, its tool and
+    the request."""
+
+    make: Callable[[RunCall, CallAttempt, Tool, str], Actor]
+
+
+_Make: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
+"""Makes a call, and calls its argument when the next call may begin."""
+
+
+async def _make_all(calls: Sequence[_Make]) -> None:
+    """Make calls beside each other, which begin in order."""
+    async with trio.open_nursery() as nursery:
+        for call in calls:
+            begun = trio.Event()
+            nursery.start_soon(call, begun.set)
+            await begun.wait()
+
+
 @define(eq=False)
 class ToolExecutor:
-    """Executes the calls of a run, or of a subagent, which the call `scope` asks.
+    """Executes the calls of a run, or of the subagent that the call `scope` asks.
 
-    `ask_agent` makes the actor of a call that asks a subagent, which may be given the `conversation`; `replays` is the
-    recorded progress of subagents by call id. `said` returns the answer so far.
-    `actors` are those of the calls that have not stopped, also those that were given up. While it is `redirected`,
-    calls that wait for consent are denied.
+    `subagents` is the recorded progress of subagents by call id; they may be given the `conversation`. `actors` are
+    those that have not stopped, also of calls that were given up. While it is `redirected`, calls that wait for
+    approval are denied.
     """
 
     job: RunRequest
     services: Services
-    recorder: Recorder
+    log: RunLog
     questions: Questions
     meter: Meter
-    replays: Mapping[str, Replay] = field(factory=dict, repr=False)
-    ask_agent: Callable[[RunCall, CallAttempt, Tool, str], Actor] | None = None
+    subagents: Mapping[str, Past] = field(factory=dict, repr=False)
     scope: RunCall | None = field(default=None, repr=False)
+    parts: RunParts = NO_PARTS
     conversation: ModelInput = field(factory=ModelInput, init=False, repr=False)
-    said: Callable[[], str] = field(default=str, init=False, repr=False)
+    answer_so_far: Callable[[], str] = field(default=str, init=False, repr=False)
     slots: trio.Semaphore = field(factory=functools.partial(trio.Semaphore, CONCURRENT_CALLS), init=False)
     actors: dict[ActorRef, CallAttempt | Attempt] = field(factory=dict, init=False)
     redirected: bool = field(default=False, init=False)
     stopped: bool = field(default=False, init=False)
 
     async def execute(
-        self, calls: Sequence[PendingCall], tools: Mapping[str, Tool], agent_id: str, context: Context
+        self, calls: Sequence[ToolCallRecord], tools: Mapping[str, Tool], agent_id: str, context: Context
     ) -> list[ToolOutcome]:
-        """Execute all calls that have not finished, which begin in the order of the requests. Return their outcomes in
-        that order. `tools` are those that the agent has, by name.
+        """Execute the calls that have not finished, which begin in the order of the requests. Return all outcomes.
 
-        Calls in doubt that cannot be settled are excluded by `Replay.calls_in_doubt` before.
+        `tools` are those of the agent, by name. `Past.calls_in_doubt` has excluded doubts that cannot be settled.
 
         Raises:
             StorageUnavailable: A call could not be recorded. The other calls were stopped.
         """
-        names = [each.request.name for each in calls]
-        self.recorder.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
+        names = [record.request.name for record in calls]
+        self.log.activity = f"running {', '.join(names[:CONCURRENT_CALLS])}"
         allowed = self.meter.allowed_calls(MAX_CALLS)
-        self.meter.add_calls(min(allowed, sum(not each.taken for each in calls)))
+        self.meter.add_calls(min(allowed, sum(not record.taken for record in calls)))
         made: list[RunCall] = []
-        now: list[_Make] = []
-        later: list[_Make] = []  # those of the client's tools
+        here: list[_Make] = []
+        of_client: list[_Make] = []  # the client works on these when the others have ended
         unavailable: StorageUnavailable | None = None
-        for number, past in enumerate(calls):
-            request, tool = past.request, tools.get(past.request.name)
+        for number, record in enumerate(calls):
+            request, tool = record.request, tools.get(record.request.name)
             if tool is not None:
-                past = evolve(past, request=evolve(request, arguments=fitted(request.arguments, tool.parameters)))
-            made.append(call := RunCall(self, context, past.call_id, agent_id, request.name, past=past, tool=tool))
-            if past.result is not None and past.step is not None:
-                call.outcome = restored(past, ToolStatus(past.step.status), past.result)
-                self._count_past(past.call_id)
+                record = evolve(record, request=evolve(request, arguments=fitted(request.arguments, tool.parameters)))
+            made.append(call := RunCall(self, context, record.call_id, agent_id, request.name, past=record, tool=tool))
+            if record.result is not None and record.step is not None:
+                call.outcome = restored(record, ToolStatus(record.step.status), record.result)
+                self._count_past(record.call_id)
                 continue
             refused = "" if number < allowed else TOO_MANY if number >= MAX_CALLS else SPENT
             call.rests = tool is not None and tool.client
             self.questions.calls[call.call_id] = call
-            (later if call.rests else now).append(functools.partial(call.make, tools, refused))
+            (of_client if call.rests else here).append(functools.partial(call.make, tools, refused))
         if self.scope is not None:
             self.scope.rests = True
         try:
-            await (now[0](trio.Event().set) if len(now) == 1 else _make_all(now))  # one needs no task of its own
-            if resting := [each for each in made if each.rests]:
-                wait = ClientWait(tuple(each.call_id for each in resting), self.said(), self.meter.used)
+            await (here[0](trio.Event().set) if len(here) == 1 else _make_all(here))  # one needs no task of its own
+            if resting := [call for call in made if call.rests]:
+                wait = ClientWait(tuple(call.call_id for call in resting), self.answer_so_far(), self.meter.used)
                 for call in resting:
                     call.rests, call.client = False, wait
-                await _make_all(later)
+                await _make_all(of_client)
         except* StorageUnavailable as group:
             unavailable = StorageUnavailable(str(group.exceptions[0]))
         finally:
@@ -805,30 +816,30 @@ class ToolExecutor:
                 self.scope.rests = False
         if unavailable is not None:
             raise unavailable
-        return [each.outcome for each in made if each.outcome is not None]
+        return [call.outcome for call in made if call.outcome is not None]
 
     def _count_past(self, call_id: str) -> None:
         """Count what the subagent of a finished call spent, and those below it."""
-        past = self.replays.get(call_id)
+        past = self.subagents.get(call_id)
         if past is None:
             return
         for usage in past.used:
             self.meter.add_usage(usage, turns=1)
-        for call in (each for turn in past.turns for each in turn.calls):
+        for call in (record for turn in past.turns for record in turn.calls):
             self.meter.add_calls(1)
             self._count_past(call.call_id)
 
     def context(self, call_id: str, progress: CallProgress, means: CallMeans, **fields: Any) -> ToolContext:
         """Return the context of a call; `fields` are further ones of it, such as `files`."""
-        job, speaker = self.job, self.recorder.speaker
+        job, speaker = self.job, self.log.speaker
         names = (job.owner, job.thread_id, job.run_id, call_id)
-        given = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
-        found, references = job.findings_summary, job.references
-        if (spans := self.recorder.spans) is not None:
-            fields["traceparent"] = spans.of_call(call_id).header
+        context = tool_context(self.services, *names, agent=speaker.name, notebook=speaker.notebook, roles=job.roles)
+        findings, references = job.findings_summary, job.references
+        for part in self.parts.call_fields:
+            fields |= part.call_fields(call_id)
         agents = functools.partial(reachable, self.services, speaker, job)
         means = evolve(means, attended=job.attended, agents=agents)
-        return evolve(given, progress=progress, references=references, found=found, means=means, **fields)
+        return evolve(context, progress=progress, references=references, found=findings, means=means, **fields)
 
     def exited(self, ref: ActorRef, reason: Exit) -> None:
         """Complete the attempt whose actor has stopped, unless it was given up; `reason` says whether it crashed."""
@@ -841,7 +852,7 @@ class ToolExecutor:
     @property
     def lingering(self) -> tuple[str, ...]:
         """The tools of which a call goes on, also after `stop`: each once."""
-        return tuple(dict.fromkeys(each.tool_name for ref, each in self.actors.items() if ref.alive))
+        return tuple(dict.fromkeys(attempt.tool_name for ref, attempt in self.actors.items() if ref.alive))
 
     async def stop(self) -> None:
         """Stop the calls that are running, as they are not wanted any more; return when all have stopped.
@@ -851,7 +862,7 @@ class ToolExecutor:
         self.stopped = True
         with trio.move_on_after(STOP_S):
             async with trio.open_nursery() as nursery:
-                for ref in [ref for ref, each in self.actors.items() if not each.ended.is_set()]:
+                for ref in [ref for ref, attempt in self.actors.items() if not attempt.ended.is_set()]:
                     nursery.start_soon(ref.stop, StopMode.NOW)
 
     def set_redirected(self, redirected: bool) -> None:
@@ -871,42 +882,22 @@ class ToolExecutor:
 
         The log says which of them have begun, and which have ended: events of theirs may have been on their way.
         """
-        if calls := self._begun_calls():
-            await self.recorder.flush()
-            protocol = await self.recorder.log.read_protocol()
-            for call in [each for each in calls if each.call_id in protocol.calls]:
-                if call.subagent is not None and call.call_id not in protocol.subagents:
+        if calls := self.begun_calls():
+            await self.log.flush()
+            logged = (await self.log.read_state()).calls
+            for call in [call for call in calls if call.call_id in logged and not logged[call.call_id].ended]:
+                if call.subagent is not None and logged[call.call_id].state != "delegated":
                     call.subagent.agent_id = ""
                 call.attempt, call.note, call.effect_unknown, call.waited_s = None, "", False, 0.0
                 await call.end(interrupted(call.past))
 
-    def end_spans(self, error: str) -> None:
-        """Record the spans of the calls that have not ended."""
-        for call in self._begun_calls():
-            if call.subagent is not None and call.subagent.tools is not None:
-                call.subagent.tools.end_spans(error)
-            call.end_span(error, self.services.clock(), call.began)
-
-    def _begun_calls(self) -> list[RunCall]:
+    def begun_calls(self) -> list[RunCall]:
         """Return the calls of this agent that have begun here and not ended."""
-        calls = [each for each in self.questions.calls.values() if isinstance(each, RunCall)]
-        return [each for each in calls if each.calls is self and each.began < math.inf]
+        calls = [call for call in self.questions.calls.values() if isinstance(call, RunCall)]
+        return [call for call in calls if call.executor is self and call.began < math.inf]
 
     def close(self) -> None:
-        """Drop the calls that have not ended: else the run would wait for the garbage collector."""
-        for call in self._begun_calls():
+        """Drop the calls that have not ended: they refer to the run, and would keep it until a garbage collection."""
+        for call in self.begun_calls():
             call.subagent = None
         self.questions.calls.clear()
-
-
-_Make: TypeAlias = Callable[[Callable[[], None]], Awaitable[None]]
-"""Makes a call, given what is called when the next one may begin."""
-
-
-async def _make_all(calls: Sequence[_Make]) -> None:
-    """Make calls beside each other, which begin in order."""
-    async with trio.open_nursery() as nursery:
-        for call in calls:
-            begun = trio.Event()
-            nursery.start_soon(call, begun.set)
-            await begun.wait()

@@ -42,7 +42,7 @@ class ClientWait:
 
 def client_tools(given: Iterable[JsonObject], own: Container[str]) -> tuple[Tool, ...]:
     """Return the client's tools, as the settings of a message have them, but those whose names are among `own`."""
-    return tuple(_tool(each) for each in given if each["name"] not in own)
+    return tuple(_tool(tool) for tool in given if tool["name"] not in own)
 
 
 def open_calls(events: Iterable[Event]) -> dict[str, str]:

@@ -1,12 +1,12 @@
-"""Runs a hand-written agent: a function of a user instead of a model, whose doings are recorded like a model's.
+"""Runs a hand-written agent: a function of its author in place of a model, whose calls are recorded like a model's.
 
 1. What the function says until a call, a handoff or its end is one turn, stored as a model's turn is. So its calls are
    executed, replayed and remembered by later messages like those of a model.
 2. A step, or a request to the model, is stored with its result before the function goes on.
-3. A resumed run starts the function again, and gives it what is recorded: a step by its name and how often that was
-   used, a call by its name and arguments, everything else in order. What is not recorded waits until all that is
-   recorded was asked for, in any order, as tasks of a nursery begin in any order. If that does not happen within
-   `REPLAY_S`, the function does not repeat itself, and the run ends with `agent_failed`.
+3. A resumed run starts the function again, and replays what is recorded: a step by its name and how often that was
+   used, a call by its name and arguments, everything else in order. Anything new waits until all that is recorded was
+   replayed; its order may differ, as tasks of a nursery begin in any order. If that does not happen within `REPLAY_S`,
+   the function does not repeat itself, and the run ends with `agent_failed`.
 4. The function runs on the tools' loop, and does everything else through this object: calls and steps at the same time,
    the rest one after another, and not while a call is at work.
 """
@@ -14,10 +14,11 @@
 import logging
 import math
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import partial
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NoReturn, ParamSpec, TypeVar
 
 import attrs
 import msgspec
@@ -26,15 +27,14 @@ from attrs import define, evolve, field, frozen
 
 from actors import Context
 from understudy.agents.turn import AgentTurn, CallResult, OwnStep, TurnWork, run_function
-from understudy.chat.run.ended import Ended
 from understudy.chat.run.history import turn_items
-from understudy.chat.run.meter import HAND_WRITTEN
-from understudy.chat.run.model_request import ModelRequest
+from understudy.chat.run.meter import HAND_WRITTEN, Ended
 from understudy.chat.run.progress_notes import CallProgress
 from understudy.chat.run.questions import Asker
-from understudy.chat.run.replay import PastTurn, PendingCall
-from understudy.chat.run.turn import record_turn
+from understudy.chat.run.turn import ModelRequest, record_turn
 from understudy.chat.run.window import estimate, item_tokens, tools_tokens
+from understudy.chat.run_state.records import ToolCallRecord
+from understudy.chat.run_state.turns import PastTurn
 from understudy.chat.user_files import SavedFiles
 from understudy.models.model import (
     FENCE_NOTE,
@@ -51,7 +51,6 @@ from understudy.storage.records import StepRecord
 from understudy.suggestion import did_you_mean
 from understudy.tools.context import CallMeans
 from understudy.tools.errors import ToolError
-from understudy.tools.form import Question
 from understudy.tools.loop import ToolLoop
 from understudy.tools.tool import Tool
 from understudy.wire.events import ToolStatus, Usage
@@ -68,14 +67,14 @@ MAX_STEP_NAME: Final = 200
 ASK_MODEL: Final = "ask_model"
 END: Final = ("end", "")
 CUT_S: Final = 0.2
-"""Seconds for a call that the function has stopped waiting for, in which its actor is told so: milliseconds."""
+"""Longest wait for a call that the function no longer waits for: its actor is told so within milliseconds."""
 REPLAY_S: Final = 5.0
-"""Seconds without a replayed call or step after which a function that asks for something else does not repeat itself:
-replies from the log take milliseconds, so this is for functions that sleep in between."""
+"""Seconds that something new waits for the next replay. Replies from the log take milliseconds; a function may sleep
+between its calls."""
 
 
 class ReplayMismatch(RuntimeError):
-    """A function did something else than before its server died."""
+    """A resumed function does not ask for what is recorded."""
 
 
 @frozen
@@ -97,118 +96,120 @@ class RecordedAsk:
 
 
 @define(eq=False)
-class HandWritten:
-    """The work of an agent that is hand-written, from turn `number` on."""
+class RecordedWork:
+    """What the log has of the work of a hand-written agent, and its function has not asked for yet.
+
+    `asks` are requests to the model in order, `steps` are by name, `calls` are turns with one call each. `last` is the
+    turn of its end or handoff. `says` and `thoughts` count the texts and thoughts that are not shown again.
+    """
+
+    run_id: str
+    agent: str
+    asks: deque[StepRecord] = field(repr=False)
+    steps: dict[str, StepRecord] = field(repr=False)
+    calls: list[PastTurn] = field(factory=list, init=False, repr=False)
+    last: PastTurn | None = field(default=None, init=False, repr=False)
+    says: int = field(default=0, init=False)
+    thoughts: int = field(default=0, init=False)
+    _replayed: trio.Event = field(factory=trio.Event, init=False, repr=False)  # set by each replay
+
+    @classmethod
+    def of(cls, work: "RunWork", number: int) -> "RecordedWork":
+        """Return what the log has of the agent at work, from turn `number` on."""
+        own = [step for step in work.past.written if step.arguments == {"agent_id": work.agent_id}]
+        asks = deque(step for step in own if step.kind == "ask")
+        recorded = cls(work.job.run_id, work.agent.name, asks, {step.name: step for step in own if step.kind == "step"})
+        for turn in work.past.turns[number:]:
+            counts = turn.arguments or {}
+            recorded.says = max(recorded.says, counts.get("says", 0))
+            recorded.thoughts = max(recorded.thoughts, counts.get("thoughts", 0))
+            if not turn.calls:
+                recorded.last = turn
+                break
+            recorded.calls.append(turn)
+        return recorded
+
+    def first(self) -> tuple[str, str] | None:
+        """Return the kind and name of the oldest record that was not replayed; None if nothing is left."""
+        left = [(step.number, "step", step.name) for step in self.steps.values()]
+        left += [(ask.number, "ask", ASK_MODEL) for ask in self.asks]
+        left += [(turn.number, "call", turn.calls[0].request.name) for turn in self.calls]
+        if left:
+            _, kind, name = min(left)
+            return kind, name
+        if self.last is None:
+            return None
+        return END if self.last.reply.handoff is None else ("handoff", self.last.reply.handoff.to)
+
+    async def expect(self, kind: str, name: str) -> bool:
+        """Wait until this is the next record, or nothing is left to replay. Return whether it is recorded.
+
+        Raises `ReplayMismatch` if the function does not ask for what is recorded.
+        """
+        while (recorded := self.first()) is not None and (kind in ("call", "step") or recorded != (kind, name)):
+            with trio.move_on_after(REPLAY_S) as waited:
+                await self._replayed.wait()
+            if waited.cancelled_caught:
+                self._mismatch(recorded or END, kind, name)
+        return recorded is not None
+
+    def note_replayed(self) -> None:
+        """Wake the tasks that wait for the replay: a record was replayed."""
+        self._replayed.set()
+        self._replayed = trio.Event()
+
+    def _mismatch(self, recorded: tuple[str, str], kind: str, name: str) -> NoReturn:
+        had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
+        extra = {"run_id": self.run_id, "agent": self.agent, "recorded": had, "asked": wants}
+        log.error("run.replay_mismatch", extra=extra)
+        raise ReplayMismatch(f"the function of {self.agent} does not repeat itself: {had!r} is recorded, "
+                             f"and now it wants {wants!r}")  # fmt: skip
+
+    def take_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
+        """Return the turn of a recorded call of this name with these arguments, or redacted ones, and take it out."""
+        named = [turn for turn in self.calls if turn.calls[0].request.name == name]
+        equal = [turn for turn in named if dict(turn.calls[0].request.arguments) == dict(arguments)]
+        redacted = [turn for turn in named if not turn.calls[0].whole]
+        turn = next(iter((*equal, *redacted)), None)
+        if turn is not None:
+            self.calls.remove(turn)
+            self.note_replayed()
+        return turn
+
+
+@define(eq=False)
+class Doing:
+    """Lets the methods that a function calls work at once, in order, or between its tool calls; and stops the function.
+
+    `waits`: only when no tool call is at work. `failure` is the error that stopped it. `one` is for those in order.
+    """
 
     work: "RunWork"
-    context: Context
-    number: int
+    waits: bool
     scope: trio.CancelScope = field(factory=trio.CancelScope, init=False)
     failure: Exception | None = field(default=None, init=False)
-    handed: Handoff | None = field(default=None, init=False)
-    asker: Asker = field(init=False)  # asks the function's questions
-    _asks: deque[StepRecord] = field(init=False, repr=False)  # recorded and not replayed yet
-    _steps: dict[str, StepRecord] = field(init=False, repr=False)  # so, by name
-    _calls: list[PastTurn] = field(init=False, repr=False)  # so
-    _last: PastTurn | None = field(default=None, init=False, repr=False)  # the recorded end or handoff
-    _past_says: int = field(default=0, init=False)  # texts and thoughts in the recorded turns, to be left out
-    _past_thoughts: int = field(default=0, init=False)
-    _says: int = field(default=0, init=False)
-    _thoughts: int = field(default=0, init=False)
-    _new: bool = field(default=False, init=False)  # a turn was recorded here
-    _replayed: trio.Event = field(factory=trio.Event, init=False, repr=False)  # set with each thing
+    one: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
     _executing: int = field(default=0, init=False)
     _idle: trio.Event = field(factory=trio.Event, init=False, repr=False)
     _doing: int = field(default=0, init=False)
-    _names: Counter[str] = field(factory=Counter, init=False)
-    _said: list[str] = field(factory=list, init=False, repr=False)
-    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn whose text is shown
-    _shown_before: str = field(default="", init=False, repr=False)
-    _one: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
-    def __attrs_post_init__(self) -> None:
-        agent_id = self.work.agent_id
-        self.asker = Asker(self.work.tools, self.context, agent_id, agent_id, self.work.agent.name, rests=True)
-        own = [each for each in self.work.replay.written if each.arguments == {"agent_id": agent_id}]
-        self._asks = deque(each for each in own if each.kind == "ask")
-        self._steps = {each.name: each for each in own if each.kind == "step"}
-        self._calls = []
-        for turn in self.work.replay.turns[self.number :]:
-            counts = turn.arguments or {}
-            self._past_says = max(self._past_says, counts.get("says", 0))
-            self._past_thoughts = max(self._past_thoughts, counts.get("thoughts", 0))
-            if not turn.calls:
-                self._last = turn
-                break
-            self._calls.append(turn)
-
-    async def run(self) -> tuple[int, Handoff | None]:
-        """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
-
-        Raises what `work.answer` raises, `ReplayMismatch`, and what the function raises.
-        """
-        async with self.work.recorder.notes.of_call() as progress:
-            await self._run_function(progress)
-        work = self.work
-        if self.failure is not None:
-            raise self.failure
-        if self.handed is None:
-            if self.scope.cancelled_caught and work.meter.closed_by is None:
-                work.meter.closed_by = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
-            elif work.meter.closed_by is None:
-                await self._expect(*END)
-            await self._close_cut_calls()
-            await self._end_turn(Reply())
-        return self.number, self.handed
-
-    async def _run_function(self, progress: CallProgress) -> None:
-        work, job, agent = self.work, self.work.job, self.work.agent
-        files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
-        given = work.tools.context(work.agent_id, progress, CallMeans(self._in_order(self._ask)), files=files)
-        fields = {each.name: getattr(given, each.name) for each in attrs.fields(type(given))}
-        make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
-        of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
-        turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self._given_up)
-        assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
-        try:
-            with self.scope:
-                self._set_deadline()
-                await self._call_function(agent.run, turn)
-        except ToolError as error:
-            if self.failure is None:
-                log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
-                raise
-        finally:
-            work.tools.questions.forget(work.agent_id)
-
-    def _given_up(self) -> bool:
+    def given_up(self) -> bool:
+        """Return whether the function is stopped, or its run is over."""
         return self.scope.cancel_called or self.work.tools.questions.deadline.over
 
-    async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
-        """Call the function on the loop that is for it."""
-        tool_loop, run = self.work.services.parts.find(ToolLoop), partial(run_function, function)
-        await (run(turn) if tool_loop is None else tool_loop.run(self.work.agent.name, run, turn))
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """Count a tool call that is at work in the block."""
+        self._executing += 1
+        try:
+            yield
+        finally:
+            self._executing -= 1
+            if not self._executing:
+                self._idle.set()
+                self._idle = trio.Event()
 
-    async def _close_cut_calls(self) -> None:
-        """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
-        tools = self.work.tools
-        await tools.stop()
-        await tools.complete_begun()
-
-    def _means(self) -> TurnWork:
-        """Return what the function does its work through."""
-        return SimpleNamespace(
-            call=self._at_once(self.call),
-            begin_step=self._at_once(self.begin_step),
-            end_step=self._in_order(self.end_step),
-            visualize=self._in_order(self.visualize),
-            say=self._between_calls(self.say),
-            think=self._between_calls(self.think),
-            ask_model=self._between_calls(self.ask_model),
-            handoff=self._between_calls(self.handoff),
-        )
-
-    def _at_once(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+    def at_once(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
         """Return a method for the function. An error that is not the function's own ends the run, not the function."""
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
@@ -220,25 +221,25 @@ class HandWritten:
                 raise
             except Exception as error:
                 self.failure = self.failure or error
-                await self._stop()
+                await self.stop()
             finally:
                 self._doing -= 1
                 if not self._doing:
-                    self._set_deadline()
+                    self.set_deadline()
 
         return do
 
-    def _in_order(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """Return a method that does its work after that of the others in order."""
+    def in_order(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a method that works when the others in order have ended."""
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
-            async with self._one:
+            async with self.one:
                 return await method(*args, **kwargs)
 
-        return self._at_once(do)
+        return self.at_once(do)
 
-    def _between_calls(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
-        """Return a method in order that is refused while a call is at work."""
+    def between_calls(self, method: Callable[P, Awaitable[T]]) -> Callable[P, Awaitable[T]]:
+        """Return a method in order that is refused while a tool call is at work."""
 
         async def do(*args: P.args, **kwargs: P.kwargs) -> T:
             with trio.move_on_after(CUT_S):
@@ -248,120 +249,162 @@ class HandWritten:
                 raise RuntimeError(f"{method.__name__} while a call is at work: it belongs before or after them")
             return await method(*args, **kwargs)
 
-        return self._in_order(do)
+        return self.in_order(do)
 
-    async def _stop(self) -> NoReturn:
-        """Stop the function, which does not return from here, once no call is at work any more."""
-        while self._executing:
+    async def stop(self) -> NoReturn:
+        """Stop the function, whose task stays here; if it `waits`, when no tool call is at work any more."""
+        while self._executing and self.waits:
             await self._idle.wait()
         self.scope.cancel()
         await trio.sleep_forever()
         raise AssertionError("unreachable")
 
-    def _set_deadline(self) -> None:
+    def set_deadline(self) -> None:
+        """Bound the function by the time that the run has left."""
         left_s = self.work.meter.left_s(self.work.worked_s)
         self.scope.deadline = trio.current_time() + left_s
 
-    async def _stop_if(self, ended: Ended | None) -> None:
+    async def stop_if(self, ended: Ended | None) -> None:
         """Close the run with what it has, if a bound of its budget is reached."""
         if ended is not None:
             self.work.meter.closed_by = ended
-            await self._stop()
+            await self.stop()
 
-    # What the log has
 
-    def _recorded(self) -> tuple[str, str] | None:
-        """Return the kind and name of the first that the log has and that was not asked for; None if it has no more."""
-        waiting = [(each.number, "step", each.name) for each in self._steps.values()]
-        waiting += [(each.number, "ask", ASK_MODEL) for each in self._asks]
-        waiting += [(each.number, "call", each.calls[0].request.name) for each in self._calls]
-        if waiting:
-            _, kind, name = min(waiting)
-            return kind, name
-        if self._last is None:
-            return None
-        return END if self._last.reply.handoff is None else ("handoff", self._last.reply.handoff.to)
+@define(eq=False)
+class HandWritten:
+    """The work of a hand-written agent, from turn `number` on. `handed` is the handoff with which it ended."""
+
+    work: "RunWork"
+    context: Context
+    number: int
+    waits_for_calls: ClassVar[bool] = True
+    """Whether tool calls at work end before the function is stopped."""
+    doing: Doing = field(init=False)
+    past: RecordedWork = field(init=False, repr=False)
+    handed: Handoff | None = field(default=None, init=False)
+    asker: Asker = field(init=False)  # asks the function's questions
+    _says: int = field(default=0, init=False)  # texts and thoughts so far, with replayed ones
+    _thoughts: int = field(default=0, init=False)
+    _new: bool = field(default=False, init=False)  # a turn was recorded that was not replayed
+    _names: Counter[str] = field(factory=Counter, init=False)  # how often each step was begun
+    _said: list[str] = field(factory=list, init=False, repr=False)
+    _step: StepRecord | None = field(default=None, init=False, repr=False)  # of the turn whose text is shown
+    _shown_before: str = field(default="", init=False, repr=False)
+
+    def __attrs_post_init__(self) -> None:
+        agent_id = self.work.agent_id
+        self.asker = Asker(self.work.tools, self.context, agent_id, agent_id, self.work.agent.name, rests=True)
+        self.doing, self.past = Doing(self.work, self.waits_for_calls), RecordedWork.of(self.work, self.number)
+
+    async def run(self) -> tuple[int, Handoff | None]:
+        """Run the function to its end. Return the number of its last turn, and the handoff with which it ended.
+
+        Raises what `work.answer` raises, `ReplayMismatch`, and what the function raises.
+        """
+        async with self.work.log.notes.of_call() as progress:
+            await self._run_function(progress)
+        work = self.work
+        if self.doing.failure is not None:
+            raise self.doing.failure
+        if self.handed is None:
+            if self.doing.scope.cancelled_caught and work.meter.closed_by is None:
+                work.meter.closed_by = work.meter.reached(work.meter.budget.wall_s or 0.0, ("wall_s",))
+            elif work.meter.closed_by is None:
+                await self._expect(*END)
+            await self._close_cut_calls()
+            await self._end_turn(Reply())
+        return self.number, self.handed
+
+    async def _run_function(self, progress: CallProgress) -> None:
+        work, job, agent = self.work, self.work.job, self.work.agent
+        files = SavedFiles(work.services.attachments(job.owner), work.gathered.files)
+        given = work.tools.context(work.agent_id, progress, CallMeans(self.doing.in_order(self.asker.ask)), files=files)
+        fields = {member.name: getattr(given, member.name) for member in attrs.fields(type(given))}
+        make = partial(AgentTurn, message=job.content, items=tuple(work.input.items), data=job.context or {})
+        of_client = tuple(name for name, tool in work.equipped().tools.items() if tool.client)
+        turn = make(**fields, client_tools=of_client, work=self._means(), given_up=self.doing.given_up)
+        assert agent.run is not None  # noqa: S101 - for the type checker: it is hand-written
+        try:
+            with self.doing.scope:
+                self.doing.set_deadline()
+                await self._call_function(agent.run, turn)
+        except ToolError as error:
+            if self.doing.failure is None:
+                log.warning("agent.tool_error", extra={"run_id": job.run_id, "agent": agent.name, "code": error.code})
+                raise
+        finally:
+            work.tools.questions.forget(work.agent_id)
+
+    async def _call_function(self, function: Callable[[AgentTurn], Awaitable[object]], turn: AgentTurn) -> None:
+        """Call the function on the loop that is for it."""
+        tool_loop, run = self.work.services.parts.find(ToolLoop), partial(run_function, function)
+        await (run(turn) if tool_loop is None else tool_loop.run(self.work.agent.name, run, turn))
 
     async def _expect(self, kind: str, name: str) -> bool:
-        """Wait until this is what the log has next, or it has no more. Return whether it has this.
+        """Wait until this is what the log has next, or it has no more. Return whether it has this."""
+        return await self.past.expect(kind, name)
 
-        Raises `ReplayMismatch` if the function does not ask for what the log has.
-        """
-        while (recorded := self._recorded()) is not None and (kind in ("call", "step") or recorded != (kind, name)):
-            with trio.move_on_after(REPLAY_S) as waited:
-                await self._replayed.wait()
-            if waited.cancelled_caught:
-                self._mismatch(recorded or END, kind, name)
-        return recorded is not None
+    async def _close_cut_calls(self) -> None:
+        """End the calls that the function has stopped waiting for, as a nursery does when one of its tasks fails."""
+        tools = self.work.tools
+        await tools.stop()
+        await tools.complete_begun()
 
-    def _note_replayed(self) -> None:
-        """Wake what waits for the log to be replayed: a thing of it was."""
-        self._replayed.set()
-        self._replayed = trio.Event()
+    def _means(self) -> TurnWork:
+        """Return the methods through which the function works."""
+        return SimpleNamespace(
+            call=self.doing.at_once(self.call),
+            begin_step=self.doing.at_once(self.begin_step),
+            end_step=self.doing.in_order(self.end_step),
+            visualize=self.doing.in_order(self.visualize),
+            say=self.doing.between_calls(self.say),
+            think=self.doing.between_calls(self.think),
+            ask_model=self.doing.between_calls(self.ask_model),
+            handoff=self.doing.between_calls(self.handoff),
+        )
 
-    def _mismatch(self, recorded: tuple[str, str], kind: str, name: str) -> NoReturn:
-        had, wants = " ".join(recorded).strip(), f"{kind} {name}".strip()
-        extra = {"run_id": self.work.job.run_id, "agent": self.work.agent.name, "recorded": had, "asked": wants}
-        log.error("run.replay_mismatch", extra=extra)
-        raise ReplayMismatch(f"the function of {self.work.agent.name} does not repeat itself: {had!r} is recorded, "
-                             f"and now it wants {wants!r}")  # fmt: skip
-
-    def _recorded_call(self, name: str, arguments: Mapping[str, Any]) -> PastTurn | None:
-        """Return the turn of a recorded call of this name with these arguments, or redacted ones, and take it out."""
-        named = [each for each in self._calls if each.calls[0].request.name == name]
-        equal = [each for each in named if dict(each.calls[0].request.arguments) == dict(arguments)]
-        turn = next((each for each in (*equal, *named) if each in equal or not each.calls[0].whole), None)
-        if turn is not None:
-            self._calls.remove(turn)
-            self._note_replayed()
-        return turn
-
-    # What the function does
+    # Methods that the function calls
 
     async def say(self, text: str) -> None:
         """Show the next text of the answer, unless the log has it."""
         if not text:
             return
         self._says += 1
-        if self._says <= self._past_says:
+        if self._says <= self.past.says:
             return
         work = self.work
-        await work.thoughts.ensure()
+        if not work.thoughts.count:
+            work.thoughts.publish()
         self._begin_turn()
         self._said.append(text)
-        work.recorder.activity = "writing"
+        work.log.activity = "writing"
         await work.stream.feed(text)
 
     async def think(self, thought: str) -> None:
         """Show a thought, unless the log has it."""
         self._thoughts += 1
-        if self._thoughts > self._past_thoughts:
+        if self._thoughts > self.past.thoughts:
             self.work.thoughts.publish(await self.work.services.content_filter.filter_output(thought))
 
     async def call(self, name: str, arguments: Mapping[str, Any]) -> CallResult:
         """Call a tool, unless the log has its result. Return the result."""
-        work, past = self.work, self._recorded_call(name, arguments)
+        work, past = self.work, self.past.take_call(name, arguments)
         if past is None:
-            await self._expect("call", f"{name} with other arguments" if self._recorded() == ("call", name) else name)
-        async with self._one:
+            await self._expect("call", f"{name} with other arguments" if self.past.first() == ("call", name) else name)
+        async with self.doing.one:
             if past is None:
                 worked_s = work.worked_s
-                await self._stop_if(work.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
+                await self.doing.stop_if(work.meter.reached(worked_s, ("calls", "tokens", "cost", "wall_s")))
             turn, calls = await self._end_turn(Reply(calls=(ToolRequest("call", name, arguments),)), past)
             self.number += 1
         return await self._execute(turn, calls, work.equipped().tools)
 
-    async def _execute(self, turn: PastTurn, calls: Sequence[PendingCall], tools: Mapping[str, Tool]) -> CallResult:
+    async def _execute(self, turn: PastTurn, calls: Sequence[ToolCallRecord], tools: Mapping[str, Tool]) -> CallResult:
         """Execute the call of a turn that is recorded. Return its result. Raises `ToolError`."""
         work = self.work
-        self._executing += 1
-        try:
+        with self.doing.call():
             (outcome,) = await work.tools.execute(calls, tools, work.agent_id, self.context)
-        finally:
-            self._executing -= 1
-            if not self._executing:
-                self._idle.set()
-                self._idle = trio.Event()
         work.gathered.outcomes.append(outcome)
         origin = work.input.origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
         work.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
@@ -377,14 +420,14 @@ class HandWritten:
         work = self.work
         if await self._expect("ask", ASK_MODEL):
             work.input.add(await work.take_steers(self.number, recorded=self.number + 1))
-            asked = msgspec.convert(self._asks.popleft().result, RecordedAsk)
-            self._note_replayed()
+            asked = msgspec.convert(self.past.asks.popleft().result, RecordedAsk)
+            self.past.note_replayed()
             work.meter.add_usage(asked.usage, turns=1)
             if say:
                 await self.say(asked.text)
         else:
             asked = await self._ask_model(prompt, instructions, items, tools, say)
-        calls = tuple(ToolRequest(each.id, each.name, each.arguments) for each in asked.calls)
+        calls = tuple(ToolRequest(call.id, call.name, call.arguments) for call in asked.calls)
         return Reply(asked.text, calls, usage=asked.usage)
 
     async def _ask_model(
@@ -392,32 +435,33 @@ class HandWritten:
     ) -> RecordedAsk:
         """Ask the model, and record its reply as it may be stored."""
         work, agent, services = self.work, self.work.agent, self.work.services
-        if unknown := [each for each in tools if each not in work.equipped().tools]:
+        if unknown := [name for name in tools if name not in work.equipped().tools]:
             raise ToolError("not_found", f"{agent.name} has no tool called {unknown[0]}.")
         worked_s = work.worked_s
-        await self._stop_if(work.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
+        await self.doing.stop_if(work.meter.reached(worked_s, ("turns", "tokens", "cost", "wall_s")))
         if await work.is_over(self.number):
-            await self._stop()
+            await self.doing.stop()
         work.input.add(await work.take_steers(self.number, recorded=self.number))
         model = services.models.of(agent.model)
         work.input.limits = limits_of(model)
         told = f"{instructions}\n\n{FENCE_NOTE}" if instructions else work.equipped().instructions
-        closing = work.meter.ended(worked_s) is not None
+        closing = work.meter.ended(worked_s)
         card = work.equipped().card
-        card = evolve(card, tools=tuple(each for each in card.tools if each.name in tools))
-        notes = await work.notes()
+        card = evolve(card, tools=tuple(tool for tool in card.tools if tool.name in tools))
+        notes = await work.notes(closing)
         if items is None:
             fixed = estimate(told) + estimate(prompt) + sum(map(item_tokens, notes))
             await work.fit(model, told, fixed + tools_tokens(card.tools))
             items = work.input.shown
         asked = (MessageItem("user", prompt),) if prompt else ()
         settings = agent.settings.capped(work.input.limits)
-        usable = () if closing else card.tools
+        usable = card.tools if closing is None else ()
         turn = Turn(card, (*items, *asked), told, tools=usable, notes=notes, settings=settings)
         began = services.clock()
-        work.recorder.activity = "thinking"
+        work.log.activity = "thinking"
         if say:
-            await work.thoughts.ensure()
+            if not work.thoughts.count:
+                work.thoughts.publish()
             self._begin_turn()
         request = ModelRequest(work, model, turn, silent=not say)
         reply = await request.reply()
@@ -428,12 +472,12 @@ class HandWritten:
             self._says += 1
             self._said.append(reply.text)
         keep = services.content_filter.filter_for_storage
-        wanted = [_WantedCall(each.id, each.name, await keep(dict(each.arguments)) or {}) for each in reply.calls]
+        wanted = [_WantedCall(call.id, call.name, await keep(dict(call.arguments)) or {}) for call in reply.calls]
         recorded = RecordedAsk(await keep(reply.text) or "", tuple(wanted), usage)
         await self._record("ask", model.name, began, msgspec.to_builtins(recorded))
-        for part in work.parts.after_turn:
+        for part in work.tools.parts.after_turn:
             await part.after_turn(work)
-        await self._stop_if(work.meter.closed_by)
+        await self.doing.stop_if(work.meter.closed_by)
         return recorded
 
     async def begin_step(self, name: str) -> OwnStep:
@@ -442,11 +486,11 @@ class HandWritten:
         self._names[name] += 1
         name = name if self._names[name] == 1 else f"{name}#{self._names[name]}"
         step = OwnStep(name, f"{self.work.job.run_id}.{self.work.agent_id}.{name}", self.work.services.clock())
-        if (recorded := self._steps.pop(name, None)) is not None:
-            self._note_replayed()
+        if (recorded := self.past.steps.pop(name, None)) is not None:
+            self.past.note_replayed()
             return evolve(step, done=True, value=recorded.result["value"])
         await self._expect("step", name)
-        self.work.recorder.activity = f"at {name}"
+        self.work.log.activity = f"at {name}"
         return step
 
     async def end_step(self, step: OwnStep, value: Any) -> Any:
@@ -478,28 +522,25 @@ class HandWritten:
         turn, _ = await self._end_turn(Reply(handoff=Handoff(name, reason)))
         self.handed = turn.reply.handoff
         work.input.add(turn_items(turn, evolve(work.input.origin, step=turn.number, agent=work.agent.name)))
-        await self._stop()
+        await self.doing.stop()
 
-    async def _ask(self, question: Question, check: Callable[[Mapping[str, Any]], object]) -> Mapping[str, Any]:
-        return await self.asker.ask(question, check)
-
-    # What is recorded
+    # Recording
 
     def _begin_turn(self) -> None:
-        """Give the turn that is not recorded a step, in which its text is saved."""
-        work, before = self.work, self.work.replay
+        """Give the turn a step, in which its text is saved, if it has none. An interrupted turn goes on in its own."""
+        work, before = self.work, self.work.past
         if self._step is not None:
             return
-        interrupted = None if self._new else before.interrupted_step
-        self._shown_before = before.partial_text if interrupted is not None and before.continues else ""
+        cut = None if self._new else before.cut
+        self._shown_before = cut.text if cut is not None and cut.continues else ""
         now = work.services.clock()
-        self._step = interrupted or work.recorder.next_step("model", HAND_WRITTEN, None, None, now)
+        self._step = work.log.next_step("model", HAND_WRITTEN, None, None, now) if cut is None else cut.step
         work.stream.begin_turn(self._step, self._shown_before)
 
-    async def _end_turn(self, reply: Reply, past: PastTurn | None = None) -> tuple[PastTurn, Sequence[PendingCall]]:
+    async def _end_turn(self, reply: Reply, past: PastTurn | None = None) -> tuple[PastTurn, Sequence[ToolCallRecord]]:
         """Record the turn, unless the log has it as `past`. Return it as it is recorded, and its calls."""
         work = self.work
-        past = past or (None if reply.calls else self._last)
+        past = past or (None if reply.calls else self.past.last)
         if past is not None:
             work.stream.add_finished_turn(past.reply.text)
             return past, past.calls
@@ -516,9 +557,9 @@ class HandWritten:
         return turn, calls
 
     async def _record(self, kind: str, name: str, began: float, result: Any) -> None:
-        recorder, now = self.work.recorder, self.work.services.clock()
-        step = recorder.next_step(kind, name, None, {"agent_id": self.work.agent_id}, began)
-        await recorder.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
+        run_log, now = self.work.log, self.work.services.clock()
+        step = run_log.next_step(kind, name, None, {"agent_id": self.work.agent_id}, began)
+        await run_log.record(steps=(evolve(step, result=result, status="ok", ended_at=now),))
 
 
 @frozen

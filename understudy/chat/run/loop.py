@@ -9,13 +9,10 @@ from actors import Context
 from understudy.agents.framework import is_of_framework
 from understudy.chat.run.hand_written import FrameworkRuns, HandWritten
 from understudy.chat.run.history import turn_items
-from understudy.chat.run.replay import SEPARATOR, PastTurn
 from understudy.chat.run.turn import take_turn
 from understudy.chat.run.work import RunWork
-from understudy.models.model import (
-    Handoff,
-    NoteItem,
-)
+from understudy.chat.run_state.turns import SEPARATOR, PastTurn
+from understudy.models.model import Handoff
 from understudy.storage.records import History
 
 
@@ -43,7 +40,7 @@ async def answer(work: RunWork, context: Context, known: History | None = None) 
             number += 1
         await work.finish(last)
     finally:
-        work.close()
+        work.stream.close()
 
 
 async def answer_by_model(work: RunWork, context: Context, number: int) -> tuple[int, PastTurn | None, Handoff | None]:
@@ -56,12 +53,12 @@ async def answer_by_model(work: RunWork, context: Context, number: int) -> tuple
         work.input.add(await work.take_steers(number))
         closing = work.closes(number)
         turn, calls = await take_turn(work, number, last=closing)
-        for part in work.parts.after_turn:
+        for part in work.tools.parts.after_turn:
             await part.after_turn(work)
         origin = work.input.origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
         if (handoff := turn.reply.handoff) is not None and not closing:
             # A recorded handoff was allowed when it was recorded: a resumed run does not know its user's roles.
-            recorded = number < len(work.replay.turns)
+            recorded = number < len(work.past.turns)
             if handoff.to in (work.agent.colleagues if recorded else work.colleagues()):
                 work.input.add(turn_items(turn, origin))
                 return number, turn, handoff
@@ -73,15 +70,12 @@ async def answer_by_model(work: RunWork, context: Context, number: int) -> tuple
         else:
             outcomes = await work.tools.execute(calls, work.equipped().tools, work.agent_id, context)
             work.gathered.outcomes += outcomes
-            made = [(each.request.name, each.request.arguments, each.value) for each in outcomes]
-            warnings = [] if turn.taken else work.meter.repetition.observe(made)
-            answers = [each.answer for each in outcomes if each.answer] if work.agent.output is None else []
+            answers = [outcome.answer for outcome in outcomes if outcome.answer] if work.agent.output is None else []
             if answers:
                 await work.stream.feed(SEPARATOR.join(answers))
             if answers or closing:
                 break
-            results = {each.call_id: (each.status.value, each.recorded()) for each in outcomes}
+            results = {outcome.call_id: (outcome.status.value, outcome.recorded()) for outcome in outcomes}
             work.input.add(turn_items(turn, origin, results))
-            work.input.add(NoteItem(each, origin) for each in dict.fromkeys(warnings) if each)
         number += 1
     return number, turn, None

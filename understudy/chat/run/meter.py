@@ -1,25 +1,47 @@
-"""What a run has spent of its budget, and what it is told of it. Pure.
+"""What a run has spent of its budget, what it is told of it, and why it closes before its model has finished. Pure.
 
 1. The meter is rebuilt after a kill: the loop adds every recorded turn again, and the time of work is derived from the
    timestamps of the recorded steps.
 2. The last turn that a budget allows is a closing turn: the model has no tools in it, so it answers with what it has.
+3. A part of the run may close it, too, with such a turn or without one.
 """
 
 from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
-from typing import Final
+from typing import Any, Final
 
 import msgspec
-from attrs import define, field
+from attrs import define, field, frozen
 
 from transport.wire.commands import JsonObject
 from understudy.agents.agent import Agent
 from understudy.agents.budget import LIMIT_OF, Budget
-from understudy.chat.run.ended import CLOSE, Ended
-from understudy.chat.run.repetition import REPEATED, Repetition
 from understudy.storage.limits import RunLimits
 from understudy.storage.records import StepRecord
 from understudy.wire.events import NO_USAGE, Usage
+
+CLOSE: Final = "Answer the user with what you have, and say what is missing."
+"""What a model is asked for in a closing turn."""
+
+
+@frozen
+class Ended:
+    """Why a run closes before its model has finished: the budget or other bound by name, its value, and a sentence.
+
+    `note` is what the model is told in a closing turn; empty for a bound of the budget, which has its own words, and
+    for one of a part that ends the run without a closing turn.
+    """
+
+    ended_by: str
+    limit: float
+    spent: float
+    message: str
+    note: str = ""
+
+    def data(self) -> dict[str, Any]:
+        """Return the member `budget` of the final event's data."""
+        return {"ended_by": self.ended_by, "limit": self.limit, "spent": self.spent, "message": self.message}
+
 
 LOW: Final = 0.1
 """Fraction of a budget from which on the model is told what is left."""
@@ -49,7 +71,7 @@ class Meter:
 
     The meter of a subagent counts `within` that of the agent which asks it, whose bounds hold for it too. `used` is
     what the run has used of models, `own` that of the agent at work, without those before a handoff. `closed_by` is the
-    bound that closes the run, None as long as none does.
+    bound that closes the run, None as long as none does; `closing` is that of a part which gives it a closing turn.
     """
 
     budget: Budget
@@ -60,7 +82,7 @@ class Meter:
     calls: int = field(default=0, init=False)
     used: Usage = field(default=NO_USAGE, init=False)
     own: Usage = field(default=NO_USAGE, init=False)
-    repetition: Repetition = field(factory=Repetition, init=False)
+    closing: Ended | None = field(default=None, init=False)
     closed_by: Ended | None = field(default=None, init=False)
 
     @classmethod
@@ -107,12 +129,13 @@ class Meter:
 
     def left(self, worked_s: float) -> dict[str, float]:
         """Return what is left of each bound that the budget has, at least 0."""
-        bounds = {name: (getattr(self.budget, name), value) for name, value in self.spent(worked_s).items()}
-        return {name: max(0, round(bound - value, 6)) for name, (bound, value) in bounds.items() if bound is not None}
+        bounds, spent = self.budget, self.spent(worked_s)
+        left = {name: bound - spent[name] for name in LIMIT_OF if (bound := getattr(bounds, name)) is not None}
+        return {name: max(0, round(value, 6)) for name, value in left.items()}
 
     def ended(self, worked_s: float) -> Ended | None:
         """Return why the next turn is the closing one; None if it is not."""
-        return self.repetition.ended or self.reached(worked_s, LIMIT_OF, closing=True)
+        return self.closing or self.reached(worked_s, LIMIT_OF, closing=True)
 
     def reached(self, worked_s: float, names: Collection[str], *, closing: bool = False) -> Ended | None:
         """Return which of these bounds is reached; None if none is. `closing`: the last turn is kept for the answer."""
@@ -135,7 +158,7 @@ class Meter:
         return left_s if self.budget.wall_s is None else min(left_s, max(0.0, self.budget.wall_s - worked_s))
 
     def closing_s(self, worked_s: float) -> float:
-        """Return the seconds that the next turn may take before its text is cut."""
+        """Return the seconds that the next turn may take before its text is cut; infinite without a `wall_s`."""
         return self.left_s(worked_s) or max(0.0, (self.budget.wall_s or 0.0) + self.grace_s - worked_s)
 
     @property
@@ -143,14 +166,14 @@ class Meter:
         """Seconds after `wall_s` in which the closing turn may write."""
         return min(CLOSING_S, 0.1 * (self.budget.wall_s or 0.0))
 
-    def note(self, worked_s: float) -> str:
-        """Return what the model is told before its next turn; empty while nothing runs low.
+    def note(self, worked_s: float, ended: Ended | None) -> str:
+        """Return what the model is told before its next turn, which `ended` closes; empty while nothing runs low.
 
         It goes last in the model's input, so that what precedes it stays the same from turn to turn.
         """
-        if self.repetition.ended is not None:
-            return REPEATED
-        if (ended := self.ended(worked_s)) is not None:
+        if ended is not None:
+            if ended.note:
+                return ended.note
             what = self._amount(ended.ended_by, ended.limit)
             return f"This is the last turn: the budget of {what} is spent. You have no tools now. {CLOSE}"
         parts = []

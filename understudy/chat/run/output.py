@@ -1,4 +1,4 @@
-"""The final answer of an agent with an output type: read, asked for once more if it does not fit, or an error.
+"""The final answer of an agent with an output type: checked, and asked for once more if it does not fit.
 
 1. Such an agent's text is not shown as it is written, so that nothing is shown that turns out not to fit.
 2. Text beside tool calls is dropped: the answer is one JSON value.
@@ -15,7 +15,7 @@ from attrs import evolve
 
 from understudy.agents.agent import Agent
 from understudy.agents.output import InvalidOutput, Output, OutputType
-from understudy.chat.run.ended import Ended
+from understudy.chat.run.meter import Ended
 from understudy.models.model import MessageItem, NoteItem, Reply, Turn
 from understudy.tools.errors import ToolError
 from understudy.tools.schema import Misfit
@@ -28,13 +28,16 @@ CHECK_S: Final = 10.0
 async def fitting_reply(
     agent: Agent, output: OutputType, owner: str, turn: Turn, reply: Reply, ask: Callable[[Turn], Awaitable[Reply]]
 ) -> Reply:
-    """Return the reply of a turn, its text as it is shown: JSON that fits if it is the final answer, empty if not.
+    """Return the reply of a turn with the text that is shown: JSON of the output type, or none beside tool calls.
 
-    An answer that does not fit is asked for once more with `ask`, and the error is told. Raises `InvalidOutput` if the
-    second one does not fit either, and what `ask` raises.
+    If the answer does not fit, `ask` asks the model once more, and the model is told why.
+
+    Raises:
+        InvalidOutput: The second answer does not fit either.
+        Exception: Raised by `ask`.
     """
     read = partial(_read, agent, output, owner)
-    may_call = bool(turn.tools or turn.colleagues)  # some providers ignore that nothing may be called
+    may_call = bool(turn.tools or turn.colleagues)  # else calls do not count: some providers let the model make them
     if may_call and (reply.calls or reply.handoff):
         return evolve(reply, text="")
     try:
@@ -44,8 +47,8 @@ async def fitting_reply(
             f"Your last answer does not fit: {_sentence(misfit)}. Answer again, with nothing but one JSON value of "
             f"this schema: {msgspec.json.encode(output.format.schema).decode()}"
         )
-    said = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
-    reply = await ask(evolve(turn, items=(*turn.items, *said), notes=(*turn.notes, note)))
+    first_answer = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
+    reply = await ask(evolve(turn, items=(*turn.items, *first_answer), notes=(*turn.notes, note)))
     if may_call and (reply.calls or reply.handoff):
         return evolve(reply, text="")
     try:
@@ -58,8 +61,8 @@ async def fitting_reply(
 async def read_output(agent: Agent, output: OutputType, owner: str, text: str, ended: Ended | None = None) -> Output:
     """Return the final answer of an agent from its recorded text.
 
-    Raises `InvalidOutput` if it does not fit: the turn was cut, as the bound `ended` was reached, or the content policy
-    changed it.
+    Raises `InvalidOutput` if it does not fit: the content policy changed it, or the turn was cut at the bound `ended`
+    of the budget.
     """
     try:
         return await _read(agent, output, owner, text)
@@ -70,7 +73,7 @@ async def read_output(agent: Agent, output: OutputType, owner: str, text: str, e
 
 
 async def _read(agent: Agent, output: OutputType, owner: str, text: str) -> Output:
-    """Read an answer in a worker thread, as validators of the type are a user's code."""
+    """Read an answer in a worker thread: validators of the type are code of the agent's author. Raises `Misfit`."""
     try:
         return await tool_threads().run(partial(output.read, text), owner, f"output of {agent.name}", CHECK_S)
     except ToolError as error:

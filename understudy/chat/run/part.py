@@ -1,20 +1,74 @@
 """What a run has beside its loop, as extensions bring it.
 
 A run holds the parts that its agent, its user or the server's settings ask for (`Parts.of_runs`); one that asks for
-none passes none.
+none passes none. After its second turn a run is long, and holds those of `Parts.of_long_runs`, too.
 """
 
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final, TypeAlias
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, TypeAlias, TypeVar
 
-from attrs import fields, frozen
+from attrs import astuple, fields, frozen
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
+from understudy.observe.logs import new_error_id
+from understudy.wire.events import Usage
 
 if TYPE_CHECKING:
-    from understudy.chat.run.ended import Ended
+    from understudy.chat.run.call import RunCall
+    from understudy.chat.run.meter import Ended
     from understudy.chat.run.work import RunWork
+
+P = TypeVar("P")
+log = logging.getLogger(__name__)
+
+
+@frozen
+class AgentDone:
+    """An agent has ended its work, which is recorded: with the answer `text`, as it is stored, or by a handoff."""
+
+    usage: Usage
+    text: str = ""
+
+
+@frozen
+class ModelAsked:
+    """A request that began at `began_at` (Unix seconds) has ended, with the reply `text`, which is unfiltered, or with
+    an error of the type `error`. `requested` is the model's name in settings, `model` its own."""
+
+    requested: str
+    model: str
+    usage: Usage
+    began_at: float
+    text: str = ""
+    error: str = ""
+
+
+@frozen
+class CallMade:
+    """A tool call has ended that worked from `began_at` to `ended_at` (Unix seconds): with the stored `result`, or with
+    an `error`, its status."""
+
+    call: "RunCall"
+    began_at: float
+    ended_at: float
+    error: str = ""
+    result: Any = None
+
+
+@frozen
+class RunOver:
+    """The work of a run, or of a subagent, is over. `error` is empty after an answer, else a word for why there is
+    none, or the type of a crash; None if a kill or a stop of the server has cut it off. `usage` is that of the agent at
+    work, `calls` are those that have not ended."""
+
+    error: str | None
+    usage: Usage
+    calls: "Sequence[RunCall]"
+
+
+Done: TypeAlias = AgentDone | ModelAsked | CallMade | RunOver
 
 
 class RunPart:
@@ -27,9 +81,10 @@ class RunPart:
         """
 
     async def before_turn(self, work: "RunWork", number: int) -> "Ended | None":
-        """Prepare turn `number` of the agent at work, counted from 0. Return the bound that ends the run without it.
+        """Prepare turn `number` of the agent at work, counted from 0. Return the bound that ends the run without it, or
+        with it as a closing turn, if the bound has a note for the model.
 
-        Turns below `len(work.replay.turns)` are recorded, and are not asked for again. Raises `StorageUnavailable`.
+        Turns below `len(work.past.turns)` are recorded, and are not asked for again. Raises `StorageUnavailable`.
         """
 
     async def note(self, work: "RunWork") -> str:
@@ -39,8 +94,15 @@ class RunPart:
     async def after_turn(self, work: "RunWork") -> None:
         """Act on a turn that the model has ended, which is recorded with what follows. Raises `StorageUnavailable`."""
 
-    def end(self, work: "RunWork") -> None:
-        """Let go of what the part holds: the work has ended, however it did."""
+    def call_fields(self, call_id: str) -> Mapping[str, Any]:
+        """Return fields of the `ToolContext` of a call, by their names."""
+        return {}
+
+    async def ended(self, done: Done) -> None:
+        """Take note of what has ended. `RunOver` is the last, however the work ended: let go of what the part holds.
+
+        Work that was cut off must not wait here. An error of one part is logged: the run and the others go on.
+        """
 
 
 MakePart: TypeAlias = Callable[[RunRequest, Agent], RunPart | None]
@@ -55,7 +117,22 @@ class RunParts:
     before_turn: tuple[RunPart, ...] = ()
     note: tuple[RunPart, ...] = ()
     after_turn: tuple[RunPart, ...] = ()
-    end: tuple[RunPart, ...] = ()
+    call_fields: tuple[RunPart, ...] = ()
+    ended: tuple[RunPart, ...] = ()
+
+    def joined(self, others: "RunParts") -> "RunParts":
+        """Return these parts and others, which come last."""
+        mine, theirs = astuple(self, recurse=False), astuple(others, recurse=False)
+        return RunParts(*(held + more for held, more in zip(mine, theirs, strict=True)))
+
+    async def tell_ended(self, done: Done) -> None:
+        """Tell each part what has ended."""
+        for part in self.ended:
+            try:
+                await part.ended(done)
+            except Exception as error:
+                extra = {"part": type(part).__name__, "done": type(done).__name__, "error_id": new_error_id()}
+                log.error("run.part_failed", extra=extra, exc_info=error)
 
 
 NO_PARTS: Final = RunParts()
@@ -63,9 +140,13 @@ NO_PARTS: Final = RunParts()
 
 def parts_of(makers: Iterable[MakePart], job: RunRequest, agent: Agent) -> RunParts:
     """Return the parts of a run that an agent begins."""
-    hooks: dict[str, tuple[RunPart, ...]] = {}
-    for part in [made for make in makers if (made := make(job, agent)) is not None]:
-        for hook in fields(RunParts):
-            if getattr(type(part), hook.name) is not getattr(RunPart, hook.name):
-                hooks[hook.name] = (*hooks.get(hook.name, ()), part)
-    return RunParts(**hooks) if hooks else NO_PARTS
+    parts = [part for make in makers if (part := make(job, agent)) is not None]
+    return RunParts(**by_hook(parts, RunPart, RunParts)) if parts else NO_PARTS
+
+
+def by_hook(parts: Sequence[P], base: type[P], hooks: type[Any]) -> dict[str, tuple[P, ...]]:
+    """Return the parts that override each method of their `base` class which is a field of `hooks`."""
+    return {
+        hook.name: tuple(part for part in parts if getattr(type(part), hook.name) is not getattr(base, hook.name))
+        for hook in fields(hooks)
+    }

@@ -1,7 +1,7 @@
 """The progress notes of a run's calls, paced before they are scanned.
 
-1. At most one note each `PUBLISH_S` is scanned and published, whichever number the calls give, in whichever thread. Of
-   each call only the newest waits; the calls take turns.
+1. At most one note each `PUBLISH_S` is scanned and published, however many the calls give, from any threads. Only the
+   newest note of a call waits; the calls take turns.
 2. The last note of a call is published by the end of the call.
 3. A note wakes the server's loop only if no other waits for publication already.
 4. A note that replaces one which was not published yet costs its tool `BRAKE_S`, but not on the server's own loop: a
@@ -28,7 +28,7 @@ BRAKE_S: Final = 0.001
 """Seconds that a tool sleeps for a note that comes too fast."""
 
 Note: TypeAlias = tuple[float, float | None, str]
-"""What is done, of what total (None: unknown), and a line about it."""
+"""The amount of work that is done, the total (None: unknown), and a line about it."""
 
 
 @define(eq=False)
@@ -58,11 +58,11 @@ class ProgressNotes:
     _publishing: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
     _idle: bool = field(default=False, init=False)
     _server: trio.lowlevel.TrioToken | None = field(default=None, init=False)
-    _server_thread: int = field(factory=threading.get_ident, init=False)  # it is made in that thread
+    _server_thread: int = field(factory=threading.get_ident, init=False)  # which makes this object
 
     @asynccontextmanager
     async def of_call(self) -> AsyncGenerator[CallProgress, None]:
-        """Take the notes of one call; at its end the last is published, unless that is an error."""
+        """Take the notes of one call. Publish the last when the block ends; drop it if the block raises."""
         call = CallProgress(self)
         if self._server is None:
             self._server, self._idle = trio.lowlevel.current_trio_token(), True
@@ -74,20 +74,10 @@ class ProgressNotes:
             raise
         call.ended = True
         last = self._waiting.pop(call, None)
-        async with self._publishing:  # an earlier note of the call comes first
-            if last is not None:
-                await self.publish(*last)
-
-    async def _publish_forever(self) -> None:
-        """Publish the notes as they come, at most one each `PUBLISH_S`."""
-        while True:
-            self._idle = True  # before the look at what waits: a note that comes in between is seen, or wakes
-            if not self._waiting:
-                await self._news.wait()
-            self._idle, self._news = False, trio.Event()
-            async with self._publishing:
-                await self._publish_next()
-            await trio.sleep(PUBLISH_S)
+        if last is not None or self._publishing.locked():  # a free lock costs a step of the loop to take
+            async with self._publishing:  # an earlier note of the call comes first
+                if last is not None:
+                    await self.publish(*last)
 
     def add(self, call: CallProgress, note: Note) -> None:
         """Keep a note of a call instead of the one that waits. For any thread: each step here is atomic."""
@@ -100,14 +90,6 @@ class ProgressNotes:
             with suppress(trio.RunFinishedError):
                 self._server.run_sync_soon(self._wake)
 
-    async def _publish_next(self) -> None:
-        try:
-            call, note = self._waiting.popitem(last=False)
-        except KeyError:  # its call has ended meanwhile
-            return
-        if not call.ended:
-            await self.publish(*note)
-
     def _wake(self) -> None:
         if self.start_soon is None:
             self._news.set()
@@ -115,3 +97,22 @@ class ProgressNotes:
         start_soon, self.start_soon = self.start_soon, None
         with suppress(ActorDied):  # the run ends now
             start_soon(self._publish_forever)
+
+    async def _publish_forever(self) -> None:
+        """Publish the notes as they come, at most one each `PUBLISH_S`."""
+        while True:
+            self._idle = True  # set before `_waiting` is read: a note that comes in between is seen, or wakes
+            if not self._waiting:
+                await self._news.wait()
+            self._idle, self._news = False, trio.Event()
+            async with self._publishing:
+                await self._publish_next()
+            await trio.sleep(PUBLISH_S)
+
+    async def _publish_next(self) -> None:
+        try:
+            call, note = self._waiting.popitem(last=False)
+        except KeyError:  # the call of the note has ended meanwhile
+            return
+        if not call.ended:
+            await self.publish(*note)

@@ -17,21 +17,21 @@
 
 import functools
 from collections import deque
-from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
 import trio
-from attrs import define, evolve, field, frozen
+from attrs import define, evolve, field
 
 from actors import Context
 from transport.wire.commands import JsonObject
 from transport.wire.errors import CommandRejected
-from transport.wire.events import Event
 from understudy.chat.messages import AnswerQuestion, Decide
 from understudy.chat.run.client_tools import CLIENT, ClientWait
 from understudy.chat.run.deadline import PausableDeadline, suspend_deadlines
+from understudy.chat.run_state.records import QuestionRecord
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.records import RunRecord
 from understudy.storage.store import Store
@@ -89,20 +89,13 @@ def run_of_question(question_id: str) -> str:
     return question_id.partition(".")[0]
 
 
-@frozen
-class LoggedQuestion:
-    """A question in the log of a run, and its answer if it has one."""
-
-    asked: QuestionAsked
-    answered: QuestionAnswered | None = None
-
-
 @define(eq=False)
 class OpenQuestion:
-    """A question that waits for its user. `outcome` is None until a reply was `taken`, or the question has `expired`.
+    """A question that waits for its user. `outcome` is None until a reply that fits is `taken`, or it has expired.
 
-    `read` returns the outcome that a reply means, and raises `CommandRejected` for one that does not fit. `stored`: the
-    outcome was committed. `asks` are the replies that it acknowledges; `pending` those that are not checked yet.
+    `read` checks a reply and returns the outcome that it means; it raises `CommandRejected` for one that does not fit.
+    `expired` is the outcome without a reply. `pending` are the replies that are not checked yet, `unacknowledged` those
+    that say what was taken, until the outcome is `stored`: committed.
     """
 
     name: str
@@ -112,14 +105,14 @@ class OpenQuestion:
     outcome: Outcome | None = field(default=None, init=False)
     taken: Reply | None = field(default=None, init=False, repr=False)
     stored: bool = field(default=False, init=False, repr=False)
-    asks: list[Reply] = field(factory=list, init=False, repr=False)
+    unacknowledged: list[Reply] = field(factory=list, init=False, repr=False)
     pending: deque[Reply] = field(factory=deque, init=False, repr=False)
     _news: trio.Event = field(factory=trio.Event, init=False, repr=False)
 
     def accept(self, reply: Reply) -> None:
-        """Accept a reply, which counts if it is the first that fits; else it is refused, unless it says the same.
+        """Accept a reply: it is taken if it is the first that fits, and refused after that, unless it says the same.
 
-        It is answered by `confirm_stored`.
+        Its sender is answered when the outcome is stored.
         """
         if self.outcome is None:
             self.pending.append(reply)
@@ -129,17 +122,17 @@ class OpenQuestion:
         elif self.stored:
             reply.reply(True)
         else:
-            self.asks.append(reply)
+            self.unacknowledged.append(reply)
 
     def confirm_stored(self) -> None:
         """Acknowledge the reply: the outcome was committed."""
         self.stored = True
-        for reply in self.asks:
+        for reply in self.unacknowledged:
             reply.reply(True)
 
     def fail_stored(self, error: Exception) -> None:
-        """Fail the replies: the outcome could not be committed."""
-        for reply in self.asks:
+        """Fail the replies that are not acknowledged: the outcome could not be committed."""
+        for reply in self.unacknowledged:
             reply.fail(error)
 
     async def wait(self, deadline: float) -> Outcome:
@@ -176,19 +169,18 @@ def _words(reply: Reply) -> object:
 
 def consent_question(tool: Tool, required: ApprovalRequired, owner: str) -> OpenQuestion:
     """Return the question whether the user `owner` allows a call."""
+    call_id = required.call_id
 
-    async def read(ask: Decide) -> ApprovalDecided:
-        if (changed := ask.parameters) is not None:
+    async def read(reply: Decide) -> ApprovalDecided:
+        if (changed := reply.parameters) is not None:
             try:
                 copy_arguments(changed)
                 await tool.check_aside(changed, owner)
             except ToolError as error:
                 raise CommandRejected("invalid_command", error.message) from None
-        return ApprovalDecided(
-            ask.call_id, ask.decision, ask.note or None, changed, ask.remember or None, ask.by, ask.door
-        )
+        note, remember = reply.note or None, reply.remember or None
+        return ApprovalDecided(call_id, reply.decision, note, changed, remember, reply.by, reply.door)
 
-    call_id = required.call_id
     return OpenQuestion(call_id, required.tool_name, read, ApprovalDecided(call_id, ApprovalDecision.EXPIRED))
 
 
@@ -196,32 +188,33 @@ def form_question(name: str, question: Question, check: Check) -> OpenQuestion:
     """Return the question of a form. Its outcome is without the values of the secret fields."""
     secrets = secret_fields(question.schema)
 
-    async def read(ask: AnswerQuestion) -> QuestionAnswered:
-        if ask.answer is None:
-            return QuestionAnswered(name, AnswerOutcome.DECLINED, None, ask.by, ask.door)
+    async def read(reply: AnswerQuestion) -> QuestionAnswered:
+        if reply.answer is None:
+            return QuestionAnswered(name, AnswerOutcome.DECLINED, None, reply.by, reply.door)
         try:
-            await check(ask.answer)
+            await check(reply.answer)
         except Misfit as misfit:
             raise CommandRejected("invalid_command", describe_misfit(misfit)) from None
         except ToolError as error:
             raise CommandRejected("busy", error.message) from None
-        shown = {key: value for key, value in ask.answer.items() if key not in secrets}
-        withheld = sorted(ask.answer.keys() - shown.keys()) or None
-        return QuestionAnswered(name, AnswerOutcome.ANSWERED, shown, ask.by, ask.door, withheld)
+        shown = {key: value for key, value in reply.answer.items() if key not in secrets}
+        withheld = sorted(reply.answer.keys() - shown.keys()) or None
+        return QuestionAnswered(name, AnswerOutcome.ANSWERED, shown, reply.by, reply.door, withheld)
 
     return OpenQuestion(name, question.title, read, QuestionAnswered(name, AnswerOutcome.EXPIRED))
 
 
 @define(eq=False)
 class Questions:
-    """The questions of one run, and the calls that may ask them. `logged` are the questions of its log, by id.
+    """The questions of one run, and the calls that may ask them.
 
-    `early` are replies that came before their question was asked again. `calls` are the calls that have not ended, by
-    id, also those of subagents, and hand-written agents that have asked.
+    By the id of the question: `logged` are those that the log has, `open` those that wait, `early` the replies that
+    came before their question was asked again. `calls` are the calls that have not ended, by their id, also those of
+    subagents, and hand-written agents that have asked.
     """
 
     deadline: PausableDeadline
-    logged: dict[str, LoggedQuestion] = field(factory=dict, repr=False)
+    logged: dict[str, QuestionRecord] = field(factory=dict, repr=False)
     open: dict[str, OpenQuestion] = field(factory=dict, init=False)
     early: dict[str, list[Reply]] = field(factory=dict, init=False, repr=False)
     calls: "dict[str, Asker]" = field(factory=dict, init=False, repr=False)
@@ -241,80 +234,79 @@ class Questions:
             question.accept(reply)
 
     def abandon(self, question: OpenQuestion) -> None:
-        """Close a question that is no longer waited for; what was said to it counts if it is asked again."""
+        """Close a question, unless it is stored: nothing waits for it, and its replies count when it is asked again."""
         if not question.stored:
             self.open.pop(question.name, None)
-            self.early.setdefault(question.name, []).extend([*question.asks, *question.pending])
+            self.early.setdefault(question.name, []).extend([*question.unacknowledged, *question.pending])
 
     def confirm_early(self, outcome: QuestionAnswered) -> None:
         """Acknowledge the answers that came early and are the one in the log; refuse the others."""
-        for ask in self.early.pop(outcome.question_id, ()):
-            ask.reply(outcome.outcome is not AnswerOutcome.EXPIRED and _words(ask) == outcome.answer)
+        for reply in self.early.pop(outcome.question_id, ()):
+            reply.reply(outcome.outcome is not AnswerOutcome.EXPIRED and _words(reply) == outcome.answer)
 
     def forget(self, call_id: str) -> None:
         """Drop a call that has ended, and refuse the replies to questions that it did not ask again."""
         self.calls.pop(call_id, None)
-        for name in [name for name in self.early if name == call_id or name.split(".")[1:2] == [call_id]]:
-            for reply in self.early.pop(name):
-                reply.reply(False)
+        own = [name for name in self.early if name == call_id or name.split(".")[1:2] == [call_id]]  # see `question_id`
+        for reply in (reply for name in own for reply in self.early.pop(name)):
+            reply.reply(False)
 
     def consents(self) -> list[OpenQuestion]:
         """Return the questions about consent that calls wait for."""
-        return [each for each in self._asked() if isinstance(each.expired, ApprovalDecided)]
+        return [question for question in self._asked() if isinstance(question.expired, ApprovalDecided)]
 
     def note(self) -> str:
         """Return a line about the permit or reply that the run waits for; empty if it does not wait."""
         if note := self.deadline.waiting_note:
             return note
-        if names := [each.title for each in self.consents() if each.outcome is None]:
+        if names := [question.title for question in self.consents() if question.outcome is None]:
             return f"{AWAITING_APPROVAL} {', '.join(names)}"
-        titles = [each.title for each in self._asked() if isinstance(each.expired, QuestionAnswered)]
+        titles = [question.title for question in self._asked() if isinstance(question.expired, QuestionAnswered)]
         return f"{AWAITING_ANSWER} {titles[0]}" if titles else ""
 
     def _asked(self) -> list[OpenQuestion]:
-        return [each.asks for each in self.calls.values() if each.asks is not None]
+        return [call.waits_for for call in self.calls.values() if call.waits_for is not None]
 
     def pause_if_all_wait(self) -> None:
         """Suspend the run's deadline if calls wait for the user, and no other call works."""
-        asking = [each.asks is not None for each in self.calls.values() if each.asks is not None or not each.rests]
-        if asking and all(asking):
+        if self._asked() and all(call.rests or call.waits_for is not None for call in self.calls.values()):
             self.deadline.pause()
 
     @contextmanager
     def resting(self) -> Generator[None]:
-        """Let the calls rest that work now: their agent waits for its user within the block."""
-        working = [each for each in self.calls.values() if not each.rests]
-        for each in working:
-            each.rests = True
+        """Count the calls that work now as resting within the block: their agent waits for its user."""
+        working = [call for call in self.calls.values() if not call.rests]
+        for call in working:
+            call.rests = True
         try:
             yield
         finally:
-            for each in working:
-                each.rests = False
+            for call in working:
+                call.rests = False
 
 
 @define(eq=False)
 class Asker:
-    """What may ask the user: a call, or a hand-written agent, which asks under its own id.
+    """What may ask the user: a call of `executor`, or a hand-written agent, which asks under its own id.
 
-    `asks` is the question that it waits for. It `rests` while it does nothing itself: it is not its turn yet, or its
-    subagent makes calls. `waited_s` is how long it waited for the user, `count` how many questions its tool has asked,
-    one at a time; the time `limits` are suspended meanwhile. `unanswered` is the server's sentence that says that the
-    user did not answer.
+    `waits_for` is the question that it asks now. It `rests` while it does nothing itself: another call has its turn, or
+    its subagent makes calls. `waited_s` is how long it has waited for the user; its time `limits` are suspended then.
+    `count` is how many questions its tool has asked. `unanswered` is the sentence with which the server told the tool
+    that the user did not answer.
     """
 
-    calls: "ToolExecutor"
+    executor: "ToolExecutor"
     context: Context
     call_id: str
     agent_id: str
     name: str
     rests: bool = False
-    asks: OpenQuestion | None = field(default=None, init=False)
+    waits_for: OpenQuestion | None = field(default=None, init=False)
     waited_s: float = field(default=0.0, init=False)
     count: int = field(default=0, init=False)
     limits: list[trio.CancelScope] = field(factory=list, init=False, repr=False)
     unanswered: str = field(default="", init=False)
-    _one: trio.Lock | None = field(default=None, init=False, repr=False)
+    _one_at_a_time: trio.Lock | None = field(default=None, init=False, repr=False)
 
     async def ask(
         self,
@@ -332,22 +324,22 @@ class Asker:
             QuestionDeclined, QuestionExpired: There is no answer.
             ToolError: The question could not be stored, is blocked, or is one too many.
         """
-        calls, label = self.calls, f"form of {self.name}"
+        executor, label = self.executor, f"form of {self.name}"
 
         async def check_aside(answer: Mapping[str, Any]) -> None:
-            await tool_threads().run(functools.partial(check, answer), calls.job.owner, label, CHECK_S)
+            await tool_threads().run(functools.partial(check, answer), executor.job.owner, label, CHECK_S)
 
-        self._one = self._one or trio.Lock()
-        async with self._one:
+        self._one_at_a_time = self._one_at_a_time or trio.Lock()
+        async with self._one_at_a_time:
             self.count += 1
             if self.count > MAX_QUESTIONS:
                 raise ToolError("tool_failed", f"A tool may ask {MAX_QUESTIONS} questions in one call.")
-            content_filter = calls.services.content_filter
+            content_filter = executor.services.content_filter
             shown = await content_filter.filter_value([question.title, question.text], content_filter.tool)
             if shown.blocked:
                 raise ToolError("content_blocked", content_filter.blocked_error("Not asked", shown.texts).message)
             question = evolve(question, title=shown.value[0], text=shown.value[1])
-            name = question_id(calls.job.run_id, self.call_id, which or self.count)
+            name = question_id(executor.job.run_id, self.call_id, which or self.count)
             with suspend_deadlines(self.limits):
                 try:
                     asked_by = "tool" if wait is None else CLIENT
@@ -374,8 +366,8 @@ class Asker:
             StorageUnavailable: The question or its answer could not be recorded.
             ToolError: `tool_failed`: the log has another question under that id.
         """
-        calls, questions, job = self.calls, self.calls.questions, self.calls.job
-        began, services = calls.services.clock(), calls.services
+        executor, questions, job = self.executor, self.executor.questions, self.executor.job
+        began, services = executor.services.clock(), executor.services
         # A client's program answers at once, or not any more.
         present = wait is not None or bool(services.presence.outboxes(job.owner, job.thread_id))
         while (logged := await self._logged(name)) and logged.answered and logged.answered.withheld:
@@ -401,23 +393,23 @@ class Asker:
             sign_in=question.sign_in,
         )
         event = event if logged is None else logged.asked
-        questions.logged[name] = LoggedQuestion(event)  # a call that is made again asks under the same id
+        questions.logged[name] = QuestionRecord(event)  # a call that is made again asks under the same id
         waiting = form_question(name, evolve(question, title=event.title), check)
 
         async def begin() -> None:
             if logged is None:
-                await calls.recorder.record(event)
+                await executor.log.record(event)
 
         async def store(outcome: QuestionAnswered) -> None:
-            await calls.recorder.record(outcome)
-            questions.logged[name] = LoggedQuestion(event, outcome)
+            await executor.log.record(outcome)
+            questions.logged[name] = QuestionRecord(event, "answered", outcome)
 
-        calls.slots.release()  # other calls run while this one waits for its user
+        executor.slots.release()  # other calls run while this one waits for its user
         try:
             reply: QuestionAnswered = await self.wait_for(waiting, event.expires_at, begin, store)
         finally:
             with trio.CancelScope(shield=True):  # the slot of this call, which its caller releases
-                await calls.slots.acquire()
+                await executor.slots.acquire()
             self.waited_s += max(0.0, services.clock() - began)
         return evolve(reply, answer=waiting.taken.answer) if isinstance(waiting.taken, AnswerQuestion) else reply
 
@@ -432,13 +424,13 @@ class Asker:
 
         `begin` commits the question, unless the log has it, and `store` the outcome. Raises `StorageUnavailable`.
         """
-        calls, questions = self.calls, self.calls.questions
-        patience, owner = calls.services.patience, calls.job.owner
-        left_s = min(max(0.0, expires_at - calls.services.clock()), patience.longest_s())
+        executor, questions = self.executor, self.executor.questions
+        patience, owner = executor.services.patience, executor.job.owner
+        left_s = min(max(0.0, expires_at - executor.services.clock()), patience.longest_s())
         deadline = trio.current_time() + left_s
         questions.calls.setdefault(self.call_id, self)
         questions.begin(question)
-        self.asks = question
+        self.waits_for = question
         patience.begin(owner, left_s)
         try:
             await begin()
@@ -454,19 +446,17 @@ class Asker:
         finally:
             patience.end(owner, left_s)
             questions.abandon(question)
-            self.asks = None
+            self.waits_for = None
         return outcome
 
-    async def _logged(self, name: str) -> LoggedQuestion | None:
+    async def _logged(self, name: str) -> QuestionRecord | None:
         """Return the question `name` if it is in the log, with its answer if the log has one.
 
         The log decides: a call may have been killed while its question or its answer was on the way there.
         """
-        logged = self.calls.questions.logged
-        if (known := logged.get(name)) is not None:
-            stored = (await self.calls.recorder.log.read_protocol()).questions.get(name)
-            known = None if stored is None else evolve(known, answered=stored.answer)
-        return known
+        if name not in self.executor.questions.logged:
+            return None
+        return (await self.executor.log.read_state()).questions.get(name)
 
 
 def copy_arguments(arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -516,16 +506,6 @@ async def needs_approval(tool: Tool, arguments: Mapping[str, Any], owner: str) -
     return await tool.needs_approval(copy_arguments(arguments), owner)
 
 
-def calls_that_ask(questions: Mapping[str, LoggedQuestion]) -> set[str]:
-    """Return the calls whose tools wait for the answer to the first question that they asked.
-
-    Tools ask before they act: such a call has had no effect. After an answer it may have.
-    """
-    by_tools = [each for each in questions.values() if each.asked.asked_by != "server" and each.asked.call_id]
-    waiting = {str(each.asked.call_id) for each in by_tools if each.answered is None}
-    return waiting - {str(each.asked.call_id) for each in by_tools if each.answered is not None}
-
-
 async def read_secret_fields(store: Store, run: RunRecord, question_id: str) -> frozenset[str]:
     """Return the names of the secret fields of a question of a run.
 
@@ -538,15 +518,3 @@ async def read_secret_fields(store: Store, run: RunRecord, question_id: str) -> 
             if isinstance(event, QuestionAsked) and event.question_id == question_id:
                 return secret_fields(event.schema)
     return frozenset()
-
-
-def collect_questions(events: Iterable[Event]) -> dict[str, LoggedQuestion]:
-    """Return the questions of a run's events, by id."""
-    found: dict[str, LoggedQuestion] = {}
-    for event in events:
-        match event:
-            case QuestionAsked(question_id=name):
-                found[name] = LoggedQuestion(event)
-            case QuestionAnswered(question_id=name) if name in found:
-                found[name] = LoggedQuestion(found[name].asked, event)
-    return found

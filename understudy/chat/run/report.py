@@ -7,20 +7,11 @@ from msgspec import Meta
 
 from transport.wire.events import Error, Event
 from understudy.agents.agent import Agent
-from understudy.chat.run.continuation import calls_taken
 from understudy.chat.run.meter import HAND_WRITTEN, Meter, usage_of, worked_s
+from understudy.chat.run_state.state import RunState
 from understudy.storage.limits import RunLimits
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord, StepRecord
-from understudy.wire.events import (
-    ApprovalDecided,
-    ApprovalRequired,
-    FinalResponse,
-    MessageAccepted,
-    QuestionAnswered,
-    QuestionAsked,
-    ToolCompleted,
-    Usage,
-)
+from understudy.wire.events import ApprovalRequired, QuestionAsked, Usage
 
 
 class ListedRun(TypedDict):
@@ -84,28 +75,16 @@ def report(
 
     `agent` is the one that the message asked, None if it does not exist any more: then the budget is unknown.
     """
-    waits: dict[str, ApprovalRequired | QuestionAsked] = {}
-    durations_s: dict[str, float] = {}
-    settings: Mapping[str, Any] = {}
+    state = RunState.read(run.id, events, steps)
+    settings = {} if state.accepted is None else state.accepted.settings or {}
     error = ended_by = None
-    for event in events:
-        match event:
-            case MessageAccepted():
-                settings = event.settings or {}
-            case ApprovalRequired(call_id=asked) | QuestionAsked(question_id=asked):
-                waits[asked] = event
-            case ApprovalDecided(call_id=closed) | QuestionAnswered(question_id=closed):
-                waits.pop(closed, None)
-            case ToolCompleted(call_id=call_id):
-                waits = {name: each for name, each in waits.items() if each.call_id != call_id}
-                durations_s[call_id] = event.duration_ms / 1000
-            case FinalResponse():
-                ended_by = (event.data or {}).get("budget")
-            case Error():
-                error = {"code": event.code, "message": event.message, "error_id": event.error_id}
+    if isinstance(end := state.end, Error):
+        error = {"code": end.code, "message": end.message, "error_id": end.error_id}
+    elif end is not None:
+        ended_by = (end.data or {}).get("budget")
     usage, turns, calls = Usage(), 0, 0
     meter = None if agent is None else Meter.of(agent, limits, settings)
-    taken = calls_taken(steps)
+    taken = _calls_taken(steps)
     for step in steps:
         if step.kind == "tool":
             calls += step.call_id not in taken
@@ -116,7 +95,7 @@ def report(
             usage += spent
             if meter is not None:
                 meter.add_usage(spent)
-    time_s = worked_s(steps, durations_s)
+    time_s = worked_s(steps, state.durations_s)
     left = budget = None
     if meter is not None:
         meter.turns = turns
@@ -129,11 +108,19 @@ def report(
         "steps": {"turns": turns, "calls": calls, "worked_s": round(time_s, 3)},
         "budget_left": left,
         "budget": budget,
-        "waits_for": [] if run.ended_at is not None else [_waiting(each) for each in waits.values()],
+        "waits_for": [] if run.ended_at is not None else [_waiting(question) for question in state.waits],
         "attempts": run.attempts,
         "error": error,
         "ended_by": ended_by,
     }
+
+
+def _calls_taken(steps: Sequence[StepRecord]) -> frozenset[str | None]:
+    """Return the ids of the finished calls of a run that the run made with which it goes on."""
+    turns = [step.result for step in steps if step.kind == "model" and (step.result or {}).get("taken")]
+    asked = {call["call_id"] for turn in turns for call in turn.get("calls", ())}
+    tools = [step for step in steps if step.kind == "tool" and step.call_id in asked]
+    return frozenset(step.call_id for step in tools if step.ended_at == step.started_at)
 
 
 def _waiting(asked: ApprovalRequired | QuestionAsked) -> dict[str, Any]:

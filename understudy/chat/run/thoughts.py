@@ -5,7 +5,7 @@ import math
 import trio
 from attrs import define, field
 
-from understudy.chat.run.recorder import Recorder
+from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.services import Services
 from understudy.wire.events import AgentThinking
 
@@ -13,6 +13,9 @@ MAX_REASONING_THOUGHTS = 40
 REASONING_S = 3.0
 MAX_REASONING_TEXT = 600
 """Thoughts of a run from its model's reasoning, seconds between two, and characters of one."""
+
+MAX_SENTENCE = 10_000
+"""Characters of any other thought, the reason of a handoff and the sentence of an error; the rest is cut off."""
 
 
 @define(eq=False)
@@ -23,7 +26,7 @@ class Thoughts:
     is the model's, as far as it is not published.
     """
 
-    recorder: Recorder
+    log: RunLog
     services: Services
     agent_id: str = ""
     count: int = 0
@@ -32,11 +35,6 @@ class Thoughts:
     _reasoned: int = field(default=0, init=False)
     _reasoned_at: float = field(default=-math.inf, init=False)
     _told: set[str] = field(factory=set, init=False, repr=False)
-
-    async def reason(self, text: str) -> None:
-        """Take the next text of the model's reasoning."""
-        self.reasoning += text
-        await self.flush_reasoning()
 
     async def flush_reasoning(self, *, whole: bool = False) -> None:
         """Publish the model's reasoning so far as a thought, if it is time for one; `whole`: also the rest.
@@ -58,35 +56,20 @@ class Thoughts:
         shown = text if len(text) <= MAX_REASONING_TEXT else f"… {text[-MAX_REASONING_TEXT:]}"
         self.publish(await self.services.content_filter.filter_output(shown))
 
-    async def ensure(self) -> None:
-        """Publish a stock thought if the run has published none, because its model emits none."""
-        if not self.count and (thought := self._take(self._stock)) is not None:
-            await self.recorder.record(thought)
+    def publish(self, thought: str = "", notice: str | None = None) -> None:
+        """Have a thought recorded in front of what follows, unless the log has it; `notice` as in `AgentThinking`.
 
-    def ensure_with_next(self) -> None:
-        """Have a stock thought published in front of the next event, if the run has published none."""
-        if not self.count and (thought := self._take(self._stock)) is not None:
-            self.recorder.gather(thought)
-
-    @property
-    def _stock(self) -> str:
-        return f"{self.recorder.speaker.display_title} is working out an answer"
-
-    def publish(self, thought: str, notice: str | None = None) -> None:
-        """Have a thought recorded, unless the log has it; `notice` as in `AgentThinking`."""
-        if (event := self._take(thought, notice)) is not None:
-            self.recorder.gather(event)
+        By default it is a stock thought, for a run whose model emits none.
+        """
+        thought = thought[:MAX_SENTENCE] or f"{self.log.speaker.display_title} is working out an answer"
+        if thought in self.logged:
+            self.logged.remove(thought)
+            return
+        self.count += 1
+        self.log.gather(AgentThinking(self.agent_id, thought, self.services.clock(), notice))
 
     def publish_once(self, thought: str, notice: str) -> None:
         """Record a thought with a notice, unless this run has done so."""
         if thought not in self._told:
             self._told.add(thought)
             self.publish(thought, notice)
-
-    def _take(self, thought: str, notice: str | None = None) -> AgentThinking | None:
-        """Count a thought and return its event; None if the log has it."""
-        if thought in self.logged:
-            self.logged.remove(thought)
-            return None
-        self.count += 1
-        return AgentThinking(self.agent_id, thought, self.services.clock(), notice)

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve, field, frozen
 
-from understudy.chat.run.replay import PendingCall, RecordedResult
+from understudy.chat.run_state.records import RecordedResult, ToolCallRecord
 from understudy.content.filter import ContentFilter
 from understudy.content.texts import SanitizedValue
 from understudy.models.model import ToolRequest
@@ -51,13 +51,13 @@ class ToolOutcome:
         return RecordedResult(**{name: getattr(self, name) for name in RECORDED}, undo_until=undo_until, agent=agent)
 
 
-def failure(call: PendingCall, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> ToolOutcome:
+def failure(call: ToolCallRecord, status: ToolStatus, code: str, sentence: str, *, own: bool = False) -> ToolOutcome:
     """Return a failure, as a result that clients and models can read."""
     value = {"error": {"code": code, "message": sentence}}
     return ToolOutcome(call.request, call.call_id, status, value, sentence, own=own)
 
 
-def crash(call: PendingCall, error: BaseException, run_id: str) -> ToolOutcome:
+def crash(call: ToolCallRecord, error: BaseException, run_id: str) -> ToolOutcome:
     """Return the failure of a tool that raised something else than a `ToolError`, or that beside one, and log it."""
     error_id = new_error_id()
     log.error("tool.crashed", extra={"tool": call.request.name, "error_id": error_id, "run_id": run_id}, exc_info=error)
@@ -66,19 +66,19 @@ def crash(call: PendingCall, error: BaseException, run_id: str) -> ToolOutcome:
     return failure(call, ToolStatus.FAILED, "tool_failed", sentence, own=not said)
 
 
-def success(call: PendingCall, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:
+def success(call: ToolCallRecord, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:
     """Return the outcome of a call whose tool has returned a result."""
     own, steps = by_user or isinstance(result, OwnResult), [asdict(each) for each in result.next_steps]
     shown = (result.value, result.summary, result.visualization, result.kind, result.answer)
     return ToolOutcome(call.request, call.call_id, ToolStatus.OK, *shown, next_steps=steps, own=own, by_user=by_user)
 
 
-def interrupted(call: PendingCall) -> ToolOutcome:
+def interrupted(call: ToolCallRecord) -> ToolOutcome:
     """Return the outcome of a call that was killed."""
     return ToolOutcome(call.request, call.call_id, ToolStatus.KILLED, summary="Was interrupted before it was finished.")
 
 
-def restored(call: PendingCall, status: ToolStatus, past: RecordedResult) -> ToolOutcome:
+def restored(call: ToolCallRecord, status: ToolStatus, past: RecordedResult) -> ToolOutcome:
     """Return the outcome of a call that finished before, from its step."""
     return ToolOutcome(call.request, call.call_id, status, **{name: getattr(past, name) for name in RECORDED})
 

@@ -12,15 +12,18 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 import msgspec
-from attrs import evolve, field, frozen
+from attrs import define, evolve, field, frozen
 
-from understudy.chat.run.replay import RECALL, UnreadableSteps
+from understudy.chat.run_state.turns import RECALL, UnreadableSteps
 from understudy.models.items import newest_request
 from understudy.models.model import (
     CallItem,
+    FileCard,
     Item,
     MessageItem,
+    ModelLimits,
     NoteItem,
+    Origin,
     ReasoningItem,
     ResultItem,
     ToolCard,
@@ -85,13 +88,13 @@ def item_tokens(item: Item) -> int:
     """Return about how many tokens an item has."""
     match item:
         case MessageItem(content=content, files=files, images=images, documents=documents):
-            described = sum(len(each.name) + sum(map(len, each.columns or ())) + 60 for each in files)
+            described = sum(len(card.name) + sum(map(len, card.columns or ())) + 60 for card in files)
             return (
                 ITEM_TOKENS
                 + estimate(content)
                 + described // BYTES_PER_TOKEN
                 + IMAGE_TOKENS * len(images)
-                + sum(max(DOCUMENT_TOKENS, len(each.content) // BYTES_PER_DOCUMENT_TOKEN) for each in documents)
+                + sum(max(DOCUMENT_TOKENS, len(document.content) // BYTES_PER_DOCUMENT_TOKEN) for document in documents)
             )
         case CallItem(name=name, arguments=arguments):
             return ITEM_TOKENS + estimate(name) + len(msgspec.json.encode(arguments)) // BYTES_PER_TOKEN
@@ -104,7 +107,7 @@ def item_tokens(item: Item) -> int:
 
 def tools_tokens(tools: Iterable[ToolCard]) -> int:
     """Return about how many tokens the descriptions of tools have."""
-    return sum(estimate(str(each)) for each in tools)
+    return sum(estimate(str(tool)) for tool in tools)
 
 
 def encode_compaction(made: Compaction) -> Any:
@@ -131,22 +134,22 @@ def index_of(items: Sequence[Item], place: Place | None) -> int:
     """Return the index of the first item from a place on; 0 without a place, or if its run is not among the items."""
     if place is None:
         return 0
-    for number, each in enumerate(items):
-        if each.origin.run_id == place.run_id and each.origin.step >= place.step:
+    for number, item in enumerate(items):
+        if item.origin.run_id == place.run_id and item.origin.step >= place.step:
             return number
     return 0
 
 
 def shortened(items: Sequence[Item], by: Compaction, window_tokens: int) -> list[Item]:
     """Return the items as the model is shown them."""
-    start, folded = index_of(items, by.start), by.folded
+    start, folded = 0 if by.start is None else index_of(items, by.start), by.folded
     folded_to = -1
     if folded is not None:
-        of_run = (n for n, each in enumerate(items) if each.origin.run_id == folded.run_id)
+        of_run = (n for n, item in enumerate(items) if item.origin.run_id == folded.run_id)
         folded_to = max((n for n in of_run if items[n].origin.step <= folded.step), default=-1)
     shown: list[Item] = [NoteItem(by.summary)] if by.summary else []
     if by.start is not None and by.start.step:  # in the middle of a run: its question stays
-        shown += [each for each in items[:start] if _asks(each, by.start)]
+        shown += [item for item in items[:start] if _asks(item, by.start)]
     for number, item in enumerate(items[start:], start):
         if isinstance(item, ResultItem):
             item = folded_result(item) if number <= folded_to else cut_result(item, window_tokens)
@@ -187,7 +190,7 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
 
     If its `start` is another than that of `before`, its summary is still to be made, of the items before it.
     """
-    turn = max((n for n, each in enumerate(items) if isinstance(each, CallItem)), default=-1)
+    turn = max((n for n, item in enumerate(items) if isinstance(item, CallItem)), default=-1)
     newest = items[turn].origin if turn >= 0 else None
     last = items[max(turn, newest_request(items))].origin if items else None
     shown = shortened(items, before, window_tokens)
@@ -204,7 +207,7 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
         return planned
     # All results but the newest are folded, and that is not enough: leave out the oldest turns.
     shown = shortened(items, planned, window_tokens)
-    sizes = [item_tokens(each) for each in shown]
+    sizes = [item_tokens(item) for item in shown]
     total = sum(sizes) + SUMMARY_TOKENS
     start: Place | None = None
     questions = 0  # tokens of those of the run at hand, which stay if it is begun in its middle
@@ -225,14 +228,14 @@ def plan(items: Sequence[Item], before: Compaction, window_tokens: int, target: 
 
 def describe(items: Sequence[Item]) -> str:
     """Return a plain summary of items, for when no model makes one: what the user asked, and which tools were used."""
-    asked = [each.content for each in items if isinstance(each, MessageItem) and each.role == "user"]
-    earlier = [each.content for each in items if isinstance(each, NoteItem) and not each.origin.run_id]
+    asked = [item.content for item in items if isinstance(item, MessageItem) and item.role == "user"]
+    earlier = [item.content for item in items if isinstance(item, NoteItem) and not item.origin.run_id]
     tools: dict[str, int] = {}
-    for each in items:
-        if isinstance(each, CallItem):
-            tools[each.name] = tools.get(each.name, 0) + 1
-    lines = [each[:2_000] for each in earlier]
-    lines += [f"The user asked: {' '.join(each.split())[:200]}" for each in asked[-20:]]
+    for item in items:
+        if isinstance(item, CallItem):
+            tools[item.name] = tools.get(item.name, 0) + 1
+    lines = [summary[:2_000] for summary in earlier]
+    lines += [f"The user asked: {' '.join(request.split())[:200]}" for request in asked[-20:]]
     if tools:
         lines.append("Tools used: " + ", ".join(f"{name} ({count})" for name, count in sorted(tools.items())[:40]))
     return "\n".join(lines)[-6_000:]
@@ -240,10 +243,97 @@ def describe(items: Sequence[Item]) -> str:
 
 def exchanges_compaction(summaries: Sequence[StepRecord], exchanges: Sequence[AnsweredMessage]) -> Compaction:
     """Return the newest compaction of a run's own steps, else of the runs before it; an unreadable one is skipped."""
-    for steps in (summaries, *(each.steps for each in reversed(exchanges))):
+    for steps in (summaries, *(exchange.steps for exchange in reversed(exchanges))):
         try:
             if (made := read_compaction(steps)) is not None:
                 return made
         except UnreadableSteps:
             continue
     return NONE
+
+
+SCALES = (0.6, 1.5)
+"""Bounds of the correction of the estimate by the usage that a provider reports."""
+FULL = 0.9
+"""Part of an input that is too long which is taken for the model's window, if its provider says no number."""
+SCALED_FROM = 2_000
+"""Estimated tokens of an input from which the reported usage corrects the estimate."""
+
+
+@define
+class ModelInput:
+    """The items of a conversation under a compaction. `limits` are those of the current model, `origin` is that of the
+    last turn's items, `files` are the cards of the files of the message.
+
+    `shown` are the items as the model is shown them, `tokens` is their estimate; both grow with `add` and change with
+    `compact`. `shortens` says whether a result or a turn is shown shortened.
+    """
+
+    limits: ModelLimits = field(factory=ModelLimits)
+    items: list[Item] = field(factory=list, repr=False)
+    compaction: Compaction = NONE
+    shown: list[Item] = field(factory=list, repr=False)
+    tokens: int = 0
+    shortens: bool = False
+    scale: float = 1.0
+    origin: Origin = field(factory=Origin)
+    files: tuple[FileCard, ...] = ()
+
+    def add(self, items: Iterable[Item]) -> None:
+        """Append items."""
+        for item in items:
+            self.items.append(item)
+            shown = cut_result(item, self.limits.window_tokens) if isinstance(item, ResultItem) else item
+            self.shortens |= shown is not item
+            self.shown.append(shown)
+            self.tokens += item_tokens(shown)
+
+    def compact(self, compaction: Compaction, items: list[Item] | None = None) -> None:
+        """Show the items under another compaction, or other `items`, which replace them."""
+        if items is not None:
+            self.items = items
+        self.compaction = compaction
+        self.shown = shortened(self.items, compaction, self.limits.window_tokens)
+        self.tokens = sum(map(item_tokens, self.shown))
+        same = len(self.shown) == len(self.items)
+        self.shortens |= not same or any(a is not b for a, b in zip(self.shown, self.items, strict=True))
+
+    def room(self, fixed_tokens: int, reserve: int) -> float:
+        """Return the tokens that items may have beside `fixed_tokens` of instructions and tools and the reply."""
+        window = self.limits.window_tokens
+        return max(window - min(reserve, window // 2) - fixed_tokens * self.scale, window * 0.1) / self.scale
+
+    def asks_too_much(self) -> bool:
+        """Return whether the text of the user's message alone has more tokens than the window."""
+        at = newest_request(self.shown)
+        asked = self.shown[at] if at >= 0 else None
+        return isinstance(asked, MessageItem) and estimate(asked.content) * self.scale > self.limits.window_tokens
+
+    def fits(self, fixed_tokens: int, reserve: int) -> bool:
+        """Return whether the next request needs no further compaction."""
+        return self.tokens <= self.room(fixed_tokens, reserve) * HIGH
+
+    def planned(self, fixed_tokens: int, reserve: int) -> Compaction:
+        """Return the compaction that the next request needs: the present one if the items fit.
+
+        If they do not, this and `compact` take a millisecond for each result of 256 KiB: not in the event loop.
+        """
+        if self.fits(fixed_tokens, reserve):
+            return self.compaction
+        room = self.room(fixed_tokens, reserve)
+        return plan(self.items, self.compaction, self.limits.window_tokens, room * LOW)
+
+    def older(self, planned: Compaction) -> list[Item]:
+        """Return the items that `planned` leaves out, as they are shown now."""
+        return shortened(self.items[: index_of(self.items, planned.start)], self.compaction, self.limits.window_tokens)
+
+    def overflow(self, limits: ModelLimits, fixed_tokens: int) -> None:
+        """Take the present input for longer than the model's window, as its provider says; `limits` are the model's."""
+        estimated = int((fixed_tokens + self.tokens) * self.scale * FULL)
+        self.limits = evolve(limits, window_tokens=max(1, min(limits.window_tokens, estimated)))
+
+    def correct(self, estimated: int, reported: int) -> None:
+        """Correct the estimate by the tokens that the provider reported for the last input."""
+        if reported > 0 and estimated >= SCALED_FROM:
+            low, high = SCALES
+            self.scale = min(max(reported / estimated, low), high)

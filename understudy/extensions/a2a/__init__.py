@@ -24,7 +24,7 @@ class A2a(Extension):
 
     name = "a2a"
     about = "have agents of others ask agents, by A2A"
-    requires = ("notices",)
+    requires = ("doors", "notices")
 
     def tables(self) -> "Sequence[Table]":
         """A row a receiver of push notifications."""

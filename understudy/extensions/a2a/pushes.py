@@ -19,9 +19,8 @@ import trio
 from attrs import define, evolve, field, frozen
 
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.auth.sessions import secrets_for_storage
-from understudy.chat.polling import Poller, poll_now
 from understudy.content.texts import run_off_loop
 from understudy.extensions.a2a import storage
 from understudy.extensions.a2a.storage import (
@@ -38,6 +37,7 @@ from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S,
 from understudy.extensions.notices.webhooks import WebhookRefused, WebhookRules
 from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
+from understudy.storage.polling import Poller, poll_now
 from understudy.storage.records import LoggedEvent, RunRecord
 from understudy.storage.store import Store
 from understudy.web.context import WebContext

@@ -22,9 +22,9 @@ from understudy.extensions.a2a.errors import A2aError, refusal
 from understudy.extensions.a2a.params import OfPush, OfTask, PushConfig, SendMessage
 from understudy.extensions.a2a.stream import TaskStream
 from understudy.extensions.a2a.tasks import CANCELED, FINAL, TaskTranslator, Wait
+from understudy.extensions.doors.message_content import parse_say, text_of_data
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
-from understudy.web.api.message_content import parse_say, text_of_data
 from understudy.web.api.stream import as_answer
 from understudy.web.context import agents_of_caller, identity, own_url, read_body, web_context
 from understudy.web.refusals import convert_refusals

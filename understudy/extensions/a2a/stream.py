@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from understudy.chat.translated_stream import TranslatedStream
 from understudy.extensions.a2a.tasks import A2aEvent, TaskTranslator
+from understudy.extensions.doors.translated_stream import TranslatedStream
 
 
 class TaskStream(TranslatedStream):

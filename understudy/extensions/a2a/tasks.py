@@ -8,7 +8,7 @@ from attrs import define, field
 from transport.wire.codec import plain
 from transport.wire.dialects import iso
 from transport.wire.events import Error, Event, PartialResult
-from understudy.web.api.message_content import text_of_data
+from understudy.extensions.doors.message_content import text_of_data
 from understudy.wire import events
 from understudy.wire.events import ApprovalRequired, Envelope, FinalResponse, QuestionAsked, RunStatus
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from understudy.cli.doctor import CheckResult
+from understudy.cli.check_result import CheckResult
 from understudy.storage.errors import ExtraNotInstalled
 
 if TYPE_CHECKING:

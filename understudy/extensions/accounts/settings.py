@@ -10,7 +10,7 @@ from transport.auth.identity import is_loopback
 if TYPE_CHECKING:
     from understudy.agents.agent import Agent
     from understudy.app.settings import Settings
-    from understudy.cli.doctor import CheckResult
+    from understudy.cli.check_result import CheckResult
 
 
 @frozen

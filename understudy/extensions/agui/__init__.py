@@ -17,6 +17,7 @@ class AgUi(Extension):
 
     name = "agui"
     about = "chat by clients of AG-UI"
+    requires = ("doors",)
     packages: ClassVar[Mapping[str, str]] = {"ag_ui": "agui", "pydantic": "agui"}
 
     def routes(self) -> "Sequence[Blueprint]":

@@ -12,7 +12,7 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.run_settings import CONTEXT_BYTES
 from understudy.extensions.agui.vocabulary import METADATA_KEY, PROTOCOL_VERSION
-from understudy.web.api.message_content import MAX_VALUES, OPTIONS, Content, NewFile, read_message
+from understudy.extensions.doors.message_content import MAX_VALUES, OPTIONS, Content, NewFile, read_message
 from understudy.wire.commands import Approve, Respond, Say
 from understudy.wire.events import ANSWER
 from understudy.wire.vocabulary import parse_command

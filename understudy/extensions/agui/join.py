@@ -10,9 +10,9 @@ from understudy.content.texts import run_off_loop
 from understudy.extensions.agui.events import AguiTranslator
 from understudy.extensions.agui.messages import Messages
 from understudy.extensions.agui.vocabulary import METADATA_KEY, AguiEvent
+from understudy.extensions.doors.message_content import FILES
 from understudy.storage import queries
 from understudy.storage.records import File, LoggedEvent, Message, RunRecord, ThreadPage
-from understudy.web.api.message_content import FILES
 from understudy.web.context import web_context
 from understudy.wire.events import ANSWER, Envelope
 from understudy.wire.vocabulary import from_log

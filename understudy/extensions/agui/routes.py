@@ -23,10 +23,10 @@ from understudy.extensions.agui.state import SharedState
 from understudy.extensions.agui.stream import AguiStream, encode_blocks
 from understudy.extensions.agui.usage import UsageByModel
 from understudy.extensions.agui.vocabulary import AguiEvent
+from understudy.extensions.doors.versions import new_version, shown_run, stored_version
 from understudy.storage import queries
 from understudy.storage.records import RunRecord
 from understudy.web.api.stream import as_answer
-from understudy.web.api.versions import new_version, shown_run, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, JsonObject, Routes, documented_at, many, shape

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from transport.server.eventstream import encode_block, encode_json
-from understudy.chat.translated_stream import TranslatedStream
 from understudy.extensions.agui.vocabulary import AguiEvent
+from understudy.extensions.doors.translated_stream import TranslatedStream
 
 
 class AguiStream(TranslatedStream):

@@ -14,6 +14,7 @@ class AnthropicModels(Extension):
 
     name = "anthropic"
     about = "ask models of Anthropic"
+    requires = ("providers",)
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
         """The client of the Messages API."""

@@ -8,8 +8,8 @@ from attrs import define, evolve, field
 from msgspec import UNSET
 
 from understudy.extensions.anthropic.request import build_request, encode_state
-from understudy.models.accepted import Adaptation
-from understudy.models.answer import (
+from understudy.extensions.providers.accepted import Adaptation
+from understudy.extensions.providers.answer import (
     INCOMPLETE,
     MAX_ARGUMENTS,
     MAX_CALLS,
@@ -22,8 +22,8 @@ from understudy.models.answer import (
     oversized,
     read_usage,
 )
-from understudy.models.client import SdkModel
-from understudy.models.members import member, written
+from understudy.extensions.providers.client import SdkModel
+from understudy.extensions.providers.members import member, written
 from understudy.models.model import Emit, ModelEvent, ModelFault, ModelUnavailable, Reply, Turn
 from understudy.models.prompt import in_words
 from understudy.tools.written import read_or_none

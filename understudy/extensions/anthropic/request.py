@@ -13,7 +13,7 @@ import base64
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
-from understudy.models.answer import WrittenCall, make_state
+from understudy.extensions.providers.answer import WrittenCall, make_state
 from understudy.models.items import (
     NO_TEXT,
     CallItem,

@@ -51,9 +51,9 @@ class Audit(Extension):
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes what is old."""
         from actors import ChildSpec
-        from understudy.chat.polling import Expiry
         from understudy.extensions.audit.settings import AuditSettings
         from understudy.extensions.audit.storage import expire_audit
+        from understudy.storage.polling import Expiry
         from understudy.storage.spending import DAY_S
 
         days, count = server.settings.of(AuditSettings).days, partial(server.metrics.removed, "audit_entries")

@@ -7,7 +7,6 @@
 4. Every wait for the database has a deadline. The connection of a late thread is interrupted, as the writer's is.
 """
 
-import contextlib
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Callable, Sequence
 from pathlib import Path
@@ -20,18 +19,17 @@ from sqlalchemy import Connection, Engine, bindparam, delete, insert, select
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.folder import CHUNK_BYTES, MIB, Disk, Upload, display_name, new_file_id
 from understudy.extensions.files.storage import add_file
-from understudy.extensions.files.tables import file_parts, files
+from understudy.extensions.files.tables import file_parts
 from understudy.storage.database import DriverErrors
-from understudy.storage.errors import NotStored, StorageUnavailable, driver_words
+from understudy.storage.errors import NotStored, StorageUnavailable
 from understudy.storage.postgresql import FILE_TRANSFERS, PostgresDatabase
-from understudy.storage.records import File, is_file_id
+from understudy.storage.records import File
 
 T = TypeVar("T")
 DEADLINE_S: Final = 5.0
 SLOWEST: Final = 1 * MIB
 """Assumed minimum transfer rate in bytes per second, which extends the deadline of a large file."""
 _p = file_parts.c
-_known = select(files).where(files.c.id == bindparam("named")).with_for_update()
 _insert = insert(file_parts)
 _part = select(_p.body).where(
     _p.owner == bindparam("of"), _p.file_id == bindparam("named"), _p.number == bindparam("place")
@@ -39,10 +37,7 @@ _part = select(_p.body).where(
 
 
 class DatabaseFiles:
-    """A `FileStore` in the database, with cached copies in a folder. `limit_bytes` limits a single file.
-
-    `before`: the folder of an earlier configuration, with rows in this database; `sweep` imports its files.
-    """
+    """A `FileStore` in the database, with cached copies in a folder. `limit_bytes` limits a single file."""
 
     def __init__(
         self,
@@ -52,10 +47,8 @@ class DatabaseFiles:
         limit_bytes: int = 20 * MIB,
         clock: Callable[[], float] = time.time,
         deadline_s: float = DEADLINE_S,
-        before: Path | None = None,
     ) -> None:
         self.copies = copies
-        self.before = before
         self.limit_bytes = limit_bytes
         self.clock = clock
         self.deadline_s = deadline_s
@@ -118,25 +111,8 @@ class DatabaseFiles:
         return self._turns.borrowed_tokens
 
     def sweep(self) -> int:
-        """Delete only expired copies, as other servers may use the folder, and import the files of `before`."""
-        for path in self.before.iterdir() if self.before is not None and self.before.is_dir() else ():
-            if is_file_id(path.name):
-                self._take_over(path)
+        """Delete only expired copies, as other servers may use the folder."""
         return self.copies.expire()
-
-    def _take_over(self, path: Path) -> None:
-        """Import the bytes of a file that has a row; a file without a row stays in its folder."""
-        try:
-            with self._database.files.begin() as connection, contextlib.suppress(FileNotFoundError):
-                row = connection.execute(_known, {"named": path.name}).one_or_none()  # locks it
-                if row is None or path.stat().st_size != row.size:
-                    return
-                file = File(*row)
-                if file.size and _read(connection, file, 0) is None:
-                    _store_parts(connection, file, path)
-        except self._errors.all as error:
-            raise StorageUnavailable(driver_words(error)) from error
-        path.unlink(missing_ok=True)
 
     async def _transact(self, work: Callable[..., T], *args: Any, deadline_s: float) -> T:
         """Return `work(connection, *args)` of a transaction that was committed."""
@@ -180,10 +156,6 @@ class _Transfer:
 
 def _store(connection: Connection, file: File, path: Path) -> None:
     add_file(file).apply(connection)
-    _store_parts(connection, file, path)
-
-
-def _store_parts(connection: Connection, file: File, path: Path) -> None:
     with path.open("rb") as source:
         number = 0
         while body := source.read(CHUNK_BYTES):

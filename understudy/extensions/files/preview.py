@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from attrs import field, frozen
 
-from understudy.chat.run.conversation_input import picture_type
+from understudy.chat.run.history import picture_type
 from understudy.tools.result import SAFE
 
 HEAD_BYTES: Final = 256 * 1024

@@ -14,12 +14,12 @@ from sqlalchemy import Connection, Text, cast, select, tuple_
 
 from actors import ActorError
 from understudy.chat.placement import is_in_charge
-from understudy.chat.polling import Poller, rest
 from understudy.extensions.files.folder import FileStore, FolderFiles
 from understudy.extensions.files.tables import files
 from understudy.storage import schema
 from understudy.storage.deletion import remove_rows
 from understudy.storage.errors import StorageError
+from understudy.storage.polling import Poller, rest
 from understudy.storage.store import Store
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ def open_files(settings: "WebSettings", store: Store) -> tuple[FileStore, FileCa
 
     database = cast(PostgresDatabase, store.database)
     copies = FileCache(data_dir / COPIES, limit_bytes=max(COPIES_BYTES, 4 * limit_bytes))
-    return DatabaseFiles(database, copies, limit_bytes=limit_bytes, before=data_dir / FILES), copies
+    return DatabaseFiles(database, copies, limit_bytes=limit_bytes), copies
 
 
 async def remove_bytes(settings: "WebSettings", store: Store, rows: Sequence[Any]) -> None:

@@ -22,6 +22,7 @@ class Frameworks(Extension):
 
     name = "frameworks"
     about = "run agents of other frameworks"
+    requires = ("providers",)
 
     def tables(self) -> "Sequence[Table]":
         """A row an entry of a run's state."""

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import SimpleNamespace
-from typing import Any, Final, NoReturn
+from typing import Any, ClassVar, Final
 
 import msgspec
 import trio
@@ -51,6 +51,7 @@ NOTHING: Final = b'[0,""]'
 class FrameworkRun(HandWritten):
     """The work of an agent of another framework, from turn `number` on."""
 
+    waits_for_calls: ClassVar[bool] = False
     _sizes: dict[str, int] = field(factory=dict, init=False, repr=False)  # of the entries of the run's state
     _saving: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
 
@@ -60,14 +61,14 @@ class FrameworkRun(HandWritten):
         return SimpleNamespace(
             **vars(means)
             | {
-                "say": self._in_order(self.say),
-                "think": self._in_order(self.think),
-                "resume": self._in_order(self.resume),
-                "show_call": self._at_once(self.show_call),
-                "ask_once": self._in_order(self.ask_once),
-                "count": self._in_order(self.count),
-                "load": self._at_once(self.load),
-                "save": self._at_once(self.save),
+                "say": self.doing.in_order(self.say),
+                "think": self.doing.in_order(self.think),
+                "resume": self.doing.in_order(self.resume),
+                "show_call": self.doing.at_once(self.show_call),
+                "ask_once": self.doing.in_order(self.ask_once),
+                "count": self.doing.in_order(self.count),
+                "load": self.doing.at_once(self.load),
+                "save": self.doing.at_once(self.save),
             }
         )
 
@@ -90,12 +91,6 @@ class FrameworkRun(HandWritten):
             log.error("agent.no_answer", extra={"run_id": run_id, "agent": agent.name, "error_id": error_id})
             raise AgentFailed(f"{agent.display_title} gave no answer.", error_id)
 
-    async def _stop(self) -> NoReturn:
-        """Stop the agent with its calls: it does not return from here."""
-        self.scope.cancel()
-        await trio.sleep_forever()
-        raise AssertionError("unreachable")
-
     async def _expect(self, kind: str, name: str) -> bool:
         """Return False: nothing that is recorded is asked for."""
         return False
@@ -104,29 +99,29 @@ class FrameworkRun(HandWritten):
         """Take over what the log has, and the state of the run whose answer this one goes on with."""
         work = self.work
         await self._take_state()
-        for ask in self._asks:
+        for ask in self.past.asks:
             work.meter.add_usage(msgspec.convert(ask.result, RecordedAsk).usage, turns=1)
-        for turn in self._calls:
+        for turn in self.past.calls:
             work.stream.add_finished_turn(turn.reply.text)
             self.number += 1
-        for turn in [each for each in self._calls if each.calls[0].result is not None]:
-            self._calls.remove(turn)
+        for turn in [each for each in self.past.calls if each.calls[0].result is not None]:
+            self.past.calls.remove(turn)
             (outcome,) = await work.tools.execute(turn.calls, work.equipped().tools, work.agent_id, self.context)
             work.gathered.outcomes.append(outcome)
             origin = evolve(work.input.origin, step=turn.number, agent=work.agent.name)
             work.input.add(turn_items(turn, origin, {outcome.call_id: (outcome.status.value, outcome.recorded())}))
-        self._past_says = self._past_thoughts = 0
-        self._asks.clear()
+        self.past.says = self.past.thoughts = 0
+        self.past.asks.clear()
         number, text = msgspec.json.decode((await self._state()).get(SAID, NOTHING), type=tuple[int, str])
-        said = bool(text) and number == self.number and self._last is None
+        said = bool(text) and number == self.number and self.past.last is None
         if said:
             await self.say(text)  # what of it was shown is not shown again
-        return Resumed(self._last is not None, said)
+        return Resumed(self.past.last is not None, said)
 
     async def _take_state(self) -> None:
         """Copy the state of the run whose answer this one goes on with, unless this one has some of its own."""
         job, store = self.work.job, self.work.services.store
-        run = None if self.work.recorder.scope else await store.run(job.run_id)
+        run = None if self.work.log.scope else await store.run(job.run_id)
         if run is None or run.continues is None:
             return
         mine = await store.read(states.state, job.owner, job.thread_id, job.run_id)
@@ -138,11 +133,11 @@ class FrameworkRun(HandWritten):
     async def show_call(self, call: OwnCall) -> None:
         """Record a call that the agent makes, until it ends. Raises ToolError if it is denied."""
         work, name = self.work, call.name[:MAX_NAME]
-        past = self._recorded_call(name, call.arguments)
+        past = self.past.take_call(name, call.arguments)
         if past is None:
-            async with self._one:
+            async with self.doing.one:
                 worked_s = work.worked_s
-                await self._stop_if(work.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
+                await self.doing.stop_if(work.meter.reached(worked_s, ("turns", "calls", "tokens", "cost", "wall_s")))
                 request = ToolRequest("call", name, dict(call.arguments))
                 turn, calls = await self._end_turn(Reply(calls=(request,)))
                 self.number += 1
@@ -202,13 +197,13 @@ class FrameworkRun(HandWritten):
     @property
     def _scope(self) -> str:
         """The beginning of the keys of the agent's state: a subagent has its own for each call."""
-        return f"{self.work.agent_id if self.work.recorder.scope else self.work.agent.name}/"
+        return f"{self.work.agent_id if self.work.log.scope else self.work.agent.name}/"
 
     async def _close_cut_calls(self) -> None:
         await super()._close_cut_calls()
-        for turn in self._calls:  # which the agent did not make again
+        for turn in self.past.calls:  # which the agent did not make again
             await self.work.tools.execute(turn.calls, {}, self.work.agent_id, self.context)
-        self._calls.clear()
+        self.past.calls.clear()
 
 
 def _as_tool(name: str, call: OwnCall) -> Tool:

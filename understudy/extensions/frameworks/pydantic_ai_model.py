@@ -24,7 +24,8 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.tools import ToolDefinition
 
 from understudy.extensions.frameworks.work import usage_of
-from understudy.models import answer, items
+from understudy.extensions.providers import answer
+from understudy.models import items
 from understudy.models.faults import SLOW, failure, read_told
 from understudy.models.model import Emit, ModelEvent, ModelFault, ModelLimits, ModelUnavailable, Reply, Turn
 from understudy.models.prompt import (

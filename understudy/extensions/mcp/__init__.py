@@ -21,6 +21,7 @@ class Mcp(Extension):
 
     name = "mcp"
     about = "give agents the tools of MCP servers"
+    requires = ("oauth",)
     packages: ClassVar[Mapping[str, str]] = {"mcp": "mcp"}
 
     def settings(self) -> type:

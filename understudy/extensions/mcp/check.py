@@ -7,7 +7,7 @@ import trio
 
 from actors import ActorSystem
 from understudy.agents.agent import Agent, with_subagents
-from understudy.cli.doctor import CheckResult
+from understudy.cli.check_result import CheckResult
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import SHUTDOWN_S, LinkState, McpLink
 from understudy.tools.mcp_server import McpServer
@@ -45,9 +45,9 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
 
 async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:
     """Find out where the users of a server sign in."""
-    from understudy.auth.oauth.errors import OAuthError
-    from understudy.auth.oauth.guarded_http import GuardedHttp
     from understudy.extensions.mcp.oauth.discovery import discover
+    from understudy.extensions.oauth.errors import OAuthError
+    from understudy.extensions.oauth.guarded_http import GuardedHttp
 
     try:
         at = await discover(server, GuardedHttp(private or server.is_private))

@@ -9,14 +9,15 @@ import trio
 
 from actors import ActorDied, ChildSpec, StartChild
 from transport.auth.identity import is_loopback
-from understudy.agents.agent import LiveAgents, with_subagents
+from understudy.agents.agent import with_subagents
 from understudy.agents.tool_servers import ToolServers
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.auth.sessions import secrets_for_storage
 from understudy.content.filter import ContentFilter
 from understudy.content.summary import is_suspect
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState
+from understudy.extensions.mcp.live_agents import LiveAgents
 from understudy.extensions.mcp.offer import Clean
 from understudy.extensions.mcp.run_tools import tools_of_run
 from understudy.extensions.mcp.settings import McpSettings

@@ -4,7 +4,7 @@ from attrs import define, field
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.ended import Ended
+from understudy.chat.run.meter import Ended
 from understudy.chat.run.part import RunPart
 from understudy.chat.run.work import RunWork
 from understudy.chat.run_settings import WIDGET_SETTING
@@ -54,7 +54,7 @@ class ToolsOfServers(RunPart):
             work.equip_with(equipped)
         self.missing = catalogue.missing(equipped, off, job.owner)
         for sentence in self.missing:
-            if sentence not in self._said and not work.replay.agents:  # a resumed run has said it
+            if sentence not in self._said and not work.past.agents:  # a resumed run has said it
                 self._said.add(sentence)
                 work.thoughts.publish(await work.services.content_filter.filter_output(sentence))
 

@@ -12,7 +12,6 @@ from quart import Response, request
 
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from understudy.auth.oauth.errors import SignInFailed
 from understudy.chat.routing import check_id
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState
@@ -20,6 +19,8 @@ from understudy.extensions.mcp.oauth import storage
 from understudy.extensions.mcp.oauth.client_document import DOCUMENT, WAY_BACK, describe_client, document_of
 from understudy.extensions.mcp.oauth.storage import SIGNED_OUT, SignInRow
 from understudy.extensions.mcp.user_links import UserLinks
+from understudy.extensions.oauth.errors import SignInFailed
+from understudy.extensions.oauth.way_back import is_own_path, way_back_page
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp_server import McpServer
 from understudy.web.acts import say
@@ -34,7 +35,6 @@ from understudy.web.context import (
 )
 from understudy.web.operators import MOST, OF_OPERATOR, listed, owned, scope
 from understudy.web.routes import STORED, JsonObject, Routes, as_json
-from understudy.web.way_back import is_own_path, way_back_page
 from understudy.wire.codes import ERRORS
 from understudy.wire.commands import Respond
 

@@ -22,9 +22,9 @@ import trio
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.message import SessionMessage
 
-from understudy.auth.oauth.errors import OAuthError
 from understudy.extensions.mcp.errors import RefusedToken, SignedOut
 from understudy.extensions.mcp.oauth.discovery import parameter_of
+from understudy.extensions.oauth.errors import OAuthError
 from understudy.storage.errors import StorageError
 from understudy.tools.mcp_server import McpServer
 

@@ -36,7 +36,7 @@ from transport.auth.identity import Identity
 from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
 from understudy.auth.sessions import secrets_for_storage
-from understudy.chat.translated_stream import EnvelopeStream
+from understudy.chat.envelope_stream import EnvelopeStream
 from understudy.content.texts import run_off_loop
 from understudy.extensions.mcp_door.blocks import read_blocks
 from understudy.extensions.mcp_door.call import FollowedCall

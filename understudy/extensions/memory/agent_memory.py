@@ -10,12 +10,12 @@ from typing import Any, Final
 import msgspec
 from attrs import asdict, define, frozen
 
-from understudy.chat.polling import Expiry
 from understudy.content.filter import ContentFilter
 from understudy.extensions.memory.storage import Remembered, amend, forget, forget_expired, remember, remembered
 from understudy.models.model import fenced
 from understudy.storage.cache import CachedReads
 from understudy.storage.errors import NotStored, StorageUnavailable, Unstorable
+from understudy.storage.polling import Expiry
 from understudy.storage.store import Store
 from understudy.tools.errors import ToolError
 from understudy.tools.memory import FOUND, TTL_S, Memories, MemoryEntry, check_name, checked, no_room, ranked

@@ -1,7 +1,4 @@
-"""Nodes: several servers work as one, over one PostgreSQL and one Redis.
-
-A server on PostgreSQL without Redis is a node, too: it has a lease, so that no second one uses its database.
-"""
+"""Nodes: several servers work as one over one PostgreSQL, which carries all that they share."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
@@ -21,19 +18,18 @@ class Nodes(Extension):
 
     name = "nodes"
     about = "have several servers work as one"
-    table = "redis"
 
     def settings(self) -> type:
-        """The Redis over which nodes reach each other."""
-        from understudy.extensions.nodes.settings import RedisSettings
+        """How servers over one database reach each other, and what they keep beside it."""
+        from understudy.extensions.nodes.settings import NodeSettings
 
-        return RedisSettings
+        return NodeSettings
 
     def tables(self) -> "Sequence[Table]":
-        """A row a living server."""
-        from understudy.extensions.nodes.tables import nodes
+        """A row a living server, what they count together, and what they ask of each other."""
+        from understudy.extensions.nodes.tables import inbox, nodes, shared_counts
 
-        return [nodes]
+        return [nodes, shared_counts, inbox]
 
     async def open(self, server: "WebContext") -> None:
         """Join the others that use the database, if there can be any. Their messages are answered from then on."""
@@ -55,7 +51,7 @@ class Nodes(Extension):
         return server.parts[NodeActors].children
 
     def metrics(self) -> "Sequence[CountedBy]":
-        """Calls of Redis, and what of it was dropped."""
+        """Calls of Redis, and messages of other nodes that were dropped."""
         from understudy.extensions.nodes.metrics import DROPPED, REDIS_CALLS
 
         return [REDIS_CALLS, DROPPED]

@@ -1,80 +1,79 @@
-"""The outgoing side of messaging between nodes: batches packets for the broker and matches replies to requests.
+"""Messaging between nodes: what must not be lost by rows of the inbox, what may be lost by wakeups.
 
-1. Queued items are sent in batches: one inbox entry per target node, or one publish if only ephemeral events are
-   queued. Acknowledgements of entries read here go out in the same round trip.
-2. Packets to a node are numbered. A packet that could not be sent leaves a gap; the node sees it at the next packet,
-   which is sent soon even if it is empty, and names the requests whose replies were lost. So no loss goes unnoticed.
-3. Packets are encrypted and bound to their inbox or channel (`redis_cipher`). Numbers to a node only rise while this
-   process lives, so the node can detect replays.
-4. Packets are never sent twice. A request that may or may not have arrived fails, and its caller may retry it.
-5. A request is sent only while this node has an inbox under its present id: its reply would be lost otherwise.
-6. Every queue is bounded: an item that does not fit is not sent, as if the broker were down.
+1. Requests and their answers are rows (`inbox`), several in one transaction. A node reads those for it when it is
+   woken, and every second in any case; while it hears nothing, ten times a second.
+2. Events of threads (`announcer`) and news go by the carrier (`wakeups`), several in one message. Text is never sent
+   twice: what is lost shows at the next number, or is read from the log.
+3. A request that may or may not have been executed fails, and its caller may retry it.
+4. Every queue is bounded: what does not fit is not sent, as if the carrier were away.
+5. What cannot be read, as it is torn, forged or of another release, is dropped, counted and logged; the node that sent
+   a letter is told so.
 """
 
+import logging
 import math
 import time
 import uuid
-from collections.abc import Sequence
-from typing import Final, NoReturn, TypeAlias
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import Final, NoReturn, Protocol, TypeAlias
 
 import trio
-from attrs import define, field, frozen
+from attrs import define, field
 
-from actors import Actor, ChildSpec, Context
+from actors import ChildSpec
 from understudy.chat.placement import Missed, Moved, News, Node, TypingIn
-from understudy.extensions.nodes.broker import inbox_name
-from understudy.extensions.nodes.codec import encode_news, encode_packet, reply_value
-from understudy.extensions.nodes.messages import Command, Ephemeral, Events, Item, RpcReply, RpcRequest
-from understudy.extensions.nodes.redis_broker import RedisBroker
-from understudy.extensions.nodes.redis_cipher import Cipher
-from understudy.storage.errors import BrokerUnavailable
+from understudy.extensions.nodes.announcer import Announcer
+from understudy.extensions.nodes.background import Background
+from understudy.extensions.nodes.codec import (
+    TORN,
+    VERSION,
+    UnreadableLetter,
+    decode_letter,
+    encode_letter,
+    encode_passing,
+    is_readable,
+    join_passing,
+    reply_value,
+)
+from understudy.extensions.nodes.inbox import AT_ONCE, Letter, deliver, letters_for
+from understudy.extensions.nodes.messages import Following, Heard, Mail, RpcFault, RpcReply, RpcRequest, Told, fields_of
+from understudy.extensions.nodes.wakeups import NEWS, Wakeups, channel_of
+from understudy.storage.errors import StorageError, StorageUnavailable, WakeupsUnavailable
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 Value: TypeAlias = bool | int | str | None
 
-QUEUE_BYTES: Final = 4 * 1024 * 1024
-"""Queue limit per node, for durable and for ephemeral items each; items beyond are dropped."""
-PACKET_BYTES: Final = 256 * 1024
-"""Approximate size at which a batch is split into packets."""
-PENDING_REQUESTS: Final = 10_000
-"""Limit of requests waiting for a reply, and of queued news: more requests fail, more news are dropped."""
-ACK_DELAY_S: Final = 0.05
-"""Longest delay of an acknowledgement if nothing else is sent."""
-BATCH_DELAY_S: Final = 0.003
-"""Pause after a batch: the first item after idle time is sent at once, a burst in fewer round trips."""
-EPHEMERAL_DELAY_S: Final = 0.03
-"""Batching delay for ephemeral events (streamed text). 30 ms is below what readers perceive, and cuts round trips
-about tenfold."""
-SEND_TIMEOUT_S: Final = 2.0
+PENDING: Final = 10_000
+"""Limit of requests that wait for an answer, of letters, news and wakeups that wait to be sent: no more are taken."""
+REPLY_S: Final = 30.0
+"""How long an answer may be read: longer than anybody waits for it."""
+REMEMBERED: Final = 20_000
+"""The last requests known to have begun: more than come while a commit is repeated."""
+BATCH_DELAY_S: Final = 0.002
+"""Pause after wakeups: the first after idle time is sent at once, a burst in fewer round trips."""
+TEXT_DELAY_S: Final = 0.03
+"""Batching delay of streamed text: below what readers perceive."""
 RETRY_S: Final = 0.1
-"""Pause before the next batch after the broker refused one."""
-ITEM_BYTES: Final = 200
+"""Pause before the next wakeups after some could not be sent."""
+POLL_S: Final = 1.0
+"""Interval of reads of the inbox, whether this node was woken or not."""
+QUICK_S: Final = 0.1
+"""The same while it hears nothing, as behind a pooler."""
+
+
+class BusMetrics(Protocol):
+    """Counts dropped messages."""
+
+    def node_message_dropped(self, reason: str) -> None:
+        """Count a dropped message; `reason` is `unreadable`."""
 
 
 @define(eq=False)
-class _PeerQueue:
-    """The items queued for one node. `number`: of the last packet. `dirty`: send a packet even if it is empty.
-
-    `unanswered` are its requests that get no reply: they could not be decoded, or their reply was lost.
-    """
-
-    items: list[Item] = field(factory=list)
-    unanswered: list[str] = field(factory=list)
-    ephemeral: list[Ephemeral] = field(factory=list)
-    items_bytes: int = 0
-    ephemeral_bytes: int = 0
-    number: int = 0
-    dirty: bool = False
-
-    def mark_lost(self, unanswered: Sequence[str]) -> None:
-        """Leave a gap in the numbers, so that the node notices a lost item; these of its requests got no reply."""
-        self.number += 1
-        self.dirty = True
-        self.unanswered += unanswered[: PENDING_REQUESTS - len(self.unanswered)]
-
-
-@define(eq=False)
-class _PendingRequest:
-    """A request sent to a node; `settled` is set with its reply or error."""
+class _Pending:
+    """A request to a node; `settled` is set with its reply or error."""
 
     node: str
     settled: trio.Event = field(factory=trio.Event)
@@ -87,334 +86,255 @@ class _PendingRequest:
             self.settled.set()
 
 
-@frozen
-class _SealedPacket:
-    """An encrypted packet for a node's inbox; `request_ids` are the requests in it, `answered` those it settles."""
-
-    node: str
-    data: bytes
-    request_ids: list[str]
-    answered: list[str]
-
-
 class MessageBus:
-    """Queues items for other nodes and matches their replies. The actor of `sender_spec` sends the queues."""
+    """Queues what goes to other nodes and matches their replies. The actors of `children` send and read.
 
-    def __init__(self, broker: RedisBroker, node: Node, cipher: Cipher) -> None:
-        self._broker = broker
+    `peers`: other nodes are alive, so there is somebody to tell the news.
+    """
+
+    def __init__(
+        self, store: Store, node: Node, wakeups: Wakeups, metrics: BusMetrics | None = None, *, with_text: bool = True
+    ) -> None:
+        self._store = store
         self._node = node
-        self._cipher = cipher
-        self._queues: dict[str, _PeerQueue] = {}
-        self._highest_number = 0  # of the packet numbers of dropped queues
-        self._published = 0
-        self._news: list[News] = []
-        self._missed_since: float | None = None  # Unix time of the first news that was dropped
-        self._unacked: dict[str, list[bytes]] = {}  # entries to acknowledge, by node
-        self._pending: dict[str, _PendingRequest] = {}
-        self._inbox = ""  # the id under which this node has an inbox
-        self._inbox_changed = trio.Event()
-        self._clock_offset_s: float | None = None  # the broker's clock minus trio's
-        self._flush_at = math.inf  # time of the next batch, on trio's clock
+        self._wakeups = wakeups
+        self._metrics = metrics
+        self.hears = False
+        self.peers = False
+        self.woken = trio.Event()
+        self.announcer = Announcer(node, self._wake, self.broadcast, with_text)
+        self._letters: list[Letter] = []
+        self._done: set[str] = set()
+        self._taken: set[str] = set()  # letters that are being executed, or not yet deleted
+        self._begun: dict[str, None] = {}  # the last requests that were begun, oldest first
+        self._to_deliver = trio.Event()
+        self._waiting: dict[str, list[Told]] = {}  # by the channel
+        self._missed_since: float | None = None  # Unix time of the first news that was not sent
+        self._pending: dict[str, _Pending] = {}
+        self._flush_at = math.inf  # time of the next wakeups, on trio's clock
         self._rescheduled = trio.Event()
         self._sent_at = -math.inf
-
-    def sender_spec(self) -> ChildSpec:
-        """Return the child that sends the queues to the broker."""
-        return ChildSpec("bus", lambda: BusSender(self))
-
-    # names at the broker
-
-    def ephemeral_channel(self, node: str) -> str:
-        """Return the pub/sub channel for ephemeral events to a node."""
-        return f"understudy:deltas:{node}:{self._broker.database}"
-
-    @property
-    def news_channel(self) -> str:
-        """The pub/sub channel for news to all nodes."""
-        return f"understudy:news:{self._broker.database}"
-
-    # sending
-
-    def send(self, node: str, item: Item) -> bool:
-        """Queue an item for a node. Return False if the broker is down or the queue is full."""
-        queue = self._queue_for(node)
-        size = _size(item)
-        if not self._broker.up or queue.items_bytes + size > QUEUE_BYTES:
-            queue.mark_lost([item.id] if isinstance(item, RpcReply) else [])
-            self._schedule_flush()
-            return False
-        queue.items.append(item)
-        queue.items_bytes += size
-        self._schedule_flush()
-        return True
-
-    def send_ephemeral(self, node: str, events: Ephemeral) -> None:
-        """Queue ephemeral events for a node; dropped if the broker is down or the queue is full."""
-        queue = self._queue_for(node)
-        size = _size(events)
-        if self._broker.up and queue.ephemeral_bytes + size <= QUEUE_BYTES:
-            queue.ephemeral.append(events)
-            queue.ephemeral_bytes += size
-            self._schedule_flush(self._sent_at + EPHEMERAL_DELAY_S)
-
-    def broadcast(self, news: News) -> None:
-        """Queue news for all nodes. If the broker is down or too many are queued, they are told later that they have
-        missed some."""
-        if self._broker.up and len(self._news) < PENDING_REQUESTS:
-            self._news.append(news)
-        elif isinstance(news, TypingIn):
-            return
-        else:
-            self._mark_news_missed()
-        self._schedule_flush()
-
-    def report_unreadable(self, node: str, ids: Sequence[str]) -> None:
-        """Tell a node that these of its requests could not be decoded."""
-        if ids and self._broker.up:
-            self._queue_for(node).unanswered += ids[:PENDING_REQUESTS]
-            self._schedule_flush()
-
-    def ack(self, node: str, entries: Sequence[bytes]) -> None:
-        """Queue the acknowledgement of entries of a node's inbox that have been handled."""
-        if entries:
-            self._unacked.setdefault(node, []).extend(entries)
-            self._schedule_flush(trio.current_time() + ACK_DELAY_S)
 
     # requests
 
     async def ask(
-        self, node: str, owner: str, thread_id: str, command: Command, *, timeout_s: float, traceparent: str = ""
+        self, node: str, owner: str, thread_id: str, message: object, *, timeout_s: float, traceparent: str = ""
     ) -> Value:
-        """Send a command to the node that owns a thread and return its reply. `traceparent` names the span of this.
+        """Have the conversation of a thread of another node handle a message, and return the reply.
 
-        Raises CommandRejected and MessageInOtherThread as the node does; Moved if the node does not own the thread or
-        is down; StorageUnavailable if its storage is down; BrokerUnavailable if the request was not sent, or not
-        answered in time: the command may or may not have been executed. Waits first, also within `timeout_s`, until
-        this node has an inbox.
+        `traceparent` names the span of this. Raises CommandRejected and MessageInOtherThread as the node does; Moved if
+        the node does not own the thread or is down; StorageUnavailable if its storage is down, or the request was not
+        sent, or not answered in time: the command may or may not have been executed.
         """
-        deadline = trio.current_time() + timeout_s
-        if self._broker.up and self._inbox != self._node.id:
-            await self._wait_for_inbox(deadline)
-        if not self._broker.up:
-            raise BrokerUnavailable(self._broker.last_error)
-        if self._inbox != self._node.id:
-            raise BrokerUnavailable("this server has no inbox")
-        if len(self._pending) >= PENDING_REQUESTS:
-            raise BrokerUnavailable("too many requests wait for other servers")
-        now, asked_at = trio.current_time(), self.broker_time()
-        request = RpcRequest(uuid.uuid4().hex, owner, thread_id, deadline - now, command, traceparent, asked_at)
-        wait = self._pending[request.id] = _PendingRequest(node)
+        if len(self._pending) >= PENDING:
+            raise StorageUnavailable("too many requests wait for other servers")
+        name = uuid.uuid4().hex
+        request = RpcRequest(name, owner, thread_id, type(message).__name__, fields_of(message), traceparent)
+        wait = self._pending[name] = _Pending(node)
         try:
-            if not self.send(node, request):
-                raise BrokerUnavailable("too much waits for another server")
-            with trio.move_on_at(deadline):
+            self._post(Letter(name, node, self._node.id, VERSION, encode_letter(request), timeout_s))
+            with trio.move_on_after(timeout_s):
                 await wait.settled.wait()
             if wait.error is not None:
                 raise wait.error
             if wait.answer is None:
-                raise BrokerUnavailable(f"another server did not answer within {timeout_s:g} s")
+                raise StorageUnavailable(f"another server did not answer within {timeout_s:g} s")
             return reply_value(wait.answer)
         finally:
-            del self._pending[request.id]
+            del self._pending[name]
 
-    def set_clock(self, now: float) -> None:
-        """Take note of the time by the broker's clock, in Unix seconds."""
-        self._clock_offset_s = now - trio.current_time()
+    def reply(self, node: str, answer: RpcReply) -> None:
+        """Answer a request of another node; it is done with that."""
+        self._post(Letter(uuid.uuid4().hex, node, self._node.id, VERSION, encode_letter(answer), REPLY_S))
+        self.finish(answer.id)
 
-    def broker_time(self) -> float:
-        """Return the time by the broker's clock, in Unix seconds; 0 before it was noted."""
-        return 0.0 if self._clock_offset_s is None else trio.current_time() + self._clock_offset_s
+    def finish(self, letter_id: str) -> None:
+        """Delete a letter that is done with."""
+        self._done.add(letter_id)
+        self._to_deliver.set()
 
-    def set_inbox(self, name: str) -> None:
-        """Send requests from now on while this node's id is `name`: there is an inbox for their replies; "": none."""
-        changed, self._inbox, self._inbox_changed = self._inbox_changed, name, trio.Event()
-        changed.set()
+    def _post(self, letter: Letter) -> None:
+        if len(self._letters) >= PENDING:
+            self._fail([letter], StorageUnavailable("too much waits for other servers"))
+            return
+        self._letters.append(letter)
+        self._to_deliver.set()
 
-    async def _wait_for_inbox(self, deadline: float) -> None:
-        """Wait until this node has an inbox under its present id, or the broker is down."""
-        with trio.move_on_at(deadline):
-            while self._broker.up and self._inbox != self._node.id:
-                await self._inbox_changed.wait()
-
-    def accept_reply(self, answer: RpcReply) -> None:
-        """Settle the request that a reply belongs to; ignore a reply that came too late."""
-        if (wait := self._pending.get(answer.id)) is not None:
-            wait.settle(answer)
-
-    def fail_unanswered(self, ids: Sequence[str]) -> None:
-        """Fail requests that their node could not decode, as it runs another release, or whose replies it lost."""
-        self._fail(ids, BrokerUnavailable("another server is of another release, or its reply was lost"))
+    def _fail(self, letters: Iterable[Letter], error: Exception) -> None:
+        for each in letters:
+            if (wait := self._pending.get(each.id)) is not None:
+                wait.settle(error=error)
 
     def fail_all(self, reason: str) -> None:
-        """Fail all pending requests: this node has a new id or inbox, and replies to the old one are lost."""
-        self._fail(list(self._pending), BrokerUnavailable(reason))
+        """Fail all pending requests: this node has a new id, and replies to the old one are lost."""
+        for wait in self._pending.values():
+            wait.settle(error=StorageUnavailable(reason))
 
     def drop_peer(self, node: str) -> None:
-        """Drop the queue of a node that is down, and fail its pending requests with Moved."""
-        self._drop_queue(node)
+        """Drop what waits for a node that is down, and fail its pending requests with Moved."""
+        self._waiting.pop(channel_of(node), None)
         for wait in self._pending.values():
             if wait.node == node:
                 wait.settle(error=Moved(f"node {node} is gone"))
 
-    # the sending loop
+    async def deliver(self) -> NoReturn:
+        """Store the letters that wait, and wake their nodes, until cancelled."""
+        while True:
+            await self._to_deliver.wait()
+            self._to_deliver = trio.Event()
+            letters, self._letters = self._letters, []
+            done, self._done = self._done, set()
+            try:
+                await self._store.commit(deliver(letters, done))
+            except BaseException as error:  # also if this actor is killed meanwhile
+                self._fail(letters, StorageUnavailable(str(error)))
+                self._done |= done  # they go with the next ones
+                if not isinstance(error, StorageError):
+                    raise
+            else:
+                self._taken -= done
+                for node in {each.node for each in letters}:
+                    self.tell(node, Mail())
 
-    async def run(self) -> NoReturn:
-        """Send the queues to the broker, batch by batch, while they are filled."""
-        self._schedule_flush()  # the items that a killed sender left
+    async def read(self, execute: Callable[[str, RpcRequest, float], None]) -> NoReturn:
+        """Read the letters to this node until cancelled; `execute(sender, request, within_s)` begins a request."""
+        name = self._node.id
+        while True:
+            self.woken = trio.Event()
+            if name != self._node.id:
+                name = self._node.id
+                self.fail_all("this server was taken for dead")
+            try:
+                letters = await self._store.read(letters_for, name, tuple(self._taken))
+            except StorageError:
+                letters = []
+            for letter in letters:
+                self._open(letter, execute)
+            if len(letters) < AT_ONCE:
+                with trio.move_on_after(POLL_S if self.hears else QUICK_S):
+                    await self.woken.wait()
+
+    def _open(self, letter: Letter, execute: Callable[[str, RpcRequest, float], None]) -> None:
+        self._taken.add(letter.id)
+        try:
+            content = decode_letter(letter)
+        except UnreadableLetter as error:
+            self.drop(letter.sender, error)
+            fault = RpcFault("unavailable", "it is of another release" if not is_readable(letter) else TORN)
+            self.reply(letter.sender, RpcReply(letter.id, fault=fault))
+            return
+        if isinstance(content, RpcRequest):
+            if self._is_new(content.id):
+                execute(letter.sender, content, letter.within_s)
+            else:
+                self.finish(letter.id)
+            return
+        if (wait := self._pending.get(content.id)) is not None:  # else it came too late
+            wait.settle(content)
+        self.finish(letter.id)
+
+    def _is_new(self, request_id: str) -> bool:
+        """Return whether a request was not begun before: a commit that is repeated may store it again."""
+        if request_id in self._begun:
+            return False
+        self._begun[request_id] = None
+        if len(self._begun) > REMEMBERED:
+            del self._begun[next(iter(self._begun))]
+        return True
+
+    def drop(self, place: str, error: Exception) -> None:
+        """Count and log a message that cannot be read."""
+        log.warning("inbox.dropped", extra={"reason": "unreadable", "place": place, "detail": str(error)})
+        if self._metrics is not None:
+            self._metrics.node_message_dropped("unreadable")
+
+    # wakeups
+
+    def tell(self, node: str, told: Told) -> None:
+        """Send a node something that may be lost."""
+        waiting = self._waiting.setdefault(channel_of(node), [])
+        if len(waiting) < PENDING and not (isinstance(told, Mail) and told in waiting):
+            waiting.append(told)
+            self._wake()
+
+    def follow(self, node: str, owner: str, thread_id: str, *, snapshot: bool) -> None:
+        """Tell a node that its thread is followed here. `snapshot`: it is to tell its end, and the text so far."""
+        self.tell(node, Following(self._node.id, owner, thread_id, snapshot))
+
+    def broadcast(self, news: News) -> None:
+        """Send news to all nodes. Those that cannot be sent are told later as missed."""
+        if not self.peers:
+            return
+        waiting = self._waiting.setdefault(NEWS, [])
+        if len(waiting) < PENDING:
+            waiting.append(Heard(self._node.id, news))
+            self._wake()
+        elif not isinstance(news, TypingIn):
+            self._mark_missed(time.time())
+
+    def _mark_missed(self, since: float) -> None:
+        self._missed_since = since if self._missed_since is None else min(since, self._missed_since)
+        self._wake()
+
+    def _wake(self, at_once: bool = True) -> None:
+        at = -math.inf if at_once else self._sent_at + TEXT_DELAY_S
+        if at < self._flush_at:
+            self._flush_at = at
+            self._rescheduled.set()
+
+    async def publish(self) -> NoReturn:
+        """Send the wakeups that wait, batch by batch, until cancelled."""
+        try:
+            await self._publish()
+        finally:
+            self._wakeups.close()
+
+    async def _publish(self) -> NoReturn:
         while True:
             while trio.current_time() < self._flush_at:
                 self._rescheduled = trio.Event()
                 with trio.move_on_at(self._flush_at):
                     await self._rescheduled.wait()
-            self._flush_at = math.inf
-            await self._broker.wait_up()
-            all_sent = await self._flush()
+            self._flush_at, since = math.inf, time.time()
+            if self._missed_since is not None:
+                self._waiting.setdefault(NEWS, []).append(Heard(self._node.id, Missed(self._missed_since)))
+                self._missed_since = None
+            waiting, self._waiting = self._waiting, {}
+            messages = self._encode(waiting)
+            try:
+                if messages:
+                    await self._wakeups.publish(messages)
+            except BaseException as error:  # also if this actor is killed meanwhile
+                self._put_back(waiting, since)
+                if not isinstance(error, WakeupsUnavailable):
+                    raise
+                log.warning("wakeups.not_sent", extra={"reason": error.reason})
+                await trio.sleep(RETRY_S)
             self._sent_at = trio.current_time()
-            await trio.sleep(BATCH_DELAY_S if all_sent else RETRY_S)
+            await trio.sleep(BATCH_DELAY_S)
 
-    def _queue_for(self, node: str) -> _PeerQueue:
-        """Return the queue of a node. The numbers of a new one start above all numbers that any node was sent."""
-        queue = self._queues.get(node)
-        if queue is None:
-            queue = self._queues[node] = _PeerQueue(number=self._highest_number)
-        return queue
+    def _put_back(self, waiting: dict[str, list[Told]], since: float) -> None:
+        """Have told again what may not have arrived; of news that they were missed."""
+        if waiting.pop(NEWS, None):
+            self._mark_missed(since)
+        for channel, told in waiting.items():
+            self._waiting[channel] = [*told, *self._waiting.get(channel, ())][:PENDING]
+        self.announcer.tell_again()
+        self._wake()
 
-    def _drop_queue(self, node: str) -> None:
-        """Drop the queue of a node."""
-        if (queue := self._queues.pop(node, None)) is not None:
-            self._highest_number = max(self._highest_number, queue.number)
+    def _encode(self, waiting: dict[str, list[Told]]) -> list[tuple[str, str]]:
+        """Return messages for channels: the events of threads first, the news last."""
+        parts, largest = dict[str, list[str]](), self._wakeups.largest
+        for nodes, told in self.announcer.take():
+            encoded = [part for one in told for part in encode_passing(one, largest)]
+            for node in nodes:
+                parts.setdefault(channel_of(node), []).extend(encoded)
+        for channel in sorted(waiting, key=NEWS.__eq__):
+            encoded = [part for one in waiting[channel] for part in encode_passing(one, largest)]
+            parts[channel] = [*parts.get(channel, ()), *encoded]
+        return [(channel, text) for channel, each in parts.items() for text in join_passing(each, largest)]
 
-    def _schedule_flush(self, at: float = -math.inf) -> None:
-        """Have the next batch sent at this time on trio's clock, or earlier."""
-        if at < self._flush_at:
-            self._flush_at = at
-            self._rescheduled.set()
-
-    def _fail(self, ids: Sequence[str], error: Exception) -> None:
-        for each in ids:
-            if (wait := self._pending.get(each)) is not None:
-                wait.settle(error=error)
-
-    def _mark_news_missed(self, since: float | None = None) -> None:
-        """Have the nodes told that they may have missed news since then, by default since now."""
-        self._missed_since = since or self._missed_since or time.time()
-        self._schedule_flush()
-
-    async def _flush(self) -> bool:
-        """Send all queued items. Return False if some could not be sent."""
-        with_news = bool(self._news) or self._missed_since is not None
-        packets, published, read = self._drain_packets(), self._drain_published(), self._unacked
-        self._unacked = {}
-
-        if not (packets or published or read):
-            return True
-        missed, self._missed_since = self._missed_since, None
-        arrived = False
-        results: Sequence[object] = (BrokerUnavailable("the sender of requests was killed"),) * len(packets)
-        try:
-            sealed = [(each.node, each.data) for each in packets]
-            results = await self._broker.send(sealed, published, read, timeout_s=SEND_TIMEOUT_S)
-            read, arrived = {}, True
-        except BrokerUnavailable as error:
-            results = (error,) * len(packets)
-        finally:  # also if this is killed: packets that may not have arrived must leave a gap
-            for node, entries in read.items():
-                self.ack(node, entries)
-            if with_news and not arrived:
-                self._mark_news_missed(missed)
-            all_sent = self._record_results(packets, results)
-        return all_sent
-
-    def _record_results(self, packets: Sequence[_SealedPacket], results: Sequence[object]) -> bool:
-        """Fail the requests of packets that were not sent. Return True if all packets were sent."""
-        all_sent = True
-        for packet, result in zip(packets, results, strict=False):
-            if result is None:
-                queue = self._queues.get(packet.node)
-                if queue is not None and not queue.items:  # what was queued since may find an inbox
-                    self._drop_queue(packet.node)
-                self._fail(packet.request_ids, BrokerUnavailable("that server is gone, or has lost its post"))
-            elif isinstance(result, BrokerUnavailable):
-                all_sent = False
-                self._queue_for(packet.node).mark_lost(packet.answered)
-                self._fail(packet.request_ids, result)
-        if not all_sent:
-            self._schedule_flush()
-        return all_sent
-
-    def _drain_packets(self) -> list[_SealedPacket]:
-        """Empty the queues into packets for the nodes' inboxes, in order.
-
-        If a node gets durable items, its ephemeral events go first in the same packet: streamed text must arrive before
-        the answer that ends it.
-        """
-        packets = []
-        for node, queue in self._queues.items():
-            items, refused, dirty = queue.items, queue.unanswered, queue.dirty
-            if items:
-                items = [*queue.ephemeral, *items]
-                queue.ephemeral, queue.ephemeral_bytes = [], 0
-            queue.items, queue.unanswered, queue.items_bytes, queue.dirty = [], [], 0, False
-            for portion in _portions(items) or ([[]] if refused or dirty else []):
-                queue.number += 1
-                data = encode_packet(self._node.id, queue.number, portion, refused, made_at=time.time())
-                sealed = self._cipher.encrypt(data, inbox_name(node))
-                asks = [each.id for each in portion if isinstance(each, RpcRequest)]
-                answered = refused + [each.id for each in portion if isinstance(each, RpcReply)]
-                packets.append(_SealedPacket(node, sealed, asks, answered))
-                refused = []
-        return packets
-
-    def _drain_published(self) -> list[tuple[str, bytes]]:
-        """Empty the queues of ephemeral events and news into (channel, encrypted packet) pairs, in order."""
-        found: list[tuple[str, bytes]] = []
-        for node, queue in self._queues.items():
-            events, queue.ephemeral, queue.ephemeral_bytes = queue.ephemeral, [], 0
-            for portion in _portions(events):
-                self._published += 1
-                data = encode_packet(self._node.id, self._published, portion, made_at=time.time())
-                found.append((self.ephemeral_channel(node), data))
-        if self._missed_since is not None:
-            self._news.append(Missed(self._missed_since))
-        for news in self._news:
-            self._published += 1
-            data = encode_news(self._node.id, self._published, news, made_at=time.time())
-            found.append((self.news_channel, data))
-        self._news = []
-        return [(channel, self._cipher.encrypt(data, channel)) for channel, data in found]
-
-
-class BusSender(Actor):
-    """Runs the sending loop of a bus in a task of its own."""
-
-    def __init__(self, bus: MessageBus) -> None:
-        self.bus = bus
-
-    async def on_start(self, context: Context) -> None:
-        """Start the sending loop."""
-        context.start_soon(self.bus.run, name="run")
-
-
-def _size(item: Item) -> int:
-    """Estimate the encoded size of an item in bytes."""
-    if isinstance(item, Events):
-        return ITEM_BYTES + sum(map(len, item.bodies))
-    if isinstance(item, Ephemeral):
-        return ITEM_BYTES + sum(len(each if isinstance(each, bytes) else each.text) for each in item.bodies)
-    if isinstance(item, RpcRequest) and (filtered := getattr(item.command, "filtered", None)) is not None:
-        return ITEM_BYTES + 2 * len(filtered.text)  # an Accept, with the text of a message
-    return ITEM_BYTES
-
-
-def _portions(items: Sequence[Item]) -> list[list[Item]]:
-    """Split items into portions of about PACKET_BYTES."""
-    portions: list[list[Item]] = []
-    room = 0
-    for item in items:
-        size = _size(item)
-        if not portions or size > room:
-            portions.append([])
-            room = PACKET_BYTES
-        portions[-1].append(item)
-        room -= size
-    return portions
+    def children(self) -> Sequence[ChildSpec]:
+        """Return the children that send."""
+        loops = {"letters": self.deliver, "bus": self.publish}
+        return [ChildSpec(name, partial(Background, loop)) for name, loop in loops.items()]

@@ -1,33 +1,73 @@
-"""What `understudy doctor` finds out about Redis."""
+"""What `understudy doctor` finds out about what servers wake each other with, and about Redis."""
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import trio
 
 from actors import ActorSystem
-from understudy.cli.doctor import CheckResult
-from understudy.storage.errors import ExtraNotInstalled, RedisRefused, RedisUnavailable
+from understudy.cli.check_result import CheckResult
+from understudy.storage.errors import CannotConnect, ExtraNotInstalled, RedisUnavailable, driver_words
 
 if TYPE_CHECKING:
+    import coredis
+
     from understudy.app.settings import Settings
+    from understudy.extensions.nodes.settings import NodeSettings
 
 REDIS_TIMEOUT_S: Final = 3.0
 """Seconds within which Redis must answer, as at the start of a node."""
-SAFE_POLICIES: Final = ("noeviction", "volatile-")
-"""Prefixes of the eviction policies under which a full Redis removes no key without a time to live."""
+HEARD_S: Final = 2.0
+"""Seconds within which a notification must arrive."""
+POOLED: Final = "is a pooler that pools transactions, so that no notification arrives"
+POLLS: Final = (
+    "several servers would poll ten times a second, and text of others come with the next event; set nodes.listen_url "
+    "to PostgreSQL's own address"
+)
 
 
-def check(url: str, settings: "Settings") -> Iterator[CheckResult]:
-    """Check Redis, and that there is a secret."""
+def check(own: "NodeSettings", settings: "Settings") -> Iterator[CheckResult]:
+    """Check what carries wakeups, Redis, and that there is a secret."""
+    if settings.on_postgresql and not own.wakeups_by_redis:
+        yield from _wakeups(own.listen_url or settings.database_url, bool(own.listen_url))
+    if not own.redis_url:
+        return
     if not settings.secret:
         text = "none in the settings: nodes need the same one, as they encrypt what they put into Redis with it; "
         yield CheckResult("secret", "mend", f"{text}set UNDERSTUDY_SECRET on all of them")
-    yield _redis(url)
+    yield _redis(own.redis_url, own.wakeups_by_redis)
 
 
-def _redis(url: str) -> CheckResult:
-    """Check that Redis answers, and that it does not evict messages between nodes."""
+def _wakeups(address: str, direct: bool) -> Iterator[CheckResult]:
+    """Check that PostgreSQL's notifications arrive."""
+    try:
+        from understudy.storage.postgresql import alone  # most servers need none
+    except ExtraNotInstalled:
+        return  # another check says so
+    import psycopg
+
+    try:
+        connect = alone(address)
+        with connect("understudy-doctor") as listens, connect("understudy-doctor") as sends:
+            listens.execute("LISTEN understudy_doctor")
+            sends.execute("NOTIFY understudy_doctor")
+            heard = any(True for _ in listens.notifies(timeout=HEARD_S, stop_after=1))
+    except (CannotConnect, psycopg.Error) as error:
+        if direct:  # what is wrong with database_url is told by another check
+            why = error.reason if isinstance(error, CannotConnect) else driver_words(error)
+            yield CheckResult("wakeups", "mend", f"nodes.listen_url: {why}")
+        return
+    if heard:
+        yield CheckResult("wakeups", "ok", "PostgreSQL's notifications arrive")
+    elif direct:
+        yield CheckResult("wakeups", "mend", f"nodes.listen_url {POOLED}: it must be PostgreSQL's own address")
+    else:
+        yield CheckResult("wakeups", "note", f"database_url {POOLED}: {POLLS}")
+
+
+def _redis(url: str, carries: bool) -> CheckResult:
+    """Check that Redis answers."""
     try:
         from understudy.extensions.nodes.redis import RedisLink  # needs an extra
 
@@ -35,30 +75,42 @@ def _redis(url: str) -> CheckResult:
     except (ValueError, ExtraNotInstalled) as error:
         return CheckResult("redis", "mend", str(error))
 
-    async def ask() -> tuple[list[str], dict[str, Any]]:
+    async def use(redis: "coredis.Redis[bytes]") -> None:
+        async with redis.pipeline(transaction=True) as pipe:  # what is refused here is refused before any is executed
+            pipe.eval("return 1", ["understudy:doctor"], ())
+            pipe.hset("understudy:doctor", {"field": "value"})
+            pipe.hget("understudy:doctor", "field")
+            pipe.hlen("understudy:doctor")
+            pipe.hdel("understudy:doctor", ["field"])
+            pipe.set("understudy:doctor", "", px=1000)
+            pipe.pexpire("understudy:doctor", 1000)
+            pipe.pttl("understudy:doctor")
+            pipe.unlink(["understudy:doctor"])
+            if carries:
+                pipe.publish("understudy:doctor", "")
+
+    async def ask() -> tuple[str, dict[str, Any]]:
         async with ActorSystem("doctor", [link.connector_spec()]):
             with trio.move_on_after(REDIS_TIMEOUT_S):
                 await link.wait_up()
-            missing = await link.missing_rights()
+            if not link.up:
+                raise RedisUnavailable(link.last_error)
+            refused, info = "", dict[str, Any]()
             try:
-                return missing, dict(await link.call(lambda redis: redis.info("server", "memory")))
-            except RedisRefused:  # nodes do not need it
-                return missing, {}
+                await link.call(use)
+            except RedisUnavailable as error:
+                refused = error.reason
+            with suppress(RedisUnavailable):  # nodes do not need it
+                info = dict(await link.call(lambda redis: redis.info("server")))
+            return refused, info
 
     try:
-        missing, info = trio.run(ask)
+        refused, info = trio.run(ask)
     except RedisUnavailable as error:
         return CheckResult("redis", "mend", f"{link.where} does not answer: {error.reason}")
     text = f"Redis {info.get('redis_version', '')} at {link.where}"
-    if missing:
+    if refused:
         wanted = "give it ~understudy:* &understudy:* +@all -@admin"
-        return CheckResult("redis", "mend", f"{text} refuses its user {', '.join(missing)}: {wanted}")
-    if not info:
-        return CheckResult("redis", "note", f"{text}; what it removes when it is full is unknown: INFO is refused")
-    policy = str(info.get("maxmemory_policy", SAFE_POLICIES[0]))
-    if policy.startswith(SAFE_POLICIES):
-        return CheckResult("redis", "ok", text)
-    wanted = "set maxmemory-policy to volatile-lru"
-    return CheckResult(
-        "redis", "note", f"{text}; when it is full it removes what nodes still need ({policy}): {wanted}"
-    )
+        return CheckResult("redis", "mend", f"{text} refuses its user what servers do ({refused}): {wanted}")
+    told = text if info else f"{text}; its version is unknown: INFO is refused"
+    return CheckResult("redis", "ok" if info else "note", told)

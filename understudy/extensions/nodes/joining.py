@@ -1,25 +1,51 @@
-"""Joins a server that starts with the others that use its database: its lease, then Redis and all that goes over it."""
+"""Joins a server that starts with the others that use its database, and wires the parts that let them work as one.
+
+cluster
+├── membership   renews the lease of this node, detects dead ones and takes over their requests
+├── letters      stores requests to other nodes, and replies
+├── bus          sends wakeups to other nodes
+└── receiver     reads the inbox of this node, and listens
+"""
 
 import time
 from functools import partial
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
+import trio
 from attrs import frozen
 
 from actors import ChildSpec
 from understudy.app.tree import BACKOFF, Tree
+from understudy.extensions.nodes.background import Background
+from understudy.extensions.nodes.bus import MessageBus
+from understudy.extensions.nodes.bus_receiver import BusReceiver
+from understudy.extensions.nodes.conversation_proxy import ConversationProxy
 from understudy.extensions.nodes.membership import Member, Membership, join, stop_conversations
 from understudy.extensions.nodes.metrics import NodeMetrics
-from understudy.extensions.nodes.settings import RedisSettings
+from understudy.extensions.nodes.notify import NotifyWakeups
+from understudy.extensions.nodes.peers import Peers
+from understudy.extensions.nodes.proxy_table import ProxyTable
+from understudy.extensions.nodes.rpc_server import RpcServer
+from understudy.extensions.nodes.settings import NodeSettings
+from understudy.extensions.nodes.shared_limits import SharedLimits
+from understudy.extensions.nodes.shared_runs import SharedRuns
+from understudy.extensions.nodes.wakeups import Wakeups
 from understudy.observe.health import HealthCheck, HealthStatus
-from understudy.observe.paths import CLUSTER, CONVERSATIONS
+from understudy.observe.paths import CONVERSATIONS
+from understudy.observe.spans import Traces
+from understudy.storage.errors import CannotConnect
+from understudy.storage.postgresql import PostgresDatabase, alone
 from understudy.web.context import WebContext
 from understudy.web.user_connections import UserConnections
 
-FORWARDERS: Final = f"{CLUSTER}/forwarders"
+if TYPE_CHECKING:
+    from understudy.extensions.nodes.redis import RedisLink
+
+READY_S: Final = 1.0
+"""How long a server that starts waits until it hears the others; then it starts all the same."""
 NEEDS_KEY: Final = (
-    "redis.url needs a secret (UNDERSTUDY_SECRET), the same for all servers: what they put into Redis is encrypted "
-    "with a key that is derived from it (`openssl rand -hex 32` makes one)"
+    "nodes.redis_url needs a secret (UNDERSTUDY_SECRET), the same for all servers: what they put into Redis is "
+    "encrypted with a key that is derived from it (`openssl rand -hex 32` makes one)"
 )
 
 
@@ -31,42 +57,65 @@ class NodeActors:
 
 
 async def join_others(server: WebContext) -> None:
-    """Register this server with the others that use its database, and reach them over Redis if it is set.
+    """Register this server with the others that use its database, and share conversations and limits with them.
 
     Raises:
-        AlreadyServed: Another server uses the database, and the two have no Redis to talk over.
-        ExtraNotInstalled, ValueError: Redis cannot be used; the text says why.
+        ExtraNotInstalled, ValueError: Redis, or `listen_url`, cannot be used; the text says why.
     """
-    tree, store, url = server.parts[Tree], server.store, server.settings.of(RedisSettings).url
-    if url and not server.settings.secret:
+    tree, store, settings = server.parts[Tree], server.store, server.settings
+    own, dispatcher = settings.of(NodeSettings), server.chat.commands
+    if own.redis_url and not settings.secret:
         raise ValueError(NEEDS_KEY)
-    node = Member(store, alone=not url)
+    node = Member(store)
     metrics = NodeMetrics(server.metrics, lambda: node.lapses)
-    await join(node, store.database.where)
+    assert isinstance(store.database, PostgresDatabase)  # noqa: S101 - see `Nodes.open`
+    try:
+        wakeups: Wakeups = NotifyWakeups(alone(own.listen_url or store.database.address))
+    except CannotConnect as error:
+        raise ValueError(f"nodes.listen_url (UNDERSTUDY_NODES_LISTEN_URL) is no address: {error.reason}") from None
+    children = []
+    if own.redis_url:
+        from understudy.extensions.nodes.redis import RedisLink  # needs an extra
+
+        metrics.redis_up(False)
+        link = RedisLink(own.redis_url, metrics)
+        children.append(await _share_cache(server, tree, link))
+        if own.wakeups_by_redis:
+            from understudy.extensions.nodes.redis_wakeups import RedisWakeups
+
+            wakeups = RedisWakeups(link)
+    await join(node)
+    services, registry = server.services, dispatcher.registry
+    proxies, heard = ProxyTable(), trio.Event()
+    bus = MessageBus(store, node, wakeups, metrics, with_text=not services.content_filter.tokenises)
+    services.presence.others = bus.announcer
+    dispatcher.join(node, partial(ConversationProxy, services, bus, proxies))
+    peers = Peers(store, node, bus, proxies, dispatcher.apply_news, wakeups.cut_off)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
-    await tree.start_in_cluster(ChildSpec("membership", partial(Membership, node, on_lapse), backoff=BACKOFF))
-    server.chat.commands.join(node)
-    server.parts.add(NodeActors(await _share(server, tree, node, url, metrics) if url else []))
-
-
-async def _share(server: WebContext, tree: Tree, node: Member, url: str, metrics: NodeMetrics) -> list[ChildSpec]:
-    """Share conversations, limits and the cache with the other nodes. Return the actors that keep them the same."""
-    from understudy.extensions.nodes.cluster import Cluster
-    from understudy.extensions.nodes.redis import RedisLink  # needs an extra
-    from understudy.extensions.nodes.redis_broker import RedisBroker
-    from understudy.extensions.nodes.redis_cache import CacheWriter, RedisCache
-    from understudy.extensions.nodes.redis_cipher import Cipher
-    from understudy.extensions.nodes.shared_limits import (
-        ConnectionCounts,
-        ConnectionCountsSync,
-        RateLimitsSync,
-        SharedRateLimits,
+    rpc = RpcServer(registry, bus, partial(services.parts.find, Traces))
+    parts = (wakeups, store, node, bus, proxies, registry, rpc.handle, dispatcher.apply_news, heard)
+    for child in (
+        ChildSpec("membership", partial(Membership, node, on_lapse, peers), backoff=BACKOFF),
+        *bus.children(),
+        ChildSpec("receiver", partial(BusReceiver, *parts), backoff=BACKOFF),
+    ):
+        await tree.start_in_cluster(child)
+    with trio.move_on_after(READY_S):
+        await heard.wait()
+    runs = SharedRuns(store, node, services.limiter, lambda: bus.peers)
+    limits = SharedLimits(store, node, settings.limits.connections_per_user, runs=runs)
+    server.ledger = limits.ledger
+    server.parts[UserConnections].share(limits.ledger, limits)
+    server.parts.add(
+        NodeActors([*children, ChildSpec("shared_limits", partial(Background, limits.synchronise, runs.follow))])
     )
 
-    settings, dispatcher = server.settings, server.chat.commands
-    cipher = Cipher(str(settings.secret), settings.accepted_secrets)
-    metrics.redis_up(False)
-    link = RedisLink(url, metrics)
+
+async def _share_cache(server: WebContext, tree: Tree, link: "RedisLink") -> ChildSpec:
+    """Keep what was read lately in Redis, for when the database is away. Return the actor that does."""
+    from understudy.extensions.nodes.redis_cache import RedisCache, cipher
+
+    settings = server.settings
     await tree.start_in_cluster(link.connector_spec())
 
     def check() -> dict[str, HealthCheck]:
@@ -74,20 +123,5 @@ async def _share(server: WebContext, tree: Tree, node: Member, url: str, metrics
         return {"redis": HealthCheck() if link.up else down}
 
     server.status.extra_checks.append(check)
-    broker = RedisBroker(link)
-    cluster = Cluster(broker, node, cipher, metrics)
-    dispatcher.join(node, cluster)
-    server.services.presence.announce = cluster.announce
-    for child in cluster.children(server.services, dispatcher, partial(tree.find, FORWARDERS)):
-        await tree.start_in_cluster(child)
-    await cluster.ready()
-    rates = SharedRateLimits(broker)
-    connections = ConnectionCounts(broker, settings.limits.connections_per_user)
-    server.ledger = rates.ledger
-    server.parts[UserConnections].share(rates.ledger, connections)
-    server.reads.backend = cache = RedisCache(link, cipher)
-    return [
-        ChildSpec("shelver", partial(CacheWriter, cache)),
-        ChildSpec("shared_rates", partial(RateLimitsSync, rates)),
-        ChildSpec("shared_connections", partial(ConnectionCountsSync, connections)),
-    ]
+    server.reads.backend = cache = RedisCache(link, cipher(str(settings.secret), *settings.accepted_secrets))
+    return ChildSpec("shelver", partial(Background, cache.keep))

@@ -12,7 +12,8 @@ import logging
 import math
 import uuid
 from collections.abc import Callable, Sequence
-from typing import Final
+from contextlib import suppress
+from typing import Final, NoReturn
 
 import trio
 from attrs import define, field
@@ -21,8 +22,9 @@ from actors import Actor, ActorRef, Context, Exit, Shutdown
 from understudy.chat.conversation.thread_part import Unfinished
 from understudy.chat.messages import OwnershipLost
 from understudy.extensions.nodes import storage
+from understudy.extensions.nodes.peers import Peers
 from understudy.extensions.nodes.storage import LEASE_S, join_nodes, leave_nodes, renew_node
-from understudy.storage.errors import AlreadyServed, StorageError, StorageUnavailable
+from understudy.storage.errors import StorageError, StorageUnavailable
 from understudy.storage.records import Fence, RunRecord
 from understudy.storage.store import Store
 
@@ -33,20 +35,18 @@ RENEW_EVERY_S: Final = 0.5
 RENEW_TIMEOUT_S: Final = 1.0
 """Timeout of one renewal."""
 LEAVE_TIMEOUT_S: Final = 1.0
-RETRY_S: Final = 0.1
-"""Pause between attempts to join while another server excludes this one."""
+LOOK_S: Final = 0.25
+"""Interval at which a node looks which others are alive."""
 
 
 @define(eq=False)
 class Member:
     """This node, by its lease; implements `Node`.
 
-    `alone`: it is configured as a single node, so there must be no others. `renewed_at` is when its lease was last
-    renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
+    `renewed_at` is when its lease was last renewed, on trio's clock; `lapses` counts how often the lease has lapsed.
     """
 
     store: Store
-    alone: bool = False
     id: str = field(init=False)
     joined: bool = field(default=False, init=False)
     renewed_at: float = field(default=-math.inf, init=False)
@@ -57,7 +57,7 @@ class Member:
 
     def rename(self) -> None:
         """Assign a new id."""
-        self.id = (storage.ALONE if self.alone else "") + uuid.uuid4().hex
+        self.id = uuid.uuid4().hex
 
     def may_be_dead(self, now: float) -> bool:
         """As `Node.may_be_dead`."""
@@ -80,29 +80,12 @@ class Member:
         return (await self.store.read(storage.living))[:1] == [self.id]
 
 
-async def join(node: Member, where: str, *, lease_s: float = LEASE_S) -> None:
-    """Join the cluster; retry until the lease of a server that was killed must have expired.
-
-    `where` names the database in the error.
-
-    Raises:
-        AlreadyServed: Another server is alive, and one of the two runs without Redis, for itself alone.
-        StorageUnavailable: The database cannot be written to.
-    """
-    deadline = trio.current_time() + lease_s + RENEW_EVERY_S
-    while not await _joined(node, lease_s):
-        if trio.current_time() >= deadline:
-            raise AlreadyServed(where)
-        await trio.sleep(RETRY_S)
-
-
-async def _joined(node: Member, lease_s: float) -> bool:
+async def join(node: Member, *, lease_s: float = LEASE_S) -> None:
+    """Join the cluster. Raises StorageUnavailable if the database cannot be written to."""
     began = trio.current_time()
-    node.joined = bool(await node.store.commit_urgent(join_nodes(node.id, node.alone, lease_s)))
-    if node.joined:
-        node.renewed_at = began
-        log.info("node.joined", extra={"node": node.id})
-    return node.joined
+    await node.store.commit_urgent(join_nodes(node.id, lease_s))
+    node.joined, node.renewed_at = True, began
+    log.info("node.joined", extra={"node": node.id})
 
 
 def stop_conversations(conversations: ActorRef) -> None:
@@ -112,12 +95,12 @@ def stop_conversations(conversations: ActorRef) -> None:
             each.kill()
 
 
-class _RenewNodeLease:
+class _Renew:
     """Renew the lease of the node."""
 
 
 class Membership(Actor):
-    """Renews the lease of a node that has joined, and leaves at shutdown.
+    """Renews the lease of a node that has joined, looks at the other nodes, and leaves at shutdown.
 
     `on_lapse` is called when the node was declared dead: its threads may belong to other nodes.
     """
@@ -126,22 +109,26 @@ class Membership(Actor):
         self,
         node: Member,
         on_lapse: Callable[[], None],
+        peers: Peers | None = None,
         *,
         lease_s: float = LEASE_S,
         every_s: float = RENEW_EVERY_S,
     ) -> None:
         self.node = node
         self.on_lapse = on_lapse
+        self.peers = peers
         self.lease_s = lease_s
         self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
         """Renew at once: a restart may have taken time."""
-        context.ref.tell(_RenewNodeLease())
+        context.ref.tell(_Renew())
+        if self.peers is not None:
+            context.start_soon(self._watch, self.peers, context, name="watch")
 
     async def receive(self, message: object, context: Context) -> None:
         """Renew the lease, or join under a new id; retried while the database is down."""
-        if not isinstance(message, _RenewNodeLease):
+        if not isinstance(message, _Renew):
             context.unhandled(message)
             return
         context.set_timer("renew", self.every_s, message)
@@ -149,10 +136,16 @@ class Membership(Actor):
             if not self.node.joined or await self._lapsed():
                 await self.node.store.commit_urgent(leave_nodes(self.node.id))
                 self.node.rename()
-                if not await _joined(self.node, self.lease_s):
-                    log.error("node.replaced", extra={"reason": "another understudy uses the database"})
+                await join(self.node, lease_s=self.lease_s)
         except StorageUnavailable:
             pass  # the writer logs it; whether the lease was lost shows when the database is back
+
+    async def _watch(self, peers: Peers, context: Context) -> NoReturn:
+        """Look at the other nodes, apart from the renewals: a read may take longer than these may be late."""
+        while True:
+            with suppress(StorageError):
+                await peers.look(context)
+            await trio.sleep(LOOK_S)
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Leave the cluster if the server shuts down, not if this actor restarts."""

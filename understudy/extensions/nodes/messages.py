@@ -1,16 +1,15 @@
-"""Messages between nodes. The owner of a thread is addressed by user and thread id, subscribers by the actor name.
+"""Messages between nodes. All are plain data; `codec` encodes them.
 
-Requests are answered, events flow from the owner of a thread to the nodes that subscribed to it, and news
-(`understudy.chat.placement`) go to all nodes. All are plain data; `codec` encodes them. A change of any shape, also of
-a type used here, requires another `codec.VERSION`. New fields have a default: nodes of the release before do not send
-them, and ignore them.
+Commands go to the node that owns a thread, and are answered; it is addressed by user and thread id. The numbers of its
+events and text flow from there to the nodes that follow the thread, by the name of its actor, and news
+(`understudy.chat.placement`) go to all nodes. New fields have a default: nodes of the release before do not send them,
+and ignore them. Any other change of a shape, also of a type used here, requires another `codec.VERSION`.
 """
 
 import time
-from collections.abc import Iterable
-from functools import reduce
-from operator import or_
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Any, Final, TypeAlias
 
 import attrs
 import msgspec
@@ -18,118 +17,76 @@ import msgspec
 from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
 from understudy.chat.conversation.thread_part import ThreadPart
+from understudy.chat.placement import News
 from understudy.wire.events import AskedAgent
 
 # Commands to the node that owns a thread
 
-_FORWARDED: Final[dict[str, type[Any]]] = {
-    "Accept": chat.Accept,
-    "Rate": chat.RateAnswer,
-    "CancelRun": chat.CancelRun,
-    "Decide": chat.Decide,
-    "AnswerQuestion": chat.AnswerQuestion,
-    "Delete": chat.Delete,
-    "Wake": chat.EnsureRunning,
-}
-"""Messages to a conversation that can be forwarded to its node, by wire tag."""
+FORWARDED: Final[tuple[type[Any], ...]] = (
+    chat.Accept,
+    chat.RateAnswer,
+    chat.CancelRun,
+    chat.Decide,
+    chat.AnswerQuestion,
+    chat.Delete,
+)
+"""Messages to a conversation that can be forwarded to its node, beside those that the parts of extensions handle."""
 _LOCAL: Final = ("outbox", "arrived_at", "earlier")
 """Fields that are not forwarded: a connection and its commands belong to the sending node, and each node takes its own
 time."""
 
 
-def _struct_for(tag: str, message: type[Any]) -> type[msgspec.Struct]:
-    """Make the struct that carries the fields of a message. Its repr has no fields: they hold users' texts."""
-    fields: list[Any] = [
-        (each.name, each.type) if each.default is attrs.NOTHING else (each.name, each.type, each.default)
-        for each in attrs.fields(message)
-        if each.name not in _LOCAL
-    ]
-    namespace = {"__repr__": lambda _: f"{tag}()"}
-    return msgspec.defstruct(tag, fields, frozen=True, tag=tag, namespace=namespace)
-
-
-_STRUCTS: Final = {message: _struct_for(tag, message) for tag, message in _FORWARDED.items()}
-_MESSAGES: Final = {struct: message for message, struct in _STRUCTS.items()}
-
-if TYPE_CHECKING:
-    Forwarded: TypeAlias = msgspec.Struct
-else:
-    Forwarded = reduce(or_, _MESSAGES)
-
-
-class OfExtension(msgspec.Struct, frozen=True, tag=True):
-    """A message that the part of an extension handles, by the `name` of its class, with its `fields`."""
-
-    name: str
-    fields: dict[str, Any]
-
-    def __repr__(self) -> str:
-        return f"OfExtension({self.name!r})"
-
-
-def command_from_message(message: object) -> "Forwarded | OfExtension":
-    """Return the command that carries a message to a conversation on another node."""
-    struct = _STRUCTS.get(type(message))
-    if struct is None:
-        kind: type[Any] = type(message)
-        names = [each.name for each in attrs.fields(kind) if each.name not in _LOCAL]
-        return OfExtension(kind.__name__, {name: getattr(message, name) for name in names})
-    return struct(**{name: getattr(message, name) for name in struct.__struct_fields__})
-
-
-def message_from_command(command: msgspec.Struct, parts: Iterable[type[ThreadPart]] = ()) -> Any:
-    """Return the message to the conversation that a command carries, as arrived now and without a connection.
-
-    Raises:
-        CommandRejected: None of these parts handles it (`unknown_type`).
-    """
-    if isinstance(command, OfExtension):
-        known = {kind.__name__: kind for part in parts for kind in part.messages}
-        if (extended := known.get(command.name)) is None:
-            raise CommandRejected("unknown_type")
-        message, command = extended, msgspec.convert(command.fields, _struct_for(command.name, extended))
-    else:
-        message = _MESSAGES[type(command)]
-    values = {name: getattr(command, name) for name in command.__struct_fields__}
-    local = {"outbox": None, "arrived_at": time.time(), "earlier": ()}
-    return message(**values, **{each.name: local[each.name] for each in attrs.fields(message) if each.name in local})
-
-
-class Subscribe(msgspec.Struct, frozen=True, tag="Attend"):
-    """Forward the thread's events to the asking node. The subscription is a lease that a repeated request renews.
-
-    The reply is the number of the thread's last event, None if there is no such thread. `incarnation`: only if the
-    thread is this one of its id; else the request fails with Moved.
-    """
-
-    incarnation: float | None = None
-
-
-class Snapshot(msgspec.Struct, frozen=True, tag=True):
-    """Send the text so far of a running answer: the asking node missed a part of it."""
-
-
-class Unsubscribe(msgspec.Struct, frozen=True, tag="Leave"):
-    """Stop forwarding the thread's events to the asking node."""
-
-
-Command: TypeAlias = Forwarded | OfExtension | Subscribe | Snapshot | Unsubscribe
-
-
 class RpcRequest(msgspec.Struct, frozen=True, tag="Request"):
-    """To the node that owns a thread: execute a command within `within_s` seconds. An empty `id` wants no reply.
+    """To the node that owns a thread: have its conversation handle a message, the `command` of these `fields`.
 
-    `asked_at` is when it was asked, in Unix seconds by the broker's clock; 0 from a node of an earlier release.
-    `traceparent` names the span of the forwarding (W3C Trace Context), empty if its run is not traced.
+    `id` is that of its letter. `traceparent` names the span of the forwarding (W3C Trace Context), empty if its run is
+    not traced.
     """
 
     id: str
     owner: str
     thread_id: str
-    within_s: float
-    command: Command
+    command: str
+    fields: dict[str, Any] = {}
     traceparent: str = ""
-    asked_at: float = 0.0
+
+    def __repr__(self) -> str:  # the fields hold users' texts
+        return f"RpcRequest({self.id!r}, {self.command!r})"
+
+
+def _forwarded(kind: type[Any]) -> "list[attrs.Attribute[Any]]":
+    return [each for each in attrs.fields(kind) if each.name not in _LOCAL]
+
+
+@cache
+def shape_of(kind: type[Any]) -> type[msgspec.Struct]:
+    """Return the struct of the fields of a message that are forwarded."""
+    fields: list[Any] = [
+        (each.name, each.type) if each.default is attrs.NOTHING else (each.name, each.type, each.default)
+        for each in _forwarded(kind)
+    ]
+    return msgspec.defstruct(kind.__name__, fields, frozen=True)
+
+
+def fields_of(message: object) -> dict[str, Any]:
+    """Return the fields of a message to a conversation that are forwarded."""
+    return {each.name: getattr(message, each.name) for each in _forwarded(type(message))}
+
+
+def message_of(request: RpcRequest, parts: Iterable[type[ThreadPart]] = ()) -> Any:
+    """Return the message to the conversation that a request carries, as arrived now and without a connection.
+
+    Raises:
+        CommandRejected: Neither a conversation nor one of these parts handles it (`unknown_type`).
+        msgspec.ValidationError: Its fields are not those of such a message.
+    """
+    known = {kind.__name__: kind for kinds in (FORWARDED, *(part.messages for part in parts)) for kind in kinds}
+    if (kind := known.get(request.command)) is None:
+        raise CommandRejected("unknown_type")
+    shape = shape_of(kind)  # type: ignore[arg-type]  # a class is hashable
+    values = msgspec.structs.asdict(msgspec.convert(request.fields, shape))
+    local = {"outbox": None, "arrived_at": time.time(), "earlier": ()}
+    return kind(**values, **{each.name: local[each.name] for each in attrs.fields(kind) if each.name in local})
 
 
 class RpcFault(msgspec.Struct, frozen=True, tag="Fault"):
@@ -154,22 +111,39 @@ class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
     fault: RpcFault | None = None
 
 
-# To the nodes that subscribed to a thread
+# Between the owner of a thread and the nodes that follow it
+
+FRAMES_MAX: Final = 4_000
+"""Bytes of the rows that go with a number: a message of `NOTIFY` has less than 8,000, and they go as base64."""
 
 
-class Events(msgspec.Struct, frozen=True, tag=True):
-    """The next events of a thread, as in the log but with placeholders restored; `first` is the number of the first.
+class Following(msgspec.Struct, frozen=True, tag=True):
+    """`node` follows a thread: for a while, until it says so again. `snapshot`: it may have missed events."""
 
-    `incarnation` tells threads of the same id apart (`transport.wire.messages.SubscribeThread`).
+    node: str
+    owner: str
+    thread_id: str
+    snapshot: bool = False
+
+
+class Advanced(msgspec.Struct, frozen=True, tag=True):
+    """The log of a thread has events up to number `last`, by the node that owns it.
+
+    `incarnation` tells threads of the same id apart (`transport.wire.messages.SubscribeThread`). `frames` are the rows
+    of the last events if they are short: they need not be read, and the last ones of a thread that is being deleted
+    cannot be.
     """
 
+    node: str
     thread: str
-    first: int
-    bodies: list[bytes]
+    last: int
     incarnation: float | None = None
+    frames: tuple[bytes, ...] = ()
 
-    def __repr__(self) -> str:
-        return f"Events({self.thread!r}, {self.first}, {len(self.bodies)} of them)"
+    def after(self, number: int) -> Sequence[bytes]:
+        """Return the rows of the events after that number; none if it does not have them all."""
+        missing = self.last - number
+        return self.frames[-missing:] if 0 < missing <= len(self.frames) else ()
 
 
 class TextPiece(msgspec.Struct, frozen=True, array_like=True):
@@ -189,26 +163,36 @@ class TextPiece(msgspec.Struct, frozen=True, array_like=True):
     epoch: str = ""
 
 
-class Ephemeral(msgspec.Struct, frozen=True, tag="Passing"):
-    """Ephemeral events that follow event number `head`. They may be lost.
+class Passing(msgspec.Struct, frozen=True, tag=True):
+    """An ephemeral event that follows event number `head`: a text delta, or another event encoded as in the log."""
 
-    A body is a text delta, or another event encoded as in the log.
-    """
-
+    node: str
     thread: str
     head: int
-    bodies: list[TextPiece | bytes]
+    body: TextPiece | bytes
 
     def __repr__(self) -> str:
-        return f"Passing({self.thread!r}, {self.head}, {len(self.bodies)} of them)"
+        return f"Passing({self.thread!r}, {self.head})"
 
 
-class ForwardingEnded(msgspec.Struct, frozen=True, tag="Ended"):
-    """The sending node no longer owns the thread; `deleted`: the thread is gone. `incarnation` is as in `Events`."""
+class ThreadGone(msgspec.Struct, frozen=True, tag=True):
+    """A thread of the sending node was deleted. `incarnation` is as in `Advanced`."""
 
+    node: str
     thread: str
-    deleted: bool = False
     incarnation: float | None = None
 
 
-Item: TypeAlias = RpcRequest | RpcReply | Events | ForwardingEnded | Ephemeral
+class Mail(msgspec.Struct, frozen=True, tag=True):
+    """There are letters in the inbox."""
+
+
+class Heard(msgspec.Struct, frozen=True, tag=True):
+    """News from a node, to all."""
+
+    node: str
+    news: News
+
+
+Told: TypeAlias = Advanced | Passing | ThreadGone | Following | Mail | Heard
+"""What may be lost."""

@@ -8,14 +8,12 @@ from understudy.observe.metrics import Metrics
 
 REDIS_CALLS: Final = CountedBy(
     "understudy_redis_calls",
-    "Calls of Redis: `answered`, `refused` by Redis, `failed`, or `away` if the call was not made because Redis does "
-    "not answer.",
+    "Calls of Redis: `answered`, `failed`, or `away` if the call was not made because Redis does not answer.",
     "outcome",
 )
 DROPPED: Final = CountedBy(
     "understudy_node_messages_dropped",
-    "Messages in Redis that this node dropped: `not_authentic`, not encrypted by a node with the same secret; "
-    "`replayed`; `unreadable`.",
+    "Messages of other nodes that this node dropped: `unreadable`.",
     "reason",
 )
 
@@ -43,9 +41,9 @@ class NodeMetrics:
         self._redis.set(up)
 
     def redis_called(self, outcome: str) -> None:
-        """Count a call of Redis that was `answered`, `refused`, `failed`, or not made because Redis is `away`."""
+        """Count a call of Redis that was `answered`, `failed`, or not made because Redis is `away`."""
         self._metrics.count(REDIS_CALLS, outcome)
 
     def node_message_dropped(self, reason: str) -> None:
-        """Count a message of a node that was dropped as `not_authentic`, `replayed` or `unreadable`."""
+        """Count a message of a node that was dropped, as `unreadable`."""
         self._metrics.count(DROPPED, reason)

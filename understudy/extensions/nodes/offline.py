@@ -1,14 +1,19 @@
 """Commands that change stored data while no server runs: they drop what servers keep of it in Redis."""
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Final
+
+import trio
 
 from actors import ActorSystem
 from understudy.extensions.nodes.storage import living
 from understudy.storage.cache import drop_changed_answers
 from understudy.storage.store import Store
 
+WAIT_S: Final = 2.0
+"""Seconds within which Redis must answer."""
 IN_USE: Final = "a server uses the database: have it erase them, by DELETE /api/users/NAME with an operator's token"
 REDIS_AWAY: Final = (
     "Redis does not answer: what servers kept there of what was read lately stays until its hour is over, for when the "
@@ -21,9 +26,14 @@ async def attach(url: str, system: ActorSystem, store: Store, tell: Callable[[st
     if await store.read(living):
         raise ValueError(IN_USE)
     if url:
-        from understudy.extensions.nodes.redis_cache import open_redis_cache  # most have none
+        from understudy.extensions.nodes.redis import RedisLink  # most have none
+        from understudy.extensions.nodes.redis_cache import RedisCache, cipher
 
-        shelf = await open_redis_cache(system, url)
-        if not shelf.link.up:
+        link = RedisLink(url)
+        await system.spawn(link.connector_spec())
+        with trio.move_on_after(WAIT_S):
+            await link.wait_up()
+        if not link.up:
             tell(REDIS_AWAY)
-        store.on_write = partial(drop_changed_answers, shelf)
+        # It only drops, so it needs no key that the servers have.
+        store.on_write = partial(drop_changed_answers, RedisCache(link, cipher(secrets.token_hex())))

@@ -7,14 +7,14 @@
    which is how it learns. Until then it may renew the lease, and loses nothing.
 4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
    none could renew, and none is declared dead for it.
-5. The id of a node that runs alone, without Redis, starts with ALONE.
-6. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
+5. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
 """
 
 from collections.abc import Sequence
 from typing import Final
 
 import trio
+from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
     Connection,
@@ -25,14 +25,16 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    tuple_,
     update,
 )
 
+from transport.outbox.delivery import same_incarnation
 from understudy.extensions.nodes.tables import nodes
-from understudy.storage import schema
+from understudy.storage import queries, schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.queries import OPEN_RUN, with_open_effects
-from understudy.storage.records import Fence, RunRecord
+from understudy.storage.records import Fence, LoggedEvent, RunRecord
 from understudy.storage.schema import Now
 from understudy.storage.store import RETRY_S, Store
 from understudy.storage.write import thread_write, write
@@ -43,14 +45,19 @@ _r = schema.runs.c
 
 LEASE_S: Final = 2.0
 """Duration of a node's lease after a renewal, by the database's clock."""
-ALONE: Final = "alone-"
-"""Prefix of the id of a node that runs without Redis."""
 FORGET_S: Final = 600.0
 """How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
 LATE: Final = 0.75
 """A renewal is late after this part of the lease: three failed renewals in a row."""
-JOINING: Final = 0x756E6465
-"""Key of the advisory lock of PostgreSQL that serialises joins until they commit."""
+
+
+@frozen
+class LogEnd:
+    """The log of a thread created at `created_at` has events up to number `last_seq`, and `node` owns it, or had."""
+
+    node: str | None
+    last_seq: int
+    created_at: float
 
 
 @thread_write
@@ -97,23 +104,9 @@ async def claim(store: Store, owner: str, thread_id: str, node: str) -> Fence | 
 
 
 @write
-def join_nodes(connection: Connection, node: str, alone: bool = False, lease_s: float = LEASE_S) -> bool:
-    """Join a node to the cluster. Return False, with nothing changed, if another node excludes it.
-
-    A node that is `alone` runs without Redis: it joins only if no other is alive, and no other joins beside it.
-    """
-    if connection.dialect.name == "postgresql":  # SQLite has one writer at a time anyway
-        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({JOINING})")
-    others = select(_n.id).where(_n.id != node, _n.expires_at > Now())
-    if not alone:
-        others = others.where(_n.id.startswith(ALONE))
-    if connection.execute(others.limit(1)).one_or_none() is not None:
-        return False
-    # A node that ran alone learns from the loss of its row that others joined, and they from theirs that one did.
-    forgotten_s = 0.0 if alone else FORGET_S
-    past = or_(_n.id.startswith(ALONE), _n.expires_at < Now() - forgotten_s)
-    gone = or_(_n.id == node, past, _n.expires_at < Now() - FORGET_S)
-    connection.execute(delete(nodes).where(gone))
+def join_nodes(connection: Connection, node: str, lease_s: float = LEASE_S) -> bool:
+    """Join a node to the cluster. Return True."""
+    connection.execute(delete(nodes).where(or_(_n.id == node, _n.expires_at < Now() - FORGET_S)))
     times = {"started_at": Now(), "expires_at": Now() + lease_s}
     connection.execute(insert(nodes).values(id=node, knows_revision=schema.HEAD, **times))
     return True
@@ -123,8 +116,8 @@ def join_nodes(connection: Connection, node: str, alone: bool = False, lease_s: 
 def renew_node(connection: Connection, node: str, lease_s: float = LEASE_S) -> bool:
     """Renew a node's lease. Return False, with nothing changed, if the node was declared dead.
 
-    That happens if its lease expired and another node claimed one of its threads; to an `alone` node, if another
-    joined. A late renewal also extends the leases of the nodes that were alive at the previous one.
+    That happens if its lease expired and another node claimed one of its threads. A late renewal also extends the
+    leases of the nodes that were alive at the previous one.
     """
     row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
     renewed = update(nodes).values(expires_at=Now() + lease_s)
@@ -171,6 +164,25 @@ def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None
     wanted = select(_t.node).where(_t.owner == owner, _t.id == thread_id, _held)
     node: str | None = connection.execute(wanted).scalar_one_or_none()
     return node
+
+
+def log_ends(connection: Connection, threads: Sequence[tuple[str, str]]) -> dict[tuple[str, str], LogEnd]:
+    """Return where the logs of these threads (user and id) end; without those that do not exist."""
+    wanted = select(_t.owner, _t.id, _t.node, _t.last_seq, _t.created_at)
+    rows = connection.execute(wanted.where(tuple_(_t.owner, _t.id).in_(threads)))
+    return {(owner, thread_id): LogEnd(*row) for owner, thread_id, *row in rows}
+
+
+def next_events(
+    connection: Connection, owner: str, thread_id: str, incarnation: float | None, after: int, limit: int
+) -> list[LoggedEvent]:
+    """Return up to `limit` events after number `after`; none if the thread is known to be another of its id."""
+    created_at = connection.execute(
+        select(_t.created_at).where(_t.owner == owner, _t.id == thread_id)
+    ).scalar_one_or_none()
+    if created_at is None or not same_incarnation(incarnation, created_at):
+        return []
+    return queries.events(connection, owner, thread_id, after, limit)
 
 
 def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:

@@ -1,6 +1,6 @@
-"""The table of nodes, as the newest migration leaves it."""
+"""The tables of nodes, as the newest migration leaves them."""
 
-from sqlalchemy import Column, Float, Table, Text
+from sqlalchemy import DDL, Column, Float, Index, Integer, LargeBinary, Table, Text, event
 
 from understudy.storage.schema import metadata
 
@@ -12,4 +12,35 @@ nodes = Table(
     Column("started_at", Float, nullable=False),
     Column("expires_at", Float, nullable=False),
     Column("knows_revision", Text),
+)
+
+# What nodes count together (`understudy.extensions.nodes.shared_counts`). PostgreSQL does not log it: after its crash
+# the table is empty, and each server reports its counts anew. `value` held `at` that time, by the database's clock, and
+# says nothing any more after `until`.
+shared_counts = Table(
+    "shared_counts",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("node", Text, primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("at", Float, nullable=False),
+    Column("until", Float),
+)
+event.listen(
+    shared_counts,
+    "after_create",
+    DDL("ALTER TABLE shared_counts SET UNLOGGED").execute_if(dialect="postgresql"),  # type: ignore[no-untyped-call]
+)
+
+# What nodes ask of each other, and the answers (`understudy.extensions.nodes.inbox`).
+inbox = Table(
+    "inbox",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("node", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+    Column("deadline", Float, nullable=False),
+    Index(None, "node", "deadline"),
 )

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from understudy.extension import Extension, UserData
-from understudy.observe.traces import Traces
+from understudy.observe.spans import Traces
 
 if TYPE_CHECKING:
     from quart import Blueprint

@@ -16,16 +16,15 @@ import trio
 
 from transport.wire.codec import encode
 from transport.wire.errors import UnreadableEvent
-from understudy.chat.polling import Poller
 from understudy.extensions.notices import storage as deliveries
 from understudy.extensions.notices.receivers import CLAIM_S, FIRST_S, GIVE_UP_S, Receivers, SendAttempt
 from understudy.extensions.notices.storage import LARGEST_BATCH, Delivery, claim_delivery, delay_delivery, end_delivery
 from understudy.extensions.notices.webhooks import WebhookRules, body_of
 from understudy.observe import conventions as names
 from understudy.observe.collectors import CountedBy
-from understudy.observe.spans import Attribute, SpanKind, span_of
-from understudy.observe.traces import Traces
+from understudy.observe.spans import Attribute, SpanKind, Traces, span_of
 from understudy.storage.errors import StorageError
+from understudy.storage.polling import Poller
 from understudy.storage.store import Store
 from understudy.wire.dialects import Dialect
 from understudy.wire.events import Envelope

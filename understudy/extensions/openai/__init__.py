@@ -21,6 +21,7 @@ class OpenAIModels(Extension):
 
     name = "openai"
     about = "ask models of OpenAI, and servers like it"
+    requires = ("providers",)
 
     def models(self) -> "Mapping[str, Callable[..., Model]]":
         """The clients of chat completions and of the Responses API."""

@@ -10,7 +10,7 @@ from attrs import evolve
 from understudy.extensions.openai.chat_calls import Calls
 from understudy.extensions.openai.chat_request import build_request
 from understudy.extensions.openai.chat_stream import ChatStream
-from understudy.models.client import SdkModel
+from understudy.extensions.providers.client import SdkModel
 from understudy.models.model import LOADS, Emit, ModelUnavailable, Reply, Thought, Turn
 from understudy.models.prompt import offered_tools
 from understudy.models.think_tags import ThinkTags

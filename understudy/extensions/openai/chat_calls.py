@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 from attrs import define, field, frozen
 
-from understudy.models.answer import MAX_ARGUMENTS, MAX_CALLS, WrittenCall, oversized, unreadable
-from understudy.models.members import member, written
+from understudy.extensions.providers.answer import MAX_ARGUMENTS, MAX_CALLS, WrittenCall, oversized, unreadable
+from understudy.extensions.providers.members import member, written
 
 
 @define

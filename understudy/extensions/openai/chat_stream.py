@@ -10,7 +10,7 @@ import msgspec
 from attrs import define, field
 
 from understudy.extensions.openai.chat_calls import Calls
-from understudy.models.answer import (
+from understudy.extensions.providers.answer import (
     MAX_STATE,
     REFUSED,
     WHOLE,
@@ -21,7 +21,7 @@ from understudy.models.answer import (
     note_of_end,
     read_usage,
 )
-from understudy.models.members import member, texts
+from understudy.extensions.providers.members import member, texts
 from understudy.models.model import ModelEvent, ProviderState, UsageSoFar
 
 STATE: Final = "openai"

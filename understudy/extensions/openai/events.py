@@ -9,7 +9,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from understudy.extensions.openai.request import STATE
-from understudy.models.answer import (
+from understudy.extensions.providers.answer import (
     INCOMPLETE,
     MAX_ARGUMENTS,
     MAX_CALLS,
@@ -23,8 +23,8 @@ from understudy.models.answer import (
     read_usage,
     unreadable,
 )
+from understudy.extensions.providers.members import written
 from understudy.models.faults import failure_of
-from understudy.models.members import written
 from understudy.models.model import ModelEvent, ProviderState
 from understudy.tools.written import read_json
 

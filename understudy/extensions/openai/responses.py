@@ -11,7 +11,7 @@ from attrs import evolve
 
 from understudy.extensions.openai.events import ResponseReader
 from understudy.extensions.openai.request import build_request
-from understudy.models.client import SdkModel
+from understudy.extensions.providers.client import SdkModel
 from understudy.models.model import Emit, Reply, Turn
 
 

@@ -22,6 +22,7 @@ class OpenId(Extension):
 
     name = "openid"
     about = "sign users in at an identity provider"
+    requires = ("oauth",)
     table = "oidc"
 
     def settings(self) -> type:

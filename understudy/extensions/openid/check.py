@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import trio
 
-from understudy.auth.oauth.errors import OAuthError
-from understudy.cli.doctor import CheckResult
+from understudy.cli.check_result import CheckResult
+from understudy.extensions.oauth.errors import OAuthError
 from understudy.extensions.openid.provider import Provider, Registration
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from attrs import frozen
 
 from transport.auth.keyring import names_audience
 from transport.auth.tokens import LEEWAY_S, MAX_CLAIM, MAX_ROLES, is_claim_text, rights_fit
-from understudy.auth.oauth.errors import Untrusted
+from understudy.extensions.oauth.errors import Untrusted
 
 MAX_NAME_BYTES: Final = 512
 """Bytes of what people call a user, as JSON. A token of this server carries it beside names and rights."""

@@ -15,9 +15,9 @@ from typing import Final
 from attrs import field, frozen
 
 from transport.auth import base64url
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
-from understudy.auth.oauth.seal import Seal
-from understudy.auth.oauth.token_endpoint import challenge_of, with_query
+from understudy.auth.seal import Seal
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
+from understudy.extensions.oauth.token_endpoint import challenge_of, with_query
 from understudy.extensions.openid.provider import Provider, ProviderAnswer
 
 log = logging.getLogger(__name__)

@@ -16,10 +16,10 @@ from attrs import define, evolve, field, frozen
 
 from transport.auth.keyring import KeyFetcher, Keyring, KeySet, read_key_set, signed_claims
 from transport.wire.errors import FetchFailed, Unauthenticated, UnknownKey
-from understudy.auth.oauth import token_endpoint
-from understudy.auth.oauth.errors import OAuthError, Unreachable, Untrusted
-from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.token_endpoint import (
+from understudy.extensions.oauth import token_endpoint
+from understudy.extensions.oauth.errors import OAuthError, Unreachable, Untrusted
+from understudy.extensions.oauth.guarded_http import GuardedHttp
+from understudy.extensions.oauth.token_endpoint import (
     MAX_ID_TOKEN,
     METHODS,
     GivenTokens,

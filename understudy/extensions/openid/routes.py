@@ -12,13 +12,13 @@ from urllib.parse import parse_qs
 from quart import Response, request
 
 from transport.wire.errors import CommandRejected
-from understudy.auth.oauth.errors import OAuthError, SignInFailed, Unreachable
+from understudy.extensions.oauth.errors import OAuthError, SignInFailed, Unreachable
+from understudy.extensions.oauth.way_back import is_own_path, way_back_page
 from understudy.extensions.openid.settings import HANDOVER_S, PREFIX, SIGN_IN
 from understudy.storage.errors import StorageUnavailable
 from understudy.web.api.sessions import HANDOVER, HANDOVER_PATH
 from understudy.web.context import own_url, public_path, read_body, set_cookie, web_context
 from understudy.web.routes import STORED, JsonObject, Routes, as_json
-from understudy.web.way_back import is_own_path, way_back_page
 from understudy.wire.codes import ERRORS
 
 if TYPE_CHECKING:

@@ -6,7 +6,7 @@ from attrs import evolve, field, frozen
 
 from transport.auth import base64url
 from transport.auth.tokens import MAX_CLAIM
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.extensions.openid.claims import ProviderUser
 from understudy.extensions.openid.provider import Registration
 from understudy.extensions.openid.settings import HANDOVER_S

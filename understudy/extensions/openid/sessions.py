@@ -24,9 +24,7 @@ from attrs import define, evolve, field
 from transport.auth.identity import Identity
 from transport.auth.tokens import LEEWAY_S
 from transport.wire.errors import CommandRejected, Unauthenticated
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
-from understudy.auth.oauth.seal import Seal
-from understudy.auth.oauth.token_endpoint import with_query
+from understudy.auth.seal import Seal
 from understudy.auth.sessions import (
     ANONYMOUS,
     SESSIONS_BEGUN,
@@ -39,6 +37,8 @@ from understudy.auth.sessions import (
     WaysIn,
     secrets_for_storage,
 )
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.extensions.oauth.token_endpoint import with_query
 from understudy.extensions.openid import storage as provider_sessions
 from understudy.extensions.openid.claims import ClaimNames, ProviderUser
 from understudy.extensions.openid.provider import Provider, ProviderAnswer, Registration

@@ -62,9 +62,10 @@ class Operations(Extension):
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that looks for stops of other nodes."""
         from actors import ChildSpec
-        from understudy.extensions.operations.stops import StopsPoller, StopSwitch
+        from understudy.extensions.operations.stops import ALONE_S, POLL_S, StopsPoller, StopSwitch
 
-        return [ChildSpec("stops", partial(StopsPoller, server.parts[StopSwitch]))]
+        every_s = POLL_S if server.settings.on_postgresql else ALONE_S
+        return [ChildSpec("stops", partial(StopsPoller, server.parts[StopSwitch], every_s))]
 
     def terminal(self) -> TerminalCommands:
         """Most of `understudy admin`."""

@@ -23,10 +23,10 @@ from understudy.auth.rights import everybody
 from understudy.chat.messages import CancelRun
 from understudy.chat.run.meter import usage_of
 from understudy.chat.run.report import short_report
-from understudy.chat.run.timeline import ASIDE, as_json, timeline, waits_for
 from understudy.content.texts import run_off_loop
 from understudy.extensions.operations import queries as operator_queries
 from understudy.extensions.operations.queries import OpenRunRow
+from understudy.extensions.operations.timeline import ASIDE, as_json, timeline, waits_for
 from understudy.storage.acts import Act
 from understudy.storage.owners import name_of
 from understudy.storage.spending import day_of

@@ -13,16 +13,18 @@ import trio
 from attrs import define, field
 
 from actors import Context
-from understudy.chat.polling import Poll, Poller
 from understudy.chat.stops import Kind, StopInForce, Stops
 from understudy.extensions.operations.storage import add_stop, drop_stop, stored_stops
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.polling import Poll, Poller
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 POLL_S: Final = 0.5
 """Seconds between two polls of the database: news may be lost, and a stop must reach every node within a second."""
+ALONE_S: Final = 60.0
+"""The same on SQLite, where one server writes stops: for one that was stored although its commit seemed to fail."""
 
 
 @define(eq=False)
@@ -36,7 +38,7 @@ class StopSwitch:
     async def change(self, kind: Kind, name: str, stop: StopInForce | None) -> int:
         """Commit a stop, None: the end of one, and apply it here. Return the answer of the write. Raises
         StorageUnavailable."""
-        work = drop_stop(kind, name) if stop is None else add_stop(kind, name, stop.who, stop.reason)
+        work = drop_stop(kind, name) if stop is None else add_stop(stop)
         async with self._lock:
             answer = await self.store.commit(work)
             changed = {(stop.kind, stop.name): stop for stop in self.stops.all()}
@@ -53,10 +55,11 @@ class StopSwitch:
 
 
 class StopsPoller(Poller):
-    """Polls for stops by other processes."""
+    """Polls every `every_s` for stops by other nodes."""
 
-    def __init__(self, switch: StopSwitch) -> None:
+    def __init__(self, switch: StopSwitch, every_s: float) -> None:
         self.switch = switch
+        self.every_s = every_s
 
     async def on_start(self, context: Context) -> None:
         """Poll at once, and when told that another node has changed the set."""
@@ -69,4 +72,4 @@ class StopsPoller(Poller):
             await self.switch.poll()
         except StorageUnavailable as error:
             log.debug("stops.not_read", extra={"reason": error.reason})
-        return POLL_S
+        return self.every_s

@@ -1,11 +1,11 @@
 """Reads and writes of stops: the agents, tools and models that operators have stopped on all servers on a database."""
 
+from attrs import asdict
 from sqlalchemy import Connection, delete, select
 
 from understudy.chat.stops import Kind, StopInForce
 from understudy.extensions.operations import tables
 from understudy.storage.prepared import Prepared
-from understudy.storage.schema import Now
 from understudy.storage.write import put, write
 
 _s = tables.stops.c
@@ -13,10 +13,9 @@ _stops = Prepared(select(_s.kind, _s.name, _s.who, _s.reason, _s.at).order_by(_s
 
 
 @write
-def add_stop(connection: Connection, kind: Kind, name: str, who: str, reason: str) -> bool:
+def add_stop(connection: Connection, stop: StopInForce) -> bool:
     """Stop an agent, a tool or a model; replaces an earlier stop of the same name."""
-    row = put(connection, tables.stops)
-    row = row.values(kind=kind, name=name, who=who, reason=reason, at=Now())
+    row = put(connection, tables.stops).values(asdict(stop))
     new = {each: row.excluded[each] for each in ("who", "reason", "at")}
     connection.execute(row.on_conflict_do_update(index_elements=["kind", "name"], set_=new))
     return True

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
 from understudy.agents.registry import all_agents
-from understudy.cli.doctor import CheckResult
+from understudy.cli.check_result import CheckResult
 from understudy.extensions.permissions.file import PermissionsFile
 from understudy.extensions.permissions.rules import check_rules
 from understudy.extensions.spending.settings import SpendingSettings

@@ -14,10 +14,10 @@ import trio
 from attrs import define, field
 
 from understudy.agents.permissions import Permissions, Rules
-from understudy.chat.polling import Poller
 from understudy.extensions.permissions.rules import BadRules, check_rules, parse_rules
 from understudy.extensions.spending.settings import SpendingSettings
 from understudy.extensions.spending.spending_of_run import limit_spending
+from understudy.storage.polling import Poller
 
 if TYPE_CHECKING:
     from understudy.web.context import WebContext

@@ -9,7 +9,7 @@ from attrs import frozen
 if TYPE_CHECKING:
     from understudy.agents.agent import Agent
     from understudy.app.settings import Settings
-    from understudy.cli.doctor import CheckResult
+    from understudy.cli.check_result import CheckResult
 
 
 @frozen

@@ -12,9 +12,10 @@ import trio
 from attrs import define, frozen
 
 from understudy.extensions.privacy import queries
+from understudy.extensions.privacy.fulltext import merge_fulltext
 from understudy.installed import kept_of_users
 from understudy.storage.acts import Act
-from understudy.storage.deletion import ThreadDeleter, delete_whole, merge_fulltext, remove_rows, remove_user
+from understudy.storage.deletion import ThreadDeleter, delete_whole, remove_rows, remove_user
 from understudy.storage.store import Store
 from understudy.web.websocket import WebSettings
 

@@ -10,7 +10,6 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager
-from functools import partial
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -24,7 +23,7 @@ from understudy.cli.stored_data import (
     deed_of,
     open_for_writing,
     open_read_only,
-    revoke_user,
+    revocation_of,
     what_stores,
 )
 from understudy.content.vault import Vault
@@ -159,7 +158,11 @@ async def _open_eraser(settings: Settings, tell: Callable[[str], object]) -> Asy
                         await attach(settings, system, store, tell)
                     except ValueError as error:
                         raise DataCommandFailed(str(error)) from error
-            yield Eraser(store, settings, store.delete_thread, partial(revoke_user, settings, store))
+
+            async def sign_out(owner: str) -> None:
+                await store.commit(revocation_of(owner))
+
+            yield Eraser(store, settings, store.delete_thread, sign_out)
     finally:
         database.close()
 

@@ -16,11 +16,11 @@ from typing import Final, Protocol
 import trio
 
 from actors import Actor, ActorError, Context
-from understudy.chat.polling import RESTS, rest
 from understudy.extensions.privacy import queries
 from understudy.extensions.privacy.erasure import Eraser
 from understudy.extensions.privacy.settings import KeepSettings
 from understudy.storage.errors import StorageError
+from understudy.storage.polling import RESTS, rest
 from understudy.storage.records import ONCE
 from understudy.storage.store import Store
 from understudy.storage.thread_writes import still_old

@@ -18,6 +18,7 @@ class Responses(Extension):
 
     name = "responses"
     about = "chat by clients of OpenAI's APIs"
+    requires = ("doors",)
 
     def routes(self) -> "Sequence[Blueprint]":
         """Paths below `/v1/`."""

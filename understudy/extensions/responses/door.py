@@ -20,6 +20,8 @@ from transport.wire.errors import CommandRejected
 from understudy.chat.run.client_tools import CLIENT, OUTPUT, open_calls
 from understudy.chat.run.questions import MAX_ANSWER_BYTES, client_question_id
 from understudy.content.texts import run_off_loop
+from understudy.extensions.doors.message_content import MAX_VALUES, parse_say
+from understudy.extensions.doors.versions import store_files
 from understudy.extensions.responses.chat import ChatTranslator
 from understudy.extensions.responses.events import ResponsesTranslator
 from understudy.extensions.responses.input import PARAGRAPH, Given, refused
@@ -28,9 +30,7 @@ from understudy.extensions.responses.stream import ResponseStream
 from understudy.storage import queries
 from understudy.storage.records import ONCE, RunRecord
 from understudy.suggestion import did_you_mean
-from understudy.web.api.message_content import MAX_VALUES, parse_say
 from understudy.web.api.runs import KEY
-from understudy.web.api.versions import store_files
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.routes import STORED, documented_at
 from understudy.wire.commands import Respond, Say, Steer

@@ -13,7 +13,7 @@ from attrs import define, evolve, field, frozen
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.run_settings import MAX_BYTES, MAX_EARLIER
-from understudy.web.api.message_content import (
+from understudy.extensions.doors.message_content import (
     FILE_ONLY,
     MAX_LEFT_OUT,
     MAX_NAMED,

@@ -7,7 +7,7 @@ import msgspec
 import trio
 
 from transport.server.eventstream import encode_block
-from understudy.chat.translated_stream import TranslatedStream
+from understudy.extensions.doors.translated_stream import TranslatedStream
 from understudy.extensions.responses.chat import DONE, ChatTranslator
 from understudy.extensions.responses.events import ResponsesTranslator
 from understudy.extensions.responses.objects import JsonValue

@@ -18,7 +18,6 @@ from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.chat.commands.request import Accepted
 from understudy.chat.messages import AUTOMATIC
-from understudy.chat.polling import Poller
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron
 from understudy.extensions.schedules.due import Firing, next_firing
@@ -26,6 +25,7 @@ from understudy.extensions.schedules.storage import LARGEST_BATCH, LastFiring, S
 from understudy.observe.collectors import CountedBy
 from understudy.storage.errors import StorageError
 from understudy.storage.owners import tenant_of
+from understudy.storage.polling import Poller
 from understudy.storage.store import Store
 from understudy.storage.write import Call, Write
 from understudy.wire.commands import Say

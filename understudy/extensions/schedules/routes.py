@@ -11,7 +11,6 @@ from quart import request
 
 from transport.wire.errors import CommandRejected
 from transport.wire.fields import MAX_ID
-from understudy.chat.polling import poll_now
 from understudy.chat.routing import check_id
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.cron import BadCron
@@ -28,6 +27,7 @@ from understudy.extensions.schedules.storage import (
     record_of,
 )
 from understudy.storage.acts import Act
+from understudy.storage.polling import poll_now
 from understudy.web.acts import say
 from understudy.web.api.runs import KEY
 from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context

@@ -49,8 +49,8 @@ class Shares(Extension):
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes the links that have expired."""
         from actors import ChildSpec
-        from understudy.chat.polling import Expiry
         from understudy.extensions.shares.storage import drop_expired_shares
+        from understudy.storage.polling import Expiry
 
         return [ChildSpec("expiry", partial(Expiry, server.store, drop_expired_shares))]
 

@@ -54,8 +54,8 @@ class Spending(Extension):
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that deletes old memberships."""
         from actors import ChildSpec
-        from understudy.chat.polling import Expiry
         from understudy.extensions.spending.memberships import forget_memberships
+        from understudy.storage.polling import Expiry
         from understudy.storage.spending import KEPT_DAYS, day_of
         from understudy.storage.write import Write
 

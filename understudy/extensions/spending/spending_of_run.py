@@ -7,9 +7,9 @@ from attrs import define
 
 from understudy.agents.agent import Agent
 from understudy.chat.messages import RunRequest
-from understudy.chat.run.ended import Ended
-from understudy.chat.run.model_request import priced
-from understudy.chat.run.part import RunPart
+from understudy.chat.run.meter import Ended
+from understudy.chat.run.part import Done, RunOver, RunPart
+from understudy.chat.run.turn import priced
 from understudy.chat.run.work import RunWork
 from understudy.chat.spending import SpendingOfUsers
 from understudy.extensions.spending.limits import SpendingLimits
@@ -29,7 +29,7 @@ class SpendingOfRun(RunPart):
 
     async def before_turn(self, work: RunWork, number: int) -> Ended | None:
         """Reserve what the turn may use until `after_turn`, unless a limit is reached: that is returned."""
-        if number < len(work.replay.turns):
+        if number < len(work.past.turns):
             return None
         model = work.services.models.of(work.agent.model)
         longest = work.agent.settings.output_limit(limits_of(model))
@@ -42,12 +42,13 @@ class SpendingOfRun(RunPart):
     async def after_turn(self, work: RunWork) -> None:
         """Commit what the turn has used, and end its reservation."""
         if self.spending.is_held_by(self):
-            await work.recorder.record()
+            await work.log.record()
             self.spending.release(self)
 
-    def end(self, work: RunWork) -> None:
+    async def ended(self, done: Done) -> None:
         """End the reservation of a turn that did not come to its end."""
-        self.spending.release(self)
+        if isinstance(done, RunOver):
+            self.spending.release(self)
 
 
 def limit_runs(spending: SpendingLimits, _job: RunRequest, _agent: Agent) -> SpendingOfRun:

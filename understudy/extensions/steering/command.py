@@ -5,8 +5,15 @@ from functools import partial
 
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.accept import accept, filter_text
-from understudy.chat.commands.checks import check_agent, check_limits, own_message, own_run, route_of
-from understudy.chat.commands.request import Accepted, Request
+from understudy.chat.commands.request import (
+    Accepted,
+    Request,
+    check_agent,
+    check_limits,
+    own_message,
+    own_run,
+    route_of,
+)
 from understudy.chat.messages import CancelRun
 from understudy.chat.routing import check_id
 from understudy.chat.services import Services

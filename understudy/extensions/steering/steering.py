@@ -18,8 +18,8 @@ from understudy.chat.conversation.active_run import ActiveRun
 from understudy.chat.conversation.thread_log import BUSY_S, refusal_of
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.messages import EndTurn
-from understudy.chat.run.replay import SEPARATOR
-from understudy.chat.run_protocol import RunProtocol
+from understudy.chat.run_state.state import RunState
+from understudy.chat.run_state.turns import SEPARATOR
 from understudy.content.summary import build_alert, count_by_kind
 from understudy.content.vault import equal_but_for_placeholders
 from understudy.storage.errors import StorageUnavailable, Unstorable
@@ -96,18 +96,19 @@ class Steering(ThreadPart):
         live, run_id, steer_id = self.thread.runs.get(ask.run_id), ask.run_id, ask.steer_id
         try:
             await self.thread.check_queued(run_id)
-            if (live is None or steer_id in live.protocol.steers) and await self._accepted_before(ask):
+            if (live is None or steer_id in live.state.steers) and await self._accepted_before(ask):
                 return
-            if live is None or live.protocol.ended or live.stopped or run_id in self.queue.unfinished:
+            if live is None or live.state.end is not None or live.stopped or run_id in self.queue.unfinished:
                 raise CommandRejected("run_ended")
-            if len(live.protocol.waiting_steers) >= MAX_STEERS:
+            if len(live.state.waiting_steers) >= MAX_STEERS:
                 raise CommandRejected("busy", f"{MAX_STEERS} messages wait for this run already.", BUSY_S)
-            other = await self.thread.store.message(self.thread.owner, steer_id)
-            if other is not None:
+            if await self.thread.store.message(self.thread.owner, steer_id) is not None:
+                if await self._accepted_before(ask):  # by another node, where the run has ended
+                    return
                 raise CommandRejected("message_id_reused")
             mode = SteerMode.NOW if ask.now else SteerMode.NEXT
             findings = count_by_kind(ask.filtered.findings) or None
-            self.thread.subscribe(ask.outbox)
+            self.thread.subscribers.subscribe(ask.outbox, self.thread.last_seq)
             steer = SteerAccepted(steer_id, ask.filtered.text, mode.value, findings, ask.by)
             await self.thread.append(live, [steer])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
@@ -141,7 +142,8 @@ class Steering(ThreadPart):
         live = self.thread.runs.get(ask.run_id)
         try:
             await self.thread.check_queued(ask.run_id)
-            steer = None if live is None else live.protocol.steers.get(ask.steer_id)
+            known = None if live is None else live.state.steers.get(ask.steer_id)
+            steer = known.accepted if known is not None and known.state == "waiting" else None
             if live is None or steer is None or steer.by is not None:
                 ask.reply(False)
                 return
@@ -156,7 +158,7 @@ class Steering(ThreadPart):
 
     def run_starts(self, live: ActiveRun) -> None:
         """Tell a run which steers are to end its first turn."""
-        for steer in live.protocol.waiting_steers:
+        for steer in live.state.waiting_steers:
             if steer.mode == SteerMode.NOW:
                 self.workers.tell_run(live.request.run_id, EndTurn(steer.steer_id), Lane.HIGH)
 
@@ -168,8 +170,8 @@ class Steering(ThreadPart):
         Raises:
             StorageError: They are not stored as a message, and still wait for the run.
         """
-        waiting = [each for each in live.protocol.waiting_steers if each.by is None]
-        withdrawn = [SteerWithdrawn(each.steer_id) for each in live.protocol.waiting_steers if each.by is not None]
+        waiting = [each for each in live.state.waiting_steers if each.by is None]
+        withdrawn = [SteerWithdrawn(each.steer_id) for each in live.state.waiting_steers if each.by is not None]
         if not waiting:
             if withdrawn:
                 await self.thread.append(live, withdrawn)
@@ -184,7 +186,7 @@ class Steering(ThreadPart):
         following = ActiveRun(
             evolve(live.request, run_id=run_id, message_id=message_id, content=content, references=(),
                    findings_summary=None, agent_id=None),
-            RunProtocol(run_id),
+            RunState(run_id),
             template.replace(
                 run_id=run_id, message_id=message_id, agent_type=asked.agent_type, pillar=asked.pillar, asked_agent=None
             ),

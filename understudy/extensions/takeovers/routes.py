@@ -19,7 +19,6 @@ from actors import Ask
 from transport.auth.identity import Identity
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
-from understudy.chat.commands.request import Request
 from understudy.chat.run.questions import run_of_question
 from understudy.chat.run.report import RunReport
 from understudy.extensions.takeovers.taken_runs import HandBack, TakeOver
@@ -128,7 +127,7 @@ async def command(run_id: str) -> dict[Literal["run_id"], str]:
     web_context().chat.check_rate(identity(), act)
     await say(STEERED, target=run.owner, as_operator=True, run=run_id, act=word, reason=taken.reason or "")
     await _check_act(run, act)
-    await web_context().chat.commands.carry_out(Request(Identity(run.owner, ""), act, by=identity().user))
+    await web_context().chat.commands.dispatch(Identity(run.owner, ""), act, None, by=identity().user)
     return {"run_id": run_id}
 
 

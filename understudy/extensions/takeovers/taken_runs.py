@@ -9,7 +9,8 @@ from actors import Ask
 from transport.wire.errors import CommandRejected
 from understudy.chat.conversation.thread_log import refusal_of
 from understudy.chat.conversation.thread_part import ThreadPart
-from understudy.chat.run_protocol import RunProtocol, operators_act
+from understudy.chat.run_state.endings import operators_act
+from understudy.chat.run_state.state import RunState
 from understudy.storage.errors import StorageUnavailable, Unstorable
 from understudy.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 
@@ -57,9 +58,9 @@ class TakenRuns(ThreadPart):
         live = self.thread.runs.get(ask.run_id)
         try:
             await self.thread.check_queued(ask.run_id)
-            if live is None or live.protocol.ended or live.stopped or ask.run_id in self.queue.unfinished:
+            if live is None or live.state.end is not None or live.stopped or ask.run_id in self.queue.unfinished:
                 raise CommandRejected("run_ended", "That run has ended already.")
-            notice = self._notice(ask, live.protocol)
+            notice = self._notice(ask, live.state)
             if notice is not None:
                 await self.thread.append(live, [notice])
         except (CommandRejected, StorageUnavailable, Unstorable) as error:
@@ -67,9 +68,9 @@ class TakenRuns(ThreadPart):
         else:
             ask.reply(notice is not None)
 
-    def _notice(self, ask: TakeOver | HandBack, run: RunProtocol) -> AgentThinking | None:
+    def _notice(self, ask: TakeOver | HandBack, run: RunState) -> AgentThinking | None:
         """Return what the user is told of an operator's act, None if it was done before. Raises CommandRejected."""
-        agent_id = next(reversed(run.agents), "")
+        agent_id = run.open_agents[-1].agent_id if run.open_agents else ""
         if isinstance(ask, HandBack):
             if run.operator is None:
                 return None

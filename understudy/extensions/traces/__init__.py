@@ -1,7 +1,8 @@
 """Traces: the spans of runs, sent to a collector.
 
-Where spans begin and end is known by the kernel and by extensions, which record them in `understudy.observe.traces` if
-this extension has put that there.
+What a run does is followed by a part of the run (`spans_of_run`), its commits by one of its conversation
+(`spans_of_commits`), and its message where the command is carried out (`spans_of_message`). Other extensions record
+spans of their own by `understudy.observe.spans.Traces`, if this one is on.
 """
 
 from collections.abc import Sequence
@@ -44,12 +45,19 @@ class TracesOfRuns(Extension):
             import trio
 
             from understudy.extensions.traces.collector import DROPPED, open_traces
+            from understudy.extensions.traces.spans_of_commits import SpansOfCommits
+            from understudy.extensions.traces.spans_of_message import traced
+            from understudy.extensions.traces.spans_of_run import spans_of_run
+            from understudy.observe.spans import Traces
 
             database = "postgresql" if server.settings.on_postgresql else "sqlite"
             dropped = partial(server.metrics.count, DROPPED)
             release = version("understudy-server")
             traces = await trio.to_thread.run_sync(open_traces, settings, release, database, dropped)
-            server.parts.add(traces)
+            server.parts.add(traces, Traces)
+            server.parts.of_runs.append(partial(spans_of_run, traces, server.services))
+            server.chat.commands.surround(partial(traced, traces))
+            server.chat.commands.extend({}, SpansOfCommits)
             server.parts.closing.push_async_callback(traces.aclose, server.settings.grace_s / 4)
 
 

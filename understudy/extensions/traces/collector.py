@@ -4,9 +4,9 @@ import uuid
 from collections.abc import Callable
 from typing import Final
 
+from understudy.extensions.traces.sender import SentTraces
 from understudy.extensions.traces.settings import OtlpSettings
 from understudy.observe.collectors import CountedBy
-from understudy.observe.traces import Traces
 from understudy.storage.errors import ExtraNotInstalled
 
 DROPPED: Final = CountedBy(
@@ -16,7 +16,9 @@ DROPPED: Final = CountedBy(
 )
 
 
-def open_traces(settings: OtlpSettings, release: str, database: str, on_dropped: Callable[[str, int], None]) -> Traces:
+def open_traces(
+    settings: OtlpSettings, release: str, database: str, on_dropped: Callable[[str, int], None]
+) -> SentTraces:
     """Start to send traces of a `release` on a `database`; `on_dropped` counts spans that are lost, by why.
 
     Takes some 0.3 s. Raises ExtraNotInstalled; OSError if the authority of the collector's certificate cannot be read.
@@ -27,7 +29,7 @@ def open_traces(settings: OtlpSettings, release: str, database: str, on_dropped:
         raise ExtraNotInstalled("otlp.endpoint", "traces") from error
     pairs = (each.partition("=") for each in settings.headers)
     headers = {name.strip(): value.strip() for name, _, value in pairs}
-    traces = Traces(
+    traces = SentTraces(
         otlp_sender(settings.endpoint, headers, release, uuid.uuid4().hex),
         on_dropped,
         ratio=settings.ratio,

@@ -18,9 +18,9 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 from opentelemetry.trace import Link, SpanContext, SpanKind, TraceFlags
 from opentelemetry.trace.status import Status, StatusCode
 
+from understudy.extensions.traces.sender import Send
 from understudy.observe.spans import SpanContext as OwnContext
 from understudy.observe.spans import TraceSpan
-from understudy.observe.traces import Send
 
 SEND_S: Final = 5.0
 """Seconds for one request, with its repeats when the collector says that it is busy."""

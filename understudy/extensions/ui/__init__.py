@@ -17,6 +17,7 @@ class Ui(Extension):
 
     name = "ui"
     about = "chat from React pages, by the Vercel AI SDK"
+    requires = ("doors",)
 
     def routes(self) -> "Sequence[Blueprint]":
         """`/api/ui`."""

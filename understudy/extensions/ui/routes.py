@@ -13,14 +13,14 @@ from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.content.texts import run_off_loop
+from understudy.extensions.doors.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
+from understudy.extensions.doors.versions import new_version, stored_version
 from understudy.extensions.ui.chunks import UiTranslator
 from understudy.extensions.ui.stream import DONE, HEADERS, UiStream
 from understudy.storage import queries
 from understudy.storage.records import UNFINISHED
-from understudy.web.api.message_content import MAX_VALUES, OPTIONS, NewFile, read_message
 from understudy.web.api.runs import KEY
 from understudy.web.api.stream import as_answer
-from understudy.web.api.versions import new_version, stored_version
 from understudy.web.context import agents_of_caller, identity, read_body, web_context
 from understudy.web.refusals import convert_refusals
 from understudy.web.routes import EVENT_STREAM, STORED, JsonObject, Routes

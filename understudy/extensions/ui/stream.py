@@ -3,7 +3,7 @@
 from typing import Any, Final
 
 from transport.server.eventstream import encode_block
-from understudy.chat.translated_stream import TranslatedStream
+from understudy.extensions.doors.translated_stream import TranslatedStream
 from understudy.extensions.ui.chunks import UiTranslator
 
 HEADERS: Final = {"x-vercel-ai-ui-message-stream": "v1"}

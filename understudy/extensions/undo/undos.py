@@ -197,7 +197,7 @@ class Undos(ThreadPart):
         run_id = ask.run_id
         try:
             live, undo = self.thread.runs.get(run_id), self.walks.get(run_id)
-            if live is not None and not live.protocol.ended:
+            if live is not None and live.state.end is None:
                 raise CommandRejected("busy", "The run is still at work: stop it, or wait for its end.", BUSY_S)
             if undo is not None:
                 if not undo.takes_back(ask.call_id):

@@ -11,7 +11,7 @@ from quart import Response, request
 from understudy.agents.agent import Agent
 from understudy.agents.framework import is_of_framework
 from understudy.chat.consents import Consents
-from understudy.chat.run.continuation import can_continue
+from understudy.chat.conversation.acceptance import EarlierWork
 from understudy.extension import SHOWN
 from understudy.tools.offers import Starter
 from understudy.tools.result import to_json
@@ -100,7 +100,7 @@ def _own(agent: Agent) -> Agent:
 @blueprint.get("/agents", errors=("internal",), answer=AgentsOfUser)
 async def agents() -> Response:
     """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
-    usable = agents_of_caller()
+    usable, goes_on = agents_of_caller(), web_context().parts.find(EarlierWork) is not None
     listed = [
         ShownAgent(
             agent.name,
@@ -111,7 +111,7 @@ async def agents() -> Response:
             [tool.name for tool in _own(agent).tools],
             to_json(agent.starters),
             to_json(agent.translations),
-            can_continue(agent),
+            goes_on and agent.remote is None,
             [each.name for each in agent.servers],
             None if agent.output is None else agent.output.schema,
             _model(agent),

@@ -70,7 +70,6 @@ otherwise keep everything in a folder that goes with the pod. */}}
 - { name: CREDENTIALS_DIRECTORY, value: /run/secrets/understudy }
 - { name: UNDERSTUDY_SECRET_FILE, value: /run/secrets/understudy/{{ .Values.existingSecret.keys.secret }} }
 - { name: UNDERSTUDY_DATABASE_URL_FILE, value: /run/secrets/understudy/{{ .Values.existingSecret.keys.databaseUrl }} }
-- { name: UNDERSTUDY_REDIS_URL_FILE, value: /run/secrets/understudy/{{ .Values.existingSecret.keys.redisUrl }} }
 {{- end }}
 
 {{- define "understudy.volumes" -}}
@@ -78,7 +77,7 @@ otherwise keep everything in a folder that goes with the pod. */}}
 - { name: tmp, emptyDir: { sizeLimit: 1Gi } }
 - name: secrets
   secret:
-    secretName: {{ required "existingSecret.name is the Secret with the server's secret and the addresses of PostgreSQL and Redis" .Values.existingSecret.name }}
+    secretName: {{ required "existingSecret.name is the Secret with the server's secret and the address of PostgreSQL" .Values.existingSecret.name }}
     defaultMode: 0440
 {{- end }}
 

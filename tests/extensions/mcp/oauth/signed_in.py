@@ -13,7 +13,7 @@ from tests.servers.mcp_oauth import Provider, serving
 from tests.understudy.storage.conftest import opened
 from transport.auth.fetch import request
 from understudy import McpServer, mcp
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.extensions.mcp.oauth.accounts import Accounts
 from understudy.extensions.mcp.oauth.flow import Callback, Return, Started, finish, start
 from understudy.storage.sqlite import open_database

@@ -10,11 +10,11 @@ from attrs import evolve
 from tests.extensions.mcp.oauth.signed_in import accounts_in, ready, sign_in
 from tests.servers.mcp_oauth import Provider, serving
 from understudy import mcp
-from understudy.auth.oauth.errors import Unreachable
 from understudy.extensions.mcp.errors import RefusedToken, SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import CLAIM_S, EARLY, Accounts
 from understudy.extensions.mcp.oauth.storage import claim_sign_in
+from understudy.extensions.oauth.errors import Unreachable
 from understudy.storage.queries import Scope
 
 

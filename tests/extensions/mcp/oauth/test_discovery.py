@@ -10,11 +10,11 @@ import trio
 from attrs import evolve
 
 from understudy import McpServer, mcp
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
-from understudy.auth.oauth.guarded_http import MAX_BYTES, GuardedHttp
-from understudy.auth.oauth.token_endpoint import OAuthClient
 from understudy.extensions.mcp.oauth import grants
 from understudy.extensions.mcp.oauth.discovery import AuthorizationServer, discover
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.extensions.oauth.guarded_http import MAX_BYTES, GuardedHttp
+from understudy.extensions.oauth.token_endpoint import OAuthClient
 
 RESOURCE, ISSUER = "/.well-known/oauth-protected-resource", "/.well-known/oauth-authorization-server"
 Pages = dict[str, Any]
@@ -138,7 +138,7 @@ async def test_no_private_address_is_called_that_another_named() -> None:
 
 
 async def test_a_token_endpoint_that_floods_hangs_or_babbles_ends_the_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("understudy.auth.oauth.guarded_http.WITHIN_S", 1.0)
+    monkeypatch.setattr("understudy.extensions.oauth.guarded_http.WITHIN_S", 1.0)
     flood = b"HTTP/1.1 200 OK\r\nContent-Length: 9000000\r\n\r\n" + b"x" * (MAX_BYTES + 70_000)
     told: dict[str, tuple[Any, type[OAuthError]]] = {
         "/flood": (flood, Unreachable),

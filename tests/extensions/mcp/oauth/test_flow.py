@@ -13,11 +13,11 @@ from attrs import evolve
 from tests.extensions.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
 from tests.extensions.mcp.oauth.test_discovery import answering, at, metadata
 from tests.servers.mcp_oauth import Provider
-from understudy.auth.oauth.errors import SignInFailed
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.flow import finish, start
 from understudy.extensions.mcp.oauth.storage import add_start, put_sign_in
+from understudy.extensions.oauth.errors import SignInFailed
 
 
 async def test_a_user_signs_in_and_out(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import trio
+import trio.testing
 from attrs import define, evolve, field, frozen
 from hypothesis import given
 from hypothesis import strategies as st
@@ -22,16 +24,12 @@ from understudy.chat.conversation.acceptance import MAX_QUEUED
 from understudy.chat.conversation.active_run import MAX_ATTEMPTS, MAX_CRASHES, ActiveRun, ResumeAttempt
 from understudy.chat.conversation.conversation import Conversation
 from understudy.chat.conversation.event_log import read_unfinished_run
-from understudy.chat.conversation.own_messages import (
-    BackoffOver,
-    PublishPositions,
-    RetryFinish,
-    Settled,
-)
 from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.conversation.run_queue import GOES_ON
 from understudy.chat.conversation.settling import UNSETTLED
+from understudy.chat.conversation.thread_log import FairLock
 from understudy.chat.conversation.thread_part import ThreadPart
+from understudy.chat.conversation.workers import BackoffOver, PublishPositions, RetryFinish, Settled
 from understudy.chat.messages import (
     Accept,
     CancelRun,
@@ -46,9 +44,10 @@ from understudy.chat.messages import (
     RunRequest,
 )
 from understudy.chat.routing import Route
-from understudy.chat.run.replay import Replay
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.run_protocol import Ending, RunProtocolError
+from understudy.chat.run_state.endings import Ending
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.transitions import RunProtocolError
 from understudy.chat.services import ChatSettings
 from understudy.content.vault import Vault
 from understudy.extension import Parts
@@ -81,7 +80,6 @@ from understudy.wire.events import (
 from understudy.wire.vocabulary import from_log
 
 AGENTS = {"guide": Agent("guide")}
-SPEAKER = ("guide", None)
 OUTBOX: Any = object()
 """The connection from which messages come."""
 
@@ -161,7 +159,7 @@ class Started:
 
     request: RunRequest
     log: RunLog
-    replay: Replay | None
+    past: Past | None
 
 
 @frozen
@@ -251,13 +249,14 @@ class Actors:
     async def spawn(self, spec: ChildSpec) -> Ref:
         make = spec.factory
         assert isinstance(make, partial)
-        if not isinstance(make.args[0], RunRequest):
+        run_log, past = make.args[0], make.args[1:2]
+        if not isinstance(run_log, RunLog):
             self.shell.note(Asked(spec.id))
             return Ref(self.shell, spec.id)
         assert not self.shell.at_work, "two runs of a thread at work"
         self.shell.at_work.add(spec.id)
-        self.shell.note(Started(make.args[0], make.args[1], make.args[3]))
-        self.shell.writes(make.args[1])
+        self.shell.note(Started(run_log.live.request, run_log, *past))
+        self.shell.writes(run_log)
         return Ref(self.shell, spec.id)
 
     def watch(self, ref: Ref, *, urgent: bool = False) -> None:
@@ -420,10 +419,16 @@ class Shell:
         """End a run whose work has stopped without an answer."""
         return self.doing(self.it.queue.finish(FinishRun(run_id, ending, **about)))
 
+    def run_log(self, live: ActiveRun, last_step: int = 0) -> RunLog:
+        """Return what a run at work writes into the log."""
+        run_log = RunLog(live, self.it.queue, last_step)
+        run_log.speaker = self.services.agents[live.request.agent]
+        return run_log
+
     def record(self, run_id: str, *events: Event) -> None:
         """Have a run record events, unless its conversation ends meanwhile, or the store is away."""
-        if (live := self.it.thread.runs.get(run_id)) is not None and not live.protocol.ended:
-            self.guarded(self.it.queue.record(live, events, SPEAKER, (), None))
+        if (live := self.it.thread.runs.get(run_id)) is not None and live.state.end is None:
+            self.guarded(self.run_log(live).commit(events, ()))
 
     # the store, as queries see it
 
@@ -545,7 +550,7 @@ def answers(effects: list[Any]) -> list[Any]:
 
 def test_a_message_is_committed_then_published_then_answered_then_run(shell: Shell) -> None:
     effects = shell.handle(accept(1))
-    assert shell.did == ["Committed", "Subscribed", "Published", "Answered", "Started"]
+    assert shell.did == ["Committed", "Subscribed", "Published", "Answered", "Started", "Told"]
     assert answers(effects) == ["r1"]
     accepted, started = shell.published
     assert isinstance(accepted.event, MessageAccepted)
@@ -752,10 +757,10 @@ async def test_what_a_call_yields_is_shown_while_it_is_at_work(shell: Shell) -> 
     shell.handle(accept(1))
     (log,) = [each.log for each in shell.done if isinstance(each, Started)]
     shell.done.clear()
-    log.show_partial("c1", 0, ["early"])
+    await log.send_partial("c1", 0, ["early"])
     assert shell.done == []
     shell.record("r1", ToolExecuting("guide", "c1", "t", {}, "", 0.0))
-    log.show_partial("c1", 0, ["a"])
+    await log.send_partial("c1", 0, ["a"])
     assert shell.done[-1].envelope.event == ToolPartial("c1", 0, ["a"])
 
 
@@ -779,11 +784,11 @@ def test_a_killed_run_that_cannot_be_read_is_read_again(shell: Shell) -> None:
 
 def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) -> None:
     shell.handle(accept(1))
-    before = shell.it.thread.runs["r1"].protocol
+    before = shell.it.thread.runs["r1"].state
     started = AgentStarted("a", "begins", 0.0)
     with pytest.raises(RunProtocolError):
         shell.record("r1", started, started)
-    assert shell.it.thread.runs["r1"].protocol == before
+    assert shell.it.thread.runs["r1"].state == before
     assert shell.it.thread.last_seq == 2
 
 
@@ -808,7 +813,7 @@ async def test_text_that_waits_is_shown_before_the_next_event_and_before_a_snaps
     shell.handle(accept(1))
     (log,) = [each.log for each in shell.done if isinstance(each, Started)]
     woken: list[float] = []
-    log.wake_after = woken.append
+    log.wake = lambda _name, after_s, _due: woken.append(after_s)
     shell.done.clear()
     for word in ("at once, ", "later, ", "together"):
         log.append_text(word)
@@ -854,7 +859,7 @@ def test_a_resumed_run_that_cannot_be_recorded_backs_off_unless_it_is_cancelled(
     shell.renew()
     shell.at_work.clear()
     shell.failing = [StorageUnavailable("disk")] * (1 + cancelled)
-    run.started, run.attempt = False, ResumeAttempt(1, 0, Replay(), "guide")
+    run.started, run.attempt = False, ResumeAttempt(1, 0, Past(), "guide")
     finished(shell.it.queue.resume(run))
     assert (shell.at_work, shell.limiter.running) == (set(), 0)
     if cancelled:
@@ -922,7 +927,7 @@ def test_a_core_that_lost_ownership_relocates(shell: Shell) -> None:
 def answer(shell: Shell, run_id: str = "r1") -> None:
     """Have a run record its answer, from its agent's start, if it has not started, to its end."""
     live = shell.it.thread.runs.get(run_id)
-    agents = [] if live is None else list(live.protocol.agents)
+    agents = [] if live is None else [agent.agent_id for agent in live.state.open_agents]
     started = [] if agents else [AgentStarted(f"a-{run_id}", "begins", 0.0)]
     (agent_id,) = agents or [f"a-{run_id}"]
     completed = AgentCompleted(agent_id, "done", RunStatus.SUCCESS, Usage(), 0.0)
@@ -1037,7 +1042,7 @@ def play(
                 shell.handle(accept(number))
             case "answer" if run_id in shell.at_work:
                 live = shell.it.thread.runs[run_id]
-                if not live.protocol.ended:
+                if live.state.end is None:
                     answer(shell, run_id)
             case "finish" if run_id in shell.at_work:
                 shell.finish(run_id, chance.choice(list(Ending)))
@@ -1069,7 +1074,7 @@ def play(
         shell.fire()
         for run_id in list(shell.it.thread.runs):
             shell.handle(BackoffOver(run_id))
-            if shell.limiter.is_running(run_id):
+            if run_id in shell.limiter.permits:
                 shell.handle(PermitGranted(run_id))
         shell.exit_runs()
     # Runs that seemed not to be stored, and that nobody asked about again; their steers become further ones.
@@ -1088,3 +1093,41 @@ def play(
     assert accepted == Counter((each.run_id, each.event.steer_id) for each in settled)
     followed = [each.event.message_id for each in settled if isinstance(each.event, SteerWithdrawn)]
     assert {each for each in followed if each is not None} <= shell.messages.keys()
+
+
+async def test_one_task_at_a_time_has_the_turn_in_the_order_of_arrival() -> None:
+    turn, had, leave = FairLock(), list[int](), trio.Event()
+
+    async def take(number: int) -> None:
+        async with turn:
+            had.append(number)
+            await leave.wait()
+
+    async with trio.open_nursery() as nursery:
+        for number in range(3):
+            nursery.start_soon(take, number)
+            await trio.testing.wait_all_tasks_blocked()
+        assert had == [0]
+        leave.set()
+    assert had == [0, 1, 2]
+
+
+async def test_a_task_that_is_cancelled_while_it_waits_or_works_blocks_nobody() -> None:
+    turn, cancelled = FairLock(), trio.CancelScope()
+
+    async def wait() -> None:
+        with cancelled:
+            async with turn:
+                raise AssertionError("it has the turn")
+
+    async with trio.open_nursery() as nursery:
+        with trio.CancelScope() as work:
+            async with turn:
+                nursery.start_soon(wait)
+                await trio.testing.wait_all_tasks_blocked()
+                cancelled.cancel()
+                work.cancel()
+                await trio.sleep_forever()
+    with trio.fail_after(1):
+        async with turn:
+            pass

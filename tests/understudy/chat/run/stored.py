@@ -5,7 +5,8 @@ from typing import Any
 
 from attrs import asdict
 
-from understudy.chat.run.replay import RecordedResult, encode_partial, encode_reply
+from understudy.chat.run_state.records import RecordedResult
+from understudy.chat.run_state.turns import encode_partial, encode_reply
 from understudy.models.model import Handoff, Reply, ToolRequest
 from understudy.storage.records import AnsweredMessage, Message, StepRecord
 from understudy.wire.events import Usage
@@ -50,7 +51,3 @@ def exchange(
     if answer is not None:
         said = Message("ann", f"answer-{run_id}", "t", run_id, "assistant", answer, "guide", None, "success", 2.0)
     return AnsweredMessage(message, run_id, status, said, tuple(steps))
-
-
-def answer_of(pair: AnsweredMessage) -> str:
-    return "" if pair.answer is None else pair.answer.content

@@ -12,17 +12,17 @@ from attrs import evolve, frozen
 
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.understudy.chat.run.test_replay import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
 from tests.understudy.chat.run.test_run import LogOfRun, one_permit, started
+from tests.understudy.chat.run_state.test_past import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules
 from understudy.agents.turn import AgentTurn
+from understudy.chat.conversation.run_log import RunLog
 from understudy.chat.effects import MAX_ASKED, EffectCall
 from understudy.chat.messages import FinishRun, Stop
 from understudy.chat.run.call import EFFECT_UNKNOWN, MAX_WAITING, PUBLISH_S, START_S, ToolCall, publish_partials
 from understudy.chat.run.questions import OpenQuestion
-from understudy.chat.run.recorder import Recorder
 from understudy.storage.limits import Limits
 from understudy.tools import Done, NotDone, Tool, ToolContext, ToolError, Unknown, tool
 from understudy.wire.events import (
@@ -197,17 +197,17 @@ async def test_a_call_whose_actor_is_killed_is_settled_in_the_same_run(
     late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kills = iter([True])
-    start = ToolCall.on_start
+    start = ToolCall.receive
 
-    async def on_start(self: ToolCall, context: Context) -> None:
+    async def receive(self: ToolCall, message: object, context: Context) -> None:
         if next(kills, False):
             if late:
                 BANK[self.call.call_id] += 1
             context.ref.kill()
         else:
-            await start(self, context)
+            await start(self, message, context)
 
-    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    monkeypatch.setattr(ToolCall, "receive", receive)
     BANK.clear()
     outcome = completed((await played([an_agent(payer(reconcile=by_ledger))])).events)
     assert (outcome.status, outcome.result, list(BANK.values())) == (ToolStatus.OK, "paid 3", [1])
@@ -285,13 +285,13 @@ async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
 
 def refs_of_calls(monkeypatch: pytest.MonkeyPatch) -> list[ActorRef]:
     """Return the actors of the calls, in the order in which they start from now on."""
-    refs, start = list[ActorRef](), ToolCall.on_start
+    refs, start = list[ActorRef](), ToolCall.receive
 
-    async def on_start(self: ToolCall, context: Context) -> None:
+    async def receive(self: ToolCall, message: object, context: Context) -> None:
         refs.append(context.ref)
-        await start(self, context)
+        await start(self, message, context)
 
-    monkeypatch.setattr(ToolCall, "on_start", on_start)
+    monkeypatch.setattr(ToolCall, "receive", receive)
     return refs
 
 
@@ -320,9 +320,9 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
     event: type[Event], stored: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The log decides whether the question was asked, and whether it was answered."""
-    kills, refs, record = iter([True]), refs_of_calls(monkeypatch), Recorder.record
+    kills, refs, record = iter([True]), refs_of_calls(monkeypatch), RunLog.record
 
-    async def record_or_die(self: Recorder, *events: Event, steps: Any = ()) -> None:
+    async def record_or_die(self: RunLog, *events: Event, steps: Any = ()) -> None:
         dies = any(isinstance(each, event) for each in events) and next(kills, False)
         if stored or not dies:
             await record(self, *events, steps=steps)
@@ -331,7 +331,7 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
             refs[0].kill()
             await trio.sleep_forever()
 
-    monkeypatch.setattr(Recorder, "record", record_or_die)
+    monkeypatch.setattr(RunLog, "record", record_or_die)
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
     for each in (QuestionAsked, QuestionAnswered):

@@ -1,12 +1,19 @@
 """An agent is described to its model once for all turns of its run."""
 
+from typing import Any
+
 import pytest
 
-from tests.understudy.chat.run.test_replay import Thinking, again, played
+from tests.understudy.chat.run.stored import tool_step
+from tests.understudy.chat.run_state.test_past import Thinking, again, played
 from understudy.agents.agent import Agent
 from understudy.chat.run import work
-from understudy.chat.run.equipped import Equipped, equip
+from understudy.chat.run.equipped import PART, Equipped, equip, recall_tool
+from understudy.storage import queries
+from understudy.storage.records import RunRecord, StepRecord
 from understudy.testing import Call, Say
+from understudy.tools.errors import ToolError
+from understudy.tools.tool import ToolContext
 
 
 async def test_the_card_is_made_once_for_each_agent_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,4 +27,40 @@ async def test_the_card_is_made_once_for_each_agent_of_a_run(monkeypatch: pytest
     calls = [Call([("again", {"text": str(number)})]) for number in range(3)]
     await played([Agent("a", tools=[again], model=Thinking(*calls, Say("one two")))])
     assert [([*each.tools], [tool.name for tool in each.card.tools]) for each in made] == [(["again"], ["again"])]
-    assert made[0].tool_tokens > 20
+    assert made[0].tokens > 20
+
+
+RUN = RunRecord("r1", "ann", "t", "m", None, "guide", None, "success", 1.0)
+
+
+class StoreWithOneCall:
+    def __init__(self, step: StepRecord) -> None:
+        self.step = step
+
+    async def read(self, query: object, call_id: str) -> Any:
+        assert query is queries.step_of_call
+        return (self.step, RUN) if call_id == self.step.call_id else None
+
+
+async def recall(step: StepRecord, owner: str = "ann", thread_id: str = "t", **arguments: Any) -> Any:
+    context = ToolContext(owner, thread_id, "r2", "c", (), None, None, lambda done, total, note: None)  # type: ignore[arg-type]
+    tool = recall_tool(StoreWithOneCall(step))  # type: ignore[arg-type]
+    return (await tool.call({"call_id": "s1", **arguments}, context)).value
+
+
+async def test_a_long_result_is_read_in_parts() -> None:
+    step = tool_step(1, "s1", "x" * (PART + 10))
+    first = await recall(step)
+    assert (len(first["part"]), first["more_characters"], first["tool"]) == (PART, 12, "lookup")
+    assert await recall(step, offset=PART) == {**first, "part": "x" * 11 + '"', "offset": PART, "more_characters": 0}
+
+
+@pytest.mark.parametrize(("owner", "thread_id"), [("bob", "t"), ("ann", "other")])
+async def test_other_users_and_threads_have_no_such_result(owner: str, thread_id: str) -> None:
+    with pytest.raises(ToolError, match="no result"):
+        await recall(tool_step(1, "s1", "secret"), owner, thread_id)
+
+
+async def test_an_unfinished_call_has_no_result() -> None:
+    with pytest.raises(ToolError, match="has no result"):
+        await recall(tool_step(1, "s1", None, finished=False))

@@ -8,7 +8,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.understudy.chat.run.test_replay import WORDS, Recorded, Thinking, again, ask, once, played, published
+from tests.understudy.chat.run_state.test_past import WORDS, Recorded, Thinking, again, ask, once, played, published
 from understudy import Agent, AgentTurn, Budget, ToolError, tool
 from understudy.chat.answer import stream
 from understudy.chat.run import hand_written
@@ -219,13 +219,16 @@ async def test_what_cannot_be_replayed_at_the_same_time_is_refused(wrong: str, c
             else:
                 nursery.start_soon(partial(turn.call, "again", text="x"))
                 nursery.start_soon(partial(turn.call, "wait"))
-                await trio.sleep(0.05)
+                await at_work.wait()
                 await turn.say("Meanwhile")
+
+    at_work = trio.Event()
 
     @tool
     async def wait() -> str:
-        """Take some time."""
-        await trio.sleep(0.3)
+        """Take longer than the function waits before it speaks."""
+        at_work.set()
+        await trio.sleep(hand_written.CUT_S + 1.5)
         return ""
 
     await run_agent(Agent("a", tools=[again, wait], run=run), "go")  # the next attempt may succeed

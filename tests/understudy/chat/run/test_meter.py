@@ -61,14 +61,16 @@ def test_a_bound_of_the_server_or_the_message_is_named_as_such() -> None:
 
 def test_the_model_is_told_what_is_left_only_near_the_end() -> None:
     counted = meter(turns=10, calls=100)
-    assert counted.note(0) == ""
+    assert counted.note(0, counted.ended(0)) == ""
     counted.add_calls(90)
-    assert counted.note(0) == "Left of the budget of this run: 10 tool calls. Finish within it."
+    assert counted.note(0, counted.ended(0)) == "Left of the budget of this run: 10 tool calls. Finish within it."
     for _ in range(8):
         counted.add_usage(Usage(), turns=1)
-    assert counted.note(0) == "Left of the budget of this run: 2 turns, 10 tool calls. Finish within it."
+    assert (
+        counted.note(0, counted.ended(0)) == "Left of the budget of this run: 2 turns, 10 tool calls. Finish within it."
+    )
     counted.add_usage(Usage(), turns=1)
-    assert counted.note(0).startswith("This is the last turn: the budget of 10 turns is spent.")
+    assert counted.note(0, counted.ended(0)).startswith("This is the last turn: the budget of 10 turns is spent.")
 
 
 def test_after_a_handoff_the_smaller_bounds_hold() -> None:

@@ -14,32 +14,23 @@ from understudy.chat.messages import AnswerQuestion, Decide
 from understudy.chat.run.deadline import PausableDeadline
 from understudy.chat.run.questions import (
     MAX_ARGUMENT_BYTES,
-    LoggedQuestion,
     OpenQuestion,
     Questions,
     check_note,
-    collect_questions,
     consent_question,
     copy_arguments,
     form_question,
     needs_approval,
     question_id,
     run_of_question,
-)
+)  # fmt: skip
 from understudy.chat.run_limiter import RunLimiter
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.schema import Misfit
 from understudy.tools.tool import Tool, tool
-from understudy.wire.events import (
-    AnswerOutcome,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
-    QuestionAnswered,
-    QuestionAsked,
-)
+from understudy.wire.events import AnswerOutcome, ApprovalDecided, ApprovalDecision, ApprovalRequired, QuestionAnswered
 
 NAME = question_id("run", "call", 1)
 SIX = {"count": 6}
@@ -183,14 +174,7 @@ async def test_answers_to_what_is_not_asked_again_are_refused_with_the_call(
         assert replies == [(SIX, False)]
 
 
-def test_questions_and_answers_are_read_from_the_log() -> None:
-    first = QuestionAsked(NAME, "a-1", "Count?", {}, 5.0, "tool")
-    second = QuestionAsked(question_id("run", "call", 2), "a-1", "More?", {}, 5.0, "tool")
-    given = QuestionAnswered(NAME, AnswerOutcome.ANSWERED, SIX)
-    assert collect_questions([first, given, second]) == {
-        NAME: LoggedQuestion(first, given),
-        second.question_id: LoggedQuestion(second),
-    }
+def test_the_id_of_a_question_names_its_run() -> None:
     assert run_of_question(NAME) == "run"
 
 

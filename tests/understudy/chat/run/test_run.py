@@ -4,10 +4,10 @@ The model writes no text here: text is rendered in threads, which virtual time d
 """
 
 import itertools
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trio
@@ -20,23 +20,24 @@ from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions
-from understudy.chat.messages import (
-    Decide,
-    FinishRun,
-    PermitGranted,
-    RunRequest,
-    Stop,
-)
+from understudy.chat.conversation.active_run import ActiveRun
+from understudy.chat.conversation.branch import RecentBranch
+from understudy.chat.conversation.run_log import RunLog
+from understudy.chat.conversation.thread_part import ThreadHooks
+from understudy.chat.messages import Begin, Decide, FinishRun, PermitGranted, RunRequest, Stop
 from understudy.chat.presence import Presence
+from understudy.chat.run.call import AskedAgents
 from understudy.chat.run.meter import CUT
 from understudy.chat.run.patience import Patience
 from understudy.chat.run.run import Run
 from understudy.chat.run_limiter import RunLimiter
-from understudy.chat.run_protocol import Ending, RunProtocol
+from understudy.chat.run_state.endings import Ending, closing_events
+from understudy.chat.run_state.state import RunState
 from understudy.chat.services import ChatSettings
 from understudy.chat.stops import Stops
 from understudy.content.filter import ContentFilter
 from understudy.extension import Parts
+from understudy.extensions.subagents.subagent import Subagent
 from understudy.models.model import Emit, Reply, ResultItem, TextDelta, Turn, fenced
 from understudy.models.registry import Models
 from understudy.observe.health import ServerStatus
@@ -48,14 +49,16 @@ from understudy.storage.records import History, StepRecord
 from understudy.tools.tool import tool
 from understudy.wire.events import (
     AgentCompleted,
+    AgentProgress,
     ApprovalDecided,
     ApprovalDecision,
     ApprovalRequired,
+    Envelope,
     MessageAccepted,
-    SteerAccepted,
     ToolCompleted,
     ToolExecuting,
     ToolStatus,
+    Typing,
 )
 
 ALLOW, DENY, EXPIRED = ApprovalDecision
@@ -94,6 +97,7 @@ class FakeServices:
     def __attrs_post_init__(self) -> None:
         self.settings.limits = self.limits
         self.parts.add(object(), ServerStatus)
+        self.parts.add(AskedAgents(Subagent))
 
     @property
     def patience(self) -> Patience:
@@ -111,26 +115,43 @@ class FakeServices:
 
 @define(eq=False)
 class LogOfRun:
-    """The log of a run, which commits at once and checks events against the run's protocol: what it wrote, and when."""
+    """The log of the thread, and the queue, of one run, which commits at once and checks events against its protocol:
+    what was written, and when."""
 
     began: float
-    protocol: RunProtocol
+    state: RunState
+    services: Any = None
     events: list[tuple[float, Event]] = field(factory=list)
     progress: list[tuple[float, str]] = field(factory=list)
     finished: list[tuple[float, Ending]] = field(factory=list)
     steps: list[StepRecord] = field(factory=list)
     last_steps: list[StepRecord] = field(factory=list)
     news: trio.Event = field(factory=trio.Event)
-    steers_wait: bool = False
-    wake_after: Callable[[float], None] = field(default=lambda _: None)
-    flush_after: Callable[[float], None] = field(default=lambda _: None)
+    turn: trio.Lock = field(factory=trio.Lock)
+    hooks: ThreadHooks = field(factory=ThreadHooks)
+    branch: RecentBranch = field(factory=RecentBranch)
+
+    def of(self, kind: type[Event]) -> list[tuple[float, Any]]:
+        return [(at, event) for at, event in self.events if isinstance(event, kind)]
+
+    def of_run(self, job: RunRequest, agent: Agent, kind: type[RunLog] = RunLog, last_step: int = 0) -> RunLog:
+        """Return what a run at work writes here."""
+        live = ActiveRun(job, self.state, Envelope(Typing(), 0.0, agent_type=agent.agent_type), started=True)
+        run_log = kind(live, cast("Any", self), last_step)
+        run_log.speaker = agent
+        return run_log
+
+    @property
+    def thread(self) -> "LogOfRun":
+        return self
+
+    @property
+    def now(self) -> float:
+        return trio.current_time()
 
     def since(self) -> float:
         """Return the seconds of virtual time since the beginning."""
         return round(trio.current_time() - self.began, 3)
-
-    def of(self, kind: type[Event]) -> list[tuple[float, Any]]:
-        return [(at, event) for at, event in self.events if isinstance(event, kind)]
 
     async def until(self, kind: type[Event], count: int = 1) -> Any:
         while len(self.of(kind)) < count:
@@ -138,52 +159,41 @@ class LogOfRun:
             await self.news.wait()
         return self.of(kind)[count - 1][1]
 
-    async def record(self, events: Sequence[Event], speaker: object, steps: Sequence[StepRecord], span: object) -> None:
+    async def in_turn(self, act: Callable[..., Awaitable[Any]], *given: Any) -> Any:
+        return await act(*given)
+
+    async def append(self, live: ActiveRun, events: Sequence[Event], *, steps: Sequence[StepRecord]) -> None:
         self.steps += [each for each in steps if each.ended_at is not None]
         self._take(events)
+
+    async def before_end(self, live: ActiveRun) -> None:
+        """Do nothing."""
 
     async def finish(self, finish: FinishRun) -> None:
         self.last_steps += finish.steps
         self._take(finish.events)
-        self._take(self.protocol.closing_events(finish.ending, now=trio.current_time()))
+        self._take(closing_events(self.state, finish.ending, now=trio.current_time()))
         self.finished.append((self.since(), finish.ending))
 
     def _take(self, events: Sequence[Event]) -> None:
         for event in events:
-            self.protocol.apply(event)
+            self.state.apply(event)
             self.events.append((self.since(), event))
         self.news.set()
 
-    async def take_steers(self, turn: int, last_step: int, finished: Sequence[StepRecord]) -> tuple[SteerAccepted, ...]:
-        return ()
+    def show(self, live: ActiveRun, event: Event) -> None:
+        if isinstance(event, AgentProgress):
+            self.progress.append((self.since(), event.note))
+            self.news.set()
 
-    async def read_protocol(self) -> RunProtocol:
-        return self.protocol
-
-    def show_progress(self, done: float, total: float | None, note: str) -> None:
-        self.progress.append((self.since(), note))
-        self.news.set()
-
-    def append_text(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+    def show_text(self, live: ActiveRun) -> None:
         """Show nothing."""
 
-    def show_text(self) -> None:
-        """Show nothing."""
-
-    def show_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
-        """Show nothing."""
-
-    def save_checkpoint(self, step: StepRecord) -> None:
+    def commit_later(self, step: StepRecord) -> None:
         """Save nothing."""
 
-    def history_read(self, history: object) -> None:
-        """Keep nothing."""
-
-    def linger(self, tools: tuple[str, ...]) -> None:
+    def linger(self, live: ActiveRun, tools: tuple[str, ...]) -> None:
         """Hold up nothing."""
-
-    def close(self) -> None:
-        """Do nothing."""
 
 
 class Idle(Actor):
@@ -198,17 +208,18 @@ async def started(
     agent: Agent, limits: Limits, limiter: RunLimiter[ActorRef]
 ) -> AsyncIterator[tuple[ActorRef, LogOfRun, FakeServices]]:
     """Start a run with a permit. Yield the run, its log and its services."""
-    log = LogOfRun(trio.current_time(), RunProtocol("r"))
-    log.protocol.apply(MessageAccepted("m", "r", "go"))
-    services = FakeServices({agent.name: agent}, limits, limiter)
+    log = LogOfRun(trio.current_time(), RunState("r"))
+    log.state.apply(MessageAccepted("m", "r", "go"))
+    log.services = services = FakeServices({agent.name: agent}, limits, limiter)
     job = RunRequest("r", "ada", "t", "m", "go", (), agent.name)
     listener = ChildSpec("conversation", Idle, restart=Restart.TEMPORARY)
     async with ActorSystem("s", [listener]) as system:
         conversation = system.find("/s/conversation")
         assert conversation is not None
         limiter.acquire("r", "ada", conversation)
-        spec = ChildSpec("run", lambda: Run(job, log, services), restart=Restart.TEMPORARY)  # type: ignore[arg-type]
+        spec = ChildSpec("run", lambda: Run(log.of_run(job, agent)), restart=Restart.TEMPORARY)
         run = await system.spawn(spec)
+        run.tell(Begin())
         with trio.fail_after(1000):
             yield run, log, services
 
@@ -396,7 +407,7 @@ async def test_any_order_of_decisions_fits_the_protocol(autojump_clock: trio.tes
         await log.until(ToolCompleted, 8)
         run.tell(Stop())
         await run.wait_stopped()
-    assert log.protocol.ended
+    assert log.state.end is not None
     statuses = {event.call_id: event.status for _, event in log.of(ToolCompleted)[:8]}
     for _, event in log.of(ApprovalDecided):
         assert statuses[event.call_id] is (ToolStatus.OK if event.decision is ALLOW else ToolStatus.DENIED)

@@ -4,10 +4,11 @@ import pytest
 
 from tests.understudy.chat.run.stored import exchange, model_step, tool_step
 from understudy.chat.run.history import exchange_items
-from understudy.chat.run.replay import UnreadableSteps
 from understudy.chat.run.window import (
+    HIGH,
     NONE,
     Compaction,
+    ModelInput,
     Place,
     cut_result,
     describe,
@@ -20,7 +21,8 @@ from understudy.chat.run.window import (
     read_compaction,
     shortened,
 )
-from understudy.models.model import CallItem, Item, MessageItem, NoteItem, Origin, ResultItem
+from understudy.chat.run_state.turns import UnreadableSteps
+from understudy.models.model import CallItem, Item, MessageItem, ModelLimits, NoteItem, Origin, ResultItem
 from understudy.storage.records import StepRecord
 
 
@@ -127,3 +129,30 @@ def test_a_plain_summary_names_questions_and_tools() -> None:
     text = describe(conversation(2))
     assert "question 1" in text
     assert "lookup (2)" in text
+
+
+def test_the_shown_items_are_a_prefix_of_the_next_until_the_window_is_full() -> None:
+    """Of 60 runs few change what was shown before, and the input always fits."""
+    given = ModelInput(ModelLimits(window_tokens=20_000, max_output=1_000))
+    given.compact(NONE, [])
+    changes = 0
+    for item in conversation(60):
+        before = list(given.shown)
+        given.add([item])
+        planned = given.planned(500, 1_000)
+        if planned != given.compaction:
+            given.compact(planned)
+        changes += given.shown[: len(before)] != before
+        assert given.tokens <= given.room(500, 1_000) * HIGH
+    assert given.shortens
+    assert 2 <= changes <= 12
+
+
+def test_the_reported_usage_corrects_the_estimate() -> None:
+    given = ModelInput()
+    given.correct(100, 900)
+    assert given.scale == 1.0
+    given.correct(10_000, 8_000)
+    assert given.scale == 0.8
+    given.correct(10_000, 10)
+    assert given.scale == 0.6

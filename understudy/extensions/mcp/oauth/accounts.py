@@ -15,14 +15,14 @@ from typing import Final
 import trio
 from attrs import define, evolve, field
 
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, Unreachable
-from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.seal import Seal
+from understudy.auth.seal import Seal
 from understudy.extensions.mcp.errors import RefusedToken, SignedOut
 from understudy.extensions.mcp.oauth import grants
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.grants import UserTokens
 from understudy.extensions.mcp.oauth.storage import SignIn, claim_sign_in, drop_client, drop_sign_in, put_sign_in
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable
+from understudy.extensions.oauth.guarded_http import GuardedHttp
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.store import Store
 from understudy.tools.mcp_server import McpServer

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 import trio
 
 from transport.auth.identity import is_loopback
-from understudy.auth.oauth.errors import OAuthError
-from understudy.auth.oauth.guarded_http import GuardedHttp
+from understudy.extensions.oauth.errors import OAuthError
+from understudy.extensions.oauth.guarded_http import GuardedHttp
 
 WAY_BACK: Final = "/callback"
 DOCUMENT: Final = "/client.json"

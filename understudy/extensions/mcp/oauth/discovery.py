@@ -17,9 +17,9 @@ from mcp.shared.auth import OAuthMetadata, ProtectedResourceMetadata
 from mcp.shared.auth_utils import check_resource_allowed, resource_url_from_server_url
 from pydantic import BaseModel, ValidationError
 
-from understudy.auth.oauth.errors import Unreachable, Untrusted
-from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.token_endpoint import METHODS, members_of
+from understudy.extensions.oauth.errors import Unreachable, Untrusted
+from understudy.extensions.oauth.guarded_http import GuardedHttp
+from understudy.extensions.oauth.token_endpoint import METHODS, members_of
 from understudy.tools.mcp_server import McpServer
 
 M = TypeVar("M", bound=BaseModel)

@@ -15,14 +15,14 @@ from typing import Final
 import trio
 from attrs import evolve, field, frozen
 
-from understudy.auth.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
-from understudy.auth.oauth.token_endpoint import OAuthClient
 from understudy.extensions.mcp.oauth import grants
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import Accounts
 from understudy.extensions.mcp.oauth.client_document import document_of, is_readable
 from understudy.extensions.mcp.oauth.discovery import AuthorizationServer, discover
 from understudy.extensions.mcp.oauth.storage import SIGNED_IN, add_client, add_start, drop_client, take_start
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, SignInFailed, Unreachable
+from understudy.extensions.oauth.token_endpoint import OAuthClient
 from understudy.storage.acts import PAGE, Deed, say
 from understudy.storage.errors import StorageUnavailable
 from understudy.tools.mcp_server import McpServer

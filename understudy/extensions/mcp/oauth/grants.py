@@ -4,10 +4,13 @@ from attrs import evolve, field, frozen
 from mcp.client.auth.utils import union_scopes
 from mcp.shared.auth import OAuthClientInformationFull
 
-from understudy.auth.oauth import token_endpoint
-from understudy.auth.oauth.errors import GrantRefused, Untrusted
-from understudy.auth.oauth.guarded_http import GuardedHttp
-from understudy.auth.oauth.token_endpoint import (
+from understudy.extensions.mcp.errors import RefusedToken
+from understudy.extensions.mcp.oauth.client_document import describe_client
+from understudy.extensions.mcp.oauth.discovery import MALFORMED, AuthorizationServer
+from understudy.extensions.oauth import token_endpoint
+from understudy.extensions.oauth.errors import GrantRefused, Untrusted
+from understudy.extensions.oauth.guarded_http import GuardedHttp
+from understudy.extensions.oauth.token_endpoint import (
     METHODS,
     OAuthClient,
     ask_for_tokens,
@@ -16,9 +19,6 @@ from understudy.auth.oauth.token_endpoint import (
     refusal,
     with_query,
 )
-from understudy.extensions.mcp.errors import RefusedToken
-from understudy.extensions.mcp.oauth.client_document import describe_client
-from understudy.extensions.mcp.oauth.discovery import MALFORMED, AuthorizationServer
 
 
 @frozen

@@ -7,11 +7,11 @@ from typing import Final
 from attrs import evolve
 
 from actors import Actor, Context
-from understudy.auth.oauth.errors import OAuthError
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.extensions.mcp.oauth.accounts import Accounts
 from understudy.extensions.mcp.oauth.storage import SignIn, drop_starts, put_sign_in
+from understudy.extensions.oauth.errors import OAuthError
 from understudy.storage.errors import StorageError
 from understudy.tools.mcp_server import McpServer
 

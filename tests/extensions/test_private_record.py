@@ -1,0 +1,248 @@
+"""The private record of a run leaves the server by no way, and is erased with its user or thread, and by age."""
+
+import json
+import logging
+import re
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import closing
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import trio
+from attrs import define, field, frozen
+from typed_settings import SecretStr
+
+from tests.end_to_end.chat_client import TERMINAL, connected
+from tests.end_to_end.collector import Collector
+from tests.end_to_end.http import get, request
+from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.server_pair import eventually
+from tests.end_to_end.tokens import SECRET, token
+from tests.extensions.mcp_door.test_calls import Desk
+from tests.extensions.privacy.test_retention import looked
+from tests.extensions.privacy.test_retention import restless as restless
+from tests.extensions.privacy.test_routes import MARKER, where_marked
+from tests.extensions.privacy.test_routes import database as database
+from tests.extensions.test_doors import DOORS, say
+from tests.extensions.test_left_out import paths
+from understudy import Agent, AgentTurn, Secret, ToolContext, tool
+from understudy.app.server import Running
+from understudy.app.settings import Settings
+from understudy.extensions.frameworks.states import save_state
+from understudy.extensions.notices.settings import WebhookSettings
+from understudy.extensions.privacy.erasure import Eraser
+from understudy.extensions.privacy.settings import KeepSettings
+from understudy.extensions.shares.settings import ShareSettings
+from understudy.installed import installed
+from understudy.models.items import ProviderState
+from understudy.models.model import Emit, ModelLimits, Reply, TextDelta, ToolRequest, Turn
+
+STORED: Final = {f"{MARKER}-{name}" for name in ("state", "id", "reasoning", "handle", "step", "summary")}
+"""What a provider wants back, its ids of calls, the whole reasoning, the handle of a call at work, the result of a step
+of an agent's own function, and a summary. A framework's state is marked too, with the bare marker."""
+ANN, BOB, OPERATOR, AUDITOR = token("ann"), token("bob"), token("op", "operator"), token("eve", "auditor")
+COLLECTOR: Final = token("prometheus", "metrics")
+STREAMS: Final = ("/api/threads/<thread_id>/stream", "/api/ui/<chat_id>/stream", "/api/observer/changes")
+"""Paths that answer with a stream of events, which the sockets beside it have too."""
+EXPORTS: Final = ("/api/me/export", "/api/threads/<thread_id>/export")
+
+
+class MarkedModel:
+    """Marks whatever of its replies is not shown. Its answers are long, and its window is small."""
+
+    name = notice = "marked"
+    limits = ModelLimits(window_tokens=4_500, max_output=500)
+
+    async def respond(self, turn: Turn, emit: Emit) -> Reply:
+        if turn.purpose == "summary":
+            return Reply(f"{MARKER}-summary")
+        if turn.purpose == "title":
+            return Reply("A title")
+        state = ProviderState(self.name, self.name, {"opaque": [f"{MARKER}-state"]}, (f"{MARKER}-id",))
+        kept: dict[str, Any] = {"reasoning": f"{MARKER}-reasoning", "state": state}
+        if turn.tools and not turn.rounds and "fill" in turn.request:
+            return Reply(calls=(ToolRequest(f"{MARKER}-call", "fill", {}),), **kept)
+        text = "word " * 300
+        await emit(TextDelta(text))
+        return Reply(text, **kept)
+
+
+@frozen
+class Pin:
+    """Which one?"""
+
+    pin: Secret
+
+
+@tool(on_server_loop=True)
+async def fill(context: ToolContext) -> str:
+    """Keep a handle, and ask for a secret."""
+    assert context.means.handle is not None
+    await context.means.handle.keep(f"{MARKER}-handle")
+    return f"{len((await context.ask(Pin)).pin)} characters"
+
+
+async def work() -> str:
+    return f"{MARKER}-step"
+
+
+async def written(turn: AgentTurn) -> None:
+    """Work, and say nothing of what came of it."""
+    await turn.step("work", work)
+    await turn.say("Worked.")
+
+
+AGENTS: Final = (Agent("desk", model=MarkedModel(), tools=[fill]), Agent("written", run=written))
+
+
+@define
+class Ways:
+    """A server and whatever goes out of it. `texts` are what was read so far, each under where it was read;
+    `of_runs` are the marks in the steps of the user's own export."""
+
+    running: Running
+    folder: Path
+    collector: Collector
+    receiver: Receiver
+    database: dict[str, str]
+    texts: dict[str, str] = field(factory=dict)
+    of_runs: set[str] = field(factory=set)
+
+    async def walk(self, names: dict[str, str]) -> None:
+        """Read every path of the server, as each of several people and as a stranger; exports but for their steps."""
+        for path, method in sorted(paths(self.folder, installed())):
+            if method != "GET" or path in STREAMS or path in EXPORTS or path == "/metrics":
+                continue
+            at = re.sub(r"<(?:path:)?(\w+)>", lambda found: names.get(found[1], "x"), path)
+            for who in (ANN, BOB, OPERATOR, AUDITOR, None):
+                _, _, body = await request(self.running.address, "GET", at, token=who)
+                self.texts[f"{path} {who}"] = body.decode(errors="replace") if isinstance(body, bytes) else str(body)
+        self.texts["metrics"] = await get(self.running, "/metrics", COLLECTOR)
+        self.texts["traces"] = repr(self.collector.spans)
+        self.texts["webhooks"] = repr(self.receiver.got)
+
+    async def read_export(self) -> None:
+        """Read the user's own export: what it says of the steps of runs, which is the user's alone, and the rest."""
+        whole = await get(self.running, "/api/me/export?events=1", ANN)
+        messages = [message for thread in whole["threads"] for message in thread["messages"]]
+        steps = [run.pop("steps") for message in messages for run in message.get("runs", ())]
+        self.of_runs |= set(re.findall(rf"{MARKER}-\w+", json.dumps(steps)))
+        self.texts["export"] = json.dumps(whole)
+
+    def marked(self) -> dict[str, list[str]]:
+        """Return the marks that were read, by where."""
+        found = {at: re.findall(rf"{MARKER}[-\w]*", text) for at, text in self.texts.items()}
+        return {at: marks for at, marks in found.items() if marks}
+
+
+@pytest.fixture
+async def ways(
+    serve: Any, database: dict[str, str], tmp_path: Path, nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> Ways:
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.EVERY_S", 0.02)
+    monkeypatch.setattr("understudy.extensions.notices.webhook_sender.FIRST_S", 0.02)
+    collector, receiver = Collector(), Receiver()
+    await collector.start(nursery)
+    await receiver.start(nursery)
+    hooks = WebhookSettings([receiver.origin], SecretStr("a-secret-of-more-than-32-bytes-for-tests"), True)
+    own: dict[type[Any], Any] = {ShareSettings: ShareSettings(links=True), WebhookSettings: hooks}
+    running = await serve(*AGENTS, secret=SECRET, otlp_endpoint=collector.origin, own=own, **database)
+    return Ways(running, tmp_path, collector, receiver, database)
+
+
+async def talked(ways: Ways) -> dict[str, str]:
+    """Fill every private field in the thread `t`. Read every path while its run waits. Return the names for paths."""
+    running = ways.running
+    async with connected(running.address, ANN) as client:
+        await client.say("fill it in", agent_type="desk", thread_id="t", settings={"webhook": ways.receiver.url})
+        question = await client.until("question_asked")
+        names = {"thread_id": "t", "run_id": question["run_id"], "call_id": question["data"]["call_id"], "user": "ann"}
+        names |= {"agent": "desk", "chat_id": "t", "response_id": f"resp_{question['run_id']}"}
+        await ways.walk(names)
+        await ways.read_export()
+        given = {"question_id": question["data"]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
+        await client.send({"type": "answer", "payload": given})
+        await client.until_end()
+        await client.ask("work", agent_type="written", thread_id="t")
+        while f"{MARKER}-summary" not in ways.of_runs:
+            await client.ask("more", agent_type="desk", thread_id="t")
+            await ways.read_export()
+        ways.texts["live"] = repr(client.seen)
+    await running.store.commit(save_state("ann", "t", "r", 6.0, (("at", MARKER.encode()),)))
+    return names
+
+
+async def call_by_mcp(ways: Ways) -> None:
+    ways.texts["mcp"] = json.dumps(await Desk(ways.running, ANN).call("fill"))
+
+
+async def answer_newest(ways: Ways) -> None:
+    """Answer the question that waits for the user, once there is one."""
+    address = ways.running.address
+    with trio.fail_after(60):
+        while not (waiting := (await get(ways.running, "/api/inbox", ANN))["needs_you"]):  # noqa: ASYNC110
+            await trio.sleep(0.05)
+    given = {"question_id": waiting[0]["question_id"], "answer": {"pin": f"{MARKER}-pin"}}
+    command = {"type": "answer", "payload": given}
+    assert (await request(address, "POST", "/api/commands", token=ANN, body=command))[0] == 202
+
+
+@pytest.mark.blocking("every record of every package is kept")
+async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -> None:
+    """In frames, streams, history, links, doors, what operators and auditors read, logs, metrics, traces, webhooks."""
+    caplog.set_level(logging.DEBUG)
+    running = ways.running
+    names = await talked(ways)
+    for door in DOORS:
+        ways.texts[door] = (await say(running, ANN, door))[2]
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(call_by_mcp, ways)
+        await answer_newest(ways)
+    made = (await request(running.address, "POST", "/api/threads/t/shares", token=ANN, body={}))[2]
+    await eventually(lambda: len(ways.receiver.got) >= 2)
+    await ways.walk(names | {"token": made["path"].rpartition("/")[2]})
+    ends = len((await get(running, "/api/runs?thread=t", ANN))["runs"])
+    for dialect in ("canonical", "flat", "payload", "agent_response", "agent_events"):
+        async with connected(running.address, ANN, f"/ws?dialect={dialect}", welcome=False) as client:
+            await client.send({"type": "resume", "payload": {"threads": {"t": 0}}})
+            left = ends
+            while left:
+                left -= (await client.read())["type"] in (*TERMINAL, "message")  # which an answer is in the latter two
+            ways.texts[f"frames as {dialect}"] = repr(client.seen)
+    await ways.read_export()
+    ways.texts["logs"] = "\n".join(f"{each.getMessage()} {vars(each)}" for each in caplog.records)
+    assert "characters" in ways.texts["mcp"]
+    assert ways.marked() == {}
+    assert ways.of_runs == STORED
+
+
+async def delete_user(ways: Ways) -> None:
+    body = {"confirm": "ann"}
+    assert (await request(ways.running.address, "DELETE", "/api/me", token=ANN, body=body))[0] == 200
+
+
+async def delete_thread(ways: Ways) -> None:
+    assert (await request(ways.running.address, "DELETE", "/api/threads/t", token=ANN))[0] == 204
+
+
+async def let_it_expire(ways: Ways) -> None:
+    running, later = ways.running, time.time() + 31 * 24 * 3600
+    eraser = Eraser(running.store, Settings(data_dir=ways.folder / "data"), running.store.delete_thread)
+    assert await looked(running.system, KeepSettings(threads_days=30), running.store, eraser, now=later) == {
+        "threads": 1
+    }
+
+
+@pytest.mark.parametrize("erase", [delete_user, delete_thread, let_it_expire])
+async def test_nothing_of_it_is_left(ways: Ways, erase: Callable[[Ways], Awaitable[None]]) -> None:
+    """In no table, and not in SQLite's file once its log is emptied."""
+    await talked(ways)
+    assert where_marked(ways.database, ways.folder / "data")
+    await erase(ways)
+    if not ways.database:
+        with closing(sqlite3.connect(ways.folder / "data" / "understudy.db")) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert where_marked(ways.database, ways.folder / "data") == []

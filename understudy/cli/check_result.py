@@ -1,0 +1,12 @@
+"""What a check of `understudy doctor` finds out; extensions bring checks of their settings."""
+
+from attrs import frozen
+
+
+@frozen
+class CheckResult:
+    """The result of one check. `state` is `ok`, `note` (works, worth knowing) or `mend` (must be fixed)."""
+
+    name: str
+    state: str
+    text: str

@@ -1,0 +1,34 @@
+"""Reads the steps that a run takes over of the run that it continues, or forks."""
+
+from contextlib import suppress
+
+from transport.wire.errors import CommandRejected, UnreadableEvent
+from understudy.chat.conversation.thread_log import ThreadLog
+from understudy.chat.messages import RunRequest
+from understudy.extensions.continuing.continuation import CODE, steps_of_continuation
+from understudy.extensions.continuing.fork import steps_of_fork
+from understudy.storage.records import StepRecord
+from understudy.wire.events import ANSWER
+from understudy.wire.vocabulary import from_log
+
+
+async def steps_taken_over(
+    thread: ThreadLog, job: RunRequest, run_id: str, after_step: int | None
+) -> tuple[StepRecord, ...]:
+    """Return what the run of `job` takes over of the run `run_id`: the steps up to one, or all, to go on with its text.
+
+    Raises `CommandRejected`, `StorageUnavailable`.
+    """
+    if run_id in thread.runs and after_step is None:
+        raise CommandRejected(CODE, "That run is still at work.")
+    recorded = await thread.store.steps(run_id)
+    if after_step is not None:
+        return steps_of_fork(recorded, after_step, job.run_id, thread.now)
+    rows = await thread.store.run_events(thread.owner, thread.thread_id, run_id)
+    answer = await thread.store.message(thread.owner, ANSWER + run_id)
+    events = []
+    for row in rows:
+        with suppress(UnreadableEvent):  # what is not known of a call makes it one in doubt
+            events.append(from_log(row.body).event)
+    text, agent = "" if answer is None else answer.content, thread.services.agents[job.agent]
+    return steps_of_continuation(recorded, events, text, agent, job.run_id, thread.now)

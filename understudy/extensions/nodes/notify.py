@@ -1,0 +1,118 @@
+"""Wakeups by PostgreSQL's NOTIFY: one connection that listens, and one that sends.
+
+1. A connection that is lost is opened again by its caller; what it missed is in the rows.
+2. A pooler that pools transactions gives the listening connection to others, and nothing arrives.
+3. Every wait has a deadline.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final, NoReturn
+
+import msgspec
+import psycopg
+import trio
+from attrs import define, field
+from psycopg.errors import error_from_result
+from psycopg.pq import ExecStatus
+
+from understudy.storage.errors import WakeupsUnavailable, driver_words
+
+LARGEST: Final = 7_999
+"""Bytes of the longest payload (PostgreSQL: NOTIFY, "must be specified as a simple string literal of < 8000 bytes")."""
+CALL_S: Final = 2.0
+"""Timeout of a statement; `connect` has one of its own."""
+SEND: Final = "SELECT pg_notify(message->>0, message->>1) FROM json_array_elements($1::json) AS message"
+FULL: Final = 0.25
+"""Part of PostgreSQL's queue of messages, of 8 GB, from which on those that do not read are cut off."""
+CUT_OFF: Final = """
+    SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
+    WHERE application_name = 'understudy-listener' AND datname = current_database() AND usename = current_user
+    AND pg_notification_queue_usage() > $1
+"""
+"""Ends the sessions of all listeners while the queue is full: those that live come back at once, with an empty one."""
+
+
+@define(eq=False)
+class NotifyWakeups:
+    """Messages to all who listen at the database to which `connect(name)` opens a connection of that name."""
+
+    connect: Callable[[str], "psycopg.Connection[Any]"] = field(repr=False)
+    largest: int = LARGEST
+    _turn: trio.Lock = field(factory=trio.Lock, init=False, repr=False)
+    _sender: "psycopg.Connection[Any] | None" = field(default=None, init=False, repr=False)
+
+    async def publish(self, messages: Sequence[tuple[str, str]]) -> None:
+        """As `Wakeups.publish`."""
+        await self._send(SEND, msgspec.json.encode(messages))
+
+    async def _send(self, statement: str, value: bytes) -> None:
+        async with self._turn:
+            if self._sender is None:
+                self._sender = await self._open("understudy-sender")
+            try:
+                await _execute(self._sender, statement, value)
+            except psycopg.Error as error:
+                self.close()
+                raise WakeupsUnavailable(driver_words(error)) from None
+            except BaseException:
+                self.close()
+                raise
+
+    async def listen(
+        self, channels: Sequence[str], take: Callable[[str, str], None], begun: Callable[[], None]
+    ) -> NoReturn:
+        """As `Wakeups.listen`."""
+        line = await self._open("understudy-listener")
+        try:
+            for channel in channels:
+                await _execute(line, f'LISTEN "{channel}"')
+            begun()
+            while True:
+                while (message := line.pgconn.notifies()) is not None:
+                    take(message.relname.decode(), message.extra.decode(errors="replace"))
+                await trio.lowlevel.wait_readable(line.fileno())
+                line.pgconn.consume_input()
+        except psycopg.Error as error:
+            raise WakeupsUnavailable(driver_words(error)) from None
+        finally:
+            line.close()
+
+    async def cut_off(self) -> None:
+        """As `Wakeups.cut_off`: all listeners, if PostgreSQL's queue fills up."""
+        await self._send(CUT_OFF, str(FULL).encode())
+
+    def close(self) -> None:
+        """As `Wakeups.close`."""
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.close()
+
+    async def _open(self, name: str) -> "psycopg.Connection[Any]":
+        try:
+            return await trio.to_thread.run_sync(self.connect, name)
+        except psycopg.Error as error:
+            raise WakeupsUnavailable(driver_words(error)) from None
+
+
+async def _execute(line: "psycopg.Connection[Any]", statement: str, *values: bytes) -> None:
+    """Execute a statement without a thread, whose turn would take as long as the statement.
+
+    Raises WakeupsUnavailable, also if it takes longer than `CALL_S`: the connection cannot be used any more.
+    """
+    link, refused = line.pgconn, None
+    with trio.move_on_after(CALL_S) as limit:
+        link.send_query_params(statement.encode(), values)
+        while link.flush():
+            await trio.lowlevel.wait_writable(link.socket)
+        while True:
+            while link.is_busy():
+                await trio.lowlevel.wait_readable(link.socket)
+                link.consume_input()
+            if (result := link.get_result()) is None:
+                break
+            if result.status == ExecStatus.FATAL_ERROR:
+                refused = error_from_result(result)
+    if limit.cancelled_caught:
+        raise WakeupsUnavailable(f"no answer within {CALL_S:g} s")
+    if refused is not None:
+        raise WakeupsUnavailable(driver_words(refused))

@@ -1,0 +1,82 @@
+"""What this node knows of the others, and what it takes over from those that died.
+
+The database says which nodes are alive. While it is down no node is declared dead; nor by a node whose own lease has
+expired, as just after the database came back.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import trio
+from attrs import define, field
+
+from actors import Context
+from understudy.chat.placement import Missed, News, Node
+from understudy.extensions.nodes import storage
+from understudy.extensions.nodes.bus import MessageBus
+from understudy.extensions.nodes.inbox import TAKEN_OVER, take_over
+from understudy.extensions.nodes.proxy_table import ProxyTable
+from understudy.storage.errors import StorageError
+from understudy.storage.store import Store
+
+log = logging.getLogger(__name__)
+
+UNSENT_S: Final = storage.LEASE_S + 5.0
+"""Age of news that a node may not have sent when it is found dead: it died at most a lease and a check ago, and sends
+what it has queued within seconds."""
+SCAN_EVERY_S: Final = 10.0
+"""Interval at which letters that nobody reads any more are looked for, besides when a node is seen to die."""
+
+
+@define(eq=False)
+class Peers:
+    """The other nodes, as `node` sees them. `handle_news` is told when one died: its last news may not have been sent.
+
+    `tidy` is called at each scan.
+    """
+
+    store: Store
+    node: Node
+    bus: MessageBus
+    proxies: ProxyTable
+    handle_news: Callable[[News], Awaitable[None]]
+    tidy: Callable[[], Awaitable[None]]
+    _alive: frozenset[str] = field(default=frozenset(), init=False)
+    _scan_at: float = field(default=0.0, init=False)
+
+    async def look(self, context: Context) -> None:
+        """Compare the living nodes with those known before, and recover from those that died, in tasks of `context`.
+
+        Raises StorageUnavailable.
+        """
+        alive = frozenset(await self.store.read(storage.living))
+        if self.node.id not in alive:
+            return
+        # Not only those seen before: what looks may have been killed while a node died.
+        gone, came = (self._alive | self.proxies.owner_nodes()) - alive, alive - self._alive - {self.node.id}
+        self._alive, self.bus.peers = alive, len(alive) > 1
+        if came:  # until now there was nobody to tell the news
+            self.bus.broadcast(Missed(time.time() - UNSENT_S))
+        for each in gone:
+            log.warning("node.gone", extra={"gone": each})
+            self.bus.drop_peer(each)
+            self.proxies.owner_down(each)
+        if gone:
+            context.start_soon(self.handle_news, Missed(time.time() - UNSENT_S), name="missed")
+        if gone or trio.current_time() >= self._scan_at:
+            self._scan_at = trio.current_time() + SCAN_EVERY_S
+            context.start_soon(self._scan, name="scan")
+
+    async def _scan(self) -> None:
+        """Take over the letters between dead nodes."""
+        try:
+            while taken := await self.store.commit(take_over(self.node.id)):
+                log.info("requests.taken_over", extra={"items": taken})
+                self.bus.woken.set()
+                if taken < TAKEN_OVER:
+                    break
+            await self.tidy()
+        except StorageError as error:
+            log.debug("peers.not_taken_over", extra={"reason": str(error)})

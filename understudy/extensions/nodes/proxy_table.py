@@ -1,0 +1,127 @@
+"""The running proxies, and what the database says of their threads.
+
+1. Every `CHECK_S` the nodes that own these threads are told that they are followed here, and all proxies are told where
+   their logs end by one read. So nothing that was lost is lost for longer.
+2. While this node hears nothing, only the logs are read, ten times a second.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NoReturn
+
+import trio
+from attrs import define, field, frozen
+
+from actors import ActorRef, Ask
+from understudy.extensions.nodes import storage
+from understudy.extensions.nodes.bus import MessageBus
+from understudy.extensions.nodes.storage import LogEnd
+from understudy.storage.errors import StorageError
+from understudy.storage.store import Store
+
+CHECK_S: Final = 5.0
+"""Interval of the checks; a node is forgotten as a follower after several (`announcer.FOLLOWED_S`)."""
+DEAF_S: Final = 0.1
+"""The same while this node hears nothing, and the shortest pause between two."""
+AWAY_S: Final = 1.0
+"""The same while the database does not answer."""
+AT_A_TIME: Final = 500
+"""Threads in one read."""
+
+
+@frozen
+class LogChecked:
+    """To a proxy: where its log ends in the database, None if there is no such thread.
+
+    `late`: what had not been told of it by then should have been by now.
+    """
+
+    end: LogEnd | None
+    late: bool = False
+
+
+@frozen
+class OwnerDown:
+    """To a proxy: the node that owns its thread is down, or does not own it any more.
+
+    `unanswered` is a request that it did not answer. It is kept until the proxy stops, when it fails with `ActorDied`
+    and its caller retries: released earlier, it would fail at once as one that nobody handles.
+    """
+
+    unanswered: "Ask[object] | None" = None
+
+
+@frozen
+class _Proxy:
+    ref: ActorRef
+    owner_node: str
+    key: tuple[str, str]
+    """The user, and the id of the thread."""
+
+
+@define
+class ProxyTable:
+    """The running proxies, by the names of their threads."""
+
+    _proxies: dict[str, _Proxy] = field(factory=dict, init=False)
+    _asked: trio.Event = field(factory=trio.Event, init=False)
+    _snapshots: bool = field(default=False, init=False)
+
+    def __len__(self) -> int:
+        return len(self._proxies)
+
+    def add(self, thread: str, ref: ActorRef, owner_node: str, key: tuple[str, str]) -> None:
+        """Add a proxy that starts."""
+        self._proxies[thread] = _Proxy(ref, owner_node, key)
+
+    def remove(self, thread: str, ref: ActorRef) -> None:
+        """Remove a proxy that stops; no effect if another proxy has replaced it."""
+        proxy = self._proxies.get(thread)
+        if proxy is not None and proxy.ref == ref:
+            del self._proxies[thread]
+
+    def find(self, thread: str, owner_node: str) -> ActorRef | None:
+        """Return the proxy of a thread if that node owns it. Events of an earlier owner find none, and are dropped."""
+        proxy = self._proxies.get(thread)
+        return None if proxy is None or proxy.owner_node != owner_node else proxy.ref
+
+    def owner_nodes(self) -> frozenset[str]:
+        """Return the nodes that own a thread with a proxy here."""
+        return frozenset(proxy.owner_node for proxy in self._proxies.values())
+
+    def owner_down(self, owner_node: str) -> None:
+        """Stop the proxies to a node that is down."""
+        for proxy in list(self._proxies.values()):
+            if proxy.owner_node == owner_node:
+                proxy.ref.try_tell(OwnerDown())
+
+    def check(self, *, snapshots: bool = True) -> None:
+        """Have all logs checked now; `snapshots`: text may have been missed, too."""
+        self._snapshots = self._snapshots or snapshots
+        self._asked.set()
+
+    async def keep_up(self, store: Store, bus: MessageBus) -> NoReturn:
+        """Check the logs until cancelled."""
+        while True:
+            snapshots, self._snapshots, self._asked = self._snapshots, False, trio.Event()
+            proxies = list(self._proxies.values())
+            if bus.hears:
+                for proxy in proxies:
+                    bus.follow(proxy.owner_node, *proxy.key, snapshot=snapshots)
+            pause_s = CHECK_S if bus.hears else DEAF_S
+            for first in range(0, len(proxies), AT_A_TIME):
+                if not await self._check(store, proxies[first : first + AT_A_TIME]):
+                    pause_s = AWAY_S
+                    break
+            await trio.sleep(DEAF_S)
+            with trio.move_on_after(pause_s - DEAF_S):
+                await self._asked.wait()
+
+    async def _check(self, store: Store, proxies: Sequence[_Proxy]) -> bool:
+        """Tell proxies where their logs end. Return False if that cannot be read."""
+        try:
+            ends = await store.read(storage.log_ends, [proxy.key for proxy in proxies])
+        except StorageError:
+            return False
+        for proxy in proxies:
+            proxy.ref.try_tell(LogChecked(ends.get(proxy.key)))
+        return True

@@ -1,0 +1,141 @@
+"""What is asked of a token endpoint by a client that is registered there (RFC 6749, RFC 7009), and PKCE (RFC 7636)."""
+
+import base64
+import hashlib
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+from urllib.parse import quote, urlencode, urlsplit, urlunsplit
+
+import msgspec
+from attrs import field, frozen
+
+from transport.auth import base64url
+from transport.auth.fetch import HttpResponse
+from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted
+from understudy.extensions.oauth.guarded_http import GuardedHttp
+
+T = TypeVar("T")
+METHODS: Final = ("client_secret_post", "client_secret_basic", "none")
+"""How a client may prove itself at the token endpoint, the best first: servers of the MCP SDK revoke by the first only.
+"""
+MAX_TOKEN: Final = 16 * 1024
+"""Characters of a token; one in a header has fewer."""
+MAX_ID_TOKEN: Final = 64 * 1024
+"""Characters of an ID token, which may name all groups of a user."""
+TRANSIENT: Final = ("temporarily_unavailable", "server_error", "slow_down")
+"""Errors of an authorization server that say nothing of the request."""
+MAX_LIFE_S: Final = 365 * 24 * 3600.0
+"""Seconds after which an access token is taken to expire, whatever its server says."""
+
+
+@frozen
+class OAuthClient:
+    """This server as an authorization server knows it. `method` is how it proves itself.
+
+    `registered_as` is the id under which its registration is stored, if it has registered itself.
+    """
+
+    id: str
+    secret: str = field(default="", repr=False)
+    method: str = "none"
+    registered_as: str = ""
+
+
+@frozen
+class GivenTokens:
+    """The answer of a token endpoint. `expires_in` is in seconds, None if it is not said."""
+
+    access_token: str = field(repr=False)
+    expires_in: float | None = None
+    refresh_token: str | None = field(default=None, repr=False)
+    id_token: str | None = field(default=None, repr=False)
+    scope: Any = None
+    token_type: str = "Bearer"  # noqa: S105
+
+    def expires_at(self, now: float) -> float | None:
+        """Return the time at which the access token expires, in the unit of `now` (Unix seconds)."""
+        return None if self.expires_in is None else now + min(max(0.0, self.expires_in), MAX_LIFE_S)
+
+
+def with_query(url: str, asked: Mapping[str, str]) -> str:
+    """Return an address with these parameters added to its query, and without a fragment."""
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(asked)))), fragment=""))
+
+
+def challenge_of(verifier: str) -> str:
+    """Return the challenge of a PKCE verifier, by S256."""
+    return base64url.encode(hashlib.sha256(verifier.encode()).digest())
+
+
+async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str], http: GuardedHttp) -> GivenTokens:
+    """Ask for tokens by a grant. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
+    fields, headers = _proof(client, form)
+    response = await http.post_form(url, fields, headers)
+    if response.status != 200:
+        raise refusal(response)
+    try:
+        given = decode_members(response.body, GivenTokens)
+    except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
+        raise Untrusted("its authorization server's answer is no token") from None
+    for token, most in (
+        (given.access_token, MAX_TOKEN),
+        (given.refresh_token, MAX_TOKEN),
+        (given.id_token, MAX_ID_TOKEN),
+    ):
+        if token is None:
+            continue
+        if not 0 < len(token) <= most or not token.isascii() or not token.isprintable() or " " in token:
+            raise Untrusted("its authorization server's answer is no token")
+    if given.token_type.lower() != "bearer":
+        raise Untrusted("its authorization server's answer is a token of another type")
+    return given
+
+
+def decode_members(body: bytes, kind: type[T]) -> T:
+    """Return an object of JSON as this type. A member that is null or an empty text is as one that is not there.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+    """
+    return msgspec.convert(members_of(body), kind, strict=False)  # some say a number as a text
+
+
+def members_of(body: bytes) -> dict[str, Any]:
+    """Return the members of an object of JSON, without those that are null or an empty text: as good as not there.
+
+    Raises:
+        msgspec.DecodeError, msgspec.ValidationError, UnicodeError, RecursionError: It is none.
+    """
+    said = msgspec.json.decode(body, type=dict[str, Any])
+    return {name: value for name, value in said.items() if value is not None and value != ""}
+
+
+async def revoke(url: str, client: OAuthClient, token: str, http: GuardedHttp) -> None:
+    """Have a token revoked. Raises `Untrusted` and `Unreachable`."""
+    form, headers = _proof(client, {"token": token})
+    await http.post_form(url, form, headers)
+
+
+def _proof(client: OAuthClient, form: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the form and headers with which a client proves itself."""
+    if client.method == "client_secret_basic":
+        pair = f"{quote(client.id, safe='')}:{quote(client.secret, safe='')}"
+        proof = {"Authorization": f"Basic {base64.b64encode(pair.encode()).decode()}"}
+        return {**form, "client_id": client.id}, proof  # servers look there for the id, too
+    secret = {"client_secret": client.secret} if client.method == "client_secret_post" else {}
+    return {**form, "client_id": client.id, **secret}, {}
+
+
+def refusal(response: HttpResponse) -> OAuthError:
+    """Return the error for a response that is no success."""
+    if response.status == 429 or response.status >= 500:
+        return Unreachable(f"its authorization server answers {response.status}")
+    try:
+        said: Any = msgspec.json.decode(response.body)
+        code = said["error"]
+    except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError):
+        code = None
+    if not isinstance(code, str) or response.status < 400 or code in TRANSIENT:
+        return Unreachable(f"its authorization server answers {response.status}")
+    return GrantRefused(code[:100], f"its authorization server refuses ({code[:100]})")

@@ -1,0 +1,255 @@
+"""What the server of a model takes of a request, as its refusals have told: fields, limits, forms. Pure.
+
+Servers of the same API take fewer fields, shorter replies and other messages than its makers, and say so in words of
+their own. `learn` looks for what they mean in the request that was refused, and `written` writes requests so.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from typing import Any, Final, Literal
+
+from attrs import evolve, frozen
+
+from understudy.extensions.providers.ways import WAYS, next_way
+from understudy.models.faults import numbers, said_by
+from understudy.models.model import ModelFault, ModelLimits, ModelUnavailable, Turn
+from understudy.models.prompt import in_words
+
+MIN_REPLY: Final = 64
+"""Tokens of the shortest reply that is asked for; if there is room for fewer, the input is too long."""
+MIN_WINDOW: Final = 512
+"""Tokens of the smallest window that is believed; a smaller number in a refusal is another one."""
+LENGTHS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
+"""The field with the limit of a reply, by the names that the APIs have for it."""
+_LENGTH: Final = said_by(
+    r"max[_ ]?(completion_?|output_?|new_?)?tokens|(maximum|completion|output) tokens|\w the completion"
+)
+_OF_REPLY: Final = said_by(r"(maximum|max) (output|completion)|max.?tokens (must|should|cannot)")
+_WINDOW: Final = said_by(
+    r"\d \+ \d{1,9} > (\d{1,9})"
+    r"|(?:context (?:length|size|window)|model length|max_model_len|maximum context|tokens allowed)"
+    r"[^\d]{0,40}?(\d{1,9})|(\d{1,9}) maximum context|<= (\d{1,9})|> (\d{3,9})"
+)
+_INPUT: Final = said_by(
+    r"(\d{1,9})\W{0,9}(?:tokens? )?(?:in (?:the|your) (?:messages|prompt)|from the input|input tokens|prompt tokens"
+    r"|of text input|.inputs. tokens)|(\d{1,9}) \+ \d{1,9} >"
+)
+_UNKNOWN: Final = said_by(
+    r"unknown|unsupported|unrecognized|unexpected|extra(neous)?\b|forbidden"
+    r"|(not|n't|no) (supported|support|permitted|allowed)"
+)
+_FORM: Final = said_by(
+    r"response.?format|json.?(schema|object|mode)|output.?(config(?!\.effort)|format)|text\.format|structured|grammar"
+)
+_OUT_OF_RANGE: Final = said_by(r"above_max|below_min")
+_NO_EFFORT: Final = said_by(
+    r"(not support|unsupported|invalid).{0,40}(think|reason)"
+    r"|(think|reason).{0,40}(not support|unsupported|must be|not avail)"
+)
+_EFFORTS: Final = ("reasoning_effort", "reasoning.effort", "output_config.effort", "thinking")
+_LEVELS: Final = ("minimal", "low", "medium", "high", "xhigh", "max")
+"""Levels of effort of all APIs, the lowest first."""
+_WANTED: Final = ("reasoning_content", "thought_signature")
+"""Members of a reply that some servers refuse replies of others without."""
+_NEEDED: Final = re.compile(
+    r"model|messages|input|instructions|system|tools|stream|role|content|type|text|name|id|function|arguments|output"
+    r"|tool_calls|\w+_id|description|parameters|input_schema|image_url|source|file_data|filename|encrypted_content|data"
+    r"|thinking|signature|summary"
+)
+"""Fields and members without which nothing is asked; `thinking` and `summary` only within messages."""
+_OPAQUE: Final = re.compile(r"parameters|(input_|json_)?schema|arguments|source|input")
+"""Members whose own members are not looked at."""
+_REFUSALS: Final = (ModelFault.REFUSED, ModelFault.NO_TOOLS, ModelFault.ADDRESS)
+
+
+@frozen
+class Adaptation:
+    """What a server takes. `left_out` are paths of fields (`reasoning.summary`, `messages.reasoning_content`), `wants`
+    members that replies need, `ways` names of `WAYS`, `efforts` the levels of effort that stand for higher ones,
+    `max_output` the tokens of a reply, `window` those of all.
+
+    `form` is how it is told the form of an answer: by ``json_schema``, ``json_object`` or in ``words``. `room` is a
+    limit for the next reply only.
+    """
+
+    left_out: frozenset[str] = frozenset()
+    wants: frozenset[str] = frozenset()
+    ways: frozenset[str] = frozenset()
+    efforts: frozenset[str] = frozenset()
+    form: Literal["json_schema", "json_object", "words"] = "json_schema"
+    max_output: int | None = None
+    window: int | None = None
+    room: int | None = None
+
+    def limits(self, limits: ModelLimits) -> ModelLimits:
+        """Return the limits of a model, which are those of settings, as far as its server takes them."""
+        return evolve(
+            limits,
+            window_tokens=min(limits.window_tokens, self.window or limits.window_tokens),
+            max_output=min(limits.max_output, self.max_output or limits.max_output),
+        )
+
+    def asked(self, turn: Turn) -> Turn:
+        """Return a turn whose form of the answer stands where the server takes it."""
+        return turn if self.form == "json_schema" else in_words(turn, is_object=self.form == "json_object")
+
+    def written(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a request as the server takes it."""
+        made = dict(body)
+        for name in LENGTHS:
+            if name in made:
+                made[name] = min(each for each in (made[name], self.max_output, self.room) if each)
+                if name == LENGTHS[0] and name in self.left_out:
+                    made[LENGTHS[1]] = made[name]
+        if self.efforts:
+            made = _with_levels(made, self.efforts)
+        for name, (_, write) in WAYS.items():
+            if name in self.ways:
+                made = write(made)
+        for path in self.left_out:
+            made = _without(made, path.split("."))
+        thinking = made.get("thinking") or {}
+        if thinking.get("budget_tokens", 0) >= made.get("max_tokens", 0) > 0:
+            del made["thinking"]
+        return made
+
+
+def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
+    """Return what a server takes that has refused the request `sent`, and the news in it for the log; None if its words
+    name nothing that can be left out or written in another way."""
+    words, fault = error.words, error.fault
+    if fault in (*_REFUSALS, ModelFault.TOO_LONG) and (found := _length(accepted, error, sent)):
+        return found
+    if fault not in _REFUSALS and not (fault is ModelFault.FAILED and _UNKNOWN.search(words)):
+        return None
+    if _FORM.search(words) and "for function" not in words and (form := _next_form(sent)):
+        return evolve(accepted, form=form), f"json_schema: {form}"
+    if not _UNKNOWN.search(words):
+        given = (*accepted.wants, str(sent.get("messages")))
+        for name in (each for each in _WANTED if each in words and not any(each in other for other in given)):
+            return evolve(accepted, wants=accepted.wants | {name}), f"with {name}"
+    if not (way := next_way(words, sent, accepted.ways, sure=True)):
+        if path := _named(words, sent, accepted):
+            if path.endswith("effort") and (levels := _said_levels(words, sent)):
+                return evolve(accepted, efforts=levels), f"{path} other than {', '.join(sorted(levels))}"
+            return evolve(accepted, left_out=accepted.left_out | {path}), path
+        way = next_way(words, sent, accepted.ways, sure=False)
+    return (evolve(accepted, ways=accepted.ways | {way}), way) if way else None
+
+
+def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
+    """Return what a refusal of a reply's limit tells: the longest reply, or the room that the input leaves for it."""
+    name = next((each for each in LENGTHS if each in sent), "")
+    words, plain = error.words, error.words.replace(",", "")
+    if not name or not _LENGTH.search(words) or "below_min" in words:
+        return None
+    if _UNKNOWN.search(words):
+        return (evolve(accepted, left_out=accepted.left_out | {name}), name) if name in words else None
+    asked, window, given = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
+    if window >= MIN_WINDOW and (given or error.fault is ModelFault.TOO_LONG):
+        room, longest = window - given, window // 4
+        if given and MIN_REPLY <= room < asked:
+            longest = min(asked, accepted.max_output or asked, longest)
+            return evolve(accepted, window=window, max_output=longest, room=room), f"max_output={min(longest, room)}"
+        if given or longest >= asked:
+            return None
+        return evolve(accepted, window=window, max_output=longest), f"max_output={longest}"
+    if error.fault is ModelFault.TOO_LONG and not _OF_REPLY.search(words):
+        return None
+    smaller = [each for each in numbers(words) if MIN_REPLY <= each < asked and str(each) not in error.detail.split()]
+    if smaller:
+        longest = max(smaller) - ("exclusive" in words)
+    elif "messages" in sent and "system" in sent:  # the Messages API needs the field
+        longest = asked // 2
+    else:
+        return evolve(accepted, left_out=accepted.left_out | {name}), name
+    return (evolve(accepted, max_output=longest), f"max_output={longest}") if longest >= MIN_REPLY else None
+
+
+def told_window(error: ModelUnavailable) -> int | None:
+    """Return the tokens of a model's window as a refusal for an input that is too long says them; None if not."""
+    window = _first(_WINDOW, error.words.replace(",", "")) if error.fault is ModelFault.TOO_LONG else 0
+    return window if window >= MIN_WINDOW else None
+
+
+def _first(pattern: re.Pattern[str], words: str) -> int:
+    found = pattern.search(words)
+    return 0 if found is None else int(next(each for each in found.groups() if each))
+
+
+def _next_form(sent: Mapping[str, Any]) -> Literal["json_object", "words", ""]:
+    """Return how the form of an answer can be said instead of as in a request; empty if that has none."""
+    form = sent.get("response_format") or (sent.get("text") or {}).get("format") or {}
+    if "format" in (sent.get("output_config") or {}) or form.get("type") == "json_object":
+        return "words"
+    return "json_object" if form else ""
+
+
+def _named(words: str, sent: Mapping[str, Any], accepted: Adaptation) -> str:
+    """Return the path of the field of a request that a refusal names, empty if it names none."""
+    if _OUT_OF_RANGE.search(words):
+        return ""
+    plain = re.sub(r"[.\[]'?\d+'?\]?", "", words)
+    paths = sorted(set(_paths(sent)), key=lambda path: -path.count("."))
+    names = {path: path.rpartition(".")[2] for path in paths}
+    whole = (each for each in paths if "." in each and re.search(rf"(?<![\w.])(body\.)?{re.escape(each)}(?!\w)", plain))
+    named = (each for each in paths if names[each] not in accepted.wants and _is_named(names[each], plain))
+    effort = (each for each in _EFFORTS if each in paths and _NO_EFFORT.search(words))
+    return next(chain(whole, named, effort), "")
+
+
+def _said_levels(words: str, sent: Mapping[str, Any]) -> frozenset[str]:
+    """Return the levels of effort below the one that was sent which a refusal lists; no thinking is none of them."""
+    asked = sent.get("reasoning_effort") or (sent.get("reasoning") or sent.get("output_config") or {}).get("effort")
+    below = _LEVELS[: _LEVELS.index(asked)] if asked in _LEVELS else ()
+    return frozenset(each for each in below if re.search(rf"\b{each}\b", words))
+
+
+def _with_levels(body: Mapping[str, Any], levels: frozenset[str]) -> dict[str, Any]:
+    """Return a request with the next lower level of effort that a server takes."""
+    made = dict(body)
+    for name, value in body.items():
+        if name in ("reasoning", "output_config"):
+            made[name] = _with_levels(value, levels)
+        elif name in ("effort", "reasoning_effort") and value in _LEVELS:
+            below = reversed(_LEVELS[: _LEVELS.index(value) + 1])
+            made[name] = next((each for each in below if each in levels), value)
+    return made
+
+
+def _is_named(name: str, words: str) -> bool:
+    """Whether words name a field. A name that is a plain word must stand as a name does: in quotes, as a parameter."""
+    if "_" in name or name == "temperature":
+        return said_by(rf"(?<!\w){name.replace('_', '[_ ]')}(?!\w)").search(words) is not None
+    kinds = r"param\w*|arguments?|fields?|propert\w+|keys?|names?|loc"
+    before = rf"(?:{kinds}|unknown|unsupported|supplied|body|support|extra)\W+"
+    behind = r"\W+(?:parameter|argument|field|(?:is|are) (?:not|un)|not supported|extra|unknown)"
+    return said_by(rf"['\"`\[]{name}['\"`\]]|{before}{name}\b|\b{name}{behind}").search(words) is not None
+
+
+def _paths(value: Any, path: str = "") -> Iterator[str]:
+    """Yield the paths of what could be left out of a request."""
+    if isinstance(value, list):
+        for each in value:
+            yield from _paths(each, path)
+    elif isinstance(value, Mapping):
+        in_list = path.partition(".")[0] in ("messages", "input", "tools", "system")
+        for name, each in value.items():
+            below = f"{path}.{name}" if path else name
+            own = name == ("thinking" if not path else "" if in_list else "summary")
+            if own or not _NEEDED.fullmatch(name):
+                yield below
+            if below == "input" or not _OPAQUE.fullmatch(name):
+                yield from _paths(each, below)
+
+
+def _without(value: Any, path: list[str]) -> Any:
+    """Return a part of a request without what is at a path; an object of which nothing is left is left out too."""
+    if isinstance(value, list):
+        return [_without(each, path) for each in value]
+    if not isinstance(value, Mapping) or path[0] not in value:
+        return value
+    left = {name: each for name, each in value.items() if name != path[0]}
+    inner = _without(value[path[0]], path[1:]) if len(path) > 1 else {}
+    return {name: inner if name == path[0] else each for name, each in value.items()} if inner else left

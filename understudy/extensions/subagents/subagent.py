@@ -1,0 +1,261 @@
+"""The work of a subagent: an agent that another one asks as a tool. It is the actor of that tool call.
+
+1. It works like a run, with the loop of one, but its text goes to the agent that asked, as the result of the call.
+2. What it does is recorded under the run: the steps of its model have the id of the call. After a kill the call is made
+   again, and the subagent goes on from these steps; its finished calls and turns are not repeated.
+3. It spends from the budget of the agent that asked, and from its own. It hands over to nobody. It sees the request,
+   and nothing else of the conversation unless the tool says so.
+4. Steers are for the agent that answers the user, which takes them when the call has ended. One that is to enter now
+   ends the subagent's turn: it answers with what it has.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, Final
+
+from attrs import define, evolve, field
+
+from actors import Actor, Context, Supervision, Terminated
+from sanitization import Finding
+from transport.wire.events import Event
+from understudy.chat.conversation.run_log import GATHER_S, RunLog
+from understudy.chat.messages import Begin, EndTurn, PermitGranted
+from understudy.chat.run.call import CallAttempt, RunCall, ToolExecutor
+from understudy.chat.run.history import question_item
+from understudy.chat.run.loop import answer
+from understudy.chat.run.meter import Meter
+from understudy.chat.run.output import read_output
+from understudy.chat.run.part import RunOver, parts_of
+from understudy.chat.run.run import ending_of, failure_in
+from understudy.chat.run.tool_outcome import success
+from understudy.chat.run.window import NONE, describe
+from understudy.chat.run.work import RunWork
+from understudy.chat.run_state.past import Past
+from understudy.chat.run_state.turns import SEPARATOR, PastTurn
+from understudy.chat.user_files import files_of_answer
+from understudy.content.texts import run_off_loop
+from understudy.models.model import AgentCard, Item, Model, Origin, limits_of
+from understudy.storage.records import History, StepRecord
+from understudy.tools.result import TEXT, ToolResult, to_result
+from understudy.tools.tool import Tool
+from understudy.wire.codes import ERRORS
+from understudy.wire.events import SanitizationSummary, SteerAccepted, ToolStatus
+
+STOPPED: Final = "Stopped here, as the user has sent a new message."
+"""The end of the answer of a subagent whose turn a steer ended, for the agent that asked it."""
+
+
+@define(eq=False, kw_only=True)
+class SubagentLog(RunLog):
+    """What a subagent writes, through the log of the agent that is `asking` it in the call `scope`."""
+
+    asking: RunLog
+    scope: str
+
+    def __attrs_post_init__(self) -> None:
+        super().__attrs_post_init__()
+        # one pace for the whole run
+        self.now, self.notes, self.gathered = self.asking.now, self.asking.notes, self.asking.gathered
+
+    async def record(self, *events: Event, steps: tuple[StepRecord, ...] = ()) -> None:
+        """Commit events and steps. Raises `StorageUnavailable`."""
+        await self.asking.record(*events, steps=steps)
+
+    def gather(self, *events: Event, steps: tuple[StepRecord, ...] = (), within_s: float = GATHER_S) -> None:
+        """Have events and steps committed with the next ones of the run."""
+        self.asking.gather(*events, steps=steps, within_s=within_s)
+
+    async def take_steers(self, turn: int) -> tuple[SteerAccepted, ...]:
+        """Return none: steers are for the agent that answers the user."""
+        return ()
+
+    async def send_delta(self, text: str, stored: str | None = None, *, restart: bool = False) -> None:
+        """Show nothing: the text is the result of a call."""
+
+    def save_checkpoint(self, step: StepRecord) -> None:
+        """Save nothing of an unfinished turn: it is asked again."""
+
+    def send_progress(self, done: float, total: float | None, note: str) -> None:
+        """Publish progress."""
+        self.asking.send_progress(done, total, note)
+
+    async def send_partial(self, call_id: str, offset: int, items: Sequence[Any]) -> None:
+        """Publish what a call has yielded."""
+        await self.asking.send_partial(call_id, offset, items)
+
+    def next_step(self, kind: str, name: str, call_id: str | None, arguments: Any, began: float) -> StepRecord:
+        """Return the run's next step, marked with the call if it is one of the subagent's model."""
+        scope = self.scope if kind == "model" else None
+        return self.asking.next_step(kind, name, call_id or scope, arguments, began)
+
+
+@define
+class CollectedText:
+    """Takes the place of the answer's stream: keeps the text."""
+
+    pieces: list[str] = field(factory=list, repr=False)
+    findings: tuple[Finding, ...] = ()
+    _apart: bool = False
+
+    @property
+    def answer(self) -> "CollectedText":
+        """The answer, which is this."""
+        return self
+
+    @property
+    def length(self) -> int:
+        """Characters so far."""
+        return sum(map(len, self.pieces))
+
+    async def feed(self, text: str) -> None:
+        """Add text."""
+        if text:
+            self.pieces += [SEPARATOR, text] if self._apart and self.pieces else [text]
+            self._apart = False
+
+    def begin_turn(self, step: StepRecord, begun: str) -> None:
+        """Start a turn of the model."""
+
+    async def end_turn(self, *, cut: bool = False) -> str:
+        """End a turn of the model."""
+        self._apart = True
+        return ""
+
+    async def go_on(self, written: str) -> None:
+        """Let another model go on with the turn."""
+
+    def add_finished_turn(self, kept: str) -> None:
+        """Add the text of a turn that was recorded, unless it was just written."""
+
+    async def finish(self) -> tuple[str, SanitizationSummary | None]:
+        """Return the text."""
+        return "".join(self.pieces), None
+
+    def close(self) -> None:
+        """Publish nothing more."""
+
+
+@define(eq=False)
+class SubagentWork(RunWork):
+    """The work of a subagent. `value` is its answer, once it has one: text, or JSON of its output type."""
+
+    value: Any = field(default="", init=False, repr=False)
+    before: Sequence[Item] = field(default=(), init=False, repr=False)  # of the conversation
+
+    async def begin(self, known: History | None = None) -> None:
+        """Make the request the model's input."""
+        job, services, before = self.job, self.services, self.past
+        self.input.origin = Origin(job.message_id, job.run_id)
+        self.log.speaker = self.agent
+        for part in self.tools.parts.begin:
+            await part.begin(self)
+        cards = await services.attachments(job.owner).cards(job.references) if job.references else ()
+        files = {card.id: card for card in cards}
+        self.input.limits = limits_of(services.models.of(self.agent.model))
+        request = question_item(job.message_id, job.run_id, job.content, job.references, files)
+        self.input.compact(NONE, [*self.before, request])
+        for turn in before.turns:
+            await self.stream.feed(turn.reply.text)
+            await self.stream.end_turn()
+        self.input.files = tuple(cards)
+
+    async def cut_text(self, text: str) -> str:
+        """Return the text with a note if a steer ended the turn: that is the answer."""
+        if not self.steers.urgent:
+            return text
+        note = f"{SEPARATOR}{STOPPED}" if text else STOPPED
+        await self.stream.feed(note)
+        return text + note
+
+    async def take_steers(self, turn: int, recorded: int | None = None) -> list[Item]:
+        """Return none."""
+        return []
+
+    def colleagues(self) -> dict[str, AgentCard]:
+        """Return none: a subagent hands over to nobody."""
+        return {}
+
+    async def shorten(self, model: Model, instructions: str, fixed: int, reserve: int) -> None:
+        """Shorten the input, with a plain summary of what is left out."""
+        await run_off_loop(self._compact, fixed, reserve)
+
+    def _compact(self, fixed: int, reserve: int) -> None:
+        planned = self.input.planned(fixed, reserve)
+        if planned != self.input.compaction:
+            changed = planned.start != self.input.compaction.start
+            self.input.compact(evolve(planned, summary=describe(self.input.older(planned))) if changed else planned)
+
+    async def finish(self, last: PastTurn | None) -> None:
+        """Keep the answer."""
+        if (form := self.agent.output) is not None:
+            said = "" if last is None else last.reply.text
+            output = await read_output(self.agent, form, self.job.owner, said, self.meter.closed_by)
+            self.value = output.value
+            return
+        if self.meter.closed_by is not None:
+            await self.stream.feed(self.meter.closed_by.message)
+        self.value, _ = await self.stream.finish()
+
+
+class Subagent(Actor):
+    """Asks an agent, sets the outcome of the attempt at the call that asks it, and stops."""
+
+    supervision = Supervision()
+
+    def __init__(self, call: RunCall, attempt: CallAttempt, tool: Tool, request: str) -> None:
+        asking, asked, agent = call.executor, call.subagent, tool.agent
+        assert asked is not None  # noqa: S101 - for the type checker: the call asks it
+        services, before = asking.services, asking.subagents.get(call.call_id) or Past()
+        job = evolve(asking.job, content=request, agent=agent.name, settings={})
+        live, queue = asking.log.live, asking.log.queue
+        run_log = SubagentLog(live=live, queue=queue, asking=asking.log, scope=call.call_id)
+        meter = Meter.of(agent, services.settings.limits, {}, services.models.prices.currency)
+        meter.budget = evolve(meter.budget, wall_s=None)  # the call's own limit
+        meter.within = asking.meter
+        parts = parts_of(services.parts.of_runs, job, agent)
+        self.tools = asked.tools = ToolExecutor(
+            job, services, run_log, asking.questions, meter, asking.subagents, call, parts
+        )
+        stream: Any = CollectedText()
+        self.work = SubagentWork(job, services, run_log, self.tools, stream, agent, before, meter, [asked.agent_id])
+        self.work.before = tuple(asking.conversation.items) if tool.history else ()
+        self.asked, self.attempt = asked, attempt
+
+    async def receive(self, message: object, context: Context) -> None:
+        """Start the work; handle ended tool calls, the permit after a wait for the user, and an urgent steer."""
+        match message:
+            case Begin():
+                context.start_soon(functools.partial(self._work, context))
+            case EndTurn():
+                self._end_turn()
+            case PermitGranted():
+                self.tools.questions.deadline.permit_granted()
+            case Terminated(ref, reason):
+                self.tools.exited(ref, reason)
+
+    def _end_turn(self) -> None:
+        """End the model's turn, so that the subagent answers with what it has. A function is not ended."""
+        if self.work.agent.run is None:
+            self.work.end_turn("")
+
+    async def _work(self, context: Context) -> None:
+        attempt, work = self.attempt, self.work
+        try:
+            await answer(work, context)
+        except Exception as error:
+            ending, sentence = ending_of(failure_in(error))
+            code = ERRORS[str(ending.value)]
+            attempt.fail(ToolStatus.FAILED, code.name, sentence or code.text)
+        else:
+            chart = next(reversed(work.gathered.shown_charts), None)
+            kind = TEXT if isinstance(work.value, str) else ""
+            result = to_result(ToolResult(work.value, visualization=chart, kind=kind))
+            attempt.outcome = success(attempt.call, result)
+        finally:
+            attempt.files = files_of_answer(work.gathered.saved_files)
+            self.asked.usage = work.meter.used
+            status = None if attempt.outcome is None else attempt.outcome.status
+            why = None if status is None else "" if status is ToolStatus.OK else status.value
+            if self.tools.parts.ended:
+                await self.tools.parts.tell_ended(RunOver(why, work.meter.own, self.tools.begun_calls()))
+        context.stop()
