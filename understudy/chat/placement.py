@@ -138,8 +138,9 @@ class OtherNodes(Protocol):
         """Tell the nodes that follow a thread, after its last events, that it is deleted."""
 
 
-MakeProxy: TypeAlias = Callable[[str, str, str, int | None], Actor]
+MakeProxy: TypeAlias = Callable[[str, str, str, int | None, float], Actor]
 """Makes a proxy for the conversation of a thread (its user, and id) that another node (its id) owns.
 
-Last is the number of the event after which the user's connections here are subscribed, None for the end.
+The user's connections here are subscribed after the event whose number comes next. If that is None, each gets the runs
+that began since the time that is last (Unix seconds) and since it was opened; without such runs, what comes.
 """

@@ -1,5 +1,6 @@
 """Presence: a table of the live connections of each user."""
 
+import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,10 +17,12 @@ if TYPE_CHECKING:
 
 @frozen
 class _Entry:
-    """A live connection: its identity, its outbox, and the one thread it receives (None: all threads)."""
+    """A live connection: its identity, its outbox, when it was opened (Unix seconds), and the one thread it receives
+    (None: all threads)."""
 
     identity: Identity
     outbox: ActorRef
+    opened_at: float
     thread_id: str | None = None
 
 
@@ -31,6 +34,7 @@ class Presence:
     cap: int
     on_connect: Callable[[], None] | None = None
     others: "OtherNodes | None" = None
+    clock: Callable[[], float] = time.time
     _entries: dict[str, dict[str, _Entry]] = field(factory=dict, init=False)
     _users: dict[str, str] = field(factory=dict, init=False)
 
@@ -42,7 +46,7 @@ class Presence:
         if len(self._entries.get(identity.user, {}).keys() - {connection_id}) >= self.cap:
             return False
         self.unregister(connection_id)
-        self._entries.setdefault(identity.user, {})[connection_id] = _Entry(identity, outbox)
+        self._entries.setdefault(identity.user, {})[connection_id] = _Entry(identity, outbox, self.clock())
         self._users[connection_id] = identity.user
         if self.on_connect is not None:
             self.on_connect()
@@ -75,6 +79,11 @@ class Presence:
         """Return the outboxes of a user's connections, without those restricted to another thread; None: to any."""
         entries = self._entries.get(user, {}).values()
         return tuple(entry.outbox for entry in entries if entry.thread_id in (None, thread_id))
+
+    def opened(self, user: str, thread_id: str) -> dict[ActorRef, float]:
+        """Return when the connections of `outboxes` were opened (Unix seconds), by their outboxes."""
+        entries = self._entries.get(user, {}).values()
+        return {entry.outbox: entry.opened_at for entry in entries if entry.thread_id in (None, thread_id)}
 
     def outboxes_of(self, whose: Whose = everybody) -> tuple[ActorRef, ...]:
         """Return the outboxes of the connections of all selected users."""

@@ -149,10 +149,10 @@ class ConversationRegistry:
         self.starts = 0
         """Attempts to start the actor of a thread that have ended, with an actor or an error."""
 
-    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], after: int | None = None) -> T:
+    async def ask(self, owner: str, thread_id: str, request: Callable[[], Ask[T]], since: float | None = None) -> T:
         """Ask a thread's conversation, on any node; `request` makes the same request for each attempt.
 
-        `after`: see `get_or_start`.
+        `since`: see `get_or_start`.
 
         Raises:
             StorageError, ActorError: The conversation cannot be started now.
@@ -160,7 +160,7 @@ class ConversationRegistry:
         """
         tries = 1
         while True:
-            conversation = (await self.get_or_start(owner, thread_id, after)).ref
+            conversation = (await self.get_or_start(owner, thread_id, since=since)).ref
             try:
                 asked = request()
                 return await conversation.ask(asked, timeout_s=ACCEPT_S)
@@ -274,20 +274,19 @@ class ConversationRegistry:
         return tuple(self._relocated.items())
 
     async def subscribe(
-        self, owner: str, thread_id: str, after: int, outbox: ActorRef, *, unasked: bool = False
+        self, owner: str, thread_id: str, after: int, outbox: ActorRef, *, missed_since: float | None = None
     ) -> None:
         """Subscribe an outbox to a thread's events after `after`; see `FollowThread`.
 
-        `unasked`: no client asked for it. A proxy that is started for it subscribes the user's other connections after
-        `after`, too.
+        `missed_since`: no client asked for it, and the user's other connections may lack runs that began since then.
 
         Raises:
             CommandRejected: There is no such thread (`not_found`).
             StorageError, ActorError: The conversation cannot be started now.
         """
-        request, others_after = partial(FollowThread, outbox, after, unasked), after if unasked else None
+        request = partial(FollowThread, outbox, after, missed_since is not None)
         try:
-            await self.ask(owner, thread_id, request, others_after)
+            await self.ask(owner, thread_id, request, missed_since)
         except CommandRejected:
             # A conversation that waits here for its thread's first message may not know that another node accepted it.
             if self.node is None or not await self._services.store.read(queries.last_seqs, owner, [thread_id]):
@@ -296,7 +295,7 @@ class ConversationRegistry:
             stale.try_tell(OwnershipLost())
             with trio.move_on_after(STOP_WAIT_S):
                 await stale.wait_stopped()
-            await self.ask(owner, thread_id, request, others_after)
+            await self.ask(owner, thread_id, request, missed_since)
 
     def mark_missed(self, since: float, owner: str | None = None) -> None:
         """Record that connections here may lack threads in which messages were accepted since then (Unix seconds).
@@ -319,11 +318,13 @@ class ConversationRegistry:
         """
         since = self._missed.pop(owner)
         try:
-            found = await self._services.store.read(queries.begun_since, owner, since - CLOCKS_APART_S)
-            for thread_id, after in found.items():
-                for outbox in self._services.presence.outboxes(owner, thread_id):
+            read, first = self._services.store.read, since - CLOCKS_APART_S
+            for thread_id in await read(queries.begun_since, owner, first):
+                for outbox, opened_at in self._services.presence.opened(owner, thread_id).items():
+                    begun = await read(queries.begun_since, owner, max(first, opened_at))
                     with suppress(CommandRejected):  # it was deleted meanwhile
-                        await self.subscribe(owner, thread_id, after, outbox, unasked=True)
+                        if (after := begun.get(thread_id)) is not None:
+                            await self.subscribe(owner, thread_id, after, outbox, missed_since=since)
         except BaseException:
             self.mark_missed(since, owner)
             raise
@@ -351,10 +352,19 @@ class ConversationRegistry:
         if self._relocated.get(key) == ending:
             del self._relocated[key]
 
-    async def get_or_start(self, owner: str, thread_id: str, after: int | None = None, *, here: bool = False) -> Entry:
-        """Return the actor of a thread on this node, started if necessary; see `MakeProxy` for `after` (None: find it).
+    async def get_or_start(
+        self,
+        owner: str,
+        thread_id: str,
+        after: int | None = None,
+        *,
+        since: float | None = None,
+        here: bool = False,
+    ) -> Entry:
+        """Return the actor of a thread on this node, started if necessary; see `MakeProxy` for `after`.
 
-        `here`: start no proxy.
+        `since`: when the first run may have begun that the user's connections here lack (Unix seconds); None: now, as a
+        command may come before the news of the message by which the thread began. `here`: start no proxy.
 
         Raises:
             Moved: With `here`, if another node owns the thread.
@@ -366,12 +376,12 @@ class ConversationRegistry:
         async with self._locks.hold(key):
             if (entry := self._entries.get(key)) is None or not entry.ref.alive:
                 try:
-                    entry = self._entries[key] = await self._start(owner, thread_id, after, here=here)
+                    entry = self._entries[key] = await self._start(owner, thread_id, after, since, here=here)
                 finally:
                     self.starts += 1
         return entry
 
-    async def _start(self, owner: str, thread_id: str, after: int | None, *, here: bool) -> Entry:
+    async def _start(self, owner: str, thread_id: str, after: int | None, since: float | None, *, here: bool) -> Entry:
         node, claimed = self.node, None
         if node is not None:
             if not node.joined:
@@ -385,10 +395,8 @@ class ConversationRegistry:
         elif self.make_proxy is None:
             raise StorageUnavailable("another server has the thread")
         else:
-            if after is None:  # a command may come before the news of the message by which the thread began
-                since = self._services.clock() - CLOCKS_APART_S
-                after = (await self._services.store.read(queries.begun_since, owner, since)).get(thread_id)
-            make = partial(self.make_proxy, owner, thread_id, claimed, after)
+            since = (self._services.clock() if since is None else since) - CLOCKS_APART_S
+            make = partial(self.make_proxy, owner, thread_id, claimed, after, since)
         spec = ChildSpec(actor_name(owner, thread_id), make, restart=Restart.TRANSIENT, backoff=RESTART_BACKOFF)
         try:
             ref = await self._conversations().ask(StartChild(spec), timeout_s=ACCEPT_S)

@@ -92,8 +92,10 @@ class OtherNode:
     def broadcast(self, _news: object) -> None:
         """There is nobody else."""
 
-    def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None) -> Actor:
-        return ConversationProxy(self.rig.services, self, self.proxies, owner, thread_id, owner_node, after)  # type: ignore[arg-type]
+    def make_proxy(self, owner: str, thread_id: str, owner_node: str, after: int | None, since: float) -> Actor:
+        services: Any = self.rig.services
+        bus: Any = self
+        return ConversationProxy(services, bus, self.proxies, owner, thread_id, owner_node, after, since)
 
 
 def thought(seq: int) -> Envelope:

@@ -238,7 +238,7 @@ async def test_a_run_whose_thread_another_server_has_is_left_to_it(shared: Share
     (run,) = (await shared.stored())[1]
     asked: list[str] = []
 
-    def make_proxy(owner: str, thread_id: str, owner_node: str, after: int | None) -> Any:
+    def make_proxy(owner: str, thread_id: str, owner_node: str, after: int | None, since: float) -> Any:
         asked.append(owner_node)
         return Follower([], [])
 

@@ -201,10 +201,13 @@ async def test_a_thread_whose_news_were_lost_reaches_a_page_that_has_been_open_f
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         await trio.sleep(OutboxLimits().defer_s)  # a younger page waits for what its client asks for
         await on_a.ask("go", thread_id="t", agent_type="script")
-        broadcast(missed[0], Missed(time.time()))
-        with trio.fail_after(60):
-            await on_b.until_end()
-        assert on_b.durable() == on_a.durable()
+        async with connected(two.b.address, token) as opened_later:
+            broadcast(missed[0], Missed(time.time()))
+            with trio.fail_after(60):
+                await on_b.until_end()
+            assert on_b.durable() == on_a.durable()
+            await opened_later.ask("more", thread_id="t", agent_type="script")
+            assert opened_later.durable()[0]["seq"] == len(on_a.durable()) + 1
 
 
 async def test_a_command_that_comes_before_the_news_of_its_thread_takes_no_event_from_other_pages(
@@ -222,6 +225,26 @@ async def test_a_command_that_comes_before_the_news_of_its_thread_takes_no_event
             await on_a.until_end()
             await on_b.until_end()
         assert on_b.durable() == on_a.durable()
+
+
+async def test_a_client_that_connects_after_an_answer_gets_only_its_own(
+    begin: Begin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a script does that connects for each message, wherever it is led to. A page that was open has both."""
+    monkeypatch.setattr(MessageBus, "broadcast", lambda *_: None)
+    two = await begin(scripted(Say("first"), Say("second")))
+    token = token_of()
+    async with connected(two.b.address, token) as page:
+        async with connected(two.a.address, token) as script:
+            first = await script.ask("go", thread_id="t", agent_type="script")
+        async with connected(two.b.address, token) as script:
+            await trio.sleep(OutboxLimits().defer_s)  # until then it waits for what its client asks for
+            second = await script.ask("more", thread_id="t", agent_type="script")
+        assert first["run_id"] not in {event["run_id"] for event in script.durable()}
+        with trio.fail_after(60):
+            while page.durable()[-1:] != [second]:
+                await page.read()
+        assert {event["run_id"] for event in page.durable()} == {first["run_id"], second["run_id"]}
 
 
 async def test_a_thread_that_begins_while_a_server_cannot_read_reaches_its_clients_later(

@@ -45,7 +45,7 @@ async def test_a_connection_that_arrives_again_is_one(outboxes: list[ActorRef]) 
 
 
 async def test_a_stream_of_one_thread_gets_no_other(outboxes: list[ActorRef]) -> None:
-    presence, (a, b, c) = Presence(3), outboxes
+    presence, (a, b, c) = Presence(3, clock=iter((1.0, 2.0, 3.0)).__next__), outboxes
     presence.register(ADA, "1", a)
     presence.register(ADA, "2", b)
     presence.register(BOB, "3", c)
@@ -53,6 +53,8 @@ async def test_a_stream_of_one_thread_gets_no_other(outboxes: list[ActorRef]) ->
     presence.restrict_to_thread("nobody", "t")
     assert presence.outboxes("ada", "t") == (a, b)
     assert presence.outboxes("ada", "u") == (a,)
+    assert presence.opened("ada", "t") == {a: 1.0, b: 2.0}
+    assert presence.opened("ada", "u") == {a: 1.0}
     assert presence.outboxes_of() == (a, b, c)
 
 

@@ -12,6 +12,7 @@ Commands and subscribers use a proxy like a conversation.
 """
 
 import logging
+import math
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -39,6 +40,7 @@ from understudy.extensions.nodes.hop import hop
 from understudy.extensions.nodes.messages import Advanced, Passing, TextPiece, ThreadGone
 from understudy.extensions.nodes.proxy_table import LogChecked, OwnerDown, ProxyTable
 from understudy.observe.spans import SpanKind, Traces, span_of
+from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.wire.events import Envelope, FeedbackGiven, MessageAccepted
 
@@ -69,7 +71,7 @@ class _TextIncomplete:
 class ConversationProxy(Actor):
     """Stands for one thread of one user, owned by `owner_node`. Started by `understudy.chat.registry`.
 
-    `after`: the number of an event after which the user's connections here get the thread's events; None: the end.
+    `after` and `since` say which events the user's connections here get, as in `understudy.chat.placement.MakeProxy`.
     """
 
     mailbox = MailboxSpec(capacity=4096)
@@ -83,6 +85,7 @@ class ConversationProxy(Actor):
         thread_id: str,
         owner_node: str,
         after: int | None = None,
+        since: float = math.inf,
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
@@ -92,6 +95,7 @@ class ConversationProxy(Actor):
         self.bus = bus
         self.proxies = proxies
         self.after = after
+        self.since = since
         self.followers = Subscribers(owner, thread_id, services)
         self.followed = FollowedLog(0)
         self.exists = False
@@ -104,9 +108,10 @@ class ConversationProxy(Actor):
         self.proxies.add(self.name, context.ref, self.owner_node, (self.owner, self.thread_id))
         self._request_snapshot(context)
         await self._read_log_end()
-        if self.exists:
-            after = None if self.after is None else min(self.after, self.followed.last_seq)
-            self.followers.subscribe_all(self.followed.last_seq, after=after)
+        if self.exists and self.after is not None:
+            self.followers.subscribe_all(self.followed.last_seq, after=min(self.after, self.followed.last_seq))
+        elif self.exists:
+            await self._subscribe_by_age()
         context.set_timer("idle", self.services.settings.idle_s, _StopIfIdle())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
@@ -291,6 +296,15 @@ class ConversationProxy(Actor):
             context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _TextIncomplete())
 
     # subscribers
+
+    async def _subscribe_by_age(self) -> None:
+        """Subscribe each of the user's connections from the first run that it may lack. What began before a connection
+        was opened is not for it: its client would take the end of that run for the end of its own."""
+        head = self.followed.last_seq
+        for outbox, opened_at in self.services.presence.opened(self.owner, self.thread_id).items():
+            begun = await self.services.store.read(queries.begun_since, self.owner, max(self.since, opened_at))
+            after = begun.get(self.thread_id)
+            self.followers.subscribe(outbox, head, after=None if after is None else min(after, head), unasked=True)
 
     async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
         if ask.after > self.followed.last_seq or not self.exists:

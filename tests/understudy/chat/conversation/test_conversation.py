@@ -63,6 +63,9 @@ class OneForAll(Presence):
     def outboxes(self, user: str, thread_id: str | None) -> tuple[ActorRef, ...]:
         return self.all
 
+    def opened(self, user: str, thread_id: str) -> dict[ActorRef, float]:
+        return dict.fromkeys(self.all, 0.0)
+
     def users(self) -> tuple[str, ...]:
         return ("ann",)
 
