@@ -2,22 +2,21 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 import trio.testing
 
 from tests.extensions.nodes.test_conversation_proxy import thought
 from transport.outbox.delivery import DeliveryCursors
 from transport.wire.events import PartialResult
-from understudy.chat.placement import actor_name
 from understudy.extensions.nodes import announcer as announcer_module
+from understudy.extensions.nodes import codec
 from understudy.extensions.nodes.announcer import FOLLOWED_S, Announcer
-from understudy.extensions.nodes.codec import decode_ephemeral
 from understudy.extensions.nodes.messages import FRAMES_MAX, Advanced, Passing, ThreadGone
 from understudy.wire.events import AgentProgress, Envelope, FeedbackGiven
 from understudy.wire.vocabulary import from_log, to_log
 
 THREAD = ("ann", "t")
-NAME = actor_name(*THREAD)
 
 
 class Node:
@@ -43,6 +42,11 @@ class Told:
 
 def passing(event: Any) -> Envelope:
     return Envelope(event, 2.5, None, "t", "r", "m", conversation_id="c", agent_type="guide", message="")
+
+
+def shown(told: Passing) -> Envelope:
+    """The event that is told, as the other node has it."""
+    return from_log(bytes(told.body)).replace(text_epoch=told.epoch)
 
 
 @pytest.fixture
@@ -102,7 +106,7 @@ async def test_events_are_told_together_in_order(told: Told) -> None:
     assert [(type(each), each.last if isinstance(each, Advanced) else each.head) for each in sent] == [
         (Advanced, 8), (Passing, 8), (Passing, 8), (Passing, 8), (Advanced, 9), (Passing, 9),
     ]  # fmt: skip
-    assert [decode_ephemeral(each.body) for each in sent if isinstance(each, Passing)] == [
+    assert [shown(each) for each in sent if isinstance(each, Passing)] == [
         passing(PartialResult("abcd", 0)),
         passing(AgentProgress(1.0, "half", 2.0)),
         passing(FeedbackGiven("m", None)),
@@ -115,22 +119,39 @@ async def test_who_begins_to_follow_is_told_the_number_of_the_last_event(told: T
     told.announcer.tell_end(*THREAD, 1.0, 4)
     told.deliver(passing(PartialResult("ab", 0)))
     first, text = told.taken()
-    assert first == Advanced("a", NAME, 4, 1.0)
+    assert first == Advanced("a", *THREAD, 4, 1.0)
     assert text.head == 4
 
 
 async def test_an_answer_that_is_written_again_replaces_the_text_of_a_client_on_another_node(told: Told) -> None:
     """The second text is shorter at first and arrives together with its continuation, which is not the old one."""
-    client, shown = DeliveryCursors(), ""
-    for epoch, offset, text in [("1", 0, "abcdef"), ("2", 0, "abc"), ("2", 3, "\n\nabc")]:
-        told.deliver(passing(PartialResult(text, offset)).replace(text_epoch=epoch))
+    client, text = DeliveryCursors(), ""
+    for epoch, offset, piece in [("1", 0, "abcdef"), ("2", 0, "abc"), ("2", 3, "\n\nabc")]:
+        told.deliver(passing(PartialResult(piece, offset)).replace(text_epoch=epoch))
     for each in told.taken():
-        envelope = decode_ephemeral(each.body)
+        envelope = shown(each)
         offset, words = envelope.event.offset, envelope.event.text
         sent = client.offer_text("t", "r", offset, words, envelope.text_epoch)
         assert isinstance(sent, int)
-        shown = shown[: offset + sent] + words[sent:]
-    assert shown == "abc\n\nabc"
+        text = text[: offset + sent] + words[sent:]
+    assert text == "abc\n\nabc"
+
+
+async def test_long_text_is_cut_so_that_each_piece_fits(told: Told) -> None:
+    """A payload of NOTIFY has 7,999 bytes in UTF-8."""
+    text = 'äöü\n"' * 5_000
+    told.deliver(passing(PartialResult(text, 7)))
+    sent = told.taken()
+    assert all(len(codec.encode_passing(each, 7999)) == 1 for each in sent)
+    events = [shown(each).event for each in sent]
+    assert "".join(each.text for each in events) == text
+    assert [each.offset - 7 for each in events] == list(range(0, len(text), codec.PIECE))
+
+
+async def test_text_that_is_too_long_is_not_told(told: Told) -> None:
+    """It is read at the next number."""
+    told.deliver(passing(PartialResult("x" * 1_000_000, 0)), passing(AgentProgress(1.0, "half", 2.0)))
+    assert [shown(each).event for each in told.taken()] == [AgentProgress(1.0, "half", 2.0)]
 
 
 async def test_text_that_may_show_what_placeholders_stand_for_is_not_told() -> None:
@@ -138,19 +159,20 @@ async def test_text_that_may_show_what_placeholders_stand_for_is_not_told() -> N
     told.announcer.follow("b", *THREAD)
     told.deliver(passing(PartialResult("ab", 0)))
     told.deliver(thought(1))
-    assert told.taken() == [Advanced("a", NAME, 1, 1.0)]
+    assert told.taken() == [Advanced("a", *THREAD, 1, 1.0)]
 
 
 async def test_short_rows_go_with_their_number(told: Told) -> None:
     stored = [from_log(to_log(thought(seq))) for seq in range(1, 6)]
-    rows = [each.frame for each in stored]
+    frames = [each.frame for each in stored]
+    rows = [msgspec.Raw(each.frame) for each in stored]
     long = stored[2].replace(message="x" * FRAMES_MAX)
     told.deliver(*stored[:2])
     told.deliver(from_log(to_log(long)), stored[3])
     told.deliver(stored[4])
     (advanced,) = told.taken()
     assert (advanced.last, advanced.frames) == (5, tuple(rows[3:]))
-    assert [advanced.after(number) for number in (2, 3, 4, 5)] == [(), tuple(rows[3:]), (rows[4],), ()]
+    assert [advanced.after(number) for number in (2, 3, 4, 5)] == [[], frames[3:], [frames[4]], []]
 
 
 async def test_what_could_not_be_sent_is_told_again_as_a_number_without_its_text(told: Told) -> None:
@@ -160,8 +182,8 @@ async def test_what_could_not_be_sent_is_told_again_as_a_number_without_its_text
     told.announcer.tell_again()
     told.deliver(passing(PartialResult("cd", 2)))
     number, text = told.taken()
-    assert number == Advanced("a", NAME, 2, 1.0)
-    assert decode_ephemeral(text.body) == passing(PartialResult("cd", 2))
+    assert number == Advanced("a", *THREAD, 2, 1.0)
+    assert shown(text) == passing(PartialResult("cd", 2))
 
 
 async def test_what_has_no_room_is_told_as_a_number(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -178,6 +200,6 @@ async def test_who_follows_a_thread_is_told_after_its_last_events_that_it_is_del
     told.deliver(thought(1))
     told.announcer.tell_deleted(*THREAD, 1.0)
     told.deliver(thought(2))  # of the next thread of that id, which nobody follows yet
-    assert told.taken() == [Advanced("a", NAME, 1, 1.0), ThreadGone("a", NAME, 1.0)]
+    assert told.taken() == [Advanced("a", *THREAD, 1, 1.0), ThreadGone("a", *THREAD, 1.0)]
     told.announcer.tell_deleted(*THREAD, 1.0)
     assert told.taken() == []

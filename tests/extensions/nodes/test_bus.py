@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import msgspec
 import psycopg
 import pytest
 import trio
@@ -18,7 +19,7 @@ from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected
 from understudy.chat.messages import CancelRun, RequestSnapshot
-from understudy.chat.placement import Active, Missed, Moved, News, RemoteNodes, actor_name
+from understudy.chat.placement import Active, Missed, Moved, News, RemoteNodes
 from understudy.extensions.nodes import bus as bus_module
 from understudy.extensions.nodes import bus_receiver, codec, inbox
 from understudy.extensions.nodes import storage as nodes
@@ -38,6 +39,7 @@ from understudy.storage.postgresql import PostgresDatabase, alone, connect_datab
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.wire.events import AgentProgress, Envelope
+from understudy.wire.vocabulary import from_log
 
 LEASE_S = 1.0
 
@@ -100,7 +102,7 @@ class Node:
     async def follow(self, other: "Node") -> None:
         """Have a proxy of the thread `t` here, and wait until the other node has heard of it."""
         proxy = await self.system.spawn(ChildSpec("p", partial(Noting, self.told)))
-        self.proxies.add(actor_name("ann", "t"), proxy, other.id, ("ann", "t"))
+        self.proxies.add(("ann", "t"), proxy, other.id)
         self.proxies.check()
         await until(lambda: other.bus.announcer.is_followed("ann", "t") and other.asked)
 
@@ -235,16 +237,15 @@ async def test_errors_come_back_as_they_were(pair: tuple[Node, Node], error: Exc
 async def test_numbers_and_text_reach_the_proxy_in_order_and_news_all_others(pair: tuple[Node, Node]) -> None:
     one, other = pair
     await other.follow(one)
-    thread = actor_name("ann", "t")
     one.append(thought(3), thought(4))
     one.append(passing(AgentProgress(1.0, "half", 2.0)))
-    one.bus.tell(other.id, Passing("former", thread, 4, b"{}"))
+    one.bus.tell(other.id, Passing("former", "ann", "t", 4, msgspec.Raw(b"{}")))
     one.bus.broadcast(Active("ann", "t", 3))
     await until(lambda: len(other.told_of()) >= 2)
     number, text = other.told_of()
-    assert number == Advanced(one.id, thread, 4, 1.0)
+    assert number == Advanced(one.id, "ann", "t", 4, 1.0)
     assert isinstance(text, Passing)
-    assert codec.decode_ephemeral(text.body) == passing(AgentProgress(1.0, "half", 2.0))
+    assert from_log(bytes(text.body)) == passing(AgentProgress(1.0, "half", 2.0))
     await until(lambda: Active("ann", "t", 3) in other.news)
     assert Active("ann", "t", 3) not in one.news
 

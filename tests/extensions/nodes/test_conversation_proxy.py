@@ -1,7 +1,8 @@
 """A proxy over a real store and outbox. The bus to the node that owns the thread is a stand-in."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from random import Random
 from typing import Any
 
 import msgspec
@@ -14,15 +15,16 @@ from actors import Actor, ActorDied, ActorRef, ChildSpec
 from tests.understudy.chat.conversation.test_conversation import OneForAll, Rig
 from tests.understudy.chat.conversation.test_conversation import rig as rig
 from transport.outbox.outbox import Outbox, OutboxLimits
+from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver
 from understudy.chat.commands.dispatcher import CommandDispatcher
 from understudy.chat.conversation.event_log import read_page
 from understudy.chat.messages import CancelRun, RequestSnapshot
-from understudy.chat.placement import Moved, actor_name
+from understudy.chat.placement import Moved
 from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.conversation_proxy import ConversationProxy
 from understudy.extensions.nodes.membership import Member, join
-from understudy.extensions.nodes.messages import Advanced, ThreadGone
+from understudy.extensions.nodes.messages import Advanced, Passing, ThreadGone
 from understudy.extensions.nodes.proxy_table import LogChecked, OwnerDown, ProxyTable
 from understudy.extensions.nodes.storage import LogEnd, join_nodes, log_ends
 from understudy.storage.changes import Change
@@ -35,10 +37,16 @@ from understudy.wire.vocabulary import VOCABULARY, to_log
 @define
 class Sent:
     numbers: list[int] = field(factory=list)
+    text: str = ""
     open: bool = True
 
     def write_now(self, payloads: Sequence[bytes]) -> bool:
-        self.numbers += [seq for each in payloads if (seq := json.loads(each).get("seq")) is not None]
+        for event in map(json.loads, payloads):
+            if event["type"] == "partial_result":
+                assert event["data"]["offset"] == len(self.text)
+                self.text += event["data"]["text"]
+            elif event.get("seq") is not None:
+                self.numbers.append(event["seq"])
         return True
 
     async def write(self, payloads: Sequence[bytes]) -> None:
@@ -74,7 +82,7 @@ class OtherNode:
         """Store the next events of the thread. Return how the node tells of them."""
         events = [LoggedEvent(each.seq or 0, each.event.type, "r", to_log(each)) for each in envelopes]
         await self.rig.services.store.commit(Change("ada", "t", tuple(events), fence=self.fence))
-        return Advanced("other", actor_name("ada", "t"), events[-1].seq, self.created_at)
+        return Advanced("other", "ada", "t", events[-1].seq, self.created_at)
 
     async def checked(self) -> LogChecked:
         """Where the log ends, as the check of all logs reads it."""
@@ -178,10 +186,10 @@ async def at_end(here: Here) -> ActorRef:
     return proxy
 
 
-NOTICES: dict[str, Callable[[str], Any]] = {
-    "told of the end": lambda thread: ThreadGone("other", thread, 1.0),
-    "told of events of the next": lambda thread: Advanced("other", thread, 5, 2.0),
-    "checking the log": lambda _: LogChecked(LogEnd("other", 4, 2.0)),
+NOTICES: dict[str, object] = {
+    "told of the end": ThreadGone("other", "ada", "t", 1.0),
+    "told of events of the next": Advanced("other", "ada", "t", 5, 2.0),
+    "checking the log": LogChecked(LogEnd("other", 4, 2.0)),
 }
 
 
@@ -190,7 +198,7 @@ async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_ev
     """The next one has four events when this node learns of it; the connection never named a cursor."""
     proxy = await at_end(here)
     await here.other.begin_thread(2.0, 4)
-    proxy.tell(NOTICES[how](actor_name("ada", "t")))
+    proxy.tell(NOTICES[how])
     with trio.fail_after(60):
         await proxy.wait_stopped()
     for each in here.desk.registry.relocated:
@@ -203,7 +211,7 @@ async def test_a_deleted_thread_without_a_next_one_leaves_no_actor_and_no_subscr
     proxy, vault = await at_end(here), here.other.rig.services.content_filter.vault
     vault.get_or_create("ada", "t", is_new=True)
     await here.other.rig.services.store.delete_thread("ada", "t", None)
-    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 1.0) if told else OwnerDown())
+    proxy.tell(ThreadGone("other", "ada", "t", 1.0) if told else OwnerDown())
     with trio.fail_after(60):
         await proxy.wait_stopped()
     (moved,) = here.desk.registry.relocated
@@ -259,7 +267,7 @@ async def test_the_owner_is_told_that_its_thread_is_followed_and_asked_for_the_t
 
 async def test_a_late_end_of_an_earlier_thread_does_not_end_the_proxy_of_the_next(here: Here) -> None:
     proxy = await at_end(here)
-    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 0.5))
+    proxy.tell(ThreadGone("other", "ada", "t", 0.5))
     proxy.tell(await here.other.append(thought(4)))
     await here.until_sent(3, 4)
     assert proxy.alive
@@ -308,12 +316,71 @@ async def test_the_last_events_of_a_thread_arrive_though_it_is_deleted_before_th
     proxy = await at_end(here)
     told = await here.other.append(thought(4), thought(5), thought(6))
     await here.other.rig.services.store.delete_thread("ada", "t", None)
-    rows = tuple(to_log(thought(seq)) for seq in (3, 4, 5, 6))
+    rows = tuple(msgspec.Raw(to_log(thought(seq))) for seq in (3, 4, 5, 6))
     proxy.tell(msgspec.structs.replace(told, frames=rows))
-    proxy.tell(ThreadGone("other", actor_name("ada", "t"), 1.0))
+    proxy.tell(ThreadGone("other", "ada", "t", 1.0))
     with trio.fail_after(60):
         await proxy.wait_stopped()
     await here.until_sent(3, 4, 5, 6)
+
+
+def piece(head: int, offset: int, text: str) -> Passing:
+    delta = thought(0).replace(event=PartialResult(text, offset), seq=None)
+    return Passing("other", "ada", "t", head, msgspec.Raw(to_log(delta)))
+
+
+async def test_text_comes_after_the_events_before_it_and_not_after_those_behind_it(here: Here) -> None:
+    """A client that came back after the end of a run would show its text as new."""
+    proxy = await at_end(here)
+    rows = (msgspec.Raw(to_log(thought(4))),)
+    proxy.tell(msgspec.structs.replace(await here.other.append(thought(4)), frames=rows))
+    proxy.tell(piece(4, 0, "ab"))
+    await here.until_sent(3, 4)
+    assert here.sent.text == "ab"
+    proxy.tell(await here.other.append(thought(5)))
+    proxy.tell(piece(4, 2, "cd"))
+    await here.until_sent(3, 4, 5)
+    assert here.sent.text == "ab"
+    proxy.tell(piece(5, 2, "CD"))
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert here.sent.text == "abCD"
+    await here.other.append(thought(6))
+    proxy.tell(piece(6, 4, "ef"))  # of the number nothing was told
+    await here.until_sent(3, 4, 5, 6)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_whatever_happens_on_the_way_each_client_gets_the_story(here: Here, seed: int) -> None:
+    """Numbers, with their rows or without, and text are lost, late against each other and repeated."""
+    draw, proxy, letters = Random(seed), await at_end(here), "abcdefghij"
+    numbers: list[Any] = [await here.other.append(thought(seq)) for seq in range(4, 10)]
+    for at, told in enumerate(numbers):
+        if draw.random() < 0.5:
+            rows = (msgspec.Raw(to_log(thought(told.last))),)
+            numbers[at] = msgspec.structs.replace(told, frames=rows)
+    ways = [numbers, [piece(draw.randint(3, 9), at, each) for at, each in enumerate(letters)]]
+    ways[1].sort(key=lambda each: each.head)
+    while any(ways):
+        told = draw.choice([way for way in ways if way]).pop(0)
+        for _ in range(draw.choice([0, 1, 1, 2])):
+            proxy.tell(told)
+        if draw.random() < 0.5:
+            await trio.testing.wait_all_tasks_blocked()
+    proxy.tell(LogChecked((await here.other.checked()).end, late=True))
+    await here.until_sent(*range(3, 10))
+    assert letters.startswith(here.sent.text)
+    proxy.tell(piece(9, 0, letters))  # the snapshot that was asked for
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    assert here.sent.text == letters
+
+
+async def test_a_number_that_the_log_does_not_have_holds_nothing_up(here: Here) -> None:
+    proxy = await at_end(here)
+    proxy.tell(Advanced("other", "ada", "t", 99, 1.0))
+    proxy.tell(await here.other.checked())
+    await trio.testing.wait_all_tasks_blocked(0.01)
+    proxy.tell(await here.other.append(thought(4)))
+    await here.until_sent(3, 4)
 
 
 @pytest.mark.parametrize("hears", [True, False])

@@ -14,14 +14,16 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from typing import Final
 
+import msgspec
 import trio
 from attrs import define, field
 
 from transport.outbox.delivery import merge_text
-from understudy.chat.placement import News, Node, actor_name
-from understudy.extensions.nodes.codec import encode_ephemeral
+from understudy.chat.placement import News, Node
+from understudy.extensions.nodes.codec import pieces_of
 from understudy.extensions.nodes.messages import FRAMES_MAX, Advanced, Passing, ThreadGone, Told
 from understudy.wire.events import Envelope
+from understudy.wire.vocabulary import to_log
 
 FOLLOWED_S: Final = 30.0
 """Seconds after which a node does not follow any more that has not said so again."""
@@ -33,10 +35,10 @@ WAITING: Final = 10_000
 
 @define(eq=False)
 class _Followed:
-    """A thread that other nodes follow, each until a time of trio's clock. `head` is the last number of the log;
-    `behind`: it is to be told, without a row."""
+    """A thread (its user, and id) that other nodes follow, each until a time of trio's clock. `head` is the last number
+    of the log; `behind`: it is to be told, without a row."""
 
-    name: str
+    key: tuple[str, str]
     until: dict[str, float] = field(factory=dict)
     waiting: list[Envelope] = field(factory=list)
     head: int = 0
@@ -69,7 +71,7 @@ class Announcer:
     def follow(self, node: str, owner: str, thread_id: str) -> bool:
         """Note that a node follows a thread. Return False if it has done so already, or too many do."""
         self._sweep()
-        followed = self._threads.get((owner, thread_id)) or _Followed(actor_name(owner, thread_id))
+        followed = self._threads.get((owner, thread_id)) or _Followed((owner, thread_id))
         is_new = node not in followed.nodes()
         if is_new and max(len(self._threads), len(followed.until)) >= MOST_FOLLOWED:
             return False
@@ -110,7 +112,7 @@ class Announcer:
     def tell_deleted(self, owner: str, thread_id: str, incarnation: float | None) -> None:
         """As `OtherNodes.tell_deleted`."""
         if (followed := self._threads.pop((owner, thread_id), None)) is not None:
-            followed.deleted = ThreadGone(self.node.id, followed.name, incarnation)
+            followed.deleted = ThreadGone(self.node.id, *followed.key, incarnation)
             self._send(followed)
 
     def _send(self, followed: _Followed, *, at_once: bool = True) -> None:
@@ -127,7 +129,7 @@ class Announcer:
     def _told(self, followed: _Followed) -> Iterator[Told]:
         waiting, followed.waiting = followed.waiting, []
         first = next((each.seq for each in waiting if each.seq is not None), followed.head + 1)
-        about = (self.node.id, followed.name)
+        about = (self.node.id, *followed.key)
         if followed.behind:
             followed.behind = False
             yield Advanced(*about, followed.head, followed.incarnation)
@@ -138,8 +140,8 @@ class Announcer:
                 head = together[-1].seq or head
                 yield Advanced(*about, head, followed.incarnation, _last_rows(together))
             elif self.with_text:
-                for each in merge_text(together):
-                    yield Passing(*about, head, encode_ephemeral(each))
+                for each in (piece for merged in merge_text(together) for piece in pieces_of(merged)):
+                    yield Passing(*about, head, msgspec.Raw(to_log(each)), each.text_epoch)
         if followed.deleted is not None:
             yield followed.deleted
 
@@ -151,9 +153,9 @@ class Announcer:
             self._send(followed)
 
 
-def _last_rows(envelopes: Sequence[Envelope]) -> tuple[bytes, ...]:
+def _last_rows(envelopes: Sequence[Envelope]) -> tuple[msgspec.Raw, ...]:
     """Return the rows of the last events that fit beside a number."""
     size, first = 0, len(envelopes)
     while first and (row := envelopes[first - 1].frame) and (size := size + len(row)) <= FRAMES_MAX:
         first -= 1
-    return tuple(envelope.frame for envelope in envelopes[first:])
+    return tuple(msgspec.Raw(envelope.frame) for envelope in envelopes[first:])

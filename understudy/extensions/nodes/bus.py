@@ -26,13 +26,11 @@ from understudy.chat.placement import Missed, Moved, News, Node, TypingIn
 from understudy.extensions.nodes.announcer import Announcer
 from understudy.extensions.nodes.background import Background
 from understudy.extensions.nodes.codec import (
-    TORN,
     VERSION,
     UnreadableLetter,
     decode_letter,
     encode_letter,
     encode_passing,
-    is_readable,
     join_passing,
     reply_value,
 )
@@ -220,8 +218,7 @@ class MessageBus:
             content = decode_letter(letter)
         except UnreadableLetter as error:
             self.drop(letter.sender, error)
-            fault = RpcFault("unavailable", "it is of another release" if not is_readable(letter) else TORN)
-            self.reply(letter.sender, RpcReply(letter.id, fault=fault))
+            self.reply(letter.sender, RpcReply(letter.id, fault=RpcFault("unavailable", str(error))))
             return
         if isinstance(content, RpcRequest):
             if self._is_new(content.id):

@@ -22,7 +22,7 @@ from understudy.chat.placement import Missed, News, Node, RemoteNodes, TypingIn
 from understudy.chat.registry import ConversationRegistry
 from understudy.extensions.nodes.bus import MessageBus
 from understudy.extensions.nodes.codec import UnreadableLetter, decode_passing
-from understudy.extensions.nodes.messages import Advanced, Following, Heard, Mail, Passing, RpcRequest, ThreadGone
+from understudy.extensions.nodes.messages import Following, Heard, Mail, OfThread, RpcRequest
 from understudy.extensions.nodes.proxy_table import ProxyTable
 from understudy.extensions.nodes.wakeups import HELLO, NEWS, Wakeups, channel_of
 from understudy.storage.errors import WakeupsUnavailable
@@ -152,14 +152,14 @@ class BusReceiver(Actor):
             match each:
                 case Mail():
                     self.bus.woken.set()
-                case Advanced(thread=thread) | Passing(thread=thread) | ThreadGone(thread=thread):
-                    if (proxy := self.proxies.find(thread, each.node)) is not None:
-                        proxy.try_tell(each)
-                case Following(owner=owner, thread_id=thread_id):
-                    is_new = self.bus.announcer.follow(each.node, owner, thread_id)
-                    actor = self.threads.peek(owner, thread_id) if is_new or each.snapshot else None
+                case Following(node, owner, thread_id, snapshot):
+                    is_new = self.bus.announcer.follow(node, owner, thread_id)
+                    actor = self.threads.peek(owner, thread_id) if is_new or snapshot else None
                     if actor is not None:
                         actor.try_tell(RequestSnapshot(RemoteNodes()))
+                case OfThread(node, owner, thread_id):
+                    if (proxy := self.proxies.find((owner, thread_id), node)) is not None:
+                        proxy.try_tell(each)
                 case Heard(node, news):
                     self.heard_at = time.time()
                     if node != self.node.id:

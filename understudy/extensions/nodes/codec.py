@@ -1,4 +1,4 @@
-"""Encodes messages between nodes: letters as MessagePack, wakeups as lists of JSON. Pure.
+"""Encodes messages between nodes: letters as MessagePack, wakeups as lists of JSON, events in it as in the log. Pure.
 
 1. Nodes of two releases understand each other if they have the same `VERSION`: fields that a message has in a later
    release only are ignored, and a request of an unknown kind is refused.
@@ -16,19 +16,19 @@ from transport.wire.events import PartialResult
 from understudy.chat.messages import MessageInOtherThread
 from understudy.chat.placement import Moved
 from understudy.extensions.nodes.inbox import Letter
-from understudy.extensions.nodes.messages import Advanced, Passing, RpcFault, RpcReply, RpcRequest, TextPiece, Told
+from understudy.extensions.nodes.messages import Advanced, RpcFault, RpcReply, RpcRequest, Told
 from understudy.storage.errors import StorageUnavailable
 from understudy.wire.codes import ERRORS
 from understudy.wire.events import Envelope
-from understudy.wire.vocabulary import from_log, to_log
 
 VERSION: Final = 2
 """Increment with a change of a shape that does more than to add kinds of messages, or fields with a default."""
 BODY_MAX: Final = 16 * 1024 * 1024
 """Bytes of a letter: the longest, a message with its context and files, has some megabytes."""
-PARTS: Final = 64
+PIECE: Final = 1_000
+"""Characters of streamed text in one message: as JSON each has six bytes at most, and a message of `NOTIFY` 7,999."""
+PIECES: Final = 64
 """Messages into which a long text is cut; what is longer is read from the log."""
-TORN: Final = "it is torn"
 
 
 class UnreadableLetter(ValueError):
@@ -46,55 +46,27 @@ def encode_letter(content: RpcRequest | RpcReply) -> bytes:
     return _ENCODER.encode(content)
 
 
-def is_readable(letter: Letter) -> bool:
-    """Return whether a letter is of the version of this code."""
-    return letter.version == VERSION
-
-
 def decode_letter(letter: Letter) -> RpcRequest | RpcReply:
-    """Decode the body of a letter. Raises UnreadableLetter."""
-    if not is_readable(letter):
-        raise UnreadableLetter(f"version {letter.version}, not {VERSION}")
+    """Decode the body of a letter. Raises UnreadableLetter, which says why."""
+    if letter.version != VERSION:
+        raise UnreadableLetter(f"it is of another release: {letter.version}, not {VERSION}")
     if len(letter.body) > BODY_MAX:
-        raise UnreadableLetter(f"{len(letter.body)} bytes")
+        raise UnreadableLetter(f"it has {len(letter.body)} bytes")
     try:
         content = _LETTER.decode(letter.body)
     except (msgspec.DecodeError, RecursionError) as error:
-        raise UnreadableLetter(str(error)) from None
+        raise UnreadableLetter(f"it is torn: {error}") from None
     if isinstance(content, RpcRequest) and content.id != letter.id:
         raise UnreadableLetter("it is another letter's")
     return content
 
 
 def encode_passing(told: Told, largest: int) -> list[str]:
-    """Return a message as parts of at most this size, without their brackets; none if that is not possible.
-
-    A long piece of text is cut into several, each with its own offset.
-    """
-    parts: list[str] = []
-    rest = [told]
-    while rest and len(parts) + len(rest) <= PARTS:
-        one = rest.pop(0)
-        try:
-            text = _JSON.encode(one)
-        except ValueError:  # a half of a character that UTF-8 cannot hold
-            return []
-        if len(text) + 2 <= largest:
-            parts.append(text.decode())
-        elif isinstance(one, Passing) and isinstance(one.body, TextPiece) and len(one.body.text) > 1:
-            rest[:0] = _halves(one, one.body)
-        elif isinstance(one, Advanced) and one.frames:
-            rest.insert(0, msgspec.structs.replace(one, frames=()))
-        else:
-            return []
-    return [] if rest else parts
-
-
-def _halves(told: Passing, piece: TextPiece) -> list[Told]:
-    replace, half = msgspec.structs.replace, len(piece.text) // 2
-    first = replace(piece, text=piece.text[:half])
-    second = replace(piece, text=piece.text[half:], offset=piece.offset + half)
-    return [replace(told, body=first), replace(told, body=second)]
+    """Return a message as the part of one of at most this size, without its brackets; nothing if it does not fit."""
+    text = _JSON.encode(told)
+    if len(text) + 2 > largest and isinstance(told, Advanced):
+        text = _JSON.encode(msgspec.structs.replace(told, frames=()))
+    return [text.decode()] if len(text) + 2 <= largest else []
 
 
 def join_passing(parts: Sequence[str], largest: int) -> Iterator[str]:
@@ -119,46 +91,14 @@ def decode_passing(text: str) -> list[Told]:
         raise UnreadableLetter(str(error)) from None
 
 
-def encode_ephemeral(envelope: Envelope) -> TextPiece | bytes:
-    """Encode an ephemeral event; a text delta in its compact form."""
+def pieces_of(envelope: Envelope) -> Sequence[Envelope]:
+    """Cut long streamed text into pieces that fit into a message, each with its own offset; none if they are many."""
     event = envelope.event
     if not isinstance(event, PartialResult):
-        return to_log(envelope)
-    return TextPiece(
-        envelope.timestamp,
-        envelope.thread_id,
-        envelope.run_id,
-        envelope.message_id,
-        envelope.conversation_id,
-        envelope.agent_type,
-        envelope.pillar,
-        envelope.message,
-        event.offset,
-        event.text,
-        envelope.asked_agent,
-        envelope.text_epoch,
-    )
-
-
-def decode_ephemeral(body: TextPiece | bytes) -> Envelope:
-    """Decode an ephemeral event. Raises UnreadableEvent."""
-    return from_log(body) if isinstance(body, bytes) else _envelope_of_piece(body)
-
-
-def _envelope_of_piece(body: TextPiece) -> Envelope:
-    return Envelope(
-        PartialResult(body.text, body.offset),
-        body.timestamp,
-        thread_id=body.thread_id,
-        run_id=body.run_id,
-        message_id=body.message_id,
-        conversation_id=body.conversation_id,
-        agent_type=body.agent_type,
-        pillar=body.pillar,
-        message=body.message,
-        asked_agent=body.asked_agent,
-        text_epoch=body.epoch,
-    )
+        return [envelope]
+    starts = range(0, len(event.text) or 1, PIECE)
+    cut = [PartialResult(event.text[at : at + PIECE], event.offset + at) for at in starts[: PIECES + 1]]
+    return [envelope.replace(event=each) for each in cut] if len(cut) <= PIECES else []
 
 
 def fault_from_error(error: Exception) -> RpcFault:

@@ -3,11 +3,13 @@
 Commands and subscribers use a proxy like a conversation.
 
 1. A command is forwarded to the owning node, and its reply is passed back; the proxy executes nothing itself.
-2. Subscribers get the thread's events in order. The proxy is told their numbers, and reads from the log those rows that
-   do not come with them. What is not told is seen when the logs of all proxies are checked (`proxy_table`).
-3. If the node is down or no longer owns the thread, the proxy stops, and pending callers ask again through the
+2. The proxy is told the numbers of events, and passes on the rows that come with them; subscribers read others from
+   the log, each in order. What is not told is seen when the logs of all proxies are checked (`proxy_table`).
+3. Streamed text that was sent before the last known event is dropped: it may be of a run that has ended, which a client
+   that came after the end does not know. Each subscriber sees the gap, if it has one, and requests a snapshot.
+4. If the node is down or no longer owns the thread, the proxy stops, and pending callers ask again through the
    registry, which finds the new owner.
-4. A proxy stands for one incarnation of its thread: when that was deleted, also if there is another thread of its id by
+5. A proxy stands for one incarnation of its thread: when that was deleted, also if there is another thread of its id by
    now, its subscribers are notified and the proxy stops. They get the next thread of the id from its first event.
 """
 
@@ -22,50 +24,39 @@ from attrs import evolve
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.delivery import same_incarnation
 from transport.wire.errors import CommandRejected, UnreadableEvent
-from transport.wire.events import Resync
+from transport.wire.events import PartialResult, Resync
 from transport.wire.messages import Reply
 from understudy.chat import messages as chat
 from understudy.chat.conversation.conversation import RESYNC
 from understudy.chat.conversation.event_log import read_acceptance
 from understudy.chat.conversation.subscribers import Subscribers
 from understudy.chat.envelope import wrap_about_answer
-from understudy.chat.placement import Moved, actor_name
+from understudy.chat.placement import Moved, RemoteNodes
 from understudy.chat.services import Services
-from understudy.content.texts import run_off_loop
-from understudy.extensions.nodes import storage
 from understudy.extensions.nodes.bus import MessageBus
-from understudy.extensions.nodes.codec import decode_ephemeral
-from understudy.extensions.nodes.followed_log import FollowedLog
 from understudy.extensions.nodes.hop import hop
-from understudy.extensions.nodes.messages import Advanced, Passing, TextPiece, ThreadGone
+from understudy.extensions.nodes.messages import Advanced, Passing, ThreadGone
 from understudy.extensions.nodes.proxy_table import LogChecked, OwnerDown, ProxyTable
 from understudy.observe.spans import SpanKind, Traces, span_of
 from understudy.storage import queries
 from understudy.storage.errors import StorageError
 from understudy.wire.events import Envelope, FeedbackGiven, MessageAccepted
+from understudy.wire.vocabulary import from_log
 
 log = logging.getLogger(__name__)
 
 REPLY_TIMEOUT_S: Final = 9.0
 """Timeout of a forwarded command; shorter than the timeout of its local caller."""
-AT_ONCE: Final = 200
-"""Events that are read for all subscribers together; if there are more, each reads them for itself."""
 LATE_S: Final = 0.5
 """Seconds that events of the log may take to be told, while this node hears the others."""
 REPLIES_S: Final = 0.02
 """Interval at which a proxy that is to end looks whether all its commands were answered."""
 SNAPSHOT_S: Final = 0.5
 """Minimum interval between requests for a snapshot: many subscribers miss the same one."""
-DECODE_INLINE: Final = 8 * 1024
-"""Up to this many bytes events are decoded on the event loop, which takes less than a millisecond; more in a thread."""
 
 
 class _StopIfIdle:
     """Stop if there are no subscribers and no pending commands."""
-
-
-class _TextIncomplete:
-    """Request a snapshot: a part of a running answer may have been missed."""
 
 
 class ConversationProxy(Actor):
@@ -89,7 +80,6 @@ class ConversationProxy(Actor):
     ) -> None:
         self.owner = owner
         self.thread_id = thread_id
-        self.name = actor_name(owner, thread_id)
         self.owner_node = owner_node
         self.services = services
         self.bus = bus
@@ -97,7 +87,7 @@ class ConversationProxy(Actor):
         self.after = after
         self.since = since
         self.followers = Subscribers(owner, thread_id, services)
-        self.followed = FollowedLog(0)
+        self.last_seq = 0  # the last event that subscribers were sent, or sent to the log for
         self.exists = False
         self.waiting = 0
         self.snapshot_asked_at = -SNAPSHOT_S
@@ -105,29 +95,29 @@ class ConversationProxy(Actor):
     async def on_start(self, context: Context) -> None:
         """Have the owning node tell of the thread, find the end of the log, and subscribe the user's connections."""
         self.followers.context = context
-        self.proxies.add(self.name, context.ref, self.owner_node, (self.owner, self.thread_id))
+        self.proxies.add((self.owner, self.thread_id), context.ref, self.owner_node)
         self._request_snapshot(context)
         await self._read_log_end()
         if self.exists and self.after is not None:
-            self.followers.subscribe_all(self.followed.last_seq, after=min(self.after, self.followed.last_seq))
+            self.followers.subscribe_all(self.last_seq, after=min(self.after, self.last_seq))
         elif self.exists:
             await self._subscribe_by_age()
         context.set_timer("idle", self.services.settings.idle_s, _StopIfIdle())
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Leave the table; the owning node forgets by itself that the thread was followed here."""
-        self.proxies.remove(self.name, context.ref)
+        self.proxies.remove((self.owner, self.thread_id), context.ref)
 
     async def receive(self, message: object, context: Context) -> None:
         """Serve one message of `understudy.chat.messages` or `understudy.extensions.nodes.messages`."""
         match message:
             case Advanced(incarnation=incarnation) if not self._is_this(incarnation):
                 self._end(context, deleted=True)
-            case Advanced():
-                await self._read_events(message)
-            case Passing(head=after, body=body):  # a number waits longer to be sent than text after it
-                await self._read_events(Advanced(message.node, message.thread, after, self.followers.incarnation))
-                self._deliver(self.followed.add_ephemeral(after, await _decode([body])))
+            case Advanced(last=last):
+                self._advance(last, message.after(self.last_seq), message.incarnation)
+            case Passing(head=head):
+                self._advance(head)  # if its number was lost
+                self._show(message)
             case ThreadGone(incarnation=incarnation) if not self._is_this(incarnation):
                 pass
             case ThreadGone() if self.waiting:  # replies come by the inbox, which takes longer
@@ -151,8 +141,6 @@ class ConversationProxy(Actor):
                 context.start_soon(self._forward, message, context, name="forward")
             case Terminated(ref):
                 self.followers.remove(ref)
-            case _TextIncomplete():
-                self._request_snapshot(context)
             case _StopIfIdle() if self.followers or self.waiting:
                 context.set_timer("idle", self.services.settings.idle_s, _StopIfIdle())
             case _StopIfIdle():
@@ -160,68 +148,39 @@ class ConversationProxy(Actor):
 
     # events
 
-    async def _read_events(self, advanced: Advanced) -> None:
-        """Read the new events and deliver them. Each message subscribes the user's connections here, as in the
-        conversation."""
-        known = self.followed.last_seq
-        if advanced.last <= known:
-            return
-        bodies = advanced.after(known) or await self._rows_after(known, advanced)
-        envelopes = await _decode(bodies)
-        if not bodies or len(envelopes) != len(bodies):  # subscribers read for themselves, and see what is wrong
-            try:
-                await self._read_log_end(subscribe_all=True)
-            except StorageError:
-                self.proxies.check(snapshots=False)
-            return
-        self.exists = True
-        self.followers.incarnation = self.followers.incarnation or advanced.incarnation
-        if any(isinstance(each.event, MessageAccepted) for each in envelopes):
-            self.followers.subscribe_all(known + len(envelopes), after=known)
-        self._deliver(self.followed.add_numbered(known + 1, envelopes))
+    def _advance(self, head: int, rows: Sequence[bytes] = (), incarnation: float | None = None) -> None:
+        """Have subscribers get the events up to number `head`: these rows, or if there are none those of the log.
 
-    async def _rows_after(self, known: int, advanced: Advanced) -> Sequence[bytes]:
-        """Read the rows of the events after number `known`; none if they are many, or not all there any more."""
-        try:
-            rows = await self.services.store.read(
-                storage.next_events, self.owner, self.thread_id, advanced.incarnation, known, AT_ONCE
-            )
-        except StorageError:
-            return ()
-        whole = bool(rows) and rows[0].seq == known + 1 and rows[-1].seq >= advanced.last
-        return [row.body for row in rows] if whole else ()
-
-    def _deliver(self, envelopes: Sequence[Envelope]) -> None:
-        """Deliver events to all subscribers, consecutive numbered ones together: an outbox takes these in one step."""
-        together: list[Envelope] = []
-        for envelope in map(self.followers.restore, envelopes):
-            if together and (envelope.seq is None) != (together[-1].seq is None):
-                self.followers.deliver(*together)
-                together = []
-            together.append(envelope)
-        if together:
-            self.followers.deliver(*together)
-
-    def _advance(self, head: int, *, subscribe_all: bool = False) -> None:
-        """Record that the log extends to `head`; subscribers that are behind catch up from the log.
-
-        `subscribe_all`: the user's other connections here are subscribed too: a lost event may have accepted a message.
+        If a message may have been accepted among them, the user's other connections here are subscribed too.
         """
-        known = self.followed.last_seq
-        if self.followed.advance(head):
-            self.exists = True
+        known = self.last_seq
+        if head <= known:
+            return
+        envelopes = _decode(rows)
+        self.exists, self.last_seq = True, head
+        self.followers.incarnation = self.followers.incarnation or incarnation
+        if not envelopes or any(isinstance(each.event, MessageAccepted) for each in envelopes):
+            self.followers.subscribe_all(head, after=known)
+        if envelopes:
+            self.followers.deliver(*map(self.followers.restore, envelopes))
+        else:
             self.followers.catch_up(head)
-            if subscribe_all:
-                self.followers.subscribe_all(head, after=known)
 
-    async def _read_log_end(self, *, subscribe_all: bool = False) -> bool:
+    def _show(self, passing: Passing) -> None:
+        """Pass on an ephemeral event, unless it is text that is out of date."""
+        for envelope in _decode([bytes(passing.body)]):
+            if passing.head == self.last_seq or not isinstance(envelope.event, PartialResult):
+                self.followers.deliver(self.followers.restore(envelope.replace(text_epoch=passing.epoch)))
+
+    async def _read_log_end(self) -> bool:
         """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
         thread = await self.services.store.thread(self.owner, self.thread_id)
         if thread is None or not self._is_this(thread.created_at):
             return False
-        self.followers.incarnation = thread.created_at
-        self.exists = True
-        self._advance(thread.last_seq, subscribe_all=subscribe_all)
+        self.followers.incarnation, self.exists = thread.created_at, True
+        if thread.last_seq > self.last_seq:
+            self.last_seq = thread.last_seq
+            self.followers.catch_up(self.last_seq)
         return True
 
     def _is_this(self, incarnation: float | None) -> bool:
@@ -231,7 +190,7 @@ class ConversationProxy(Actor):
     def _compare(self, checked: LogChecked, context: Context) -> None:
         """Compare what is known here with the log in the database."""
         end = checked.end
-        if self.bus.hears and not checked.late and (end is None or end.last_seq > self.followed.last_seq):
+        if self.bus.hears and not checked.late and (end is None or end.last_seq > self.last_seq):
             context.set_timer("checked", LATE_S, evolve(checked, late=True))  # it may be on its way
         elif end is None or not self._is_this(end.created_at):
             if self.exists:
@@ -240,7 +199,8 @@ class ConversationProxy(Actor):
             self._end(context)
         else:
             self.followers.incarnation = end.created_at
-            self._advance(end.last_seq, subscribe_all=True)
+            self.last_seq = min(self.last_seq, end.last_seq)  # a forged number must not hold up the next events
+            self._advance(end.last_seq)
 
     # commands
 
@@ -284,30 +244,30 @@ class ConversationProxy(Actor):
                             self._replay(outbox, found)
 
     def _replay(self, outbox: ActorRef, accepted: Envelope, *, resend: bool = True) -> None:
-        head = max(self.followed.last_seq, accepted.seq or 0)
+        head = max(self.last_seq, accepted.seq or 0)
         self.followers.replay_acceptance(outbox, accepted, head, resend=resend)
 
     def _request_snapshot(self, context: Context) -> None:
-        now = trio.current_time()
-        if now >= self.snapshot_asked_at + SNAPSHOT_S:
-            self.snapshot_asked_at = now
-            self.bus.follow(self.owner_node, self.owner, self.thread_id, snapshot=True)
-        else:
-            context.set_timer("snapshot", self.snapshot_asked_at + SNAPSHOT_S - now, _TextIncomplete())
+        pause_s = self.snapshot_asked_at + SNAPSHOT_S - trio.current_time()
+        if pause_s > 0:
+            context.set_timer("snapshot", pause_s, chat.RequestSnapshot(RemoteNodes()))
+            return
+        self.snapshot_asked_at = trio.current_time()
+        self.bus.follow(self.owner_node, self.owner, self.thread_id, snapshot=True)
 
     # subscribers
 
     async def _subscribe_by_age(self) -> None:
         """Subscribe each of the user's connections from the first run that it may lack. What began before a connection
         was opened is not for it: its client would take the end of that run for the end of its own."""
-        head = self.followed.last_seq
+        head = self.last_seq
         for outbox, opened_at in self.services.presence.opened(self.owner, self.thread_id).items():
             begun = await self.services.store.read(queries.begun_since, self.owner, max(self.since, opened_at))
             after = begun.get(self.thread_id)
             self.followers.subscribe(outbox, head, after=None if after is None else min(after, head), unasked=True)
 
     async def _subscribe(self, ask: chat.FollowThread, context: Context) -> None:
-        if ask.after > self.followed.last_seq or not self.exists:
+        if ask.after > self.last_seq or not self.exists:
             try:
                 there = await self._read_log_end()
             except StorageError as error:
@@ -316,7 +276,7 @@ class ConversationProxy(Actor):
             if self.exists and not there:
                 self._end(context, deleted=True)  # the ask fails when this actor stops, and its caller retries
                 return
-        head = self.followed.last_seq
+        head = self.last_seq
         if not self.exists:
             ask.fail(CommandRejected("not_found", "There is no conversation of that name."))
             return
@@ -342,16 +302,10 @@ class ConversationProxy(Actor):
         context.stop()
 
 
-async def _decode(bodies: Sequence[TextPiece | bytes]) -> list[Envelope]:
-    """Decode events. Undecodable ones are left out: subscribers read them from the log."""
+def _decode(rows: Sequence[bytes]) -> list[Envelope]:
+    """Decode events; none if one cannot be: subscribers read them from the log, and see what is wrong."""
     try:
-        if sum(len(body) for body in bodies if isinstance(body, bytes)) > DECODE_INLINE:
-            return await run_off_loop(_decode_all, bodies)
-        return _decode_all(bodies)
+        return [from_log(row) for row in rows]
     except UnreadableEvent:
         log.exception("relay.unreadable")
         return []
-
-
-def _decode_all(bodies: Sequence[TextPiece | bytes]) -> list[Envelope]:
-    return [decode_ephemeral(body) for body in bodies]

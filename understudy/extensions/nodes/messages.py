@@ -1,8 +1,8 @@
 """Messages between nodes. All are plain data; `codec` encodes them.
 
 Commands go to the node that owns a thread, and are answered; it is addressed by user and thread id. The numbers of its
-events and text flow from there to the nodes that follow the thread, by the name of its actor, and news
-(`understudy.chat.placement`) go to all nodes. New fields have a default: nodes of the release before do not send them,
+events and text flow from there to the nodes that follow the thread, and news (`understudy.chat.placement`) go to all
+nodes. New fields have a default: nodes of the release before do not send them,
 and ignore them. Any other change of a shape, also of a type used here, requires another `codec.VERSION`.
 """
 
@@ -18,7 +18,6 @@ from transport.wire.errors import CommandRejected
 from understudy.chat import messages as chat
 from understudy.chat.conversation.thread_part import ThreadPart
 from understudy.chat.placement import News
-from understudy.wire.events import AskedAgent
 
 # Commands to the node that owns a thread
 
@@ -113,20 +112,28 @@ class RpcReply(msgspec.Struct, frozen=True, tag="Answer"):
 
 # Between the owner of a thread and the nodes that follow it
 
-FRAMES_MAX: Final = 4_000
-"""Bytes of the rows that go with a number: a message of `NOTIFY` has less than 8,000, and they go as base64."""
+FRAMES_MAX: Final = 6_000
+"""Bytes of the rows that go with a number: a message of `NOTIFY` has less than 8,000."""
 
 
-class Following(msgspec.Struct, frozen=True, tag=True):
-    """`node` follows a thread: for a while, until it says so again. `snapshot`: it may have missed events."""
+class OfThread(msgspec.Struct, frozen=True, tag=True):
+    """About a thread, by the node `node`."""
 
     node: str
     owner: str
     thread_id: str
+
+    def __repr__(self) -> str:  # the others hold users' words
+        return f"{type(self).__name__}({self.node!r})"
+
+
+class Following(OfThread, frozen=True):
+    """`node` follows a thread: for a while, until it says so again. `snapshot`: it may have missed events."""
+
     snapshot: bool = False
 
 
-class Advanced(msgspec.Struct, frozen=True, tag=True):
+class Advanced(OfThread, frozen=True):
     """The log of a thread has events up to number `last`, by the node that owns it.
 
     `incarnation` tells threads of the same id apart (`transport.wire.messages.SubscribeThread`). `frames` are the rows
@@ -134,52 +141,27 @@ class Advanced(msgspec.Struct, frozen=True, tag=True):
     cannot be.
     """
 
-    node: str
-    thread: str
     last: int
     incarnation: float | None = None
-    frames: tuple[bytes, ...] = ()
+    frames: tuple[msgspec.Raw, ...] = ()
 
     def after(self, number: int) -> Sequence[bytes]:
         """Return the rows of the events after that number; none if it does not have them all."""
         missing = self.last - number
-        return self.frames[-missing:] if 0 < missing <= len(self.frames) else ()
+        return [bytes(row) for row in self.frames[-missing:]] if 0 < missing <= len(self.frames) else []
 
 
-class TextPiece(msgspec.Struct, frozen=True, array_like=True):
-    """A delta of streamed text. Nine of ten events are deltas, so they have this compact form."""
+class Passing(OfThread, frozen=True):
+    """An ephemeral event that follows event number `head`, encoded as in the log, which has no `epoch` of text."""
 
-    timestamp: float
-    thread_id: str | None
-    run_id: str | None
-    message_id: str | None
-    conversation_id: str | None
-    agent_type: str | None
-    pillar: str | None
-    message: str
-    offset: int
-    text: str
-    asked_agent: AskedAgent | None = None
+    head: int
+    body: msgspec.Raw
     epoch: str = ""
 
 
-class Passing(msgspec.Struct, frozen=True, tag=True):
-    """An ephemeral event that follows event number `head`: a text delta, or another event encoded as in the log."""
-
-    node: str
-    thread: str
-    head: int
-    body: TextPiece | bytes
-
-    def __repr__(self) -> str:
-        return f"Passing({self.thread!r}, {self.head})"
-
-
-class ThreadGone(msgspec.Struct, frozen=True, tag=True):
+class ThreadGone(OfThread, frozen=True):
     """A thread of the sending node was deleted. `incarnation` is as in `Advanced`."""
 
-    node: str
-    thread: str
     incarnation: float | None = None
 
 

@@ -6,7 +6,7 @@
 """
 
 from collections.abc import Sequence
-from typing import Final, NoReturn
+from typing import Final, NoReturn, TypeAlias
 
 import trio
 from attrs import define, field, frozen
@@ -54,34 +54,31 @@ class OwnerDown:
 class _Proxy:
     ref: ActorRef
     owner_node: str
-    key: tuple[str, str]
-    """The user, and the id of the thread."""
+
+
+Key: TypeAlias = tuple[str, str]
 
 
 @define
 class ProxyTable:
-    """The running proxies, by the names of their threads."""
+    """The running proxies, by the user and the id of their thread."""
 
-    _proxies: dict[str, _Proxy] = field(factory=dict, init=False)
+    _proxies: dict[Key, _Proxy] = field(factory=dict, init=False)
     _asked: trio.Event = field(factory=trio.Event, init=False)
     _snapshots: bool = field(default=False, init=False)
 
-    def __len__(self) -> int:
-        return len(self._proxies)
-
-    def add(self, thread: str, ref: ActorRef, owner_node: str, key: tuple[str, str]) -> None:
+    def add(self, key: Key, ref: ActorRef, owner_node: str) -> None:
         """Add a proxy that starts."""
-        self._proxies[thread] = _Proxy(ref, owner_node, key)
+        self._proxies[key] = _Proxy(ref, owner_node)
 
-    def remove(self, thread: str, ref: ActorRef) -> None:
+    def remove(self, key: Key, ref: ActorRef) -> None:
         """Remove a proxy that stops; no effect if another proxy has replaced it."""
-        proxy = self._proxies.get(thread)
-        if proxy is not None and proxy.ref == ref:
-            del self._proxies[thread]
+        if key in self._proxies and self._proxies[key].ref == ref:
+            del self._proxies[key]
 
-    def find(self, thread: str, owner_node: str) -> ActorRef | None:
+    def find(self, key: Key, owner_node: str) -> ActorRef | None:
         """Return the proxy of a thread if that node owns it. Events of an earlier owner find none, and are dropped."""
-        proxy = self._proxies.get(thread)
+        proxy = self._proxies.get(key)
         return None if proxy is None or proxy.owner_node != owner_node else proxy.ref
 
     def owner_nodes(self) -> frozenset[str]:
@@ -103,10 +100,10 @@ class ProxyTable:
         """Check the logs until cancelled."""
         while True:
             snapshots, self._snapshots, self._asked = self._snapshots, False, trio.Event()
-            proxies = list(self._proxies.values())
+            proxies = list(self._proxies.items())
             if bus.hears:
-                for proxy in proxies:
-                    bus.follow(proxy.owner_node, *proxy.key, snapshot=snapshots)
+                for key, proxy in proxies:
+                    bus.follow(proxy.owner_node, *key, snapshot=snapshots)
             pause_s = CHECK_S if bus.hears else DEAF_S
             for first in range(0, len(proxies), AT_A_TIME):
                 if not await self._check(store, proxies[first : first + AT_A_TIME]):
@@ -116,12 +113,12 @@ class ProxyTable:
             with trio.move_on_after(pause_s - DEAF_S):
                 await self._asked.wait()
 
-    async def _check(self, store: Store, proxies: Sequence[_Proxy]) -> bool:
+    async def _check(self, store: Store, proxies: Sequence[tuple[Key, _Proxy]]) -> bool:
         """Tell proxies where their logs end. Return False if that cannot be read."""
         try:
-            ends = await store.read(storage.log_ends, [proxy.key for proxy in proxies])
+            ends = await store.read(storage.log_ends, [key for key, _ in proxies])
         except StorageError:
             return False
-        for proxy in proxies:
-            proxy.ref.try_tell(LogChecked(ends.get(proxy.key)))
+        for key, proxy in proxies:
+            proxy.ref.try_tell(LogChecked(ends.get(key)))
         return True

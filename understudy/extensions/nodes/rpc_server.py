@@ -20,7 +20,7 @@ from understudy.chat import messages as chat
 from understudy.chat.placement import Moved
 from understudy.chat.registry import ConversationRegistry
 from understudy.extensions.nodes.bus import MessageBus, Value
-from understudy.extensions.nodes.codec import TORN, fault_from_error
+from understudy.extensions.nodes.codec import fault_from_error
 from understudy.extensions.nodes.hop import hop
 from understudy.extensions.nodes.messages import RpcFault, RpcReply, RpcRequest, message_of
 from understudy.observe.logs import new_error_id
@@ -62,7 +62,7 @@ class RpcServer:
                 return RpcReply(request.id, await self._execute(request, within_s))
         except msgspec.ValidationError as error:
             self.bus.drop(sender, error)
-            return RpcReply(request.id, fault=RpcFault("unavailable", TORN))
+            return RpcReply(request.id, fault=RpcFault("unavailable", f"it is torn: {error}"))
         except (CommandRejected, chat.MessageInOtherThread, Moved, StorageError) as error:
             failed: Exception = error
         except (ActorError, trio.WouldBlock, trio.TooSlowError) as error:

@@ -29,12 +29,11 @@ from sqlalchemy import (
     update,
 )
 
-from transport.outbox.delivery import same_incarnation
 from understudy.extensions.nodes.tables import nodes
-from understudy.storage import queries, schema
+from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.queries import OPEN_RUN, with_open_effects
-from understudy.storage.records import Fence, LoggedEvent, RunRecord
+from understudy.storage.records import Fence, RunRecord
 from understudy.storage.schema import Now
 from understudy.storage.store import RETRY_S, Store
 from understudy.storage.write import thread_write, write
@@ -171,18 +170,6 @@ def log_ends(connection: Connection, threads: Sequence[tuple[str, str]]) -> dict
     wanted = select(_t.owner, _t.id, _t.node, _t.last_seq, _t.created_at)
     rows = connection.execute(wanted.where(tuple_(_t.owner, _t.id).in_(threads)))
     return {(owner, thread_id): LogEnd(*row) for owner, thread_id, *row in rows}
-
-
-def next_events(
-    connection: Connection, owner: str, thread_id: str, incarnation: float | None, after: int, limit: int
-) -> list[LoggedEvent]:
-    """Return up to `limit` events after number `after`; none if the thread is known to be another of its id."""
-    created_at = connection.execute(
-        select(_t.created_at).where(_t.owner == owner, _t.id == thread_id)
-    ).scalar_one_or_none()
-    if created_at is None or not same_incarnation(incarnation, created_at):
-        return []
-    return queries.events(connection, owner, thread_id, after, limit)
 
 
 def orphans(connection: Connection, node: str, own: bool) -> list[RunRecord]:
