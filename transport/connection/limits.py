@@ -5,7 +5,6 @@ Pure: `now` is an argument, in seconds of a monotonic clock.
 
 import math
 from collections import OrderedDict
-from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
@@ -88,13 +87,11 @@ class TokenBucket:
 class Ledger:
     """Records tokens taken since the last report, so that other nodes can lower their buckets too.
 
-    Records only while `open`, and for at most `cap` users; further users are limited on this node alone. `on_entry` is
-    called at the first entry after a report.
+    Records only while `open`, and for at most `cap` users; further users are limited on this node alone.
     """
 
     def __init__(self, cap: int = 10_000) -> None:
         self.open = False
-        self.on_entry: Callable[[], object] = lambda: None
         self._cap = cap
         self._taken: dict[tuple[RateLimit, str], int] = {}
 
@@ -103,8 +100,6 @@ class Ledger:
         key = (rate, user)
         if not self.open or (key not in self._taken and len(self._taken) >= self._cap):
             return
-        if not self._taken:
-            self.on_entry()
         self._taken[key] = self._taken.get(key, 0) + 1
 
     def unreported(self, rate: "RateLimit", user: str) -> int:

@@ -4,6 +4,7 @@ import contextlib
 from collections.abc import AsyncIterator, Callable
 from functools import partial
 
+import psycopg
 import pytest
 import trio
 from attrs import frozen
@@ -15,14 +16,14 @@ from understudy.chat.run_limiter import RunLimiter
 from understudy.extensions.nodes import shared_limits
 from understudy.extensions.nodes.background import Background
 from understudy.extensions.nodes.membership import Member, Membership, join
-from understudy.extensions.nodes.shared_counts import TokensTaken, counted_by_others, report, sweep, tokens_left
-from understudy.extensions.nodes.shared_limits import SharedLimits
-from understudy.extensions.nodes.shared_runs import SharedRuns, key_of
+from understudy.extensions.nodes.shared_counts import SWEEP_EVERY, TokensTaken, counted_by_others, report, tokens_left
+from understudy.extensions.nodes.shared_limits import SharedLimits, key_of
 from understudy.storage.postgresql import connect_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 
 LEASE_S = 1.0
+SLOW, FULL = ("rate:x", "slow"), ("rate:x", "full")
 
 
 @frozen
@@ -46,11 +47,10 @@ async def started(address: str, deadline_s: float = 30.0) -> AsyncIterator[Node]
         store = Store(database, partial(system.find, "/node/writer"), deadline_s=deadline_s)
         member = Member(store)
         await join(member, lease_s=LEASE_S)
-        runs = SharedRuns(store, member, RunLimiter(2, 8), lambda: True)
-        limits = SharedLimits(store, member, 2, clock=lambda: 0.0, runs=runs)
+        limits = SharedLimits(store, member, 2, RunLimiter(2, 8), lambda: True, lambda: 0.0)
         membership = partial(Membership, member, lambda: None, lease_s=LEASE_S, every_s=LEASE_S / 6)
         await system.spawn(ChildSpec("membership", membership))
-        await system.spawn(ChildSpec("limits", partial(Background, limits.synchronise, runs.follow)))
+        await system.spawn(ChildSpec("limits", partial(Background, limits.synchronise)))
         await until(lambda: limits.ledger.open)
         yield Node(limits, RateLimit(60, 60, name="messages", ledger=limits.ledger), member)
     await trio.to_thread.run_sync(database.close)
@@ -119,7 +119,6 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
     await until(lambda: left(one, "ada") < -50 or left(other, "ada") < -50)
     later = one if left(one, "ada") < left(other, "ada") else other
     assert left(later, "ada") >= -60
-    await later.limits._report()
     await later.limits._store({}, [(later.messages, "ada", 1000)])
     assert left(later, "ada") >= -60
     assert 50 < later.messages.take("ada", 0.0) <= 62, "the time until there is one again"
@@ -127,24 +126,31 @@ async def test_what_was_overdrawn_is_paid_back(pair: tuple[Node, Node]) -> None:
 
 async def test_a_report_that_is_stored_again_takes_nothing_again(pair: tuple[Node, Node]) -> None:
     one, _ = pair
-    twice = report(one.member.id, 10_000, {"connections:x": 1}, [TokensTaken("slow", 0.001, 10, 3)])
+    twice = report(one.member.id, 10_000, {("connections", "x"): 1}, [TokensTaken(SLOW, 0.001, 10, 3)])
     assert await one.limits.store.commit(twice)
     assert not await one.limits.store.commit(twice)
-    assert await one.limits.store.read(tokens_left, ["slow"]) == {"slow": pytest.approx(7.0, abs=0.01)}
+    assert await one.limits.store.read(tokens_left, [SLOW]) == {SLOW: pytest.approx(7.0, abs=0.01)}
 
 
-async def test_tokens_taken_during_a_report_are_not_lost(pair: tuple[Node, Node]) -> None:
+async def test_tokens_taken_during_a_report_are_not_lost(
+    pair: tuple[Node, Node], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The database's answer does not include these tokens: they are subtracted from it."""
     one, other = pair
-    for each in (one, other):
-        each.limits.ledger.on_entry = lambda: None  # nothing else reports them
-        await each.limits._report()
-    await other.limits._store({}, [(other.messages, "ada", 20)])
-    assert one.take("ada", 10) == 10
+    monkeypatch.setattr(shared_limits, "ALONE_S", 60.0)
+    one.limits.accompanied = other.limits.accompanied = lambda: False  # nothing else reports them
+    await until(lambda: not one.limits.ledger.open and not other.limits.ledger.open)
+    one.limits.ledger.open = True
+    one.limits._reported_as, other.limits._reported_as = one.member.id, other.member.id
+    slow = RateLimit(0.1, 60, name="slow", ledger=one.limits.ledger)
+    await other.limits._store({}, [(RateLimit(0.1, 60, name="slow"), "ada", 20)])
+    for _ in range(10):
+        assert slow.take("ada", 0.0) == 0
     taken = one.limits.ledger.take_unreported(10)
-    assert one.take("ada", 5) == 5
+    for _ in range(5):
+        assert slow.take("ada", 0.0) == 0
     await one.limits._store({}, taken)
-    assert left(one, "ada") == pytest.approx(60 - 20 - 10 - 5, abs=1.0)  # a little has come back
+    assert slow._buckets["ada"]._tokens == pytest.approx(60 - 20 - 10 - 5, abs=1.0)  # a little has come back
 
 
 async def test_many_users_are_reported_in_several_writes(pair: tuple[Node, Node], monkeypatch) -> None:
@@ -204,17 +210,49 @@ async def test_a_node_that_was_taken_for_dead_counts_again(pair: tuple[Node, Nod
     await seen(other, "ada", 1)
     one.member.rename()
     await join(one.member, lease_s=60.0)
-    one.limits._news.set()
     await seen(other, "ada", 1 + 1)  # under both names, until the lease of the first is over
     await seen(other, "ada", 1)
 
 
 async def test_what_says_nothing_any_more_is_deleted(pair: tuple[Node, Node]) -> None:
-    one, _ = pair
-    stale = report("gone", 1, {"connections:x": 1}, [TokensTaken("full", 1e9, 10, 3), TokensTaken("slow", 1, 10, 3)])
-    await one.limits.store.commit(stale)
-    await one.limits.store.commit(sweep())
-    assert list(await one.limits.store.read(tokens_left, ["full", "slow"])) == ["slow"]
+    one, other = pair
+    store, gone = one.limits.store, ("connections", "x")
+    await store.commit(report("gone", 2, {gone: 1}, [TokensTaken(FULL, 1e9, 10, 3), TokensTaken(SLOW, 1, 10, 3)]))
+    one.limits._reports = 2  # the next is not one that deletes
+    await store.commit(report(other.member.id, 10 * SWEEP_EVERY + 1, {}, ()))
+    assert list(await store.read(tokens_left, [FULL, SLOW])) == [SLOW]
+    count = "SELECT count(*) FROM shared_counts WHERE node = 'gone'"
+    assert await store.read(lambda connection: connection.exec_driver_sql(count).scalar_one()) == 0
+
+
+async def test_a_node_that_is_alone_neither_reports_nor_asks_until_it_is_not(pair: tuple[Node, Node]) -> None:
+    one, other = pair
+    one.limits.accompanied = lambda: False
+    await until(lambda: not one.limits.ledger.open)
+    assert await one.limits.enter("ada", "c1")
+    assert await other.limits.enter("ada", "c2")
+    assert await other.limits.enter("ada", "c3")
+    assert await one.limits.enter("ada", "c4"), "it knows of no other"
+    assert not await one.limits.enter("ada", "c5")
+    one.limits.accompanied = lambda: True
+    await seen(other, "ada", 2)
+    assert await refused(one, "ada", "c6")
+
+
+def plan_among_connections(address: str) -> str:
+    """How PostgreSQL looks for the counts of runs among those of many connections."""
+    with psycopg.connect(address, autocommit=True) as line:
+        many = "SELECT 'connections', 'u' || n, 'x', 1, 0 FROM generate_series(1, 20000) AS n"
+        line.execute(f"INSERT INTO shared_counts {many}")
+        line.execute("ANALYZE shared_counts")
+        kinds = ", ".join(f"'{kind}'" for kind in shared_limits.RUNS)
+        asked = line.execute(f"EXPLAIN SELECT * FROM shared_counts WHERE kind IN ({kinds})")
+        return "\n".join(row[0] for row in asked)
+
+
+async def test_counts_of_runs_are_found_by_an_index(postgres: Postgres, template: str) -> None:
+    plan = await trio.to_thread.run_sync(plan_among_connections, postgres.create(template))
+    assert "Seq Scan" not in plan, plan
 
 
 async def test_each_counts_alone_while_the_database_is_away(own_postgres: Postgres, monkeypatch) -> None:

@@ -20,7 +20,7 @@ from understudy.chat.messages import PermitGranted
 from understudy.chat.run_limiter import RunLimiter
 from understudy.extensions.nodes import joining
 from understudy.extensions.nodes.membership import Member
-from understudy.extensions.nodes.shared_runs import SharedRuns, key_of
+from understudy.extensions.nodes.shared_limits import SharedLimits, key_of
 from understudy.storage.limits import Limits
 from understudy.storage.owners import owner_of
 
@@ -34,15 +34,15 @@ def carrier() -> str:
 
 
 @pytest.fixture
-def counts(monkeypatch: pytest.MonkeyPatch) -> list[SharedRuns]:
+def counts(monkeypatch: pytest.MonkeyPatch) -> list[SharedLimits]:
     """What each server counts, in the order in which they are started."""
-    made = list[SharedRuns]()
+    made = list[SharedLimits]()
 
-    def record(*args: Any) -> SharedRuns:
-        made.append(SharedRuns(*args))
+    def record(*args: Any) -> SharedLimits:
+        made.append(SharedLimits(*args))
         return made[-1]
 
-    monkeypatch.setattr(joining, "SharedRuns", record)
+    monkeypatch.setattr(joining, "SharedLimits", record)
     return made
 
 
@@ -67,7 +67,7 @@ async def ended(client: ChatClient, thread_id: str, code: str = "none") -> None:
     check_arc([event for event in client.durable() if event["thread_id"] == thread_id])
 
 
-async def test_a_user_has_the_permits_of_one_server_on_two(begin: Begin, counts: list[SharedRuns]) -> None:
+async def test_a_user_has_the_permits_of_one_server_on_two(begin: Begin, counts: list[SharedLimits]) -> None:
     """A run on the one waits while the other is at work for its user, and starts when that has ended; other users do
     not wait."""
     gate = Gate()
@@ -91,7 +91,7 @@ async def test_a_user_has_the_permits_of_one_server_on_two(begin: Begin, counts:
         await eventually(lambda: not (a.elsewhere("user", "ada", 1) or b.elsewhere("user", "ada", 1)))
 
 
-async def test_the_users_of_a_tenant_have_the_permits_of_one_server(begin: Begin, counts: list[SharedRuns]) -> None:
+async def test_the_users_of_a_tenant_have_the_permits_of_one_server(begin: Begin, counts: list[SharedLimits]) -> None:
     gate = Gate()
     limits = Limits(runs_per_user=2, runs_per_tenant=1)
     two = await begin(scripted(Say("word", gate)), limits=limits, tenant_claim="org")
@@ -114,7 +114,7 @@ async def test_the_users_of_a_tenant_have_the_permits_of_one_server(begin: Begin
 
 
 async def test_each_node_counts_alone_while_the_database_is_away(
-    serve: Any, tmp_path: Path, own_postgres: Postgres, counts: list[SharedRuns]
+    serve: Any, tmp_path: Path, own_postgres: Postgres, counts: list[SharedLimits]
 ) -> None:
     gate = Gate()
     limits = Limits(runs_per_user=1)
@@ -137,7 +137,7 @@ async def test_each_node_counts_alone_while_the_database_is_away(
 
 
 async def test_a_resumed_run_does_not_wait_for_its_own_former_count(
-    serve: Any, tmp_path: Path, postgres: Postgres, counts: list[SharedRuns]
+    serve: Any, tmp_path: Path, postgres: Postgres, counts: list[SharedLimits]
 ) -> None:
     """Its node is killed while all that its user may have is at work there, as the other one has seen."""
     database, message = postgres.create(), {"agent_type": "teller", "context": {"pause_s": 0.2}, "thread_id": "t"}
@@ -168,6 +168,9 @@ class ReadOnce:
         answer, self.answer = self.answer, None
         return answer
 
+    async def commit(self, *_: object) -> None:
+        await trio.sleep_forever()
+
     def tell(self, message: object) -> None:
         self.granted.append(message)
 
@@ -175,10 +178,10 @@ class ReadOnce:
 async def test_counts_of_a_node_end_with_its_lease(autojump_clock: trio.testing.MockClock) -> None:
     """A run that waits for them begins, although the database has not answered since."""
     limiter: RunLimiter[Any] = RunLimiter(1, 8)
-    store: Any = ReadOnce({"other": (1.7, {key_of("runs:user", "ada"): 1})})
-    runs = SharedRuns(store, Member(store), limiter, lambda: True)
+    store: Any = ReadOnce({"other": (1.7, {key_of("user", "ada"): 1})})
+    limits = SharedLimits(store, Member(store), 1, limiter, lambda: True)
     async with trio.open_nursery() as nursery:
-        nursery.start_soon(runs.follow)
+        nursery.start_soon(limits.synchronise)
         await trio.testing.wait_all_tasks_blocked()
         assert not limiter.acquire("r", "ada", store)
         await trio.sleep(1.6)

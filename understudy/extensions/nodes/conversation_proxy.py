@@ -114,9 +114,9 @@ class ConversationProxy(Actor):
             case Advanced(incarnation=incarnation) if not self._is_this(incarnation):
                 self._end(context, deleted=True)
             case Advanced(last=last):
-                self._advance(last, message.after(self.last_seq), message.incarnation)
+                await self._read_to(last, message.after(self.last_seq), message.incarnation)
             case Passing(head=head):
-                self._advance(head)  # if its number was lost
+                await self._read_to(head)  # if its number was lost
                 self._show(message)
             case ThreadGone(incarnation=incarnation) if not self._is_this(incarnation):
                 pass
@@ -148,18 +148,27 @@ class ConversationProxy(Actor):
 
     # events
 
-    def _advance(self, head: int, rows: Sequence[bytes] = (), incarnation: float | None = None) -> None:
-        """Have subscribers get the events up to number `head`: these rows, or if there are none those of the log.
+    async def _read_to(self, head: int, rows: Sequence[bytes] = (), incarnation: float | None = None) -> None:
+        """Have subscribers get the events up to number `head`: these rows, or if there are none those of the log."""
+        if envelopes := _decode(rows):
+            self.followers.incarnation = self.followers.incarnation or incarnation
+            self._advance(head, envelopes)
+        elif head > self.last_seq:
+            try:  # subscribers could not read the log either, and would give up
+                await self._read_log_end(subscribe_all=True)
+            except StorageError:
+                self.proxies.check(snapshots=False)
 
-        If a message may have been accepted among them, the user's other connections here are subscribed too.
+    def _advance(self, head: int, envelopes: Sequence[Envelope] = (), *, subscribe_all: bool = False) -> None:
+        """Deliver the events up to number `head`; if they are not given, subscribers read them from the log.
+
+        `subscribe_all`: the user's other connections here are subscribed too, as a message may have been accepted.
         """
-        known = self.last_seq
+        known, self.exists = self.last_seq, True
         if head <= known:
             return
-        envelopes = _decode(rows)
-        self.exists, self.last_seq = True, head
-        self.followers.incarnation = self.followers.incarnation or incarnation
-        if not envelopes or any(isinstance(each.event, MessageAccepted) for each in envelopes):
+        self.last_seq = head
+        if subscribe_all or any(isinstance(each.event, MessageAccepted) for each in envelopes):
             self.followers.subscribe_all(head, after=known)
         if envelopes:
             self.followers.deliver(*map(self.followers.restore, envelopes))
@@ -172,15 +181,13 @@ class ConversationProxy(Actor):
             if passing.head == self.last_seq or not isinstance(envelope.event, PartialResult):
                 self.followers.deliver(self.followers.restore(envelope.replace(text_epoch=passing.epoch)))
 
-    async def _read_log_end(self) -> bool:
+    async def _read_log_end(self, *, subscribe_all: bool = False) -> bool:
         """Read the last event number of the thread. Return whether the thread, and not a later one, exists."""
         thread = await self.services.store.thread(self.owner, self.thread_id)
         if thread is None or not self._is_this(thread.created_at):
             return False
-        self.followers.incarnation, self.exists = thread.created_at, True
-        if thread.last_seq > self.last_seq:
-            self.last_seq = thread.last_seq
-            self.followers.catch_up(self.last_seq)
+        self.followers.incarnation = thread.created_at
+        self._advance(thread.last_seq, subscribe_all=subscribe_all)
         return True
 
     def _is_this(self, incarnation: float | None) -> bool:
@@ -199,8 +206,7 @@ class ConversationProxy(Actor):
             self._end(context)
         else:
             self.followers.incarnation = end.created_at
-            self.last_seq = min(self.last_seq, end.last_seq)  # a forged number must not hold up the next events
-            self._advance(end.last_seq)
+            self._advance(end.last_seq, subscribe_all=True)
 
     # commands
 

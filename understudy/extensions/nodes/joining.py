@@ -28,7 +28,6 @@ from understudy.extensions.nodes.proxy_table import ProxyTable
 from understudy.extensions.nodes.rpc_server import RpcServer
 from understudy.extensions.nodes.settings import NodeSettings
 from understudy.extensions.nodes.shared_limits import SharedLimits
-from understudy.extensions.nodes.shared_runs import SharedRuns
 from understudy.extensions.nodes.wakeups import Wakeups
 from understudy.observe.health import HealthCheck, HealthStatus
 from understudy.observe.paths import CONVERSATIONS
@@ -102,13 +101,11 @@ async def join_others(server: WebContext) -> None:
         await tree.start_in_cluster(child)
     with trio.move_on_after(READY_S):
         await heard.wait()
-    runs = SharedRuns(store, node, services.limiter, lambda: bus.peers)
-    limits = SharedLimits(store, node, settings.limits.connections_per_user, runs=runs)
+    connections = settings.limits.connections_per_user
+    limits = SharedLimits(store, node, connections, services.limiter, lambda: bus.peers)
     server.ledger = limits.ledger
     server.parts[UserConnections].share(limits.ledger, limits)
-    server.parts.add(
-        NodeActors([*children, ChildSpec("shared_limits", partial(Background, limits.synchronise, runs.follow))])
-    )
+    server.parts.add(NodeActors([*children, ChildSpec("shared_limits", partial(Background, limits.synchronise))]))
 
 
 async def _share_cache(server: WebContext, tree: Tree, link: "RedisLink") -> ChildSpec:

@@ -1,34 +1,55 @@
 """Limits of users that all nodes count together in the database: their connections, the rates of their commands, and
-their runs (`understudy.extensions.nodes.shared_runs`).
+the concurrent runs of users and tenants.
 
-1. A node writes at most once in `REPORT_S`: what it has counted since. So a limit may be overrun by what one second
-   brings on the other nodes.
-2. A node reports its own count of a user's connections, not a difference, so a repeated report changes nothing. Dead
-   nodes do not count. A connection over the limit is retried for `PATIENCE_S` before it is refused: the other ones may
-   be on a dead node whose user is just reconnecting, or have been closed in this second.
+1. A node reports once in `REPORT_S` what has changed here since, and reads the others' runs then. So a limit may be
+   overrun by what a second or two bring on the other nodes, and a permit of a run that is released on one is granted
+   on another within two. While it is alone it does neither.
+2. A node reports its own counts, not differences, so a repeated report changes nothing. Dead nodes do not count. A
+   connection over the limit is retried for `PATIENCE_S` before it is refused: the other ones may be on a dead node
+   whose user is just reconnecting, or have been closed in this second.
 3. No command waits for the database: each node takes tokens from local buckets and reports them. What a user overdraws
    on several nodes is paid back: the shared bucket goes below zero, by at most one burst, and refills from there.
-4. While the database is away each node counts alone.
+4. The runs that a node has reported count until its lease ends, as it was when that was read: a run that is resumed as
+   its node died is not held up by its own count.
+5. Of a permit that is released on a node with waiting runs the next goes to a node that has fewer, if runs of the same
+   user or tenant wait there.
+6. While the database is away each node counts alone.
 """
 
+import hashlib
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from itertools import islice
 from typing import Final, NoReturn
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
+from actors import ActorRef
 from transport.connection.limits import Ledger, RateLimit
 from understudy.chat.placement import Node
-from understudy.extensions.nodes.shared_counts import TokensTaken, counted_by_others, report, sweep, tokens_left
-from understudy.extensions.nodes.shared_runs import SharedRuns, key_of
+from understudy.chat.run_limiter import RunLimiter, notify_granted
+from understudy.extensions.nodes.shared_counts import (
+    REPORTS,
+    Key,
+    TokensTaken,
+    counted,
+    counted_by_others,
+    report,
+    tokens_left,
+)
 from understudy.extensions.nodes.storage import LEASE_S
 from understudy.storage.errors import StorageError
+from understudy.storage.owners import BETWEEN
 from understudy.storage.store import Store
 
 REPORT_S: Final = 1.0
-"""Shortest interval of reports."""
+"""Interval of reports, and of reads of the others' runs."""
+ALONE_S: Final = 0.1
+"""Interval at which a node that is alone looks whether it still is."""
 PATIENCE_S: Final = LEASE_S + 0.5
 """How long a connection over the limit is retried before it is refused."""
 RETRY_S: Final = 0.25
@@ -36,30 +57,42 @@ RETRY_S: Final = 0.25
 ENTER_TIMEOUT_S: Final = 0.3
 """Timeout of the read for a new connection; beyond it the connection is admitted by the local count."""
 MOST: Final = 500
-"""Limit of buckets and of users in one report."""
-SWEEP_S: Final = 60.0
-"""Interval at which what says nothing any more is deleted."""
+"""Limit of buckets and of counts in one report; the next one follows at once."""
+RUNS: Final = ("user", "tenant", "user-waits", "tenant-waits")
+"""Kinds of counts of runs: with a permit, and 1 if others wait for one."""
+
+
+@frozen
+class _OtherNode:
+    """The runs of a node, until its lease ends (by trio's clock)."""
+
+    runs: Mapping[Key, int]
+    until: float
 
 
 @define(eq=False)
 class SharedLimits:
-    """The connections of users, at most `cap` each over all nodes, and the rates of what they send.
+    """The connections of users, at most `cap` each over all nodes, the rates of what they send, and the permits of
+    `limiter`.
 
-    `clock` is the clock of the local buckets.
+    `accompanied` says whether other nodes are alive. `clock` is the clock of the local buckets.
     """
 
     store: Store
     node: Node
     cap: int
-    ledger: Ledger = field(factory=Ledger)
+    limiter: RunLimiter[ActorRef]
+    accompanied: Callable[[], bool]
     clock: Callable[[], float] = time.monotonic
-    runs: SharedRuns = field(kw_only=True)
-    _users: dict[str, str] = field(factory=dict, init=False, repr=False)
-    _mine: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _unreported: dict[str, None] = field(factory=dict, init=False, repr=False)
+    ledger: Ledger = field(factory=Ledger, init=False)
+    _users: dict[str, str] = field(factory=dict, init=False, repr=False)  # by the connection
+    _connections: Counter[str] = field(factory=Counter, init=False, repr=False)
+    _others: list[_OtherNode] = field(factory=list, init=False, repr=False)
+    _reported: dict[Key, int] = field(factory=dict, init=False, repr=False)
     _reported_as: str = field(default="", init=False)
     _reports: int = field(default=0, init=False)
-    _news: trio.Event = field(factory=trio.Event, init=False)
+
+    # connections
 
     async def enter(self, user: str, connection_id: str) -> bool:
         """Count a connection. Return False, with nothing counted, if its user has reached the limit.
@@ -67,7 +100,7 @@ class SharedLimits:
         If the connection was counted for another user, it is removed there first.
         """
         self.leave(connection_id)
-        self._count(user, 1)
+        self._connections[user] += 1
         self._users[connection_id] = user
         admitted = False
         try:
@@ -81,81 +114,117 @@ class SharedLimits:
         """Stop counting a connection; no effect if it is not counted. The next report has the new count."""
         user = self._users.pop(connection_id, None)
         if user is not None:
-            self._count(user, -1)
-
-    def _count(self, user: str, more: int) -> None:
-        self._mine[user] += more
-        if not self._mine[user]:
-            del self._mine[user]
-        self._unreported[user] = None
-        self._news.set()
+            self._connections[user] -= 1
+            if not self._connections[user]:
+                del self._connections[user]
 
     async def _admit(self, user: str) -> bool:
         deadline, key = trio.current_time() + PATIENCE_S, key_of("connections", user)
-        while True:
+        while self.accompanied():
             others = 0
             with trio.move_on_after(ENTER_TIMEOUT_S):
                 try:
                     others = await self.store.read(counted_by_others, self.node.id, key)
                 except StorageError:
                     return True
-            if others + self._mine[user] <= self.cap:
+            if others + self._connections[user] <= self.cap:
                 return True
-            if self._mine[user] > self.cap or trio.current_time() >= deadline:
+            if self._connections[user] > self.cap or trio.current_time() >= deadline:
                 return False
             await trio.sleep(RETRY_S)
+        return self._connections[user] <= self.cap
+
+    # runs
+
+    def elsewhere(self, kind: str, name: str | None, held: int) -> int:
+        """Count the permits of other nodes, and one for each that has fewer than `held` and runs that wait for it."""
+        if not self._others:
+            return 0
+        key, waits, total = key_of(kind, name), key_of(f"{kind}-waits", name), 0
+        for other in self._others:
+            count = other.runs.get(key, 0)
+            total += count + (count < held and waits in other.runs)
+        return total
+
+    # reports
 
     async def synchronise(self) -> NoReturn:
-        """Report what is counted here until cancelled."""
-        self.ledger.on_entry = self.runs.on_news = lambda: self._news.set()
-        self.ledger.open = True
-        swept_at = trio.current_time()
+        """Report what is counted here, and read what is counted elsewhere, until cancelled."""
+        self.limiter.elsewhere = self.elsewhere
         while True:
-            with trio.move_on_after(SWEEP_S):
-                await self._news.wait()
-            self._news = trio.Event()
-            try:
-                await self._report()
-                if trio.current_time() >= swept_at + SWEEP_S:
-                    swept_at = trio.current_time()
-                    await self.store.commit(sweep())
-                    self._reported_as = ""  # the table may have been emptied by a crash of the database
-                self.ledger.open = True
-            except StorageError:
-                self.ledger.open, self._reported_as = False, ""  # until the database is back; each node counts alone
-                self._news.set()
-            await trio.sleep(REPORT_S)
+            began, others, whole = trio.current_time(), self._others, True
+            if self.accompanied():
+                with trio.move_on_at(self._lapse):
+                    try:
+                        whole = await self._report()
+                        await self._read()
+                        self.ledger.open = True
+                    except StorageError:
+                        self.ledger.open, self._reported = False, {}  # until the database is back
+            else:
+                self.ledger.open, self._others = False, []
+            now = trio.current_time()
+            self._others = [other for other in self._others if other.until > now]
+            if others:  # some of their permits may have been released
+                notify_granted(self.limiter, self.limiter.offer)
+            pause_s = ALONE_S if not self.accompanied() else REPORT_S if whole else 0.0
+            await trio.sleep_until(min(began + pause_s, self._lapse))
 
-    async def _report(self) -> None:
+    @property
+    def _lapse(self) -> float:
+        return min((other.until for other in self._others), default=math.inf)
+
+    async def _read(self) -> None:
+        began = trio.current_time()
+        read = await self.store.read(counted, (*RUNS, REPORTS))
+        if read.pop(self.node.id, None) is None:  # as after a crash of the database, which empties the table
+            self._reported = {}
+        self._others = [_OtherNode(runs, began + left_s) for left_s, runs in read.values()]
+
+    async def _report(self) -> bool:
+        """Report what has changed. Return False if there is more."""
         if self.node.id != self._reported_as:  # as after it was taken for dead, and its counts with it
-            self._reported_as = self.node.id
-            self._unreported.update(dict.fromkeys(self._mine))
-        runs = self.runs.unreported(MOST)
-        while True:
-            users, taken = list(self._unreported)[:MOST], self.ledger.take_unreported(MOST)
-            for user in users:
-                del self._unreported[user]
-            try:
-                await self._store({key_of("connections", user): self._mine[user] for user in users} | runs, taken)
-            except BaseException:
-                self._unreported.update(dict.fromkeys(users))
-                raise
-            if max(len(users), len(taken)) < MOST:
-                return
-            runs = {}
+            self._reported_as, self._reported = self.node.id, {}
+        now, before = self._counted(), self._reported
+        changed = {key: count for key, count in now.items() if before.get(key) != count}
+        changed |= {key: 0 for key in before if key not in now}
+        some, taken = dict(islice(changed.items(), MOST)), self.ledger.take_unreported(MOST)
+        if some or taken:
+            await self._store(some, taken)
+        for key, count in some.items():
+            if count:
+                self._reported[key] = count
+            else:
+                self._reported.pop(key, None)
+        return len(changed) <= MOST and len(taken) < MOST
 
-    async def _store(self, counts: Mapping[str, int], taken: Sequence[tuple[RateLimit, str, int]]) -> None:
-        if not counts and not taken:
-            return
+    def _counted(self) -> dict[Key, int]:
+        held, waits = self.limiter.held, {self.limiter.limit_of(owner) for owner in self.limiter.queue.by_owner()}
+        now = {key_of("connections", user): count for user, count in self._connections.items()}
+        now |= {key_of("user", owner): count for owner, count in held.by_owner.items()}
+        now |= {key_of("tenant", tenant): count for tenant, count in held.by_tenant.items()}
+        return now | {key_of(f"{kind}-waits", name): 1 for kind, name in waits if kind}
+
+    async def _store(self, counts: Mapping[Key, int], taken: Sequence[tuple[RateLimit, str, int]]) -> None:
         self._reports += 1
         tokens = [TokensTaken(_bucket(rate, user), rate.rate_per_min, rate.burst, count) for rate, user, count in taken]
         await self.store.commit(report(self._reported_as, self._reports, counts, tokens))
         if taken:
-            lefts, now = await self.store.read(tokens_left, [each.bucket for each in tokens]), self.clock()
+            lefts, now = await self.store.read(tokens_left, [each.key for each in tokens]), self.clock()
             for rate, user, _ in taken:
                 left = lefts.get(_bucket(rate, user), rate.burst)
                 rate.lower(user, left - self.ledger.unreported(rate, user), now)
 
 
-def _bucket(rate: RateLimit, user: str) -> str:
+def _bucket(rate: RateLimit, user: str) -> Key:
     return key_of(f"rate:{rate.name}", user)
+
+
+@lru_cache(maxsize=20_000)
+def key_of(kind: str, name: str | None) -> Key:
+    """Return the key of a count of a user or a tenant; None: that of users without one.
+
+    Names are hashed: an erasure need not look here for what lasts minutes.
+    """
+    name = BETWEEN if name is None else name  # no tenant can be called that
+    return kind, hashlib.blake2b(name.encode(errors="surrogatepass"), digest_size=16).hexdigest()

@@ -20,7 +20,8 @@ nodes = Table(
 shared_counts = Table(
     "shared_counts",
     metadata,
-    Column("key", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("name", Text, primary_key=True),
     Column("node", Text, primary_key=True),
     Column("value", Float, nullable=False),
     Column("at", Float, nullable=False),
