@@ -17,6 +17,7 @@ from actors import incarnation
 from tests import durations, proof, spread
 
 pytest_plugins = ["tests.servers.fixtures"]
+pytest.register_assert_rewrite("tests.rigs")
 
 LONGEST_S = 0.5
 """Most CPU seconds of one step. The product aims at a millisecond; a virtual machine counts what its host took from it

@@ -89,6 +89,42 @@ def test_what_the_table_names_exists_and_is_sorted() -> None:
         assert len(why.split()) >= 2, f"{module}: say why"
 
 
+def imported(module: Path) -> set[str]:
+    """Return the modules that a module imports or imports from, and those that it may import from a package."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            above = module.relative_to(ROOT).parts[: -node.level] if node.level else ()
+            source = ".".join([*above, *filter(None, [node.module])])
+            names |= {source} | {f"{source}.{alias.name}" for alias in node.names}
+    return names
+
+
+def test_no_module_imports_a_test_module() -> None:
+    """What tests share is a rig: of `tests/rigs` if several folders use it, else a module of their folder."""
+    test_modules = {".".join(path.relative_to(ROOT).with_suffix("").parts) for path in ROOT.glob("tests/**/test_*.py")}
+    found = {
+        str(path.relative_to(ROOT)): wrong
+        for path in sorted((ROOT / "tests").rglob("*.py"))
+        if (wrong := imported(path) & test_modules)
+    }
+    assert found == {}, "move what these import to tests/rigs"
+
+
+def test_every_rig_says_what_it_is() -> None:
+    silent = [
+        f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'the module')}"
+        for path in sorted((ROOT / "tests" / "rigs").rglob("*.py"))
+        for tree in [ast.parse(path.read_text())]
+        for node in [tree, *tree.body]
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        and not ast.get_docstring(node)
+    ]
+    assert silent == [], "say what each makes or does"
+
+
 def test_files_that_the_architecture_page_names_exist() -> None:
     page = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
     named = re.findall(r"`((?:understudy|analyst|transport|sanitization|actors|tests)(?:/[\w./]+)?)`", page)

@@ -7,11 +7,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.chaos.test_killing import KINDS, check_log, find, it_goes_on, kill_at_random, seeds, wait_for, whole
+from tests.chaos.killer import check_log, it_goes_on, kill_at_random, seeds, wait_for, whole
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.test_message_options import serving
+from tests.end_to_end.serving import serving
+from tests.rigs.actor_kinds import KINDS, find
 from understudy.app.server import Running
 
 MAIL = ("send_mail", {"to": "anna"})

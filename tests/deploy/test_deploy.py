@@ -8,21 +8,17 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 import yaml
-from quart import Quart
 
+from tests.deploy.described import DEPLOY, parsed, paths
 from tests.docs.tables import ROOT
 from understudy.app.settings import FILES_VARIABLE, Settings, describe_settings, load, variable_of
-from understudy.cli.main import main
 from understudy.extensions.nodes.metrics import NodeMetrics
 from understudy.extensions.nodes.settings import NodeSettings
 from understudy.installed import installed
 from understudy.observe.metrics import Metrics
-from understudy.web.api.operations import blueprint
 
-DEPLOY = ROOT / "deploy"
 NODES = ("node-a", "node-b")
 OF_OTHERS = {"UNDERSTUDY_PAGE_BUNDLE"} | {
     "ANTHROPIC_API_KEY",
@@ -130,18 +126,6 @@ def test_the_image_copies_what_is_there_and_runs_a_command_that_is_one() -> None
     (health,) = re.findall(r"127\.0\.0\.1:8002(/\w+)", text)
     assert health in paths()
     assert f"EXPOSE {words[1][words[1].index('--port') + 1]}" in text
-
-
-def parsed(words: list[str]) -> None:
-    """Parse the command's options without running it."""
-    command = main.commands[words[0]]
-    command.make_context(words[0], words[1:], parent=click.Context(main))
-
-
-def paths() -> set[str]:
-    app = Quart("operations", static_folder=None)
-    app.register_blueprint(blueprint)
-    return {rule.rule for rule in app.url_map.iter_rules()}
 
 
 def test_the_image_without_a_registry_says_what_it_needs(tmp_path: Path) -> None:

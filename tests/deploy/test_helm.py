@@ -14,8 +14,8 @@ import pytest
 import trio
 import yaml
 
+from tests.deploy.described import DEPLOY, parsed, paths
 from tests.deploy.helm.chart import CHART, EVERYTHING, Helm, container
-from tests.deploy.test_deploy import DEPLOY, parsed, paths
 from tests.docs.tables import ROOT
 from tests.end_to_end.http import request
 from tests.end_to_end.process import READY_S, started

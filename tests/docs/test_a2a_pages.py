@@ -13,10 +13,9 @@ from tests.docs.served import served
 from tests.docs.tables import DOCS
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
-from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.extensions.a2a.test_routes import client
-from tests.extensions.notices.test_delivery import SECRET
+from tests.rigs.a2a_client import client
 from understudy.extensions.notices.settings import WebhookSettings
 
 pytestmark = pytest.mark.filterwarnings(
@@ -56,7 +55,7 @@ async def test_the_client_of_the_page_is_told_of_its_task(tmp_path: Path, nurser
     page: dict[str, Any] = defined_by("extensions/a2a.md")
     receiver = Receiver()
     await receiver.start(nursery)
-    allowed = {WebhookSettings: WebhookSettings([receiver.url], SecretStr(SECRET), True)}
+    allowed = {WebhookSettings: WebhookSettings([receiver.url], SecretStr(WEBHOOK_SECRET), True)}
     async with served(tmp_path, [scripted(Say("one two"))], own=allowed) as running:
         with trio.fail_after(60):
             async with client(running, await new_token(running), streaming=False) as agent:

@@ -161,3 +161,18 @@ def check_decisions(events: list[dict[str, Any]]) -> None:
         decision = decided.get(data["call_id"])
         assert data["status"] != "denied" or decision in ("deny", "expired")
         assert data["status"] != "ok" or data["call_id"] not in asked or decision == "allow"
+
+
+async def ended(client: ChatClient, thread: str) -> dict[str, Any]:
+    """Read to the end of the next run in the thread, or to the refusal of the message. Return that event."""
+    while True:
+        event = await client.read()
+        if event["type"] in ("final_response", "error") and event.get("thread_id") in (thread, None):
+            return event
+
+
+async def closed_with(client: ChatClient) -> tuple[int, str | None]:
+    with trio.fail_after(60):
+        code = await client.until_closed()
+    assert client.socket.closed is not None
+    return code, client.socket.closed.reason

@@ -2,12 +2,13 @@
 
 import re
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
 from attrs import frozen
 
-from sanitization import Category, Hit, Prefilter
+from sanitization import Category, Detector, Hit, Prefilter
 
 ORDER: Final = "LANTERN-ZEBRA"
 """A word that counts as an instruction to the model."""
@@ -68,3 +69,13 @@ ORDERS: Final = Words(Category.INJECTION, "injection.test", re.escape(ORDER), "o
 PEOPLE: Final = Words(Category.PII, "pii.email", r"[a-z]{2,9}~person", "people")
 BROKEN: Final = Breaking(Category.PII, "pii.broken", BREAKING, "broken")
 SLOW: Final = Slow(Category.PII, "pii.slow", LINGER, "slow")
+
+
+def policy(tmp_path: Path, text: str) -> str:
+    path = tmp_path / "policy.toml"
+    path.write_text(text)
+    return str(path)
+
+
+PEOPLE_ONLY: Sequence[Detector] = (PEOPLE,)
+WITH_PLACEHOLDERS = '[inbound]\npii = "tokenise"\n'

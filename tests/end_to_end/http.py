@@ -105,3 +105,9 @@ async def new_token(server: Served) -> str:
     status, _, session = await request(server.address, "POST", "/api/sessions")
     assert status == 201
     return str(session["session_token"])
+
+
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)

@@ -60,3 +60,6 @@ class Receiver:
         with trio.fail_after(60):
             while len(self.got) < count:  # noqa: ASYNC110 - they come over a socket
                 await trio.sleep(0.01)
+
+
+WEBHOOK_SECRET = "a-secret-of-more-than-32-bytes-for-tests"

@@ -3,7 +3,7 @@
 import time
 
 import trio
-from attrs import define, field
+from attrs import define, field, frozen
 
 from understudy import Agent, ToolContext, ToolError, tool
 from understudy.testing import script
@@ -113,3 +113,10 @@ def lingering(over: trio.Event) -> Agent:
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)
+
+
+@frozen
+class Parcel:
+    """The answer of an agent with an output type."""
+
+    carrier: str

@@ -2,14 +2,15 @@
 
 import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import trio
 from attrs import define
 
-from tests.end_to_end.chat_client import ChatClient
+from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -77,3 +78,20 @@ async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> N
     with trio.fail_after(within_s):
         while not holds():  # noqa: ASYNC110 - the condition is not an event
             await trio.sleep(0.01)
+
+
+async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
+    status, _, body = await request(address, "GET", f"/api/threads/{thread_id}/events", token=token_of())
+    assert status == 200
+    return list(body["events"])
+
+
+@asynccontextmanager
+async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
+    token = token or token_of()
+    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
+        yield on_a, on_b
+
+
+async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
+    return await client.ask("go", thread_id=thread_id, agent_type=agent, until="message_accepted", **payload)

@@ -7,26 +7,10 @@ import pytest
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Hand, Say, ScriptedModel, scripted
-from tests.end_to_end.tokens import SECRET, token
+from tests.end_to_end.scripted_model import Say, scripted
+from tests.rigs.allowed_agents import ADA, BOB, start
 from understudy import Agent
 from understudy.app.server import Running
-
-ADA = token("ada", groups=["support"])
-BOB = token("bob", groups="support", roles=["clerk"])
-"""A user of no group: the claim is no list."""
-
-
-def agents() -> tuple[Agent, Agent]:
-    """Return an agent for everybody, which hands over to one for the group support."""
-    desk = Agent("desk", model=ScriptedModel(Say("from the desk")), pillar="orders", allow=["group:support"])
-    front = Agent("front", model=ScriptedModel(Hand("desk"), Say("from the front")), colleagues=["desk"])
-    return front, desk
-
-
-async def start(serve: Any) -> Running:
-    running: Running = await serve(*agents(), builtin_agents=[], secret=SECRET)
-    return running
 
 
 async def names(running: Running, who: str) -> list[str]:

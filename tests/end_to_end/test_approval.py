@@ -7,14 +7,12 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get
 from tests.end_to_end.noting_agent import guide
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from understudy import Agent
+from tests.rigs.approvals import MAIL, approve, asked, completed, mailing
 from understudy.models.model import Emit, Reply, Turn
-
-MAIL = {"to": "anna@example.org", "text": "x" * 5000}
 
 
 class Noting(ScriptedModel):
@@ -25,23 +23,6 @@ class Noting(ScriptedModel):
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.prompt = " ".join(str(getattr(each, "content", "")) for each in turn.items)
         return await super().respond(turn, emit)
-
-
-def mailing(*, timeout_s: float = 30.0) -> Agent:
-    return scripted(Call([("send_mail", MAIL)]), Say("Done"), timeout_s=timeout_s)
-
-
-async def approve(client: ChatClient, required: dict[str, Any], decision: str, note: str | None = None) -> None:
-    payload = {"call_id": required["data"]["call_id"], "decision": decision, "note": note}
-    await client.send({"type": "approve", "payload": payload})
-
-
-async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:
-    return await client.ask("go", agent_type="script", until="approval_required", **payload)
-
-
-def completed(client: ChatClient) -> dict[str, Any]:
-    return next(event["data"] for event in client.seen if event["type"] == "tool_completed")
 
 
 @pytest.mark.promise("wire.approve", "wire.event-approval-required", "wire.event-approval-decided")

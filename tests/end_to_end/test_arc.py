@@ -6,22 +6,14 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import evolve, frozen
+from attrs import evolve
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get
-from tests.end_to_end.scripted_model import Call, Hand, Raise, Say, scripted
+from tests.end_to_end.scripted_model import Call, Hand, Parcel, Raise, Say, scripted
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
 from understudy.storage.limits import Limits
-
-
-@frozen
-class Parcel:
-    """The answer of an agent with an output type."""
-
-    carrier: str
-
 
 REQUIRED = {
     "message_accepted": {"message_id", "run_id", "content"},

@@ -9,34 +9,14 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from understudy.app.server import Running
+from tests.end_to_end.thread_commands import ended, history, refused, send
 from understudy.extensions.privacy import queries as archive_queries
-
-
-async def history(running: Running, token: str, thread: str = "t") -> Any:
-    status, _, body = await request(running.address, "GET", f"/api/threads/{thread}/messages", token=token)
-    assert status == 200
-    return body
 
 
 async def say(client: ChatClient, content: str, **payload: Any) -> dict[str, Any]:
     """Send a message in thread `t` to the agent `script` and wait for its end. Return its acceptance."""
     await client.say(content, **({"agent_type": "script", "thread_id": "t"} | payload))
     return await ended(client)
-
-
-async def ended(client: ChatClient) -> dict[str, Any]:
-    end = await client.until_end()
-    assert end["type"] == "final_response", end
-    return next(e for e in client.seen if e["type"] == "message_accepted" and e["run_id"] == end["run_id"])
-
-
-async def send(client: ChatClient, kind: str, **payload: Any) -> None:
-    await client.send({"type": kind, "payload": payload})
-
-
-async def refused(client: ChatClient) -> str:
-    return str((await client.until("error"))["data"]["code"])
 
 
 @pytest.mark.promise("wire.parent")

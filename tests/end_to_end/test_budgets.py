@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 import trio
 import trio.testing
-from attrs import define, evolve, field
+from attrs import define, evolve
 
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Gate, echo, wait
+from tests.end_to_end.scripted_model import Gate, wait
 from tests.end_to_end.serving import serving
+from tests.rigs.eager_agent import Eager, agent
 from understudy import Agent, Budget, ToolContext, tool
 from understudy.app.server import Running
 from understudy.models.model import Emit, Handoff, Reply, TextDelta, ToolRequest, Turn
@@ -19,33 +20,6 @@ from understudy.wire.events import Usage
 
 CALLS: list[str] = []
 GATE = Gate()
-
-
-@define
-class Eager:
-    """A model that calls a tool as long as it has one, and then answers. `turns` are those that it was asked."""
-
-    name: str = "eager"
-    notice: str = ""
-    calls: int = 1
-    tool: str = "echo"
-    same: bool = False
-    last: str = "as far as I got"
-    turns: list[Turn] = field(factory=list)
-
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        self.turns.append(turn)
-        if not turn.tools:
-            await emit(TextDelta(self.last))
-            return Reply(self.last, usage=Usage(10, 5, 1))
-        number = 0 if self.same else len(self.turns)
-        arguments = {"text": f"{number}"} if self.tool == "echo" else {}
-        calls = tuple(ToolRequest(f"c{at}", self.tool, arguments) for at in range(self.calls))
-        return Reply(calls=calls, usage=Usage(10, 5, 1))
-
-
-def agent(model: Any, **budget: Any) -> Agent:
-    return Agent("script", tools=[echo, wait], model=model, budget=Budget(**budget))
 
 
 async def end_of(serve: Any, which: Agent) -> tuple[dict[str, Any], list[dict[str, Any]]]:

@@ -7,10 +7,10 @@ import pytest
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.sse import streaming
-from tests.end_to_end.test_stream import say
+from tests.rigs.cross_origin import LISTED, listed, readable
+from tests.rigs.thread_stream import say
 from understudy.storage.limits import Limits
 
-LISTED = "https://app.example.org"
 OTHER = "https://evil.example"
 OF_CORS = "access-control-"
 
@@ -18,19 +18,6 @@ OF_CORS = "access-control-"
 def preflight(method: str, *headers: str, origin: str = LISTED) -> dict[str, str]:
     asked = {"Origin": origin, "Access-Control-Request-Method": method}
     return asked | ({"Access-Control-Request-Headers": ",".join(headers)} if headers else {})
-
-
-def listed(value: str) -> set[str]:
-    return {member.strip().lower() for member in value.split(",")}
-
-
-def readable(headers: dict[str, str]) -> None:
-    """Check that a page of the listed origin may read the answer, and that no cache serves it to another origin."""
-    assert headers["access-control-allow-origin"] == LISTED
-    assert headers["cross-origin-resource-policy"] == "cross-origin"
-    assert {"retry-after", "content-disposition", "etag", "age"} <= listed(headers["access-control-expose-headers"])
-    assert "access-control-allow-credentials" not in headers
-    assert "origin" in listed(headers["vary"])
 
 
 def unreadable(headers: dict[str, str]) -> None:

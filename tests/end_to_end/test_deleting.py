@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected, ended
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, lingering, scripted
 from understudy.app.server import Running
@@ -89,14 +89,6 @@ async def test_a_message_said_while_its_thread_is_deleted_is_answered_or_refused
             end = await ended(client, thread)
             assert (end["type"], end["message_id"]) == ("final_response", f"third-{number}")
             check_arc(client.durable(end["run_id"]))
-
-
-async def ended(client: ChatClient, thread: str) -> dict[str, Any]:
-    """Read to the end of the next run in the thread, or to the refusal of the message. Return that event."""
-    while True:
-        event = await client.read()
-        if event["type"] in ("final_response", "error") and event.get("thread_id") in (thread, None):
-            return event
 
 
 @pytest.mark.promise("wire.names-valid")

@@ -10,10 +10,10 @@ import pytest
 
 from tests.end_to_end import process
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.flood import flooded
 from tests.end_to_end.http import upload
 from tests.end_to_end.process import started
-from tests.end_to_end.test_rate_limits import SECRET, token_of
-from tests.end_to_end.test_unauthenticated import flooded
+from tests.end_to_end.tokens import SECRET, token_of
 
 FITTED = """
 import json, logging, os, resource, sys

@@ -8,19 +8,9 @@ import trio
 import trio_websocket
 
 from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.first_messages import ASK
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-
-ASK = "What is 17 * 23? Use your calculator."
-STARTS = [
-    {"type": "message", "content": ASK},
-    {"type": "chat", "content": ASK},
-    {"type": "agent_message", "content": ASK},
-    {"type": "user_message", "payload": {"content": ASK}},
-    {"type": "start_agent", "payload": {"content": ASK, "settings": {}, "context": {}, "references": []}},
-    {"agent_type": "guide", "message": ASK},
-]
-"""Messages to the guide, in each form that a server accepts."""
 
 
 @pytest.mark.promise("wire.anonymous-socket", "wire.event-welcome")

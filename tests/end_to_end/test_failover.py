@@ -9,7 +9,7 @@ import trio
 from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import resume, token_of, two_servers
+from tests.end_to_end.server_pair import read_log, resume, token_of, two_servers
 from tests.servers.postgresql import Pair
 from tests.servers.redis import Redis
 
@@ -53,9 +53,3 @@ async def until_ready(address: str) -> None:
     with trio.fail_after(60):
         while (await request(address, "GET", "/readyz"))[0] != 200:  # noqa: ASYNC110 - it is no event
             await trio.sleep(0.05)
-
-
-async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
-    status, _, body = await request(address, "GET", f"/api/threads/{thread_id}/events", token=token_of())
-    assert status == 200
-    return list(body["events"])

@@ -14,10 +14,9 @@ import trio
 import trustme
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, handshake, multipart, new_token, request, upload
+from tests.end_to_end.http import UPGRADE, get, handshake, multipart, new_token, request, upload
 from tests.end_to_end.process import refused, started
-from tests.end_to_end.test_origins import UPGRADE
-from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.tokens import SECRET, token_of
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
 

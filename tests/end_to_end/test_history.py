@@ -14,7 +14,7 @@ from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_branches import ended
+from tests.end_to_end.thread_commands import ended
 from tests.understudy.models import responses
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk

@@ -11,8 +11,8 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, echo
 from tests.end_to_end.serving import serving
 from tests.end_to_end.sse import streaming
-from tests.end_to_end.test_runs_api import Caller
-from tests.extensions.privacy.test_routes import talk
+from tests.rigs.caller import Caller
+from tests.rigs.marked_text import talk
 from understudy import Agent
 from understudy.models.model import NoteItem
 from understudy.wire.dialects import SUBPROTOCOLS

@@ -12,9 +12,8 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, request
-from tests.extensions.openai.test_local import port_of
 from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import Provider, Script, end_chunk, text_chunk
+from tests.understudy.models.provider import Provider, Script, end_chunk, port_of, text_chunk
 from understudy.extensions.openai import local
 from understudy.extensions.openai.chat import OpenAIChat
 

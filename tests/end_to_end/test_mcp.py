@@ -13,47 +13,18 @@ import pytest
 import trio
 
 from actors.testing import eventually
-from tests.end_to_end.chat_client import WAIT_S, ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import WAIT_S, ChatClient, connected
 from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.mcp_demo_agent import DEMO, calling, demo, ended, lines_of, noted, results
+from tests.end_to_end.mcp_demo_agent import notes as notes
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_run_recovery import calling as calling_now
-from tests.end_to_end.test_run_recovery import survived
-from understudy import Agent, McpServer, mcp
+from tests.rigs.watcher import calling as calling_now
+from tests.rigs.watcher import survived
+from understudy import Agent, mcp
 from understudy.chat.messages import AUTOMATIC
 from understudy.extensions.terminal.prompts import list_prompts, read_prompt
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
-DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"
-
-
-@pytest.fixture
-def notes(tmp_path: Path) -> Path:
-    """Return the file into which the demo server writes what happens to it."""
-    path = tmp_path / "notes"
-    path.touch()
-    return path
-
-
-def demo(notes: Path, **options: Any) -> McpServer:
-    """Return the demo server over stdio."""
-    return mcp([sys.executable, str(DEMO)], name="demo", env={"DEMO_NOTES": str(notes)}, **options)
-
-
-def calling(server: McpServer, *calls: tuple[str, dict[str, Any]], **options: Any) -> Agent:
-    """Return an agent whose model makes these calls one after another, for every message, and then answers."""
-    model = ScriptedModel(*(Call([each]) for each in calls), Say("Done"))
-    return Agent("script", tools=[server], model=model, **options)
-
-
-async def ended(client: ChatClient) -> dict[str, Any]:
-    final = await client.until_end()
-    check_arc(client.durable(final["run_id"]))
-    return final
-
-
-def results(client: ChatClient) -> dict[str, dict[str, Any]]:
-    """Return the data of the last completed call of each tool."""
-    return {each["data"]["tool_name"]: each["data"] for each in client.seen if each["type"] == "tool_completed"}
 
 
 async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -85,16 +56,6 @@ async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monk
     assert found["demo_secret"]["findings"]
     assert [each["uri"] for each in found["list_resources"]["result"]] == ["demo://motd"]
     assert found["read_resource"]["result"]["text"] == "Be kind."
-
-
-def lines_of(notes: Path) -> list[str]:
-    return notes.read_text().splitlines()
-
-
-async def noted(notes: Path, line: str) -> None:
-    with trio.fail_after(60):
-        while line not in lines_of(notes):  # noqa: ASYNC110 - another process writes it
-            await trio.sleep(0.05)
 
 
 async def decide(client: ChatClient, required: dict[str, Any], **decision: Any) -> None:

@@ -2,58 +2,21 @@
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import trio
 
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_mcp import ended, results
-from tests.end_to_end.test_runs_api import Caller
+from tests.end_to_end.mcp_demo_agent import ended, results
+from tests.rigs.caller import Caller
+from tests.rigs.mcp_sign_in import agents_of, begin, come_back, go, signed_in
 from tests.servers.mcp_oauth import Provider, serving
-from transport.auth.fetch import request as fetch
-from understudy import Agent, mcp
 from understudy.chat.messages import AUTOMATIC
 from understudy.extensions.mcp.oauth import storage as sign_ins
 from understudy.storage.queries import Scope
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")
-
-
-def agents_of(url: str) -> tuple[Agent, Agent]:
-    """Return one that signs its user in and then asks whose notes these are, and one that asks at once."""
-    notes = mcp(url, name="notes", auth="user")
-    first = ScriptedModel(Call([("notes_sign_in", {})]), Call([("notes_whose", {})]), Say("Done"))
-    return (
-        Agent("first", tools=[notes], model=first),
-        Agent("asker", tools=[notes], model=ScriptedModel(Call([("notes_whose", {})]), Say("Done"))),
-    )
-
-
-async def begin(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
-    headers = {"Origin": running.address}
-    return await request(running.address, "POST", "/api/mcp/notes/sign-in", token=token, body=body, headers=headers)
-
-
-async def go(url: str) -> str:
-    """Go to an address as a browser does; return the path and query of where it sends us."""
-    where = urlsplit(url)
-    address = (where.hostname or "", where.port or 0)
-    answer = await fetch("GET", url, headers={}, connect_to=[address], max_bytes=9999, within_s=20)
-    back = urlsplit(answer.headers["location"])
-    return f"{back.path}?{back.query}"
-
-
-async def come_back(running: Any, path: str, cookie: str) -> tuple[int, dict[str, str], Any]:
-    return await request(running.address, "GET", path, headers={"Cookie": cookie.partition(";")[0]})
-
-
-async def signed_in(running: Any, token: str, **body: Any) -> tuple[int, dict[str, str], Any]:
-    status, headers, told = await begin(running, token, **body)
-    assert status == 200, told
-    return await come_back(running, await go(told["url"]), headers["set-cookie"])
 
 
 async def state_of(running: Any, token: str, thread_id: str) -> str:

@@ -10,12 +10,12 @@ import trio
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import request
+from tests.end_to_end.mcp_demo_agent import calling, ended, lines_of, noted
+from tests.end_to_end.mcp_demo_agent import notes as notes
 from tests.end_to_end.process import started
-from tests.end_to_end.test_mcp import calling, ended, lines_of, noted
-from tests.end_to_end.test_mcp import notes as notes
-from tests.end_to_end.test_run_recovery import Watcher
-from tests.end_to_end.test_run_recovery import calling as calling_now
-from tests.end_to_end.test_run_recovery import ended as run_ended
+from tests.rigs.watcher import Watcher
+from tests.rigs.watcher import calling as calling_now
+from tests.rigs.watcher import ended as run_ended
 from tests.servers.needed import free_port, program
 from tests.servers.npm import install, listening
 from understudy import McpServer, mcp

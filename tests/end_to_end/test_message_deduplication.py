@@ -12,7 +12,7 @@ from tests.end_to_end.http import get, new_token, request, upload
 from tests.end_to_end.process import started
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_branches import ended, history, refused, send
+from tests.end_to_end.thread_commands import ended, history, refused, send
 
 KEY = "my key is AKIAQWERTYUIOPASDFGH"
 

@@ -8,21 +8,10 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
-from tests.servers.nginx import UPGRADE, Nginx
+from tests.servers.nginx import LOCATIONS, Nginx
 
 KEPT = "upstream chat {{ server {0}; keepalive 1; }}"
 """One connection is kept, as all are by default from nginx 1.29.7 on."""
-LOCATIONS = f"""
-    location ~ ^/(ws$|api/ws/) {{
-        proxy_pass http://chat;{UPGRADE}
-        proxy_set_header Upgrade $http_upgrade;
-        proxy_set_header Connection "upgrade";
-    }}
-    location / {{
-        proxy_pass http://chat;{UPGRADE}
-        proxy_set_header Connection "";
-    }}
-"""
 
 
 @pytest.mark.needs("nginx")

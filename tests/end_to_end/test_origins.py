@@ -6,14 +6,11 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
+from tests.end_to_end.http import UPGRADE
 from understudy.app.server import Running
 
 SECRET = "a secret of more than thirty-two bytes"
 LISTED = ["https://app.example.org", "https://b\u00fccher.example"]
-UPGRADE = (
-    "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
-)
 OWN = "http://{host}"
 REFUSED = {
     "null": ["null"],

@@ -5,32 +5,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
+from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, request
+from tests.end_to_end.mcp_demo_agent import demo
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, ScriptedModel
-from tests.end_to_end.test_budgets import Eager
-from tests.end_to_end.test_budgets import agent as eager
-from tests.end_to_end.test_mcp import demo
-from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.tokens import SECRET, token
+from tests.end_to_end.tokens import token
+from tests.rigs.caller import Caller
+from tests.rigs.eager_agent import Eager
+from tests.rigs.eager_agent import agent as eager
+from tests.rigs.permissions import CALLED, OTHER, STAFF, add, answer, nothing_open, payout, start, until
+from tests.rigs.permissions import rules as rules
 from understudy import Agent, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings
 from understudy.extensions.permissions.rules import BadRules
 from understudy.extensions.permissions.settings import PermissionSettings
-
-STAFF = token("ada", groups=["staff"])
-OTHER = token("bob")
-CALLED: list[str] = []
-
-
-@tool(allow=["group:staff"])
-async def payout() -> str:
-    """Pay."""
-    CALLED.append("payout")
-    return "paid"
 
 
 @tool(approval=True)
@@ -44,32 +34,6 @@ class Named(ScriptedModel):
     def __init__(self, name: str, *turns: Any) -> None:
         super().__init__(*turns)
         self.name = name
-
-
-@pytest.fixture
-def rules(tmp_path: Path) -> Path:
-    CALLED.clear()
-    path = tmp_path / "permissions.toml"
-    path.write_text('groups = ["staff"]')
-    return path
-
-
-def add(path: Path, text: str, group: str = "staff") -> None:
-    path.write_text(f'groups = ["{group}"]\n{text}')
-
-
-async def start(serve: Any, rules: Path, *agents: Agent, **settings: Any) -> Running:
-    given = {"builtin_agents": [], "secret": SECRET, "permissions_file": rules}
-    running: Running = await serve(*agents, **given | settings)
-    return running
-
-
-async def answer(running: Running, who: str, agent: str, **more: Any) -> list[dict[str, Any]]:
-    async with connected(running.address, who) as client:
-        end = await client.ask("go", agent_type=agent, **more)
-        events = client.durable(end["run_id"])
-    check_arc(events)
-    return events
 
 
 def results(events: list[dict[str, Any]]) -> list[Any]:
@@ -123,12 +87,6 @@ async def test_a_tool_is_called_in_the_runs_of_those_it_allows_alone(serve: Any,
         assert called == CALLED
 
 
-async def nothing_open(running: Running, who: str) -> bool:
-    """Return whether a user has a run, and none is at work."""
-    runs = await get(running, "/api/runs", who)
-    return bool(runs["runs"]) and all(each["ended_at"] is not None for each in runs["runs"])
-
-
 async def test_who_leaves_a_group_has_other_tools_from_the_next_message_on(serve: Any, rules: Path) -> None:
     model = ScriptedModel(Call([("payout", {})]), Say("done"))
     running = await start(serve, rules, Agent("desk", model=model, tools=[payout]))
@@ -174,14 +132,6 @@ async def in_force(running: Running, who: str, tools: list[str]) -> bool:
     agents = await get(running, "/api/agents", who)
     shown: list[str] = agents["agents"][0]["tools"]
     return shown == tools
-
-
-async def until(condition: Any) -> None:
-    for _ in range(600):
-        if await condition():
-            return
-        await trio.sleep(0.05)
-    raise AssertionError("the condition did not come to hold within 30 s")
 
 
 @pytest.mark.promise("wire.model-allowed")

@@ -6,8 +6,8 @@ import socket as sockets
 import time
 import tracemalloc
 import zlib
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,39 +30,11 @@ from tests.conformance.raw_websocket import (
 )
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
+from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, port_of
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Say, scripted
-from understudy.app.server import Running
 
 MIB = 1024 * 1024
-PONG_ASKED = b'{"type":"ping"}'
-
-
-def port_of(running: Running) -> int:
-    return int(running.address.rpartition(":")[2])
-
-
-@asynccontextmanager
-async def beside_another(running: Running, token: str | None = None) -> AsyncIterator[None]:
-    """Check that another client is answered during the block, and after it."""
-    answered = trio.Event()
-
-    async def talk(task_status: trio.TaskStatus[None]) -> None:
-        nonlocal answered
-        async with connected(running.address, token) as other:
-            task_status.started()
-            while True:
-                await other.send({"type": "ping"})
-                assert (await other.read())["type"] == "pong"
-                answered.set()
-                await trio.sleep(0.005)
-
-    async with trio.open_nursery() as nursery:
-        await nursery.start(talk)
-        yield
-        answered = trio.Event()
-        await answered.wait()
-        nursery.cancel_scope.cancel()
 
 
 @contextmanager
@@ -74,14 +46,6 @@ def little_kept(mebibytes: float) -> Iterator[None]:
         assert tracemalloc.get_traced_memory()[1] < mebibytes * MIB
     finally:
         tracemalloc.stop()
-
-
-async def end_of(raw: RawWebSocket) -> int | None:
-    """Return the code of the close frame; frames before it are skipped."""
-    with trio.fail_after(60):
-        ends = await raw.frames_to_the_end()
-    assert ends[-1].opcode == CLOSE
-    return ends[-1].code
 
 
 WRONG = {

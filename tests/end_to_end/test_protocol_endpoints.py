@@ -19,7 +19,7 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, handshake, request
 from tests.end_to_end.scripted_model import Say, scripted
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.tokens import SECRET, token_of
 from understudy.app.server import Running
 
 MEMBERS = {

@@ -20,8 +20,8 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.sse import streaming
-from tests.end_to_end.test_questions import PEARS, order
-from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.questions import PEARS, order
 from understudy import Agent, Done, tool
 from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
 

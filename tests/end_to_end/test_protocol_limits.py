@@ -18,7 +18,7 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_branches import ended
+from tests.end_to_end.thread_commands import ended
 from understudy.storage.limits import Limits
 
 KIB = 1024

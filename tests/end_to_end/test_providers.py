@@ -11,11 +11,10 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.serving import serving
-from tests.transport.provider import ec_key, key_set, published, publishing, rsa_key, signed
+from tests.transport.provider import FIRST, ec_key, key_set, published, publishing, rsa_key, signed
 from transport.auth.tokens import LEEWAY_S
 from understudy.app.server import Running
 
-FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))
 ROTATED = key_set(published(rsa_key(1), "second"))
 
 

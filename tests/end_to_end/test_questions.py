@@ -2,11 +2,11 @@
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 import trio
-from attrs import asdict, frozen
+from attrs import asdict
 
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token
@@ -14,50 +14,11 @@ from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.server_pair import post
-from tests.end_to_end.test_approval import completed
-from tests.end_to_end.test_run_recovery import AGENT, Watcher, allowed, calls_of, ended
+from tests.rigs.approvals import completed
+from tests.rigs.questions import PEARS, FruitOrder, ordering
+from tests.rigs.watcher import AGENT, Watcher, allowed, calls_of, ended
 from understudy import Agent, ToolContext, tool
 from understudy.storage.limits import Limits
-from understudy.tools.errors import QuestionDeclined, QuestionUnanswered
-
-PEARS = {"fruit": "pear", "count": 3}
-
-
-@frozen
-class FruitOrder:
-    """What shall be delivered?"""
-
-    fruit: Literal["apple", "pear"]
-    count: int
-    express: bool = False
-
-
-@tool(timeout_s=1.0)
-async def order(context: ToolContext) -> dict[str, Any]:
-    """Order fruit."""
-    try:
-        return asdict(await context.ask(FruitOrder))
-    except QuestionDeclined as declined:
-        return {"declined": declined.message}
-    except QuestionUnanswered as late:
-        return {"late": late.message}
-
-
-@tool
-def order_in_thread(context: ToolContext) -> dict[str, Any]:
-    """Order fruit, blocking."""
-    return asdict(context.ask_from_thread(FruitOrder, title="Fruit?", text="Today's."))
-
-
-@tool(asyncio=True)
-async def order_on_asyncio(context: ToolContext) -> dict[str, Any]:
-    """Order fruit, with asyncio."""
-    return asdict(await context.ask(FruitOrder))
-
-
-def ordering(name: str = "order", timeout_s: float = 30.0) -> Agent:
-    tools = (order, order_in_thread, order_on_asyncio)
-    return Agent("script", tools=tools, model=ScriptedModel(Call([(name, {})]), Say("Done")), timeout_s=timeout_s)
 
 
 async def asked(client: ChatClient, **payload: Any) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 unaffected.
 """
 
-import time
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -11,22 +10,11 @@ import trio.testing
 
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import handshake, request
+from tests.end_to_end.metrics import metric
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
-from transport.auth.tokens import Tokens
+from tests.end_to_end.tokens import SECRET, token_of
 from understudy.storage.limits import Limits
-
-SECRET = "a secret of more than thirty-two bytes"
-
-
-def token_of(user: str, session: str = "s", ttl_s: float = 600.0, **more: Any) -> str:
-    return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s, **more)
-
-
-async def metric(address: str, line: str) -> float:
-    _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
-    return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
-
 
 REFUSED: dict[str, dict[str, Any]] = {
     "resume": {"type": "resume", "payload": {"threads": {}}},

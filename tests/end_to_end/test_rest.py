@@ -12,8 +12,7 @@ from attrs import evolve
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, new_token, request, upload
-from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_arc import Parcel
+from tests.end_to_end.scripted_model import Parcel, Say, scripted
 from understudy.agents.agent import BUILTIN
 from understudy.extensions.files.settings import FileSettings
 

@@ -10,7 +10,7 @@ from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_branches import ended, history, send
+from tests.end_to_end.thread_commands import ended, history, send
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, Thread
 

@@ -10,8 +10,7 @@ import pytest
 import trio
 
 from tests.end_to_end.process import Process, command_of, refused, started
-from tests.end_to_end.server_pair import backends_environment, post, token_of
-from tests.end_to_end.test_failover import read_log
+from tests.end_to_end.server_pair import backends_environment, post, read_log, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.storage import schema

@@ -16,7 +16,7 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.process import Process, started
 from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.server_pair import eventually
-from tests.end_to_end.test_run_recovery import Watcher, ended
+from tests.rigs.watcher import Watcher, ended
 from transport.auth.tokens import Tokens
 
 AGENTS = "tests.end_to_end.held_agents:AGENTS"

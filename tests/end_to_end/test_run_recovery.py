@@ -1,169 +1,31 @@
 """Runs resumed after servers are killed: the same answer continues for the same client."""
 
-import json
 from collections import Counter
-from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
-import trio_websocket
-from attrs import define, field
 
 from actors import ActorRef
-from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end import http
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import TERMINAL, WAIT_S, ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
-from tests.end_to_end.server_pair import eventually
+from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.watcher import AGENT, Moment, Watcher, allowed, asked, calling, calls_of, ended, shown, survived
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits
 from understudy.storage.records import RunAttempt
 
-AGENT = "tests.end_to_end.resumable_agent:agent"
 WRITER = "tests.end_to_end.hand_written_agent:agent"
-Moment = Callable[["Watcher"], bool]
-
-
-@define
-class Watcher:
-    """One client that reconnects to several servers: the events it received and the text it shows."""
-
-    events: list[dict[str, Any]] = field(factory=list)
-    screen: AnswerView = field(factory=AnswerView)
-
-    @property
-    def seq(self) -> int:
-        return self.events[-1]["seq"] if self.events else 0
-
-    def kinds(self, kind: str) -> list[dict[str, Any]]:
-        return [event["data"] for event in self.events if event["type"] == kind]
-
-    def sees(self, event: dict[str, Any]) -> None:
-        """Apply an event. Durable ones must come in order, each once.
-
-        A server sends events again to a client that does not say within a second where it is: those that are known are
-        left out, as by any client.
-        """
-        if 0 < (event.get("seq") or 0) <= self.seq:
-            assert event["type"] == self.events[event["seq"] - 1]["type"]
-            return
-        self.screen.shows(event)
-        if event.get("seq") is not None:
-            assert event["seq"] == self.seq + 1, (event["type"], event["seq"], self.seq)
-            self.events.append(event)
-
-    async def until(self, client: ChatClient, moment: Moment) -> None:
-        """Read until `holds` is true or the run ends."""
-        while not moment(self) and not (self.events and self.events[-1]["type"] in TERMINAL):
-            event = await client.read()
-            if event["type"] == "approval_required" or event["type"] != "error" or event.get("seq") is not None:
-                self.sees(event)
-
-    async def until_gone(self, client: ChatClient) -> None:
-        with suppress(trio_websocket.ConnectionClosed):
-            await self.until(client, lambda _: False)
-
-
-def calling(name: str) -> Moment:
-    """Read until a tool has been running for a moment."""
-    return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_executing"))
 
 
 def answered(name: str) -> Moment:
     """Read until a tool has just ended, between two turns."""
     return lambda seen: any(data["tool_name"] == name for data in seen.kinds("tool_completed"))
-
-
-def shown(characters: int) -> Moment:
-    return lambda seen: len(seen.screen.text) >= characters
-
-
-def asked(seen: Watcher) -> bool:
-    """Read until a call waits for approval."""
-    return bool(seen.kinds("approval_required"))
-
-
-def ended(seen: Watcher) -> bool:
-    return bool(seen.events) and seen.events[-1]["type"] in TERMINAL
-
-
-async def survived(
-    tmp_path: Path,
-    message: str,
-    *moments: Moment,
-    options: tuple[str, ...] = (),
-    orderly: bool = False,
-    pause_s: float = 0.0,
-    written: str = "",
-    served: str = AGENT,
-    agent_type: str = "resumable",
-    python_path: Path | None = None,
-    modules: tuple[str, ...] = (),
-) -> Watcher:
-    """Have a message answered by servers that are each killed at a given moment. A call that waits is then allowed.
-
-    `orderly`: the servers are drained instead, with little time. `pause_s` passes between a moment and the kill.
-    The last kill comes when a call has written a line that begins with `written` instead.
-    `python_path` is a folder with further packages for them. `modules` are loaded before they are forked.
-    """
-    seen, calls, token = Watcher(), tmp_path / "calls", ""
-    for number, moment in enumerate([*moments, ended]):
-        settings = {CALLS: str(calls)} | ({"UNDERSTUDY_GRACE_S": "0.4"} if orderly else {})
-        if python_path is not None:
-            settings["PYTHONPATH"] = str(python_path)
-        async with started(tmp_path / "data", served, *options, modules=modules, **settings) as server:
-            if not token:
-                token = await http.new_token(server)
-            async with connected(server.address, token) as client:
-                if number:
-                    await client.send({"type": "resume", "payload": {"threads": {"t": seen.seq}}})
-                else:
-                    await client.say(message, agent_type=agent_type, thread_id="t", message_id="m")
-                if asked(seen) and not seen.kinds("approval_decided"):
-                    call_id = seen.kinds("approval_required")[0]["call_id"]
-                    command = {"type": "approve", "call_id": call_id, "decision": "allow"}
-                    await allowed(server.address, token, command)
-                await seen.until(client, moment)
-                if written and number == len(moments) - 1:
-                    await eventually(lambda: f"\n{written} " in calls.read_text())
-                else:
-                    await trio.sleep(0 if ended(seen) else pause_s)
-                if not orderly:
-                    await server.kill()
-                elif not ended(seen):
-                    server.process.terminate()
-                    await seen.until_gone(client)
-                    assert await server.process.wait() == 0
-    check_arc(seen.events)
-    return seen
-
-
-async def allowed(address: str, token: str, command: dict[str, Any]) -> None:
-    """Send a decision or an answer once the run that waits for it has been resumed."""
-    body = json.dumps(command).encode()
-    with trio.fail_after(WAIT_S):
-        while True:
-            status, _, _ = await http.request(address, "POST", "/api/commands", token=token, body=body)
-            if status < 300:
-                return
-            await trio.sleep(0.05)
-
-
-def calls_of(tmp_path: Path) -> dict[str, int]:
-    """Return how often each tool was called. All calls of one tool must have the same id."""
-    path = tmp_path / "calls"
-    lines = Counter(path.read_text().splitlines() if path.exists() else [])
-    names = [line.split()[0] for line in lines]
-    assert len(set(names)) == len(names), "a call that is made again has the same id"
-    return dict(zip(names, lines.values(), strict=True))
 
 
 async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:

@@ -12,25 +12,31 @@ import pytest
 import trio
 from attrs import define, field
 
-from sanitization import Detector
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.detectors import BREAKING, BROKEN, LINGER, LINGERS_S, ORDER, ORDERS, PEOPLE, PERSON, SLOW
+from tests.end_to_end.detectors import (
+    BREAKING,
+    BROKEN,
+    LINGER,
+    LINGERS_S,
+    ORDER,
+    ORDERS,
+    PEOPLE,
+    PEOPLE_ONLY,
+    PERSON,
+    SLOW,
+    WITH_PLACEHOLDERS,
+    policy,
+)
 from tests.end_to_end.http import get, multipart, new_token, request, upload
 from tests.end_to_end.process import refused, started
 from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import post
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_approval import approve
+from tests.rigs.approvals import approve
+from tests.rigs.secrets import SECRET, shows
 from understudy import Agent, NextStep, ToolContext, ToolError, ToolResult, tool
 from understudy.app.server import Running
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced
-
-SECRET = "ghp_" + "a1B2c3D4" * 4 + "e5F6"
-
-
-def shows(text: str, secret: str = SECRET) -> bool:
-    """Return whether a text shows eight characters in a row of a secret."""
-    return any(secret[start : start + 8] in text for start in range(len(secret) - 7))
 
 
 async def written(folder: Path) -> str:
@@ -457,12 +463,6 @@ async def test_by_off_all_text_passes(serve_client: Any) -> None:
 # blocking
 
 
-def policy(tmp_path: Path, text: str) -> str:
-    path = tmp_path / "policy.toml"
-    path.write_text(text)
-    return str(path)
-
-
 @pytest.mark.promise("wire.error-content-blocked")
 async def test_a_blocked_message_is_refused_and_nothing_of_it_is_stored(serve_guest: Any, tmp_path: Path) -> None:
     running, token = await serve_guest(
@@ -600,9 +600,6 @@ async def test_by_policy_what_a_detector_could_not_read_is_marked(serve_client: 
 
 
 # placeholders
-
-PEOPLE_ONLY: Sequence[Detector] = (PEOPLE,)
-WITH_PLACEHOLDERS = '[inbound]\npii = "tokenise"\n'
 
 
 @pytest.mark.promise("wire.placeholders")

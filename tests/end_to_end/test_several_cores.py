@@ -12,8 +12,7 @@ from tests.end_to_end.http import get
 from tests.end_to_end.process import Process, started
 from tests.end_to_end.server_pair import backends_environment, resume, token_of
 from tests.end_to_end.telling_agent import TELLER, long_text
-from tests.end_to_end.test_nginx import LOCATIONS
-from tests.servers.nginx import Nginx
+from tests.servers.nginx import LOCATIONS, Nginx
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.extensions.nodes.shared_limits import REPORT_S

@@ -5,9 +5,8 @@ import time
 from typing import Any, NoReturn
 
 import pytest
-import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
+from tests.end_to_end.chat_client import closed_with, connected
 from tests.end_to_end.http import handshake, request
 from tests.end_to_end.sse import streaming
 from transport.auth.tokens import Tokens
@@ -24,13 +23,6 @@ def token_of(user: str, session: str, ttl_s: float = 600.0) -> str:
 
 async def sign_out(running: Running, token: str) -> int:
     return (await request(running.address, "DELETE", "/api/sessions", token=token))[0]
-
-
-async def closed_with(client: ChatClient) -> tuple[int, str | None]:
-    with trio.fail_after(60):
-        code = await client.until_closed()
-    assert client.socket.closed is not None
-    return code, client.socket.closed.reason
 
 
 @pytest.mark.promise("wire.session-ends", "wire.close-4401", "owasp.logout")

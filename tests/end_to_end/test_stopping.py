@@ -13,7 +13,7 @@ from tests.end_to_end.http import request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.telling_agent import TELLER, long_text
-from tests.end_to_end.test_branches import send
+from tests.end_to_end.thread_commands import send
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.wire.vocabulary import from_log

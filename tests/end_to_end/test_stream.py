@@ -17,36 +17,15 @@ from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.sse import Parser, Stream, streaming
+from tests.rigs.thread_stream import gone, opened, say
 from understudy import Agent, tool
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
 
 
-async def say(running: Running, token: str, content: str = "go", thread: str = "t", **fields: Any) -> dict[str, Any]:
-    payload = {"content": content, "thread_id": thread, "agent_type": "script", **fields}
-    command = {"type": "user_message", "payload": payload}
-    status, _, body = await request(running.address, "POST", "/api/commands", token=token, body=command)
-    assert status == 202, body
-    assert isinstance(body, dict)
-    return body
-
-
-def opened(running: Running, token: str | None, thread: str = "t", query: str = "", **headers: str) -> Any:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    return streaming(running.address, f"/api/threads/{thread}/stream{query}", token, headers=named)
-
-
 async def until_ends(stream: Stream, count: int = 1) -> None:
     for _ in range(count):
         await stream.until("final_response")
-
-
-async def gone(running: Running) -> None:
-    connections = running.system.find("/system/connections")
-    assert connections is not None
-    with trio.fail_after(60):
-        for connection in connections.children():
-            await connection.wait_stopped()
 
 
 @pytest.mark.promise("wire.stream", "owasp.proxies")

@@ -8,7 +8,7 @@ import trio
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_branches import ended, send
+from tests.end_to_end.thread_commands import ended, send
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits

@@ -13,22 +13,13 @@ from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
 from understudy.tools.server import supervision_tree, system_health
 
 """Lifetime of the tokens: they are made at collection, and must outlast a run of all tests."""
-
-
-ADA, BOB = token("ada", org="acme"), token("bob", org="other")
-ACME_OPERATOR, SERVER_OPERATOR = token("op", "operator", org="acme"), token("root", "server_operator")
-PLAIN_OPERATOR = token("plain", "operator")
-
-
-async def of_tenants(serve: Any, *agents: Agent, **settings: Any) -> Running:
-    running: Running = await serve(*agents, secret=SECRET, tenant_claim="org", **settings)
-    return running
 
 
 async def alert(running: Running, who: str, **body: str) -> tuple[int, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
 
 
 async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve: Any) -> None:

@@ -11,8 +11,8 @@ from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.process import Process, started
 from tests.end_to_end.resumable_agent import CALLS, HOLD
 from tests.end_to_end.server_pair import backends_environment, resume, token_of
-from tests.end_to_end.test_run_recovery import AGENT, allowed
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
+from tests.rigs.watcher import AGENT, allowed
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 

@@ -3,10 +3,8 @@
 from typing import Any
 
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, post, resume, token_of
-from tests.end_to_end.test_runs_api import Caller
-from tests.extensions.nodes.test_two_nodes import on_both, said
-from tests.extensions.notices.test_inbox import inbox
+from tests.end_to_end.server_pair import Begin, on_both, post, resume, said, token_of
+from tests.rigs.caller import Caller, inbox
 
 
 async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:

@@ -1,17 +1,16 @@
 """Unauthenticated connections, however many and however slow, keep no user with a token out."""
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 import trio
 import trio.testing
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.flood import flooded
 from tests.end_to_end.http import handshake, request
-from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.tokens import SECRET, token_of
 from understudy.storage.limits import Limits
 
 HELD_BACK = {
@@ -23,23 +22,6 @@ HELD_BACK = {
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     ),
 }
-
-
-@asynccontextmanager
-async def flooded(address: str, number: int, sent: bytes) -> AsyncIterator[list[trio.SocketStream]]:
-    """Open this many connections from one address, each of which sends these bytes and then stalls."""
-    where = urlsplit(address)
-    streams = []
-    try:
-        for _ in range(number):
-            stream = await trio.open_tcp_stream(where.hostname or "", where.port or 80)
-            streams.append(stream)
-            with suppress(trio.BrokenResourceError):  # already closed by the limit
-                await stream.send_all(sent)
-        yield streams
-    finally:
-        for stream in streams:
-            await trio.aclose_forcefully(stream)
 
 
 @pytest.mark.promise("wire.limit-strangers", "owasp.connections")

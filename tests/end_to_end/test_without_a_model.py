@@ -8,8 +8,7 @@ from attrs import evolve
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Say, ScriptedModel
-from tests.extensions.openai.test_local import port_of
-from tests.understudy.models.provider import Provider
+from tests.understudy.models.provider import Provider, port_of
 from understudy import Agent, NextStep, Starter, ToolResult, tool
 from understudy.extensions.openai import local
 

@@ -5,7 +5,7 @@ from tests.end_to_end.conftest import carrier as carrier
 from tests.end_to_end.conftest import serve as serve
 from tests.end_to_end.conftest import serve_client as serve_client
 from tests.end_to_end.conftest import serve_guest as serve_guest
-from tests.end_to_end.test_permissions import rules as rules
+from tests.rigs.permissions import rules as rules
 from tests.understudy.auth.conftest import clock as clock
 from tests.understudy.auth.conftest import migrated_before as migrated_before
 from tests.understudy.storage.conftest import database as database

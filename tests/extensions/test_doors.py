@@ -1,58 +1,23 @@
 """What holds for a message at the chat's own doors holds at those of other clients: limits, rights, redaction."""
 
 import json
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.end_to_end import test_allowed_agents as allowed
-from tests.end_to_end.http import get, new_token, request
+from tests.end_to_end.http import get, new_token
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from tests.end_to_end.test_permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
-from tests.end_to_end.test_scrubbing import SECRET, shows
+from tests.rigs import allowed_agents as allowed
+from tests.rigs.doors import DOORS, say
+from tests.rigs.permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
+from tests.rigs.secrets import SECRET, shows
 from understudy import Agent
-from understudy.app.server import Running
 from understudy.chat import registry
 from understudy.wire.codes import ERRORS
 
-
-def rpc(text: str) -> Any:
-    message = {"messageId": "m", "role": "ROLE_USER", "parts": [{"text": text}]}
-    return {"jsonrpc": "2.0", "id": 1, "method": "SendMessage", "params": {"message": message}}
-
-
-DOORS: dict[str, tuple[str, Callable[[str], Any]]] = {
-    "a2a": ("/a2a/desk", rpc),
-    "agui": (
-        "/api/agui?agent=desk",
-        lambda text: {"threadId": "t", "runId": "r", "messages": [{"id": "m", "role": "user", "content": text}]},
-    ),
-    "chat completions": (
-        "/v1/chat/completions",
-        lambda text: {"model": "desk", "messages": [{"role": "user", "content": text}]},
-    ),
-    "responses": ("/v1/responses", lambda text: {"model": "desk", "input": text}),
-    "ui": (
-        "/api/ui?agent=desk",
-        lambda text: {
-            "id": "t",
-            "messages": [{"id": "m", "role": "user", "parts": [{"type": "text", "text": text}]}],
-        },
-    ),
-}
 each_door = pytest.mark.parametrize("door", DOORS)
-
-
-async def say(running: Running, token: str, door: str, text: str = "go") -> tuple[int, dict[str, str], str]:
-    """Send the agent desk a message by this door. Return status, headers and body of the answer."""
-    path, body = DOORS[door]
-    status, headers, told = await request(
-        running.address, "POST", path, token=token, body=body(text), headers={"A2A-Version": "1.0"}
-    )
-    return status, headers, told.decode() if isinstance(told, bytes) else json.dumps(told)
 
 
 @each_door

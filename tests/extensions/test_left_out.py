@@ -1,22 +1,18 @@
 """The kernel alone is a server, and each extension can be left out by itself; user data of all is known."""
 
 import re
-from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import trio
-from attrs import fields
 
 from tests.end_to_end.chat_client import ChatClient, connected
 from tests.end_to_end.http import request
 from tests.end_to_end.process import started
-from understudy.app.settings import Settings
+from tests.rigs.web_app import paths
 from understudy.installed import brought, installed
 from understudy.storage import schema
-from understudy.web.application import build_http_app
-from understudy.web.context import WebContext
 
 OF_KERNEL: Final = {
     "threads", "messages", "words", "runs", "events",
@@ -34,14 +30,6 @@ def needing(name: str) -> list[str]:
         if set(each.requires) & set(found):
             found += needing(each.name)
     return found
-
-
-def paths(folder: Path, names: Collection[str]) -> set[tuple[str, str]]:
-    """Return the paths and methods of an application with these extensions."""
-    given: dict[str, Any] = dict.fromkeys(each.name for each in fields(WebContext))
-    given |= {"settings": Settings(data_dir=folder), "extensions": {each: installed()[each] for each in names}}
-    rules = build_http_app(WebContext(**given)).url_map.iter_rules()
-    return {(rule.rule, each) for rule in rules for each in (rule.methods or set()) - {"OPTIONS"}}
 
 
 async def token_of(server: Any) -> str:

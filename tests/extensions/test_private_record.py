@@ -21,13 +21,13 @@ from tests.end_to_end.http import get, request
 from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.server_pair import eventually
 from tests.end_to_end.tokens import SECRET, token
-from tests.extensions.mcp_door.test_calls import Desk
-from tests.extensions.privacy.test_retention import looked
-from tests.extensions.privacy.test_retention import restless as restless
-from tests.extensions.privacy.test_routes import MARKER, where_marked
-from tests.extensions.privacy.test_routes import database as database
-from tests.extensions.test_doors import DOORS, say
-from tests.extensions.test_left_out import paths
+from tests.rigs.doors import DOORS, say
+from tests.rigs.marked_text import MARKER, where_marked
+from tests.rigs.marked_text import database as database
+from tests.rigs.mcp_desk import Desk
+from tests.rigs.retention import looked
+from tests.rigs.retention import restless as restless
+from tests.rigs.web_app import paths
 from understudy import Agent, AgentTurn, Secret, ToolContext, tool
 from understudy.app.server import Running
 from understudy.app.settings import Settings

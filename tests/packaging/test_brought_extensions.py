@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.packaging.environment import Environment
-from tests.packaging.test_shipped_agents import agents_of, served
+from tests.packaging.served import agents_of, served
 from tests.packaging.wheels import OFFLINE, build_wheel, build_wheels
 
 pytestmark = pytest.mark.proof("packaging")

@@ -1,15 +1,11 @@
 """The example of agents of one's own: from wheels in an empty environment it is served as the unit says."""
 
-import os
 import re
 import shlex
-import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 import trio
@@ -17,6 +13,7 @@ import yaml
 
 from tests.end_to_end.http import request
 from tests.packaging.environment import Environment
+from tests.packaging.served import agents_of, served
 from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheel, build_wheels
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
@@ -26,7 +23,6 @@ pytestmark = pytest.mark.proof("packaging")
 EXAMPLE = ROOT / "deploy" / "example_agents"
 UNIT = ROOT / "deploy" / "systemd" / "understudy.service"
 AGENTS = ["--no-builtin-agents", "example_agents:AGENTS"]
-READY = "understudy is ready on "
 SECRET = "0123456789abcdef" * 4
 
 
@@ -47,28 +43,6 @@ def environment(
 
 def unit(key: str) -> list[str]:
     return re.findall(rf"^{key}=(.*)$", UNIT.read_text(), re.MULTILINE)
-
-
-@contextmanager
-def served(command: list[str], variables: dict[str, str], folder: Path) -> Iterator[str]:
-    """Start a server with these variables and no others. Yield its address; it has to stop in order."""
-    plain = {name: os.environ[name] for name in ("PATH", "LANG", "TMPDIR") if name in os.environ}
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            command, cwd=folder, env=plain | variables, stdout=subprocess.PIPE, stderr=log, text=True
-        )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith(READY), (folder / "log").read_text()
-        yield line.removeprefix(READY).strip()
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(timeout=60) == 0
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout:
-            process.stdout.close()
 
 
 async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
@@ -102,10 +76,6 @@ async def test_the_unit_serves_the_shipped_agents_with_its_credentials(
         status, _, found = await request(address, "GET", "/api/agents", token=made.stdout.decode().strip())
         assert status == 200, found
         assert agents_of(found) == ["parcels"]
-
-
-def agents_of(found: Any) -> list[str]:
-    return [each["name"] for each in found["agents"]]
 
 
 def test_the_wheel_holds_the_agents_and_nothing_else(environment: Path) -> None:

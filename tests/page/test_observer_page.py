@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.page.test_page_modules import MARKUP_SINKS, _contrast
+from tests.page.styles import MARKUP_SINKS, contrast
 from understudy.auth.rights import AUDITORS, OPERATORS
 
 PAGE = Path(__file__).resolve().parents[2] / "understudy" / "page"
@@ -65,10 +65,10 @@ GROUNDS = ("--paper", "--hover", "--accent-soft", "--danger-soft")
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("ground", GROUNDS)
 @pytest.mark.parametrize("ink", ["--ink", "--ink-3", "--danger", "--warn"])
-def test_a_line_of_the_tree_has_contrast(theme: str, ground: str, ink: str) -> None:
+def test_a_line_of_the_tree_hascontrast(theme: str, ground: str, ink: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
     block = (
         (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8").split(':root[data-theme="dark"]')[theme == "dark"]
     )
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
-    assert _contrast(colours[ink], colours[ground]) >= 4.5
+    assert contrast(colours[ink], colours[ground]) >= 4.5

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.page.styles import MARKUP_SINKS, contrast
 from tests.servers.needed import program
 from tests.servers.page import bundle_page
 from transport.wire.codes import CLOSES
@@ -50,10 +51,6 @@ FACES = {
     PAGE / "widget.js",
 }  # documented for embedders; the page itself does not load them
 XML_NAMESPACES = {"http://www.w3.org/2000/svg"}  # names, never fetched
-MARKUP_SINKS = re.compile(
-    r"innerHTML|outerHTML|insertAdjacentHTML|createContextualFragment|parseFromString|setHTMLUnsafe|document\.write"
-    r"|srcdoc|\beval\(|new Function"
-)
 
 
 def test_node_suite() -> None:
@@ -223,17 +220,6 @@ def test_both_dark_themes_are_one() -> None:
     assert blocks[0] == blocks[1]
 
 
-def _luminance(colour: str) -> float:
-    channels = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
-    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
-
-
-def _contrast(one: str, other: str) -> float:
-    dark, light = sorted((_luminance(one), _luminance(other)))
-    return (light + 0.05) / (dark + 0.05)
-
-
 TEXT_ON = {
     "--ink": ("--paper", "--surface", "--sunken", "--hover", "--bubble", "--danger-soft"),
     "--ink-2": ("--paper", "--surface", "--sunken", "--hover", "--danger-soft"),
@@ -247,7 +233,7 @@ TEXT_ON = {
 
 
 @pytest.mark.parametrize(("theme", "at"), [("light", 0), ("dark", 1)])
-def test_code_has_contrast(theme: str, at: int) -> None:
+def test_code_hascontrast(theme: str, at: int) -> None:
     """Each colour of code has at least 4.5 to 1 on the ground that the page gives code."""
     ground = dict(
         re.findall(
@@ -257,14 +243,14 @@ def test_code_has_contrast(theme: str, at: int) -> None:
     block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "styles" / "highlight.css").read_text(encoding="utf-8"))[at]
     colours = re.findall(r"--code-(?!background|deleted|inserted)\w+: (#[0-9a-f]{6});", block)
     assert len(colours) == 7, theme
-    assert min(_contrast(colour, ground["--sunken"]) for colour in colours) >= 4.5
+    assert min(contrast(colour, ground["--sunken"]) for colour in colours) >= 4.5
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize(("ink", "ground"), [(ink, ground) for ink, grounds in TEXT_ON.items() for ground in grounds])
-def test_text_has_contrast(theme: str, ink: str, ground: str) -> None:
+def test_text_hascontrast(theme: str, ink: str, ground: str) -> None:
     """Each colour of text has at least 4.5 to 1 on each ground it stands on (WCAG 2.2, 1.4.3)."""
     text = (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8")
     block = text.split(':root[data-theme="dark"]')[0 if theme == "light" else 1]
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
-    assert _contrast(colours[ink], colours[ground]) >= 4.5
+    assert contrast(colours[ink], colours[ground]) >= 4.5

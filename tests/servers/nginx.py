@@ -59,3 +59,16 @@ def _accepts(worker: str) -> bool:
         return b"shutting down" not in Path(f"/proc/{worker}/cmdline").read_bytes()
     except OSError:  # it has ended
         return False
+
+
+LOCATIONS = f"""
+    location ~ ^/(ws$|api/ws/) {{
+        proxy_pass http://chat;{UPGRADE}
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+    }}
+    location / {{
+        proxy_pass http://chat;{UPGRADE}
+        proxy_set_header Connection "";
+    }}
+"""

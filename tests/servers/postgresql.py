@@ -166,3 +166,11 @@ class Pair:
     def create(self) -> str:
         """A database of its own; gives the address of the one on whichever of them takes writes."""
         return self.primary.address(self.primary.create().rpartition("/")[2], self.standby)
+
+
+def execute(address: str, *statements: str) -> list[Any]:
+    """Run statements past storage's code; gives the rows of the last one."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        for statement in statements:
+            cursor = connection.execute(statement)
+        return cursor.fetchall() if cursor.description else []

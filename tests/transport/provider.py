@@ -106,3 +106,6 @@ async def publishing(document: bytes = b"", port: int = 0) -> AsyncIterator[Publ
         publisher.address = f"http://127.0.0.1:{listeners[0].socket.getsockname()[1]}/keys"
         yield publisher
         nursery.cancel_scope.cancel()
+
+
+FIRST = key_set(published(rsa_key(), "first"), published(ec_key(), "curve"))

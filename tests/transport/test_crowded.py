@@ -6,7 +6,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 from actors import ActorSystem, ChildSpec, Restart
-from tests.transport.outbox.test_outbox import Log, Rig, open_rig, text, thought
+from tests.transport.outbox_rig import Log, Rig, open_rig, text, thought
 from transport.outbox.outbox import Outbox
 from transport.wire.events import Error, Pong
 from transport.wire.messages import Deliver, SubscribeThread, UnsubscribeThread

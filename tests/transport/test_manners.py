@@ -8,7 +8,7 @@ import pytest
 import trio
 from websockets.frames import Opcode
 
-from tests.transport.connection.test_websocket import Rig, greeted, open_rig
+from tests.transport.connection_rig import Rig, greeted, open_rig
 from transport.connection.callbacks import ConnectionLimits
 from transport.wire.commands import Ack
 from transport.wire.events import Drain

@@ -14,11 +14,10 @@ from google.protobuf.json_format import ParseDict
 from typed_settings import SecretStr
 
 from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.serving import serving
-from tests.extensions.a2a.test_routes import client, message, told
-from tests.extensions.notices.test_delivery import SECRET
+from tests.rigs.a2a_client import client, message, told
 from understudy.app.server import Running
 from understudy.auth.seal import Seal
 from understudy.extensions.a2a import pushes, storage
@@ -71,7 +70,7 @@ def config(url: str, task_id: str = "", name: str = "") -> a2a.TaskPushNotificat
 
 
 def allowed(receiver: Receiver) -> dict[str, Any]:
-    return {"own": {WebhookSettings: WebhookSettings([receiver.url], SecretStr(SECRET), True)}}
+    return {"own": {WebhookSettings: WebhookSettings([receiver.url], SecretStr(WEBHOOK_SECRET), True)}}
 
 
 async def test_a_client_is_told_of_each_state_over_failures_and_a_restart(

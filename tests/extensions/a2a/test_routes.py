@@ -2,58 +2,24 @@
 
 import json
 import uuid
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import trio
-from a2a.client import A2ACardResolver, Client, ClientConfig, ClientFactory
 from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import TaskNotFoundError
 from google.protobuf.json_format import MessageToDict
 
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.test_permissions import add, start
+from tests.rigs.a2a_client import client, message, told
+from tests.rigs.permissions import add, start
 from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.filterwarnings("ignore:Async generator:ResourceWarning")
-
-
-@asynccontextmanager
-async def client(running: Running, token: str, *, streaming: bool = True) -> AsyncIterator[Client]:
-    async with httpx.AsyncClient(headers={"Authorization": f"Bearer {token}"}, timeout=60) as http:
-        card = await A2ACardResolver(http, f"{running.address}/a2a/script").get_agent_card()
-        assert card.capabilities.streaming
-        yield ClientFactory(ClientConfig(streaming=streaming, httpx_client=http)).create(card)
-
-
-def message(text: str, **ids: str) -> a2a.SendMessageRequest:
-    said = a2a.Message(message_id=uuid.uuid4().hex, role=a2a.ROLE_USER, parts=[a2a.Part(text=text)], **ids)
-    return a2a.SendMessageRequest(message=said)
-
-
-async def told(responses: Any, opened: trio.Event | None = None) -> tuple[list[str], str, str]:
-    """Return the states of a stream, the text of its answer, and the task's id. Set `opened` once something came."""
-    states, text, task = [], "", ""
-    async for each in responses:
-        if opened is not None:
-            opened.set()
-        kind = each.WhichOneof("payload")
-        if kind == "task":
-            task = each.task.id
-            states.append(a2a.TaskState.Name(each.task.status.state))
-        elif kind == "status_update":
-            states.append(a2a.TaskState.Name(each.status_update.status.state))
-        else:
-            update = each.artifact_update
-            fresh = "".join(part.text for part in update.artifact.parts)
-            text = text + fresh if update.append else fresh
-    return [state.removeprefix("TASK_STATE_") for state in states], text, task
 
 
 async def test_the_stock_client_streams_a_task_and_goes_on_in_its_context(serve: Any) -> None:

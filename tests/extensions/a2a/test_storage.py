@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.understudy.storage.test_writer import running
+from tests.rigs.store import running
 from understudy.extensions.a2a import storage
 from understudy.extensions.a2a.storage import Push, add_push, claim_push, drop_push, move_push
 

@@ -8,20 +8,16 @@ import argon2
 import httpx
 import pytest
 import trio
-from attrs import define
-from click.testing import CliRunner
 
 from tests.end_to_end.chat_client import connected
+from tests.end_to_end.tokens import SECRET
+from tests.extensions.accounts.person import GOOD, Person, command, invite_in
 from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
-from understudy.cli.main import main
 from understudy.extensions.accounts import passwords
 from understudy.extensions.accounts.local_accounts import FREE_OF_PAIR
 
 pytestmark = [pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore):ResourceWarning")]
-GOOD = "tree sky blue lamp"
-SECRET = "a secret of more than thirty-two bytes"
-ON = {"UNDERSTUDY_ACCOUNTS_ENABLED": "true"}
 
 
 @pytest.fixture(autouse=True)
@@ -29,52 +25,6 @@ def _light_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hash passwords with little work, as each of these tests hashes a dozen; the real work has tests of its own."""
     light = argon2.PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
     monkeypatch.setattr(passwords, "Passwords", partial(passwords.Passwords, light))
-
-
-async def command(*arguments: str) -> str:
-    done = await trio.to_thread.run_sync(partial(CliRunner(env=ON).invoke, main, list(arguments)))
-    assert done.exit_code == 0, done.output
-    return done.stdout.strip()
-
-
-def invite_in(link: str) -> str:
-    address, _, invite = link.partition("/join#")
-    assert address.startswith("http://127.0.0.1:")
-    return invite
-
-
-@define
-class Person:
-    """A person at a browser: requests without cookies."""
-
-    address: str
-    token: str = ""
-
-    async def post(self, path: str, body: Any, **headers: str) -> httpx.Response:
-        return await self.send("POST", path, body, headers)
-
-    async def send(self, method: str, path: str, body: Any, headers: dict[str, str]) -> httpx.Response:
-        async with httpx.AsyncClient(timeout=60, verify=False) as http:  # no TLS here, whose certificates take long
-            return await http.request(method, f"{self.address}{path}", json=body, headers=headers)
-
-    async def join(self, invite: str, password: str = GOOD) -> dict[str, Any]:
-        return self._entered(await self.post("/auth/join", {"invite": invite, "password": password}))
-
-    async def sign_in(self, name: str, password: str = GOOD) -> dict[str, Any]:
-        return self._entered(await self.post("/auth/password", {"name": name, "password": password}))
-
-    def _entered(self, answer: httpx.Response) -> dict[str, Any]:
-        said: dict[str, Any] = answer.json()
-        assert answer.status_code == 201, said
-        self.token = said["session_token"]
-        return said
-
-    async def me(self) -> httpx.Response:
-        return await self.send("GET", "/api/me", None, {"Authorization": f"Bearer {self.token}"})
-
-    async def until_refused(self) -> None:
-        while (await self.me()).status_code == 200:  # noqa: ASYNC110 (another process's file is polled for)
-            await trio.sleep(0.1)
 
 
 async def until_held(people: list[Person]) -> httpx.Response:

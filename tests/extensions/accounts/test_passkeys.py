@@ -9,8 +9,8 @@ import trio
 from attrs import define, field
 
 from tests.clock import Clock
-from tests.extensions.accounts.test_local_accounts import GOOD, HOME, code_of
-from tests.extensions.accounts.test_local_accounts import accounts as accounts
+from tests.extensions.accounts.invited import GOOD, HOME, code_of
+from tests.extensions.accounts.invited import accounts as accounts
 from tests.servers.authenticator import PRESENT, Authenticator
 from transport.auth import base64url
 from transport.wire.errors import CommandRejected, Unauthenticated

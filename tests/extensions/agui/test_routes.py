@@ -16,10 +16,10 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import post, token_of, two_servers
 from tests.end_to_end.sse import Stream, streaming
-from tests.end_to_end.test_cross_origin import LISTED, readable
-from tests.end_to_end.test_questions import PEARS, order
-from tests.end_to_end.test_stream import gone, say
 from tests.extensions.agui.checker import Checker, check_run
+from tests.rigs.cross_origin import LISTED, readable
+from tests.rigs.questions import PEARS, order
+from tests.rigs.thread_stream import gone, say
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, AgentTurn

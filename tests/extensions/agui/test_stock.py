@@ -1,6 +1,5 @@
 """The stock AG-UI client (`@ag-ui/client` from npm) against a server."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +8,11 @@ import trio
 
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.servers.needed import program
+from tests.extensions.agui.stock_client import STOCK, calls_of, node
 from tests.servers.npm import install
 from understudy.app.server import Running
 
 pytestmark = pytest.mark.proof("clients")
-
-STOCK = Path(__file__).resolve().parents[2] / "stock_agui"
-RUN_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -24,28 +20,8 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return install(STOCK, tmp_path_factory.mktemp("stock") / "agui") / "agent.mjs"
 
 
-async def node(*words: str) -> Any:
-    with trio.fail_after(RUN_S):
-        command = [str(program("node")), *words]
-        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
-    return json.loads(done.stdout)
-
-
-async def run_script(folder: Path, text: str) -> Any:
-    path = folder / "script.mjs"
-    await trio.Path(path).write_text(text)
-    return await node(str(path))
-
-
 async def play(stock: Path, running: Running, scenario: str) -> Any:
     return await node(str(stock), running.address, await new_token(running), scenario)
-
-
-def calls_of(messages: list[dict[str, Any]]) -> list[str]:
-    named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
-    results = [each["content"] for each in messages if each["role"] == "tool"]
-    return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]
 
 
 def shown(messages: list[dict[str, Any]]) -> list[Any]:

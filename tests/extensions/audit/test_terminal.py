@@ -12,7 +12,7 @@ from typing import Any
 import trio
 
 from tests.end_to_end.process import started
-from tests.extensions.privacy.test_terminal import address
+from tests.rigs.stored_threads import address
 from tests.understudy.cli.command import refusal, said, understudy
 from understudy.storage.sqlite import FILE_NAME
 

@@ -7,9 +7,9 @@ import pytest
 import trio
 import trio.lowlevel
 
+from tests.rigs.stopped_run import newest_run, shown, stopped_when
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
-from transport.wire.events import PartialResult
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.extensions.providers.answer import CUT
 from understudy.models.model import Emit, MessageItem, ModelUnavailable, Reply, TextDelta, ToolRequest, Turn
@@ -92,14 +92,6 @@ def loses_connection() -> None:
     raise ModelUnavailable("The connection to the language model was lost.", True, "lost")
 
 
-def shown(run: AgentRun) -> str:
-    """Return the text that a client has at the end of a run, by the pieces alone."""
-    text = ""
-    for piece in run.of(PartialResult):
-        text = text[: piece.offset] + piece.text
-    return text
-
-
 @pytest.mark.promise("wire.continue")
 @pytest.mark.parametrize("begins_anew", [False, True], ids=["prefix", "anew"])
 async def test_an_answer_that_lost_its_model_goes_on_from_its_text(begins_anew: bool) -> None:
@@ -138,26 +130,6 @@ async def test_an_answer_that_its_user_stopped_goes_on() -> None:
         assert cut.status is RunStatus.CANCELLED
         whole = await session.continue_answer(cut)
         assert whole.text == shown(whole) == CutModel.text
-
-
-async def stopped_when(session: AgentSession, message: str, ready: Callable[[], bool]) -> AgentRun:
-    """Send a message, and stop its run once it is `ready`."""
-    runs: list[AgentRun] = []
-
-    async def say() -> None:
-        runs.append(await session.say(message))
-
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(say)
-        with trio.fail_after(60):
-            while not ready():  # noqa: ASYNC110 - the model or the tool sets it
-                await trio.sleep(0.01)
-            await session.cancel(await newest_run(session))
-    return runs[0]
-
-
-async def newest_run(session: AgentSession) -> str:
-    return (await session._context.store.runs(session.identity.user, limit=1)).items[0].id
 
 
 async def test_a_model_that_reached_its_limit_goes_on_without_the_note() -> None:

@@ -3,16 +3,7 @@
 import pytest
 from attrs import evolve
 
-from tests.understudy.chat.run_state.test_past import (
-    CALLED,
-    NOBODY_ANSWERS,
-    STORIES,
-    WORDS,
-    Cut,
-    Thinking,
-    again,
-    played,
-)
+from tests.rigs.played_run import CALLED, NOBODY_ANSWERS, STORIES, WORDS, Cut, Thinking, again, played
 from transport.wire.errors import CommandRejected
 from understudy import Agent
 from understudy.extensions.continuing.fork import steps_of_fork

@@ -22,12 +22,11 @@ from attrs import define
 from click.testing import CliRunner
 
 from tests.servers.pgbouncer import PgBouncer
-from tests.servers.postgresql import Postgres
+from tests.servers.postgresql import Postgres, execute
 from tests.servers.redis import Redis
 from tests.transport.provider import ec_key, key_set, published
 from tests.understudy.models.conftest import provider as provider
 from tests.understudy.models.provider import KEY, Provider, Script
-from tests.understudy.storage.test_postgresql import execute
 from understudy.agents.agent import Agent
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings

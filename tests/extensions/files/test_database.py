@@ -9,10 +9,9 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.extensions.files.test_folder import stream, whole
+from tests.extensions.files.content import stream, whole
 from tests.servers.pgbouncer import POOL, PgBouncer
-from tests.servers.postgresql import Postgres
-from tests.understudy.storage.test_postgresql import execute
+from tests.servers.postgresql import Postgres, execute
 from understudy.extensions.files import database as files_in_database
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.database import DatabaseFiles

@@ -1,7 +1,7 @@
 """Uploads, in a folder and in PostgreSQL: whole or not at all, bounded, named by the server."""
 
 import hashlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncIterator
 from contextlib import aclosing
 from functools import partial
 from typing import Any
@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.understudy.storage.test_writer import running
+from tests.extensions.files.content import stream, whole
+from tests.rigs.store import running
 from understudy.extensions.files.cache import FileCache
 from understudy.extensions.files.database import DatabaseFiles
 from understudy.extensions.files.folder import FolderFiles, display_name
@@ -19,18 +20,6 @@ from understudy.extensions.files.tables import files as files_table
 from understudy.storage.errors import FileTooLarge, NotStored, StorageUnavailable, Unstorable
 
 BINARY = "application/octet-stream"
-
-
-async def stream(chunks: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """The body of an upload as a server hands it over."""
-    for chunk in chunks:
-        await trio.lowlevel.checkpoint()
-        yield chunk
-
-
-async def whole(files: Any, file: Any) -> bytes:
-    async with aclosing(files.read(file)) as content:
-        return b"".join([chunk async for chunk in content])
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import pytest
 
 from tests.end_to_end.http import new_token
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
 from transport.wire.errors import CommandRejected
 from understudy.chat.user_files import UserFiles
 from understudy.tools.errors import ToolError

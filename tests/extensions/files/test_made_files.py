@@ -7,18 +7,10 @@ import msgspec
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.making_tool import EVIL, report
 from understudy import Agent, AgentTurn, ToolContext, ToolError, tool
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20
-EVIL = b"<html><script>alert(1)</script>\n"
-
-
-@tool
-async def report(context: ToolContext) -> str:
-    """Make two files."""
-    await context.files.save("Umsätze.csv", "text/csv", b"month,sales\n" + b"2025-01,3\n" * 80)
-    await context.files.save("page.html", "text/html", EVIL)
-    return "Made."
 
 
 @tool

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 
-from tests.understudy.storage.test_writer import running
+from tests.rigs.store import running
 from understudy.chat.placement import is_in_charge
 from understudy.extensions.files import retention
 from understudy.extensions.files.folder import FolderFiles

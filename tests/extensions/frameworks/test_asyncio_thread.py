@@ -10,7 +10,7 @@ import pytest
 import trio
 import trio.lowlevel
 
-from tests.understudy.tools.test_loop import opened as loop_opened
+from tests.rigs.tool_loop import opened as loop_opened
 from understudy.extensions.frameworks.asyncio_thread import AsyncioThread
 from understudy.tools import loop as loops
 

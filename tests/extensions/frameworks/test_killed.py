@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.test_run_recovery import Watcher, asked, calling, survived
 from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.watcher import Watcher, asked, calling, survived
 
 LANGGRAPH = "tests.extensions.frameworks.langgraph_agent"
 PYDANTIC_AI = "tests.extensions.frameworks.pydantic_ai_agent"

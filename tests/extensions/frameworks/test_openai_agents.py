@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
+from tests.extensions.frameworks.notes import noted
 from tests.extensions.frameworks.openai_agents_sdk import sdk
-from tests.extensions.frameworks.test_work import noted
 from understudy.testing import run_agent
 
 

@@ -13,8 +13,8 @@ from pydantic_ai.agent import AbstractAgent, WrapperAgent
 from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.models.function import DeltaToolCall, FunctionModel
 
+from tests.extensions.frameworks.notes import noted
 from tests.extensions.frameworks.pydantic_ai_agent import agent, planner, tried, typed
-from tests.extensions.frameworks.test_work import noted
 from understudy import Agent, Budget
 from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 from understudy.testing import run_agent

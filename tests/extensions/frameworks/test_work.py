@@ -10,9 +10,10 @@ import pytest
 from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
-from tests.extensions.continuing.test_continuation import shown as shown_text
-from tests.extensions.continuing.test_continuation import stopped_when
+from tests.extensions.frameworks.notes import noted
 from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.stopped_run import shown as shown_text
+from tests.rigs.stopped_run import stopped_when
 from understudy import Agent
 from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 from understudy.testing import open_session, run_agent
@@ -30,10 +31,6 @@ def agents(framework: str, monkeypatch: pytest.MonkeyPatch) -> Any:
     if framework == "openai_agents":
         monkeypatch.syspath_prepend(sdk())
     return import_module(f"tests.extensions.frameworks.{framework}_agent")
-
-
-def noted(calls: Path) -> list[str]:
-    return [line.split()[0] for line in calls.read_text().splitlines()]
 
 
 async def test_text_thoughts_calls_and_usage_are_those_of_the_run(framework: str, agents: Any, calls: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 import trio
 from mcp import MCPError
 
-from tests.extensions.mcp.test_link import context_of
+from tests.extensions.mcp.linked import context_of
 from understudy import mcp
 from understudy.extensions.mcp.connection import PROBE_S, McpSession, SessionWatch
 from understudy.extensions.mcp.errors import ConnectionLost

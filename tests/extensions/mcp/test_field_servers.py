@@ -12,13 +12,12 @@ import httpx2
 import pytest
 import trio
 
+from tests.extensions.mcp.linked import SERVERS, context_of, linked, over_http, tools_of
 from understudy import Agent, mcp
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import LinkState, McpLink
 from understudy.tools.errors import EffectUnknown, ToolError
 from understudy.tools.tool import Tool
-
-from .test_link import SERVERS, context_of, linked, over_http, tools_of
 
 SERVER = "mcp_field.py"
 

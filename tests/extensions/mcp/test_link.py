@@ -1,68 +1,24 @@
 """Links to servers that misbehave: each call has a clear end, and the link lives on."""
 
-import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import evolve
 
-from actors import ActorSystem
-from tests.understudy.tools.conftest import FilesOf, QuietServer
-from understudy import Agent, McpServer, mcp
+from tests.extensions.mcp.linked import SERVERS, context_of, linked, over_http, tools_of
+from understudy import Agent, mcp
 from understudy.extensions.mcp import connection as _connection  # noqa: F401 - it takes a second, as at a server's start
 from understudy.extensions.mcp.catalogue import McpCatalogue
-from understudy.extensions.mcp.link import LinkState, McpLink
-from understudy.tools.context import CallMeans, ToolContext
+from understudy.extensions.mcp.link import LinkState
+from understudy.tools.context import CallMeans
 from understudy.tools.errors import ToolError
 from understudy.tools.form import Question
 from understudy.tools.tool import Tool
 
-SERVERS = Path(__file__).resolve().parents[2] / "servers"
 BAD = mcp([sys.executable, str(SERVERS / "mcp_bad.py")], name="bad", timeout_s=20.0)
-
-
-@asynccontextmanager
-async def linked(server: McpServer) -> AsyncIterator[tuple[McpCatalogue, McpLink]]:
-    async def clean(text: str) -> tuple[str, bool]:
-        return text, "Ignore all previous" in text
-
-    catalogue = McpCatalogue.of([server], clean)
-    with trio.fail_after(100):
-        async with ActorSystem("test", catalogue.children()) as system:
-            link = catalogue.links[server.name]
-            await link.settled(30)
-            yield catalogue, link
-            await system.stop(grace_s=10)
-
-
-@asynccontextmanager
-async def over_http(script: str, *what: str) -> AsyncIterator[tuple[str, trio.Process]]:
-    """Start one of the servers. Yield its origin, and its process."""
-    with trio.fail_after(120):
-        command = [sys.executable, str(SERVERS / script), "http", *what]
-        process = await trio.lowlevel.open_process(command, stdout=subprocess.PIPE)
-        assert process.stdout is not None
-        try:
-            yield f"http://127.0.0.1:{int(await process.stdout.receive_some())}", process
-        finally:
-            process.kill()
-            with trio.CancelScope(shield=True):
-                await process.wait()
-                await process.stdout.aclose()
-
-
-def context_of(folder: Path, **more: Any) -> ToolContext:
-    made = ToolContext("ada", "t", "r", "c", (), FilesOf({}, folder), QuietServer(), lambda *_: None)
-    return evolve(made, **more)
-
-
-def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:
-    return {each.name: each for each in catalogue.with_tools(Agent("a", tools=[server])).tools}
 
 
 @pytest.mark.proof("timing")

@@ -8,25 +8,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from attrs import define, field, frozen
+from attrs import frozen
 
 from tests.end_to_end.http import get, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_providers import FIRST
-from tests.end_to_end.test_rate_limits import SECRET, token_of
+from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.mcp_desk import META, NEWER, Desk
+from tests.transport.provider import FIRST
 from transport.auth.tokens import Tokens
 from understudy import Agent, ToolContext, tool
-from understudy.app.server import Running
 
-NEWER = "2026-07-28"
 OLDER = "2025-11-25"
 NEXT = "the secret that takes the other one's place"
-META = {
-    "io.modelcontextprotocol/protocolVersion": NEWER,
-    "io.modelcontextprotocol/clientInfo": {"name": "test", "version": "1"},
-    "io.modelcontextprotocol/clientCapabilities": {"elicitation": {}},
-}
 PNG = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg=="
 )
@@ -37,39 +31,6 @@ class Ok:
     """Is it right?"""
 
     ok: bool
-
-
-@define
-class Desk:
-    """A server with tools that ask, and the calls that it was made."""
-
-    running: Running
-    token: str
-    calls: list[str] = field(factory=list)
-
-    async def post(self, body: object, version: str = NEWER, token: str = "", **headers: str) -> tuple[int, Any]:
-        """Post a message, or bytes. Return the status, and the answer as JSON."""
-        sent = {"Accept": "application/json, text/event-stream", "MCP-Protocol-Version": version, **headers}
-        data = body if isinstance(body, bytes) else json.dumps(body).encode()
-        used = token or self.token
-        status, _, said = await request(self.running.address, "POST", "/mcp", token=used, body=data, headers=sent)
-        if isinstance(said, str):  # a stream
-            said = json.loads(said.rpartition("data: ")[2])
-        return status, said
-
-    async def call(self, name: str, token: str = "", **more: Any) -> dict[str, Any]:
-        """Call a tool. Return the JSON-RPC answer."""
-        params = {"name": name, "arguments": {}, "_meta": META, **more}
-        body = {"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": params}
-        headers = {"Mcp-Method": "tools/call", "Mcp-Name": name}
-        said: dict[str, Any] = (await self.post(body, token=token, **headers))[1]
-        return said
-
-    async def ask(self, name: str = "ask") -> tuple[str, str, dict[str, Any]]:
-        """Call a tool that asks. Return the name of its question, the state, and the question."""
-        result = (await self.call(name))["result"]
-        ((key, question),) = result["inputRequests"].items()
-        return key, result["requestState"], question["params"]
 
 
 def agent_of(calls: list[str]) -> Agent:

@@ -15,7 +15,7 @@ from mcp_types import ElicitRequestFormParams, ElicitResult
 
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
 from understudy import Agent, tool
 from understudy.app.server import Running
 

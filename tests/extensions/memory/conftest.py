@@ -1,3 +1,3 @@
 """Fixtures of other tests, by names of their own."""
 
-from tests.extensions.terminal.test_chat import serve as chat_house  # noqa: F401
+from tests.rigs.terminal_chat import serve as chat_house  # noqa: F401

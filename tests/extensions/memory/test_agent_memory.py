@@ -11,6 +11,7 @@ from attrs import evolve
 from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
 from tests.clock import Clock
+from tests.rigs.secrets import TOKEN
 from understudy import ToolError
 from understudy.content.filter import ContentFilter
 from understudy.extensions.memory.agent_memory import (
@@ -30,8 +31,6 @@ from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
 from understudy.tools.memory import DAY_S, LONGEST_S, VALUES, Memory, MemoryEntry, Notebook
-
-TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token, request
-from tests.extensions.memory.test_agent_memory import TOKEN
+from tests.rigs.secrets import TOKEN
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.extensions.terminal.test_chat import talking
+from tests.rigs.terminal_chat import talking
 from understudy import Agent, remember
 
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 import trio.testing
 
-from tests.extensions.nodes.test_conversation_proxy import thought
+from tests.extensions.nodes.envelopes import passing, thought
 from transport.outbox.delivery import DeliveryCursors
 from transport.wire.events import PartialResult
 from understudy.extensions.nodes import announcer as announcer_module
@@ -38,10 +38,6 @@ class Told:
 
     def nodes(self) -> list[str]:
         return [node for nodes, _ in self.announcer.take() for node in nodes]
-
-
-def passing(event: Any) -> Envelope:
-    return Envelope(event, 2.5, None, "t", "r", "m", conversation_id="c", agent_type="guide", message="")
 
 
 def shown(told: Passing) -> Envelope:

@@ -13,8 +13,7 @@ import trio
 from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context
-from tests.extensions.nodes.test_announcer import passing
-from tests.extensions.nodes.test_conversation_proxy import thought
+from tests.extensions.nodes.envelopes import passing, thought
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.wire.errors import CommandRejected

@@ -12,8 +12,9 @@ import trio.testing
 from attrs import define, field
 
 from actors import Actor, ActorDied, ActorRef, ChildSpec
-from tests.understudy.chat.conversation.test_conversation import OneForAll, Rig
-from tests.understudy.chat.conversation.test_conversation import rig as rig
+from tests.extensions.nodes.envelopes import thought
+from tests.rigs.conversation import OneForAll, Rig
+from tests.rigs.conversation import rig as rig
 from transport.outbox.outbox import Outbox, OutboxLimits
 from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver
@@ -30,7 +31,7 @@ from understudy.extensions.nodes.storage import LogEnd, join_nodes, log_ends
 from understudy.storage.changes import Change
 from understudy.storage.records import Fence, LoggedEvent, Thread
 from understudy.wire.dialects import Dialect
-from understudy.wire.events import AgentThinking, Envelope, MessageAccepted
+from understudy.wire.events import Envelope, MessageAccepted
 from understudy.wire.vocabulary import VOCABULARY, to_log
 
 
@@ -104,21 +105,6 @@ class OtherNode:
         services: Any = self.rig.services
         bus: Any = self
         return ConversationProxy(services, bus, self.proxies, owner, thread_id, owner_node, after, since)
-
-
-def thought(seq: int) -> Envelope:
-    return Envelope(
-        AgentThinking("a", f"{seq}", 0.0),
-        1.5,
-        seq,
-        "t",
-        "r",
-        "m",
-        conversation_id="c",
-        agent_type="script",
-        pillar=None,
-        message="thinks",
-    )
 
 
 @define(eq=False)

@@ -7,8 +7,8 @@ import trio
 from attrs import define, field
 
 from actors import ActorRef, ChildSpec, Normal, Restart, StartChild
-from tests.understudy.chat.conversation.test_conversation import ADA, Follower, Rig, say
-from tests.understudy.chat.conversation.test_conversation import rig as rig
+from tests.rigs.conversation import ADA, Follower, Rig, say
+from tests.rigs.conversation import rig as rig
 from transport.wire.commands import Resume
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Resync

@@ -1,38 +1,16 @@
 """The link to Redis, against a real one: that it answers, goes away in every manner, and comes back."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import trio
 
-from actors import open_system
+from tests.extensions.nodes.redis_link import SOON_S, Counts, linked
 from tests.servers.redis import Redis
 from understudy.extensions.nodes.redis import RedisLink
 from understudy.storage.errors import RedisUnavailable
-
-SOON_S = 60.0
-
-
-class Counts:
-    def __init__(self) -> None:
-        self.up: list[bool] = []
-        self.outcomes: list[str] = []
-
-    def redis_up(self, up: bool) -> None:
-        self.up.append(up)
-
-    def redis_called(self, outcome: str) -> None:
-        self.outcomes.append(outcome)
-
-
-@asynccontextmanager
-async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
-    link = RedisLink(url, counts)
-    async with open_system("system", [link.connector_spec()]):
-        yield link
 
 
 async def eventually(holds: Callable[[], object]) -> None:

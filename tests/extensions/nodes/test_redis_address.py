@@ -7,8 +7,8 @@ import pytest
 import trio
 import trustme
 
-from tests.extensions.nodes.test_redis import SOON_S, linked
-from tests.extensions.nodes.test_wakeups import ONE, ByRedis, listening
+from tests.extensions.nodes.carriers import ONE, ByRedis, listening
+from tests.extensions.nodes.redis_link import SOON_S, linked
 from tests.servers.needed import free_port
 from tests.servers.redis import Redis
 from understudy.extensions.nodes.redis import RedisLink

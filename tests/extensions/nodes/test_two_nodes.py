@@ -1,17 +1,14 @@
 """Two servers over one PostgreSQL: each shows and controls the other's runs, whatever carries their wakeups."""
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import request, upload
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, ServerPair, post, resume, token_of
+from tests.end_to_end.server_pair import Begin, on_both, post, resume, said, token_of
 
 
 @pytest.fixture(params=["postgresql", "redis"])
@@ -20,17 +17,6 @@ def carrier(request: pytest.FixtureRequest) -> str:
 
 
 WORDS = "one two three four five six seven eight nine ten eleven twelve"
-
-
-@asynccontextmanager
-async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
-    token = token or token_of()
-    async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
-        yield on_a, on_b
-
-
-async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
-    return await client.ask("go", thread_id=thread_id, agent_type=agent, until="message_accepted", **payload)
 
 
 async def test_what_is_said_on_one_is_seen_streaming_on_the_other(begin: Begin) -> None:

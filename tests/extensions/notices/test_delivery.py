@@ -12,14 +12,12 @@ import trio
 from typed_settings import SecretStr
 
 from tests.end_to_end.http import new_token
-from tests.end_to_end.receiver import Receiver
+from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.serving import serving
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
 from understudy.app.server import Running
 from understudy.extensions.notices.settings import WebhookSettings
-
-SECRET = "a-secret-of-more-than-32-bytes-for-tests"
 
 
 class SignedReceiver(Receiver):
@@ -27,7 +25,7 @@ class SignedReceiver(Receiver):
 
     def read(self, head: dict[str, str], body: bytes) -> Any:
         signed = f"{head['webhook-id']}.{head['webhook-timestamp']}.".encode() + body
-        digest = hmac.new(SECRET.encode(), signed, hashlib.sha256).digest()
+        digest = hmac.new(WEBHOOK_SECRET.encode(), signed, hashlib.sha256).digest()
         assert head["webhook-signature"] == f"v1,{base64.b64encode(digest).decode()}"
         return super().read(head, body)
 
@@ -47,7 +45,7 @@ async def receiver(nursery: trio.Nursery) -> Receiver:
 
 
 def hooked(folder: Path, receiver: Receiver, *, private: bool = True) -> AbstractAsyncContextManager[Running]:
-    allowed = WebhookSettings([f"http://127.0.0.1:{receiver.port}/hooks"], SecretStr(SECRET), private)
+    allowed = WebhookSettings([f"http://127.0.0.1:{receiver.port}/hooks"], SecretStr(WEBHOOK_SECRET), private)
     agent = scripted(Call([("send_mail", {"to": "bob"})]), Say("sent"))
     return serving(folder, agent, own={WebhookSettings: allowed})
 

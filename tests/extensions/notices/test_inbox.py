@@ -4,31 +4,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trio
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.end_to_end.server_pair import post, token_of, two_servers
-from tests.end_to_end.test_approval import MAIL
-from tests.end_to_end.test_questions import PEARS, ordering
-from tests.end_to_end.test_run_recovery import AGENT
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.approvals import MAIL
+from tests.rigs.caller import Caller, inbox
+from tests.rigs.questions import PEARS, ordering
+from tests.rigs.watcher import AGENT
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
-
-SOON_S = 60.0
-
-
-async def inbox(caller: Caller, **counts: int) -> Any:
-    with trio.fail_after(SOON_S):
-        while True:
-            found = await caller.get("/api/inbox")
-            assert {name: len(found[name]) for name in found["counts"]} == found["counts"]
-            if counts.items() <= found["counts"].items():
-                return found
-            await trio.sleep(0.05)
 
 
 @pytest.mark.promise("wire.endpoint-inbox")

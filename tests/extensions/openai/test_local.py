@@ -1,20 +1,13 @@
 """Models of this machine: what programs offer is found, and one is used at once and after a restart."""
 
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
-from tests.understudy.models.provider import Provider
+from tests.understudy.models.provider import Provider, port_of
 from transport.wire.errors import CommandRejected
 from understudy.extensions.openai.local import FILE, MAX_MODELS, LocalModels, find_models, names_in
 from understudy.models.registry import Models
-
-
-def port_of(provider: Provider) -> int:
-    port = urlsplit(provider.root).port
-    assert port is not None
-    return port
 
 
 @pytest.mark.parametrize(

@@ -8,10 +8,11 @@ import pytest
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.tokens import SECRET, token
-from tests.extensions.operations.test_observer import OPERATOR, SECRET_WORDS
+from tests.end_to_end.tokens import OPERATOR, SECRET, token
 from understudy import Agent, tool
 from understudy.app.server import Running
+
+WORDS = "do not show these words"
 
 
 async def read(running: Running, path: str, who: str | None = OPERATOR) -> tuple[int, Any]:
@@ -30,7 +31,7 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
-        await client.say(SECRET_WORDS, agent_type="script", thread_id="t1")
+        await client.say(WORDS, agent_type="script", thread_id="t1")
         await gate.reached.wait()
         _, runs = await read(running, "runs")
         _, connections = await read(running, "connections")
@@ -51,7 +52,7 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     assert [span["kind"] for span in one["spans"]] == ["queue", "agent", "model"]
     assert all(span["ended"] is not None for span in one["spans"])
     shown = json.dumps([runs, connections, users, after, one])
-    assert SECRET_WORDS not in shown
+    assert WORDS not in shown
     assert "one two" not in shown
 
 
@@ -118,7 +119,7 @@ async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pyte
 
 async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None:
     async def broken(_: Any) -> str:
-        raise RuntimeError(SECRET_WORDS)
+        raise RuntimeError(WORDS)
 
     running = await serve(scripted(Say("done")), Agent("cut", run=broken), secret=SECRET)
     async with connected(running.address, token("ada")) as client:
@@ -130,7 +131,7 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
         assert run_id in [each["run_id"] for each in found["runs"]], text
     _, found = await read(running, f"find?text={error['data']['error_id']}")
     assert [each["run_id"] for each in found["runs"]] == [error["run_id"]]
-    assert SECRET_WORDS not in json.dumps(found)
+    assert WORDS not in json.dumps(found)
     assert (await read(running, "find?text="))[0] == 400
     assert (await read(running, "find?text=" + "x" * 201))[0] == 400
     assert (await read(running, "runs/none"))[0] == 404

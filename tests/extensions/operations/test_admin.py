@@ -7,32 +7,22 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
 from tests.end_to_end.tokens import SECRET
-from understudy.app.server import Running
+from tests.rigs.tenants import (
+    ACME_OPERATOR,
+    ADA,
+    BOB,
+    PLAIN_OPERATOR,
+    SERVER_OPERATOR,
+    WORDS,
+    ask,
+    of_tenants,
+    read,
+    talk,
+)
 from understudy.app.settings import load
 from understudy.extensions.mcp.oauth.storage import SignIn, put_sign_in
-
-WORDS = "words-of-ada"
-
-
-async def ask(
-    running: Running, path: str, who: str = SERVER_OPERATOR, method: str = "GET", **body: Any
-) -> tuple[int, Any]:
-    return (await request(running.address, method, path, token=who, body=body or b""))[::2]
-
-
-async def read(running: Running, path: str, who: str = SERVER_OPERATOR) -> Any:
-    status, body = await ask(running, path, who)
-    assert status == 200, body
-    return body
-
-
-async def talk(running: Running, who: str, name: str) -> None:
-    async with connected(running.address, who) as client:
-        await client.ask(WORDS, agent_type=name)
 
 
 @pytest.mark.parametrize("path", ["users", "spending", "schedules", "sign-ins", "settings"])

@@ -14,15 +14,12 @@ from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.sse import Stream, streaming
-from tests.end_to_end.tokens import SECRET, token
+from tests.end_to_end.tokens import OPERATOR, SECRET, token
 from understudy.app.server import Running
 from understudy.extensions.operations.tree_api import MAX_PENDING, MAX_STREAMS
 from understudy.observe.actor_events import LOOP_HELD
 
-SECRET_WORDS = "do not show these words"
-
-
-OPERATOR = token("op", "operator")
+WORDS = "do not show these words"
 
 
 async def observe(running: Running, query: str = "", who: str | None = OPERATOR) -> tuple[int, Any]:
@@ -94,7 +91,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     gate = Gate()
     running = await serve(scripted(Say("one two", gate)), secret=SECRET, extensions=["operations"])
     async with connected(running.address, token("zoe")) as client:
-        await client.send({"type": "user_message", "payload": {"content": SECRET_WORDS, "agent_type": "script",
+        await client.send({"type": "user_message", "payload": {"content": WORDS, "agent_type": "script",
                                                              "thread_id": "my own thread"}})  # fmt: skip
         await gate.reached.wait()
         status, body = await observe(running, "?levels=8")
@@ -111,7 +108,7 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     assert connection["children"][0]["path"] == f"{connection['path']}/outbox"
     assert all(0 <= each["age_s"] < 20 and each["restarts"] == 0 for each in (conversation, run, connection))
     assert set(parts["/system/storage"]["children"][0]["depth"]) <= {"alert", "high", "normal", "low"}
-    for words in (SECRET_WORDS, "my own thread", "zoe"):
+    for words in (WORDS, "my own thread", "zoe"):
         assert words not in json.dumps(body)
     apart = ("connections", "dead_letters", "incidents", "reads_waiting", "readers_at_work")  # recovery reads by itself
     assert await counts(running) | dict.fromkeys(apart, 0) == {
@@ -184,7 +181,7 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
         await stream.until("hello")
         ref = running.system.find("/system/connections/c00000")
         assert ref is not None
-        ref.tell(SECRET_WORDS)
+        ref.tell(WORDS)
         incident = await stream.until("incident")
         while not _of_actors([incident]):
             incident = await stream.until("incident")
@@ -193,7 +190,7 @@ async def test_a_crash_is_shown_by_its_class_only(serve: Any) -> None:
     assert _of_actors(listed["incidents"]) == [incident]
     shown = json.dumps([event.data for event in stream.seen]) + json.dumps(listed)
     shown += json.dumps((await observe(running, "?levels=8"))[1])
-    assert SECRET_WORDS not in shown
+    assert WORDS not in shown
     assert "Traceback" not in shown
 
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.understudy.storage.test_writer import running
+from tests.rigs.store import running
 from understudy.extensions.mcp.oauth.storage import of_all
 from understudy.extensions.operations import queries as operator_queries
 from understudy.storage.changes import Change

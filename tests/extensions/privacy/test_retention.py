@@ -7,32 +7,16 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
+from tests.rigs.retention import DAY, NOW, looked
+from tests.rigs.retention import restless as restless
 from understudy.app.settings import Settings
 from understudy.extensions.privacy import queries as archive_queries
-from understudy.extensions.privacy import retention
 from understudy.extensions.privacy.erasure import Eraser
-from understudy.extensions.privacy.retention import ONCE, Retention
+from understudy.extensions.privacy.retention import ONCE
 from understudy.extensions.privacy.settings import KeepSettings
 from understudy.storage import thread_writes
 from understudy.storage.store import Store
 from understudy.storage.writer import StoreWriter
-
-DAY = 24 * 3600.0
-NOW = 1000 * DAY
-
-
-class Counts:
-    def __init__(self) -> None:
-        self.seen: dict[str, int] = {}
-
-    def removed(self, what: str, count: int) -> None:
-        self.seen[what] = self.seen.get(what, 0) + count
-
-
-@pytest.fixture(autouse=True)
-def restless(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not pause: there are no other writes."""
-    monkeypatch.setattr(retention, "RESTS", 0.0)
 
 
 @contextlib.asynccontextmanager
@@ -42,33 +26,6 @@ async def house(database, folder: Path):
             writer = await system.spawn(ChildSpec("writer", lambda: StoreWriter(database)))
             store = Store(database, lambda: writer)
             yield system, store, Eraser(store, Settings(data_dir=folder), store.delete_thread)
-
-
-async def looked(system, kept: KeepSettings, store, eraser, *, charge: bool = True, now: float = NOW) -> dict[str, int]:
-    counts, asked = Counts(), 0
-    done = trio.Event()
-
-    async def is_in_charge() -> bool:
-        nonlocal asked
-        asked += 1
-        return charge
-
-    def make() -> Retention:
-        actor = Retention(kept, store, eraser, is_in_charge, counts, clock=lambda: now, first_s=0.0)
-        receive = actor.receive
-
-        async def receive_and_tell(message: object, context) -> None:
-            await receive(message, context)
-            done.set()
-
-        actor.receive = receive_and_tell
-        return actor
-
-    ref = await system.spawn(ChildSpec("retention", make))
-    await done.wait()
-    assert asked >= 1
-    await ref.stop()
-    return counts.seen
 
 
 async def talk(store, make, owner: str, thread_id: str, run_id: str, at: float, *, ended: bool = True, events: int = 5):

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
-import pytest
 import trio
 
 from tests.end_to_end import tokens
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
+from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.http import get, request, upload
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.servers.postgresql import Postgres
+from tests.rigs.marked_text import MARKER, talk, where_marked
+from tests.rigs.marked_text import database as database
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.content.vault import Vault
@@ -26,17 +25,6 @@ from understudy.extensions.privacy.erasure import Erased, Eraser
 from understudy.extensions.privacy.export import Exporter, ExportOptions
 from understudy.extensions.privacy.records import FORMAT, VERSION
 from understudy.installed import chosen
-from understudy.storage import schema
-
-MARKER = "kumquatology"
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest) -> dict[str, str]:
-    if request.param == "sqlite":
-        return {}
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return {"database_url": postgres.create(request.getfixturevalue("template"))}
 
 
 async def new_user(running: Running) -> tuple[str, str]:
@@ -44,24 +32,8 @@ async def new_user(running: Running) -> tuple[str, str]:
     return str(body["session_token"]), str(body["user"])
 
 
-async def talk(client: ChatClient, text: str, thread: str, **fields: Any) -> dict[str, Any]:
-    return await client.ask(text, **{"agent_type": "script", "thread_id": thread, **fields})
-
-
 async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
     return (await request(running.address, "DELETE", "/api/me", token=token, body={"confirm": name}))[::2]
-
-
-def where_marked(settings: dict[str, str], folder: Path) -> list[str]:
-    """Return the files of the data folder and the tables of PostgreSQL that contain the marker."""
-    found = [path.name for path in folder.rglob("*") if path.is_file() and MARKER.encode() in path.read_bytes()]
-    if settings:
-        forms = (MARKER, MARKER.encode().hex())
-        with psycopg.connect(settings["database_url"]) as connection:
-            for table in schema.whole().tables:
-                rows = connection.execute(f"SELECT t::text FROM {table} t").fetchall()
-                found += [table for (row,) in rows if any(form in row for form in forms)]
-    return found
 
 
 def ids(values: Sequence[dict[str, Any]]) -> list[str]:

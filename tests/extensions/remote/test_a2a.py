@@ -19,7 +19,7 @@ from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import SPOKEN
 from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.extensions.remote.test_agui import KEY
+from tests.rigs.secrets import KEY
 from understudy import Agent, AgentTurn
 from understudy.extensions.remote import a2a as work
 from understudy.extensions.remote import a2a_connection, a2a_task

@@ -10,6 +10,7 @@ import trio
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.http import get, new_token
 from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.secrets import KEY
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.extensions.remote import wording
@@ -78,7 +79,6 @@ def refused(status: int, body: bytes) -> bytes:
 
 STARTED = {"type": "RUN_STARTED", "threadId": "t", "runId": "r"}
 FINISHED = {"type": "RUN_FINISHED", "threadId": "t", "runId": "r"}
-KEY = "sk-proj-" + "Ab3dEf6hIj9kLm2nOp5qRs8tUv1wXy4z" * 2
 TEXT = {"type": "TEXT_MESSAGE_CONTENT", "messageId": "m", "delta": "half an "}
 THOUGHT = {"type": "REASONING_MESSAGE_CONTENT", "messageId": "m"}
 

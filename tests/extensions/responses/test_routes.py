@@ -12,8 +12,8 @@ from openai import AsyncOpenAI
 
 from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
-from tests.end_to_end.test_runs_api import Caller
-from tests.end_to_end.test_stream import gone
+from tests.rigs.caller import Caller
+from tests.rigs.thread_stream import gone
 from understudy import Agent, AgentTurn, Reply, Turn
 from understudy.app.server import Running
 from understudy.models.model import Emit, TextDelta, ToolRequest

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.extensions.terminal.test_chat import talking
-from tests.understudy.cli.test_admin import SECRET, lines
+from tests.end_to_end.server_pair import SECRET
+from tests.rigs.admin_command import lines
+from tests.rigs.terminal_chat import talking
 from understudy.extensions.schedules.terminal import describe, read_schedule
 
 

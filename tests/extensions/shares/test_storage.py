@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.understudy.storage.test_writer import running
+from tests.rigs.store import running
 from understudy.extensions.shares import EXTENSION, storage
 from understudy.extensions.shares.shared_page import shared_page
 from understudy.extensions.shares.storage import (

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.understudy.storage.test_writer import running
+from tests.rigs.store import running
 from understudy.extensions.spending.memberships import forget_memberships, memberships, set_memberships, spent_together
 from understudy.storage.changes import Change
 from understudy.storage.deletion import remove_user

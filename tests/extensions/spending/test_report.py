@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.test_budgets import Eager, agent
-from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
-from tests.extensions.operations.test_admin import ask, read, talk
-from tests.understudy.storage.test_writer import running
+from tests.rigs.eager_agent import Eager, agent
+from tests.rigs.store import running
+from tests.rigs.tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, ask, of_tenants, read, talk
 from understudy.extensions.spending.report import spending_by
 from understudy.models.prices import Price, PriceTable
 from understudy.storage.changes import Change

@@ -7,18 +7,7 @@ from hypothesis import strategies as st
 
 from actors import Lane
 from sanitization import Sanitized
-from tests.understudy.chat.conversation.test_thread_log import (
-    OUTBOX,
-    Committed,
-    Relocated,
-    Replayed,
-    Shell,
-    Told,
-    accept,
-    answer,
-    answers,
-    play,
-)
+from tests.rigs.thread_log import OUTBOX, Committed, Relocated, Replayed, Shell, Told, accept, answer, answers, play
 from understudy.chat.conversation.thread_part import ThreadHooks
 from understudy.chat.messages import CancelRun, Delete, EndTurn
 from understudy.chat.run_state.endings import Ending

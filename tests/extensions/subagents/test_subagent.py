@@ -8,7 +8,7 @@ import pytest
 import trio
 
 from actors import ActorRef, Context
-from tests.understudy.chat.run_state.test_past import Recorded, Thinking, again, ask, played, published
+from tests.rigs.played_run import Recorded, Thinking, again, ask, played, published
 from transport.wire.events import Event
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.chat.answer import stream

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.understudy.chat.conversation.test_thread_log import Shell, accept, answer, answers
+from tests.rigs.thread_log import Shell, accept, answer, answers
 from understudy.chat.messages import CancelRun
 from understudy.extensions.takeovers.taken_runs import HandBack, TakenRuns, TakeOver
 from understudy.storage.errors import StorageUnavailable

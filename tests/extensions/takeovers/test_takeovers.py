@@ -10,9 +10,9 @@ from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.end_to_end.server_pair import Begin, token_of
 from tests.end_to_end.steerable_agent import agent as steerable
-from tests.end_to_end.test_questions import PEARS, order
-from tests.end_to_end.test_tenants import ACME_OPERATOR, ADA, PLAIN_OPERATOR, of_tenants
 from tests.end_to_end.tokens import token
+from tests.rigs.questions import PEARS, order
+from tests.rigs.tenants import ACME_OPERATOR, ADA, PLAIN_OPERATOR, of_tenants
 from understudy import Agent
 from understudy.app.server import Running
 

@@ -7,9 +7,9 @@ from typing import Any
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.scripted_model import Call, ScriptedModel, send_mail
 from tests.end_to_end.server_pair import SECRET, token_of
-from tests.end_to_end.test_questions import PEARS, order
-from tests.understudy.cli.test_admin import admin, lines
-from tests.understudy.cli.test_admin import folder as folder
+from tests.rigs.admin_command import admin, lines
+from tests.rigs.admin_command import folder as folder
+from tests.rigs.questions import PEARS, order
 from understudy import Agent
 
 

@@ -4,33 +4,29 @@ import io
 import os
 import pty
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 import trio
-from attrs import define, evolve, field
+from attrs import define, evolve
 from rich.console import Console
 
-from tests.end_to_end.http import get, request
+from tests.end_to_end.http import request
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
 from tests.end_to_end.steerable_agent import agent as steerable
-from tests.end_to_end.test_questions import ordering
-from tests.extensions.undo.test_undo import CLOSED, paying
+from tests.rigs.paying_agent import CLOSED, paying
+from tests.rigs.questions import ordering
+from tests.rigs.terminal_chat import WAIT_S, House, Sitter, sitting, talking
+from tests.rigs.terminal_chat import serve as serve
 from understudy import Agent
-from understudy.app.server import Running, serve_app
-from understudy.app.settings import Settings, with_values
-from understudy.auth.sessions import open_tokens
 from understudy.cli.output import neutralise, one_line
 from understudy.cli.server_address import ServerAddress, ServerFailed
 from understudy.client import open_client
-from understudy.extensions.terminal.chat import chat_session
 from understudy.extensions.terminal.console import ChatConsole
 from understudy.models.model import Emit, ModelUnavailable, Reply, TextDelta, Turn
 from understudy.models.prices import Price, PriceTable
@@ -38,122 +34,7 @@ from understudy.storage.limits import Limits
 from understudy.wire.events import ApprovalRequired, Usage
 
 SECRET = "s" * 32
-WAIT_S = 60.0
 BOLD = "\x1b[1;36m"
-
-
-@define
-class House:
-    """A server that can be stopped and started again at the same address with the same data."""
-
-    settings: Settings
-    agents: tuple[Agent, ...]
-    nursery: trio.Nursery
-    running: Running = field(init=False)
-    _over: trio.CancelScope = field(init=False)
-
-    async def start(self) -> None:
-        self._over = trio.CancelScope()
-        self.running = await self.nursery.start(self._serve)
-
-    async def _serve(self, task_status: trio.TaskStatus[Running]) -> None:
-        with self._over:
-            await serve_app(self.settings, self.agents, task_status=task_status)
-
-    async def stop(self) -> None:
-        await self.running.stop()
-        self._over.cancel()
-
-    def token(self, ttl_s: float = 600) -> str:
-        return open_tokens(self.settings).issue("ada", "s", ttl_s=ttl_s)
-
-    async def get(self, path: str) -> Any:
-        return await get(self.running, path, self.token())
-
-
-@pytest.fixture
-async def serve(
-    tmp_path: Path, nursery: trio.Nursery, migrated: Path
-) -> AsyncIterator[Callable[..., Awaitable[House]]]:
-    houses: list[House] = []
-
-    async def start(*agents: Agent, **settings: Any) -> House:
-        if not (tmp_path / "data").exists():
-            shutil.copytree(migrated, tmp_path / "data")
-        listener = (await trio.open_tcp_listeners(0, host="127.0.0.1"))[0]
-        port = listener.socket.getsockname()[1]
-        await listener.aclose()
-        given = {"port": port, "data_dir": tmp_path / "data", "models_words_per_s": 5000.0} | settings
-        houses.append(House(with_values(Settings(), **given), agents, nursery))
-        await houses[-1].start()
-        return houses[-1]
-
-    yield start
-    for house in houses:
-        await house.stop()
-
-
-class Heard(io.StringIO):
-    def __init__(self) -> None:
-        super().__init__()
-        self.more = trio.Event()
-
-    def write(self, text: str) -> int:
-        self.more.set()
-        return super().write(text)
-
-    async def until(self, text: str) -> None:
-        with trio.move_on_after(WAIT_S):
-            while text not in self.getvalue():
-                self.more = trio.Event()
-                await self.more.wait()
-        assert text in self.getvalue()
-
-
-@define
-class Sitter:
-    """A user of the client: writes lines into a pipe and reads the output."""
-
-    pen: int
-    answers: Heard = field(factory=Heard)
-    notes: Heard = field(factory=Heard)
-    code: int | None = None
-    refused: str = ""
-
-    def type(self, *lines: str) -> None:
-        os.write(self.pen, "".join(f"{line}\n" for line in lines).encode())
-
-    async def enter(self, *lines: str, told: str = "", answered: str = "") -> None:
-        """Type lines, and wait for a note or for a text of an answer."""
-        self.type(*lines)
-        await self.notes.until(told)
-        await self.answers.until(answered)
-
-
-@asynccontextmanager
-async def sitting(
-    house: House, *, token: str | None = None, agent: str = "guide", interactive: bool = False
-) -> AsyncIterator[Sitter]:
-    """A client in this process whose input is a pipe; it has ended at the end of the block."""
-    source, pen = os.pipe()
-    sitter = Sitter(pen)
-    consoles = [Console(file=each, force_terminal=False, width=100) for each in (sitter.answers, sitter.notes)]
-    screen = ChatConsole(*consoles, prompts=interactive)
-
-    async def run() -> None:
-        try:
-            sitter.code = await chat_session(house.running.address, token, agent, screen, source)
-        except ServerFailed as error:
-            sitter.refused = str(error)
-
-    try:
-        with trio.fail_after(WAIT_S):
-            async with trio.open_nursery() as nursery:
-                nursery.start_soon(run)
-                yield sitter
-                os.close(pen)
-    finally:
-        os.close(source)
 
 
 async def asked(house: House, *lines: str, **options: Any) -> Sitter:
@@ -161,15 +42,6 @@ async def asked(house: House, *lines: str, **options: Any) -> Sitter:
     async with sitting(house, **options) as sitter:
         sitter.type(*lines)
     return sitter
-
-
-@asynccontextmanager
-async def talking(house: House, agent: str = "guide", token: str | None = None) -> AsyncIterator[Sitter]:
-    """A client with prompts, which leaves at the end of the block, and has gone well."""
-    async with sitting(house, token=token, agent=agent, interactive=True) as sitter:
-        yield sitter
-        sitter.type("/quit")
-    assert sitter.code == 0
 
 
 async def test_a_question_through_a_pipe_is_answered(serve: Any) -> None:

@@ -13,7 +13,6 @@ import trio
 import trustme
 from typed_settings import SecretStr
 
-from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end import http
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.collector import Collector, Received
@@ -22,7 +21,8 @@ from tests.end_to_end.receiver import Receiver
 from tests.end_to_end.resumable_agent import CALLS
 from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
 from tests.end_to_end.server_pair import SECRET, token_of, two_servers
-from tests.end_to_end.test_run_recovery import AGENT, Watcher, calling, ended, shown
+from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.watcher import AGENT, Watcher, calling, ended, shown
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, mcp

@@ -8,31 +8,15 @@ from typing import Any
 import pytest
 import trio
 
-from tests.chaos.test_killing import KINDS, find
 from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
 from tests.end_to_end.http import new_token
 from tests.end_to_end.process import started
 from tests.end_to_end.resumable_agent import CALLS, UNDO_S
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.end_to_end.server_pair import post
-from understudy import Agent, Done, NotDone, ToolContext, ToolError, tool
-
-BANK: Counter[str] = Counter()
-CLOSED: set[int] = set()
-
-
-async def take_back(result: dict[str, Any], arguments: dict[str, Any], context: ToolContext) -> None:
-    assert result == {"paid": arguments["amount"]}
-    if arguments["amount"] in CLOSED:
-        raise ToolError("forbidden", "The bank is closed.")
-    BANK[context.call_id] -= 1
-
-
-@tool(undo=take_back)
-async def pay(amount: int, context: ToolContext) -> dict[str, int]:
-    """Pay."""
-    BANK[context.call_id] += 1
-    return {"paid": amount}
+from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.paying_agent import BANK, CLOSED, paying, take_back
+from understudy import Agent, Done, NotDone, ToolContext, tool
 
 
 async def act() -> None:
@@ -40,11 +24,6 @@ async def act() -> None:
 
 
 ACT = Call([("act", {})])
-
-
-def paying(*amounts: int) -> Agent:
-    calls = [("pay", {"amount": amount}) for amount in amounts]
-    return Agent("script", tools=[pay], model=ScriptedModel(*[Call([each]) for each in calls], Say("Done")))
 
 
 async def paid(client: ChatClient) -> tuple[str, list[str]]:

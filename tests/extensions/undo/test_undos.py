@@ -3,7 +3,7 @@
 import pytest
 from attrs import evolve
 
-from tests.understudy.chat.conversation.test_thread_log import Committed, Shell, accept, answer, finished
+from tests.rigs.thread_log import Committed, Shell, accept, answer, finished
 from transport.wire.errors import CommandRejected
 from understudy.agents.agent import Agent
 from understudy.extensions.undo.undos import MAX_ATTEMPTS, Undos, UndoWalk, plan_undo

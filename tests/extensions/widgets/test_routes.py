@@ -11,7 +11,7 @@ import trio
 from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.http import new_token, request
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.test_runs_api import Caller
+from tests.rigs.caller import Caller
 from understudy import Agent, mcp
 from understudy.extensions.widgets.settings import WidgetSettings
 from understudy.models.model import MessageItem

@@ -11,9 +11,9 @@ from sanitization.detectors.unicode.homoglyphs import Homoglyphs
 from sanitization.detectors.unicode.invisible import Invisible
 from sanitization.policy import Policy, everywhere
 from tests.cpu import cpu_seconds
-from tests.sanitization.detectors import test_terminal as terminal
-from tests.sanitization.detectors.unicode import test_homoglyphs as homoglyphs
-from tests.sanitization.detectors.unicode import test_invisible as invisible
+from tests.sanitization.detectors import terminal_texts as terminal
+from tests.sanitization.detectors.unicode import homoglyph_texts as homoglyphs
+from tests.sanitization.detectors.unicode import invisible_texts as invisible
 
 
 @frozen

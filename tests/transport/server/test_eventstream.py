@@ -12,11 +12,11 @@ from trio.testing import MockClock, wait_all_tasks_blocked
 
 from tests.end_to_end.sse import Parser, streaming
 from tests.transport.samples import SAMPLES
+from tests.transport.server.streams import a_stream, end_of
 from tests.transport.servers import FunctionUpgradeHandler, echo
 from transport.server.eventstream import (
     EventStream,
     encode_block,
-    encode_comment,
     encode_event,
     encode_json,
     parse_last_event_id,
@@ -26,10 +26,6 @@ from transport.server.listener import serve
 from transport.wire.codec import encode
 from transport.wire.errors import CommandRejected, SocketClosed
 from understudy.wire.dialects import Dialect
-
-
-def a_stream(beat_s: float = 60.0, write_s: float = 60.0, head: bytes = b"") -> EventStream:
-    return EventStream(lambda: encode_comment("beat"), beat_s=beat_s, write_s=write_s, head=head)
 
 
 @pytest.mark.parametrize("name", SAMPLES)
@@ -159,12 +155,6 @@ async def test_a_reader_that_leaves_ends_the_stream() -> None:
         await stream.aclose()
     assert ended.is_set()
     assert stream.code == 1006
-
-
-def end_of(stream: EventStream) -> trio.Event:
-    ended = trio.Event()
-    stream.on_end = ended.set
-    return ended
 
 
 async def _lost(write: Callable[..., Any], payloads: list[bytes]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import trio
 from attrs import define, field
 
-from tests.transport.server.test_eventstream import a_stream, end_of
+from tests.transport.server.streams import a_stream, end_of
 from tests.transport.servers import exchange, open_server, status_and_body
 from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit
 from transport.server.eventstream import EventStream

@@ -13,6 +13,8 @@ from sqlalchemy import update
 from actors import ChildSpec, open_system
 from tests.end_to_end.scripted_model import Call, scripted
 from tests.end_to_end.scripted_model import Say as SayTurn
+from tests.rigs.conversation import ADA, Rig, say
+from tests.rigs.conversation import rig as rig
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
 from understudy.chat.messages import EnsureRunning, OwnershipLost
@@ -24,9 +26,6 @@ from understudy.storage.records import Fence
 from understudy.storage.store import Store
 from understudy.wire.commands import Approve, Cancel, Decision
 from understudy.wire.events import AgentProgress, AgentStarted, ApprovalRequired, FinalResponse, RunStatus
-
-from .conversation.test_conversation import ADA, Rig, say
-from .conversation.test_conversation import rig as rig
 
 
 @define

@@ -2,41 +2,19 @@
 
 import json
 from collections.abc import Callable, Coroutine
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pytest
-import trio
-from click.testing import CliRunner, Result
+from click.testing import Result
 
 from tests.end_to_end.chat_client import connected
 from tests.end_to_end.conftest import serve as serve
 from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.server_pair import SECRET, token_of
-from understudy.cli.main import main
+from tests.rigs.admin_command import admin, lines
+from tests.rigs.admin_command import folder as folder
 
 Command = Callable[..., Coroutine[Any, Any, Result]]
-
-
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "work"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("UNDERSTUDY_SECRET", SECRET)
-    return folder
-
-
-async def admin(url: str, *arguments: str) -> Result:
-    command = ["admin", "--url", url, *arguments]
-    return await trio.to_thread.run_sync(partial(CliRunner().invoke, main, command))
-
-
-async def lines(url: str, *arguments: str) -> list[str]:
-    done = await admin(url, *arguments)
-    assert done.exit_code == 0, done.output
-    return [" ".join(line.split()) for line in done.stdout.splitlines()]
 
 
 async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, folder: Path) -> None:

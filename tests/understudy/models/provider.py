@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import urlsplit
 
 import attrs
 
@@ -174,3 +175,9 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
             self.wfile.write(f"{len(content):x}\r\n".encode() + content + b"\r\n")
 
     return Door
+
+
+def port_of(provider: Provider) -> int:
+    port = urlsplit(provider.root).port
+    assert port is not None
+    return port

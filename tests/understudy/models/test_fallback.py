@@ -5,7 +5,7 @@ import trio
 
 from tests.understudy.models.asking import OVER_SDK
 from tests.understudy.models.conftest import Heard
-from tests.understudy.models.test_resilient import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
+from tests.understudy.models.stepping_model import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
 from understudy.models.fallback import REST_S, FallbackModel
 from understudy.models.model import Model, ModelChanged, ModelFault, ModelLimits, ModelUnavailable, TextDropped
 from understudy.models.providers import UnknownModel

@@ -1,15 +1,12 @@
 """What providers say of failed requests, in the words of `refusals.toml`: one table of faults for all APIs."""
 
-import tomllib
-from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import pytest
 
+from tests.rigs.refusals import REFUSALS
 from understudy.models.faults import failure, read_told
 from understudy.models.model import LOADS, ModelFault
-
-REFUSALS: Final = tomllib.loads((Path(__file__).parent / "refusals.toml").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize(("fault", "status", "body"), REFUSALS["faults"])

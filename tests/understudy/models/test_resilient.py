@@ -1,6 +1,5 @@
 """A provider behind retries and a circuit breaker."""
 
-import math
 import re
 from typing import Any
 
@@ -10,6 +9,7 @@ from attrs import evolve
 
 from actors.behaviours import CircuitChange, CircuitState
 from tests.understudy.models.conftest import Heard
+from tests.understudy.models.stepping_model import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
 from understudy.models.faults import failure, read_told
 from understudy.models.model import (
     MESSAGE_TOO_LONG,
@@ -17,58 +17,16 @@ from understudy.models.model import (
     AgentCard,
     AttemptLost,
     CallItem,
-    Emit,
     MessageItem,
     ModelFault,
     ModelUnavailable,
-    Reply,
-    TextDelta,
     Thought,
     ToolCard,
     ToolRequest,
-    Turn,
     Usage,
     tool_result,
 )
 from understudy.models.resilient import UNREACHABLE, ResilientModel
-
-TURN = Turn(AgentCard("guide"), (MessageItem("user", "Hello"),))
-GONE = ModelUnavailable("The connection to the language model was lost.", True, "gone", None, ModelFault.AWAY)
-SILENCE = math.inf
-
-
-class Scripted:
-    """A model that plays one step per call, and the last one again and again.
-
-    A step is a text, an error, seconds of silence, another event, or a list of these.
-    """
-
-    name, notice = "scripted", "A notice."
-
-    def __init__(self, *steps: Any) -> None:
-        self.steps = list(steps)
-        self.turns: list[Turn] = []
-
-    @property
-    def asked(self) -> int:
-        return len(self.turns)
-
-    async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        step = self.steps[min(self.asked, len(self.steps) - 1)]
-        self.turns.append(turn)
-        said = ""
-        for each in step if isinstance(step, list) else [step]:
-            match each:
-                case str():
-                    said += each
-                    await emit(TextDelta(each))
-                case int() | float():
-                    await trio.sleep(each)
-                case ModelUnavailable():
-                    raise each
-                case _:
-                    await emit(each)
-        return Reply(said)
 
 
 async def ask(model: ResilientModel, heard: Heard) -> str:
@@ -85,7 +43,6 @@ async def test_it_is_asked_again_before_the_first_word(autojump_clock: object, h
     assert (model.name, model.notice) == ("scripted", "A notice.")
 
 
-REFUSED_KEY = ModelUnavailable("refused", False, "a refused key")
 BEGUN = [Thought("Next"), ModelUnavailable("lost", True, "lost", None, ModelFault.AWAY)]
 
 

@@ -10,7 +10,8 @@ import trio
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
-from tests.servers.postgresql import Pair
+from tests.rigs.store import serving
+from tests.servers.postgresql import Pair, execute
 from understudy.storage import queries, schema
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, _parse, _where, connect_database, inspect_server
@@ -18,8 +19,6 @@ from understudy.storage.prepared import Prepared
 from understudy.storage.store import Store
 
 from .conftest import Make
-from .test_postgresql import execute
-from .test_writer import serving
 
 _add_user = insert(schema.users)
 _add_user_prepared = Prepared(_add_user)

@@ -11,16 +11,14 @@ import psycopg
 import pytest
 import trio
 
-from tests.servers.postgresql import Postgres
+from tests.rigs.store import running, serving
+from tests.servers.postgresql import Postgres, execute
 from understudy.extensions.nodes.storage import join_nodes
 from understudy.storage import queries
 from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import connect_database
 from understudy.storage.records import LoggedEvent
 from understudy.storage.thread_writes import rename_thread
-
-from .test_postgresql import execute
-from .test_writer import running, serving
 
 ROOM = 2 * 1024 * 1024
 """What a file of a full disk may have: more than any of the server's own, and its log, need."""

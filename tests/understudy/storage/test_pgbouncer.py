@@ -7,6 +7,7 @@ import pytest
 import trio
 from attrs import evolve
 
+from tests.rigs.store import running
 from tests.servers.pgbouncer import POOL, PgBouncer
 from tests.servers.postgresql import Postgres
 from understudy.extensions.nodes import storage as nodes
@@ -16,8 +17,6 @@ from understudy.storage.errors import Fenced
 from understudy.storage.postgresql import READERS, connect_database, inspect_server
 from understudy.storage.records import Fence
 from understudy.storage.writer import commit_group
-
-from .test_writer import running
 
 
 def test_a_database_is_made_and_looked_at(postgres: Postgres, pgbouncer: PgBouncer) -> None:

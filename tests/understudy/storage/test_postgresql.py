@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 import trio
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
-from tests.servers.postgresql import Postgres
+from tests.rigs.store import serving
+from tests.servers.postgresql import Postgres, execute
 from understudy.app.settings import load
 from understudy.storage import queries, schema, writer
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
@@ -21,15 +21,6 @@ from understudy.storage.write import probe
 from understudy.storage.writer import commit_group
 
 from .conftest import differences
-from .test_writer import serving
-
-
-def execute(address: str, *statements: str) -> list[Any]:
-    """Run statements past storage's code; gives the rows of the last one."""
-    with psycopg.connect(address, autocommit=True) as connection:
-        for statement in statements:
-            cursor = connection.execute(statement)
-        return cursor.fetchall() if cursor.description else []
 
 
 def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: str) -> None:

@@ -15,7 +15,8 @@ import trio.testing
 from attrs import evolve
 
 from actors import ActorRef
-from tests.servers.postgresql import Postgres
+from tests.rigs.store import running
+from tests.servers.postgresql import Postgres, execute
 from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.storage import claim_thread, join_nodes, leave_nodes, renew_node
 from understudy.storage import postgresql, queries, store
@@ -25,9 +26,6 @@ from understudy.storage.records import Fence
 from understudy.storage.store import Store
 from understudy.storage.thread_writes import rename_thread
 from understudy.storage.writer import ReadStatistics, commit_group
-
-from .test_postgresql import execute
-from .test_writer import running
 
 
 @pytest.fixture

@@ -14,7 +14,8 @@ import trio
 from sqlalchemy import create_engine, insert, update
 from sqlalchemy.pool import NullPool
 
-from tests.servers.postgresql import Postgres
+from tests.rigs.store import running
+from tests.servers.postgresql import Postgres, execute
 from tests.understudy.storage.later import become
 from understudy.extensions.nodes.tables import nodes
 from understudy.storage import schema
@@ -22,9 +23,6 @@ from understudy.storage.database import Database
 from understudy.storage.errors import DatabaseUnusable, SchemaInUse, SchemaTooNew
 from understudy.storage.postgresql import MIGRATION, connect_database, inspect_server, read_server
 from understudy.storage.sqlite import FILE_NAME, open_database, read_folder
-
-from .test_postgresql import execute
-from .test_writer import running
 
 START = "import sys; from understudy.storage.postgresql import connect_database; connect_database(sys.argv[1]).close()"
 NEWER = (

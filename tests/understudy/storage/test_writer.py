@@ -1,6 +1,5 @@
 """The writer: groups, restarts, full and locked disks. An acknowledged change is stored, and stored once."""
 
-import contextlib
 import random
 import resource
 import sqlite3
@@ -12,12 +11,12 @@ import pytest
 import trio
 from sqlalchemy import event
 
-from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, Supervisor, UnhandledMessage
+from actors import ActorSystem, Ask, ChildSpec, Restart, StopMode, UnhandledMessage
+from tests.rigs.store import running
 from understudy.storage import writer
 from understudy.storage.errors import ChangeRefused, SequenceConflict, StorageUnavailable, Unstorable
-from understudy.storage.postgresql import connect_database
 from understudy.storage.sqlite import FILE_NAME, open_database
-from understudy.storage.store import COMMIT_DEADLINE_S, Store
+from understudy.storage.store import COMMIT_DEADLINE_S
 from understudy.storage.thread_writes import rename_thread
 from understudy.storage.write import probe, thread_write
 from understudy.storage.writer import ReadStatistics, StoreWriter, WriteRequest
@@ -43,26 +42,6 @@ class PassingDeadlines(StoreWriter):
     def _failed(self, group, later, error):
         super()._failed(group, later, error)
         self.clock.jump(self.passes_s)
-
-
-@contextlib.asynccontextmanager
-async def running(database, make_writer=None, deadline_s: float = 30.0):
-    """A store and its writer, under a supervisor that restarts it as often as a test kills it."""
-    writer = ChildSpec("writer", make_writer or (lambda: StoreWriter(database)))
-    storage = ChildSpec("storage", lambda: Supervisor(children=[writer], intensity=100_000, period_s=1.0))
-    with trio.fail_after(60):
-        async with ActorSystem("test", children=[storage]) as system:
-            ref = system.find(f"{system.root.path}/storage/writer")
-            assert ref is not None
-            yield Store(database, lambda: ref, deadline_s=deadline_s), ref
-
-
-@contextlib.asynccontextmanager
-async def serving(address: str, deadline_s: float = 30.0):
-    """A store of the database at an address of PostgreSQL, and its writer."""
-    with contextlib.closing(connect_database(address)) as database:
-        async with running(database, deadline_s=deadline_s) as served:
-            yield served
 
 
 def impatient(database, clock, passes_s: float = COMMIT_DEADLINE_S):

@@ -11,8 +11,8 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.understudy.tools.test_loop import opened
-from tests.understudy.tools.test_tool import a_context
+from tests.rigs.tool_context import a_context
+from tests.rigs.tool_loop import opened
 from understudy.agents.agent import Agent
 from understudy.testing import Call, Say, ScriptedModel, run_agent
 from understudy.tools.errors import EffectUnknown, QuestionDeclined, ToolError

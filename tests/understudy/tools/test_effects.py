@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.understudy.tools.test_tool import a_context
+from tests.rigs.tool_context import a_context
 from understudy.tools import Done, NotDone, ToolError, ToolResult, Unknown, tool
 
 

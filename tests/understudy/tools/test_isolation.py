@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.rigs.tool_context import a_context
 from tests.understudy.tools.isolated_tools import die, eat, hang, pay
-from tests.understudy.tools.test_tool import a_context
 from understudy.tools import ToolContext, tool
 from understudy.tools.errors import ToolError
 from understudy.tools.isolation import IsolatedCrash

@@ -15,31 +15,15 @@ from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
 from actors.events import SlowHandler
-from tests.understudy.tools.test_tool import a_context
+from tests.rigs.tool_context import a_context
+from tests.rigs.tool_loop import opened
 from understudy.tools import loop as loops
 from understudy.tools import loop_call
 from understudy.tools.lifespan import Lifespan, LifespanFailed, names_asyncio
-from understudy.tools.loop import ToolLoop, ToolLoopActor, ToolThread
+from understudy.tools.loop import ToolLoop, ToolLoopActor
 from understudy.tools.tool import ToolContext, ToolError, tool
 
 VARIABLE = contextvars.ContextVar("VARIABLE", default="none")
-
-
-@asynccontextmanager
-async def opened(
-    lifespans: dict[str, Lifespan] | None = None, *, asyncio: bool = True, thread: type[ToolThread] = ToolThread
-) -> AsyncIterator[ToolLoop]:
-    loop = ToolLoop(lifespans or {}, asyncio=asyncio, thread=thread)
-    with trio.fail_after(60):
-        await loop.open()
-        async with trio.open_nursery() as nursery:
-            nursery.start_soon(loop.watch)
-            try:
-                yield loop
-            finally:
-                nursery.cancel_scope.cancel()
-                with trio.CancelScope(shield=True):
-                    await loop.close()
 
 
 @pytest.fixture

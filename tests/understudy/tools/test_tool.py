@@ -26,7 +26,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, text
 
-from tests.understudy.tools.conftest import FilesOf, QuietServer
+from tests.rigs.tool_context import a_context
 from understudy.agents.agent import Agent
 from understudy.tools import result as results
 from understudy.tools.context import CallMeans
@@ -63,11 +63,6 @@ class Point:
 
     x: float
     tags: list[str] = attrs.field(factory=list)
-
-
-def a_context(progress: Any = lambda done, total, note: None) -> ToolContext:
-    """Return the context of a call, without files."""
-    return ToolContext("ada", "thread", "run", "call", (), FilesOf({}, Path()), QuietServer(), progress)
 
 
 @tool

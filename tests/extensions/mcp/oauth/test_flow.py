@@ -10,8 +10,8 @@ import trio
 import trustme
 from attrs import evolve
 
+from tests.extensions.mcp.oauth.pages import answering, at, metadata
 from tests.extensions.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
-from tests.extensions.mcp.oauth.test_discovery import answering, at, metadata
 from tests.servers.mcp_oauth import Provider
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins

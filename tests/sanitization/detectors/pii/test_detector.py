@@ -17,7 +17,7 @@ from sanitization.findings import Kind
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
 from tests.cpu import cpu_seconds
-from tests.sanitization.test_pii_finds import SAMPLES
+from tests.sanitization.personal_texts import SAMPLES
 
 SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))
 TEXTS = [text for _, text, _ in SAMPLES]

@@ -7,8 +7,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.understudy.chat.conversation.test_thread_log import Sent, Shell, accept
-from tests.understudy.chat.run.test_run import LogOfRun
+from tests.rigs.agent_run import LogOfRun
+from tests.rigs.thread_log import Sent, Shell, accept
 from transport.wire.events import Event, PartialResult
 from understudy.agents.agent import Agent
 from understudy.chat.conversation.run_log import UNYIELDED, RunLog

@@ -12,8 +12,8 @@ from attrs import evolve, frozen
 
 from actors import ActorRef, Context
 from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.understudy.chat.run.test_run import LogOfRun, one_permit, started
-from tests.understudy.chat.run_state.test_past import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
+from tests.rigs.agent_run import LogOfRun, one_permit, started
+from tests.rigs.played_run import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules

@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
+from tests.rigs.played_run import Thinking, again, played
 from tests.understudy.chat.run.stored import tool_step
-from tests.understudy.chat.run_state.test_past import Thinking, again, played
 from understudy.agents.agent import Agent
 from understudy.chat.run import work
 from understudy.chat.run.equipped import PART, Equipped, equip, recall_tool

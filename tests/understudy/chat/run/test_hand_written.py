@@ -8,7 +8,7 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.understudy.chat.run_state.test_past import WORDS, Recorded, Thinking, again, ask, once, played, published
+from tests.rigs.played_run import WORDS, Recorded, Thinking, again, ask, once, played, published
 from understudy import Agent, AgentTurn, Budget, ToolError, tool
 from understudy.chat.answer import stream
 from understudy.chat.run import hand_written

@@ -6,8 +6,8 @@ import pytest
 import trio
 import trio.testing
 
-from tests.understudy.tools.test_loop import opened
-from tests.understudy.tools.test_tool import a_context
+from tests.rigs.tool_context import a_context
+from tests.rigs.tool_loop import opened
 from understudy.chat.run.progress_notes import BRAKE_S, PUBLISH_S, ProgressNotes
 from understudy.tools.tool import Tool, ToolContext, tool
 

@@ -13,7 +13,7 @@ from attrs import define, evolve, field
 from msgspec import UnsetType
 
 from actors import ActorSystem, ChildSpec, Restart
-from tests.understudy.chat.run.test_run import FakeServices, Idle, LogOfRun, one_permit
+from tests.rigs.agent_run import FakeServices, Idle, LogOfRun, one_permit
 from transport.wire.events import Event, PartialResult
 from understudy import AgentTurn, Emit, Reply, TextDelta, ToolRequest, Turn, tool
 from understudy.agents.agent import Agent

@@ -7,7 +7,7 @@ from attrs import asdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.understudy.chat.run_state.test_state import (
+from tests.understudy.chat.run_state.arcs import (
     ACCEPTED,
     ALLOWED,
     ASKED,

@@ -3,6 +3,19 @@
 import pytest
 from attrs import evolve
 
+from tests.understudy.chat.run_state.arcs import (
+    ACCEPTED,
+    ALLOWED,
+    ASKED,
+    CALLED,
+    CALLING,
+    DONE,
+    EXPIRED,
+    FAILED,
+    REFUSED,
+    STARTED,
+    arc,
+)
 from transport.wire.events import Error, Event
 from transport.wire.unknown_event import UnknownEvent
 from understudy.chat.run_state.records import QuestionRecord, calls_that_ask
@@ -11,17 +24,10 @@ from understudy.chat.run_state.transitions import KINDS, NEW, TRANSITIONS, RunPr
 from understudy.storage.records import StepRecord
 from understudy.wire.events import (
     EVENTS,
-    AgentCompleted,
-    AgentError,
-    AgentStarted,
     AgentThinking,
     AnswerOutcome,
-    ApprovalDecided,
-    ApprovalDecision,
-    ApprovalRequired,
     CallSettled,
     FinalResponse,
-    MessageAccepted,
     QuestionAnswered,
     QuestionAsked,
     RunStatus,
@@ -31,23 +37,15 @@ from understudy.wire.events import (
     SubagentCompleted,
     SubagentStarted,
     ToolCompleted,
-    ToolExecuting,
     ToolStatus,
     Usage,
 )
 
-ACCEPTED = MessageAccepted("m", "r", "hello")
-STARTED = AgentStarted("a", "on it", 1.0)
 THINKING = AgentThinking("a", "hm", 1.0)
 TAKEN = AgentThinking("a", "An operator has taken over this run", 1.0, "taken_over", "op")
 HANDED_BACK = AgentThinking("", "An operator has handed back this run", 1.0, "handed_back", "op")
-CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
-CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
-DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
 ANSWER = FinalResponse("hi", RunStatus.SUCCESS, Usage())
 FAULT = Error("internal", "no", True, "e")
-ASKED = ApprovalRequired("a", "c", "echo", {}, 300.0)
-ALLOWED, REFUSED, EXPIRED = (ApprovalDecided("c", each) for each in ApprovalDecision)
 DENIED = ToolCompleted("a", "c", "echo", None, "", ToolStatus.DENIED, 0.0, 3.0)
 BROKEN = ToolCompleted("a", "c", "echo", None, "", ToolStatus.FAILED, 1.0, 3.0)
 SUB_STARTED = SubagentStarted("b", "c", "b", "", 2.5)
@@ -58,14 +56,6 @@ STEER = SteerAccepted("s", "left", "next")
 STEER_TAKEN = SteerTaken("s", 1)
 LATER = UnknownEvent("prophecy", {})
 STEP = StepRecord("r", 1, "tool", "echo", "c", {}, None, "started", 2.0)
-FAILED = AgentError("a", "internal", "no", True, "e")
-
-
-def arc(*events: Event) -> RunState:
-    made = RunState("r")
-    for event in events:
-        made.apply(event)
-    return made
 
 
 def test_a_whole_arc_fits() -> None:

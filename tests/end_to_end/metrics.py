@@ -1,0 +1,9 @@
+"""A figure of a server, as Prometheus reads it."""
+
+from tests.end_to_end.http import request
+from tests.end_to_end.tokens import token_of
+
+
+async def metric(address: str, line: str) -> float:
+    _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
+    return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)

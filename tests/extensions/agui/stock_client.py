@@ -1,0 +1,32 @@
+"""The stock AG-UI client from npm."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import trio
+
+from tests.servers.needed import program
+
+STOCK = Path(__file__).resolve().parents[2] / "stock_agui"
+RUN_S = 60
+
+
+async def node(*words: str) -> Any:
+    with trio.fail_after(RUN_S):
+        command = [str(program("node")), *words]
+        done = await trio.run_process(command, capture_stdout=True, capture_stderr=True, check=False)
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    return json.loads(done.stdout)
+
+
+async def run_script(folder: Path, text: str) -> Any:
+    path = folder / "script.mjs"
+    await trio.Path(path).write_text(text)
+    return await node(str(path))
+
+
+def calls_of(messages: list[dict[str, Any]]) -> list[str]:
+    named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
+    results = [each["content"] for each in messages if each["role"] == "tool"]
+    return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]

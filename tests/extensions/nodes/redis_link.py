@@ -1,0 +1,28 @@
+"""A node with a link to Redis."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from actors import open_system
+from understudy.extensions.nodes.redis import RedisLink
+
+SOON_S = 60.0
+
+
+class Counts:
+    def __init__(self) -> None:
+        self.up: list[bool] = []
+        self.outcomes: list[str] = []
+
+    def redis_up(self, up: bool) -> None:
+        self.up.append(up)
+
+    def redis_called(self, outcome: str) -> None:
+        self.outcomes.append(outcome)
+
+
+@asynccontextmanager
+async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
+    link = RedisLink(url, counts)
+    async with open_system("system", [link.connector_spec()]):
+        yield link

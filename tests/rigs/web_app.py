@@ -1,0 +1,20 @@
+"""The paths of an application with some of the extensions."""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+from attrs import fields
+
+from understudy.app.settings import Settings
+from understudy.installed import installed
+from understudy.web.application import build_http_app
+from understudy.web.context import WebContext
+
+
+def paths(folder: Path, names: Collection[str]) -> set[tuple[str, str]]:
+    """Return the paths and methods of an application with these extensions."""
+    given: dict[str, Any] = dict.fromkeys(each.name for each in fields(WebContext))
+    given |= {"settings": Settings(data_dir=folder), "extensions": {each: installed()[each] for each in names}}
+    rules = build_http_app(WebContext(**given)).url_map.iter_rules()
+    return {(rule.rule, each) for rule in rules for each in (rule.methods or set()) - {"OPTIONS"}}
