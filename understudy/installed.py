@@ -63,9 +63,9 @@ def installed() -> Mapping[str, Extension]:
     """
     import understudy.extensions as package
 
-    places = [f"{package.__name__}.{each.name}" for each in pkgutil.iter_modules(package.__path__)]
+    places = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
     found: dict[str, Extension] = {}
-    for place in (*places, *sorted(each.value for each in entry_points(group=GROUP))):
+    for place in (*places, *sorted(point.value for point in entry_points(group=GROUP))):
         try:
             extension: Any = import_module(place).EXTENSION
         except Exception as error:

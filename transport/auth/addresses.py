@@ -40,9 +40,9 @@ async def resolve(url: str, *, private: bool) -> list[tuple[str, int]]:
     port = where.port or PORTS[where.scheme]
     found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
     addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
-    if not private and not all(is_public(each) for each in addresses):
+    if not private and not all(is_public(address) for address in addresses):
         raise PrivateAddress(f"{where.hostname} has a private address")
-    return [(each, port) for each in addresses]
+    return [(address, port) for address in addresses]
 
 
 def is_public(address: str) -> bool:

@@ -22,8 +22,8 @@ class TrustedProxies:
     def trusts_everyone(self) -> bool:
         """Whether every address of IPv4 or IPv6 is trusted."""
         every: list[ipaddress.IPv4Network | ipaddress.IPv6Network] = [
-            *ipaddress.collapse_addresses(each for each in self._networks if each.version == 4),
-            *ipaddress.collapse_addresses(each for each in self._networks if each.version == 6),
+            *ipaddress.collapse_addresses(network for network in self._networks if network.version == 4),
+            *ipaddress.collapse_addresses(network for network in self._networks if network.version == 6),
         ]
         return any(network.prefixlen == 0 for network in every)
 

@@ -119,7 +119,7 @@ def _read_key(entry: Any) -> tuple[Sequence[str], str | None, PublicKey] | None:
     if not isinstance(key_id, str | None):
         return None
     reader, algorithms = OF_KEYS.get(str(entry.get("crv", entry.get("kty"))), (None, ()))
-    algorithms = [each for each in algorithms if entry.get("alg", each) == each]
+    algorithms = [algorithm for algorithm in algorithms if entry.get("alg", algorithm) == algorithm]
     if reader is None or not algorithms:
         return None
     try:

@@ -86,7 +86,7 @@ class EventDelivery:
 
     def start_connection(self) -> Sequence[JsonObject]:
         """Return the commands that resume on a new connection. Call before anything is read, lest a cursor moves."""
-        self._resent = frozenset(each.message_id for each in self._unacked.messages if each.tries)
+        self._resent = frozenset(message.message_id for message in self._unacked.messages if message.tries)
         return resume_commands(self.cursors.start_connection())
 
     def connection_lost(self, said: Sequence[UnackedCommand], last_seqs: Mapping[str, int]) -> None:
@@ -102,7 +102,7 @@ class EventDelivery:
 
     def mark_resent(self, messages: Iterable[UnackedCommand]) -> None:
         """Record messages that are sent again on this connection; the server may have accepted one that it refused."""
-        self._resent |= {each.message_id for each in messages if each.message_id}
+        self._resent |= {message.message_id for message in messages if message.message_id}
 
     async def receive_event(self, event: Received, size: int) -> None:
         """Deliver an event of about `size` bytes to its consumers. Waits while they have no room."""
@@ -146,10 +146,10 @@ class EventDelivery:
     def _awaits_acceptance(self, thread_id: str) -> bool:
         """Return whether a message waits to be accepted in this thread; one that names no thread may be in any."""
         return thread_id not in self.cursors.last_seqs and any(
-            each.payload.get("thread_id") == thread_id
-            or (each.message_id in self._resent and each.payload.get("thread_id") is None)
-            for each in self._unacked.messages
-            if each.opens_thread
+            message.payload.get("thread_id") == thread_id
+            or (message.message_id in self._resent and message.payload.get("thread_id") is None)
+            for message in self._unacked.messages
+            if message.opens_thread
         )
 
 

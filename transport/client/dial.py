@@ -116,7 +116,7 @@ async def open_stream(address: SocketUrl, tls: ssl.SSLContext | None) -> Monitor
 
 def _os_error_text(error: OSError | UnicodeError) -> str:
     causes = [each for each in flatten_errors(error.__cause__ or error) if isinstance(each, OSError)]
-    return next((each.strerror for each in causes if each.strerror), "the name leads nowhere")
+    return next((cause.strerror for cause in causes if cause.strerror), "the name leads nowhere")
 
 
 @frozen
@@ -173,5 +173,5 @@ async def open_websocket(
 def flatten_errors(error: BaseException) -> list[BaseException]:
     """Return the leaf errors of a (nested) exception group."""
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in flatten_errors(each)]
+        return [leaf for exception in error.exceptions for leaf in flatten_errors(exception)]
     return [error]

@@ -119,7 +119,7 @@ class Reconnector:
         except* trio.TooSlowError:
             ending = ConnectionEnd(_SLOW)
         except* ConnectFailed as group:
-            ending = next(each.ending for each in flatten_errors(group) if isinstance(each, ConnectFailed))
+            ending = next(error.ending for error in flatten_errors(group) if isinstance(error, ConnectFailed))
         finally:
             await trio.aclose_forcefully(stream)
         return ending
@@ -136,7 +136,7 @@ class Reconnector:
             ending = await line.run(first, self, beside)
         finally:
             self.connection = None
-            said = [each for each in self._unacked.messages if each in line.sent]
+            said = [message for message in self._unacked.messages if message in line.sent]
             self._delivery.connection_lost(said, {} if line.welcome is None else line.welcome.threads)
             self._unacked.reset_for_connection()
             self.renewal.forget()

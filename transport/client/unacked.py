@@ -135,12 +135,12 @@ class UnackedCommands:
     @property
     def commands(self) -> Sequence[JsonObject]:
         """All commands, oldest first."""
-        return [each.command for each in self._commands.values()]
+        return [command.command for command in self._commands.values()]
 
     @property
     def messages(self) -> Sequence[UnackedCommand]:
         """All messages, oldest first."""
-        return [each for each in self._commands.values() if each.is_message]
+        return [command for command in self._commands.values() if command.is_message]
 
     def fits(self, frame: bytes) -> bool:
         """Return whether there is room for a command. Raises ValueError if it exceeds MAX_BYTES by itself."""
@@ -169,7 +169,7 @@ class UnackedCommands:
 
     def remove_acked(self, event: Received) -> list[UnackedCommand]:
         """Remove and return the commands that an event acknowledges."""
-        settled = [each for each in self._commands.values() if each.acked_by(event)]
+        settled = [command for command in self._commands.values() if command.acked_by(event)]
         once = [each for each in settled if each.acked_alone]
         for each in once[1:]:
             settled.remove(each)
@@ -183,26 +183,26 @@ class UnackedCommands:
         A postponed message holds back the later ones of its thread.
         """
         held: set[str | None] = set()
-        for each in self._commands.values():
-            if each in taken or (each.is_message and (not messages or each.thread_id in held)):
+        for command in self._commands.values():
+            if command in taken or (command.is_message and (not messages or command.thread_id in held)):
                 continue
-            if each.due_at <= now:
-                return each
-            if each.is_message:
-                held.add(each.thread_id)
+            if command.due_at <= now:
+                return command
+            if command.is_message:
+                held.add(command.thread_id)
         return None
 
     def due_at(self, now: float) -> float:
         """Return when the next postponed command is due; infinity if there is none."""
-        return min((each.due_at for each in self._commands.values() if each.due_at > now), default=math.inf)
+        return min((command.due_at for command in self._commands.values() if command.due_at > now), default=math.inf)
 
     def refused_by(self, event: Received) -> list[UnackedCommand]:
         """Return the commands that a refusal concerns, or may concern."""
-        return [each for each in self._commands.values() if each.refused_by(event)]
+        return [command for command in self._commands.values() if command.refused_by(event)]
 
     def reset_for_connection(self) -> None:
         """Reset delays for a new connection, and drop commands that had no effect on TRIES connections."""
-        for each in list(self._commands.values()):
-            each.refusals, each.refused_at, each.due_at = 0, math.inf, -math.inf
-            if not each.is_message and each.tries >= TRIES:
-                self.remove(each.key)
+        for command in list(self._commands.values()):
+            command.refusals, command.refused_at, command.due_at = 0, math.inf, -math.inf
+            if not command.is_message and command.tries >= TRIES:
+                self.remove(command.key)

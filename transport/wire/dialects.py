@@ -116,7 +116,7 @@ def frame_type(kind: type[Envelope], member: str) -> tuple[Callable[..., msgspec
 def struct_members(struct: msgspec.Struct) -> Frame:
     """Return the members of a Struct that its encoding has, by their names there."""
     omitted = type(struct).__struct_config__.omit_defaults
-    members = ((each, getattr(struct, each.name)) for each in msgspec.structs.fields(struct))
+    members = ((field, getattr(struct, field.name)) for field in msgspec.structs.fields(struct))
     return {
         each.encode_name: value
         for each, value in members

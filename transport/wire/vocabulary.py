@@ -77,7 +77,7 @@ class Vocabulary:
 
 def _frame_type(envelope: type[Envelope]) -> type[msgspec.Struct]:
     """Return the Struct that a canonical frame is decoded into: members in it have the types of the envelope's."""
-    kinds = {each.name: each.type for each in msgspec.structs.fields(envelope)}
+    kinds = {field.name: field.type for field in msgspec.structs.fields(envelope)}
     needed: list[Any] = [("type", str), ("timestamp", datetime), ("message", str), ("data", dict[str, Any])]
     names = ("seq", "thread_id", "run_id", "message_id", *names_of(envelope))
     return msgspec.defstruct("ReadFrame", [*needed, *((name, kinds[name], None) for name in names)], gc=False)

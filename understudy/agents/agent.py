@@ -172,7 +172,7 @@ class Agent:
     def __attrs_post_init__(self) -> None:
         given: tuple[Any, ...] = self.tools
         servers = (*self.servers, *(each for each in given if isinstance(each, McpServer)))
-        if len({each.name for each in servers}) < len(servers):
+        if len({server.name for server in servers}) < len(servers):
             raise ValueError(f"agent {self.name!r} has two MCP servers of one name; give one another with mcp(name=…)")
         object.__setattr__(self, "servers", servers)
         object.__setattr__(self, "tools", tuple(each for each in given if not isinstance(each, McpServer)))
@@ -181,7 +181,7 @@ class Agent:
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
             object.__setattr__(self, "run", self.remote.run)
         words, choice = ("auto", "required", "none"), self.settings.tool_choice
-        asked = [(each.tool, f"the starter {each.text!r}") for each in self.starters if each.tool]
+        asked = [(starter.tool, f"the starter {starter.text!r}") for starter in self.starters if starter.tool]
         asked += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
         for name, what in asked:
             if not self.may_have(name):
@@ -289,12 +289,12 @@ class Agent:
         """Return the agent with these tools alone, without the starters that need another one."""
         gone = {each.name for each in self.tools} - {each.name for each in tools}
         settings = evolve(self.settings, tool_choice=None) if self.settings.tool_choice in gone else self.settings
-        starters = [each for each in self.starters if each.tool not in gone]
+        starters = [starter for starter in self.starters if starter.tool not in gone]
         return evolve(self, tools=tools, starters=starters, settings=settings)
 
     def may_have(self, name: str) -> bool:
         """Return whether a tool of that name may be the agent's: of an MCP server too, or of another framework."""
-        of_server = any(name.startswith(f"{each.name}_") for each in self.servers)
+        of_server = any(name.startswith(f"{server.name}_") for server in self.servers)
         return self.tool(name) is not None or of_server or is_of_framework(self.run)
 
     def run_limit_s(self, run_s: float) -> float:

@@ -29,7 +29,7 @@ def guide(colleagues: Iterable[Agent] = (), tools: Iterable[Tool] = ()) -> Agent
         tools=tuple(tools),
         title="Guide",
         description="Answers short questions and passes larger ones to the colleague who has the tools for them.",
-        colleagues=tuple(each.name for each in colleagues),
+        colleagues=tuple(colleague.name for colleague in colleagues),
         starters=(
             Starter("Test agent execution", "system_health"),
             Starter("What is 15% of 80?", "calculate", {"expression": "15% of 80"}),

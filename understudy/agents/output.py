@@ -117,7 +117,7 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
     if schema.get("format") in _FORMATS:
         kept["format"] = schema["format"]
     if unions:
-        kept["anyOf"] = [_strict(each) for each in unions]
+        kept["anyOf"] = [_strict(union) for union in unions]
     if schema.get("type") == "array":
         kept["items"] = _strict(schema.get("items", {}))
     if schema.get("type") == "object":

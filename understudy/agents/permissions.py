@@ -67,7 +67,7 @@ class Rules:
         """Return who may have a tool called: by its name, or else by the longest pattern that fits."""
         if name in self.tools:
             return self.tools[name]
-        fitting = [each for each in self.tools if each.endswith(ANY) and name.startswith(each[: -len(ANY)])]
+        fitting = [tool for tool in self.tools if tool.endswith(ANY) and name.startswith(tool[: -len(ANY)])]
         return self.tools[max(fitting, key=len)] if fitting else None
 
 
@@ -75,7 +75,7 @@ def model_names(agent: Agent | None, default_model: str) -> tuple[str, ...]:
     """Return the names of the models with which an agent works, those of a chain in their order; for None, those of
     agents without a model."""
     wanted = default_model if agent is None or agent.model is None else agent.model
-    return tuple([each.strip() for each in wanted.split(",")]) if isinstance(wanted, str) else (wanted.name,)
+    return tuple([part.strip() for part in wanted.split(",")]) if isinstance(wanted, str) else (wanted.name,)
 
 
 @define(eq=False)
@@ -116,9 +116,9 @@ class Permissions:
 
     def for_user(self, agent: Agent, who: Principal) -> Agent:
         """Return the agent without the tools that this user may not have called."""
-        if not self.rules.tools and not [each for each in agent.tools if (each.allow, each.agent) != (None, None)]:
+        if not self.rules.tools and not [tool for tool in agent.tools if (tool.allow, tool.agent) != (None, None)]:
             return agent
-        tools = [each for each in agent.tools if self.may_call(each, who)]
+        tools = [tool for tool in agent.tools if self.may_call(tool, who)]
         return agent if len(tools) == len(agent.tools) else agent.with_tools(tools)
 
     def check_models(self, names: Sequence[str], who: Principal) -> None:

@@ -69,10 +69,10 @@ def check_output(agent: Agent, model: Model) -> None:
 def build_tool_loop(agents: Mapping[str, Agent], lifespan: Lifespan | None) -> ToolLoop | None:
     """Build the loop on which users' async tools run. Return None if there is no such tool and no lifespan."""
     agents = with_subagents(agents.values())
-    tools = [each for agent in agents.values() for each in agent.tools if each.on_tools_loop]
+    tools = [tool for agent in agents.values() for tool in agent.tools if tool.on_tools_loop]
     lifespans = {} if lifespan is None else {SERVER: lifespan}
     lifespans |= {name: agent.lifespan for name, agent in agents.items() if agent.lifespan is not None}
-    written = [each.run for each in agents.values() if each.run is not None and not is_of_framework(each.run)]
+    written = [agent.run for agent in agents.values() if agent.run is not None and not is_of_framework(agent.run)]
     if not (tools or lifespans or written):
         return None
-    return ToolLoop(lifespans, asyncio=any(each.asyncio for each in tools) or any(map(names_asyncio, written)))
+    return ToolLoop(lifespans, asyncio=any(tool.asyncio for tool in tools) or any(map(names_asyncio, written)))

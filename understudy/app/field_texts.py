@@ -23,5 +23,5 @@ def field_texts(kind: type[Any]) -> dict[str, str]:
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
         if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant) and isinstance(below.value.value, str)
     }
-    tables = {each.name for each in attrs.fields(kind) if attrs.has(each.type or str)} - texts.keys() | {*TABLES}
-    return {each.name: texts.get(each.name, "") for each in attrs.fields(kind) if each.name not in tables}
+    tables = {field.name for field in attrs.fields(kind) if attrs.has(field.type or str)} - texts.keys() | {*TABLES}
+    return {field.name: texts.get(field.name, "") for field in attrs.fields(kind) if field.name not in tables}

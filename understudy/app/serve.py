@@ -162,7 +162,7 @@ def _open_early(settings: Settings) -> list[socket.socket]:
 
 async def _open_sockets(settings: Settings) -> list[socket.socket]:
     # detached: a socket of trio can be closed inside its event loop only, which ends here
-    return [socket.socket(fileno=each.socket.detach()) for each in await open_listeners(settings)]
+    return [socket.socket(fileno=listener.socket.detach()) for listener in await open_listeners(settings)]
 
 
 def share_heap() -> None:

@@ -203,7 +203,7 @@ class Settings:
     @property
     def weak_secrets(self) -> list[str]:
         """The settings whose secret is long enough but has so few distinct characters that it can be guessed."""
-        distinct = {name: [len(set(each)) for each in _texts(self, name)] for name in ("secret", "accepted_secrets")}
+        distinct = {name: [len(set(text)) for text in _texts(self, name)] for name in ("secret", "accepted_secrets")}
         return [name for name, found in distinct.items() if found and min(found) < MIN_DISTINCT_CHARACTERS]
 
     @property
@@ -417,7 +417,7 @@ def _faults_of_secrets(settings: Settings) -> Iterator[str]:
             "set UNDERSTUDY_SECRET to 32 or more random bytes (`openssl rand -hex 32` makes some)"
         )
     for name in ("secret", "accepted_secrets"):
-        if any(len(each.encode()) < MIN_SECRET_BYTES for each in _texts(settings, name)):
+        if any(len(text.encode()) < MIN_SECRET_BYTES for text in _texts(settings, name)):
             yield f"{_named(name)} is too short: a secret has {MIN_SECRET_BYTES} bytes or more"
     if settings.accepted_secrets and not settings.signs:
         yield f"{_named('accepted_secrets')} has no effect without secret: this server signs no tokens"
@@ -610,7 +610,7 @@ def _read_environment(faults: list[str]) -> Found:
         if text is not None:
             # Separated by commas, because an origin contains colons; in a file also by lines.
             parts = text.replace("\n", ",").split(",") if is_list else []
-            found[name] = ([each.strip() for each in parts if each.strip()] if is_list else text, source)
+            found[name] = ([part.strip() for part in parts if part.strip()] if is_list else text, source)
     return found
 
 

@@ -38,7 +38,7 @@ class Seal:
         from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
         label = b"understudy: sign-ins, version 1"
-        return tuple(AESGCM(HKDF(SHA256(), 32, salt=None, info=label).derive(each)) for each in self._secrets)
+        return tuple(AESGCM(HKDF(SHA256(), 32, salt=None, info=label).derive(secret)) for secret in self._secrets)
 
     def seal(self, value: object, *place: str) -> bytes:
         """Return the value, sealed for a place."""

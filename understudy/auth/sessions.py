@@ -527,7 +527,7 @@ def secrets_for_storage(settings: AuthSettings) -> list[bytes]:
     if not settings.signs:
         return [secrets.token_bytes(32)]
     own = str(settings.secret).encode() or load_or_create_secret(settings.secret_file)
-    return [own, *(each.encode() for each in settings.accepted_secrets)]
+    return [own, *(secret.encode() for secret in settings.accepted_secrets)]
 
 
 def open_tokens(settings: AuthSettings) -> RenewableTokens:

@@ -104,7 +104,7 @@ def summary_line(event: Event) -> str:
 
 
 def _redaction_line(event: SanitizationSummary) -> str:
-    stayed = sum(each.get("action") == "flag" for each in event.findings)
+    stayed = sum(finding.get("action") == "flag" for finding in event.findings)
     gone = len(event.findings) + (event.omitted or 0) - stayed
     words = [f"{gone} {'item was' if gone == 1 else 'items were'} redacted"] if gone else []
     words += [f"{stayed} {'item was' if stayed == 1 else 'items were'} pointed out"] if stayed else []

@@ -52,7 +52,7 @@ def find_agent(
             raise CommandRejected("pillar_required")
         found = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
         if found is None:
-            known = ", ".join(sorted(each for each in agents.values() if each)) or "none"
+            known = ", ".join(sorted(agent for agent in agents.values() if agent)) or "none"
             raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {known}.")
         return found
     if agent_type in agents and agents[agent_type] is None:

@@ -54,5 +54,5 @@ def _location(error: Exception) -> str:
         return ""  # its own text says where
     frames = traceback.extract_tb(error.__traceback__)
     ours = (str(Path(__file__).parent.parent), str(importlib.__file__), "<")  # and code that attrs has made
-    theirs = [each for each in frames if not each.filename.startswith(ours)]
+    theirs = [frame for frame in frames if not frame.filename.startswith(ours)]
     return f" ({os.path.basename(theirs[-1].filename)}, line {theirs[-1].lineno})" if theirs else ""

@@ -174,13 +174,13 @@ def settings(part: str) -> None:
     texts = field_texts(Settings)
     for table, kind in setting_tables().items():
         texts |= {f"{table}.{name}": text for name, text in field_texts(kind).items()}
-    for each in describe_settings(loaded):
-        if part in each.name:
-            value = ("(secret)" if each.is_set else "(empty)") if each.secret else repr(each.value)
-            name = off.get(each.name.partition(".")[0])
+    for setting in describe_settings(loaded):
+        if part in setting.name:
+            value = ("(secret)" if setting.is_set else "(empty)") if setting.secret else repr(setting.value)
+            name = off.get(setting.name.partition(".")[0])
             without = f"; the extension {name} is off" if name else ""
-            click.echo(f"{each.name} = {value}, by {each.source}; {variable_of(each.name)}{without}")
-            click.echo(click.wrap_text(texts[each.name], 118, "    ", "    "))
+            click.echo(f"{setting.name} = {value}, by {setting.source}; {variable_of(setting.name)}{without}")
+            click.echo(click.wrap_text(texts[setting.name], 118, "    ", "    "))
 
 
 main.add_command(admin)

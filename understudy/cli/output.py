@@ -41,7 +41,7 @@ def print_table(
     is_terminal = out is not None and out.isatty()  # None: it is closed
     width = shutil.get_terminal_size().columns if is_terminal else sys.maxsize
     *widths, _ = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else [0]
-    margin = sum(each + 2 for each in widths)
+    margin = sum(width + 2 for width in widths)
     for first, *rest in rows:
         *cells, last = [each.ljust(wide) for each, wide in zip((first, *rest), (*widths, 0), strict=True)]
         lines = textwrap.wrap(last, max(20, width - margin), break_on_hyphens=False) or [""]

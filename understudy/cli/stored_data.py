@@ -46,7 +46,7 @@ def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, *
 def what_stores(settings: Settings) -> Callable[[Deed], Write] | None:
     """Return what stores deeds of the command line, if an extension that is on does."""
     stores = (brought(each.terminal).acts for each in chosen(settings.extensions).values())
-    return next((each for each in stores if each is not None), None)
+    return next((store for store in stores if store is not None), None)
 
 
 def commit_beside(settings: Settings, deed: Deed, *writes: Write) -> list[int]:

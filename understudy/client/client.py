@@ -81,7 +81,7 @@ class Client(client.Client):
     @property
     def unaccepted(self) -> Sequence[str]:
         """The ids of the messages that the server has not accepted yet, oldest first."""
-        return [each.message_id for each in self._queue.unacked.messages]
+        return [message.message_id for message in self._queue.unacked.messages]
 
     async def approve(
         self,

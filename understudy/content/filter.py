@@ -366,11 +366,11 @@ class ContentFilter:
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
         """Log why texts are blocked and return the error for them; `what` begins its sentence."""
-        findings = [each for text in texts for each in text.findings]
-        failures = [each for text in texts for each in text.failures]
+        findings = [finding for text in texts for finding in text.findings]
+        failures = [failure for text in texts for failure in text.failures]
         error_id = new_error_id()
-        detectors = sorted({each.detector for each in failures})
-        kinds = sorted({each.kind for each in findings if each.action is Action.BLOCK})
+        detectors = sorted({failure.detector for failure in failures})
+        kinds = sorted({finding.kind for finding in findings if finding.action is Action.BLOCK})
         log.warning("scrub.blocked", extra={"kinds": kinds, "failed": detectors, "error_id": error_id})
         if detectors and not kinds:
             return Blocked(f"{what}: it could not be scanned (error {error_id}).", error_id)

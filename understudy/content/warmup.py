@@ -53,5 +53,5 @@ class Warmup:
             await self._last.wait()
 
     def _scan_by_all(self, text: str) -> None:
-        for each in self.sanitizers:
-            each.sanitize(text)
+        for sanitizer in self.sanitizers:
+            sanitizer.sanitize(text)

@@ -69,12 +69,12 @@ class FallbackModel:
     @property
     def limits(self) -> ModelLimits:
         """What fits into each of them. The offline model is no measure: it has no window."""
-        limits = [limits_of(each) for each in self.models if getattr(each, "limits", None) is not None]
+        limits = [limits_of(model) for model in self.models if getattr(model, "limits", None) is not None]
         return ModelLimits(
-            min((each.window_tokens for each in limits), default=ModelLimits().window_tokens),
-            min((each.max_output for each in limits), default=ModelLimits().max_output),
-            any(each.images for each in limits),
-            any(each.documents for each in limits),
+            min((limit.window_tokens for limit in limits), default=ModelLimits().window_tokens),
+            min((limit.max_output for limit in limits), default=ModelLimits().max_output),
+            any(limit.images for limit in limits),
+            any(limit.documents for limit in limits),
         )
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:

@@ -201,8 +201,8 @@ def read_told(body: Any, status: int = 0, words: str = "") -> ErrorReply:
     pieces: list[str] = []
     codes: list[str] = []
     _collect(body, "", pieces, codes)
-    numbers = [int(each) for each in codes if each.isdecimal() and 400 <= int(each) <= 599]
-    named = [each for each in codes if _CODE.fullmatch(each)]
+    numbers = [int(code) for code in codes if code.isdecimal() and 400 <= int(code) <= 599]
+    named = [code for code in codes if _CODE.fullmatch(code)]
     guessed = not 400 <= status <= 599
     if guessed:
         status = next((status for words_, status in _CODES if any(map(words_.search, named))), 0)
@@ -262,7 +262,7 @@ def error_in(event: Mapping[str, Any]) -> Any:
     """Return the error in an event of a stream, or in a whole answer, whatever else it has; None without one."""
     choices = event.get("choices")
     holders = (event, *(choices if isinstance(choices, list) else ()))
-    return next((each[name] for each in holders if each for name in ("error", "errors") if each.get(name)), None)
+    return next((body[name] for body in holders if body for name in ("error", "errors") if body.get(name)), None)
 
 
 def is_said(event: Mapping[str, Any]) -> bool:

@@ -61,7 +61,7 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
             return Inquiry("mend", f"{name}: the account at the provider is used up")
         case ModelFault.BUSY:
             return Inquiry("note", f"{name}: the provider answers that it has too many requests now")
-    reached = "failed" if any(each.isdecimal() for each in error.detail.split()) else "cannot be reached"
+    reached = "failed" if any(part.isdecimal() for part in error.detail.split()) else "cannot be reached"
     return Inquiry("mend", f"{name}: the provider {reached} ({error.detail})")
 
 

@@ -200,7 +200,7 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
         match item:
             case ResultItem(call_id=call_id):
                 call_id = renamed.get(call_id, call_id)
-                if call_id not in results and any(each.id == call_id for each in open_calls):
+                if call_id not in results and any(call.id == call_id for call in open_calls):
                     content = item.content if item.content.strip() else NO_RESULT
                     results[call_id] = evolve(item, call_id=call_id, content=content)
             case CallItem(id=call_id):

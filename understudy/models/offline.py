@@ -93,7 +93,7 @@ class OfflineModel:
             return await self._say("\n\n".join(map(_answer_of, results)), turn, emit)
         wanted = find_call(turn)
         if wanted is None:
-            if not any(each.name == ABILITIES for each in turn.tools):
+            if not any(tool.name == ABILITIES for tool in turn.tools):
                 return await self._say(NOTICE, turn, emit)
             abilities = ToolRequest(self._new_id(), ABILITIES, {}, "What can be done without a language model")
             await emit(Thought("No language model is connected to read this, so I list what can be done by a form."))
@@ -102,7 +102,7 @@ class OfflineModel:
             reason = f"{wanted.reason}, which {wanted.agent.title or wanted.agent.name} can do."
             await emit(Thought(reason))
             return Reply("", handoff=Handoff(wanted.agent.name, reason), usage=_usage(turn, ""))
-        tables = [each.id for each in turn.files if is_table(each)]
+        tables = [file.id for file in turn.files if is_table(file)]
         arguments, missing = with_table(wanted.tool.parameters, wanted.arguments, tables)
         if missing:
             text = f"{wanted.reason}. It needs `{missing[0]}`, which the message does not bring."
@@ -139,7 +139,7 @@ def _starter(text: str, agents: Iterable[AgentCard]) -> Wanted | None:
     said = _plain(text)
     for agent in agents if said else ():
         for starter in agent.starters:
-            tool = next((each for each in agent.tools if each.name == starter.tool), None)
+            tool = next((tool for tool in agent.tools if tool.name == starter.tool), None)
             if tool is not None and _plain(starter.text) == said:
                 reason = f"“{starter.text}” is a starter of {agent.title or agent.name}"
                 return Wanted(agent, tool, starter.arguments, reason)

@@ -41,7 +41,7 @@ def noted(note: str) -> str:
 def hand_over_name(tools: Sequence[ToolCard]) -> str:
     """Return the handoff tool's name: ``hand_over``, followed by underscores while a real tool has that name."""
     name = HAND_OVER
-    while any(each.name == name for each in tools):
+    while any(tool.name == name for tool in tools):
         name += "_"
     return name
 
@@ -53,9 +53,9 @@ def offered_tools(turn: Turn) -> list[ToolCard]:
     cache keeps what is before the newest items, and Anthropic's API wants the tools of earlier calls described.
     """
     cards, colleagues = turn.tools or turn.agent.tools, _listed_colleagues(turn)
-    tools = [each if each.parameters else evolve(each, parameters=_NO_PARAMETERS) for each in cards]
+    tools = [card if card.parameters else evolve(card, parameters=_NO_PARAMETERS) for card in cards]
     if colleagues:
-        to = {"type": "string", "enum": [each.name for each in colleagues]}
+        to = {"type": "string", "enum": [colleague.name for colleague in colleagues]}
         schema = {**_HAND_OVER_SCHEMA, "properties": {"to": to, "reason": _REASON}}
         tools.append(ToolCard(hand_over_name(cards), _HAND_OVER_DESCRIPTION, schema))
     return tools
@@ -74,7 +74,7 @@ def tool_choice(turn: Turn) -> str | None:
         return choice
     if choice == "required":
         return "auto" if turn.rounds else choice
-    return choice if not turn.rounds and any(each.name == choice for each in turn.tools) else None
+    return choice if not turn.rounds and any(tool.name == choice for tool in turn.tools) else None
 
 
 def _listed_colleagues(turn: Turn) -> Sequence[AgentCard]:
@@ -93,7 +93,7 @@ def system_text(turn: Turn) -> str:
     """Return the system message: instructions and colleagues. It is the same in every turn of an agent."""
     parts = [turn.instructions or f"You are {turn.agent.title or turn.agent.name}. {turn.agent.description}".strip()]
     if colleagues := _listed_colleagues(turn):
-        listed = "\n".join(f"- {each.name}: {each.title}. {each.description}" for each in colleagues)
+        listed = "\n".join(f"- {agent.name}: {agent.title}. {agent.description}" for agent in colleagues)
         parts.append(f"Colleagues you may hand the request over to:\n{listed}")
     return "\n\n".join(parts)
 
@@ -109,10 +109,10 @@ def user_text(content: str, files: Sequence[FileCard]) -> str:
 def describe_files(cards: Sequence[FileCard]) -> str:
     """Return the description of attached files, fenced: names and columns are untrusted."""
     files = []
-    for each in cards:
-        described = {"id": each.id, "name": each.name, "type": each.media_type or "unknown", "bytes": each.size}
-        columns = each.columns or ()
-        if each.columns is not None:
+    for card in cards:
+        described = {"id": card.id, "name": card.name, "type": card.media_type or "unknown", "bytes": card.size}
+        columns = card.columns or ()
+        if card.columns is not None:
             described["columns"] = list(columns[:_MAX_COLUMNS])
         if len(columns) > _MAX_COLUMNS:
             described["more_columns"] = len(columns) - _MAX_COLUMNS

@@ -296,6 +296,6 @@ def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
     begun, _, model = name.replace("/", ":").partition(":")
     near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
     meant = [each if each == OFFLINE else f"{each}:{model or 'NAME'}" for each in near]
-    known = ", ".join(f"`{each}:NAME`" for each in providers)
+    known = ", ".join(f"`{provider}:NAME`" for provider in providers)
     asked = f"did you mean {meant[0]}? Use" if meant else "use"
     raise UnknownModel(f"there is no model {name!r}; {asked} `offline`, or one of {known}")

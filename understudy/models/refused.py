@@ -89,10 +89,10 @@ def with_tools(turn: Turn, most: int) -> Turn:
     if len(tools) <= left:
         return turn
     called = [item.name for item in reversed(turn.items) if isinstance(item, CallItem)]
-    order = [turn.settings.tool_choice, *called, *(each.name for each in tools)]
-    kept = set(list(dict.fromkeys(name for name in order if any(name == each.name for each in tools)))[: max(0, left)])
-    fewer = tuple(each for each in tools if each.name in kept)
-    names = ", ".join(each.name for each in tools if each.name not in kept)
+    order = [turn.settings.tool_choice, *called, *(tool.name for tool in tools)]
+    kept = set(list(dict.fromkeys(name for name in order if any(name == tool.name for tool in tools)))[: max(0, left)])
+    fewer = tuple(tool for tool in tools if tool.name in kept)
+    names = ", ".join(tool.name for tool in tools if tool.name not in kept)
     note = NoteItem(f"You take {most} tools at most, so that you are not given these: {names[:MAX_NAMES]}")
     agent = evolve(turn.agent, tools=fewer)
     return evolve(turn, agent=agent, tools=fewer if turn.tools else (), notes=(*turn.notes, note))
@@ -103,7 +103,7 @@ def most_tools(turn: Turn, error: ModelUnavailable) -> int:
     if error.retryable or not _TOO_MANY_TOOLS.search(error.words) or _OF_ONE_TOOL.search(error.words):
         return 0
     offered = len(offered_tools(turn))
-    return max((each for each in numbers(error.words) if MIN_TOOLS <= each < offered), default=0)
+    return max((number for number in numbers(error.words) if MIN_TOOLS <= number < offered), default=0)
 
 
 @define
@@ -154,7 +154,7 @@ def _never(_: object) -> bool:
 def _attachments(item: Item) -> Iterator[tuple[str, str]]:
     """Return name and id of each picture and document of an item."""
     if isinstance(item, MessageItem):
-        names = {each.id: each.name for each in item.files}
+        names = {file.id: file.name for file in item.files}
         parts: tuple[Part, ...] = (*item.images, *item.documents)
         for part in parts:
             yield names.get(part.file_id, part.file_id), part.file_id
@@ -199,6 +199,6 @@ def _item_without(item: Item, goes: Callable[[_Key], bool]) -> Item:
     return evolve(
         item,
         content="\n".join(part for part in (item.content, *notes) if part),
-        images=tuple(each for each in item.images if each.file_id not in ids),
-        documents=tuple(each for each in item.documents if each.file_id not in ids),
+        images=tuple(image for image in item.images if image.file_id not in ids),
+        documents=tuple(document for document in item.documents if document.file_id not in ids),
     )

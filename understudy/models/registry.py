@@ -29,7 +29,7 @@ from understudy.models.timeouts import Timeouts, timeouts_of
 
 def chain(name: str) -> tuple[str, ...]:
     """Return the models that a name has, separated by commas. Raises UnknownModel for an empty one, or one twice."""
-    names = tuple(each.strip() for each in name.split(","))
+    names = tuple(part.strip() for part in name.split(","))
     if not all(names) or len(set(names)) < len(names):
         raise UnknownModel(f"{name!r} is no list of models: each is named once, with a comma between two")
     return names

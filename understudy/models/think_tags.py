@@ -142,7 +142,7 @@ class ThinkTags:
             return taken, False
         at, mark = min(found)
         taken = self._held[:at]
-        kept = any(each.startswith(mark) for each in _BEGINNINGS)  # it begins what follows
+        kept = any(beginning.startswith(mark) for beginning in _BEGINNINGS)  # it begins what follows
         self._held = self._held[at if kept else at + len(mark) :]
         return taken, True
 

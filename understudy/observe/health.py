@@ -68,8 +68,8 @@ class HealthCheck:
 def combine(checks: Mapping[str, HealthCheck]) -> dict[str, Any]:
     """Return `{"status": …, "checks": {name: {"status", "note"?, "since_s"?}}}`; without checks the status is ok."""
     degraded = _ORDER.index(HealthStatus.DEGRADED)
-    weights = (_ORDER.index(each.status) if each.essential else min(_ORDER.index(each.status), degraded)
-               for each in checks.values())  # fmt: skip
+    weights = (_ORDER.index(check.status) if check.essential else min(_ORDER.index(check.status), degraded)
+               for check in checks.values())  # fmt: skip
     worst = _ORDER[max(weights, default=0)]
     return {"status": worst.value, "checks": {name: each.as_json() for name, each in checks.items()}}
 
@@ -201,7 +201,7 @@ class ServerStatus:
     def crashes(self, minutes: int) -> dict[str, Any]:
         """Return the restarts and abnormal ends of actors, and the parts that are not well."""
         now = self.recent.clock()
-        recent = [each for each in self.incidents() if each.at >= now - 60 * minutes]
+        recent = [incident for incident in self.incidents() if incident.at >= now - 60 * minutes]
         checks: dict[str, dict[str, Any]] = self.health()["checks"]
         return {
             "restarts": dict(self.recent.counted("restart", minutes).most_common(SHOWN)),

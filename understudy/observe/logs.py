@@ -94,7 +94,7 @@ def configure_logging(level: str = "info", form: str = "auto", stream: TextIO | 
     handler.setFormatter(_formatter(is_readable(form, out)))
     handler.set_name("understudy")
     root = logging.getLogger()
-    for former in [each for each in root.handlers if each.get_name() == "understudy"]:
+    for former in [handler for handler in root.handlers if handler.get_name() == "understudy"]:
         root.removeHandler(former)
     root.addHandler(handler)
     root.setLevel(number)

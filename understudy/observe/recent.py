@@ -134,9 +134,9 @@ class Durations:
 def durations(values: Iterable[float | None]) -> Durations:
     """Return the distribution of these seconds, without those that are None."""
     found = Durations()
-    for each in values:
-        if each is not None:
-            found.add(each)
+    for value in values:
+        if value is not None:
+            found.add(value)
     return found
 
 
@@ -200,7 +200,7 @@ class Recent:
     def ended(self, whose: Callable[[str], bool], minutes: int) -> list[EndedRun]:
         """Return the runs of the selected owners that ended in the last minutes, the latest last."""
         since = self.clock() - 60 * minutes
-        return [each for each in self.runs if each.at >= since and whose(each.owner)]
+        return [run for run in self.runs if run.at >= since and whose(run.owner)]
 
     def _minute(self, now: float) -> _Minute:
         """Return the current minute. If the clock was set back, the latest minute goes on."""
@@ -211,7 +211,7 @@ class Recent:
 
     def _last(self, minutes: int) -> Iterator[_Minute]:
         since = self.clock() - 60 * minutes - 60  # the minute in which the period begins counts whole
-        return (each for each in self._minutes if each.begins > since)
+        return (minute for minute in self._minutes if minute.begins > since)
 
     def _known(self, kind: str, name: str) -> str:
         known = self._names[kind]

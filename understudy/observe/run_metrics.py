@@ -89,8 +89,8 @@ class RunMetrics:
         )
         # An increase is seen only if the count before it was: these begin with 0, not with their first count.
         for metric, labels in ((self._runs, RUN_OUTCOMES), (self._resumed, RESUME_OUTCOMES)):
-            for each in labels:
-                metric[each].inc(0)
+            for label in labels:
+                metric[label].inc(0)
         self._calls = registry.counter("understudy_tool_calls", "Ended tool calls.", "tool", "status")
         self._call_s = registry.histogram("understudy_tool_call_duration_seconds", "Tool calls.", "tool", buckets=RUN_S)
         self._tool_threads = registry.gauge(

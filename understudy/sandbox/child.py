@@ -92,7 +92,7 @@ def code_folders(package: str) -> list[str]:
 
 def _register(top: Path) -> None:
     """Register a package and its folders without running their `__init__`, which would import the server."""
-    for folder in (top, *(each for each in top.iterdir() if (each / "__init__.py").is_file())):
+    for folder in (top, *(path for path in top.iterdir() if (path / "__init__.py").is_file())):
         name = top.name if folder == top else f"{top.name}.{folder.name}"
         package = ModuleType(name)
         package.__path__ = [str(folder)]

@@ -162,7 +162,7 @@ def _inserts(database: str) -> _Inserts:
 
 @cache
 def _names(rows: type) -> list[str]:
-    return [each.name for each in fields(rows)]
+    return [field.name for field in fields(rows)]
 
 
 @cache

@@ -76,7 +76,7 @@ LISTED_TAGS: Final = 200
 """Tags of a user that are listed: more than anybody can choose from."""
 Which: TypeAlias = Literal["active", "pinned", "archived"]
 """A list of threads."""
-THREAD = tuple(_t[each.name] for each in fields(Thread) if each.name not in ("node", "fence"))
+THREAD = tuple(_t[field.name] for field in fields(Thread) if field.name not in ("node", "fence"))
 MESSAGE = tuple(column for column in schema.messages.c if column.name != "number")
 _EVENT = (_e.seq, _e.type, _e.run_id, _e.body)
 

@@ -198,7 +198,7 @@ class StoreWriter(Actor):
             self.began = None
         self.file_gone = False
         self.statistics.groups += 1
-        events = sum([len(each.events) for each in writes if isinstance(each, Change)])
+        events = sum([len(write.events) for write in writes if isinstance(write, Change)])
         self.on_commit(events, trio.current_time() - began)
         for each, outcome in zip(later, outcomes[: len(later)], strict=True):
             if isinstance(outcome, Exception):

@@ -170,7 +170,7 @@ class AgentSession:
                     if run.ended:
                         break
         except trio.TooSlowError as error:
-            error.add_note(f"after {', '.join(each.type for each in run.events) or 'no event'}")
+            error.add_note(f"after {', '.join(event.type for event in run.events) or 'no event'}")
             raise
         finally:
             await stream.aclose()

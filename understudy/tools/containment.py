@@ -43,7 +43,7 @@ def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseExceptio
     if isinstance(error, BaseExceptionGroup):
         if (found := _tool_error(error)) is not None:
             return found
-        parts = [contain(name, each, cancelled=cancelled) for each in error.exceptions]
+        parts = [contain(name, exception, cancelled=cancelled) for exception in error.exceptions]
         return error if parts == list(error.exceptions) else BaseExceptionGroup(error.message, parts)
     if isinstance(error, Exception) or (cancelled and isinstance(error, trio.Cancelled)):
         return error
@@ -54,10 +54,10 @@ def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseExceptio
 
 def _tool_error(group: BaseExceptionGroup) -> ToolError | None:
     parts, sentence = list(errors_in(group)), sentences_of(group)
-    errors = [each for each in parts if isinstance(each, ToolError)]
+    errors = [part for part in parts if isinstance(part, ToolError)]
     if len(errors) < len(parts):
         return None
-    first = next((each for each in errors if isinstance(each, EffectUnknown)), errors[0])
+    first = next((error for error in errors if isinstance(error, EffectUnknown)), errors[0])
     if first.message == sentence:
         return first
     return (EffectUnknown if isinstance(first, EffectUnknown) else ToolError)(first.code, sentence)
@@ -68,8 +68,8 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
     if not isinstance(error, BaseExceptionGroup):
         yield error
         return
-    for each in error.exceptions:
-        yield from errors_in(each)
+    for exception in error.exceptions:
+        yield from errors_in(exception)
 
 
 def sentences_of(error: BaseException) -> str:

@@ -60,10 +60,10 @@ class Companion:
         if inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function):
             raise TypeError(f"{label} is a generator; it must be a function ({wants}[, context])")
         parameters = list(inspect.signature(function).parameters.values())
-        named = all(each.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for each in parameters)
+        named = all(parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD for parameter in parameters)
         if len(parameters) not in (2, 3) or not named:
             raise TypeError(f"{label} must take ({wants}[, context])")
-        return cls(function, tuple(each.name for each in parameters), runner(function))
+        return cls(function, tuple(parameter.name for parameter in parameters), runner(function))
 
     async def call(self, *given: Any) -> ToolResult:
         """Call the function with as many of these as it takes, of which the last is the context.

@@ -20,7 +20,7 @@ def is_foreign(annotation: Any) -> bool:
     beside it, or a struct of msgspec."""
     if get_origin(annotation) is Annotated:
         base, *extras = get_args(annotation)
-        return is_foreign(base) or any(_is_validator(each) for each in extras)
+        return is_foreign(base) or any(_is_validator(extra) for extra in extras)
     return _is_pydantic(annotation) or (isinstance(annotation, type) and issubclass(annotation, msgspec.Struct))
 
 

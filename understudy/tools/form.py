@@ -112,5 +112,5 @@ def describe_misfit(misfit: Misfit) -> str:
 
 
 def _label(name: str) -> str:
-    words = " ".join(each for each in _WORD.split(name) if each)
+    words = " ".join(part for part in _WORD.split(name) if part)
     return words[:1].upper() + words[1:].lower()

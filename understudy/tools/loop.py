@@ -62,7 +62,7 @@ class ToolThread:
     async def open(self) -> None:
         """Start the thread and open all lifespans. Raises `LifespanFailed`."""
         threading.Thread(target=self._run, name="understudy.tools", daemon=True).start()
-        limit_s = sum(each.start_s for each in self._lifespans.values()) or GIVE_UP_S
+        limit_s = sum(lifespan.start_s for lifespan in self._lifespans.values()) or GIVE_UP_S
         with trio.move_on_after(limit_s) as limit:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_then_cancel, self.opened, nursery.cancel_scope)
@@ -77,13 +77,13 @@ class ToolThread:
 
     async def close(self) -> None:
         """Cancel the calls and close the lifespans, within their deadlines; go on without a thread that is blocked."""
-        stop_s = sum(each.stop_s for each in self._lifespans.values())
+        stop_s = sum(lifespan.stop_s for lifespan in self._lifespans.values())
         for end, within_s in ((self.stop, GRACE_S + stop_s), (self.cancel, GRACE_S)):
             self.post(end)
             with trio.move_on_after(within_s):
                 await self.ended.wait()
                 return
-        log.error("tools.thread_abandoned", extra={"calls": [each.name for each in self.calls]})
+        log.error("tools.thread_abandoned", extra={"calls": [call.name for call in self.calls]})
 
     async def run(self, name: str, function: "Callable[[C], Awaitable[T]]", context: "C") -> T:
         """Make a call. Raises what the function raises, `ToolError` ``tools_restarted``, and `NotBegun`."""
@@ -207,7 +207,7 @@ class ToolLoop:
     ) -> None:
         self._make_thread = thread
         self._lifespans = lifespans
-        self._asyncio = asyncio or any(each.on_asyncio for each in lifespans.values())
+        self._asyncio = asyncio or any(lifespan.on_asyncio for lifespan in lifespans.values())
         self._system: ActorSystem | None = None
         self._thread: ToolThread | None = None
         self._blocked: dict[ToolThread, float] = {}  # and since when
@@ -253,7 +253,7 @@ class ToolLoop:
             thread = self._thread
             if thread is not None and not thread.ended.is_set() and not await thread.answers(BLOCKED_S):
                 self._blocked[thread] = trio.current_time()
-                log.error("tools.loop_blocked", extra={"calls": [each.name for each in thread.calls]})
+                log.error("tools.loop_blocked", extra={"calls": [call.name for call in thread.calls]})
                 self._thread = None
             elif thread is not None and thread.ended.is_set():
                 log.error("tools.loop_died", exc_info=thread.error)

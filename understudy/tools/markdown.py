@@ -79,7 +79,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | No
     lines = ["| " + " | ".join(_cell(each) for each in shown) + " |", "|"]
     for index in range(len(shown)):
         cells = [row[index] for row in rows[:MAX_ROWS] if index < len(row) and row[index] is not None]
-        numeric = bool(cells) and all(isinstance(each, int | float) and not isinstance(each, bool) for each in cells)
+        numeric = bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
         lines[1] += " ---: |" if numeric else " --- |"
     lines += ["| " + " | ".join(_cell(each) for each in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
     left = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
@@ -118,8 +118,8 @@ def value(result: Any, said: str = "") -> list[str]:
 
 def _object(result: Mapping[str, Any], said: str) -> list[str]:
     columns, rows = result.get("columns"), result.get("rows")
-    if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(each, list) for each in rows):
-        names = [str(each.get("name", "")) if isinstance(each, Mapping) else str(each) for each in columns]
+    if isinstance(columns, list) and isinstance(rows, list) and all(isinstance(row, list) for row in rows):
+        names = [str(column.get("name", "")) if isinstance(column, Mapping) else str(column) for column in columns]
         return [table(names, rows)] if rows and not (len(rows) == 1 and len(names) == 1 and said) else []
     blocks: list[str] = []
     drawn = isinstance(result.get("text"), str)  # a tree that comes with a drawing of itself is shown once
@@ -149,12 +149,12 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
 def _list(items: Sequence[Any]) -> list[str]:
     if not items:
         return ["*(nothing)*"]
-    if all(isinstance(each, Mapping) for each in items):
-        keys = list(dict.fromkeys(key for each in items[:MAX_ROWS] for key in each))
-        shown = [k for k in keys if any(not isinstance(each.get(k), list | dict | None) for each in items[:MAX_ROWS])]
-        rows = [[each.get(key) for key in shown] for each in items[:MAX_ROWS]]
+    if all(isinstance(item, Mapping) for item in items):
+        keys = list(dict.fromkeys(key for item in items[:MAX_ROWS] for key in item))
+        shown = [k for k in keys if any(not isinstance(item.get(k), list | dict | None) for item in items[:MAX_ROWS])]
+        rows = [[item.get(key) for key in shown] for item in items[:MAX_ROWS]]
         return [table([label(key) for key in shown], rows, len(items))]
-    lines = [f"- {_cell(each)}" for each in items[: 2 * MAX_ROWS]]
+    lines = [f"- {_cell(item)}" for item in items[: 2 * MAX_ROWS]]
     left = len(items) - 2 * MAX_ROWS
     return ["\n".join(lines) + (f"\n\n*… and {left:,} more.*" if left > 0 else "")]
 

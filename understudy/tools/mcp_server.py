@@ -178,21 +178,21 @@ def _words(target: str | Sequence[str]) -> tuple[str, ...]:
 def _name_of_host(url: str) -> str:
     """Return a name made of a host: `linear` of `https://mcp.linear.app/mcp`."""
     labels = (urlsplit(url).hostname or "").split(".")
-    own = [each for each in labels[:-1] or labels if each.lower() not in _COMMON and not each.isdigit()]
+    own = [label for label in labels[:-1] or labels if label.lower() not in _COMMON and not label.isdigit()]
     return _named(own[-1] if own else "mcp")
 
 
 def _name_of_command(words: Sequence[str]) -> str:
     """Return a name made of the last word that is neither option nor path: `time` of `uvx mcp-server-time`."""
-    plain = [each for each in words[1:] if not each.startswith(("-", "/", ".")) and "=" not in each]
-    scripts = [each for each in words[1:] if each.startswith(("/", ".")) and PurePath(each).suffix]
+    plain = [word for word in words[1:] if not word.startswith(("-", "/", ".")) and "=" not in word]
+    scripts = [word for word in words[1:] if word.startswith(("/", ".")) and PurePath(word).suffix]
     first = (plain or scripts or list(words))[0]
     stem = PurePath(first).name
     return _named(stem.split("@")[0] if "@" in stem[1:] else stem.removesuffix(PurePath(stem).suffix) or stem)
 
 
 def _named(text: str) -> str:
-    parts = [each for each in _PLAIN.split(text.lower()) if each]
-    own = [each for each in parts if each not in _COMMON] or parts or ["mcp"]
+    parts = [part for part in _PLAIN.split(text.lower()) if part]
+    own = [part for part in parts if part not in _COMMON] or parts or ["mcp"]
     name = "_".join(own)
     return (name if name[0].isalpha() else f"mcp_{name}")[:MAX_NAME].rstrip("_")

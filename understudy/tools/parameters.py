@@ -43,7 +43,7 @@ def plain_parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
     properties, required, choices = _read(schema, schema, 0, iter(range(MAX_PARTS)))
     for name in required:
         properties.setdefault(name, {})
-    for name in [each for each in properties if not _NAME.match(each)]:
+    for name in [name for name in properties if not _NAME.match(name)]:
         if name in required:
             raise ValueError(f"model providers take no argument of the name {name[:64]!r}")
         del properties[name]
@@ -85,7 +85,7 @@ def _read(
 def _own(schema: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     """Return the arguments that a schema names itself. Raises ValueError if it is malformed."""
     properties, required = schema.get("properties") or {}, schema.get("required") or []
-    if not isinstance(properties, Mapping) or not all(isinstance(each, Mapping | bool) for each in properties.values()):
+    if not isinstance(properties, Mapping) or not all(isinstance(of, Mapping | bool) for of in properties.values()):
         raise ValueError("its schema is malformed")
     if not isinstance(required, list) or not all(isinstance(each, str) for each in required):
         raise ValueError("its schema is malformed")
@@ -137,7 +137,7 @@ def _plain(schema: Any, whole: Mapping[str, Any]) -> Any:
         del made["enum"]
     if (kinds := _known_kinds(made.pop("type", None))) is not None:
         made["type"] = kinds
-    if "array" in (kinds if isinstance(kinds, list) else [kinds]) or any(each in schema for each in _PLACES):
+    if "array" in (kinds if isinstance(kinds, list) else [kinds]) or any(place in schema for place in _PLACES):
         made["items"] = _items(schema, whole)
     return made
 
@@ -184,7 +184,7 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
     is_text = isinstance(value, str) and isinstance(schema, Mapping) and schema.get("type") == "string"
     if is_text or not (choices := list(_alternatives(schema, whole, set()))):
         return value
-    kinds = {kind for each in choices for kind in _kinds_of(each)}
+    kinds = {kind for choice in choices for kind in _kinds_of(choice)}
     if isinstance(value, float) and "number" not in kinds and value.is_integer() and abs(value) <= SAFE:
         return int(value) if "integer" in kinds else value
     if isinstance(value, str) and "string" not in kinds:
@@ -192,11 +192,11 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
         kind = "array" if isinstance(read, list) else "object" if isinstance(read, dict) else ""
         value = read if kind in kinds or (value.strip() == "null" and "null" in kinds) else value
     if isinstance(value, list):
-        items: Any = next((each["items"] for each in choices if isinstance(each.get("items"), Mapping)), {})
+        items: Any = next((choice["items"] for choice in choices if isinstance(choice.get("items"), Mapping)), {})
         return [_fitted(each, items, whole) for each in value]
     if not isinstance(value, dict):
         return value
-    of_objects = [each for each in choices if "object" in _kinds_of(each)]
+    of_objects = [choice for choice in choices if "object" in _kinds_of(choice)]
     meant = min(of_objects, key=lambda each: len(value.keys() - (each.get("properties") or {}).keys()), default={})
     members, needed = meant.get("properties") or {}, meant.get("required") or ()
     return {
@@ -207,7 +207,7 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
 
 
 def _takes_null(schema: Any, whole: Mapping[str, Any]) -> bool:
-    return any("null" in _kinds_of(each) for each in _alternatives(schema, whole, set()))
+    return any("null" in _kinds_of(alternative) for alternative in _alternatives(schema, whole, set()))
 
 
 def _alternatives(schema: Any, whole: Mapping[str, Any], seen: set[int]) -> Iterator[Mapping[str, Any]]:
@@ -229,7 +229,7 @@ def _kinds_of(schema: Mapping[str, Any]) -> Collection[str]:
     """Return the types that a schema without choices may be met by; all of them if it does not say."""
     kinds = schema.get("type")
     if kinds is None and (values := schema.get("enum") or [schema[each] for each in ("const",) if each in schema]):
-        kinds = [_JSON_KINDS.get(type(each), "string") for each in values]
+        kinds = [_JSON_KINDS.get(type(value), "string") for value in values]
     return _KINDS if kinds is None else kinds if isinstance(kinds, list) else [kinds]
 
 
@@ -237,5 +237,5 @@ def _sentence(choices: list[list[str]]) -> str:
     """Say of which arguments one group is needed."""
     if not choices:
         return ""
-    groups = list(dict.fromkeys(" and ".join(each) for each in choices))[:MAX_CHOICES]
+    groups = list(dict.fromkeys(" and ".join(choice) for choice in choices))[:MAX_CHOICES]
     return f"Give one of these: {'; '.join(groups)}."

@@ -76,18 +76,18 @@ async def forget(
     names = (
         [each.name for each in await context.memory.search("", VALUES)] if everything else [await _meant(what, context)]
     )
-    gone = [each for each in names if await context.forget(each)]
+    gone = [name for name in names if await context.forget(name)]
     return ToolResult({"forgotten": gone}, f"Forgotten: {', '.join(gone)}" if gone else "Nothing was remembered")
 
 
 async def _meant(what: str, context: ToolContext) -> str:
     """Return the name of the one value that is called so, has all these words, or some of them."""
     entries = await context.memory.search("", VALUES)
-    words = [each for each in what.replace("_", " ").split() if each.lower().strip(".,!?") not in _STOP]
+    words = [part for part in what.replace("_", " ").split() if part.lower().strip(".,!?") not in _STOP]
     if not words:
         raise ToolError("invalid_arguments", "Say what to forget, by its name or some words of it.")
-    called = [each for each in entries if each.name.lower() == "_".join(what.lower().split())]
-    exact = called or [each for each in entries if all(ranked([each], word) for word in words)]
+    called = [entry for entry in entries if entry.name.lower() == "_".join(what.lower().split())]
+    exact = called or [entry for entry in entries if all(ranked([entry], word) for word in words)]
     fitting = [each.name for each in exact or ranked(entries, " ".join(words))]
     if not fitting:
         raise ToolError("not_found", "Nothing like that is remembered.")

@@ -69,9 +69,9 @@ _MAX_BITS: Final = 14_000
 
 def _next_steps(given: Iterable[NextStep]) -> tuple[NextStep, ...]:
     steps = tuple(given)
-    for each in steps:
-        if not isinstance(each, NextStep):
-            raise TypeError(f"next_steps is a list of NextStep(label, tool, arguments), not of {each!r}")
+    for step in steps:
+        if not isinstance(step, NextStep):
+            raise TypeError(f"next_steps is a list of NextStep(label, tool, arguments), not of {step!r}")
     return steps
 
 
@@ -333,7 +333,7 @@ def _utf8_bytes(text: str) -> int:
     if text.isascii():
         return len(text)
     pieces = (text[start : start + MAX_VALUE_BYTES] for start in range(0, len(text), MAX_VALUE_BYTES))
-    return sum(len(each.encode(errors="surrogatepass")) for each in pieces)
+    return sum(len(piece.encode(errors="surrogatepass")) for piece in pieces)
 
 
 def _cut(value: Any, encoded: bytes) -> Any:

@@ -140,19 +140,19 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Annotated:
         schema = schema_of(arguments[0], _within)
-        for each in arguments[1:]:
-            if isinstance(each, Param) and each.format:
-                schema["format"] = each.format
+        for argument in arguments[1:]:
+            if isinstance(argument, Param) and argument.format:
+                schema["format"] = argument.format
         kinds = {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
         return schema | schema_keywords(arguments[1:], kinds)
     if origin in _UNIONS:
-        return {"anyOf": [schema_of(each, _within) for each in arguments]}
+        return {"anyOf": [schema_of(argument, _within) for argument in arguments]}
     if origin is Literal:
         return _choice(annotation)
     if origin is tuple and arguments and arguments[-1] is not ...:
-        if any(getattr(each, "__unpacked__", False) for each in arguments):
+        if any(getattr(argument, "__unpacked__", False) for argument in arguments):
             raise Unsupported(f"{_name(annotation)} has no schema; use a list, or a tuple of a fixed length")
-        places = [schema_of(each, within) for each in arguments]
+        places = [schema_of(argument, within) for argument in arguments]
         return {"type": "array", "prefixItems": places, "minItems": len(places), "maxItems": len(places)}
     if origin in _ARRAYS:
         items = schema_of(arguments[0], within) if arguments else {}
@@ -191,7 +191,7 @@ def _named_type(annotation: Any) -> Any:
 def _choices(annotation: Any) -> list[tuple[Any, Any]]:
     """Return the values of a Literal or an enum, each as JSON and as it is."""
     values = get_args(annotation) or list(annotation)
-    return [(to_json(each) if isinstance(each, enum.Enum) else each, each) for each in values]
+    return [(to_json(value) if isinstance(value, enum.Enum) else value, value) for value in values]
 
 
 def _choice(annotation: Any) -> dict[str, Any]:
@@ -245,19 +245,19 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     hints: dict[str, Any] = get_type_hints(kind, include_extras=True)
     defaults: dict[str, Any]
     if attrs.has(kind):
-        fields = [each for each in attrs.fields(attrs.resolve_types(kind, include_extras=True)) if each.init]
-        members = {each.alias: each.type for each in fields}
+        fields = [field for field in attrs.fields(attrs.resolve_types(kind, include_extras=True)) if field.init]
+        members = {field.alias: field.type for field in fields}
         factory: Any = attrs.Factory
-        defaults = {each.alias: each.default for each in fields if each.default is not attrs.NOTHING}
+        defaults = {field.alias: field.default for field in fields if field.default is not attrs.NOTHING}
         defaults = {name: attrs.NOTHING if isinstance(each, factory) else each for name, each in defaults.items()}
     elif dataclasses.is_dataclass(kind):
         passed = {name: hint.type for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
         hints |= passed
-        parts = [each for each in dataclasses.fields(kind) if each.init]
+        parts = [field for field in dataclasses.fields(kind) if field.init]
         parts += [kind.__dataclass_fields__[name] for name in passed]
-        members = {each.name: hints[each.name] for each in parts}
-        defaults = {each.name: attrs.NOTHING for each in parts if each.default_factory is not missing}
-        defaults |= {each.name: each.default for each in parts if each.default is not missing}
+        members = {part.name: hints[part.name] for part in parts}
+        defaults = {part.name: attrs.NOTHING for part in parts if part.default_factory is not missing}
+        defaults |= {part.name: part.default for part in parts if part.default is not missing}
     elif hasattr(kind, "_field_defaults"):
         members, defaults = {name: hints.get(name) for name in kind._fields}, kind._field_defaults
     else:
@@ -287,7 +287,7 @@ def _applied(hint: Any, given: Mapping[Any, Any]) -> Any:
     if isinstance(hint, TypeVar):
         return given.get(hint, hint)
     variables = getattr(hint, "__parameters__", ()) if get_args(hint) else ()
-    return hint[tuple(given.get(each, each) for each in variables)] if variables else hint
+    return hint[tuple(given.get(variable, variable) for variable in variables)] if variables else hint
 
 
 def _name(annotation: Any) -> str:
@@ -412,12 +412,12 @@ def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
 
     def hook(value: Any, _: Any) -> Any:
         errors: list[Exception] = []
-        for each in members:
+        for member in members:
             try:
-                return converter.structure(value, each)
+                return converter.structure(value, member)
             except Exception as error:
                 errors.append(error)
-        wanted = [each for each in members if each is not type(None)]
+        wanted = [member for member in members if member is not type(None)]
         if len(wanted) == 1:
             raise errors[members.index(wanted[0])]
         raise ValueError("; ".join(cattrs.transform_error(e, "", _sentence)[0].rpartition(" @ ")[0] for e in errors))
@@ -449,7 +449,7 @@ def _array(annotation: Any, converter: cattrs.Converter) -> _Hook:
     """Build the hook for a list, a set or a tuple, by way of a list."""
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is tuple and arguments and arguments[-1] is not ...:
-        hooks = [converter.get_structure_hook(each) for each in arguments]
+        hooks = [converter.get_structure_hook(argument) for argument in arguments]
 
         def places(value: Any, _: Any) -> Any:
             if len(value) != len(hooks):

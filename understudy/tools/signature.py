@@ -146,9 +146,9 @@ def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> No
             f"{function} returns {shown}, which cannot be written as JSON; return text, numbers, a list, a dict, a "
             "dataclass, an attrs class, a Pydantic model or a ToolResult"
         )
-    for each in parts:
-        if isinstance(each, type) or get_args(each):
-            _check_result(function, each, (*within, annotation))
+    for part in parts:
+        if isinstance(part, type) or get_args(part):
+            _check_result(function, part, (*within, annotation))
 
 
 def _may_be_json(kind: Any) -> bool:
@@ -207,7 +207,7 @@ def _read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
     starts = [number for number, line in enumerate(lines) if _SECTION.match(line) or _FIELD.match(line)]
     first = starts[0] if starts else len(lines)
     paragraphs = "\n".join(lines[:first]).strip().split("\n\n")
-    summary = "\n\n".join(" ".join(each.split()) for each in paragraphs if each.strip())
+    summary = "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs if paragraph.strip())
     descriptions: dict[str, str] = {}
     section, index = "", first
     while index < len(lines):
@@ -223,7 +223,7 @@ def _read_docstring(text: str | None) -> tuple[str, dict[str, str]]:
         while index < len(lines) and lines[index].strip() and _indent(lines[index]) > _indent(line):
             words.append(lines[index].strip())
             index += 1
-        descriptions.setdefault(entry[1], " ".join(each for each in words if each))
+        descriptions.setdefault(entry[1], " ".join(word for word in words if word))
     return summary, descriptions
 
 

@@ -125,7 +125,7 @@ class Tool:
             raise ToolError("invalid_arguments", f"{self.name} takes its arguments by name, as an object.")
         for name in arguments:
             if name not in types:
-                known = ", ".join(f"`{each}`" for each in types) or "nothing"
+                known = ", ".join(f"`{type_}`" for type_ in types) or "nothing"
                 raise ToolError("invalid_arguments", f"{self.name} has no parameter `{name}`; it takes {known}.")
         for name in self._accepts.required:
             if name not in arguments:

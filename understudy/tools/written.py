@@ -124,7 +124,7 @@ def _one_of(values: Sequence[Any]) -> Any:
     """Return the only value, or the object that is repeated or stands behind empty ones. Raises ValueError."""
     if len(values) == 1:
         return values[0]
-    if not values or not all(each is None or isinstance(each, dict) for each in values):
+    if not values or not all(value is None or isinstance(value, dict) for value in values):
         raise ValueError
     distinct = [each for number, each in enumerate(values) if each and each not in values[:number]]
     if len(distinct) > 1:

@@ -180,9 +180,9 @@ def one_of(name: str, value: object, known: Iterable[_T]) -> _T:
         CommandRejected: It is none of them (`invalid_command`).
     """
     choices = tuple(known)
-    for each in choices:
-        if each == value:
-            return each
+    for choice in choices:
+        if choice == value:
+            return choice
     raise CommandRejected("invalid_command", f"{name} must be one of {', '.join(map(str, choices))}.")
 
 

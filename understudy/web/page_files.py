@@ -45,7 +45,7 @@ SOURCES: Final = {
     "share.html": "share/index.html",
 }
 """The HTML of pages in a checkout, by the names they have in a bundle."""
-OTHERS: Final = tuple(each.removesuffix(".html") for each in SOURCES)
+OTHERS: Final = tuple(source.removesuffix(".html") for source in SOURCES)
 """Pages beside the chat page, which its worker does not keep."""
 INDEX: Final = "index.html"
 PARTS: Final = {INDEX: "main.js", "admin.html": "admin.js"}
@@ -226,9 +226,9 @@ def _compress(body: bytes) -> dict[str, bytes]:
 
 def _contents(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
     found: list[tuple[str, bytes]] = []
-    for each in folder.iterdir():
-        if each.is_dir():
-            found += _contents(each, f"{prefix}{each.name}/")
+    for path in folder.iterdir():
+        if path.is_dir():
+            found += _contents(path, f"{prefix}{path.name}/")
         else:
-            found.append((prefix + each.name, each.read_bytes()))
+            found.append((prefix + path.name, path.read_bytes()))
     return found

@@ -183,7 +183,7 @@ def some_of(name: str, of: type[Any]) -> Any:
 def any_of(*kinds: type[Any]) -> Meta:
     """Mark an object as one of these types, which have no tag by which msgspec could tell them apart."""
     _, found = json.schema_components(kinds)
-    return Meta(extra_json_schema={"anyOf": [found[each.__name__] for each in kinds]})
+    return Meta(extra_json_schema={"anyOf": [found[kind.__name__] for kind in kinds]})
 
 
 def many(kind: Any) -> Any:

@@ -41,7 +41,7 @@ async def resume(request: Request[Resume], services: Services) -> None:
     errors: list[Exception] = []
     with request.waiting(services):
         # A live conversation knows by itself whether its thread exists.
-        asleep = [each for each in threads if conversations.peek(owner, each) is None]
+        asleep = [thread for thread in threads if conversations.peek(owner, thread) is None]
         unknown = await missing(owner, asleep, services)
         left = iter([thread_id for thread_id in threads if thread_id not in unknown])
 
@@ -95,7 +95,7 @@ async def switch_server(request: Request[SwitchServer], services: Services) -> N
     """Switch an MCP server of the user's agents in a thread."""
     command, identity = request.command, request.identity
     usable = services.permissions.usable(services.agents, identity)
-    if all(each.name != command.server for agent in usable.values() for each in agent.servers):
+    if all(server.name != command.server for agent in usable.values() for server in agent.servers):
         raise CommandRejected("not_found", "There is no MCP server of that name.")
     try:
         with request.waiting(services):

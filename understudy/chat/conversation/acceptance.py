@@ -85,7 +85,7 @@ class Acceptance:
         if len(waiting) > MAX_QUEUED:
             raise CommandRejected("busy", f"{MAX_QUEUED} messages wait in this conversation already.", BUSY_S)
         if WIDGET_SETTING in ask.order.say.settings:
-            at_work = sum(WIDGET_SETTING in each.request.settings for each in self.thread.runs.values())
+            at_work = sum(WIDGET_SETTING in run.request.settings for run in self.thread.runs.values())
             if at_work >= MAX_WIDGET_CALLS:
                 raise CommandRejected("busy", f"{MAX_WIDGET_CALLS} calls of widgets are at work already.", BUSY_S)
         if not limiter.reserve(ask.run_id, self.thread.owner, behind=bool(waiting)):

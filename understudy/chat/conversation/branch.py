@@ -83,7 +83,7 @@ class RecentBranch:
     def committed(self, change: Change) -> None:
         """Take over a change that is stored."""
         if (run := change.run) is not None:
-            said = next((each for each in change.messages if each.id == run.message_id), None)
+            said = next((message for message in change.messages if message.id == run.message_id), None)
             after = None if said is None or said.parent_id is None else said.parent_id.removeprefix(ANSWER)
             self._open[run.id] = _Open(said, after)
         for step in change.steps:
@@ -95,7 +95,7 @@ class RecentBranch:
             return  # the run is on another branch
         added: list[AnsweredMessage] = []
         if not live.message.id.startswith(WIDGET):
-            answer = next((each for each in change.messages if each.id == ANSWER + end.run_id), None)
+            answer = next((message for message in change.messages if message.id == ANSWER + end.run_id), None)
             steps = tuple(live.steps[number] for number in sorted(live.steps))
             added.append(AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
         before = _Kept() if live.after is None else self._kept
@@ -104,7 +104,7 @@ class RecentBranch:
     def _add(self, step: StepRecord) -> None:
         if (live := self._open.get(step.run_id)) is not None:
             live.steps[step.number] = step
-        elif any(each.run_id == step.run_id for each in self.exchanges):  # as of an undo
+        elif any(exchange.run_id == step.run_id for exchange in self.exchanges):  # as of an undo
             changed = list(self.exchanges)
             for place, each in enumerate(changed):
                 if each.run_id == step.run_id:
@@ -119,15 +119,15 @@ class RecentBranch:
         """Know these exchanges after those `before`, up to the end of the run `tip`."""
         self.tip, self._kept = None, _Kept()
         size, packed = before.size + step_bytes, [before.packed]
-        for each in exchanges:
-            answered = 0 if each.answer is None else len(each.answer.content)
-            size += len(each.message.content) + answered + ROW_BYTES * (2 + len(each.steps))
-            if size > KEPT_BYTES or not each.whole or any(step.kind == "summary" for step in each.steps):
+        for exchange in exchanges:
+            answered = 0 if exchange.answer is None else len(exchange.answer.content)
+            size += len(exchange.message.content) + answered + ROW_BYTES * (2 + len(exchange.steps))
+            if size > KEPT_BYTES or not exchange.whole or any(step.kind == "summary" for step in exchange.steps):
                 return
-            packed.append(msgspec.msgpack.encode(each))
+            packed.append(msgspec.msgpack.encode(exchange))
         count = before.count + len(exchanges)
         self.tip, self._kept = tip, _Kept(b"".join(packed), count, size, before.step_bytes + step_bytes)
 
 
 def _step_bytes(steps: Sequence[StepRecord]) -> int:
-    return sum(len(msgspec.json.encode((each.arguments, each.result))) for each in steps)
+    return sum(len(msgspec.json.encode((step.arguments, step.result))) for step in steps)

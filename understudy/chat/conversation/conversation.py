@@ -261,7 +261,7 @@ class Conversation(Actor):
 
     async def _check_effects(self, run_id: str) -> None:
         """Check that the effects of a run that are to be finished are known. Raises `Outrun` if they are not."""
-        known = {each.step.run_id for each in self.settling.doubts.values()}.union(
+        known = {doubt.step.run_id for doubt in self.settling.doubts.values()}.union(
             *(part.at_work for part in self.parts)
         )
         if run_id not in known and any(run.id == run_id for run in await self._open_effects()):
@@ -273,7 +273,7 @@ class Conversation(Actor):
 
     def _decide(self, ask: Decide) -> None:
         """Pass a decision to the run whose call waits for it, or keep it until that run is started."""
-        live = next((each for each in self.thread.runs.values() if ask.call_id in each.state.calls), None)
+        live = next((run for run in self.thread.runs.values() if ask.call_id in run.state.calls), None)
         if live is None or not (call := live.state.calls[ask.call_id]).waits:
             made = None if live is None or call.ended else call.decided
             # A repeat of the decision is fine.
@@ -283,7 +283,7 @@ class Conversation(Actor):
 
     def _answer_question(self, ask: AnswerQuestion) -> None:
         """Pass an answer to the run that asked, or keep it until that run is started."""
-        live = next((each for each in self.thread.runs.values() if ask.question_id in each.state.questions), None)
+        live = next((run for run in self.thread.runs.values() if ask.question_id in run.state.questions), None)
         if live is None or not (question := live.state.questions[ask.question_id]).waits:
             given = None if live is None else question.answered
             withheld = () if given is None else given.withheld or ()
@@ -294,7 +294,7 @@ class Conversation(Actor):
         self._pass_on(live, ask)
 
     def _pass_on(self, live: ActiveRun, ask: Decide | AnswerQuestion) -> None:
-        live.decisions = [*(each for each in live.decisions if each.waiting), ask]
+        live.decisions = [*(decision for decision in live.decisions if decision.waiting), ask]
         if live.started:
             self.workers.tell_run(live.request.run_id, ask)
 

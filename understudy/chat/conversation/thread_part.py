@@ -88,4 +88,4 @@ class ThreadHooks:
 
 def unfinished(parts: "Iterable[type[ThreadPart]]") -> Unfinished:
     """Return what finds the runs of which these parts have something to finish."""
-    return tuple(each.unfinished for each in parts if each.unfinished is not None)
+    return tuple(part.unfinished for part in parts if part.unfinished is not None)

@@ -68,7 +68,7 @@ def crash(call: ToolCallRecord, error: BaseException, run_id: str) -> ToolOutcom
 
 def success(call: ToolCallRecord, result: ToolResult, *, by_user: bool = False) -> ToolOutcome:
     """Return the outcome of a call whose tool has returned a result."""
-    own, steps = by_user or isinstance(result, OwnResult), [asdict(each) for each in result.next_steps]
+    own, steps = by_user or isinstance(result, OwnResult), [asdict(step) for step in result.next_steps]
     shown = (result.value, result.summary, result.visualization, result.kind, result.answer)
     return ToolOutcome(call.request, call.call_id, ToolStatus.OK, *shown, next_steps=steps, own=own, by_user=by_user)
 

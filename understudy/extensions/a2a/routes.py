@@ -365,7 +365,7 @@ async def _card(name: str) -> Response:
     about = agent.description or f"The agent {agent.display_title}."
     skill = {"id": agent.name, "name": agent.display_title, "description": about, "tags": [agent.name]}
     if agent.starters:
-        skill["examples"] = [each.text for each in agent.starters]
+        skill["examples"] = [starter.text for starter in agent.starters]
     interface = {"url": f"{own_url()}/a2a/{agent.name}", "protocolBinding": "JSONRPC", "protocolVersion": VERSION}
     answer = jsonify({
         "name": agent.display_title,

@@ -19,4 +19,4 @@ class TaskStream(TranslatedStream):
 
     def encode(self, events: Sequence[A2aEvent]) -> list[bytes]:
         """Encode events as replies to the request."""
-        return super().encode([{"jsonrpc": "2.0", "id": self._request_id, "result": each} for each in events])
+        return super().encode([{"jsonrpc": "2.0", "id": self._request_id, "result": event} for event in events])

@@ -158,8 +158,8 @@ class TaskTranslator:
         sent, self.text, data = self.text, answer.message, dict(answer.data or {})
         files = data.pop("files", ()) if self.address else ()
         self._others = [
-            {"url": f"{self.address}/api/files/{each['id']}", "filename": each["name"], "mediaType": each["media_type"]}
-            for each in files
+            {"url": f"{self.address}/api/files/{file['id']}", "filename": file["name"], "mediaType": file["media_type"]}
+            for file in files
         ]
         self._others += [_value(each) for each in (answer.visualization, data) if each]
         grows = self.text.startswith(sent)

@@ -71,4 +71,4 @@ def _rest(password: str) -> str:
 
 
 def _is_sequence(text: str) -> bool:
-    return any(text in each or text[::-1] in each for each in _SEQUENCES)
+    return any(text in sequence or text[::-1] in sequence for sequence in _SEQUENCES)

@@ -11,14 +11,14 @@ from understudy.storage.limits import RunLimits
 def capabilities(agent: Agent, model: Model, limits: RunLimits) -> dict[str, Any]:
     """Return the `AgentCapabilities` of an agent, as its user may use it, that answers by this model."""
     tools = [
-        {"name": each.name, "description": each.description, "parameters": dict(each.parameters)}
-        for each in agent.tools
+        {"name": tool.name, "description": tool.description, "parameters": dict(tool.parameters)}
+        for tool in agent.tools
     ]
     budget = agent.budget.within(limits, agent.name)
     subagents = [
-        {"name": each.agent.name, "description": each.agent.description}
-        for each in agent.tools
-        if each.agent is not None
+        {"name": tool.agent.name, "description": tool.agent.description}
+        for tool in agent.tools
+        if tool.agent is not None
     ]
     turns = {} if budget.turns is None else {"maxIterations": budget.turns}
     return {
@@ -28,7 +28,7 @@ def capabilities(agent: Agent, model: Model, limits: RunLimits) -> dict[str, Any
             "description": agent.description,
             "version": version("understudy-server"),
             "metadata": {
-                "understudy": {"title": agent.display_title, "starters": [each.text for each in agent.starters]}
+                "understudy": {"title": agent.display_title, "starters": [starter.text for starter in agent.starters]}
             },
         },
         "transport": {"streaming": True, "websocket": False, "httpBinary": False, "resumable": True},

@@ -95,7 +95,7 @@ def _validated(raw: dict[str, Any], last: dict[str, Any] | None) -> RunAgentInpu
 
 def _shown(messages: list[dict[str, Any]]) -> tuple[str, ...]:
     """Return the ids of the last answer among messages, and of the user's last one, the nearest first."""
-    names = [(str(each.get("id")), each.get("role") == "user") for each in reversed(messages)]
+    names = [(str(message.get("id")), message.get("role") == "user") for message in reversed(messages)]
     end = next((at for at, (_, of_user) in enumerate(names, 1) if of_user), 0)
     return tuple(name for name, of_user in names[:end] if of_user or name.startswith(ANSWER))
 
@@ -123,9 +123,9 @@ def _with_parts(messages: list[dict[str, Any]]) -> dict[str, Any]:
 def _tools(given: RunAgentInput) -> tuple[dict[str, Any], ...]:
     """Return the client's tools, in the form of the setting `tools` of a message."""
     tools = []
-    for each in given.tools or ():
-        schema = {"parameters": each.parameters} if each.parameters else {}
-        tools.append({"name": each.name, "description": each.description, **schema})
+    for tool in given.tools or ():
+        schema = {"parameters": tool.parameters} if tool.parameters else {}
+        tools.append({"name": tool.name, "description": tool.description, **schema})
     return tuple(tools)
 
 
@@ -139,7 +139,7 @@ def _results(messages: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
             except ValidationError:
                 continue
             read = Content.of_result("content", each.get("content", ""))
-            texts = read.texts + [f"({each if isinstance(each, str) else each.name})" for each in read.files]
+            texts = read.texts + [f"({file if isinstance(file, str) else file.name})" for file in read.files]
             texts += [f"({read.refused})"] if read.refused else []
             texts += [f"Error: {message.error}"] if message.error else []
             results[message.tool_call_id] = (message.id, "\n".join(texts))

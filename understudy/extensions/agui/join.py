@@ -71,9 +71,9 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
             rows = tuple(await store.run_events(owner, thread_id, each.run.id))
             room -= sum(len(row.body) for row in rows)
         exchanges.insert(0, AnsweredRun(each.message, each.run, each.answer, rows))
-    names = tuple(dict.fromkeys(name for each in exchanges for name in each.message.references))
+    names = tuple(dict.fromkeys(name for exchange in exchanges for name in exchange.message.references))
     files = await web_context().services.attachments(owner).rows(names) if names else []
-    return Position(tuple(exchanges), run, {each.id: each for each in files})
+    return Position(tuple(exchanges), run, {file.id: file for file in files})
 
 
 def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:
@@ -108,19 +108,19 @@ def _join(
     owner, thread_id, run = position.run.owner, position.run.thread_id, position.run
     shown: Callable[[Envelope], Envelope] = partial(vault.restore_envelope, owner)
     messages, told = Messages(), list[AguiEvent]()
-    for each in position.exchanges:
-        text = vault.restore_text(owner, thread_id, each.message.content)
-        messages.all.append(known.get(each.message.id) or _user_message(each.message, text, position.files))
-        if each.run is run:
-            told = _translate(translator, each.events, shown)
-        elif each.run is not None:
-            names = (translator.thread_id, each.run.id, each.message.id)
-            before = AguiTranslator(*names, server_run_id=each.run.id, result_ids=translator.result_ids)
-            told = _translate(before, each.events, shown)
+    for exchange in position.exchanges:
+        text = vault.restore_text(owner, thread_id, exchange.message.content)
+        messages.all.append(known.get(exchange.message.id) or _user_message(exchange.message, text, position.files))
+        if exchange.run is run:
+            told = _translate(translator, exchange.events, shown)
+        elif exchange.run is not None:
+            names = (translator.thread_id, exchange.run.id, exchange.message.id)
+            before = AguiTranslator(*names, server_run_id=exchange.run.id, result_ids=translator.result_ids)
+            told = _translate(before, exchange.events, shown)
         messages.apply(told)
-        if not each.events and each.answer is not None:
-            content = vault.restore_text(owner, thread_id, each.answer.content)
-            messages.all.append({"id": each.answer.id, "role": "assistant", "content": content})
+        if not exchange.events and exchange.answer is not None:
+            content = vault.restore_text(owner, thread_id, exchange.answer.content)
+            messages.all.append({"id": exchange.answer.id, "role": "assistant", "content": content})
     last, ended = position.exchanges[-1], translator.ended
     opening = translator.opening(messages.all)
     if run.ended_at is not None and (newest or (not last.events and last.answer is not None)):

@@ -63,11 +63,11 @@ async def agui() -> Response:
     web_context().chat.check_rate(caller, Say(""))  # before anything is read
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
-    resumed = [name for each in given.replies if (name := await carry_out(caller, each, LABEL)) is not None]
+    resumed = [name for reply in given.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
     asked = await _asked(caller, given)
     new = isinstance(asked, Say | Regenerate)
     results, waiting = await results_of_client(caller, given.thread_id, given.results, give_up=new)
-    resumed += [name for each in results if (name := await carry_out(caller, each, LABEL)) is not None]
+    resumed += [name for result in results if (name := await carry_out(caller, result, LABEL)) is not None]
     translator = AguiTranslator(
         given.thread_id,
         given.run_id,

@@ -121,7 +121,7 @@ class _ReplyReader(AnswerReader):
             self.blocks.append({"type": "thinking", "thinking": "", "signature": block.get("signature") or ""})
             return self._think(place, thinking)
         self.blocks.append(block)
-        if sum("input" in each for each in self.blocks) > MAX_CALLS:
+        if sum("input" in block for block in self.blocks) > MAX_CALLS:
             raise oversized()
         return []
 

@@ -57,8 +57,8 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
     }
     forced = False
     if tools := [
-        {"name": each.name, "description": each.description, "input_schema": dict(each.parameters)}
-        for each in offered_tools(turn)
+        {"name": tool.name, "description": tool.description, "input_schema": dict(tool.parameters)}
+        for tool in offered_tools(turn)
     ]:
         tools[-1]["cache_control"] = _MARK
         body["tools"] = tools
@@ -140,20 +140,20 @@ def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequenc
     where secrets are redacted; nor are texts and calls. None if it is nothing, or too much.
     """
     kept: list[Block] = []
-    for each in blocks:
-        match each["type"]:
+    for block in blocks:
+        match block["type"]:
             case "thinking":
-                size = len(each["thinking"])
-                kept.append({"type": "thinking", "size": size, "signature": each["signature"]})
+                size = len(block["thinking"])
+                kept.append({"type": "thinking", "size": size, "signature": block["signature"]})
             case "redacted_thinking":
-                kept.append({"type": "redacted_thinking", "data": each["data"]})
+                kept.append({"type": "redacted_thinking", "data": block["data"]})
             case "text":
-                kept.append({"type": "text", "size": len(each["text"])})
+                kept.append({"type": "text", "size": len(block["text"])})
             case "tool_use":
                 kept.append({"type": "tool_use"})
     if not any("thinking" in each["type"] for each in kept):
         return make_state(PROVIDER, model, {}, calls)
-    reasoning = "".join(each["thinking"] for each in blocks if each["type"] == "thinking")
+    reasoning = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
     return make_state(PROVIDER, model, {"blocks": kept, "reasoning": digest(reasoning)}, calls)
 
 
@@ -209,7 +209,7 @@ def _add(messages: list[dict[str, Any]], role: Literal["user", "assistant"], blo
 
 def _mark(messages: Sequence[Mapping[str, Any]]) -> None:
     """Mark the end of the last two messages of the user, so that one of them is cached when the next turn comes."""
-    for each in [each for each in messages if each["role"] == "user"][-2:]:
+    for each in [message for message in messages if message["role"] == "user"][-2:]:
         each["content"][-1]["cache_control"] = _MARK
 
 

@@ -226,7 +226,7 @@ def read_message(
         known = agents.get(agent)
         fields |= {"agent_type": agent, "pillar": None}
         fields |= {} if known is None else {"agent_type": known.agent_type, "pillar": known.pillar}
-    ids, named = [each for each in read.files if isinstance(each, str)], fields.get("references", [])
+    ids, named = [file for file in read.files if isinstance(file, str)], fields.get("references", [])
     if ids and isinstance(named, list):
         fields["references"] = [*named, *ids]
     context = fields.get("context")
@@ -244,7 +244,7 @@ def read_message(
     if read.left_out and not fields["content"].strip():
         named = ", ".join(read.left_out[:MAX_LEFT_OUT])
         raise CommandRejected("empty_message", f"The message has no text, and this was left out of it: {named}.")
-    return parse_say(fields), tuple(each for each in read.files if isinstance(each, NewFile))
+    return parse_say(fields), tuple(file for file in read.files if isinstance(file, NewFile))
 
 
 def parse_say(fields: Mapping[str, Any]) -> Say:

@@ -53,7 +53,7 @@ class TranslatedStream(EventStream):
 
     def encode(self, events: Sequence[Any]) -> list[bytes]:
         """Encode the protocol's events as blocks of the stream; unless overridden, each is JSON."""
-        return [encode_block(encode_json(each)) for each in events]
+        return [encode_block(encode_json(event)) for event in events]
 
     def end(self, code: int, reason: str) -> None:
         """End the stream, and the run for its client."""

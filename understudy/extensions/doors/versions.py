@@ -40,8 +40,8 @@ async def stored_version(
     held = [earlier.id, say.content, *say.references]
     held += [msgspec.json.encode([say.agent_type, say.pillar, say.context]).decode()] if anew else []
     digest = hashlib.sha256("\0".join(held).encode())
-    for each in files:
-        digest.update(b"\0" + each.name.encode() + b"\0" + each.content)
+    for file in files:
+        digest.update(b"\0" + file.name.encode() + b"\0" + file.content)
     name = digest.hexdigest()[:32]
     if (known := await store.message(caller.user, name)) is not None:
         return _repeat(say, known), known
@@ -131,17 +131,17 @@ async def store_files(caller: Identity, files: Sequence[NewFile | str], say: Say
     Raises:
         CommandRejected: There is no room for the files; or `say` is refused, for which nothing is stored then.
     """
-    new = [each for each in files if isinstance(each, NewFile)]
+    new = [file for file in files if isinstance(file, NewFile)]
     if new and say is not None:
         await web_context().chat.commands.check(caller, say)
     stored = web_context().services.attachments(caller.user)
     if new:
         await stored.check_room(sum(len(each.content) for each in new))
     ids = []
-    for each in files:
-        if isinstance(each, NewFile):
-            row, _ = await stored.upload(each.name, each.media_type, each.chunks())
+    for file in files:
+        if isinstance(file, NewFile):
+            row, _ = await stored.upload(file.name, file.media_type, file.chunks())
             ids.append(row.id)
         else:
-            ids.append(each)
+            ids.append(file)
     return ids

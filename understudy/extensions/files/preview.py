@@ -77,7 +77,7 @@ def _of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool
     """Return the preview of a table, cut to the bounds of previews."""
     shown = [[_cell(each) for each in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     more = cut or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS
-    return FilePreview(TABLE, columns=[_cut(str(each)) for each in columns[:MAX_COLUMNS]], rows=shown, cut=more)
+    return FilePreview(TABLE, columns=[_cut(str(column)) for column in columns[:MAX_COLUMNS]], rows=shown, cut=more)
 
 
 def _suffix(name: str) -> str:

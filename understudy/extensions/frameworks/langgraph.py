@@ -121,14 +121,14 @@ class GraphWork(AgentWork):
         given: Any = None if checkpoints.begun else await self._input(checkpoints)
         for _ in range(MAX_ROUNDS):
             state = await graph.aget_state(config) if given is None else None
-            interrupts = [] if state is None else [each for task in state.tasks for each in task.interrupts]
+            interrupts = [] if state is None else [interrupt for task in state.tasks for interrupt in task.interrupts]
             if state is not None and not state.tasks:
                 if self._number or not resumed.said:  # before a crash
                     await self._say_result(state.values)
                 break
             if interrupts:
                 try:
-                    given = Command(resume={each.id: await self._ask(each) for each in interrupts})
+                    given = Command(resume={interrupt.id: await self._ask(interrupt) for interrupt in interrupts})
                 except QuestionUnanswered as error:
                     await self.turn.say(f"Stopped: {error.message}")
                     return
@@ -286,7 +286,7 @@ class GraphWork(AgentWork):
         if isinstance(value, Mapping) and value.get("type") == "tool_approval":
             return await self._decide(value)
         given = value if isinstance(value, Mapping) else {"question": value}
-        title = next((str(given[each]) for each in TITLES if given.get(each)), "The agent asks")
+        title = next((str(given[title]) for title in TITLES if given.get(title)), "The agent asks")
         rest = {name: as_json(each) for name, each in given.items() if name not in TITLES}
         text = "\n".join(
             f"{name}: {each if isinstance(each, str) else json.dumps(each)}" for name, each in rest.items()

@@ -99,14 +99,14 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         stored = self._checkpoints.get(ns)
         if stored is None or wanted not in (None, stored.id):
             return None
-        writes = [each for each in self._writes.values() if (each.ns, each.checkpoint_id) == (ns, stored.id)]
+        writes = [write for write in self._writes.values() if (write.ns, write.checkpoint_id) == (ns, stored.id)]
         writes.sort(key=lambda each: (each.path, each.task_id, each.index))
         return CheckpointTuple(
             _config(config, ns, stored.id),
             self.serde.loads_typed(stored.checkpoint),
             self.serde.loads_typed(stored.metadata),
             None if stored.parent_id is None else _config(config, ns, stored.parent_id),
-            [(each.task_id, each.channel, self.serde.loads_typed(each.value)) for each in writes],
+            [(write.task_id, write.channel, self.serde.loads_typed(write.value)) for write in writes],
         )
 
     async def alist(

@@ -128,16 +128,16 @@ class SdkWork(KeptWork):
             result = await self._stream(self.turn.message, session, context)
             while result.interruptions:
                 state = result.to_state()
-                for each in result.interruptions:
-                    decided = await self.decide_once(str(each.call_id), partial(self._decide, each))
+                for interruption in result.interruptions:
+                    decided = await self.decide_once(str(interruption.call_id), partial(self._decide, interruption))
                     if "denied" in decided:
-                        state.reject(each, rejection_message=decided["denied"])
+                        state.reject(interruption, rejection_message=decided["denied"])
                     else:
-                        state.approve(each)
+                        state.approve(interruption)
                 result = await self._stream(state, session, None)
         except openai.APIError as error:
             raise ModelUnavailable("The agent's model cannot be asked now.", detail=repr(error)) from error
-        if not any(isinstance(each, MessageOutputItem) for each in result.new_items[-1:]):  # a tool's result is it
+        if not any(isinstance(item, MessageOutputItem) for item in result.new_items[-1:]):  # a tool's result is it
             await self.turn.say(text_of(result.final_output))
         await self.save_history(_encoded(session.items))
 
@@ -166,11 +166,11 @@ class SdkWork(KeptWork):
         config = self.made.config
         model = config.model or agent.model
         one.model = _KeptModel(self, model if isinstance(model, Model) else config.model_provider.get_model(model))
-        one.tools = [self._tool(each) for each in agent.tools]
-        one.handoffs = [self._handoff(each) for each in agent.handoffs]
+        one.tools = [self._tool(tool) for tool in agent.tools]
+        one.handoffs = [self._handoff(handoff) for handoff in agent.handoffs]
 
         async def mcp_tools(context: Any) -> list[Any]:
-            return [self._tool(each) for each in await agent.get_mcp_tools(context)]
+            return [self._tool(tool) for tool in await agent.get_mcp_tools(context)]
 
         vars(one)["get_mcp_tools"] = mcp_tools
         return one

@@ -158,7 +158,7 @@ class PydanticWork(KeptWork):
         for place, part in enumerate(parts):
             if isinstance(part, ToolCallPart):
                 names = chain([part.tool_call_id], (f"{part.tool_call_id}-{number}" for number in count(2)))
-                unique = next(each for each in names if each not in self._ids)
+                unique = next(name for name in names if name not in self._ids)
                 self._ids.add(unique)
                 if unique != part.tool_call_id:
                     parts[place] = replace(part, tool_call_id=unique)
@@ -265,7 +265,7 @@ class _Steps(AbstractCapability[Any]):
 
     async def wrap_model_request(self, ctx: RunContext[Any], *, request_context: Any, handler: Any) -> ModelResponse:
         """Ask the model, unless its reply was kept."""
-        outputs = {each.name for each in request_context.model_request_parameters.output_tools}
+        outputs = {tool.name for tool in request_context.model_request_parameters.output_tools}
         return await self.doing.request(outputs, lambda: handler(request_context))
 
     async def wrap_tool_execute(

@@ -90,7 +90,7 @@ class _Answer(answer.AnswerReader):
     def calls(self) -> list[answer.WrittenCall]:
         """Return the calls of a complete answer."""
         calls = [] if self.whole is None else self.whole.tool_calls
-        return [(each.tool_call_id, each.tool_name, [each.args_as_json_str()]) for each in calls]
+        return [(call.tool_call_id, call.tool_name, [call.args_as_json_str()]) for call in calls]
 
 
 @define(eq=False)
@@ -168,8 +168,8 @@ class PydanticAIModel:
 
     def _parameters(self, turn: Turn) -> ModelRequestParameters:
         tools = [
-            ToolDefinition(name=each.name, description=each.description, parameters_json_schema=dict(each.parameters))
-            for each in offered_tools(turn)
+            ToolDefinition(name=tool.name, description=tool.description, parameters_json_schema=dict(tool.parameters))
+            for tool in offered_tools(turn)
         ]
         # Many that take the form of an answer do not take it beside tools.
         if turn.output is None or tools or not self.model.profile.get("supports_json_schema_output"):

@@ -62,7 +62,7 @@ class AgentWork:
 
     async def messages_since(self, found: Callable[[str], Awaitable[bool]]) -> list[MessageItem]:
         """Return the messages before this run, since the last run of which something was `found`."""
-        before = [each for each in self.turn.items if each.origin.run_id != self.turn.run_id]
+        before = [item for item in self.turn.items if item.origin.run_id != self.turn.run_id]
         for run_id in list(dict.fromkeys(each.origin.run_id for each in reversed(before)))[:MAX_BEFORE]:
             if await found(run_id):
                 before = before[max(place for place, each in enumerate(before) if each.origin.run_id == run_id) + 1 :]
@@ -149,7 +149,7 @@ def text_of(output: object) -> str:
 def usage_of(used: Any) -> Usage:
     """Return the usage of a reply as Pydantic AI has it."""
     details = (used.cache_read_tokens, used.output_reasoning_tokens, used.cache_write_tokens)
-    cached, reasoning, written = (each or UNSET for each in details)
+    cached, reasoning, written = (detail or UNSET for detail in details)
     return Usage(used.input_tokens, used.output_tokens, 1, cached=cached, reasoning=reasoning, cache_written=written)
 
 

@@ -54,7 +54,7 @@ def reduce_costs(
         "largest_first": {
             "saved": round(saved, 2),
             "saved_percent": round(100 * saved / total, 2),
-            "lines_cut": sum(each > 0 for each in cuts.values()),
+            "lines_cut": sum(cut > 0 for cut in cuts.values()),
             "reached": saved >= target * (1 - 1e-9),
             "limit_percent": limit_percent,
         },

@@ -112,7 +112,7 @@ async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolRes
         called, _, status = name.rpartition(": ")
         rows.append({"where": f"tool {called}", "code": status, "count": count})
     share = f"{sum(failed.values()):,} of {_count(ended, 'run')} failed"
-    codes = ", ".join(f"{each['code']} {_count(each['count'], 'time')} ({each['where']})" for each in rows[:4])
+    codes = ", ".join(f"{row['code']} {_count(row['count'], 'time')} ({row['where']})" for row in rows[:4])
     summary = f"In {_span(minutes, activity)}, {share}; " + (
         f"most frequent: {codes}." if rows else "there was no error at all."
     )
@@ -153,9 +153,9 @@ async def open_work(
     """Show the work that is open now: runs, and which of them are silent, queues of actors, and connections."""
     activity = _activity(context, 1)
     runs = [dict(each) for each in activity["open_runs"] if each["run_id"] != context.run_id]
-    for each in runs:
-        each["note"] = _WAITING.get(each["last_event"], "")
-    silent = [each for each in runs if each["silent_s"] >= silent_s]
+    for run in runs:
+        run["note"] = _WAITING.get(run["last_event"], "")
+    silent = [run for run in runs if run["silent_s"] >= silent_s]
     stuck = [each for each in silent if not each["note"]]
     queues: Sequence[Mapping[str, Any]] = activity.get("queues", ())
     parts = [f"{len(runs):,} other run{' is' if len(runs) == 1 else 's are'} open{_whose(activity)}"]
@@ -165,7 +165,7 @@ async def open_work(
     parts.append(f"{activity.get('runs_waiting', 0):,} wait to begin")
     if activity["scope"] == "server":
         deepest = f", most in {queues[0]['path']}" if queues else ""
-        parts.append(f"{sum(each['waiting'] for each in queues):,} messages wait in mailboxes{deepest}")
+        parts.append(f"{sum(queue['waiting'] for queue in queues):,} messages wait in mailboxes{deepest}")
         parts.append(f"{activity['reads_waiting']:,} reads wait")
     connections = activity.get("connections", 0)
     parts.append(f"{_count(connections, 'connection')} {'is' if connections == 1 else 'are'} open")
@@ -203,9 +203,7 @@ def _about(aspect: Aspect, activity: Mapping[str, Any], which: str) -> list[Mapp
 
 def _headline(rows: Iterable[Mapping[str, Any]]) -> str:
     """Name the median and the 95th percentile of the three operations that took most time."""
-    return ", ".join(
-        f"{_named(each)} p50 {_time(each['p50_ms'])}, p95 {_time(each['p95_ms'])}" for each in list(rows)[:3]
-    )
+    return ", ".join(f"{_named(row)} p50 {_time(row['p50_ms'])}, p95 {_time(row['p95_ms'])}" for row in list(rows)[:3])
 
 
 def _worst(row: Mapping[str, Any]) -> str:

@@ -40,8 +40,8 @@ def sanitize_content(
     sanitized = _sanitizer(policy).sanitize(text, Placeholders())
     if sanitized.failures:
         raise ToolError("tool_failed", "The text could not be scanned.")
-    gone = [each for each in sanitized.findings if each.action is not Action.FLAG]
-    seen = [each for each in sanitized.findings if each.action is Action.FLAG]
+    gone = [finding for finding in sanitized.findings if finding.action is not Action.FLAG]
+    seen = [finding for finding in sanitized.findings if finding.action is Action.FLAG]
     kinds = Counter(each.kind for each in gone)
     total = len(gone) + sanitized.omitted
     before = _from_message(context.found)  # the server cleans a message before any tool sees it
@@ -92,11 +92,11 @@ def _from_message(found: SanitizationSummary | None) -> dict[str, Any] | None:
     """
     if found is None:
         return None
-    rows = [dict(each) for each in found.findings if each["action"] != Action.FLAG.value]
+    rows = [dict(finding) for finding in found.findings if finding["action"] != Action.FLAG.value]
     more = found.omitted or 0
     if not rows and not more:
         return None
-    kinds = Counter(str(each["kind"]) for each in rows)
+    kinds = Counter(str(row["kind"]) for row in rows)
     return {"total": len(rows) + more, "kinds": dict(sorted(kinds.items())), "findings": rows, "not_listed": more}
 
 

@@ -44,10 +44,10 @@ class McpCatalogue(ToolServers):
         Raises ValueError if two different ones have the same name.
         """
         by_name: dict[str, McpServer] = {}
-        for each in servers:
-            if by_name.setdefault(each.name, each) != each:
+        for server in servers:
+            if by_name.setdefault(server.name, server) != server:
                 raise ValueError(
-                    f"two different MCP servers are called {each.name!r}; give one another name with mcp(…, name='…')"
+                    f"two different MCP servers are called {server.name!r}; give one another name with mcp(…, name='…')"
                 )
         return cls(
             {name: McpLink(each, clean) for name, each in by_name.items() if not each.per_user},
@@ -85,13 +85,13 @@ class McpCatalogue(ToolServers):
         Without an `owner`, those at which users sign in are left out.
         """
         found: list[McpLink] = []
-        for each in agent.servers:
-            if each.name in off:
+        for server in agent.servers:
+            if server.name in off:
                 continue
-            if each.name in self.links:
-                found.append(self.links[each.name])
-            elif owner is not None and self.users is not None and each.name in self.signing_in:
-                found.append(self.users.of(each, owner))
+            if server.name in self.links:
+                found.append(self.links[server.name])
+            elif owner is not None and self.users is not None and server.name in self.signing_in:
+                found.append(self.users.of(server, owner))
         return found
 
     def with_tools(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> Agent:
@@ -101,12 +101,12 @@ class McpCatalogue(ToolServers):
         """
         if not agent.servers:
             return agent
-        own = [each for each in agent.tools if not each.server]
+        own = [tool for tool in agent.tools if not tool.server]
         taken = {each.name for each in own}
         of_agent = self.of_agent(agent, off, owner)
         links = [each for each in of_agent if each.offered]
         found = [each for link in links for each in self._tools_of(link) if each.name not in taken]
-        if able := [each for each in links if each.offer.has_resources]:
+        if able := [link for link in links if link.offer.has_resources]:
             found += [each for each in self._readers_of(able) if each.name not in taken]
         found += [
             each.sign_in_tool()
@@ -118,7 +118,7 @@ class McpCatalogue(ToolServers):
     def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""
         links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
-        found = [make_tool(link, each) for link in links for each in link.offer.tools.values() if each.for_widgets]
+        found = [make_tool(link, tool) for link in links for tool in link.offer.tools.values() if tool.for_widgets]
         return agent.with_tools(found)
 
     def stamp(self, agent: Agent) -> object:
@@ -127,7 +127,7 @@ class McpCatalogue(ToolServers):
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
         def make() -> tuple[Tool, ...]:
-            return tuple(make_tool(link, each) for each in link.offer.tools.values() if each.for_model)
+            return tuple(make_tool(link, tool) for tool in link.offer.tools.values() if tool.for_model)
 
         return link.offer.cached("tools", link.offer.version, make)
 
@@ -135,7 +135,7 @@ class McpCatalogue(ToolServers):
         """Return the tools that read resources of these servers."""
 
         def make() -> tuple[Tool, ...]:
-            return tuple(evolve(each, server=links[0].name) for each in resource_tools(links))
+            return tuple(evolve(tool, server=links[0].name) for tool in resource_tools(links))
 
         return links[0].offer.cached("readers", tuple(links), make)
 
@@ -145,13 +145,13 @@ class McpCatalogue(ToolServers):
         The `owner`'s connections to servers at which users sign in are made. Raises `StorageUnavailable`.
         """
         links = self.of_agent(agent, off, owner)
-        for each in links:
-            if isinstance(each, UserLink):
+        for link in links:
+            if isinstance(link, UserLink):
                 with suppress(SignedOut, ToolError):
-                    await each.wake()
+                    await link.wake()
         with trio.move_on_after(WAIT_S):
-            for each in links:
-                await each.settled()
+            for link in links:
+                await link.settled()
 
     def missing(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[str]:
         """Return a sentence for each server of the agent whose tools it does not have now."""

@@ -18,7 +18,7 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
 
     `private`: the authorization servers of their users may have private addresses.
     """
-    servers = [each for agent in with_subagents(agents).values() for each in agent.servers]
+    servers = [server for agent in with_subagents(agents).values() for server in agent.servers]
     if not servers:
         return []
     try:

@@ -175,5 +175,5 @@ def _check_schema(schema: Any, depth: int) -> None:
         if isinstance(reference, str) and not reference.startswith("#"):
             raise ValueError("its schema refers to another document")
     parts = schema.values() if isinstance(schema, Mapping) else schema if isinstance(schema, list) else ()
-    for each in parts:
-        _check_schema(each, depth + 1)
+    for part in parts:
+        _check_schema(part, depth + 1)

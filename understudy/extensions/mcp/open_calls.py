@@ -66,8 +66,8 @@ class OpenCalls:
         finally:
             _open_call.reset(token)
             self.all.discard(call)
-            for each in call.questions:
-                each.cancel()
+            for question in call.questions:
+                question.cancel()
 
     async def ask_user(
         self, params: types.ElicitRequestParams, meta: Mapping[str, Any]

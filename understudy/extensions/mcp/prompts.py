@@ -49,16 +49,16 @@ class Prompt:
     def check(self, given: Mapping[str, str]) -> None:
         """Raise `ToolError` ``invalid_arguments``, with a sentence, unless it can be got with these arguments."""
         wrong = partial(ToolError, "invalid_arguments")
-        known = {each.name for each in self.arguments}
+        known = {argument.name for argument in self.arguments}
         for name, value in given.items():
             if name not in known:
                 takes = ", ".join(sorted(known)) or "none"
                 raise wrong(f"{self.name} has no argument {name[:MAX_NAME]!r}; it takes {takes}.")
             if len(value) > MAX_ARGUMENT:
                 raise wrong(f"The argument {name!r} has more than {MAX_ARGUMENT:,} characters.")
-        for each in self.arguments:
-            if each.required and not given.get(each.name):
-                raise wrong(f"{self.name} needs the argument {each.name!r}.")
+        for argument in self.arguments:
+            if argument.required and not given.get(argument.name):
+                raise wrong(f"{self.name} needs the argument {argument.name!r}.")
 
 
 def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
@@ -132,7 +132,7 @@ async def get_prompt(link: McpLink, name: str, arguments: Mapping[str, str]) -> 
 
 
 def _words(prompt: Prompt) -> list[str]:
-    return [prompt.title, prompt.description, *(each.description for each in prompt.arguments)]
+    return [prompt.title, prompt.description, *(argument.description for argument in prompt.arguments)]
 
 
 def _text(value: Any, limit: int) -> str:

@@ -35,15 +35,15 @@ async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> To
         raise ToolError("tool_failed", f"{name} failed: {_reason(blocks, structured)[:MAX_ERROR]}")
     items: list[Any] = []
     saved = 0
-    for each in blocks[:MAX_BLOCKS]:
-        text = read_text(each)
+    for block in blocks[:MAX_BLOCKS]:
+        text = read_text(block)
         if text is not None:
             if structured is None or not _repeats(text, structured):
                 items.append(text)
             continue
-        content, media_type = _content(each)
+        content, media_type = _content(block)
         if content is None:
-            items.append(_described(each))
+            items.append(_described(block))
             continue
         saved += 1
         left_out = {"left_out": f"a result may have {MAX_FILES} files"}

@@ -126,7 +126,7 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
         links = [link for link in used if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
-    return {"prompts": [_prompt(each.name, one) for each in links for one in found.get(each.name, ())]}
+    return {"prompts": [_prompt(link.name, one) for link in links for one in found.get(link.name, ())]}
 
 
 @blueprint.post(

@@ -50,7 +50,7 @@ class ToolsOfServers(RunPart):
             equipped = catalogue.with_tools(agent, off, job.owner)
         else:
             equipped = catalogue.for_widget(agent, widget["server"], off, job.owner)
-        if [id(each) for each in equipped.tools] != [id(each) for each in agent.tools]:
+        if [id(tool) for tool in equipped.tools] != [id(tool) for tool in agent.tools]:
             work.equip_with(equipped)
         self.missing = catalogue.missing(equipped, off, job.owner)
         for sentence in self.missing:

@@ -152,7 +152,7 @@ async def callback(name: str) -> Response:
 async def of_users() -> dict[str, Any]:
     """List who is signed in at which MCP server, and since when."""
     rows = await web_context().store.archive.read(storage.of_all, MOST, scope())
-    return {"sign_ins": [owned(each) for each in rows]}
+    return {"sign_ins": [owned(row) for row in rows]}
 
 
 def _server_of_caller(name: str) -> tuple[McpServer, UserLinks]:

@@ -75,7 +75,7 @@ def _takes_others(schema: Mapping[str, Any]) -> bool:
 
 def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
     """Return the tools that list and read the resources of these servers."""
-    by_name = {each.name: each for each in links}
+    by_name = {link.name: link for link in links}
     names = ", ".join(by_name)
 
     def link_of(server: str) -> McpLink:

@@ -103,13 +103,13 @@ class McpDoor:
     async def _list_tools(self, ctx: Context, params: PaginatedRequestParams | None) -> ListToolsResult:
         if params is not None and params.cursor:
             raise MCPError(INVALID_PARAMS, "There is no such cursor: the list has one page.")
-        return ListToolsResult(tools=[each.described for each in self._targets(_caller(ctx)).values()])
+        return ListToolsResult(tools=[target.described for target in self._targets(_caller(ctx)).values()])
 
     def _targets(self, caller: Identity) -> dict[str, McpTarget]:
         permissions = self._context.permissions
         usable = permissions.usable(self._context.agents, caller)
         own = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
-        key = tuple((name, len(agent.tools), *(each.name for each in agent.tools)) for name, agent in own.items())
+        key = tuple((name, len(agent.tools), *(tool.name for tool in agent.tools)) for name, agent in own.items())
         found = self._known.get(key)
         if found is None:
             found = self._known[key] = targets(own)

@@ -78,7 +78,7 @@ async def change(notebook: str, name: str) -> RememberedValue:
     ttl_s = None if given.days is None else given.days * DAY_S
     memory = _memory(notebook)
     with _refusals():
-        known = {each.name: each for each in await memory.entries()}
+        known = {entry.name: entry for entry in await memory.entries()}
         seen = known[name].updated_at if given.if_updated_at is None and name in known else given.if_updated_at
         if seen is None:
             if not known and notebook not in _notebooks():
@@ -86,7 +86,7 @@ async def change(notebook: str, name: str) -> RememberedValue:
             await memory.remember(name, given.value, TTL_S if ttl_s is None else ttl_s, by_user=True)
         elif not await memory.amend(name, given.value, seen, ttl_s):
             raise _changed(name in known)
-        stored = next((each for each in await memory.entries() if each.name == name), None)
+        stored = next((entry for entry in await memory.entries() if entry.name == name), None)
     if stored is None:
         raise _changed(False)
     return RememberedValue(notebook, stored.name, stored.value, stored.updated_at, stored.expires_at)
@@ -99,7 +99,7 @@ async def delete(notebook: str, name: str) -> None:
     memory = _memory(notebook)
     with _refusals():
         if not await memory.forget(name, given):
-            raise _changed(any(each.name == name for each in await memory.entries()))
+            raise _changed(any(entry.name == name for entry in await memory.entries()))
 
 
 @blueprint.delete("/<notebook>", errors=STORED)

@@ -90,7 +90,7 @@ def _open_questions(rows: Iterable[LoggedEvent], now: float) -> tuple[list[Item]
                 calls.pop(call_id, None)
                 waits = {name: each for name, each in waits.items() if each["call_id"] != call_id}
     doing = next((call.description or call.tool_name for call in reversed(calls.values())), "")
-    return [each for each in waits.values() if each["expires_at"] > now], doing
+    return [wait for wait in waits.values() if wait["expires_at"] > now], doing
 
 
 def _approval(envelope: Envelope, event: ApprovalRequired, call: ToolExecuting | None) -> Item:

@@ -72,4 +72,4 @@ def record_of(row: Delivery) -> dict[str, Any]:
     return {"run_id": row.run_id, "seq": row.seq, "url": row.url, "created_at": row.created_at}
 
 
-_ALL: Final = tuple(_d[each.name] for each in fields(Delivery))
+_ALL: Final = tuple(_d[field.name] for field in fields(Delivery))

@@ -34,7 +34,7 @@ class OpenAIChat(SdkModel):
 
     async def _answer(self, turn: Turn, body: Mapping[str, Any], emit: Emit) -> Reply:
         tags = ThinkTags(self._thinks_first and not turn.partial_text)
-        answer = ChatStream(tags, begun=Calls({each.name for each in offered_tools(turn)}))
+        answer = ChatStream(tags, begun=Calls({tool.name for tool in offered_tools(turn)}))
         stream = await self._begin_once_loaded(body, emit)
         await answer.hear(stream, self.next, self.first_token_s, self.idle_s, emit)
         reply, calls = await answer.reply(turn, emit)

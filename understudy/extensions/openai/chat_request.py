@@ -38,7 +38,7 @@ def build_request(turn: Turn, model: str, wants: Collection[str] = ()) -> dict[s
     options = {"stream": True, "stream_options": {"include_usage": True}}
     body: dict[str, Any] = {"model": model, "messages": messages, **options}
     if tools := offered_tools(turn):
-        body["tools"] = [{"type": "function", "function": asdict(each, recurse=False)} for each in tools]
+        body["tools"] = [{"type": "function", "function": asdict(tool, recurse=False)} for tool in tools]
     if (output := turn.output) is not None:
         form = {"name": output.name, "schema": dict(output.schema), "strict": output.strict}
         known = {"type": "json_schema", "json_schema": form}
@@ -149,7 +149,7 @@ def _parts(text: str | list[dict[str, Any]], images: Sequence[ImagePart]) -> lis
     parts: list[dict[str, Any]] = []
     if text:
         parts = [{"type": "text", "text": text}] if isinstance(text, str) else text
-    for each in images:
-        address = f"data:{each.media_type};base64,{base64.b64encode(each.content).decode()}"
+    for image in images:
+        address = f"data:{image.media_type};base64,{base64.b64encode(image.content).decode()}"
         parts.append({"type": "image_url", "image_url": {"url": address}})
     return parts

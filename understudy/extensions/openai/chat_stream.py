@@ -125,7 +125,7 @@ class ChatStream(AnswerReader):
 
 def _join(parts: list[Any], piece: Any) -> None:
     """Add a piece to the part that it continues, or as a part of its own: a signature is only of a whole one."""
-    begun = next((each for each in reversed(parts) if _continues(each, piece)), None)
+    begun = next((part for part in reversed(parts) if _continues(part, piece)), None)
     if begun is None:
         parts.append(dict(piece) if isinstance(piece, Mapping) else piece)
         return

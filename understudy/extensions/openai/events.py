@@ -235,7 +235,7 @@ class ResponseReader(AnswerReader):
         return make_state(STATE, model, outline if kept else [], calls)
 
     def _in_order(self, *kinds: str) -> list[_Item]:
-        return [each for each in sorted(self.items, key=lambda each: each.place) if each.kind in kinds]
+        return [item for item in sorted(self.items, key=lambda each: each.place) if item.kind in kinds]
 
 
 def _value(item: Mapping[str, Any]) -> Any:

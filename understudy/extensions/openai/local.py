@@ -87,7 +87,7 @@ def names_in(listing: bytes) -> list[str]:
         names = [each.id for each in msgspec.json.decode(listing, type=_Listing).data]
     except (msgspec.MsgspecError, UnicodeError):
         return []
-    usable = [each for each in names if 0 < len(each) <= 200 and not any(no in each.lower() for no in _NO_CHAT)]
+    usable = [name for name in names if 0 < len(name) <= 200 and not any(no in name.lower() for no in _NO_CHAT)]
     return usable[:MAX_MODELS]
 
 
@@ -116,8 +116,8 @@ class LocalModels:
         for variable, name in named.items():
             if os.environ.get(variable):
                 log.info("model.key_found", extra={"variable": variable, "use": f"--model {name}:NAME"})
-        for each in (await find_models(self.ports))[:MAX_FOUND]:
-            extra = {"server": each.server, "port": each.port, "model": each.model, "use": "the button in the page"}
+        for model in (await find_models(self.ports))[:MAX_FOUND]:
+            extra = {"server": model.server, "port": model.port, "model": model.model, "use": "the button in the page"}
             log.info("model.local_found", extra=extra)
 
     async def use(self, port: int, model: str) -> str:

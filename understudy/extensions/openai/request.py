@@ -59,7 +59,7 @@ def build_request(turn: Turn, model: str) -> dict[str, Any]:
 def _tools(turn: Turn, tools: Sequence[ToolCard]) -> dict[str, Any]:
     # Strict is the API's default, and takes few schemas; the arguments are validated here in any case.
     fields: dict[str, Any] = {
-        "tools": [{"type": "function", "strict": False, **asdict(each, recurse=False)} for each in tools]
+        "tools": [{"type": "function", "strict": False, **asdict(tool, recurse=False)} for tool in tools]
     }
     choice = tool_choice(turn)
     if choice is not None:

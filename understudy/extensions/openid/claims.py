@@ -106,7 +106,7 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
     roles, groups = _list(_find(claims, names.roles)), _list(_find(claims, names.groups))
     granted: list[str] = []
     member: list[str] = []
-    for taken, said in ((granted, [each for each in roles if is_claim_text(each)][:MAX_ROLES]), (member, groups)):
+    for taken, said in ((granted, [role for role in roles if is_claim_text(role)][:MAX_ROLES]), (member, groups)):
         for each in filter(is_claim_text, said):
             if not rights_fit([*granted, *member, each]):
                 break

@@ -214,7 +214,7 @@ class Provider:
         if not own.client_secret:
             return OAuthClient(own.client_id)
         offered = at.token_endpoint_auth_methods_supported or ("client_secret_basic",)  # the default of Discovery, 3
-        method = next((each for each in METHODS[:2] if each in offered), "client_secret_basic")
+        method = next((method for method in METHODS[:2] if method in offered), "client_secret_basic")
         return OAuthClient(own.client_id, own.client_secret, method)
 
     async def _userinfo(self, at: Metadata, access_token: str, subject: str) -> Mapping[str, Any] | None:

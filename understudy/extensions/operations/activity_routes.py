@@ -201,7 +201,7 @@ async def find() -> dict[Literal["users", "threads", "runs", "incidents"], list[
     return {
         "users": [who(owner) for owner in found.users],
         "threads": [{**who(owner), "thread_id": thread_id} for owner, thread_id in found.threads],
-        "runs": [owned(each) for each in dict.fromkeys(runs)],
+        "runs": [owned(fromkey) for fromkey in dict.fromkeys(runs)],
         "incidents": incidents,
     }
 

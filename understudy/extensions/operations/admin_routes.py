@@ -85,7 +85,7 @@ async def runs_of(user: str) -> dict[str, Any]:
     """List the latest runs of a user, the newest first. `tenant` names the user's tenant."""
     owner = owner_of(user, rights().reach(request.args.get("tenant") or None))
     rows = await web_context().store.archive.read(operator_queries.runs_of, owner, None)
-    return {"runs": [owned(each) for each in rows]}
+    return {"runs": [owned(row) for row in rows]}
 
 
 @blueprint.get(

@@ -81,5 +81,5 @@ def _known() -> set[tuple[str, str]]:
     agents, default = context.agents, context.models.default
     known = {("model", name) for each in (None, *agents.values()) for name in model_names(each, default)}
     for name, agent in agents.items():
-        known |= {("agent", name), *(("tool", each.name) for each in agent.tools)}
+        known |= {("agent", name), *(("tool", tool.name) for tool in agent.tools)}
     return known

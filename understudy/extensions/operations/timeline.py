@@ -104,7 +104,7 @@ def timeline(envelopes: Iterable[Envelope], steps: Iterable[StepRecord]) -> Time
         _apply(envelope, spans, marks)
     for step in steps:
         if step.kind in ("model", "summary", "ask"):
-            agent = next((each.key for each in spans.values() if _within(each, step)), None)
+            agent = next((span.key for span in spans.values() if _within(span, step)), None)
             key = f"step {step.number}"
             spans[key] = Span(key, "model", step.name, step.started_at, step.ended_at, step.status, agent)
     ended = bool(marks) and marks[-1].kind == "end"

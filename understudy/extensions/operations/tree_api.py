@@ -159,7 +159,7 @@ class TreeApi:
         return {
             **self.count_server(),
             "conversations": 0 if conversations is None else len(conversations.children()),
-            "writes_waiting": 0 if writer is None else sum(each.depth for each in writer.statistics().values()),
+            "writes_waiting": 0 if writer is None else sum(lane.depth for lane in writer.statistics().values()),
             "dead_letters": self.system.dead_letters.count,
             "incidents": self.recorder.incident_count,
             "watchers": len(self.recorder.watchers),

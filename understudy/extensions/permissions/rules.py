@@ -28,7 +28,7 @@ def parse_rules(read: Mapping[str, Any]) -> Rules:
     """
     faults = [f"{name} is not known" for name in read if name not in ("groups", "budgets", *TABLES)]
     groups = read.get("groups", [])
-    if not isinstance(groups, list) or not all(isinstance(each, str) and each.strip() for each in groups):
+    if not isinstance(groups, list) or not all(isinstance(group, str) and group.strip() for group in groups):
         faults.append("groups must be a list of names")
         groups = []
     lists: dict[str, dict[str, Allowed]] = {name: {} for name in TABLES}
@@ -128,6 +128,6 @@ def _may_have(agent: Agent, pattern: str) -> bool:
     if not pattern.endswith(ANY):
         return agent.may_have(pattern)
     start = pattern[: -len(ANY)]
-    prefixes = [f"{each.name}_" for each in agent.servers]
-    of_server = any(start.startswith(each) or each.startswith(start) for each in prefixes)
-    return of_server or agent.may_have(start) or any(each.name.startswith(start) for each in agent.tools)
+    prefixes = [f"{server.name}_" for server in agent.servers]
+    of_server = any(start.startswith(prefix) or prefix.startswith(start) for prefix in prefixes)
+    return of_server or agent.may_have(start) or any(tool.name.startswith(start) for tool in agent.tools)

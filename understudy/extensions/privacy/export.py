@@ -150,7 +150,7 @@ class Exporter:
         edge, names = b"", dict[str, None]()
         async for message, runs in self._messages(row):
             names |= dict.fromkeys(records.files_named(message))
-            whole = message_of(message, [records.run_of(*each) for each in runs], shown)
+            whole = message_of(message, [records.run_of(*run) for run in runs], shown)
             yield edge + msgspec.json.encode(whole)
             edge = b",\n"
         for kept in filter(attrgetter("attached"), kept_of_users()):

@@ -23,7 +23,7 @@ def head(exported_at: float) -> dict[str, Any]:
 
 def files_named(row: Message) -> list[str]:
     """Return the ids of the files of a message: those attached to it, and those made for it."""
-    return [*row.references, *(str(each["id"]) for each in row.files or ())]
+    return [*row.references, *(str(file["id"]) for file in row.files or ())]
 
 
 def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:

@@ -122,7 +122,7 @@ class Transcript:
         if row.references:
             parts.append(f"Attached: {', '.join(map(inline, row.references))}\n")
         if row.files:
-            parts.append(f"Made: {', '.join(inline(str(each['name'])) for each in row.files)}\n")
+            parts.append(f"Made: {', '.join(inline(str(file['name'])) for file in row.files)}\n")
         if row.visualization is not None:
             parts.append("With a chart.\n")
         if row.role == "assistant" and row.status != "success":

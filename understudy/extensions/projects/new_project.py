@@ -53,8 +53,8 @@ def _filled(text: str, name: str) -> str:
 
 def _templates(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:
     """Yield each template with its path in the project."""
-    for each in sorted(folder.iterdir(), key=lambda each: each.name):
-        if each.is_dir():
-            yield from _templates(each, f"{at}{each.name}/")
+    for path in sorted(folder.iterdir(), key=lambda each: each.name):
+        if path.is_dir():
+            yield from _templates(path, f"{at}{path.name}/")
         else:
-            yield f"{at}{each.name}", each
+            yield f"{at}{path.name}", path

@@ -356,14 +356,14 @@ def read_calls(calls: Sequence[WrittenCall]) -> list[ToolRequest]:
 
 async def _whole_reply(turn: Turn, answer: AnswerReader, calls: Sequence[ToolRequest], emit: Emit) -> Reply:
     said = Reply(answer.text, usage=answer.usage, reasoning=answer.reasoning[: answer.most_reasoning])
-    handoff = next((each for each in calls if each.name == hand_over_name(turn.tools)), None)
+    handoff = next((call for call in calls if call.name == hand_over_name(turn.tools)), None)
     if turn.colleagues and handoff is not None:
         to, reason = handoff.arguments.get("to"), handoff.arguments.get("reason")
-        if not any(each.name == to for each in turn.colleagues):
+        if not any(colleague.name == to for colleague in turn.colleagues):
             sentence = "The language model asked for a colleague that does not exist."
             raise ModelUnavailable(sentence, True, "unknown colleague")
         reason = reason if isinstance(reason, str) and reason else f"{to} has better tools for this."
         return evolve(said, handoff=Handoff(str(to), reason))
     if calls:
-        await emit(Thought("Next: " + ", ".join(each.description for each in calls)))
+        await emit(Thought("Next: " + ", ".join(call.description for call in calls)))
     return evolve(said, calls=tuple(calls))

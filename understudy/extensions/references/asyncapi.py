@@ -48,8 +48,8 @@ def asyncapi(version: str, limits: Limits, host: str = "127.0.0.1:8002") -> dict
         "channels": channels,
         "operations": _operations(channels),
         "components": {"messages": dict(_messages()), "securitySchemes": _security()},
-        "x-error-codes": [attrs.asdict(each) for each in ERRORS.values()],
-        "x-close-codes": [attrs.asdict(each) for each in CLOSES.values()],
+        "x-error-codes": [attrs.asdict(error) for error in ERRORS.values()],
+        "x-close-codes": [attrs.asdict(close) for close in CLOSES.values()],
         "x-limits": attrs.asdict(limits),
         "x-subprotocols": {name: dialect.value for name, dialect in SUBPROTOCOLS.items()},
     }
@@ -145,6 +145,6 @@ def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
                 operations[f"{action}.{name}"] = {
                     "action": action,
                     "channel": {"$ref": f"#/channels/{name}"},
-                    "messages": [{"$ref": f"#/channels/{name}/messages/{each}"} for each in messages],
+                    "messages": [{"$ref": f"#/channels/{name}/messages/{message}"} for message in messages],
                 }
     return operations

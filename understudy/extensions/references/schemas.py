@@ -70,15 +70,15 @@ RESPONSE_EXAMPLE: Final[Mapping[str, Any]] = MappingProxyType(
 def fields_schema(kind: type[Command]) -> Schema:
     """Build the schema of a command's fields. A field that is null counts as absent."""
     properties, required = {}, []
-    for each in attrs.fields(kind):
-        schema = CHECKS[each.name].schema
-        if each.name == "content":
+    for field in attrs.fields(kind):
+        schema = CHECKS[field.name].schema
+        if field.name == "content":
             schema = _WORDS
-        if each.default is attrs.NOTHING:
-            required.append(each.name)
+        if field.default is attrs.NOTHING:
+            required.append(field.name)
         else:
             schema = or_null(schema)
-        properties[each.name] = schema
+        properties[field.name] = schema
     schema = object_of(properties, required)
     return schema | _FURTHER.get(kind, {})
 
@@ -213,7 +213,7 @@ def frame_schema(kind: type[Event], dialect: Dialect) -> Schema:
         case Dialect.CANONICAL | Dialect.PAYLOAD:
             name = "data" if dialect is Dialect.CANONICAL else "payload"
             if dialect is Dialect.PAYLOAD:
-                more = {each: members[each] for each in PAYLOAD_NAMES} | {"agent_name": TEXT}
+                more = {name: members[name] for name in PAYLOAD_NAMES} | {"agent_name": TEXT}
                 aliases = {alias: data["properties"][field] for field, alias in ALIASES.get(kind, {}).items()}
                 data = data | {"properties": more | aliases | data["properties"]}
             return object_of(members | {name: data}, [*required, name], description=about(kind))

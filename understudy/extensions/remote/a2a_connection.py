@@ -181,7 +181,7 @@ async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
     if len(found.content) > MAX_CARD:
         raise ModelUnavailable("The card of the remote agent is too large.", retryable=False)
     card = parse_agent_card(found.json())
-    own = [each for each in card.supported_interfaces if same_origin(url, each.url)]
+    own = [interface for interface in card.supported_interfaces if same_origin(url, interface.url)]
     if card.supported_interfaces and not own:
         raise ModelUnavailable("The card of the remote agent names another server than its own.", retryable=False)
     del card.supported_interfaces[:]

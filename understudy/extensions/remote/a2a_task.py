@@ -89,12 +89,12 @@ class RemoteTask:
     @property
     def text(self) -> str:
         """The text of all artifacts."""
-        return PARAGRAPH.join(each.text for each in self._artifacts.values() if each.text)
+        return PARAGRAPH.join(artifact.text for artifact in self._artifacts.values() if artifact.text)
 
     @property
     def files(self) -> list[RemoteFile]:
         """The files of all artifacts."""
-        return [file for each in self._artifacts.values() for file in each.files]
+        return [file for artifact in self._artifacts.values() for file in artifact.files]
 
     def identify(self, event: Mapping[str, Any]) -> None:
         """Take the ids of the task from its first response. Raises BadTask."""
@@ -183,7 +183,7 @@ class RemoteTask:
             self._artifacts[name] = _Artifact()
         artifact = self._artifacts[name]
         artifact.text += _text_of([part for part in parts if not self._is_file(part)])
-        artifact.data += [each["data"] for each in parts if "data" in each][:MAX_FILES]
+        artifact.data += [part["data"] for part in parts if "data" in part][:MAX_FILES]
         self._keep_files(artifact, parts)
         if len(self.text) > MAX_TEXT:
             raise BadTask(ENDLESS)
@@ -208,7 +208,7 @@ class RemoteTask:
 
     def _instead(self) -> str:
         """Return what answers if no artifact has text: that of the status, or the data."""
-        found = [value for each in self._artifacts.values() for value in each.data]
+        found = [value for artifact in self._artifacts.values() for value in artifact.data]
         if (sentence := _text_of(self._message)) or not found:
             return sentence
         return block(found[0] if len(found) == 1 else found)

@@ -137,7 +137,7 @@ class AguiWork:
                 interrupts = await self._joined(client, number, resume)
                 if not interrupts:
                     return
-                resume = [await self._ask(each) for each in interrupts]
+                resume = [await self._ask(interrupt) for interrupt in interrupts]
         raise ModelUnavailable("The remote agent asked too many questions.")
 
     async def _joined(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
@@ -236,7 +236,7 @@ class AguiWork:
 
     async def _snapshot(self, answer: _Answer, messages: Any) -> int:
         """Show what is new in the messages of the run so far. Return the number of its thoughts."""
-        given = [each for each in messages if isinstance(each, dict)] if isinstance(messages, list) else []
+        given = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
         self._bound(0, len(given))
         begin = max((place for place, each in enumerate(given, 1) if each.get("role") == "user"), default=0)
         thoughts = 0
@@ -264,7 +264,7 @@ class AguiWork:
     def _interrupts(self, finished: Mapping[str, Any]) -> list[Any]:
         match finished:
             case {"outcome": {"type": "interrupt", "interrupts": [*interrupts]}}:
-                return [each for each in interrupts if isinstance(each, dict)]
+                return [interrupt for interrupt in interrupts if isinstance(interrupt, dict)]
         return []
 
     async def _ask(self, interrupt: Mapping[str, Any]) -> dict[str, Any]:
@@ -283,13 +283,13 @@ class AguiWork:
     def _input(self, number: int, resume: list[dict[str, Any]]) -> dict[str, Any]:
         """Return the input of the remote's run: the conversation as texts, the message last."""
         turn = self.turn
-        texts = [each for each in turn.items if isinstance(each, MessageItem) and each.content]
+        texts = [item for item in turn.items if isinstance(item, MessageItem) and item.content]
         messages = [
             {"id": each.origin.message_id if each.role == "user" else f"{ANSWER}{each.origin.run_id}-{place}",
              "role": each.role, "content": each.content}
             for place, each in enumerate(texts)
         ]  # fmt: skip
-        self.others.update(each["id"] for each in messages)
+        self.others.update(message["id"] for message in messages)
         given = {
             "threadId": self.remote.conversation_id(turn),
             "runId": turn.run_id if number == 0 else f"{turn.run_id}-{number}",

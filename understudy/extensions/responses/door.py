@@ -185,14 +185,14 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
     if (found := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
         run = found[1]
     envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
-    asked = [each.event for each in envelopes if isinstance(each.event, QuestionAsked)]
+    asked = [envelope.event for envelope in envelopes if isinstance(envelope.event, QuestionAsked)]
     waits = list(dict.fromkeys(tuple(each.calls or ()) for each in asked if each.asked_by == CLIENT))
     wait = next((number for number, calls in enumerate(waits) if outputs.keys() <= set(calls)), None)
     if run is None or wait is None:
         raise refused(f"No call waits for its result under this call_id: {next(iter(outputs))[:100]}.")
-    answered = {each.event.question_id for each in envelopes if isinstance(each.event, QuestionAnswered)}
+    answered = {envelope.event.question_id for envelope in envelopes if isinstance(envelope.event, QuestionAnswered)}
     open_calls = [each for each in waits[wait] if client_question_id(run.id, each) not in answered]
-    if missing := [each for each in open_calls if each not in outputs]:
+    if missing := [call for call in open_calls if call not in outputs]:
         raise refused(f"The result of this call is missing: {missing[0]}.")
     replies = [
         Respond(client_question_id(run.id, call_id), {OUTPUT: outputs[call_id]})

@@ -166,7 +166,7 @@ class ResponsesTranslator:
         return [*self._begin(), *(event for each in late for event in self._writer.more_text(each.text, each.offset))]
 
     def _call_begun(self, call: ToolExecuting) -> list[JsonValue]:
-        if self._request is not None and any(each["name"] == call.tool_name for each in self._request.tools):
+        if self._request is not None and any(tool["name"] == call.tool_name for tool in self._request.tools):
             self._wanted[call.call_id] = call
             return []
         if self.response is None or call.call_id in self._calls:
@@ -196,7 +196,7 @@ class ResponsesTranslator:
         if not set(calls) <= self._asked | self._settled:
             return []
         if self.response is not None:
-            shown = [self._wanted[each] for each in calls if each in self._asked and each in self._wanted]
+            shown = [self._wanted[call] for call in calls if call in self._asked and call in self._wanted]
             events = self._writer.function_calls(shown, said)
             return [*events, *self._end("completed", said, usage=usage_object(used, self._writer.used))]
         self.parts += 1

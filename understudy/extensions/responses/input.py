@@ -203,7 +203,7 @@ def read_messages(value: object) -> Given:
             calls.append(talk.call(None, only.get("name"), only.get("arguments")))
         audio = message.get("audio")
         spoken = audio.get("transcript") if isinstance(audio, Mapping) else None
-        talk.add(at, role, content or message.get("refusal") or spoken, *(each for each in calls if each is not None))
+        talk.add(at, role, content or message.get("refusal") or spoken, *(call for call in calls if call is not None))
     return talk.given(None)
 
 

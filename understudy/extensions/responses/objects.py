@@ -119,12 +119,12 @@ def response_object(request: ResponseRequest, name: ResponseId, created_at: floa
         "tools": [
             {
                 "type": "function",
-                "name": each["name"],
-                "description": each.get("description"),
-                "parameters": each.get("parameters", {}),
+                "name": tool["name"],
+                "description": tool.get("description"),
+                "parameters": tool.get("parameters", {}),
                 "strict": False,
             }
-            for each in request.tools
+            for tool in request.tools
         ],
         "top_logprobs": 0,
         "top_p": 1,

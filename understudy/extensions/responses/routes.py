@@ -119,7 +119,7 @@ async def input_items(response_id: str) -> dict[str, Any]:
     items = _results(run, name, envelopes) if name.part else await _message(run)
     if request.args.get("order", "desc") != "asc":
         items.reverse()
-    ids = [each["id"] for each in items]
+    ids = [item["id"] for item in items]
     return {
         "object": "list",
         "data": items,
@@ -263,7 +263,7 @@ async def _message(run: RunRecord) -> list[JsonValue]:
         return []
     text = context.content_filter.vault.restore_text(run.owner, run.thread_id, message.content)
     parts: list[JsonValue] = [{"type": "input_text", "text": text}]
-    parts += [{"type": "input_file", "file_id": each} for each in message.references]
+    parts += [{"type": "input_file", "file_id": reference} for reference in message.references]
     return [{"id": message.id, "type": "message", "role": "user", "status": "completed", "content": parts}]
 
 
@@ -275,12 +275,12 @@ def _results(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> lis
         raise CommandRejected("not_found", NOT_THERE)
     calls = [each["call_id"] for each in translator.response["output"] if each["type"] == "function_call"]
     given = {
-        each.event.question_id: each.event.answer[OUTPUT]
-        for each in envelopes
-        if isinstance(each.event, QuestionAnswered)
-        and each.event.outcome is AnswerOutcome.ANSWERED
-        and each.event.answer is not None
-        and OUTPUT in each.event.answer
+        envelope.event.question_id: envelope.event.answer[OUTPUT]
+        for envelope in envelopes
+        if isinstance(envelope.event, QuestionAnswered)
+        and envelope.event.outcome is AnswerOutcome.ANSWERED
+        and envelope.event.answer is not None
+        and OUTPUT in envelope.event.answer
     }
     names = {call_id: client_question_id(run.id, call_id) for call_id in calls}
     return [

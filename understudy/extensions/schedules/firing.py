@@ -101,8 +101,8 @@ class ScheduleRunner(Poller):
         try:
             due = await self.store.read(storage.due)
             async with trio.open_nursery() as nursery:
-                for each in due.schedules:
-                    nursery.start_soon(self._fire, each, due.now)
+                for schedule in due.schedules:
+                    nursery.start_soon(self._fire, schedule, due.now)
             if due.next_at is not None:
                 sleep_s = min(sleep_s, max(due.next_at - due.now, SOON_S))
             if due.schedules:

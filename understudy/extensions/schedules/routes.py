@@ -139,7 +139,7 @@ async def delete(schedule_id: str) -> None:
 async def all_of_them() -> dict[str, Any]:
     """List schedules, those that are due next first, without their words."""
     rows = await web_context().store.archive.read(storage.of_scope, MOST, scope())
-    return {"schedules": [owned(each) for each in rows]}
+    return {"schedules": [owned(row) for row in rows]}
 
 
 async def _own(schedule_id: str) -> tuple[Schedule, float]:

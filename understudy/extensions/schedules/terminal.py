@@ -85,7 +85,7 @@ def describe(schedule: Mapping[str, Any]) -> str:
 
 def spell(seconds: int) -> str:
     """Return seconds in the largest unit that fits: 30m for 1800."""
-    unit = max((each for each in UNITS if seconds % UNITS[each] == 0), key=UNITS.__getitem__)
+    unit = max((unit for unit in UNITS if seconds % UNITS[unit] == 0), key=UNITS.__getitem__)
     return f"{seconds // UNITS[unit]}{unit}"
 
 

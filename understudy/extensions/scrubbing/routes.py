@@ -64,11 +64,11 @@ async def sanitize() -> SanitizedText:
         found.text,
         found.blocked or found.text != body.text,
         found.blocked,
-        Counter(each.category.value for each in found.findings),
-        dict(sorted(Counter(each.kind for each in found.findings).items())),
+        Counter(finding.category.value for finding in found.findings),
+        dict(sorted(Counter(finding.kind for finding in found.findings).items())),
         list(map(_finding, found.findings, utf16_offsets(body.text, found.findings))),
         found.omitted,
-        [each.detector for each in found.failures],
+        [failure.detector for failure in found.failures],
     )
 
 

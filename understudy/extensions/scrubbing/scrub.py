@@ -120,18 +120,18 @@ class FileReport:
 
     def add_findings(self, findings: Iterable[Finding], lines: LineIndex) -> None:
         """Add the findings that are new, with their positions."""
-        for each in findings:
-            if each not in self.positions:
-                self.positions[each] = lines.position(each.start)
+        for finding in findings:
+            if finding not in self.positions:
+                self.positions[finding] = lines.position(finding.start)
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """Yield the findings as plain data in the order of the text, without any of the text."""
-        for each in sorted(self.positions, key=lambda finding: (finding.start, finding.end)):
-            line, column = self.positions[each]
+        for position in sorted(self.positions, key=lambda finding: (finding.start, finding.end)):
+            line, column = self.positions[position]
             yield {
-                "file": self.name, "line": line, "column": column, "start": each.start, "end": each.end,
-                "kind": each.kind, "category": each.category.value, "action": each.action.value,
-                "score": each.score, "detector": each.detector, "reasons": list(each.reasons),
+                "file": self.name, "line": line, "column": column, "start": position.start, "end": position.end,
+                "kind": position.kind, "category": position.category.value, "action": position.action.value,
+                "score": position.score, "detector": position.detector, "reasons": list(position.reasons),
             }  # fmt: skip
 
 
@@ -231,8 +231,8 @@ class ScrubCommand:
 def _summarise(report: FileReport, *, counts: bool) -> Iterator[str]:
     """Yield sentences about a file: the kinds redacted or left in with their numbers, and what failed."""
     if counts and report.positions:
-        flagged = [each.kind for each in report.positions if each.action is Action.FLAG]
-        taken = [each.kind for each in report.positions if each.action is not Action.FLAG]
+        flagged = [position.kind for position in report.positions if position.action is Action.FLAG]
+        taken = [position.kind for position in report.positions if position.action is not Action.FLAG]
         yield "; ".join(
             f"{words} {', '.join(f'{kind} ({number})' for kind, number in _by_number(kinds))}"
             for words, kinds in (("taken out:", taken), ("left in:", flagged))

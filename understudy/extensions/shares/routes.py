@@ -181,7 +181,7 @@ async def _page(token: str) -> tuple[SharedPage, int]:
 async def _made_file(token: str, file_id: str) -> File:
     """Return a file that an answer of a page names: nothing else of its owner can be read."""
     found, _ = await _page(token)
-    made = {each["id"] for row in found.messages for each in row.files or ()}
+    made = {file["id"] for row in found.messages for file in row.files or ()}
     files = web_context().services.attachments(found.share.owner)
     for row in await files.rows([file_id]) if file_id in made else ():
         return row

@@ -182,7 +182,7 @@ class SpendingLimits(SpendingOfUsers):
         for whose, whom in (("user", "You have"), ("tenant", "Your organisation has")):
             if whose == "tenant" and tenant is None:
                 continue
-            bounds = {name: getattr(self.limits, f"{whose}_{name}") for each in periods for name in each.bounds}
+            bounds = {name: getattr(self.limits, f"{whose}_{name}") for period in periods for name in period.bounds}
             if whose == "user":
                 bounds |= self.budgets.raised(who)
             of_user, of_tenant = (owner, None) if whose == "user" else (None, tenant)

@@ -170,8 +170,8 @@ class Steering(ThreadPart):
         Raises:
             StorageError: They are not stored as a message, and still wait for the run.
         """
-        waiting = [each for each in live.state.waiting_steers if each.by is None]
-        withdrawn = [SteerWithdrawn(each.steer_id) for each in live.state.waiting_steers if each.by is not None]
+        waiting = [steer for steer in live.state.waiting_steers if steer.by is None]
+        withdrawn = [SteerWithdrawn(steer.steer_id) for steer in live.state.waiting_steers if steer.by is not None]
         if not waiting:
             if withdrawn:
                 await self.thread.append(live, withdrawn)

@@ -341,8 +341,8 @@ class ChatSession:
     async def _prompts(self, words: str) -> bool:
         """List the prompts of servers, or send the one that these words name. Return whether a message was sent."""
         if not words:
-            for each in await list_prompts(self.session.ask, self.thread_id):
-                self.screen.note(each)
+            for prompt in await list_prompts(self.session.ask, self.thread_id):
+                self.screen.note(prompt)
             return False
         text = await read_prompt(self.session.ask, self.thread_id, words)
         if text is None:
@@ -571,7 +571,7 @@ class ChatSession:
             case SanitizationSummary(direction=direction, counts=by_kind, findings=findings, omitted=omitted):
                 counts = ", ".join(f"{count} {one_line(name)}" for name, count in by_kind.items())
                 where = {"inbound": "your message", "outbound": "the answer"}.get(direction, "it")
-                stayed = not omitted and all(each.get("action") == "flag" for each in findings)
+                stayed = not omitted and all(finding.get("action") == "flag" for finding in findings)
                 note(f"! {'pointed out in' if stayed else 'taken out of'} {where}: {counts}", "yellow")
             case PartialResult(text=text, offset=offset):
                 self._show(asked, text, offset)

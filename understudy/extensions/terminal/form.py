@@ -42,7 +42,7 @@ class FormField:
             default = self.schema.get("default")
             hints.append("optional" if default in (None, "") else f"else {_shown(default)}")
         label = str(self.schema.get("title") or self.name)
-        return f"{label} ({'; '.join(each for each in hints if each)})" if any(hints) else label
+        return f"{label} ({'; '.join(hint for hint in hints if hint)})" if any(hints) else label
 
     @property
     def options(self) -> Sequence[Any]:
@@ -67,9 +67,9 @@ class FormField:
         """Return the value of a line that is not empty. Raises `WrongEntry`."""
         kind = self.schema.get("type")
         if self.options:
-            for each in self.options:
-                if _shown(each).lower() == line.lower():
-                    return each
+            for option in self.options:
+                if _shown(option).lower() == line.lower():
+                    return option
             raise WrongEntry(f"one of {', '.join(map(_shown, self.options))}, please")
         if kind == "boolean":
             if line.lower() not in _YES:
@@ -86,7 +86,7 @@ class FormField:
         if kind == "string":
             return line
         if kind == "array" and self.schema.get("items", {}).get("type") == "string":
-            return [each.strip() for each in line.split(",") if each.strip()]
+            return [part.strip() for part in line.split(",") if part.strip()]
         try:
             return json.loads(line)
         except ValueError:
@@ -99,7 +99,7 @@ def fields_of(schema: Mapping[str, Any]) -> list[FormField]:
     fields = []
     for name, given in schema.get("properties", {}).items():
         variants = given.get("anyOf", ())
-        others = [each for each in variants if each.get("type") != "null"]
+        others = [variant for variant in variants if variant.get("type") != "null"]
         inner = {**given, **others[0]} if len(others) == 1 else given
         fields.append(FormField(name, inner, name in required, len(others) < len(variants)))
     return fields

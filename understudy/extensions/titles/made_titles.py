@@ -90,7 +90,7 @@ def model_for_titles(services: Services, request: RunRequest) -> tuple[Model, st
     models = [(model, name)]
     if isinstance(model, FallbackModel):
         models = list(zip(model.models, model.names, strict=True))
-    return next((each for each in models if getattr(each[0], "titles", False) is True), None)
+    return next((model for model in models if getattr(model[0], "titles", False) is True), None)
 
 
 async def make_title(
@@ -104,7 +104,7 @@ async def make_title(
     owner, thread_id, store = request.owner, request.thread_id, services.store
     try:
         page = await store.messages(owner, thread_id, None, MESSAGES)
-        answers = [each for each in page.items if each.role == "assistant" and each.status == RunStatus.SUCCESS.value]
+        answers = [item for item in page.items if item.role == "assistant" and item.status == RunStatus.SUCCESS.value]
         if page.next_cursor is not None or not answers or answers[-1].run_id != request.run_id:
             return None
         derived, thread = derived_title(page.items[0].content), await store.thread(owner, thread_id)
@@ -139,7 +139,7 @@ def _has_reasoned(step: StepRecord) -> bool:
 
 def usage_step(run_id: str, steps: Sequence[StepRecord], made: TitleMade, now: float) -> StepRecord:
     """Return the step after these of a run that counts what its thread's title has used."""
-    number = max((each.number for each in steps), default=0) + 1
+    number = max((step.number for step in steps), default=0) + 1
     return StepRecord(run_id, number, *TITLE, {"usage": msgspec.to_builtins(made.usage)}, "ok", made.began, now)
 
 

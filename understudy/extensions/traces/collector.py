@@ -27,7 +27,7 @@ def open_traces(
         from understudy.extensions.traces.otlp import otlp_sender
     except ModuleNotFoundError as error:
         raise ExtraNotInstalled("otlp.endpoint", "traces") from error
-    pairs = (each.partition("=") for each in settings.headers)
+    pairs = (header.partition("=") for header in settings.headers)
     headers = {name.strip(): value.strip() for name, _, value in pairs}
     traces = SentTraces(
         otlp_sender(settings.endpoint, headers, release, uuid.uuid4().hex),

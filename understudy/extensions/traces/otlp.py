@@ -57,7 +57,7 @@ def otlp_sender(endpoint: str, headers: Mapping[str, str], version: str, instanc
     exporter = OTLPSpanExporter(endpoint.rstrip("/") + PATH, headers=dict(headers), timeout=SEND_S)
 
     def send(spans: Sequence[TraceSpan]) -> bool:
-        return exporter.export([_readable(each, resource, scope) for each in spans]) is SpanExportResult.SUCCESS
+        return exporter.export([_readable(span, resource, scope) for span in spans]) is SpanExportResult.SUCCESS
 
     return send
 
@@ -69,7 +69,7 @@ def _readable(span: TraceSpan, resource: Resource, scope: InstrumentationScope) 
         None if span.parent is None else _context(span.parent),
         resource,
         dict(span.attributes),
-        links=[Link(_context(each)) for each in span.links],
+        links=[Link(_context(link)) for link in span.links],
         kind=SpanKind[span.kind.value],
         status=Status(StatusCode.ERROR, span.error) if span.error else Status(),
         start_time=_nanoseconds(span.started_at),

@@ -38,8 +38,8 @@ class OtlpSettings:
         for name in ("headers", "content"):
             if getattr(self, name) and not self.endpoint:
                 yield f"otlp.{name} (UNDERSTUDY_OTLP_{name.upper()}) has no effect without otlp.endpoint"
-        for each in self.headers:
-            name, separator, value = each.partition("=")
+        for header in self.headers:
+            name, separator, value = header.partition("=")
             if not separator or not HEADER_NAME.fullmatch(name.strip()):
                 yield "otlp.headers must be like NAME=VALUE, and one of them is not (not shown here)"
             if not (value.isascii() and value.isprintable()):

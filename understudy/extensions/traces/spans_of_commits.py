@@ -45,7 +45,7 @@ class SpansOfCommits(ThreadPart):
     def _above(self, live: ActiveRun, change: Change) -> SpanContext:
         """Return the span of the agent at work, of one that starts in this commit, or else of the message."""
         request = live.request
-        started = [each for each in change.events if each.type == AgentStarted.type]
+        started = [event for event in change.events if event.type == AgentStarted.type]
         if started and change.run is None:
             event = from_log(started[-1].body).event
             if isinstance(event, AgentStarted):

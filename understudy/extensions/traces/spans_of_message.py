@@ -46,7 +46,7 @@ def _record(
     run_id, thread_id = last.run_id, last.order.route.thread_id
     if accepted is not None:
         run_id, thread_id = accepted.run_id, accepted.thread_id
-    if not traces.of_run(run_id) or all(each.run_id != run_id for each in request.attempts):
+    if not traces.of_run(run_id) or all(attempt.run_id != run_id for attempt in request.attempts):
         return
     # What sends the message may name a span in it; else the HTTP request may.
     sent_from = getattr(request.command, "metadata", {}).get(TRACEPARENT)

@@ -102,7 +102,7 @@ class SpansOfRun(RunPart):
             span = span_of(self.job.run_id, before.before, agent_id)
             self._links = (span,)
             calls = past.turns[-1].calls if past.turns else ()
-            cut = {each.call_id: each.step for each in calls if each.step is not None and each.result is None}
+            cut = {call.call_id: call.step for call in calls if call.step is not None and call.result is None}
             self._cut_calls = frozenset(cut)
             if not before.crashed:
                 about = self._of_agent(agent.name, agent_id)
@@ -188,7 +188,7 @@ class SpansOfRun(RunPart):
     def _below(self, asked: CallSubagent) -> "SpansOfRun | None":
         """Return what records the spans of a subagent that a call has asked."""
         parts = () if asked.tools is None else asked.tools.parts.ended
-        return next((each for each in parts if isinstance(each, SpansOfRun)), None)
+        return next((part for part in parts if isinstance(part, SpansOfRun)), None)
 
     def _of_call(self, tool: str, call_id: str) -> dict[str, Attribute]:
         return {

@@ -68,9 +68,11 @@ async def chat() -> Response:
     given, options = await run_off_loop(_read, body)
     last = given.messages[-1] if given.messages else UiMessage()
     if last.role == "assistant" and (decisions := _decisions(last)):
-        for each in decisions:
-            await chat.answer(caller, each, door=LABEL)
-        return await _message(given.id, last.id.removeprefix(ANSWER), frozenset(each.call_id for each in decisions))
+        for decision in decisions:
+            await chat.answer(caller, decision, door=LABEL)
+        return await _message(
+            given.id, last.id.removeprefix(ANSWER), frozenset(decision.call_id for decision in decisions)
+        )
     agent, agents = request.args.get("agent"), agents_of_caller()
     command = await _command(caller, given, *await run_off_loop(_say, given, options, agent, agents))
     accepted = await chat.accept(caller, command)
@@ -119,7 +121,7 @@ def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
     if not isinstance(name, str) or not isinstance(messages, list):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
     # Of a long history only the end is read, which may be the user's message and the answer that it had.
-    last = [UiMessage.of(each) for each in messages[-2:] if isinstance(each, dict)]
+    last = [UiMessage.of(message) for message in messages[-2:] if isinstance(message, dict)]
     parsed = UiRequest(name, last, given.get("trigger"), again if isinstance(again, str) else None)
     return parsed, {name: given[name] for name in OPTIONS if name in given}
 
@@ -128,7 +130,7 @@ def _say(
     given: UiRequest, options: dict[str, Any], agent: str | None, agents: Mapping[str, Agent]
 ) -> tuple[Say, tuple[NewFile, ...]]:
     """Return the user's last message, and its files. Raises CommandRejected: there is none, or it cannot be taken."""
-    last = next((each for each in reversed(given.messages) if each.role == "user"), None)
+    last = next((message for message in reversed(given.messages) if message.role == "user"), None)
     if last is None:
         raise CommandRejected("empty_message", "There is no message of the user.")
     fields = options | {"thread_id": given.id, "message_id": last.id or None}
@@ -148,7 +150,7 @@ async def _command(caller: Identity, given: UiRequest, say: Say, files: tuple[Ne
         await web_context().chat.stop(caller, runs[-1].id)
     if known is not None:
         return Regenerate(known.id, request.headers.get(KEY))
-    return await new_version(caller, sent, files, [each.id for each in reversed(given.messages[:-1])])
+    return await new_version(caller, sent, files, [message.id for message in reversed(given.messages[:-1])])
 
 
 def _decisions(message: UiMessage) -> list[Approve]:

@@ -113,11 +113,11 @@ class UndoWalk:
         """Return the event and the steps that record the outcome of the next call; `sentence` says why it failed."""
         step, *others = self.left
         status = UndoStatus.FAILED if sentence else UndoStatus.OK
-        kept = tuple(each.call_id or "" for each in others) if sentence else ()
+        kept = tuple(other.call_id or "" for other in others) if sentence else ()
         event = CallUndone(step.call_id or "", step.name, status, sentence or None, kept or None)
         steps = [evolve(step, status=status.value, ended_at=now)]
         if sentence:
-            steps += [evolve(each, status="left", ended_at=now) for each in others]
+            steps += [evolve(other, status="left", ended_at=now) for other in others]
         return event, tuple(steps)
 
 

@@ -133,7 +133,7 @@ async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
     thread = await web_context().store.thread(caller.user, thread_id)
     if thread is not None and thread.archived:
         raise CommandRejected("forbidden", "This chat is archived; take it back to use its widgets.")
-    names = [each.name for each in app.link.offer.tools.values() if each.remote == asked.name and each.for_widgets]
+    names = [tool.name for tool in app.link.offer.tools.values() if tool.remote == asked.name and tool.for_widgets]
     if not names:
         raise CommandRejected("not_found", f"{app.link.name} has no tool of that name for its widgets.")
     usable, of_run = agents_of_caller(), app.step.result.get("agent")

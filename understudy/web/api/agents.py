@@ -85,10 +85,10 @@ def _shown_settings() -> dict[str, Any]:
     context = web_context()
     kinds = {name: kind for name, each in context.extensions.items() if (kind := each.settings()) is not None}
     return {
-        f"{name}.{each.name}": getattr(context.settings.of(kind), each.name)
+        f"{name}.{field.name}": getattr(context.settings.of(kind), field.name)
         for name, kind in kinds.items()
-        for each in fields(kind)
-        if SHOWN in each.metadata
+        for field in fields(kind)
+        if SHOWN in field.metadata
     }
 
 
@@ -112,7 +112,7 @@ async def agents() -> Response:
             to_json(agent.starters),
             to_json(agent.translations),
             goes_on and agent.remote is None,
-            [each.name for each in agent.servers],
+            [server.name for server in agent.servers],
             None if agent.output is None else agent.output.schema,
             _model(agent),
         )

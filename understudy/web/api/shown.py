@@ -36,7 +36,7 @@ def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) ->
     given = {"rating": row.rating, "note": row.note}
     return own | {
         "content": shown(row.content),
-        "next_steps": [{**each, "label": shown(str(each["label"]))} for each in row.next_steps or ()],
+        "next_steps": [{**step, "label": shown(str(step["label"]))} for step in row.next_steps or ()],
         "files": list(row.files or ()),
         "feedback": given if any(given.values()) else None,
         "runs": list(runs),

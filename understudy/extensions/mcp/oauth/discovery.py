@@ -79,7 +79,7 @@ async def discover(server: McpServer, http: GuardedHttp, wanted: str | None = No
     if scope and "offline_access" in (metadata.scopes_supported or ()) and "offline_access" not in scope.split():
         scope += " offline_access"
     methods = metadata.token_endpoint_auth_methods_supported or METHODS
-    method = next((each for each in METHODS if each in methods), "")
+    method = next((method for method in METHODS if method in methods), "")
     if not method:
         raise Untrusted("its authorization server knows no way of this server to prove itself")
     registration, revocation = metadata.registration_endpoint, metadata.revocation_endpoint
