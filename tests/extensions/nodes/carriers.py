@@ -16,7 +16,7 @@ from tests.servers.redis import Redis
 from understudy.extensions.nodes.notify import NotifyWakeups
 from understudy.extensions.nodes.redis import RedisLink
 from understudy.extensions.nodes.redis_wakeups import RedisWakeups
-from understudy.extensions.nodes.wakeups import Wakeups, channel_of
+from understudy.extensions.nodes.wakeups import LISTENER, Wakeups, channel_of
 from understudy.storage.errors import WakeupsUnavailable
 from understudy.storage.postgresql import alone, connect_database
 
@@ -52,7 +52,7 @@ class ByPostgres:
 
     async def listen_slowly(self) -> Callable[[], bool]:
         """Listen, and never take what comes. Return a function that says whether the connection is still there."""
-        line = psycopg.connect(self.address, application_name="understudy-listener")
+        line = psycopg.connect(self.address, application_name=LISTENER)
         self.lines.append(line)
         line.execute(f'LISTEN "{ONE}"')
         line.commit()

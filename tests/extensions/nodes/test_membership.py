@@ -428,6 +428,19 @@ async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str
         assert finder.mine == [f"r-{one.node.id}"]
 
 
+async def test_followers_of_threads_that_moved_come_before_those_who_may_lack_one(
+    postgres: Postgres, template: str
+) -> None:
+    async with server(postgres.create(template)) as one:
+        await (await one.join()).live()
+        ending = await one.system.spawn(ChildSpec("conversation", Obedient, restart=Restart.TEMPORARY))
+        ending.tell(OwnershipLost())
+        finder = Finder(one, moved=[(("ann", f"t{number}"), ending) for number in range(2 * BATCH)], missed=("bob",))
+        await recovering(one, finder)
+        await until(lambda: len(finder.followed) > 2 * BATCH)
+        assert finder.followed[-1] == "bob"
+
+
 async def test_followers_of_a_thread_that_moved_find_it(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as one:

@@ -82,8 +82,9 @@ class Recovery(Actor):
         try:
             if relocated := self.registry.relocated:
                 await self._concurrently(self._resubscribe, relocated[:BATCH])
-                if 0 < len(self.registry.relocated) < len(relocated):
-                    context.set_timer("look", GATHER_S, _Check())
+                if 0 < len(self.registry.relocated) < len(relocated):  # before all else: their clients see a pause
+                    context.ref.tell(_Check())
+                    return
             if missed := self.registry.missed:
                 await self._concurrently(self.registry.subscribe_missed, missed[:BATCH])
                 if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers

@@ -15,6 +15,7 @@ from attrs import define, field
 from psycopg.errors import error_from_result
 from psycopg.pq import ExecStatus
 
+from understudy.extensions.nodes.wakeups import LISTENER, channel_of
 from understudy.storage.errors import WakeupsUnavailable, driver_words
 
 LARGEST: Final = 7_999
@@ -26,7 +27,7 @@ FULL: Final = 0.25
 """Part of PostgreSQL's queue of messages, of 8 GB, from which on those that do not read are cut off."""
 CUT_OFF: Final = """
     SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity
-    WHERE application_name = 'understudy-listener' AND datname = current_database() AND usename = current_user
+    WHERE application_name LIKE 'understudy-listener-%' AND datname = current_database() AND usename = current_user
     AND pg_notification_queue_usage() > $1
 """
 """Ends the sessions of all listeners while the queue is full: those that live come back at once, with an empty one."""
@@ -62,7 +63,7 @@ class NotifyWakeups:
         self, channels: Sequence[str], take: Callable[[str, str], None], begun: Callable[[], None]
     ) -> NoReturn:
         """As `Wakeups.listen`."""
-        line = await self._open("understudy-listener")
+        line = await self._open(LISTENER + channels[0].removeprefix(channel_of("")))
         try:
             for channel in channels:
                 await _execute(line, f'LISTEN "{channel}"')

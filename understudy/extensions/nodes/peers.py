@@ -1,7 +1,9 @@
 """What this node knows of the others, and what it takes over from those that died.
 
-The database says which nodes are alive. While it is down no node is declared dead; nor by a node whose own lease has
-expired, as just after the database came back.
+1. The database says which nodes are alive. While it is down no node is declared dead; nor by a node whose own lease
+   has expired, as just after the database came back.
+2. A node that was seen to listen, and does not any more, is dead if it has not renewed its lease either. That is not
+   asked by a node which does not hear itself, nor of what it saw before: the database may have ended all sessions.
 """
 
 import logging
@@ -44,6 +46,7 @@ class Peers:
     handle_news: Callable[[News], Awaitable[None]]
     tidy: Callable[[], Awaitable[None]]
     _alive: frozenset[str] = field(default=frozenset(), init=False)
+    _listening: frozenset[str] = field(default=frozenset(), init=False)
     _scan_at: float = field(default=0.0, init=False)
 
     async def look(self, context: Context) -> None:
@@ -51,9 +54,16 @@ class Peers:
 
         Raises StorageUnavailable.
         """
-        alive = frozenset(await self.store.read(storage.living))
+        listening = self._listening if self.bus.hears else frozenset()
+        self._listening = frozenset()  # if the database does not answer
+        silent_s = await self.store.read(storage.living_by_silence)
+        lost = {each for each in listening if silent_s.get(each, 0.0) > storage.SILENT_S}
+        if lost and await self.store.commit_urgent(storage.end_leases(lost)):
+            silent_s = await self.store.read(storage.living_by_silence)
+        alive = frozenset(silent_s)
         if self.node.id not in alive:
             return
+        self._listening = alive.intersection(listening.union(each for each in alive if not silent_s[each]))
         # Not only those seen before: what looks may have been killed while a node died.
         gone, came = (self._alive | self.proxies.owner_nodes()) - alive, alive - self._alive - {self.node.id}
         self._alive, self.bus.peers = alive, len(alive) > 1

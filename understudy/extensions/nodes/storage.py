@@ -4,13 +4,14 @@
    under its own number are refused.
 2. A claim never waits for a row: the node that has locked it is using it, or the database will soon end its session.
 3. A node with an expired lease is dead as soon as another node claims one of its threads: its row is deleted then,
-   which is how it learns. Until then it may renew the lease, and loses nothing.
+   which is how it learns. Until then it may renew the lease, and loses nothing. Others end the lease early if the
+   session by which it listened has ended, as with its process, and a renewal did not come.
 4. A late renewal extends the leases of all nodes that were alive at the previous one: during an outage of the database
    none could renew, and none is declared dead for it.
 5. A node says up to which revision it knows the schema, so that no migration takes away what it works with.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 import trio
@@ -19,17 +20,24 @@ from sqlalchemy import (
     ColumnElement,
     Connection,
     Select,
+    Text,
     and_,
+    case,
+    column,
     delete,
     exists,
+    func,
     insert,
+    literal,
     or_,
     select,
+    table,
     tuple_,
     update,
 )
 
 from understudy.extensions.nodes.tables import nodes
+from understudy.extensions.nodes.wakeups import LISTENER
 from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
 from understudy.storage.queries import OPEN_RUN, with_open_effects
@@ -48,6 +56,8 @@ FORGET_S: Final = 600.0
 """How long the row of a silent node is kept if no other node claims its threads, as it may come back."""
 LATE: Final = 0.75
 """A renewal is late after this part of the lease: three failed renewals in a row."""
+SILENT_S: Final = 1.0
+"""Seconds since a renewal, of which there is one in 0.5, after which a node whose session has ended is dead."""
 
 
 @frozen
@@ -72,12 +82,13 @@ def claim_thread(connection: Connection, owner: str, thread_id: str, node: str) 
         select(_t.node, _t.fence).where(*this).with_for_update(skip_locked=True, key_share=True)
     ).one_or_none()
     named = {node} if row is None else {node, row.node}
-    alive = set(connection.execute(select(_n.id).where(_n.id.in_(named), _n.expires_at > Now())).scalars())
-    if alive != {node}:
+    leases = select(_n.id, _n.expires_at > Now()).where(_n.id.in_(named))
+    known = {name: bool(alive) for name, alive in connection.execute(leases)}
+    if [name for name, alive in known.items() if alive] != [node]:
         return 0
     if row is None:
         return 0 if connection.execute(select(_t.id).where(*this)).one_or_none() is not None else 1
-    if row.node not in (None, node) and not _taken_for_dead(connection, row.node):
+    if row.node != node and row.node in known and not _taken_for_dead(connection, row.node):
         return 0
     connection.execute(update(schema.threads).where(*this).values(node=node, fence=row.fence + 1))
     return int(row.fence) + 1
@@ -147,6 +158,22 @@ def _taken_for_dead(connection: Connection, node: str) -> bool:
     return True
 
 
+_activity = table("pg_stat_activity", column("application_name", Text), column("datname", Text))
+_listens: ColumnElement[bool] = (literal(LISTENER) + _n.id).in_(
+    select(_activity.c.application_name).where(_activity.c.datname == func.current_database())
+)
+"""Condition on a node: its session that listens is there (PostgreSQL only). That ends at once with its process."""
+
+
+@write
+def end_leases(connection: Connection, lost: Collection[str]) -> int:
+    """End the leases of those of these nodes that do not listen still, nor have renewed. Return how many."""
+    silent = _n.expires_at < Now() + (LEASE_S - SILENT_S)
+    return connection.execute(
+        update(nodes).where(_n.id.in_(list(lost)), silent, ~_listens).values(expires_at=Now())
+    ).rowcount
+
+
 _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.expires_at > Now())).correlate(
     schema.threads
 )
@@ -156,6 +183,13 @@ _held: ColumnElement[bool] = exists(select(_n.id).where(_n.id == _t.node, _n.exp
 def living(connection: Connection) -> list[str]:
     """Return the living nodes, in the order they joined."""
     return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
+
+
+def living_by_silence(connection: Connection) -> dict[str, float]:
+    """Return the living nodes: 0.0 for each that listens, for others the seconds since they renewed their leases."""
+    silent_s = case((_listens, 0.0), else_=Now() + LEASE_S - _n.expires_at)
+    rows = connection.execute(select(_n.id, silent_s).where(_n.expires_at > Now()))
+    return {name: float(seconds) for name, seconds in rows}
 
 
 def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:

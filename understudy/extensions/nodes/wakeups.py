@@ -38,6 +38,8 @@ class Wakeups(Protocol):
 
 HELLO: Final = ""
 """The message of a node to itself, by which it knows that it hears."""
+LISTENER: Final = "understudy-listener-"
+"""With the name of a node: that of its session which listens, by which others see that its process is there."""
 NEWS: Final = "understudy_news"
 """The channel that all nodes listen to."""
 
