@@ -52,16 +52,16 @@ async def analyse_table(file_id: TableId, context: ToolContext, measure: Measure
     if found.trend is not None:
         said.append(_trend_sentence(found.trend))
         steps.insert(0, NextStep("The trend", "table_trend", {"file_id": file_id, "measure": found.trend.measure}))
-    for each in found.outliers:
-        said.append(f"{each.count:,} unusual value{'' if each.count == 1 else 's'} in {each.column}")
-        steps.append(_outliers_step(file_id, each.column))
+    for outlier in found.outliers:
+        said.append(f"{outlier.count:,} unusual value{'' if outlier.count == 1 else 's'} in {outlier.column}")
+        steps.append(_outliers_step(file_id, outlier.column))
     value = {
         "file": file.name,
         "rows": found.row_count,
         "measure": found.measure,
         "groups": [row for groups in found.shares for row in _group_rows(groups, column=True)],
         "trend": [] if found.trend is None else _trend_rows(found.trend),
-        "outliers": [_outlier_row(each) for each in found.outliers],
+        "outliers": [_outlier_row(outlier) for outlier in found.outliers],
     }
     return ToolResult(value, f"{'; '.join(said)}.", kind="analysis", next_steps=steps)
 
@@ -97,7 +97,7 @@ async def join_tables(
         value = {**facts, "groups": _group_rows(found.groups)}
         return ToolResult(value, f"{summary}. {_group_sentence(found.groups)}", kind="analysis")
     rows = found.first
-    columns = [{"name": each.name, "type": each.type} for each in rows.columns]
+    columns = [{"name": column.name, "type": column.type} for column in rows.columns]
     return ToolResult(
         {**facts, "columns": columns, "rows": rows.rows, "note": rows.truncated}, summary, kind="drill_down"
     )

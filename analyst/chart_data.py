@@ -123,7 +123,7 @@ def _plan(table: Table, x: str, y: str | None, aggregate: str | None, kind: str 
 def find_axis(table: Table, name: str) -> tuple[Column, str | None]:
     """Return the column for an axis, and the step of time: “month” means the months of a column with dates."""
     column = find_column(table.columns, name)
-    dated = [each for each in table.columns if each.kind == "date"]
+    dated = [column for column in table.columns if column.kind == "date"]
     if column is None:
         words = re.findall(r"\w+", name.lower())
         grain = next((_GRAIN_WORDS[word] for word in words if word in _GRAIN_WORDS), None)

@@ -74,7 +74,7 @@ def build_spec(points: Points) -> dict[str, Any]:
     plan = points.plan
     values = [{"x": at, "y": value} for at, value in points.rows]
     if plan.bin_width is not None:
-        values = [{**each, "x2": float(f"{each['x'] + plan.bin_width:.12g}")} for each in values]
+        values = [{**value, "x2": float(f"{value['x'] + plan.bin_width:.12g}")} for value in values]
     return {
         "$schema": SCHEMA,
         "width": 560,

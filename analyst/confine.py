@@ -129,7 +129,7 @@ def confine(read: Iterable[str], write: Iterable[str]) -> Confined:
 
 
 def _call(function: "ctypes._NamedFuncPointer", *arguments: object) -> int:
-    words = [ctypes.c_long(each) if isinstance(each, int) else each for each in arguments]
+    words = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     result: int = function(*words)
     if result < 0:
         number = ctypes.get_errno()

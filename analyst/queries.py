@@ -239,9 +239,9 @@ def _may_grow(name: str, function: dict[str, Any]) -> bool:
     if name in ("printf", "format"):
         pattern = _literal(arguments[0]) if arguments else None
         widths = re.findall(r"\d+", pattern or "")
-        return pattern is None or "*" in pattern or "{:{" in pattern or any(not _is_small(each) for each in widths)
+        return pattern is None or "*" in pattern or "{:{" in pattern or any(not _is_small(width) for width in widths)
     sizes = arguments if name in ("range", "generate_series") else arguments[1:2]
-    return any(not _is_small(_literal(each)) for each in sizes)
+    return any(not _is_small(_literal(size)) for size in sizes)
 
 
 def _is_small(digits: str | None) -> bool:

@@ -140,7 +140,7 @@ def trend(table: Table, date: str | None, measure: str | None, aggregate: str | 
 
     Raises `Refusal` ``query_failed`` if the table has no dates, or too few of them.
     """
-    dated = [each for each in table.columns if each.kind == "date"]
+    dated = [column for column in table.columns if column.kind == "date"]
     if not dated:
         raise Refusal("query_failed", "There is no column of dates in this table, so it has no trend.")
     column, grain = find_axis(table, date if date and date.strip() else dated[0].name)
@@ -170,7 +170,7 @@ def overview(table: Table, measure: str | None) -> Overview:
     column = _measure(table, measure, None)
     mixed = None if column is None else mixed_unit(table, column)
     added = None if mixed else column
-    dated = next((each for each in table.columns if each.kind == "date"), None)
+    dated = next((column for column in table.columns if column.kind == "date"), None)
     over_time = None if dated is None else _trend(table, dated, fitting_grain(table, dated), added, None)
     one_unit = [each for each in _measures(table) if mixed_unit(table, each) is None]
     found = tuple(each for one in one_unit[:5] if (each := _outliers(table, one, 5)) is not None)
@@ -178,7 +178,7 @@ def overview(table: Table, measure: str | None) -> Overview:
         table.row_count,
         None if column is None else column.name,
         None if mixed is None else mixed.name,
-        tuple(_group(table, each, None, added, None, 10) for each in _categories(table)[:MAX_SHARED]),
+        tuple(_group(table, category, None, added, None, 10) for category in _categories(table)[:MAX_SHARED]),
         over_time if over_time is not None and len(over_time.rows) > 1 else None,
         tuple(each for each in found if each.count),
     )
@@ -188,7 +188,7 @@ def first_look(table: Table) -> FirstLook:
     """Profile a table. It has no chart if there are no dates, or its amounts do not add up."""
     points, measure = None, _measure(table, None, None)
     name, how = (None, None) if measure is None else (measure.name, _natural(measure))
-    for axis in [each.name for each in table.columns if each.kind == "date"][:1]:
+    for axis in [column.name for column in table.columns if column.kind == "date"][:1]:
         with suppress(Refusal):
             monthly = collect(table, "month", name, how, None)
             points = monthly if len(monthly.rows) > 1 else collect(table, axis, name, how, None)
@@ -297,7 +297,7 @@ def _measure(table: Table, name: str | None, how: str | None) -> Column | None:
             raise Refusal("query_failed", f"“{column.name[:60]}” has no numbers; only rows can be counted by it.")
         return column
     measures = [] if how == "count" else _measures(table)
-    likely = [each for word in _MEASURES for each in measures if word in each.words]
+    likely = [measure for word in _MEASURES for measure in measures if word in measure.words]
     return next(iter(likely), measures[-1] if measures else None)
 
 
@@ -308,13 +308,13 @@ def _natural(measure: Column) -> str:
 
 def _measures(table: Table) -> list[Column]:
     """Return the columns of numbers, without identifiers."""
-    return [each for each in table.columns if each.kind == "number" and each.words.isdisjoint(_IDENTIFIERS)]
+    return [column for column in table.columns if column.kind == "number" and column.words.isdisjoint(_IDENTIFIERS)]
 
 
 def _categories(table: Table) -> list[Column]:
     """Return the columns of texts and truth values that repeat, those with fewest values first."""
     counted = []
-    for column in [each for each in table.columns if each.kind in ("text", "boolean")][:50]:
+    for column in [column for column in table.columns if column.kind in ("text", "boolean")][:50]:
         (different,) = table.rows(f"SELECT approx_count_distinct({column.quoted}) FROM data")[0]
         if 1 < different <= min(CATEGORIES, max(2, table.row_count // 2)):
             counted.append((different, column))

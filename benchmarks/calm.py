@@ -78,8 +78,8 @@ def figures(minutes: float | None = None) -> Iterator[Figure]:
     yield Figure("calm_alerts", "alerts", len(alerts["firing"]), aim=0)
     yield Figure("calm_minutes", "minutes", MINUTES if minutes is None else minutes)
     yield Figure("calm_pending", "alerts", len(alerts["pending"].keys() - alerts["firing"].keys()))
-    yield Figure("calm_messages", "messages", sum(each["messages"]["answered"] for each in reports))
-    yield Figure("calm_broken", "promises", sum(sum(each["violations"].values()) for each in reports), aim=0)
+    yield Figure("calm_messages", "messages", sum(report["messages"]["answered"] for report in reports))
+    yield Figure("calm_broken", "promises", sum(sum(report["violations"].values()) for report in reports), aim=0)
 
 
 def wait_until_scraped(prometheus: Prometheus, nodes: int) -> None:
@@ -93,7 +93,7 @@ def wait_until_scraped(prometheus: Prometheus, nodes: int) -> None:
 
 def unhealthy(prometheus: Prometheus) -> list[str]:
     """Return the names of the rules that were not evaluated, or failed."""
-    return [each["name"] for each in prometheus.rules() if each["health"] != "ok"]
+    return [rule["name"] for rule in prometheus.rules() if rule["health"] != "ok"]
 
 
 def seen(prometheus: Prometheus, seconds: float) -> dict[str, dict[str, float]]:
@@ -109,9 +109,9 @@ def seen(prometheus: Prometheus, seconds: float) -> dict[str, dict[str, float]]:
 
 def check(reports: Sequence[Mapping[str, Any]], prometheus: Prometheus) -> None:
     """Raise ServerFailed unless every load was whole and had answers, and all rules are still evaluated."""
-    for each in reports:
-        print(f"calm: {each['messages']}, {each['errors']}, {each['examples']}", file=sys.stderr, flush=True)
-        if not (each["whole"] and each["messages"]["answered"]):
+    for report in reports:
+        print(f"calm: {report['messages']}, {report['errors']}, {report['examples']}", file=sys.stderr, flush=True)
+        if not (report["whole"] and report["messages"]["answered"]):
             raise ServerFailed("a load was cut short, or had no answer")
     if broken := unhealthy(prometheus):
         raise ServerFailed(f"prometheus does not evaluate {broken}")

@@ -69,7 +69,7 @@ def filled(page: str) -> str:
 
 def routes() -> str:
     """Return every request with what its view says of it, and the error codes of its own."""
-    nothing: dict[str, Any] = dict.fromkeys(each.name for each in attrs.fields(WebContext))
+    nothing: dict[str, Any] = dict.fromkeys(field.name for field in attrs.fields(WebContext))
     app = build_http_app(WebContext(**nothing | {"settings": Settings(), "extensions": installed()}))
     rows = []
     for route in sorted(routes_of(app), key=lambda each: (each.rule, each.method)):
@@ -92,7 +92,7 @@ def metrics() -> str:
         {
             each._name: list(each._labelnames)
             for group in (kept, kept.connections, kept.runs, kept.runs.models, kept.findings, kept.storage, kept.actors)
-            for each in (getattr(each, "_metric", each) for each in vars(group).values())
+            for each in (getattr(var, "_metric", var) for var in vars(group).values())
             if hasattr(each, "_labelnames")
         }
         | {counter.name: [counter.label] for counter in brought}
@@ -158,9 +158,9 @@ def fields_of(kind: type[Any]) -> str:
 def fields_with_defaults(kind: type[Any]) -> str:
     """Return the fields of a class, each with its default and its docstring."""
     texts, rows = field_texts(kind), []
-    for each in attrs.fields(kind):
-        made = each.default.factory() if isinstance(each.default, type(attrs.Factory(dict))) else each.default
-        rows.append((f"`{each.name}`", "needed" if made is attrs.NOTHING else f"`{made!r}`", texts[each.name]))
+    for field in attrs.fields(kind):
+        made = field.default.factory() if isinstance(field.default, type(attrs.Factory(dict))) else field.default
+        rows.append((f"`{field.name}`", "needed" if made is attrs.NOTHING else f"`{made!r}`", texts[field.name]))
     return as_markdown(("field", "default", "what"), rows)
 
 
@@ -168,19 +168,19 @@ def agents() -> str:
     """Return the built-in agents with their names on the wire and their tools."""
     rows = [
         (
-            f"`{each.name}`",
-            f"`{each.agent_type}`" + (f", pillar `{each.pillar}`" if each.pillar else ""),
-            ", ".join(f"`{one.name}`" for one in each.tools),
-            each.description,
+            f"`{agent.name}`",
+            f"`{agent.agent_type}`" + (f", pillar `{agent.pillar}`" if agent.pillar else ""),
+            ", ".join(f"`{one.name}`" for one in agent.tools),
+            agent.description,
         )
-        for each in all_agents().values()
+        for agent in all_agents().values()
     ]
     return as_markdown(("agent", "on the wire", "tools", "for"), rows)
 
 
 def tools() -> str:
     """Return the tools that come with the server, with their parameters and what a model is told of them."""
-    known = {each.name: each for agent in all_agents().values() for each in agent.tools}
+    known = {tool.name: tool for agent in all_agents().values() for tool in agent.tools}
     rows = [
         (f"`{each.name}`", ", ".join(f"`{name}`" for name in each.parameters["properties"]), each.description)
         for each in (*known.values(), chat_response)
@@ -192,7 +192,7 @@ def events() -> str:
     """Return every event with the members of its `data`, and whether it has a number."""
     rows = []
     for name, kind in EVENTS.items():
-        fields = [(f"`{wire_name(each)}`", each.default is attrs.NOTHING) for each in attrs.fields(kind)]
+        fields = [(f"`{wire_name(field)}`", field.default is attrs.NOTHING) for field in attrs.fields(kind)]
         needed, optional = (", ".join(name for name, first in fields if first is one) for one in (True, False))
         rows.append((f"`{name}`", needed, optional, "with a run" if name == "error" else _yes(kind.durable)))
     return as_markdown(("type", "required in `data`", "optional", "durable"), rows)
@@ -205,21 +205,21 @@ def commands() -> str:
         types.setdefault(kind, []).append(f"`{name}`")
     rows = []
     for kind, names in types.items():
-        fields = [each for each in attrs.fields(kind) if each.name != "session_token" or kind is Refresh]
-        shown = [f"`{each.name}`{'' if each.default is attrs.NOTHING else '?'}" for each in fields]
+        fields = [field for field in attrs.fields(kind) if field.name != "session_token" or kind is Refresh]
+        shown = [f"`{field.name}`{'' if field.default is attrs.NOTHING else '?'}" for field in fields]
         rows.append((", ".join(names), ", ".join(shown)))
     return as_markdown(("`type`", "fields"), rows)
 
 
 def errors() -> str:
     """Return every error code with its sentence."""
-    rows = [(f"`{each.name}`", each.text, _yes(each.retryable), str(each.http_status)) for each in ERRORS.values()]
+    rows = [(f"`{error.name}`", error.text, _yes(error.retryable), str(error.http_status)) for error in ERRORS.values()]
     return as_markdown(("code", "text", "retryable", "HTTP"), rows)
 
 
 def closes() -> str:
     """Return every close code of a WebSocket."""
-    rows = [(str(each.number), each.reason, _yes(each.reconnect)) for each in CLOSES.values()]
+    rows = [(str(close.number), close.reason, _yes(close.reconnect)) for close in CLOSES.values()]
     return as_markdown(("code", "reason", "may reconnect"), rows)
 
 

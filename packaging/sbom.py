@@ -39,22 +39,22 @@ def packages_of_python(python: Path) -> dict[str, Any]:
     )
     bill: dict[str, Any] = json.loads(done.stdout)
     components = [each for each in bill.get("components", []) if each["name"] not in INSTALLERS]
-    for each in components:
-        if each["name"] in LICENCES and not each.get("licenses"):
-            each["licenses"] = [{"expression": LICENCES[each["name"]]}]
-        links = [link for link in each.get("externalReferences", []) if not link["url"].startswith("file:")]
-        each.pop("externalReferences", None)
+    for component in components:
+        if component["name"] in LICENCES and not component.get("licenses"):
+            component["licenses"] = [{"expression": LICENCES[component["name"]]}]
+        links = [link for link in component.get("externalReferences", []) if not link["url"].startswith("file:")]
+        component.pop("externalReferences", None)
         if links:
-            each["externalReferences"] = links
-        each.setdefault("purl", f"pkg:pypi/{each['name'].lower().replace('_', '-')}@{each['version']}")
-    if missing := [each["name"] for each in components if not each.get("licenses")]:
+            component["externalReferences"] = links
+        component.setdefault("purl", f"pkg:pypi/{component['name'].lower().replace('_', '-')}@{component['version']}")
+    if missing := [component["name"] for component in components if not component.get("licenses")]:
         raise ValueError(f"no licence is declared by {', '.join(missing)}: look it up, and add it to LICENCES")
-    main = [each for each in components if each["name"] == MAIN]
+    main = [component for component in components if component["name"] == MAIN]
     if not main:
         raise ValueError(f"{MAIN} is not installed for {python}")
     bill["metadata"]["component"] = main[0] | {"type": "application"}
-    bill["components"] = [each for each in components if each is not main[0]]
-    known = {each["bom-ref"] for each in components}
+    bill["components"] = [component for component in components if component is not main[0]]
+    known = {component["bom-ref"] for component in components}
     bill["dependencies"] = [
         each | ({"dependsOn": [ref for ref in each["dependsOn"] if ref in known]} if "dependsOn" in each else {})
         for each in bill["dependencies"]

@@ -70,7 +70,7 @@ class Maker:
         if status == "success" and ends:
             texts.append(self.text(120))
             steps.append(self.model_step(run_id, len(steps) + 1, Reply(texts[-1]), ()))
-            content = "\n\n".join(each for each in texts if each)
+            content = "\n\n".join(text for text in texts if text)
             answer = Message(
                 "ann", f"answer-{run_id}", "t", run_id, "assistant", content, asked.agent_type, None, "success", 2.0
             )
@@ -133,11 +133,11 @@ class Maker:
             thinking = {"type": "thinking", "thinking": self.text(30), "signature": self._id("s")}
             redacted = {"type": "redacted_thinking", "data": self._id("d")}
             blocks.insert(chance.randrange(len(blocks) + 1), chance.choice((thinking, thinking, redacted)))
-        reasoning = "".join(each.get("thinking", "") for each in blocks)
+        reasoning = "".join(block.get("thinking", "") for block in blocks)
         return {"state": encode_state(blocks, model, ()), "reasoning": "(redacted)" if self._ill() else reasoning}
 
     def model_step(self, run_id: str, number: int, reply: Reply, call_ids: Sequence[str]) -> StepRecord:
         """Return a finished turn's step; rarely the content policy has blocked its text or a call."""
-        calls = [None if self._ill() else each for each in reply.calls]
+        calls = [None if self._ill() else call for call in reply.calls]
         result = encode_reply(reply, call_ids, "" if self._ill() else reply.text, calls, 0)
         return StepRecord(run_id, number, "model", "m", None, None, result, "ok", 1.0, 2.0)

@@ -158,7 +158,7 @@ async def _kill(running: Running, orders: Orders, user: User, thread_id: str, or
             if kind == "call":
                 paths = [(run_id, f"{role}{call_id}") for call_id in calls[-1:] for role in ("", "reconcile-")]
             begun = len(calls)
-            found = [ref for each in paths if (ref := conversation(running, user, thread_id, *each)) is not None]
+            found = [ref for path in paths if (ref := conversation(running, user, thread_id, *path)) is not None]
             if found:
                 found[0].kill()
                 orders.killed(kind)

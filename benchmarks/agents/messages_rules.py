@@ -60,7 +60,7 @@ def _thinking(body: Mapping[str, Any]) -> Iterator[str]:
 def _marks(body: Mapping[str, Any]) -> Iterator[str]:
     blocks = [*body.get("tools", ()), *body.get("system", ())]
     blocks += [each for message in body["messages"] for each in message["content"]]
-    marked = [each for each in blocks if "cache_control" in each]
+    marked = [block for block in blocks if "cache_control" in block]
     if len(marked) > MAX_MARKS:
         yield "cache_control: more than four"
     if any("thinking" in each.get("type", "") or each.get("text", "-") == "" for each in marked):
@@ -76,24 +76,24 @@ def _messages(messages: Sequence[Mapping[str, Any]], tools: bool) -> Iterator[st
         role, blocks = message["role"], message["content"]
         if role != ("user", "assistant")[number % 2]:
             yield f"messages.{number}: two of {role}"
-        if not blocks or any(each["type"] not in (USER if role == "user" else ASSISTANT) for each in blocks):
+        if not blocks or any(block["type"] not in (USER if role == "user" else ASSISTANT) for block in blocks):
             yield f"messages.{number}: no blocks, or foreign ones"
-        if any(each["type"] == "text" and not each["text"].strip() for each in blocks):
+        if any(block["type"] == "text" and not block["text"].strip() for block in blocks):
             yield f"messages.{number}: an empty text"
-        if any(each["type"] == "thinking" and not each["signature"] for each in blocks):
+        if any(block["type"] == "thinking" and not block["signature"] for block in blocks):
             yield f"messages.{number}: thinking without its signature"
-        kinds = [each["type"] for each in blocks]
-        results = [each["tool_use_id"] for each in blocks if each["type"] == "tool_result"]
+        kinds = [block["type"] for block in blocks]
+        results = [block["tool_use_id"] for block in blocks if block["type"] == "tool_result"]
         if results != wanted or kinds[: len(results)] != ["tool_result"] * len(results):
             yield f"messages.{number}: results do not answer the calls before them, at once and first"
-        if any(each["type"] == "tool_result" and not str(each["content"]).strip() for each in blocks):
+        if any(block["type"] == "tool_result" and not str(block["content"]).strip() for block in blocks):
             yield f"messages.{number}: an empty result"
-        wanted = [each["id"] for each in blocks if each["type"] == "tool_use"]
+        wanted = [block["id"] for block in blocks if block["type"] == "tool_use"]
         ids += wanted
         if wanted and (kinds[-1] != "tool_use" or not tools):
             yield f"messages.{number}: text after a call, or calls without tools in the request"
-        for each in blocks:
-            if each["type"] == "tool_use" and not (ID.match(each["id"]) and NAME.match(each["name"])):
+        for block in blocks:
+            if block["type"] == "tool_use" and not (ID.match(block["id"]) and NAME.match(block["name"])):
                 yield f"messages.{number}: a bad id or name"
     if wanted:
         yield "messages: calls without a result at the end"

@@ -120,14 +120,14 @@ def _messages(body: Mapping[str, Any]) -> Iterator[str]:
         while leading < len(blocks) and blocks[leading]["type"] == "tool_result":
             leading += 1
         if side == "user":
-            results = [each["id"] for each in blocks[:leading]]
+            results = [block["id"] for block in blocks[:leading]]
             if sorted(results) != sorted(wanted):
                 yield "messages: results do not answer the calls before them, at once and first"
-            if any(each["type"] == "tool_result" for each in blocks[leading:]):
+            if any(block["type"] == "tool_result" for block in blocks[leading:]):
                 yield "messages: a result after other content"
-        if any(not str(each["text"]).strip() for each in blocks):
+        if any(not str(block["text"]).strip() for block in blocks):
             yield "messages: an empty block"
-        wanted = [each["id"] for each in blocks if each["type"] == "tool_use"]
+        wanted = [block["id"] for block in blocks if block["type"] == "tool_use"]
         if side == "assistant" and wanted and blocks[-1]["type"] != "tool_use":
             yield "messages: text after a call"
         if any(not ID.match(each) for each in wanted):

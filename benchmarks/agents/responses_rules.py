@@ -76,7 +76,7 @@ def _order(body: Mapping[str, Any]) -> Iterator[str]:
             if not item["output"]:
                 yield f"item {number}: an empty result"
         elif kind == "reasoning":
-            following = next((each for each in items[number + 1 :] if each.get("type") != "reasoning"), {})
+            following = next((item for item in items[number + 1 :] if item.get("type") != "reasoning"), {})
             if following.get("type") != "function_call" and following.get("role") != "assistant":
                 yield f"item {number}: reasoning without what followed it"
             if not item.get("encrypted_content"):

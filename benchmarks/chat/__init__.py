@@ -189,7 +189,7 @@ class Bench:
             told = ", ".join(f"{each} {done.ms(each):,.1f} ms" for each in ("sent", *WAITS))
             cores = done.cpu_s / done.report["seconds"]
             say(f"{name}, {kind}, {users} users: {told}, {cores:.2f} cores, {done.report['errors'] or 'no errors'}")
-            return done.whole and all(done.ms(each) <= LIMIT_MS for each in WAITS)
+            return done.whole and all(done.ms(wait) <= LIMIT_MS for wait in WAITS)
 
         likely = round(0.7 * sizes.every_s / self.cost_s[name, kind])
         first = min(likely, sizes.reach) if sizes.probes > 1 else sizes.users

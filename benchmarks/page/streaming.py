@@ -142,10 +142,10 @@ def send(page: Page, chat: Chat) -> Callable[[], dict[str, float]]:
 def task_cpu_ms(trace: bytes) -> list[float]:
     """Return the milliseconds of processor time of each task of the main thread of a page, from Chromium's trace."""
     events = json.loads(trace)["traceEvents"]
-    named = [each for each in events if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"]
+    named = [event for event in events if event["name"] == "thread_name" and event["args"]["name"] == "CrRendererMain"]
     threads = {(each["pid"], each["tid"]) for each in named}
-    tasks = [each for each in events if each["name"] == "RunTask" and (each["pid"], each["tid"]) in threads]
-    return [each["tdur"] / 1_000 for each in tasks if "tdur" in each]
+    tasks = [event for event in events if event["name"] == "RunTask" and (event["pid"], event["tid"]) in threads]
+    return [task["tdur"] / 1_000 for task in tasks if "tdur" in task]
 
 
 def looked(page: Page, chat: Chat, looks: int, within_ms: float) -> list[str]:
@@ -175,7 +175,7 @@ def clocks(page: Page) -> Callable[[], dict[str, float]]:
 
     def read() -> dict[str, float]:
         metrics: list[dict[str, Any]] = session.send("Performance.getMetrics")["metrics"]
-        return {each["name"]: float(each["value"]) for each in metrics}
+        return {metric["name"]: float(metric["value"]) for metric in metrics}
 
     return read
 

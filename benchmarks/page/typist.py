@@ -22,7 +22,7 @@ class Typist:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Write the document that the last message names."""
-        said = [each.content for each in turn.items if isinstance(each, MessageItem) and each.role == "user"][-1]
+        said = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"][-1]
         text, rate = asked(said)
         began, at = trio.current_time(), 0
         while at < len(text):

@@ -74,8 +74,8 @@ def _judged(judged: Report, *, listed: bool) -> Iterator[Figure]:
     for category, (passed, rows) in sorted(judged.categories().items()):
         say(f"{name:<10} {category:<24} {passed:>4} of {rows:>4} pass")
     if listed:
-        for each in judged.misses():
-            say(f"missed  {each.line()}")
+        for miss in judged.misses():
+            say(f"missed  {miss.line()}")
         for each in judged.inexact() if name in SPANS else ():
             say(f"inexact {each.line()}")
     yield Figure(f"recall_{name}", "%", judged.recall)

@@ -213,7 +213,7 @@ def fits(path: str, names: Sequence[str]) -> bool:
 def second_half(samples: Sequence[tuple[float, float]]) -> tuple[float, float]:
     """Return the line through the samples of the second half: its value at the beginning, and at the end."""
     last, _ = samples[-1]
-    late = [each for each in samples if each[0] >= last / 2]
+    late = [sample for sample in samples if sample[0] >= last / 2]
     slope, start = linear_regression(*zip(*late, strict=True))
     return start + slope * last / 2, start + slope * last
 

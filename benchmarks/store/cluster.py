@@ -109,10 +109,10 @@ class Ends:
 async def _accepted(tab: Tab, threads: list[str]) -> None:
     """Wait until something is known of every thread."""
     with trio.move_on_after(_LONG_S):
-        for _ in iter(lambda: all(tab.last.get(each, 0) >= 2 for each in threads), True):
+        for _ in iter(lambda: all(tab.last.get(thread, 0) >= 2 for thread in threads), True):
             await trio.sleep(0.01)
         return
-    raise ServerFailed(f"{sum(each not in tab.last for each in threads)} messages were not accepted")
+    raise ServerFailed(f"{sum(thread not in tab.last for thread in threads)} messages were not accepted")
 
 
 # two_nodes_cost

@@ -154,4 +154,4 @@ async def _begin(house: App, number: int, count: Count) -> None:
     assert accepted is not None
     await count.reach(before + 2, 30.0)
     events = await house.store.events(who.user, accepted.thread_id, 0)
-    assert [each.type for each in events[:2]] == [MessageAccepted.type, AgentStarted.type]
+    assert [event.type for event in events[:2]] == [MessageAccepted.type, AgentStarted.type]

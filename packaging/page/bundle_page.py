@@ -84,9 +84,9 @@ def main() -> None:
         print(f"The page is not bundled, and is served as its modules: {reason_of(error)}", file=sys.stderr)  # noqa: T201
         return
     (made / "bundle" / MADE_OF).write_text(sources)
-    for each in made.iterdir():
-        shutil.rmtree(page / each.name, ignore_errors=True)
-        each.rename(page / each.name)
+    for path in made.iterdir():
+        shutil.rmtree(page / path.name, ignore_errors=True)
+        path.rename(page / path.name)
 
 
 if __name__ == "__main__":

@@ -40,9 +40,9 @@ class CustomBuildHook(BuildHookInterface):  # type: ignore[type-arg]
                 raise RuntimeError(f"the page cannot be bundled: {reason}") from error
             self.app.display_warning(f"The page is not bundled, and will be served as its modules: {reason}")
         else:
-            parts = [each for each in made.rglob("*") if each.is_file()]
-            parts = [each for each in parts if each.parent.name != "lib" or each.name.split(".")[0] in ALONE]
-            build_data["force_include"] |= {str(each): f"understudy/page/{each.relative_to(made)}" for each in parts}
+            parts = [path for path in made.rglob("*") if path.is_file()]
+            parts = [part for part in parts if part.parent.name != "lib" or part.name.split(".")[0] in ALONE]
+            build_data["force_include"] |= {str(part): f"understudy/page/{part.relative_to(made)}" for part in parts}
 
     def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
         """Remove what was made."""
