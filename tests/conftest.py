@@ -37,7 +37,7 @@ ROOT = Path(__file__).parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options of `tests/durations.py`, `tests/proof.py` and `tests/end_to_end/conftest.py`."""
+    """Add the options of `tests/durations.py`, `tests/proof.py` and `tests/rigs/server.py`."""
     parser.addoption("--durations-to", type=Path, help="append the seconds of tests and fixtures to this file")
     parser.addoption("--proof", metavar="PART,…", help="run these parts of the proof, `all` for every one")
     parser.addoption("--wakeups", choices=("postgresql", "redis"), default="postgresql", help="what wakes nodes")

@@ -27,7 +27,7 @@ from benchmarks.agents.progress import Extent
 from benchmarks.figure import RUNS, Figure
 from benchmarks.page.browser import ONLINE, WAIT_MS, chromium, served
 from benchmarks.page.chats import Chat
-from tests.understudy.storage.million import EVENTS_OF_RUN, OWNER, build_threads
+from tests.rigs.million_events import EVENTS_OF_RUN, OWNER, build_threads
 from transport.auth.tokens import Tokens
 
 SECRET: Final = "a secret of more than thirty-two bytes"

@@ -17,7 +17,7 @@ from attrs import frozen
 
 from benchmarks.wire.client import Client, command, upgrade
 from benchmarks.wire.server import ServerFailed
-from tests.understudy.storage.million import OWNER, Built, build
+from tests.rigs.million_events import OWNER, Built, build
 from transport.auth.tokens import Tokens
 
 from .servers import SECRET, Node

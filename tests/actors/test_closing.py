@@ -16,7 +16,7 @@ from actors import (
     TooManyChildren,
 )
 from tests.actors.troupe import Boom, Run, kill, player, settled, sleeping, tell
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
 
 
 async def test_who_backs_off_does_not_start_again_while_the_supervisor_closes(autojump_clock):

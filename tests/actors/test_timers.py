@@ -2,7 +2,7 @@ import trio
 import trio.testing
 
 from actors.timers import ASK_GRAIN_S, Timers
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
 
 
 class Entry:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.conftest import serve as serve
-from tests.understudy.tools.conftest import attach as attach
+from tests.rigs.server import serve as serve
+from tests.rigs.user_files import attach as attach
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, upload
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import new_token, upload
 from understudy.app.server import Running
 
 

@@ -12,7 +12,7 @@ from benchmarks.__main__ import main
 from benchmarks.figure import Figure
 from benchmarks.scrub import chat, corpus, hostile, page, peers, rates
 from sanitization import Action, Category
-from tests.sanitization.samples import SECRETS
+from tests.rigs.sanitizer_samples import SECRETS
 
 TOKEN = SECRETS["secret.github.token"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from playwright.sync_api import Page, Route, expect
 from served import NOTE_SENT, Server, current_browser, watched
 
-from tests.understudy.storage.million import EVENTS_OF_RUN, OWNER, build_threads
+from tests.rigs.million_events import EVENTS_OF_RUN, OWNER, build_threads
 from transport.auth.tokens import Tokens
 
 SECRET = "a secret of more than thirty-two bytes"

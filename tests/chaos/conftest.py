@@ -3,7 +3,7 @@
 import pytest
 import trio.testing
 
-from tests.end_to_end.conftest import serve as serve
+from tests.rigs.server import serve as serve
 
 
 @pytest.fixture

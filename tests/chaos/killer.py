@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio.testing
 
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import TERMINAL, ChatClient, connected
 from understudy.app.server import Running
 
 

@@ -8,11 +8,11 @@ import pytest
 import trio
 
 from tests.chaos.killer import check_log, it_goes_on, kill_at_random, seeds, wait_for, whole
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.serving import serving
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import new_token
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.serving import serving
 from understudy.app.server import Running
 
 MAIL = ("send_mail", {"to": "anna"})

@@ -8,10 +8,10 @@ import trio
 import trio.testing
 
 from tests.chaos.killer import check_log, it_goes_on, kill_at_random, seeds, wait_for, whole
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
 

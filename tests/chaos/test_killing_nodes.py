@@ -10,9 +10,9 @@ import pytest
 import trio
 
 from actors import ActorRef
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.server_pair import ServerPair, eventually, post, resume, token_of, two_servers
+from tests.rigs.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.server_pair import ServerPair, eventually, post, resume, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.errors import StorageUnavailable

@@ -12,8 +12,8 @@ from attrs import define, field
 
 from tests.cluster.balancer import Balancer
 from tests.cluster.node import LOST, Node
-from tests.end_to_end.http import request
 from tests.network.proxy import Proxy
+from tests.rigs.http import request
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 

@@ -11,9 +11,9 @@ import h11
 import trio
 from attrs import define, field
 
-from tests.end_to_end.http import request
-from tests.end_to_end.process import Process, started
 from tests.network.server_harness import shortened
+from tests.rigs.http import request
+from tests.rigs.process import Process, started
 from tests.servers.needed import free_port
 
 STOP_S = 20.0

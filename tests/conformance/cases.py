@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from tests.conformance.raw_websocket import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, fragments, frame
 from tests.conformance.texts import EXAMPLES, GREEK
+from tests.rigs.raw_websocket import BINARY, CLOSE, CONT, PING, PONG, TEXT, close, fragments, frame
 
 Answer = tuple[int, bytes]
 

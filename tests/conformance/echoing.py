@@ -1,4 +1,4 @@
-"""`python -m tests.conformance.echo` as a process of its own."""
+"""`python -m tests.rigs.echo_server` as a process of its own."""
 
 import re
 import signal
@@ -18,7 +18,7 @@ def echoing(log: Path, *options: str) -> Iterator[int]:
 
     At the end it gets SIGTERM, and must exit with code 0.
     """
-    command = [sys.executable, "-m", "tests.conformance.echo", "--port", "0", *options]
+    command = [sys.executable, "-m", "tests.rigs.echo_server", "--port", "0", *options]
     with log.open("w") as out, subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT) as process:
         try:
             yield _port(log, process)

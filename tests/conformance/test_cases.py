@@ -2,16 +2,16 @@
 
 The numbers are those of the Autobahn test suite (https://github.com/crossbario/autobahn-testsuite), which needs
 Python 2.7. To run the original suite: `pip install autobahntestsuite` there, start
-`python -m tests.conformance.echo --port 9001 --deflate`, and point `wstest -m fuzzingclient` to it.
+`python -m tests.rigs.echo_server --port 9001 --deflate`, and point `wstest -m fuzzingclient` to it.
 """
 
 import pytest
 import trio
 
 from tests.conformance.cases import Answer, Case, Pause, every
-from tests.conformance.echo import LIMITS, EchoUpgrades
-from tests.conformance.raw_websocket import CLOSE, RawWebSocket, Received, close, raw_websocket
-from tests.transport.servers import open_server
+from tests.rigs.echo_server import LIMITS, EchoUpgrades
+from tests.rigs.loopback_server import open_server
+from tests.rigs.raw_websocket import CLOSE, RawWebSocket, Received, close, raw_websocket
 
 CASES = list(every())
 

@@ -7,9 +7,9 @@ import zlib
 import pytest
 import trio
 
-from tests.conformance.echo import LIMITS, EchoUpgrades
-from tests.conformance.raw_websocket import BINARY, CONT, TEXT, RawWebSocket, close, frame, raw_websocket
-from tests.transport.servers import open_server
+from tests.rigs.echo_server import LIMITS, EchoUpgrades
+from tests.rigs.loopback_server import open_server
+from tests.rigs.raw_websocket import BINARY, CONT, TEXT, RawWebSocket, close, frame, raw_websocket
 from transport.server.socket import SocketLimits
 from transport.server.websocket import MAX_BYTES
 

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.conformance.echoing import echoing
-from tests.conformance.raw_websocket import BINARY, TEXT, RawWebSocket, close, fragments, frame, raw_websocket
+from tests.rigs.raw_websocket import BINARY, TEXT, RawWebSocket, close, fragments, frame, raw_websocket
 
 pytestmark = pytest.mark.blocking("the client builds and reads frames of many megabytes")
 

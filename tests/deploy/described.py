@@ -3,7 +3,7 @@
 import click
 from quart import Quart
 
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 from understudy.cli.main import main
 from understudy.web.api.operations import blueprint
 

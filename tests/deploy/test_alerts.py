@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.docs.tables import ROOT
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.process import started
-from tests.end_to_end.server_pair import eventually
+from tests.rigs.chat_client import connected
+from tests.rigs.doc_tables import ROOT
+from tests.rigs.http import request
+from tests.rigs.process import started
+from tests.rigs.server_pair import eventually
 from tests.servers.needed import program
 from tests.servers.prometheus import Prometheus
 

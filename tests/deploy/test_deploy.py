@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from tests.deploy.described import DEPLOY, parsed, paths
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 from understudy.app.settings import FILES_VARIABLE, Settings, describe_settings, load, variable_of
 from understudy.extensions.nodes.metrics import NodeMetrics
 from understudy.extensions.nodes.settings import NodeSettings

@@ -16,9 +16,9 @@ import yaml
 
 from tests.deploy.described import DEPLOY, parsed, paths
 from tests.deploy.helm.chart import CHART, EVERYTHING, Helm, container
-from tests.docs.tables import ROOT
-from tests.end_to_end.http import request
-from tests.end_to_end.process import READY_S, started
+from tests.rigs.doc_tables import ROOT
+from tests.rigs.http import request
+from tests.rigs.process import READY_S, started
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import __version__

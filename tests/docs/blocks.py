@@ -2,7 +2,7 @@
 
 import re
 
-from tests.docs.tables import DOCS
+from tests.rigs.doc_tables import DOCS
 
 
 def defined_by(page: str) -> dict[str, object]:

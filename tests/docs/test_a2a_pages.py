@@ -9,13 +9,13 @@ import trio
 from typed_settings import SecretStr
 
 from tests.docs.blocks import defined_by
-from tests.docs.served import served
-from tests.docs.tables import DOCS
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
-from tests.end_to_end.scripted_model import Call, Say, scripted
 from tests.rigs.a2a_client import client
+from tests.rigs.chat_client import connected
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import served
+from tests.rigs.http import new_token
+from tests.rigs.receiver import WEBHOOK_SECRET, Receiver
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy.extensions.notices.settings import WebhookSettings
 
 pytestmark = pytest.mark.filterwarnings(

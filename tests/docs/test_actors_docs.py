@@ -26,8 +26,8 @@ import actors.testing
 from actors.lifecycle import TRANSITIONS, State, Step
 from actors.mailbox import DEFAULT_CAPACITY
 from actors.testing import plugin
-from tests.docs.tables import DOCS, ROOT, code, table
-from tests.nested import LEAN
+from tests.rigs.doc_tables import DOCS, ROOT, code, table
+from tests.rigs.nested import LEAN
 
 REFERENCE = "reference/actors.md"
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)

@@ -5,7 +5,7 @@ import json
 import re
 from collections import defaultdict
 
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 
 PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
 LIBRARY = "the library's name is the field's, and so is the product's"

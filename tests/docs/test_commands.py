@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 import pytest
 
-from tests.docs.tables import DOCS, ROOT
+from tests.rigs.doc_tables import DOCS, ROOT
 from understudy.cli.main import main
 
 PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]

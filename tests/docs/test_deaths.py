@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from actors import ActorRef, TreeNode
-from tests.docs.served import Peer, connected, served
-from tests.docs.tables import table
+from tests.rigs.doc_tables import table
+from tests.rigs.documented_server import Peer, connected, served
 from understudy import Agent, tool
 from understudy.app.server import Running
 from understudy.models.model import Reply, TextDelta, ToolRequest, Turn

@@ -9,7 +9,7 @@ from types import ModuleType
 import pytest
 
 from examples import support
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
 from understudy.chat.chat import Chat
 
 PAGE = "how-to/embed-a-chat-server.md"

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from tests.docs.tables import DOCS, ROOT, code, table
+from tests.rigs.doc_tables import DOCS, ROOT, code, table
 
 PAGE = "reference/failures.md"
 RUNBOOK = "how-to/act-on-alerts.md"

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from tests.docs.blocks import defined_by
-from tests.docs.tables import DOCS, code, table
-from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.doc_tables import DOCS, code, table
+from tests.rigs.openai_agents_sdk import sdk
 from understudy import Agent
 from understudy.extensions.frameworks import states
 from understudy.extensions.frameworks.langgraph import langgraph

@@ -2,7 +2,7 @@
 
 import re
 
-from tests.docs.tables import ROOT, code, table
+from tests.rigs.doc_tables import ROOT, code, table
 
 PAGE = "reference/javascript-client.md"
 MODULES = ROOT / "understudy" / "page"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.tables import DOCS, ROOT, code, table
+from tests.rigs.doc_tables import DOCS, ROOT, code, table
 
 PAGE = "reference/logs.md"
 LEVELS = {"exception": "error"}

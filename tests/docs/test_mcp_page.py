@@ -10,8 +10,8 @@ import trio
 from attrs import evolve
 
 from tests.docs.blocks import defined_by
-from tests.docs.tables import DOCS, code, table
-from tests.extensions.mcp.oauth.signed_in import BACK, accounts_in
+from tests.rigs.doc_tables import DOCS, code, table
+from tests.rigs.mcp_signed_in import BACK, accounts_in
 from tests.servers.mcp_oauth import Provider, serving
 from understudy import Agent, McpServer, mcp
 from understudy.extensions.mcp import definitions, link, user_links

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from docs.message_way import MOST_FILES, STEPS, WALK
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 
 ON_A_LINE = ("understudy/chat/", "transport/connection/", "understudy/storage/writer.py")
 """Of what a plain message passes, each file of these is in a step."""

@@ -8,7 +8,7 @@ import attrs
 import pytest
 
 import understudy
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
 from understudy.models import items, providers
 from understudy.models.model import Model, ModelSettings, Reply, Turn
 from understudy.testing import run_agent

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import trio
 
-from tests.docs.tables import DOCS, ROOT
+from tests.rigs.doc_tables import DOCS, ROOT
 from tests.servers.needed import program
 
 TEXT = (DOCS / "tutorial" / "operator.md").read_text()

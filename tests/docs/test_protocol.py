@@ -2,7 +2,7 @@
 
 import attrs
 
-from tests.docs.tables import code, table
+from tests.rigs.doc_tables import code, table
 from understudy.storage.limits import Limits
 from understudy.wire.dialects import ENDPOINTS, SUBPROTOCOLS, Dialect
 

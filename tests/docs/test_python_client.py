@@ -10,8 +10,8 @@ import pytest
 import trio
 
 import understudy.client
-from tests.docs.served import served, socket_url
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
+from tests.rigs.documented_server import served, socket_url
 from transport.wire.errors import Unauthenticated
 from understudy.client import Client, FileOutbox, Status, open_client
 

@@ -8,7 +8,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from docs.tables import MARK, TABLES, as_markdown, filled
-from tests.docs.tables import DOCS, ROOT, code, table
+from tests.rigs.doc_tables import DOCS, ROOT, code, table
 from understudy.tools.tool import tool
 
 AGENTS = "reference/agents-and-tools.md"

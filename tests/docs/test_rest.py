@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.docs.served import connected, served
-from tests.docs.tables import DOCS
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import connected, served
 from understudy.app.server import Running
 from understudy.installed import installed
 

@@ -11,7 +11,7 @@ import attrs
 import pytest
 
 from sanitization import PRESETS, Action, Category, Direction, Policy, policy_from_toml
-from tests.docs.tables import DOCS, ROOT, code, table
+from tests.rigs.doc_tables import DOCS, ROOT, code, table
 
 POLICY = "how-to/set-a-scrubbing-policy.md"
 PIPE = "how-to/scrub-in-a-pipe.md"

@@ -9,7 +9,7 @@ from textwrap import dedent
 import click
 import pytest
 
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
 from understudy.app.settings import load
 from understudy.cli.main import main
 from understudy.installed import chosen

@@ -13,9 +13,9 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from tests.docs.served import connected, served
-from tests.docs.tables import DOCS
-from tests.end_to_end.http import request
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import connected, served
+from tests.rigs.http import request
 from tests.servers.needed import program
 from understudy.app.server import Running
 from understudy.app.settings import load

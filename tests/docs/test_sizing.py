@@ -3,7 +3,7 @@
 import re
 
 from analyst.tables import LIMIT_S, TABLE
-from tests.docs.tables import DOCS
+from tests.rigs.doc_tables import DOCS
 from understudy.app.settings import Settings
 from understudy.extensions.files.cache import COPIES_BYTES
 from understudy.storage.postgresql import NODE_CONNECTIONS

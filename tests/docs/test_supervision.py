@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors import DeadLetter
-from tests.docs.tables import ROOT, code, table
+from tests.rigs.doc_tables import ROOT, code, table
 
 SUPERVISION = "reference/supervision.md"
 TESTS = ROOT / "tests"

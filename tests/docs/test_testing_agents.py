@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from examples import support
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
 from understudy import testing
 
 PAGE = "how-to/test-agents.md"

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import trio
 
-from tests.docs.served import Peer, connected
-from tests.docs.tables import DOCS, ROOT
-from tests.end_to_end.process import READY, READY_S, Process
+from tests.rigs.doc_tables import DOCS, ROOT
+from tests.rigs.documented_server import Peer, connected
+from tests.rigs.process import READY, READY_S, Process
 
 TEXT = (DOCS / "tutorial" / "first-agent.md").read_text()
 STEPS = re.split(r"^## \d+\. ", TEXT, flags=re.MULTILINE)

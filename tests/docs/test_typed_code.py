@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.tables import DOCS, ROOT
+from tests.rigs.doc_tables import DOCS, ROOT
 
 pytestmark = pytest.mark.proof("docs")
 

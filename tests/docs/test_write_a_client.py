@@ -12,8 +12,8 @@ import trio
 from attrs import define, field
 from trio_websocket import ConnectionClosed, WebSocketConnection, wrap_client_stream
 
-from tests.docs.served import served
-from tests.docs.tables import DOCS, code, table
+from tests.rigs.doc_tables import DOCS, code, table
+from tests.rigs.documented_server import served
 from transport.wire.codes import CLOSES
 from understudy.app.server import Running
 

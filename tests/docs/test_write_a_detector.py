@@ -8,7 +8,7 @@ from typing import Any
 import attrs
 
 from sanitization import Pattern
-from tests.docs.tables import DOCS
+from tests.rigs.doc_tables import DOCS
 
 PAGE = DOCS / "how-to" / "write-a-detector.md"
 FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from tests.end_to_end.resumable_agent import CALLS, again
+from tests.rigs.resumable_agent import CALLS, again
 from understudy import Agent, AgentTurn
 from understudy.testing import Call, Say, ScriptedModel
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import trio
 
-from tests.end_to_end.resumable_agent import CALLS
+from tests.rigs.resumable_agent import CALLS
 from understudy import Agent, tool
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 

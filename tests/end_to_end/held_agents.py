@@ -7,7 +7,7 @@ from typing import Final
 import trio
 from attrs import frozen
 
-from tests.end_to_end.resumable_agent import CALLS
+from tests.rigs.resumable_agent import CALLS
 from understudy import Agent, AgentTurn, Budget, tool
 from understudy.chat.run import call
 from understudy.models.model import Emit, ModelLimits, NoteItem, Reply, TextDelta, Turn

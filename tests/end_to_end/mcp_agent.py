@@ -4,8 +4,8 @@ import os
 import sys
 from pathlib import Path
 
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, mcp
 
 DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"

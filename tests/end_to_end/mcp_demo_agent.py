@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.chat_client import ChatClient, check_arc
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, McpServer, mcp
 
 DEMO = Path(__file__).resolve().parents[1] / "servers" / "mcp_demo.py"

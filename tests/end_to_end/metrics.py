@@ -1,7 +1,7 @@
 """A figure of a server, as Prometheus reads it."""
 
-from tests.end_to_end.http import request
-from tests.end_to_end.tokens import token_of
+from tests.rigs.http import request
+from tests.rigs.tokens import token_of
 
 
 async def metric(address: str, line: str) -> float:

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 
 import trio.testing
 
-from tests.conformance.raw_websocket import CLOSE, RawWebSocket
-from tests.end_to_end.chat_client import connected
+from tests.rigs.chat_client import connected
+from tests.rigs.raw_websocket import CLOSE, RawWebSocket
 from understudy.app.server import Running
 
 PONG_ASKED = b'{"type":"ping"}'

@@ -12,10 +12,10 @@ import psycopg
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.process import started
-from tests.end_to_end.server_pair import SECRET, token_of
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
+from tests.rigs.process import started
+from tests.rigs.server_pair import SECRET, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Say, scripted
 from tests.rigs.allowed_agents import ADA, BOB, start
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, request
+from tests.rigs.scripted_model import Say, scripted
 from understudy import Agent
 from understudy.app.server import Running
 

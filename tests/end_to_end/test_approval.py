@@ -7,11 +7,11 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get
 from tests.end_to_end.noting_agent import guide
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs.approvals import MAIL, approve, asked, completed, mailing
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from understudy.models.model import Emit, Reply, Turn
 
 

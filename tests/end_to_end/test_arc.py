@@ -8,9 +8,9 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get
-from tests.end_to_end.scripted_model import Call, Hand, Parcel, Raise, Say, scripted
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import get
+from tests.rigs.scripted_model import Call, Hand, Parcel, Raise, Say, scripted
 from understudy import Agent
 from understudy.models.model import ModelUnavailable
 from understudy.storage.limits import Limits

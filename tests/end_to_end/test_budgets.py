@@ -8,11 +8,11 @@ import trio
 import trio.testing
 from attrs import define, evolve
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Gate, wait
-from tests.end_to_end.serving import serving
+from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.eager_agent import Eager, agent
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Gate, wait
+from tests.rigs.serving import serving
 from understudy import Agent, Budget, ToolContext, tool
 from understudy.app.server import Running
 from understudy.models.model import Emit, Handoff, Reply, TextDelta, ToolRequest, Turn

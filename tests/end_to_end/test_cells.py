@@ -12,12 +12,12 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.docs.tables import DOCS
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, multipart, request
-from tests.end_to_end.process import Process, command_of, started
-from tests.end_to_end.server_pair import resume
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.http import get, multipart, request
+from tests.rigs.process import Process, command_of, started
+from tests.rigs.server_pair import resume
+from tests.rigs.tokens import SECRET, token
 from tests.servers.needed import program
 from tests.servers.nginx import Nginx
 from tests.servers.postgresql import Postgres

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end import http
-from tests.end_to_end.chat_client import check_arc, connected
+from tests.rigs import http
+from tests.rigs.chat_client import check_arc, connected
 from tests.servers.postgresql import Postgres
 
 HOUR = 3600.0

@@ -10,11 +10,11 @@ from typing import Any, Final
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.first_messages import ASK, STARTS
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.eager_agent import Eager, agent
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from tests.rigs.thread_stream import opened, say
 from transport.wire.commands import Ack, Chunk, ClientPing, Hello, Refresh, Resume
 from understudy.app.server import Running

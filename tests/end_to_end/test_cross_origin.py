@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.sse import streaming
 from tests.rigs.cross_origin import LISTED, listed, readable
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Say, scripted
+from tests.rigs.sse import streaming
 from tests.rigs.thread_stream import say
 from understudy.storage.limits import Limits
 

@@ -6,10 +6,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.http import get
-from tests.end_to_end.server_pair import SECRET, token_of
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.rigs.http import get
+from tests.rigs.server_pair import SECRET, token_of
 from understudy import Agent, Reply, Turn
 from understudy.app.server import Running
 from understudy.chat.answer.stream import CHECKPOINT_S

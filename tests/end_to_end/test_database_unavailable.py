@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import SECRET, token_of
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.server_pair import SECRET, token_of
 from tests.servers.postgresql import Postgres
 
 

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected, ended
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Say, lingering, scripted
+from tests.rigs.chat_client import check_arc, connected, ended
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Say, lingering, scripted
 from understudy.app.server import Running
 from understudy.chat.run import call
 

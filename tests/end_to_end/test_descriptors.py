@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end import process
-from tests.end_to_end.chat_client import connected
 from tests.end_to_end.flood import flooded
-from tests.end_to_end.http import upload
-from tests.end_to_end.process import started
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs import process
+from tests.rigs.chat_client import connected
+from tests.rigs.http import upload
+from tests.rigs.process import started
+from tests.rigs.tokens import SECRET, token_of
 
 FITTED = """
 import json, logging, os, resource, sys

@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import get, new_token, request, upload
-from tests.end_to_end.process import Process, started
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import get, new_token, request, upload
+from tests.rigs.process import Process, started
 from tests.servers.postgresql import Postgres
 
 TABLE = b"a,b\n" + b"1,2\n" * 10_000

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import check_arc, connected
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import check_arc, connected
 from understudy import Agent, Reply, Turn, tool
 from understudy.models.model import Emit, ReasoningDelta, TextDelta, TextDropped, ToolRequest
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import request
+from tests.rigs.http import request
 
 LISTED = ["https://app.example.org", "http://127.0.0.1:9000", "https://bücher.example"]
 OTHER = "https://evil.example"

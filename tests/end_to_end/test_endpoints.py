@@ -7,10 +7,10 @@ import pytest
 import trio
 import trio_websocket
 
-from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.first_messages import ASK
-from tests.end_to_end.http import handshake, request
-from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import handshake, request
+from tests.rigs.scripted_model import Gate, Say, scripted
 
 
 @pytest.mark.promise("wire.anonymous-socket", "wire.event-welcome")

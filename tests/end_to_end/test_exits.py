@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.rigs.chat_client import connected
+from tests.rigs.scripted_model import Gate, Say, scripted
 from understudy import Agent
 from understudy.agents.turn import AgentTurn
 from understudy.models.model import Emit, Reply, Turn

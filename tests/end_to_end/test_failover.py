@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import read_log, resume, token_of, two_servers
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.server_pair import read_log, resume, token_of, two_servers
 from tests.servers.postgresql import Pair
 from tests.servers.redis import Redis
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.http import request
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.http import request
+from tests.rigs.tokens import SECRET, token
 from understudy.storage.limits import Limits
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"

@@ -4,9 +4,9 @@ import gc
 from collections import Counter
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 from understudy.observe.paths import CONNECTIONS, CONVERSATIONS
 

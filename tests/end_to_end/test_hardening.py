@@ -13,10 +13,10 @@ import pytest
 import trio
 import trustme
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import UPGRADE, get, handshake, multipart, new_token, request, upload
-from tests.end_to_end.process import refused, started
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import connected
+from tests.rigs.http import UPGRADE, get, handshake, multipart, new_token, request, upload
+from tests.rigs.process import refused, started
+from tests.rigs.tokens import SECRET, token_of
 from understudy.app.server import Running
 from understudy.storage.limits import Limits
 

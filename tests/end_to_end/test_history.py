@@ -9,15 +9,15 @@ import pytest
 
 from benchmarks.agents import responses_rules
 from benchmarks.agents.provider_rules import faults
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import new_token
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import TOOLS, Call, Say, ScriptedModel
-from tests.end_to_end.serving import serving
 from tests.end_to_end.thread_commands import ended
-from tests.understudy.models import responses
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
+from tests.rigs import responses_api as responses
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.heard import provider as provider
+from tests.rigs.http import new_token
+from tests.rigs.model_provider import KEY, Provider, Script, call_chunk, end_chunk, text_chunk
+from tests.rigs.scripted_model import TOOLS, Call, Say, ScriptedModel
+from tests.rigs.serving import serving
 from understudy import Agent, tool
 from understudy.chat.run.window import item_tokens
 from understudy.extensions.openai.chat_request import build_messages

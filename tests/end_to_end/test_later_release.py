@@ -6,13 +6,13 @@ from pathlib import Path
 
 import trio
 
-from tests.end_to_end import tokens
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, echo
-from tests.end_to_end.serving import serving
-from tests.end_to_end.sse import streaming
+from tests.rigs import tokens
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import connected
 from tests.rigs.marked_text import talk
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, echo
+from tests.rigs.serving import serving
+from tests.rigs.sse import streaming
 from understudy import Agent
 from understudy.models.model import NoteItem
 from understudy.wire.dialects import SUBPROTOCOLS

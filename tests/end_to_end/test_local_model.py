@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, request
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import Provider, Script, end_chunk, port_of, text_chunk
+from tests.rigs.chat_client import connected
+from tests.rigs.heard import provider as provider
+from tests.rigs.http import get, request
+from tests.rigs.model_provider import Provider, Script, end_chunk, port_of, text_chunk
 from understudy.extensions.openai import local
 from understudy.extensions.openai.chat import OpenAIChat
 

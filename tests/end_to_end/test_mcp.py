@@ -13,11 +13,11 @@ import pytest
 import trio
 
 from actors.testing import eventually
-from tests.end_to_end.chat_client import WAIT_S, ChatClient, connected
-from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.mcp_demo_agent import DEMO, calling, demo, ended, lines_of, noted, results
 from tests.end_to_end.mcp_demo_agent import notes as notes
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.chat_client import WAIT_S, ChatClient, connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from tests.rigs.watcher import calling as calling_now
 from tests.rigs.watcher import survived
 from understudy import Agent, mcp

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.mcp_demo_agent import ended, results
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import get, new_token, request
 from tests.rigs.mcp_sign_in import agents_of, begin, come_back, go, signed_in
 from tests.servers.mcp_oauth import Provider, serving
 from understudy.chat.messages import AUTOMATIC

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
 from tests.end_to_end.mcp_demo_agent import calling, ended, lines_of, noted
 from tests.end_to_end.mcp_demo_agent import notes as notes
-from tests.end_to_end.process import started
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import request
+from tests.rigs.process import started
 from tests.rigs.watcher import Watcher
 from tests.rigs.watcher import calling as calling_now
 from tests.rigs.watcher import ended as run_ended

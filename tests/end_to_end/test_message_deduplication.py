@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import get, new_token, request, upload
-from tests.end_to_end.process import started
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.thread_commands import ended, history, refused, send
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import get, new_token, request, upload
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Gate, Say, scripted
 
 KEY = "my key is AKIAQWERTYUIOPASDFGH"
 

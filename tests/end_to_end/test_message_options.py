@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, new_token, upload
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.serving import serving
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import get, new_token, upload
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.serving import serving
 from understudy import Agent, chat_response
 from understudy.models.model import fenced
 

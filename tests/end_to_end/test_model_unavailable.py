@@ -7,11 +7,11 @@ import pytest
 from attrs import evolve
 
 from actors import Backoff
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token
-from tests.understudy.models import messages_api
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from tests.rigs import messages_api
+from tests.rigs.chat_client import connected
+from tests.rigs.heard import provider as provider
+from tests.rigs.http import get, new_token
+from tests.rigs.model_provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
 from understudy.models import resilient
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
 from tests.servers.nginx import LOCATIONS, Nginx
 
 KEPT = "upstream chat {{ server {0}; keepalive 1; }}"

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, ScriptedModel, scripted
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.scripted_model import Call, Gate, Hand, Say, ScriptedModel, scripted
 from understudy import Agent, ToolResult, tool
 
 KEY = "ghp_" + "a1B2c3D4" * 4 + "e5F6"

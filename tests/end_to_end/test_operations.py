@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.tokens import SECRET, token
 
 STEPS = ["agent_thinking", "tool_executing", "tool_completed", "final_response"]
 

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit
 import pytest
 import trio
 
-from tests.end_to_end.http import UPGRADE
+from tests.rigs.http import UPGRADE
 from understudy.app.server import Running
 
 SECRET = "a secret of more than thirty-two bytes"

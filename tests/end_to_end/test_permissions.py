@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, request
 from tests.end_to_end.mcp_demo_agent import demo
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Say, ScriptedModel
-from tests.end_to_end.tokens import token
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import connected
 from tests.rigs.eager_agent import Eager
 from tests.rigs.eager_agent import agent as eager
+from tests.rigs.http import get, request
 from tests.rigs.permissions import CALLED, OTHER, STAFF, add, answer, nothing_open, payout, start, until
 from tests.rigs.permissions import rules as rules
+from tests.rigs.scripted_model import Call, Gate, Hand, Say, ScriptedModel
+from tests.rigs.tokens import token
 from understudy import Agent, tool
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings

@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end import http
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.process import command_of, refused, started
-from tests.end_to_end.server_pair import eventually
-from tests.end_to_end.telling_agent import TELLER, long_text
+from tests.rigs import http
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.process import command_of, refused, started
+from tests.rigs.server_pair import eventually
+from tests.rigs.telling_agent import TELLER, long_text
 
 COLLECTIONS = """
 import atexit, gc, sys

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
+from tests.rigs.chat_client import check_arc, connected
 
 PROMISED_S = 0.1
 

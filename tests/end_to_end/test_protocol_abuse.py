@@ -16,7 +16,11 @@ import trio
 import trio.testing
 import trio_websocket
 
-from tests.conformance.raw_websocket import (
+from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, port_of
+from tests.end_to_end.recording_model import RecordingModel
+from tests.rigs.chat_client import connected
+from tests.rigs.http import new_token
+from tests.rigs.raw_websocket import (
     BINARY,
     CLOSE,
     CONT,
@@ -28,11 +32,7 @@ from tests.conformance.raw_websocket import (
     frame,
     raw_websocket,
 )
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, port_of
-from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Say, scripted
+from tests.rigs.scripted_model import Say, scripted
 
 MIB = 1024 * 1024
 

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from sanitization import STANDARD, Sanitizer
-from tests.conformance.raw_websocket import BINARY, TEXT, frame, raw_websocket
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, new_token
 from tests.end_to_end.metrics import metric
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Gate, Say, scripted
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import get, new_token
+from tests.rigs.raw_websocket import BINARY, TEXT, frame, raw_websocket
+from tests.rigs.scripted_model import Gate, Say, scripted
 
 PATHS = ("/ws", "/ws?dialect=flat", "/ws?dialect=payload", "/api/ws/agent")
 

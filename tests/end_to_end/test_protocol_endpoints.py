@@ -14,12 +14,12 @@ import jwt
 import pytest
 import trio
 
-from tests.conformance.raw_websocket import RawWebSocket
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, handshake, request
-from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.serving import serving
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import get, handshake, request
+from tests.rigs.raw_websocket import RawWebSocket
+from tests.rigs.scripted_model import Say, scripted
+from tests.rigs.serving import serving
+from tests.rigs.tokens import SECRET, token_of
 from understudy.app.server import Running
 
 MEMBERS = {

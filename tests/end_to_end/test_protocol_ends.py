@@ -6,11 +6,11 @@ import pytest
 import trio
 import trio.testing
 
-from tests.conformance.raw_websocket import TEXT, close, frame, raw_websocket
-from tests.end_to_end.chat_client import connected
 from tests.end_to_end.raw_connection import PONG_ASKED, beside_another, end_of, port_of
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.tokens import SECRET
+from tests.rigs.chat_client import connected
+from tests.rigs.raw_websocket import TEXT, close, frame, raw_websocket
+from tests.rigs.tokens import SECRET
 
 
 @pytest.mark.promise("wire.close-4400", "wire.close-4408", "owasp.authentication")

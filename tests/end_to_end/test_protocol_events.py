@@ -15,13 +15,13 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.docs.tables import code, table
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
-from tests.end_to_end.sse import streaming
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.doc_tables import code, table
+from tests.rigs.http import get, request
 from tests.rigs.questions import PEARS, order
+from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.rigs.sse import streaming
+from tests.rigs.tokens import SECRET, token_of
 from understudy import Agent, Done, tool
 from understudy.models.model import Emit, ModelUnavailable, Reply, Turn
 

@@ -12,13 +12,13 @@ import pytest
 import trio
 import trio.testing
 
-from tests.conformance.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
-from tests.docs.tables import code, table
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.end_to_end.thread_commands import ended
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.doc_tables import code, table
+from tests.rigs.http import get
+from tests.rigs.raw_websocket import CLOSE, PING, TEXT, RawWebSocket, frame, raw_websocket
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from understudy.storage.limits import Limits
 
 KIB = 1024

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import handshake, request
-from tests.end_to_end.serving import serving
-from tests.transport.provider import FIRST, ec_key, key_set, published, publishing, rsa_key, signed
+from tests.rigs.chat_client import connected
+from tests.rigs.http import handshake, request
+from tests.rigs.identity_provider import FIRST, ec_key, key_set, published, publishing, rsa_key, signed
+from tests.rigs.serving import serving
 from transport.auth.tokens import LEEWAY_S
 from understudy.app.server import Running
 

@@ -8,14 +8,14 @@ import pytest
 import trio
 from attrs import asdict
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.server_pair import post
 from tests.rigs.approvals import completed
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import new_token
+from tests.rigs.process import started
 from tests.rigs.questions import PEARS, FruitOrder, ordering
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.server_pair import post
 from tests.rigs.watcher import AGENT, Watcher, allowed, calls_of, ended
 from understudy import Agent, ToolContext, tool
 from understudy.storage.limits import Limits

@@ -5,11 +5,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request, upload
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import post
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request, upload
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.rigs.server_pair import post
+from tests.rigs.tokens import SECRET, token
 from understudy import Agent, ToolContext, tool
 from understudy.app.server import Running
 from understudy.extensions.files.stores import file_bytes_used

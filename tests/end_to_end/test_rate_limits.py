@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 import trio.testing
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import handshake, request
 from tests.end_to_end.metrics import metric
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import handshake, request
+from tests.rigs.tokens import SECRET, token_of
 from understudy.storage.limits import Limits
 
 REFUSED: dict[str, dict[str, Any]] = {

@@ -10,9 +10,9 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token, request, upload
-from tests.end_to_end.scripted_model import Parcel, Say, scripted
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token, request, upload
+from tests.rigs.scripted_model import Parcel, Say, scripted
 from understudy.agents.agent import BUILTIN
 from understudy.extensions.files.settings import FileSettings
 

@@ -6,11 +6,11 @@ import pytest
 import trio
 import trio.testing
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.thread_commands import ended, history, send
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import get
+from tests.rigs.scripted_model import Gate, Say, scripted
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, Thread
 

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.process import Process, command_of, refused, started
-from tests.end_to_end.server_pair import backends_environment, post, read_log, token_of
+from tests.rigs.process import Process, command_of, refused, started
+from tests.rigs.server_pair import backends_environment, post, read_log, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy.storage import schema

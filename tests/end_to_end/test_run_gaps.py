@@ -11,11 +11,11 @@ import trio
 from attrs import define, field
 from trio_websocket import ConnectionClosed
 
-from tests.end_to_end import http
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.process import Process, started
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.server_pair import eventually
+from tests.rigs import http
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.process import Process, started
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.server_pair import eventually
 from tests.rigs.watcher import Watcher, ended
 from transport.auth.tokens import Tokens
 

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, lingering, scripted
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, lingering, scripted
 from tests.servers.postgresql import Postgres
 from understudy import Agent
 from understudy.chat import registry

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from actors import ActorRef
-from tests.end_to_end import http
-from tests.end_to_end.chat_client import check_arc, connected
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import CALLS, OTHER, SPOKEN, agent
+from tests.rigs import http
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.process import started
+from tests.rigs.resumable_agent import CALLS, OTHER, SPOKEN, agent
 from tests.rigs.watcher import AGENT, Moment, Watcher, allowed, asked, calling, calls_of, ended, shown, survived
 from understudy.app.server import Running
 from understudy.storage.changes import Change

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs.caller import Caller
+from tests.rigs.http import new_token
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from understudy import Agent
 from understudy.storage.limits import Limits
 

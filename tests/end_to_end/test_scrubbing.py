@@ -12,8 +12,9 @@ import pytest
 import trio
 from attrs import define, field
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.detectors import (
+from tests.rigs.approvals import approve
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.detectors import (
     BREAKING,
     BROKEN,
     LINGER,
@@ -27,13 +28,12 @@ from tests.end_to_end.detectors import (
     WITH_PLACEHOLDERS,
     policy,
 )
-from tests.end_to_end.http import get, multipart, new_token, request, upload
-from tests.end_to_end.process import refused, started
-from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import post
-from tests.end_to_end.serving import serving
-from tests.rigs.approvals import approve
+from tests.rigs.http import get, multipart, new_token, request, upload
+from tests.rigs.process import refused, started
+from tests.rigs.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from tests.rigs.secrets import SECRET, shows
+from tests.rigs.server_pair import post
+from tests.rigs.serving import serving
 from understudy import Agent, NextStep, ToolContext, ToolError, ToolResult, tool
 from understudy.app.server import Running
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, Turn, unfenced

@@ -11,10 +11,10 @@ import pytest
 import trio
 import trio_websocket
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, handshake, request
-from tests.end_to_end.process import started
-from tests.transport.provider import ec_key, signed
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, handshake, request
+from tests.rigs.identity_provider import ec_key, signed
+from tests.rigs.process import started
 from transport.auth.tokens import Tokens
 
 SECRET = "a secret of more than thirty-two bytes"

@@ -10,11 +10,11 @@ import pytest
 import trio
 from click.testing import CliRunner
 
-from tests.end_to_end.chat_client import closed_with, connected
-from tests.end_to_end.http import get, request
-from tests.end_to_end.process import started
-from tests.end_to_end.serving import serving
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import closed_with, connected
+from tests.rigs.http import get, request
+from tests.rigs.process import started
+from tests.rigs.serving import serving
+from tests.rigs.tokens import SECRET, token_of
 from tests.servers.postgresql import Postgres
 from transport.auth.tokens import Tokens
 from understudy.app.server import Running

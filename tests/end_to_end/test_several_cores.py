@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, check_arc, connected
-from tests.end_to_end.http import get
-from tests.end_to_end.process import Process, started
-from tests.end_to_end.server_pair import backends_environment, resume, token_of
-from tests.end_to_end.telling_agent import TELLER, long_text
+from tests.rigs.chat_client import TERMINAL, ChatClient, check_arc, connected
+from tests.rigs.http import get
+from tests.rigs.process import Process, started
+from tests.rigs.server_pair import backends_environment, resume, token_of
+from tests.rigs.telling_agent import TELLER, long_text
 from tests.servers.nginx import LOCATIONS, Nginx
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis

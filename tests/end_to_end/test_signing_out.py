@@ -6,9 +6,9 @@ from typing import Any, NoReturn
 
 import pytest
 
-from tests.end_to_end.chat_client import closed_with, connected
-from tests.end_to_end.http import handshake, request
-from tests.end_to_end.sse import streaming
+from tests.rigs.chat_client import closed_with, connected
+from tests.rigs.http import handshake, request
+from tests.rigs.sse import streaming
 from transport.auth.tokens import Tokens
 from understudy.app.server import Running
 from understudy.auth import revocation

@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.process import READY, started
-from tests.end_to_end.server_pair import eventually
+from tests.rigs.chat_client import connected
+from tests.rigs.process import READY, started
+from tests.rigs.server_pair import eventually
 from tests.servers.needed import free_port
 from understudy.agents.agent import Agent
 from understudy.client import ChatExchange, Status, open_client
 from understudy.content.warmup import Warmup
 from understudy.storage.sqlite import FILE_NAME
 
-AGENT = "tests.end_to_end.resumable_agent:agent"
+AGENT = "tests.rigs.resumable_agent:agent"
 BEFORE_LISTENING = {"sqlalchemy", "quart", "flask", "hypercorn", "sanitization", "structlog", "prometheus_client"}
 BEFORE_READY = {
     "a2a", "ag_ui", "agents", "alembic", "altair", "anthropic", "anyio", "coredis", "duckdb", "google", "httpx",

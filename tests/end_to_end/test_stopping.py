@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import TERMINAL, check_arc, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.telling_agent import TELLER, long_text
 from tests.end_to_end.thread_commands import send
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import TERMINAL, check_arc, connected
+from tests.rigs.http import request
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.telling_agent import TELLER, long_text
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.wire.vocabulary import from_log

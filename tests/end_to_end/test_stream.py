@@ -10,13 +10,13 @@ import h11
 import pytest
 import trio
 
-from tests.end_to_end import tokens
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get, new_token, request
 from tests.end_to_end.passing_time import Clocks
 from tests.end_to_end.passing_time import clocks as clocks
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.sse import Parser, Stream, streaming
+from tests.rigs import tokens
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.sse import Parser, Stream, streaming
 from tests.rigs.thread_stream import gone, opened, say
 from understudy import Agent, tool
 from understudy.app.server import Running

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
 from tests.end_to_end.recording_model import RecordingModel
-from tests.end_to_end.scripted_model import Gate, Say, scripted
 from tests.end_to_end.thread_commands import ended, send
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.scripted_model import Gate, Say, scripted
 from understudy.app.server import Running
 from understudy.storage.changes import Change
 from understudy.storage.limits import Limits

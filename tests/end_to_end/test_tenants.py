@@ -9,11 +9,11 @@ import pytest
 import trio
 import trio.testing
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Call, Gate, Say, ScriptedModel, scripted
 from tests.rigs.tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, of_tenants
+from tests.rigs.tokens import SECRET, token
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.storage.limits import Limits

@@ -12,8 +12,8 @@ import trio
 import trustme
 from websockets.asyncio.client import connect
 
-from tests.end_to_end.process import refused, started
-from tests.transport.servers import run_as_asyncio
+from tests.rigs.loopback_server import run_as_asyncio
+from tests.rigs.process import refused, started
 
 
 @pytest.fixture

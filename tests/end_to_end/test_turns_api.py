@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import connected
+from tests.rigs.http import new_token
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 
 
 async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve: Any) -> None:

@@ -7,11 +7,11 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.process import Process, started
-from tests.end_to_end.resumable_agent import CALLS, HOLD
-from tests.end_to_end.server_pair import backends_environment, resume, token_of
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.process import Process, started
+from tests.rigs.resumable_agent import CALLS, HOLD
+from tests.rigs.server_pair import backends_environment, resume, token_of
 from tests.rigs.watcher import AGENT, allowed
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis

@@ -3,9 +3,9 @@
 import time
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.server_pair import SECRET, Begin, resume, said, token_of
+from tests.rigs.chat_client import connected
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.server_pair import SECRET, Begin, resume, said, token_of
 from transport.auth.tokens import Tokens
 from understudy import Agent
 from understudy.tools.server import supervision_tree

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, on_both, post, resume, said, token_of
 from tests.rigs.caller import Caller, inbox
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.server_pair import Begin, on_both, post, resume, said, token_of
 
 
 async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:

@@ -7,9 +7,9 @@ import trio
 
 from actors import ActorRef, Context
 from actors.actor import Receive
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.server_pair import Begin, token_of
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import request
+from tests.rigs.server_pair import Begin, token_of
 from understudy.storage.limits import Limits
 
 

@@ -7,10 +7,10 @@ import pytest
 import trio
 import trio.testing
 
-from tests.end_to_end.chat_client import connected
 from tests.end_to_end.flood import flooded
-from tests.end_to_end.http import handshake, request
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.chat_client import connected
+from tests.rigs.http import handshake, request
+from tests.rigs.tokens import SECRET, token_of
 from understudy.storage.limits import Limits
 
 HELD_BACK = {

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Say, ScriptedModel
-from tests.understudy.models.provider import Provider, port_of
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import get, request
+from tests.rigs.model_provider import Provider, port_of
+from tests.rigs.scripted_model import Say, ScriptedModel
 from understudy import Agent, NextStep, Starter, ToolResult, tool
 from understudy.extensions.openai import local
 

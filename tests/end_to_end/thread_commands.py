@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.end_to_end.chat_client import ChatClient
-from tests.end_to_end.http import request
+from tests.rigs.chat_client import ChatClient
+from tests.rigs.http import request
 from understudy.app.server import Running
 
 

@@ -11,7 +11,7 @@ import trio
 from actors import TreeNode
 from actors.behaviours.breaker import BreakerStatistics
 from examples import chat_room, crawler, device_gateway, job_queue
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 
 LIMIT_S = 120
 """Timeout of one example, for a loaded machine; examples take one or two seconds."""

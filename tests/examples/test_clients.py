@@ -9,11 +9,11 @@ import playwright
 import pytest
 import trio
 
-from tests.docs.served import served, socket_url
-from tests.docs.tables import ROOT
-from tests.end_to_end.http import request
-from tests.end_to_end.server_pair import post
-from tests.examples.cutting import cutting
+from tests.rigs.cutting_proxy import cutting
+from tests.rigs.doc_tables import ROOT
+from tests.rigs.documented_server import served, socket_url
+from tests.rigs.http import request
+from tests.rigs.server_pair import post
 from transport.wire.codes import CLOSES
 from understudy.app.server import Running
 from understudy.storage.limits import Limits

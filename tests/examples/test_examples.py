@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from examples.scrub import sanitized
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 
 
 def test_counters_survive_each_other() -> None:

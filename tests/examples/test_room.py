@@ -8,7 +8,7 @@ import trio
 
 from actors import ChildSpec, Supervisor, open_system
 from examples import room as example
-from tests.docs.tables import DOCS, ROOT
+from tests.rigs.doc_tables import DOCS, ROOT
 from transport.server.listener import serve
 
 PAGE = (DOCS / "how-to" / "embed-a-chat-server.md").read_text()

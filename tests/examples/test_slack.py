@@ -18,11 +18,11 @@ import trio
 from attrs import define, field
 from typed_settings import SecretStr
 
-from tests.docs.served import served
-from tests.docs.tables import ROOT
-from tests.end_to_end.http import request
-from tests.end_to_end.receiver import Receiver
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs.doc_tables import ROOT
+from tests.rigs.documented_server import served
+from tests.rigs.http import request
+from tests.rigs.receiver import Receiver
+from tests.rigs.scripted_model import Call, Say, scripted
 from tests.servers.needed import free_port
 from transport.auth.tokens import Tokens
 from understudy.agents.agent import Agent

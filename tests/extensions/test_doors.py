@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import get, new_token
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs import allowed_agents as allowed
 from tests.rigs.doors import DOORS, say
+from tests.rigs.http import get, new_token
 from tests.rigs.permissions import CALLED, OTHER, STAFF, nothing_open, payout, start, until
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs.secrets import SECRET, shows
 from understudy import Agent
 from understudy.chat import registry

@@ -7,9 +7,9 @@ from typing import Any, Final
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.process import started
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import request
+from tests.rigs.process import started
 from tests.rigs.web_app import paths
 from understudy.installed import brought, installed
 from understudy.storage import schema

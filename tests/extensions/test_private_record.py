@@ -15,18 +15,18 @@ import trio
 from attrs import define, field, frozen
 from typed_settings import SecretStr
 
-from tests.end_to_end.chat_client import TERMINAL, connected
-from tests.end_to_end.collector import Collector
-from tests.end_to_end.http import get, request
-from tests.end_to_end.receiver import Receiver
-from tests.end_to_end.server_pair import eventually
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import TERMINAL, connected
+from tests.rigs.collector import Collector
 from tests.rigs.doors import DOORS, say
+from tests.rigs.http import get, request
 from tests.rigs.marked_text import MARKER, where_marked
 from tests.rigs.marked_text import database as database
 from tests.rigs.mcp_desk import Desk
+from tests.rigs.receiver import Receiver
 from tests.rigs.retention import looked
 from tests.rigs.retention import restless as restless
+from tests.rigs.server_pair import eventually
+from tests.rigs.tokens import SECRET, token
 from tests.rigs.web_app import paths
 from understudy import Agent, AgentTurn, Secret, ToolContext, tool
 from understudy.app.server import Running

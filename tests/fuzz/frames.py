@@ -13,8 +13,8 @@ from collections.abc import Sequence
 
 from websockets.protocol import State
 
-from tests.conformance.raw_websocket import fragments, frame
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
+from tests.rigs.raw_websocket import fragments, frame
 from transport.server.websocket import FRAMES_PER_FEED, ServerSideProtocol
 from transport.wire.errors import CommandRejected
 

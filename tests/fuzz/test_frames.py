@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.conformance.raw_websocket import CLOSE, CONT, PING, TEXT, frame
 from tests.fuzz import frames
 from tests.fuzz.oracle import TOO_LARGE, Verdict, judge
+from tests.rigs.raw_websocket import CLOSE, CONT, PING, TEXT, frame
 from transport.server.websocket import MessageAssembler, ServerSideProtocol
 
 SEEDS = 400

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.extensions.files.attachments import _columns

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.conftest import serve as serve
-from tests.end_to_end.process import started
 from tests.load.__main__ import main
 from tests.load.person import Behaviour
 from tests.load.run import Load, LoadFailed, run_load
+from tests.rigs.process import started
+from tests.rigs.server import serve as serve
 from transport.client.dial import SocketUrl
 from transport.outbox.send_queue import SendQueue
 from understudy.app.server import Running

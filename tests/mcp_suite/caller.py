@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.serving import serving
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import new_token
 from tests.rigs.mcp_sign_in import signed_in
+from tests.rigs.serving import serving
 from understudy import Agent, Emit, Reply, TextDelta, ToolRequest, Turn, mcp
 
 NAME: Final = "notes"

@@ -21,10 +21,10 @@ from typing import Any, Final, TypeAlias
 
 import trio
 
-from tests.end_to_end.http import new_token
-from tests.end_to_end.serving import serving
 from tests.mcp_suite.caller import REFUSED, play
 from tests.mcp_suite.served import served
+from tests.rigs.http import new_token
+from tests.rigs.serving import serving
 from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.storage.limits import Limits

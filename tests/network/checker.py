@@ -7,9 +7,9 @@ from pathlib import Path
 
 from attrs import define, field
 
-from tests.end_to_end.http import request
 from tests.network.planned_agent import answer_to, planned
 from tests.network.received import TERMINAL, JsonObject, Ledger, ReceivedLog, TextMismatch, received_event
+from tests.rigs.http import request
 
 AFTER_THE_END = ("undo_started", "call_undone", "call_settled")
 """Events of a run that may come after its end."""

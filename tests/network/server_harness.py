@@ -12,8 +12,8 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from tests.end_to_end.http import request
-from tests.end_to_end.process import Process, started
+from tests.rigs.http import request
+from tests.rigs.process import Process, started
 from tests.servers.needed import free_port
 from transport.auth.tokens import Tokens
 

@@ -9,10 +9,10 @@ import h11
 import trio
 from attrs import define, field
 
-from tests.end_to_end.http import request
-from tests.end_to_end.sse import streaming
 from tests.network.received import JsonObject, SentMessage
 from tests.network.tab import LATE, Tab
+from tests.rigs.http import request
+from tests.rigs.sse import streaming
 
 CONNECT_S = 5.0
 _LOST = (OSError, trio.BrokenResourceError, trio.ClosedResourceError, trio.TooSlowError)

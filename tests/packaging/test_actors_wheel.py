@@ -6,8 +6,8 @@ from pathlib import PurePosixPath
 
 import pytest
 
-from tests.nested import LEAN
 from tests.packaging.wheels import ROOT, build_wheels, metadata_of, runner
+from tests.rigs.nested import LEAN
 
 pytestmark = pytest.mark.proof("packaging")
 

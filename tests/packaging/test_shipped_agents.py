@@ -11,10 +11,10 @@ import pytest
 import trio
 import yaml
 
-from tests.end_to_end.http import request
 from tests.packaging.environment import Environment
 from tests.packaging.served import agents_of, served
 from tests.packaging.wheels import OFFLINE, ROOT, SOURCES, build_wheel, build_wheels
+from tests.rigs.http import request
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.process import command_of
 from tests.packaging.upgrade import Release, upgraded
 from tests.packaging.wheels import ROOT
+from tests.rigs.process import command_of
 
 pytestmark = pytest.mark.proof("upgrade")
 

@@ -19,10 +19,10 @@ from typing import Any, Final
 import trio
 from attrs import define, field
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.process import Process, started
 from tests.real_model.environment import environment
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import new_token, request
+from tests.rigs.process import Process, started
 from tests.servers.needed import free_port
 
 WINDOW: Final = 4_096

@@ -7,7 +7,7 @@ import pytest
 import trio
 from click.testing import CliRunner, Result
 
-from tests.end_to_end.server_pair import SECRET
+from tests.rigs.server_pair import SECRET
 from understudy.cli.main import main
 
 

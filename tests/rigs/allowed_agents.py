@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.end_to_end.scripted_model import Hand, Say, ScriptedModel
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.scripted_model import Hand, Say, ScriptedModel
+from tests.rigs.tokens import SECRET, token
 from understudy import Agent
 from understudy.app.server import Running
 

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from tests.end_to_end.chat_client import ChatClient
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs.chat_client import ChatClient
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy import Agent
 
 MAIL = {"to": "anna@example.org", "text": "x" * 5000}

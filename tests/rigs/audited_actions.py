@@ -11,12 +11,12 @@ from typing import Any
 import trio
 from attrs import frozen
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
 from tests.rigs.marked_text import MARKER
 from tests.rigs.mcp_sign_in import agents_of
+from tests.rigs.scripted_model import Say, scripted
+from tests.rigs.tokens import SECRET, token
 from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.extensions.permissions.consents import allow_tool

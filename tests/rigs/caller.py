@@ -4,7 +4,7 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end.http import request
+from tests.rigs.http import request
 
 
 class Caller:

@@ -10,7 +10,7 @@ from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, ActorSystem, ChildSpec, Context, Restart, Supervisor
 from sanitization import STANDARD
-from tests.end_to_end.scripted_model import Gate, Say, ScriptedModel, scripted
+from tests.rigs.scripted_model import Gate, Say, ScriptedModel, scripted
 from transport.auth.identity import Identity
 from transport.wire.messages import Deliver, Reply, UnsubscribeThread
 from understudy.chat.commands.dispatcher import CommandDispatcher

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from tests.end_to_end.http import request
+from tests.rigs.http import request
 from understudy.app.server import Running
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.end_to_end.scripted_model import echo, wait
+from tests.rigs.scripted_model import echo, wait
 from understudy import Agent, Budget
 from understudy.models.model import Emit, Reply, TextDelta, ToolRequest, Turn
 from understudy.wire.events import Usage

@@ -6,7 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from tests.end_to_end.chat_client import ChatClient
+from tests.rigs.chat_client import ChatClient
 from tests.servers.postgresql import Postgres
 from understudy.storage import schema
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from attrs import define, field
 
-from tests.end_to_end.http import request
+from tests.rigs.http import request
 from understudy.app.server import Running
 
 NEWER = "2026-07-28"

@@ -3,8 +3,8 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from transport.auth.fetch import request as fetch
 from understudy import Agent, mcp
 

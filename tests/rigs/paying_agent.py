@@ -3,7 +3,7 @@
 from collections import Counter
 from typing import Any
 
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, ToolContext, ToolError, tool
 
 BANK: Counter[str] = Counter()

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import get
+from tests.rigs.tokens import SECRET, token
 from understudy import Agent, tool
 from understudy.app.server import Running
 

@@ -9,8 +9,8 @@ from attrs import define, field, frozen
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
 from sanitization import STANDARD
-from tests.end_to_end.scripted_model import Call, Hand, Say, ScriptedModel
 from tests.rigs.agent_run import FakeServices, Idle, LogOfRun
+from tests.rigs.scripted_model import Call, Hand, Say, ScriptedModel
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions

@@ -4,7 +4,7 @@ from typing import Any, Literal
 
 from attrs import asdict, frozen
 
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, ToolContext, tool
 from understudy.tools.errors import QuestionDeclined, QuestionUnanswered
 

@@ -7,8 +7,8 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
+from tests.rigs.database import Make
 from tests.servers.postgresql import Postgres
-from tests.understudy.storage.conftest import Make
 from understudy.storage.database import Database
 from understudy.storage.owners import owner_of
 from understudy.storage.postgresql import connect_database

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.tokens import SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
+from tests.rigs.tokens import SECRET, token
 from understudy import Agent
 from understudy.app.server import Running
 

@@ -13,7 +13,7 @@ import trio
 from attrs import define, field
 from rich.console import Console
 
-from tests.end_to_end.http import get
+from tests.rigs.http import get
 from understudy import Agent
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values

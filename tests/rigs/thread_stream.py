@@ -4,8 +4,8 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end.http import request
-from tests.end_to_end.sse import streaming
+from tests.rigs.http import request
+from tests.rigs.sse import streaming
 from understudy.app.server import Running
 
 

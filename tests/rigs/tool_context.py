@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from tests.understudy.tools.conftest import FilesOf, QuietServer
+from tests.rigs.user_files import FilesOf, QuietServer
 from understudy.tools.tool import ToolContext
 
 

@@ -11,14 +11,14 @@ import trio
 import trio_websocket
 from attrs import define, field
 
-from tests.end_to_end import http
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import TERMINAL, WAIT_S, ChatClient, check_arc, connected
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.server_pair import eventually
+from tests.rigs import http
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import TERMINAL, WAIT_S, ChatClient, check_arc, connected
+from tests.rigs.process import started
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.server_pair import eventually
 
-AGENT = "tests.end_to_end.resumable_agent:agent"
+AGENT = "tests.rigs.resumable_agent:agent"
 Moment = Callable[["Watcher"], bool]
 
 

@@ -11,8 +11,8 @@ import pytest
 from sanitization import STRICT, Sanitizer
 from sanitization.detectors.pii.detector import KINDS
 from sanitization.detectors.secrets.detector import Secrets
+from tests.rigs.sanitizer_samples import body, join
 from tests.sanitization.carriers import ENCODED, PRINTED, SPELLED, WRITTEN
-from tests.sanitization.samples import body, join
 
 SANITIZER = Sanitizer(STRICT)
 SECRETS = {kind.name: kind.example for kind in Secrets.kinds}

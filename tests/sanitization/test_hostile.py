@@ -8,8 +8,8 @@ from benchmarks.scrub import hostile
 from sanitization import Action, Category, Direction, Policy, Sanitized, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.pipeline import WORD_MAX
-from tests.cpu import takes_linear_time
-from tests.sanitization.samples import FRAGMENTS
+from tests.rigs.cpu import takes_linear_time
+from tests.rigs.sanitizer_samples import FRAGMENTS
 
 REMOVE = everywhere(dict.fromkeys(Category, Action.REMOVE))
 FLAG = everywhere(

@@ -3,8 +3,8 @@
 from attrs import evolve
 
 from sanitization import STANDARD, Sanitizer, StreamSanitizer
-from tests.memory import kept_bytes
-from tests.sanitization.samples import SECRETS
+from tests.rigs.memory import kept_bytes
+from tests.rigs.sanitizer_samples import SECRETS
 
 LINE = "\x1b[32mok\x1b[0m a line of a log, as programs write them\n"
 

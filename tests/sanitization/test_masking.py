@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sanitization import Action, Category, Mask, Pattern, Placeholders, Policy, Sanitizer, everywhere
 from sanitization.masking import COVER, mask_text
-from tests.sanitization.samples import SECRETS, join
+from tests.rigs.sanitizer_samples import SECRETS, join
 
 TOKENISE = everywhere(dict.fromkeys(Category, Action.TOKENISE))
 NAMES = Pattern("names", Category.PII, "pii.full name", "[A-Z][a-z]+ey")

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanitization import Category, Finding, Sanitizer, utf16_offsets
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 
 
 def finding(start: int, end: int) -> Finding:

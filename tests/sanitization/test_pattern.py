@@ -18,7 +18,7 @@ from sanitization import (
     StreamSanitizer,
     everywhere,
 )
-from tests.sanitization.samples import SECRETS
+from tests.rigs.sanitizer_samples import SECRETS
 
 BADGE = Pattern(
     "badges", Category.PII, "pii.badge", r"(?<![A-Z0-9-])EMP-[0-9]{6}(?![0-9])", prefilter=Prefilter(literals=("EMP-",))

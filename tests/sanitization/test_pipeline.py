@@ -28,7 +28,7 @@ from sanitization import (
 )
 from sanitization.pipeline import PATIENT, WORD_MAX, Numbered, PipelineStage, PolicyEngine
 from sanitization.prefilter import NamedPrefilter
-from tests.sanitization.samples import SECRETS
+from tests.rigs.sanitizer_samples import SECRETS
 
 PII = everywhere({Category.PII: Action.REMOVE})
 TOKEN = SECRETS["secret.aws.access_key"]

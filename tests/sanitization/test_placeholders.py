@@ -1,7 +1,7 @@
 """Placeholders are assigned from the first find on, and can be restored."""
 
 from sanitization import Action, Category, Direction, Placeholders, Sanitizer, everywhere
-from tests.sanitization.samples import SECRETS
+from tests.rigs.sanitizer_samples import SECRETS
 
 TOKENS = Sanitizer(everywhere({Category.SECRET: Action.TOKENISE}), Direction.INBOUND)
 

@@ -17,7 +17,7 @@ from sanitization import (
     Sanitizer,
     everywhere,
 )
-from tests.sanitization.samples import PASSWORD, SECRETS
+from tests.rigs.sanitizer_samples import PASSWORD, SECRETS
 
 TOKEN = SECRETS["secret.npm.token"]
 OTHER = SECRETS["secret.github.token"]

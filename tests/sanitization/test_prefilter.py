@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from sanitization import Category, Detector, Pattern, Sanitizer, prefilter
 from sanitization.detectors import CONTENT, DISGUISES, Secrets
 from sanitization.prefilter import Prefilter, build_prefilter, check_prefilters, utf8_expression
-from tests.cpu import takes_linear_time
-from tests.sanitization.samples import texts
+from tests.rigs.cpu import takes_linear_time
+from tests.rigs.sanitizer_samples import texts
 
 DETECTORS = (*DISGUISES, *CONTENT)
 HEADS = Prefilter(literals=("ghp_", "a.b", "("))

@@ -22,7 +22,7 @@ from sanitization import (
 )
 from sanitization.pipeline import Edits
 from sanitization.sanitizer import REMEMBERED
-from tests.sanitization.samples import SECRETS, texts
+from tests.rigs.sanitizer_samples import SECRETS, texts
 
 
 @pytest.mark.parametrize("text", ["a < b && c > d", "<b>not</b> & 'escaped' \"here\"", "", "x\r\n\ty", "1 <script> 2"])

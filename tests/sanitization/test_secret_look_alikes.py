@@ -7,7 +7,7 @@ import pytest
 
 from sanitization import Action, Category, Sanitizer
 from sanitization.policy import everywhere
-from tests.sanitization.samples import body, join
+from tests.rigs.sanitizer_samples import body, join
 
 POLICY = everywhere({Category.SECRET: Action.REMOVE})
 CHANCE = random.Random(11)

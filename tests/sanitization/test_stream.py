@@ -13,8 +13,8 @@ from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.pipeline import FOREIGN_MAX, WORD_MAX, Numbered, PipelineStage, PolicyEngine
 from sanitization.policy import Direction, Policy, everywhere
 from sanitization.prefilter import build_prefilter
-from tests.cpu import cpu_seconds
-from tests.sanitization.samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
+from tests.rigs.cpu import cpu_seconds
+from tests.rigs.sanitizer_samples import FRAGMENTS, PASSWORD, PRIVATE_KEY, SECRETS, body, cut_texts, join, texts
 
 DETECTORS = (*DISGUISES, *CONTENT)
 EMAIL = Pattern(

@@ -11,8 +11,8 @@ from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
+from tests.rigs.loopback_server import RawSocket, open_server, raw_socket
 from tests.transport.outbox_rig import Counts
-from tests.transport.servers import RawSocket, open_server, raw_socket
 from transport.auth.identity import Identity
 from transport.auth.tokens import Tokens
 from transport.connection.websocket import WebSocketConnection

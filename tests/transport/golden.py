@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from tests.transport.samples import SAMPLES
+from tests.rigs.event_samples import SAMPLES
 from transport.wire.codec import encode
 from understudy.wire.dialects import Dialect
 

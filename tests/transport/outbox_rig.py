@@ -11,7 +11,7 @@ from trio.testing import wait_all_tasks_blocked
 from websockets.frames import Opcode
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
-from tests.transport.servers import RawSocket, open_server, raw_socket
+from tests.rigs.loopback_server import RawSocket, open_server, raw_socket
 from transport.outbox.outbox import LogPage, Outbox, OutboxLimits
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits

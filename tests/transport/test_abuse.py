@@ -11,9 +11,9 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 import trio
 
-from tests.conformance.echo import EchoUpgrades
-from tests.conformance.raw_websocket import CLOSE, CONT, PING, PONG, TEXT, RawWebSocket, close, frame, raw_websocket
-from tests.transport.servers import UPGRADE, exchange, open_server, status_and_body
+from tests.rigs.echo_server import EchoUpgrades
+from tests.rigs.loopback_server import UPGRADE, exchange, open_server, status_and_body
+from tests.rigs.raw_websocket import CLOSE, CONT, PING, PONG, TEXT, RawWebSocket, close, frame, raw_websocket
 from transport.server.listener import Upgrade
 from transport.server.socket import SocketLimits
 from transport.wire.errors import CommandRejected

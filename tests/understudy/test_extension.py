@@ -13,8 +13,8 @@ import jwt
 import pytest
 from click.testing import CliRunner
 
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.process import started
+from tests.rigs.http import new_token, request
+from tests.rigs.process import started
 from tests.servers.postgresql import Postgres
 from understudy.agents.tool_servers import ToolServers
 from understudy.app.settings import BadSettings, load

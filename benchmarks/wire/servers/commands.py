@@ -1,7 +1,7 @@
 """Our own commands as everybody runs them, but pinned, and with their port and memory told as those of the others.
 
 `product FOLDER` is `understudy serve` with its data there and settings from `UNDERSTUDY_*`; `echo` is
-`python -m tests.conformance.echo`.
+`python -m tests.rigs.echo_server`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def main(kind: str, *arguments: str) -> int:
     pin()
     relay()
     if kind == "echo":
-        from tests.conformance.echo import main as echo
+        from tests.rigs.echo_server import main as echo
 
         return echo(["--port", "0"])
     from understudy.app.serve import run_server

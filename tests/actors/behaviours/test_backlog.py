@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from actors.behaviours.backlog import Backlog
 from actors.behaviours.bucket import Buckets, Rate
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
 
 
 def make(per_s=1.0, burst=1, bound=100, unwanted=(), **options):

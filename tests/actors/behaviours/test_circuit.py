@@ -14,7 +14,7 @@ from actors.behaviours.circuit import (
     FailureCount,
     FailureRate,
 )
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.nested import LEAN
+from tests.rigs.nested import LEAN
 
 ROOT = Path(__file__).parents[3]
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from attrs import frozen
 
-from tests.docs.tables import ROOT
+from tests.rigs.doc_tables import ROOT
 from tests.servers.npm import install
 
 CHART = ROOT / "deploy" / "helm" / "understudy"

@@ -18,10 +18,10 @@ import trio_websocket
 from attrs import field, frozen
 
 from tests.deploy.incidents.site import Node, Site, holding
-from tests.end_to_end.detectors import BREAKING
-from tests.end_to_end.http import request
-from tests.end_to_end.server_pair import token_of
-from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from tests.rigs.detectors import BREAKING
+from tests.rigs.http import request
+from tests.rigs.model_provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from tests.rigs.server_pair import token_of
 
 PAUSED_S: Final = 4.0
 """Twice the lease of a node."""

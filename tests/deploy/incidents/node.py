@@ -14,7 +14,7 @@ from typing import Any, Final
 import trio
 
 from actors import Context
-from tests.end_to_end.detectors import BROKEN
+from tests.rigs.detectors import BROKEN
 from transport.outbox.outbox import Outbox
 from transport.wire.events import PartialResult
 from transport.wire.messages import Deliver

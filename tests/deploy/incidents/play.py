@@ -10,7 +10,7 @@ from attrs import frozen
 
 from tests.deploy.incidents.causes import CAUSES, Cause, Incident, node_down
 from tests.deploy.incidents.site import Site, quick_rules
-from tests.end_to_end.server_pair import token_of
+from tests.rigs.server_pair import token_of
 from tests.servers.prometheus import Prometheus
 
 NOBODY_SERVES: Final = "UnderstudyNobodyServes"

@@ -19,10 +19,10 @@ import trio
 import yaml
 from attrs import define, field
 
-from tests.docs.tables import ROOT
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.server_pair import SECRET, token_of
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.doc_tables import ROOT
+from tests.rigs.http import request
+from tests.rigs.server_pair import SECRET, token_of
 from tests.servers.forked import Forked
 from tests.servers.needed import free_port
 from tests.servers.postgresql import Postgres

@@ -13,11 +13,11 @@ from a2a.utils.errors import InternalError, InvalidParamsError, TaskNotFoundErro
 from google.protobuf.json_format import ParseDict
 from typed_settings import SecretStr
 
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.serving import serving
 from tests.rigs.a2a_client import client, message, told
+from tests.rigs.http import get, new_token, request
+from tests.rigs.receiver import WEBHOOK_SECRET, Receiver
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.serving import serving
 from understudy.app.server import Running
 from understudy.auth.seal import Seal
 from understudy.extensions.a2a import pushes, storage

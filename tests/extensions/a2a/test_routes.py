@@ -12,10 +12,10 @@ from a2a.types import a2a_pb2 as a2a
 from a2a.utils.errors import TaskNotFoundError
 from google.protobuf.json_format import MessageToDict
 
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from tests.rigs.a2a_client import client, message, told
+from tests.rigs.http import new_token, request
 from tests.rigs.permissions import add, start
+from tests.rigs.scripted_model import TOOLS, Call, Gate, Say, ScriptedModel, scripted
 from understudy import Agent, AgentTurn
 from understudy.app.server import Running
 

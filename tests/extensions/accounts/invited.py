@@ -7,9 +7,9 @@ from pathlib import Path
 import argon2
 import pytest
 
-from tests.clock import Clock
-from tests.understudy.auth.revocations import RevocationsInMemory
-from tests.understudy.storage.conftest import opened
+from tests.rigs.clock import Clock
+from tests.rigs.database import opened
+from tests.rigs.revocations import RevocationsInMemory
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.sessions import RenewableTokens, Sessions
 from understudy.extensions.accounts.invites import digest_of

@@ -3,7 +3,7 @@
 import pytest
 from sqlalchemy import select
 
-from tests.understudy.storage.conftest import opened
+from tests.rigs.database import opened
 from understudy.extensions.accounts import attempts
 from understudy.extensions.accounts.attempts import FORGET_S, LONGEST_S, NOTED, forgive_attempt, take_attempt
 from understudy.extensions.accounts.tables import sign_in_attempts

@@ -9,9 +9,9 @@ import httpx
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.tokens import SECRET
 from tests.extensions.accounts.person import GOOD, Person, command, invite_in
+from tests.rigs.chat_client import connected
+from tests.rigs.tokens import SECRET
 from tests.servers.postgresql import Postgres
 from understudy.app.server import Running
 from understudy.extensions.accounts import passwords

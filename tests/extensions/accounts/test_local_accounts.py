@@ -8,9 +8,9 @@ import pytest
 import trio
 from attrs import define, evolve
 
-from tests.clock import Clock
 from tests.extensions.accounts.invited import GOOD, HOME, code_of
 from tests.extensions.accounts.invited import accounts as accounts
+from tests.rigs.clock import Clock
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.sessions import IssuedSession
 from understudy.extensions.accounts import storage as stored

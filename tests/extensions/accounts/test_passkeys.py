@@ -8,9 +8,9 @@ import pytest
 import trio
 from attrs import define, field
 
-from tests.clock import Clock
 from tests.extensions.accounts.invited import GOOD, HOME, code_of
 from tests.extensions.accounts.invited import accounts as accounts
+from tests.rigs.clock import Clock
 from tests.servers.authenticator import PRESENT, Authenticator
 from transport.auth import base64url
 from transport.wire.errors import CommandRejected, Unauthenticated

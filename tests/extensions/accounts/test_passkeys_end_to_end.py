@@ -9,8 +9,8 @@ import pytest
 import trio
 from attrs import define, field
 
-from tests.end_to_end.tokens import SECRET
 from tests.extensions.accounts.person import GOOD, Person, command, invite_in
+from tests.rigs.tokens import SECRET
 from tests.servers.authenticator import Authenticator
 from tests.servers.postgresql import Postgres
 from understudy.extensions.accounts.local_accounts import FREE_OF_ADDRESS

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
+from tests.rigs.command import refusal, said, understudy
 from tests.servers.postgresql import Postgres
-from tests.understudy.cli.command import refusal, said, understudy
 from understudy.app.settings import Settings
 from understudy.cli import stored_data
 from understudy.cli.stored_data import commit_beside, deed_of

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.transport.arcs import ARCS, RUN, WHEN
+from tests.rigs.event_arcs import ARCS, RUN, WHEN
 from transport.wire.events import Drain, Event
 from understudy.extensions.agui.events import AguiTranslator
 from understudy.extensions.agui.state import SharedState

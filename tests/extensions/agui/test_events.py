@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from tests.extensions.agui.checker import Broken, check_run
 from tests.extensions.agui.golden import golden_path, golden_text, translated
-from tests.transport.arcs import ACCEPTED, ARCS, CALL, ENVELOPES, RUN, STARTED, WHEN
-from tests.transport.samples import SAMPLES
+from tests.rigs.event_arcs import ACCEPTED, ARCS, CALL, ENVELOPES, RUN, STARTED, WHEN
+from tests.rigs.event_samples import SAMPLES
 from transport.wire.events import Drain, Error, Event, PartialResult, Ping, Resync
 from understudy.extensions.agui.events import PROTOCOL_VERSION, AguiTranslator
 from understudy.extensions.agui.interrupts import Interrupts

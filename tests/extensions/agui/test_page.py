@@ -11,10 +11,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.docs.served import served
-from tests.docs.tables import DOCS
-from tests.end_to_end.http import new_token, request
 from tests.extensions.agui.stock_client import STOCK, calls_of, run_script
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import served
+from tests.rigs.http import new_token, request
 from tests.servers.npm import install
 from understudy.models.model import Emit, Reply, Turn
 from understudy.testing.script import Call, Say, ScriptedModel

@@ -11,14 +11,14 @@ import trio
 from ag_ui.core import AgentCapabilities
 from attrs import evolve
 
-from tests.docs.served import served
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import post, token_of, two_servers
-from tests.end_to_end.sse import Stream, streaming
 from tests.extensions.agui.checker import Checker, check_run
 from tests.rigs.cross_origin import LISTED, readable
+from tests.rigs.documented_server import served
+from tests.rigs.http import get, new_token, request
 from tests.rigs.questions import PEARS, order
+from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.rigs.server_pair import post, token_of, two_servers
+from tests.rigs.sse import Stream, streaming
 from tests.rigs.thread_stream import gone, say
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.extensions.agui.stock_client import STOCK, calls_of, node
+from tests.rigs.http import new_token
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from tests.servers.npm import install
 from understudy.app.server import Running
 

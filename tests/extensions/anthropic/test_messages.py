@@ -7,11 +7,11 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.understudy.models.apis import items_of, sent, talking
-from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.messages_api import PING, block, call, end, message, redacted, start, text, thinking
-from tests.understudy.models.provider import Provider, Script
+from tests.rigs.heard import Heard
+from tests.rigs.messages_api import PING, block, call, end, message, redacted, start, text, thinking
+from tests.rigs.model_apis import items_of, sent, talking
+from tests.rigs.model_provider import Provider, Script
+from tests.rigs.model_turns import LOOKUP, OVER_SDK, a_turn
 from understudy.models.model import CallItem, Item, MessageItem, ModelSettings, OutputFormat, ResultItem, Usage
 
 pytestmark = OVER_SDK

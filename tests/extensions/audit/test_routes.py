@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.tokens import SECRET, token
 from tests.rigs.approvals import MAIL, approve, asked
 from tests.rigs.audited_actions import ADA, AUDITOR, OPERATOR, Case, ask, check_case, read, talked
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
 from tests.rigs.marked_text import MARKER
 from tests.rigs.mcp_sign_in import agents_of, signed_in
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.tokens import SECRET, token
 from tests.servers.mcp_oauth import Provider, serving
 from understudy.app.server import Running
 from understudy.extensions.audit.storage import AuditFilter, entries

@@ -11,9 +11,9 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end.process import started
+from tests.rigs.command import refusal, said, understudy
+from tests.rigs.process import started
 from tests.rigs.stored_threads import address
-from tests.understudy.cli.command import refusal, said, understudy
 from understudy.storage.sqlite import FILE_NAME
 
 __all__ = ["address"]

@@ -15,12 +15,12 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
-from tests.end_to_end import http
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.process import started
+from tests.rigs import http
+from tests.rigs.chat_client import connected
+from tests.rigs.command import refusal, said, understudy
+from tests.rigs.database import Make
+from tests.rigs.process import started
 from tests.servers.postgresql import Postgres
-from tests.understudy.cli.command import refusal, said, understudy
-from tests.understudy.storage.conftest import Make
 from understudy.extensions.backups.backup import BackupError, back_up
 from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import Store

@@ -21,12 +21,12 @@ import trio
 from attrs import define
 from click.testing import CliRunner
 
+from tests.rigs.heard import provider as provider
+from tests.rigs.identity_provider import ec_key, key_set, published
+from tests.rigs.model_provider import KEY, Provider, Script
 from tests.servers.pgbouncer import PgBouncer
 from tests.servers.postgresql import Postgres, execute
 from tests.servers.redis import Redis
-from tests.transport.provider import ec_key, key_set, published
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script
 from understudy.agents.agent import Agent
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings

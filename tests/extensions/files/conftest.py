@@ -1,4 +1,4 @@
 """Fixtures of the tests of files: a database of one kind alone."""
 
-from tests.understudy.storage.conftest import address as address
-from tests.understudy.storage.conftest import on_sqlite as on_sqlite
+from tests.rigs.database import address as address
+from tests.rigs.database import on_sqlite as on_sqlite

@@ -7,7 +7,7 @@ import pytest
 import trio
 
 from actors import ActorSystem, ChildSpec
-from tests.clock import Clock
+from tests.rigs.clock import Clock
 from understudy.extensions.files.cache import HELD_S, KEPT_S, PART_S, FileCache, FileCacheSweeper
 from understudy.storage.errors import StorageUnavailable
 

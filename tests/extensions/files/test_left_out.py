@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.http import new_token
-from tests.end_to_end.scripted_model import Say, scripted
 from tests.rigs.caller import Caller
+from tests.rigs.http import new_token
+from tests.rigs.scripted_model import Say, scripted
 from transport.wire.errors import CommandRejected
 from understudy.chat.user_files import UserFiles
 from understudy.tools.errors import ToolError

@@ -4,10 +4,10 @@ from typing import Any
 
 import msgspec
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token, request
 from tests.rigs.making_tool import EVIL, report
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, AgentTurn, ToolContext, ToolError, tool
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"\0" * 20

@@ -18,11 +18,11 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.understudy.models.asking import LOOKUP, a_turn, closing
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.conftest import heard as heard
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script
+from tests.rigs.heard import Heard
+from tests.rigs.heard import heard as heard
+from tests.rigs.heard import provider as provider
+from tests.rigs.model_provider import KEY, Provider, Script
+from tests.rigs.model_turns import LOOKUP, a_turn, closing
 from understudy.models.items import MessageItem, ReasoningItem
 from understudy.models.model import ModelUnavailable, tool_result
 from understudy.models.providers import ModelProvider

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.openai_agents_sdk import sdk
 from tests.rigs.watcher import Watcher, asked, calling, survived
 
 LANGGRAPH = "tests.extensions.frameworks.langgraph_agent"

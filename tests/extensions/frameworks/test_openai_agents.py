@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from tests.extensions.frameworks.notes import noted
-from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.openai_agents_sdk import sdk
 from understudy.testing import run_agent
 
 

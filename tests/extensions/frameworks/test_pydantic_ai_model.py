@@ -11,12 +11,12 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.providers.anthropic import AnthropicProvider
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.understudy.models.asking import LOOKUP, a_turn, closing
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.conftest import heard as heard
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.messages_api import call, end, failure, message, redacted, start, text, thinking
-from tests.understudy.models.provider import KEY, Provider, Script
+from tests.rigs.heard import Heard
+from tests.rigs.heard import heard as heard
+from tests.rigs.heard import provider as provider
+from tests.rigs.messages_api import call, end, failure, message, redacted, start, text, thinking
+from tests.rigs.model_provider import KEY, Provider, Script
+from tests.rigs.model_turns import LOOKUP, a_turn, closing
 from understudy.extensions.frameworks.pydantic_ai_model import PydanticAIModel
 from understudy.extensions.providers.answer import CUT
 from understudy.models.items import FileCard, HandoffItem, ImagePart, MessageItem, NoteItem, ReasoningItem

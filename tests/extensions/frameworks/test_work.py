@@ -11,7 +11,7 @@ from pydantic_ai import Agent as PydanticAgent
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 
 from tests.extensions.frameworks.notes import noted
-from tests.extensions.frameworks.openai_agents_sdk import sdk
+from tests.rigs.openai_agents_sdk import sdk
 from tests.rigs.stopped_run import shown as shown_text
 from tests.rigs.stopped_run import stopped_when
 from understudy import Agent

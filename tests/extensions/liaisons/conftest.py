@@ -1,3 +1,3 @@
 """A user with files, and a server, for the tools of liaisons."""
 
-from tests.understudy.tools.conftest import attach as attach
+from tests.rigs.user_files import attach as attach

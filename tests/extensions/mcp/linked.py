@@ -11,7 +11,7 @@ import trio
 from attrs import evolve
 
 from actors import ActorSystem
-from tests.understudy.tools.conftest import FilesOf, QuietServer
+from tests.rigs.user_files import FilesOf, QuietServer
 from understudy import Agent, McpServer
 from understudy.extensions.mcp.catalogue import McpCatalogue
 from understudy.extensions.mcp.link import McpLink

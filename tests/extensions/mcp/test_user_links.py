@@ -12,7 +12,7 @@ from attrs import evolve
 
 from actors import ActorSystem, ChildSpec, StartChild, Supervisor
 from tests.extensions.mcp.linked import context_of
-from tests.extensions.mcp.oauth.signed_in import ready, sign_in
+from tests.rigs.mcp_signed_in import ready, sign_in
 from tests.servers.mcp_oauth import Provider
 from understudy import Agent, McpServer
 from understudy.extensions.mcp import connection as _connection  # noqa: F401 - it takes a second, as at a server's start

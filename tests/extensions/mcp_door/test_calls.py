@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 from attrs import frozen
 
-from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.serving import serving
-from tests.end_to_end.tokens import SECRET, token_of
+from tests.rigs.http import get, request
+from tests.rigs.identity_provider import FIRST
 from tests.rigs.mcp_desk import META, NEWER, Desk
-from tests.transport.provider import FIRST
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.serving import serving
+from tests.rigs.tokens import SECRET, token_of
 from transport.auth.tokens import Tokens
 from understudy import Agent, ToolContext, tool
 

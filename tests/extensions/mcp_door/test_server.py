@@ -13,9 +13,9 @@ from mcp import Client, MCPError
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import ElicitRequestFormParams, ElicitResult
 
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
 from tests.rigs.caller import Caller
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from understudy import Agent, tool
 from understudy.app.server import Running
 

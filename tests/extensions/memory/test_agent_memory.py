@@ -10,7 +10,7 @@ from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
 from sanitization import STANDARD, Action, Category
-from tests.clock import Clock
+from tests.rigs.clock import Clock
 from tests.rigs.secrets import TOKEN
 from understudy import ToolError
 from understudy.content.filter import ContentFilter

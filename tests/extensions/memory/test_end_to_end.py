@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token, request
+from tests.rigs.chat_client import connected
+from tests.rigs.http import new_token, request
 from tests.rigs.secrets import TOKEN
 from understudy import Agent, ToolContext, tool
 from understudy.models.model import FENCE_NOTE, Emit, Reply, TextDelta, ToolRequest, Turn

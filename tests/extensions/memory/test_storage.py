@@ -3,7 +3,7 @@
 import pytest
 import trio
 
-from tests.understudy.storage.conftest import opened
+from tests.rigs.database import opened
 from understudy.extensions.memory import storage
 from understudy.extensions.memory.storage import amend, forget, forget_all, forget_expired, remember, remembered
 from understudy.storage import queries

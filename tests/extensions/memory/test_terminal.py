@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from tests.rigs.terminal_chat import talking
 from understudy import Agent, remember
 

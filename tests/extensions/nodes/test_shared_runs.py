@@ -9,12 +9,12 @@ import trio
 import trio.testing
 from attrs import define, field
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import SECRET, Begin, eventually, token_of, two_servers
-from tests.end_to_end.telling_agent import TELLER, agent, long_text
-from tests.end_to_end.tokens import token
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.server_pair import SECRET, Begin, eventually, token_of, two_servers
+from tests.rigs.telling_agent import TELLER, agent, long_text
+from tests.rigs.tokens import token
 from tests.servers.postgresql import Postgres
 from understudy.chat.messages import PermitGranted
 from understudy.chat.run_limiter import RunLimiter

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request, upload
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, on_both, post, resume, said, token_of
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import request, upload
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.server_pair import Begin, on_both, post, resume, said, token_of
 
 
 @pytest.fixture(params=["postgresql", "redis"])
@@ -129,7 +129,7 @@ async def test_feedback_editing_and_repeating_from_the_other(begin: Begin) -> No
 
 
 async def test_an_event_stream_and_commands_over_http_work_on_either(begin: Begin) -> None:
-    from tests.end_to_end.sse import streaming
+    from tests.rigs.sse import streaming
 
     two = await begin(scripted(Say("Done")))
     token = token_of()

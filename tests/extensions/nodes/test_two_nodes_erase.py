@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, connected, ended
-from tests.end_to_end.detectors import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
-from tests.end_to_end.http import get, request
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, ServerPair, eventually, token_of, two_servers
+from tests.rigs.chat_client import ChatClient, connected, ended
+from tests.rigs.detectors import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+from tests.rigs.http import get, request
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.server_pair import Begin, ServerPair, eventually, token_of, two_servers
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent

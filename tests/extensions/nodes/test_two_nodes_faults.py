@@ -10,12 +10,12 @@ import pytest
 import trio
 from attrs import define
 
-from tests.end_to_end.answer_view import AnswerView
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import Begin, backends_environment, eventually, post, resume, token_of, two_servers
-from tests.end_to_end.telling_agent import TELLER, long_text
+from tests.rigs.answer_view import AnswerView
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.server_pair import Begin, backends_environment, eventually, post, resume, token_of, two_servers
+from tests.rigs.telling_agent import TELLER, long_text
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.outbox.outbox import OutboxLimits

@@ -11,11 +11,11 @@ import pytest
 import trio
 from typed_settings import SecretStr
 
-from tests.end_to_end.http import new_token
-from tests.end_to_end.receiver import WEBHOOK_SECRET, Receiver
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.serving import serving
 from tests.rigs.caller import Caller
+from tests.rigs.http import new_token
+from tests.rigs.receiver import WEBHOOK_SECRET, Receiver
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.serving import serving
 from understudy.app.server import Running
 from understudy.extensions.notices.settings import WebhookSettings
 

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.server_pair import post, token_of, two_servers
 from tests.rigs.approvals import MAIL
 from tests.rigs.caller import Caller, inbox
+from tests.rigs.chat_client import connected
+from tests.rigs.http import new_token, request
+from tests.rigs.process import started
 from tests.rigs.questions import PEARS, ordering
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.server_pair import post, token_of, two_servers
 from tests.rigs.watcher import AGENT
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis

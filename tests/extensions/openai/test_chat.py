@@ -2,10 +2,10 @@
 
 import pytest
 
-from tests.understudy.models.apis import talking
-from tests.understudy.models.asking import OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider, Script, chunk, end_chunk, text_chunk, usage_chunk
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import talking
+from tests.rigs.model_provider import Provider, Script, chunk, end_chunk, text_chunk, usage_chunk
+from tests.rigs.model_turns import OVER_SDK, a_turn
 from understudy.models.model import ModelUnavailable, ReasoningDelta, TextDelta, Usage, UsageSoFar
 
 pytestmark = OVER_SDK

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.understudy.models.provider import Provider, port_of
+from tests.rigs.model_provider import Provider, port_of
 from transport.wire.errors import CommandRejected
 from understudy.extensions.openai.local import FILE, MAX_MODELS, LocalModels, find_models, names_in
 from understudy.models.registry import Models

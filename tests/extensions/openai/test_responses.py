@@ -4,11 +4,11 @@ from typing import Any
 
 from attrs import evolve
 
-from tests.understudy.models.apis import sent, talking
-from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider
-from tests.understudy.models.responses import call, delta, done, end, event, message, said, script, thought
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import sent, talking
+from tests.rigs.model_provider import Provider
+from tests.rigs.model_turns import LOOKUP, OVER_SDK, a_turn
+from tests.rigs.responses_api import call, delta, done, end, event, message, said, script, thought
 from understudy.models.model import MessageItem, NoteItem, ProviderState, ReasoningItem, ResultItem, ToolRequest, Usage
 
 pytestmark = OVER_SDK

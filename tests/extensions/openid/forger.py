@@ -11,7 +11,7 @@ import trio
 from attrs import define, field
 
 from actors import ActorSystem, ChildSpec
-from tests.transport.provider import key_set, published, rsa_key, signed
+from tests.rigs.identity_provider import key_set, published, rsa_key, signed
 from understudy.extensions.openid.claims import ClaimNames
 from understudy.extensions.openid.provider import Provider, Registration
 

@@ -10,8 +10,8 @@ import pytest
 import trio
 from typed_settings import SecretStr
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.server_pair import SECRET
+from tests.rigs.chat_client import connected
+from tests.rigs.server_pair import SECRET
 from tests.servers.needed import free_port
 from tests.servers.openid import CLIENT_ID, CLIENT_SECRET, Browser, OpenIdProvider, provider_for
 from tests.servers.postgresql import Postgres

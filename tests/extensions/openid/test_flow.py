@@ -5,8 +5,8 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import trio
 
-from tests.clock import Clock
 from tests.extensions.openid.forger import Forger, forging
+from tests.rigs.clock import Clock
 from understudy.auth.seal import Seal
 from understudy.extensions.oauth import guarded_http
 from understudy.extensions.oauth.errors import SignInFailed

@@ -10,7 +10,7 @@ import pytest
 import trio
 
 from tests.extensions.openid.forger import CLIENT, NONCE, Forger, forging
-from tests.transport.provider import part, rsa_key, signed
+from tests.rigs.identity_provider import part, rsa_key, signed
 from transport.auth.tokens import Tokens
 from understudy.extensions.oauth import guarded_http
 from understudy.extensions.oauth.errors import GrantRefused, OAuthError, Unreachable, Untrusted

@@ -9,10 +9,10 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.clock import Clock
 from tests.extensions.openid.forger import NONCE, Forger, forging
-from tests.understudy.auth.revocations import RevocationsInMemory
-from tests.understudy.storage.conftest import opened
+from tests.rigs.clock import Clock
+from tests.rigs.database import opened
+from tests.rigs.revocations import RevocationsInMemory
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected, Unauthenticated
 from understudy.auth.seal import Seal

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.tokens import OPERATOR, SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
+from tests.rigs.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.rigs.tokens import OPERATOR, SECRET, token
 from understudy import Agent, tool
 from understudy.app.server import Running
 

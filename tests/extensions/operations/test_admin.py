@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.tokens import SECRET
+from tests.rigs.chat_client import connected
+from tests.rigs.scripted_model import Gate, Say, scripted
 from tests.rigs.tenants import (
     ACME_OPERATOR,
     ADA,
@@ -21,6 +20,7 @@ from tests.rigs.tenants import (
     read,
     talk,
 )
+from tests.rigs.tokens import SECRET
 from understudy.app.settings import load
 from understudy.extensions.mcp.oauth.storage import SignIn, put_sign_in
 

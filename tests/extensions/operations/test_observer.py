@@ -10,11 +10,11 @@ import trio
 
 from actors import Actor, ChildSpec, Context, Restart, StartChild
 from actors.testing import Rates, chaos
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.sse import Stream, streaming
-from tests.end_to_end.tokens import OPERATOR, SECRET, token
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.sse import Stream, streaming
+from tests.rigs.tokens import OPERATOR, SECRET, token
 from understudy.app.server import Running
 from understudy.extensions.operations.tree_api import MAX_PENDING, MAX_STREAMS
 from understudy.observe.actor_events import LOOP_HELD

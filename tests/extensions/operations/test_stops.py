@@ -9,13 +9,13 @@ import trio
 import trio.testing
 from attrs import evolve
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.conftest import clock as clock
-from tests.end_to_end.http import request
-from tests.end_to_end.process import Process, started
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.server_pair import SECRET, Begin, backends_environment, token_of
+from tests.rigs.chat_client import connected
+from tests.rigs.http import request
+from tests.rigs.process import Process, started
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.server import clock as clock
+from tests.rigs.server_pair import SECRET, Begin, backends_environment, token_of
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from understudy import Agent, tool

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.serving import serving
-from tests.end_to_end.tokens import SECRET, token
 from tests.rigs.approvals import approve, asked, completed, mailing
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.serving import serving
+from tests.rigs.tokens import SECRET, token
 from understudy.chat.consents import NOT_REMEMBERED
 from understudy.extensions.permissions.consents import Consent, allow_tool, disallow_tool, of_thread
 from understudy.storage.errors import NotStored

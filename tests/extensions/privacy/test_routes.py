@@ -8,12 +8,12 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end import tokens
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get, request, upload
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs import tokens
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.http import get, request, upload
 from tests.rigs.marked_text import MARKER, talk, where_marked
 from tests.rigs.marked_text import database as database
+from tests.rigs.scripted_model import Call, Say, scripted
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.content.vault import Vault

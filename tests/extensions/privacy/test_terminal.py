@@ -8,12 +8,12 @@ import trio
 from click.testing import CliRunner
 
 from actors import ActorSystem, ChildSpec
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.process import started
+from tests.rigs.chat_client import connected
+from tests.rigs.command import refusal, said, understudy
+from tests.rigs.process import started
 from tests.rigs.stored_threads import address as address
 from tests.rigs.stored_threads import fill
 from tests.servers.postgresql import Postgres
-from tests.understudy.cli.command import refusal, said, understudy
 from understudy.cli.main import main
 from understudy.extensions.nodes.storage import join_nodes
 from understudy.storage.database import Database

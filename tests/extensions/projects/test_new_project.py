@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.process import started
+from tests.rigs.chat_client import connected
+from tests.rigs.process import started
 from understudy import __version__
 from understudy.app.settings import load
 from understudy.cli.main import main

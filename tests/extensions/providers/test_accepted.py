@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import fails, played, talking
+from tests.rigs.model_provider import Provider, Script
+from tests.rigs.model_turns import LOOKUP, OVER_SDK, a_turn
 from tests.rigs.refusals import REFUSALS
-from tests.understudy.models.apis import fails, played, talking
-from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider, Script
 from understudy.models.items import CallItem, MessageItem, ProviderState, ReasoningItem, ResultItem
 from understudy.models.model import ModelSettings, ModelUnavailable, OutputFormat, Turn
 

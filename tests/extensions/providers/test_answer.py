@@ -10,11 +10,12 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.understudy.models import messages_api, responses
-from tests.understudy.models.apis import LOOKING, ask, begun, fails, items_of, played, talking
-from tests.understudy.models.asking import COLLEAGUE, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import KEY, Provider, Script, chunk
+from tests.rigs import messages_api
+from tests.rigs import responses_api as responses
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import LOOKING, ask, begun, fails, items_of, played, talking
+from tests.rigs.model_provider import KEY, Provider, Script, chunk
+from tests.rigs.model_turns import COLLEAGUE, OVER_SDK, a_turn
 from understudy.extensions.providers.answer import CUT, FILTERED, INCOMPLETE, MAX_COUNT, REFUSED
 from understudy.models.model import Handoff, ReasoningDelta, ToolCard, ToolRequest
 

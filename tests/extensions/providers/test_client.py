@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 import trio
 
-from tests.understudy.models import messages_api, responses
-from tests.understudy.models.apis import begun, fails, played, talking
-from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import KEY, Provider, Script
+from tests.rigs import messages_api
+from tests.rigs import responses_api as responses
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import begun, fails, played, talking
+from tests.rigs.model_provider import KEY, Provider, Script
+from tests.rigs.model_turns import LOOKUP, OVER_SDK, a_turn
 from understudy.models.model import ModelUnavailable, Usage
 
 pytestmark = OVER_SDK

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from attrs import evolve, field, frozen
 
-from tests.understudy.models import messages_api, responses
-from tests.understudy.models.apis import ask, fails, items_of, played, sent, talking
-from tests.understudy.models.asking import LOOKUP, OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider, Script, chunk, end_chunk, text_chunk, usage_chunk
+from tests.rigs import messages_api
+from tests.rigs import responses_api as responses
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import ask, fails, items_of, played, sent, talking
+from tests.rigs.model_provider import Provider, Script, chunk, end_chunk, text_chunk, usage_chunk
+from tests.rigs.model_turns import LOOKUP, OVER_SDK, a_turn
 from understudy.extensions.providers.answer import CUT, INCOMPLETE
 from understudy.models.items import CallItem, ImagePart, ProviderState, ResultItem
 from understudy.models.model import (

@@ -13,8 +13,8 @@ import pytest
 import trio
 from openapi_spec_validator import validate
 
-from tests.docs.served import connected, served
-from tests.end_to_end.http import multipart, request
+from tests.rigs.documented_server import connected, served
+from tests.rigs.http import multipart, request
 from understudy.app.server import Running
 from understudy.app.settings import Settings
 from understudy.extensions.accounts.invites import digest_of

@@ -14,11 +14,11 @@ import pytest
 import trio
 from attrs import frozen
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import SPOKEN
-from tests.end_to_end.scripted_model import Call, Say, scripted
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token, request
+from tests.rigs.process import started
+from tests.rigs.resumable_agent import SPOKEN
+from tests.rigs.scripted_model import Call, Say, scripted
 from tests.rigs.secrets import KEY
 from understudy import Agent, AgentTurn
 from understudy.extensions.remote import a2a as work
@@ -136,7 +136,7 @@ async def test_a_killed_server_goes_on_with_its_task(tmp_path: Path) -> None:
 
 @pytest.mark.proof("chaos")
 async def test_both_servers_are_killed_and_go_on(tmp_path: Path) -> None:
-    there = partial(started, tmp_path / "there", "tests.end_to_end.resumable_agent:agent")
+    there = partial(started, tmp_path / "there", "tests.rigs.resumable_agent:agent")
     here = partial(started, tmp_path / "here", "tests.extensions.remote.abroad_agent:agent")
     async with there() as remote:
         _, _, body = await request(remote.address, "POST", "/api/sessions")

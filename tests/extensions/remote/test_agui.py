@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.http import get, new_token
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.chat_client import connected
+from tests.rigs.http import get, new_token
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from tests.rigs.secrets import KEY
 from understudy import Agent
 from understudy.app.server import Running

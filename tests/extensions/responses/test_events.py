@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from tests.transport.arcs import ARCS, ENVELOPES, RUN, WHEN
+from tests.rigs.event_arcs import ARCS, ENVELOPES, RUN, WHEN
 from transport.wire.events import Drain, Error, Event, PartialResult, Resync
 from understudy.extensions.responses.chat import ChatTranslator, completion
 from understudy.extensions.responses.events import ResponsesTranslator, project

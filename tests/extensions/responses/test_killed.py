@@ -11,9 +11,9 @@ import trio
 from attrs import define, field
 from openai import AsyncOpenAI
 
-from tests.end_to_end import http
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import CALLS, SPOKEN
+from tests.rigs import http
+from tests.rigs.process import started
+from tests.rigs.resumable_agent import CALLS, SPOKEN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Async generator '(httpx2|httpcore|openai):ResourceWarning"),
@@ -22,7 +22,7 @@ pytestmark = [
         r"ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning"
     ),
 ]
-AGENT = "tests.end_to_end.resumable_agent:agent"
+AGENT = "tests.rigs.resumable_agent:agent"
 WEATHER: Any = {"type": "function", "name": "once", "parameters": {"type": "object", "properties": {}}}
 
 

@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.docs.served import served
-from tests.docs.tables import DOCS
-from tests.end_to_end.http import new_token
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import served
+from tests.rigs.http import new_token
 from understudy import Agent
 from understudy.testing.script import Call, Say, ScriptedModel
 

@@ -10,9 +10,9 @@ import pytest
 import trio
 from openai import AsyncOpenAI
 
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
 from tests.rigs.caller import Caller
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Call, Gate, Raise, Say, ScriptedModel, echo, scripted
 from tests.rigs.thread_stream import gone
 from understudy import Agent, AgentTurn, Reply, Turn
 from understudy.app.server import Running

@@ -5,7 +5,7 @@ import signal
 from pathlib import Path
 from typing import Any, Final
 
-from tests.end_to_end.scripted_model import Say, scripted
+from tests.rigs.scripted_model import Say, scripted
 from understudy.extensions.schedules import firing
 
 DIES: Final = "UNDERSTUDY_TEST_DIES"

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from understudy.extensions.schedules.cron import BadCron, parse_cron
 from understudy.extensions.schedules.due import MOST_MISSED, Firing, Interval, When, latest, next_firing
 

@@ -10,20 +10,20 @@ import h11
 import pytest
 import trio
 
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Say, scripted
-from tests.end_to_end.tokens import token
 from tests.extensions.schedules import dying_scheduler
 from tests.rigs import allowed_agents as allowed
 from tests.rigs.audited_actions import ADA, Case, ask, check_case
 from tests.rigs.caller import Caller
 from tests.rigs.eager_agent import Eager, agent
 from tests.rigs.eager_agent import agent as eager
+from tests.rigs.http import new_token, request
 from tests.rigs.marked_text import MARKER
 from tests.rigs.permissions import add, answer, start, until
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Say, scripted
 from tests.rigs.tenants import ACME_OPERATOR, BOB, WORDS, of_tenants, read
 from tests.rigs.tenants import ADA as OF_ACME
+from tests.rigs.tokens import token
 from understudy.app.server import Running
 from understudy.extensions.schedules import storage
 from understudy.extensions.schedules.settings import ScheduleSettings

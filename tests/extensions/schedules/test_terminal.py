@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.server_pair import SECRET
 from tests.rigs.admin_command import lines
+from tests.rigs.server_pair import SECRET
 from tests.rigs.terminal_chat import talking
 from understudy.extensions.schedules.terminal import describe, read_schedule
 

@@ -18,7 +18,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sanitization import STANDARD, Action, Category, Direction, Sanitizer, everywhere
-from tests.sanitization.samples import SECRETS
+from tests.rigs.sanitizer_samples import SECRETS
 from understudy.cli.main import main
 from understudy.extensions.scrubbing import scrub as pipe
 from understudy.extensions.scrubbing.scrub import CHUNK, WINDOW, LineIndex, PassthroughEncoder, ScrubCommand

@@ -7,16 +7,16 @@ from typing import Any
 
 import pytest
 
-from tests.docs.served import served
-from tests.docs.tables import DOCS
-from tests.end_to_end.detectors import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import Begin, token_of
 from tests.rigs.audited_actions import ADA, Case, ask, check_case, talked
 from tests.rigs.caller import Caller
+from tests.rigs.detectors import PEOPLE_ONLY, PERSON, WITH_PLACEHOLDERS, policy
+from tests.rigs.doc_tables import DOCS
+from tests.rigs.documented_server import served
+from tests.rigs.http import new_token, request
 from tests.rigs.making_tool import EVIL, report
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
+from tests.rigs.server_pair import Begin, token_of
 from understudy import Agent
 from understudy.app.server import Running
 from understudy.extensions.shares.settings import ShareSettings

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import request
+from tests.rigs.chat_client import check_arc, connected
 from tests.rigs.eager_agent import Eager, agent
+from tests.rigs.http import request
 from understudy.app.server import serve_app
 from understudy.app.settings import Settings, load, with_values
 from understudy.models.model import ModelSettings

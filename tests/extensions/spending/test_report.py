@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.scripted_model import Say, scripted
 from tests.rigs.eager_agent import Eager, agent
+from tests.rigs.scripted_model import Say, scripted
 from tests.rigs.store import running
 from tests.rigs.tenants import ACME_OPERATOR, ADA, BOB, PLAIN_OPERATOR, SERVER_OPERATOR, ask, of_tenants, read, talk
 from understudy.extensions.spending.report import spending_by

@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.process import started
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.end_to_end.server_pair import post
-from tests.end_to_end.steerable_agent import HEARD, agent
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import new_token
+from tests.rigs.process import started
+from tests.rigs.scripted_model import Call, Say, scripted
+from tests.rigs.server_pair import post
+from tests.rigs.steerable_agent import HEARD, agent
 from understudy import Agent, tool
 
-AGENT = "tests.end_to_end.steerable_agent:agent"
+AGENT = "tests.rigs.steerable_agent:agent"
 
 
 async def at_work(client: ChatClient, content: str) -> str:

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Say, ScriptedModel, scripted
-from tests.end_to_end.server_pair import Begin, token_of
-from tests.end_to_end.steerable_agent import agent as steerable
-from tests.end_to_end.tokens import token
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import request
 from tests.rigs.questions import PEARS, order
+from tests.rigs.scripted_model import Call, Gate, Say, ScriptedModel, scripted
+from tests.rigs.server_pair import Begin, token_of
+from tests.rigs.steerable_agent import agent as steerable
 from tests.rigs.tenants import ACME_OPERATOR, ADA, PLAIN_OPERATOR, of_tenants
+from tests.rigs.tokens import token
 from understudy import Agent
 from understudy.app.server import Running
 

@@ -4,12 +4,12 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.scripted_model import Call, ScriptedModel, send_mail
-from tests.end_to_end.server_pair import SECRET, token_of
 from tests.rigs.admin_command import admin, lines
 from tests.rigs.admin_command import folder as folder
+from tests.rigs.chat_client import connected
 from tests.rigs.questions import PEARS, order
+from tests.rigs.scripted_model import Call, ScriptedModel, send_mail
+from tests.rigs.server_pair import SECRET, token_of
 from understudy import Agent
 
 

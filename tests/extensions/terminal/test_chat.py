@@ -16,11 +16,11 @@ import trio
 from attrs import define, evolve
 from rich.console import Console
 
-from tests.end_to_end.http import request
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
-from tests.end_to_end.steerable_agent import agent as steerable
+from tests.rigs.http import request
 from tests.rigs.paying_agent import CLOSED, paying
 from tests.rigs.questions import ordering
+from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, scripted
+from tests.rigs.steerable_agent import agent as steerable
 from tests.rigs.terminal_chat import WAIT_S, House, Sitter, sitting, talking
 from tests.rigs.terminal_chat import serve as serve
 from understudy import Agent

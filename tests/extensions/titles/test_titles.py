@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import check_arc, connected
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.server_pair import eventually
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from tests.rigs.chat_client import check_arc, connected
+from tests.rigs.heard import provider as provider
+from tests.rigs.http import get, new_token, request
+from tests.rigs.model_provider import KEY, Provider, Script, end_chunk, text_chunk, usage_chunk
+from tests.rigs.server_pair import eventually
 from understudy.agents.agent import Agent
 
 pytestmark = [

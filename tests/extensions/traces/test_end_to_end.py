@@ -13,15 +13,15 @@ import trio
 import trustme
 from typed_settings import SecretStr
 
-from tests.end_to_end import http
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.collector import Collector, Received
-from tests.end_to_end.process import started
-from tests.end_to_end.receiver import Receiver
-from tests.end_to_end.resumable_agent import CALLS
-from tests.end_to_end.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
-from tests.end_to_end.server_pair import SECRET, token_of, two_servers
+from tests.rigs import http
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import connected
+from tests.rigs.collector import Collector, Received
+from tests.rigs.process import started
+from tests.rigs.receiver import Receiver
+from tests.rigs.resumable_agent import CALLS
+from tests.rigs.scripted_model import Call, Gate, Hand, Raise, Say, ScriptedModel, echo, scripted, wait
+from tests.rigs.server_pair import SECRET, token_of, two_servers
 from tests.rigs.watcher import AGENT, Watcher, calling, ended, shown
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis

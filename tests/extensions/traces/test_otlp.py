@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import trio
 
-from tests.end_to_end.collector import Collector
+from tests.rigs.collector import Collector
 from understudy.extensions.traces.collector import open_traces
 from understudy.extensions.traces.otlp import otlp_sender
 from understudy.extensions.traces.sender import SentTraces

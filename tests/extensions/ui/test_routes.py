@@ -6,8 +6,8 @@ from typing import Any
 
 import trio
 
-from tests.end_to_end.http import get, new_token, request
-from tests.end_to_end.scripted_model import Say, ScriptedModel
+from tests.rigs.http import get, new_token, request
+from tests.rigs.scripted_model import Say, ScriptedModel
 from understudy import Agent, AgentTurn, Emit, Reply, Turn
 from understudy.app.server import Running
 

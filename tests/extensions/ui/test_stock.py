@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Gate, Say, scripted
+from tests.rigs.http import new_token, request
+from tests.rigs.scripted_model import Call, Gate, Say, scripted
 from tests.servers.needed import program
 from tests.servers.npm import install
 from understudy.app.server import Running

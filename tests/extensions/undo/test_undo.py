@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import TERMINAL, ChatClient, connected
-from tests.end_to_end.http import new_token
-from tests.end_to_end.process import started
-from tests.end_to_end.resumable_agent import CALLS, UNDO_S
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
-from tests.end_to_end.server_pair import post
 from tests.rigs.actor_kinds import KINDS, find
+from tests.rigs.chat_client import TERMINAL, ChatClient, connected
+from tests.rigs.http import new_token
 from tests.rigs.paying_agent import BANK, CLOSED, paying, take_back
+from tests.rigs.process import started
+from tests.rigs.resumable_agent import CALLS, UNDO_S
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
+from tests.rigs.server_pair import post
 from understudy import Agent, Done, NotDone, ToolContext, tool
 
 
@@ -150,7 +150,7 @@ async def test_a_run_at_work_is_not_undone(serve_client: Any) -> None:
 
 @pytest.mark.promise("wire.undo")
 async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
-    agent, calls = "tests.end_to_end.resumable_agent:agent", tmp_path / "calls"
+    agent, calls = "tests.rigs.resumable_agent:agent", tmp_path / "calls"
     async with started(tmp_path / "data", agent, **{CALLS: str(calls)}) as server:
         token = await new_token(server)
         async with connected(server.address, token) as client:

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.end_to_end.chat_client import ChatClient, check_arc, connected
-from tests.end_to_end.http import new_token, request
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.rigs.caller import Caller
+from tests.rigs.chat_client import ChatClient, check_arc, connected
+from tests.rigs.http import new_token, request
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from understudy import Agent, mcp
 from understudy.extensions.widgets.settings import WidgetSettings
 from understudy.models.model import MessageItem

@@ -10,7 +10,7 @@ from sanitization.detectors.terminal import Terminal
 from sanitization.detectors.unicode.homoglyphs import Homoglyphs
 from sanitization.detectors.unicode.invisible import Invisible
 from sanitization.policy import Policy, everywhere
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from tests.sanitization.detectors import terminal_texts as terminal
 from tests.sanitization.detectors.unicode import homoglyph_texts as homoglyphs
 from tests.sanitization.detectors.unicode import invisible_texts as invisible

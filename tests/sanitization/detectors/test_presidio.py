@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from sanitization import STANDARD, Action, Category, Detector, Prefilter, Sanitizer, StreamSanitizer, everywhere
 from sanitization.detectors.presidio import Presidio
-from tests.sanitization.samples import join
+from tests.rigs.sanitizer_samples import join
 
 REAL = importlib.util.find_spec("presidio_analyzer") is not None
 REMOVE = everywhere({Category.PII: Action.REMOVE})

@@ -12,7 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
-from tests.transport.provider import ec_key, publishing
+from tests.rigs.identity_provider import ec_key, publishing
 from transport.auth.fetch import fetch, is_fetchable, request
 from transport.wire.errors import FetchFailed
 

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding
 
 from actors import ActorSystem, ChildSpec
-from tests.transport.provider import ec_key, key_set, part, published, rsa_key, signed
+from tests.rigs.identity_provider import ec_key, key_set, part, published, rsa_key, signed
 from transport.auth.identity import Identity
 from transport.auth.keyring import (
     MAX_KEYS,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.clock import Clock
+from tests.rigs.clock import Clock
 from transport.auth.identity import Identity
 from transport.auth.tokens import (
     LEEWAY_S,

@@ -8,7 +8,7 @@ from typing import Any
 import trio
 from attrs import define, field
 
-from tests.transport.servers import open_server
+from tests.rigs.loopback_server import open_server
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket
 from understudy.client import ChatExchange, Client, Received, Reconnect, open_client

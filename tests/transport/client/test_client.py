@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import trio
 
+from tests.rigs.loopback_server import open_server
 from tests.transport.client.scripted import QUICK, event, hear, kinds, next_events, seqs, stay, talking
-from tests.transport.servers import open_server
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket

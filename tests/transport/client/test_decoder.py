@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.transport.samples import SAMPLES
+from tests.rigs.event_samples import SAMPLES
 from transport.client import decoder
 from transport.client.decoder import MAX_FRAME_BYTES, Received, UnknownEvent
 from transport.wire.codec import encode

@@ -9,8 +9,8 @@ import pytest
 import trio
 from trio.testing import MockClock
 
+from tests.rigs.loopback_server import open_server
 from tests.transport.client.scripted import QUICK, Script, event, hear, kinds, next_events, stay, talking
-from tests.transport.servers import open_server
 from transport.server.http import error_body
 from transport.server.listener import Upgrade
 from transport.server.socket import Socket

@@ -8,9 +8,9 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.docs.served import served, socket_url
-from tests.end_to_end.scripted_model import Call, Say, scripted
-from tests.examples.cutting import cutting
+from tests.rigs.cutting_proxy import cutting
+from tests.rigs.documented_server import served, socket_url
+from tests.rigs.scripted_model import Call, Say, scripted
 from transport.wire.errors import CommandRejected
 from understudy.app.server import Running, serve_app
 from understudy.app.settings import Settings, with_values

@@ -11,8 +11,8 @@ from attrs import define, field
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from actors import ActorRef, ActorSystem, ChildSpec, Restart
-from tests.end_to_end.sse import Parser
-from tests.transport.callbacks import FakeCallbacks
+from tests.rigs.callbacks import FakeCallbacks
+from tests.rigs.sse import Parser
 from transport.auth.identity import Identity
 from transport.connection.event_stream import READ_DEADLINE_S, EventStreamConnection, GetOutbox
 from transport.outbox.outbox import LogPage

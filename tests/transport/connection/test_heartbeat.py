@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 import trio
 
-from tests.transport.servers import open_server, raw_socket
+from tests.rigs.loopback_server import open_server, raw_socket
 from transport.connection.heartbeat import Heartbeat
 from transport.connection.heartbeat import beat as beat_once
 from transport.server.listener import Upgrade

@@ -3,7 +3,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
-from tests.transport.samples import WHEN
+from tests.rigs.event_samples import WHEN
 from transport.outbox.delivery import (
     ASK_AGAIN,
     MAX_DELETED,

@@ -10,10 +10,10 @@ import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
-from tests.end_to_end.sse import Parser, streaming
-from tests.transport.samples import SAMPLES
+from tests.rigs.event_samples import SAMPLES
+from tests.rigs.loopback_server import FunctionUpgradeHandler, echo
+from tests.rigs.sse import Parser, streaming
 from tests.transport.server.streams import a_stream, end_of
-from tests.transport.servers import FunctionUpgradeHandler, echo
 from transport.server.eventstream import (
     EventStream,
     encode_block,

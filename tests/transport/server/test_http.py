@@ -10,7 +10,7 @@ import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
-from tests.transport.servers import (
+from tests.rigs.loopback_server import (
     UPGRADE,
     FunctionUpgradeHandler,
     echo,

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.frames import Opcode
 from websockets.sync.client import connect
 
-from tests.transport.servers import (
+from tests.rigs.loopback_server import (
     UPGRADE,
     FunctionUpgradeHandler,
     RawSocket,

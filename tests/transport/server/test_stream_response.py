@@ -11,8 +11,8 @@ import pytest
 import trio
 from attrs import define, field
 
+from tests.rigs.loopback_server import exchange, open_server, status_and_body
 from tests.transport.server.streams import a_stream, end_of
-from tests.transport.servers import exchange, open_server, status_and_body
 from transport.server.connection_limiter import ConnectionLimiter, ConnectionPermit
 from transport.server.eventstream import EventStream
 from transport.server.http import json_response

@@ -15,9 +15,9 @@ from trio_websocket import open_websocket_url
 from websockets.asyncio.client import connect
 from websockets.sync.client import connect as connect_blocking
 
-from tests.conformance.raw_websocket import CLOSE, TEXT, RawWebSocket, close, frame
+from tests.rigs.loopback_server import UPGRADE, echo, exchange, open_server, run_as_asyncio, status_and_body
+from tests.rigs.raw_websocket import CLOSE, TEXT, RawWebSocket, close, frame
 from tests.transport.certificates import files
-from tests.transport.servers import UPGRADE, echo, exchange, open_server, run_as_asyncio, status_and_body
 from transport.server.listener import Upgrade
 from transport.server.replay_stream import ReplayStream
 from transport.server.socket import SocketLimits

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 from websockets.protocol import State
 
-from tests.conformance.raw_websocket import BINARY, CONT, PING, PONG, TEXT, close, frame
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
+from tests.rigs.raw_websocket import BINARY, CONT, PING, PONG, TEXT, close, frame
 from transport.server.websocket import (
     FRAMES_PER_FEED,
     Message,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from tests.cpu import cpu_seconds
-from tests.transport.samples import SAMPLES, WHEN
+from tests.rigs.cpu import cpu_seconds
+from tests.rigs.event_samples import SAMPLES, WHEN
 from transport.wire import command_parser
 from transport.wire.codec import EventEncoder, encode
 from transport.wire.dialects import event_data

@@ -6,8 +6,8 @@ from attrs import frozen
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.rigs.event_samples import SAMPLES, WHEN
 from tests.transport.golden import golden_path, golden_text
-from tests.transport.samples import SAMPLES, WHEN
 from transport.wire.codec import encode
 from transport.wire.dialects import Negotiated, iso
 from transport.wire.errors import UnknownEndpoint

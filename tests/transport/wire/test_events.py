@@ -1,7 +1,7 @@
 import attrs
 import pytest
 
-from tests.transport.samples import SAMPLES
+from tests.rigs.event_samples import SAMPLES
 from transport.wire import commands
 from transport.wire.events import Error, Event, Priority
 from understudy.wire.commands import COMMANDS, Say

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.process import started
+from tests.rigs.process import started
 from understudy.app.service_manager import READY, STOPPING, VARIABLE, notify
 
 

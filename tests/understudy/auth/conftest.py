@@ -1,19 +1,4 @@
-"""A fixture for tests with a database."""
+"""Fixtures for tests with a database: it is migrated, and a clock stands still."""
 
-import shutil
-from pathlib import Path
-
-import pytest
-
-from tests.clock import Clock
-
-
-@pytest.fixture
-def migrated_before(migrated: Path, tmp_path: Path) -> None:
-    """The database is there before the loop runs: to migrate one holds the loop for longer than tests may."""
-    shutil.copytree(migrated, tmp_path, dirs_exist_ok=True)
-
-
-@pytest.fixture
-def clock() -> Clock:
-    return Clock()
+from tests.rigs.clock import clock as clock
+from tests.rigs.database import migrated_before as migrated_before

@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.clock import Clock
-from tests.understudy.auth.revocations import RevocationsInMemory
+from tests.rigs.clock import Clock
+from tests.rigs.revocations import RevocationsInMemory
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 

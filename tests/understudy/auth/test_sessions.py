@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import trio
 
-from tests.clock import Clock
-from tests.end_to_end.http import request
-from tests.transport.provider import ec_key, key_set, published, rsa_key, signed
-from tests.understudy.auth.revocations import RevocationsInMemory
+from tests.rigs.clock import Clock
+from tests.rigs.http import request
+from tests.rigs.identity_provider import ec_key, key_set, published, rsa_key, signed
+from tests.rigs.revocations import RevocationsInMemory
 from transport.auth.identity import Identity
 from transport.auth.keyring import read_key_set
 from transport.connection.limits import RateLimit

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 
 from actors import ActorDied, ActorRef, ActorSystem, ChildSpec, Supervisor
-from tests.transport.callbacks import FakeCallbacks
+from tests.rigs.callbacks import FakeCallbacks
 from transport.auth.identity import Identity
 from transport.connection.callbacks import ConnectionLimits
 from transport.server.eventstream import EventStream, encode_comment

@@ -11,10 +11,10 @@ from attrs import define, evolve, field
 from sqlalchemy import update
 
 from actors import ChildSpec, open_system
-from tests.end_to_end.scripted_model import Call, scripted
-from tests.end_to_end.scripted_model import Say as SayTurn
 from tests.rigs.conversation import ADA, Rig, say
 from tests.rigs.conversation import rig as rig
+from tests.rigs.scripted_model import Call, scripted
+from tests.rigs.scripted_model import Say as SayTurn
 from transport.wire.errors import CommandRejected
 from transport.wire.events import Error
 from understudy.chat.messages import EnsureRunning, OwnershipLost

@@ -7,12 +7,12 @@ from typing import Any
 
 from click.testing import Result
 
-from tests.end_to_end.chat_client import connected
-from tests.end_to_end.conftest import serve as serve
-from tests.end_to_end.scripted_model import Gate, Say, scripted
-from tests.end_to_end.server_pair import SECRET, token_of
 from tests.rigs.admin_command import admin, lines
 from tests.rigs.admin_command import folder as folder
+from tests.rigs.chat_client import connected
+from tests.rigs.scripted_model import Gate, Say, scripted
+from tests.rigs.server import serve as serve
+from tests.rigs.server_pair import SECRET, token_of
 
 Command = Callable[..., Coroutine[Any, Any, Result]]
 

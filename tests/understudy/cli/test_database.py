@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
+from tests.rigs.command import refusal, said, understudy
 from tests.servers.postgresql import Postgres
-from tests.understudy.cli.command import refusal, said, understudy
 from understudy import __version__
 from understudy.storage import schema
 from understudy.storage.sqlite import open_database

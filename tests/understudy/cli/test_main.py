@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.understudy.cli.command import refusal, said, understudy
+from tests.rigs.command import refusal, said, understudy
 from understudy import __version__
 from understudy.app.settings import Settings
 from understudy.auth.sessions import open_tokens

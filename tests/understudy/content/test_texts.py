@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from trio.testing import wait_all_tasks_blocked
 
 from sanitization import STRICT, Action, Category, Direction, Policy, Sanitizer
-from tests.end_to_end.detectors import BREAKING, BROKEN, PEOPLE, PERSON, Words
+from tests.rigs.detectors import BREAKING, BROKEN, PEOPLE, PERSON, Words
 from transport.wire.errors import CommandRejected
 from understudy.content.texts import (
     DEEPEST,

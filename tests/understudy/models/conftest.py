@@ -1,40 +1,5 @@
 """Fixtures: a local provider, and a record of the events that a model emits."""
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.understudy.models.provider import Provider
-from understudy.models.model import ModelEvent, TextDelta, Thought
-
-
-class Heard:
-    def __init__(self) -> None:
-        self.events: list[ModelEvent] = []
-
-    async def __call__(self, event: ModelEvent) -> None:
-        self.events.append(event)
-
-    @property
-    def text(self) -> str:
-        return "".join(each.text for each in self.events if isinstance(each, TextDelta))
-
-    @property
-    def thoughts(self) -> list[str]:
-        return [each.text for each in self.events if isinstance(each, Thought)]
-
-
-@pytest.fixture(params=["chat", "responses", "messages"])
-def api(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
-@pytest.fixture
-def heard() -> Heard:
-    return Heard()
-
-
-@pytest.fixture
-def provider() -> Iterator[Provider]:
-    with Provider() as running:
-        yield running
+from tests.rigs.heard import api as api
+from tests.rigs.heard import heard as heard
+from tests.rigs.heard import provider as provider

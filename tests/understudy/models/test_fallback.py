@@ -3,8 +3,8 @@
 import pytest
 import trio
 
-from tests.understudy.models.asking import OVER_SDK
-from tests.understudy.models.conftest import Heard
+from tests.rigs.heard import Heard
+from tests.rigs.model_turns import OVER_SDK
 from tests.understudy.models.stepping_model import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
 from understudy.models.fallback import REST_S, FallbackModel
 from understudy.models.model import Model, ModelChanged, ModelFault, ModelLimits, ModelUnavailable, TextDropped

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
+from tests.rigs.heard import provider as provider
+from tests.rigs.model_provider import KEY, Provider, Script
 from tests.servers.needed import free_port
-from tests.understudy.models.conftest import provider as provider
-from tests.understudy.models.provider import KEY, Provider, Script
 from understudy.models.inquiry import log_not_ready
 from understudy.models.providers import BUILT_IN
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import trio
 
-from tests.understudy.models.conftest import Heard
+from tests.rigs.heard import Heard
 from understudy.models.model import (
     AgentCard,
     FileCard,

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.understudy.models.apis import sent
-from tests.understudy.models.asking import COLLEAGUE, LOOKUP, ME, OVER_SDK, a_turn
-from tests.understudy.models.provider import Provider
+from tests.rigs.model_apis import sent
+from tests.rigs.model_provider import Provider
+from tests.rigs.model_turns import COLLEAGUE, LOOKUP, ME, OVER_SDK, a_turn
 from understudy.models.model import (
     CallItem,
     DocumentPart,

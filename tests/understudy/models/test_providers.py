@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.understudy.models.apis import items_of, played
-from tests.understudy.models.asking import OVER_SDK, a_turn, closing
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import KEY, Provider, Script
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import items_of, played
+from tests.rigs.model_provider import KEY, Provider, Script
+from tests.rigs.model_turns import OVER_SDK, a_turn, closing
 from understudy.installed import ExtensionFault, chosen
 from understudy.models.model import MessageItem, ModelSettings, ModelUnavailable
 from understudy.models.providers import BUILT_IN, UnknownModel, find_provider, with_settings

@@ -8,10 +8,10 @@ from attrs import evolve
 
 from actors import Backoff
 from actors.behaviours import Retry
-from tests.understudy.models.apis import played, talking
-from tests.understudy.models.asking import OVER_SDK, a_turn
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import Provider, Script
+from tests.rigs.heard import Heard
+from tests.rigs.model_apis import played, talking
+from tests.rigs.model_provider import Provider, Script
+from tests.rigs.model_turns import OVER_SDK, a_turn
 from understudy.extensions.anthropic.request import encode_state
 from understudy.models import resilient
 from understudy.models.items import (

@@ -8,7 +8,7 @@ import trio
 from attrs import evolve
 
 from actors.behaviours import CircuitChange, CircuitState
-from tests.understudy.models.conftest import Heard
+from tests.rigs.heard import Heard
 from tests.understudy.models.stepping_model import GONE, REFUSED_KEY, SILENCE, TURN, Scripted
 from understudy.models.faults import failure, read_told
 from understudy.models.model import (

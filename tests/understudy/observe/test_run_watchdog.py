@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tests.memory import kept_bytes
+from tests.rigs.memory import kept_bytes
 from understudy.observe.run_watchdog import SILENT_S, RunWatchdog
 
 

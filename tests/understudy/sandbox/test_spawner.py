@@ -12,7 +12,7 @@ import trio
 from trio.testing import wait_all_tasks_blocked
 
 import understudy
-from tests.end_to_end.server_pair import eventually
+from tests.rigs.server_pair import eventually
 from understudy.sandbox import MIB, Program, run, spawner
 from understudy.sandbox.spawner import LARGEST, PROCESSES, ProcessLimiter
 

@@ -11,8 +11,8 @@ import trio
 from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
+from tests.rigs.database import opened
 from tests.servers.redis import Redis
-from tests.understudy.storage.conftest import opened
 from understudy.extensions.memory.storage import CHANGES, Remembered, forget_all, question_of, remember, remembered
 from understudy.extensions.nodes import offline, redis_cache
 from understudy.extensions.nodes.background import Background

@@ -10,6 +10,7 @@ import trio
 from sqlalchemy import Connection, Engine, insert
 from sqlalchemy.exc import SQLAlchemyError
 
+from tests.rigs.database import Make
 from tests.rigs.store import serving
 from tests.servers.postgresql import Pair, execute
 from understudy.storage import queries, schema
@@ -17,8 +18,6 @@ from understudy.storage.errors import CannotConnect, StorageUnavailable
 from understudy.storage.postgresql import PostgresDatabase, _parse, _where, connect_database, inspect_server
 from understudy.storage.prepared import Prepared
 from understudy.storage.store import Store
-
-from .conftest import Make
 
 _add_user = insert(schema.users)
 _add_user_prepared = Prepared(_add_user)

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.rigs.database import Book, Make
 from understudy.storage import queries
 from understudy.storage.database import Database
 from understudy.storage.fulltext import LONGEST_WORD, MOST_ASKED, for_fts5, for_tsquery, mark, searchable
 from understudy.storage.thread_writes import delete_thread
-
-from .conftest import Book, Make
 
 SAID = {
     "german": "Die Straße war überflutet, viel ÄRGER im Büro", "code": "call order_total(a, b) in utils.py; x = 100%",

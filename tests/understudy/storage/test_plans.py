@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import Connection, event
 
+from tests.rigs.million_events import OWNER, Built, build
 from tests.servers.postgresql import Postgres
-from tests.understudy.storage.million import OWNER, Built, build
 from understudy.extensions.files import EXTENSION as FILES
 from understudy.extensions.files.storage import among
 from understudy.extensions.memory.storage import memories

@@ -10,6 +10,7 @@ import trio
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.schema import CreateIndex
 
+from tests.rigs.database import differences
 from tests.rigs.store import serving
 from tests.servers.postgresql import Postgres, execute
 from understudy.app.settings import load
@@ -19,8 +20,6 @@ from understudy.storage.postgresql import check_cluster, connect_database, inspe
 from understudy.storage.thread_writes import rename_thread
 from understudy.storage.write import probe
 from understudy.storage.writer import commit_group
-
-from .conftest import differences
 
 
 def test_an_empty_database_gets_the_newest_schema(postgres: Postgres, template: str) -> None:

@@ -7,7 +7,7 @@ from attrs import asdict
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from tests.understudy.storage.conftest import Make
+from tests.rigs.database import Make
 from understudy.storage import schema
 from understudy.storage.database import Database
 from understudy.storage.prepared import Prepared

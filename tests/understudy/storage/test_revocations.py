@@ -9,7 +9,7 @@ import trio
 import trio.testing
 
 from actors import ActorSystem, ChildSpec
-from tests.clock import Clock
+from tests.rigs.clock import Clock
 from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.auth import revocation

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from understudy.storage.snippets import SHOWN, snippet
 
 

@@ -11,12 +11,11 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from tests.rigs.database import differences
 from understudy.storage import migrations, schema
 from understudy.storage.data_folder import LOCK_NAME
 from understudy.storage.errors import CannotOpen, NotADatabase, SchemaTooNew
 from understudy.storage.sqlite import FILE_NAME, inspect_database, open_database, read_folder
-
-from .conftest import differences
 
 pytestmark = pytest.mark.usefixtures("on_sqlite")
 

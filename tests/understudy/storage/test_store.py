@@ -9,6 +9,7 @@ from sqlalchemy import event
 
 from actors import Actor, ActorSystem, Backoff, ChildSpec
 from actors.behaviours import CircuitState
+from tests.rigs.database import opened
 from understudy.extensions.files.storage import add_file, among
 from understudy.storage import queries
 from understudy.storage import store as store_module
@@ -17,8 +18,6 @@ from understudy.storage.sqlite import FILE_NAME, open_database
 from understudy.storage.store import CIRCUIT, JOINED, Store
 from understudy.storage.thread_writes import mark_thread, rename_thread, tag_thread
 from understudy.storage.writer import StoreWriter
-
-from .conftest import opened
 
 
 async def test_what_was_committed_is_read(store, make) -> None:

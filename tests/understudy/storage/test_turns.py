@@ -4,13 +4,12 @@ from typing import Any
 
 import pytest
 
+from tests.rigs.database import Book
 from understudy.storage import turns
 from understudy.storage.changes import Change
 from understudy.storage.records import LoggedEvent, RunEnd
 from understudy.storage.thread_writes import trim_log
 from understudy.storage.turns import TurnsPage
-
-from .conftest import Book
 
 
 class Talk:

@@ -10,8 +10,8 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.understudy.models import messages_api
-from tests.understudy.models.provider import KEY, Provider, Script, end_chunk, text_chunk
+from tests.rigs import messages_api
+from tests.rigs.model_provider import KEY, Provider, Script, end_chunk, text_chunk
 from understudy import Agent, tool
 from understudy.testing import Cassette, NotRecorded, run_agent
 

@@ -7,7 +7,7 @@ import pytest
 import trio
 from attrs import evolve
 
-from tests.extensions.mcp.oauth.signed_in import accounts_in, ready, sign_in
+from tests.rigs.mcp_signed_in import accounts_in, ready, sign_in
 from tests.servers.mcp_oauth import Provider, serving
 from understudy import mcp
 from understudy.extensions.mcp.errors import RefusedToken, SignedOut

@@ -11,7 +11,7 @@ import trustme
 from attrs import evolve
 
 from tests.extensions.mcp.oauth.pages import answering, at, metadata
-from tests.extensions.mcp.oauth.signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
+from tests.rigs.mcp_signed_in import BACK, REDIRECT, accounts_in, begun, came_back, ready
 from tests.servers.mcp_oauth import Provider
 from understudy.extensions.mcp.errors import SignedOut
 from understudy.extensions.mcp.oauth import storage as sign_ins

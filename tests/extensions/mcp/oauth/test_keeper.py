@@ -6,7 +6,7 @@ import trio
 from attrs import evolve
 
 from actors import ActorSystem, ChildSpec
-from tests.extensions.mcp.oauth.signed_in import ready, sign_in
+from tests.rigs.mcp_signed_in import ready, sign_in
 from tests.servers.mcp_oauth import Provider
 from understudy.extensions.mcp.oauth import keeper
 from understudy.extensions.mcp.oauth import storage as sign_ins

@@ -26,7 +26,7 @@ from sanitization.detectors.injection.prefilters import (
 )
 from sanitization.detectors.injection.rules import OrderRule
 from sanitization.pipeline import WORD_MAX, Numbered, PipelineStage, PolicyEngine, _last_word
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from tests.sanitization.injection_texts import ATTACKS, LOOK_ALIKES
 
 DETECTOR = Injection()

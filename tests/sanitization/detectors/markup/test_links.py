@@ -14,8 +14,8 @@ from sanitization.detectors.markup.urls import Addresses
 from sanitization.findings import Kind
 from sanitization.pipeline import Numbered, PipelineStage, PolicyEngine
 from sanitization.prefilter import build_prefilter
-from tests.cpu import cpu_seconds
-from tests.sanitization.samples import SECRETS
+from tests.rigs.cpu import cpu_seconds
+from tests.rigs.sanitizer_samples import SECRETS
 
 LINKS = Links()
 PLAIN = MarkdownIt("commonmark", {"html": False})

@@ -13,7 +13,7 @@ from sanitization import OFF, STANDARD, Category, Sanitizer
 from sanitization.detectors.markup.html_cleaner import ATTRIBUTES, DEPTH_MAX, TAGS
 from sanitization.detectors.markup.markup import Markup
 from sanitization.findings import Kind
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
 

@@ -16,7 +16,7 @@ from sanitization.detectors.pii.rules import RULES, NumberRule
 from sanitization.findings import Kind
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
-from tests.cpu import cpu_seconds
+from tests.rigs.cpu import cpu_seconds
 from tests.sanitization.personal_texts import SAMPLES
 
 SANITIZER = Sanitizer(everywhere({Category.PII: Action.REMOVE}))

@@ -14,8 +14,8 @@ from sanitization.detectors.secrets.tokens import GROUPS
 from sanitization.detectors.secrets.values import bits, is_name, is_random, is_stand_in, is_strong
 from sanitization.policy import everywhere
 from sanitization.prefilter import build_prefilter
-from tests.cpu import cpu_seconds
-from tests.sanitization.samples import PRIVATE_KEY, SECRETS, body, join
+from tests.rigs.cpu import cpu_seconds
+from tests.rigs.sanitizer_samples import PRIVATE_KEY, SECRETS, body, join
 
 POLICY = everywhere({Category.SECRET: Action.REMOVE})
 DETECTOR = Secrets()

@@ -7,7 +7,7 @@ from typing import ClassVar
 import pytest
 
 from sanitization import STANDARD, Category, Hit, Sanitizer
-from tests.end_to_end.detectors import Words
+from tests.rigs.detectors import Words
 from understudy.chat.answer.stream import SanitizedAnswer
 from understudy.content.texts import INLINE
 

@@ -11,9 +11,9 @@ import trio.testing
 from attrs import evolve, frozen
 
 from actors import ActorRef, Context
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel
 from tests.rigs.agent_run import LogOfRun, one_permit, started
 from tests.rigs.played_run import NOBODY_ANSWERS, Cut, Recorded, Thinking, played
+from tests.rigs.scripted_model import Call, Say, ScriptedModel
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.agents.permissions import Permissions, Rules

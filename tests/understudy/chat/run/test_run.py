@@ -12,8 +12,8 @@ import trio
 import trio.testing
 
 from actors import ActorDied, ActorRef
-from tests.end_to_end.scripted_model import Call, Say, ScriptedModel, scripted
 from tests.rigs.agent_run import one_permit, started
+from tests.rigs.scripted_model import Call, Say, ScriptedModel, scripted
 from understudy.agents.agent import Agent
 from understudy.chat.messages import Decide, PermitGranted, Stop
 from understudy.chat.run.meter import CUT

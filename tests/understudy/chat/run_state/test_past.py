@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from attrs import evolve
 
-from tests.end_to_end.scripted_model import Call, Say
 from tests.rigs.played_run import (
     ASKED,
     CALLED,
@@ -19,6 +18,7 @@ from tests.rigs.played_run import (
     played,
     published,
 )
+from tests.rigs.scripted_model import Call, Say
 from transport.wire.events import Event
 from understudy.agents.agent import Agent
 from understudy.chat.answer import stream

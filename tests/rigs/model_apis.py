@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.understudy.models import messages_api, responses
-from tests.understudy.models.asking import LOOKUP, a_turn, closing
-from tests.understudy.models.conftest import Heard
-from tests.understudy.models.provider import (
+from tests.rigs import messages_api
+from tests.rigs import responses_api as responses
+from tests.rigs.heard import Heard
+from tests.rigs.model_provider import (
     KEY,
     Provider,
     Script,
@@ -19,6 +19,7 @@ from tests.understudy.models.provider import (
     text_chunk,
     usage_chunk,
 )
+from tests.rigs.model_turns import LOOKUP, a_turn, closing
 from understudy.extensions.anthropic.messages import Anthropic
 from understudy.extensions.openai.chat import OpenAIChat
 from understudy.extensions.openai.responses import OpenAI
@@ -38,6 +39,7 @@ USUAL: dict[str, Any] = {"chat": "stop", "responses": None, "messages": "end_tur
 
 
 def talking(provider: Provider, api: str = "chat", **options: Any) -> AbstractAsyncContextManager[Any]:
+    """Return a model of the provider by one of the APIs."""
     url = provider.root if api == "messages" else provider.url
     return closing(CLIENTS[api](**{"model": "tiny", "api_key": KEY, "base_url": url, "idle_s": 5.0, **options}))
 

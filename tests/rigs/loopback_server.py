@@ -43,6 +43,7 @@ async def hello_app(scope: Any, receive: Any, send: Any) -> None:
 
 
 async def echo(upgrade: Upgrade) -> SocketHandler | None:
+    """Accept a socket, and send back what comes."""
     socket = await upgrade.accept()
     while True:
         message = await socket.receive()
@@ -131,6 +132,7 @@ class RawSocket:
 
 @asynccontextmanager
 async def raw_socket(port: int, path: str = "/", **headers: str) -> AsyncIterator[RawSocket]:
+    """Yield a socket whose handshake is done."""
     stream = await trio.open_tcp_stream("127.0.0.1", port)
     async with stream:
         raw = RawSocket(stream)
@@ -139,6 +141,7 @@ async def raw_socket(port: int, path: str = "/", **headers: str) -> AsyncIterato
 
 
 async def exchange(port: int, data: bytes) -> bytes:
+    """Send bytes. Return all that comes until the server closes."""
     async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
         await stream.send_all(data)
         received = b""
@@ -159,6 +162,7 @@ def get(port: int, path: str = "/", **headers: str) -> tuple[int, bytes, http.cl
 
 
 def status_and_body(response: bytes) -> tuple[int, Any]:
+    """Return the status and the body of a response."""
     head, _, body = response.partition(b"\r\n\r\n")
     return int(head.split(b" ", 2)[1]), json.loads(body)
 

@@ -9,8 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import trio
 
+from tests.rigs.database import opened
 from tests.servers.mcp_oauth import Provider, serving
-from tests.understudy.storage.conftest import opened
 from transport.auth.fetch import request
 from understudy import McpServer, mcp
 from understudy.auth.seal import Seal
@@ -24,6 +24,7 @@ BACK = Return("/#t", "q")
 
 @asynccontextmanager
 async def accounts_in(folder: Path) -> AsyncIterator[Accounts]:
+    """Yield sign-ins that are stored in a folder."""
     with closing(open_database(folder)) as database:
         async with opened(database) as store:
             yield Accounts(store, Seal(b"x" * 32), time.time, chance=random.Random(1))
@@ -38,10 +39,12 @@ async def ready(folder: Path, provider: Provider) -> AsyncIterator[tuple[Account
 
 
 async def begun(accounts: Accounts, owner: str, server: McpServer) -> Started:
+    """Begin to sign a user in at a server."""
     return await start(accounts, owner, server, REDIRECT, BACK)
 
 
 async def came_back(started: Started) -> Callback:
+    """Go to the authorization server, and come back."""
     where = urlsplit(started.url)
     address = (where.hostname or "", where.port or 0)
     answer = await request("GET", started.url, headers={}, connect_to=[address], max_bytes=10_000, within_s=20)
@@ -51,4 +54,5 @@ async def came_back(started: Started) -> Callback:
 
 
 async def sign_in(accounts: Accounts, owner: str, server: McpServer) -> None:
+    """Sign a user in at a server."""
     await finish(accounts, server, await came_back(await begun(accounts, owner, server)))

@@ -49,6 +49,8 @@ class Words:
 
 @frozen
 class Breaking(Words):
+    """Fails at a word."""
+
     def find(self, text: str, start: int, active: Collection[str]) -> Iterator[Hit]:
         if BREAKING in text:
             raise RuntimeError(f"cannot read {text}")
@@ -72,6 +74,7 @@ SLOW: Final = Slow(Category.PII, "pii.slow", LINGER, "slow")
 
 
 def policy(tmp_path: Path, text: str) -> str:
+    """Write a policy into a file. Return its path."""
     path = tmp_path / "policy.toml"
     path.write_text(text)
     return str(path)

@@ -20,4 +20,5 @@ OPERATOR = token("op", "operator")
 
 
 def token_of(user: str, session: str = "s", ttl_s: float = 600.0, **more: Any) -> str:
+    """Return a token as the server itself would issue it."""
     return Tokens(SECRET, time.time).issue(user, session, ttl_s=ttl_s, **more)

@@ -94,6 +94,7 @@ async def sign(context: ToolContext) -> str:
 
 
 def noted(call_id: str, arguments: object) -> Done | NotDone:
+    """Say whether a call was made: its line is there."""
     lines = Path(os.environ[CALLS]).read_text().splitlines()
     return Done("as noted") if any(line.split()[1] == call_id for line in lines) else NotDone()
 
@@ -115,6 +116,7 @@ async def late(context: ToolContext) -> str:
 
 
 async def unbook(result: str, arguments: object, context: ToolContext) -> None:
+    """Take a booking back."""
     note("unbook", context)
     await trio.sleep(UNDO_S)
 

@@ -31,11 +31,14 @@ async def served(data_dir: Path, agents: Sequence[Agent] = (), **settings: Any) 
 
 
 def socket_url(running: Running, path: str = "/ws") -> str:
+    """Return the address of a WebSocket of the server."""
     return running.address.replace("http", "ws", 1) + path
 
 
 @define
 class Peer:
+    """One WebSocket, and the events that came."""
+
     socket: WebSocketConnection
     thread_id: str = field(factory=lambda: uuid.uuid4().hex)
     events: list[dict[str, Any]] = field(factory=list)

@@ -4,6 +4,8 @@ from understudy.auth.revocation import RevokedSessions
 
 
 class RevocationsInMemory(RevokedSessions):
+    """Which sessions have ended."""
+
     async def persist(self, name: str, until: float) -> None:
         self.check_room()
         self.merge({name: until})

@@ -7,7 +7,7 @@ import trio
 
 from understudy import Agent, AgentTurn
 
-TELLER: Final = "tests.end_to_end.telling_agent:agent"
+TELLER: Final = "tests.rigs.telling_agent:agent"
 """The agent as an option of `understudy serve`."""
 
 

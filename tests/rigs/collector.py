@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as OtlpSpan
 
-from tests.end_to_end.receiver import Receiver
+from tests.rigs.receiver import Receiver
 from understudy.observe.spans import trace_id
 
 

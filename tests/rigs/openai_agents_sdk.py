@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 
 PACKAGES = ("openai-agents==0.24.0", "griffelib==2.4.1")
-FOLDER = Path(__file__).parents[3] / ".pytest_cache" / "-".join(PACKAGES).replace("==", "-")
+FOLDER = Path(__file__).parents[2] / ".pytest_cache" / "-".join(PACKAGES).replace("==", "-")
 
 
 @cache

@@ -41,6 +41,7 @@ DONE = AgentCompleted("guide-1", "12", RunStatus.SUCCESS, Usage(9, 4, 2), WHEN)
 
 
 def completed(status: ToolStatus, result: object = None, summary: str = "One row") -> ToolCompleted:
+    """Return the end of a call."""
     return ToolCompleted("guide-1", "c", "query_table", result, summary, status, 4.5, WHEN)
 
 

@@ -23,11 +23,13 @@ OVER_SDK = [
 
 
 def a_turn(*items: Item, **more: Any) -> Turn:
+    """Return a turn of these items."""
     return Turn(ME, items or (MessageItem("user", "Hello"),), "Be brief.", **more)
 
 
 @asynccontextmanager
 async def closing(model: M) -> AsyncIterator[M]:
+    """Close a model at the end of the block."""
     try:
         with trio.fail_after(60):
             yield model

@@ -110,6 +110,7 @@ texts = st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=4)), max
 
 @st.composite
 def cut_texts(draw: st.DrawFn) -> list[str]:
+    """Draw a text, cut into pieces."""
     text = draw(texts)
     cuts = sorted(draw(st.lists(st.integers(0, len(text)), max_size=12)))
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]

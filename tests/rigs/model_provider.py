@@ -13,24 +13,29 @@ KEY = "sk-test-not-a-real-key"
 
 
 def text_chunk(text: str, finish: str | None = None) -> dict[str, Any]:
+    """Return a chunk of text."""
     return chunk({"role": "assistant", "content": text}, finish)
 
 
 def call_chunk(index: int, call_id: str | None, name: str | None, arguments: str | None) -> dict[str, Any]:
+    """Return a chunk of a call."""
     function = {"name": name, "arguments": arguments}
     return chunk({"tool_calls": [{"index": index, "id": call_id, "type": "function", "function": function}]})
 
 
 def end_chunk(finish: str) -> dict[str, Any]:
+    """Return the last chunk of an answer."""
     return chunk({}, finish)
 
 
 def usage_chunk(prompt: int, completion: int) -> dict[str, Any]:
+    """Return the chunk that counts tokens."""
     usage = {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
     return {**chunk({}), "choices": [], "usage": usage}
 
 
 def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
+    """Return a chunk with one change."""
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
@@ -178,6 +183,7 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
 
 
 def port_of(provider: Provider) -> int:
+    """Return the port of a provider."""
     port = urlsplit(provider.root).port
     assert port is not None
     return port

@@ -8,6 +8,7 @@ from understudy.cli.main import main
 
 
 def understudy(*arguments: str | Path, **environment: str) -> Result:
+    """Call the command, with these variables besides the process's own."""
     return CliRunner().invoke(main, list(map(str, arguments)), env=environment)
 
 

@@ -53,6 +53,8 @@ class ForkedProcess:
 
 @define
 class Process:
+    """A server that runs, and where it answers."""
+
     process: trio.Process | ForkedProcess
     address: str
 

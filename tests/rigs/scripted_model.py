@@ -112,6 +112,7 @@ def lingering(over: trio.Event) -> Agent:
 
 
 def scripted(*turns: Say | Call | Hand | Raise, name: str = "script", timeout_s: float | None = None) -> Agent:
+    """Return an agent whose model plays these turns, with all tools of this module."""
     return Agent(name, tools=TOOLS, model=ScriptedModel(*turns), timeout_s=timeout_s)
 
 

@@ -1,6 +1,6 @@
 """An echo server on the product's own listener, for conformance suites and benchmarks.
 
-`python -m tests.conformance.echo --port 9001` prints one line with its address when it is ready, and ends on SIGTERM or
+`python -m tests.rigs.echo_server --port 9001` prints one line with its address when it is ready, and ends on SIGTERM or
 SIGINT. Text is echoed as text, binary as binary; protocol errors are handled as in the product.
 """
 
@@ -80,7 +80,7 @@ async def serve_echo(host: str, port: int, limits: ServerLimits, tls: ssl.SSLCon
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line and serve. Return the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.conformance.echo", description="Echo over WebSocket.")
+    parser = argparse.ArgumentParser(prog="python -m tests.rigs.echo_server", description="Echo over WebSocket.")
     parser.add_argument("--port", type=int, default=9001, help="port to listen on [9001]; 0 takes a free one")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on [127.0.0.1]")
     parser.add_argument("--deflate", action="store_true", help="agree to permessage-deflate, and compress all text")

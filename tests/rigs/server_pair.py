@@ -10,8 +10,8 @@ from typing import Any
 import trio
 from attrs import define
 
-from tests.end_to_end.chat_client import ChatClient, connected
-from tests.end_to_end.http import request
+from tests.rigs.chat_client import ChatClient, connected
+from tests.rigs.http import request
 from tests.servers.postgresql import Postgres
 from tests.servers.redis import Redis
 from transport.auth.tokens import Tokens
@@ -30,6 +30,8 @@ def token_of(user: str = "ada", session: str = "s1", roles: Sequence[str] = ()) 
 
 @define
 class ServerPair:
+    """Two servers."""
+
     a: Running
     b: Running
 
@@ -45,6 +47,7 @@ Begin = Callable[..., Awaitable[ServerPair]]
 async def two_servers(
     serve: Callable[..., Awaitable[Running]], folder: Path, database: str, redis: str, *agents: Agent, **settings: Any
 ) -> ServerPair:
+    """Start two servers, each with a folder of its own."""
     own = {NodeSettings: NodeSettings(redis, settings.pop("wakeups_by_redis", False))} | settings.pop("own", {})
     shared = {"database_url": database, "own": own, "secret": SECRET} | settings
     a = await serve(*agents, data_dir=folder / "a", **shared)
@@ -81,6 +84,7 @@ async def eventually(holds: Callable[[], object], within_s: float = SOON_S) -> N
 
 
 async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
+    """Return the events of a thread."""
     status, _, body = await request(address, "GET", f"/api/threads/{thread_id}/events", token=token_of())
     assert status == 200
     return list(body["events"])
@@ -88,10 +92,12 @@ async def read_log(address: str, thread_id: str) -> list[dict[str, Any]]:
 
 @asynccontextmanager
 async def on_both(two: ServerPair, token: str | None = None) -> AsyncIterator[tuple[ChatClient, ChatClient]]:
+    """Yield a client at each server."""
     token = token or token_of()
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         yield on_a, on_b
 
 
 async def said(client: ChatClient, thread_id: str = "t", agent: str = "script", **payload: Any) -> dict[str, Any]:
+    """Say something. Return the event with which it is accepted."""
     return await client.ask("go", thread_id=thread_id, agent_type=agent, until="message_accepted", **payload)

@@ -90,6 +90,8 @@ async def upload(
 
 
 class Served(Protocol):
+    """What has an address."""
+
     @property
     def address(self) -> str: ...
 
@@ -102,6 +104,7 @@ async def get(server: Served, path: str, token: str | None = None) -> Any:
 
 
 async def new_token(server: Served) -> str:
+    """Return the token of a new session."""
     status, _, session = await request(server.address, "POST", "/api/sessions")
     assert status == 201
     return str(session["session_token"])

@@ -172,6 +172,7 @@ async def ended(client: ChatClient, thread: str) -> dict[str, Any]:
 
 
 async def closed_with(client: ChatClient) -> tuple[int, str | None]:
+    """Read until the socket is closed. Return the code and the reason."""
     with trio.fail_after(60):
         code = await client.until_closed()
     assert client.socket.closed is not None

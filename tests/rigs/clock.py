@@ -1,5 +1,6 @@
 """A clock that tests set."""
 
+import pytest
 from attrs import define
 
 
@@ -12,3 +13,9 @@ class Clock:
     def __call__(self) -> float:
         """Return the time in Unix seconds."""
         return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    """Return a clock that stands still."""
+    return Clock()
