@@ -30,7 +30,7 @@ from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
 from understudy.app.settings import Settings, extension_tables, setting_tables, variable_of
 from understudy.cli.extended import parts_of
-from understudy.extensions.nodes.metrics import NodeMetrics
+from understudy.extensions.nodes.metrics import redis_up, register_lapses
 from understudy.installed import installed, is_ours
 from understudy.observe.metrics import Metrics
 from understudy.storage.limits import Limits
@@ -85,9 +85,9 @@ def metrics() -> str:
     for counter in brought:
         kept.declare(counter)
     kept.actors.observe_tree(lambda: None)
-    of_nodes = NodeMetrics(kept, int)
+    register_lapses(kept, int)
     kept.describe_build("")
-    of_nodes.redis_up(False)
+    redis_up(kept)
     labels = (
         {
             each._name: list(each._labelnames)

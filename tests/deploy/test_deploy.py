@@ -14,7 +14,7 @@ import yaml
 from tests.deploy.described import DEPLOY, parsed, paths
 from tests.rigs.doc_tables import ROOT
 from understudy.app.settings import FILES_VARIABLE, Settings, describe_settings, load, variable_of
-from understudy.extensions.nodes.metrics import NodeMetrics
+from understudy.extensions.nodes.metrics import redis_up, register_lapses
 from understudy.extensions.nodes.settings import NodeSettings
 from understudy.installed import installed
 from understudy.observe.metrics import Metrics
@@ -175,10 +175,10 @@ def test_alerts_are_about_metrics_that_are_there() -> None:
     known: set[str] = set()
     metrics = Metrics()
     metrics.storage.observe(int)
-    for extension in installed().values():
-        for counter in extension.metrics():
-            metrics.declare(counter)
-    NodeMetrics(metrics, int).redis_up(False)
+    for counter in (counter for extension in installed().values() for counter in extension.metrics()):
+        metrics.declare(counter)
+    register_lapses(metrics, int)
+    redis_up(metrics)
     metrics.describe_build("1.0")
     metrics.actors.observe_tree(lambda: None)
     for metric in metrics.registry.collect():

@@ -14,15 +14,10 @@ class Counts:
         self.up: list[bool] = []
         self.outcomes: list[str] = []
 
-    def redis_up(self, up: bool) -> None:
-        self.up.append(up)
-
-    def redis_called(self, outcome: str) -> None:
-        self.outcomes.append(outcome)
-
 
 @asynccontextmanager
 async def linked(url: str, counts: Counts | None = None) -> AsyncIterator[RedisLink]:
-    link = RedisLink(url, counts)
+    counts = counts or Counts()
+    link = RedisLink(url, counts.outcomes.append, counts.up.append)
     async with open_system("system", [link.connector_spec()]):
         yield link

@@ -38,9 +38,9 @@ class Nodes(Extension):
 
             await join_others(server)
         else:
-            from understudy.extensions.nodes.metrics import NodeMetrics
+            from understudy.extensions.nodes.metrics import register_lapses
 
-            NodeMetrics(server.metrics, lambda: 0)  # dashboards ask for what a single node has too
+            register_lapses(server.metrics, lambda: 0)  # dashboards ask for what a single node has too
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """What keeps the limits of users and the cache the same on all nodes."""

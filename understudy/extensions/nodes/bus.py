@@ -16,13 +16,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final, NoReturn, Protocol, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 import trio
 from attrs import define, field
 
 from actors import ChildSpec
-from understudy.chat.placement import Missed, Moved, News, Node, TypingIn
+from understudy.chat.placement import Missed, News, Node, TypingIn
 from understudy.extensions.nodes.announcer import Announcer
 from understudy.extensions.nodes.background import Background
 from understudy.extensions.nodes.codec import (
@@ -62,41 +62,34 @@ QUICK_S: Final = 0.1
 """The same while it hears nothing, as behind a pooler."""
 
 
-class BusMetrics(Protocol):
-    """Counts dropped messages."""
-
-    def node_message_dropped(self, reason: str) -> None:
-        """Count a dropped message; `reason` is `unreadable`."""
-
-
 @define(eq=False)
 class _Pending:
-    """A request to a node; `settled` is set with its reply or error."""
+    """A request to a node; `settled` is set with its outcome."""
 
     node: str
     settled: trio.Event = field(factory=trio.Event)
-    answer: RpcReply | None = None
-    error: Exception | None = None
-
-    def settle(self, answer: RpcReply | None = None, error: Exception | None = None) -> None:
-        if not self.settled.is_set():
-            self.answer, self.error = answer, error
-            self.settled.set()
+    outcome: RpcReply | Exception | None = None
 
 
 class MessageBus:
     """Queues what goes to other nodes and matches their replies. The actors of `children` send and read.
 
-    `peers`: other nodes are alive, so there is somebody to tell the news.
+    `peers`: other nodes are alive, so there is somebody to tell the news. `dropped` counts unreadable messages.
     """
 
     def __init__(
-        self, store: Store, node: Node, wakeups: Wakeups, metrics: BusMetrics | None = None, *, with_text: bool = True
+        self,
+        store: Store,
+        node: Node,
+        wakeups: Wakeups,
+        dropped: Callable[[str], object] = id,
+        *,
+        with_text: bool = True,
     ) -> None:
         self._store = store
         self._node = node
         self._wakeups = wakeups
-        self._metrics = metrics
+        self._dropped = dropped
         self.hears = False
         self.peers = False
         self.woken = trio.Event()
@@ -109,9 +102,8 @@ class MessageBus:
         self._waiting: dict[str, list[Told]] = {}  # by the channel
         self._missed_since: float | None = None  # Unix time of the first news that was not sent
         self._pending: dict[str, _Pending] = {}
-        self._flush_at = math.inf  # time of the next wakeups, on trio's clock
-        self._rescheduled = trio.Event()
-        self._sent_at = -math.inf
+        self._to_publish, self._at_once = trio.Event(), trio.Event()
+        self._sent_at = -math.inf  # on trio's clock
 
     # requests
 
@@ -133,11 +125,11 @@ class MessageBus:
             self._post(Letter(name, node, self._node.id, VERSION, encode_letter(request), timeout_s))
             with trio.move_on_after(timeout_s):
                 await wait.settled.wait()
-            if wait.error is not None:
-                raise wait.error
-            if wait.answer is None:
+            if wait.outcome is None:
                 raise StorageUnavailable(f"another server did not answer within {timeout_s:g} s")
-            return reply_value(wait.answer)
+            if isinstance(wait.outcome, Exception):
+                raise wait.outcome
+            return reply_value(wait.outcome)
         finally:
             del self._pending[name]
 
@@ -153,27 +145,24 @@ class MessageBus:
 
     def _post(self, letter: Letter) -> None:
         if len(self._letters) >= PENDING:
-            self._fail([letter], StorageUnavailable("too much waits for other servers"))
+            self._settle(letter.id, StorageUnavailable("too much waits for other servers"))
             return
         self._letters.append(letter)
         self._to_deliver.set()
 
-    def _fail(self, letters: Iterable[Letter], error: Exception) -> None:
-        for each in letters:
-            if (wait := self._pending.get(each.id)) is not None:
-                wait.settle(error=error)
+    def _settle(self, request_id: str, outcome: RpcReply | Exception) -> None:
+        """End the wait for the reply to a request, if there is one: this may come too late."""
+        wait = self._pending.get(request_id)
+        if wait is not None and wait.outcome is None:
+            wait.outcome = outcome
+            wait.settled.set()
 
-    def fail_all(self, reason: str) -> None:
-        """Fail all pending requests: this node has a new id, and replies to the old one are lost."""
-        for wait in self._pending.values():
-            wait.settle(error=StorageUnavailable(reason))
-
-    def drop_peer(self, node: str) -> None:
-        """Drop what waits for a node that is down, and fail its pending requests with Moved."""
-        self._waiting.pop(channel_of(node), None)
-        for wait in self._pending.values():
-            if wait.node == node:
-                wait.settle(error=Moved(f"node {node} is gone"))
+    def fail_pending(self, error: Exception, node: str | None = None) -> None:
+        """Fail the pending requests to a node that is down; None: to all, as this node has a new id, and replies to the
+        old one are lost."""
+        for request_id, wait in self._pending.items():
+            if node in (None, wait.node):
+                self._settle(request_id, error)
 
     async def deliver(self) -> NoReturn:
         """Store the letters that wait, and wake their nodes, until cancelled."""
@@ -185,7 +174,8 @@ class MessageBus:
             try:
                 await self._store.commit(deliver(letters, done))
             except BaseException as error:  # also if this actor is killed meanwhile
-                self._fail(letters, StorageUnavailable(str(error)))
+                for letter in letters:
+                    self._settle(letter.id, StorageUnavailable(str(error)))
                 self._done |= done  # they go with the next ones
                 if not isinstance(error, StorageError):
                     raise
@@ -201,7 +191,7 @@ class MessageBus:
             self.woken = trio.Event()
             if name != self._node.id:
                 name = self._node.id
-                self.fail_all("this server was taken for dead")
+                self.fail_pending(StorageUnavailable("this server was taken for dead"))
             try:
                 letters = await self._store.read(letters_for, name, tuple(self._taken))
             except StorageError:
@@ -226,8 +216,7 @@ class MessageBus:
             else:
                 self.finish(letter.id)
             return
-        if (wait := self._pending.get(content.id)) is not None:  # else it came too late
-            wait.settle(content)
+        self._settle(content.id, content)
         self.finish(letter.id)
 
     def _is_new(self, request_id: str) -> bool:
@@ -242,15 +231,14 @@ class MessageBus:
     def drop(self, place: str, error: Exception) -> None:
         """Count and log a message that cannot be read."""
         log.warning("inbox.dropped", extra={"reason": "unreadable", "place": place, "detail": str(error)})
-        if self._metrics is not None:
-            self._metrics.node_message_dropped("unreadable")
+        self._dropped("unreadable")
 
     # wakeups
 
     def tell(self, node: str, told: Told) -> None:
         """Send a node something that may be lost."""
         waiting = self._waiting.setdefault(channel_of(node), [])
-        if len(waiting) < PENDING and not (isinstance(told, Mail) and told in waiting):
+        if len(waiting) < PENDING:
             waiting.append(told)
             self._wake()
 
@@ -274,61 +262,56 @@ class MessageBus:
         self._wake()
 
     def _wake(self, at_once: bool = True) -> None:
-        at = -math.inf if at_once else self._sent_at + TEXT_DELAY_S
-        if at < self._flush_at:
-            self._flush_at = at
-            self._rescheduled.set()
+        self._to_publish.set()
+        if at_once:
+            self._at_once.set()
 
     async def publish(self) -> NoReturn:
         """Send the wakeups that wait, batch by batch, until cancelled."""
         try:
-            await self._publish()
+            while True:
+                await self._to_publish.wait()
+                with trio.move_on_at(self._sent_at + TEXT_DELAY_S):
+                    await self._at_once.wait()
+                self._to_publish, self._at_once = trio.Event(), trio.Event()
+                await self._publish()
+                await trio.sleep(BATCH_DELAY_S)
         finally:
             self._wakeups.close()
 
-    async def _publish(self) -> NoReturn:
-        while True:
-            while trio.current_time() < self._flush_at:
-                self._rescheduled = trio.Event()
-                with trio.move_on_at(self._flush_at):
-                    await self._rescheduled.wait()
-            self._flush_at, since = math.inf, time.time()
-            if self._missed_since is not None:
-                self._waiting.setdefault(NEWS, []).append(Heard(self._node.id, Missed(self._missed_since)))
-                self._missed_since = None
-            waiting, self._waiting = self._waiting, {}
-            messages = self._encode(waiting)
-            try:
-                if messages:
-                    await self._wakeups.publish(messages)
-            except BaseException as error:  # also if this actor is killed meanwhile
-                self._put_back(waiting, since)
-                if not isinstance(error, WakeupsUnavailable):
-                    raise
-                log.warning("wakeups.not_sent", extra={"reason": error.reason})
-                await trio.sleep(RETRY_S)
-            self._sent_at = trio.current_time()
-            await trio.sleep(BATCH_DELAY_S)
-
-    def _put_back(self, waiting: dict[str, list[Told]], since: float) -> None:
-        """Have told again what may not have arrived; of news that they were missed."""
-        if waiting.pop(NEWS, None):
-            self._mark_missed(since)
-        for channel, told in waiting.items():
-            self._waiting[channel] = [*told, *self._waiting.get(channel, ())][:PENDING]
-        self.announcer.tell_again()
-        self._wake()
+    async def _publish(self) -> None:
+        """Send what waits. What may not have arrived is told again as numbers, and news as missed."""
+        since = time.time()
+        waiting, self._waiting = self._waiting, {}
+        if self._missed_since is not None:
+            waiting.setdefault(NEWS, []).append(Heard(self._node.id, Missed(self._missed_since)))
+            since, self._missed_since = self._missed_since, None
+        messages = self._encode(waiting)
+        try:
+            if messages:
+                await self._wakeups.publish(messages)
+        except BaseException as error:  # also if this actor is killed meanwhile
+            self.announcer.tell_again()
+            if NEWS in waiting:
+                self._mark_missed(since)
+            self._wake()
+            if not isinstance(error, WakeupsUnavailable):
+                raise
+            log.warning("wakeups.not_sent", extra={"reason": error.reason})
+            await trio.sleep(RETRY_S)
+        self._sent_at = trio.current_time()
 
     def _encode(self, waiting: dict[str, list[Told]]) -> list[tuple[str, str]]:
         """Return messages for channels: the events of threads first, the news last."""
         parts, largest = dict[str, list[str]](), self._wakeups.largest
-        for nodes, told in self.announcer.take():
+        about: list[tuple[Iterable[str], Iterable[Told]]] = [
+            *((map(channel_of, nodes), told) for nodes, told in self.announcer.take()),
+            *(([channel], waiting[channel]) for channel in sorted(waiting, key=NEWS.__eq__)),
+        ]
+        for channels, told in about:
             encoded = [part for one in told for part in encode_passing(one, largest)]
-            for node in nodes:
-                parts.setdefault(channel_of(node), []).extend(encoded)
-        for channel in sorted(waiting, key=NEWS.__eq__):
-            encoded = [part for one in waiting[channel] for part in encode_passing(one, largest)]
-            parts[channel] = [*parts.get(channel, ()), *encoded]
+            for channel in channels:
+                parts.setdefault(channel, []).extend(encoded)
         return [(channel, text) for channel, each in parts.items() for text in join_passing(each, largest)]
 
     def children(self) -> Sequence[ChildSpec]:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Final, NoReturn
 
 import trio
+from attrs import define, field
 
 from actors import Actor, Context
 from understudy.chat.messages import RequestSnapshot
@@ -39,42 +40,40 @@ BEAT_S: Final = 1.0
 """Interval of the messages to itself, by which a node knows that it hears."""
 SILENT_S: Final = 3.0
 """A node that got none of them for so long hears nothing: with `BEAT_S` it takes 4 s to notice."""
-NEWS_AT_ONCE: Final = 256
-"""Limit of news handled concurrently; more are dropped, and handled as missed."""
+NEWS_AT_ONCE: Final = 32
+"""News that are handled at a time."""
+NEWS_WAITING: Final = 256
+"""News that wait to be handled; more are dropped, and handled as missed."""
 LATE_S: Final = 0.5
 """Seconds after which the first subscription is late: the server may serve by then, and its clients missed news."""
 DEAF_S: Final = 1.0
 """Interval at which a node that hears nothing looks for what it has missed."""
 
 
+@define(eq=False)
 class BusReceiver(Actor):
     """Reads for `node`. `listening` is set as soon as it hears."""
 
-    def __init__(
-        self,
-        wakeups: Wakeups,
-        store: Store,
-        node: Node,
-        bus: MessageBus,
-        proxies: ProxyTable,
-        threads: ConversationRegistry,
-        handle_request: HandleRequest,
-        handle_news: HandleNews,
-        listening: trio.Event,
-    ) -> None:
-        self.wakeups = wakeups
-        self.store = store
-        self.node = node
-        self.bus = bus
-        self.proxies = proxies
-        self.threads = threads
-        self.handle_request = handle_request
-        self.handle_news = handle_news
-        self.listening = listening
-        self.news_at_work = 0
-        self.beat_at = 0.0  # when a message to ourselves came last, or we began to listen, on trio's clock
-        self.heard_at = time.time()  # Unix time at which nothing had been missed
-        self.dropped_at: float | None = None  # Unix time of the first news that was dropped here
+    wakeups: Wakeups
+    store: Store
+    node: Node
+    bus: MessageBus
+    proxies: ProxyTable
+    threads: ConversationRegistry
+    handle_request: HandleRequest
+    handle_news: HandleNews
+    listening: trio.Event
+    to_handle: trio.MemorySendChannel[News] = field(init=False)
+    news: trio.MemoryReceiveChannel[News] = field(init=False)
+    beat_at: float = field(default=0.0, init=False)
+    """When a message to ourselves came last, or we began to listen, on trio's clock."""
+    heard_at: float = field(factory=time.time, init=False)
+    """Unix time at which nothing had been missed."""
+    dropped_at: float | None = field(default=None, init=False)
+    """Unix time of the first news that was dropped here."""
+
+    def __attrs_post_init__(self) -> None:
+        self.to_handle, self.news = trio.open_memory_channel[News](NEWS_WAITING)
 
     async def on_start(self, context: Context) -> None:
         """Start reading the inbox and the channels."""
@@ -84,7 +83,9 @@ class BusReceiver(Actor):
 
         context.start_soon(self.bus.read, execute, name="read")
         context.start_soon(self._listen, context, name="listen")
-        context.start_soon(self._look, context, name="look")
+        context.start_soon(self._look, name="look")
+        for _ in range(NEWS_AT_ONCE):
+            context.start_soon(self._handle_news, name="heard")
         context.start_soon(self.proxies.keep_up, self.store, self.bus, name="keep_up")
 
     async def _listen(self, context: Context) -> NoReturn:
@@ -94,9 +95,7 @@ class BusReceiver(Actor):
             with trio.CancelScope() as scope:
                 beat = partial(context.start_soon, self._beat, name, scope, name="beat")
                 try:
-                    await self.wakeups.listen(
-                        [channel_of(name), NEWS], lambda channel, text: self._take(channel, text, context), beat
-                    )
+                    await self.wakeups.listen([channel_of(name), NEWS], self._take, beat)
                 except WakeupsUnavailable as error:
                     reason = error.reason
                 finally:
@@ -117,13 +116,13 @@ class BusReceiver(Actor):
             if name != self.node.id or trio.current_time() > self.beat_at + SILENT_S:
                 scope.cancel()
 
-    def _on_hello(self, context: Context) -> None:
+    def _on_hello(self) -> None:
         self.beat_at = trio.current_time()
         if self.bus.hears:
             return
         self.bus.hears = True
         if self.listening.is_set() or time.time() - self.heard_at > LATE_S:  # news sent before it are lost
-            self._handle(Missed(self.heard_at), context)
+            self._handle(Missed(self.heard_at))
         self.heard_at = time.time()
         self.bus.peers = True  # whoever is there sends news from now on, and looks for what it has not sent
         self.bus.broadcast(Missed(self.heard_at))
@@ -131,17 +130,17 @@ class BusReceiver(Actor):
         self.bus.woken.set()
         self.proxies.check()
 
-    async def _look(self, context: Context) -> NoReturn:
+    async def _look(self) -> NoReturn:
         """While nothing is heard, look for what was missed, at an interval."""
         while True:
             await trio.sleep(DEAF_S)
             if not self.bus.hears and self.bus.peers:
-                self._handle(Missed(self.heard_at), context)
+                self._handle(Missed(self.heard_at))
                 self.heard_at = time.time()
 
-    def _take(self, channel: str, text: str, context: Context) -> None:
+    def _take(self, channel: str, text: str) -> None:
         if text == HELLO:
-            self._on_hello(context)
+            self._on_hello()
             return
         try:
             told = decode_passing(text)
@@ -166,23 +165,18 @@ class BusReceiver(Actor):
                         self.bus.peers = True
                         if isinstance(news, Missed):
                             self.proxies.check()
-                        self._on_news(news, context)
+                        self._handle(news)
 
-    def _on_news(self, news: News, context: Context) -> None:
-        if self.news_at_work < NEWS_AT_ONCE:
-            self._handle(news, context)
-        elif not isinstance(news, TypingIn):
-            self.dropped_at = self.dropped_at or self.heard_at
-
-    def _handle(self, news: News, context: Context) -> None:
-        self.news_at_work += 1
-        context.start_soon(self._apply, news, context, name="heard")
-
-    async def _apply(self, news: News, context: Context) -> None:
+    def _handle(self, news: News) -> None:
         try:
+            self.to_handle.send_nowait(news)
+        except trio.WouldBlock:
+            if not isinstance(news, TypingIn):
+                self.dropped_at = self.dropped_at or self.heard_at
+
+    async def _handle_news(self) -> None:
+        async for news in self.news:
             await self.handle_news(news)
-        finally:
-            self.news_at_work -= 1
-        if self.dropped_at is not None:
-            missed, self.dropped_at = Missed(self.dropped_at), None
-            self._handle(missed, context)
+            if self.dropped_at is not None:
+                missed, self.dropped_at = Missed(self.dropped_at), None
+                await self.handle_news(missed)

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import trio
-from attrs import evolve
+from attrs import define, evolve, field
 
 from actors import Actor, ActorRef, Ask, Context, Exit, MailboxSpec, Terminated
 from transport.outbox.delivery import same_incarnation
@@ -59,6 +59,7 @@ class _StopIfIdle:
     """Stop if there are no subscribers and no pending commands."""
 
 
+@define(eq=False)
 class ConversationProxy(Actor):
     """Stands for one thread of one user, owned by `owner_node`. Started by `understudy.chat.registry`.
 
@@ -67,30 +68,24 @@ class ConversationProxy(Actor):
 
     mailbox = MailboxSpec(capacity=4096)
 
-    def __init__(
-        self,
-        services: Services,
-        bus: MessageBus,
-        proxies: ProxyTable,
-        owner: str,
-        thread_id: str,
-        owner_node: str,
-        after: int | None = None,
-        since: float = math.inf,
-    ) -> None:
-        self.owner = owner
-        self.thread_id = thread_id
-        self.owner_node = owner_node
-        self.services = services
-        self.bus = bus
-        self.proxies = proxies
-        self.after = after
-        self.since = since
-        self.followers = Subscribers(owner, thread_id, services)
-        self.last_seq = 0  # the last event that subscribers were sent, or sent to the log for
-        self.exists = False
-        self.waiting = 0
-        self.snapshot_asked_at = -SNAPSHOT_S
+    services: Services
+    bus: MessageBus
+    proxies: ProxyTable
+    owner: str
+    thread_id: str
+    owner_node: str
+    after: int | None = None
+    since: float = math.inf
+    followers: Subscribers = field(init=False)
+    last_seq: int = field(default=0, init=False)
+    """The last event that subscribers were sent, or sent to the log for."""
+    exists: bool = field(default=False, init=False)
+    waiting: int = field(default=0, init=False)
+    """Commands without a reply yet."""
+    snapshot_asked_at: float = field(default=-SNAPSHOT_S, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.followers = Subscribers(self.owner, self.thread_id, self.services)
 
     async def on_start(self, context: Context) -> None:
         """Have the owning node tell of the thread, find the end of the log, and subscribe the user's connections."""

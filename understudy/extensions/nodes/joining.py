@@ -21,7 +21,7 @@ from understudy.extensions.nodes.bus import MessageBus
 from understudy.extensions.nodes.bus_receiver import BusReceiver
 from understudy.extensions.nodes.conversation_proxy import ConversationProxy
 from understudy.extensions.nodes.membership import Member, Membership, join, stop_conversations
-from understudy.extensions.nodes.metrics import NodeMetrics
+from understudy.extensions.nodes.metrics import DROPPED, REDIS_CALLS, redis_up, register_lapses
 from understudy.extensions.nodes.notify import NotifyWakeups
 from understudy.extensions.nodes.peers import Peers
 from understudy.extensions.nodes.proxy_table import ProxyTable
@@ -66,7 +66,8 @@ async def join_others(server: WebContext) -> None:
     if own.redis_url and not settings.secret:
         raise ValueError(NEEDS_KEY)
     node = Member(store)
-    metrics = NodeMetrics(server.metrics, lambda: node.lapses)
+    register_lapses(server.metrics, lambda: node.lapses)
+    count = server.metrics.count
     assert isinstance(store.database, PostgresDatabase)  # noqa: S101 - see `Nodes.open`
     try:
         wakeups: Wakeups = NotifyWakeups(alone(own.listen_url or store.database.address))
@@ -76,8 +77,7 @@ async def join_others(server: WebContext) -> None:
     if own.redis_url:
         from understudy.extensions.nodes.redis import RedisLink  # needs an extra
 
-        metrics.redis_up(False)
-        link = RedisLink(own.redis_url, metrics)
+        link = RedisLink(own.redis_url, partial(count, REDIS_CALLS), redis_up(server.metrics))
         children.append(await _share_cache(server, tree, link))
         if own.wakeups_by_redis:
             from understudy.extensions.nodes.redis_wakeups import RedisWakeups
@@ -86,7 +86,7 @@ async def join_others(server: WebContext) -> None:
     await join(node)
     services, registry = server.services, dispatcher.registry
     proxies, heard = ProxyTable(), trio.Event()
-    bus = MessageBus(store, node, wakeups, metrics, with_text=not services.content_filter.tokenises)
+    bus = MessageBus(store, node, wakeups, partial(count, DROPPED), with_text=not services.content_filter.tokenises)
     services.presence.others = bus.announcer
     dispatcher.join(node, partial(ConversationProxy, services, bus, proxies))
     peers = Peers(store, node, bus, proxies, dispatcher.apply_news, wakeups.cut_off)

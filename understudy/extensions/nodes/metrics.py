@@ -1,7 +1,7 @@
 """The metrics of a node: whether Redis answers, calls of it, dropped messages, and lapses of its membership."""
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from understudy.observe.collectors import CountedBy, CountedElsewhere
 from understudy.observe.metrics import Metrics
@@ -18,32 +18,18 @@ DROPPED: Final = CountedBy(
 )
 
 
-class NodeMetrics:
-    """The metrics of a node among `metrics`. `lapses` is read at each scrape."""
+def register_lapses(metrics: Metrics, lapses: Callable[[], int]) -> None:
+    """Have `lapses` read at each scrape."""
+    text = (
+        "How often other nodes considered this node dead since it started, for example after a pause longer than its "
+    )
+    metrics.registry.register(CountedElsewhere("understudy_node_lapses", f"{text}lease.", lapses))
 
-    def __init__(self, metrics: Metrics, lapses: Callable[[], int]) -> None:
-        self._metrics = metrics
-        self._redis: Any = None
-        metrics.registry.register(
-            CountedElsewhere(
-                "understudy_node_lapses",
-                "How often other nodes considered this node dead since it started, for example after a pause longer "
-                "than its lease.",
-                lapses,
-            )
-        )
 
-    def redis_up(self, up: bool) -> None:
-        """Record whether Redis answers. A node without Redis never calls this, and has no such metric."""
-        if self._redis is None:
-            text = "1 while Redis answers, otherwise 0; a server without Redis does not have it."
-            self._redis = self._metrics.registry.gauge("understudy_redis_up", text)
-        self._redis.set(up)
-
-    def redis_called(self, outcome: str) -> None:
-        """Count a call of Redis that was `answered`, `failed`, or not made because Redis is `away`."""
-        self._metrics.count(REDIS_CALLS, outcome)
-
-    def node_message_dropped(self, reason: str) -> None:
-        """Count a message of a node that was dropped, as `unreadable`."""
-        self._metrics.count(DROPPED, reason)
+def redis_up(metrics: Metrics) -> Callable[[bool], object]:
+    """Return what records whether Redis answers. A node without Redis has no such metric."""
+    gauge = metrics.registry.gauge(
+        "understudy_redis_up", "1 while Redis answers, otherwise 0; a server without Redis does not have it."
+    )
+    gauge.set(False)
+    return gauge.set  # type: ignore[no-any-return]

@@ -15,7 +15,7 @@ import trio
 from attrs import define, field
 
 from actors import Context
-from understudy.chat.placement import Missed, News, Node
+from understudy.chat.placement import Missed, Moved, News, Node
 from understudy.extensions.nodes import storage
 from understudy.extensions.nodes.bus import MessageBus
 from understudy.extensions.nodes.inbox import TAKEN_OVER, take_over
@@ -71,7 +71,7 @@ class Peers:
             self.bus.broadcast(Missed(time.time() - UNSENT_S))
         for each in gone:
             log.warning("node.gone", extra={"gone": each})
-            self.bus.drop_peer(each)
+            self.bus.fail_pending(Moved(f"node {each} is gone"), each)
             self.proxies.owner_down(each)
         if gone:
             context.start_soon(self.handle_news, Missed(time.time() - UNSENT_S), name="missed")

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NoReturn, TypeVar
+from typing import Any, Final, NoReturn, TypeVar
 
 import trio
 
@@ -29,9 +29,6 @@ try:
     from coredis.retry import NoRetryPolicy
 except ModuleNotFoundError as missing:
     raise ExtraNotInstalled("nodes.redis_url", "redis") from missing
-
-if TYPE_CHECKING:
-    from understudy.extensions.nodes.metrics import NodeMetrics
 
 T = TypeVar("T")
 log = logging.getLogger(__name__)
@@ -53,10 +50,10 @@ class RedisLink:
     """Calls Redis through the client that the actor of `connector_spec` holds. `up` while Redis answers.
 
     `since` is when `up` last changed, in Unix seconds; `last_error` why Redis went away. Raises ValueError for an
-    address that cannot be used.
+    address that cannot be used. `called` is told the outcome of each call, and `changed` whether Redis answers.
     """
 
-    def __init__(self, url: str, observer: "NodeMetrics | None" = None) -> None:
+    def __init__(self, url: str, called: Callable[[str], object] = id, changed: Callable[[bool], object] = id) -> None:
         try:
             make = partial(
                 coredis.ConnectionPool.from_url, redis_address(url), decode_components=True, client_name="understudy",
@@ -73,8 +70,8 @@ class RedisLink:
         self.where = str(self.place.location)
         self.last_error = "not connected yet"
         self.since = time.time()
-        self._called: Callable[[str], object] = observer.redis_called if observer else id
-        self._changed: Callable[[bool], object] = observer.redis_up if observer else id
+        self._called = called
+        self._changed = changed
         self._client: coredis.Redis[bytes] | None = None
         self._answers = trio.Event()
         self._told: bool | None = None
