@@ -16,7 +16,9 @@ def names(heading: str, column: str) -> list[str]:
 
 
 def test_every_public_method_is_listed() -> None:
-    text = CLIENT + "".join((MODULES / "client" / f"{base}_commands.js").read_text() for base in ("branch", "run"))
+    text = CLIENT + "".join(
+        (MODULES / "client" / "sending" / f"{base}_commands.js").read_text() for base in ("branch", "run")
+    )
     public = re.findall(r"^  (?:async )?([a-z]\w+)\(", text, re.MULTILINE)
     assert set(names("Methods", "name")) == set(public) - {"constructor"}
 

@@ -193,7 +193,7 @@ async def test_every_bad_request_has_a_code_a_sentence_and_an_id(serve_guest: An
         ("GET", "/api/nothing", token, b"", 404, "not_found"),
         ("POST", "/api//commands", token, b"{}", 404, "not_found"),
         ("PUT", "/api/threads", token, b"", 405, "invalid_command"),
-        ("GET", "/page/views/../../config.py", token, b"", 404, "not_found"),
+        ("GET", "/page/frame/../../config.py", token, b"", 404, "not_found"),
         ("GET", "/page/../config.py", token, b"", 404, "not_found"),
         ("GET", "/page/%2e%2e%2fconfig.py", token, b"", 404, "not_found"),
         ("GET", "/api/threads?limit=many", token, b"", 400, "invalid_command"),

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { beside, nextParent, visible } from "../../understudy/page/client/branches.js";
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { historyTurns } from "../../understudy/page/client/history_turns.js";
+import { beside, nextParent, visible } from "../../understudy/page/client/threads/branches.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
+import { historyTurns } from "../../understudy/page/client/threads/history_turns.js";
 import { nextSteps } from "../../understudy/page/views/next_steps.js";
 
 let counted = 0;

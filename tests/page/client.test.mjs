@@ -2,8 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Client } from "../../understudy/page/client.js";
-import { afterClose, backoff, subprotocols } from "../../understudy/page/client/close_codes.js";
-import { Outbox } from "../../understudy/page/client/outbox.js";
+import { afterClose, backoff, subprotocols } from "../../understudy/page/client/connection/close_codes.js";
+import { Outbox } from "../../understudy/page/client/sending/outbox.js";
 import { FakeClock, FakeStorage, sessionServer, settle, socketClass } from "./fakes.mjs";
 
 async function setUp({ storage = new FakeStorage(), plan = [], isOnline, clock = new FakeClock(), start = true, token = null, window = null } = {}) {

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { historyTurns } from "../../understudy/page/client/history_turns.js";
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { beside, visible } from "../../understudy/page/client/branches.js";
-import { hasHole, isCut, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/turns.js";
+import { historyTurns } from "../../understudy/page/client/threads/history_turns.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
+import { beside, visible } from "../../understudy/page/client/threads/branches.js";
+import { hasHole, isCut, liveTurn, provisionalTitle, runningTurn } from "../../understudy/page/client/threads/turns.js";
 
 const AT = 1_795_154_400;
 const iso = (seconds) => new Date(seconds * 1000).toISOString();

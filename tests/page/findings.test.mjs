@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/client/findings.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
+import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/client/threads/findings.js";
 import { pieces, redactionPattern, titleOf } from "../../understudy/page/views/redaction_marks.js";
 
 const row = (kind, action = "remove", count = 1) => ({ category: kind.split(".")[0], kind, action, count });

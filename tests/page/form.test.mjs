@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { enteredFor, fieldsOf, namedField, readField, readForm } from "../../understudy/page/client/form.js";
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
 
 const SCHEMA = {
   type: "object",

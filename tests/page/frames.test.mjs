@@ -2,9 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { gzipSync } from "node:zlib";
 
-import { Chunks, inChunks } from "../../understudy/page/client/chunks.js";
-import { gunzip } from "../../understudy/page/client/gunzip.js";
-import { FrameReader } from "../../understudy/page/client/frame_reader.js";
+import { Chunks, inChunks } from "../../understudy/page/client/connection/chunks.js";
+import { gunzip, FrameReader } from "../../understudy/page/client/connection/frame_reader.js";
 import { settle } from "./fakes.mjs";
 
 const chunk = (id, index, count, data) => ({ type: "chunk", id, index, count, data });

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Client } from "../../understudy/page/client.js";
-import { goneThreads } from "../../understudy/page/client/gone_threads.js";
+import { goneThreads } from "../../understudy/page/client/threads/known_threads.js";
 import { FakeClock, FakeStorage, sessionServer, settle, socketClass } from "./fakes.mjs";
 
 const accepted = (id) => ({ type: "message_accepted", seq: 1, thread_id: id, run_id: id, data: { message_id: id, run_id: id, content: "hi" } });

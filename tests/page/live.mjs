@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { after, before, test } from "node:test";
 import { gunzipSync } from "node:zlib";
 
-import { answerId, beside, visible } from "../../understudy/page/client/branches.js";
+import { answerId, beside, visible } from "../../understudy/page/client/threads/branches.js";
 import { Client } from "../../understudy/page/client.js";
 import { FakeStorage } from "./fakes.mjs";
 import { Server, Wire } from "./server.mjs";

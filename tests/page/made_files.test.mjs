@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { historyTurns } from "../../understudy/page/client/history_turns.js";
+import { historyTurns } from "../../understudy/page/client/threads/history_turns.js";
 import { ending, likelyKind, madeFiles } from "../../understudy/page/client/made_files.js";
 
 const CSV = { id: "a", name: "sales.csv", media_type: "text/csv", size: 3 };

@@ -3,11 +3,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { beside, older, visible } from "../../understudy/page/client/branches.js";
+import { beside, older, visible } from "../../understudy/page/client/threads/branches.js";
 import { Client } from "../../understudy/page/client.js";
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { readPage } from "../../understudy/page/client/turn_pages.js";
-import { runningTurn } from "../../understudy/page/client/turns.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
+import { readPage } from "../../understudy/page/client/threads/turn_pages.js";
+import { runningTurn } from "../../understudy/page/client/threads/turns.js";
 import { FakeClock, FakeStorage, settle, socketClass } from "./fakes.mjs";
 
 const AT = 1_795_154_400;

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { activity, summary, tallied } from "../../understudy/page/client/run_summary.js";
-import { newTurn } from "../../understudy/page/client/turns.js";
+import { newTurn } from "../../understudy/page/client/threads/turns.js";
 
 const call = (tool, status = "ok", more = {}) => ({ kind: "tool", tool, status, text: "", ...more });
 const told = (steps, more = {}, names = []) => summary(newTurn({ status: "done", steps, ...more }), steps, names);

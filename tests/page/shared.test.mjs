@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { lastRun } from "../../understudy/page/client/branches.js";
+import { lastRun } from "../../understudy/page/client/threads/branches.js";
 import { SharedReader, tokenIn } from "../../understudy/page/share/reader.js";
 
 /** A `fetch` that gives these answers, {status, body}, in order; `asked` has what it was asked. */

@@ -1,14 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { emptyConversation, reduce } from "../../understudy/page/client/conversation.js";
-import { HistoryCache } from "../../understudy/page/client/history_cache.js";
-import { clearCopies, forgetAtSessionEnd } from "../../understudy/page/client/session_end.js";
-import { toJson } from "../../understudy/page/client/json.js";
-import { Session } from "../../understudy/page/client/session.js";
+import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
+import { HistoryCache } from "../../understudy/page/client/threads/history_cache.js";
+import { clearCopies, forgetAtSessionEnd, Session } from "../../understudy/page/client/connection/session.js";
+import { toJson } from "../../understudy/page/client/ids.js";
 import { safeStorage } from "../../understudy/page/client/safe_storage.js";
-import { Outbox } from "../../understudy/page/client/outbox.js";
-import { CurrentThreads } from "../../understudy/page/client/current_threads.js";
+import { Outbox } from "../../understudy/page/client/sending/outbox.js";
+import { CurrentThreads } from "../../understudy/page/client/threads/known_threads.js";
 import { FakeStorage } from "./fakes.mjs";
 
 /** A storage with room for so many characters, as a browser's. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { appendPiece, countPoints, cutStream, EMPTY_STREAM } from "../../understudy/page/client/stream.js";
+import { appendPiece, countPoints, cutStream, EMPTY_STREAM } from "../../understudy/page/client/threads/stream.js";
 
 const build = (...pieces) => pieces.reduce(appendPiece, EMPTY_STREAM);
 

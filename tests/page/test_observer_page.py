@@ -52,10 +52,8 @@ def test_everything_it_names_is_there(folder: Path) -> None:
 
 
 def test_roles_are_those_of_the_server() -> None:
-    assert set(re.findall(r'"(\w+)"', (PAGE / "observer" / "roles.js").read_text(encoding="utf-8"))) == {
-        *OPERATORS,
-        *AUDITORS,
-    }
+    session = (PAGE / "client" / "connection" / "session.js").read_text(encoding="utf-8")
+    assert set(re.findall(r'"(\w+)"', session.partition("// The roles")[2])) == {*OPERATORS, *AUDITORS}
 
 
 GROUNDS = ("--paper", "--hover", "--accent-soft", "--danger-soft")

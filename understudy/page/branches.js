@@ -1,3 +1,3 @@
 /** The documented address of `visible` and `beside` beside `client.js`, which exports them too. */
 
-export * from "./client/branches.js";
+export * from "./client/threads/branches.js";

@@ -13,31 +13,25 @@
  * `outbox.js` and `delivery.js` get messages accepted, `threads.js` holds states, `history_cache.js` persists them.
  */
 
-import { Acks } from "./client/acks.js";
+import { Acks } from "./client/threads/cursors.js";
 import { errorText } from "./client/messages.js";
 import { ownSocket, restBase } from "./client/address.js";
 import { Api } from "./client/api.js";
-import { BranchCommands } from "./client/branch_commands.js";
-import { Connection } from "./client/connection.js";
-import { Delivery, isRefusal, local } from "./client/delivery.js";
-import { forgetAtSessionEnd, USER } from "./client/session_end.js";
-import { FreshThreads } from "./client/fresh_threads.js";
-import { ReliableCommands } from "./client/reliable_commands.js";
-import { Subscriptions } from "./client/subscriptions.js";
-import { isOnServer } from "./client/gone_threads.js";
-import { HistoryCache } from "./client/history_cache.js";
+import { BranchCommands } from "./client/sending/branch_commands.js";
+import { Connection } from "./client/connection/connection.js";
+import { Delivery, isRefusal, local, ReliableCommands, messageCommand, queuedEvent, Tabs } from "./client/sending/delivery.js";
+import { forgetAtSessionEnd, USER, Session } from "./client/connection/session.js";
+import { FreshThreads, isOnServer, agentKey, CurrentThreads } from "./client/threads/known_threads.js";
+import { Subscriptions } from "./client/threads/subscriptions.js";
+import { HistoryCache } from "./client/threads/history_cache.js";
 import { randomId } from "./client/ids.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 import { Listeners } from "./client/listeners.js";
-import { messageCommand, queuedEvent } from "./client/outgoing_commands.js";
-import { Outbox } from "./client/outbox.js";
-import { agentKey, CurrentThreads } from "./client/current_threads.js";
-import { Session } from "./client/session.js";
-import { Tabs } from "./client/tabs.js";
-import { Threads } from "./client/threads.js";
+import { Outbox } from "./client/sending/outbox.js";
+import { Threads } from "./client/threads/threads.js";
 import { REAL_TIMERS, Timers } from "./client/timers.js";
 
-export { beside, older, visible } from "./client/branches.js";
+export { beside, older, visible } from "./client/threads/branches.js";
 
 const TYPING_MS = 3_000;
 const AGAIN_S = 3;

@@ -1,9 +1,9 @@
 /** The frame of the administration page: its sections, what is done to a row, and what became of it. */
 
 import { decoded, ROOT } from "../client/address.js";
-import { backoff } from "../client/close_codes.js";
+import { backoff } from "../client/connection/close_codes.js";
 import { OVER, Refused } from "../observer/rest.js";
-import { hasOne, OPERATORS } from "../observer/roles.js";
+import { hasOne, OPERATORS } from "../client/connection/session.js";
 import { Table } from "../observer/table.js";
 import { copyButton } from "../views/copy.js";
 import { el, setText } from "../views/dom.js";

@@ -2,7 +2,7 @@
 
 import { duration } from "../client/format.js";
 import { who } from "../observer/labels.js";
-import { AUDITORS, hasOne, OPERATORS } from "../observer/roles.js";
+import { AUDITORS, hasOne, OPERATORS } from "../client/connection/session.js";
 import { number, run, text, time, timelineOf, user } from "./columns.js";
 
 const owned = ({ user: name, tenant }, what) => `${encodeURIComponent(name)}/${what}${tenant ? `?tenant=${encodeURIComponent(tenant)}` : ""}`;

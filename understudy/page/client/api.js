@@ -1,7 +1,7 @@
 /** The REST API: JSON in, JSON out, with the session's token. */
 
 import { decoded } from "./address.js";
-import { toJson } from "./json.js";
+import { toJson } from "./ids.js";
 import { errorText } from "./messages.js";
 import { searched } from "./tags.js";
 

@@ -1,6 +1,6 @@
 /** What a run does now and what it did, in a line. Pure. */
 
-import { suspicious } from "./findings.js";
+import { suspicious } from "./threads/findings.js";
 import { humanised } from "./format.js";
 import { enumerated, isolated, number, t } from "./messages.js";
 

@@ -1,6 +1,6 @@
 /** Which steps of a run are shown as rows, and which are folded into one. Pure. */
 
-import { suspicious } from "./findings.js";
+import { suspicious } from "./threads/findings.js";
 import { enumerated } from "./messages.js";
 
 const UNFOLDED = 6; // tool calls in a row that are shown one by one

@@ -3,14 +3,14 @@
 import { isWeb, ROOT } from "../client/address.js";
 import { Client } from "../client.js";
 import { moment } from "../client/format.js";
-import { agentKey } from "../client/current_threads.js";
+import { agentKey } from "../client/threads/known_threads.js";
 import { LANGUAGES, language, t, useLanguage } from "../client/messages.js";
 import { randomId } from "../client/ids.js";
 import { extend as extendByFiles } from "../extensions/files/main.js";
 import { extend as extendByWidgets } from "../extensions/widgets/main.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { KEY } from "../client/session.js";
-import { runningTurn, steerableTurn } from "../client/turns.js";
+import { KEY } from "../client/connection/session.js";
+import { runningTurn, steerableTurn } from "../client/threads/turns.js";
 import { AGAIN_MS, Agents } from "../views/agents.js";
 import { Alerts } from "../views/alerts.js";
 import { ChatPage } from "../views/chat_page.js";

@@ -4,7 +4,7 @@ import { ROOT } from "../client/address.js";
 import { MESSAGES } from "../extensions/accounts/messages/sign_in.js";
 import { learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { Session } from "../client/session.js";
+import { Session } from "../client/connection/session.js";
 import { el } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
 import { hasPasskeys, joinWithPasskey } from "../extensions/accounts/passkeys.js";

@@ -4,14 +4,11 @@
  * it with the tab, for all of these pages.
  */
 
-import { ROOT } from "../client/address.js";
-import { isWeb } from "../client/address.js";
+import { ROOT, isWeb } from "../client/address.js";
 import { Api } from "../client/api.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { Session } from "../client/session.js";
-import { forgetAtSessionEnd } from "../client/session_end.js";
+import { Session, forgetAtSessionEnd, AUDITORS, hasOne, OPERATORS } from "../client/connection/session.js";
 import { OVER } from "./rest.js";
-import { AUDITORS, hasOne, OPERATORS } from "./roles.js";
 import { SignIn, TOKEN } from "./sign_in.js";
 
 export class OperatorPage {

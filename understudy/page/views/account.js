@@ -6,7 +6,7 @@ import { Menu } from "./menu.js";
 import { ROOT } from "../client/address.js";
 import { initials } from "../client/format.js";
 import { t } from "../client/messages.js";
-import { hasOne, OPERATORS } from "../observer/roles.js";
+import { hasOne, OPERATORS } from "../client/connection/session.js";
 
 export class Account {
   /**

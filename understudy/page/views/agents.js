@@ -1,7 +1,7 @@
 /** Who can be asked: the catalogue of agents, and the switch in the composer. */
 
 import { el, freshId, setText } from "./dom.js";
-import { fromJson } from "../client/json.js";
+import { fromJson } from "../client/ids.js";
 import { language, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { humanised } from "../client/format.js";

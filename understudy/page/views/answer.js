@@ -2,7 +2,7 @@
 
 import { ROOT } from "../client/address.js";
 import { t } from "../client/messages.js";
-import { LIVE } from "../client/turns.js";
+import { LIVE } from "../client/threads/turns.js";
 import { el } from "./dom.js";
 import { OpenBlock } from "./open_block.js";
 import { finishCode, followNote, placeBlock } from "./prose.js";

@@ -5,7 +5,7 @@ import { t } from "../client/messages.js";
 import { composing, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { used } from "../client/format.js";
-import { LIVE } from "../client/turns.js";
+import { LIVE } from "../client/threads/turns.js";
 import { MomentView } from "./moment.js";
 import { Versions } from "./versions.js";
 

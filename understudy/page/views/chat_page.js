@@ -1,8 +1,8 @@
 /** What the chat page and the chat in a frame of another site have in common: what a user does in the conversation that is open. */
 
-import { answerId } from "../client/branches.js";
+import { answerId } from "../client/threads/branches.js";
 import { t } from "../client/messages.js";
-import { runningTurn } from "../client/turns.js";
+import { runningTurn } from "../client/threads/turns.js";
 import { retryFrom } from "./retry_step.js";
 
 /**

@@ -4,7 +4,7 @@ import { el } from "./dom.js";
 import { errorCard } from "./error_card.js";
 import { icon } from "./icons.js";
 import { t } from "../client/messages.js";
-import { isCut } from "../client/turns.js";
+import { isCut } from "../client/threads/turns.js";
 
 export class CutView {
   /** `page` is {agents, onContinue(turn), onRetry(turn)}. */

@@ -1,6 +1,6 @@
 /** The dialogs that buttons of the page open, and these buttons. Their code is loaded with the first one that is opened. */
 
-import { fromJson } from "../client/json.js";
+import { fromJson } from "../client/ids.js";
 import { t } from "../client/messages.js";
 import { arrange, el } from "./dom.js";
 import { icon } from "./icons.js";

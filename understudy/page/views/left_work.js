@@ -3,10 +3,10 @@
  * signed in again. Anybody else's sign-in forgets it, as does signing out.
  */
 
-import { isOnServer } from "../client/gone_threads.js";
-import { fromJson } from "../client/json.js";
+import { isOnServer } from "../client/threads/known_threads.js";
+import { fromJson } from "../client/ids.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { LEFT } from "../client/session_end.js";
+import { LEFT } from "../client/connection/session.js";
 import { readOnAt } from "./reveal.js";
 
 const WORK = ["understudy.draft.", "understudy.outbox."];

@@ -2,7 +2,7 @@
 
 import { arrange, el } from "./dom.js";
 import { t } from "../client/messages.js";
-import { explained, sentences } from "../client/findings.js";
+import { explained, sentences } from "../client/threads/findings.js";
 import { icon } from "./icons.js";
 
 export class NoticesView {

@@ -3,7 +3,7 @@
 import { t } from "../client/messages.js";
 import { appearanceSection } from "./appearance.js";
 import { languageSection } from "./language.js";
-import { clearCopies } from "../client/session_end.js";
+import { clearCopies } from "../client/connection/session.js";
 import { confirmed } from "./dialog.js";
 import { el, setText } from "./dom.js";
 import { Settings } from "./settings.js";

@@ -1,6 +1,6 @@
 /** The card of a run: one line while it works and afterwards, which opens into its figures and its steps. */
 
-import { LIVE } from "../client/turns.js";
+import { LIVE } from "../client/threads/turns.js";
 import { el, freshId, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { RunFigures } from "./run_figures.js";

@@ -2,7 +2,7 @@
 
 import { arrange, el, setText } from "./dom.js";
 import { hasMessage, t } from "../client/messages.js";
-import { sentences } from "../client/findings.js";
+import { sentences } from "../client/threads/findings.js";
 import { icon } from "./icons.js";
 import { kindsFound } from "./notices.js";
 import { showJson, showValue } from "./value.js";

@@ -5,11 +5,11 @@
  * reader sees stays where it is.
  */
 
-import { answerId, beside, older, visible } from "../client/branches.js";
+import { answerId, beside, older, visible } from "../client/threads/branches.js";
 import { errorText, t } from "../client/messages.js";
 import { spoken } from "../client/spoken.js";
 import { TurnWindow } from "../client/turn_window.js";
-import { isPending, isWidgetCall, LIVE } from "../client/turns.js";
+import { isPending, isWidgetCall, LIVE } from "../client/threads/turns.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { OlderView } from "./older.js";

@@ -6,7 +6,7 @@ import { monogram } from "./agents.js";
 import { LazyChart } from "./lazy_chart.js";
 import { ApprovalView } from "./approval.js";
 import { QuestionView } from "./question.js";
-import { isPending, isWidgetCall } from "../client/turns.js";
+import { isPending, isWidgetCall } from "../client/threads/turns.js";
 import { t } from "../client/messages.js";
 import { arrange, el, setText } from "./dom.js";
 import { CutView } from "./cut.js";

@@ -1,6 +1,6 @@
 /** What of a run's work can be taken back, until when, and what became of that. */
 
-import { LIVE } from "../client/turns.js";
+import { LIVE } from "../client/threads/turns.js";
 import { dateTime, t } from "../client/messages.js";
 import { remaining, visibly } from "./approval.js";
 import { el } from "./dom.js";

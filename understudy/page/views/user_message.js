@@ -7,7 +7,7 @@ import { icon } from "./icons.js";
 import { MomentView } from "./moment.js";
 import { NoticesView } from "./notices.js";
 import { nodesOf, redactionPattern } from "./redaction_marks.js";
-import { isWidgetCall } from "../client/turns.js";
+import { isWidgetCall } from "../client/threads/turns.js";
 import { isAutomatic } from "../client/ids.js";
 import { Versions } from "./versions.js";
 import { t } from "../client/messages.js";

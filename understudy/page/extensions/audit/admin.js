@@ -1,8 +1,8 @@
 /** The section of the audit log: its filters, a table of the entries, and what saves them. */
 
-import { backoff } from "../../client/close_codes.js";
+import { backoff } from "../../client/connection/close_codes.js";
 import { count, moment, who } from "../../observer/labels.js";
-import { SERVER_AUDITOR } from "../../observer/roles.js";
+import { SERVER_AUDITOR } from "../../client/connection/session.js";
 import { Table } from "../../observer/table.js";
 import { el, freshId, setText } from "../../views/dom.js";
 import { saveAs } from "../../views/save_as.js";

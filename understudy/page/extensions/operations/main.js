@@ -2,7 +2,7 @@
 
 import { ROOT } from "../../client/address.js";
 import { learn, t } from "../../client/messages.js";
-import { hasOne, OPERATORS } from "../../observer/roles.js";
+import { hasOne, OPERATORS } from "../../client/connection/session.js";
 import { MESSAGES } from "./messages/page.js";
 
 export function extend(page) {

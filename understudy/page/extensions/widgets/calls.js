@@ -1,7 +1,7 @@
 /** The widgets of the open chat, and the calls that they ask for: made by the server as runs of their thread, whose turns have the results. */
 
 import { randomId } from "../../client/ids.js";
-import { LIVE, WIDGET_CALL } from "../../client/turns.js";
+import { LIVE, WIDGET_CALL } from "../../client/threads/turns.js";
 import { callResult } from "./bridge.js";
 
 export class WidgetCalls {

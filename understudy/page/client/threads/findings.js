@@ -4,7 +4,7 @@
  * A row is {category, kind, action, count}. Positions are not kept: where a secret stood is never shown.
  */
 
-import { listed, t } from "./messages.js";
+import { listed, t } from "../messages.js";
 
 const CATEGORIES = new Set(["secret", "pii", "markup", "injection", "invisible", "terminal"]); // each with messages of its own
 

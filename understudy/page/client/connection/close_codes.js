@@ -1,6 +1,6 @@
 /** Close codes: whether and when to reconnect, and the sentence for the user if not at once. */
 
-import { t } from "./messages.js";
+import { t } from "../messages.js";
 
 const STAY_AWAY = new Set([4400, 4403]); // only this server gives these; whatever else closes a socket may be a proxy, and pass
 const PAUSE = new Set([1002, 1003, 1007, 1008, 1009, 1010, 4429]); // what was sent may be the reason, and be sent again

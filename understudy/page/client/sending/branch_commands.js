@@ -1,12 +1,12 @@
 // @ts-nocheck what the methods use of `this` is the client's, which extends this
 /** What a user does with the branches of a thread, and with its past: which is shown, and what more of it is read. */
 
-import { showing } from "./branches.js";
-import { emptyConversation } from "./conversation.js";
-import { randomId } from "./ids.js";
-import { errorText } from "./messages.js";
-import { editCommand, regenerateCommand } from "./outgoing_commands.js";
-import { Pages } from "./pages.js";
+import { showing } from "../threads/branches.js";
+import { emptyConversation } from "../threads/conversation.js";
+import { randomId } from "../ids.js";
+import { errorText } from "../messages.js";
+import { editCommand, regenerateCommand } from "./delivery.js";
+import { Pages } from "../threads/pages.js";
 import { RunCommands } from "./run_commands.js";
 
 export class BranchCommands extends RunCommands {

@@ -1,7 +1,7 @@
 /** Subscriptions to threads across reconnections: each event once, in order; gaps are requested again. */
 
 import { Cursors } from "./cursors.js";
-import { isRefusal } from "./delivery.js";
+import { isRefusal } from "../sending/delivery.js";
 
 const RESUMED_AT_ONCE = 100; // threads the server takes in one `resume`
 const OF_LIST = new Set(["thread_changed", "thread_titled"]); // what they say is not in the page of a thread that is held

@@ -2,9 +2,9 @@
 
 import { inChunks } from "./chunks.js";
 import { subprotocols } from "./close_codes.js";
-import { toJson } from "./json.js";
+import { toJson } from "../ids.js";
 import { FrameReader } from "./frame_reader.js";
-import { Timers } from "./timers.js";
+import { Timers } from "../timers.js";
 
 const OPEN = 1;
 const LOST = 1006;

@@ -5,7 +5,7 @@
  * it does not come in time, or the server cannot give it, the thread is followed from what is known, as without pages.
  */
 
-import { ApiError } from "./api.js";
+import { ApiError } from "../api.js";
 import { older } from "./branches.js";
 import { gapBefore, inOrder } from "./page_placement.js";
 import { readPage, stepsOf } from "./turn_pages.js";

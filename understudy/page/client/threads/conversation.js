@@ -12,13 +12,11 @@
  */
 
 import { answerId, showing } from "./branches.js";
-import { goneOn, withCutText } from "./cut_turns.js";
+import { goneOn, withCutText, isPending, LIVE, newTurn } from "./turns.js";
 import { directionOf, rowsOfResult, rowsOfSummary } from "./findings.js";
 import { historyTurns, ratingsIn } from "./history_turns.js";
 import { withOlder, withPage } from "./page_placement.js";
-import { withPartial } from "./partials.js";
-import { appendPiece } from "./stream.js";
-import { isPending, LIVE, newTurn } from "./turns.js";
+import { withPartial, appendPiece } from "./stream.js";
 
 /** A thread of which nothing is known yet. */
 export function emptyConversation(threadId) {

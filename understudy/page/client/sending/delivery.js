@@ -5,6 +5,9 @@
  * it is about the one in flight. A message that is held back holds its thread's later ones, no others.
  */
 
+import { nextParent } from "../threads/branches.js";
+import { OTHERS_MS } from "./outbox.js";
+
 const RESEND_MS = 3_000; // before a message is tried again when the server does not say when
 const UNANSWERED_MS = 20_000; // a message neither accepted nor refused for so long is sent again, under its own id
 // What the server says of a frame that it could not read as a message, and of its own failure while reading.
@@ -100,5 +103,100 @@ export class Delivery {
       if (this.inFlight === entry.message_id) this.inFlight = null;
       this.pump();
     });
+  }
+}
+
+// Commands of a user on a thread, as entries of the outbox, and as the local events that show them at once.
+
+/** A new message. `agentName` is the current agent's, `state` the thread's or null. */
+export function messageCommand(given, { agentName, state, id, threadId }) {
+  const [agentType, pillar = null] = agentName?.split("/") ?? [];
+  const agent = given.agent_type || !agentType ? {} : { agent_type: agentType, pillar };
+  const parent = given.parent_id ?? (state ? nextParent(state) : null);
+  const payload = { ...agent, ...given, thread_id: threadId, message_id: given.message_id ?? id, ...(parent && { parent_id: parent }) };
+  return { type: "user_message", message_id: payload.message_id, thread_id: threadId, payload };
+}
+
+/** A message in other words. */
+export function editCommand({ state, turn }, content, id) {
+  const payload = { message_id: turn.messageId, content, new_message_id: id };
+  return { type: "edit", message_id: id, thread_id: state.threadId, payload };
+}
+
+/**
+ * A message answered once more; `after` is the thread's last seq, which separates it from earlier regenerations. With
+ * `callId` the answer begins with the work before that call, which is made again.
+ */
+export function regenerateCommand({ state, turn }, id, after, callId = null) {
+  const payload = { message_id: turn.messageId, request_id: id, ...(callId && { call_id: callId }) };
+  return { type: "regenerate", message_id: id, thread_id: state.threadId, payload, after };
+}
+
+/** The local event that shows a queued command. */
+export function queuedEvent({ type, message_id: key, thread_id: threadId, payload, at }) {
+  const kind = type === "user_message" ? "say" : type;
+  return local("said", { thread_id: threadId }, { ...payload, key, kind, of: kind === "say" ? null : payload.message_id, at });
+}
+
+// Small commands that must arrive: sent again on each new connection until an event shows that the server accepted them.
+//
+// Each sets one value (a call's approval, an answer's thumbs), so a later one replaces an earlier one, and sending one
+// twice does no harm.
+
+const MAX_COMMANDS = 64;
+const MAX_TRIES = 5; // connections; beyond these the command is dropped, as the server does not know its subject
+
+export class ReliableCommands {
+  /** `send(command)` is true when it left. */
+  constructor(send) {
+    this.send = send;
+    this.open = new Map(); // about what -> {command, tries}
+  }
+
+  /** Sends a command now, and again on later connections until `done(about)`. One that is under way is not sent twice. */
+  add(about, command) {
+    if (JSON.stringify(this.open.get(about)?.command) === JSON.stringify(command)) return;
+    this.open.delete(about);
+    this.open.set(about, { command, tries: 0 });
+    if (this.open.size > MAX_COMMANDS) this.open.delete(this.open.keys().next().value);
+    this.#try(about);
+  }
+
+  done(about) {
+    this.open.delete(about);
+  }
+
+  /** Sends all open commands again, on a new connection. */
+  resend() {
+    for (const about of [...this.open.keys()]) this.#try(about);
+  }
+
+  #try(about) {
+    const entry = this.open.get(about);
+    if (!this.send(entry.command)) return;
+    entry.tries += 1;
+    if (entry.tries >= MAX_TRIES) this.open.delete(about);
+  }
+}
+
+// Messages queued by other tabs are shown here too, and adopted when their tab is gone.
+
+const GONE_MS = 5_000; // an acceptance that another tab has seen is here by then
+
+export class Tabs {
+  /** `timeouts` are timers by purpose; `show(events)` shows; `pump()` sends what may be sent. */
+  constructor({ outbox, timeouts, show, pump }) {
+    this.timeouts = timeouts;
+    this.show = show;
+    this.pump = pump;
+    outbox.onChange = (change) => this.#changed(change);
+  }
+
+  #changed({ entry, fresh = false, gone = false }) {
+    if (!entry) return;
+    const { message_id: key } = entry;
+    if (fresh) this.show([queuedEvent(entry)]);
+    if (gone) this.timeouts.set(`tab ${key}`, GONE_MS, () => this.show([local("withdrawn", entry, { key })]));
+    else this.timeouts.set(`tab ${key}`, OTHERS_MS, () => this.pump());
   }
 }

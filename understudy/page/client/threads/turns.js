@@ -1,7 +1,7 @@
 /** The shape of a turn, a message with one answer, and what can be asked of the turns of a state. */
 
 import { visible } from "./branches.js";
-import { EMPTY_STREAM } from "./stream.js";
+import { EMPTY_STREAM, cutStream } from "./stream.js";
 
 /** Turn statuses in which the user still waits for something. */
 export const LIVE = new Set(["waiting", "sent", "accepted", "running"]);
@@ -56,4 +56,22 @@ export function provisionalTitle(state) {
   if (state.title) return state.title;
   const content = state.turns[0]?.content.trim().split("\n")[0] ?? "";
   return content.length > 60 ? `${content.slice(0, 59).trimEnd()}…` : content;
+}
+
+// Turns whose answer was cut: what is kept of it, and how another run goes on with it.
+
+/** A turn with which the run `runId` goes on since `at` (ms): it stays where it is, and its text grows. */
+export function goneOn(turn, runId, at) {
+  const { message = "" } = turn.final ?? {};
+  const stream = message === "" ? turn.stream : cutStream(turn.stream, message);
+  return {
+    ...turn, runId, earlier: [...turn.earlier, turn.runId], status: "accepted", startedAt: at, endedAt: null, stream, final: null,
+    error: null, progress: null, stopping: false, continuing: false, steps: [...turn.steps, { kind: "continued", key: `continued:${runId}`, at }],
+  };
+}
+
+/** A turn with the text of an agent that was cut off: it is in the agent's result, as no answer follows. */
+export function withCutText(turn, { status, result }) {
+  const cut = (status === "failed" || status === "interrupted") && result;
+  return cut ? { ...turn, stream: cutStream(turn.stream, result) } : turn;
 }

@@ -7,7 +7,7 @@
 
 import { answerId } from "./branches.js";
 import { emptyConversation, reduce } from "./conversation.js";
-import { moment } from "./format.js";
+import { moment } from "../format.js";
 import { keptData, ratingsIn } from "./history_turns.js";
 import { inOrder } from "./page_placement.js";
 import { cutStream, EMPTY_STREAM } from "./stream.js";

@@ -2,7 +2,7 @@
 
 import { cutStream, EMPTY_STREAM } from "./stream.js";
 import { newTurn } from "./turns.js";
-import { moment } from "./format.js";
+import { moment } from "../format.js";
 
 const ERRED = new Set(["failed", "interrupted"]);
 
