@@ -15,7 +15,7 @@ from tests.servers.needed import program
 
 SHOW = """async ([texts, markup]) => {
   const { markdownNodes } = await import("/page/markdown.js");
-  const { clean } = await import("/page/views/rendering.js");
+  const { clean } = await import("/page/answer/rendering.js");
   const wrong = [];
   const ran = () => typeof window.x !== "undefined" || window.ran.length > 0;
   window.ran = [];

@@ -4,7 +4,7 @@ import { test } from "node:test";
 import { beside, nextParent, visible } from "../../understudy/page/client/threads/branches.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
 import { historyTurns } from "../../understudy/page/client/threads/history_turns.js";
-import { nextSteps } from "../../understudy/page/views/next_steps.js";
+import { nextSteps } from "../../understudy/page/answer/answer_end.js";
 
 let counted = 0;
 const accepted = (id, run, more = {}) => ({

@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
 import { directionOf, explained, nameOf, rowsOfResult, rowsOfSummary, sentences, suspicious } from "../../understudy/page/client/threads/findings.js";
-import { pieces, redactionPattern, titleOf } from "../../understudy/page/views/redaction_marks.js";
+import { pieces, redactionPattern, titleOf } from "../../understudy/page/answer/redactions.js";
 
 const row = (kind, action = "remove", count = 1) => ({ category: kind.split(".")[0], kind, action, count });
 const said = (direction, ...rows) => sentences(rows, direction).map(({ text }) => text);

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { leadsTo } from "../../understudy/page/client/markdown/leads_to.js";
+import { leadsTo } from "../../understudy/page/answer/markdown/leads_to.js";
 
 const PAGE = "http://127.0.0.1:8002/#chat";
 const EVIL = "https://evil.example/login";

@@ -31,8 +31,10 @@ PARTS = sorted(
     path for name in ("main.js", "admin.js", "sign_in.js") for path in (PAGE / "extensions").glob(f"*/{name}")
 )
 """What pages load of extensions by a name that the server gives."""
-AT_ONCE = sorted((PAGE / "styles").glob("*.css"))
-STYLES = [*AT_ONCE, *sorted((PAGE / "extensions").rglob("*.css"))]
+STYLES = sorted(path for path in PAGE.rglob("*.css") if path.parent.name not in OTHERS)
+NAMED = re.compile(r"new URL\(\"\./([\w-]+\.css)\", import\.meta\.url\)")
+AT_ONCE = sorted({*STYLES} - {path.parent / name for path in MODULES for name in NAMED.findall(path.read_text())})
+"""Those that no module loads by its own."""
 FILES = [
     *MODULES,
     WORKER,
@@ -240,7 +242,7 @@ def test_code_hascontrast(theme: str, at: int) -> None:
             r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "styles" / "tokens.css").read_text().split("[data-theme")[at]
         )
     )
-    block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "styles" / "highlight.css").read_text(encoding="utf-8"))[at]
+    block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "answer" / "highlight.css").read_text(encoding="utf-8"))[at]
     colours = re.findall(r"--code-(?!background|deleted|inserted)\w+: (#[0-9a-f]{6});", block)
     assert len(colours) == 7, theme
     assert min(contrast(colour, ground["--sunken"]) for colour in colours) >= 4.5

@@ -8,7 +8,7 @@ const PAGE = new URL("../../understudy/page/", import.meta.url);
 /** Loaded by other sites without the catalogues: the button has a few texts of its own, and the other speaks to developers. */
 const FOR_SITES = new Set(["widget.js", "embed/refused.js"]);
 const files = (pattern) => readdirSync(PAGE, { recursive: true }).filter((name) => !/^(?:bundle|lib)\b/.test(name)) // made, not written
-  .filter((name) => pattern.test(name) && !/^((admin|observer|client\/(markdown|messages)|extensions\/\w+\/messages)\/|extensions\/\w+\/admin\.js$)/.test(name) && !FOR_SITES.has(name))
+  .filter((name) => pattern.test(name) && !/^((admin|observer|client\/messages|answer\/markdown|extensions\/\w+\/messages)\/|extensions\/\w+\/admin\.js$)/.test(name) && !FOR_SITES.has(name))
   .map((name) => ({ name, source: readFileSync(new URL(name, PAGE), "utf8") }));
 
 /** Literals that look like texts for people, and are none. A new text belongs in the catalogue, not here. */

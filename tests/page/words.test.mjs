@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { ownSocket, restBase } from "../../understudy/page/client/address.js";
-import { nextSteps } from "../../understudy/page/views/next_steps.js";
+import { nextSteps } from "../../understudy/page/answer/answer_end.js";
 import { remaining, visibly } from "../../understudy/page/views/approval.js";
 
 test("nothing hides in what is to be allowed", () => {

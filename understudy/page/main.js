@@ -34,7 +34,7 @@ import { Transcript } from "./views/transcript.js";
 import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
 import { startLanguage } from "./views/language.js";
-import { renderer } from "./views/renderer.js";
+import { renderer } from "./answer/renderer.js";
 import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 

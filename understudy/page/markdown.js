@@ -1,6 +1,6 @@
 /** For pages of your own: answers, which are Markdown, as nodes. */
 
-import { openNodes, wholeNodes } from "./views/rendering.js";
+import { openNodes, wholeNodes } from "./answer/rendering.js";
 
 /** The nodes of a text in Markdown, a `DocumentFragment`. `open`: it is still being written, and its open markup is closed. */
 export function markdownNodes(text, { open = false } = {}) {

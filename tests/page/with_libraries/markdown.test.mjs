@@ -12,9 +12,9 @@ const load = (name) => import(new URL(name, `${pathToFileURL(process.env.PAGE)}/
 const { MarkdownIt, cjkFriendly } = await load("lib/markdown.js");
 const { default: hljs } = await load("lib/colours.js");
 const { default: temml } = await load("lib/formulas.js");
-const { AnswerBlocks } = await load("client/markdown/answer_blocks.js");
-const { Markdown } = await load("client/markdown/markdown.js");
-const { pieces } = await load("client/markdown/code.js");
+const { AnswerBlocks } = await load("answer/markdown/answer_blocks.js");
+const { Markdown } = await load("answer/markdown/markdown.js");
+const { pieces } = await load("answer/markdown/code.js");
 
 // Colouring that is slow once is given up, by this clock: not here, where a busy machine would be it.
 Object.defineProperty(performance, "now", { value: () => 0 });

@@ -11,10 +11,10 @@ import { MESSAGES } from "../extensions/shares/messages/reader.js";
 import { Files } from "../views/files.js";
 import { LazyChart } from "../views/lazy_chart.js";
 import { MadeFilesView } from "../views/made_files.js";
-import { MomentView } from "../views/moment.js";
+import { MomentView } from "../answer/answer_actions.js";
 import { Panel } from "../views/panel.js";
 import { Previews } from "../views/previews.js";
-import { followNote, showWhole } from "../views/prose.js";
+import { followNote, showWhole } from "../answer/prose.js";
 import { SharedReader, tokenIn } from "./reader.js";
 
 const NOTHING_KEPT = Object.freeze({ getItem: () => null, setItem() {} });

@@ -1,7 +1,7 @@
 /** Has charts drawn, one at a time, by a worker without a network. One that takes too long is ended with its worker. */
 
 import { ROOT } from "../client/address.js";
-import { scriptUrl } from "./safe_html.js";
+import { scriptUrl } from "../answer/safe_html.js";
 
 const READY_MS = 30_000; // for the worker's script, which is some hundred kilobytes
 const DRAW_MS = 10_000;

@@ -1,7 +1,7 @@
 /** What stored files hold, as the server says it may be shown: pictures, rows, highlighted text. */
 
 import { el } from "./dom.js";
-import { showWhole } from "./prose.js";
+import { showWhole } from "../answer/prose.js";
 import { showTable } from "./tables.js";
 import { t } from "../client/messages.js";
 

@@ -1,7 +1,7 @@
 /** Opens a chat at one of its messages, which may stand far in its past. */
 
 import { t } from "../client/messages.js";
-import { renderer } from "./renderer.js";
+import { renderer } from "../answer/renderer.js";
 
 const READS = 40; // older pages that are read for it, of 50 turns each
 const WAIT_MS = 15_000; // for the first page of the chat

@@ -4,7 +4,7 @@ import { arrange, el, setText } from "./dom.js";
 import { hasMessage, t } from "../client/messages.js";
 import { sentences } from "../client/threads/findings.js";
 import { icon } from "./icons.js";
-import { kindsFound } from "./notices.js";
+import { kindsFound } from "../answer/redactions.js";
 import { showJson, showValue } from "./value.js";
 import { monogram } from "./agents.js";
 import { cardUndo } from "./undo.js";

@@ -13,7 +13,7 @@ import { isPending, isWidgetCall, LIVE } from "../client/threads/turns.js";
 import { arrange, el, setText } from "./dom.js";
 import { icon } from "./icons.js";
 import { OlderView } from "./older.js";
-import { renderer } from "./renderer.js";
+import { renderer } from "../answer/renderer.js";
 import { Follower } from "./scroll.js";
 import { TurnView } from "./turn.js";
 

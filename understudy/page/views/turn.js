@@ -1,6 +1,6 @@
 /** One turn on the screen: what the user said, what was done about it, and the answer. Updated part by part. */
 
-import { AnswerView } from "./answer.js";
+import { AnswerView } from "../answer/answer.js";
 import { AnswerParts } from "./answer_parts.js";
 import { monogram } from "./agents.js";
 import { LazyChart } from "./lazy_chart.js";
@@ -9,11 +9,10 @@ import { QuestionView } from "./question.js";
 import { isPending, isWidgetCall } from "../client/threads/turns.js";
 import { t } from "../client/messages.js";
 import { arrange, el, setText } from "./dom.js";
-import { CutView } from "./cut.js";
-import { AnswerActionsView } from "./answer_actions.js";
+import { CutView, NextStepsView } from "../answer/answer_end.js";
+import { AnswerActionsView } from "../answer/answer_actions.js";
 import { MadeFilesView } from "./made_files.js";
-import { NextStepsView } from "./next_steps.js";
-import { NoticesView } from "./notices.js";
+import { NoticesView } from "../answer/redactions.js";
 import { UserMessageView } from "./user_message.js";
 import { RunCardView } from "./run_card.js";
 

@@ -6,7 +6,7 @@
  */
 
 import { ROOT } from "../client/address.js";
-import { scriptUrl } from "./safe_html.js";
+import { scriptUrl } from "../answer/safe_html.js";
 import { t } from "../client/messages.js";
 
 const CHECK_MS = 60_000; // a newer version is looked for at most this often

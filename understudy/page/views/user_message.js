@@ -2,14 +2,12 @@
 
 import { composing, el } from "./dom.js";
 import { copyButton } from "./copy.js";
-import { errorCard } from "./error_card.js";
+import { errorCard } from "../answer/answer_end.js";
 import { icon } from "./icons.js";
-import { MomentView } from "./moment.js";
-import { NoticesView } from "./notices.js";
-import { nodesOf, redactionPattern } from "./redaction_marks.js";
+import { MomentView, Versions } from "../answer/answer_actions.js";
+import { NoticesView, nodesOf, redactionPattern } from "../answer/redactions.js";
 import { isWidgetCall } from "../client/threads/turns.js";
 import { isAutomatic } from "../client/ids.js";
-import { Versions } from "./versions.js";
 import { t } from "../client/messages.js";
 
 const NOT_YET = new Set(["waiting", "sent", "rejected"]);

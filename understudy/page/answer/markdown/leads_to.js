@@ -1,6 +1,6 @@
 /** Whether a link says where it leads: readers trust its words, which may name another host. Pure. */
 
-import { decoded } from "../address.js";
+import { decoded } from "../../client/address.js";
 
 const UNSEEN = /[\p{Cf}\p{Mn}\p{Me}\u115f\u1160\u3164\uffa0]/gu;
 const BLANKS_IN_SCHEME = /([a-z][a-z0-9+.-]{1,20}) ?: ?\/ ?\/ ?/gi;

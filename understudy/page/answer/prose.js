@@ -1,11 +1,11 @@
 /** What rendered answers get on top: copy buttons on code, tables that scroll by themselves, safe links. */
 
-import { copyButton } from "./copy.js";
+import { copyButton } from "../views/copy.js";
 import { t } from "../client/messages.js";
-import { el } from "./dom.js";
+import { el } from "../views/dom.js";
 import { renderer } from "./renderer.js";
-import { whenSeen } from "./seen.js";
-import { frameTable, joinTables } from "./tables.js";
+import { whenSeen } from "../views/seen.js";
+import { frameTable, joinTables } from "../views/tables.js";
 
 const DIAGRAM = "Mermaid"; // what the code of a diagram is called
 const TABLE = "CSV";
@@ -112,7 +112,7 @@ export function frameCode(pre) {
 export function finishCode(box) {
   for (const frame of box.querySelectorAll(".code[data-language]")) {
     const { language } = frame.dataset;
-    if (language === DIAGRAM) whenSeen(frame, () => import("./diagram.js").then(({ draw }) => draw(frame, codeFrom(frame)), () => {})); // else the code stays
+    if (language === DIAGRAM) whenSeen(frame, () => import("../views/diagram.js").then(({ draw }) => draw(frame, codeFrom(frame)), () => {})); // else the code stays
     else if (language !== TABLE && renderer.loaded?.lacks(language)) whenSeen(frame, () => colour(frame, language).catch(() => {})); // it stays without colours
   }
 }

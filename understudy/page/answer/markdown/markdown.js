@@ -1,7 +1,7 @@
 /**
  * Markdown as HTML: CommonMark with tables, strikethrough, bare links, tasks, footnotes and formulas; raw HTML is text but for
  * a few tags without attributes (`habits.js`), and code is highlighted by class names. Pure. What comes out is cleaned where it
- * enters the page (`views/safe_html.js`).
+ * enters the page (`answer/safe_html.js`).
  */
 
 import { Highlighter, pieces } from "./code.js";

@@ -1,13 +1,13 @@
-/** The actions under an answer: versions, copy, regenerate, thumbs, and what was wrong with it. */
+/** The line below an answer or a message: when it was, its versions, and what can be done with it. */
 
-import { copyButton } from "./copy.js";
-import { t } from "../client/messages.js";
-import { composing, el, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { copyButton } from "../views/copy.js";
+import { t, dateTime, number } from "../client/messages.js";
+import { composing, el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
 import { used } from "../client/format.js";
 import { LIVE } from "../client/threads/turns.js";
-import { MomentView } from "./moment.js";
-import { Versions } from "./versions.js";
+
+// The actions under an answer: versions, copy, regenerate, thumbs, and what was wrong with it.
 
 const MAX_NOTE = 1000; // characters; the server takes as many
 
@@ -82,5 +82,61 @@ export class AnswerActionsView {
     const agent = turn.steps.findLast((step) => step.kind === "agent") ?? turn;
     const model = agents.find(agent.agentType, agent.pillar)?.model ?? agents.model;
     return used(turn.final?.usage, model, agents.model?.currency, agents.model?.costs);
+  }
+}
+
+// When a message was sent, or an answer ended: the time, with the whole date to be hovered.
+
+const TIME = Object.freeze({ hour: "numeric", minute: "2-digit" });
+const DAY = Object.freeze({ day: "numeric", month: "short", ...TIME });
+const WHOLE = Object.freeze({ dateStyle: "full", timeStyle: "medium" });
+const DAY_MS = 86_400_000;
+
+export class MomentView {
+  constructor() {
+    this.element = el("time.moment", { hidden: true });
+    this.at = null;
+  }
+
+  /** `at` in ms, null if it is not known. */
+  show(at) {
+    if (at === this.at) return;
+    this.at = at;
+    this.element.hidden = at === null;
+    if (at === null) return;
+    this.element.dateTime = new Date(at).toISOString();
+    this.element.title = dateTime(at, WHOLE);
+    setText(this.element, dateTime(at, Date.now() - at < DAY_MS ? TIME : DAY));
+  }
+}
+
+// The switch between versions that stand beside each other: ‹ 1/2 ›.
+
+export class Versions {
+  /** `what` names them ("message" or "answer"); `onPick(turn)` shows another one. */
+  constructor(what, onPick) {
+    Object.assign(this, { turns: [], at: 0 });
+    const step = (name, word, by) => el("button.quiet.icon-button", {
+      type: "button", title: word, "aria-label": word, "data-step": String(by), onclick: () => onPick(this.turns[this.at + by], by),
+    }, icon(name));
+    this.before = step("left", t(`versions.previous_${what}`), -1);
+    this.after = step("right", t(`versions.next_${what}`), 1);
+    this.place = el("span.versions-place");
+    this.element = el("span.versions", { role: "group", "aria-label": t(`versions.which_${what}`), hidden: true }, this.before, this.place, this.after);
+  }
+
+  /** Shows that place `at` of `turns` is the one to be seen. */
+  show(turns, at) {
+    Object.assign(this, { turns, at });
+    this.element.hidden = turns.length < 2;
+    setText(this.place, `${number(at + 1)}/${number(turns.length)}`);
+    this.before.disabled = at <= 0;
+    this.after.disabled = at >= turns.length - 1;
+  }
+
+  /** Puts the focus where it was on the switch of another version: on the same side if that can be used. */
+  focus(by) {
+    const [first, second] = by < 0 ? [this.before, this.after] : [this.after, this.before];
+    (first.disabled ? second : first).focus();
   }
 }

@@ -1,7 +1,7 @@
 /**
  * The one place where markup, and the address of a script, enters the page.
  *
- * Markup is what `client/markdown` makes of an answer. It passes DOMPurify with a short list of elements and attributes, whatever
+ * Markup is what `answer/markdown` makes of an answer. It passes DOMPurify with a short list of elements and attributes, whatever
  * has made it, and becomes nodes: no text is given to `innerHTML`.
  */
 

@@ -1,8 +1,8 @@
 /** What shows answers: the parser of Markdown, the highlighter, the formulas and the cleaner. Loaded with the first answer. */
 
-import { AnswerBlocks } from "../client/markdown/answer_blocks.js";
-import { leadsTo } from "../client/markdown/leads_to.js";
-import { Markdown } from "../client/markdown/markdown.js";
+import { AnswerBlocks } from "./markdown/answer_blocks.js";
+import { leadsTo } from "./markdown/leads_to.js";
+import { Markdown } from "./markdown/markdown.js";
 import hljs from "../lib/colours.js";
 import temml from "../lib/formulas.js";
 import { cjkFriendly, DOMPurify, MarkdownIt } from "../lib/markdown.js";
