@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { effectsFrom } from "../../understudy/page/client/retry.js";
+import { effectsFrom } from "../../understudy/page/run/undo.js";
 
 const call = (key, tool, status = "ok", undo = null) => ({ kind: "tool", key, tool, status, ...(undo && { undo: { state: undo } }) });
 const keys = ({ undoable, lasting }) => [undoable, lasting].map((calls) => calls.map(({ key }) => key));

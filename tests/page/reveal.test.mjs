@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { openAt, readOnAt } from "../../understudy/page/views/reveal.js";
+import { openAt, readOnAt } from "../../understudy/page/thread/reveal.js";
 import { renderer } from "../../understudy/page/answer/renderer.js";
 
 renderer.loaded = {}; // what renders answers is there

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { activity, summary, tallied } from "../../understudy/page/client/run_summary.js";
+import { activity, summary, tallied } from "../../understudy/page/run/run_summary.js";
 import { newTurn } from "../../understudy/page/client/threads/turns.js";
 
 const call = (tool, status = "ok", more = {}) => ({ kind: "tool", tool, status, text: "", ...more });

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { spoken } from "../../understudy/page/client/spoken.js";
+import { spoken } from "../../understudy/page/client/format.js";
 
 test("what is said is cut behind a sentence, else behind a word", () => {
   assert.equal(spoken("  One\n two. ", 100), "One two.");

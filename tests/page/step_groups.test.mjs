@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { used } from "../../understudy/page/client/format.js";
-import { grouped, nested, tally } from "../../understudy/page/client/step_groups.js";
+import { grouped, nested, tally } from "../../understudy/page/run/run_summary.js";
 
 const call = (number, more = {}) => ({ key: `c${number}`, kind: "tool", tool: "look", status: "ok", ...more });
 const calls = (count, from = 1) => Array.from({ length: count }, (_, index) => call(from + index));

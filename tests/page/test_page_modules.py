@@ -157,7 +157,8 @@ def test_every_import_exists() -> None:
 def test_close_codes_are_those_of_the_registry() -> None:
     """The page comes back after every close but those that this server alone gives, and that forbid it."""
     (codes,) = re.findall(
-        r"STAY_AWAY = new Set\(\[([^]]+)\]", (PAGE / "client" / "connection" / "close_codes.js").read_text(encoding="utf-8")
+        r"STAY_AWAY = new Set\(\[([^]]+)\]",
+        (PAGE / "client" / "connection" / "close_codes.js").read_text(encoding="utf-8"),
     )
     ours = {number for number, each in CLOSES.items() if number >= 4000 and not each.reconnect}
     assert {int(code) for code in codes.split(",")} == ours - {4401}  # after which it has its token renewed

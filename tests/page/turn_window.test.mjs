@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { TurnWindow } from "../../understudy/page/client/turn_window.js";
+import { TurnWindow } from "../../understudy/page/thread/turn_window.js";
 
 const keys = Array.from({ length: 5_000 }, (_, n) => `k${n}`);
 

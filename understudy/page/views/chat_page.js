@@ -3,7 +3,7 @@
 import { answerId } from "../client/threads/branches.js";
 import { t } from "../client/messages.js";
 import { runningTurn } from "../client/threads/turns.js";
-import { retryFrom } from "./retry_step.js";
+import { retryFrom } from "../run/undo.js";
 
 /**
  * A page has `client`, `api`, `agents`, `composer`, `transcript`, `toasts`, and `current`, the id of the open thread. It says by itself
@@ -69,7 +69,7 @@ export class ChatPage {
   /** Makes the call of a starter or a next step, {label, tool, arguments}, or opens its form. Resolves to whether it was made. */
   async call(offer, agent) {
     try {
-      const { callTool } = await import("./tool_call.js");
+      const { callTool } = await import("../run/tool_call.js");
       return await callTool(offer, agent, this);
     } catch (fault) {
       if (!(fault instanceof TypeError)) throw fault;

@@ -4,7 +4,7 @@ import { dialogHead } from "./dialog.js";
 import { el, freshId } from "./dom.js";
 import { commandKey } from "./key_names.js";
 import { Palette } from "./palette.js";
-import { openAt } from "./reveal.js";
+import { openAt } from "../thread/reveal.js";
 import { CHOICES, choose } from "./theme.js";
 import { t } from "../client/messages.js";
 
@@ -85,4 +85,3 @@ export class Commands {
     return threads.map((thread) => this.#entry(thread));
   }
 }
-

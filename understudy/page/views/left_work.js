@@ -7,7 +7,7 @@ import { isOnServer } from "../client/threads/known_threads.js";
 import { fromJson } from "../client/ids.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { LEFT } from "../client/connection/session.js";
-import { readOnAt } from "./reveal.js";
+import { readOnAt } from "../thread/reveal.js";
 
 const WORK = ["understudy.draft.", "understudy.outbox."];
 const WHOSE = "understudy.whose"; // the user and the tenant of what is stored: known before the server is reached

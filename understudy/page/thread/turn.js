@@ -1,20 +1,19 @@
 /** One turn on the screen: what the user said, what was done about it, and the answer. Updated part by part. */
 
 import { AnswerView } from "../answer/answer.js";
-import { AnswerParts } from "./answer_parts.js";
-import { monogram } from "./agents.js";
-import { LazyChart } from "./lazy_chart.js";
-import { ApprovalView } from "./approval.js";
-import { QuestionView } from "./question.js";
+import { monogram } from "../views/agents.js";
+import { LazyChart } from "../views/lazy_chart.js";
+import { ApprovalView } from "../views/approval.js";
+import { QuestionView } from "../views/question.js";
 import { isPending, isWidgetCall } from "../client/threads/turns.js";
 import { t } from "../client/messages.js";
-import { arrange, el, setText } from "./dom.js";
+import { arrange, el, setText } from "../views/dom.js";
 import { CutView, NextStepsView } from "../answer/answer_end.js";
 import { AnswerActionsView } from "../answer/answer_actions.js";
-import { MadeFilesView } from "./made_files.js";
+import { MadeFilesView } from "../views/made_files.js";
 import { NoticesView } from "../answer/redactions.js";
 import { UserMessageView } from "./user_message.js";
-import { RunCardView } from "./run_card.js";
+import { RunCardView } from "../run/run_card.js";
 
 export class TurnView {
   /** `page` is {agents, clock, files} and what the views of its parts take. */
@@ -140,4 +139,45 @@ export class TurnView {
 function visualizations(final) {
   const several = final?.data?.visualizations;
   return Array.isArray(several) && several.length > 0 ? several : final?.visualization ? [final.visualization] : [];
+}
+
+// What extensions show below an answer.
+
+export class AnswerParts {
+  /** `page` is what the parts take, and `answerParts()`, those of "answers" in `extensions.js`. */
+  constructor(page) {
+    Object.assign(this, { page, ended: false });
+    this.views = new Map(); // part -> its view, null while that is loaded
+    this.element = el("div");
+  }
+
+  update(turn) {
+    this.turn = turn;
+    for (const view of this.views.values()) view?.update(turn);
+    for (const part of this.page.answerParts()) if (!this.views.has(part) && part.fits(turn)) this.#add(part);
+  }
+
+  /** Whether one must not be forgotten when its turn is out of sight. */
+  get inUse() {
+    return [...this.views.values()].some((view) => view?.inUse);
+  }
+
+  destroy() {
+    this.ended = true;
+    for (const view of this.views.values()) view?.destroy();
+  }
+
+  async #add(part) {
+    this.views.set(part, null);
+    try {
+      const make = await part.load();
+      if (this.ended) return;
+      this.views.set(part, make(this.page));
+      this.views.get(part).update(this.turn);
+      arrange(this.element, [...this.views.values()].filter(Boolean).map(({ element }) => element));
+    } catch (fault) {
+      if (!(fault instanceof TypeError)) throw fault;
+      this.views.delete(part); // no network: with the next update
+    }
+  }
 }

@@ -1,10 +1,12 @@
 /** What of a run's work can be taken back, until when, and what became of that. */
 
 import { LIVE } from "../client/threads/turns.js";
-import { dateTime, t } from "../client/messages.js";
-import { remaining, visibly } from "./approval.js";
-import { el } from "./dom.js";
-import { icon } from "./icons.js";
+import { dateTime, t, listed } from "../client/messages.js";
+import { remaining, visibly } from "../views/approval.js";
+import { el } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { confirmed } from "../views/dialog.js";
+import { callTitle } from "./run_summary.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;
 /** Whether a call can be undone now (server ms). */
@@ -106,4 +108,60 @@ export class UndoView {
   destroy() {
     clearTimeout(this.timer);
   }
+}
+
+// Doing a run again from one of its calls on: what took effect is named before, and undone where it can be.
+
+const UNDONE_MS = 60_000; // for one call to be undone
+
+/** Asks the user if it must, then has the message answered again from `step` on. Rejects with {message} when that fails. */
+export async function retryFrom(turn, step, { api, client }) {
+  const known = await api.tools().catch(() => null);
+  const { undoable, lasting } = effectsFrom(turn, step, known?.tools ?? []);
+  const names = (calls) => listed([...new Set(calls.map(callTitle))]);
+  const text = [
+    undoable.length > 0 && t("retry.undone_first", { calls: names(undoable) }),
+    lasting.length > 0 && t("retry.twice", { calls: names(lasting) }),
+  ].filter(Boolean).join(" ");
+  if (text !== "" && !await confirmed({ title: t("retry.title"), text, agree: t("step.retry") })) return;
+  for (const { callId } of undoable.reverse()) { // one after the other: a run undoes one at a time
+    const settled = undone(client, callId);
+    await client.undo({ callId });
+    await settled;
+  }
+  client.regenerate(turn.messageId, { callId: step.callId });
+}
+
+/** Resolves when a call was undone; rejects when it was not, or not in time. */
+function undone(client, callId) {
+  return new Promise((resolve, reject) => {
+    const end = (then, value) => {
+      clearTimeout(timer);
+      leave();
+      then(value);
+    };
+    const timer = setTimeout(() => end(reject, { message: t("undo.impossible") }), UNDONE_MS);
+    const leave = client.on("events", (events) => {
+      const event = events.find(({ type, data }) => type === "call_undone" && data.call_id === callId);
+      if (event) end(event.data.status === "ok" ? resolve : reject, { message: event.data.reason || t("undo.impossible") });
+    });
+  });
+}
+
+// What a run that is done again from one of its calls on has done since.
+
+const MAY_HAVE = new Set(["ok", "timed_out", "killed", "cancelled"]);
+
+/**
+ * The calls from `step` on that may have taken effect: {undoable, lasting}, each oldest first. `tools` are the server's:
+ * what can be repeated without harm has no effect; of a tool that is not among them that is not known.
+ */
+export function effectsFrom({ steps }, step, tools) {
+  const harmless = new Set(tools.filter(({ repeatable }) => repeatable).map(({ name }) => name));
+  const from = steps.slice(Math.max(steps.findIndex(({ key }) => key === step.key), 0));
+  const done = from.filter(({ kind, status, tool, undo }) => (
+    kind === "tool" && MAY_HAVE.has(status) && !harmless.has(tool) && undo?.state !== "undone"
+  ));
+  const open = ({ undo }) => undo?.state === "open" || undo?.state === "failed";
+  return { undoable: done.filter(open), lasting: done.filter((one) => !open(one)) };
 }

@@ -1,16 +1,15 @@
 /** One step of a run as a row: an agent at work, a thought, a tool call, a handoff. */
 
-import { arrange, el, setText } from "./dom.js";
+import { arrange, el, setText } from "../views/dom.js";
 import { hasMessage, t } from "../client/messages.js";
 import { sentences } from "../client/threads/findings.js";
-import { icon } from "./icons.js";
+import { icon } from "../views/icons.js";
 import { kindsFound } from "../answer/redactions.js";
-import { showJson, showValue } from "./value.js";
-import { monogram } from "./agents.js";
+import { showJson, showValue } from "../views/value.js";
+import { monogram } from "../views/agents.js";
 import { cardUndo } from "./undo.js";
 import { duration, humanised } from "../client/format.js";
-import { callTitle } from "../client/run_summary.js";
-import { tally } from "../client/step_groups.js";
+import { callTitle, tally } from "./run_summary.js";
 
 const ENDED = Object.freeze({ ok: "check", denied: "refused" });
 

@@ -1,15 +1,13 @@
 /** The card of a run: one line while it works and afterwards, which opens into its figures and its steps. */
 
 import { LIVE } from "../client/threads/turns.js";
-import { el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { RunFigures } from "./run_figures.js";
+import { el, freshId, setText, arrange } from "../views/dom.js";
+import { icon } from "../views/icons.js";
 import { RunStepsView } from "./run_steps.js";
-import { SteersView } from "./steers.js";
 import { UndoView } from "./undo.js";
 import { duration } from "../client/format.js";
-import { t } from "../client/messages.js";
-import { activity, summary, tallied } from "../client/run_summary.js";
+import { t, number } from "../client/messages.js";
+import { activity, summary, tallied } from "./run_summary.js";
 
 export class RunCardView {
   /** `page` is {agents, api, clock, onUnsteer, onUndo, onRetryStep, onDetails(turn)}; the last resolves to whether it could. */
@@ -97,5 +95,93 @@ export class RunCardView {
   destroy() {
     this.figures.show(null, false);
     this.undo.destroy();
+  }
+}
+
+// What a run has spent of what it may spend: asked of the server while somebody looks, and once at its end.
+
+const AGAIN_MS = 4_000;
+const NEAR = 0.8; // of a bound, from which it is said in colour and words
+
+export class RunFigures {
+  constructor(api, agents) {
+    Object.assign(this, { api, agents, asked: null, timer: null });
+    this.element = el("dl.run-figures", { hidden: true });
+  }
+
+  /** Shows the figures of a turn's run, again and again while it is `live`; null: of none. */
+  show(turn, live) {
+    const asked = turn?.runId ? `${turn.runId} ${live}` : null;
+    if (asked === this.asked) return;
+    this.asked = asked;
+    clearTimeout(this.timer);
+    if (asked === null) this.element.hidden = true;
+    else this.#read(turn.runId, live, asked);
+  }
+
+  async #read(runId, live, asked) {
+    try {
+      const run = await this.api.run(runId);
+      if (this.asked !== asked) return;
+      this.#draw(run);
+    } catch {
+      if (this.asked !== asked) return; // they stay as they were: it is tried again while the run is at work
+    }
+    if (live) this.timer = setTimeout(() => (this.element.isConnected ? this.#read(runId, live, asked) : this.show(null)), AGAIN_MS);
+  }
+
+  #draw({ budget, usage }) {
+    this.element.hidden = budget === null;
+    if (budget === null) return;
+    const words = this.agents.model?.name === "offline";
+    const shown = Object.entries({
+      turns: number, calls: number, ...(!words && (usage?.input || budget.tokens.limit) && { tokens: number }),
+      ...(this.agents.model?.costs !== false && (budget.cost.limit || usage?.cost > 0) && { cost: (value) => this.#cost(value) }), wall_s: (value) => duration(value * 1000).replace(/ 0 s$/u, ""),
+    });
+    arrange(this.element, shown.map(([name, say]) => this.#figure(name, budget[name], say)));
+  }
+
+  #figure(name, { spent, limit }, say) {
+    const near = limit !== null && spent >= NEAR * limit;
+    const value = limit === null ? say(spent) : t("run.spent_of", { spent: say(spent), limit: say(limit) });
+    return el("div", { "data-near": String(near) }, el("dt", {}, t(`run.figure_${name}`)), el("dd", {}, near ? t("run.nearly", { value }) : value));
+  }
+
+  #cost(value) {
+    return `${number(Number(value.toPrecision(3)), { maximumFractionDigits: 6 })} ${this.agents.model?.currency ?? ""}`.trimEnd();
+  }
+}
+
+// The messages to a run at work: what waits until the agent reads it, with a button to take it back, and what it has read.
+
+const WAITS = Object.freeze({ next: "steer.waits_next", now: "steer.waits_now" });
+
+export class SteersView {
+  /** `page` has `onUnsteer(runId, steerId)`. */
+  constructor(page) {
+    this.page = page;
+    this.rows = new Map(); // id -> {steer, live, element}
+    this.element = el("div.steers");
+  }
+
+  update({ steers }, live) {
+    arrange(this.element, steers.map((steer) => {
+      const known = this.rows.get(steer.id);
+      if (known?.steer === steer && known.live === live) return known.element;
+      const element = this.#row(steer, live);
+      this.rows.set(steer.id, { steer, live, element });
+      return element;
+    }));
+  }
+
+  #row({ id, runId, content, mode, state, by }, live) {
+    const waits = live && state !== "taken";
+    const back = waits && !by && state === "waiting" && mode === "next" && el("button.link", {
+      type: "button", onclick: () => this.page.onUnsteer(runId, id),
+    }, t("action.take_back"));
+    const note = t(state === "sending" ? "steer.sending" : WAITS[mode] ?? "steer.waits");
+    return el("div.steer", { "data-state": state },
+      el(waits ? "div.bubble.is-waiting" : "div.bubble", { dir: "auto" }, content),
+      el("p.steer-note", { role: "status" }, by ? t("steer.of_operator") : waits ? note : t("steer.read"), back && " · ", back));
   }
 }

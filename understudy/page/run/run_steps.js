@@ -1,9 +1,9 @@
 /** The steps of a run as a timeline: rows that keep their places, many quiet calls as one. */
 
-import { arrange, el } from "./dom.js";
+import { arrange, el } from "../views/dom.js";
 import { groupRow, stepRow } from "./step.js";
 import { t } from "../client/messages.js";
-import { grouped, isQuiet, nested } from "../client/step_groups.js";
+import { grouped, isQuiet, nested } from "./run_summary.js";
 
 export class RunStepsView {
   /** `page` is {agents, clock, onUndo, onRetryStep}. */

@@ -1,7 +1,37 @@
-/** The beginning of what is there of a thread: reads the turns before it, for readers who come near and by a button. */
+/** What stands in place of turns: an empty chat, one that is missing, and the way to older turns. */
 
-import { el, setText } from "./dom.js";
-import { errorText, t } from "../client/messages.js";
+import { monogram } from "../views/agents.js";
+import { t, errorText } from "../client/messages.js";
+import { el, setText } from "../views/dom.js";
+import { humanised } from "../client/format.js";
+import { icon } from "../views/icons.js";
+
+// The view of an empty chat: the agent, and a few example requests.
+
+/** `agent` as in GET /api/agents; `onStarter({text, tool, arguments})` begins with it; `first` is a `firstVisit`, null for all others. */
+export function emptyChat(agent, onStarter, first = null) {
+  const title = agent.title || humanised(agent.name);
+  const starters = agent.starters ?? [];
+  return el("div.empty", {},
+    monogram(title, agent.agent_type, agent.pillar),
+    el("h2", {}, agent.agent_type === "guide" ? t("chat.ask_what") : title),
+    el("p", {}, first?.line ?? agent.description ?? ""),
+    first?.demos,
+    starters.length > 0 && el("ul.starters", { "aria-label": t("chat.starters") }, starters.slice(0, 4).map((starter) => el("li", {},
+      el("button.starter", { type: "button", onclick: () => onStarter(starter) }, starter.text)))));
+}
+
+// What stands in place of a chat that the server does not have, or does not give to this user.
+
+/** `onCreate()` begins a new chat. */
+export function missingChat(onCreate) {
+  return el("div.empty.missing", { role: "status" },
+    el("h2", {}, t("chat.missing")),
+    el("p", {}, t("chat.missing_hint")),
+    el("button.primary", { type: "button", onclick: onCreate }, icon("plus"), t("chat.new")));
+}
+
+// The beginning of what is there of a thread: reads the turns before it, for readers who come near and by a button.
 
 export class OlderView {
   /**

@@ -7,12 +7,12 @@
 
 import { answerId, beside, older, visible } from "../client/threads/branches.js";
 import { errorText, t } from "../client/messages.js";
-import { spoken } from "../client/spoken.js";
-import { TurnWindow } from "../client/turn_window.js";
+import { spoken } from "../client/format.js";
+import { TurnWindow } from "./turn_window.js";
 import { isPending, isWidgetCall, LIVE } from "../client/threads/turns.js";
-import { arrange, el, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { OlderView } from "./older.js";
+import { arrange, el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { OlderView } from "./around_turns.js";
 import { renderer } from "../answer/renderer.js";
 import { Follower } from "./scroll.js";
 import { TurnView } from "./turn.js";
