@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { chartTable } from "../../understudy/page/client/chart_data.js";
+import { chartTable } from "../../understudy/page/charts/chart_data.js";
 
 const spec = (values, x, more = {}) => ({ mark: "bar", data: { values }, encoding: { x: { field: "x", ...x }, y: { field: "y", type: "quantitative", title: "sum of sales" }, ...more } });
 

@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { decoded } from "../../understudy/page/client/address.js";
-import { csv } from "../../understudy/page/client/csv.js";
+import { csv } from "../../understudy/page/tables/csv.js";
 
 test("a cell that a spreadsheet would take for a formula is text", () => {
   for (const [cell, written] of [

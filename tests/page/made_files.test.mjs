@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { historyTurns } from "../../understudy/page/client/threads/history_turns.js";
-import { ending, likelyKind, madeFiles } from "../../understudy/page/client/made_files.js";
+import { ending, likelyKind, madeFiles } from "../../understudy/page/files/kinds.js";
 
 const CSV = { id: "a", name: "sales.csv", media_type: "text/csv", size: 3 };
 const PNG = { id: "b", name: "plot.png", media_type: "image/png", size: 3 };

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { asTable, nextDirection, numberOf, resultTables, sorted } from "../../understudy/page/client/tables.js";
+import { asTable, nextDirection, numberOf, resultTables, sorted } from "../../understudy/page/tables/table_data.js";
 
 const order = (cells, direction) => sorted(cells.map((cell) => [cell]), ([cell]) => cell, direction).map(([cell]) => cell);
 

@@ -3,7 +3,7 @@
 import { el } from "../views/dom.js";
 import { showProse } from "./prose.js";
 import { markRedactions } from "./redactions.js";
-import { tableAbove } from "../views/tables.js";
+import { tableAbove } from "../tables/tables.js";
 
 export class OpenBlock {
   constructor() {

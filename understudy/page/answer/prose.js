@@ -5,7 +5,7 @@ import { t } from "../client/messages.js";
 import { el } from "../views/dom.js";
 import { renderer } from "./renderer.js";
 import { whenSeen } from "../views/seen.js";
-import { frameTable, joinTables } from "../views/tables.js";
+import { frameTable, joinTables } from "../tables/tables.js";
 
 const DIAGRAM = "Mermaid"; // what the code of a diagram is called
 const TABLE = "CSV";
@@ -112,7 +112,7 @@ export function frameCode(pre) {
 export function finishCode(box) {
   for (const frame of box.querySelectorAll(".code[data-language]")) {
     const { language } = frame.dataset;
-    if (language === DIAGRAM) whenSeen(frame, () => import("../views/diagram.js").then(({ draw }) => draw(frame, codeFrom(frame)), () => {})); // else the code stays
+    if (language === DIAGRAM) whenSeen(frame, () => import("../charts/diagram.js").then(({ draw }) => draw(frame, codeFrom(frame)), () => {})); // else the code stays
     else if (language !== TABLE && renderer.loaded?.lacks(language)) whenSeen(frame, () => colour(frame, language).catch(() => {})); // it stays without colours
   }
 }

@@ -5,7 +5,7 @@ import { hasMessage, t } from "../client/messages.js";
 import { sentences } from "../client/threads/findings.js";
 import { icon } from "../views/icons.js";
 import { kindsFound } from "../answer/redactions.js";
-import { showJson, showValue } from "../views/value.js";
+import { showJson, showValue } from "../tables/tables.js";
 import { monogram } from "../views/agents.js";
 import { cardUndo } from "./undo.js";
 import { duration, humanised } from "../client/format.js";

@@ -8,12 +8,12 @@ import { monogram } from "../views/agents.js";
 import { el, setText } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
 import { MESSAGES } from "../extensions/shares/messages/reader.js";
-import { Files } from "../views/files.js";
-import { LazyChart } from "../views/lazy_chart.js";
-import { MadeFilesView } from "../views/made_files.js";
+import { Files } from "../files/files.js";
+import { LazyChart } from "../charts/lazy_chart.js";
+import { MadeFilesView } from "../files/made_files.js";
 import { MomentView } from "../answer/answer_actions.js";
-import { Panel } from "../views/panel.js";
-import { Previews } from "../views/previews.js";
+import { Panel } from "../files/panel.js";
+import { Previews } from "../files/previews.js";
 import { followNote, showWhole } from "../answer/prose.js";
 import { SharedReader, tokenIn } from "./reader.js";
 

@@ -2,7 +2,7 @@
 
 import { AnswerView } from "../answer/answer.js";
 import { monogram } from "../views/agents.js";
-import { LazyChart } from "../views/lazy_chart.js";
+import { LazyChart } from "../charts/lazy_chart.js";
 import { ApprovalView } from "../views/approval.js";
 import { QuestionView } from "../views/question.js";
 import { isPending, isWidgetCall } from "../client/threads/turns.js";
@@ -10,7 +10,7 @@ import { t } from "../client/messages.js";
 import { arrange, el, setText } from "../views/dom.js";
 import { CutView, NextStepsView } from "../answer/answer_end.js";
 import { AnswerActionsView } from "../answer/answer_actions.js";
-import { MadeFilesView } from "../views/made_files.js";
+import { MadeFilesView } from "../files/made_files.js";
 import { NoticesView } from "../answer/redactions.js";
 import { UserMessageView } from "./user_message.js";
 import { RunCardView } from "../run/run_card.js";

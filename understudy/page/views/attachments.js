@@ -1,7 +1,7 @@
 /** Files on their way into the next message: chips with progress, removable, each failure in a sentence. */
 
 import { el, setText } from "./dom.js";
-import { likelyKind } from "../client/made_files.js";
+import { likelyKind } from "../files/kinds.js";
 import { number, t } from "../client/messages.js";
 import { icon } from "./icons.js";
 import { randomId } from "../client/ids.js";

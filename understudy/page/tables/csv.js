@@ -1,6 +1,6 @@
 /** Tables as CSV. Pure. */
 
-import { cellText } from "./tables.js";
+import { cellText } from "./table_data.js";
 
 /**
  * A table as CSV with quoted fields where needed (RFC 4180). Text that a spreadsheet would take for a formula is shown

@@ -1,10 +1,11 @@
 /** Tables on the screen: one scrolls in itself, is sorted by its heads, and is saved as CSV. */
 
-import { el } from "./dom.js";
-import { icon } from "./icons.js";
-import { saveAs } from "./save_as.js";
-import { cellText, nextDirection, numberOf, sorted } from "../client/tables.js";
+import { el } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { saveAs } from "../views/save_as.js";
+import { cellText, nextDirection, numberOf, sorted, asTable } from "./table_data.js";
 import { t } from "../client/messages.js";
+import { copyButton } from "../views/copy.js";
 
 const MAX_ROWS = 100;
 const SHORT = 28; // characters of a cell that is not broken: a date, a number, a name
@@ -90,7 +91,7 @@ function framed(table, name, note, given) {
 export function saveButton(name, given) {
   const label = t("chart.download", { format: "CSV" });
   return el("button.quiet.table-save", { type: "button", title: label, "aria-label": label, onclick: async ({ currentTarget }) => {
-    const { csv } = await import("../client/csv.js");
+    const { csv } = await import("./csv.js");
     saveAs(new Blob([csv(given(currentTarget))], { type: "text/csv;charset=utf-8" }), `${fileName(name)}.csv`);
   } }, icon("download"), "CSV");
 }
@@ -118,4 +119,30 @@ function nameOf(columns) {
 
 export function fileName(name) {
   return name.toLowerCase().replaceAll(/[^\p{L}\p{N}]+/gu, "-").replaceAll(/^-|-$/g, "").slice(0, 60) || "table";
+}
+
+// Values of tools: tables where they hold some, else as indented JSON. Always as text.
+
+const MAX_TEXT = 20_000;
+const MAX_TABLES = 6;
+
+/** An element showing any JSON value. */
+export function showValue(value) {
+  const table = asTable(value);
+  if (table) return showTable(table);
+  const tables = value && typeof value === "object" && !Array.isArray(value)
+    ? Object.entries(value).map(([name, member]) => [name, asTable(member)]).filter(([, found]) => found) : [];
+  if (tables.length === 0 || tables.length > MAX_TABLES) return showJson(value);
+  const names = new Set(tables.map(([name]) => name));
+  const rest = Object.entries(value).filter(([name]) => !names.has(name));
+  return el("div.value-parts", {}, rest.length > 0 && showJson(Object.fromEntries(rest)),
+    tables.map(([name, found]) => [el("h5", {}, name), showTable(found, { name })]));
+}
+
+/** Indented JSON (plain text stays plain) with a copy button. */
+export function showJson(value) {
+  const text = typeof value === "string" ? value : JSON.stringify(value, null, 2) ?? "null";
+  const cut = text.length > MAX_TEXT;
+  const pre = el("pre", { tabIndex: 0 }, cut ? text.slice(0, MAX_TEXT) : text);
+  return el("div.json", {}, copyButton(() => text, t("value.copy")), pre, cut && el("p.hint", {}, t("value.cut")));
 }

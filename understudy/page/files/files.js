@@ -1,12 +1,12 @@
 /** Files that were attached: their names (a message only says their ids), pictures of them, and chips that open them. */
 
-import { el, setText } from "./dom.js";
+import { el, setText } from "../views/dom.js";
 import { t } from "../client/messages.js";
-import { icon } from "./icons.js";
+import { icon } from "../views/icons.js";
 import { openFile } from "./made_files.js";
-import { saveAs } from "./save_as.js";
-import { whenSeen } from "./seen.js";
-import { likelyKind } from "../client/made_files.js";
+import { saveAs } from "../views/save_as.js";
+import { whenSeen } from "../views/seen.js";
+import { likelyKind } from "./kinds.js";
 import { size } from "../client/format.js";
 
 const KEY = "understudy.files";

@@ -5,14 +5,13 @@
  */
 
 import { ChartPicture } from "./chart_picture.js";
-import { el } from "./dom.js";
+import { el } from "../views/dom.js";
 import { enumerated, t } from "../client/messages.js";
-import { icon } from "./icons.js";
-import { saveAs } from "./save_as.js";
-import { fileName, showTable } from "./tables.js";
-import { showJson } from "./value.js";
-import { chartTable } from "../client/chart_data.js";
-import { csv } from "../client/csv.js";
+import { icon } from "../views/icons.js";
+import { saveAs } from "../views/save_as.js";
+import { fileName, showTable, showJson } from "../tables/tables.js";
+import { chartTable } from "./chart_data.js";
+import { csv } from "../tables/csv.js";
 
 const PIXELS = 2; // of a PNG for each of its picture's
 

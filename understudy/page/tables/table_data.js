@@ -1,6 +1,6 @@
 /** Tables of tools and answers: read from values, and sorted. Pure. */
 
-import { language } from "./messages.js";
+import { language } from "../client/messages.js";
 
 const LOOKED_AT = 100; // rows whose members are columns
 

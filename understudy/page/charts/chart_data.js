@@ -1,7 +1,7 @@
 /** What a chart shows, as a table: read from the data within its Vega-Lite specification. Pure. */
 
-import { asTable } from "./tables.js";
-import { dateTime, number } from "./messages.js";
+import { asTable } from "../tables/table_data.js";
+import { dateTime, number } from "../client/messages.js";
 
 const MOMENT = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[+-]\d\d:?\d\d)?)?$/;
 

@@ -1,12 +1,12 @@
 /** The files that were made for an answer: a card each, with a preview, a download, and a large view beside the chat. */
 
-import { arrange, el } from "./dom.js";
-import { icon } from "./icons.js";
-import { forget, whenSeen } from "./seen.js";
-import { saveButton as saveCsv, showTable } from "./tables.js";
-import { ending, likelyKind, madeFiles } from "../client/made_files.js";
+import { arrange, el } from "../views/dom.js";
+import { icon } from "../views/icons.js";
+import { forget, whenSeen } from "../views/seen.js";
+import { saveButton as saveCsv, showTable } from "../tables/tables.js";
+import { ending, likelyKind, madeFiles } from "./kinds.js";
 import { humanised, size } from "../client/format.js";
-import { resultTables } from "../client/tables.js";
+import { resultTables } from "../tables/table_data.js";
 import { t } from "../client/messages.js";
 
 const FEW_BYTES = 120; // a text of a line or two, whose preview is low
