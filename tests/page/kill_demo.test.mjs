@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { FIRST_STAGE, killStage } from "../../understudy/page/client/kill_demo.js";
+import { FIRST_STAGE, killStage } from "../../understudy/page/first_visit/first_visit.js";
 
 const through = (...states) => states.reduce((stages, [live, online]) => [...stages, killStage(stages.at(-1), { live, online })], [FIRST_STAGE]);
 const [IDLE, ANSWERS, GONE] = [[false, true], [true, true], [true, false]];

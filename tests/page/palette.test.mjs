@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { found } from "../../understudy/page/client/palette.js";
+import { fitting } from "../../understudy/page/commands/palette.js";
 
 const entry = (title, more = {}) => ({ id: title, title, ...more });
 const ACTIONS = [entry("New chat"), entry("Keyboard shortcuts", { words: "keys help" })];
 const CHATS = [entry("Sales by month"), entry("Résumé of Ada"), entry("About the new sales")];
-const titles = (query, ...groups) => found(query, groups).map(({ title }) => title);
+const titles = (query, ...groups) => fitting(query, groups).map(({ title }) => title);
 
 test("without a query all stand as they are given, each once", () => {
   assert.deepEqual(titles(" ", ACTIONS, CHATS, [CHATS[0]]), ["New chat", "Keyboard shortcuts", "Sales by month", "Résumé of Ada", "About the new sales"]);
@@ -29,5 +29,5 @@ test("what the server has found in a message stays, below what its title fits", 
 });
 
 test("no more than can be looked through", () => {
-  assert.equal(found("", [Array.from({ length: 500 }, (_, n) => entry(`Chat ${n}`))]).length, 40);
+  assert.equal(fitting("", [Array.from({ length: 500 }, (_, n) => entry(`Chat ${n}`))]).length, 40);
 });

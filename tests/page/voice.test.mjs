@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { dictation, heard, voiceFault, written } from "../../understudy/page/client/voice.js";
+import { dictation, heard, voiceFault, written } from "../../understudy/page/composer/voice.js";
 import { hasMessage } from "../../understudy/page/client/messages.js";
 
 test("what is said stands at the caret, a space apart", () => {

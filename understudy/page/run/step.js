@@ -6,7 +6,7 @@ import { sentences } from "../client/threads/findings.js";
 import { icon } from "../views/icons.js";
 import { kindsFound } from "../answer/redactions.js";
 import { showJson, showValue } from "../tables/tables.js";
-import { monogram } from "../views/agents.js";
+import { monogram } from "../composer/agents.js";
 import { cardUndo } from "./undo.js";
 import { duration, humanised } from "../client/format.js";
 import { callTitle, tally } from "./run_summary.js";

@@ -4,7 +4,7 @@ import { ROOT } from "../client/address.js";
 import { humanised, moment } from "../client/format.js";
 import { dateTime, learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
-import { monogram } from "../views/agents.js";
+import { monogram } from "../composer/agents.js";
 import { el, setText } from "../views/dom.js";
 import { startLanguage } from "../views/language.js";
 import { MESSAGES } from "../extensions/shares/messages/reader.js";

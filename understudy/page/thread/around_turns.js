@@ -1,6 +1,6 @@
 /** What stands in place of turns: an empty chat, one that is missing, and the way to older turns. */
 
-import { monogram } from "../views/agents.js";
+import { monogram } from "../composer/agents.js";
 import { t, errorText } from "../client/messages.js";
 import { el, setText } from "../views/dom.js";
 import { humanised } from "../client/format.js";

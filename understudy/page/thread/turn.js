@@ -1,7 +1,7 @@
 /** One turn on the screen: what the user said, what was done about it, and the answer. Updated part by part. */
 
 import { AnswerView } from "../answer/answer.js";
-import { monogram } from "../views/agents.js";
+import { monogram } from "../composer/agents.js";
 import { LazyChart } from "../charts/lazy_chart.js";
 import { ApprovalView } from "../views/approval.js";
 import { QuestionView } from "../views/question.js";

@@ -1,8 +1,8 @@
 /** The keys that work anywhere on the page. */
 
-import { LazyPart } from "./lazy_part.js";
-import { composing } from "./dom.js";
-import { commandKey } from "./key_names.js";
+import { LazyPart } from "../views/lazy_part.js";
+import { composing } from "../views/dom.js";
+import { t } from "../client/messages.js";
 
 export class Keys {
   /** `page` is the page: {sidebar, create(), stop(), fault(error)}, and what `Commands` needs of it. */
@@ -35,3 +35,10 @@ export class Keys {
 function writes(element) {
   return element.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(element.tagName);
 }
+
+// What keys are called on this system.
+
+const MAC = /Mac|iPhone|iPad/.test(navigator.platform);
+
+/** A key with the one that commands are given with, as this system writes it. */
+export const commandKey = (key, { shift = false } = {}) => (MAC ? `${shift ? "⇧" : ""}⌘${key}` : [t("key.control"), shift && t("key.shift"), key].filter(Boolean).join("+"));

@@ -1,9 +1,8 @@
 /** The microphone in the composer: the browser turns speech into text. `LazyVoice` loads it where that is possible. */
 
-import { dictation, heard, voiceFault, written } from "../client/voice.js";
 import { language, t } from "../client/messages.js";
-import { el, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
 
 const KEY = "understudy.voice"; // "yes" once the user has agreed
 const LONGEST_MS = 5 * 60_000; // of one dictation
@@ -105,4 +104,35 @@ export class Voice {
     this.button.setAttribute("aria-pressed", "false");
     setText(this.status, fault ? t(fault) : "");
   }
+}
+
+// Speech that the browser turns into text, at the caret of a message.
+
+const FAULTS = Object.freeze({
+  "not-allowed": "voice.not_allowed", "service-not-allowed": "voice.not_allowed", "audio-capture": "voice.no_microphone",
+  "no-speech": "voice.no_speech", network: "voice.network", "language-not-supported": "voice.no_language",
+});
+
+/** Begins to dictate into a text, in place of what is selected in it. */
+export function dictation(text, start = text.length, end = start) {
+  return Object.freeze({ before: text.slice(0, start), after: text.slice(end), said: "" });
+}
+
+/** What was heard so far: `results` are the texts of all parts, and replace those of before. */
+export function heard(state, results) {
+  const said = results.map((text) => text.trim()).filter(Boolean).join(" ");
+  return said === state.said ? state : Object.freeze({ ...state, said });
+}
+
+/** {text, caret} of the message with what was heard; words are kept apart by a space. */
+export function written({ before, after, said }) {
+  if (said === "") return { text: before + after, caret: before.length };
+  const head = before + (before === "" || /\s$/u.test(before) ? "" : " ") + said;
+  return { text: head + (after === "" || /^[\s.,;:!?…)]/u.test(after) ? "" : " ") + after, caret: head.length };
+}
+
+/** The message of an error by the browser's name of it; null for one that the user made. */
+export function voiceFault(name) {
+  if (name === "aborted") return null;
+  return Object.hasOwn(FAULTS, name) ? FAULTS[name] : "voice.failed";
 }

@@ -1,13 +1,45 @@
-/**
- * What somebody was writing, and where they were, when their session ran out: set aside, not to be seen, until the same user has
- * signed in again. Anybody else's sign-in forgets it, as does signing out.
- */
+/** What was typed but not sent, by thread, kept across reloads. */
 
 import { isOnServer } from "../client/threads/known_threads.js";
 import { fromJson } from "../client/ids.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { LEFT } from "../client/connection/session.js";
 import { readOnAt } from "../thread/reveal.js";
+
+const PREFIX = "understudy.draft.";
+
+export class Drafts {
+  /** `storage` has the shape of `localStorage`. */
+  constructor(storage) {
+    this.storage = storage;
+  }
+
+  /** {text, files: [{id, name, size}], agent: name or null}. */
+  read(threadId) {
+    try {
+      const draft = JSON.parse(this.storage.getItem(PREFIX + threadId) ?? "{}");
+      return { text: String(draft.text ?? ""), files: Array.isArray(draft.files) ? draft.files : [], agent: draft.agent ?? null };
+    } catch {
+      return { text: "", files: [], agent: null };
+    }
+  }
+
+  /** A draft, which is forgotten. */
+  take(threadId) {
+    const draft = this.read(threadId);
+    this.storage.removeItem(PREFIX + threadId);
+    return draft;
+  }
+
+  /** Keeps a draft; an empty one is forgotten. */
+  write(threadId, draft) {
+    if (draft.text.trim() === "" && draft.files.length === 0) this.storage.removeItem(PREFIX + threadId);
+    else this.storage.setItem(PREFIX + threadId, JSON.stringify(draft));
+  }
+}
+
+// What somebody was writing, and where they were, when their session ran out: set aside, not to be seen, until the same user has
+// signed in again. Anybody else's sign-in forgets it, as does signing out.
 
 const WORK = ["understudy.draft.", "understudy.outbox."];
 const WHOSE = "understudy.whose"; // the user and the tenant of what is stored: known before the server is reached

@@ -1,10 +1,9 @@
 /** A first visit: what the product is, sample data to try it with, and how to see an answer survive its server. */
 
 import { ROOT } from "../client/address.js";
-import { el, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { el, setText } from "../views/dom.js";
+import { icon } from "../views/icons.js";
 import { t } from "../client/messages.js";
-import { FIRST_STAGE, killStage, STEPS } from "../client/kill_demo.js";
 
 const FEW = 5; // chats up to which somebody is new here
 const HERE = /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/; // the server is on the machine of who looks
@@ -98,4 +97,24 @@ export class KillGuide {
     }
     setText(this.word, stage === "done" ? t("first.done") : stage === "missed" ? t("first.missed") : "");
   }
+}
+
+/**
+ * How far a user is who stops the server in the middle of an answer, to see it go on. Pure.
+ *
+ * "send" the message, "kill" the server while it answers, "start" it again, "watch" the answer go on, and "done"; or
+ * "missed": the answer ended before anybody had stopped the server.
+ */
+export const FIRST_STAGE = "send";
+
+/** The steps that the user takes, in order. */
+export const STEPS = Object.freeze(["send", "kill", "start", "watch"]);
+
+/** The next stage; `live`: the thread has an answer at work, as far as is known here. */
+export function killStage(stage, { live, online }) {
+  if (stage === "send" || stage === "missed") return live ? (online ? "kill" : "start") : stage;
+  if (!online) return live ? "start" : stage;
+  if (stage === "kill") return live ? "kill" : "missed";
+  if (stage === "start" || stage === "watch") return live ? "watch" : "done";
+  return stage;
 }
