@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { enteredFor, fieldsOf, namedField, readField, readForm } from "../../understudy/page/client/form.js";
+import { enteredFor, fieldsOf, namedField, readField, readForm } from "../../understudy/page/forms/fields.js";
 import { emptyConversation, reduce } from "../../understudy/page/client/threads/conversation.js";
 
 const SCHEMA = {

@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { mock, test } from "node:test";
 
-import { painted } from "../../understudy/page/views/painted.js";
+import { painted } from "../../understudy/page/frame/updates.js";
 
 /** A browser that draws when `draw()` is called. `seen` says whether the page is visible, `drawn` whether it has been drawn. */
 function browser({ seen = true, drawn = false } = {}) {

@@ -66,7 +66,7 @@ GROUNDS = ("--paper", "--hover", "--accent-soft", "--danger-soft")
 def test_a_line_of_the_tree_hascontrast(theme: str, ground: str, ink: str) -> None:
     """At least 4.5 to 1 (WCAG 2.2, 1.4.3)."""
     block = (
-        (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8").split(':root[data-theme="dark"]')[theme == "dark"]
+        (PAGE / "frame" / "tokens.css").read_text(encoding="utf-8").split(':root[data-theme="dark"]')[theme == "dark"]
     )
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
     assert contrast(colours[ink], colours[ground]) >= 4.5

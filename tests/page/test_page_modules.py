@@ -138,7 +138,7 @@ def test_the_page_preloads_what_it_needs_at_once() -> None:
     while new:
         needed |= new
         new = {target for module in new for target in imported(module, "from")} - needed
-    first_paint = PAGE / "views" / "first_paint.js"  # a plain script
+    first_paint = PAGE / "frame" / "first_paint.js"  # a plain script
     assert {file for file in named if file.suffix == ".js"} == needed | {first_paint}
     on_demand = {target for module in MODULES for target in imported(module, "import")} | set(PARTS)
     assert len(on_demand) > 5
@@ -217,7 +217,7 @@ def test_styles_have_no_left_and_right(file: Path) -> None:
 
 def test_both_dark_themes_are_one() -> None:
     """The dark colours of the switch and those of the system's preference are the same."""
-    text = (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8")
+    text = (PAGE / "frame" / "tokens.css").read_text(encoding="utf-8")
     blocks = [re.findall(r"(--[\w-]+): ([^;]+);", block) for block in re.findall(r"color-scheme: dark;([^}]+)}", text)]
     assert len(blocks) == 2
     assert blocks[0] == blocks[1]
@@ -239,9 +239,7 @@ TEXT_ON = {
 def test_code_hascontrast(theme: str, at: int) -> None:
     """Each colour of code has at least 4.5 to 1 on the ground that the page gives code."""
     ground = dict(
-        re.findall(
-            r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "styles" / "tokens.css").read_text().split("[data-theme")[at]
-        )
+        re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", (PAGE / "frame" / "tokens.css").read_text().split("[data-theme")[at])
     )
     block = re.findall(r"\.highlight \{([^}]+)}", (PAGE / "answer" / "highlight.css").read_text(encoding="utf-8"))[at]
     colours = re.findall(r"--code-(?!background|deleted|inserted)\w+: (#[0-9a-f]{6});", block)
@@ -253,7 +251,7 @@ def test_code_hascontrast(theme: str, at: int) -> None:
 @pytest.mark.parametrize(("ink", "ground"), [(ink, ground) for ink, grounds in TEXT_ON.items() for ground in grounds])
 def test_text_hascontrast(theme: str, ink: str, ground: str) -> None:
     """Each colour of text has at least 4.5 to 1 on each ground it stands on (WCAG 2.2, 1.4.3)."""
-    text = (PAGE / "styles" / "tokens.css").read_text(encoding="utf-8")
+    text = (PAGE / "frame" / "tokens.css").read_text(encoding="utf-8")
     block = text.split(':root[data-theme="dark"]')[0 if theme == "light" else 1]
     colours = dict(re.findall(r"(--[\w-]+): (#[0-9a-f]{6});", block.split("@media")[0]))
     assert contrast(colours[ink], colours[ground]) >= 4.5

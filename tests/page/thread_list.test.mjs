@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { extended, NO_THREADS, refreshed, wantedAtTop, without } from "../../understudy/page/client/thread_list.js";
+import { extended, NO_THREADS, refreshed, wantedAtTop, without } from "../../understudy/page/sidebar/listed.js";
 
 const chats = (from, to) => Array.from({ length: to - from }, (_, n) => ({ id: `t${from + n}`, updated_at: 1000 - from - n }));
 const page = (threads, next_cursor = null) => ({ threads, next_cursor });

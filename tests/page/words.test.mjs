@@ -3,7 +3,7 @@ import { test } from "node:test";
 
 import { ownSocket, restBase } from "../../understudy/page/client/address.js";
 import { nextSteps } from "../../understudy/page/answer/answer_end.js";
-import { remaining, visibly } from "../../understudy/page/views/approval.js";
+import { remaining, visibly } from "../../understudy/page/approvals/approval.js";
 
 test("nothing hides in what is to be allowed", () => {
   assert.equal(visibly("pay\u202e001\u200b\u0007 €\n\tto 🎭 me"), "pay\\u{202e}001\\u{200b}\\u{7} €\n\tto 🎭 me");

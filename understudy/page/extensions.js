@@ -24,11 +24,10 @@
  *
  * It teaches `client/messages.js` its words with `learn`, and imports of the other modules what it needs. Its sections of the
  * administration page are `SECTIONS` of its `admin.js`, as those in `admin/sections.js`, and `ACTS` for rows of others; of its
- * `sign_in.js` see `views/sign_in.js`.
+ * `sign_in.js` see `account/sign_in.js`.
  */
 
-import { addStyle, withParts } from "./views/extension_parts.js";
-import { LazyPart } from "./views/lazy_part.js";
+import { addStyle, withParts, LazyPart } from "./elements/lazy_part.js";
 
 export class Extensions {
   /** `page` is the page, a `ChatPage` with `extended(this)`; `load(name)` imports a part. */

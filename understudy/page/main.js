@@ -1,39 +1,37 @@
 /** The composition root of the page: wires all parts. */
 
 import { decoded, isWeb, leaveAtEnd } from "./client/address.js";
-import { Account } from "./views/account.js";
+import { Account } from "./account/account.js";
 import { AGAIN_MS, Agents } from "./composer/agents.js";
-import { Alerts } from "./views/alerts.js";
+import { Alerts, Status } from "./frame/status.js";
 import { lastRun, visible } from "./client/threads/branches.js";
-import { ChatPage } from "./views/chat_page.js";
+import { ChatPage } from "./frame/chat_page.js";
 import { Client } from "./client.js";
 import { Clock } from "./run/clock.js";
 import { Composer } from "./composer/composer.js";
 import { provisionalTitle, runningTurn, steerableTurn } from "./client/threads/turns.js";
-import { Toasts } from "./views/dialog.js";
-import { Dialogs, ExtensionButtons, Places } from "./views/dialogs.js";
-import { arrange, el, setText } from "./views/dom.js";
+import { Toasts } from "./elements/dialog.js";
+import { Dialogs, ExtensionButtons, Places } from "./frame/dialogs.js";
+import { arrange, el, setText } from "./elements/dom.js";
 import { Drafts, LeftWork } from "./composer/drafts.js";
 import { FirstVisit, KillGuide } from "./first_visit/first_visit.js";
 import { emptyChat, missingChat } from "./thread/around_turns.js";
 import { Files } from "./files/files.js";
 import { goneThreads } from "./client/threads/known_threads.js";
-import { icon } from "./views/icons.js";
+import { icon } from "./elements/icons.js";
 import { randomId } from "./client/ids.js";
-import { LazyPart } from "./views/lazy_part.js";
+import { LazyPart } from "./elements/lazy_part.js";
 import { Keys } from "./commands/keys.js";
 import { openAt, readOnAt } from "./thread/reveal.js";
-import { painted } from "./views/painted.js";
+import { painted, Updates } from "./frame/updates.js";
 import { Panel } from "./files/panel.js";
 import { Previews } from "./files/previews.js";
-import { Sidebar } from "./views/sidebar.js";
-import { Status } from "./views/status.js";
+import { Sidebar } from "./sidebar/sidebar.js";
 import { Transcript } from "./thread/transcript.js";
 import { moment } from "./client/format.js";
 import { t } from "./client/messages.js";
-import { startLanguage } from "./views/language.js";
+import { startLanguage } from "./settings/language.js";
 import { renderer } from "./answer/renderer.js";
-import { Updates } from "./views/updates.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
 
 const LOADING_MS = 4000; // a thread that says nothing for so long is shown as empty

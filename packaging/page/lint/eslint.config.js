@@ -18,7 +18,7 @@ export default [
     },
   },
   { files: ["understudy/page/worker/**"], languageOptions: { sourceType: "script", globals: globals.serviceworker } },
-  { files: ["understudy/page/views/first_paint.js"], languageOptions: { sourceType: "script" } },
+  { files: ["understudy/page/frame/first_paint.js"], languageOptions: { sourceType: "script" } },
   {
     files: ["tests/**", "packaging/**"], languageOptions: { globals: { ...globals.browser, ...globals.node } },
     rules: { "no-template-curly-in-string": "off", "no-script-url": "off" }, // what a model may write

@@ -5,9 +5,9 @@ import { backoff } from "../client/connection/close_codes.js";
 import { OVER, Refused } from "../observer/rest.js";
 import { hasOne, OPERATORS } from "../client/connection/session.js";
 import { Table } from "../observer/table.js";
-import { copyButton } from "../views/copy.js";
-import { el, setText } from "../views/dom.js";
-import { withParts } from "../views/extension_parts.js";
+import { copyButton } from "../elements/copy.js";
+import { el, setText } from "../elements/dom.js";
+import { withParts } from "../elements/lazy_part.js";
 import { formOf } from "./asked.js";
 import { SECTIONS, sectionsOf } from "./sections.js";
 

@@ -1,6 +1,6 @@
 /** The forms of the administration page: what is asked before something is done to a row, and what makes something new. */
 
-import { el, freshId } from "../views/dom.js";
+import { el, freshId } from "../elements/dom.js";
 
 /**
  * A form with `fields`, {name: label}, of which those in `options`, {name: {value: label}}, are chosen, and those in `optional` may be

@@ -3,12 +3,12 @@
 import { ROOT } from "../client/address.js";
 import { t } from "../client/messages.js";
 import { LIVE } from "../client/threads/turns.js";
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { OpenBlock } from "./open_block.js";
 import { finishCode, followNote, placeBlock } from "./prose.js";
 import { markRedactions, redactionPattern } from "./redactions.js";
 import { renderer } from "./renderer.js";
-import { skipUnseen } from "../views/skip.js";
+import { skipUnseen } from "../elements/seen.js";
 
 const SLICE_MS = 8; // for making blocks in one frame: what the browser does with them takes twice as long
 const AT_ONCE = 20_000; // characters of an answer that is finished: where it stands among others is measured at once

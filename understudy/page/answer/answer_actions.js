@@ -1,9 +1,9 @@
 /** The line below an answer or a message: when it was, its versions, and what can be done with it. */
 
-import { copyButton } from "../views/copy.js";
+import { copyButton } from "../elements/copy.js";
 import { t, dateTime, number } from "../client/messages.js";
-import { composing, el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { composing, el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { used } from "../client/format.js";
 import { LIVE } from "../client/threads/turns.js";
 

@@ -1,10 +1,10 @@
 /** What stands at the end of an answer: why it was cut or failed, and what the user may do next. */
 
-import { el } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { t, errorText, parts } from "../client/messages.js";
 import { isCut } from "../client/threads/turns.js";
-import { copyButton } from "../views/copy.js";
+import { copyButton } from "../elements/copy.js";
 
 // The end of an answer that was cut: why, and the ways to have the rest of it.
 

@@ -1,6 +1,6 @@
 /** The open end of an answer that is being written. Its difference to what it showed before is shown, and nothing else changes. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { showProse } from "./prose.js";
 import { markRedactions } from "./redactions.js";
 import { tableAbove } from "../tables/tables.js";

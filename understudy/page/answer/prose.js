@@ -1,10 +1,10 @@
 /** What rendered answers get on top: copy buttons on code, tables that scroll by themselves, safe links. */
 
-import { copyButton } from "../views/copy.js";
+import { copyButton } from "../elements/copy.js";
 import { t } from "../client/messages.js";
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { renderer } from "./renderer.js";
-import { whenSeen } from "../views/seen.js";
+import { whenSeen } from "../elements/seen.js";
 import { frameTable, joinTables } from "../tables/tables.js";
 
 const DIAGRAM = "Mermaid"; // what the code of a diagram is called

@@ -1,9 +1,9 @@
 /** Redactions: their marks in texts, and the notices of what was found. */
 
-import { el, arrange } from "../views/dom.js";
+import { el, arrange } from "../elements/dom.js";
 import { t } from "../client/messages.js";
 import { explained, sentences } from "../client/threads/findings.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 
 const ALWAYS = ["redacted"];
 const COVERED = "•+(?:[ .@+_:/()-]{1,2}•+)*(?:[ .-]?[0-9]{4}(?![0-9]))?";

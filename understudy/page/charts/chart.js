@@ -5,10 +5,9 @@
  */
 
 import { ChartPicture } from "./chart_picture.js";
-import { el } from "../views/dom.js";
+import { el, saveAs } from "../elements/dom.js";
 import { enumerated, t } from "../client/messages.js";
-import { icon } from "../views/icons.js";
-import { saveAs } from "../views/save_as.js";
+import { icon } from "../elements/icons.js";
 import { fileName, showTable, showJson } from "../tables/tables.js";
 import { chartTable } from "./chart_data.js";
 import { csv } from "../tables/csv.js";

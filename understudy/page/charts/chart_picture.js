@@ -3,7 +3,7 @@
  * under the pointer or the arrow keys. It is an image, in which nothing runs or loads.
  */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 import { language, t } from "../client/messages.js";
 import { ROOT } from "../client/address.js";
 import { scriptUrl } from "../answer/safe_html.js";

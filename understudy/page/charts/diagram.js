@@ -2,7 +2,7 @@
 
 import { ROOT } from "../client/address.js";
 import { t } from "../client/messages.js";
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 
 const MOST_CHARACTERS = 10_000; // of a diagram; a longer one stays code
 const MOST_SVG = 2_000_000;

@@ -1,6 +1,6 @@
 /** A chart whose code is loaded with the first one that is shown: most chats have none. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { t } from "../client/messages.js";
 
 export class LazyChart {

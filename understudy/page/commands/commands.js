@@ -1,11 +1,11 @@
 /** What a user can do on the page by its name: the entries of the palette, and the sheet that lists the keys. */
 
-import { dialogHead } from "../views/dialog.js";
-import { el, freshId } from "../views/dom.js";
+import { dialogHead } from "../elements/dialog.js";
+import { el, freshId } from "../elements/dom.js";
 import { commandKey } from "./keys.js";
 import { Palette } from "./palette.js";
 import { openAt } from "../thread/reveal.js";
-import { CHOICES, choose } from "../views/theme.js";
+import { CHOICES, choose } from "../settings/theme.js";
 import { t } from "../client/messages.js";
 
 export class Commands {

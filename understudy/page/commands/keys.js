@@ -1,7 +1,7 @@
 /** The keys that work anywhere on the page. */
 
-import { LazyPart } from "../views/lazy_part.js";
-import { composing } from "../views/dom.js";
+import { LazyPart } from "../elements/lazy_part.js";
+import { composing } from "../elements/dom.js";
 import { t } from "../client/messages.js";
 
 export class Keys {

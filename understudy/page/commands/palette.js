@@ -1,7 +1,7 @@
 /** The command palette: chats, agents and actions by what is typed. A combobox with a list (WAI-ARIA 1.2). */
 
-import { composing, el, freshId, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { composing, el, freshId, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { t } from "../client/messages.js";
 
 const TYPED_MS = 180; // a pause this long while typing asks the server

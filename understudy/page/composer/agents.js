@@ -1,9 +1,9 @@
 /** Who can be asked: the catalogue of agents, and the switch in the composer. */
 
-import { el, freshId, setText } from "../views/dom.js";
+import { el, freshId, setText } from "../elements/dom.js";
 import { fromJson } from "../client/ids.js";
 import { language, t } from "../client/messages.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 import { humanised } from "../client/format.js";
 
 export const AGAIN_MS = 5_000; // agents that could not be read are read again so much later

@@ -1,9 +1,9 @@
 /** Files on their way into the next message: chips with progress, removable, each failure in a sentence. */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 import { likelyKind } from "../files/kinds.js";
 import { number, t } from "../client/messages.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 import { randomId } from "../client/ids.js";
 import { size } from "../client/format.js";
 

@@ -3,8 +3,8 @@
 import { AgentPicker } from "./agents.js";
 import { t } from "../client/messages.js";
 import { Attachments } from "./attachments.js";
-import { composing, el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { composing, el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { LazyVoice } from "./lazy_voice.js";
 
 const AROUND_BYTES = 16 * 1024; // of a command, for what surrounds the text

@@ -1,6 +1,6 @@
 /** The microphone in the composer, whose code is loaded if the operator allows it and the browser turns speech into text. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 
 export class LazyVoice {
   /** `text` is the box of the message; `allowed()` says whether the operator has it on; `onChange()` is called when it was written in. */

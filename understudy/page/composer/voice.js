@@ -1,8 +1,8 @@
 /** The microphone in the composer: the browser turns speech into text. `LazyVoice` loads it where that is possible. */
 
 import { language, t } from "../client/messages.js";
-import { el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 
 const KEY = "understudy.voice"; // "yes" once the user has agreed
 const LONGEST_MS = 5 * 60_000; // of one dictation

@@ -1,11 +1,10 @@
 /** Files that were attached: their names (a message only says their ids), pictures of them, and chips that open them. */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText, saveAs } from "../elements/dom.js";
 import { t } from "../client/messages.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 import { openFile } from "./made_files.js";
-import { saveAs } from "../views/save_as.js";
-import { whenSeen } from "../views/seen.js";
+import { whenSeen } from "../elements/seen.js";
 import { likelyKind } from "./kinds.js";
 import { size } from "../client/format.js";
 

@@ -1,8 +1,8 @@
 /** The files that were made for an answer: a card each, with a preview, a download, and a large view beside the chat. */
 
-import { arrange, el } from "../views/dom.js";
-import { icon } from "../views/icons.js";
-import { forget, whenSeen } from "../views/seen.js";
+import { arrange, el } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { forget, whenSeen } from "../elements/seen.js";
 import { saveButton as saveCsv, showTable } from "../tables/tables.js";
 import { ending, likelyKind, madeFiles } from "./kinds.js";
 import { humanised, size } from "../client/format.js";

@@ -5,8 +5,8 @@
  * closes it, and the focus goes back to what opened it.
  */
 
-import { el, freshId, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, freshId, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { t } from "../client/messages.js";
 
 const WIDE = matchMedia("(min-width: 1100px)");

@@ -1,6 +1,6 @@
 /** What stored files hold, as the server says it may be shown: pictures, rows, highlighted text. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { showWhole } from "../answer/prose.js";
 import { showTable } from "../tables/tables.js";
 import { t } from "../client/messages.js";

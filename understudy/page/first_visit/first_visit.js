@@ -1,8 +1,8 @@
 /** A first visit: what the product is, sample data to try it with, and how to see an answer survive its server. */
 
 import { ROOT } from "../client/address.js";
-import { el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { t } from "../client/messages.js";
 
 const FEW = 5; // chats up to which somebody is new here

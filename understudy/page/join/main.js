@@ -5,8 +5,8 @@ import { MESSAGES } from "../extensions/accounts/messages/sign_in.js";
 import { learn, t } from "../client/messages.js";
 import { browserStorage, safeStorage } from "../client/safe_storage.js";
 import { Session } from "../client/connection/session.js";
-import { el } from "../views/dom.js";
-import { startLanguage } from "../views/language.js";
+import { el } from "../elements/dom.js";
+import { startLanguage } from "../settings/language.js";
 import { hasPasskeys, joinWithPasskey } from "../extensions/accounts/passkeys.js";
 import { askServer, passwordForm } from "../extensions/accounts/password_form.js";
 

@@ -1,8 +1,8 @@
 /** The tree and the incidents of one server, kept up to date by its stream of changes. */
 
-import { Toasts } from "../views/dialog.js";
-import { el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { Toasts } from "../elements/dialog.js";
+import { el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { Details } from "./details.js";
 import { Forest } from "./forest.js";
 import { Incidents } from "./incidents.js";

@@ -1,6 +1,6 @@
 /** The numbers that an operator looks at first. */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 
 const NAMES = Object.freeze({
   connections: "Connections", conversations: "Conversations", runs: "Runs at work", runs_waiting: "Runs waiting",

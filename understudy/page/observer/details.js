@@ -1,7 +1,7 @@
 /** The picked actor in full, and where the server allows it, the way to kill it. */
 
-import { confirmed } from "../views/dialog.js";
-import { el } from "../views/dom.js";
+import { confirmed } from "../elements/dialog.js";
+import { el } from "../elements/dom.js";
 import { queued, STATES } from "./labels.js";
 
 export class Details {

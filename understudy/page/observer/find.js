@@ -1,6 +1,6 @@
 /** What a user, a thread, a run or an error id stands for. */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 import { duration } from "../client/format.js";
 import { nameOf, shortId, who } from "./labels.js";
 import { Table } from "./table.js";

@@ -1,6 +1,6 @@
 /** Checks with circuit breakers, pools, and how long operations took. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { duration } from "../client/format.js";
 import { Table } from "./table.js";
 

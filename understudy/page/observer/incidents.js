@@ -1,6 +1,6 @@
 /** Recent incidents, the latest first: the actor, the type of error, and its id in the log. */
 
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 import { DECISIONS, nameOf } from "./labels.js";
 
 const SHOWN = 100;

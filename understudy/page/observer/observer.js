@@ -1,8 +1,8 @@
 /** The frame of the operators' page: its views, the search over all of them, and how fresh they are. */
 
 import { ROOT } from "../client/address.js";
-import { el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { Board } from "./board.js";
 import { Counters } from "./counters.js";
 import { FindView } from "./find.js";

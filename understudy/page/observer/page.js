@@ -53,7 +53,7 @@ export class OperatorPage {
   }
 
   async signInAsInChat() {
-    const { askToSignIn } = await import("../views/sign_in.js");
+    const { askToSignIn } = await import("../account/sign_in.js");
     let signedIn = false;
     const signIn = async (token) => {
       await this.api.me(token);

@@ -1,6 +1,6 @@
 /** Users and their connections: who is here, who works, who spends, and whose line is slow. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { duration, size } from "../client/format.js";
 import { money, who } from "./labels.js";
 import { Table } from "./table.js";

@@ -1,7 +1,7 @@
 /** One line of the tree. */
 
-import { el, setText } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { STATES, age, count, nameOf, queued } from "./labels.js";
 
 const FLASH_MS = 2600;

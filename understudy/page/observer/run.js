@@ -1,7 +1,7 @@
 /** One run: who, when, what it cost, and its timeline, which can be played back. */
 
-import { el, freshId, setText } from "../views/dom.js";
-import { shape } from "../views/icons.js";
+import { el, freshId, setText } from "../elements/dom.js";
+import { shape } from "../elements/icons.js";
 import { duration } from "../client/format.js";
 import { count, KINDS, seconds } from "./labels.js";
 import { extent, lines, phaseAt, ticks } from "./timeline.js";

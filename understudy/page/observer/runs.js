@@ -1,6 +1,6 @@
 /** The runs without an end, the silent ones in red, and those that ended last. */
 
-import { el } from "../views/dom.js";
+import { el } from "../elements/dom.js";
 import { duration } from "../client/format.js";
 import { money, shortId, waiting, who } from "./labels.js";
 import { Table } from "./table.js";

@@ -1,7 +1,7 @@
 /** Asks for an operator's token, and says how to get one. It is kept for this tab only. */
 
 import { ROOT } from "../client/address.js";
-import { el, freshId, setText } from "../views/dom.js";
+import { el, freshId, setText } from "../elements/dom.js";
 
 export const TOKEN = "understudy.observer"; // its name in sessionStorage
 

@@ -1,7 +1,7 @@
 /** A table of rows that change while they are looked at: a row keeps its element, and so its focus, by its key. */
 
 import { sorted } from "../tables/table_data.js";
-import { arrange, el, setText } from "../views/dom.js";
+import { arrange, el, setText } from "../elements/dom.js";
 
 export class Table {
   /**

@@ -1,6 +1,6 @@
 /** The tree as the WAI-ARIA pattern has it: arrows move, right and left open and close, one tab stop. */
 
-import { arrange, el } from "../views/dom.js";
+import { arrange, el } from "../elements/dom.js";
 import { Fold, Row } from "./row.js";
 
 export class Tree {

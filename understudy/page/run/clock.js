@@ -1,6 +1,6 @@
 /** One timer for every elapsed time on the page; it stands still while nothing is running. */
 
-import { setText } from "../views/dom.js";
+import { setText } from "../elements/dom.js";
 import { duration } from "../client/format.js";
 
 const TICK_MS = 200;

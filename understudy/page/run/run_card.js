@@ -1,8 +1,8 @@
 /** The card of a run: one line while it works and afterwards, which opens into its figures and its steps. */
 
 import { LIVE } from "../client/threads/turns.js";
-import { el, freshId, setText, arrange } from "../views/dom.js";
-import { icon } from "../views/icons.js";
+import { el, freshId, setText, arrange } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { RunStepsView } from "./run_steps.js";
 import { UndoView } from "./undo.js";
 import { duration } from "../client/format.js";

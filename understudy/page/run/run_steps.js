@@ -1,6 +1,6 @@
 /** The steps of a run as a timeline: rows that keep their places, many quiet calls as one. */
 
-import { arrange, el } from "../views/dom.js";
+import { arrange, el } from "../elements/dom.js";
 import { groupRow, stepRow } from "./step.js";
 import { t } from "../client/messages.js";
 import { grouped, isQuiet, nested } from "./run_summary.js";

@@ -1,9 +1,9 @@
 /** One step of a run as a row: an agent at work, a thought, a tool call, a handoff. */
 
-import { arrange, el, setText } from "../views/dom.js";
+import { arrange, el, setText } from "../elements/dom.js";
 import { hasMessage, t } from "../client/messages.js";
 import { sentences } from "../client/threads/findings.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 import { kindsFound } from "../answer/redactions.js";
 import { showJson, showValue } from "../tables/tables.js";
 import { monogram } from "../composer/agents.js";

@@ -1,9 +1,9 @@
 /** Calls of tools that a user makes without words: a starter, a next step, and the form of what these leave open. */
 
 import { t } from "../client/messages.js";
-import { dialogHead } from "../views/dialog.js";
-import { el, freshId } from "../views/dom.js";
-import { LazyFields } from "../views/lazy_fields.js";
+import { dialogHead } from "../elements/dialog.js";
+import { el, freshId } from "../elements/dom.js";
+import { LazyFields } from "../forms/lazy_fields.js";
 
 /**
  * Makes the call of an offer, {label, tool, arguments}, at once if nothing is left open, else by a form. Resolves to whether it was made.

@@ -2,10 +2,10 @@
 
 import { LIVE } from "../client/threads/turns.js";
 import { dateTime, t, listed } from "../client/messages.js";
-import { remaining, visibly } from "../views/approval.js";
-import { el } from "../views/dom.js";
-import { icon } from "../views/icons.js";
-import { confirmed } from "../views/dialog.js";
+import { remaining, visibly } from "../approvals/approval.js";
+import { el } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { confirmed } from "../elements/dialog.js";
 import { callTitle } from "./run_summary.js";
 
 const LONGEST_TIMER_MS = 2 ** 31 - 1;

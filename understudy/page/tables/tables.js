@@ -1,11 +1,10 @@
 /** Tables on the screen: one scrolls in itself, is sorted by its heads, and is saved as CSV. */
 
-import { el } from "../views/dom.js";
-import { icon } from "../views/icons.js";
-import { saveAs } from "../views/save_as.js";
+import { el, saveAs } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { cellText, nextDirection, numberOf, sorted, asTable } from "./table_data.js";
 import { t } from "../client/messages.js";
-import { copyButton } from "../views/copy.js";
+import { copyButton } from "../elements/copy.js";
 
 const MAX_ROWS = 100;
 const SHORT = 28; // characters of a cell that is not broken: a date, a number, a name

@@ -2,9 +2,9 @@
 
 import { monogram } from "../composer/agents.js";
 import { t, errorText } from "../client/messages.js";
-import { el, setText } from "../views/dom.js";
+import { el, setText } from "../elements/dom.js";
 import { humanised } from "../client/format.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 
 // The view of an empty chat: the agent, and a few example requests.
 

@@ -3,11 +3,11 @@
 import { AnswerView } from "../answer/answer.js";
 import { monogram } from "../composer/agents.js";
 import { LazyChart } from "../charts/lazy_chart.js";
-import { ApprovalView } from "../views/approval.js";
-import { QuestionView } from "../views/question.js";
+import { ApprovalView } from "../approvals/approval.js";
+import { QuestionView } from "../approvals/question.js";
 import { isPending, isWidgetCall } from "../client/threads/turns.js";
 import { t } from "../client/messages.js";
-import { arrange, el, setText } from "../views/dom.js";
+import { arrange, el, setText } from "../elements/dom.js";
 import { CutView, NextStepsView } from "../answer/answer_end.js";
 import { AnswerActionsView } from "../answer/answer_actions.js";
 import { MadeFilesView } from "../files/made_files.js";

@@ -1,9 +1,9 @@
 /** The user's message: the bubble, its files, its delivery state, and the editor. */
 
-import { composing, el } from "../views/dom.js";
-import { copyButton } from "../views/copy.js";
+import { composing, el } from "../elements/dom.js";
+import { copyButton } from "../elements/copy.js";
 import { errorCard } from "../answer/answer_end.js";
-import { icon } from "../views/icons.js";
+import { icon } from "../elements/icons.js";
 import { MomentView, Versions } from "../answer/answer_actions.js";
 import { NoticesView, nodesOf, redactionPattern } from "../answer/redactions.js";
 import { isWidgetCall } from "../client/threads/turns.js";

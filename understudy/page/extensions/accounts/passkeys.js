@@ -1,7 +1,7 @@
 /** Passkeys: what the browser and the server do with them, and the dialog of one's own. */
 
-import { confirmed, dialogHead } from "../../views/dialog.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 import { askServer } from "./password_form.js";
 import { MESSAGES } from "./messages/sign_in.js";
 import { dateTime, learn, t } from "../../client/messages.js";

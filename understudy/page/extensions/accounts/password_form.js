@@ -1,7 +1,7 @@
 /** A form with a password, on the page where one joins and in the dialog where one signs in, and what it asks the server. */
 
 import { errorText, t } from "../../client/messages.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 
 const ASK_MS = 20_000; // others may sign in at the same moment, and a password takes a while to check
 

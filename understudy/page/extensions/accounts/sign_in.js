@@ -1,8 +1,8 @@
 /** Sign-in with a password or a passkey, and the dialogs in which their users change them. */
 
 import { learn, t } from "../../client/messages.js";
-import { told } from "../../views/dialog.js";
-import { el } from "../../views/dom.js";
+import { told } from "../../elements/dialog.js";
+import { el } from "../../elements/dom.js";
 import { MESSAGES } from "./messages/sign_in.js";
 import { PasskeysDialog, askPasskeys, hasPasskeys, signInWithPasskey } from "./passkeys.js";
 import { askServer, passwordDialog } from "./password_form.js";

@@ -4,8 +4,7 @@ import { backoff } from "../../client/connection/close_codes.js";
 import { count, moment, who } from "../../observer/labels.js";
 import { SERVER_AUDITOR } from "../../client/connection/session.js";
 import { Table } from "../../observer/table.js";
-import { el, freshId, setText } from "../../views/dom.js";
-import { saveAs } from "../../views/save_as.js";
+import { el, freshId, setText, saveAs } from "../../elements/dom.js";
 
 const SHOWN = 100; // entries of a page in the table
 const SAVED = 500; // and of one that is only saved: the server's most

@@ -1,7 +1,7 @@
 /** A table or a long text that was pasted: it is attached as a file at once, and its user may have it in the message instead. */
 
-import { el, setText } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
+import { el, setText } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
 import { t } from "../../client/messages.js";
 import { isLong, pastedTable, toCsv, toMarkdown } from "./pasted_table.js";
 

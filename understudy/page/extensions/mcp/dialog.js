@@ -1,7 +1,7 @@
 /** "Servers": a dialog with the MCP servers of the user's agents, to switch off and on in the open chat. */
 
-import { dialogHead } from "../../views/dialog.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { dialogHead } from "../../elements/dialog.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 import { enumerated, learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";
 

@@ -2,9 +2,9 @@
 
 import { humanised, moment } from "../../client/format.js";
 import { dateTime, enumerated, learn, listed, t } from "../../client/messages.js";
-import { confirmed, dialogHead } from "../../views/dialog.js";
-import { composing, el, freshId, setText } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
+import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { composing, el, freshId, setText } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
 import { MESSAGES } from "./messages/dialog.js";
 
 const PATH = "/api/memory";

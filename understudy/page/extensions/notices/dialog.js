@@ -3,12 +3,12 @@
 import { isAutomatic } from "../../client/ids.js";
 import { countsOf, questionOf, stepOf } from "./inbox.js";
 import { dateTime, learn, number, t } from "../../client/messages.js";
-import { ApprovalView } from "../../views/approval.js";
-import { dialogHead } from "../../views/dialog.js";
-import { arrange, el, freshId, setText } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
+import { ApprovalView } from "../../approvals/approval.js";
+import { dialogHead } from "../../elements/dialog.js";
+import { arrange, el, freshId, setText } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
 import { LISTS } from "./view.js";
-import { QuestionView } from "../../views/question.js";
+import { QuestionView } from "../../approvals/question.js";
 import { MESSAGES } from "./messages/dialog.js";
 
 const WHEN = Object.freeze({ dateStyle: "medium", timeStyle: "short" });

@@ -2,7 +2,7 @@
 
 import { number, learn, t } from "../../client/messages.js";
 import { REAL_TIMERS, Timers } from "../../client/timers.js";
-import { el, setText } from "../../views/dom.js";
+import { el, setText } from "../../elements/dom.js";
 import { Attention } from "./attention.js";
 import { InboxFeed } from "./feed.js";
 import { markOf, newItems, waitingCount } from "./inbox.js";

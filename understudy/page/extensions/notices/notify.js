@@ -3,7 +3,7 @@
 import { ROOT } from "../../client/address.js";
 import { noticesFor, storedChoice } from "./news.js";
 import { t } from "../../client/messages.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 
 const KEY = "understudy.notify";
 

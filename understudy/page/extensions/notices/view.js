@@ -2,8 +2,8 @@
 
 import { countsOf, waitingCount } from "./inbox.js";
 import { number, t } from "../../client/messages.js";
-import { el, setText } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
+import { el, setText } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
 
 export const LISTS = Object.freeze(["needs_you", "running", "unread"]);
 

@@ -1,7 +1,7 @@
 /** What OpenAI's interface adds to the chat page: the button by which an operator lets the server use a model of this machine. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
-import { el } from "../../views/dom.js";
+import { el } from "../../elements/dom.js";
 import { MESSAGES } from "./messages/page.js";
 
 const MODELS = "/api/admin/models";

@@ -2,7 +2,7 @@
 
 import { ROOT } from "../../client/address.js";
 import { learn, t } from "../../client/messages.js";
-import { told } from "../../views/dialog.js";
+import { told } from "../../elements/dialog.js";
 import { MESSAGES } from "./messages/sign_in.js";
 
 /** Asks, and leaves for the provider, {title, url}; the way there leads back to the chat that is open. */

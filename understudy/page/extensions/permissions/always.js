@@ -1,7 +1,7 @@
 /** "Always allow": what permissions add to the question whether a tool may be used, and to what became of it. */
 
 import { learn, parts, t } from "../../client/messages.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 import { MESSAGES } from "./messages/always.js";
 
 /** The elements of the offer to allow a tool always in a chat: a check box, and what it is for. */

@@ -1,8 +1,8 @@
 /** What privacy adds to the chat page: in the settings, a copy of all of a user's data, and their erasure. See `extensions.js`. */
 
 import { learn, t } from "../../client/messages.js";
-import { confirmed } from "../../views/dialog.js";
-import { saveAs } from "../../views/save_as.js";
+import { confirmed } from "../../elements/dialog.js";
+import { saveAs } from "../../elements/dom.js";
 import { MESSAGES } from "./messages/page.js";
 
 const ALL_DATA_MS = 900_000;

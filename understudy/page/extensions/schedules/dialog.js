@@ -3,9 +3,9 @@
 import { PRESETS, timingOf, timingText, when } from "./timing.js";
 import { learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";
-import { confirmed, dialogHead } from "../../views/dialog.js";
-import { el, freshId, setText } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
+import { confirmed, dialogHead } from "../../elements/dialog.js";
+import { el, freshId, setText } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
 
 const PATH = "/api/schedules";
 const NEWS = new Set(["message_accepted", "final_response", "error"]); // of chats that are not open

@@ -1,9 +1,9 @@
 /** The dialog of a chat's links: makes one that anybody can read, lists those there are, and revokes each. */
 
 import { ROOT } from "../../client/address.js";
-import { copy, copyButton } from "../../views/copy.js";
-import { dialogHead } from "../../views/dialog.js";
-import { el, freshId, setText } from "../../views/dom.js";
+import { copy, copyButton } from "../../elements/copy.js";
+import { dialogHead } from "../../elements/dialog.js";
+import { el, freshId, setText } from "../../elements/dom.js";
 import { moment } from "../../client/format.js";
 import { dateTime, learn, t } from "../../client/messages.js";
 import { MESSAGES } from "./messages/dialog.js";

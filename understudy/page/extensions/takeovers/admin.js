@@ -1,7 +1,7 @@
 /** What an operator may do to a run: take it over, read it, speak to it, and hand it back. */
 
 import { moment, shortId, who } from "../../observer/labels.js";
-import { el, freshId } from "../../views/dom.js";
+import { el, freshId } from "../../elements/dom.js";
 
 const SHOWN = 30;
 

@@ -4,8 +4,8 @@
  * The frame has no origin of its own and no network; the page hears it by its window alone, never by what it claims.
  */
 
-import { confirmed } from "../../views/dialog.js";
-import { el } from "../../views/dom.js";
+import { confirmed } from "../../elements/dialog.js";
+import { el } from "../../elements/dom.js";
 import { HEIGHTS, WidgetBridge } from "./bridge.js";
 import { language, t } from "../../client/messages.js";
 

@@ -2,9 +2,9 @@
 
 import { humanised } from "../../client/format.js";
 import { learn, t } from "../../client/messages.js";
-import { arrange, el } from "../../views/dom.js";
-import { icon } from "../../views/icons.js";
-import { whenSeen } from "../../views/seen.js";
+import { arrange, el } from "../../elements/dom.js";
+import { icon } from "../../elements/icons.js";
+import { whenSeen } from "../../elements/seen.js";
 import { MESSAGES } from "./messages/view.js";
 
 export class WidgetsView {

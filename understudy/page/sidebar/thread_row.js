@@ -1,9 +1,9 @@
 /** One chat in the sidebar: open it, rename it in place, and a menu of what else can be done with it. */
 
-import { composing, el, setText } from "./dom.js";
+import { composing, el, setText } from "../elements/dom.js";
 import { t } from "../client/messages.js";
-import { icon } from "./icons.js";
-import { Menu } from "./menu.js";
+import { icon } from "../elements/icons.js";
+import { Menu } from "../elements/menu.js";
 import { isAutomatic } from "../client/ids.js";
 
 export class ThreadRow {

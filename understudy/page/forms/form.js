@@ -1,8 +1,8 @@
 /** The controls of a form: one a field, each with its label, its description and what is wrong with it. `LazyFields` loads them. */
 
-import { enteredFor, fieldsOf, namedField, readForm } from "../client/form.js";
+import { enteredFor, fieldsOf, namedField, readForm } from "./fields.js";
 import { t } from "../client/messages.js";
-import { el, freshId, setText } from "./dom.js";
+import { el, freshId, setText } from "../elements/dom.js";
 
 const TYPES = Object.freeze({ text: "text", secret: "password", number: "number", date: "date", moment: "datetime-local" });
 const FORMATS = Object.freeze({ email: "email", uri: "url" }); // a phone has keys for them

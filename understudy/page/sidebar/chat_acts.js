@@ -1,8 +1,8 @@
 /** What a user does with a chat as a whole: rename, pin, archive, tag, export, delete, and what extensions add. */
 
-import { confirmed } from "./dialog.js";
-import { saveAs } from "./save_as.js";
-import { LazyPart } from "./lazy_part.js";
+import { confirmed } from "../elements/dialog.js";
+import { saveAs } from "../elements/dom.js";
+import { LazyPart } from "../elements/lazy_part.js";
 import { t } from "../client/messages.js";
 
 const FORMS = Object.freeze({ markdown: "md", json: "json" });

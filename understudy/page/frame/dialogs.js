@@ -2,9 +2,9 @@
 
 import { fromJson } from "../client/ids.js";
 import { t } from "../client/messages.js";
-import { arrange, el } from "./dom.js";
-import { icon } from "./icons.js";
-import { LazyPart } from "./lazy_part.js";
+import { arrange, el } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { LazyPart } from "../elements/lazy_part.js";
 
 const BUTTONS = "understudy.buttons"; // {id, title, icon} of each, as they were last time
 
@@ -12,9 +12,9 @@ export class Dialogs {
   /** `page` is the page: {extensions, client, redraw(), fault(error)}. */
   constructor(page, storage) {
     const lazy = (load, make) => new LazyPart(load, make, (fault) => page.fault(fault));
-    this.signIn = lazy(() => import("./sign_in.js"), (part) => part);
+    this.signIn = lazy(() => import("../account/sign_in.js"), (part) => part);
     this.client = page.client;
-    this.settings = lazy(() => import("./page_settings.js"), ({ pageSettings }) => pageSettings(page, storage));
+    this.settings = lazy(() => import("../settings/settings.js"), ({ pageSettings }) => pageSettings(page, storage));
     this.settingsButton = iconButton("gear", t("settings.title"), () => this.openSettings());
   }
 

@@ -4,7 +4,7 @@
  * The server checks every answer again; a page only says earlier what would be refused.
  */
 
-import { t } from "./messages.js";
+import { t } from "../client/messages.js";
 
 /**
  * @typedef {object} Field

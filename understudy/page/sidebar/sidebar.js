@@ -1,13 +1,11 @@
 /** The list of chats: newest first, searchable; on narrow screens a drawer. */
 
 import { ChatActs } from "./chat_acts.js";
-import { arrange, composing, el, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { TagFilter } from "./tag_filter.js";
+import { arrange, composing, el, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { TagFilter, extended, NO_THREADS, refreshed, wantedAtTop, without, keepThreads, keptThreads } from "./listed.js";
 import { ThreadRow } from "./thread_row.js";
 import { moment, period } from "../client/format.js";
-import { extended, NO_THREADS, refreshed, wantedAtTop, without } from "../client/thread_list.js";
-import { keepThreads, keptThreads } from "../client/kept_threads.js";
 import { searched } from "../client/tags.js";
 import { t } from "../client/messages.js";
 

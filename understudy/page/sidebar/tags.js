@@ -1,7 +1,7 @@
 /** The dialog of a chat's tags: typed, chosen from the user's own, and removed; kept when it is saved. */
 
-import { composing, el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
+import { composing, el, freshId, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
 import { MAX_TAG, MOST_TAGS, suggested, tagOf } from "../client/tags.js";
 import { t } from "../client/messages.js";
 

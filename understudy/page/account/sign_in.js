@@ -3,7 +3,7 @@
  * them, or with a token, which its operator makes with `understudy token`.
  */
 
-import { asked } from "./dialog.js";
+import { asked } from "../elements/dialog.js";
 import { t } from "../client/messages.js";
 
 let asking = false;

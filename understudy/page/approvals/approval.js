@@ -1,9 +1,9 @@
 /** The question whether a tool may be used: everything it would be given, Allow and Deny, and what became of it. */
 
-import { el, freshId, setText } from "./dom.js";
+import { el, freshId, setText } from "../elements/dom.js";
 import { parts, number, t } from "../client/messages.js";
-import { LazyFields } from "./lazy_fields.js";
-import { icon } from "./icons.js";
+import { LazyFields } from "../forms/lazy_fields.js";
+import { icon } from "../elements/icons.js";
 import { humanised } from "../client/format.js";
 
 const NOTE_CHARACTERS = 1_000; // as many as the server takes

@@ -1,7 +1,7 @@
 /** The language of the page: the user's choice, kept in this browser, on <html>. */
 
 import { chosenLanguage, language, LANGUAGES, t, useLanguage } from "../client/messages.js";
-import { el, freshId } from "./dom.js";
+import { el, freshId } from "../elements/dom.js";
 
 const KEY = "understudy.language";
 

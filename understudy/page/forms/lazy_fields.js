@@ -1,7 +1,7 @@
 /** The fields of a form, whose code is loaded with the first form that is shown: most chats have none. */
 
 import { t } from "../client/messages.js";
-import { el } from "./dom.js";
+import { el } from "../elements/dom.js";
 
 export class LazyFields {
   /** `given` is what FormFields takes; its methods are here too. Until they are there, nothing can be read from them. */

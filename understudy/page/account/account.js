@@ -1,8 +1,8 @@
 /** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, and to sign out. */
 
-import { el, freshId, setText } from "./dom.js";
-import { icon } from "./icons.js";
-import { Menu } from "./menu.js";
+import { el, freshId, setText } from "../elements/dom.js";
+import { icon } from "../elements/icons.js";
+import { Menu } from "../elements/menu.js";
 import { ROOT } from "../client/address.js";
 import { initials } from "../client/format.js";
 import { t } from "../client/messages.js";

@@ -2,9 +2,9 @@
 
 import { parametersOf, remaining, visibly } from "./approval.js";
 import { parts, t } from "../client/messages.js";
-import { el, freshId, setText } from "./dom.js";
-import { LazyFields } from "./lazy_fields.js";
-import { icon } from "./icons.js";
+import { el, freshId, setText } from "../elements/dom.js";
+import { LazyFields } from "../forms/lazy_fields.js";
+import { icon } from "../elements/icons.js";
 
 const OUTCOMES = new Set(["answered", "declined", "expired"]);
 
