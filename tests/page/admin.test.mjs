@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { AdminApi } from "../../understudy/page/admin/api.js";
+import { AdminApi } from "../../understudy/page/admin/admin.js";
 import { SECTIONS as OWN, sectionsOf, value } from "../../understudy/page/admin/sections.js";
 import { SECTIONS as OPERATIONS } from "../../understudy/page/extensions/operations/admin.js";
 import { SECTIONS as ACCOUNTS } from "../../understudy/page/extensions/accounts/admin.js";

@@ -3,8 +3,7 @@ import { test } from "node:test";
 
 import { LANGUAGES } from "../../understudy/page/client/messages.js";
 import { TEXTS, optionsOf, settled, tokenFrom } from "../../understudy/page/widget.js";
-import { Site, siteAround } from "../../understudy/page/embed/site.js";
-import { siteStorage, siteWindow } from "../../understudy/page/embed/site_storage.js";
+import { Site, siteAround, siteStorage, siteWindow } from "../../understudy/page/embed/site.js";
 import { FakeStorage } from "./fakes.mjs";
 
 /** The two ends of a port that loses nothing: what is posted at one is in the list of the other. */

@@ -2,10 +2,10 @@
 
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { EventParser } from "../../understudy/page/observer/events.js";
+import { EventParser } from "../../understudy/page/observer/api.js";
 import { FEW, Forest, MOST } from "../../understudy/page/observer/forest.js";
 import { above, age, nameOf } from "../../understudy/page/observer/labels.js";
-import { lines, phaseAt, ticks } from "../../understudy/page/observer/timeline.js";
+import { lines, phaseAt, ticks } from "../../understudy/page/observer/run.js";
 
 const node = (path, children = [], more = {}) => ({
   path, type: "Actor", state: "running", incarnation: 1, restarts: 0, age_s: 10, depth: {}, resting_below: 0,

@@ -2,13 +2,12 @@
 
 import { decoded, ROOT } from "../client/address.js";
 import { backoff } from "../client/connection/close_codes.js";
-import { OVER, Refused } from "../observer/rest.js";
+import { OVER, Refused, OperatorRest } from "../observer/api.js";
 import { hasOne, OPERATORS } from "../client/connection/session.js";
 import { Table } from "../observer/table.js";
 import { copyButton } from "../elements/copy.js";
-import { el, setText } from "../elements/dom.js";
+import { el, setText, freshId } from "../elements/dom.js";
 import { withParts } from "../elements/lazy_part.js";
-import { formOf } from "./asked.js";
 import { SECTIONS, sectionsOf } from "./sections.js";
 
 const REFRESH_MS = 5000;
@@ -239,4 +238,41 @@ export class Admin {
       return refused;
     }
   }
+}
+
+// REST client of the administration page.
+
+const ASK_MS = 30_000; // a broken connection may accept a request and never answer
+
+export class AdminApi extends OperatorRest {
+  /** The JSON of an answer, {} of one without content; rejects with {status, message}. */
+  async ask(method, path, body = null) {
+    const signal = AbortSignal.timeout(ASK_MS);
+    const answer = await this.request(method, path, body ? { signal, body: JSON.stringify(body) } : { signal });
+    return answer.status === 204 ? {} : answer.json().catch(() => { throw new Refused(0); }); // it ended in the middle
+  }
+}
+
+// The forms of the administration page: what is asked before something is done to a row, and what makes something new.
+
+/**
+ * A form with `fields`, {name: label}, of which those in `options`, {name: {value: label}}, are chosen, and those in `optional` may be
+ * empty; `given` is what they have at first. `onAgree(filled)` is called with what they have then; `buttons` stand before `agree`.
+ */
+export function formOf({ fields = {}, options = {}, optional = Object.keys(fields), given = {}, agree, buttons = [], onAgree, name }) {
+  const inputs = Object.keys(fields).map((field) => [field, input(field, options[field], !optional.includes(field), given[field] ?? "")]);
+  const submit = el("button.primary", { type: "submit" }, agree);
+  const form = el("form.admin-form", { "aria-label": name, onsubmit: async (event) => {
+    event.preventDefault();
+    submit.disabled = true;
+    const done = await onAgree(Object.fromEntries(inputs.map(([field, { value }]) => [field, value.trim()]))).finally(() => { submit.disabled = false; });
+    if (done) for (const [field, one] of inputs) if (!options[field]) one.value = given[field] ?? "";
+  } }, inputs.map(([field, one]) => el("div.admin-field", {}, el("label", { for: one.id }, fields[field]), one)), el("div.dialog-actions", {}, buttons, submit));
+  return { element: form, focus: () => (inputs[0]?.[1] ?? submit).focus() };
+}
+
+function input(field, options, required, value) {
+  const id = freshId(field);
+  if (options) return el("select.dialog-input", { id }, Object.entries(options).map(([word, title]) => el("option", { value: word }, title)));
+  return el("input.dialog-input", { id, required, maxLength: 500, autocomplete: "off", spellcheck: false, value });
 }

@@ -26,8 +26,7 @@ import { icon } from "../elements/icons.js";
 import { Panel } from "../files/panel.js";
 import { Previews } from "../files/previews.js";
 import { Transcript } from "../thread/transcript.js";
-import { siteAround } from "./site.js";
-import { siteStorage, siteWindow } from "./site_storage.js";
+import { siteAround, siteStorage, siteWindow } from "./site.js";
 
 const SETTLING_MS = 4_000; // a thread that says nothing for so long is shown as empty
 

@@ -3,9 +3,8 @@
 import { Toasts } from "../elements/dialog.js";
 import { el, setText } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
-import { Details } from "./details.js";
+import { Details, Incidents } from "./details.js";
 import { Forest } from "./forest.js";
-import { Incidents } from "./incidents.js";
 import { STATES, above } from "./labels.js";
 import { Tree } from "./tree.js";
 

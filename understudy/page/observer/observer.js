@@ -4,12 +4,8 @@ import { ROOT } from "../client/address.js";
 import { el, setText } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
 import { Board } from "./board.js";
-import { Counters } from "./counters.js";
-import { FindView } from "./find.js";
-import { HealthView } from "./health.js";
-import { PeopleView } from "./people.js";
+import { FindView, HealthView, PeopleView, RunsView } from "./sheets.js";
 import { RunView } from "./run.js";
-import { RunsView } from "./runs.js";
 
 const REFRESH_MS = 2000;
 const VIEWS = Object.freeze({ tree: "Tree", runs: "Runs", people: "Users", health: "Health" });
@@ -112,5 +108,29 @@ export class Observer {
     } finally {
       this.reading -= 1;
     }
+  }
+}
+
+// The numbers that an operator looks at first.
+
+const NAMES = Object.freeze({
+  connections: "Connections", conversations: "Conversations", runs: "Runs at work", runs_waiting: "Runs waiting",
+  writes_waiting: "Writes queued", readers_at_work: "Readers busy", reads_waiting: "Reads queued", incidents: "Incidents",
+  dead_letters: "Dead letters",
+});
+
+export class Counters {
+  constructor() {
+    this.values = new Map(Object.keys(NAMES).map((name) => [name, el("dd", {}, "–")]));
+    this.element = el("section", { "aria-label": "Counts" }, // a landmark: a list alone would stand outside of all
+      el("dl.counters", {}, [...this.values].map(([name, value]) => el("div", {}, el("dt", {}, NAMES[name]), value))));
+  }
+
+  show(counts) {
+    for (const name of this.values.keys()) this.set(name, counts[name] ?? 0);
+  }
+
+  set(name, count) {
+    setText(this.values.get(name), count.toLocaleString("en"));
   }
 }

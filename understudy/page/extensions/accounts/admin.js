@@ -1,6 +1,6 @@
 /** The section of accounts on the administration page. Pure. */
 
-import { text, time } from "../../admin/columns.js";
+import { text, time } from "../../admin/sections.js";
 import { ROOT } from "../../client/address.js";
 
 /** What an invite or a reset of an account says: the link, which is told once. */

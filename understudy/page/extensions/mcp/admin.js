@@ -1,6 +1,6 @@
 /** The section of who is signed in at MCP servers, on the administration page. Pure. */
 
-import { text, time, user } from "../../admin/columns.js";
+import { text, time, user } from "../../admin/sections.js";
 
 export const SECTIONS = Object.freeze([
   {

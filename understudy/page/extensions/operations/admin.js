@@ -1,6 +1,6 @@
 /** The sections of what goes on: figures, runs, queues, and what is stopped. */
 
-import { number, run, text, time, timelineOf, user } from "../../admin/columns.js";
+import { number, run, text, time, timelineOf, user } from "../../admin/sections.js";
 import { duration, size } from "../../client/format.js";
 import { money, shortId, waiting, who } from "../../observer/labels.js";
 

@@ -1,6 +1,6 @@
 /** The section of what was spent on the administration page. Pure. */
 
-import { number, text } from "../../admin/columns.js";
+import { number, text } from "../../admin/sections.js";
 import { money, who } from "../../observer/labels.js";
 
 const BY = Object.freeze({ user: "User", group: "Group", agent: "Agent", model: "Model", day: "Day" });
