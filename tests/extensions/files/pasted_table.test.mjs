@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { isLong, pastedTable, toCsv, toMarkdown } from "../../../understudy/page/extensions/files/pasted_table.js";
+import { isLong, pastedTable, toCsv, toMarkdown } from "../../../understudy/page/extensions/files/pasted.js";
 
 test("a selection of a spreadsheet is a table, its quoted cells whole", () => {
   const rows = pastedTable('name\tnote\r\nAda\t"two\nlines, ""quoted"""\r\nBob\t\r\n');

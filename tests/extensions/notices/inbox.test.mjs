@@ -4,7 +4,7 @@ import { test } from "node:test";
 import {
   countsOf, isNews, markOf, newItems, noted, NOTHING_OPEN, openThreads, questionOf, received, seen, settled, stepOf, tidied, waitingCount,
 } from "../../../understudy/page/extensions/notices/inbox.js";
-import { noticesFor, storedChoice } from "../../../understudy/page/extensions/notices/news.js";
+import { noticesFor, storedChoice } from "../../../understudy/page/extensions/notices/notify.js";
 import { InboxFeed } from "../../../understudy/page/extensions/notices/feed.js";
 
 const CONSENT = {

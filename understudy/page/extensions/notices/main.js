@@ -3,11 +3,10 @@
 import { number, learn, t } from "../../client/messages.js";
 import { REAL_TIMERS, Timers } from "../../client/timers.js";
 import { el, setText } from "../../elements/dom.js";
-import { Attention } from "./attention.js";
+import { Attention, Notify } from "./notify.js";
 import { InboxFeed } from "./feed.js";
 import { markOf, newItems, waitingCount } from "./inbox.js";
 import { MESSAGES } from "./messages/page.js";
-import { Notify } from "./notify.js";
 import { InboxView } from "./view.js";
 
 export function extend(page) {

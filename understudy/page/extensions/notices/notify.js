@@ -1,9 +1,10 @@
-/** Notices of this browser: switched on by the user, shown by the open page while nobody looks at it. */
+/** What calls the user to this page while they look elsewhere: notices of the browser, the title, the icon of the tab, the badge of the app. */
 
 import { ROOT } from "../../client/address.js";
-import { noticesFor, storedChoice } from "./news.js";
 import { t } from "../../client/messages.js";
 import { el, freshId, setText } from "../../elements/dom.js";
+
+// Notices of this browser: switched on by the user, shown by the open page while nobody looks at it.
 
 const KEY = "understudy.notify";
 
@@ -74,5 +75,55 @@ export class Notify {
     this.boxes.on.disabled = blocked;
     this.boxes.answers.disabled = !this.boxes.on.checked;
     setText(this.hint, blocked ? t("notices.blocked") : "");
+  }
+}
+
+// Which news deserve a notice.
+
+/**
+ * The notices for what is new: {kind, threadId, title}, one for each chat. `fresh` is what `newItems` gives; `answers`: also
+ * for answers that have ended.
+ */
+export function noticesFor(fresh, { answers }) {
+  const found = new Map();
+  if (answers) {
+    for (const one of fresh.unread) found.set(one.thread_id, { kind: one.status === "success" ? "answered" : "failed", threadId: one.thread_id, title: one.title });
+  }
+  for (const one of fresh.needsYou) found.set(one.thread_id, { kind: "needs_you", threadId: one.thread_id, title: one.title });
+  return [...found.values()];
+}
+
+/** {on, answers} as it was stored; off when there is nothing. */
+export function storedChoice(text) {
+  try {
+    const { on = false, answers = false } = JSON.parse(text ?? "null") ?? {};
+    return { on: on === true, answers: answers === true };
+  } catch {
+    return { on: false, answers: false };
+  }
+}
+
+const ICON = `${ROOT}/page/icon.svg`;
+const WAITING_ICON = `${ROOT}/page/icon-waiting.svg`;
+
+export class Attention {
+  constructor() {
+    this.count = 0;
+    this.icon = document.querySelector("link[rel=icon]");
+  }
+
+  /** What the window is called that has this title. */
+  title(title) {
+    return this.count > 0 ? t("inbox.window_title", { count: this.count, title }) : title;
+  }
+
+  /** How many items wait for the user. */
+  waiting(count) {
+    if (count === this.count) return;
+    this.count = count;
+    const href = count > 0 ? WAITING_ICON : ICON;
+    if (this.icon && this.icon.getAttribute("href") !== href) this.icon.setAttribute("href", href);
+    const badge = count > 0 ? navigator.setAppBadge?.(count) : navigator.clearAppBadge?.();
+    badge?.catch(() => {}); // only installed apps have one
   }
 }
