@@ -26,10 +26,9 @@ import { Subscriptions } from "./client/threads/subscriptions.js";
 import { HistoryCache } from "./client/threads/history_cache.js";
 import { randomId } from "./client/ids.js";
 import { browserStorage, safeStorage } from "./client/safe_storage.js";
-import { Listeners } from "./client/listeners.js";
+import { Listeners, REAL_TIMERS, Timers } from "./client/listeners_and_timers.js";
 import { Outbox } from "./client/sending/outbox.js";
 import { Threads } from "./client/threads/threads.js";
-import { REAL_TIMERS, Timers } from "./client/timers.js";
 
 export { beside, older, visible } from "./client/threads/branches.js";
 

@@ -27,7 +27,8 @@
  * `sign_in.js` see `account/sign_in.js`.
  */
 
-import { addStyle, withParts, LazyPart } from "./elements/lazy_part.js";
+import { addStyle, withParts } from "./elements/extension_parts.js";
+import { LazyPart } from "./elements/lazy_part.js";
 
 export class Extensions {
   /** `page` is the page, a `ChatPage` with `extended(this)`; `load(name)` imports a part. */

@@ -7,7 +7,7 @@ import { hasOne, OPERATORS } from "../client/connection/session.js";
 import { Table } from "../observer/table.js";
 import { copyButton } from "../elements/copy.js";
 import { el, setText, freshId } from "../elements/dom.js";
-import { withParts } from "../elements/lazy_part.js";
+import { withParts } from "../elements/extension_parts.js";
 import { SECTIONS, sectionsOf } from "./sections.js";
 
 const REFRESH_MS = 5000;

@@ -1,7 +1,6 @@
-/** Parts of the page that are loaded when they are first used: most visits do without them. */
+/** A part of the page whose code is loaded when it is first used: most visits do without it. */
 
 import { t } from "../client/messages.js";
-import { el } from "./dom.js";
 
 export class LazyPart {
   /** `load()` imports the module of which `make(module)` makes the part, once; `onFault({message})`: it cannot be had. */
@@ -29,33 +28,4 @@ export class LazyPart {
       this.loading = false;
     }
   }
-}
-
-/** Of these extensions, those that have a part of this page: the server writes their names into its head. */
-export function withParts(names) {
-  const here = document.querySelector("meta[name=page-extensions]")?.content.split(" ") ?? [];
-  return names.filter((name) => here.includes(name));
-}
-
-/** Loads a style sheet, once; resolves when it applies. */
-export function addStyle({ href }) {
-  if (!styles.has(href)) styles.set(href, styled(href).catch((fault) => {
-    styles.delete(href);
-    throw fault;
-  }));
-  return styles.get(href);
-}
-
-const styles = new Map(); // address -> promise
-
-function styled(href) {
-  return new Promise((resolve, reject) => {
-    const link = el("link", {
-      rel: "stylesheet", href, onload: resolve, onerror: () => {
-        link.remove();
-        reject(new TypeError(href)); // as an import does
-      },
-    });
-    document.head.append(link);
-  });
 }

@@ -20,7 +20,7 @@ import { Toasts } from "../elements/dialog.js";
 import { composing, el, setText } from "../elements/dom.js";
 import { Drafts } from "../composer/drafts.js";
 import { emptyChat } from "../thread/around_turns.js";
-import { addStyle } from "../elements/lazy_part.js";
+import { addStyle } from "../elements/extension_parts.js";
 import { Files } from "../files/files.js";
 import { icon } from "../elements/icons.js";
 import { Panel } from "../files/panel.js";

@@ -10,7 +10,7 @@ import { afterClose, backoff } from "./close_codes.js";
 import { CAN_GUNZIP } from "./frame_reader.js";
 import { Socket } from "./socket.js";
 import { SessionRefused } from "./session.js";
-import { Timers } from "../timers.js";
+import { Timers } from "../listeners_and_timers.js";
 
 const LOST = afterClose(1006);
 const RENEW_AGAIN_MS = 30_000;

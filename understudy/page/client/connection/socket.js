@@ -4,7 +4,7 @@ import { inChunks } from "./chunks.js";
 import { subprotocols } from "./close_codes.js";
 import { toJson } from "../ids.js";
 import { FrameReader } from "./frame_reader.js";
-import { Timers } from "../timers.js";
+import { Timers } from "../listeners_and_timers.js";
 
 const OPEN = 1;
 const LOST = 1006;

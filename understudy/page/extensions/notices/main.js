@@ -1,7 +1,7 @@
 /** What notices add to the chat page: the inbox over all chats, its marks in the side bar, and what calls the user to it. See `extensions.js`. */
 
 import { number, learn, t } from "../../client/messages.js";
-import { REAL_TIMERS, Timers } from "../../client/timers.js";
+import { REAL_TIMERS, Timers } from "../../client/listeners_and_timers.js";
 import { el, setText } from "../../elements/dom.js";
 import { Attention, Notify } from "./notify.js";
 import { InboxFeed } from "./feed.js";
