@@ -245,7 +245,10 @@ def tags(browser: Browser, server: Server, shots: Path | None, problems: list[st
 
 
 def keys(browser: Browser, server: Server, shots: Path | None, problems: list[str]) -> None:
-    """The palette finds chats, agents and actions by the keyboard alone; ↑ edits the last message."""
+    """The palette finds chats, agents and actions by the keyboard alone; ↑ edits the last message.
+
+    The menu of the account lists the keys, too, and signs out.
+    """
     page = watched(browser.new_context(viewport=WIDE).new_page(), problems)
     page.goto(server.address)
     ask(page, "What is 6 * 7?")
@@ -293,6 +296,16 @@ def keys(browser: Browser, server: Server, shots: Path | None, problems: list[st
     expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
     picture(page, shots, "keys")
     page.keyboard.press("Escape")
+    account = page.get_by_role("button", name=re.compile("^Account: "))
+    account.click()
+    picture(page, shots, "account-menu")
+    page.get_by_role("menuitem", name="Keyboard shortcuts").click()
+    expect(page.get_by_role("dialog", name="Keyboard shortcuts")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(account).to_be_focused()
+    page.keyboard.press("Enter")
+    page.get_by_role("menuitem", name="Sign out").click()
+    page.get_by_role("dialog", name="Sign out?").get_by_role("button", name="Stay signed in").click()
     page.get_by_role("textbox", name="Message", exact=True).press_sequentially("why?")
     expect(page.get_by_role("dialog")).to_have_count(0)
     page.context.close()

@@ -68,7 +68,7 @@ class Page extends ChatPage {
     this.dialogs = new Dialogs(this, storage);
     this.buttons = new ExtensionButtons(storage, (id) => this.extensions.use((extensions) => extensions.show(id)));
     this.sidebar.add(this.buttons.element);
-    this.account = new Account(this.api, (how) => this.client.signOut(how), (who) => this.added("accountActs", who));
+    this.account = new Account(this.api, { onSignOut: (how) => this.client.signOut(how), onKeys: () => this.keys.sheet(), more: (who) => this.added("accountActs", who) });
     this.sidebar.element.append(this.places.side, this.account.element);
     this.drafts = new Drafts(storage);
     this.composer = new Composer({

@@ -1,4 +1,4 @@
-/** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, and to sign out. */
+/** Who is signed in: a button at the foot of the side bar, with a menu for what one signs in with, help on keys, and to sign out. */
 
 import { el, freshId, setText } from "../elements/dom.js";
 import { icon } from "../elements/icons.js";
@@ -10,10 +10,10 @@ import { hasOne, OPERATORS } from "../client/connection/session.js";
 
 export class Account {
   /**
-   * `api` is an `Api`. `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}; `more(who)` is what
-   * extensions add to the menu, {label, icon, act} each.
+   * `api` is an `Api`. `onSignOut({anyway, everywhere})` ends the session, or rejects with {message}; `onKeys()` lists the keys;
+   * `more(who)` is what extensions add to the menu, {label, icon, act} each.
    */
-  constructor(api, onSignOut, more) {
+  constructor(api, { onSignOut, onKeys, more }) {
     Object.assign(this, { api, onSignOut, who: null });
     this.mark = el("span.account-mark", { "aria-hidden": "true" });
     this.name = el("span.account-name", { dir: "auto" });
@@ -23,6 +23,7 @@ export class Account {
       el("p.menu-head", { dir: "auto" }, this.#title(), el("small", {}, this.#detail())),
       ...(hasOne(this.who.roles ?? [], OPERATORS) ? [{ label: t("account.admin"), icon: "gear", act: () => location.assign(`${ROOT}/admin`) }] : []),
       ...more(this.who),
+      { label: t("keys.title"), icon: "keyboard", act: onKeys },
       { label: t("account.sign_out"), icon: "leave", act: () => this.leave() },
     ]);
   }

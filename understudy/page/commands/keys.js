@@ -13,6 +13,11 @@ export class Keys {
     document.addEventListener("keydown", (event) => this.#key(event));
   }
 
+  /** Lists the keys. */
+  sheet() {
+    return this.commands.use((commands) => commands.sheet());
+  }
+
   #key(event) {
     if (composing(event)) return;
     const { page } = this;
@@ -20,7 +25,7 @@ export class Keys {
     const key = event.key.toLowerCase();
     const modal = document.querySelector("dialog[open]") !== null;
     if (command && !event.shiftKey && key === "k" && (!modal || this.commands.made?.palette.open)) this.commands.use(({ palette }) => palette.toggle());
-    else if (!modal && (command ? event.key === "/" : event.key === "?" && !writes(event.target))) this.commands.use((commands) => commands.sheet());
+    else if (!modal && (command ? event.key === "/" : event.key === "?" && !writes(event.target))) this.sheet();
     else if (command && event.shiftKey && key === "o" && !modal) page.create();
     else if (event.key === "Escape" && !modal) {
       if (document.body.classList.contains("drawer-open")) page.sidebar.toggle(false);
