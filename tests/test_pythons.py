@@ -1,29 +1,35 @@
 """The Pythons that the packages claim to run on."""
 
+import re
 import subprocess
 import sys
 
-from tests.pythons import LIBRARIES, ROOT, claimed, interpreter, manifest_of
+import pytest
 
-PRODUCT = ROOT / "pyproject.toml"
+from tests.pythons import MANIFESTS, ROOT, claimed, interpreter
 
-
-def test_the_libraries_claim_the_same_pythons() -> None:
-    """From the oldest that they require on, without a gap, and at least those of the product."""
-    versions = claimed(manifest_of(LIBRARIES[0]))
-    assert versions == [f"3.{minor}" for minor in range(11, 11 + len(versions))]
-    assert len(versions) > 1
-    assert set(claimed(PRODUCT)) <= set(versions)
-    for library in LIBRARIES:
-        assert claimed(manifest_of(library)) == versions, library
-    for manifest in (PRODUCT, *map(manifest_of, LIBRARIES)):
-        assert f'requires-python = ">={versions[0]}"' in manifest.read_text()
+VERSIONS = claimed(MANIFESTS[0])
+TEMPLATE = "understudy/extensions/projects/template"
+SHIPPED = ("deploy/Dockerfile", f"{TEMPLATE}/Dockerfile.txt", f"{TEMPLATE}/pyproject.toml.txt")
+"""What says a Python: the image, and the project which `understudy new` begins."""
 
 
-def test_what_is_shipped_runs_on_a_python_that_is_claimed() -> None:
-    """The image, and that of the project which `understudy new` begins."""
-    for file in ("deploy/Dockerfile", "understudy/extensions/projects/template/Dockerfile.txt"):
-        assert (ROOT / file).read_text().partition("python:")[2].partition("-")[0] in claimed(PRODUCT), file
+def test_all_packages_claim_the_same_pythons() -> None:
+    """From the oldest that they require on, without a gap, and as the changelog says."""
+    assert [f"3.{minor}" for minor in range(11, 11 + len(VERSIONS))] == VERSIONS
+    assert len(VERSIONS) > 1
+    for manifest in MANIFESTS:
+        assert claimed(manifest) == VERSIONS, manifest
+        assert f'requires-python = ">={VERSIONS[0]}"' in manifest.read_text()
+    assert f"for Python {VERSIONS[0]} to {VERSIONS[-1]}." in (ROOT / "CHANGELOG.md").read_text()
+
+
+@pytest.mark.parametrize("file", SHIPPED)
+def test_what_is_shipped_says_which_pythons_are_tested(file: str) -> None:
+    """And begins with one of them."""
+    text = (ROOT / file).read_text()
+    assert f"{VERSIONS[0]} to {VERSIONS[-1]}" in text
+    assert {*re.findall(r"(?:python:|>=)(3\.\d+)", text)} <= {*VERSIONS}
 
 
 def test_an_interpreter_is_of_the_version_that_was_asked_for() -> None:
