@@ -7,6 +7,8 @@ Ready-made kinds of actors stand in `behaviours`, tools for tests in `testing`, 
 from .actor import Actor as Actor
 from .actor import Context as Context
 from .actor import Receive as Receive
+from .actor import Supervisor as Supervisor
+from .ask import ActorDied as ActorDied
 from .ask import Ask as Ask
 from .backoff import Backoff as Backoff
 from .channels import MailboxReceiver as MailboxReceiver
@@ -17,10 +19,8 @@ from .coordinated_shutdown import PHASES as PHASES
 from .coordinated_shutdown import CoordinatedShutdown as CoordinatedShutdown
 from .coordinated_shutdown import Phase as Phase
 from .coordinated_shutdown import PhaseOver as PhaseOver
-from .errors import ActorDied as ActorDied
 from .errors import ActorError as ActorError
 from .errors import ActorUnavailable as ActorUnavailable
-from .errors import AlreadyStarted as AlreadyStarted
 from .errors import AskCycle as AskCycle
 from .errors import AskTimeout as AskTimeout
 from .errors import DeathPact as DeathPact
@@ -68,12 +68,15 @@ from .incidents import Incident as Incident
 from .lanes import Conflate as Conflate
 from .lanes import Lane as Lane
 from .lanes import LaneStatistics as LaneStatistics
+from .lanes import Notice as Notice
 from .lanes import Overflow as Overflow
 from .lanes import conflate as conflate
+from .lifecycle import Decision as Decision
 from .lifecycle import State as State
 from .lifecycle import StopMode as StopMode
 from .mailbox import MailboxSpec as MailboxSpec
 from .ref import ActorRef as ActorRef
+from .ref import AlreadyStarted as AlreadyStarted
 from .signals import NotMainThread as NotMainThread
 from .signals import stop_on_signals as stop_on_signals
 from .signals import wait_for_signal as wait_for_signal
@@ -87,7 +90,6 @@ from .spec import Supervision as Supervision
 from .stash import Stash as Stash
 from .stash import StashCleared as StashCleared
 from .stash import StashFull as StashFull
-from .strategy import Decision as Decision
 from .supervisor import ChildCount as ChildCount
 from .supervisor import CountChildren as CountChildren
 from .supervisor import ForgetChild as ForgetChild
@@ -95,13 +97,11 @@ from .supervisor import ListSpecs as ListSpecs
 from .supervisor import RestartChild as RestartChild
 from .supervisor import StartChild as StartChild
 from .supervisor import StopChild as StopChild
-from .supervisor import Supervisor as Supervisor
 from .system import ActorSystem as ActorSystem
 from .system import Interceptor as Interceptor
 from .system import open_system as open_system
 from .tree import TreeChange as TreeChange
 from .tree import TreeNode as TreeNode
 from .tree import TreeStream as TreeStream
-from .watch import Notice as Notice
 from .watch import Restarted as Restarted
 from .watch import Terminated as Terminated

@@ -1,4 +1,4 @@
-"""The base class of actors, and the context handed to their hooks.
+"""The base class of actors, the plain supervisor, and the context handed to their hooks.
 
 All hooks run in the actor's own task, one at a time: an actor needs no locks.
 """
@@ -7,27 +7,22 @@ from __future__ import annotations
 
 import inspect
 import math
-from collections.abc import Awaitable, Callable, Hashable, Iterable
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from threading import get_ident
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import termination
-from . import watch as watching
-from .ask import Ask
+from .ask import ActorDied, Ask
+from .cell import Cell, Directory, Watch
 from .checks import check_hooks
 from .context_propagation import Values
-from .errors import ActorDied, NotSupervising, UnhandledMessage, WrongLoop
+from .errors import NotSupervising, UnhandledMessage, WrongLoop
 from .exit_reasons import NORMAL, Exit
 from .lifecycle import StopMode
 from .mailbox import MailboxSpec
 from .ref import ActorRef
-from .spec import ChildSpec, Supervision
+from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
 from .timers import Timer
-
-if TYPE_CHECKING:
-    from .cell import Cell
-    from .system import ActorSystem
 
 Receive = Callable[[object, "Context"], Awaitable[None]]
 """An actor's `receive`, or a function in its place."""
@@ -94,6 +89,33 @@ class Actor:
         return ()
 
 
+class Supervisor(Actor):
+    """Starts `children` in order, keeps them alive, and stops them in reverse. More can be added: `StartChild`.
+
+    The other arguments are those of `Supervision`. Raises `InvalidSpec` for two children with one id.
+    """
+
+    def __init__(
+        self,
+        children: Sequence[ChildSpec] = (),
+        strategy: Strategy = Strategy.ONE_FOR_ONE,
+        intensity: int = 1,
+        period_s: float = 5.0,
+        max_children: int | None = None,
+        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
+        stop_together: bool | int = False,
+        per_child: bool = False,
+    ) -> None:
+        self.children: tuple[ChildSpec, ...] = check_children(children)
+        self.supervision: Supervision | None = Supervision(
+            strategy, intensity, period_s, max_children, auto_shutdown, stop_together, per_child
+        )
+
+    def static_children(self) -> Iterable[ChildSpec]:
+        """Return the children it was made with."""
+        return self.children
+
+
 class ActorTimer:
     """A timer of an actor. A new one under the same key replaces it; it is received once, or with `every_s` again."""
 
@@ -137,12 +159,12 @@ class Context:
         """The actor's own reference, to hand to others."""
         self.path: str = cell.path
         """The names from the root to here, as in `/system/chat/outbox`."""
-        self.incarnation: int = cell.incarnations
+        self.incarnation: int = cell.history.incarnations
         """1 for the first, one more after each restart."""
 
     @property
-    def system(self) -> ActorSystem:
-        """The actor's system."""
+    def system(self) -> Directory:
+        """The actor's `ActorSystem`."""
         return self._cell.system
 
     @property
@@ -154,7 +176,7 @@ class Context:
     @property
     def stopping(self) -> StopMode | None:
         """The mode of the order to stop; None without such an order."""
-        return self._cell.incarnation.stop_mode
+        return self._cell.incarnation.ending.stop_mode
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child and wait until it runs.
@@ -187,15 +209,15 @@ class Context:
         adds options and removes none; `unwatch` removes the watch, `outlive` only `vital`.
         """
         self._check_life()
-        watching.watch(self._cell, ref._cell, vital=vital, restarts=restarts, urgent=urgent)
+        self._cell.watch(ref._cell, Watch(vital=vital, restarts=restarts, urgent=urgent))
 
     def outlive(self, ref: ActorRef) -> None:
         """Remove `vital` from the watch of an actor: its end does not fail this one."""
-        watching.outlive(self._cell.incarnation, ref._cell)
+        self._cell.outlive(ref._cell)
 
     def unwatch(self, ref: ActorRef) -> None:
         """Remove the watch. A `Terminated` that waits already is not received either."""
-        watching.unwatch(self._cell, ref._cell)
+        self._cell.unwatch(ref._cell)
 
     def start_soon(self, async_fn: Callable[..., Awaitable[object]], *args: Any, name: str | None = None) -> None:
         """Start a task that belongs to this incarnation: cancelled at its end; if it raises, the actor crashes.
@@ -211,10 +233,9 @@ class Context:
         if not callable(given) or inspect.isasyncgenfunction(given):
             raise TypeError(f"start_soon takes an async function that returns, not {given!r}")
         self._check_life()
-        life = self._cell.incarnation
-        if life.stopping:
+        if self._cell.incarnation.ending.stopping:
             raise ActorDied(self._cell.path, self._cell.exit)
-        life.start_task(name or getattr(async_fn, "__qualname__", None), async_fn, args)
+        self._cell.start_task(name or getattr(async_fn, "__qualname__", None), async_fn, args)
 
     def set_timer(self, key: Hashable, delay_s: float, message: object, *, every_s: float | None = None) -> None:
         """Receive `message` after `delay_s` seconds, before the lanes: once, or from then on every `every_s` seconds.
@@ -228,7 +249,7 @@ class Context:
         hash(key)
         if every_s is not None and not 0 < every_s < math.inf:
             raise ValueError(f"every_s must be above 0 and finite, not {every_s!r}")
-        carrier = cell.mailbox.propagator
+        carrier = cell.inbox.propagator
         values = () if carrier is None else carrier.current_values(stamped=False)
         timer = ActorTimer(cell, key, delay_s, message, values, every_s)
         life = cell.incarnation
@@ -248,11 +269,11 @@ class Context:
     def stop(self) -> None:
         """End after the current message, with exit `Normal`. A permanent child is restarted even so."""
         self._check_life()
-        termination.order_stop(self._cell, StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
+        self._cell.order_stop(StopMode.AFTER_MESSAGE, final=False, reason=NORMAL)
 
     def healthy(self) -> None:
         """Reset the count of failures: the next backoff starts from its minimum."""
-        self._cell.failures_in_row = 0
+        self._cell.history.failures_in_row = 0
 
     def unhandled(self, message: object) -> None:
         """Report a message that this actor does not know; a request fails with `UnhandledMessage`."""
@@ -263,7 +284,7 @@ class Context:
 
     def _check_life(self) -> None:
         cell = self._cell
-        if cell.mailbox.thread != get_ident():
+        if cell.inbox.thread != get_ident():
             raise WrongLoop
         if cell.incarnation.context is not self:
             raise ActorDied(cell.path, cell.exit)

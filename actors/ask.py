@@ -13,20 +13,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from logging import getLogger
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from weakref import ref
 
 import trio
+from attrs import define
 
 from .errors import ActorError, AskTimeout, NotAnAsk, Unanswered, WrongLoop, own_copy
-from .events import log
+from .exit_reasons import Crashed, Exit
 from .wakeup import WOKEN
 
 if TYPE_CHECKING:
-    from .cell import Cell
     from .timers import Expiring
 
+log = getLogger("actors")
 T_co = TypeVar("T_co", covariant=True)
 H = TypeVar("H", bound="Handle")
 
@@ -111,6 +113,74 @@ class Handle:
         return self
 
 
+@define
+class ActorDied(ActorError, trio.BrokenResourceError):
+    """The target of an ask was dead, or its incarnation ended before it answered. `reason` is its exit."""
+
+    path: str
+    reason: Exit | None = None
+
+    def __str__(self) -> str:
+        return f"{self.path} is dead" if self.reason is None else f"{self.path} ended: {self.reason}"
+
+
+def death(path: str, reason: Exit | None) -> ActorDied:
+    """Return the error for a request to the actor at `path`, whose exit is `reason`; a crash is its cause."""
+    error = ActorDied(path, reason)
+    if isinstance(reason, Crashed):
+        error.__cause__ = reason.error
+    return error
+
+
+class Counts(Protocol):
+    """What calls report to the system of their target."""
+
+    late_replies: int
+    event_errors: int
+    token: trio.lowlevel.TrioToken
+
+    def note_unhandled(self, path: str, message_type: str, /) -> None:
+        """Count and report a message that its actor did not know."""
+
+
+class Queues(Protocol):
+    """The messages of an actor, as its callers see them."""
+
+    calls: dict[Call, None] | None
+    thread: int
+
+    def withdraw(self, request: object, /) -> None:
+        """Take back a request that the actor has not taken yet."""
+
+    def holds(self, request: object, /) -> bool:
+        """Whether the request is being handled, or waits to be."""
+
+
+class Callee(Protocol):
+    """An actor as its callers see it: a `Cell`."""
+
+    path: str
+
+    @property
+    def system(self) -> Counts:
+        """Where calls are counted."""
+
+    @property
+    def inbox(self) -> Queues:
+        """Its messages."""
+
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """Its own task; None if none runs."""
+
+    @property
+    def doomed(self) -> bool:
+        """Whether it ends: then its calls fail with `ActorDied`."""
+
+    def cancel_current(self, request: Ask[Any], /) -> None:
+        """Cancel the handling of `request` if it is the current message."""
+
+
 class Call(Handle):
     """One ask in flight: the caller's task, the target and the deadline."""
 
@@ -118,7 +188,7 @@ class Call(Handle):
         "_lifeline", "deadline", "error", "kind", "on_end", "parked", "settled", "target", "task", "timeout_s", "value",
     )  # fmt: skip
 
-    def __init__(self, request: Ask[Any], target: Cell, task: trio.lowlevel.Task, timeout_s: float) -> None:
+    def __init__(self, request: Ask[Any], target: Callee, task: trio.lowlevel.Task, timeout_s: float) -> None:
         given: object = request
         if isinstance(given, Ask) and getattr(given, "_call", None) is not None:
             raise ActorError(f"this {type(request).__name__} was asked before: make a new one for each ask")
@@ -128,7 +198,7 @@ class Call(Handle):
             raise NotAnAsk(target.path, _described(request)) from None
         self._lifeline: ref[Ask[Any]] | None = ref(request, self._lose)
         self.kind: type[Ask[Any]] = type(request)
-        self.target: Cell = target
+        self.target: Callee = target
         self.task: trio.lowlevel.Task = task
         self.parked: bool = False
         self.timeout_s: float = timeout_s
@@ -148,7 +218,7 @@ class Call(Handle):
         if self.settled:
             self.target.system.late_replies += 1
             return
-        if self.target.mailbox.thread != get_ident():
+        if self.target.inbox.thread != get_ident():
             raise WrongLoop
         self.value = value
         self.error = error
@@ -159,17 +229,18 @@ class Call(Handle):
     def note_admitted(self) -> None:
         """Share the fate of the target from now on: the request, which waited for room, is in the mailbox."""
         if not (self.settled or self.parked):
-            self.target.calls = {} if self.target.calls is None else self.target.calls
-            self.target.calls[self] = None
+            queues = self.target.inbox
+            queues.calls = {} if queues.calls is None else queues.calls
+            queues.calls[self] = None
 
     def _lose(self, _: object) -> None:
         """Fail the call with `Unanswered`: its request was released without an answer."""
         target = self.target
-        if self.settled or not (self.parked or self in (target.calls or ())):
+        if self.settled or not (self.parked or self in (target.inbox.calls or ())):
             return
-        if target.buried or target.incarnation.doomed:
-            return  # if the actor ends, its calls fail with `ActorDied`
-        if target.mailbox.thread != get_ident():
+        if target.doomed:
+            return
+        if target.inbox.thread != get_ident():
             with suppress(trio.RunFinishedError):
                 target.system.token.run_sync_soon(self._lose, None)
             return
@@ -180,8 +251,8 @@ class Call(Handle):
         """Leave the tables, and call the functions given to `when_ended`."""
         self.settled = True
         self._lifeline = None
-        if self.target.calls is not None:
-            self.target.calls.pop(self, None)
+        if (calls := self.target.inbox.calls) is not None:
+            calls.pop(self, None)
         if self.deadline is not None:
             self.deadline.pop(self, None)
         if self.on_end is not None:
@@ -213,9 +284,9 @@ class Call(Handle):
     def _take_back(self, request: Ask[Any] | None) -> None:
         if request is None:
             return
-        self.target.withdraw(request)
-        if self.target.incarnation.current is request and not request.must_finish:
-            self.target.incarnation.cancel_current(request)
+        self.target.inbox.withdraw(request)
+        if not request.must_finish:
+            self.target.cancel_current(request)
 
 
 class StartWait:
@@ -223,20 +294,20 @@ class StartWait:
 
     __slots__ = ("cell", "serves")
 
-    def __init__(self, cell: Cell, *, serves: bool) -> None:
-        self.cell: Cell = cell
+    def __init__(self, cell: Callee, *, serves: bool) -> None:
+        self.cell: Callee = cell
         self.serves: bool = serves
 
 
-def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
+def find_cycle(target: Callee, request: Ask[Any], task: trio.lowlevel.Task) -> tuple[str, ...] | None:
     """Return the paths of a cycle of waiting actors that `task` would close by asking `target`; None if there is none.
 
     An actor waits if its own task does, for an answer or for the start of another actor; its other tasks block no
     message. A request that its actor has handled, to be answered later, closes no cycle.
     """
-    seen: dict[Cell, None] = {}
+    seen: dict[Callee, None] = {}
     cell = target
-    while cell not in seen and (asleep := cell.incarnation.task) is not None:
+    while cell not in seen and (asleep := cell.task) is not None:
         seen[cell] = None
         wait = asleep.custom_sleep_data
         if isinstance(wait, StartWait):
@@ -245,11 +316,11 @@ def find_cycle(target: Cell, request: Ask[Any], task: trio.lowlevel.Task) -> tup
             cell = wait.cell
         elif isinstance(wait, Call) and not wait.settled:
             awaited = wait.request
-            if awaited is None or not wait.target.holds(awaited):
+            if awaited is None or not wait.target.inbox.holds(awaited):
                 return None
             cell, request = wait.target, awaited
         else:
             return None
-        if cell.incarnation.task is task:
+        if cell.task is task:
             return (cell.path, *(known.path for known in seen))
     return None

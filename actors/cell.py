@@ -1,120 +1,197 @@
-"""The place of one actor in the tree: what lasts while its incarnations come and go.
+"""One actor as the runtime sees it: what lasts while its incarnations come and go, and the incarnation it is in.
 
 1. `step` is the only way the state changes.
-2. Everything here is synchronous but the two waits. The state of one life, and the code that runs it, are in
-   `incarnation`.
-3. `finish_incarnation` is the last act of an incarnation's task: no code of the user runs there after it.
-4. A cell is buried once. In this order its name is freed, its mailbox closed, and its callers and watchers notified.
-5. An actor without a start hook and without children has started when its task is created, so its parent never waits.
-6. What a buried cell refers to does not refer back to it, but for the error of a crash. So it is freed with the last
+2. A cell has exactly one incarnation at any time: the one that runs, or the unused one that will start next.
+3. Everything here is synchronous but the two waits. The code that starts, runs and ends an incarnation is in `life`.
+4. What a buried cell refers to does not refer back to it, but for the error of a crash. So it is freed with the last
    reference to the actor: there are a few for each message of a server, and the garbage collector would come late.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable, Iterator
+from typing import TYPE_CHECKING, Any, Protocol
 from weakref import ReferenceType
 
 import trio
 
-from . import dead_letters
-from .actor import Actor, Context
-from .ask import Ask
+from .ask import ActorDied, Ask, death
 from .context_propagation import ContextPropagator
-from .errors import InvalidActor, InvalidSpec, StartDeclined, StartFailed, text_of
-from .events import ActorStarted, ActorStopped
-from .exit_reasons import NORMAL, Crashed, Exit
-from .incarnation import Incarnation, fail_start, run, run_in_lifespan, run_with_children
-from .lifecycle import State, Step, next_state
-from .mailbox import Mailbox, MailboxSpec
+from .ending import NOT_ENDING, IncarnationEnd
+from .errors import NoSuchActor, NotEntered
+from .exit_reasons import NORMAL, SHUTDOWN, Exit
+from .inbox import ActorInbox
+from .incidents import ActorHistory, Explanation
+from .lanes import LaneQueue
+from .lifecycle import State, Step, StopMode, next_state
 from .ref import ActorRef
-from .spec import ChildSpec, Restart, Supervision
-from .stash import bury_entries, carry_over, discard, entries_of
-from .watch import notify_restart, notify_watchers, unwatch_all
+from .runtime import Runtime
+from .spec import ChildSpec
+from .tree import TreeChange, TreeStream
 
 if TYPE_CHECKING:
-    from .ask import Call
+    from .actor import Actor, ActorTimer, Context
     from .children import Children
-    from .incidents import Incident
-    from .stash import RedeliveryQueue
-    from .system import ActorSystem
-    from .timers import Timer
-    from .watch import Watch
+
+OBITUARIES = 100
+"""Number of actors that ended abnormally, for good, and are kept for `ActorSystem.explain`; the oldest is dropped."""
+_STOPPED, _BACKING_OFF, _GONE = State.STOPPED, State.BACKING_OFF, State.GONE
 
 
-DEFAULT_MAILBOX = MailboxSpec()
-Waiters = list[Callable[[], None]] | None
-"""Functions to call once when something happens; None if there are none."""
-_mark_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
+class Watch:
+    """The options of a watch. `vital`: the watcher fails if it does not outlive the target explicitly."""
+
+    __slots__ = ("restarts", "urgent", "vital")
+
+    def __init__(self, *, vital: bool, restarts: bool, urgent: bool) -> None:
+        self.vital: bool = vital
+        self.restarts: bool = restarts
+        self.urgent: bool = urgent
+
+    def add(self, more: Watch) -> None:
+        """Add the options of `more`."""
+        self.vital |= more.vital
+        self.restarts |= more.restarts
+        self.urgent |= more.urgent
 
 
-class Cell:
-    """One actor as the runtime sees it, through all its restarts."""
+class Incarnation:
+    """One incarnation of an actor. Nothing in here outlives it: state that must is in the cell."""
 
     __slots__ = (
-        "_ref", "buried", "calls", "children", "control", "dead_event", "dead_waiters", "down_waiters",
-        "ever_started", "exit", "failures_in_row", "host", "in_group_restart", "incarnation", "incarnations",
-        "incidents", "kind", "last_error", "mailbox", "path", "redeliveries", "restart_timer", "restarts", "since",
-        "spec", "start_error", "start_waiters", "state", "static", "system", "watchers",
+        "actor", "cancelling_current", "context", "declined", "ending", "scope", "started", "task", "task_scopes",
+        "tasks_ended", "timers", "vital_watch", "watching",
     )  # fmt: skip
 
-    incarnation: Incarnation
-    """The incarnation that runs, or the unused one that will start next."""
-    incarnations: int
-    """The number of incarnations started so far, and so the number of the latest."""
-    restarts: int
-    failures_in_row: int
-    """Failures in a row, as the backoff counts them."""
-    since: float
-    """When the latest incarnation started, or the wait for the next one began, on trio's clock."""
-    ever_started: bool
-    buried: bool
-    """True once the actor has ended for good."""
-    children: Children | None
-    """The children of the incarnation that runs; None if none runs, or if it cannot have children."""
-    static: bool
-    """True if the child belongs to the supervisor's own spec."""
-    in_group_restart: bool
-    """True while a group restart is stopping this child or is about to start it again."""
-    exit: Exit | None
-    last_error: str | None
-    incidents: deque[Incident] | None
-    control: deque[Any] | None
-    """Timers, requests to a supervisor and urgent notices: served before all lanes, never refused."""
-    redeliveries: RedeliveryQueue | None
-    """Messages to handle before the mailbox: unstashed ones, and ones that an incarnation crashed on."""
-    calls: dict[Call, None] | None
-    watchers: dict[Cell, Watch] | None
-    start_waiters: Waiters
-    down_waiters: Waiters
-    dead_waiters: Waiters
-    dead_event: trio.Event | None
-    start_error: StartFailed | None
-    restart_timer: Timer | None
+    scope: trio.CancelScope
+    """Around what the actor's own task is doing now. Cancelling it ends the incarnation or the current message.
 
-    def __init__(
-        self, system: ActorSystem, host: Children | ActorSystem, spec: ChildSpec, *, static: bool = False
-    ) -> None:
-        self.system: ActorSystem = system
-        self.host: Children | ActorSystem = host
-        """The children of the parent, or the system for the root: decides what follows an incarnation's end."""
+    Unset before the start: no task waits in it, and many an incarnation is never started."""
+
+    def __init__(self) -> None:
+        self.actor: Actor | None = None
+        self.context: Context | None = None
+        self.task: trio.lowlevel.Task | None = None
+        self.started: bool = False
+        """True once the start hook has returned."""
+        self.declined: bool = False
+        """True if the start hook raised `Ignore`."""
+        self.cancelling_current: bool = False
+        """True if the scope was cancelled for the current message only, since its caller left."""
+        self.vital_watch: ActorRef | None = None
+        """The actor whose end is being reported, until this actor calls `outlive` for it."""
+        self.watching: dict[Cell, Watch] | None = None
+        self.timers: dict[Hashable, ActorTimer] | None = None
+        self.task_scopes: dict[trio.CancelScope, None] | None = None
+        """The scopes of the running tasks that the actor started."""
+        self.tasks_ended: trio.Event | None = None
+        """Set by the last of those tasks once the incarnation waits for their end."""
+        self.ending: IncarnationEnd = NOT_ENDING
+        """To read how it ends; to write there, call `end`."""
+
+    def end(self) -> IncarnationEnd:
+        """Return what is known of the end, to add to it."""
+        if self.ending is NOT_ENDING:
+            self.ending = IncarnationEnd()
+        return self.ending
+
+
+class Host(Protocol):
+    """Where an actor lives: the children of its parent, or the system for the root. Decides what follows its ends."""
+
+    @property
+    def owner(self) -> Cell | None:
+        """The supervising actor; None for the root."""
+
+    @property
+    def nursery(self) -> trio.Nursery:
+        """Where the actor's tasks run."""
+
+    def child_ended(self, cell: Cell, reason: Exit) -> None:
+        """Decide after an incarnation has ended."""
+
+    def resumed(self, cell: Cell, error: Exception) -> None:
+        """Take note of an error that the actor survived."""
+
+    def retire(self, cell: Cell, reason: Exit) -> None:
+        """Free the actor's name, and bury it."""
+
+
+class Orders:
+    """What can be ordered of an actor. `life` carries it out."""
+
+    __slots__ = ()
+
+    def start(self) -> None:
+        """Start the next incarnation in the host's nursery."""
+
+    def restart_after(self, delay_s: float) -> None:
+        """Start the next incarnation after a delay, or at once if it is zero."""
+
+    def back_off(self) -> None:
+        """Enter `BACKING_OFF`; the caller measures the delay."""
+
+    def continue_drain(self) -> None:
+        """Start another incarnation for what waits at an actor that drains."""
+
+    def start_task(self, name: str | None, function: Callable[..., Awaitable[object]], args: tuple[Any, ...]) -> None:
+        """Start a task that runs until it returns or the incarnation ends."""
+
+    def watch(self, target: Cell, options: Watch) -> None:
+        """Get one `Terminated` when `target` ends."""
+
+    def unwatch(self, target: Cell) -> None:
+        """Remove the watch, and a notice that was not received yet."""
+
+    def outlive(self, target: Cell) -> None:
+        """Make the watch of `target` no longer vital."""
+
+    def fail(self, error: Exception) -> None:
+        """Crash from outside of `receive`."""
+
+    def order_stop(self, mode: StopMode, *, final: bool = True, reason: Exit = SHUTDOWN) -> None:
+        """End. If `final`, do not come back, whatever the restart type says."""
+
+    def kill(self) -> None:
+        """Cancel the actor and everything below it; harmless if no incarnation runs."""
+
+    def kill_alone(self) -> None:
+        """Cancel the actor's own work and let it take no further message; leave its children alone."""
+
+    def bury(self, reason: Exit) -> None:
+        """End for good. The host has freed the name already."""
+
+
+class Cell(Orders):
+    """One actor through all its restarts."""
+
+    __slots__ = (
+        "_ref", "children", "dead_event", "exit", "history", "host", "inbox", "incarnation", "kind", "path", "spec",
+        "state", "system", "waiting", "watchers",
+    )  # fmt: skip
+
+    def __init__(self, system: Directory, host: Host, spec: ChildSpec) -> None:
+        self.system: Directory = system
+        self.host: Host = host
         self.spec: ChildSpec = spec
-        self.static = static
         self.path: str = f"{host.owner.path if host.owner else ''}/{spec.id}"
-        self.mailbox: Mailbox = Mailbox(DEFAULT_MAILBOX, ContextPropagator(system.carry) if system.carry else None)
+        self.inbox: ActorInbox = ActorInbox(
+            self.path, system.lose, ContextPropagator(system.carry) if system.carry else None
+        )
         self._ref: ActorRef | ReferenceType[ActorRef] = ActorRef(self)
-        self.state: State = State.STOPPED
-        self.kind: type[Actor] = Actor
-        self.incarnation = Incarnation(self)
-        self.incarnations = self.restarts = self.failures_in_row = 0
-        self.since = system.timers.now()
-        self.ever_started = self.buried = self.in_group_restart = False
-        self.exit = self.last_error = self.incidents = self.redeliveries = self.calls = self.watchers = None
-        self.start_waiters = self.down_waiters = self.dead_waiters = self.dead_event = None
-        self.start_error = self.restart_timer = self.control = self.children = None
+        self.state: State = _STOPPED
+        self.kind: type[object] = object
+        """The class of the actor, once one was made."""
+        self.incarnation: Incarnation = Incarnation()
+        self.history: ActorHistory = ActorHistory(system.timers.now())
+        self.exit: Exit | None = None
+        self.children: Children | None = None
+        """The children of the incarnation that runs; None if none runs, or if it cannot have children."""
+        self.watchers: dict[Cell, Watch] | None = None
+        self.waiting: list[tuple[Step, Callable[[], None]]] | None = None
+        """Functions to call once after a step: the start is over, the incarnation has ended, or the actor is buried."""
+        self.dead_event: trio.Event | None = None
 
     @property
     def ref(self) -> ActorRef:
@@ -126,174 +203,32 @@ class Cell:
             self._ref = ReferenceType(known)
         return known
 
+    @property
+    def buried(self) -> bool:
+        """Whether the actor has ended for good."""
+        return self.state is _GONE
+
+    @property
+    def down(self) -> bool:
+        """Whether no incarnation runs."""
+        state = self.state
+        return state is _STOPPED or state is _BACKING_OFF or state is _GONE
+
+    @property
+    def task(self) -> trio.lowlevel.Task | None:
+        """The actor's own task; None if none runs."""
+        return self.incarnation.task
+
+    @property
+    def doomed(self) -> bool:
+        """Whether the incarnation has ended or certainly will: then its calls fail with `ActorDied`."""
+        return self.state is _GONE or self.incarnation.ending.certain
+
     def step(self, step: Step) -> None:
         """Change to the next state, and report it to the streams of the tree."""
         before, self.state = self.state, next_state(self.state, step)
         if self.system.streams and self.state is not before:
             self.system.changed(self)
-
-    # Beginning
-
-    def start_incarnation(self) -> None:
-        """Start the next incarnation in the host's nursery."""
-        if self.incarnations:
-            self._renew_incarnation()
-        self.incarnations += 1
-        self.step(Step.START)
-        self.restart_timer = None
-        self.start_error = None
-        if self.mailbox.propagator is not None:
-            self.mailbox.propagator.reset()
-        life = self.incarnation
-        life.scope = trio.CancelScope()
-        context = life.context = Context(self)
-        nursery, start_soon = self.host.nursery, self.system.start_soon
-        try:
-            actor = life.actor = self._make_actor()
-        except BaseException as error:
-            start_soon(nursery, self.path, fail_start, life, error)
-            return
-        kind = self.kind
-        plain = kind.lifespan is Actor.lifespan
-        runner = run if plain else run_in_lifespan
-        if actor.supervision is not None:
-            start_soon(nursery, self.path, run_with_children, runner, actor.supervision, life, actor, context)
-            return
-        start_soon(nursery, self.path, runner, life, actor, context)
-        if plain and kind.on_start is Actor.on_start:
-            self.mark_started()
-
-    def _renew_incarnation(self) -> None:
-        """Replace the incarnation that has ended by an unused one.
-
-        Of the control queue, only requests whose callers still wait are kept for it.
-        """
-        self.incarnation = Incarnation(self)
-        if self.buried:
-            del self.incarnation.cell  # it never runs; see invariant 6
-        self.children = None
-        self.mailbox.barriers = None
-        if self.control:
-            self.control = deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
-
-    def _make_actor(self) -> Actor:
-        actor = self.spec.factory()
-        if not isinstance(actor, Actor):
-            raise TypeError(f"the factory of {self.path} made a {type(actor).__name__}, not an Actor")
-        if getattr(actor, "_taken", False):
-            again = "as in `ChildSpec(id, lambda: Kind(...))`"
-            used = f"the factory of {self.path} returned an actor that was used before; make a new one each time"
-            raise InvalidActor(type(actor).__name__, f"{used}, {again}")
-        _mark_taken(actor, True)
-        if not isinstance(actor.mailbox, MailboxSpec):
-            raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
-        if actor.supervision is not None and not isinstance(actor.supervision, Supervision):
-            raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
-        self.kind = type(actor)
-        if self.spec.restart is Restart.TEMPORARY:
-            self.spec = self.spec.without_factory()  # there is no second incarnation
-        if actor.mailbox is not self.mailbox.spec and not self.mailbox.closed:
-            self.mailbox.configure(actor.mailbox)
-        return actor
-
-    def mark_started(self) -> None:
-        """Enter `RUNNING` after the start hook returned; do nothing if the actor was ordered to stop meanwhile."""
-        if self.state is not State.STARTING:
-            return
-        self.step(Step.STARTED)
-        self.incarnation.started = self.ever_started = True
-        self.since = self.system.timers.now()
-        if self.system.has_listeners():
-            self.system.emit(ActorStarted(self.path, self.incarnations))
-        waiting, self.start_waiters = self.start_waiters, None
-        for waiter in waiting or ():
-            waiter()
-        if self.watchers and self.incarnations > 1:
-            notify_restart(self)
-        if self.incarnation.stop_mode is not None:
-            self.step(Step.END)
-
-    def restart_after(self, delay_s: float) -> None:
-        """Start the next incarnation after a delay, or at once if it is zero."""
-        if delay_s > 0:
-            self.back_off()
-            self.restart_timer = self.system.timers.after(delay_s, self.start_incarnation)
-        else:
-            self.start_incarnation()
-
-    def back_off(self) -> None:
-        """Enter `BACKING_OFF`; the caller measures the delay."""
-        self.since = self.system.timers.now()
-        self.step(Step.WAIT)
-
-    def next_delay(self) -> float:
-        """Count one more failure in a row. Return the delay before the next incarnation in seconds."""
-        backoff = self.spec.backoff
-        if backoff is None:
-            return 0.0
-        if self.incarnation.started and backoff.forgets(self.system.timers.now() - self.since):
-            self.failures_in_row = 0
-        self.failures_in_row += 1
-        return backoff.delay(self.failures_in_row - 1, self.system.random.random())
-
-    # Ending
-
-    def finish_incarnation(self) -> None:
-        """Release what the incarnation held, and let the host decide what comes next."""
-        life = self.incarnation
-        reason = self.exit = life.exit_reason()
-        self.step(Step.ENDED)
-        if isinstance(reason, Crashed):
-            self.last_error = self.system.redacted(text_of(reason.error))
-        if life.grace_timer is not None:
-            life.grace_timer.cancel()
-        for timer in tuple(life.timers.values()) if life.timers else ():
-            timer.entry.cancel()
-        if life.watching:
-            unwatch_all(life)
-        if life.stashes is not None:
-            carry_over(self)
-        if self.calls:
-            dead_letters.fail_calls_in_work(self, reason)
-        if self.spec.redeliver and reason.abnormal:
-            dead_letters.redeliver_crashed(self, reason)
-        if self.redeliveries is not None:
-            self.redeliveries.current = None
-        waiting: list[Callable[[], None]] = []
-        if not life.started:
-            self.start_error = (StartDeclined if life.declined else StartFailed)(self.path, life.failure)
-            if life.no_restart or not self.in_group_restart:  # else the group starts it again, and its starter waits on
-                waiting, self.start_waiters = self.start_waiters or waiting, None
-        if self.down_waiters is not None:
-            waiting, self.down_waiters = [*waiting, *self.down_waiters], None
-        self.host.child_ended(self, reason)
-        if not self.buried and self.state in (State.STOPPED, State.BACKING_OFF):
-            self._renew_incarnation()
-        for waiter in waiting:
-            waiter()
-
-    def bury(self, reason: Exit) -> None:
-        """End the actor for good. The host has freed its name already."""
-        self.buried = True
-        self.exit = reason
-        if self.redeliveries is not None:
-            bury_entries(self)
-        self.control = None
-        self.mailbox.close(partial(dead_letters.bury_message, self))
-        if self.calls:
-            dead_letters.fail_calls(self, self.calls, reason)
-        if reason.abnormal or self.system.streams:
-            self.system.ended(self, reason)
-        if self.system.has_listeners():
-            self.system.emit(ActorStopped(self.path, reason, self.incarnation.message_type))
-        waiting = [*(self.start_waiters or ()), *(self.dead_waiters or ())]
-        self.start_waiters = self.dead_waiters = None
-        for waiter in waiting:
-            waiter()
-        if self.watchers:
-            notify_watchers(self, reason)
-        self._ref = ReferenceType(self.ref)
-        self._renew_incarnation()
 
     # Messages
 
@@ -303,13 +238,32 @@ class Cell:
         While no incarnation runs, requests are kept for the next one; timers and urgent notices are dropped, since they
         belong to the incarnation that has ended.
         """
-        if self.state in (State.STOPPED, State.BACKING_OFF) and not isinstance(item, Ask):
-            return
-        if self.control is None:
-            self.control = deque()
-        self.control.append(item)
-        self.mailbox.interrupt = True
-        self.mailbox.wake()
+        if not self.down or isinstance(item, Ask):
+            inbox = self.inbox
+            if inbox.control is None:
+                inbox.control = deque()
+            inbox.control.append(item)
+            inbox.interrupt = True
+            inbox.wake()
+
+    def overflow(self, queue: LaneQueue, message: object) -> None:
+        """Handle a message that `tell` could not append. Raises `MailboxFull` and `WrongLoop`."""
+        self.inbox.overflow(queue, message, self.death_error, "dead" if self.buried else "stopping")
+
+    def death_error(self) -> ActorDied:
+        """Return the error for a request to an actor that is dead or drains."""
+        drains = self.inbox.closed and not self.buried
+        return death(self.path, self.incarnation.ending.stop_reason if drains else self.exit)
+
+    def cancel_current(self, request: Ask[Any]) -> None:
+        """Cancel the handling of `request` if it is the current message; the actor goes on with the next one."""
+        life = self.incarnation
+        if self.inbox.current is request and life.started and not (life.ending.stopping or life.ending.killed):
+            life.cancelling_current = True
+            self.inbox.interrupt = True
+            life.scope.cancel()
+
+    # Looking
 
     def walk(self) -> Iterator[Cell]:
         """Iterate over this cell and all below, parents first. No recursion: a tree may be deeper than the stack."""
@@ -320,24 +274,26 @@ class Cell:
             if cell.children is not None:
                 rest.extend(reversed(cell.children.by_id.values()))
 
-    def has_work(self) -> bool:
-        """Whether a message waits, or a request that outlives an incarnation."""
-        asked = any(isinstance(item, Ask) for item in self.control or ())
-        return asked or bool(self.redeliveries) or self.mailbox.has_messages()
+    def change(self) -> TreeChange:
+        """Return the present state, for the streams of the tree."""
+        gone = self.buried
+        now = self.system.timers.now()
+        state = _STOPPED if gone else self.state
+        return TreeChange(self.path, self.kind.__name__, state, self.history.incarnations, now, gone)
 
-    def withdraw(self, request: object) -> None:
-        """Take back a request that the actor has not taken yet."""
-        if self.control:
-            self.control = deque(item for item in self.control if item is not request)
-        self.mailbox.remove(request)
-        if self.incarnation.stashes is not None or self.redeliveries is not None:
-            discard(self, request)
-
-    def holds(self, request: object) -> bool:
-        """Whether the request is being handled, or waits to be."""
-        if self.incarnation.current is request or self.mailbox.holds(request):
-            return True
-        return any(item is request for item in (*(self.control or ()), *(entry.message for entry in entries_of(self))))
+    def explain(self) -> Explanation:
+        """Return the state and the last ends of incarnations."""
+        now, history = self.system.timers.now(), self.history
+        return Explanation(
+            path=self.path,
+            type=self.kind.__name__,
+            state=_STOPPED if self.buried else self.state,
+            incarnation=history.incarnations,
+            restarts=history.restarts,
+            for_s=max(0.0, now - history.since),
+            now_s=now,
+            incidents=tuple(history.incidents or ()),
+        )
 
     # Waiting
 
@@ -346,23 +302,20 @@ class Cell:
         if self.incarnation.started:
             act()
         else:
-            waiters = self.start_waiters = self.start_waiters or []
-            waiters.append(act)
+            self._when(Step.STARTED, act)
 
     def when_dead(self, act: Callable[[], None]) -> None:
         """Call `act` when the actor is buried, at once if it is already."""
         if self.buried:
             act()
         else:
-            waiters = self.dead_waiters = self.dead_waiters or []
-            waiters.append(act)
+            self._when(Step.BURY, act)
 
     async def wait_down(self) -> None:
         """Wait until no incarnation runs."""
-        if self.state not in (State.STOPPED, State.BACKING_OFF):
+        if not self.down:
             event = trio.Event()
-            waiters = self.down_waiters = self.down_waiters or []
-            waiters.append(event.set)
+            self._when(Step.ENDED, event.set)
             await event.wait()
 
     async def wait_dead(self) -> Exit:
@@ -372,3 +325,101 @@ class Cell:
             self.when_dead(self.dead_event.set)
         await self.dead_event.wait()
         return self.exit or NORMAL
+
+    def _when(self, step: Step, act: Callable[[], None]) -> None:
+        if self.waiting is None:
+            self.waiting = []
+        self.waiting.append((step, act))
+
+    def take_waiting(self, *steps: Step) -> list[Callable[[], None]]:
+        """Return the functions to call after one of these steps, and forget them."""
+        if self.waiting is None:
+            return []
+        acts = [act for step, act in self.waiting if step in steps]
+        self.waiting = [(step, act) for step, act in self.waiting if step not in steps] or None
+        return acts
+
+
+class Directory(Runtime):
+    """The actors of one system by their paths: an `ActorSystem` as its actors see it."""
+
+    def __init__(self, name: str, **options: Any) -> None:
+        super().__init__(name, **options)
+        self.streams: list[TreeStream] = []
+        self.doomed: deque[Cell] = deque()
+        """The actors that `reaper` still has to kill."""
+        self._cell: Cell | None = None
+        self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
+
+    @property
+    def root(self) -> ActorRef:
+        """The root supervisor."""
+        return self._root.ref
+
+    def find(self, path: str) -> ActorRef | None:
+        """Return the live actor at this path, or None."""
+        cell = self.cell_at(path)
+        if cell is None:
+            self._root  # noqa: B018 - raises if the system was not entered
+            return None
+        return None if cell.buried else cell.ref
+
+    def get(self, path: str) -> ActorRef:
+        """Return the live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
+        ref = self.find(path)
+        if ref is None:
+            raise NoSuchActor(path)
+        return ref
+
+    def explain(self, path: str) -> Explanation | None:
+        """Return the last ends of incarnations of the actor at this path, and the decision taken each time.
+
+        Knows the live actors, and the last hundred that ended abnormally for good. None for any other path.
+        """
+        ref = self.find(path)
+        return ref._cell.explain() if ref is not None else self._obituaries.get(path)
+
+    def request_stop(self, grace_s: float | None = None) -> None:
+        """Begin to stop the system, without waiting: for actors, tasks of a phase, and callbacks."""
+
+    def interceptors_changed(self) -> None:
+        """Have every actor look up its interceptors before its next message."""
+        self.interceptors_version += 1
+        for cell in () if self._cell is None else self._cell.walk():
+            cell.inbox.interrupt = True
+
+    def changed(self, cell: Cell) -> None:
+        """Report a new state to the streams of the tree."""
+        change = cell.change()
+        for stream in self.streams:
+            stream.add(change)
+
+    def ended(self, cell: Cell, reason: Exit) -> None:
+        """Keep an abnormal end for `explain`, and end the streams with the root."""
+        if reason.abnormal:
+            self._obituaries[cell.path] = cell.explain()
+            self._obituaries.move_to_end(cell.path)
+            if len(self._obituaries) > OBITUARIES:
+                self._obituaries.popitem(last=False)
+        if cell is self._cell:
+            for stream in self.streams:
+                stream.close()
+
+    def cell_at(self, path: str) -> Cell | None:
+        """Return the cell at this path, or None. May be called from any thread."""
+        names = path.strip("/").split("/")
+        cell: Cell | None = self._cell if names[0] == self.name else None
+        for name in names[1:]:
+            cell = cell.children.by_id.get(name) if cell is not None and cell.children is not None else None
+        return cell
+
+    @property
+    def _root(self) -> Cell:
+        if self._cell is None:
+            raise NotEntered(self.name, "has not been entered yet: use `async with`")
+        return self._cell
+
+    def _checked_root(self) -> Cell:
+        """Return the root. Raises `NotEntered`, and `WrongLoop` unless the system's loop runs in this thread."""
+        self._root.inbox.check_loop()
+        return self._root

@@ -1,109 +1,21 @@
 """Mailboxes for plain trio code: trio's channel interfaces, with lanes, bounds and overflow policies.
 
-`ActorRef.channel` feeds an actor from anything that writes to a `trio.abc.SendChannel`. `open_mailbox` makes a mailbox
-that belongs to no actor, as `trio.open_memory_channel` makes a channel.
+`open_mailbox` makes a mailbox that belongs to no actor, as `trio.open_memory_channel` makes a channel.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from threading import get_ident
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import trio
 
 from .errors import MailboxFull
-from .lanes import Lane, LaneQueue, LaneStatistics, Overflow, Waiter
+from .lanes import Lane, LaneStatistics, Overflow, WaitingSends
 from .mailbox import EMPTY, Mailbox, MailboxSpec
-from .watch import Notice
-
-if TYPE_CHECKING:
-    from .ref import ActorRef
-
 
 _RECEIVER_CLOSED = "the receiver of this mailbox closed it"
-
-
-class _WaitingSends:
-    """The sends of one channel that wait for room. Each ends by being admitted, cancelled or refused."""
-
-    def __init__(self) -> None:
-        self._waiting: dict[Waiter, LaneQueue] = {}
-        self._refused: dict[Waiter, Exception] = {}
-
-    async def wait(self, queue: LaneQueue, value: object) -> None:
-        """Wait until the message is in the lane. Raises the error given to `refuse`."""
-        waiter = queue.enqueue(value)
-        self._waiting[waiter] = queue
-
-        def give_up(_: object) -> trio.lowlevel.Abort:
-            queue.dequeue(waiter)
-            self._waiting.pop(waiter, None)
-            return trio.lowlevel.Abort.SUCCEEDED
-
-        await trio.lowlevel.wait_task_rescheduled(give_up)
-        self._waiting.pop(waiter, None)
-        if waiter in self._refused:
-            raise self._refused.pop(waiter)
-
-    def refuse(self, error: type[Exception], *about: str) -> None:
-        """End all waiting sends, each with an error of this type; their messages are not sent."""
-        for waiter, queue in self._waiting.items():
-            if not waiter.admitted:
-                queue.dequeue(waiter)
-                self._refused[waiter] = error(*about)
-                trio.lowlevel.reschedule(waiter.task)
-        self._waiting.clear()
-
-
-class ActorChannel(trio.abc.SendChannel[Any]):
-    """Feeds one lane of an actor. `send` waits for room without limit; put a cancel scope around it.
-
-    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` if the actor drains or is dead, both
-    also while `send` waits (a drain admits a waiting message), and `MailboxFull` if the lane's policy is `REJECT`.
-    Messages that the actor has not handled when it dies, waiting ones included, become dead letters.
-    """
-
-    def __init__(self, ref: ActorRef, lane: Lane = Lane.NORMAL) -> None:
-        self._ref = ref
-        self._lane = lane
-        self._waiting = _WaitingSends()
-        self._closed = False
-
-    async def send(self, value: Any) -> None:
-        """Put a message into the lane, waiting for room if its policy is `WAIT`."""
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self._check()
-        mailbox = self._ref._mailbox
-        queue = mailbox.lanes[self._lane] or mailbox.open(self._lane)
-        if queue.overflow is not Overflow.WAIT or len(queue.items) < queue.bound or isinstance(value, Notice):
-            self._ref.tell(value, lane=self._lane)
-            await trio.lowlevel.cancel_shielded_checkpoint()
-            return
-        mailbox.check_loop()
-        await self._waiting.wait(queue, value)
-        self._check_life()
-
-    def send_nowait(self, value: Any) -> None:
-        """Put a message into the lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
-        self._check()
-        self._ref.tell(value, lane=self._lane)
-
-    async def aclose(self) -> None:
-        """Close the channel and refuse its waiting sends; the actor goes on."""
-        self._closed = True
-        self._waiting.refuse(trio.ClosedResourceError)
-        await trio.lowlevel.checkpoint()
-
-    def _check(self) -> None:
-        if self._closed:
-            raise trio.ClosedResourceError
-        if self._ref._mailbox.closed:
-            raise trio.BrokenResourceError(f"{self._ref.path} {'drains' if self._ref.alive else 'is dead'}")
-
-    def _check_life(self) -> None:
-        if not self._ref.alive:
-            raise trio.BrokenResourceError(f"{self._ref.path} is dead")
 
 
 class OnLost(Protocol):
@@ -119,7 +31,7 @@ class MailboxSender(trio.abc.SendChannel[Any]):
     def __init__(self, mailbox: Mailbox, lose: OnLost | None) -> None:
         self._mailbox = mailbox
         self._lose = lose
-        self._waiting = _WaitingSends()
+        self._waiting = WaitingSends()
         self.closed: bool = False
 
     async def send(self, value: Any, *, lane: Lane = Lane.NORMAL) -> None:

@@ -8,12 +8,12 @@ ActorError
 ├── StartFailed                       a child did not start; `cause` says why
 │   └── StartDeclined                 its `on_start` raised `Ignore`
 ├── StartTimeout (trio.TooSlowError)  a start took longer than `start_timeout_s`
-├── AlreadyStarted (ValueError)       the id is taken; `.ref` is its owner
+├── AlreadyStarted (ValueError)       the id is taken; `.ref` is its owner (in `ref`)
 ├── TooManyChildren                   `max_children` is reached
 ├── NotSupervising (TypeError)        the actor has no `supervision` and cannot have children
 ├── NoSuchChild (LookupError)         no child has this id
 ├── NoSuchActor (LookupError)         no live actor is at this path
-├── ActorDied (trio.BrokenResourceError)   the target of an ask is dead, or ended during it
+├── ActorDied (trio.BrokenResourceError)   the target of an ask is dead, or ended during it (in `ask`)
 ├── ActorUnavailable (trio.BusyResourceError)   the target is between two incarnations
 ├── AskTimeout (trio.TooSlowError)    no answer in time
 ├── SelfCall (RuntimeError)           an actor waited for itself
@@ -35,14 +35,10 @@ Not among them: `Ignore`, which a start hook raises to decline, and `InvalidTran
 from __future__ import annotations
 
 from copy import copy
-from typing import TYPE_CHECKING, overload
+from typing import overload
 
 import trio
 from attrs import define
-
-if TYPE_CHECKING:
-    from .exit_reasons import Exit
-    from .ref import ActorRef
 
 
 class Ignore(Exception):
@@ -128,16 +124,6 @@ class StartTimeout(ActorError, trio.TooSlowError):
 
 
 @define
-class AlreadyStarted(ActorError, ValueError):
-    """The id is taken by a live sibling, `ref`, which goes on."""
-
-    ref: ActorRef
-
-    def __str__(self) -> str:
-        return f"{self.ref.path} is already started"
-
-
-@define
 class TooManyChildren(ActorError):
     """The supervisor has `max_children` children already."""
 
@@ -177,17 +163,6 @@ class NoSuchActor(ActorError, LookupError):
 
     def __str__(self) -> str:
         return f"no live actor is at {self.path}: `ActorSystem.tree` shows all, `explain` those that ended lately"
-
-
-@define
-class ActorDied(ActorError, trio.BrokenResourceError):
-    """The target of an ask was dead, or its incarnation ended before it answered. `reason` is its exit."""
-
-    path: str
-    reason: Exit | None = None
-
-    def __str__(self) -> str:
-        return f"{self.path} is dead" if self.reason is None else f"{self.path} ended: {self.reason}"
 
 
 @define

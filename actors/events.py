@@ -13,7 +13,7 @@ from typing import TypeVar
 from attrs import field, frozen
 
 from .exit_reasons import Exit, Killed
-from .strategy import Decision
+from .lifecycle import Decision
 
 F = TypeVar("F")
 

@@ -1,4 +1,4 @@
-"""Ends of incarnations: the last ones of each actor, kept to explain its state, and reports of crashes.
+"""The incarnations of an actor so far: their number, their last ends, kept to explain its state, and the next start.
 
 Reports are redacted, and made even if the crashed actor's own hooks raise.
 """
@@ -7,19 +7,14 @@ from __future__ import annotations
 
 import traceback
 from collections import deque
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 from attrs import field, frozen
 
-from .errors import text_of
-from .events import ActorCrashed
-from .exit_reasons import Crashed, Exit
-from .lifecycle import State
-from .strategy import Decision
-
-if TYPE_CHECKING:
-    from .actor import Actor
-    from .cell import Cell
+from .backoff import Backoff
+from .errors import StartFailed
+from .lifecycle import Decision, State
+from .timers import Timer
 
 MAX_INCIDENTS = 8
 """Incidents kept for each actor; the oldest is dropped."""
@@ -77,41 +72,53 @@ class Explanation:
         return "\n".join(lines if self.incidents else [*lines, "  none of its incarnations has ended"])
 
 
-def record_incident(cell: Cell, reason: Exit, decision: Decision, delay_s: float, because_of: str | None) -> None:
-    """Record an end of one of the actor's incarnations."""
-    text = str(reason)
-    if isinstance(reason, Crashed):
-        text = cell.system.redacted(f"crashed: {text_of(reason.error)}")
-    if cell.incidents is None:
-        cell.incidents = deque(maxlen=MAX_INCIDENTS)
-    now = cell.system.timers.now()
-    cell.incidents.append(
-        Incident(now, cell.incarnations, text, cell.incarnation.message_type, decision, delay_s, because_of)
-    )
+class ActorHistory:
+    """The incarnations of an actor so far, and when the next one begins."""
 
+    __slots__ = (
+        "ever_started", "failures_in_row", "in_group_restart", "incarnations", "incidents", "last_error",
+        "restart_timer", "restarts", "since", "start_error",
+    )  # fmt: skip
 
-def explain(cell: Cell) -> Explanation:
-    """Return the explanation of the actor in `cell`."""
-    now = cell.system.timers.now()
-    return Explanation(
-        path=cell.path,
-        type=cell.kind.__name__,
-        state=cell.state,
-        incarnation=cell.incarnations,
-        restarts=cell.restarts,
-        for_s=max(0.0, now - cell.since),
-        now_s=now,
-        incidents=tuple(cell.incidents or ()),
-    )
+    def __init__(self, since: float) -> None:
+        self.incarnations: int = 0
+        """The number of incarnations started so far, and so the number of the latest."""
+        self.restarts: int = 0
+        self.failures_in_row: int = 0
+        """Failures in a row, as the backoff counts them."""
+        self.since: float = since
+        """When the latest incarnation started, or the wait for the next one began, on trio's clock."""
+        self.ever_started: bool = False
+        self.in_group_restart: bool = False
+        """True while a group restart is stopping this child or is about to start it again."""
+        self.last_error: str | None = None
+        self.start_error: StartFailed | None = None
+        self.restart_timer: Timer | None = None
+        self.incidents: deque[Incident] | None = None
 
+    def note(self, incident: Incident) -> None:
+        """Keep one more end of an incarnation."""
+        if self.incidents is None:
+            self.incidents = deque(maxlen=MAX_INCIDENTS)
+        self.incidents.append(incident)
 
-def crash_report(cell: Cell, reason: Exit, decision: Decision) -> ActorCrashed:
-    """Return the event for the abnormal end of the incarnation in `cell`."""
-    error = reason.error if isinstance(reason, Crashed) else cell.incarnation.failure
-    text = "" if error is None else traceback_text(error)
-    life, redacted = cell.incarnation, cell.system.redacted
-    state = redacted(_state(life.actor)) if life.actor is not None else ""
-    return ActorCrashed(cell.path, cell.incarnations, reason, life.message_type, redacted(text), decision, state)
+    def next_delay(self, backoff: Backoff | None, ran_s: float, chance: float) -> float:
+        """Count one more failure in a row, of an incarnation that ran for `ran_s` seconds; `chance` is from 0 to 1.
+
+        Return the delay before the next incarnation in seconds.
+        """
+        if backoff is None:
+            return 0.0
+        if backoff.forgets(ran_s):
+            self.failures_in_row = 0
+        self.failures_in_row += 1
+        return backoff.delay(self.failures_in_row - 1, chance)
+
+    def wait_no_longer(self) -> None:
+        """Cancel the timer of the next incarnation, if there is one."""
+        if self.restart_timer is not None:
+            self.restart_timer.cancel()
+            self.restart_timer = None
 
 
 def traceback_text(error: BaseException) -> str:
@@ -119,9 +126,10 @@ def traceback_text(error: BaseException) -> str:
     return "".join(traceback.format_exception(error))
 
 
-def _state(actor: Actor) -> str:
+def state_text(report_state: Callable[[], object]) -> str:
+    """Return the state of an actor as text for a report."""
     try:
-        text = str(actor.report_state())
+        text = str(report_state())
     except BaseException as error:
         return f"report_state raised {type(error).__name__}"
     return text if len(text) <= STATE_CHARACTERS else f"{text[:STATE_CHARACTERS]}…"

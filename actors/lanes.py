@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import trio
 from attrs import field, frozen
 
-from .ask import call_of
 from .errors import InvalidSpec
 
 if TYPE_CHECKING:
@@ -30,6 +29,12 @@ class Lane(IntEnum):
     HIGH = 1
     NORMAL = 2
     LOW = 3
+
+
+class Notice:
+    """A message that only the runtime sends, past the lanes: `tell` raises `TypeError` for one."""
+
+    __slots__ = ()
 
 
 class Overflow(Enum):
@@ -96,11 +101,14 @@ class LaneStatistics:
 class Waiter:
     """A sender that waits for room in a lane."""
 
-    __slots__ = ("admitted", "message", "task")
+    __slots__ = ("admitted", "message", "task", "when_admitted")
 
-    def __init__(self, message: object, task: trio.lowlevel.Task) -> None:
+    def __init__(
+        self, message: object, task: trio.lowlevel.Task, when_admitted: Callable[[], None] | None = None
+    ) -> None:
         self.message: object = message
         self.task: trio.lowlevel.Task = task
+        self.when_admitted: Callable[[], None] | None = when_admitted
         self.admitted: bool = False
 
 
@@ -177,13 +185,13 @@ class LaneQueue:
             waiter = self.waiters.popleft()
             waiter.task.context.run(self.items.append, waiter.message)
             waiter.admitted = True
-            if (call := call_of(waiter.message)) is not None:
-                call.note_admitted()
+            if waiter.when_admitted is not None:
+                waiter.when_admitted()
             trio.lowlevel.reschedule(waiter.task)
 
-    def enqueue(self, message: object) -> Waiter:
-        """Register the current task as a sender that waits for room."""
-        waiter = Waiter(message, trio.lowlevel.current_task())
+    def enqueue(self, message: object, when_admitted: Callable[[], None] | None = None) -> Waiter:
+        """Register the current task as a sender that waits for room; `when_admitted` is called when there is some."""
+        waiter = Waiter(message, trio.lowlevel.current_task(), when_admitted)
         if self.waiters is None:
             self.waiters = deque()
         self.waiters.append(waiter)
@@ -201,13 +209,51 @@ class LaneQueue:
         return LaneStatistics(len(self.items), waiting, self.bound, *counts)
 
 
+class WaitingSends:
+    """The sends of one channel that wait for room. Each ends by being admitted, cancelled or refused."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Waiter, LaneQueue] = {}
+        self._refused: dict[Waiter, Exception] = {}
+
+    async def wait(self, queue: LaneQueue, value: object) -> None:
+        """Wait until the message is in the lane. Raises the error given to `refuse`."""
+        waiter = queue.enqueue(value)
+        self._waiting[waiter] = queue
+
+        def give_up(_: object) -> trio.lowlevel.Abort:
+            queue.dequeue(waiter)
+            self._waiting.pop(waiter, None)
+            return trio.lowlevel.Abort.SUCCEEDED
+
+        await trio.lowlevel.wait_task_rescheduled(give_up)
+        self._waiting.pop(waiter, None)
+        if waiter in self._refused:
+            raise self._refused.pop(waiter)
+
+    def refuse(self, error: type[Exception], *about: str) -> None:
+        """End all waiting sends, each with an error of this type; their messages are not sent."""
+        for waiter, queue in self._waiting.items():
+            if not waiter.admitted:
+                queue.dequeue(waiter)
+                self._refused[waiter] = error(*about)
+                trio.lowlevel.reschedule(waiter.task)
+        self._waiting.clear()
+
+
 class KeyedItems:
-    """The messages of a conflating lane: a queue with access by key. Has the interface of a deque."""
+    """The messages of a conflating lane: a queue with access by key. Has the interface of a deque.
 
-    __slots__ = ("_carrier", "_entries", "_key")
+    A message for which `unique` returns true has no key.
+    """
 
-    def __init__(self, key: Callable[[Any], Hashable], carrier: ContextPropagator | None = None) -> None:
+    __slots__ = ("_carrier", "_entries", "_key", "_unique")
+
+    def __init__(
+        self, key: Callable[[Any], Hashable], carrier: ContextPropagator | None, unique: Callable[[object], bool]
+    ) -> None:
         self._key = key
+        self._unique = unique
         self._carrier = carrier
         self._entries: OrderedDict[Hashable, Any] = OrderedDict()
 
@@ -239,7 +285,7 @@ class KeyedItems:
 
     def key(self, message: Any) -> Hashable:
         """Return the key of a message; a unique one if the message must not be replaced."""
-        key = None if call_of(message) is not None else self._key(message)
+        key = None if self._unique(message) else self._key(message)
         return object() if key is None else key
 
     def holds(self, key: Hashable) -> bool:
@@ -257,9 +303,16 @@ class ConflatingQueue(LaneQueue):
     items: KeyedItems
     released: KeyedItems
 
-    def __init__(self, lane: Lane, bound: int, policy: Conflate, carrier: ContextPropagator | None = None) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        bound: int,
+        policy: Conflate,
+        carrier: ContextPropagator | None = None,
+        unique: Callable[[object], bool] = lambda _: False,
+    ) -> None:
         super().__init__(lane, bound, policy)
-        self.items = self.released = KeyedItems(policy.key, carrier)  # an empty one of this kind is small
+        self.items = self.released = KeyedItems(policy.key, carrier, unique)  # an empty one of this kind is small
 
     def configure(self, bound: int, policy: Policy) -> None:
         """Apply a bound, and make `tell` hand every message to `replace`."""
@@ -278,8 +331,10 @@ class ConflatingQueue(LaneQueue):
         return True
 
 
-def make_queue(lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None) -> LaneQueue:
-    """Make the queue of a lane for this policy."""
+def make_queue(
+    lane: Lane, bound: int, policy: Policy, carrier: ContextPropagator | None, unique: Callable[[object], bool]
+) -> LaneQueue:
+    """Make the queue of a lane for this policy. A message for which `unique` returns true replaces no other."""
     if isinstance(policy, Conflate):
-        return ConflatingQueue(lane, bound, policy, carrier)
+        return ConflatingQueue(lane, bound, policy, carrier, unique)
     return LaneQueue(lane, bound, policy, carrier)

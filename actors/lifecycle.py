@@ -1,8 +1,10 @@
-"""The state machine of a child, as one table.
+"""The life of an actor as one table: its states, what may happen in each, and what a supervisor decides at an end.
 
-1. A pair that is not in `TRANSITIONS` raises `InvalidTransition`.
-2. Backing off is a state like any other: a child in it can be stopped, and shows in the tree.
-3. `STOPPED` between two incarnations and `STOPPED` forever are the same state; the supervisor decides which it is.
+1. A step that `TRANSITIONS` does not have in a state raises `InvalidTransition`.
+2. Backing off is a state like any other: an actor in it can be stopped, and shows in the tree.
+3. After each end the actor is `STOPPED`. Its supervisor then starts it again, lets it wait, or buries it: that is the
+   last step. A tree shows a dead child of the supervisor's own spec as stopped: `RestartChild` starts another.
+4. `life` has the code of each step, in the same order.
 """
 
 from __future__ import annotations
@@ -15,17 +17,24 @@ from attrs import define
 
 
 class State(Enum):
-    """The state of a child."""
+    """The state of an actor."""
 
-    STARTING = "starting"
-    RUNNING = "running"
-    BACKING_OFF = "backing_off"
-    STOPPING = "stopping"
     STOPPED = "stopped"
+    """No incarnation runs: none has started yet, or the last one has ended and the supervisor decides."""
+    STARTING = "starting"
+    """The factory, the lifespan and the start hook run. Messages wait in the mailbox."""
+    RUNNING = "running"
+    """Messages are handled."""
+    STOPPING = "stopping"
+    """The last message and the stop hook run, and the children end."""
+    BACKING_OFF = "backing_off"
+    """The next incarnation waits for its delay. Messages wait in the mailbox."""
+    GONE = "gone"
+    """It has ended for good. What it is sent becomes a dead letter."""
 
 
 class Step(Enum):
-    """An event in the life of a child."""
+    """An event in the life of an actor."""
 
     START = "start"
     """A new incarnation begins."""
@@ -37,6 +46,18 @@ class Step(Enum):
     """Its task is over."""
     WAIT = "wait"
     """Its next incarnation has to wait for a delay."""
+    BURY = "bury"
+    """It gets no other incarnation."""
+
+
+class Decision(Enum):
+    """What a supervisor did with a child that ended; part of the crash report."""
+
+    RESTART = "restart"
+    BACK_OFF = "back_off"
+    RESUME = "resume"
+    STOP = "stop"
+    ESCALATE = "escalate"
 
 
 class StopMode(Enum):
@@ -51,21 +72,22 @@ class StopMode(Enum):
     ones are refused."""
 
 
-TRANSITIONS: Mapping[tuple[State, Step], State] = MappingProxyType(
+TRANSITIONS: Mapping[State, Mapping[Step, State]] = MappingProxyType(
     {
-        (State.STOPPED, Step.START): State.STARTING,
-        (State.STOPPED, Step.WAIT): State.BACKING_OFF,
-        (State.STOPPED, Step.END): State.STOPPED,
-        (State.BACKING_OFF, Step.START): State.STARTING,
-        (State.BACKING_OFF, Step.END): State.STOPPED,
-        (State.STARTING, Step.STARTED): State.RUNNING,
-        (State.STARTING, Step.END): State.STOPPING,
-        (State.RUNNING, Step.END): State.STOPPING,
-        (State.STOPPING, Step.END): State.STOPPING,
-        (State.STOPPING, Step.ENDED): State.STOPPED,
+        State.STOPPED: {
+            Step.START: State.STARTING,
+            Step.WAIT: State.BACKING_OFF,
+            Step.END: State.STOPPED,
+            Step.BURY: State.GONE,
+        },
+        State.STARTING: {Step.STARTED: State.RUNNING, Step.END: State.STOPPING},
+        State.RUNNING: {Step.END: State.STOPPING},
+        State.STOPPING: {Step.END: State.STOPPING, Step.ENDED: State.STOPPED},
+        State.BACKING_OFF: {Step.START: State.STARTING, Step.END: State.STOPPED},
+        State.GONE: {},
     }
 )
-"""The transition table: (state, step) -> next state."""
+"""The life of an actor: for each state, the steps that may happen in it, and the state after each."""
 
 
 @define
@@ -80,8 +102,8 @@ class InvalidTransition(LookupError):
 
 
 def next_state(state: State, step: Step) -> State:
-    """Return the state after `step`. Raises `InvalidTransition` if the pair is not in the table."""
+    """Return the state after `step`. Raises `InvalidTransition` if the step may not happen in this state."""
     try:
-        return TRANSITIONS[state, step]
+        return TRANSITIONS[state][step]
     except KeyError:
         raise InvalidTransition(state, step) from None

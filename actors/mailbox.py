@@ -127,7 +127,7 @@ class Mailbox:
     def open(self, lane: Lane) -> LaneQueue:
         """Make the lane's queue, and end the consumer's batch so that it sees the lane."""
         lane = lane if type(lane) is Lane else Lane(lane)
-        queue = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.propagator)
+        queue = make_queue(lane, self.spec.capacity[lane], self.spec.overflow[lane], self.propagator, self.is_unique)
         if self.lanes is _UNUSED:
             self.lanes = list(_UNUSED)
             self.lanes[lane] = queue
@@ -137,6 +137,10 @@ class Mailbox:
             self.open_lanes = tuple([known for known in self.lanes if known is not None])
         self.interrupt = True
         return queue
+
+    def is_unique(self, message: object) -> bool:
+        """Whether the message replaces no other in a conflating lane, whatever its key."""
+        return False
 
     def check_loop(self) -> None:
         """Raise `WrongLoop` unless the consumer's loop runs in this thread."""
@@ -237,10 +241,6 @@ class Mailbox:
                     queue.admit()
                     return True
         return False
-
-    def holds(self, message: object) -> bool:
-        """Whether this message, by identity, waits."""
-        return any(queued is message for queued in self.waiting())
 
     def has_messages(self) -> bool:
         """Whether any lane holds a message, or a notice waits."""

@@ -1,4 +1,4 @@
-"""The only handle on an actor that others hold."""
+"""The only handle on an actor that others hold, and the channel that feeds one."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ from threading import get_ident
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import trio
+from attrs import define
 
-from . import dead_letters, termination
-from .ask import Ask, Call, Handle, StartWait, find_cycle
-from .channels import ActorChannel
-from .errors import ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
+from .ask import Ask, Call, Handle, StartWait, call_of, find_cycle
+from .errors import ActorError, ActorUnavailable, AskCycle, MailboxFull, SelfCall, WrongLoop
 from .exit_reasons import Exit
-from .lanes import RELEASED, Lane, LaneStatistics, Overflow
+from .lanes import RELEASED, Lane, LaneStatistics, Notice, Overflow, WaitingSends
 from .lifecycle import State, StopMode
-from .watch import Notice
 
 if TYPE_CHECKING:
     from .cell import Cell
@@ -42,7 +40,7 @@ class ActorRef(Handle):
 
     def __init__(self, cell: Cell) -> None:
         self._cell = cell
-        self._mailbox = cell.mailbox
+        self._mailbox = cell.inbox
         self.path = cell.path
 
     def __reduce__(self) -> NoReturn:
@@ -82,7 +80,7 @@ class ActorRef(Handle):
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         if depth >= queue.capacity:
-            dead_letters.handle_overflow(self._cell, queue, message)
+            self._cell.overflow(queue, message)
             return
         if not depth:
             if mailbox.parked is not None:
@@ -123,7 +121,8 @@ class ActorRef(Handle):
         if isinstance(message, Notice):
             raise TypeError("notices such as Terminated come from the runtime only")
         mailbox.check_loop()
-        waiter = queue.enqueue(message)
+        call = call_of(message)
+        waiter = queue.enqueue(message, None if call is None else call.note_admitted)
 
         def give_up(_: object) -> trio.lowlevel.Abort:
             queue.dequeue(waiter)
@@ -159,7 +158,7 @@ class ActorRef(Handle):
         task = trio.lowlevel.current_task()
         if self._mailbox.thread != get_ident():
             raise WrongLoop
-        asleep = cell.incarnation.task
+        asleep = cell.task
         if task is asleep:
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
@@ -171,7 +170,7 @@ class ActorRef(Handle):
             if cycle is not None:
                 raise AskCycle(cycle)
         call: Call = Call(request, cell, task, timeout_s)
-        if request._control and not cell.mailbox.closed:
+        if request._control and not self._mailbox.closed:
             cell.put_control(request)
         else:
             try:
@@ -188,9 +187,10 @@ class ActorRef(Handle):
             await trio.lowlevel.checkpoint()
         else:
             del request  # so that the call fails at once if the actor releases it too
-            if cell.calls is None:
-                cell.calls = {}
-            cell.calls[call] = None
+            mailbox = self._mailbox
+            if mailbox.calls is None:
+                mailbox.calls = {}
+            mailbox.calls[call] = None
             if timeout_s != math.inf:
                 call.deadline = cell.system.timers.share(timeout_s, call)
             call.parked = True
@@ -210,19 +210,79 @@ class ActorRef(Handle):
         """
         cell = self._cell
         self._mailbox.check_loop()
-        if trio.lowlevel.current_task() is cell.incarnation.task:
+        if trio.lowlevel.current_task() is cell.task:
             raise SelfCall(cell.path, "stop and await")
-        termination.order_stop(cell, mode)
+        cell.order_stop(mode)
         return await cell.wait_dead()
 
     def kill(self) -> None:
         """Cancel the actor and all below it, with exit `Killed`. Its restart type decides what follows."""
         self._mailbox.check_loop()
-        termination.kill(self._cell)
+        self._cell.kill()
 
     async def wait_stopped(self) -> Exit:
         """Wait until the actor has ended for good. Return its exit. Raises `SelfCall` from the actor's own task."""
         self._mailbox.check_loop()
-        if trio.lowlevel.current_task() is self._cell.incarnation.task:
+        if trio.lowlevel.current_task() is self._cell.task:
             raise SelfCall(self._cell.path, "await the end of")
         return await self._cell.wait_dead()
+
+
+class ActorChannel(trio.abc.SendChannel[Any]):
+    """Feeds one lane of an actor. `send` waits for room without limit; put a cancel scope around it.
+
+    Raises `trio.ClosedResourceError` after `aclose`, `trio.BrokenResourceError` if the actor drains or is dead, both
+    also while `send` waits (a drain admits a waiting message), and `MailboxFull` if the lane's policy is `REJECT`.
+    Messages that the actor has not handled when it dies, waiting ones included, become dead letters.
+    """
+
+    def __init__(self, ref: ActorRef, lane: Lane = Lane.NORMAL) -> None:
+        self._ref = ref
+        self._lane = lane
+        self._waiting = WaitingSends()
+        self._closed = False
+
+    async def send(self, value: Any) -> None:
+        """Put a message into the lane, waiting for room if its policy is `WAIT`."""
+        await trio.lowlevel.checkpoint_if_cancelled()
+        self._check()
+        mailbox = self._ref._mailbox
+        queue = mailbox.lanes[self._lane] or mailbox.open(self._lane)
+        if queue.overflow is not Overflow.WAIT or len(queue.items) < queue.bound or isinstance(value, Notice):
+            self._ref.tell(value, lane=self._lane)
+            await trio.lowlevel.cancel_shielded_checkpoint()
+            return
+        mailbox.check_loop()
+        await self._waiting.wait(queue, value)
+        self._check_life()
+
+    def send_nowait(self, value: Any) -> None:
+        """Put a message into the lane, or raise `MailboxFull`, which is a `trio.WouldBlock`."""
+        self._check()
+        self._ref.tell(value, lane=self._lane)
+
+    async def aclose(self) -> None:
+        """Close the channel and refuse its waiting sends; the actor goes on."""
+        self._closed = True
+        self._waiting.refuse(trio.ClosedResourceError)
+        await trio.lowlevel.checkpoint()
+
+    def _check(self) -> None:
+        if self._closed:
+            raise trio.ClosedResourceError
+        if self._ref._mailbox.closed:
+            raise trio.BrokenResourceError(f"{self._ref.path} {'drains' if self._ref.alive else 'is dead'}")
+
+    def _check_life(self) -> None:
+        if not self._ref.alive:
+            raise trio.BrokenResourceError(f"{self._ref.path} is dead")
+
+
+@define
+class AlreadyStarted(ActorError, ValueError):
+    """The id is taken by a live sibling, `ref`, which goes on."""
+
+    ref: ActorRef
+
+    def __str__(self) -> str:
+        return f"{self.ref.path} is already started"

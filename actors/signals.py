@@ -11,18 +11,30 @@ import signal
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import trio
 
 from .errors import ActorError
 from .events import log
-
-if TYPE_CHECKING:
-    from .system import ActorSystem
+from .ref import ActorRef
 
 STOP_SIGNALS: tuple[signal.Signals, ...] = (signal.SIGINT, signal.SIGTERM)
 """The signal of Ctrl-C, and the first one that init systems and containers send."""
+
+
+class Stoppable(Protocol):
+    """What a signal stops: an `ActorSystem`."""
+
+    @property
+    def root(self) -> ActorRef:
+        """The root supervisor."""
+
+    async def stop(self, grace_s: float | None = None) -> None:
+        """Stop in order."""
+
+    def kill(self) -> None:
+        """Stop at once."""
 
 
 class NotMainThread(ActorError, RuntimeError):
@@ -43,7 +55,7 @@ async def wait_for_signal(*signals: signal.Signals) -> signal.Signals:
 
 @asynccontextmanager
 async def stop_on_signals(
-    system: ActorSystem, *signals: signal.Signals, grace_s: float | None = None
+    system: Stoppable, *signals: signal.Signals, grace_s: float | None = None
 ) -> AsyncIterator[None]:
     """Stop `system` on a signal (default: SIGINT, SIGTERM) for the length of the block.
 
@@ -64,7 +76,7 @@ async def stop_on_signals(
 
 
 async def _stop(
-    system: ActorSystem,
+    system: Stoppable,
     signals: tuple[signal.Signals, ...],
     grace_s: float | None,
     block: trio.CancelScope,
@@ -81,7 +93,7 @@ async def _stop(
     block.cancel()
 
 
-async def _kill(system: ActorSystem, received: AsyncIterator[int], stopping: trio.CancelScope) -> None:
+async def _kill(system: Stoppable, received: AsyncIterator[int], stopping: trio.CancelScope) -> None:
     log.warning("signal.received signal=%s does=kill", signal.Signals(await anext(received)).name)
     system.kill()
     stopping.cancel()

@@ -4,20 +4,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from enum import Enum
 
 from .exit_reasons import Crashed, Exit
+from .lifecycle import Decision
 from .spec import AutoShutdown, ChildSpec, Directive, Restart, Strategy
-
-
-class Decision(Enum):
-    """What a supervisor did with a child that ended; part of the crash report."""
-
-    RESTART = "restart"
-    BACK_OFF = "back_off"
-    RESUME = "resume"
-    STOP = "stop"
-    ESCALATE = "escalate"
 
 
 def decide(spec: ChildSpec, reason: Exit) -> Decision:

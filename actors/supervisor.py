@@ -1,46 +1,16 @@
-"""An actor that only supervises, and the requests that any actor with children serves."""
+"""The requests that any actor with children serves."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from attrs import frozen
 
-from . import termination
-from .actor import Actor
+from .actor import Supervisor
 from .children import Children, ChildrenRequest
-from .errors import ActorError, AlreadyStarted, NoSuchChild, StartFailed
+from .errors import ActorError, NoSuchChild, StartFailed
 from .exit_reasons import NORMAL, Exit
 from .lifecycle import State, StopMode
-from .ref import ActorRef
-from .spec import AutoShutdown, ChildSpec, Strategy, Supervision, check_children
-
-
-class Supervisor(Actor):
-    """Starts `children` in order, keeps them alive, and stops them in reverse. More can be added: `StartChild`.
-
-    The other arguments are those of `Supervision`. Raises `InvalidSpec` for two children with one id.
-    """
-
-    def __init__(
-        self,
-        children: Sequence[ChildSpec] = (),
-        strategy: Strategy = Strategy.ONE_FOR_ONE,
-        intensity: int = 1,
-        period_s: float = 5.0,
-        max_children: int | None = None,
-        auto_shutdown: AutoShutdown = AutoShutdown.NEVER,
-        stop_together: bool | int = False,
-        per_child: bool = False,
-    ) -> None:
-        self.children: tuple[ChildSpec, ...] = check_children(children)
-        self.supervision: Supervision | None = Supervision(
-            strategy, intensity, period_s, max_children, auto_shutdown, stop_together, per_child
-        )
-
-    def static_children(self) -> Iterable[ChildSpec]:
-        """Return the children it was made with."""
-        return self.children
+from .ref import ActorRef, AlreadyStarted
+from .spec import ChildSpec
 
 
 @frozen
@@ -71,7 +41,7 @@ class RestartChild(ChildrenRequest[ActorRef]):
         """Begin to start the child from its spec."""
         known = family.by_id.get(self.id)
         if known is None:
-            self.fail(NoSuchChild(family.owner_path, self.id))
+            self.fail(NoSuchChild(family.owner.path, self.id))
         else:
             _start(family, known.spec, self)
 
@@ -89,11 +59,11 @@ class ForgetChild(ChildrenRequest[None]):
         """Remove the spec."""
         known = family.by_id.get(self.id)
         if known is None:
-            self.fail(NoSuchChild(family.owner_path, self.id))
+            self.fail(NoSuchChild(family.owner.path, self.id))
         elif not known.buried:
             self.fail(AlreadyStarted(known.ref))
         else:
-            del family.by_id[self.id]
+            family.forget(self.id)
             self.reply(None)
 
 
@@ -148,14 +118,14 @@ class StopChild(ChildrenRequest[Exit]):
         """Tell the child to stop, and answer once it is dead."""
         cell = family.by_id.get(self.id)
         if cell is None:
-            self.fail(NoSuchChild(family.owner_path, self.id))
+            self.fail(NoSuchChild(family.owner.path, self.id))
             return
-        termination.order_stop(cell, self.mode)
+        cell.order_stop(self.mode)
         cell.when_dead(lambda: self.reply(cell.exit or NORMAL))
 
 
 def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]) -> None:
-    if family.wait_for_group(lambda: request.perform(family) if request.waiting else None):
+    if not family.groups.call_when_started(lambda: request.perform(family) if request.waiting else None):
         return
     going = family.cancelled_start(spec)
     if going is not None:
@@ -171,9 +141,9 @@ def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]
     def answer() -> None:
         nonlocal over
         over = True
-        error: StartFailed | None = cell.start_error
+        error: StartFailed | None = cell.history.start_error
         if not request.waiting:
-            termination.order_stop(cell, StopMode.NOW)
+            cell.order_stop(StopMode.NOW)
         elif error is None:
             request.reply(cell.ref)
         else:
@@ -182,7 +152,7 @@ def _start(family: Children, spec: ChildSpec, request: ChildrenRequest[ActorRef]
 
     def call_off() -> None:
         if not over:
-            termination.order_stop(cell, StopMode.NOW)
+            cell.order_stop(StopMode.NOW)
 
     cell.when_started(answer)
     request.when_ended(call_off)

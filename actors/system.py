@@ -3,50 +3,30 @@
 from __future__ import annotations
 
 import contextvars
-from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from logging import DEBUG
-from random import Random, getrandbits
 from types import TracebackType
 from typing import Any
 
 import trio
 from attrs import evolve
 
-from . import dead_letters, termination
-from .actor import Receive
-from .cell import Cell
-from .checks import check_plain, is_number
+from .actor import Receive, Supervisor
+from .cell import Cell, Directory
+from .checks import check_plain
 from .coordinated_shutdown import PHASES, STOP_ACTORS, CoordinatedShutdown, Phase
-from .errors import (
-    ActorError,
-    InvalidSpec,
-    NoSuchActor,
-    NotEntered,
-    SelfCall,
-    SystemFailed,
-    program_end,
-    split_cancelled,
-    text_of,
-    unwrap,
-)
-from .events import DeadLetter, DeadLetters, Event, MessageUnhandled, ShutdownTaskFailed, log, log_event, register
+from .errors import ActorError, NotEntered, SelfCall, SystemFailed, program_end, split_cancelled, text_of, unwrap
+from .events import Event, ShutdownTaskFailed, register
 from .exit_reasons import KILLED, Crashed, Exit
-from .incidents import Explanation, explain
-from .lifecycle import StopMode
-from .reaper import Reaper
+from .life import LiveCell
+from .lifecycle import State, StopMode
 from .ref import ActorRef
 from .spec import ChildSpec, Restart, Strategy, check_children
-from .supervisor import Supervisor
 from .timers import Timers
-from .tree import TreeNode, TreeStream, change_of, snapshot
+from .tree import TreeNode, TreeStream
 from .watchdog import watch_loop
 
-YIELD_EVERY = 16
-"""Starts without a wait until one yields to other tasks: about a third of a millisecond. A start that yields costs a
-quarter more."""
 SLOW_HANDLER_S = 0.05
 """Default of `slow_handler_s`. Half of what asyncio's debug mode reports; on a shared machine, less is often somebody
 else's doing, or the garbage collector's."""
@@ -56,11 +36,9 @@ counted by itself. More than two bad messages in a row should pass; a child that
 once, and the root fails."""
 Interceptor = Callable[[ActorRef, Receive], Receive]
 """Takes an actor and its `receive`, and returns the `receive` to use: the same one, or a wrapper."""
-OBITUARIES = 100
-"""Number of actors that ended abnormally, for good, and are kept for `ActorSystem.explain`; the oldest is dropped."""
 
 
-class ActorSystem:
+class ActorSystem(Directory):
     """A tree of actors under one root supervisor (one for one), for the length of an `async with` block.
 
     Leaving the block stops the tree in order, each actor within its grace; a cancelled block kills it.
@@ -91,43 +69,19 @@ class ActorSystem:
         slow_handler_s: float = SLOW_HANDLER_S,
         phases: Sequence[Phase] = PHASES,
     ) -> None:
-        if not (is_number(slow_handler_s) and slow_handler_s > 0):
-            raise InvalidSpec("slow_handler_s", "must be above zero; infinite to watch for nothing")
-        check_plain("on_event", on_event)
-        check_plain("redact", redact)
-        self.name = name
-        self.on_event: Callable[[Event], None] | None = on_event
-        self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
-        """The last messages that were not handled, and the count of all."""
-        self.event_errors: int = 0
-        """Number of errors raised by `on_event` or a listener."""
-        self.interceptors_version: int = 0
-        """Incremented by each change of the interceptors."""
-        self.interceptor_errors: int = 0
-        """Number of errors raised by interceptors themselves. Errors of the `receive` they return crash the actor."""
-        self._redact = redact
-        self._listeners: dict[object, Callable[[Event], None]] = {}
-        self.interceptors: dict[object, Interceptor] = {}
-        self._emitting = False
-        self.streams: list[TreeStream] = []
-        self.late_replies: int = 0
-        """Number of answers that came after their call had ended."""
-        self.unhandled: int = 0
-        """Number of messages that their actors did not know."""
-        self.random: Random = Random(getrandbits(64) if seed is None else seed)  # noqa: S311 - jitter, not secrets
+        super().__init__(
+            name,
+            on_event=on_event,
+            redact=redact,
+            dead_letter_capacity=dead_letter_capacity,
+            seed=seed,
+            carry=carry,
+            slow_handler_s=slow_handler_s,
+        )
         self.owner: Cell | None = None
-        self.reaper: Reaper = Reaper(self)
-        self._unyielded = 0
-        self._cell: Cell | None = None
         self._stopping = False
         self._stopped = trio.Event()
         self._shutdown_scope = trio.CancelScope()
-        self.carry: tuple[contextvars.ContextVar[Any], ...] = tuple(carry)
-        """The context variables that travel with messages."""
-        self.slow_handler_s: float = slow_handler_s
-        """A task that keeps the loop for longer than this is reported as `SlowHandler`."""
-        self._obituaries: OrderedDict[str, Explanation] = OrderedDict()
-        self._context = contextvars.Context()
         self._failure: Exception | None = None
         self.shutdown: CoordinatedShutdown = CoordinatedShutdown(phases, report=self._report_shutdown_failure)
         """The phases of the shutdown: `system.shutdown.add_task(phase, async_fn, name)`."""
@@ -143,13 +97,13 @@ class ActorSystem:
     async def __aenter__(self) -> ActorSystem:
         if self._cell is not None:
             raise NotEntered(self.name, "can be entered once only")
-        self.timers: Timers = Timers()
-        self.token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
+        self.timers = Timers()
+        self.token = trio.lowlevel.current_trio_token()
         self._outer = trio.open_nursery()
-        self.nursery: trio.Nursery = await self._outer.__aenter__()
+        self.nursery = await self._outer.__aenter__()
         self._unwatch_loop = watch_loop(self)
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
-        self._cell = Cell(self, self, self._root_spec)
+        self._cell = LiveCell(self, self, self._root_spec)
         try:
             await self._start_root()
         except BaseException as error:
@@ -161,7 +115,8 @@ class ActorSystem:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         cancelled, rest = split_cancelled(error)
-        lost = self._root.incarnation.killed and not self._root.incarnation.no_restart
+        ending = self._root.incarnation.ending
+        lost = ending.killed and not ending.no_restart
         leaving, interruption = (cancelled, None) if cancelled is not None else await self._leave()
         self.nursery.cancel_scope.cancel()
         caught = False
@@ -199,7 +154,7 @@ class ActorSystem:
         The error is often a consequence of that failure: an ask ends with `ActorDied` before the block is cancelled.
         Errors that end the program go first, as does the failed start of a root that never ran.
         """
-        return error is None or (isinstance(error, Exception) and self._root.ever_started)
+        return error is None or (isinstance(error, Exception) and self._root.history.ever_started)
 
     async def _leave(self) -> tuple[BaseException | None, BaseException | None]:
         """Stop in order. Return the cancellation and the error that cut it short; either may be None."""
@@ -219,33 +174,17 @@ class ActorSystem:
     async def _start_root(self) -> None:
         started = trio.Event()
         self._root.when_started(started.set)
-        self._root.start_incarnation()
+        self._root.start()
         await started.wait()
-        if self._root.start_error is not None:
-            cause = self._root.start_error.cause
-            raise cause if isinstance(cause, ActorError) else self._root.start_error
-
-    @property
-    def _root(self) -> Cell:
-        if self._cell is None:
-            raise NotEntered(self.name, "has not been entered yet: use `async with`")
-        return self._cell
-
-    def _checked_root(self) -> Cell:
-        """Return the root. Raises `NotEntered`, and `WrongLoop` unless the system's loop runs in this thread."""
-        self._root.mailbox.check_loop()
-        return self._root
-
-    @property
-    def root(self) -> ActorRef:
-        """The root supervisor."""
-        return self._root.ref
+        error = self._root.history.start_error
+        if error is not None:
+            raise error.cause if isinstance(error.cause, ActorError) else error
 
     async def spawn(self, spec: ChildSpec) -> ActorRef:
         """Start a child of the root and wait until it runs. Raises the errors of `Context.spawn`."""
         family = self._checked_root().children
         if family is None:
-            raise dead_letters.death_error(self._root)
+            raise self._root.death_error()
         return await family.spawn(spec)
 
     async def stop(self, grace_s: float | None = None) -> None:
@@ -261,7 +200,7 @@ class ActorSystem:
         self.shutdown.check_not_in_task()
         task = trio.lowlevel.current_task()
         for cell in () if self._stopped.is_set() else self._root.walk():
-            if cell.incarnation.task is task:
+            if cell.task is task:
                 raise SelfCall(cell.path, "await the end of the system of")
         self.request_stop(grace_s)
         await self._stopped.wait()
@@ -292,9 +231,9 @@ class ActorSystem:
         self._shutdown_scope.cancel()
 
     def _kill_tree(self) -> None:
-        self._root.incarnation.no_restart = True
-        termination.kill(self._root)
-        termination.order_stop(self._root, StopMode.NOW)
+        self._root.incarnation.end().no_restart = True
+        self._root.kill()
+        self._root.order_stop(StopMode.NOW)
 
     async def _shut_down(self) -> None:
         try:
@@ -307,35 +246,29 @@ class ActorSystem:
         self.emit(evolve(record, problem=self.redacted(record.problem)))
 
     async def _stop_tree(self) -> None:
-        termination.order_stop(self._root, StopMode.AFTER_MESSAGE)
+        self._root.order_stop(StopMode.AFTER_MESSAGE)
         await self._root.wait_dead()
+
+    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
+        """Put `interceptor` around the `receive` of every actor, from its next message on; the first is the innermost.
+
+        It is called with each actor's reference and `receive`, once for each incarnation and again if the interceptors
+        change, and returns the `receive` to use: for tracing, metrics of handling, or chaos. One that returns the
+        `receive` it was given costs nothing from then on. Call the result to remove it.
+        """
+        check_plain("interceptor", interceptor)
+        remove = register(self.interceptors, interceptor)
+        self.interceptors_changed()
+
+        def take_away() -> None:
+            remove()
+            self.interceptors_changed()
+
+        return take_away
 
     def tree(self) -> TreeNode:
         """Return a snapshot of the live tree."""
         return snapshot(self._root, self.timers.now())
-
-    def find(self, path: str) -> ActorRef | None:
-        """Return the live actor at this path, or None."""
-        cell = self.cell_at(path)
-        if cell is None:
-            self._root  # noqa: B018 - raises if the system was not entered
-            return None
-        return None if cell.buried else cell.ref
-
-    def get(self, path: str) -> ActorRef:
-        """Return the live actor at this path, as in `/system/chat/outbox`. Raises `NoSuchActor` if there is none."""
-        ref = self.find(path)
-        if ref is None:
-            raise NoSuchActor(path)
-        return ref
-
-    def explain(self, path: str) -> Explanation | None:
-        """Return the last ends of incarnations of the actor at this path, and the decision taken each time.
-
-        Knows the live actors, and the last hundred that ended abnormally for good. None for any other path.
-        """
-        ref = self.find(path)
-        return explain(ref._cell) if ref is not None else self._obituaries.get(path)
 
     @asynccontextmanager
     async def changes(self, capacity: int = 1024) -> AsyncIterator[TreeStream]:
@@ -350,140 +283,14 @@ class ActorSystem:
             self.streams.remove(stream)
             stream.close()
 
-    def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
-        """Call `listener` with each event from now on, after `on_event`. Call the result to remove it."""
-        check_plain("listener", listener)
-        return register(self._listeners, listener)
-
-    def intercept(self, interceptor: Interceptor) -> Callable[[], None]:
-        """Put `interceptor` around the `receive` of every actor, from its next message on; the first is the innermost.
-
-        It is called with each actor's reference and `receive`, once for each incarnation and again if the interceptors
-        change, and returns the `receive` to use: for tracing, metrics of handling, or chaos. One that returns the
-        `receive` it was given costs nothing from then on. Call the result to remove it.
-        """
-        check_plain("interceptor", interceptor)
-        remove = register(self.interceptors, interceptor)
-        self._interceptors_changed()
-
-        def take_away() -> None:
-            remove()
-            self._interceptors_changed()
-
-        return take_away
-
     # For the runtime
-
-    def emit(self, event: Event) -> None:
-        """Call `on_event` and the listeners. Their errors are counted and logged, and reach no actor."""
-        before, self._emitting = self._emitting, True
-        try:
-            for key in (None, *self._listeners):
-                try:
-                    if key is None:
-                        (log_event if self.on_event is None else self.on_event)(event)
-                    elif key in self._listeners:  # else an earlier listener has removed it
-                        self._listeners[key](event)
-                except Exception:
-                    self.event_errors += 1
-                    log.exception("a listener to the events of the actors raised")
-        finally:
-            self._emitting = before
-
-    def has_listeners(self) -> bool:
-        """Whether events of normal operation are listened to, and so worth creating."""
-        return self.on_event is not None or bool(self._listeners) or log.isEnabledFor(DEBUG)
-
-    def dead_letter(self, letter: DeadLetter) -> None:
-        """Keep, count and emit a dead letter.
-
-        One that a listener caused while it handled an event is kept and counted only: emitting it would call the same
-        listener, which would cause another.
-        """
-        quietly, self._emitting = self._emitting, True
-        try:
-            self.dead_letters.add(letter, quietly=quietly)
-        finally:
-            self._emitting = quietly
-        if not quietly:
-            self.emit(letter)
-
-    def redacted(self, text: str) -> str:
-        """Return the redacted text; only the error's type if `redact` raises."""
-        if self._redact is None:
-            return text
-        try:
-            return self._redact(text)
-        except Exception as error:
-            return f"redact raised {type(error).__name__}"
-
-    def intercepted(self, ref: ActorRef, receive: Receive) -> Receive:
-        """Return `receive` wrapped by every interceptor."""
-        for interceptor in tuple(self.interceptors.values()):
-            try:
-                receive = interceptor(ref, receive)
-            except Exception:
-                self.interceptor_errors += 1
-                log.exception("an interceptor raised when it was asked about %s; it is left out there", ref.path)
-        return receive
-
-    def note_unhandled(self, path: str, message_type: str) -> None:
-        """Count and report a message that its actor did not know."""
-        self.unhandled += 1
-        self.emit(MessageUnhandled(path, message_type))
-
-    def cell_at(self, path: str) -> Cell | None:
-        """Return the cell at this path, or None. May be called from any thread."""
-        names = path.strip("/").split("/")
-        cell: Cell | None = self._cell if names[0] == self.name else None
-        for name in names[1:]:
-            cell = cell.children.by_id.get(name) if cell is not None and cell.children is not None else None
-        return cell
-
-    async def yield_regularly(self) -> None:
-        """Yield to other tasks once in `YIELD_EVERY` calls, so that a loop over quick starts starves none."""
-        self._unyielded += 1
-        if self._unyielded >= YIELD_EVERY:
-            self._unyielded = 0
-            await trio.lowlevel.cancel_shielded_checkpoint()
-
-    def changed(self, cell: Cell) -> None:
-        """Report a new state to the streams of the tree."""
-        change = change_of(cell)
-        for stream in self.streams:
-            stream.add(change)
-
-    def ended(self, cell: Cell, reason: Exit) -> None:
-        """Report to the streams that an actor ended for good, and keep an abnormal end for `explain`."""
-        if reason.abnormal:
-            self._obituaries[cell.path] = explain(cell)
-            self._obituaries.move_to_end(cell.path)
-            if len(self._obituaries) > OBITUARIES:
-                self._obituaries.popitem(last=False)
-        if self.streams:
-            self.changed(cell)
-            if cell is self._root:
-                for stream in self.streams:
-                    stream.close()
-
-    def _interceptors_changed(self) -> None:
-        """Have every actor look up its interceptors before its next message."""
-        self.interceptors_version += 1
-        for cell in () if self._cell is None else self._cell.walk():
-            cell.mailbox.interrupt = True
-
-    def start_soon(
-        self, nursery: trio.Nursery, name: str, function: Callable[..., Awaitable[object]], *args: Any
-    ) -> None:
-        """Start a task in an empty context: an actor does not belong to the request that happened to start it."""
-        self._context.run(nursery.start_soon, function, *args, name=name)
 
     def child_ended(self, cell: Cell, reason: Exit) -> None:
         """Bury the root. If it failed or was killed, cancel the system's block."""
-        if isinstance(reason, Crashed) and cell.ever_started:
+        if isinstance(reason, Crashed) and cell.history.ever_started:
             self._failure = reason.error
             self.nursery.cancel_scope.cancel()
-        elif reason is KILLED and not cell.incarnation.no_restart:
+        elif reason is KILLED and not cell.incarnation.ending.no_restart:
             self.nursery.cancel_scope.cancel()
         cell.bury(reason)
 
@@ -502,3 +309,21 @@ async def open_system(
     """Open an `ActorSystem` with these arguments for the length of the block."""
     async with ActorSystem(name, children, **options) as system:
         yield system
+
+
+def snapshot(cell: Cell, now: float) -> TreeNode:
+    """Return a snapshot of the cell and all below. No recursion: a tree may be deeper than Python's stack."""
+    nodes: dict[Cell, TreeNode] = {}
+    for each in reversed(list(cell.walk())):
+        family = each.children
+        nodes[each] = TreeNode(
+            path=each.path,
+            type=each.kind.__name__,
+            state=State.STOPPED if each.buried else each.state,
+            depth=each.inbox.depths(),
+            restarts=each.history.restarts,
+            age_s=max(0.0, now - each.history.since),
+            last_error=each.history.last_error,
+            children=() if family is None else tuple([nodes.pop(child) for child in family.by_id.values()]),
+        )
+    return nodes[cell]

@@ -8,15 +8,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING
 
 import trio
 from attrs import field, frozen
 
 from .lifecycle import State
-
-if TYPE_CHECKING:
-    from .cell import Cell
 
 
 @frozen
@@ -24,7 +20,8 @@ class TreeNode:
     """One actor and the actors below it, at the moment of the snapshot.
 
     `type` names its class, `depth` counts the messages in each lane in use, `age_s` the seconds since its incarnation
-    started (or, if it does not run, since it last did), `last_error` is type and text of its last crash.
+    started (or, if it does not run, since it last did), `last_error` is type and text of its last crash. `state` is
+    `STOPPED` for a dead child of a supervisor's own spec.
     """
 
     path: str
@@ -63,24 +60,6 @@ class TreeNode:
         notes += [f"{self.restarts} restarts"] if self.restarts else []
         notes += [self.last_error.splitlines()[0]] if self.last_error else []
         return f"{self.path.rsplit('/', 1)[-1]} ({self.type}) {', '.join(notes)}"
-
-
-def snapshot(cell: Cell, now: float) -> TreeNode:
-    """Return a snapshot of the cell and all below. No recursion: a tree may be deeper than Python's stack."""
-    nodes: dict[Cell, TreeNode] = {}
-    for each in reversed(list(cell.walk())):
-        family = each.children
-        nodes[each] = TreeNode(
-            path=each.path,
-            type=each.kind.__name__,
-            state=each.state,
-            depth=each.mailbox.depths(),
-            restarts=each.restarts,
-            age_s=max(0.0, now - each.since),
-            last_error=each.last_error,
-            children=() if family is None else tuple([nodes.pop(child) for child in family.by_id.values()]),
-        )
-    return nodes[cell]
 
 
 @frozen
@@ -159,10 +138,3 @@ class TreeStream:
     def _unpark(self, _: object) -> trio.lowlevel.Abort:
         self._reader = None
         return trio.lowlevel.Abort.SUCCEEDED
-
-
-def change_of(cell: Cell) -> TreeChange:
-    """Return the present state of the actor in `cell`."""
-    return TreeChange(
-        cell.path, cell.kind.__name__, cell.state, cell.incarnations, cell.system.timers.now(), cell.buried
-    )

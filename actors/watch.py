@@ -9,24 +9,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from attrs import frozen
 
+from .cell import Cell, Watch
 from .errors import DeathPact
 from .exit_reasons import NORMAL, Exit
-from .lifecycle import State
-
-if TYPE_CHECKING:
-    from .cell import Cell
-    from .incarnation import Incarnation
-    from .ref import ActorRef
-
-
-class Notice:
-    """A message that only the runtime sends: `tell` raises `TypeError` for one."""
-
-    __slots__ = ()
+from .lanes import Notice
+from .ref import ActorRef
 
 
 @frozen
@@ -55,26 +44,8 @@ class VitalTerminated:
         self.notice: Terminated = notice
 
 
-class Watch:
-    """The options of a watch. `vital`: the watcher fails if it does not outlive the target explicitly."""
-
-    __slots__ = ("restarts", "urgent", "vital")
-
-    def __init__(self, *, vital: bool, restarts: bool, urgent: bool) -> None:
-        self.vital: bool = vital
-        self.restarts: bool = restarts
-        self.urgent: bool = urgent
-
-    def add(self, more: Watch) -> None:
-        """Add the options of `more`."""
-        self.vital |= more.vital
-        self.restarts |= more.restarts
-        self.urgent |= more.urgent
-
-
-def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = False, urgent: bool = False) -> None:
+def watch(watcher: Cell, target: Cell, wishes: Watch) -> None:
     """Send `watcher` one `Terminated` when `target` ends. A second watch adds its options to those of the first."""
-    wishes = Watch(vital=vital, restarts=restarts, urgent=urgent)
     if target.buried:
         _notify(watcher, Terminated(target.ref, target.exit or NORMAL), wishes)
         return
@@ -91,19 +62,20 @@ def watch(watcher: Cell, target: Cell, *, vital: bool = False, restarts: bool = 
     life.watching[target] = wishes
 
 
-def outlive(watcher: Incarnation, target: Cell) -> None:
+def outlive(watcher: Cell, target: Cell) -> None:
     """Make the watch of `target` no longer vital."""
-    if watcher.vital_watch is target.ref:
-        watcher.vital_watch = None
-    if watcher.watching is not None and target in watcher.watching:
-        watcher.watching[target].vital = False
+    life = watcher.incarnation
+    if life.vital_watch is target.ref:
+        life.vital_watch = None
+    if life.watching is not None and target in life.watching:
+        life.watching[target].vital = False
 
 
-def check_vital_watch(watcher: Incarnation, notice: Terminated) -> None:
+def check_vital_watch(watcher: Cell, notice: Terminated) -> None:
     """Raise `DeathPact` unless the watcher called `outlive` while or before it received the notice."""
-    if watcher.vital_watch is not None:
-        watcher.vital_watch = None
-        raise DeathPact(watcher.cell.path, notice.ref.path, str(notice.reason))
+    if watcher.incarnation.vital_watch is not None:
+        watcher.incarnation.vital_watch = None
+        raise DeathPact(watcher.path, notice.ref.path, str(notice.reason))
 
 
 def unwatch(watcher: Cell, target: Cell) -> None:
@@ -118,25 +90,27 @@ def unwatch(watcher: Cell, target: Cell) -> None:
         notice = item.notice if isinstance(item, VitalTerminated) else item
         return isinstance(notice, Terminated | Restarted) and notice.ref is target.ref
 
-    if watcher.control:
-        for item in tuple(watcher.control):
+    inbox = watcher.inbox
+    if inbox.control is not None:
+        for item in tuple(inbox.control):
             if is_of_target(item):
-                watcher.control.remove(item)
-    if watcher.mailbox.barriers is not None:
-        watcher.mailbox.remove_notices(is_of_target)
+                inbox.control.remove(item)
+    if inbox.barriers is not None:
+        inbox.remove_notices(is_of_target)
 
 
-def unwatch_all(watcher: Incarnation) -> None:
+def unwatch_all(watcher: Cell) -> None:
     """Remove all watches of an incarnation that ends."""
-    for target in tuple(watcher.watching or ()):
+    life = watcher.incarnation
+    for target in tuple(life.watching or ()):
         if target.watchers is not None:
-            target.watchers.pop(watcher.cell, None)
-    watcher.watching = None
+            target.watchers.pop(watcher, None)
+    life.watching = None
 
 
 def notify_restart(target: Cell) -> None:
     """Send `Restarted` to the watchers that asked for it."""
-    notice = Restarted(target.ref, target.incarnations, target.exit or NORMAL)
+    notice = Restarted(target.ref, target.history.incarnations, target.exit or NORMAL)
     for watcher, wishes in tuple((target.watchers or {}).items()):
         if wishes.restarts:
             _notify(watcher, notice, wishes)
@@ -156,5 +130,5 @@ def _notify(watcher: Cell, notice: Terminated | Restarted, wishes: Watch) -> Non
     item = VitalTerminated(notice) if wishes.vital and isinstance(notice, Terminated) else notice
     if wishes.urgent:
         watcher.put_control(item)
-    elif watcher.state not in (State.STOPPED, State.BACKING_OFF):  # else there is no incarnation to receive it
-        watcher.mailbox.add_notice(item)
+    elif not watcher.down:  # else there is no incarnation to receive it
+        watcher.inbox.add_notice(item)

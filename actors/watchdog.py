@@ -24,16 +24,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import trio
 from attrs import define, evolve
 
+from .cell import Cell, Directory
 from .events import SlowHandler, WatchdogDied, log
-
-if TYPE_CHECKING:
-    from .cell import Cell
-    from .system import ActorSystem
 
 SAMPLES = 4
 """Looks at the loop in `slow_handler_s`: every 12.5 ms by default, each some 10 µs."""
@@ -71,7 +68,7 @@ class _Hold:
     """A step that takes too long, as sampled so far."""
 
     record: SlowHandler
-    system: ActorSystem | None
+    system: Directory | None
     """The system of the actor whose task it is; None for a task of no actor, which is reported to all."""
     logged: bool = False
 
@@ -103,7 +100,7 @@ class Watchdog:
     """The thread that watches one loop for all systems on it. Its public methods are called on that loop."""
 
     def __init__(self) -> None:
-        self._systems: dict[ActorSystem, trio.lowlevel.TrioToken | None] = {}
+        self._systems: dict[Directory, trio.lowlevel.TrioToken | None] = {}
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -117,7 +114,7 @@ class Watchdog:
         self._held: list[_Hold] = []
         self._pause = Pause(self._clock.restart)
 
-    def add(self, system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> None:
+    def add(self, system: Directory, home: trio.lowlevel.TrioToken | None = None) -> None:
         """Report to this system too; `home` is its loop, if that is another one."""
         with self._lock:
             self._systems[system] = home
@@ -128,7 +125,7 @@ class Watchdog:
             self._thread = threading.Thread(target=self._watch, name="actors.watchdog", daemon=True)
             self._thread.start()
 
-    def remove(self, system: ActorSystem) -> None:
+    def remove(self, system: Directory) -> None:
         """Emit the known holds, and report to this system no more. With the last system the thread ends."""
         with self._lock:
             self._end_hold()
@@ -212,18 +209,18 @@ class Watchdog:
         stack = "" if frame is None else _stack(frame)
         cell, system = self._owner(task)
         path = None if cell is None else cell.path
-        at_work = cell is not None and cell.incarnation.task is task and not cell.incarnation.stopping
-        message_type = cell.incarnation.message_type if cell is not None and at_work else None
+        at_work = cell is not None and cell.task is task and not cell.incarnation.ending.stopping
+        message_type = cell.inbox.message_type if cell is not None and at_work else None
         return _Hold(SlowHandler(path, message_type, 0.0, task.name, stack), system)
 
-    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, ActorSystem | None]:
+    def _owner(self, task: trio.lowlevel.Task) -> tuple[Cell | None, Directory | None]:
         """Return the actor whose task this is, or whose task started it, directly or not, and its system."""
         at: trio.lowlevel.Task | None = task
         while at is not None:
             owner = at.context.get(owned_by)
             for system in tuple(self._systems):
                 cell = system.cell_at(at.name) if owner is None else owner
-                if cell is not None and (owner is not None or cell.incarnation.task is at) and cell.system is system:
+                if cell is not None and (owner is not None or cell.task is at) and cell.system is system:
                     return cell, system
             nursery = at.parent_nursery
             at = None if nursery is None else nursery.parent_task
@@ -254,18 +251,18 @@ class Watchdog:
 _watchdog: trio.lowlevel.RunVar[Watchdog | None] = trio.lowlevel.RunVar("actors.watchdog", None)
 
 
-def _emit(system: ActorSystem, record: SlowHandler) -> None:
+def _emit(system: Directory, record: SlowHandler) -> None:
     system.emit(evolve(record, stack=system.redacted(record.stack)))
 
 
-def _emit_at(home: trio.lowlevel.TrioToken, system: ActorSystem, record: SlowHandler) -> None:
+def _emit_at(home: trio.lowlevel.TrioToken, system: Directory, record: SlowHandler) -> None:
     try:
         home.run_sync_soon(_emit, system, record)
     except trio.RunFinishedError:
         log.warning("actor.loop_held path=%s task=%s s=%.3f\n%s", *_named(record))
 
 
-def watch_loop(system: ActorSystem, home: trio.lowlevel.TrioToken | None = None) -> Callable[[], None]:
+def watch_loop(system: Directory, home: trio.lowlevel.TrioToken | None = None) -> Callable[[], None]:
     """Report holds of the current loop to `system`. Call the result to end that.
 
     `home` is the loop of the system, if that is another one, as of code that its actors wait for. Such a hold is

@@ -13,7 +13,7 @@ import pytest
 import trio
 from hypothesis import HealthCheck, settings
 
-from actors import incarnation
+from actors import serving
 from tests import durations, proof, spread
 
 pytest_plugins = ["tests.servers.fixtures"]
@@ -122,7 +122,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> spread.Sprea
 @pytest.fixture
 def one_batch(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let an actor process all queued messages in one batch, also on a slow machine."""
-    monkeypatch.setattr(incarnation, "BATCH_S", 10.0)
+    monkeypatch.setattr(serving, "BATCH_S", 10.0)
 
 
 class Steps(trio.abc.Instrument):

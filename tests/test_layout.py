@@ -13,9 +13,9 @@ PACKAGES = ("actors", "transport", "sanitization", "understudy", "analyst")
 ROOTS = {
     "actors": {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
-        "coordinated_shutdown", "dead_letters", "errors", "events", "exit_reasons",
-        "incarnation", "incidents", "lanes", "lifecycle", "mailbox", "reaper", "ref", "signals", "sleeping", "spec",
-        "stash", "strategy", "supervisor", "system", "termination", "timers", "tree", "wakeup", "watch", "watchdog",
+        "coordinated_shutdown", "ending", "errors", "events", "exit_reasons", "hooks", "inbox", "incidents", "lanes",
+        "life", "lifecycle", "mailbox", "reaper", "redelivery", "ref", "runtime", "serving", "signals", "sleeping",
+        "spec", "stash", "strategy", "supervisor", "system", "timers", "tree", "wakeup", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

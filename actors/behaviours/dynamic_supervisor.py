@@ -9,12 +9,11 @@ from types import MappingProxyType
 import trio
 from attrs import evolve
 
-from actors.actor import Context
+from actors.actor import Context, Supervisor
 from actors.ask import Ask
 from actors.errors import ActorError, InvalidSpec
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Strategy
-from actors.supervisor import Supervisor
 
 from .forwarding import scope_of
 

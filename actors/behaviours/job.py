@@ -19,12 +19,12 @@ from attrs import define, field, frozen
 
 from actors.actor import Actor, Context
 from actors.ask import Ask, Handle
+from actors.cell import Directory
 from actors.errors import ActorError, unwrap
 from actors.exit_reasons import Exit
 from actors.lifecycle import StopMode
 from actors.ref import ActorRef
 from actors.spec import ChildSpec, Restart
-from actors.system import ActorSystem
 
 from .job_state import JobLifecycle, JobState, JobStep
 from .retry import ONCE, Retry
@@ -36,7 +36,7 @@ Ts = TypeVarTuple("Ts")
 KEEP_S = 60.0
 """Default seconds for which the actor of a job from a spec stays after success, to be asked for the result."""
 _OVER = object()
-_numbers: WeakKeyDictionary[ActorSystem, count[int]] = WeakKeyDictionary()
+_numbers: WeakKeyDictionary[Directory, count[int]] = WeakKeyDictionary()
 
 
 @define

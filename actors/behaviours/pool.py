@@ -19,10 +19,10 @@ import trio
 from attrs import define, evolve, frozen
 
 from actors.actor import Actor, Context
-from actors.ask import Ask, Handle
+from actors.ask import ActorDied, Ask, Handle
 from actors.backoff import Backoff
 from actors.checks import check_count
-from actors.errors import ActorDied, ActorError, InvalidSpec, MailboxFull
+from actors.errors import ActorError, InvalidSpec, MailboxFull
 from actors.events import ActorRestarting, ActorStarted, ActorStopped, DeadLetter, Event
 from actors.exit_reasons import Exit
 from actors.lanes import Lane

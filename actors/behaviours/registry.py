@@ -12,7 +12,8 @@ from __future__ import annotations
 import trio
 from attrs import Factory, define, field, frozen
 
-from actors.errors import ActorDied, ActorError
+from actors.ask import ActorDied
+from actors.errors import ActorError
 from actors.events import ActorStopped, DeadLetter, Event
 from actors.lanes import Lane
 from actors.ref import ActorRef

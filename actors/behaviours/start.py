@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from actors.actor import Context
+from actors.cell import Directory
 from actors.ref import ActorRef
 from actors.spec import ChildSpec
 from actors.supervisor import StartChild
@@ -12,7 +13,7 @@ Parent = ActorSystem | Context | ActorRef
 """The parent of a new child; an actor uses its own context, others its reference."""
 
 
-def system_of(parent: Parent) -> ActorSystem:
+def system_of(parent: Parent) -> Directory:
     """Return the system of a parent."""
     if isinstance(parent, ActorSystem):
         return parent

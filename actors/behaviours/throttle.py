@@ -25,7 +25,8 @@ from actors.errors import InvalidSpec, MailboxFull
 from actors.events import DeadLetter
 from actors.lanes import Overflow
 from actors.lifecycle import StopMode
-from actors.stash import Stash, StashEntry
+from actors.redelivery import StashEntry
+from actors.stash import Stash
 
 from .backlog import Backlog
 from .bucket import Buckets

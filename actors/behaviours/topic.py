@@ -20,9 +20,9 @@ from actors.actor import Actor, Context
 from actors.ask import Ask
 from actors.checks import check_count
 from actors.events import DeadLetter
-from actors.lanes import Lane
+from actors.lanes import Lane, Notice
 from actors.ref import ActorRef
-from actors.watch import Notice, Terminated
+from actors.watch import Terminated
 
 _YIELD_EVERY = 512
 """Subscribers served between two yields to other tasks: about half a millisecond."""

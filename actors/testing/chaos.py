@@ -20,11 +20,11 @@ import trio
 
 from actors.actor import Context, Receive
 from actors.ask import Ask, call_of
+from actors.lanes import Notice
 from actors.ref import ActorRef
 from actors.system import ActorSystem
 from actors.testing.faults import ChaosFault, Fault, FaultKind, Rates, dump_faults
 from actors.testing.paths import below, inside
-from actors.watch import Notice
 
 
 class _FaultSource(Protocol):

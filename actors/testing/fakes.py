@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import trio
 
 from actors.actor import Context
-from actors.ask import Ask, Call, _set_call, call_of
-from actors.cell import Cell
-from actors.errors import ActorDied, ActorError, AlreadyStarted, AskTimeout, NotSupervising, SelfCall, TooManyChildren
+from actors.ask import ActorDied, Ask, Call, _set_call, call_of
+from actors.cell import Cell, Incarnation
+from actors.errors import ActorError, AskTimeout, NotSupervising, SelfCall, TooManyChildren
 from actors.exit_reasons import SHUTDOWN, Exit
-from actors.incarnation import Incarnation
-from actors.lanes import Lane, LaneStatistics
+from actors.inbox import ActorInbox
+from actors.lanes import Lane, LaneStatistics, Notice
 from actors.lifecycle import StopMode
-from actors.mailbox import Mailbox, MailboxSpec
-from actors.ref import ASK_TIMEOUT_S, ActorRef
+from actors.redelivery import StashEntry
+from actors.ref import ASK_TIMEOUT_S, ActorRef, AlreadyStarted
 from actors.spec import ChildSpec
-from actors.stash import RedeliveryQueue, StashEntry
 from actors.testing.effects import (
     Asked,
     KillOrdered,
@@ -40,7 +39,6 @@ from actors.testing.effects import (
     Unwatched,
     Watched,
 )
-from actors.watch import Notice
 
 if TYPE_CHECKING:
     from actors.system import ActorSystem
@@ -58,7 +56,7 @@ class FakeRef(ActorRef):
         self._recorder = recorder
         self.path = path
         self._ended: Exit | None = None
-        self._mailbox = Mailbox(MailboxSpec())  # empty for ever: a channel looks there for room
+        self._mailbox = ActorInbox(path, recorder.system.lose)  # empty for ever: a channel looks there for room
 
     def __repr__(self) -> str:
         return f"<FakeRef {self.path}{'' if self.alive else ' dead'}>"
@@ -192,14 +190,13 @@ class RecordedCell(Cell):
     def __init__(self, path: str, system: ActorSystem) -> None:
         self.path: str = path
         self.system: ActorSystem = system
-        self.mailbox: Mailbox = Mailbox(MailboxSpec())
-        self.incarnation: Incarnation = Incarnation(self)
-        self.redeliveries: RedeliveryQueue | None = None
+        self.inbox: ActorInbox = ActorInbox(path, system.lose)
+        self.incarnation: Incarnation = Incarnation()
         self.exit: Exit | None = None
 
     def next_redelivery(self) -> StashEntry | None:
         """Return the next entry that was unstashed, or None."""
-        return self.redeliveries.popleft() if self.redeliveries else None
+        return self.inbox.redeliveries.popleft() if self.inbox.redeliveries else None
 
 
 class RecordedContext(Context):

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 import trio
 
 from actors.actor import Actor
-from actors.ask import Ask
-from actors.errors import ActorDied, ActorError, DeathPact
+from actors.ask import ActorDied, Ask
+from actors.errors import ActorError, DeathPact
 from actors.exit_reasons import NORMAL, SHUTDOWN, Crashed, Exit
 from actors.ref import ActorRef
 from actors.system import ActorSystem
@@ -55,10 +55,10 @@ class Recorder:
         self._lifespan: AbstractAsyncContextManager[object] = nullcontext()
         self.exit: Exit | None = None
         """Why it is over, once it is."""
+        self.system: ActorSystem = ActorSystem("recorded", on_event=_ignore)
         self.ref: FakeRef = FakeRef(self, path)
         """The actor's own reference, as it sees it."""
         self.parent: FakeRef = FakeRef(self, path.rpartition("/")[0] or "/")
-        self.system: ActorSystem = ActorSystem("recorded", on_event=_ignore)
         self.cell: RecordedCell = RecordedCell(path, self.system)
         self.context: RecordedContext = RecordedContext(self, incarnation)
         self.cell.incarnation.context = self.context
@@ -244,9 +244,9 @@ class Recorder:
         raise WouldWait("the actor waits for something")
 
     async def _handle(self, message: object) -> None:
-        self.cell.incarnation.current = message
+        self.cell.inbox.current = message
         await self._run(self.actor.receive(message, self.context))
-        self.cell.incarnation.current = None
+        self.cell.inbox.current = None
 
     async def _run(self, hook: Awaitable[object]) -> None:
         try:

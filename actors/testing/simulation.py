@@ -21,7 +21,7 @@ import trio
 import trio.testing
 from attrs import define
 
-from actors import incarnation
+from actors import serving
 from actors.errors import ActorError
 from actors.testing.clock import virtual_time
 from actors.watchdog import disabled
@@ -32,7 +32,7 @@ LIMIT_S = 7 * 86_400.0
 """Default limit of a simulation in virtual seconds: a week. Beyond it, `SimulationStuck` is raised."""
 STUCK_TURNS = 200_000
 """Turns of trio's loop without any virtual time between them after which a simulation is stuck: some seconds."""
-LOOK_S = incarnation.BATCH_S / 32
+LOOK_S = serving.BATCH_S / 32
 """Seconds by which each reading of the batch clock advances it in a seeded run: a batch has about 32 messages."""
 _scheduler: Any = trio._core._run
 """Where trio keeps the generator that orders each batch of tasks, and the switch that makes the order repeatable.
@@ -199,17 +199,17 @@ def seeded(seed: int) -> Iterator[None]:
     """
     order, switch = _scheduler._r, getattr(_scheduler, _SWITCH)
     order_before, numbers_before = order.getstate(), random.getstate()
-    batch_clock = vars(incarnation)["perf_counter"]
+    batch_clock = vars(serving)["perf_counter"]
     setattr(_scheduler, _SWITCH, True)
     order.seed(seed)
     random.seed(seed)
-    vars(incarnation)["perf_counter"] = _BatchClock()
+    vars(serving)["perf_counter"] = _BatchClock()
     watching = disabled.set(True)
     try:
         yield
     finally:
         disabled.reset(watching)
-        vars(incarnation)["perf_counter"] = batch_clock
+        vars(serving)["perf_counter"] = batch_clock
         random.setstate(numbers_before)
         order.setstate(order_before)
         setattr(_scheduler, _SWITCH, switch)

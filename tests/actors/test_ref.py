@@ -327,7 +327,7 @@ async def test_an_ask_that_waited_for_room_ends_as_any_other(autojump_clock, sys
         "no time": AskTimeout, "cancelled": trio.Cancelled, "e": 9, "f": ActorDied, "g": ActorDied,
         "buried": ActorDied,
     }  # fmt: skip
-    assert not store._cell.calls
+    assert not store._cell.inbox.calls
 
 
 async def test_try_tell_to_a_dead_actor_leaves_a_dead_letter(system):

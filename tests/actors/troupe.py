@@ -132,17 +132,17 @@ def held(ref: ActorRef) -> dict[str, Any]:
     Tests look into the runtime here only: a reference that stays in its tables shows otherwise in memory alone.
     """
     cell = ref._cell
-    life = cell.incarnation
+    life, inbox = cell.incarnation, cell.inbox
     tables = {
-        "calls": cell.calls,
-        "control": cell.control,
-        "redeliveries": cell.redeliveries,
+        "calls": inbox.calls,
+        "control": inbox.control,
+        "redeliveries": inbox.redeliveries,
         "watchers": cell.watchers,
         "watching": life.watching,
         "timers": life.timers,
         "tasks": life.task_scopes,
-        "notices": cell.mailbox.barriers,
+        "notices": inbox.barriers,
     }
     if not ref.alive:
-        tables |= {"children": cell.children, "stashes": life.stashes, "actor": life.actor, "message": life.current}
+        tables |= {"children": cell.children, "stashes": inbox.stashes, "actor": life.actor, "message": inbox.current}
     return {name: table for name, table in tables.items() if table}

@@ -6,9 +6,10 @@ from functools import partial
 import trio
 from attrs import define
 
+from actors.ask import ActorDied
 from actors.behaviours.pool import NoWorkers
 from actors.children import ChildrenRequest
-from actors.errors import ActorDied, ActorError, MailboxFull
+from actors.errors import ActorError, MailboxFull
 from actors.lanes import Lane
 from actors.lifecycle import StopMode
 from actors.ref import ActorRef
@@ -228,7 +229,7 @@ class FaultInjector:
             ledger.log(f"{name}: {error!r}")
             queued = not isinstance(request, ChildrenRequest) and request not in ledger.taken
             goes_on = isinstance(error, ActorDied) and self.system.find(error.path) is ref
-            if goes_on and queued and not ref._cell.mailbox.closed:  # else it drains, and takes no more
+            if goes_on and queued and not ref._cell.inbox.closed:  # else it drains, and takes no more
                 ledger.violation(f"{name}: failed in the queue of an actor that goes on")
         finally:
             ledger.open_asks -= 1

@@ -17,8 +17,8 @@ from actors.behaviours.pool import PoolRef
 from actors.errors import DeathPact
 from actors.events import ActorCrashed, ActorRestarting, ActorStopped
 from actors.exit_reasons import KILLED, Crashed
+from actors.lifecycle import Decision
 from actors.spec import Restart, Strategy
-from actors.strategy import Decision
 from tests.actors.stress.random_actor import Crash, Note, RandomActor
 
 EARLY_S = 1e-6
@@ -211,7 +211,7 @@ class Ledger:
         if ref.alive:
             self.violation(f"{actor.path}: a notice of {ref.path}, which is alive")
         if ref not in actor.urgent:
-            for note in actor.ref._cell.mailbox.waiting():
+            for note in actor.ref._cell.inbox.waiting():
                 early = isinstance(note, Note) and note.number < self.ended_after.get(ref, 0)
                 if early and note.number not in self.sent:
                     self.violation(f"{actor.path}: a notice of {ref.path} overtook note {note.number}")

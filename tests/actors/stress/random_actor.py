@@ -189,7 +189,7 @@ class RandomActor(Actor):
         if vital:
             self.vital[ref] = None
         if restarts:
-            self.restarts[ref], self.since[ref] = 0, ref._cell.incarnations
+            self.restarts[ref], self.since[ref] = 0, ref._cell.history.incarnations
         if urgent:
             self.urgent.add(ref)
         context.watch(ref, vital=vital, restarts=restarts, urgent=urgent)

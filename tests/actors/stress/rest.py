@@ -10,16 +10,10 @@ from actors.spec import Restart, Strategy
 from actors.testing.paths import below
 from tests.actors.stress.ledger import parent_of
 from tests.actors.stress.random_actor import Echo, RandomActor
+from tests.actors.troupe import held
 
 REST_S = 600.0
 """Virtual time after which a tree is at rest: longer than every backoff, grace and timeout of a round together."""
-AT_REST = ("calls", "control", "start_waiters", "down_waiters", "dead_waiters")
-"""What a live actor must not hold at rest."""
-AT_END = (
-    "again", "calls", "control", "down_waiters", "family", "grace", "redelivery", "retry", "start_waiters", "stashes",
-    "tasks", "timers", "watchers", "watching",
-)  # fmt: skip
-"""What a dead actor must not hold any more."""
 
 
 async def check_rest(system, ledger):
@@ -83,13 +77,13 @@ def check_tables(cell, ledger):
         ledger.violation(f"{cell.path} is {cell.state.value}")
     if cell.incarnation.timers:
         ledger.violation(f"{cell.path}: timers holds {cell.incarnation.timers!r}")
-    for name in AT_REST:
-        if getattr(cell, name):
-            ledger.violation(f"{cell.path}: {name} holds {getattr(cell, name)!r}")
-    if cell.redeliveries or any(len(stash) for stash in cell.incarnation.stashes or ()):
+    for name, table in (("calls", cell.inbox.calls), ("control", cell.inbox.control), ("waiting", cell.waiting)):
+        if table:
+            ledger.violation(f"{cell.path}: {name} holds {table!r}")
+    if cell.inbox.redeliveries or any(len(stash) for stash in cell.inbox.stashes or ()):
         ledger.violation(f"{cell.path}: something is set aside")
-    if cell.mailbox.has_messages():
-        ledger.violation(f"{cell.path}: {cell.mailbox.depths()} messages wait")
+    if cell.inbox.has_messages():
+        ledger.violation(f"{cell.path}: {cell.inbox.depths()} messages wait")
     for watcher in cell.watchers or ():
         if watcher.buried or cell not in (watcher.incarnation.watching or ()):
             ledger.violation(f"{cell.path}: still watched by {watcher.path}")
@@ -105,7 +99,7 @@ def check_watches(ledger):
             if notices != (0 if ref.alive else 1):
                 ledger.violation(f"{actor.path}: {notices} notices of {ref!r}")
         for ref, heard in actor.restarts.items():
-            present = ref._cell.incarnations
+            present = ref._cell.history.incarnations
             if ref.alive and max(heard, actor.since[ref]) != present:
                 ledger.violation(f"{actor.path}: heard of incarnation {heard} of {ref!r}, it is in {present}")
 
@@ -170,8 +164,9 @@ def check_end(ledger):
         if actor.stops != 1 or not actor.over:
             ledger.violation(f"{actor.path or actor.traits.spec.id} #{actor.incarnation}: {actor.stops} stop hooks")
     for ref in ledger.refs:
-        for name in AT_END:
-            if getattr(ref._cell, name, None):
-                ledger.violation(f"{ref.path}: {name} is left")
+        for name in held(ref):
+            ledger.violation(f"{ref.path}: {name} is left")
+        if ref._cell.waiting:
+            ledger.violation(f"{ref.path}: somebody still waits for a moment in its life")
         if ref.alive:
             ledger.violation(f"{ref.path} says it is alive")

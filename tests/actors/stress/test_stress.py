@@ -4,7 +4,8 @@ import re
 
 import pytest
 
-from actors import Strategy, cell, children, dead_letters, watch
+from actors import Strategy, children, inbox, watch
+from actors.inbox import ActorInbox
 from actors.lanes import LaneQueue
 from tests.actors.stress import play
 from tests.actors.stress.__main__ import main
@@ -66,13 +67,13 @@ def all_affected(affected):
 
 
 PLANTED = {
-    "queued messages of the dead are lost": (dead_letters, "bury_message", lambda _: lose),
-    "dropped messages are lost": (dead_letters, "_lose", lambda _: lose),
-    "callers of the dead wait": (dead_letters, "fail_calls", lambda _: lose),
-    "watchers hear nothing": (cell, "notify_watchers", lambda _: lose),
+    "queued messages of the dead are lost": (ActorInbox, "_bury_message", lambda _: lose),
+    "dropped messages are lost": (ActorInbox, "_lose", lambda _: lose),
+    "callers of the dead wait": (inbox, "fail_calls", lambda _: lose),
+    "watchers hear nothing": (watch, "notify_watchers", lambda _: lose),
     "watchers hear all twice": (watch, "_notify", twice),
     "notices overtake messages": (watch, "_notify", overtake),
-    "watches outlive the watcher": (cell, "unwatch_all", lambda _: lose),
+    "watches outlive the watcher": (watch, "unwatch_all", lambda _: lose),
     "one strategy for all": (children, "affected", all_affected),
     "the newest message overtakes": (LaneQueue, "__init__", in_order),
 }
@@ -95,7 +96,7 @@ def test_the_command_sums_up_rounds_played_in_processes(capsys):
 
 
 def test_the_command_replays_a_failed_seed(capsys, monkeypatch):
-    monkeypatch.setattr(dead_letters, "bury_message", lose)
+    monkeypatch.setattr(ActorInbox, "_bury_message", lose)
     seed = next(seed for seed in range(400) if play(seed).faults)
     assert main(["--replay", f"{seed}"]) == 1
     printed = capsys.readouterr().out

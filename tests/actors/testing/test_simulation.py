@@ -9,7 +9,7 @@ import time
 import pytest
 import trio
 
-from actors import Actor, ActorSystem, Ask, Backoff, ChildSpec, incarnation
+from actors import Actor, ActorSystem, Ask, Backoff, ChildSpec, serving
 from actors.testing import SimulationFailed, SimulationStuck, Trace, seeded, simulate, simulate_many
 from tests.actors.stress import play
 from tests.actors.troupe import Read, player
@@ -140,7 +140,7 @@ def test_nothing_is_left_behind(fails, monkeypatch):
 
     def state():
         switch = scheduler._ALLOW_DETERMINISTIC_SCHEDULING
-        return scheduler._r.getstate(), random.getstate(), switch, incarnation.perf_counter
+        return scheduler._r.getstate(), random.getstate(), switch, serving.perf_counter
 
     async def main():
         assert all(now != then for now, then in zip(state(), before, strict=True))

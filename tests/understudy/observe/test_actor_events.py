@@ -7,7 +7,7 @@ import pytest
 
 from actors.events import ActorCrashed, ActorRestarting, ActorStarted, ActorStopped, SlowHandler
 from actors.exit_reasons import KILLED, NORMAL, Crashed, Exit
-from actors.strategy import Decision
+from actors.lifecycle import Decision
 from understudy.observe.actor_events import CASCADE, MAX_INCIDENTS, ActorEventRecorder
 from understudy.observe.metrics import Metrics
 
