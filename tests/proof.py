@@ -162,15 +162,15 @@ def of_tests(name: str, lines: Iterable[Mapping[str, Any]]) -> Result:
 
 def _commands(part: Part, result: Result) -> Result:
     outcomes, failures, seconds = Counter(result.outcomes), list(result.failures), result.seconds
-    for each in part.commands:
-        print(f"\n{part.name}: python -m {each}", flush=True)
+    for command in part.commands:
+        print(f"\n{part.name}: python -m {command}", flush=True)
         began = time.monotonic()
         with tempfile.TemporaryDirectory() as folder:
-            words = shlex.split(each.format(folder=folder))
+            words = shlex.split(command.format(folder=folder))
             code = subprocess.run([sys.executable, "-m", *words], cwd=ROOT, check=False).returncode
         seconds += time.monotonic() - began
         outcomes["failed" if code else "passed"] += 1
-        failures += [each] if code else []
+        failures += [command] if code else []
     return Result(outcomes, failures, seconds)
 
 

@@ -35,7 +35,7 @@ LOWER: Final = f"run `python -m tests.rooms --lower`, and commit {TABLE} with it
 def files(root: Path) -> list[PurePosixPath]:
     """Return the files in folders that git knows and that are there."""
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=root, capture_output=True, text=True, check=True).stdout
-    return [PurePosixPath(each) for each in listed.split("\0") if "/" in each and (root / each).is_file()]
+    return [PurePosixPath(part) for part in listed.split("\0") if "/" in part and (root / part).is_file()]
 
 
 def room_of(path: PurePosixPath) -> str:
@@ -65,9 +65,9 @@ def large_classes(module: ast.Module) -> Iterator[tuple[str, str]]:
         if isinstance(node, ast.ClassDef):
             methods = [each for each in node.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef)]
             attributes = {ast.unparse(each.target) for each in node.body if isinstance(each, ast.AnnAssign)}
-            inner = (each for method in methods for each in ast.walk(method) if isinstance(each, ast.Attribute))
+            inner = (node for method in methods for node in ast.walk(method) if isinstance(node, ast.Attribute))
             attributes |= {it.attr for it in inner if isinstance(it.ctx, ast.Store) and ast.unparse(it.value) == "self"}
-            names = {each.name for each in methods}
+            names = {method.name for method in methods}
             if len(attributes) > ATTRIBUTES or len(names) > METHODS:
                 yield node.name, f"{len(attributes)} attributes and {len(names)} methods"
 

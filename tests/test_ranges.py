@@ -40,7 +40,7 @@ def requirements() -> Iterator[Requirement]:
 @pytest.mark.parametrize("name", REACHED_INTO)
 def test_a_package_that_is_reached_into_has_a_range(name: str) -> None:
     """No release that nobody has tried is installed by itself."""
-    found = [each for each in requirements() if each.name == name]
+    found = [requirement for requirement in requirements() if requirement.name == name]
     assert found
     for each in found:
         bounded = any(spec.operator in ("<", "<=", "~=") or spec.version.endswith(".*") for spec in each.specifier)

@@ -32,7 +32,7 @@ async def test_an_overview_names_the_largest_groups_the_trend_and_odd_values(att
     assert "by region, east has the largest total revenue" in result.summary
     assert "1 unusual value in revenue" in result.summary
     assert {row["column"] for row in result.value["groups"]} == {"region", "product"}
-    steps = {each.label: (each.tool, each.arguments) for each in result.next_steps}
+    steps = {step.label: (step.tool, step.arguments) for step in result.next_steps}
     rows = {"file_id": "f", "sql": "SELECT * FROM data WHERE \"region\" = 'east'"}
     assert steps["Rows of east"] == ("query_table", rows)
     assert steps["Outliers in revenue"] == ("find_outliers", {"file_id": "f", "column": "revenue"})
@@ -49,7 +49,7 @@ async def test_each_next_step_can_be_called(attach: Attach) -> None:
         name, arguments = left.pop()
         result = await tools[name].call(arguments, context)
         made.append(result.summary)
-        left += [(each.tool, dict(each.arguments)) for each in result.next_steps]
+        left += [(step.tool, dict(step.arguments)) for step in result.next_steps]
     assert made.count("2 rows of 4 columns") == 2  # of it's, and without a place
     assert len(made) >= 8
 

@@ -27,9 +27,9 @@ def imported(module: Path) -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for node in ast.walk(ast.parse(module.read_text())):
         if isinstance(node, ast.ImportFrom) and node.module and node.module.partition(".")[0] == "understudy":
-            found.setdefault(node.module, set()).update(each.name for each in node.names)
+            found.setdefault(node.module, set()).update(name.name for name in node.names)
         elif isinstance(node, ast.Import):
-            assert not any(each.name.startswith("understudy") for each in node.names), "import names from understudy"
+            assert not any(name.name.startswith("understudy") for name in node.names), "import names from understudy"
     return found
 
 
@@ -43,7 +43,7 @@ def test_a_module_imports_exported_names_only(module: Path) -> None:
 
 
 def test_the_server_finds_the_extension_by_its_entry_point() -> None:
-    (found,) = [each for each in entry_points(group="understudy.extensions") if each.name == "analyst"]
+    (found,) = [point for point in entry_points(group="understudy.extensions") if point.name == "analyst"]
     assert found.load() is analyst
     assert found.dist is not None
     assert found.dist.name == "understudy-analyst"

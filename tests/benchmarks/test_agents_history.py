@@ -152,6 +152,6 @@ def test_most_of_a_request_is_the_beginning_of_the_one_before() -> None:
 
 def test_every_figure_has_a_name() -> None:
     assert {"history", "prefix"} <= FIGURES.keys()
-    assert [each.figure for each in figures("prefix", small=True)] == ["prefix_kept", "prefix_kept_32k"]
+    assert [figure.figure for figure in figures("prefix", small=True)] == ["prefix_kept", "prefix_kept_32k"]
     with pytest.raises(SystemExit):
         list(figures("nothing"))

@@ -15,7 +15,7 @@ pytestmark = pytest.mark.proof("benchmarks")
 
 @pytest.mark.needs("postgresql", "prometheus", "redis")
 def test_a_calm_soak_is_measured_at_two_servers() -> None:
-    found = {each.figure: each for each in calm.figures(0.1)}
+    found = {figure.figure: figure for figure in calm.figures(0.1)}
     assert [*found] == ["calm_alerts", "calm_minutes", "calm_pending", "calm_messages", "calm_broken"]
     assert found["calm_alerts"].aim == 0
     assert found["calm_messages"].ours >= 2 * calm.USERS
@@ -24,7 +24,7 @@ def test_a_calm_soak_is_measured_at_two_servers() -> None:
 def until_alerts(prometheus: Prometheus, names: set[str]) -> None:
     """Return once these alerts, and no others, are pending or firing."""
     deadline = time.monotonic() + 60
-    while {each["labels"]["alertname"] for each in prometheus.alerts()} != names:
+    while {alert["labels"]["alertname"] for alert in prometheus.alerts()} != names:
         assert time.monotonic() < deadline, prometheus.alerts()
         time.sleep(0.1)
 

@@ -53,7 +53,7 @@ def corpora(tmp_path: Path) -> Path:
 
 def judged(corpora: Path, name: str) -> corpus.Report:
     """Return the report on one family."""
-    (family,) = [each for each in corpus.FAMILIES if each.name == name]
+    (family,) = [family for family in corpus.FAMILIES if family.name == name]
     return corpus.report(corpora, family)
 
 
@@ -62,7 +62,7 @@ def test_a_span_is_found_exactly_or_covered_or_not(corpora: Path) -> None:
     separately.
     """
     report = judged(corpora, "secrets")
-    assert [(each.row.id, each.passed, each.exact) for each in report.attacks] == [
+    assert [(attack.row.id, attack.passed, attack.exact) for attack in report.attacks] == [
         ("token", True, 1),
         ("wide", False, 0),
         ("none", False, 0),
@@ -70,7 +70,7 @@ def test_a_span_is_found_exactly_or_covered_or_not(corpora: Path) -> None:
     assert [each.passed for each in report.benign] == [True, False]
     assert (round(report.recall), round(report.exact), report.false_alarms) == (33, 33, 50)
     assert report.categories() == {"attack": (1, 3), "benign": (1, 2)}
-    assert [each.row.id for each in report.misses()] == ["wide", "none", "real"]
+    assert [miss.row.id for miss in report.misses()] == ["wide", "none", "real"]
     assert "secret.github.token[4:44]" in report.misses()[0].line()
 
 
@@ -169,7 +169,7 @@ def test_the_conversation_is_varied_and_always_the_same() -> None:
     for part in ("```python", "https://", "@example.org", "👩‍💻", " °C", "| --- |", "+49"):
         assert part in text
     assert len(set(chat.messages(100_000))) > 100
-    assert not any("{n}" in each or "{m}" in each for each in chat.messages(100_000))
+    assert not any("{n}" in message or "{m}" in message for message in chat.messages(100_000))
 
 
 def test_hostile_texts_are_many_and_of_one_size() -> None:

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.proof("benchmarks")
 
 def test_a_server_is_loaded_while_its_actors_are_killed(capsys: pytest.CaptureFixture[str]) -> None:
     """Every message is answered, no promise is broken, and what the server holds is counted twice."""
-    found = {each.figure: each.ours for each in soak.figures(small=True)}
+    found = {figure.figure: figure.ours for figure in soak.figures(small=True)}
     assert found["soak_messages"] == soak.SMALL.users * soak.SMALL.for_s / soak.SMALL.every_s
     assert found["soak_kills"] > 3
     assert found["soak_broken"] == 0

@@ -20,13 +20,13 @@ MAIL = ("send_mail", {"to": "anna"})
 
 def unanswered(events: list[dict[str, Any]]) -> list[str]:
     """Return the questions about interrupted calls that wait for their user."""
-    asked = {each["data"]["question_id"] for each in events if each["type"] == "question_asked"}
-    return sorted(asked - {each["data"]["question_id"] for each in events if each["type"] == "question_answered"})
+    asked = {event["data"]["question_id"] for event in events if event["type"] == "question_asked"}
+    return sorted(asked - {event["data"]["question_id"] for event in events if event["type"] == "question_answered"})
 
 
 def undecided(events: list[dict[str, Any]]) -> list[str]:
-    asked = {each["data"]["call_id"] for each in events if each["type"] == "approval_required"}
-    over = {each["data"]["call_id"] for each in events if each["type"] in ("approval_decided", "tool_completed")}
+    asked = {event["data"]["call_id"] for event in events if event["type"] == "approval_required"}
+    over = {event["data"]["call_id"] for event in events if event["type"] in ("approval_decided", "tool_completed")}
     return sorted(asked - over)
 
 

@@ -133,7 +133,7 @@ class Chaos(Soak):
         asked, bank = self.where / "notes.asked", self.where / "notes.bank"
         checker.check_bank(
             asked.read_text().splitlines() if asked.exists() else [],
-            {each.name for each in bank.iterdir()} if bank.exists() else (),
+            {path.name for path in bank.iterdir()} if bank.exists() else (),
         )
         self.faults += checker.faults + read_logs(self.where, self.counts)
         (self.where / "outdated").write_text("\n".join(checker.outdated))

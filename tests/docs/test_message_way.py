@@ -67,7 +67,7 @@ def test_the_walk_is_no_longer_than_it_is_kept() -> None:
 
 def matched(file: str, function: str) -> set[str]:
     """Return the names of the classes that a function has a `case` for."""
-    found = [each for each in ast.walk(body(file, function)) if isinstance(each, ast.MatchClass)]
+    found = [node for node in ast.walk(body(file, function)) if isinstance(node, ast.MatchClass)]
     return {each.cls.id for each in found if isinstance(each.cls, ast.Name)}
 
 
@@ -82,5 +82,5 @@ def body(file: str, function: str) -> ast.AST:
     """Return the definition of a function by its qualified name."""
     node: ast.AST = ast.parse((ROOT / file).read_text())
     for part in function.split("."):
-        node = next(each for each in ast.iter_child_nodes(node) if getattr(each, "name", None) == part)
+        node = next(child for child in ast.iter_child_nodes(node) if getattr(child, "name", None) == part)
     return node

@@ -48,7 +48,7 @@ def test_the_page_has_every_item_and_names_fields_that_exist() -> None:
         assert hasattr(Turn, each.removeprefix("turn.")), each
     reply = re.search(r"`Reply\((.*?)\)`", (DOCS / OWN).read_text())
     assert reply is not None
-    assert reply[1].split(", ") == [each.name for each in attrs.fields(Reply)]
+    assert reply[1].split(", ") == [field.name for field in attrs.fields(Reply)]
 
 
 def test_every_provider_and_every_setting_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -57,4 +57,4 @@ def test_every_provider_and_every_setting_is_on_the_page(monkeypatch: pytest.Mon
     known = {each.partition(":")[0] for row in table(PROVIDERS, "Use a language model") for each in code(row["name"])}
     assert known == set(providers.BUILT_IN)
     settings = [each for row in table(PROVIDERS, "One agent, another model") for each in code(row["setting"])]
-    assert settings == [each.name for each in attrs.fields(ModelSettings)]
+    assert settings == [field.name for field in attrs.fields(ModelSettings)]

@@ -28,6 +28,6 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
 
 
 def test_limits_are_settings() -> None:
-    known = {each.name for each in attrs.fields(Limits)}
+    known = {field.name for field in attrs.fields(Limits)}
     named = {name for row in table(PAGE, "Limits") for name in code(row["setting"])}
     assert named == known

@@ -72,5 +72,5 @@ def test_every_command_is_listed() -> None:
     shown = {re.match(r"[a-z-]+( [a-z-]+)*", line).group() for line in rows}  # type: ignore[union-attr]
     assert shown == set(commands(main))
     for name, command in commands(main).items():
-        options = [each for each in command.params if isinstance(each, click.Option)]
-        assert [each.opts[0] for each in options if not each.help] == [], name
+        options = [parameter for parameter in command.params if isinstance(parameter, click.Option)]
+        assert [option.opts[0] for option in options if not option.help] == [], name

@@ -72,7 +72,7 @@ async def test_a_newer_token_of_the_same_session_is_taken_on_an_open_connection(
             await peer.send("refresh", session_token=own_token(monkeypatch))
             await peer.send("ping", nonce="n")
             assert (await peer.until("pong"))["data"]["nonce"] == "n"
-            assert not [each for each in peer.events if each["type"] == "error"]
+            assert not [event for event in peer.events if event["type"] == "error"]
 
 
 async def shell(running: Running, token: str, command: str) -> subprocess.CompletedProcess[bytes]:
@@ -100,8 +100,8 @@ async def test_two_commands_make_a_server_for_a_team(tmp_path: Path, monkeypatch
     extras = tomllib.loads((DOCS.parent / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     assert extras["accounts"][0].startswith("argon2-cffi")
     assert install == "$ pip install --find-links ../wheels 'understudy-server[accounts]'"
-    for each in export.removeprefix("$ export ").split():
-        monkeypatch.setenv(*each.split("=", 1))
+    for part in export.removeprefix("$ export ").split():
+        monkeypatch.setenv(*part.split("=", 1))
     assert serve == "$ understudy serve"
     settings = load()
     async with served(tmp_path, own=settings.own, public_url=settings.public_url) as running:

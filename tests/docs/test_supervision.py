@@ -66,4 +66,4 @@ def test_every_reason_of_a_dead_letter_is_listed() -> None:
     documented = inspect.getdoc(DeadLetter) or ""
     reasons = re.findall(r"`([^`]+)`", documented.split("`why` is", 1)[1].split("`lane` is", 1)[0])
     records = [code(row["record"]) for row in table("reference/actors.md", "Delivery")]
-    assert {each[1] for each in records if each[:1] == ["DeadLetter"]} == set(reasons) - {"history"}
+    assert {record[1] for record in records if record[:1] == ["DeadLetter"]} == set(reasons) - {"history"}

@@ -21,8 +21,8 @@ async def test_the_tests_of_the_page_pass(monkeypatch: pytest.MonkeyPatch) -> No
     exec(compile(block, "test_support.py", "exec"), vars(module))
     tests = [each for name, each in vars(module).items() if name.startswith("test_")]
     assert len(tests) == 5
-    for each in tests:
-        await each(*([ValueError("a bug")] if inspect.signature(each).parameters else []))
+    for test in tests:
+        await test(*([ValueError("a bug")] if inspect.signature(test).parameters else []))
 
 
 def test_every_name_of_the_kit_is_listed() -> None:

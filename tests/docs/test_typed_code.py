@@ -122,9 +122,9 @@ def defined(code: str) -> set[str]:
             case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
                 found.add(name)
             case ast.Import(names=names) | ast.ImportFrom(names=names):
-                found |= {each.asname or each.name.split(".")[0] for each in names} - {"annotations"}
+                found |= {name.asname or name.name.split(".")[0] for name in names} - {"annotations"}
             case ast.Assign(targets=targets):
-                found |= {each.id for target in targets for each in ast.walk(target) if isinstance(each, ast.Name)}
+                found |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
             case ast.AnnAssign(target=ast.Name(id=name)):
                 found.add(name)
             case ast.For() | ast.Try() | ast.With() | ast.If():

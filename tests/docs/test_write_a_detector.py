@@ -34,7 +34,7 @@ def test_every_block_runs_and_prints_what_follows_it() -> None:
 
 
 def test_the_numbers_on_the_page_are_the_defaults() -> None:
-    defaults = {each.name: each.default for each in attrs.fields(Pattern)}
+    defaults = {field.name: field.default for field in attrs.fields(Pattern)}
     text = PAGE.read_text()
     assert (
         f"code points from where it begins ({defaults['reach']}) and `context` before it ({defaults['context']})"

@@ -29,7 +29,7 @@ def demo(notes: Path, **options: Any) -> McpServer:
 
 def calling(server: McpServer, *calls: tuple[str, dict[str, Any]], **options: Any) -> Agent:
     """Return an agent whose model makes these calls one after another, for every message, and then answers."""
-    model = ScriptedModel(*(Call([each]) for each in calls), Say("Done"))
+    model = ScriptedModel(*(Call([call]) for call in calls), Say("Done"))
     return Agent("script", tools=[server], model=model, **options)
 
 

@@ -22,7 +22,7 @@ class RecordingModel:
 
     def prompt(self, turn: int = -1) -> list[str]:
         """Return the texts of the messages of one turn, by default the last one."""
-        return [each.content for each in self.turns[turn].items if not isinstance(each, CallItem)]
+        return [item.content for item in self.turns[turn].items if not isinstance(item, CallItem)]
 
     def agent(self) -> Agent:
         return Agent("script", model=self)

@@ -21,7 +21,7 @@ class Noting(ScriptedModel):
     prompt = ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        self.prompt = " ".join(str(getattr(each, "content", "")) for each in turn.items)
+        self.prompt = " ".join(str(getattr(item, "content", "")) for item in turn.items)
         return await super().respond(turn, emit)
 
 

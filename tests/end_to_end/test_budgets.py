@@ -42,7 +42,7 @@ async def test_the_last_turn_answers_with_what_there_is(serve: Any) -> None:
     end, events = await end_of(serve, evolve(agent(model, turns=20), colleagues=("content",)))
     assert [bool(turn.colleagues) for turn in model.turns] == [True] * 19 + [False]
     first = model.turns[0]
-    assert all((each.agent, each.listed_colleagues) == (first.agent, first.colleagues) for each in model.turns)
+    assert all((turn.agent, turn.listed_colleagues) == (first.agent, first.colleagues) for turn in model.turns)
     assert first.settings.max_output == 8_192
     assert len(model.turns) == 20
     assert [bool(turn.tools) for turn in model.turns] == [True] * 19 + [False]
@@ -104,7 +104,7 @@ async def test_a_model_that_repeats_a_call_and_says_nothing_has_failed(serve: An
     end, events = await end_of(serve, agent(Eager(same=True, last="")))
     assert (end["type"], end["data"]["code"]) == ("error", "agent_failed")
     assert end["data"]["message"] == "Stopped: echo was called 4 times with the same arguments and the same result."
-    assert [each["data"]["status"] for each in events if each["type"] == "agent_completed"] == ["failed"]
+    assert [event["data"]["status"] for event in events if event["type"] == "agent_completed"] == ["failed"]
 
 
 class Endless:
@@ -224,7 +224,7 @@ async def test_a_resumed_run_goes_on_with_what_it_had_spent(tmp_path: Path) -> N
 async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path) -> None:
     CALLS.clear()
     state, events = await resumed(tmp_path, handing(Handing("second"), Handing("third"), Eager(tool="held")))
-    used = [each["data"]["usage"] for each in events if each["type"] in ("agent_completed", "final_response")]
+    used = [event["data"]["usage"] for event in events if event["type"] in ("agent_completed", "final_response")]
     assert [each["turns"] for each in used] == [1, 1, 4, 6]
     assert used[-1] == state["usage"] == {"input": 60, "output": 30, "turns": 6}
 

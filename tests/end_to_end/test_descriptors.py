@@ -37,12 +37,12 @@ LIMITS = [
 @pytest.mark.proof("operations")
 def test_the_soft_limit_is_raised_and_what_does_not_fit_is_said() -> None:
     """Each limit is that of a process of its own, forked by one that has loaded the server."""
-    cases = json.dumps([each[:3] for each in LIMITS])
+    cases = json.dumps([limit[:3] for limit in LIMITS])
     done = subprocess.run([sys.executable, "-c", FITTED, cases], capture_output=True, text=True, check=True)
     told = done.stdout.split("end of case\n")
     assert told.pop() == ""
     for (_, _, wanted, held, raised), text in zip(LIMITS, told, strict=True):
-        assert [int(each) for each in text.split()[-2:]] == [held, raised]
+        assert [int(part) for part in text.split()[-2:]] == [held, raised]
         assert ("server.too_few_descriptors" in text) == (held < wanted)
         if held < wanted:
             assert f"to {wanted + 200}" in text

@@ -44,7 +44,7 @@ async def test_runs_connections_and_requests_leave_no_garbage(serve: Any) -> Non
             await visit(running, f"thread-{number}")
         gc.set_debug(gc.DEBUG_SAVEALL)
         gc.collect()
-        assert Counter(type(each).__qualname__ for each in ours(gc.garbage)) == Counter()
+        assert Counter(type(our).__qualname__ for our in ours(gc.garbage)) == Counter()
     finally:
         gc.set_debug(0)
         gc.garbage.clear()

@@ -51,7 +51,7 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve_client: Any) ->
         ]
         assert recorder.turns[-1].instructions == recorder.turns[2].instructions
         thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
-        assert [each["data"]["thought"] for each in thoughts] == [
+        assert [thought["data"]["thought"] for thought in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
         ]
         assert thoughts[0]["run_id"] == accepted["run_id"]
@@ -97,7 +97,7 @@ async def test_the_next_message_is_answered_with_the_results_of_the_one_before(t
     first, second, third = model.heard
     assert second.items[: len(first.items)] == first.items
     assert third.items[: len(second.items)] == second.items
-    assert [type(each).__name__ for each in third.items] == [
+    assert [type(item).__name__ for item in third.items] == [
         *("MessageItem", "CallItem", "ResultItem", "MessageItem", "MessageItem")
     ]
     assert "Northwind for A-17" in third.items[2].content
@@ -125,7 +125,7 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve_c
     async with serve_client(Agent("script", tools=(read_page,), model=model)) as client:
         end = await client.ask("go", agent_type="script", thread_id="t")
         check_arc(client.durable(end["run_id"]))
-        folded = [each for each in model.heard[-1].items if isinstance(each, ResultItem) and "Folded" in each.content]
+        folded = [item for item in model.heard[-1].items if isinstance(item, ResultItem) and "Folded" in item.content]
         assert folded
         assert "recall_result" in [card.name for card in model.heard[-2].tools]
         assert sum(map(item_tokens, model.heard[-1].items)) < 4_500
@@ -181,7 +181,7 @@ async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> N
             while not model.summaries:
                 await client.ask(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
             thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
-            assert sum("summarise" in each for each in thoughts) == 1
+            assert sum("summarise" in thought for thought in thoughts) == 1
     before = model.heard[-1].items
     assert isinstance(before[0], NoteItem)
     assert "Summary 1." in before[0].content
@@ -218,7 +218,7 @@ async def test_bad_output_is_told_to_the_model_and_the_run_goes_on(serve_client:
         end = await client.ask("go", agent_type="script")
         check_arc(client.durable(end["run_id"]))
     assert end["data"]["message"] == "Done."
-    told = [each.content for each in model.heard[-1].items if isinstance(each, ResultItem)]
+    told = [item.content for item in model.heard[-1].items if isinstance(item, ResultItem)]
     assert "not valid JSON" in told[0]
     assert "This agent has: read_page." in told[1]
     assert "empty" in model.heard[-1].notes[-1].content
@@ -277,7 +277,7 @@ async def test_encrypted_reasoning_goes_back_in_each_later_request(
             assert final["data"]["usage"]["reasoning"] == 10
         thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]
     assert thoughts.count("I look it up.") == 2
-    bodies = [{name: value for name, value in each.items() if name != "path"} for each in provider.requests]
+    bodies = [{name: value for name, value in request.items() if name != "path"} for request in provider.requests]
     assert [responses_rules.faults(body) for body in bodies] == [[], [], [], []]
     kept = [sum(each.get("type") == "reasoning" for each in body["input"]) for body in bodies]
     assert kept == [0, 1, 1, 2]

@@ -64,8 +64,8 @@ async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path
             assert (end["data"]["code"], end["run_id"] is None) == ("run_interrupted", False)
             assert "newer release" in end["data"]["message"]
             assert (await talk(client, "and now?", "done"))["data"]["status"] == "success"
-            notes = [each.content for each in model.inputs[-1].items if isinstance(each, NoteItem)]
-            assert any("a newer release of the server did it" in each for each in notes)
+            notes = [item.content for item in model.inputs[-1].items if isinstance(item, NoteItem)]
+            assert any("a newer release of the server did it" in note for note in notes)
         log = (await ann.get("/api/threads/cut/events?after=0"))["events"]
         assert [each["seq"] for each in log] == list(range(1, len(log) + 1))
         assert [each["type"] for each in log if each["type"] in ("error", "final_response")] == ["error"]

@@ -221,7 +221,7 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
             client.seen.clear()
             await client.say("go", agent_type="script", thread_id="a")
             await ended(client)
-            assert {each["status"] for each in results(client).values()} == {"failed"}
+            assert {result["status"] for result in results(client).values()} == {"failed"}
             async with over_http(notes, port):
                 with trio.fail_after(60):
                     while (await request(running.address, "GET", "/healthz"))[2]["status"] != "ok":  # noqa: ASYNC110
@@ -231,7 +231,7 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
                 question = (await client.until("question_asked"))["data"]["question_id"]
                 await client.send({"type": "answer", "payload": {"question_id": question, "decline": True}})
                 await ended(client)
-                assert {each["status"] for each in results(client).values()} == {"ok"}
+                assert {result["status"] for result in results(client).values()} == {"ok"}
 
 
 async def test_a_run_goes_on_with_its_servers_after_a_kill(tmp_path: Path) -> None:

@@ -141,7 +141,7 @@ async def test_automatic_messages_go_on_while_their_user_is_away_and_fail_once_t
                 async with connected(running.address, ada.token) as client:
                     end = await client.ask("go", agent_type="asker", thread_id="s", message_id=f"{AUTOMATIC}{number}")
                 events = (await ada.get(f"/api/runs/{end['run_id']}/events"))["events"]
-                (told,) = [each["data"] for each in events if each["type"] == "tool_completed"]
+                (told,) = [event["data"] for event in events if event["type"] == "tool_completed"]
                 return told
 
             provider.expire()

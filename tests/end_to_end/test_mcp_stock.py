@@ -77,7 +77,7 @@ async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, ma
         async with serve_client(calling(server, *calls, ("list_resources", {}), timeout_s=100)) as client:
             asked = (await client.ask("go", agent_type="script", thread_id="t", until="question_asked"))["data"]
             fields = asked["schema"]["properties"]
-            assert {each["type"] for each in fields.values()} == {"string", "boolean", "integer", "number", "array"}
+            assert {field["type"] for field in fields.values()} == {"string", "boolean", "integer", "number", "array"}
             answer = {"name": "Ann", "integer": 7, "titledSingleSelectEnum": "hero-2"}
             question = asked["question_id"]
             await client.send({"type": "answer", "payload": {"question_id": question, "answer": answer}})
@@ -93,7 +93,7 @@ async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, ma
         assert any(isinstance(each, dict) and "file" in each for each in values[6])
         assert values[7]["media_type"] == "application/gzip"
         notes = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
-        assert any(named("trigger-long-running-operation") in each for each in notes), notes
+        assert any(named("trigger-long-running-operation") in note for note in notes), notes
         assert "everything_get-sum failed" in found[9]["result_summary"]
         assert "Ann" in str(values[10])
         assert "hero-2" in str(values[10])

@@ -64,6 +64,6 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
         assert told["seq"] > 0
         assert end["data"]["usage"]["output"] > 8, "what the first model has written is counted"
         assert (await client.ask("Thanks", thread_id="t"))["data"]["message"] == "You are welcome."
-    asked = [each["path"] for each in provider.requests]
+    asked = [request["path"] for request in provider.requests]
     assert asked == ["/v1/messages", "/v1/chat/completions", "/v1/chat/completions"]
     assert provider.requests[1]["messages"][-2]["content"] == said[0]

@@ -45,7 +45,7 @@ TAKEN = {
 
 async def status_of(running: Running, origins: list[str], path: str, more: str = "") -> int:
     where = urlsplit(running.address)
-    named = [each.format(host=where.netloc, port=where.port) for each in origins]
+    named = [origin.format(host=where.netloc, port=where.port) for origin in origins]
     lines = [f"GET {path} HTTP/1.1", f"Host: {where.netloc}", *(f"Origin: {origin}" for origin in named)]
     with trio.fail_after(60):
         async with await trio.open_tcp_stream(where.hostname or "", where.port or 80) as stream:

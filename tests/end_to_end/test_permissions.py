@@ -37,7 +37,7 @@ class Named(ScriptedModel):
 
 
 def results(events: list[dict[str, Any]]) -> list[Any]:
-    return [each["data"]["result"] for each in events if each["type"] == "tool_completed"]
+    return [event["data"]["result"] for event in events if event["type"] == "tool_completed"]
 
 
 @pytest.mark.promise("wire.tool-allowed")
@@ -72,7 +72,7 @@ async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path)
         await client.say("go", agent_type="desk", settings={"tool": "payout"})
         assert (await client.until("error"))["data"]["code"] == "invalid_command"
     for name in ("front", "first"):
-        denied = [each for each in results(await answer(running, OTHER, name)) if isinstance(each, dict)]
+        denied = [result for result in results(await answer(running, OTHER, name)) if isinstance(result, dict)]
         assert [each["error"]["code"] for each in denied] == ["forbidden"]
     assert CALLED == []
 

@@ -181,6 +181,6 @@ async def test_a_secret_is_given_to_the_tool_alone_and_asked_for_again_after_a_k
     answered = [(data["answer"], data["withheld"]) for data in seen.kinds("question_answered")]
     assert answered == [({"name": "Ada"}, ["pin"])] * 2
     assert secret not in json.dumps(seen.events)
-    stored = b"".join(each.read_bytes() for each in (tmp_path / "data").rglob("*") if each.is_file())
+    stored = b"".join(path.read_bytes() for path in (tmp_path / "data").rglob("*") if path.is_file())
     assert b"Ada" in stored
     assert secret.encode() not in stored

@@ -64,14 +64,14 @@ class Story:
                 await trio.sleep(0.05)
             else:
                 self.sees(event)
-            decided = {each["call_id"] for each in self.seen.kinds("approval_decided")}
-            answered = {each["question_id"] for each in self.seen.kinds("question_answered")}
-            for each in self.seen.kinds("approval_required"):
-                if answers and each["call_id"] not in decided:
-                    await client.send({"type": "approve", "call_id": each["call_id"], "decision": "allow"})
-            for each in self.seen.kinds(ASKED):
-                if answers and each["question_id"] not in answered:
-                    given = {"question_id": each["question_id"], "answer": {"city": "Graz"}}
+            decided = {kind["call_id"] for kind in self.seen.kinds("approval_decided")}
+            answered = {kind["question_id"] for kind in self.seen.kinds("question_answered")}
+            for kind in self.seen.kinds("approval_required"):
+                if answers and kind["call_id"] not in decided:
+                    await client.send({"type": "approve", "call_id": kind["call_id"], "decision": "allow"})
+            for kind in self.seen.kinds(ASKED):
+                if answers and kind["question_id"] not in answered:
+                    given = {"question_id": kind["question_id"], "answer": {"city": "Graz"}}
                     await client.send({"type": "answer", "payload": given})
 
     def sees(self, event: dict[str, Any]) -> None:
@@ -106,7 +106,7 @@ class Story:
 
 
 def of_calls(seen: Watcher) -> list[tuple[str, str]]:
-    return [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")]
+    return [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ async def test_a_fork_goes_on_from_the_call_that_it_makes_again(tmp_path: Path) 
         again = {"message_id": "m", "call_id": call_id, "request_id": "again"}
         await client.send({"type": "regenerate", "payload": again})
         await story.killed_at(server, client, "twice", 2)
-    assert [each["message"] for each in await story.ends()] == ["All done."] * 2
+    assert [end["message"] for end in await story.ends()] == ["All done."] * 2
     assert of_calls(story.seen) == [("twice", "ok")] * 2
     assert story.noted("twice") == 3
 
@@ -192,11 +192,11 @@ async def test_a_summary_that_was_under_way_is_made_once_by_the_next_server(tmp_
         await story.resume(client)
         await story.say(client, name="last")
         await story.read(client)
-    said = [each["message"].strip() for each in story.seen.kinds("final_response")]
+    said = [kind["message"].strip() for kind in story.seen.kinds("final_response")]
     assert said[answered:] == ["Summarised."] * 2
     assert (story.noted("summary"), story.seen.kinds("error")) == (2, [])
-    for run_id in {each["run_id"] for each in story.seen.events}:
-        check_arc([each for each in story.seen.events if each["run_id"] == run_id])
+    for run_id in {event["run_id"] for event in story.seen.events}:
+        check_arc([event for event in story.seen.events if event["run_id"] == run_id])
 
 
 @pytest.mark.proof("chaos")
@@ -208,7 +208,7 @@ async def test_a_title_that_was_under_way_is_left_out(tmp_path: Path) -> None:
     async with story.server() as server, connected(server.address, story.token) as client:
         await client.ask("go on", agent_type="titled", thread_id="t", message_id="m2")
         threads = (await http.request(server.address, "GET", "/api/threads", token=story.token))[2]["threads"]
-    assert [each["title"] for each in threads] == ["go"]
+    assert [thread["title"] for thread in threads] == ["go"]
     assert client.seen[-1]["data"]["message"] == "All done."
 
 
@@ -236,5 +236,5 @@ async def test_a_run_that_is_taken_over_stays_so(tmp_path: Path) -> None:
         await story.read(client)
         assert (await ask(server, "GET"))["taken_over"] == taken
     check_arc(story.seen.events)
-    assert [each.get("notice") for each in story.seen.kinds("agent_thinking")].count("taken_over") == 1
+    assert [kind.get("notice") for kind in story.seen.kinds("agent_thinking")].count("taken_over") == 1
     assert story.seen.kinds("final_response")[0]["message"] == "All done."

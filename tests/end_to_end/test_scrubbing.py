@@ -75,7 +75,7 @@ class Witness(ScriptedModel):
 
     @property
     def told(self) -> str:
-        return "\n".join(getattr(each, "content", "") for turn in self.asked for each in turn.items) + "".join(
+        return "\n".join(getattr(item, "content", "") for turn in self.asked for item in turn.items) + "".join(
             turn.instructions + repr(turn.files) for turn in self.asked
         )
 
@@ -243,7 +243,7 @@ async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, 
     done = completed(client)[0]
     counts = {each["kind"]: (each["category"], each["action"], each["count"]) for each in done["findings"]}
     assert counts.pop("injection.test") == ("injection", "flag", 1)
-    assert [each[:2] for each in counts.values()] == [("secret", "remove")]
+    assert [count[:2] for count in counts.values()] == [("secret", "remove")]
     told = summaries(client)[0]
     assert (told["direction"], told["call_id"]) == ("tool", done["call_id"])
     assert told["counts"]["injection"] == 1
@@ -618,7 +618,7 @@ async def test_a_placeholder_is_resolved_for_its_user_only(serve_guest: Any, tmp
             start = len(client.seen)
             final = await client.ask("go", agent_type=agent.name, thread_id="t")
             pieces = [event["data"] for event in client.seen[start:] if event["type"] == "partial_result"]
-            assert "".join(each["text"] for each in pieces) == final["data"]["message"] == shown
+            assert "".join(piece["text"] for piece in pieces) == final["data"]["message"] == shown
             for before, after in pairwise(pieces):
                 assert after["offset"] == before["offset"] + len(before["text"])
         assert (await client.ask("go", agent_type="by3", thread_id="elsewhere"))["data"]["message"] == text

@@ -66,7 +66,7 @@ async def drive(address: str, token: str) -> None:
         {"type": token},
         {"type": "hello", "payload": {"batch": token}},
     ]
-    for frame in [*(json.dumps(each) for each in frames), f'{{"session_token": "{token}"', token]:
+    for frame in [*(json.dumps(frame) for frame in frames), f'{{"session_token": "{token}"', token]:
         async with connected(address, welcome=False) as client:
             await client.send(frame)
             with suppress(trio_websocket.ConnectionClosed):

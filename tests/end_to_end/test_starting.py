@@ -180,7 +180,7 @@ async def test_a_server_says_at_its_start_that_its_model_is_away(
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     monkeypatch.setenv("OPENAI_BASE_URL", f"http://127.0.0.1:{free_port()}/v1")
     await serve(Agent("script", model="openai-chat:tiny"))
-    await eventually(lambda: "model.not_ready" in [each.getMessage() for each in caplog.records])
+    await eventually(lambda: "model.not_ready" in [record.getMessage() for record in caplog.records])
 
 
 INTERRUPTED = """

@@ -38,8 +38,8 @@ async def called(client: ChatClient, content: str, **payload: Any) -> tuple[list
     client.seen.clear()
     end = await client.ask(content, **payload)
     events = client.durable(end["run_id"])
-    result = next((each["data"] for each in events if each["type"] == "tool_completed"), {})
-    return [each["type"] for each in events], result, end["data"]
+    result = next((event["data"] for event in events if event["type"] == "tool_completed"), {})
+    return [event["type"] for event in events], result, end["data"]
 
 
 @pytest.mark.parametrize(

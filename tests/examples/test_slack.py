@@ -112,7 +112,7 @@ async def test_messages_are_answered_in_their_threads(tmp_path: Path) -> None:
         posted = {"channel": "C1", "thread_ts": "1700000000.000100", "text": "1 &lt; 2 "}
         assert [body for _, body in there.slack.got] == [posted] * 3
         messages = await there.running.store.messages("slack", "slack.C1.1700000000.000100")
-        assert [each.content for each in messages.items if each.role == "user"] == ["hello", "more & more"]
+        assert [item.content for item in messages.items if item.role == "user"] == ["hello", "more & more"]
         assert len((await there.running.store.runs("slack")).items) == 2
 
 

@@ -213,7 +213,7 @@ async def test_it_reaches_nobody(ways: Ways, caplog: pytest.LogCaptureFixture) -
                 left -= (await client.read())["type"] in (*TERMINAL, "message")  # which an answer is in the latter two
             ways.texts[f"frames as {dialect}"] = repr(client.seen)
     await ways.read_export()
-    ways.texts["logs"] = "\n".join(f"{each.getMessage()} {vars(each)}" for each in caplog.records)
+    ways.texts["logs"] = "\n".join(f"{record.getMessage()} {vars(record)}" for record in caplog.records)
     assert "characters" in ways.texts["mcp"]
     assert ways.marked() == {}
     assert ways.of_runs == STORED

@@ -146,7 +146,7 @@ class PlainTab(Tab):
         self.ledger.counts["resumes of plain clients"] += 1
         self._asked.update(threads)
         self._joined.difference_update(threads)
-        cursors = {each: self.received.last(each) for each in threads}
+        cursors = {thread: self.received.last(thread) for thread in threads}
         await self._send({"type": "resume", "payload": {"threads": cursors}})
 
     async def _send(self, command: JsonObject) -> None:
@@ -259,5 +259,5 @@ def _code_of(group: BaseExceptionGroup[BaseException]) -> int:
 
 def _leaves(error: BaseException) -> list[BaseException]:
     if isinstance(error, BaseExceptionGroup):
-        return [leaf for each in error.exceptions for leaf in _leaves(each)]
+        return [leaf for exception in error.exceptions for leaf in _leaves(exception)]
     return [error]

@@ -121,10 +121,10 @@ class PlannedModel:
         """Play the plan of the message."""
         said = [(n, each.content) for n, each in enumerate(turn.items) if isinstance(each, MessageItem)]
         plans = [(n, content) for n, content in said if turn.items[n].role == "user" and "words=" in content]
-        own, content = next((each for each in reversed(plans) if "steer=1" not in each[1]), plans[-1])
+        own, content = next((plan for plan in reversed(plans) if "steer=1" not in plan[1]), plans[-1])
         steers = [planned(given)["name"] for n, given in plans if n > own]
         plan = planned(content)
-        if plan["tool"] != "0" and not any(isinstance(each, CallItem) for each in turn.items[own:]):
+        if plan["tool"] != "0" and not any(isinstance(item, CallItem) for item in turn.items[own:]):
             await emit(Thought(f"Looking at {plan['name']}"))
             name, given = TOOLS[plan["tool"]]
             return Reply(calls=(ToolRequest("c", name, {given: plan["name"]}),))

@@ -224,7 +224,7 @@ class Proxy:
             elif befalls == "standstill":
                 self.frozen_until = trio.current_time() + chance.uniform(0.5, 3)
             else:
-                for link in [each for each in self._links if chance.random() < 1 / 3]:
+                for link in [link for link in self._links if chance.random() < 1 / 3]:
                     link.end("reset")
 
 

@@ -46,7 +46,7 @@ class TextMismatch:
     def __str__(self) -> str:
         """Return the first difference of the two texts, and what was received."""
         same = next((n for n, (a, b) in enumerate(zip(self.text, self.whole, strict=False)) if a != b), len(self.whole))
-        shown, answer = (f"{each[max(0, same - 40) : same]!r} then {each[same : same + 60]!r}" for each in self.texts)
+        shown, answer = (f"{text[max(0, same - 40) : same]!r} then {text[same : same + 60]!r}" for text in self.texts)
         return (
             f"{self.client}: the text of {self.run_id} is no part of its answer: after {same} characters of"
             f" {len(self.text)}, shown {shown}, answer ({len(self.whole)}) {answer}; pieces: {self.pieces}"

@@ -99,7 +99,7 @@ def test_a_text_that_is_no_beginning_of_the_answer_is_a_fault_unless_a_dead_serv
         checker = Checker(ledger, "", {("ada", "t"): log}, resumed=set(resumed))
         checker.check()
         assert len(checker.faults) == found, checker.faults
-        assert all("is no part of its answer: after" in each and "5 agent" in each for each in checker.faults)
+        assert all("is no part of its answer: after" in fault and "5 agent" in fault for fault in checker.faults)
 
 
 def test_a_message_that_a_steer_became_has_the_plan_of_an_earlier_one() -> None:

@@ -31,17 +31,17 @@ def message(text: str, **ids: str) -> a2a.SendMessageRequest:
 async def told(responses: Any, opened: trio.Event | None = None) -> tuple[list[str], str, str]:
     """Return the states of a stream, the text of its answer, and the task's id. Set `opened` once something came."""
     states, text, task = [], "", ""
-    async for each in responses:
+    async for response in responses:
         if opened is not None:
             opened.set()
-        kind = each.WhichOneof("payload")
+        kind = response.WhichOneof("payload")
         if kind == "task":
-            task = each.task.id
-            states.append(a2a.TaskState.Name(each.task.status.state))
+            task = response.task.id
+            states.append(a2a.TaskState.Name(response.task.status.state))
         elif kind == "status_update":
-            states.append(a2a.TaskState.Name(each.status_update.status.state))
+            states.append(a2a.TaskState.Name(response.status_update.status.state))
         else:
-            update = each.artifact_update
+            update = response.artifact_update
             fresh = "".join(part.text for part in update.artifact.parts)
             text = text + fresh if update.append else fresh
     return [state.removeprefix("TASK_STATE_") for state in states], text, task

@@ -141,7 +141,7 @@ class LogOfRun:
         return await act(*given)
 
     async def append(self, live: ActiveRun, events: Sequence[Event], *, steps: Sequence[StepRecord]) -> None:
-        self.steps += [each for each in steps if each.ended_at is not None]
+        self.steps += [step for step in steps if step.ended_at is not None]
         self._take(events)
 
     async def before_end(self, live: ActiveRun) -> None:

@@ -56,7 +56,7 @@ class Collector(Receiver):
         for group in ExportTraceServiceRequest.FromString(body).resource_spans:
             service = _attributes(group.resource.attributes)
             self.services.append(service)
-            self.spans += [_received(each, service) for scope in group.scope_spans for each in scope.spans]
+            self.spans += [_received(span, service) for scope in group.scope_spans for span in scope.spans]
 
     async def answer(self, stream: trio.abc.Stream) -> None:
         self.asked += 1
@@ -71,14 +71,14 @@ class Collector(Receiver):
             self.broken += 1
 
     def named(self, start: str) -> list[Received]:
-        return sorted((each for each in self.spans if each.name.startswith(start)), key=lambda each: each.started_ns)
+        return sorted((span for span in self.spans if span.name.startswith(start)), key=lambda each: each.started_ns)
 
     def one(self, start: str) -> Received:
         (span,) = self.named(start)
         return span
 
     def of_run(self, run_id: str) -> list[Received]:
-        return [each for each in self.spans if each.trace == trace_id(run_id)]
+        return [span for span in self.spans if span.trace == trace_id(run_id)]
 
     async def until_it(self, holds: Callable[["Collector"], object]) -> None:
         """Wait until `holds` is true of the spans."""
@@ -99,7 +99,7 @@ def _received(span: OtlpSpan, service: dict[str, Any]) -> Received:
         span.parent_span_id.hex(),
         OtlpSpan.SpanKind.Name(span.kind).removeprefix("SPAN_KIND_"),
         span.status.message,
-        tuple(each.span_id.hex() for each in span.links),
+        tuple(link.span_id.hex() for link in span.links),
         _attributes(span.attributes),
         span.start_time_unix_nano,
         span.end_time_unix_nano,

@@ -19,11 +19,11 @@ class Heard:
 
     @property
     def text(self) -> str:
-        return "".join(each.text for each in self.events if isinstance(each, TextDelta))
+        return "".join(event.text for event in self.events if isinstance(event, TextDelta))
 
     @property
     def thoughts(self) -> list[str]:
-        return [each.text for each in self.events if isinstance(each, Thought)]
+        return [event.text for event in self.events if isinstance(event, Thought)]
 
 
 @pytest.fixture(params=["chat", "responses", "messages"])

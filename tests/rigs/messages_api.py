@@ -22,7 +22,7 @@ def start(**usage: int) -> bytes:
 
 def block(index: int, begin: dict[str, Any], *deltas: dict[str, Any]) -> list[bytes]:
     """Return a block: its begin, its pieces and its end."""
-    pieces = [event("content_block_delta", index=index, delta=each) for each in deltas]
+    pieces = [event("content_block_delta", index=index, delta=delta) for delta in deltas]
     return [
         event("content_block_start", index=index, content_block=begin),
         *pieces,
@@ -32,12 +32,12 @@ def block(index: int, begin: dict[str, Any], *deltas: dict[str, Any]) -> list[by
 
 def text(index: int, *pieces: str) -> list[bytes]:
     """Return a block of text."""
-    return block(index, {"type": "text", "text": ""}, *({"type": "text_delta", "text": each} for each in pieces))
+    return block(index, {"type": "text", "text": ""}, *({"type": "text_delta", "text": piece} for piece in pieces))
 
 
 def thinking(index: int, signature: str, *pieces: str) -> list[bytes]:
     """Return a block of thoughts, with their signature."""
-    deltas = [{"type": "thinking_delta", "thinking": each} for each in pieces]
+    deltas = [{"type": "thinking_delta", "thinking": piece} for piece in pieces]
     begin = {"type": "thinking", "thinking": "", "signature": ""}
     return block(index, begin, *deltas, {"type": "signature_delta", "signature": signature})
 
@@ -49,7 +49,7 @@ def redacted(index: int, data: str) -> list[bytes]:
 
 def call(index: int, call_id: str, name: str, *pieces: str) -> list[bytes]:
     """Return a block that calls a tool."""
-    deltas = [{"type": "input_json_delta", "partial_json": each} for each in pieces]
+    deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
     return block(index, {"type": "tool_use", "id": call_id, "name": name, "input": {}}, *deltas)
 
 

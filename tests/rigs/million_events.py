@@ -92,8 +92,8 @@ def build(place: str | Path, events: int = 1_000_000) -> Built:
     else:
         open_database(Path(place)).close()
         _fill_sqlite(Path(place) / FILE_NAME, threads)
-    own = tuple(each.id for each in threads[1:] if each.owner == OWNER)
-    stored = sum(each.events for each in threads)
+    own = tuple(thread.id for thread in threads[1:] if thread.owner == OWNER)
+    stored = sum(thread.events for thread in threads)
     long = threads[0]
     return Built(OWNER, own, long.id, long.events, stored, _name(long, 0), time.perf_counter() - began)
 
@@ -123,27 +123,27 @@ def _threads(events: int) -> Iterator[_Thread]:
 
 def _rows(threads: list[_Thread]) -> Iterator[tuple[str, tuple[str, ...], Iterator[Row]]]:
     """Each table with its columns and rows, those that others name first."""
-    owners = dict.fromkeys(each.owner for each in threads)
+    owners = dict.fromkeys(thread.owner for thread in threads)
     yield "users", ("id", "created_at"), iter([(owner, BEGAN) for owner in owners])
     columns = ("owner", "id", "title", "agent_type", "created_at", "updated_at", "last_seq", "newest_run")
-    yield "threads", columns, (_thread_row(each) for each in threads)
+    yield "threads", columns, (_thread_row(thread) for thread in threads)
     columns = ("id", "owner", "thread_id", "message_id", "agent_type", "status", "started_at", "ended_at")
-    yield "runs", columns, (row for each in threads for row in _run_rows(each))
+    yield "runs", columns, (row for thread in threads for row in _run_rows(thread))
     columns = (
         "owner", "id", "thread_id", "run_id", "role", "content", "agent_type", "status", "created_at", "references",
         "parent_id",
     )  # fmt: skip
-    yield "messages", columns, (row for each in threads for row in _message_rows(each))
+    yield "messages", columns, (row for thread in threads for row in _message_rows(thread))
     columns = ("owner", "message_id", "thread_id", "text")
     yield (
         "words",
         columns,
-        ((row[0], row[1], row[2], searchable(row[0], row[5])) for each in threads for row in _message_rows(each)),
+        ((row[0], row[1], row[2], searchable(row[0], row[5])) for thread in threads for row in _message_rows(thread)),
     )
     columns = ("run_id", "number", "kind", "name", "call_id", "arguments", "result", "status", "started_at", "ended_at")
-    yield "steps", columns, (row for each in threads for row in _step_rows(each))
+    yield "steps", columns, (row for thread in threads for row in _step_rows(thread))
     columns = ("owner", "thread_id", "seq", "type", "run_id", "body")
-    yield "events", columns, (row for each in threads for row in _event_rows(each))
+    yield "events", columns, (row for thread in threads for row in _event_rows(thread))
 
 
 def _thread_row(each: _Thread) -> Row:

@@ -47,7 +47,7 @@ def talking(provider: Provider, api: str = "chat", **options: Any) -> AbstractAs
 def begun(api: str, *texts: str) -> list[Any]:
     """Return the beginning of an answer of an API, with pieces of text."""
     if api == "chat":
-        return [text_chunk(each) for each in texts]
+        return [text_chunk(text) for text in texts]
     if api == "responses":
         return [responses.STARTED, *map(responses.said, texts)]
     return [messages_api.start(), *(messages_api.text(0, *texts)[:-1] if texts else ())]
@@ -67,15 +67,15 @@ def played(
     reason = USUAL[api] if reason is ... else reason
     calls = [] if call is None else list(enumerate(ids, 2))
     if api == "chat":
-        pieces = [*(chunk({"reasoning_content": each}) for each in thoughts), *map(text_chunk, texts)]
+        pieces = [*(chunk({"reasoning_content": thought}) for thought in thoughts), *map(text_chunk, texts)]
         for place, each in calls:
             pieces += [call_chunk(place - 2, each, name, "")]
             pieces += [call_chunk(place - 2, None, None, piece) for piece in call or ()]
         return Script([*pieces, end_chunk(reason), *([] if usage is None else [{**usage_chunk(1, 1), "usage": usage}])])
     if api == "responses":
-        events = [responses.thought(each) for each in thoughts]
+        events = [responses.thought(thought) for thought in thoughts]
         events += [responses.done(0, "reasoning", summary=[], encrypted_content="gAAA")] if thoughts else []
-        events += [responses.said(each, 1) for each in texts]
+        events += [responses.said(text, 1) for text in texts]
         for place, each in calls:
             events += [responses.delta("function_call_arguments", piece, place) for piece in call or ()]
             events += [responses.done(place, "function_call", call_id=each, name=name, arguments="")]
@@ -136,5 +136,5 @@ async def sent(provider: Provider, turn: Turn, api: str = "chat", model: str = "
 def items_of(reply: Reply, status: str = "ok") -> list[Item]:
     """Return a reply and the results of its calls, as items of the next turn."""
     text = [MessageItem("assistant", reply.text)] if reply.text else []
-    results = [tool_result(each, status, 1) for each in reply.calls]
-    return [ReasoningItem(reply.reasoning, reply.state), *text, *(each.item() for each in reply.calls), *results]
+    results = [tool_result(call, status, 1) for call in reply.calls]
+    return [ReasoningItem(reply.reasoning, reply.state), *text, *(call.item() for call in reply.calls), *results]

@@ -137,7 +137,7 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
             if provider.scripts and provider.scripts[0].error is not None:
                 self._refuse(provider.scripts.pop(0))
             elif self.path.partition("?")[0].endswith("/models"):
-                listed = [{"id": each, "object": "model", "type": "model"} for each in provider.models]
+                listed = [{"id": model, "object": "model", "type": "model"} for model in provider.models]
                 self._answer(200, {"object": "list", "data": listed, "has_more": False})
             elif name in provider.models:
                 self._answer(200, provider.models[name])

@@ -28,4 +28,4 @@ async def pay(amount: int, context: ToolContext) -> dict[str, int]:
 def paying(*amounts: int) -> Agent:
     """Return an agent that pays these amounts one after another."""
     calls = [("pay", {"amount": amount}) for amount in amounts]
-    return Agent("script", tools=[pay], model=ScriptedModel(*[Call([each]) for each in calls], Say("Done")))
+    return Agent("script", tools=[pay], model=ScriptedModel(*[Call([call]) for call in calls], Say("Done")))

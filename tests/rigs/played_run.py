@@ -69,7 +69,7 @@ class Recording(LogOfRun):
         """Record events in the order of the calls, and check them against the run's protocol."""
         recorded = self.recorded
         for text, mode in ((recorded.steer_next, "next"), (recorded.steer_soon, "now")):
-            if text and any(isinstance(each, ToolCompleted) for each in events):
+            if text and any(isinstance(event, ToolCompleted) for event in events):
                 events = (*events, *self.steer(text, mode))
         for event in events:
             self.state.apply(event)

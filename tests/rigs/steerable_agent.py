@@ -41,10 +41,10 @@ class SteerableModel:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         """Call the tool, or report and name the messages after the first one."""
-        said = [each.content for each in turn.items if isinstance(each, MessageItem) and each.role == "user"]
+        said = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"]
         note(said)
         first = max(number for number, each in enumerate(said) if each.startswith("work") or not number)
-        rounds = sum(isinstance(each, CallItem) for each in turn.items)
+        rounds = sum(isinstance(item, CallItem) for item in turn.items)
         words = said[first].split()
         if len(words) == 2 and rounds < int(words[1]):
             return Reply(calls=(ToolRequest(f"c{rounds}", "dig", {"depth": rounds}),))

@@ -253,8 +253,8 @@ class Followers:
         self.shell.note(Replayed(accepted, resend))
 
     def publish(self, envelopes: Sequence[Envelope], head: int, *, arrived_at: float | None = None) -> None:
-        committed = {each.seq for each in self.shell.events}
-        assert {each.seq for each in envelopes} <= committed, "published before it was committed"
+        committed = {event.seq for event in self.shell.events}
+        assert {envelope.seq for envelope in envelopes} <= committed, "published before it was committed"
         self.shell.note(Published(envelopes))
         self.shell.published += envelopes
 
@@ -444,14 +444,14 @@ class Shell:
             raise SequenceConflict("t", last_seq + 1, change.events[0].seq)
         if change.attempt is not None and self.runs[change.attempt.run_id].ended_at is not None:
             raise NotStored("run", change.attempt.run_id)
-        for each in change.messages:
-            if each.id in self.messages:
-                raise AlreadyStored("message", each.id)
+        for message in change.messages:
+            if message.id in self.messages:
+                raise AlreadyStored("message", message.id)
         if self.thread is None:
             self.thread = change.thread
         assert self.thread is not None
         self.thread = evolve(self.thread, last_seq=last_seq + len(change.events))
-        self.messages |= {each.id: each for each in change.messages}
+        self.messages |= {message.id: message for message in change.messages}
         if change.run is not None:
             self.runs[change.run.id] = change.run
         if change.run_end is not None:
@@ -473,7 +473,7 @@ class Shell:
         if self.thread is None:
             return
         assert self.it.thread.load(self.thread)
-        for run_id in [each.id for each in self.runs.values() if each.ended_at is None]:
+        for run_id in [run.id for run in self.runs.values() if run.ended_at is None]:
             self.runs[run_id] = evolve(self.runs[run_id], attempts=0)
             finished(self.it.queue.resume(self.read_run(run_id)))
 
@@ -511,7 +511,7 @@ def shell() -> Iterator[Shell]:
 
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
-    found = [each for each in effects if isinstance(each, Answered)]
+    found = [effect for effect in effects if isinstance(effect, Answered)]
     return [each.value if each.error is None else getattr(each.error, "code", each.error) for each in found]
 
 
@@ -593,15 +593,15 @@ def play(
     while open_runs := [run_id for run_id, run in shell.runs.items() if run.ended_at is None]:
         shell.restart()
         shell.finish(open_runs[0], Ending.INTERRUPTED)
-    ends = Counter(each.run_id for each in shell.events if isinstance(each.event, TERMINAL))
+    ends = Counter(event.run_id for event in shell.events if isinstance(event.event, TERMINAL))
     assert ends == Counter(list(shell.runs))
-    assert [each.seq for each in shell.events] == list(range(1, len(shell.events) + 1))
+    assert [event.seq for event in shell.events] == list(range(1, len(shell.events) + 1))
     seqs = [each.seq or 0 for each in shell.published]
     assert seqs == sorted(set(seqs))
     accepted = Counter(
-        (each.run_id, each.event.steer_id) for each in shell.events if isinstance(each.event, SteerAccepted)
+        (event.run_id, event.event.steer_id) for event in shell.events if isinstance(event.event, SteerAccepted)
     )
-    settled = [each for each in shell.events if isinstance(each.event, SteerTaken | SteerWithdrawn)]
+    settled = [event for event in shell.events if isinstance(event.event, SteerTaken | SteerWithdrawn)]
     assert accepted == Counter((each.run_id, each.event.steer_id) for each in settled)
     followed = [each.event.message_id for each in settled if isinstance(each.event, SteerWithdrawn)]
     assert {each for each in followed if each is not None} <= shell.messages.keys()

@@ -51,8 +51,8 @@ def main() -> None:
                 return shutil.rmtree(folder)
             if not os.fork():
                 break
-            for each in descriptors:
-                os.close(each)
+            for descriptor in descriptors:
+                os.close(descriptor)
             with suppress(ChildProcessError):
                 while os.waitpid(-1, os.WNOHANG)[0]:  # those that have watched a server to its end
                     pass

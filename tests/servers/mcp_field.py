@@ -143,7 +143,7 @@ class Handler(BaseHTTPRequestHandler):
                 self.asked.append("refused")
                 if not seconds or refusals == 0:
                     body = {"error": {"message": "No room."}} if status == "413" else None
-                    return self.reply(int(status), body, tuple(("Retry-After", each) for each in seconds))
+                    return self.reply(int(status), body, tuple(("Retry-After", second) for second in seconds))
         self.reply(200, {"jsonrpc": "2.0", "id": number, **result_of(method, params, self.what)})
 
 

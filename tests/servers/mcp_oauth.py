@@ -140,7 +140,7 @@ class Provider:
         """Refuse a request whose token is not for what it needs."""
         called = json.loads(await request.body()) if request.url.path == "/mcp" and request.method == "POST" else {}
         names = called.get("method", ""), called.get("params", {}).get("name", "")
-        scope = next((self.needs[each] for each in names if each in self.needs), "")
+        scope = next((self.needs[name] for name in names if name in self.needs), "")
         token, _, _ = self.access.get(request.headers.get("authorization", "").removeprefix("Bearer "), (None, 0, ""))
         if token is None or {*scope.split()} <= {*token.scopes}:
             return cast(Response, await call_next(request))

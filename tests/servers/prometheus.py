@@ -29,7 +29,7 @@ class Prometheus:
         self._process: subprocess.Popen[bytes] | None = None
         config = {
             "global": {"scrape_interval": "1s", "scrape_timeout": "1s", "evaluation_interval": "1s"},
-            "rule_files": [str(each) for each in rules],
+            "rule_files": [str(rule) for rule in rules],
             "scrape_configs": [
                 {
                     "job_name": "understudy",
@@ -75,7 +75,7 @@ class Prometheus:
 
     def scrape(self, addresses: Iterable[str]) -> None:
         """Scrape these addresses from now on, and no others."""
-        targets = [urlsplit(each).netloc for each in addresses]
+        targets = [urlsplit(address).netloc for address in addresses]
         new = self._folder / "targets.new"
         new.write_text(json.dumps([{"targets": targets}]))
         new.replace(self._folder / "targets.json")

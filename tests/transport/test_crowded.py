@@ -76,9 +76,9 @@ async def test_an_alert_is_the_first_frame_after_the_write_that_was_begun() -> N
         await wait_all_tasks_blocked()
         sink.taken.set()
         await wait_all_tasks_blocked()
-    begun = next(n for n, payloads in enumerate(sink.writes) if any(b"fire" in each for each in payloads))
+    begun = next(n for n, payloads in enumerate(sink.writes) if any(b"fire" in payload for payload in payloads))
     assert b"fire" in sink.writes[begun][0]
-    assert sum(len(each) for payloads in sink.writes[:begun] for each in payloads) < 2 * 16_384 + 1_000
+    assert sum(len(payload) for payloads in sink.writes[:begun] for payload in payloads) < 2 * 16_384 + 1_000
 
 
 async def test_a_client_that_takes_not_even_those_is_closed() -> None:

@@ -231,7 +231,7 @@ async def test_tasks_are_listed_by_state_time_and_page(serve_guest: Any) -> None
     for name in ("a", "b", "c", "d", "e"):
         asked = {"message": OK | {"messageId": name, "contextId": name}}
         tasks.append((await rpc(running, token, "SendMessage", asked))["result"]["task"])
-    ids = [each["id"] for each in tasks]
+    ids = [task["id"] for task in tasks]
     for number in (0, 1):
         message = {"messageId": f"r{number}", "parts": [{"text": "allow"}], "taskId": ids[number]}
         await rpc(running, token, "SendMessage", {"message": message})

@@ -288,7 +288,7 @@ async def test_two_nodes_know_the_same_accounts_and_count_attempts_together(
         shared = {"database_url": postgres.create(), "secret": SECRET, "accounts_enabled": True}
         nodes = [await serve(data_dir=tmp_path / name, **shared) for name in ("a", "b")]
         place = ["--data-dir", str(tmp_path / "a"), "--database-url", shared["database_url"]]
-        a, b = (Person(each.address) for each in nodes)
+        a, b = (Person(node.address) for node in nodes)
         await a.join(invite_in(await command("invite", "ada", *place)))
         await b.sign_in("ada")
         a.token, b.token = b.token, a.token

@@ -64,7 +64,7 @@ async def test_of_two_browsers_with_one_invite_one_sets_the_password(accounts: L
     async with trio.open_nursery() as nursery:
         for number in range(4):
             nursery.start_soon(browser, f"{GOOD} {number}")
-    assert [each for each in outcomes if isinstance(each, str)] == ["not_found"] * 3
+    assert [outcome for outcome in outcomes if isinstance(outcome, str)] == ["not_found"] * 3
 
 
 async def test_whoever_cannot_sign_in_is_told_the_same_after_the_same_work(accounts: LocalAccounts) -> None:
@@ -289,7 +289,7 @@ async def test_a_changed_password_ends_all_other_sessions_and_only_the_new_one_i
     assert await accounts.sign_in("ada", "another " + GOOD, HOME)
     assert await accounts.sessions.renew_and_revoke(newer.token)
     with accounts.store.database.reading.connect() as connection:
-        found = [each.action for each in entries(connection, AuditFilter(user="ada"), 10**9, 10)]
+        found = [entry.action for entry in entries(connection, AuditFilter(user="ada"), 10**9, 10)]
     assert found.count("account.password_changed") == 1
 
 

@@ -64,7 +64,7 @@ async def test_who_is_invited_joins_with_a_passkey_and_signs_in_with_it(clock: C
     (kept,) = await accounts.store.read(of_owner, "ada")
     assert (kept.name, kept.sign_count) == ("Phone", 1)
     with accounts.store.database.reading.connect() as connection:
-        found = [(each.action, each.detail) for each in entries(connection, AuditFilter(), 10**9, 10)]
+        found = [(entry.action, entry.detail) for entry in entries(connection, AuditFilter(), 10**9, 10)]
     assert found == [
         ("account.sign_in_refused", {}),  # the attempt with a password
         ("account.signed_in", {"passkey": True}),
@@ -150,7 +150,7 @@ async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, c
     caplog.set_level("INFO", "understudy.extensions.accounts")
 
     def logged() -> list[tuple[str, str | None]]:
-        found = [(each.message, getattr(each, "user", None)) for each in caplog.records]
+        found = [(record.message, getattr(record, "user", None)) for record in caplog.records]
         caplog.clear()
         return [each for each in found if each[0].startswith("sign_in.")]
 
@@ -269,7 +269,7 @@ async def test_a_user_adds_and_removes_passkeys_but_not_the_only_way_in(clock: C
     assert await ada.sign_in()
     store = passkeys.accounts.store
     with store.database.reading.connect() as connection:
-        found = [each.action for each in entries(connection, AuditFilter(), 10**9, 20)]
+        found = [entry.action for entry in entries(connection, AuditFilter(), 10**9, 20)]
     assert (found.count("passkey.added"), found.count("passkey.removed")) == (1, 2)
 
 

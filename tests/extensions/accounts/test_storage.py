@@ -127,8 +127,8 @@ def test_of_two_changes_that_take_each_other_the_role_one_is_refused(kind: str, 
         with ThreadPoolExecutor(2) as pool:
             one, two = pool.map(change, range(2))
     finally:
-        for each in databases:
-            each.close()
+        for database in databases:
+            database.close()
     kinds = [sorted((type(mine).__name__, type(others).__name__)) for mine, others in zip(one, two, strict=True)]
     assert kinds == [["SoleAccount", "bool"]] * ROUNDS, kinds
 

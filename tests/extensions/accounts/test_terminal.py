@@ -77,11 +77,11 @@ def test_an_account_from_its_invite_to_its_end(place: list[str]) -> None:
     assert account.invite == digest_of(invite)
     assert listed(place) == [["ada", "invited", "", "c"]]
     entries = [json.loads(line) for line in said("audit", "--user", "ada", *place).splitlines()]
-    assert [each["action"] for each in reversed(entries)] == [
+    assert [entry["action"] for entry in reversed(entries)] == [
         "account.invited", "account.changed", "sessions.ended", "account.disabled", "sessions.ended", "account.invited",
         "sessions.ended",
     ]  # fmt: skip
-    assert {each["way"] for each in entries} == {"command line"}
+    assert {entry["way"] for entry in entries} == {"command line"}
 
 
 def test_what_is_not_there_or_there_already_is_a_sentence(place: list[str]) -> None:

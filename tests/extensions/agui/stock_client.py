@@ -27,6 +27,6 @@ async def run_script(folder: Path, text: str) -> Any:
 
 
 def calls_of(messages: list[dict[str, Any]]) -> list[str]:
-    named = [call["function"] for each in messages for call in each.get("toolCalls", [])]
-    results = [each["content"] for each in messages if each["role"] == "tool"]
+    named = [call["function"] for message in messages for call in message.get("toolCalls", [])]
+    results = [message["content"] for message in messages if message["role"] == "tool"]
     return [f"{call['name']} {call['arguments']} {result}" for call, result in zip(named, results, strict=True)]

@@ -138,7 +138,7 @@ async def test_a_message_is_answered_again_and_edited_as_its_client_shows_it(ser
     """By a run of its own: by its last message once more, by another text under its id, by a shorter history."""
 
     async def read(turn: AgentTurn) -> None:
-        await turn.say(" ".join(each.content for each in turn.items))
+        await turn.say(" ".join(item.content for item in turn.items))
 
     running = await serve(Agent("script", run=read))
     token = await new_token(running)
@@ -178,9 +178,9 @@ async def test_an_id_that_is_taken_never_gives_another_conversation(serve_guest:
 def shape(checker: Checker) -> list[Any]:
     """Return what a client shows of a conversation, but the user's own messages."""
     texts = sorted(
-        (each["role"], each["content"])
-        for each in checker.messages
-        if each["role"] in ("assistant", "reasoning") and "content" in each
+        (message["role"], message["content"])
+        for message in checker.messages
+        if message["role"] in ("assistant", "reasoning") and "content" in message
     )
     return [texts, checker.made]
 
@@ -343,7 +343,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
     async with asked(running, token, run_input(sources, message="n")) as stream:
         await whole(stream)
     async with asked(running, token, run_input(message="n") | {"messages": []}) as stream:
-        (shown,) = [each["content"] for each in (await whole(stream)).messages if each["id"] == "n"]
+        (shown,) = [message["content"] for message in (await whole(stream)).messages if message["id"] == "n"]
     assert [each["type"] for each in shown] == ["text", "image", "image"]
     assert shown[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
 
@@ -403,7 +403,7 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
             (call_id,) = last(stream)["outcome"]["pendingToolCallIds"]
             assert last(stream)["metadata"]["understudy"]["expires_at"] > 0
     assert isinstance(script.model, ScriptedModel)
-    assert [each.name for each in script.model.inputs[0].tools][-1] == "weather"
+    assert [tool.name for tool in script.model.inputs[0].tools][-1] == "weather"
     given["messages"].append(result(call_id, "20 °C"))
     async with served(tmp_path, [script]) as running:
         for _ in range(2):
@@ -411,7 +411,7 @@ async def test_a_tool_of_the_client_is_called_and_the_run_goes_on(tmp_path: Path
                 seen = await whole(stream)
             assert (last(stream)["outcome"], seen.text) == ({"type": "success"}, "sunny ")
             assert sorted(seen.made) == [("echo", '{"text":"hi"}', '"hi"'), ("weather", '{"place":"Bonn"}', "20 °C")]
-            assert [each["id"] for each in seen.messages if each.get("toolCallId") == call_id] == ["r1"]
+            assert [message["id"] for message in seen.messages if message.get("toolCallId") == call_id] == ["r1"]
     assert len(script.model.inputs) == 2
 
 
@@ -470,9 +470,9 @@ async def test_a_client_without_messages_joins_its_thread(serve_guest: Any) -> N
     async with asked(running, token, run_input() | {"messages": []}) as stream:
         seen = await whole(stream)
     assert (last(stream)["type"], last(stream)["outcome"]) == ("RUN_FINISHED", {"type": "success"})
-    roles = [each["role"] for each in seen.messages if each["role"] != "reasoning"]
+    roles = [message["role"] for message in seen.messages if message["role"] != "reasoning"]
     assert roles == ["user", "assistant", "tool", "assistant"] * 2
-    assert [each["content"] for each in seen.messages if each["role"] == "user"] == ["m1", "m2"]
+    assert [message["content"] for message in seen.messages if message["role"] == "user"] == ["m1", "m2"]
 
 
 @pytest.mark.promise("wire.agui-capabilities")
@@ -540,7 +540,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
             interrupts.append(interrupt)
             entry = {"interruptId": interrupt["id"], "status": "resolved", "payload": payload}
             given = given | {"runId": f"run-{len(interrupts) + 1}", "resume": [entry]}
-    assert [each["reason"] for each in interrupts] == ["approval", "question"]
+    assert [interrupt["reason"] for interrupt in interrupts] == ["approval", "question"]
     assert interrupts[0]["responseSchema"]["properties"]["parameters"]["required"] == ["to"]
     assert interrupts[1]["responseSchema"]["required"] == ["fruit", "count"]
     assert interrupts[1]["toolCallId"]

@@ -68,7 +68,7 @@ async def test_an_action_has_an_entry_and_without_it_does_not_happen(serve: Any,
 
 
 def test_every_action_is_covered() -> None:
-    pages = "".join(each.read_text() for each in sorted(Path("docs/extensions").glob("*.md")))
+    pages = "".join(path.read_text() for path in sorted(Path("docs/extensions").glob("*.md")))
     covered = {case.action for case in CASES} | ELSEWHERE
     for action in every_action():
         assert action in covered or action.startswith(OF_EXTENSIONS), action

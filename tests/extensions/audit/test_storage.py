@@ -112,7 +112,7 @@ async def test_an_entry_that_is_stored_again_is_stored_once_and_outlives_its_use
     await store.delete_thread("ann", "t1")
     await store.commit(remove_user_rows("ann"))
     assert await Archive(database).read(archive_queries.user, "ann") is None
-    assert [each.target for each in await entries(database)] == ["ann"]
+    assert [entry.target for entry in await entries(database)] == ["ann"]
 
 
 async def test_only_what_is_older_expires_and_afterwards_nothing_can_be_deleted(store: Any, database: Any) -> None:

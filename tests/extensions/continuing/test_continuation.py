@@ -109,7 +109,7 @@ async def test_an_answer_that_lost_its_model_goes_on_from_its_text(begins_anew: 
         assert (accepted.continues, accepted.branch_of) == (cut.of(MessageAccepted)[0].run_id, accepted.message_id)
         assert len(whole.of(FinalResponse)) == 1
         await session.say("And now?")
-        said = [each.content for each in model.turns[-1].items if isinstance(each, MessageItem)]
+        said = [item.content for item in model.turns[-1].items if isinstance(item, MessageItem)]
         assert said == ["Count.", "Let me see.", CutModel.text, "And now?", "Let me see."]
 
 

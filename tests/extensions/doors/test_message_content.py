@@ -96,7 +96,7 @@ def test_a_message_has_its_data_parts_as_context_and_names_what_was_left_out() -
     say, files = read_message(
         "parts", [{"type": "file", "url": URL}, {"type": "file", "file_id": FILE_ID}], {}, None, {}
     )
-    assert (say.content, say.references, [each.content for each in files]) == (FILE_ONLY, (FILE_ID,), [BYTES])
+    assert (say.content, say.references, [file.content for file in files]) == (FILE_ONLY, (FILE_ID,), [BYTES])
     rows = [{"type": "data-row", "id": str(n), "data": {"row": n}} for n in (1, 2)]
     say, _ = read_message("parts", rows, {}, None, {})
     assert (say.content, say.context) == ('{"row": 1}\n{"row": 2}', {"data-row": [{"row": 1}, {"row": 2}]})

@@ -169,7 +169,7 @@ async def test_text_thinking_calls_and_results(api: str, provider: Provider, hea
         turn = a_turn(ASKED, tools=(LOOKUP,))
         reply = await model.respond(turn, heard)
         assert (reply.text, reply.reasoning, heard.text) == ("I look", f"hm {SECRET}", "I look")
-        assert [(each.name, each.arguments) for each in reply.calls] == [("lookup", {"order_id": "1"})]
+        assert [(call.name, call.arguments) for call in reply.calls] == [("lookup", {"order_id": "1"})]
         assert (reply.usage.input, reply.usage.output, reply.usage.turns) == (10, 7, 1)
         assert SECRET not in str(reply.state and reply.state.value)
         said = (

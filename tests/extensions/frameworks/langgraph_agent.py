@@ -67,8 +67,8 @@ class Scripted(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         note("model")
         last = max(place for place, each in enumerate(messages) if each.type == "human")
-        results = [each for each in messages[last:] if isinstance(each, ToolMessage)]
-        asked = sum(each.type == "human" for each in messages)
+        results = [message for message in messages[last:] if isinstance(message, ToolMessage)]
+        asked = sum(message.type == "human" for message in messages)
         if len(results) < 2:
             name = ("first", "second")[len(results)]
             call = {
@@ -77,13 +77,13 @@ class Scripted(BaseChatModel):
             pieces = [AIMessageChunk(f"I call {name}. "), AIMessageChunk("", tool_call_chunks=[call])]
         else:
             said = f"Message {asked}: {results[0].content} and {results[1].content}."
-            pieces = [AIMessageChunk(f"{each} ") for each in said.split()]
+            pieces = [AIMessageChunk(f"{part} ") for part in said.split()]
         usage = {"input_tokens": 10, "output_tokens": 5, "total_tokens": 15}
         pieces.append(AIMessageChunk("", usage_metadata=usage, chunk_position="last"))
-        for each in pieces:
-            chunk = ChatGenerationChunk(message=each)
+        for piece in pieces:
+            chunk = ChatGenerationChunk(message=piece)
             if run_manager is not None:
-                run_manager.on_llm_new_token(str(each.content), chunk=chunk)
+                run_manager.on_llm_new_token(str(piece.content), chunk=chunk)
             yield chunk
 
     async def _astream(

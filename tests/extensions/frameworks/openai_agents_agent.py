@@ -36,8 +36,8 @@ class Scripted(Model):
         note("model")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
         asked = [place for place, each in enumerate(items) if each.get("role") == "user"]
-        outputs = [each for each in items[asked[-1] :] if each.get("type") == "function_call_output"]
-        results = [each["output"] for each in outputs if each["call_id"].startswith(("first", "second"))]
+        outputs = [item for item in items[asked[-1] :] if item.get("type") == "function_call_output"]
+        results = [output["output"] for output in outputs if output["call_id"].startswith(("first", "second"))]
         if len(results) < 2:
             name = ("first", "second")[len(results)]
             thought = {"id": f"r-{name}", "summary": [{"type": "summary_text", "text": f"I need {name}"}]}

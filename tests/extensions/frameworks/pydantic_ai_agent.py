@@ -23,7 +23,7 @@ from understudy.extensions.frameworks.pydantic_ai import pydantic_ai
 async def script(messages: list[ModelMessage], info: AgentInfo) -> AsyncIterator[Any]:
     """Follow the script above."""
     note("model")
-    parts = [part for each in messages for part in each.parts]
+    parts = [part for message in messages for part in message.parts]
     prompts = [part for part in parts if isinstance(part, UserPromptPart)]
     results = [part for part in parts[parts.index(prompts[-1]) :] if isinstance(part, ToolReturnPart)]
     done = [part for part in results if part.outcome in ("success", "denied", "failed")]

@@ -36,7 +36,7 @@ async def test_a_call_has_asyncio_whole_and_reaches_the_server() -> None:
     async def work(given: Given) -> Any:
         async with asyncio.timeout(20), asyncio.TaskGroup() as group:
             tasks = [group.create_task(given.on_server(on_server, number)) for number in range(3)]
-        return [each.result() for each in tasks], await asyncio.to_thread(threading.get_ident)
+        return [task.result() for task in tasks], await asyncio.to_thread(threading.get_ident)
 
     async with opened() as loop:
         results, thread = await loop.run("work", work, Given())  # type: ignore[type-var]

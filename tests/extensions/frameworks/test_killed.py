@@ -34,7 +34,7 @@ async def test_an_agent_goes_on_in_its_second_tool(module: str, tmp_path: Path) 
     seen = await survived(tmp_path, "hang", in_second, modules=MODULES, **served)
     said = " ".join(seen.kinds("final_response")[0]["message"].split())
     assert said == "I call first. I call second. Message 1: one of hang and two of hang."
-    assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
+    assert [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")] == [
         ("first", "ok"),
         ("second", "ok"),
     ]
@@ -48,7 +48,7 @@ async def test_consent_to_a_call_outlives_the_server(module: str, tmp_path: Path
     served: Any = {"served": f"{module}:careful", "agent_type": "careful", "python_path": further(module)}
     seen = await survived(tmp_path, "hello", asked, modules=MODULES, **served)
     assert len(seen.kinds("approval_required")) == len(seen.kinds("approval_decided")) == 1
-    assert [(each["tool_name"], each["status"]) for each in seen.kinds("tool_completed")] == [
+    assert [(kind["tool_name"], kind["status"]) for kind in seen.kinds("tool_completed")] == [
         ("first", "ok"),
         ("second", "ok"),
     ]

@@ -31,8 +31,8 @@ async def test_a_call_that_fails_is_shown_without_its_reason() -> None:
 
 async def test_an_interrupt_with_a_schema_is_a_form() -> None:
     run = await run_agent(agent, "form", answers=[{"city": "Oslo", "days": 3}])
-    assert [each.arguments for each in run.calls] == [{"text": "Oslo for 3"}] * 2
-    (asked,) = [each for each in run.events if each.type == "question_asked"]
+    assert [call.arguments for call in run.calls] == [{"text": "Oslo for 3"}] * 2
+    (asked,) = [event for event in run.events if event.type == "question_asked"]
     assert (asked.title, asked.text) == ("Where to?", "why: for the ticket")  # type: ignore[attr-defined]
     assert asked.schema["properties"]["days"]["type"] == "integer"  # type: ignore[attr-defined]
 

@@ -21,13 +21,13 @@ def agents(monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_an_agent_that_is_handed_the_conversation_goes_on(agents: Any) -> None:
     run = await run_agent(agents.handing, "hello")
     assert "Message 1: one of hello and two of hello." in run.text
-    assert [each.tool for each in run.calls] == ["first", "second"]
+    assert [call.tool for call in run.calls] == ["first", "second"]
 
 
 @pytest.mark.parametrize("allow", [True, False])
 async def test_an_agent_as_a_tool_asks_before_its_own_call(allow: bool, agents: Any, calls: Path) -> None:
     run = await run_agent(agents.asking, "hello", answers=[{"allow": allow}])
-    assert [(each.tool, each.status) for each in run.calls if each.tool == "careful"] == [("careful", "ok")]
+    assert [(call.tool, call.status) for call in run.calls if call.tool == "careful"] == [("careful", "ok")]
     assert (noted(calls).count("first"), noted(calls).count("second")) == (1, allow)
     assert run.text.endswith("Done.")
 

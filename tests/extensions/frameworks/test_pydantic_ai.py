@@ -27,7 +27,7 @@ async def test_an_output_that_is_an_object_is_json() -> None:
 @pytest.mark.parametrize(("allow", "status"), [(True, "ok"), (False, "failed")])
 async def test_a_tool_that_asks_for_approval_as_it_works_asks_a_question(allow: bool, status: str) -> None:
     run = await run_agent(agent, "ask", answers=[{"allow": allow}])
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", status)]
+    assert [(call.tool, call.status) for call in run.calls] == [("first", "ok"), ("second", status)]
 
 
 async def test_a_call_that_is_made_elsewhere_asks_for_its_result() -> None:
@@ -38,7 +38,7 @@ async def test_a_call_that_is_made_elsewhere_asks_for_its_result() -> None:
 async def test_a_tool_that_wants_to_be_called_again_is() -> None:
     tried.clear()
     run = await run_agent(agent, "retry")
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", "failed"), ("second", "ok")]
+    assert [(call.tool, call.status) for call in run.calls] == [("first", "ok"), ("second", "failed"), ("second", "ok")]
 
 
 async def test_a_tool_that_crashes_ends_the_run_without_its_reason(calls: Path) -> None:
@@ -62,7 +62,7 @@ def test_what_is_no_agent_is_refused() -> None:
 
 def model_that(*replies: list[Any]) -> FunctionModel:
     """Return a model that streams these replies in turn: texts, and calls as (name, arguments, id)."""
-    left = [list(each) for each in replies]
+    left = [list(reply) for reply in replies]
 
     async def stream(messages: Any, info: Any) -> AsyncIterator[Any]:
         for place, part in enumerate(left.pop(0)):
@@ -95,7 +95,7 @@ async def test_calls_with_one_id_are_each_made(replies: tuple[list[Any], ...]) -
 
     run = await run_agent(Agent("clerk", run=pydantic_ai(own)), "go")
     assert (sorted(made), run.text) == (["Oslo", "Rome"], "Fine.")
-    told = sorted((each.arguments["city"], each.result) for each in run.calls)
+    told = sorted((call.arguments["city"], call.result) for call in run.calls)
     assert told == [("Oslo", "weather of Oslo"), ("Rome", "weather of Rome")]
 
 

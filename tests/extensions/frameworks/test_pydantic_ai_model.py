@@ -67,7 +67,7 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
     async with closing(speaking(provider)) as model:
         reply = await model.respond(a_turn(ASKED, tools=(LOOKUP,)), heard)
         assert (reply.text, reply.reasoning) == (f"I look {SECRET}", f"let me {SECRET}")
-        assert [each for each in heard.events if isinstance(each, TextDelta | ReasoningDelta)] == [
+        assert [event for event in heard.events if isinstance(event, TextDelta | ReasoningDelta)] == [
             ReasoningDelta("let me "), ReasoningDelta(SECRET), TextDelta("I look "), TextDelta(SECRET),
         ]  # fmt: skip
         assert [(each.id, each.name, each.arguments) for each in reply.calls] == [("c1", "lookup", {"order_id": "1"})]
@@ -79,7 +79,7 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
             state = ReasoningItem(content, reply.state)
             items = (ASKED, state, MessageItem("assistant", said), reply.calls[0].item(), result)
             assert (await model.respond(a_turn(*items, tools=(LOOKUP,)), heard)).text == "Sent."
-    whole, without, other = (each["messages"][1]["content"] for each in provider.requests[1:])
+    whole, without, other = (request["messages"][1]["content"] for request in provider.requests[1:])
     assert [each["type"] for each in whole] == ["thinking", "redacted_thinking", "text", "tool_use"]
     assert (whole[0]["signature"], whole[1]["data"]) == ("signed", "hidden")
     assert [each["type"] for each in without] == ["redacted_thinking", "text", "tool_use"]

@@ -36,7 +36,7 @@ def agents(framework: str, monkeypatch: pytest.MonkeyPatch) -> Any:
 async def test_text_thoughts_calls_and_usage_are_those_of_the_run(framework: str, agents: Any, calls: Path) -> None:
     run = await run_agent(agents.agent, "hello")
     assert " ".join(run.text.split()) == "I call first. I call second. Message 1: one of hello and two of hello."
-    assert [(each.tool, each.arguments, each.result) for each in run.calls] == [
+    assert [(call.tool, call.arguments, call.result) for call in run.calls] == [
         ("first", {"text": "hello"}, "one of hello"),
         ("second", {"text": "hello"}, "two of hello"),
     ]
@@ -69,7 +69,7 @@ async def test_a_tool_that_needs_approval_asks_for_consent(
     framework: str, agents: Any, calls: Path, approve: Any, status: str, result: str | None
 ) -> None:
     run = await run_agent(agents.careful, "hello", approve=approve)
-    assert [(each.tool, each.status) for each in run.calls] == [("first", "ok"), ("second", status)]
+    assert [(call.tool, call.status) for call in run.calls] == [("first", "ok"), ("second", status)]
     assert result is None or (run.calls[1].result == result and result in run.text)
     assert noted(calls).count("second") == (status == "ok")
     if framework == "langgraph":

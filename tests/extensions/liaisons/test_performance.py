@@ -80,7 +80,7 @@ async def test_an_operator_sees_latencies_of_the_whole_server(attach: Attach) ->
     assert rows["whole run"]["p99_ms"] == 30_000.0
     assert set(result.value["slow"]) == {"whole run", "tool call"}
     assert "Slow: whole run (p95 30.0 s, p99 30.0 s, 2 times); tool call forecast" in result.summary
-    assert [each.label for each in result.next_steps] == ["Slowest operations", "Errors", "Restarts"]
+    assert [step.label for step in result.next_steps] == ["Slowest operations", "Errors", "Restarts"]
 
 
 async def test_the_database_alone(attach: Attach) -> None:

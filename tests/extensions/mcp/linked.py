@@ -57,4 +57,4 @@ def context_of(folder: Path, **more: Any) -> ToolContext:
 
 
 def tools_of(catalogue: McpCatalogue, server: McpServer) -> dict[str, Tool]:
-    return {each.name: each for each in catalogue.with_tools(Agent("a", tools=[server])).tools}
+    return {tool.name: tool for tool in catalogue.with_tools(Agent("a", tools=[server])).tools}

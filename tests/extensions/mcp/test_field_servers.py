@@ -65,7 +65,7 @@ async def test_a_process_that_ends_at_any_other_first_message_than_the_handshake
 async def test_odd_descriptions_cost_their_own_tools_only(tmp_path: Path) -> None:
     async with by_stdio(tmp_path, "odd") as (catalogue, link, log):
         tools = tools_of(catalogue, link.server)
-        assert {each for each in tools if "resource" not in each} == {
+        assert {tool for tool in tools if "resource" not in tool} == {
             "s_echo", "s_no_schema", "s_php", "s_untyped", "s_choice"
         }  # fmt: skip
         assert {each.name: each.why for each in link.offer.left_out} == {

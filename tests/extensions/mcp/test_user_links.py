@@ -45,7 +45,7 @@ async def linked(folder: Path, provider: Provider) -> AsyncIterator[tuple[McpCat
 async def tools_of(catalogue: McpCatalogue, server: McpServer, owner: str) -> dict[str, Tool]:
     agent = Agent("a", tools=[server])
     await catalogue.settle(agent, (), owner)
-    return {each.name: each for each in catalogue.with_tools(agent, (), owner).tools}
+    return {tool.name: tool for tool in catalogue.with_tools(agent, (), owner).tools}
 
 
 async def until(links: UserLinks, server: McpServer, owner: str, state: LinkState) -> None:

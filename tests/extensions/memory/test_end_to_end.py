@@ -37,7 +37,7 @@ class Told:
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.instructions.append(turn.instructions)
-        self.notes.append("".join(each.content for each in turn.notes))
+        self.notes.append("".join(note.content for note in turn.notes))
         if not turn.work:
             calls = (("note_favourite", {"colour": "green"}), ("in_a_thread", {}))
             return Reply(calls=tuple(ToolRequest(f"c{n}", name, args) for n, (name, args) in enumerate(calls)))

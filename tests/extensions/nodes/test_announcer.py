@@ -140,8 +140,8 @@ async def test_long_text_is_cut_so_that_each_piece_fits(told: Told) -> None:
     sent = told.taken()
     assert all(len(codec.encode_passing(each, 7999)) == 1 for each in sent)
     events = [shown(each).event for each in sent]
-    assert "".join(each.text for each in events) == text
-    assert [each.offset - 7 for each in events] == list(range(0, len(text), codec.PIECE))
+    assert "".join(event.text for event in events) == text
+    assert [event.offset - 7 for event in events] == list(range(0, len(text), codec.PIECE))
 
 
 async def test_text_that_is_too_long_is_not_told(told: Told) -> None:

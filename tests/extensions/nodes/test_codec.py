@@ -156,7 +156,7 @@ def test_messages_are_put_together_so_that_each_fits() -> None:
     told: list[Told] = [Advanced("a", "ännchen", f"{number}", number) for number in range(500)]
     parts = [part for each in told for part in codec.encode_passing(each, 7999)]
     messages = list(codec.join_passing(parts, 7999))
-    assert max(len(each.encode()) for each in messages) <= 7999
+    assert max(len(message.encode()) for message in messages) <= 7999
     assert len(messages) < 10
     assert [each for message in messages for each in codec.decode_passing(message)] == told
 

@@ -81,7 +81,7 @@ class OtherNode:
 
     async def append(self, *envelopes: Envelope) -> Advanced:
         """Store the next events of the thread. Return how the node tells of them."""
-        events = [LoggedEvent(each.seq or 0, each.event.type, "r", to_log(each)) for each in envelopes]
+        events = [LoggedEvent(envelope.seq or 0, envelope.event.type, "r", to_log(envelope)) for envelope in envelopes]
         await self.rig.services.store.commit(Change("ada", "t", tuple(events), fence=self.fence))
         return Advanced("other", "ada", "t", events[-1].seq, self.created_at)
 

@@ -315,7 +315,7 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
         assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
         after = LoggedEvent(2, "note", None, b"after")
         await one.store.commit(Change("ann", "t1", (after,), fence=fence))
-        assert [each.body for each in await other.store.events("ann", "t1", 0)] == [b"before", b"after"]
+        assert [event.body for event in await other.store.events("ann", "t1", 0)] == [b"before", b"after"]
 
 
 async def _alive(store: Store, *names: str) -> bool:

@@ -302,11 +302,11 @@ async def test_a_server_whose_cluster_supervisor_was_killed_rejoins(begin: Begin
     async with connected(two.a.address, token) as on_a, connected(two.b.address, token) as on_b:
         part = two.b.system.find("/system/cluster")
         assert part is not None
-        before = sorted(each.path for each in part.children())
+        before = sorted(child.path for child in part.children())
         part.kill()
         await trio.sleep(2 * LEASE_S)
         await living(two.a, names)
-        assert sorted(each.path for each in part.children()) == before
+        assert sorted(child.path for child in part.children()) == before
         for client in (on_b, on_a):
             await client.say("go", thread_id="t", agent_type="script")
             await on_a.until_end()

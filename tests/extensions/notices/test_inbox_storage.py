@@ -15,7 +15,7 @@ async def test_an_answer_is_unread_from_its_end_until_it_is_marked(store: Any, m
     await store.commit(make.opening("ann", "t1", "r1"))
     await store.commit(make.opening("bob", "t1", "r2"))
     before = await store.read(inbox.open_items, "ann", TYPES)
-    assert [(each.run.id, each.title, each.last_seq) for each in before.runs] == [("r1", before.runs[0].title, 1)]
+    assert [(run.run.id, run.title, run.last_seq) for run in before.runs] == [("r1", before.runs[0].title, 1)]
     assert [event.seq for event in before.runs[0].events] == [1]
     assert before.unread == ()
     await store.commit(make.change("ann", "t1", events=make.events(2, 3), run_end=make.ending("r1")))
@@ -27,7 +27,7 @@ async def test_an_answer_is_unread_from_its_end_until_it_is_marked(store: Any, m
     assert await store.commit(mark_read("ann", {"t1": 99})) == 1
     assert await store.commit(mark_read("ann", {"t1": 2})) == 0
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread == ()
-    assert [each.run.id for each in (await store.read(inbox.open_items, "bob", TYPES)).runs] == ["r2"]
+    assert [run.run.id for run in (await store.read(inbox.open_items, "bob", TYPES)).runs] == ["r2"]
 
 
 async def test_a_mark_does_not_cover_a_later_answer(store: Any, make: Any) -> None:

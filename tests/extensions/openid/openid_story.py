@@ -109,7 +109,7 @@ def _story(server: Server, issuer: str, shots: Path | None) -> None:
         for tab in (page, other):
             expect(tab.get_by_role("button", name="Sign in with Example")).to_be_visible()
         assert page.evaluate("!('understudy.session' in localStorage)")
-        ours = [each for each in problems if "Cookie “_session" not in each]  # the provider has no TLS here
+        ours = [problem for problem in problems if "Cookie “_session" not in problem]  # the provider has no TLS here
         assert not ours, ours
 
 
@@ -257,7 +257,7 @@ def _save(page: Page, shots: Path | None) -> None:
         save.click()
     assert saving.value.path().read_text() == lines
     entries = [json.loads(line) for line in lines.splitlines()]
-    assert [(each["user"], each["action"]) for each in entries] == [("eve", "audit.read")] * 3
+    assert [(entry["user"], entry["action"]) for entry in entries] == [("eve", "audit.read")] * 3
 
     failing = True
     page.evaluate(PICK)

@@ -84,7 +84,7 @@ async def test_a_renewal_brings_the_roles_and_groups_of_now(serve: Any, tmp_path
             async with trio.open_nursery() as nursery:
                 for _ in range(3):
                     nursery.start_soon(tab)
-            assert [each.status_code for each in answers] == [200] * 3
+            assert [answer.status_code for answer in answers] == [200] * 3
             for answer in answers:
                 browser.token = answer.json()["session_token"]
                 me = await browser.me()

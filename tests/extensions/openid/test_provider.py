@@ -237,7 +237,7 @@ async def test_the_id_token_counts_where_userinfo_is_refused(answer: Any, caplog
         forger.claims, forger.userinfo, forger.answers = {"groups": ["staff"], "name": "Ann"}, {}, {"/me": answer}
         user = await signed_in(provider)
         assert (user.name, user.groups) == ("Ann", ("staff",))
-        assert "sign_in.userinfo_refused" in [each.getMessage() for each in caplog.records]
+        assert "sign_in.userinfo_refused" in [record.getMessage() for record in caplog.records]
         forger.token = {"id_token": None}
         assert (await provider.refresh("r1", "ann")).user is None
 
@@ -291,7 +291,7 @@ async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest
         forger.claims = {"_claim_names": {"groups": "src1", "other": "src1"}, "_claim_sources": source}
         user = await signed_in(provider)
     assert user.groups == ()
-    told = [each for each in caplog.records if each.getMessage() == "sign_in.claims_elsewhere"]
+    told = [record for record in caplog.records if record.getMessage() == "sign_in.claims_elsewhere"]
     assert [each.__dict__["claims"] for each in told] == [["groups"]]
 
 

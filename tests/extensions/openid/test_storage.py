@@ -21,7 +21,7 @@ async def test_a_session_changes_under_the_stamp_that_was_read_and_goes_with_its
     assert await store.commit(add_provider_session(FIRST, 1.0))
     assert [await store.read(provider_sessions.one, "ann", "s1", at) for at in (89.0, 90.0)] == [FIRST, None]
     claims = [await store.commit(claim_provider_session("ann", "s1", "a", stamp, 70.0)) for stamp in ("b", "c")]
-    assert [bool(each) for each in claims] == [True, False]
+    assert [bool(claim) for claim in claims] == [True, False]
     newer = evolve(FIRST, sealed=b"newer", stamp="d")
     assert not await store.commit(change_provider_session(newer, "a"))
     assert await store.commit(change_provider_session(newer, "b"))

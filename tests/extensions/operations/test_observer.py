@@ -149,7 +149,7 @@ async def test_what_is_not_there_is_refused(serve: Any, query: str, status: int)
 
 def _of_actors(incidents: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Leave out that the loop was held, as it is while a busy machine starts the server."""
-    return [each for each in incidents if each["error"] != LOOP_HELD]
+    return [incident for incident in incidents if incident["error"] != LOOP_HELD]
 
 
 async def test_changes_show_the_restarts_that_chaos_makes(serve: Any, caplog: pytest.LogCaptureFixture) -> None:

@@ -75,7 +75,7 @@ async def test_a_text_is_found_as_a_user_a_thread_a_run_and_an_error(database: A
 
         async def find(text: str) -> tuple[list[str], list[str], list[str]]:
             found = await archive.read(operator_queries.find, text)
-            return list(found.users), [each[1] for each in found.threads], [each.run_id for each in found.runs]
+            return list(found.users), [thread[1] for thread in found.threads], [run.run_id for run in found.runs]
 
         assert await find("ann") == (["ann_b", "annxb"], [], [])
         assert await find("nn_b") == (["ann_b"], [], [])

@@ -52,7 +52,7 @@ async def test_a_wrong_change_is_logged_once_and_changes_nothing(
         await file.poll()
         await file.poll()
     assert file.permissions.rules.of_tool("look") == ("user:ada",)
-    (record,) = [each for each in caplog.records if each.message == "permissions.not_read"]
+    (record,) = [record for record in caplog.records if record.message == "permissions.not_read"]
     assert str(file.path) in record.__dict__["reason"]
     file.path.write_text(GOOD.replace("ada", "beatrice"))
     await file.poll()

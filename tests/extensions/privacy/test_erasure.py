@@ -18,17 +18,17 @@ from understudy.storage.write import write
 
 ROWS: Final = 5
 VALUES: Final = ((JSON, []), (Boolean, True), (Float, 4e9), (Integer, 1), (LargeBinary, b"x"))
-KEPT: Final = {each.name: each for each in kept_of_users()}
+KEPT: Final = {user.name: user for user in kept_of_users()}
 
 
 @write
 def add_rows(connection: Connection, table: Table, owner: str, count: int) -> bool:
     """Insert rows of made-up values, of an owner and of the thread `t`."""
     for number in range(count):
-        texts = {each.name: f"{owner.encode().hex()}{number}".zfill(32) for each in table.columns}
+        texts = {column.name: f"{owner.encode().hex()}{number}".zfill(32) for column in table.columns}
         values = {
-            each.name: next((value for kind, value in VALUES if isinstance(each.type, kind)), texts[each.name])
-            for each in table.columns
+            column.name: next((value for kind, value in VALUES if isinstance(column.type, kind)), texts[column.name])
+            for column in table.columns
         }
         own = {"owner": owner, "thread_id": "t", "run_id": f"r{number}-{owner}"}
         own = {name: value for name, value in own.items() if name in values}
@@ -51,7 +51,7 @@ async def test_what_is_kept_of_users_is_exported_and_erased(
     store: Any, make: Any, kept: UserData, monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     for module in (erasure, export):
-        monkeypatch.setattr(module, "kept_of_users", lambda: [evolve(each, together=2) for each in kept_of_users()])
+        monkeypatch.setattr(module, "kept_of_users", lambda: [evolve(user, together=2) for user in kept_of_users()])
     count = 1 if kept.single else ROWS
     for owner in ("ann", "bob"):
         await store.commit(make.opening(owner, "t", f"r-{owner}"))

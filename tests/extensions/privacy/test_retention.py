@@ -85,8 +85,8 @@ async def test_who_comes_back_to_an_old_thread_while_it_is_removed_keeps_it(
 
         monkeypatch.setattr(store, "trim", trim_while_ann_is_back)
         assert await looked(system, KeepSettings(threads_days=10), store, eraser) == {}
-        assert [each.id for each in (await store.messages("ann", "old")).items] == ["m-old", "m2"]
-        assert [each.seq for each in await store.events("ann", "old", 0)] == [36, 37]
+        assert [item.id for item in (await store.messages("ann", "old")).items] == ["m-old", "m2"]
+        assert [event.seq for event in await store.events("ann", "old", 0)] == [36, 37]
 
 
 async def test_a_log_is_trimmed_up_to_its_first_run_that_is_not_old(

@@ -37,7 +37,7 @@ async def erase(running: Running, token: str, name: str) -> tuple[int, Any]:
 
 
 def ids(values: Sequence[dict[str, Any]]) -> list[str]:
-    return [each["id"] for each in values]
+    return [value["id"] for value in values]
 
 
 async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str, str]) -> None:

@@ -30,9 +30,9 @@ def test_a_project_has_the_name_that_it_was_given(tmp_path: Path, monkeypatch: p
     assert made.exit_code == 0, made.output
     assert "understudy serve shop_desk.agents:AGENTS" in made.output
     project = tmp_path / "shop_desk"
-    assert sorted(str(each.relative_to(project)) for each in project.rglob("*") if each.is_file()) == FILES
-    for each in project.rglob("*.*"):
-        assert not each.is_file() or ("my_app" not in each.read_text() and "My app" not in each.read_text())
+    assert sorted(str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()) == FILES
+    for path in project.rglob("*.*"):
+        assert not path.is_file() or ("my_app" not in path.read_text() and "My app" not in path.read_text())
     built = tomllib.loads((project / "pyproject.toml").read_text())
     assert built["project"]["name"] == "shop_desk"
     assert built["project"]["dependencies"] == [f"understudy-server>={__version__}"]
@@ -54,7 +54,7 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
     (tmp_path / "shop" / "mine.txt").write_text("mine")
     with pytest.raises(FixableError, match="not an empty folder"):
         make_project(tmp_path / "shop")
-    assert [each.name for each in (tmp_path / "shop").iterdir()] == ["mine.txt"]
+    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["mine.txt"]
 
 
 def run(command: Sequence[str], folder: Path) -> Any:

@@ -137,7 +137,7 @@ async def test_no_number_of_usage_costs_the_answer(
     if api != "messages" or counted != (0, 0):  # else those of its beginning may stay
         assert (usage.input, usage.output) == counted
     assert all(type(each) is int and 0 <= each <= MAX_COUNT for each in (usage.input, usage.output))
-    assert odd == any(each.message == "model.usage_odd" for each in caplog.records)
+    assert odd == any(record.message == "model.usage_odd" for record in caplog.records)
 
 
 MARKS = [
@@ -170,7 +170,7 @@ async def test_an_answer_may_come_as_one_object(provider: Provider, heard: Heard
 async def test_all_of_an_answer_is_streamed_in_its_order(provider: Provider, heard: Heard, api: str) -> None:
     script = played(api, "I look ", "them up.", thoughts=["Two ", "orders."], call=[A17], ids=("a", "b"))
     reply = await ask(provider, api, heard, script)
-    told = [each.text for each in heard.events if isinstance(each, ReasoningDelta)]
+    told = [event.text for event in heard.events if isinstance(event, ReasoningDelta)]
     assert (told, reply.reasoning, reply.text) == (["Two ", "orders."], "Two orders.", "I look them up.")
     assert reply.calls == tuple(ToolRequest(each, "lookup", {"order_id": "A-17"}, "Lookup") for each in "ab")
     assert heard.thoughts == ["Next: Lookup, Lookup"]
@@ -193,8 +193,8 @@ async def test_the_ids_of_a_provider_go_back_to_it(
             model.model = name
             await model.respond(evolve(LOOKING, items=(*LOOKING.items, *said)), heard)
     own, twice, others = (
-        re.findall(r'"(?:\w+_)?id": "([^"]*)"', json.dumps(each.get("messages") or each["input"]))
-        for each in provider.requests[1:]
+        re.findall(r'"(?:\w+_)?id": "([^"]*)"', json.dumps(request.get("messages") or request["input"]))
+        for request in provider.requests[1:]
     )
     if api == "responses" and ids[0] == "same":  # there the id is what a call is known by
         ids = ids[:1]

@@ -58,7 +58,7 @@ class Row:
             return responses.script(*self.events, whole=self.whole)
         if self.api == "messages":
             return Script([messages_api.start(), *self.events, *messages_api.end("tool_use")], done=False)
-        chunks = [each if isinstance(each, bytes) or "choices" in each else chunk(each) for each in self.events]
+        chunks = [event if isinstance(event, bytes) or "choices" in event else chunk(event) for event in self.events]
         end = [] if self.finish is None else [end_chunk(self.finish)]
         return Script([*chunks, *end], done=bool(end), whole=self.whole, kind=self.kind)
 
@@ -341,7 +341,7 @@ def row(api: str, what: str, events: list[bytes], expected: Any) -> Row:
 
 ROWS = [
     *CHAT,
-    *(row("responses", *each) for each in RESPONSES),
+    *(row("responses", *response) for response in RESPONSES),
     *(Row(f"a text, {n}", events, text=text, api="responses") for n, (text, events) in enumerate(RESPONSES_TEXTS)),
     Row("another whole object", whole={"detail": "Rate limit exceeded"}, fails="busy", api="responses"),
     row(
@@ -351,7 +351,7 @@ ROWS = [
         "content filter",
     ),
     row("responses", "an error", [*SAID, completed(status="failed", error={"code": "server_error"})], "failed"),
-    *(row("messages", *each) for each in MESSAGES),
+    *(row("messages", *message) for message in MESSAGES),
     *(
         Row(f"a text, {n}", [*each, *WHOLE_MESSAGE], text="Four", api="messages")
         for n, each in enumerate(MESSAGES_TEXTS)
@@ -369,7 +369,7 @@ async def test_an_answer_is_read_by_what_it_holds(provider: Provider, heard: Hea
     assert [(each.name, each.arguments) for each in reply.calls] == row.calls
     assert len({each.id for each in reply.calls}) == len(reply.calls)
     assert not any(each.problem for each in reply.calls)
-    assert "".join(each.text for each in heard.events if isinstance(each, ReasoningDelta)) == row.reasoning
+    assert "".join(event.text for event in heard.events if isinstance(event, ReasoningDelta)) == row.reasoning
 
 
 async def test_a_template_that_opens_the_reasoning_is_remembered(provider: Provider, heard: Heard) -> None:
@@ -377,10 +377,10 @@ async def test_a_template_that_opens_the_reasoning_is_remembered(provider: Provi
     provider.scripts = [Script(answer), Script(answer)]
     async with talking(provider) as model:
         await model.respond(a_turn(), heard)
-        assert any(isinstance(each, TextDropped) for each in heard.events)
+        assert any(isinstance(event, TextDropped) for event in heard.events)
         heard.events.clear()
         assert (await model.respond(a_turn(), heard)).text == heard.text == "Four"
-    assert not any(isinstance(each, TextDropped) for each in heard.events)
+    assert not any(isinstance(event, TextDropped) for event in heard.events)
 
 
 async def test_a_model_that_stops_to_reason_is_not_waited_for(provider: Provider, heard: Heard) -> None:
@@ -391,7 +391,7 @@ async def test_a_model_that_stops_to_reason_is_not_waited_for(provider: Provider
     ]
     async with talking(provider) as model:
         assert [(await model.respond(a_turn(), heard)).text for _ in range(3)] == ["Four", "Five", "Six"]
-    assert [each.text for each in heard.events if isinstance(each, TextDelta)][-3:] == ["Five", "Si", "x"]
+    assert [event.text for event in heard.events if isinstance(event, TextDelta)][-3:] == ["Five", "Si", "x"]
 
 
 # What the next request must have of a reply: what is special, the deltas, and members of its message and of its calls.
@@ -460,7 +460,7 @@ async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Pr
             turn = evolve(turn, items=(*turn.items, *items_of(reply), *said))
         await model.respond(turn, heard)
     replies = [each for each in provider.requests[3]["messages"] if each["role"] == "assistant"]
-    assert [each.get("reasoning_content") for each in replies] == ["so", "now", None]
+    assert [reply.get("reasoning_content") for reply in replies] == ["so", "now", None]
 
 
 async def test_the_reasoning_of_a_second_agent_stands_in_the_message_of_both(provider: Provider) -> None:
@@ -492,7 +492,7 @@ async def test_no_system_message_comes_late(
 ) -> None:
     """Templates of Qwen and others refuse one, and those of Mistral and Gemma two messages of one role."""
     system, *messages = (await sent(provider, a_turn(*items)))["messages"]
-    assert (system["content"], [each["role"] for each in messages]) == ("Be brief.", roles.split())
+    assert (system["content"], [message["role"] for message in messages]) == ("Be brief.", roles.split())
     if place is not None:
         assert MARKED in messages[place]["content"]
         assert "Hello" in messages[place]["content"]

@@ -19,12 +19,12 @@ def whole(*texts: str, state: str = "WORKING") -> dict[str, Any]:
 
 
 def piece(name: str, *parts: Any, append: bool = True) -> dict[str, Any]:
-    given = [{"text": each} if isinstance(each, str) else each for each in parts]
+    given = [{"text": part} if isinstance(part, str) else part for part in parts]
     return {"artifactUpdate": {**IDS, "artifact": {"artifactId": name, "parts": given}, "append": append}}
 
 
 def status(state: str, *parts: Any, at: str = "1") -> dict[str, Any]:
-    given = [{"text": each} if isinstance(each, str) else each for each in parts]
+    given = [{"text": part} if isinstance(part, str) else part for part in parts]
     about = {"state": f"TASK_STATE_{state}", "timestamp": at, "message": {"parts": given}}
     return {"statusUpdate": {**IDS, "status": about}}
 
@@ -64,7 +64,7 @@ def test_files_are_bounded_and_replaced_with_their_artifact() -> None:
     task = RemoteTask(OWN)
     for _ in range(2):
         task.apply(piece("0", *[file] * (MAX_FILES + 2), append=False))
-    assert [each.name for each in task.files] == ["a.txt"] * MAX_FILES
+    assert [file.name for file in task.files] == ["a.txt"] * MAX_FILES
     assert (task.files[0].content, task.left_out) == (b"abc", 4)
     with pytest.raises(BadTask, match="malformed file"):
         RemoteTask(OWN).apply(piece("1", {"raw": "!!"}))

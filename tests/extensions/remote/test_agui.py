@@ -69,8 +69,8 @@ async def serve_raw(
 
 def stream_of(*events: Any) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
-    blocks = (each if isinstance(each, bytes) else json.dumps(each).encode() for each in events)
-    return head + b"".join(b"data: %s\n\n" % each for each in blocks)
+    blocks = (event if isinstance(event, bytes) else json.dumps(event).encode() for event in events)
+    return head + b"".join(b"data: %s\n\n" % block for block in blocks)
 
 
 def refused(status: int, body: bytes) -> bytes:

@@ -49,7 +49,7 @@ def test_a_history_of_chat_completions_is_read_in_the_form_of_each_maker(
     messages: list[Any], left_out: list[str]
 ) -> None:
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
-    given = read_messages([ASKED, *(result if each == "c1" else each for each in messages), DONE, MORE])
+    given = read_messages([ASKED, *(result if message == "c1" else message for message in messages), DONE, MORE])
     assert (list(given.history), given.text, list(given.left_out)) == (CALLED, "And now?", left_out)
     assert all(each in (given.instructions or "") for each in left_out)
 
@@ -93,7 +93,7 @@ def test_a_result_that_is_no_text_is_its_json(result: Any, text: str) -> None:
     of_chat = [ASKED, called, {"role": "tool", "tool_name": "f", "content": result}]
     of_responses = [{"type": "function_call", "name": "f"}, {"type": "function_call_output", "output": result}]
     assert read_messages(of_chat).outputs == {"f": text}
-    assert read_items([{**each, "call_id": "c"} for each in of_responses], None).outputs == {"c": text}
+    assert read_items([{**response, "call_id": "c"} for response in of_responses], None).outputs == {"c": text}
 
 
 def test_a_file_elsewhere_is_refused_in_the_new_message_and_left_out_of_the_history() -> None:

@@ -34,7 +34,7 @@ class Reader:
 
     @property
     def text(self) -> str:
-        return "".join(each.delta for each in self.events if each.type == "response.output_text.delta")
+        return "".join(event.delta for event in self.events if event.type == "response.output_text.delta")
 
     @property
     def ended(self) -> bool:
@@ -93,7 +93,7 @@ async def test_a_response_goes_on_over_the_death_of_clients_and_servers(tmp_path
     assert reader.ended
     assert final == reader.events[-1].response
     assert reader.text == final.output_text == SPOKEN
-    done = {each.output_index: each.item for each in reader.events if each.type == "response.output_item.done"}
+    done = {event.output_index: event.item for event in reader.events if event.type == "response.output_item.done"}
     assert [done[index] for index in sorted(done)] == final.output
     assert [each.type for each in final.output] == ["reasoning", "message"]
 

@@ -63,7 +63,7 @@ async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
         assert answer.usage.output_tokens == 3
         assert await api.responses.retrieve(answer.id) == answer
         items = [each async for each in api.responses.input_items.list(answer.id)]
-        assert [each.content[0].text for each in items] == ["go"]  # type: ignore[union-attr]
+        assert [item.content[0].text for item in items] == ["go"]  # type: ignore[union-attr]
         await api.responses.delete(answer.id)
         with pytest.raises(openai.NotFoundError):
             await api.responses.retrieve(answer.id)
@@ -75,12 +75,12 @@ async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(s
     async with client(running) as api:
         stream = await api.responses.create(model="script", input="go", stream=True)
         events = [each async for each in stream]
-        numbers = [each.sequence_number for each in events]
+        numbers = [event.sequence_number for event in events]
         assert numbers == sorted(set(numbers))
-        kinds = [each.type for each in events]
+        kinds = [event.type for event in events]
         assert (kinds[:2], kinds[-1]) == (["response.created", "response.in_progress"], "response.completed")
         assert "response.reasoning_summary_text.done" in kinds
-        text = "".join(each.delta for each in events if each.type == "response.output_text.delta")
+        text = "".join(event.delta for event in events if event.type == "response.output_text.delta")
         final = events[-1].response  # type: ignore[union-attr]
         assert text == final.output_text == "one two three "
         for position in range(0, len(events), 3):
@@ -113,14 +113,14 @@ async def test_conversations_go_on_and_fork(serve: Any) -> None:
         assert any("Rhyme." in note.content for note in model.inputs[-1].notes)
         second = await api.responses.create(model="script", input="two", previous_response_id=first.id)
         assert (second.previous_response_id, second.conversation) == (first.id, first.conversation)
-        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "two"]
+        assert [item.content for item in model.inputs[-1].items] == ["one", "yes ", "two"]
         assert not any("Rhyme." in note.content for note in model.inputs[-1].notes)
         forked = await api.responses.create(model="script", input="other", previous_response_id=first.id)
         assert forked.status == "completed"
-        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other"]
+        assert [item.content for item in model.inputs[-1].items] == ["one", "yes ", "other"]
         assert first.conversation is not None
         await api.responses.create(model="script", input="three", conversation=first.conversation.id)
-        assert [each.content for each in model.inputs[-1].items] == ["one", "yes ", "other", "yes ", "three"]
+        assert [item.content for item in model.inputs[-1].items] == ["one", "yes ", "other", "yes ", "three"]
         with pytest.raises(openai.PermissionDeniedError):
             await api.responses.delete(first.id)
 
@@ -168,13 +168,13 @@ async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_resul
         assert await api.responses.create(model="script", input=results, previous_response_id=asked.id) == done
         assert await api.responses.retrieve(asked.id) == asked
         items = [each async for each in api.responses.input_items.list(done.id, order="asc")]
-        assert [each.output for each in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
+        assert [item.output for item in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
         more = await api.responses.create(model="script", input="more", previous_response_id=done.id)
         assert more.output_text == "sunny "  # there are no tools of the client now, so the script's call fails
     model = agent.model
     assert isinstance(model, ScriptedModel)
-    assert {each.name for each in model.inputs[0].tools} == {"echo", "weather"}
-    given = [each.content for each in model.inputs[1].items if type(each).__name__ == "ResultItem"]
+    assert {tool.name for tool in model.inputs[0].tools} == {"echo", "weather"}
+    given = [item.content for item in model.inputs[1].items if type(item).__name__ == "ResultItem"]
     assert ("fine 0" in given[0], "fine 1" in given[2]) == (True, True)
 
 
@@ -200,11 +200,11 @@ async def test_what_a_client_sends_reaches_the_model(serve: Any) -> None:
     async with client(running) as api:
         answer = await api.responses.create(model="script", input=given)
         turn = model.inputs[-1]
-        assert [each.content for each in turn.items] == ["before", "answered", "look"]
-        assert [each.name for each in turn.files] == ["image.png", "t.csv"]
+        assert [item.content for item in turn.items] == ["before", "answered", "look"]
+        assert [file.name for file in turn.files] == ["image.png", "t.csv"]
         assert any("Be kind." in note.content for note in turn.notes)
         await api.responses.create(model="script", input="more", previous_response_id=answer.id)
-        assert [each.content for each in model.inputs[-1].items] == ["before", "answered", "look", "yes ", "more"]
+        assert [item.content for item in model.inputs[-1].items] == ["before", "answered", "look", "yes ", "more"]
 
 
 @pytest.mark.promise("wire.responses")
@@ -311,12 +311,12 @@ async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
         whole = await api.chat.completions.create(model="script", messages=messages, temperature=0.2)
         assert whole.choices[0].message.content == "one two three "
         assert (whole.choices[0].finish_reason, whole.choices[0].message.tool_calls) == ("stop", None)
-        assert [each.content for each in model.inputs[-2].items] == ["before", "answered", "now"]
+        assert [item.content for item in model.inputs[-2].items] == ["before", "answered", "now"]
         stream = await api.chat.completions.create(
             model="script", messages=messages, stream=True, stream_options={"include_usage": True}
         )
         chunks = [each async for each in stream]
-        assert "".join(each.choices[0].delta.content or "" for each in chunks if each.choices) == "one two three "
+        assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "one two three "
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.completion_tokens == 3
         assert chunks[-2].choices[0].finish_reason == "stop"
@@ -328,7 +328,7 @@ PIXEL = "data:image/png;base64," + base64.b64encode(b"\x89PNG\r\n\x1a\n").decode
 
 
 def kinds(turn: Any) -> list[str]:
-    return [f"{type(each).__name__} {getattr(each, 'role', '')}".strip() for each in turn.items]
+    return [f"{type(item).__name__} {getattr(item, 'role', '')}".strip() for item in turn.items]
 
 
 async def test_a_history_with_tools_is_history(serve: Any) -> None:
@@ -365,7 +365,7 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
 
         async def respond(self, turn: Turn, emit: Emit) -> Reply:
             self.inputs.append(turn)
-            if not any(each == "ResultItem" for each in kinds(turn)):
+            if not any(kind == "ResultItem" for kind in kinds(turn)):
                 return Reply(calls=(ToolRequest("c", "weather", {"city": "Rome"}),))
             await emit(TextDelta("sunny"))
             return Reply("sunny")
@@ -395,7 +395,7 @@ async def test_a_picture_behind_a_result_is_seen_with_it(serve: Any) -> None:
                 assert "This is it:" in (second.choices[0].message.content or "")
     turn = asking.inputs[-1]
     assert kinds(turn) == ["MessageItem user", "CallItem", "ResultItem", "MessageItem user"]
-    assert [each.name for each in turn.files] == ["image.png"]
+    assert [file.name for file in turn.files] == ["image.png"]
     await gone(running)
 
 
@@ -444,7 +444,7 @@ async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
         await api.responses.create(model="script", input=asked)
         assert isinstance(agent.model, ScriptedModel)
         turn = agent.model.inputs[-2]
-        assert [each.content for each in turn.items if hasattr(each, "role")][:3] == ["2 + 2?", "four ", "And 3?"]
+        assert [item.content for item in turn.items if hasattr(item, "role")][:3] == ["2 + 2?", "four ", "And 3?"]
         message = next(each for each in first.output if each.type == "message")
         for caller, wrong in ((api, "msg_unknown"), (api, "unknown"), (other, message.id)):
             reference: Any = [{"type": "item_reference", "id": wrong}, {"role": "user", "content": "And 3?"}]

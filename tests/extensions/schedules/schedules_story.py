@@ -41,7 +41,7 @@ def main(folder: Path, shots: Path | None) -> None:
             expect(admin.get_by_role("row", name=re.compile("guide every 2.0 s paused"))).to_be_visible()
             picture(admin, shots, "schedules-admin")
             admin.close()
-            assert [each for each in problems if "400" not in each] == []  # the form that is refused
+            assert [problem for problem in problems if "400" not in problem] == []  # the form that is refused
 
             page.route("**/api/extensions", lambda route: route.abort())
             page.reload()

@@ -318,7 +318,7 @@ def test_lines_and_columns_are_those_of_the_file(
     assert capfd.readouterr().out == whole.text
     run_in_process(tmp_path, text.encode(), policy, check=True, as_json=True)
     rows = [json.loads(line) for line in capfd.readouterr().out.splitlines()]
-    assert [(row["start"], row["end"]) for row in rows] == [(each.start, each.end) for each in whole.findings]
+    assert [(row["start"], row["end"]) for row in rows] == [(finding.start, finding.end) for finding in whole.findings]
     for row in rows:
         before = text[: row["start"]]
         assert row["line"] == before.count("\n") + 1

@@ -69,7 +69,7 @@ async def test_spending_is_summed_by_user_agent_model_and_day_of_a_tenant_or_of_
 
         async def by(kind: str, first: int, scope: Scope) -> list[tuple[Any, int, int]]:
             rows = await archive.read(spending_by, kind, first, 8, 10, scope)
-            return [(each.key, each.tokens, each.runs) for each in rows]
+            return [(row.key, row.tokens, row.runs) for row in rows]
 
         acme, nobody = Scope(everywhere=False, tenant="acme"), Scope(everywhere=False)
         assert await by("user", 6, ALL) == [(ann, 60, 1), ("cy", 7, 1), ("bob", 5, 1)]

@@ -62,7 +62,7 @@ def test_what_a_run_has_gathered_is_committed_before_the_steer_that_it_takes(she
     log.gathered.add(AgentThinking("a", "hm", 0.0))
     shell.failing = [StorageUnavailable("away"), None]
     assert [shell.guarded(log.take_waiting(1)) is None for _ in range(2)] == [True, False]
-    assert [each.type for each in shell.rows[-2:]] == ["agent_thinking", "steer_taken"]
+    assert [row.type for row in shell.rows[-2:]] == ["agent_thinking", "steer_taken"]
 
 
 def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_ended(shell: Shell) -> None:
@@ -71,7 +71,7 @@ def test_a_repeated_steer_has_its_acceptance_replayed_also_after_its_run_has_end
     for _ in range(2):
         effects = shell.handle(steer("s1"))
         assert answers(effects) == [False]
-        (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
+        (replayed,) = [effect.accepted for effect in effects if isinstance(effect, Replayed)]
         assert isinstance(replayed.event, SteerAccepted)
         take(shell, "r1", 1, 1)
         answer(shell)
@@ -116,7 +116,7 @@ def test_a_steer_of_an_operator_is_neither_taken_back_nor_a_message_of_the_user(
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
     answer(shell)
     shell.exit_runs()
-    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
+    assert SteerWithdrawn("s1") in [event.event for event in shell.events]
     assert isinstance(shell.events[-1].event, FinalResponse)
     assert not shell.at_work
 
@@ -134,12 +134,12 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
         shell.finish("r1", Ending.INTERRUPTED)
     shell.exit_runs()
     *_, one, two, accepted = [
-        each.event for each in shell.events if not isinstance(each.event, (*TERMINAL, AgentCompleted))
+        event.event for event in shell.events if not isinstance(event.event, (*TERMINAL, AgentCompleted))
     ]
     assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
     assert isinstance(accepted, MessageAccepted)
     assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
-    assert [each.type for each in (type(each.event) for each in shell.events)].index("message_accepted") == 0
+    assert [each.type for each in (type(event.event) for event in shell.events)].index("message_accepted") == 0
     assert shell.at_work == {accepted.run_id}
     assert shell.messages["s1"].content == "Look\n\nthere"
 
@@ -154,7 +154,7 @@ async def test_steers_of_a_deleted_thread_start_nothing(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.handle(steer("s1"))
     shell.handle(Delete())
-    assert [type(each.event) for each in shell.events][-2:] == [AgentCompleted, FinalResponse]
+    assert [type(event.event) for event in shell.events][-2:] == [AgentCompleted, FinalResponse]
 
 
 def test_steers_that_wait_when_the_extension_is_off_are_withdrawn_before_the_end(shell: Shell) -> None:
@@ -163,7 +163,7 @@ def test_steers_that_wait_when_the_extension_is_off_are_withdrawn_before_the_end
     shell.it.thread.hooks = ThreadHooks()
     answer(shell)
     shell.exit_runs()
-    assert SteerWithdrawn("s1") in [each.event for each in shell.events]
+    assert SteerWithdrawn("s1") in [event.event for event in shell.events]
     assert isinstance(shell.events[-1].event, FinalResponse)
 
 

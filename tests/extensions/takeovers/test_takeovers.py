@@ -150,7 +150,7 @@ async def test_a_run_is_handed_back_and_taken_over_by_another_operator(serve: An
     assert await handed_back(run_id) == 409
     said = [each["data"]["notice"] for each in client.durable() if each["data"].get("notice")]
     assert said == ["taken_over", "handed_back", "taken_over", "handed_back", "taken_over"]
-    found = [(each["action"], each["user"]) for each in await entries(running)]
+    found = [(entry["action"], entry["user"]) for entry in await entries(running)]
     taken, back = "run.taken_over", "run.handed_back"
     assert found == [(taken, "op"), (back, "op"), (taken, "second"), (back, "op"), (taken, "op")]
 
@@ -197,7 +197,7 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
     assert (decided["data"]["by"], answered["data"]["by"], answered["data"]["answer"]) == ("root", "root", PEARS)
     assert notice["data"]["thought"] == f"An operator has ended this run: {WHY}"
     assert final["data"]["status"] == "cancelled"
-    found = [(each["action"], each["detail"].get("act")) for each in await entries(two.b, auditor)]
+    found = [(entry["action"], entry["detail"].get("act")) for entry in await entries(two.b, auditor)]
     assert found == [
         ("run.taken_over", None),
         ("run.steered", "allow"),  # always: it was asked for, and refused

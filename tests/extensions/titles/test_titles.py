@@ -60,7 +60,7 @@ async def title(running: Any, token: str) -> str:
 
 
 async def logged(caplog: pytest.LogCaptureFixture, event: str) -> None:
-    await eventually(lambda: event in [each.getMessage() for each in caplog.records])
+    await eventually(lambda: event in [record.getMessage() for record in caplog.records])
 
 
 async def test_a_thread_gets_its_title_after_its_first_answer(start: Any, provider: Provider) -> None:

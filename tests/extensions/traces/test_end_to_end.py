@@ -45,18 +45,18 @@ async def collector(nursery: trio.Nursery) -> Collector:
 def run_ended(collector: Collector, run_id: str) -> bool:
     """Return whether the span of the run's agent, and the commit of its end, have arrived."""
     spans = collector.of_run(run_id)
-    agents = [each for each in spans if each.name.startswith("invoke_agent") and each.error != INTERRUPTED]
-    commits = [each for each in spans if each.name == "commit" and each.parent in {agent.id for agent in agents}]
-    return bool(agents and commits and any(each.name == "message" for each in spans))
+    agents = [span for span in spans if span.name.startswith("invoke_agent") and span.error != INTERRUPTED]
+    commits = [span for span in spans if span.name == "commit" and span.parent in {agent.id for agent in agents}]
+    return bool(agents and commits and any(span.name == "message" for span in spans))
 
 
 def no_orphans(spans: list[Received]) -> None:
     """Check that there is one root, that each other span has its parent, and that no id is there twice."""
-    known = [each.id for each in spans]
+    known = [span.id for span in spans]
     assert len(set(known)) == len(known), "each span is sent once"
-    roots = [each for each in spans if not each.parent]
-    assert [each.name for each in roots] == ["message"]
-    assert [each.name for each in spans if each.parent and each.parent not in known] == []
+    roots = [span for span in spans if not span.parent]
+    assert [root.name for root in roots] == ["message"]
+    assert [span.name for span in spans if span.parent and span.parent not in known] == []
 
 
 async def say(address: str, token: str | None = None, agent: str = "script", text: str = "go", **payload: Any) -> Any:
@@ -86,9 +86,9 @@ async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: 
         each.attributes["gen_ai.usage.output_tokens"] for each in asked
     )
     commits = collector.named("commit")
-    assert [each.parent for each in commits] == [root.id, *[worker.id] * (len(commits) - 1)]
+    assert [commit.parent for commit in commits] == [root.id, *[worker.id] * (len(commits) - 1)]
     assert len(commits) >= 4
-    assert {each.attributes["db.system.name"] for each in commits} == {"sqlite"}
+    assert {commit.attributes["db.system.name"] for commit in commits} == {"sqlite"}
     assert collector.services[0]["service.name"] == "understudy"
     assert "secret" not in str(collector.spans)
 
@@ -178,7 +178,7 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
     assert made.links == (cut.id,)
     asked = [(each.parent, each.error) for each in collector.named("chat")]
     assert asked == [(first.id, ""), *([(second.id, "cancelled")] if orderly else []), (third.id, "")]
-    instances = {each["service.instance.id"] for each in collector.services}
+    instances = {service["service.instance.id"] for service in collector.services}
     assert len(instances) == 3
 
 
@@ -262,16 +262,16 @@ async def test_one_trace_over_two_nodes(
     await collector.until_it(lambda c: run_ended(c, run_id) and c.named("forward Accept") and c.named("execute Accept"))
     spans = collector.of_run(run_id)
     no_orphans(spans)
-    (sent,) = (each for each in spans if each.name == "forward Accept")
-    (done,) = (each for each in spans if each.name == "execute Accept")
+    (sent,) = (span for span in spans if span.name == "forward Accept")
+    (done,) = (span for span in spans if span.name == "execute Accept")
     assert (sent.parent, sent.kind) == (span_of(run_id).span_id, "CLIENT")
     assert (done.parent, done.kind) == (sent.id, "SERVER")
-    assert {each.attributes["db.system.name"] for each in spans if each.name == "commit"} == {"postgresql"}
+    assert {span.attributes["db.system.name"] for span in spans if span.name == "commit"} == {"postgresql"}
     async with connected(two.b.address, token_of()) as client:
         await client.say("go", agent_type="script", thread_id="t", parent_id="answer-nowhere")
         assert (await client.until("error"))["data"]["code"] == "not_found"
     await collector.until_it(lambda c: len(c.named("execute Accept")) == 2 and len(c.named("message")) == 3)
-    refused = [(each.name, each.error) for each in collector.spans if each.error]
+    refused = [(span.name, span.error) for span in collector.spans if span.error]
     assert sorted(refused) == [
         ("execute Accept", "CommandRejected"),
         ("forward Accept", "CommandRejected"),
@@ -309,7 +309,7 @@ async def test_one_trace_over_a_change_of_node(
     assert (on_a.error, on_b.error, on_b.links) == (INTERRUPTED, "", (on_a.id,))
     cut, made = collector.named("execute_tool hold")
     assert (cut.error, made.error, made.links) == (INTERRUPTED, "", (cut.id,))
-    assert len({each["service.instance.id"] for each in collector.services}) == 2
+    assert len({service["service.instance.id"] for service in collector.services}) == 2
 
 
 @pytest.mark.proof("timing")
@@ -326,9 +326,9 @@ async def test_a_collector_that_hangs_delays_nothing_and_its_spans_are_counted(
         with trio.fail_after(60):
             assert await server.terminate() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
-    dropping = [each for each in lines if each["event"] == "traces.dropping"]
+    dropping = [line for line in lines if line["event"] == "traces.dropping"]
     assert [each["level"] for each in dropping] == ["warning"]
-    assert not [each for each in lines if each["logger"].startswith("opentelemetry")]
+    assert not [line for line in lines if line["logger"].startswith("opentelemetry")]
 
 
 async def test_spans_that_a_collector_refuses_are_counted_by_the_metric(serve: Any, collector: Collector) -> None:
@@ -407,7 +407,7 @@ async def test_a_share_of_runs_is_traced_whole_and_the_others_not_at_all(serve: 
         chosen[end["run_id"]] = is_sampled(end["run_id"], 0.5)
         assert len(chosen) < 100
     await collector.until_it(lambda c: all(run_ended(c, run_id) for run_id, traced in chosen.items() if traced))
-    assert {each.trace for each in collector.spans} == {run_id for run_id, traced in chosen.items() if traced}
+    assert {span.trace for span in collector.spans} == {run_id for run_id, traced in chosen.items() if traced}
 
 
 async def test_a_request_over_http_links_to_its_caller(serve: Any, collector: Collector) -> None:

@@ -81,7 +81,7 @@ async def test_a_collector_that_hangs_delays_nobody_and_is_counted_and_logged_on
     sink.open.set()
     await trio.to_thread.run_sync(traces._thread.join, 30)
     assert dropped == {"queue": 30, "shutdown": 22}, "what it refuses now was counted when it was left"
-    assert [each.message for each in caplog.records] == ["traces.dropping"]
+    assert [record.message for record in caplog.records] == ["traces.dropping"]
 
 
 @pytest.mark.parametrize("fails", [False, True])
@@ -106,7 +106,7 @@ async def test_refused_spans_are_counted_and_the_end_of_the_outage_is_logged(
         fill(traces, 1)
         await traces.aclose(30)
     assert dropped == {"collector": 4}
-    said = [each.message for each in caplog.records if each.message != "traces.not_sent"]
+    said = [record.message for record in caplog.records if record.message != "traces.not_sent"]
     assert said == ["traces.dropping", "traces.delivered_again"]
     assert len(caplog.records) == (4 if fails else 2)
 

@@ -37,7 +37,7 @@ def translated(translator: UiTranslator, *events: Event) -> list[Chunk]:
 
 
 def kinds(chunks: list[Chunk]) -> list[str]:
-    return [each["type"] for each in chunks]
+    return [chunk["type"] for chunk in chunks]
 
 
 def check_complete(chunks: list[Chunk]) -> None:
@@ -47,8 +47,8 @@ def check_complete(chunks: list[Chunk]) -> None:
     assert found[-1] in ("finish", "abort", "error")
     assert sum(found.count(each) for each in ("finish", "abort", "error")) == 1
     assert found.count("text-start") == found.count("text-end")
-    called = {each["toolCallId"] for each in chunks if each["type"] == "tool-input-available"}
-    final = [each for each in chunks if each["type"].startswith("tool-output") and not each.get("preliminary")]
+    called = {chunk["toolCallId"] for chunk in chunks if chunk["type"] == "tool-input-available"}
+    final = [chunk for chunk in chunks if chunk["type"].startswith("tool-output") and not chunk.get("preliminary")]
     assert {each["toolCallId"] for each in final} == called
     assert len(final) == len(called)
 
@@ -67,8 +67,8 @@ def test_a_message_is_complete_wherever_its_run_breaks_off(length: int) -> None:
 def test_outputs_grow_and_the_rest_of_the_answer_follows() -> None:
     chunks = translated(UiTranslator("t", "r"), *RUN, FinalResponse("I look. Two.", RunStatus.SUCCESS, Usage()))
     check_complete(chunks)
-    assert [each["output"] for each in chunks if "output" in each] == [["one"], ["one", "two"], ["one", "two"]]
-    assert [each["delta"] for each in chunks if each["type"] == "text-delta"] == ["I look. ", "Two."]
+    assert [chunk["output"] for chunk in chunks if "output" in chunk] == [["one"], ["one", "two"], ["one", "two"]]
+    assert [chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta"] == ["I look. ", "Two."]
 
 
 def test_a_repeated_event_is_sent_once() -> None:

@@ -44,11 +44,11 @@ class Page:
         path = f"/api/ui?agent={agent}"
         _, _, stream = await request(self.running.address, "POST", path, token=self.token, body=body)
         text = stream if isinstance(stream, str) else stream.decode()
-        chunks = [json.loads(each[6:]) for each in text.split("\n\n") if each.startswith("data: {")]
-        if errors := [each["errorText"] for each in chunks if each["type"] == "error"]:
+        chunks = [json.loads(part[6:]) for part in text.split("\n\n") if part.startswith("data: {")]
+        if errors := [chunk["errorText"] for chunk in chunks if chunk["type"] == "error"]:
             return str(errors[0])
-        name = next(each["messageId"] for each in chunks if each["type"] == "start")
-        said = "".join(each["delta"] for each in chunks if each["type"] == "text-delta")
+        name = next(chunk["messageId"] for chunk in chunks if chunk["type"] == "start")
+        said = "".join(chunk["delta"] for chunk in chunks if chunk["type"] == "text-delta")
         self.messages = [*self.messages, {"id": name, "role": "assistant", "parts": [{"type": "text", "text": said}]}]
         return said
 
@@ -66,7 +66,7 @@ class Page:
     @property
     def read(self) -> list[str]:
         """The conversation that the model was given last."""
-        return [each.content for each in self.model.inputs[-1].items if hasattr(each, "role")]
+        return [item.content for item in self.model.inputs[-1].items if hasattr(item, "role")]
 
     async def stored(self) -> list[str]:
         """The messages of the user on all branches."""
@@ -147,16 +147,16 @@ async def test_files_and_data_of_a_page_reach_the_agent(serve: Any) -> None:
     for again in (chat.regenerate, partial(chat.say, "see", "m1", CSV), edits, edits):
         assert await again() == "yes "
         turn = chat.model.inputs[-1]
-        assert [each.name for each in turn.files] == ["a.csv"]
+        assert [file.name for file in turn.files] == ["a.csv"]
         assert all(any(text in note.content for note in turn.notes) for text in ("orders", "hologram"))
     assert await chat.stored() == ["see", "SEE"]
     other, renamed = {**CSV, "url": "data:text/csv;base64,YSxiCg=="}, {**CSV, "filename": "b.csv"}
     for parts in ([], [other], [renamed], [CSV, renamed]):
         assert await chat.say("SEE", "m1", *parts, edit=True) == "yes "
         files = chat.model.inputs[-1].files
-        assert [each.name for each in files] == [each["filename"] for each in parts]
+        assert [file.name for file in files] == [part["filename"] for part in parts]
     await chat.say("SEE", "m1", CSV, {"type": "data-page", "data": "invoices"}, edit=True)
-    notes = " ".join(each.content for each in chat.model.inputs[-1].notes)
+    notes = " ".join(note.content for note in chat.model.inputs[-1].notes)
     assert ("invoices" in notes, "orders" in notes) == (True, False)
     elsewhere = {**CSV, "url": "https://example.org/a.csv"}
     assert (await chat.say("x", "m2", elsewhere)).startswith("parts[0] must hold the file itself")

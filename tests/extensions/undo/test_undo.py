@@ -166,7 +166,7 @@ async def test_an_undo_survives_a_killed_server(tmp_path: Path) -> None:
     ):
         await client.send({"type": "resume", "payload": {"threads": {"t": seq}}})
         outcomes = await undone(client, 2)
-        assert [(each["call_id"], each["status"]) for each in outcomes] == [(made[1], "ok"), (made[0], "ok")]
+        assert [(outcome["call_id"], outcome["status"]) for outcome in outcomes] == [(made[1], "ok"), (made[0], "ok")]
         assert not [event for event in client.seen if event["type"] in TERMINAL]
     undos = Counter(line for line in calls.read_text().splitlines() if line.startswith("unbook"))
     assert undos == {f"unbook {made[1]}": 2, f"unbook {made[0]}": 1}

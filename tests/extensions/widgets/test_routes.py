@@ -86,7 +86,7 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
     host = (await player.result((await player.ask("host"))["run_id"]))["result"]
     assert host["io.modelcontextprotocol/ui"] == {"mimeTypes": ["text/html;profile=mcp-app"]}
     messages = (await player.get("/api/threads/t/messages"))["messages"]
-    said = [each["content"] for each in messages]
+    said = [message["content"] for message in messages]
     assert said == [
         "go",
         "Rolled ",
@@ -229,8 +229,8 @@ async def test_models_are_not_given_what_widgets_did(serve: Any) -> None:
     assert isinstance(agent.model, ScriptedModel)
     assert len(agent.model.inputs) == 6
     turn = agent.model.inputs[-1]
-    offered = {each.name for each in turn.tools}
+    offered = {tool.name for tool in turn.tools}
     assert offered == {"dice_roll", "dice_bet", "dice_peek", "list_resources", "read_resource"}
-    said = [each for each in turn.items if isinstance(each, MessageItem)]
+    said = [item for item in turn.items if isinstance(item, MessageItem)]
     assert [(each.role, each.content) for each in said] == [("user", "go"), ("assistant", "Rolled "), ("user", "again")]
-    assert not [each for each in turn.items if "tally" in str(each)]
+    assert not [item for item in turn.items if "tally" in str(item)]

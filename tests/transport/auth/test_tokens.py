@@ -348,7 +348,7 @@ def test_the_tokens_themselves_are_not_kept() -> None:
             waiting += gc.get_referents(each)
     texts = [each for each in reached.values() if isinstance(each, (bytes, str))]
     assert texts
-    assert not [each for each in texts if "secret" in str(each)]
+    assert not [text for text in texts if "secret" in str(text)]
 
 
 def test_another_secret_is_accepted_and_never_signs(clock) -> None:

@@ -79,11 +79,11 @@ async def test_a_large_message_is_sent_in_parts() -> None:
         await client.cancel("r")
         await kinds(client, 1)
     parts = [each for each in heard if each["type"] == "chunk"]
-    assert [(each["id"], each["index"], each["count"]) for each in parts] == [
+    assert [(part["id"], part["index"], part["count"]) for part in parts] == [
         ("1", at, len(parts)) for at in range(len(parts))
     ]
-    assert all(len(json.dumps(each).encode()) <= LIMITS["frame_bytes"] * 2 for each in parts)
-    said = json.loads("".join(each["data"] for each in parts))
+    assert all(len(json.dumps(part).encode()) <= LIMITS["frame_bytes"] * 2 for part in parts)
+    said = json.loads("".join(part["data"] for part in parts))
     assert said == {"type": "user_message", "payload": {"content": content, "message_id": "mine"}}
 
 

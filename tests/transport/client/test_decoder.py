@@ -60,7 +60,7 @@ BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
 
 
 def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
-    return st.builds(kind, **{each.name: any_value(kind, each) for each in attrs.fields(attrs.resolve_types(kind))})
+    return st.builds(kind, **{field.name: any_value(kind, field) for field in attrs.fields(attrs.resolve_types(kind))})
 
 
 def any_value(kind: type[Event], each: Any) -> st.SearchStrategy[Any]:

@@ -9,7 +9,7 @@ from transport.wire.events import PartialResult
 
 def played(pieces: list[PartialResult], texts: TextAssembly | None = None) -> list[PartialResult]:
     texts = texts or TextAssembly()
-    return [news for each in pieces if (news := texts.add_piece("r", each)) is not None]
+    return [news for piece in pieces if (news := texts.add_piece("r", piece)) is not None]
 
 
 @given(st.text(max_size=60), st.lists(st.tuples(st.integers(0, 70), st.integers(0, 30)), max_size=40))

@@ -81,7 +81,7 @@ def test_a_command_of_which_nothing_comes_is_given_up() -> None:
     for command in (of("cancel", run_id="r"), of("user_message", content="hi", message_id="m")):
         unsent.add(command, encode_command(command)).tries = TRIES
     unsent.reset_for_connection()
-    assert [each["type"] for each in unsent.commands] == ["user_message"]
+    assert [command["type"] for command in unsent.commands] == ["user_message"]
 
 
 def test_the_outbox_is_bounded() -> None:
@@ -155,7 +155,7 @@ async def test_a_thread_of_which_nothing_was_heard_is_resumed_from_where_it_was(
 
     async with talking(lose, replay) as (client, _):
         await client.say("hi", message_id="mine", thread_id="t")
-        assert [each for each in await kinds(client, 5) if each != "welcome"] == [
+        assert [kind for kind in await kinds(client, 5) if kind != "welcome"] == [
             "message_accepted",
             *["agent_thinking"] * 3,
         ]

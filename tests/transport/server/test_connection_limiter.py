@@ -102,10 +102,10 @@ def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total
                 chosen.authenticate()
             case 3:
                 chosen.release()
-                users = [each for each in users if each is not chosen]
+                users = [user for user in users if user is not chosen]
             case 4 | 5 if address is not None:
                 chosen.claim(address)
-        assert all(each.held for each in users)
+        assert all(user.held for user in users)
         held = [each for each in open_ if each.held]
         assert len(held) == len(limiter) <= total
         assert sum(not each.authenticated for each in held) <= few

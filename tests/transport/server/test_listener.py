@@ -617,8 +617,8 @@ async def test_a_client_that_comes_when_descriptors_are_free_again_is_served(mon
     accept, refusals = listener.accept, iter([OSError(errno.EMFILE, "Too many open files")])
 
     async def accept_later() -> trio.SocketStream:
-        for each in refusals:
-            raise each
+        for refusal in refusals:
+            raise refusal
         return await accept()
 
     monkeypatch.setattr(listener, "accept", accept_later)

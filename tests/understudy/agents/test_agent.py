@@ -134,7 +134,7 @@ def test_starters_of_translations_are_starters_too() -> None:
         "desk", tools=[lookup], starters=["Look"], translations={"de": {"starters": [Starter("Schau", "lookup")]}}
     )
     assert Agent("a", translations={"de": {"title": "Töpfe"}}).translations["de"] == {"title": "Töpfe"}
-    assert [each.text for each in agent.card.starters] == ["Look", "Schau"]
+    assert [starter.text for starter in agent.card.starters] == ["Look", "Schau"]
 
 
 def test_an_agent_works_as_long_as_it_says_or_the_server_lets_it() -> None:

@@ -43,5 +43,5 @@ async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> Non
         taken = settings(tmp_path, "::", held.getsockname()[1])
         with pytest.raises(OSError, match=r"(?i)in use"):
             await open_listeners(taken)
-    for each in await open_listeners(taken):
-        await each.aclose()
+    for listener in await open_listeners(taken):
+        await listener.aclose()

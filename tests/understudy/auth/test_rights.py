@@ -23,7 +23,7 @@ USERS = (ADA, BOB, PLAIN)
 def test_a_role_reaches_these_users(owner: str, roles: list[str], tenants: bool, reached: set[str]) -> None:
     rights = rights_of(owner, roles, tenants=tenants)
     rights.check_users()
-    assert {each for each in USERS if rights.whose()(each)} == reached
+    assert {user for user in USERS if rights.whose()(user)} == reached
 
 
 @pytest.mark.parametrize("roles", [[], ["Operator", "operators", "reader"]])
@@ -46,7 +46,7 @@ def test_only_an_operator_of_the_server_reaches_another_tenant() -> None:
     of_server = rights_of(PLAIN, ["server_operator"], tenants=True)
     of_server.check_server()
     assert (of_server.reach(None), of_server.reach("other")) == (None, "other")
-    assert [of_server.whose("other")(each) for each in USERS] == [False, True, False]
+    assert [of_server.whose("other")(user) for user in USERS] == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ async def test_a_refused_stream_leaves_nothing_behind(connections: ActorRef) -> 
     with pytest.raises(CommandRejected) as refused:
         await opened(built, streams[2])
     assert refused.value.code == "rate_limited"
-    assert [each.open for each in streams] == [True, True, False]
+    assert [stream.open for stream in streams] == [True, True, False]
 
 
 async def test_a_server_that_cannot_take_it_says_so() -> None:

@@ -68,7 +68,7 @@ def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
     """The store of the rig, with a short retry interval. Fails the test if anything logs an error."""
     monkeypatch.setattr("understudy.chat.conversation.run_queue.RETRY_S", 0.1)
     yield Away(rig.services.store).watch(monkeypatch)
-    assert [each.getMessage() for each in caplog.get_records("call") if each.levelno >= logging.ERROR] == []
+    assert [record.getMessage() for record in caplog.get_records("call") if record.levelno >= logging.ERROR] == []
 
 
 def notes(rig: Rig) -> list[str]:
@@ -108,7 +108,7 @@ async def test_a_decision_that_cannot_be_stored_is_not_acknowledged(rig: Rig, aw
     assert refused.value.code == "storage_unavailable"
     away.writes = False
     await rig.until(Error)
-    assert "approval_decided" not in [each.type for each in await rig.services.store.events("ada", "t", 0)]
+    assert "approval_decided" not in [event.type for event in await rig.services.store.events("ada", "t", 0)]
 
 
 async def test_a_thread_that_could_not_be_deleted_goes_on(rig: Rig, away: Away) -> None:
@@ -136,7 +136,7 @@ async def test_a_thread_that_was_deleted_after_all_begins_anew(rig: Rig, away: A
     away.writes = False
     await rig.answered("second", 2)
     events = await rig.services.store.events("ada", "t", 0)
-    assert [each.seq for each in events] == [1, 2, 3, 4, 5]
+    assert [event.seq for event in events] == [1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize("seq", [1, 2])

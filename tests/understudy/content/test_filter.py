@@ -85,7 +85,7 @@ async def test_a_secret_goes_wherever_the_file_is_cut(size: int) -> None:
     before, after = "é,b\r\n".encode() * 50, "\ufeff\x0c\u202ez\r".encode()
     out, passage = await passed(before + SECRET + after, size)
     assert out == before + b"[redacted]" + after
-    assert [each.category for each in passage.result.findings] == [Category.SECRET]
+    assert [finding.category for finding in passage.result.findings] == [Category.SECRET]
 
 
 @pytest.mark.parametrize(

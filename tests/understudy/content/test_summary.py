@@ -22,7 +22,7 @@ def test_a_summary_reports_what_changed_the_text_or_gives_orders() -> None:
     assert event is not None
     assert event.counts == {"secret": 1, "injection": 1, "pii": 1}
     assert event.kinds == {"secret.github": 1, "injection.override": 1, "pii.unread": 1}
-    assert [each["kind"] for each in event.findings] == ["secret.github", "injection.override", "pii.unread"]
+    assert [finding["kind"] for finding in event.findings] == ["secret.github", "injection.override", "pii.unread"]
     assert event.findings[1] == {"kind": "injection.override", "start": 9, "end": 13, "action": "flag"}
     assert (event.omitted, event.call_id) == (None, None)
     assert summary_line(event) == "1 item was redacted, 2 items were pointed out"

@@ -170,10 +170,10 @@ def test_personal_data_that_stays_is_counted_and_the_value_left_alone() -> None:
     value: dict[str, Any] = {"people": [PERSON, f"to {PERSON}"]}
     done = sanitize_value(value, sanitizer)
     assert done.value is value
-    assert [each.kind for each in done.findings] == ["pii.email"] * 2
+    assert [finding.kind for finding in done.findings] == ["pii.email"] * 2
     done = sanitize_value(value | {"key": SECRET}, sanitizer)
     assert done.value == value | {"key": GONE}
-    assert sorted(each.category for each in done.findings) == ["pii", "pii", "secret"]
+    assert sorted(finding.category for finding in done.findings) == ["pii", "pii", "secret"]
     assert sanitize_value(value | {"b": BREAKING}, sanitizer).blocked
 
 
@@ -182,8 +182,8 @@ def test_orders_around_an_address_go_too() -> None:
     done = sanitize_value(order, Sanitizer(STRICT, Direction.TOOL))
     assert "Ignore" not in done.value["note"]
     assert "eve" not in done.value["note"]
-    assert {each.category for each in done.findings} == {Category.PII, Category.INJECTION}
-    places = [(each.start, each.end) for each in done.findings]
+    assert {finding.category for finding in done.findings} == {Category.PII, Category.INJECTION}
+    places = [(finding.start, finding.end) for finding in done.findings]
     assert places == sorted(set(places))
 
 

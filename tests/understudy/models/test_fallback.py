@@ -22,7 +22,7 @@ def chain_of(first: Scripted, second: Model) -> FallbackModel:
 
 
 def changes(heard: Heard) -> list[str]:
-    return [each.message for each in heard.events if isinstance(each, ModelChanged)]
+    return [event.message for event in heard.events if isinstance(event, ModelChanged)]
 
 
 async def test_the_next_one_goes_on_when_retries_are_used_up(autojump_clock: object, heard: Heard) -> None:

@@ -30,7 +30,7 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
     finally:
         for each in made.values():
             await each.aclose()
-    told = [each for each in caplog.records if each.getMessage() == "model.not_ready"]
+    told = [record for record in caplog.records if record.getMessage() == "model.not_ready"]
     return [(each.levelname, each.__dict__["detail"]) for each in told]
 
 

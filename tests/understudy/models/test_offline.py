@@ -102,7 +102,7 @@ async def test_every_other_text_gets_the_list_of_what_can_be_done(text: str) -> 
     reply, heard = await respond(turn_of(text))
     assert reply.calls == (ToolRequest("c", ABILITIES, {}, "What can be done without a language model"),)
     assert reply.text == ""
-    assert ["No language model is connected" in each for each in heard.thoughts] == [True]
+    assert ["No language model is connected" in thought for thought in heard.thoughts] == [True]
 
 
 async def test_without_tools_it_says_that_there_is_no_model() -> None:

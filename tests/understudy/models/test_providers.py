@@ -148,7 +148,7 @@ async def test_two_of_one_api_share_nothing(provider: Provider, heard: Heard) ->
         other.scripts = [played("chat", "Hi")]
         async with closing(Models("one:m, two:m", 50.0, providers=with_settings(rows))) as models:
             assert (await models.of(None).respond(a_turn(), heard)).text == "Hi"
-            assert [each.name for each in models.breakers] == ["model one:m", "model two:m"]
+            assert [breaker.name for breaker in models.breakers] == ["model one:m", "model two:m"]
             assert list(models.clients) == ["one:m", "two:m"]
     assert ({*provider.keys}, other.keys) == ({"Bearer first"}, ["Bearer second"])
 
@@ -161,7 +161,7 @@ async def test_what_one_wants_back_goes_to_no_other(provider: Provider, heard: H
         items = (MessageItem("user", "1"), *items_of(await first.respond(a_turn(), heard)))
         for each in (first, second):
             await each.respond(a_turn(*items), heard)
-    assert ["reasoning_content" in str(each) for each in provider.requests] == [False, True, False]
+    assert ["reasoning_content" in str(request) for request in provider.requests] == [False, True, False]
 
 
 VERTEX = "/projects/x/locations/r/publishers/anthropic/models/m:streamRawPredict"

@@ -147,7 +147,7 @@ async def test_a_message_that_is_never_taken_does_not_end_its_thread(
         guarded = ResilientModel(model, "tiny")
         for _ in range(2):
             assert (await guarded.respond(turn, heard)).text == "Four."
-    sent = [str(each) for each in provider.requests]
+    sent = [str(request) for request in provider.requests]
     assert ["Bad" in each for each in sent] == [True] * len(refusals) + [False, False]
     assert all("Good" in each for each in sent)
     assert heard.thoughts == ["Left out, as the language model does not take it: an earlier message"]

@@ -133,7 +133,7 @@ async def test_an_answer_that_is_lost_before_a_word_is_told(autojump_clock: obje
     lost, away = ModelUnavailable("cut", True, "cut"), ModelUnavailable("gone", True, "gone")
     lost.used = Usage(7, 0, 1)
     await ask(ResilientModel(Scripted(lost, away, "Hello"), "m"), heard)
-    assert [each.used for each in heard.events if isinstance(each, AttemptLost)] == [Usage(7, 0, 1)]
+    assert [event.used for event in heard.events if isinstance(event, AttemptLost)] == [Usage(7, 0, 1)]
     heard.events.clear()
     assert await ask(ResilientModel(Scripted(lost), "m"), heard) == "cut"
     assert len(heard.events) == 3
@@ -161,7 +161,7 @@ async def test_tools_that_are_too_many_are_chosen_by_use(heard: Heard, words: st
     scripted = Scripted(refusal(words), "Hello")
     model = ResilientModel(scripted, "m")
     assert [(await model.respond(turn, heard)).text for _ in range(2)] == ["Hello"] * 2
-    assert [len(each.tools) for each in scripted.turns] == [160, 128, 128]
+    assert [len(turn.tools) for turn in scripted.turns] == [160, 128, 128]
     assert scripted.turns[-1].tools == (*TOOLS[:127], TOOLS[150])
     assert "t127, t128" in scripted.turns[-1].notes[-1].content
     assert heard.thoughts == ["The language model takes 128 tools at most: some are left out"]

@@ -20,7 +20,7 @@ async def test_each_client_has_its_times(monkeypatch: pytest.MonkeyPatch) -> Non
     for name in ("OPENAI", "ANTHROPIC"):
         monkeypatch.setenv(f"{name}_API_KEY", "sk-test")
     names = ("openai", "openai-chat", "anthropic")
-    for times, expected in (({each: Times(77.0, 7.0) for each in names}, 7.0), ({}, IDLE_S)):
+    for times, expected in (({name: Times(77.0, 7.0) for name in names}, 7.0), ({}, IDLE_S)):
         models = Models("openai:a, openai-chat:a, anthropic:a", 50.0, timeouts=times)
         for name in names:
             client = models.of(f"{name}:a").model.client  # type: ignore[attr-defined]

@@ -41,7 +41,7 @@ def test_a_long_hold_of_a_loop_is_an_incident_with_the_name_of_its_task(caplog: 
     assert (incident.path, incident.error, incident.message_type, incident.decision) == (
         "/system/run/call", "LoopHeld", "tool lookup", "4.8 s",
     )  # fmt: skip
-    assert [each.__dict__["error_id"] for each in caplog.records] == [None, incident.error_id]
+    assert [record.__dict__["error_id"] for record in caplog.records] == [None, incident.error_id]
 
 
 def test_starts_restarts_and_normal_ends_are_no_incidents() -> None:

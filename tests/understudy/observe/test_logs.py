@@ -213,7 +213,7 @@ def test_pending_sums_are_written_when_logging_ends(summed: Log) -> None:
 def test_after_a_quiet_minute_a_line_comes_at_once_again(summed: Log) -> None:
     for after_s in (0, 100, 101, 200, 201, 270):
         summed.write("command.refused", after_s, code="busy")
-    assert [each[2] for each in summed.lines()] == [None, None, 1, 2]
+    assert [line[2] for line in summed.lines()] == [None, None, 1, 2]
 
 
 def test_clients_that_come_and_go_have_a_line_each_until_they_are_many(summed: Log) -> None:

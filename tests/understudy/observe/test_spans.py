@@ -59,7 +59,7 @@ def test_a_malformed_header_names_nothing(header: object) -> None:
 def test_a_share_of_the_traces_is_sampled() -> None:
     """By their ids, so that all processes choose the same ones."""
     traces = [uuid.UUID(int=number * 2**100 + (number * 0x9E3779B97F4A7C15) % 2**64).hex for number in range(4000)]
-    assert sum(is_sampled(each, 0.25) for each in traces) == pytest.approx(1000, rel=0.1)
-    assert all(is_sampled(each, 1.0) for each in traces)
-    assert not any(is_sampled(each, 0.0) for each in traces)
-    assert all(is_sampled(each, 0.5) for each in traces if is_sampled(each, 0.25))
+    assert sum(is_sampled(trace, 0.25) for trace in traces) == pytest.approx(1000, rel=0.1)
+    assert all(is_sampled(trace, 1.0) for trace in traces)
+    assert not any(is_sampled(trace, 0.0) for trace in traces)
+    assert all(is_sampled(trace, 0.5) for trace in traces if is_sampled(trace, 0.25))

@@ -122,7 +122,7 @@ def test_an_index_answers(filled: Any, name: str) -> None:
         plan = plans(connection, lambda: questions(built)[name](connection))
     assert plan
     scans = re.findall(r"^SCAN (\w+)$|Seq Scan on (\w+)", plan, re.MULTILINE)
-    assert {table for each in scans for table in each} <= {"", "way", "below", "words_index"}, plan
+    assert {table for scan in scans for table in scan} <= {"", "way", "below", "words_index"}, plan
     if name == "run_events":
         assert "ix_events_run_id_seq" in plan
     if name == "search" and connection.dialect.name == "sqlite":  # the other goes by owner if words are few

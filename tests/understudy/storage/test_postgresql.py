@@ -238,6 +238,6 @@ def test_partial_indexes_have_the_same_condition_on_both_databases() -> None:
         for index in sorted(table.indexes, key=lambda each: str(each.name))
     ]
     half = len(statements) // 2
-    conditions = [each.partition(" WHERE ")[2] for each in statements]
+    conditions = [statement.partition(" WHERE ")[2] for statement in statements]
     assert conditions[:half] == conditions[half:]
     assert sum(map(bool, conditions)) > 10

@@ -44,7 +44,7 @@ def test_none_is_null_in_the_columns_of_json_that_say_so(database: Database, mak
     with database.writing.begin() as connection:
         make.opening().apply(connection)
         nulls = connection.execute(select(_m.id).where(_m.files.is_(None), _m.visualization.is_(None))).all()
-    assert [each.id for each in nulls] == ["m-t1"]
+    assert [null.id for null in nulls] == ["m-t1"]
 
 
 def test_lists_take_any_number_of_values(database: Database, make: Make) -> None:
@@ -55,7 +55,7 @@ def test_lists_take_any_number_of_values(database: Database, make: Make) -> None
                 connection
             )
         found = [
-            [each[:2] for each in _steps.rows(connection, runs=runs, names=names)]
+            [row[:2] for row in _steps.rows(connection, runs=runs, names=names)]
             for runs, names in ((["r1"], ["sum"]), (["r3", "r1", "r0"], ["sum", "x"]), (["r2"], ["other"]))
         ]
     assert found == [[("r1", 1)], [("r1", 1), ("r1", 2), ("r3", 1), ("r3", 2)], []]

@@ -55,7 +55,7 @@ async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
     assert len(tape.exchanges) == 2
     assert replayed.text == recorded.text
     assert replayed.text.startswith("Northmail has it; ")
-    assert [each.arguments for each in replayed.calls] == [{"order_id": "A-17"}]
+    assert [call.arguments for call in replayed.calls] == [{"order_id": "A-17"}]
     kept = path.read_text()
     assert not any(each in kept for each in (KEY, "ann@example.org", "Ann wants"))
     assert os.environ["ANTHROPIC_BASE_URL"] == provider.root

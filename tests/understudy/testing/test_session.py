@@ -61,7 +61,7 @@ async def test_a_run_tells_its_answer_calls_events_and_usage() -> None:
     assert call.result == {"order_id": "A-17", "carrier": "northmail"}
     assert [each.thought for each in run.of(AgentThinking)] == ["Calling lookup"]
     assert run.usage.output == 4
-    assert [each.name for each in model.inputs[-1].items if isinstance(each, CallItem)] == ["lookup"]
+    assert [item.name for item in model.inputs[-1].items if isinstance(item, CallItem)] == ["lookup"]
 
 
 @pytest.mark.parametrize("tools", [["lookup"] * 40, ["refund", "lookup", "lookup", "refund", "lookup"]])
@@ -70,7 +70,7 @@ async def test_calls_of_one_reply_begin_in_its_order(tools: list[str]) -> None:
     made = [(name, {"order_id": f"B-{number}"}) for number, name in enumerate(tools)]
     model = ScriptedModel(Call(made), Say("Done."))
     run = await run_agent(Agent("support", tools=[lookup, refund], model=model), "go", approve=True)
-    assert [(each.tool, each.arguments) for each in run.calls] == made
+    assert [(call.tool, call.arguments) for call in run.calls] == made
 
 
 async def test_a_starter_makes_its_call_without_a_model() -> None:
@@ -127,7 +127,7 @@ async def test_a_session_goes_on_with_the_messages_before() -> None:
     async with open_session(Agent("reader", tools=[first_line], model=model), other) as session:
         assert (await session.say("Read it", files={"a.txt": b"one\ntwo"})).calls[0].result == "one"
         await session.say("And now?", files={"b.txt": b"three"})
-        said = " ".join(each.content for each in model.inputs[-2].items if not isinstance(each, CallItem))
+        said = " ".join(item.content for item in model.inputs[-2].items if not isinstance(item, CallItem))
         assert "Read it" in said
         assert (await session.say("You?", agent="other", thread_id="elsewhere")).text == "me"
 
@@ -145,7 +145,7 @@ async def test_handoffs_and_permissions_are_those_of_a_server() -> None:
 async def test_secrets_are_redacted_as_on_a_server() -> None:
     model = ScriptedModel(Say("noted"))
     await run_agent(Agent("support", model=model), f"Keep {KEY}")
-    said = " ".join(each.content for each in model.inputs[0].items if not isinstance(each, CallItem))
+    said = " ".join(item.content for item in model.inputs[0].items if not isinstance(item, CallItem))
     assert "Keep" in said
     assert KEY not in said
 

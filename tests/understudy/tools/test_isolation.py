@@ -32,7 +32,7 @@ async def test_an_isolated_function_is_called_in_a_process() -> None:
             nursery.start_soon(call, "die", die, {})
     paid = outcomes["5.50"]
     assert (paid.value["paid"], paid.summary, paid.kind) == ("5.50", "Paid.", "analysis")
-    assert [each.label for each in paid.next_steps] == ["Pay more"]
+    assert [step.label for step in paid.next_steps] == ["Pay more"]
     assert paid.value["pid"] != os.getpid()
     assert repr(outcomes["101"]) == repr(ToolError("forbidden", "That is too much \ufffd."))
     assert isinstance(outcomes["-1"], IsolatedCrash)

@@ -214,7 +214,7 @@ async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog
             assert not free.is_set()
         assert sorted(codes) == ["done", "tools_restarted", "tools_restarted"]
         free.set()
-    assert [each.message for each in caplog.records if each.name == loops.__name__] == ["tools.loop_blocked"]
+    assert [record.message for record in caplog.records if record.name == loops.__name__] == ["tools.loop_blocked"]
 
 
 async def test_a_thread_that_dies_is_replaced(brisk: None) -> None:

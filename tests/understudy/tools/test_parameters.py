@@ -121,7 +121,7 @@ def test_arrays_of_own_tools_and_of_clients_say_what_is_in_them(kind: Any) -> No
     made = tool(own)
     (client,) = client_tools([{"name": "c", "parameters": schema_of(kind) | {"type": "object"}}], ())
     for schema in (made.parameters, client.parameters):
-        assert all(isinstance(each.get("items"), dict) for each in arrays(dict(schema)))
+        assert all(isinstance(array.get("items"), dict) for array in arrays(dict(schema)))
     assert arrays(dict(made.parameters))
 
 

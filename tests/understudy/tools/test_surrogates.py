@@ -55,7 +55,7 @@ async def saved(name: str, context: ToolContext) -> Any:
 async def test_a_result_is_kept(made: Any, shown: Any) -> None:
     model = ScriptedModel(Call([(made.name, {"name": HALF})]), Say(f"Said {HALF}"))
     run = await run_agent(Agent("x", tools=[made], model=model), "go")
-    assert (run.error, [each.result for each in run.calls]) == (None, [shown])
+    assert (run.error, [call.result for call in run.calls]) == (None, [shown])
     assert run.text in (WHOLE, f"Said {WHOLE}")
 
 

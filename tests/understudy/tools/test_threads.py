@@ -145,12 +145,12 @@ async def test_a_lost_thread_is_named_replaced_and_found(caplog: pytest.LogCaptu
         for number in range(5):
             await calls.start(f"other {number}", f"slow {number}", PER_USER)
         assert calls.threads.working == THREADS, "as many as if none were lost"
-        first = next(each for each in caplog.records if each.message == "tools.thread_lost")
+        first = next(record for record in caplog.records if record.message == "tools.thread_lost")
         assert first.__dict__["tool"] == "stuck 0"
         calls.door.set()
         while calls.threads.lost or calls.threads.working:  # noqa: ASYNC110 - a thread that ends tells the pool alone
             await trio.sleep(0.001)
-        assert sum(each.message == "tools.thread_returned" for each in caplog.records) == lost
+        assert sum(record.message == "tools.thread_returned" for record in caplog.records) == lost
         calls.door.clear()
         await calls.start("ada", "stuck", PER_USER)
         assert calls.threads.working == PER_USER

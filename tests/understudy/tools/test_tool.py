@@ -557,7 +557,7 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
 
     seen: list[Any] = []
     results = [await each.call({"count": 2}, _tell(seen)) for each in (pages, summed, steps)]
-    assert [each.value for each in results] == [[{"x": 0, "tags": []}, {"x": 1, "tags": []}], {"sum": 1}, 2]
+    assert [result.value for result in results] == [[{"x": 0, "tags": []}, {"x": 1, "tags": []}], {"sum": 1}, 2]
     assert results[2].summary == "Counted."
     assert seen == [{"x": 0, "tags": []}, {"x": 1, "tags": []}, 0, 1, 0, "x" * 159 + "…"]
 

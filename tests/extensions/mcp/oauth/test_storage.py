@@ -28,7 +28,7 @@ async def test_a_sign_in_changes_under_the_stamp_that_was_read_and_goes_with_its
     assert await store.read(sign_ins.sign_in, "ann", "notes") == first
     assert [await store.read(sign_ins.to_keep, at) for at in (89.0, 90.0)] == [[], [first]]
     claims = [await store.commit(claim_sign_in("ann", "notes", "a", stamp, 70.0)) for stamp in ("b", "c")]
-    assert [bool(each) for each in claims] == [True, False]
+    assert [bool(claim) for claim in claims] == [True, False]
     renewed = evolve(first, sealed=b"newer", stamp="d")
     assert not await store.commit(put_sign_in(renewed, replaces="a"))
     assert await store.commit(put_sign_in(renewed, replaces="b"))

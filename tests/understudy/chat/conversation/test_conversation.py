@@ -61,8 +61,8 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
     rig.open_gate()
     await rig.until(FinalResponse, 2)
     events = await rig.services.store.events("ada", "t", 0)
-    second = next(each.run_id for each in reversed(events) if each.type == MessageAccepted.type)
-    kinds = [each.type for each in events if each.run_id == second]
+    second = next(event.run_id for event in reversed(events) if event.type == MessageAccepted.type)
+    kinds = [event.type for event in events if event.run_id == second]
     assert kinds == [
         each.type
         for each in (MessageAccepted, AgentStarted, SanitizationSummary, AgentThinking, AgentCompleted, FinalResponse)
@@ -112,7 +112,7 @@ async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
     for shown in (words[:63], words):
         model.go_on.release()
         with trio.fail_after(60):
-            while "".join(each.text for each in pieces(rig)) != "".join(shown):
+            while "".join(piece.text for piece in pieces(rig)) != "".join(shown):
                 await trio.testing.wait_all_tasks_blocked(0.005)
     offset = 0
     for piece in pieces(rig):
@@ -139,7 +139,7 @@ async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPa
     rig.open_gate()
     for number in range(1, 5):
         await rig.answered(f"said {number}", number)
-        asked = [each.content for each in rig.model.inputs[-1].items if isinstance(each, MessageItem)]
+        asked = [item.content for item in rig.model.inputs[-1].items if isinstance(item, MessageItem)]
         assert asked == [word for n in range(1, number) for word in (f"said {n}", "word ")] + [f"said {number}"]
         assert len(read) == (number > 2)
         if number == 2:

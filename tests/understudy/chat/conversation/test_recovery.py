@@ -127,7 +127,7 @@ async def test_a_store_that_is_away_is_not_pressed_and_fills_no_log(
     async with recovery(store):
         await trio.sleep(EVERY_S * 10.5)
         assert store.tried == 11 * BATCH
-        postponed = [vars(each) for each in caplog.records if each.getMessage() == "recovery.postponed"]
+        postponed = [vars(record) for record in caplog.records if record.getMessage() == "recovery.postponed"]
         assert [(each["count"], each["run_ids"]) for each in postponed] == [(BATCH, [])] * 11
         store.away = False
         await trio.sleep(EVERY_S + 1)

@@ -48,7 +48,7 @@ def shell() -> Shell:
 
 
 def logged(shell: Shell) -> list[str]:
-    return [each.type for each in shell.rows[3:]]
+    return [row.type for row in shell.rows[3:]]
 
 
 async def write(log: RunLog, event: Event, scope: trio.CancelScope | None = None) -> None:
@@ -168,7 +168,7 @@ async def test_only_steers_that_wait_are_taken() -> None:
     run, log = at_work()
     assert await run.take_steers(0) == ()
     log.state.apply(SteerAccepted("s", "shorter", "next"))
-    assert [each.steer_id for each in await run.take_steers(1)] == ["s"]
+    assert [steer.steer_id for steer in await run.take_steers(1)] == ["s"]
     assert await run.take_steers(2) == ()
     assert [(event.steer_id, event.turn) for _, event in log.of(SteerTaken)] == [("s", 1)]
 

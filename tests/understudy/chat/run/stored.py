@@ -24,7 +24,7 @@ def model_step(
         return StepRecord(run_id, number, "model", "m", None, None, encode_partial(text, ()), "started", 1.0)
     requests = tuple(ToolRequest(f"c{n}", name, arguments) for n, (_, name, arguments) in enumerate(calls))
     reply = Reply(text, requests, None if handoff is None else Handoff(handoff, "it can"), Usage(1, 1, 1))
-    result = encode_reply(reply, [each[0] for each in calls], text, requests, 0)
+    result = encode_reply(reply, [call[0] for call in calls], text, requests, 0)
     return StepRecord(run_id, number, "model", "m", None, None, result, "ok", 1.0, 2.0)
 
 

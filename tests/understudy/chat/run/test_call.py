@@ -70,7 +70,7 @@ def an_agent(pay: Tool) -> Agent:
 
 
 def completed(events: Sequence[Event]) -> ToolCompleted:
-    (event,) = (each for each in events if isinstance(each, ToolCompleted))
+    (event,) = (event for event in events if isinstance(event, ToolCompleted))
     return event
 
 
@@ -101,7 +101,7 @@ async def by_hand(turn: AgentTurn) -> None:
 )
 async def test_arguments_are_read_as_models_write_them_whoever_calls(worker: dict[str, Any]) -> None:
     events = (await played([Agent("a", tools=[payer()], **worker)])).events
-    assert [each.parameters for each in events if isinstance(each, ToolExecuting)] == [{"amount": 3}]
+    assert [event.parameters for event in events if isinstance(event, ToolExecuting)] == [{"amount": 3}]
     assert completed(events).result == "paid 3"
 
 
@@ -143,7 +143,7 @@ async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
     assert (outcome.status, outcome.effect) == (ToolStatus.KILLED, "unknown")
     assert outcome.result_summary.endswith(EFFECT_UNKNOWN)
     assert list(BANK.values()) == [0]
-    failed = [each for each in caplog.records if each.getMessage() == "effect.failed"]
+    failed = [record for record in caplog.records if record.getMessage() == "effect.failed"]
     assert [hasattr(each, "error_id") for each in failed] == ([] if reconcile is unsure else [True])
 
 
@@ -160,7 +160,7 @@ async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
 ) -> None:
     undo = {"undo": lambda result, arguments: None, "undo_s": 60}
     recorded, outcome = await resumed(payer(**undo), effect=0, choices=[choice])
-    (asked,) = (each for each in recorded.events if isinstance(each, QuestionAsked))
+    (asked,) = (event for event in recorded.events if isinstance(event, QuestionAsked))
     assert (asked.title, asked.asked_by, asked.call_id) == ("Did pay take effect?", "server", outcome.call_id)
     assert asked.text == "The call was interrupted, and it is unknown whether it took effect."
     assert [each["value"] for each in asked.choices or ()] == ["happened", "again", "skip"]
@@ -173,8 +173,8 @@ async def test_an_answer_counts_after_another_crash_but_a_call_made_again_is_ask
         recorded, _ = await resumed(payer(), effect=0, choices=[choice])
         ends = [n for n, cut in enumerate(recorded.cuts) if any(isinstance(e, ToolCompleted) for e in cut.events)]
         second = await played([an_agent(payer())], recorded.cuts[: ends[-1]], ["skip"])
-        questions = [each for each in second.events if isinstance(each, QuestionAsked)]
-        assert len({each.question_id for each in questions}) == len(questions) == asked
+        questions = [event for event in second.events if isinstance(event, QuestionAsked)]
+        assert len({question.question_id for question in questions}) == len(questions) == asked
         assert completed(second.events).effect == "unknown"
 
 
@@ -227,7 +227,7 @@ async def test_a_reconcile_whose_actor_is_killed_is_asked_again(kills: int, monk
 
     monkeypatch.setattr(EffectCall, "on_start", on_start)
     recorded, outcome = await resumed(payer(reconcile=by_ledger), effect=1, choices=["skip"])
-    asked = [each for each in recorded.events if isinstance(each, QuestionAsked)]
+    asked = [event for event in recorded.events if isinstance(event, QuestionAsked)]
     if kills < MAX_ASKED:
         assert (outcome.result, asked) == ("paid 3", [])
     else:
@@ -278,7 +278,7 @@ async def test_a_call_that_was_killed_while_it_asked_takes_effect_once(
     ((call_id, _),) = BANK.items()
     BANK[call_id] = before
     recorded = await played([agent], cuts[:number], answers)
-    assert [each.asked_by for each in recorded.events if isinstance(each, QuestionAsked)] == asked
+    assert [event.asked_by for event in recorded.events if isinstance(event, QuestionAsked)] == asked
     assert BANK[call_id] == times
     assert completed(recorded.events).status is (ToolStatus.KILLED if "server" in asked else ToolStatus.OK)
 
@@ -309,7 +309,7 @@ async def test_a_call_whose_actor_is_killed_while_it_asks_asks_again(monkeypatch
     monkeypatch.setattr(OpenQuestion, "wait", wait_or_die)
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
-    assert sum(isinstance(each, QuestionAsked) for each in recorded.events) == 1
+    assert sum(isinstance(event, QuestionAsked) for event in recorded.events) == 1
     outcome = completed(recorded.events)
     assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
 
@@ -372,7 +372,7 @@ async def test_a_call_that_can_be_undone_says_until_when() -> None:
     recorded = await played([an_agent(pay)])
     outcome = completed(recorded.events)
     assert outcome.undo_until == outcome.timestamp + 60
-    (step,) = (each for each in recorded.steps if each.kind == "tool")
+    (step,) = (step for step in recorded.steps if step.kind == "tool")
     assert (step.result["undo_until"], step.result["agent"]) == (outcome.undo_until, "a")
 
     @tool(undo=lambda result, arguments: None, name="pay")
@@ -429,7 +429,7 @@ async def test_the_start_of_a_quick_call_is_stored_with_its_end_if_its_tool_cann
 ) -> None:
     model = Thinking(Call([(called.name, {"amount": 3} if called.name == "pay" else {"number": 3})]), Say("six"))
     whole = await played([Agent("a", tools=[called], model=model)])
-    kinds = [[type(each).__name__ for each in cut.events] for cut in whole.cuts]
+    kinds = [[type(event).__name__ for event in cut.events] for cut in whole.cuts]
     found = [[kind for kind in each if kind in ("ToolExecuting", "ToolCompleted")] for each in kinds]
     assert [each for each in found if each] == commits
 

@@ -32,8 +32,8 @@ async def work(turn: AgentTurn) -> None:
     await turn.call("again", text=found["found"])
     await turn.step("fetch", fetch, "b")
     reply = await turn.ask_model("Which tools?", tools=["ask"])
-    for each in reply.calls:
-        await turn.call(each.name, **each.arguments)
+    for call in reply.calls:
+        await turn.call(call.name, **call.arguments)
     await turn.say("Then that. ")
     await turn.ask_model("Say it.", say=True)
 
@@ -105,8 +105,8 @@ async def test_a_function_that_is_cut_at_any_commit_goes_on_to_the_same_end(
         resumed = await played(agents, before)
         assert published(resumed.events) == published(whole.events)
         assert resumed.screen == whole.screen
-        own = [each for each in steps if each.kind == "step"]
-        asked = [each for each in steps if each.kind == "ask"]
+        own = [step for step in steps if step.kind == "step"]
+        asked = [step for step in steps if step.kind == "ask"]
         assert sum(DONE.values()) - DONE["model"] == sum(made.values()) - made["model"] - len(own)
         assert DONE["model"] == made["model"] - len(asked)
 
@@ -126,7 +126,7 @@ async def test_a_function_that_takes_another_way_on_replay_fails_and_names_both(
     DONE.clear()
     with pytest.raises(AssertionError):  # the run crashes: its conversation would end it
         await played(changed, whole.cuts[: cut + 1])
-    record = next(each for each in caplog.records if each.message == "run.replay_mismatch")
+    record = next(record for record in caplog.records if record.message == "run.replay_mismatch")
     assert (vars(record)["recorded"], vars(record)["asked"]) == ("step fetch", "step search")
     assert not DONE
 
@@ -206,7 +206,7 @@ async def test_a_call_that_the_function_stops_waiting_for_is_ended() -> None:
 
     told = await run_agent(Agent("a", tools=[slow, refuse], run=run), "go")
     assert told.text == "One was refused."
-    assert {each.tool: each.status for each in told.calls} == {"slow": "killed", "refuse": "failed"}
+    assert {call.tool: call.status for call in told.calls} == {"slow": "killed", "refuse": "failed"}
 
 
 @pytest.mark.parametrize("wrong", ["text", "names"])

@@ -44,7 +44,7 @@ def clerk(*turns: Say | Call | Hand, **more: object) -> Agent:
 
 
 def shown(run: AgentRun) -> str:
-    return json.dumps([asdict(each) for each in run.events], default=str)
+    return json.dumps([asdict(event) for event in run.events], default=str)
 
 
 async def test_the_answer_is_an_object() -> None:

@@ -14,7 +14,7 @@ class Narrow:
         self.longest, self.refused = longest, 0
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        if sum(len(str(getattr(each, "content", ""))) for each in turn.items) > self.longest:
+        if sum(len(str(getattr(item, "content", ""))) for item in turn.items) > self.longest:
             self.refused += 1
             raise ModelUnavailable(TOO_LONG, False, "400", fault=ModelFault.TOO_LONG)
         await emit(TextDelta("Well."))
@@ -25,7 +25,7 @@ async def test_each_message_of_a_long_thread_is_answered() -> None:
     model = Narrow(3_000)
     async with open_session(Agent("x", model=model)) as session:
         runs = [await session.say(f"{number}: " + "words " * 150) for number in range(8)]
-    assert [each.text for each in runs] == ["Well."] * 8
+    assert [run.text for run in runs] == ["Well."] * 8
     assert 0 < model.refused < 16
 
 

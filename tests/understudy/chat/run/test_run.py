@@ -180,7 +180,7 @@ async def test_what_a_stopped_run_has_not_committed_is_committed_with_its_end(
         await run.wait_stopped()
     assert [ending for _, ending in log.finished] == [Ending.CANCELLED]
     assert log.steps == []
-    assert [(each.kind, each.name) for each in log.last_steps] == [CUT[:2]]
+    assert [(step.kind, step.name) for step in log.last_steps] == [CUT[:2]]
 
 
 async def test_an_allowed_run_waits_for_a_place_without_its_clock(autojump_clock: trio.testing.MockClock) -> None:

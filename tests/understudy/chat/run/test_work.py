@@ -51,7 +51,7 @@ async def test_each_part_is_told_of_an_end_whatever_another_raises(caplog: pytes
     held, done = [Ending(ValueError("damaged")), last := Ending()], AgentDone(NO_USAGE, "42")
     await RunParts(ended=tuple(held)).tell_ended(done)
     assert last.done == [done]
-    assert [(each.message, each.levelname) for each in caplog.records] == [("run.part_failed", "ERROR")]
+    assert [(record.message, record.levelname) for record in caplog.records] == [("run.part_failed", "ERROR")]
 
 
 def test_a_run_has_the_parts_that_its_agent_asks_for() -> None:

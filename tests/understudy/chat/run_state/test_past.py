@@ -80,7 +80,7 @@ async def test_the_thought_of_a_silent_model_is_committed_with_its_first_call() 
     kinds = [[event.type for event in cut.events] for cut in whole.cuts if cut.events]
     assert kinds[0] == ["agent_started"]
     assert kinds[1][:2] == ["agent_thinking", "tool_executing"]
-    assert sum("agent_thinking" in each for each in kinds) == 1
+    assert sum("agent_thinking" in kind for kind in kinds) == 1
 
 
 async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ class Steerable(Thinking):
     """Calls a tool, then counts until it is told `stop`."""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        called = any(isinstance(each, ResultItem) for each in turn.items)
+        called = any(isinstance(item, ResultItem) for item in turn.items)
         self.turns = (Say(WORDS) if called else Call([("again", {"text": "x"})]),)
         if turn.request == "stop" and not turn.work:
             self.inputs.append(turn)
@@ -207,15 +207,15 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
     for number in range(len(whole.cuts)):
         model.inputs.clear()
         resumed = await played(agents, whole.cuts[:number], **steers)
-        assert [each.steer_id for each in resumed.events if isinstance(each, SteerTaken)] == ["look", "stop"]
-        assert [each.kind for each in sorted(resumed.steps, key=lambda each: each.number)] == [
+        assert [event.steer_id for event in resumed.events if isinstance(event, SteerTaken)] == ["look", "stop"]
+        assert [step.kind for step in sorted(resumed.steps, key=lambda each: each.number)] == [
             "model", "tool", "steer", "model", "steer", "model",
         ]  # fmt: skip
         assert resumed.screen.startswith("one")
         assert resumed.screen.endswith("\n\nStopped.")
         spoken = resumed.screen.removesuffix("\n\nStopped.").strip()
         for turn in model.inputs[-1:]:
-            kinds = [type(each).__name__.removesuffix("Item") for each in turn.items]
+            kinds = [type(item).__name__.removesuffix("Item") for item in turn.items]
             assert kinds[-5:] == ["Call", "Result", "Message", "Message", "Message"]
-            said = [(each.role, each.content.strip()) for each in turn.items[-3:] if isinstance(each, MessageItem)]
+            said = [(item.role, item.content.strip()) for item in turn.items[-3:] if isinstance(item, MessageItem)]
             assert said == [("user", "look"), ("assistant", spoken), ("user", "stop")]

@@ -186,7 +186,7 @@ def test_questions_stand_with_their_answers() -> None:
     assert state.questions == {"q": QuestionRecord(first, "answered", ANSWERED), "q2": QuestionRecord(second)}
     assert calls_that_ask(state.questions) == set()
     state.apply(CALLED)
-    assert [each.state for each in state.questions.values()] == ["answered", "over"]
+    assert [question.state for question in state.questions.values()] == ["answered", "over"]
 
 
 def test_an_event_of_a_later_release_changes_nothing_else() -> None:
