@@ -1,13 +1,11 @@
-"""Runs the whole suite on every other Python that the classifiers of the packages name.
+"""Runs the tests of the three libraries on every other Python that their classifiers name.
 
-python -m tests.pythons FOLDER [--only VERSION] [TESTS ...]
+python -m tests.pythons FOLDER [VERSION]
 
 Each has an environment of its own in FOLDER. A Python is found on the PATH, or among those of pyenv. One that is
-missing is an error: what a classifier claims was tried. TESTS, such as `tests/actors`, are run in place of the whole
-suite. Exit code 1 if a Python is missing, or its tests fail.
+missing is an error: what a classifier claims was tried. Exit code 1 if one is missing, or its tests fail.
 """
 
-import argparse
 import shutil
 import subprocess
 import sys
@@ -17,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parent.parent
-MANIFESTS: Final = (ROOT / "pyproject.toml", *sorted((ROOT / "packaging").glob("*/pyproject.toml")))
-"""Of the product, and of the packages beside it."""
+LIBRARIES: Final = ("actors", "sanitization", "transport")
 CLASSIFIER: Final = "Programming Language :: Python :: 3."
 
 
@@ -26,6 +23,11 @@ def claimed(manifest: Path) -> list[str]:
     """Return the versions that the classifiers of a package name, such as 3.12."""
     project = tomllib.loads(manifest.read_text(encoding="utf-8"))["project"]
     return [each.rpartition(" ")[2] for each in project["classifiers"] if each.startswith(CLASSIFIER)]
+
+
+def manifest_of(library: str) -> Path:
+    """Return the manifest of a library."""
+    return ROOT / "packaging" / library / "pyproject.toml"
 
 
 def interpreter(version: str) -> str | None:
@@ -45,16 +47,9 @@ def interpreter(version: str) -> str | None:
     return None
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Run the tests on each other Python. Return 1 if any fails."""
-    parser = argparse.ArgumentParser(prog="python -m tests.pythons", description="The suite on every other Python.")
-    parser.add_argument("folder", type=Path, help="where the environments are made")
-    parser.add_argument("--only", metavar="VERSION", action="append", help="such as 3.13")
-    parser.add_argument("tests", nargs="*", help="files or folders, in place of the whole suite")
-    asked = parser.parse_intermixed_args(arguments)
-    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
-    versions = asked.only or [each for each in claimed(MANIFESTS[0]) if each != own]
-    failed = []
+def main(folder: Path, versions: Sequence[str]) -> int:
+    """Run the tests on each of these versions. Return 1 if any fails."""
+    failed, tests = [], " ".join(f"tests/{each}" for each in LIBRARIES)
     for version in versions:
         python = interpreter(version)
         if python is None:
@@ -62,8 +57,7 @@ def main(arguments: Sequence[str]) -> int:
             failed.append(version)
             continue
         print(f"Python {version}", flush=True)
-        environment = asked.folder.resolve() / version
-        command = ["make", "test", f"PYTHON={python}", f"VENV={environment}", f"ARGS={' '.join(['-q', *asked.tests])}"]
+        command = ["make", "test", f"PYTHON={python}", f"VENV={folder / version}", f"ARGS=-q {tests}"]
         if subprocess.run(command, cwd=ROOT, check=False).returncode != 0:
             failed.append(version)
     print(f"failed: {', '.join(failed)}" if failed else f"passed: {', '.join(versions)}")
@@ -71,4 +65,6 @@ def main(arguments: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    own = f"{sys.version_info[0]}.{sys.version_info[1]}"
+    others = [each for each in claimed(manifest_of(LIBRARIES[0])) if each != own]
+    sys.exit(main(Path(sys.argv[1]).resolve(), sys.argv[2:] or others))
