@@ -12,6 +12,7 @@ import math
 from collections import deque
 from collections.abc import Callable
 from typing import TypeVar
+from weakref import proxy
 
 import trio
 
@@ -321,7 +322,7 @@ class GroupRestarts:
     """The restarts of groups of siblings: one task performs them, one after the other, and ends with the last."""
 
     def __init__(self, family: Children) -> None:
-        self._family = family
+        self._family: Children = proxy(family)  # a cycle would keep the cells of ended actors for the garbage collector
         self._offenders: list[Cell] = []
         self._scope: trio.CancelScope | None = None
         self._delay_s = 0.0
