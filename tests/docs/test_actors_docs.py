@@ -246,7 +246,7 @@ def test_the_life_cycle_is_the_table_of_the_code() -> None:
     assert [code(row["state"])[0] for row in listed] == [state.value for state in State]
     for row in listed:
         for step in Step:
-            after = TRANSITIONS.get((State(code(row["state"])[0]), step))
+            after = TRANSITIONS[State(code(row["state"])[0])].get(step)
             assert row[f"`{step.value}`"] == ("" if after is None else f"`{after.value}`")
 
 
