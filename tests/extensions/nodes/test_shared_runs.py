@@ -189,3 +189,19 @@ async def test_counts_of_a_node_end_with_its_lease(autojump_clock: trio.testing.
         await trio.sleep(0.2)
         assert store.granted == [PermitGranted("r")]
         nursery.cancel_scope.cancel()
+
+
+async def test_counts_of_a_node_end_as_it_is_seen_to_be_dead(autojump_clock: trio.testing.MockClock) -> None:
+    """A run that waits for them begins, although they were read a moment ago."""
+    limiter: RunLimiter[Any] = RunLimiter(1, 8)
+    store: Any = ReadOnce({"other": (1.7, {key_of("user", "ada"): 1}), "third": (1.7, {key_of("user", "bob"): 1})})
+    limits = SharedLimits(store, Member(store), 1, limiter, lambda: True)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(limits.synchronise)
+        await trio.testing.wait_all_tasks_blocked()
+        assert not limiter.acquire("r", "ada", store)
+        limits.forget("third")
+        assert not store.granted
+        limits.forget("other")
+        assert store.granted == [PermitGranted("r")]
+        nursery.cancel_scope.cancel()

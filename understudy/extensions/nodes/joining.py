@@ -89,7 +89,9 @@ async def join_others(server: WebContext) -> None:
     bus = MessageBus(store, node, wakeups, partial(count, DROPPED), with_text=not services.content_filter.tokenises)
     services.presence.others = bus.announcer
     dispatcher.join(node, partial(ConversationProxy, services, bus, proxies))
-    peers = Peers(store, node, bus, proxies, dispatcher.apply_news, wakeups.cut_off)
+    connections = settings.limits.connections_per_user
+    limits = SharedLimits(store, node, connections, services.limiter, lambda: bus.peers)
+    peers = Peers(store, node, bus, proxies, dispatcher.apply_news, limits.forget, wakeups.cut_off)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
     rpc = RpcServer(registry, bus, partial(services.parts.find, Traces))
     parts = (wakeups, store, node, bus, proxies, registry, rpc.handle, dispatcher.apply_news, heard)
@@ -101,8 +103,6 @@ async def join_others(server: WebContext) -> None:
         await tree.start_in_cluster(child)
     with trio.move_on_after(READY_S):
         await heard.wait()
-    connections = settings.limits.connections_per_user
-    limits = SharedLimits(store, node, connections, services.limiter, lambda: bus.peers)
     server.ledger = limits.ledger
     server.parts[UserConnections].share(limits.ledger, limits)
     server.parts.add(NodeActors([*children, ChildSpec("shared_limits", partial(Background, limits.synchronise))]))

@@ -35,8 +35,7 @@ SCAN_EVERY_S: Final = 10.0
 @define(eq=False)
 class Peers:
     """The other nodes, as `node` sees them. `handle_news` is told when one died: its last news may not have been sent.
-
-    `tidy` is called at each scan.
+    So is `forget`, which one. `tidy` is called at each scan.
     """
 
     store: Store
@@ -44,6 +43,7 @@ class Peers:
     bus: MessageBus
     proxies: ProxyTable
     handle_news: Callable[[News], Awaitable[None]]
+    forget: Callable[[str], None]
     tidy: Callable[[], Awaitable[None]]
     _alive: frozenset[str] = field(default=frozenset(), init=False)
     _listening: frozenset[str] = field(default=frozenset(), init=False)
@@ -69,10 +69,11 @@ class Peers:
         self._alive, self.bus.peers = alive, len(alive) > 1
         if came:  # until now there was nobody to tell the news
             self.bus.broadcast(Missed(time.time() - UNSENT_S))
-        for each in gone:
-            log.warning("node.gone", extra={"gone": each})
-            self.bus.fail_pending(Moved(f"node {each} is gone"), each)
-            self.proxies.owner_down(each)
+        for name in gone:
+            log.warning("node.gone", extra={"gone": name})
+            self.forget(name)
+            self.bus.fail_pending(Moved(f"node {name} is gone"), name)
+            self.proxies.owner_down(name)
         if gone:
             context.start_soon(self.handle_news, Missed(time.time() - UNSENT_S), name="missed")
         if gone or trio.current_time() >= self._scan_at:

@@ -9,8 +9,8 @@ the concurrent runs of users and tenants.
    whose user is just reconnecting, or have been closed in this second.
 3. No command waits for the database: each node takes tokens from local buckets and reports them. What a user overdraws
    on several nodes is paid back: the shared bucket goes below zero, by at most one burst, and refills from there.
-4. The runs that a node has reported count until its lease ends, as it was when that was read: a run that is resumed as
-   its node died is not held up by its own count.
+4. The runs that a node has reported count until it is seen to be dead, or its lease ends as it was when that was read:
+   a run that is resumed as its node died is not held up by its own count.
 5. Of a permit that is released on a node with waiting runs the next goes to a node that has fewer, if runs of the same
    user or tenant wait there.
 6. While the database is away each node counts alone.
@@ -87,7 +87,7 @@ class SharedLimits:
     ledger: Ledger = field(factory=Ledger, init=False)
     _users: dict[str, str] = field(factory=dict, init=False, repr=False)  # by the connection
     _connections: Counter[str] = field(factory=Counter, init=False, repr=False)
-    _others: list[_OtherNode] = field(factory=list, init=False, repr=False)
+    _others: dict[str, _OtherNode] = field(factory=dict, init=False, repr=False)
     _reported: dict[Key, int] = field(factory=dict, init=False, repr=False)
     _reported_as: str = field(default="", init=False)
     _reports: int = field(default=0, init=False)
@@ -141,10 +141,15 @@ class SharedLimits:
         if not self._others:
             return 0
         key, waits, total = key_of(kind, name), key_of(f"{kind}-waits", name), 0
-        for other in self._others:
+        for other in self._others.values():
             count = other.runs.get(key, 0)
             total += count + (count < held and waits in other.runs)
         return total
+
+    def forget(self, node: str) -> None:
+        """Stop counting the runs of a node that died."""
+        if self._others.pop(node, None) is not None:
+            notify_granted(self.limiter, self.limiter.offer)
 
     # reports
 
@@ -162,9 +167,9 @@ class SharedLimits:
                     except StorageError:
                         self.ledger.open, self._reported = False, {}  # until the database is back
             else:
-                self.ledger.open, self._others = False, []
+                self.ledger.open, self._others = False, {}
             now = trio.current_time()
-            self._others = [other for other in self._others if other.until > now]
+            self._others = {name: other for name, other in self._others.items() if other.until > now}
             if others:  # some of their permits may have been released
                 notify_granted(self.limiter, self.limiter.offer)
             pause_s = ALONE_S if not self.accompanied() else REPORT_S if whole else 0.0
@@ -172,14 +177,14 @@ class SharedLimits:
 
     @property
     def _lapse(self) -> float:
-        return min((other.until for other in self._others), default=math.inf)
+        return min((other.until for other in self._others.values()), default=math.inf)
 
     async def _read(self) -> None:
         began = trio.current_time()
         read = await self.store.read(counted, (*RUNS, REPORTS))
         if read.pop(self.node.id, None) is None:  # as after a crash of the database, which empties the table
             self._reported = {}
-        self._others = [_OtherNode(runs, began + left_s) for left_s, runs in read.values()]
+        self._others = {name: _OtherNode(runs, began + left_s) for name, (left_s, runs) in read.items()}
 
     async def _report(self) -> bool:
         """Report what has changed. Return False if there is more."""
