@@ -319,11 +319,13 @@ class ConversationRegistry:
         since = self._missed.pop(owner)
         try:
             read, first = self._services.store.read, since - CLOCKS_APART_S
-            for thread_id in await read(queries.begun_since, owner, first):
+            begun = {first: await read(queries.begun_since, owner, first)}
+            for thread_id in begun[first]:
                 for outbox, opened_at in self._services.presence.opened(owner, thread_id).items():
-                    begun = await read(queries.begun_since, owner, max(first, opened_at))
+                    if (start := max(first, opened_at)) not in begun:
+                        begun[start] = await read(queries.begun_since, owner, start)
                     with suppress(CommandRejected):  # it was deleted meanwhile
-                        if (after := begun.get(thread_id)) is not None:
+                        if (after := begun[start].get(thread_id)) is not None:
                             await self.subscribe(owner, thread_id, after, outbox, missed_since=since)
         except BaseException:
             self.mark_missed(since, owner)
