@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from logging import getLogger
+from logging import Logger, getLogger
 from threading import get_ident
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, Protocol, TypeVar
 from weakref import ref
@@ -28,7 +28,7 @@ from .wakeup import WOKEN
 if TYPE_CHECKING:
     from .timers import Expiring
 
-log = getLogger("actors")
+log: Logger = getLogger("actors")
 T_co = TypeVar("T_co", covariant=True)
 H = TypeVar("H", bound="Handle")
 

@@ -384,7 +384,7 @@ class Directory(Runtime):
 
     def interceptors_changed(self) -> None:
         """Have every actor look up its interceptors before its next message."""
-        self.interceptors_version += 1
+        self.interceptors_version: int = self.interceptors_version + 1
         for cell in () if self._cell is None else self._cell.walk():
             cell.inbox.interrupt = True
 

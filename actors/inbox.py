@@ -21,7 +21,7 @@ from .errors import MailboxFull
 from .events import DeadLetter
 from .exit_reasons import Exit
 from .lanes import Lane, LaneQueue, Overflow
-from .mailbox import Mailbox, MailboxSpec
+from .mailbox import Barrier, Mailbox, MailboxSpec
 from .redelivery import RedeliveryQueue, StashEntry, StashQueue, by_age
 
 DEFAULT_MAILBOX = MailboxSpec()
@@ -191,7 +191,7 @@ class ActorInbox(Mailbox):
     def renew(self) -> None:
         """Get ready for the next incarnation: of the control queue, only requests whose callers still wait are kept."""
         self.let_go()
-        self.barriers = None
+        self.barriers: deque[Barrier] | None = None
         if self.control:
             self.control = deque(item for item in self.control if isinstance(item, Ask) and item.waiting) or None
 

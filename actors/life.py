@@ -42,7 +42,7 @@ from .inbox import fail_request
 from .lifecycle import State, Step, StopMode
 from .mailbox import MailboxSpec
 from .serving import serve
-from .spec import WORKER_SHUTDOWN_S, Directive, Restart, Supervision
+from .spec import WORKER_SHUTDOWN_S, ChildSpec, Directive, Restart, Supervision
 from .timers import Timer
 from .watchdog import owned_by
 
@@ -91,8 +91,8 @@ class LiveCell(Cell):
 
     def _renew(self) -> None:
         """Replace the incarnation that has ended by an unused one."""
-        self.incarnation = Incarnation()
-        self.children = None
+        self.incarnation: Incarnation = Incarnation()
+        self.children: Children | None = None
         self.inbox.renew()
 
     def _make_actor(self) -> Actor:
@@ -108,9 +108,9 @@ class LiveCell(Cell):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if actor.supervision is not None and not isinstance(actor.supervision, Supervision):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
-        self.kind = type(actor)
+        self.kind: type[object] = type(actor)
         if self.spec.restart is Restart.TEMPORARY:
-            self.spec = self.spec.without_factory()  # there is no second incarnation
+            self.spec: ChildSpec = self.spec.without_factory()  # there is no second incarnation
         if actor.mailbox is not self.inbox.spec and not self.inbox.closed:
             self.inbox.configure(actor.mailbox)
         return actor
@@ -321,7 +321,7 @@ class LiveCell(Cell):
         In this order the mailbox is closed, callers, starters and waiting tasks are told, and then the watchers.
         """
         self.step(Step.BURY)
-        self.exit = reason
+        self.exit: Exit | None = reason
         self.inbox.bury(reason)
         self.system.ended(self, reason)
         if self.system.has_listeners():

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from operator import attrgetter
 from typing import Any
 
 _ages = count()
-by_age = attrgetter("age")
+by_age: Callable[[Any], Any] = attrgetter("age")
 """The order of redelivery."""
 
 

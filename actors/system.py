@@ -97,10 +97,10 @@ class ActorSystem(Directory):
     async def __aenter__(self) -> ActorSystem:
         if self._cell is not None:
             raise NotEntered(self.name, "can be entered once only")
-        self.timers = Timers()
-        self.token = trio.lowlevel.current_trio_token()
+        self.timers: Timers = Timers()
+        self.token: trio.lowlevel.TrioToken = trio.lowlevel.current_trio_token()
         self._outer = trio.open_nursery()
-        self.nursery = await self._outer.__aenter__()
+        self.nursery: trio.Nursery = await self._outer.__aenter__()
         self._unwatch_loop = watch_loop(self)
         self.start_soon(self.nursery, f"{self.name} (timers)", self.timers.run)
         self._cell = LiveCell(self, self, self._root_spec)
