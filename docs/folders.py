@@ -1,7 +1,7 @@
-"""The folders of the code, with what stands in them and what they import: the tables of the architecture page."""
+"""The folders of the kernel, with what stands in them: a table of the architecture page."""
 
 import ast
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -16,26 +16,15 @@ EXTENSIONS: Final = "understudy.extensions"
 
 def kernel_rows() -> list[tuple[str, ...]]:
     """Return the folders of the kernel, then the libraries below it: each above those that it imports."""
-    kernel = sorted(name for name in imports() if not name.startswith(EXTENSIONS))
-    order = [*TopologicalSorter({name: sorted(imports()[name] & {*kernel}) for name in kernel}).static_order()][::-1]
+    kernel = {name: sorted(others) for name, others in sorted(imports().items())}
+    order = [*TopologicalSorter(kernel).static_order()][::-1]
     order.sort(key=lambda name: PACKAGES.index(name.partition(".")[0]))  # keeps the order within a package
-    shown = [*order, *sorted(imports().keys() - kernel)]
-    return [(_path(name), _listed(imports()[name], shown), summary_of(name)) for name in order]
-
-
-def extension_rows() -> list[tuple[str, ...]]:
-    """Return the folders of extensions, with what each imports: of other extensions, and of the kernel."""
-    extensions = {name: others for name, others in sorted(imports().items()) if name.startswith(EXTENSIONS)}
-    kernel = [name for name in imports() if name not in extensions]
-    return [
-        (_path(name), _listed(others, extensions), _listed(others, sorted(kernel)))
-        for name, others in extensions.items()
-    ]
+    return [(f"`{name.replace('.', '/')}`", summary_of(name)) for name in order]
 
 
 @cache
 def imports() -> Mapping[str, frozenset[str]]:
-    """Return which other folders the modules of each folder import. Lines that only type checkers read count."""
+    """Return which others the modules of each folder of the kernel import. Lines that only type checkers read count."""
     graph = grimp.build_graph(*PACKAGES)
     found: dict[str, set[str]] = {}
     for module in graph.modules:
@@ -46,30 +35,21 @@ def imports() -> Mapping[str, frozenset[str]]:
 
 
 def _folder(module: str) -> str | None:
-    """Return the package in which a module stands: of `understudy` one below it, and one below its extensions.
+    """Return the package of the kernel in which a module stands: of `understudy` one below it.
 
     The modules beside its folders are in none: they export names of all, or have the types of what extensions bring.
     """
     parts = module.split(".")
     if parts[0] != "understudy":
         return parts[0]
-    depth = 3 if module.startswith(f"{EXTENSIONS}.") else 2
-    folder = ".".join(parts[:depth])
-    return folder if len(parts) >= depth and folder != EXTENSIONS and _directory(folder).is_dir() else None
+    folder = ".".join(parts[:2])
+    return folder if len(parts) >= 2 and folder != EXTENSIONS and _directory(folder).is_dir() else None
 
 
 def summary_of(package: str) -> str:
     """Return the first paragraph of a package's docstring, without its last period."""
     text = ast.get_docstring(ast.parse((_directory(package) / "__init__.py").read_text(encoding="utf-8"))) or ""
     return text.partition("\n\n")[0].replace("\n", " ").removesuffix(".")
-
-
-def _listed(names: Container[str], order: Iterable[str]) -> str:
-    return ", ".join(f"`{name.rpartition('.')[2]}`" for name in order if name in names)
-
-
-def _path(package: str) -> str:
-    return f"`{package.replace('.', '/')}`"
 
 
 def _directory(package: str) -> Path:

@@ -9,15 +9,15 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from html import escape
+from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
 import attrs
 
 from docs.cells import carried_rows, growth_rows, needed_rows
-from docs.folders import extension_rows, kernel_rows
+from docs.folders import kernel_rows
 from docs.message_way import step_rows, walk_rows
-from docs.run_states import transition_rows
 from sanitization import Category, Direction, Finding, Kind, Sanitizer, everywhere
 from sanitization.detectors import CONTENT, DISGUISES
 from sanitization.detectors.markup.markup import Markup
@@ -25,17 +25,15 @@ from sanitization.findings import Action
 from transport.wire.codes import CLOSES
 from transport.wire.commands import Refresh
 from transport.wire.events import wire_name
-from understudy.agents.agent import Agent
 from understudy.agents.registry import all_agents
 from understudy.app.field_texts import field_texts
-from understudy.app.settings import Settings, extension_tables, setting_tables, variable_of
+from understudy.app.settings import Settings, extension_tables, setting_tables
 from understudy.cli.extended import parts_of
 from understudy.extensions.nodes.metrics import redis_up, register_lapses
 from understudy.installed import installed, is_ours
 from understudy.observe.metrics import Metrics
 from understudy.storage.limits import Limits
 from understudy.tools.response import chat_response
-from understudy.tools.tool import ToolContext
 from understudy.web.application import build_http_app
 from understudy.web.context import WebContext
 from understudy.web.routes import routes_of
@@ -44,11 +42,8 @@ from understudy.wire.commands import COMMANDS
 from understudy.wire.events import EVENTS
 
 DOCS: Final = Path(__file__).parent
-OF_SUPERVISION: Final = (
-    "start", "stop", "restart", "ask", "tell", "mailbox", "watch", "names", "topic", "pool", "timers", "report",
-    "testing", "bitten", "peers", "bad",
-)  # fmt: skip
-"""Groups of promises that are no promises of the protocol."""
+OF_MANY: Final = {"internal", "invalid_command", "message_too_large", "rate_limited", "storage_unavailable"}
+"""Codes with which most requests may be refused: the page names them once."""
 LONGEST: Final = 96
 """Characters of an example that are shown."""
 PAGE_MODE: Final = "markup in a page"
@@ -71,11 +66,17 @@ def routes() -> str:
     """Return every request with what its view says of it, and the error codes of its own."""
     nothing: dict[str, Any] = dict.fromkeys(field.name for field in attrs.fields(WebContext))
     app = build_http_app(WebContext(**nothing | {"settings": Settings(), "extensions": installed()}))
+    known = sorted(routes_of(app), key=lambda route: (route.rule, route.method))
+    (of_commands,) = ({*route.refusals} - OF_MANY for route in known if route.path == "/api/commands")
     rows = []
-    for route in sorted(routes_of(app), key=lambda each: (each.rule, each.method)):
-        codes = ", ".join(f"`{code}`" for code in route.refusals)
-        rows.append((f"`{route.method} {route.path}`", route.summary, "yes" if route.token else "", codes))
-    return as_markdown(("request", "effect", "token", "refused with"), rows)
+    for route in known:
+        codes = [code for code in route.refusals if code not in OF_MANY]
+        if of_commands <= {*codes} and route.path != "/api/commands":
+            codes = ["those of a command", *(code for code in codes if code not in of_commands)]
+        listed = ", ".join(code if " " in code else f"`{code}`" for code in codes)
+        effect = route.summary if route.token else f"{route.summary} No token."
+        rows.append((f"`{route.method} {route.path}`", effect, listed))
+    return as_markdown(("request", "effect", "refused with"), rows)
 
 
 def metrics() -> str:
@@ -128,40 +129,26 @@ def settings() -> str:
     return as_settings(
         (f"`{table}.{row[0][1:]}" if table else row[0], *row[1:])
         for table, kind in kinds.items()
-        for row in rows_of(kind, table)
+        for row in rows_of(kind)
     )
 
 
-def settings_of(kind: type[Any], table: str) -> str:
+def settings_of(kind: type[Any]) -> str:
     """Return the settings of a table's class."""
-    return as_settings(rows_of(kind, table))
+    return as_settings(rows_of(kind))
 
 
 def as_settings(rows: Iterable[Sequence[str]]) -> str:
     """Return rows of `rows_of` as a table."""
-    return as_markdown(("setting", "default", "variable", "meaning"), list(rows))
+    return as_markdown(("setting", "default", "meaning"), list(rows))
 
 
-def rows_of(kind: type[Any], table: str) -> Iterator[Sequence[str]]:
-    """Yield the settings of a class, each with its default, its variable and its docstring."""
+def rows_of(kind: type[Any]) -> Iterator[Sequence[str]]:
+    """Yield the settings of a class, each with its default and its docstring."""
     for name, text in field_texts(kind).items():
         value = getattr(kind(), name)
         default = f"`{value}`" if value or value == 0 else "(empty)"
-        yield f"`{name}`", default, f"`{variable_of(f'{table}.{name}'.lstrip('.'))}`", text
-
-
-def fields_of(kind: type[Any]) -> str:
-    """Return the fields of a class, each with its docstring."""
-    return as_markdown(("field", "what"), [(f"`{name}`", text) for name, text in field_texts(kind).items()])
-
-
-def fields_with_defaults(kind: type[Any]) -> str:
-    """Return the fields of a class, each with its default and its docstring."""
-    texts, rows = field_texts(kind), []
-    for field in attrs.fields(kind):
-        made = field.default.factory() if isinstance(field.default, type(attrs.Factory(dict))) else field.default
-        rows.append((f"`{field.name}`", "needed" if made is attrs.NOTHING else f"`{made!r}`", texts[field.name]))
-    return as_markdown(("field", "default", "what"), rows)
+        yield f"`{name}`", default, text
 
 
 def agents() -> str:
@@ -249,13 +236,29 @@ def found(section: str, kind: Kind) -> tuple[Finding, ...]:
 
 
 def findings(section: str) -> str:
-    """Return the kinds of a category, each with an example."""
+    """Return the kinds of a category, each with an example; not those of secrets whose names say all."""
     rows = [
         (f"`{kind.name}`", f"{kind.meaning.removesuffix('.')}.", example(section, kind))
         for category, kind in kinds()
-        if category == section
+        if category == section and not (section == Category.SECRET and says_all(kind))
     ]
     return as_markdown(("kind", "what it is", "example"), rows)
+
+
+def named_secrets() -> str:
+    """Return the kinds of secrets whose names say all, by their initials."""
+    names = sorted(kind.name for section, kind in kinds() if section == Category.SECRET and says_all(kind))
+    initials = groupby(names, key=lambda name: name.removeprefix("secret.")[0])
+    rows = [(initial.upper(), ", ".join(f"`{name}`" for name in group)) for initial, group in initials]
+    return as_markdown(("initial", "kinds"), rows)
+
+
+def says_all(kind: Kind) -> bool:
+    """Whether the meaning of a secret has the parts of its name, and at most one word more."""
+    parts = re.split(r"[._]", kind.name.removeprefix("secret."))
+    meaning = re.sub(r"[^a-z0-9]", "", kind.meaning.lower())
+    longer = len(kind.meaning.split()) > len(parts) + 1 or " or " in kind.meaning
+    return len(parts) > 1 and not longer and all(part in meaning for part in parts)
 
 
 def example(section: str, kind: Kind) -> str:
@@ -310,11 +313,9 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     "error codes": errors,
     "close codes": closes,
     "extensions": extensions,
-    "folders of the kernel": lambda: as_markdown(("folder", "imports", "what stands in it"), kernel_rows()),
-    "folders of extensions": lambda: as_markdown(("folder", "of extensions", "of the kernel"), extension_rows()),
+    "folders of the kernel": lambda: as_markdown(("folder", "what stands in it"), kernel_rows()),
     "way of a message": lambda: as_markdown(("step", "file", "passes also", "function"), step_rows()),
     "walk from the socket to the commit": lambda: as_markdown(("file", "functions", "the next by"), walk_rows()),
-    "states of a run": lambda: as_markdown(("what", "state", "events", "next state"), transition_rows()),
     "one cell": lambda: as_markdown(("of one cell", "how much", "because"), carried_rows()),
     "ten million users": lambda: as_markdown(("active at the peak", "users", "cells", "nodes"), needed_rows()),
     "growth of cells": lambda: as_markdown(
@@ -323,13 +324,12 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     ),
     "metrics": metrics,
     "settings": settings,
-    "limits": lambda: settings_of(Limits, "limits"),
-    **{f"settings of {name}": partial(settings_of, kind, name) for name, kind in extension_tables().items()},
+    "limits": lambda: settings_of(Limits),
+    **{f"settings of {name}": partial(settings_of, kind) for name, kind in extension_tables().items()},
     "agents": agents,
     "tools": tools,
-    "fields of Agent": lambda: fields_with_defaults(Agent),
-    "fields of ToolContext": lambda: fields_of(ToolContext),
-    **{f"promises of {about}": lambda about=about: promises(about) for about in OF_SUPERVISION},
+    "promises of bad": lambda: promises("bad"),
+    "named secrets": named_secrets,
     **{f"findings of {section}": lambda section=section: findings(section) for section in (*Category, PAGE_MODE)},
 }
 """What may stand in a mark."""

@@ -1,9 +1,6 @@
 """The protocol reference against the vocabulary it describes."""
 
-import attrs
-
 from tests.rigs.doc_tables import code, table
-from understudy.storage.limits import Limits
 from understudy.wire.dialects import ENDPOINTS, SUBPROTOCOLS, Dialect
 
 PAGE = "reference/protocol.md"
@@ -25,9 +22,3 @@ def test_dialects_and_endpoints_are_those_of_the_handshake() -> None:
             if path.startswith("WS "):
                 choice = ENDPOINTS.negotiate(path.removeprefix("WS "), (), {})
                 assert choice.dialect is next(d for n, d in named.items() if f"{n} dialect" in row["serves"])
-
-
-def test_limits_are_settings() -> None:
-    known = {field.name for field in attrs.fields(Limits)}
-    named = {name for row in table(PAGE, "Limits") for name in code(row["setting"])}
-    assert named == known

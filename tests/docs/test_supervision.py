@@ -13,7 +13,6 @@ import pytest
 from actors import DeadLetter
 from tests.rigs.doc_tables import ROOT, code, table
 
-SUPERVISION = "reference/supervision.md"
 TESTS = ROOT / "tests"
 Marked = dict[str, set[str]]
 """For each id, the tests that carry it, as `file::name`, the file relative to the folder of all tests."""

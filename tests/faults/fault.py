@@ -10,7 +10,7 @@ from attrs import frozen
 FOLDER: Final = Path(__file__).parent
 ROOT: Final = FOLDER.parent.parent
 PROMISES: Final = ("1", "2", "3", "4", "supervision")
-"""The four promises of README.md by number, and the guarantees of docs/reference/supervision.md."""
+"""The four promises of README.md by number, and the guarantees of supervision in tests/promises.toml."""
 
 
 @frozen

@@ -26,30 +26,31 @@ class ClientLimits:
     transport_bytes: int = field(default=1024 * 1024, validator=_at_least_one)
     """The largest frame that a socket takes: one beyond it closes the socket with 1009."""
     chunks_bytes: int = field(default=8 * 1024 * 1024, validator=_at_least_one)
-    """The largest message of a client that comes in chunks."""
+    """The largest message of a client that comes in chunks; a larger one is `message_too_large`, and discarded."""
     chunk_s: float = field(default=30.0, validator=_positive)
-    """How long the next chunk of a message may take."""
+    """How long the next chunk of a message may take; then the message is an `invalid_command`, and discarded."""
     messages_per_minute: int = field(default=120, validator=_at_least_one)
-    """Messages of each user."""
+    """Say, edit, regenerate, continue and steer of each user together; more are `rate_limited`, with `retry_after`."""
     operations_per_minute: int = field(default=120, validator=_at_least_one)
-    """Commands of each user, of each kind: resume, cancel, approve, feedback, refresh, hello."""
+    """Of each user, and by itself each of resume, cancel, unsteer, approve, answer, feedback, hello and refresh; more
+    are `rate_limited`, with `retry_after`."""
     signals_per_minute: int = field(default=1200, validator=_at_least_one)
-    """Signals of each user, of each kind: ack, typing, ping."""
+    """Of each user, and each by itself: ping, beyond it `rate_limited`; ack and typing, then dropped and counted."""
     requests_per_minute: int = field(default=6000, validator=_at_least_one)
-    """HTTP requests of each user; of each address, for those without a valid token."""
+    """HTTP requests and handshakes of each user; of each address, for those without a valid token. More are 429."""
     connections_per_user: int = field(default=20, validator=_at_least_one)
-    """Connections of one user that are open at once, sockets and event streams together; each tab of the chat page has
-    one."""
+    """Connections of one user that are open at once, sockets (of which each tab of the chat page has one) and event
+    streams together; one more gets `rate_limited`, and is closed with 4429."""
     connections_per_peer: int = field(default=5000, validator=_at_least_one)
-    """Connections from one address that are open at once, counted from accept; behind a proxy that is the proxy's,
-    unless `trusted_proxies` names it."""
+    """Connections from one address that are open at once, counted from accept; more are 429. Behind a proxy the address
+    is the proxy's, unless `trusted_proxies` names it."""
     connections_total: int = field(default=10_000, validator=_at_least_one)
     """Connections that are open at once, WebSockets and HTTP together; more are answered with 503. At most half of them
     have not authenticated."""
     heartbeat_s: float = field(default=25.0, validator=_positive)
-    """Time between two pings."""
+    """Time between two pings; a client that sends nothing for 2.4 times as long is closed with 4408."""
     renewal_s: float = field(default=60.0, validator=_positive)
-    """How long a connection whose token has run out may go on to renew it."""
+    """How long a connection whose token has run out may go on to renew it, until it is closed with 4401."""
 
 
 @define
