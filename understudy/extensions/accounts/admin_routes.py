@@ -132,7 +132,7 @@ async def invite() -> JoinLink:
 
 @blueprint.post("/<name>/invite", status=201, body=ResetAccount, errors=ERRORS)
 async def reset(name: str) -> JoinLink:
-    """Take the password of an account away, end all its sessions, and return another link. Enables it again."""
+    """Take the password of an account away, end its sessions, and return another link."""
     known, owner = _known(), _other(name)
     given = await read_json(ResetAccount, '{"hours"?: 72}')
     made, expires_at = make_invite(), known.clock() + given.hours * HOUR_S
@@ -144,7 +144,7 @@ async def reset(name: str) -> JoinLink:
 
 @blueprint.patch("/<name>", body=ChangeAccount, errors=(*ERRORS, "last_operator"))
 async def change(name: str) -> ShownAccount:
-    """Replace the roles and groups of an account, or disable it; all its sessions end."""
+    """Replace the roles and groups of an account, or disable it."""
     known, owner = _known(), _other(name)
     given = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
     if given.disabled == (given.roles is not None or given.groups is not None):

@@ -73,7 +73,7 @@ async def sign_in() -> Session:
     errors=("token_expired", "forbidden", "not_found", "rate_limited", "busy", *STORED),
 )  # fmt: skip
 async def change_password() -> Session:
-    """Change the caller's password, and end their other sessions. The answer is the session with its next token."""
+    """Change the caller's password, and end their other sessions."""
     caller, accounts = identity(), local_accounts()
     form = '{"password": "…", "new_password": "…"}'
     given = await read_json(ChangePasswordRequest, form, BODY_BYTES)

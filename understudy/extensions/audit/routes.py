@@ -40,7 +40,7 @@ class AuditPage(Struct):
     | {"since": float, "until": float, "limit": up_to(MOST)},
 )  # fmt: skip
 async def listing() -> AuditPage:
-    """List entries: of a `user`, made by or about them, of an `action`, `since` and `until` a time in Unix seconds."""
+    """List entries of the audit log, the newest first."""
     wanted, limit = _filter(), whole_number("limit", 100, 1, MOST)
     archive, caller, cursor = web_context().store.archive, identity(), request.args.get("cursor")
     if cursor is None:

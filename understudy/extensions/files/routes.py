@@ -75,7 +75,7 @@ async def upload() -> ShownFile:
 
 @blueprint.get("/<file_id>", media="application/octet-stream", errors=OF_ONE)
 async def download(file_id: str) -> Response:
-    """Return a file, always as a download: no uploaded file is shown as a page of this origin."""
+    """Return a file, always as a download."""
     return await download_of(await _own_file(file_id))
 
 

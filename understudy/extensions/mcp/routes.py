@@ -91,7 +91,7 @@ class PromptText(Struct):
 
 @blueprint.get("/<thread_id>/servers", errors=OF_ONE)
 async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]:
-    """List the servers with their tools and state, and whether each is on in this thread."""
+    """List the MCP servers, and whether each is on in this thread."""
     off = await off_in(thread_id)
     for link, _ in links_of_caller().values():
         if isinstance(link, UserLink):
@@ -101,7 +101,7 @@ async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]
 
 @blueprint.put("/<thread_id>/servers/<name>", body=SwitchRequest, errors=OF_ONE)
 async def switch(thread_id: str, name: str) -> ShownServer:
-    """Switch a server off in this thread, or on again: `{"on": false}`. Its next turn has other tools."""
+    """Switch an MCP server off in this thread, or on again: `{"on": false}`."""
     await off_in(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
     found = links_of_caller().get(name)
@@ -113,7 +113,7 @@ async def switch(thread_id: str, name: str) -> ShownServer:
 
 @blueprint.get("/<thread_id>/prompts", errors=STORED)
 async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServer]]:
-    """List the prompts of the servers that are on in this thread. Servers that cannot be reached have none."""
+    """List the prompts of the MCP servers that are on in this thread."""
     off = await off_in(thread_id, must_exist=False)
     found: dict[str, list[Prompt]] = {}
 
@@ -134,7 +134,7 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
     errors=(*OF_ONE, "invalid_arguments", "forbidden", "content_blocked", "file_too_large", "busy"),
 )  # fmt: skip
 async def prompt(thread_id: str) -> PromptText:
-    """Return the messages of a prompt with these arguments, redacted, and all their texts as one to send."""
+    """Return the messages of a prompt with these arguments."""
     off = await off_in(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
     found = links_of_caller().get(given.server)

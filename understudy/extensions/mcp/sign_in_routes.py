@@ -65,7 +65,7 @@ class SignInRequest:
     answer=dict[Literal["url"], str | None],
 )  # fmt: skip
 async def start(name: str) -> Response:
-    """Begin to sign in: answer the `url` for the browser, which must be the one that sends this request.
+    """Begin to sign in at an MCP server: answer the `url` for the browser.
 
     If the user is signed in already, `url` is null, and the question is answered.
     """
@@ -94,7 +94,7 @@ async def start(name: str) -> Response:
 
 @blueprint.delete("/sign-in", errors=("not_found", "rate_limited", *STORED))
 async def end(name: str) -> None:
-    """Sign out of a server: its tokens are removed here, and revoked there if it does that."""
+    """Sign out of an MCP server: its tokens are removed here, and revoked there if it does that."""
     caller, (server, users) = identity(), _server_of_caller(name)
     await say(SIGNED_OUT, target=caller.user, server=server.name)
     found = await users.accounts.sign_out(caller.user, server)
@@ -105,7 +105,7 @@ async def end(name: str) -> None:
 
 @blueprint.get(DOCUMENT, token=False, errors=("not_found",))
 async def client_document(name: str) -> JsonObject:
-    """Answer the document that describes this server to authorization servers; its address is the client's id there.
+    """Answer the document that describes this server to authorization servers.
 
     Its addresses are https whatever the scheme of this request is: a proxy may have ended TLS.
     """
@@ -120,7 +120,7 @@ async def client_document(name: str) -> JsonObject:
     also={303: "Signed in: back to the page.", 404: "It has expired.", 503: "A server does not answer."},
 )  # fmt: skip
 async def callback(name: str) -> Response:
-    """Finish a sign-in in the browser, and go back to the page from which it was begun."""
+    """Finish a sign-in at an MCP server in the browser that began it."""
     catalogue = web_context().parts[McpCatalogue]
     server, users = catalogue.signing_in.get(name), catalogue.users
     if server is None or users is None:

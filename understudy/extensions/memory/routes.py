@@ -54,7 +54,7 @@ class MemoryPage(Struct):
 
 @blueprint.get("", query={"cursor": str}, errors=STORED)
 async def listing() -> MemoryPage:
-    """List what agents remember of the caller, by notebook and name, and the agents that write in each notebook."""
+    """List what agents remember of the caller."""
     notebook, _, name = request.args.get("cursor", "").partition("/")
     rows = await web_context().store.archive.read(memories, identity().user, (notebook, name))
     now = time.time()
@@ -71,7 +71,7 @@ async def listing() -> MemoryPage:
     "/<notebook>/<name>", body=MemoryChange, errors=(*OF_ONE, "changed_meanwhile", "content_blocked", "quota_exceeded")
 )
 async def change(notebook: str, name: str) -> RememberedValue:
-    """Set a value: `{"value": …, "days"?, "if_updated_at"?}`. It is filtered, as values of agents are."""
+    """Set a value: `{"value": …, "days"?, "if_updated_at"?}`."""
     given = await read_json(MemoryChange, '{"value": …, "days"?, "if_updated_at"?}', 2 * VALUE_BYTES)
     if given.days is not None and not 0 < given.days <= LONGEST_S / DAY_S:
         raise CommandRejected("invalid_command", f"A value is remembered for up to {LONGEST_S / DAY_S:g} days.")

@@ -35,7 +35,7 @@ class AlertRequest:
 
 @blueprint.post("", status=202, body=AlertRequest, errors=(*STORED, "content_blocked"))
 async def alert() -> dict[Literal["connections"], Count]:
-    """Send `{"message": "…"}` to every connection within the caller's rights, ahead of queued events.
+    """Send `{"message": "…"}` to every connection within the caller's rights.
 
     With `"tenant": "…"` an operator of the server reaches the users of that tenant only.
     """

@@ -41,7 +41,7 @@ NO_PROVIDER: Final = "Users of this server sign in with a token."
     also={400: "`next` is no path of this server.", 404: "Users need a token.", 503: "The provider is away."},
 )  # fmt: skip
 async def sign_in() -> Response:
-    """Send the browser to the identity provider. `next`: the path to which the sign-in leads, such as /#thread."""
+    """Send the browser to the identity provider, and from there to `next`."""
     signed_in, leads_to = _provider_sessions(), request.args.get("next") or public_path("/")
     if signed_in is None:
         return way_back_page("not_found", NO_PROVIDER)
@@ -68,7 +68,7 @@ async def sign_in() -> Response:
     also={400: "It is no answer.", 403: "It cannot be trusted.", 404: "It has expired.", 503: "A server is away."},
 )  # fmt: skip
 async def callback() -> Response:
-    """Finish a sign-in in the browser that began it, and go on to where it leads."""
+    """Finish a sign-in in the browser that began it."""
     signed_in = _provider_sessions()
     if signed_in is None:
         return way_back_page("not_found", NO_PROVIDER)
@@ -101,7 +101,7 @@ async def callback() -> Response:
     errors=("not_found", "message_too_large", "busy", *STORED), answer=JsonObject,
 )  # fmt: skip
 async def back_channel_logout() -> Response:
-    """End the sessions that a logout token of the identity provider names (OpenID Connect Back-Channel Logout)."""
+    """End the sessions that a logout token of the identity provider names."""
     signed_in = _provider_sessions()
     if signed_in is None:
         raise CommandRejected("not_found", NO_PROVIDER)

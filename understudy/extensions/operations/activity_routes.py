@@ -75,7 +75,7 @@ class UsersNow(Struct):
 
 @blueprint.get("/runs", query={"tenant": str}, errors=OF_OPERATOR)
 async def runs() -> RunsNow:
-    """List the open runs of all nodes, those that are silent for longest first, and the last that ended here."""
+    """List the open runs of all nodes, and the last that ended here."""
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     here = None if context.node is None else context.node.id  # it gets another one when its lease has lapsed
@@ -104,7 +104,7 @@ async def runs() -> RunsNow:
 
 @blueprint.get("/runs/<run_id>", errors=("not_found", *OF_OPERATOR))
 async def run(run_id: str) -> dict[str, Any]:
-    """Return a run with its timeline: its agents, turns, calls and waits, without any text."""
+    """Return a run with its timeline, without any text."""
     found, context = await reached_run(run_id), web_context()
     rows = await context.store.run_events(found.owner, found.thread_id, run_id)
     steps = await context.store.steps(run_id)
@@ -120,7 +120,7 @@ async def run(run_id: str) -> dict[str, Any]:
 
 @blueprint.post("/runs/<run_id>/stop", status=202, body=Reason, errors=(*OF_ONE, "content_blocked"))
 async def stop(run_id: str) -> dict[Literal["run_id"], str]:
-    """End the run of any user within the caller's rights with what it has; the user is told that an operator did."""
+    """End the run of any user within the caller's rights with what it has."""
     found, body = await reached_run(run_id), await read_body()
     reason = await filtered_reason(found.owner, body) if body else None
     await say(STOPPED, target=found.owner, as_operator=True, run=run_id, reason=reason or "")
@@ -132,7 +132,7 @@ async def stop(run_id: str) -> dict[Literal["run_id"], str]:
 
 @blueprint.get("/connections", query={"user": str, "limit": up_to(MOST)}, errors=OF_OPERATOR)
 async def connections() -> ConnectionsNow:
-    """List connections of this node with round-trip time and backlog, the largest backlog first; of `user` only."""
+    """List connections of this node, the largest backlog first."""
     rights().check_server()
     context, wanted = web_context(), request.args.get("user", "")
     limit = whole_number("limit", 100, 1, MOST)
@@ -151,7 +151,7 @@ async def connections() -> ConnectionsNow:
 
 @blueprint.get("/users", query={"tenant": str}, errors=OF_OPERATOR)
 async def users() -> UsersNow:
-    """List the users who are connected here, or spent most today: connections, runs, tokens and cost."""
+    """List the users who are connected here, or spent most today."""
     of, context, today = scope(), web_context(), day_of(time.time())
     whose = rights().whose(request.args.get("tenant") or None)
     found: dict[str, dict[str, Any]] = {}
@@ -176,7 +176,7 @@ async def users() -> UsersNow:
 
 @blueprint.get("/health", query={"minutes": up_to(60)}, errors=OF_OPERATOR)
 async def health() -> dict[Literal["health", "pools", "activity"], Mapping[str, Any]]:
-    """Return health checks with the circuit breakers, the pools, and the operations of the last `minutes`."""
+    """Return health checks, pools, and the operations of the last `minutes`."""
     rights().check_server()
     context, minutes = web_context(), whole_number("minutes", 5, 1, 60)
     activity = context.status.activity(minutes)
@@ -186,7 +186,7 @@ async def health() -> dict[Literal["health", "pools", "activity"], Mapping[str, 
 
 @blueprint.get("/find", query={"text": Annotated[str, Meta(min_length=1, max_length=MAX_TEXT)]}, errors=OF_OPERATOR)
 async def find() -> dict[Literal["users", "threads", "runs", "incidents"], list[JsonObject]]:
-    """Return the users, threads, runs and incidents that a text names: part of a user's name, or an id."""
+    """Return the users, threads, runs and incidents that a text names."""
     rights().check_server()
     text, context = request.args.get("text", "").strip(), web_context()
     if not text or len(text) > MAX_TEXT:

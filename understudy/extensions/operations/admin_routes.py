@@ -57,8 +57,7 @@ class ShownSetting(Struct):
 
 @blueprint.get("/overview", query={"tenant": str}, errors=OF_OPERATOR)
 async def overview() -> ServerOverview:
-    """Sum up users, connections and runs at work, the bytes of the database for operators of the server, and the runs
-    that ended on this node within an hour: how, and which failed last."""
+    """Sum up users, connections, open runs, storage, and the runs that ended on this node within an hour."""
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     ended = context.metrics.recent.ended(whose, 60)
@@ -93,7 +92,7 @@ async def runs_of(user: str) -> dict[str, Any]:
     answer=listed("users", ConnectedUser, "id", next_cursor=str | None),
 )  # fmt: skip
 async def users() -> dict[str, Any]:
-    """List the stored users by name, in pages: threads, open runs, and connections to this node."""
+    """List the stored users by name, in pages."""
     of, limit, cursor = scope(), whole_number("limit", 100, 1, MOST), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     context = web_context()
@@ -107,7 +106,7 @@ async def users() -> dict[str, Any]:
 
 @blueprint.get("/settings", errors=("rate_limited", "internal"))
 async def settings() -> dict[Literal["settings"], list[ShownSetting]]:
-    """List the settings in force, with the source of each; of secrets only whether they are set."""
+    """List the settings in force, with the source of each."""
     rights().check_server()
     described = await trio.to_thread.run_sync(describe_settings, cast("Settings", web_context().settings))
     return {"settings": [ShownSetting(**asdict(each)) for each in described]}

@@ -63,7 +63,7 @@ class Incidents(Struct):
     },
 )  # fmt: skip
 async def tree() -> ObservedTree:
-    """Return some levels of the tree below `path`; with `text` or `state`, the matching actors below it."""
+    """Return some levels of the tree below `path`, or the actors that `text` or `state` select."""
     rights().check_server()
     view = web_context().parts[TreeApi]
     path, text = request.args.get("path", SYSTEM), request.args.get("text", "").strip()
@@ -84,7 +84,7 @@ async def tree() -> ObservedTree:
 
 @blueprint.get("/incidents", errors=("rate_limited", "internal"))
 async def incidents() -> Incidents:
-    """Return the latest abnormal ends of actors, the oldest first, and the counts."""
+    """Return the latest abnormal ends of actors, and the counts."""
     rights().check_server()
     api = web_context().parts[TreeApi]
     return Incidents(api.recorder.incidents_after(), api.counts())
@@ -95,14 +95,13 @@ async def incidents() -> Incidents:
     answer=dict[Literal["connections", "runs", "runs_waiting"], Count],
 )  # fmt: skip
 async def counts() -> dict[str, int]:
-    """Return the numbers of users, connections and runs on this node, of a tenant or of all within the caller's
-    rights."""
+    """Return the numbers of users, connections and runs on this node."""
     return dict(web_context().status.counts(rights().whose(request.args.get("tenant") or None)))
 
 
 @blueprint.get("/changes", media=EVENT_STREAM, errors=("busy", "rate_limited", "internal"))
 async def changes() -> Response:
-    """Stream changes of the tree as server-sent events, until the token expires or the client leaves."""
+    """Stream changes of the tree as server-sent events."""
     rights().check_server()
     caller, context = identity(), web_context()
     if request.method == "HEAD":
@@ -113,7 +112,7 @@ async def changes() -> Response:
 
 @blueprint.post("/kill", status=202, body=KillRequest, errors=("not_found", "rate_limited", *STORED))
 async def kill() -> dict[Literal["path"], str]:
-    """Kill the actor at `{"path": "…"}`, if the settings allow it, to observe recovery."""
+    """Kill the actor at `{"path": "…"}`, if the settings allow it."""
     rights().check_server()
     body = await read_json(KillRequest, '{"path": "…", "part"?}')
     view = web_context().parts[TreeApi]

@@ -42,7 +42,7 @@ async def listing() -> dict[Literal["stops"], list[ShownStop]]:
 
 @blueprint.put("/<kind>/<path:name>", body=Reason, errors=(*STORED, "content_blocked"))
 async def stop(kind: str, name: str) -> ShownStop:
-    """Stop an agent, a tool or a model on all nodes. `known` is false for a name that this node has none of."""
+    """Stop an agent, a tool or a model on all nodes. `known` is false for a name unknown to this node."""
     rights().check_server()
     chosen, context = _kind(kind, name), web_context()
     who = identity().user

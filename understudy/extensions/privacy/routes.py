@@ -65,7 +65,7 @@ class EraseRequest:
 
 @blueprint.get("/me/export", query=EXPORT, errors=(*OF_ONE, "busy"), or_text="text/markdown", answer=UserExport)
 async def export() -> Response:
-    """Export all data of the caller. `format` is json or markdown; `events` adds the event log."""
+    """Export all data of the caller, as JSON or Markdown."""
     user, what = await web_context().store.archive.read(queries.user, identity().user), requested_export()
     if user is None:
         raise CommandRejected("not_found", "There is nothing of yours here.")
@@ -74,7 +74,7 @@ async def export() -> Response:
 
 @blueprint.delete("/me", body=EraseRequest, errors=("busy", "last_operator", *STORED))
 async def erase() -> dict[Literal["threads", "files"], Count]:
-    """Erase all data of the caller for good. The body must be `{"confirm": "…"}` with the caller's own name."""
+    """Erase all data of the caller. The body confirms their name."""
     owner = identity().user
     body = await read_json(EraseRequest, '{"confirm": "…"} with your user name', CONFIRM_BYTES)
     if body.confirm != name_of(owner):
@@ -84,7 +84,7 @@ async def erase() -> dict[Literal["threads", "files"], Count]:
 
 @blueprint.delete("/users/<user>", query={"tenant": str, "own": bool}, errors=(*OF_ONE, "busy", "last_operator"))
 async def erase_user(user: str) -> dict[Literal["threads", "files"], Count]:
-    """Erase all data of a user, for operators. `tenant` names the user's tenant; `own`: the caller means themselves."""
+    """Erase all data of a user, for operators."""
     owner = target_of(user, "erases your own data, and ends your sessions")
     if await web_context().store.archive.read(queries.user, owner) is None:
         raise CommandRejected("not_found", "Nothing is stored of a user of that name.")
@@ -95,7 +95,7 @@ async def erase_user(user: str) -> dict[Literal["threads", "files"], Count]:
     "/threads/<thread_id>/export", query=EXPORT, errors=(*OF_ONE, "busy"), or_text="text/markdown", answer=ThreadExport
 )
 async def export_thread(thread_id: str) -> Response:
-    """Export a thread. `format` is json or markdown; `events` adds the event log."""
+    """Export a thread, as JSON or Markdown."""
     thread, what = (await existing(thread_id)).value, requested_export()
     return await download(web_context().parts[Exporter].thread(thread, what), "conversation", what, thread=True)
 

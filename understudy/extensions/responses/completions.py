@@ -36,7 +36,7 @@ Completion = shape("Completion", id=str, choices=many(JsonObject))
     or_text=EVENT_STREAM, answer=Annotated[Completion, door.OF_OPENAI],
 )  # fmt: skip
 async def create() -> Response:
-    """Have an agent answer a conversation, which is sent whole: as one completion, or as a stream of chunks."""
+    """Have an agent answer a conversation: as one completion, or as a stream of chunks."""
     caller, body = await door.read_request()
     check_unsupported(body, UNSUPPORTED)
     if body.get("n") not in (None, 1):

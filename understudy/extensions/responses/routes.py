@@ -88,7 +88,7 @@ async def one(response_id: str) -> Response:
     "/<response_id>/cancel", errors=(*OF_ONE, "rate_limited", "busy"), answer=Annotated[ResponseObject, door.OF_OPENAI]
 )
 async def cancel(response_id: str) -> Response:
-    """Stop the work on a response; it ends with what it has. A response that has ended stays as it is."""
+    """Stop the work on a response; it ends with what it has."""
     run, name, envelopes = await _own(response_id)
     await web_context().chat.stop(identity(), run.id)
     translator = ResponsesTranslator(run.id, part=name.part)

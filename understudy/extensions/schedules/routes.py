@@ -137,7 +137,7 @@ async def delete(schedule_id: str) -> None:
 
 @of_operators.get("", query={"tenant": str}, errors=OF_OPERATOR, answer=listed("schedules", ScheduleRow))
 async def all_of_them() -> dict[str, Any]:
-    """List schedules, those that are due next first, without their words."""
+    """List the schedules of users, those that are due next first."""
     rows = await web_context().store.archive.read(storage.of_scope, MOST, scope())
     return {"schedules": [owned(row) for row in rows]}
 

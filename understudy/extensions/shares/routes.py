@@ -153,7 +153,7 @@ async def shared_preview(token: str, file_id: str) -> ShownPreview:
     also={404: "There is no such link any more.", 503: "The database is away."},
 )  # fmt: skip
 async def page(token: str) -> Response:
-    """Return the page on which anybody reads a shared conversation: as 404 if the link is gone, 503 without storage."""
+    """Return the page on which anybody reads a shared conversation."""
     answer = await page_of("share.html")
     answer.headers["Cache-Control"] = "no-store"
     answer.headers["X-Robots-Tag"] = "noindex, nofollow"

@@ -67,7 +67,7 @@ class TakenRun(RunReport):
 
 @blueprint.post("/take-over", body=Reason, errors=(*TAKEN, "content_blocked"))
 async def take_over(run_id: str) -> TakenOver:
-    """Take over the run of any user within the caller's rights; the user is told at once, with the reason."""
+    """Take over the run of any user within the caller's rights."""
     run, operator = await _open(run_id), identity().user
     taken = await _taken(run)
     if taken is None:
@@ -80,7 +80,7 @@ async def take_over(run_id: str) -> TakenOver:
 
 @blueprint.post("/hand-back", errors=(*OF_ONE, "forbidden", "run_ended"))
 async def hand_back(run_id: str) -> None:
-    """Hand back a run within the caller's rights that an operator has taken over; nothing happens if nobody has."""
+    """Hand back a run that an operator has taken over."""
     run = await _open(run_id)
     if await _taken(run) is not None:
         await say(HANDING_BACK, target=run.owner, as_operator=True, run=run_id)
@@ -89,7 +89,7 @@ async def hand_back(run_id: str) -> None:
 
 @blueprint.get("", errors=(*OF_ONE, "forbidden", "taken_over"), answer=TakenRun)
 async def one(run_id: str) -> Response:
-    """Return the state of a run that the caller has taken over, with the questions and approvals it waits for."""
+    """Return the state of a run that the caller has taken over."""
     run = await reached_run(run_id)
     return await state_of(run, lambda envelope: envelope, {"taken_over": _shown(_check_own(await _taken(run)))})
 
@@ -99,7 +99,7 @@ async def one(run_id: str) -> Response:
     answer=EventsOfRun,
 )  # fmt: skip
 async def events(run_id: str) -> Response:
-    """Return the events of a run that the caller has taken over: the last ones, or those after the number `after`."""
+    """Return the last events of a run that the caller has taken over, or those after `after`."""
     run = await reached_run(run_id)
     _check_own(await _taken(run))
     after = whole_number("after", 0, 0, 2**53) if "after" in request.args else None

@@ -62,7 +62,7 @@ class UiRequest:
 
 @blueprint.post("", media=EVENT_STREAM, body=JsonObject, query={"agent": str}, headers={KEY: str})
 async def chat() -> Response:
-    """Run the user's last message, or go on with a run for which its user has decided. The answer is a message."""
+    """Run the user's last message, or go on with a run for which its user has decided."""
     chat, caller = web_context().chat, identity()
     body = await read_body(web_context().settings.limits.chunks_bytes)
     given, options = await run_off_loop(_read, body)

@@ -102,7 +102,7 @@ class ShownApp:
 
 @blueprint.get("/api/threads/<thread_id>/widget", query={"call_id": str}, errors=(*OF_ONE, "forbidden", "busy"))
 async def widget(thread_id: str) -> Widget:
-    """Return the app of a tool call (`call_id`) as HTML, the address of its frame, and the call as it is stored."""
+    """Return the app of a tool call (`call_id`) as HTML, the address of its frame, and the stored call."""
     app = await _shown(thread_id, request.args.get("call_id", ""))
     link, uri = app.link, app.definition.widget
     try:
@@ -125,7 +125,7 @@ async def widget(thread_id: str) -> Widget:
     "/api/threads/<thread_id>/widget/calls", status=202, body=CallRequest, errors=(*COMMAND_ERRORS, "forbidden")
 )
 async def call(thread_id: str) -> dict[Literal["message_id", "run_id"], str]:
-    """Call a tool for the app of a tool call; its outcome is in the events of the run. A repeat is the same call."""
+    """Call a tool for the app of a tool call; its outcome is in the events of the run."""
     caller = identity()
     asked = await read_json(CallRequest, CALL_FORM, CALL_BYTES)
     check_id("request_id", asked.request_id)

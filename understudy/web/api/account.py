@@ -39,7 +39,7 @@ async def me() -> Me:
 
 @blueprint.delete("/me/sessions", errors=("busy", *STORED))
 async def sign_out() -> None:
-    """End all sessions of the caller, this one too: every token issued until now is refused."""
+    """End all sessions of the caller."""
     owner = identity().user
     await say(SESSIONS_ENDED, target=owner, all=True)
     await web_context().sessions.end_all_sessions(owner)
@@ -49,8 +49,7 @@ async def sign_out() -> None:
     "/users/<user>/sessions", query={"tenant": str, "own": bool}, errors=("invalid_command", "busy", *STORED)
 )
 async def sign_out_user(user: str) -> None:
-    """End all sessions of a user, for operators. `tenant` names the user's tenant; `own`: the caller means
-    themselves."""
+    """End all sessions of a user, for operators."""
     owner = target_of(user, "ends your own sessions, also the one of this request")
     await say(SESSIONS_ENDED, target=owner, as_operator=True, all=True)
     await web_context().sessions.end_all_sessions(owner)

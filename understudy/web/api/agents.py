@@ -99,7 +99,7 @@ def _own(agent: Agent) -> Agent:
 
 @blueprint.get("/agents", errors=("internal",), answer=AgentsOfUser)
 async def agents() -> Response:
-    """List every agent that the user may use with its wire names, the default one first, and the model of that one."""
+    """List the agents that the user may use, the default one first."""
     usable, goes_on = agents_of_caller(), web_context().parts.find(EarlierWork) is not None
     listed = [
         ShownAgent(
@@ -140,7 +140,7 @@ async def _compressed(answer: Response) -> Response:
 
 @blueprint.get("/tools", errors=("internal",))
 async def tools() -> dict[Literal["tools"], list[ToolOfAgents]]:
-    """List every tool of these agents: its description, the JSON schema of its parameters, whether it needs consent."""
+    """List every tool of these agents."""
     known = {tool.name: tool for agent in agents_of_caller().values() for tool in _own(agent).tools}
     listed = [
         ToolOfAgents(tool.name, tool.description, dict(tool.parameters), tool.approval_mode, tool.retry_safe)

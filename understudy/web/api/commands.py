@@ -32,7 +32,7 @@ Command: TypeAlias = Annotated[JsonObject, Meta(extra_json_schema={"$ref": "#/co
 
 @blueprint.post("", status=202, body=Command, errors=COMMAND_ERRORS, answer=some_of("AcceptedIfRun", Accepted))
 async def command() -> Accepted | JsonObject:
-    """Carry out one command, in any form that a WebSocket accepts. Its effects are in the thread's events."""
+    """Carry out one command. Its effects are in the thread's events."""
     caller = identity()
     given = parse_frame(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
     if not isinstance(given, CONNECTIONLESS):

@@ -110,7 +110,7 @@ def health_probes() -> HealthProbes:
 
 @blueprint.get("/healthz", token=False, answer=Health)
 async def healthz() -> JsonObject:
-    """Report that the process is alive; with the rights for it, the health of each part. The status is always 200."""
+    """Report that the process is alive; with the rights for it, the health of each part."""
     try:
         _check_may_read_metrics()
     except (Unauthenticated, CommandRejected):
@@ -120,8 +120,7 @@ async def healthz() -> JsonObject:
 
 @blueprint.get("/readyz", token=False, answer=Ready, also={503: "Messages cannot be taken now."})
 async def readyz() -> Response:
-    """Report whether messages are accepted: 200, or 503 while the server drains, storage cannot be written, or
-    other nodes may take this one for dead."""
+    """Report whether messages are accepted: 200, or else 503."""
     if web_context().chat.draining():
         return as_json({"status": "leaving"}, 503)
     if (node := web_context().node) is not None and node.may_be_dead(trio.current_time()):
@@ -133,7 +132,7 @@ async def readyz() -> Response:
 
 @blueprint.get("/metrics", media="text/plain", token=False, errors=("unauthenticated", "token_expired"))
 async def metrics() -> Response:
-    """Return the metrics in Prometheus' text format, for the role `metrics` and operators of the server."""
+    """Return the metrics in Prometheus' text format."""
     _check_may_read_metrics()
     return Response(web_context().metrics.render(), content_type=CONTENT_TYPE_LATEST)
 

@@ -40,7 +40,7 @@ async def index() -> Response:
 
 @blueprint.get("/favicon.ico", media="image/svg+xml", token=False, errors=("not_found",))
 async def favicon() -> Response:
-    """Return the page's icon, which browsers request unasked."""
+    """Return the page's icon."""
     return await _serve((await _files()).files[ICON])
 
 
@@ -58,7 +58,7 @@ async def admin() -> Response:
 
 @blueprint.get("/embed", media="text/html", token=False, errors=("not_found",))
 async def embed() -> Response:
-    """Return the chat for a frame in a page of an allowed origin. No other page may frame it, and no other is framed.
+    """Return the chat for a frame in a page of an allowed origin.
 
     A page that is isolated from other origins (COEP `require-corp`) may frame it too.
     """
@@ -86,7 +86,7 @@ async def refuse_origin(error: OriginRefused) -> Response:
 
 @blueprint.get("/diagram", media="text/html", token=False, errors=("not_found",))
 async def diagram() -> Response:
-    """Return the document that draws the diagrams of answers, without an origin and without a network."""
+    """Return the document that draws the diagrams of answers."""
     answer = await _library(DIAGRAM, f"{DRAWING_POLICY}; frame-ancestors {_around()}")
     answer.headers["Cross-Origin-Resource-Policy"] = "cross-origin"
     return answer
@@ -94,7 +94,7 @@ async def diagram() -> Response:
 
 @blueprint.get("/chart-worker.js", media="text/javascript", token=False, errors=("not_found",))
 async def chart_worker() -> Response:
-    """Return the script of the worker that draws charts, without a network."""
+    """Return the script of the worker that draws charts."""
     return await _library(CHART_WORKER, CHART_POLICY)
 
 
@@ -116,13 +116,13 @@ def _around() -> str:
 
 @blueprint.get("/join", media="text/html", token=False, errors=("not_found",))
 async def join() -> Response:
-    """Return the page on which a user sets a first password; the invite is after the `#`, which is not sent here."""
+    """Return the page on which a user sets a first password."""
     return await page_of("join.html")
 
 
 @blueprint.get("/worker.js", media="text/javascript", token=False, errors=("not_found",))
 async def worker() -> Response:
-    """Return the chat page's service worker, whose scope is the whole port."""
+    """Return the chat page's service worker."""
     _, found = await current_app.extensions["pages"].read()
     answer = await _serve(found)
     answer.headers["Content-Security-Policy"] = WORKER_POLICY

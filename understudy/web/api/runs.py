@@ -66,7 +66,7 @@ class EventsOfRun(Struct):
     errors=("invalid_command", *STORED),
 )  # fmt: skip
 async def listing() -> RunsPage:
-    """List the caller's runs, newest first, of one `status`, `agent` or `thread`; `cursor` is the next page's."""
+    """List the caller's runs, newest first."""
     status, agent, thread = (request.args.get(name) for name in ("status", "agent", "thread"))
     status = None if status is None else one_of("status", status, (*UNFINISHED, *ENDED))
     limit, cursor = whole_number("limit", 50, 1, 200), request.args.get("cursor")
@@ -101,7 +101,7 @@ async def start() -> Accepted:
 
 @blueprint.get("/<run_id>", errors=OF_ONE, answer=RunReport)
 async def one(run_id: str) -> Response:
-    """Return the state of a run: usage, what is left of its budget, and the questions it waits for."""
+    """Return the state of a run."""
     run = await _own(run_id)
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
     return await state_of(run, shown, {})
@@ -109,7 +109,7 @@ async def one(run_id: str) -> Response:
 
 @blueprint.get("/<run_id>/events", query={"after": Count, "limit": up_to(1000)}, errors=OF_ONE, answer=EventsOfRun)
 async def events(run_id: str) -> Response:
-    """Return a run's events after the sequence number `after`, as they were sent, and whether the run has ended."""
+    """Return a run's events after the sequence number `after`."""
     run = await _own(run_id)
     shown = partial(web_context().content_filter.vault.restore_envelope, run.owner)
     return await events_of(run, shown, whole_number("after", 0, 0, 2**53))
@@ -117,7 +117,7 @@ async def events(run_id: str) -> Response:
 
 @blueprint.post("/<run_id>/cancel", status=202, errors=(*OF_ONE, "rate_limited"))
 async def cancel(run_id: str) -> dict[Literal["run_id"], str]:
-    """Stop a run; it ends with what it has. A run that has ended stays as it is."""
+    """Stop a run; it ends with what it has."""
     check_id("run_id", run_id)
     await web_context().chat.stop(identity(), run_id)
     return {"run_id": run_id}

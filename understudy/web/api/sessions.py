@@ -29,8 +29,7 @@ class SignOutRequest:
 
 @blueprint.get("/auth", token=False)
 async def ways() -> WaysIn:
-    """Say how users of the page sign in: `by` which extension, null if they need a token, and at which identity
-    `provider`, null if there is none."""
+    """Say how users of the page sign in: `by` which extension, and at which identity `provider`; null for none."""
     own = web_context().sessions.sign_in
     return WaysIn() if own is None else own.ways()
 
@@ -40,7 +39,7 @@ async def ways() -> WaysIn:
     errors=("unauthenticated", "token_expired", "rate_limited", "busy", *STORED),
 )  # fmt: skip
 async def create() -> Response:
-    """Issue the session of a user who has just signed in with this browser, or one to an anonymous user; else 401."""
+    """Issue the session of a user who has just signed in with this browser, or of an anonymous user."""
     sessions, cookie = web_context().sessions, request.cookies.get(HANDOVER)
     found = None if cookie is None or sessions.sign_in is None else await sessions.sign_in.take(cookie)
     answer = as_json((found or sessions.issue_anonymous(peer(), await _local_roles())).shown(), 201)
@@ -64,7 +63,7 @@ async def _local_roles() -> tuple[str, ...]:
 
 @blueprint.delete("/api/sessions", errors=("busy", *STORED))
 async def end() -> None:
-    """End the session of the bearer's token: its tokens are refused, and its connections closed."""
+    """End the session of the token."""
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())
     await say(SESSIONS_ENDED, by=caller, target=caller.user, all=False)
@@ -73,7 +72,7 @@ async def end() -> None:
 
 @blueprint.post("/auth/sign-out", body=SignOutRequest, errors=("busy", *STORED))
 async def sign_out() -> dict[Literal["url"], str | None]:
-    """End the session, or all of the user's. `url` is where the provider signs them out too, null if it does not."""
+    """End the session, or all of the user's."""
     given = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())

@@ -29,7 +29,7 @@ blueprint = Routes("stream", __name__, url_prefix="/api/threads")
     headers={"Last-Event-ID": str}, errors=(*OF_ONE, "rate_limited", "busy"),
 )  # fmt: skip
 async def stream(thread_id: str) -> Response:
-    """Stream the events after `Last-Event-ID`, or else `after`, then every new one until the client leaves."""
+    """Stream the events after `Last-Event-ID`, or else `after`, then every new one."""
     caller = identity(in_query=True)  # a browser's EventSource can set no header
     after = parse_last_event_id(request.headers.get("Last-Event-ID"), request.args.get("after"))
     asked = request.args.get("dialect")

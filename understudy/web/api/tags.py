@@ -20,6 +20,6 @@ class TagInUse(Struct):
 
 @blueprint.get("", errors=STORED)
 async def listing() -> dict[Literal["tags"], list[TagInUse]]:
-    """List the tags of the caller's threads with the number of threads, most used first; at most 200."""
+    """List the tags of the caller's threads, most used first."""
     found = await web_context().store.read(queries.tags, identity().user)
     return {"tags": [TagInUse(*each) for each in found]}

@@ -56,7 +56,7 @@ class ThreadRequest:
     answer=ThreadsPage,
 )  # fmt: skip
 async def listing() -> Response:
-    """List the caller's threads, newest first; `query` searches titles and messages, each `tag` is one they have."""
+    """List the caller's threads, newest first; `query` searches titles and messages."""
     owner, which = identity().user, one_of("which", request.args.get("which", "active"), get_args(Which))
     read = await web_context().reads.threads(
         owner,

@@ -50,7 +50,7 @@ Frame = dict[str, Any]
     answer=thread_answers.TurnsPage,
 )  # fmt: skip
 async def page(thread_id: str) -> Response:
-    """Return the last turns of the newest branch; of that through a run (`through`); or up to an answer (`before`)."""
+    """Return the last turns of the newest branch, or those that `through` or `before` select."""
     check_id("thread_id", thread_id)
     before, through = request.args.get("before"), request.args.get("through")
     if before is not None and through is not None:
