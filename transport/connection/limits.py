@@ -30,10 +30,9 @@ class ClientLimits:
     chunk_s: float = field(default=30.0, validator=_positive)
     """How long the next chunk of a message may take; then the message is an `invalid_command`, and discarded."""
     messages_per_minute: int = field(default=120, validator=_at_least_one)
-    """Say, edit, regenerate, continue and steer of each user together; more are `rate_limited`, with `retry_after`."""
+    """Messages of each user, and other commands that add work; more are `rate_limited`, with `retry_after`."""
     operations_per_minute: int = field(default=120, validator=_at_least_one)
-    """Of each user, and by itself each of resume, cancel, unsteer, approve, answer, feedback, hello and refresh; more
-    are `rate_limited`, with `retry_after`."""
+    """Other commands of each user, each kind by itself; more are `rate_limited`, with `retry_after`."""
     signals_per_minute: int = field(default=1200, validator=_at_least_one)
     """Of each user, and each by itself: ping, beyond it `rate_limited`; ack and typing, then dropped and counted."""
     requests_per_minute: int = field(default=6000, validator=_at_least_one)
