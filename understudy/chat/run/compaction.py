@@ -54,7 +54,7 @@ async def shorten_input(work: "RunWork", model: Model, instructions: str, fixed:
     model_input, services = work.input, work.services
     present, used = model_input.compaction, Usage()
     if model_input.asks_too_much():
-        raise ModelUnavailable(MESSAGE_TOO_LONG, False, "the message is longer than the model's window") from None
+        raise ModelUnavailable(MESSAGE_TOO_LONG, False, "the message is longer than the model's window")
     planned = await run_off_loop(model_input.planned, fixed, reserve)
     if planned == present:
         return

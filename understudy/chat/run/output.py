@@ -36,26 +36,23 @@ async def fitting_reply(
         InvalidOutput: The second answer does not fit either.
         Exception: Raised by `ask`.
     """
-    read = partial(_read, agent, output, owner)
     may_call = bool(turn.tools or turn.colleagues)  # else calls do not count: some providers let the model make them
-    if may_call and (reply.calls or reply.handoff):
-        return evolve(reply, text="")
-    try:
-        return evolve(reply, text=(await read(reply.text)).text)
-    except Misfit as misfit:
+    asked_again = False
+    while not (may_call and (reply.calls or reply.handoff)):
+        try:
+            return evolve(reply, text=(await _read(agent, output, owner, reply.text)).text)
+        except Misfit as misfit:
+            why = _sentence(misfit)
+        if asked_again:
+            raise InvalidOutput(f"{agent.display_title} did not give its answer in the form that is needed: {why}.")
         note = NoteItem(
-            f"Your last answer does not fit: {_sentence(misfit)}. Answer again, with nothing but one JSON value of "
+            f"Your last answer does not fit: {why}. Answer again, with nothing but one JSON value of "
             f"this schema: {msgspec.json.encode(output.format.schema).decode()}"
         )
-    first_answer = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
-    reply = await ask(evolve(turn, items=(*turn.items, *first_answer), notes=(*turn.notes, note)))
-    if may_call and (reply.calls or reply.handoff):
-        return evolve(reply, text="")
-    try:
-        return evolve(reply, text=(await read(reply.text)).text)
-    except Misfit as misfit:
-        sentence = f"{agent.display_title} did not give its answer in the form that is needed: {_sentence(misfit)}."
-    raise InvalidOutput(sentence)
+        first_answer = (MessageItem("assistant", reply.text),) if reply.text.strip() else ()
+        reply = await ask(evolve(turn, items=(*turn.items, *first_answer), notes=(*turn.notes, note)))
+        asked_again = True
+    return evolve(reply, text="")
 
 
 async def read_output(agent: Agent, output: OutputType, owner: str, text: str, ended: Ended | None = None) -> Output:

@@ -22,7 +22,6 @@ from transport.wire.errors import CommandRejected
 from understudy.auth.rights import everybody
 from understudy.chat.messages import CancelRun
 from understudy.chat.run.meter import usage_of
-from understudy.chat.run.report import short_report
 from understudy.content.texts import run_off_loop
 from understudy.extensions.operations import queries as operator_queries
 from understudy.extensions.operations.queries import OpenRunRow
@@ -35,6 +34,7 @@ from understudy.web.acts import say
 from understudy.web.context import WebContext, identity, read_body, rights, web_context, whole_number
 from understudy.web.operators import OF_OPERATOR, Reason, filtered_reason, owned, reached_run, scope, who
 from understudy.web.routes import OF_ONE, Count, JsonObject, Routes, up_to
+from understudy.web.run_report import short_report
 from understudy.wire.vocabulary import from_log
 
 STOPPED: Final = Act("run.stopped", "reason", "run")

@@ -20,7 +20,6 @@ from transport.auth.identity import Identity
 from transport.wire.command_parser import decode
 from transport.wire.errors import CommandRejected
 from understudy.chat.run.questions import run_of_question
-from understudy.chat.run.report import RunReport
 from understudy.extensions.takeovers.taken_runs import HandBack, TakeOver
 from understudy.storage import queries
 from understudy.storage.acts import Act
@@ -32,6 +31,7 @@ from understudy.web.api.runs import EventsOfRun, events_of, state_of
 from understudy.web.context import identity, read_body, web_context, whole_number
 from understudy.web.operators import Reason, filtered_reason, reached_run
 from understudy.web.routes import OF_ONE, Count, Routes, up_to
+from understudy.web.run_report import RunReport
 from understudy.wire.commands import Approve, Respond, Steer, SteerMode
 from understudy.wire.events import HANDED_BACK, TAKEN_OVER, AgentThinking
 from understudy.wire.vocabulary import from_log, parse_command

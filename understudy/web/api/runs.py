@@ -15,12 +15,12 @@ from transport.wire.codec import encode
 from transport.wire.errors import CommandRejected
 from understudy.chat.commands.request import Accepted
 from understudy.chat.routing import check_id, find_stored_agent
-from understudy.chat.run.report import ListedRun, RunReport, report, short_report
 from understudy.content.texts import run_off_loop
 from understudy.storage.records import ENDED, UNFINISHED, RunRecord
 from understudy.web.api.commands import COMMAND_ERRORS
 from understudy.web.context import agents_of_caller, identity, one_of, read_json, web_context, whole_number
 from understudy.web.routes import OF_ONE, PAGE, STORED, Count, JsonObject, Routes, choice, up_to
+from understudy.web.run_report import ListedRun, RunReport, report, short_report
 from understudy.wire.commands import Say
 from understudy.wire.dialects import Dialect
 from understudy.wire.events import Envelope

@@ -2,9 +2,9 @@
 
 from transport.wire.events import Event
 from understudy import Agent, Budget
-from understudy.chat.run.report import report
 from understudy.storage.limits import Limits
 from understudy.storage.records import RunRecord, StepRecord
+from understudy.web.run_report import report
 from understudy.wire.events import (
     AgentStarted,
     ApprovalDecided,
