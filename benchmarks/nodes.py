@@ -28,7 +28,6 @@ from benchmarks.peers.home import Missing
 from benchmarks.store.cluster import Cluster, append_to_follower, cost, failover
 from benchmarks.store.servers import postgresql, redis
 from benchmarks.store.sizes import QUICK, Sizes
-from understudy.extensions.nodes.notify import SEND
 
 __all__ = ["QUICK", "figures"]
 
@@ -82,7 +81,7 @@ def commits(address: str, nodes: int, seconds: float) -> tuple[float, float]:
         with closing(psycopg.connect(address, autocommit=True)) as line:
             channel = f"node_{(number + 1) % nodes}"
             while not done.wait(1 / PER_S):
-                line.execute(SEND.replace("$1", "%s"), [f'[["{channel}", "{PAYLOAD}"]]'])
+                line.execute("SELECT pg_notify(%s, %s)", [channel, PAYLOAD])
 
     with all_cores(), closing(psycopg.connect(address, autocommit=True)) as line:
         line.execute("CREATE TABLE written (body text)")

@@ -44,6 +44,9 @@ from .write import Write, add_users, insert_into
 
 Row = dict[str, Any]
 
+LOCK_S: Final = 0.5
+"""How long a change waits for a row that another server has locked."""
+
 _t = schema.threads.c
 _m = schema.messages.c
 _r = schema.runs.c
@@ -88,10 +91,15 @@ _move_and_touch = Prepared(_move_end(_PARAMETERS, touch=True))
 _move_and_answer = Prepared(_move_end(_PARAMETERS, touch=True, answer=True))
 _insert_event = Prepared(insert(schema.events))
 
-_moves = _move_end(_rows(**_MOVED).c).returning(_t.id).cte("moved")
+# It waits for a locked row as long as the transaction says, or as it is given; if a change does not fit it divides by
+# zero, so that as a transaction of its own it stores all or nothing.
+_given_s = func.coalesce(bindparam("patience", type_=Text()), func.current_setting("lock_timeout"))
+_patience = select(func.set_config("lock_timeout", _given_s, True).label("given")).cte("patience")
+_moves = _move_end(_rows(**_MOVED).c).where(_patience.c.given.is_not(None)).returning(_t.id).cte("moved")
 _given = _rows(**{each.name: each.type for each in _e})
 _added = insert(schema.events).from_select([each.name for each in _e], select(*_given.c)).cte("added")
-_append_arrays = Prepared(select(func.count()).select_from(_moves).add_cte(_added))
+_all_moved = case((func.count() == bindparam("changes"), 1), else_=0)
+_append_arrays = Prepared(select(1 // _all_moved).select_from(_moves).add_cte(_added))
 
 OF_THREAD = (_t.owner == bindparam("of"), _t.id == bindparam("named"))
 _AT: BindParameter[float] = bindparam("at", type_=Float)
@@ -227,6 +235,11 @@ class Change(Write):
         parts = (self.thread, self.run, self.run_end, self.attempt, self.restarted)
         return bool(self.events) and not self.messages and parts == (None,) * len(parts)
 
+    @property
+    def only_events(self) -> bool:
+        """Whether it appends events, and nothing else."""
+        return self.only_appends and not (self.steps or self.spent or self.also)
+
     def apply(self, connection: Connection) -> bool:
         """As `Write.apply`."""
         inserts, thread, run = _inserts(connection.dialect.name), self.thread, self.run
@@ -269,25 +282,29 @@ class Change(Write):
         return True
 
 
-def append_all(connection: Connection, changes: Sequence[Change]) -> bool:
-    """Append the events and steps of several changes that have no other parts. Return False if one does not fit.
+class Unfit(Exception):
+    """One of several changes does not fit."""
 
-    If this returns False or raises, some rows may be written: the caller rolls back. On PostgreSQL the changes must be
-    of different threads: of two changes of one thread, the second does not fit.
+
+def append_all(connection: Connection, changes: Sequence[Change], *, alone: bool = False) -> None:
+    """Append the events and steps of several changes that have no other parts.
+
+    Raises Unfit or DBAPIError if one does not fit, as on PostgreSQL the second of two changes of one thread. Some rows
+    may be written then: the caller rolls back. `alone` (PostgreSQL): the changes have only events, which are stored in
+    a transaction of one statement, all or none.
     """
     moves, events = _rows_of(changes)
     if connection.dialect.name == "postgresql":
         columns = {name: [row[name] for row in rows] for rows in (moves, events) for name in rows[0]}
-        if _append_arrays.run(connection, [columns]).fetchone()[0] != len(moves):
-            return False
+        bounds = {"patience": f"{LOCK_S}s" if alone else None, "changes": len(moves)}
+        _append_arrays.run(connection, [columns | bounds])
     else:
         if _move.run(connection, moves).rowcount != len(moves):
-            return False
+            raise Unfit
         _insert_event.run(connection, events)
     if steps := [_row(step) for change in changes for step in change.steps]:
         _inserts(connection.dialect.name).step.run(connection, steps)
     _store_once(connection, changes)
-    return True
 
 
 def _store_once(connection: Connection, changes: Sequence[Change]) -> None:

@@ -4,8 +4,9 @@
    that wait for its rows meanwhile fail alone (`LOCK_S`).
 2. Every wait on the network has a deadline: connecting (`CONNECT_S`), a statement (`STATEMENT_S`, enforced by the
    server), and the writer's whole transaction (`Database.interrupt`, in case the server enforces nothing any more).
-3. Transactions begin and are bounded by statements of their own, and nothing is prepared on the server or kept in its
-   sessions: between transactions a pooler such as PgBouncer may give the connection to others.
+3. Transactions begin and are bounded by statements of their own, but one that only appends events: it is a single
+   statement, takes one trip, and cannot be stalled within. Nothing is prepared on the server or kept in its sessions:
+   between transactions a pooler such as PgBouncer may give the connection to others.
 4. The address may hold a password: it is in no log, and in no error.
 5. The address may name several hosts, of which one accepts writes at a time: each new connection finds that host, and a
    connection to a server that no longer accepts writes is dropped at the first refusal.
@@ -28,6 +29,7 @@ from sqlalchemy.exc import DisconnectionError, SQLAlchemyError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from . import schema
+from .changes import LOCK_S
 from .database import BEFORE_RELEASES, NO_DATABASE, OLDER_SCHEMA, ReadDatabase, close_engine
 from .errors import CannotConnect, ExtraNotInstalled, ForeignTables, SchemaInUse, SchemaTooNew, driver_words
 from .schema import Now
@@ -46,8 +48,6 @@ READERS: Final = 4
 """Limit of concurrent reads: more would only queue for the interpreter's lock."""
 FILE_TRANSFERS: Final = 2
 """Limit of concurrent transfers of parts of files, beside reads and writes."""
-LOCK_S: Final = 0.5
-"""How long a change waits for a row that another server has locked."""
 IDLE_S: Final = 2
 """How long a server may be idle in a transaction: a stalled one would keep its rows locked."""
 MIGRATION: Final = 0x756E6466

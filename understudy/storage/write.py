@@ -93,11 +93,10 @@ def _insert_user(database: str) -> Prepared:
     return Prepared(insert_into(database)(schema.users).on_conflict_do_nothing(index_elements=["id"]))
 
 
-def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> bool:
-    """Insert users that do not exist yet, each with the time of arrival. Return True."""
+def add_users(connection: Connection, users: Sequence[tuple[str, float]]) -> None:
+    """Insert users that do not exist yet, each with the time of arrival."""
     rows = [{"id": owner, "created_at": created_at, "tenant": tenant_of(owner)} for owner, created_at in users]
     _insert_user(connection.dialect.name).run(connection, rows)
-    return True
 
 
 @write

@@ -6,8 +6,9 @@
 4. A refused write does not affect the others: a group is tried without savepoints, and if one of its writes is refused,
    it is rolled back and repeated with a savepoint for each. SQLite copies each page that is changed after a savepoint,
    to a file if there are more than 15, and for PostgreSQL a savepoint is two round trips.
-5. Changes that only append events, maybe with steps, are stored together first, which is several times faster. If one
-   of them does not fit, each is retried with a savepoint. A locked row is waited for once.
+5. Changes that only append events, maybe with steps, are stored together first, which is several times faster; if a
+   group has nothing but events, one statement is PostgreSQL's whole transaction: one round trip. If one of them does
+   not fit, each is retried with a savepoint. A locked row is waited for once.
 6. Changes of one thread keep their order.
 7. A write that may wait (`WriteLater`) starts no transaction of its own before `LATER_S`: it goes, first, with the next
    group. Whoever is answered after it was sent, so finds it stored.
@@ -276,14 +277,17 @@ def commit_group(connection: Connection, group: Sequence[Write], least: float = 
 
     Raises the errors of `DriverErrors` if the transaction as a whole fails; then nothing was stored.
     """
-    with connection.begin() as transaction:
-        try:
+    try:
+        changes = [work for work in group if isinstance(work, Change) and work.only_events]
+        if connection.dialect.name == "postgresql" and 0 < len(changes) == len(group):
+            append_all(connection, changes, alone=True)
+            return [True] * len(group)
+        with connection.begin():
             return _store(connection, group, least, _at_once, lambda connection, work: work.apply(connection))
-        except Exception as error:
-            if _is_of_the_database(error):
-                raise
-            transaction.rollback()
-            locked = _sqlstate(error) == LOCKED
+    except Exception as error:
+        if _is_of_the_database(error):
+            raise
+        locked = _sqlstate(error) == LOCKED
     with connection.begin():
         if locked:
             _driver(connection).execute(IMPATIENT)
@@ -294,7 +298,7 @@ def _store(
     connection: Connection,
     group: Sequence[Write],
     least: float,
-    together: Callable[[Connection, Callable[[Connection, list[Any]], bool], list[Any]], bool],
+    together: Callable[[Connection, Callable[[Connection, list[Any]], None], list[Any]], bool],
     attempt: Callable[[Connection, Write], Outcome],
 ) -> list[Outcome]:
     """Execute the writes of a group: rows of several by `together`, the other writes by `attempt`."""
@@ -329,14 +333,9 @@ def _appends(group: Sequence[Write]) -> list[tuple[int, Change]]:
     return [(place, work) for place, work in plain if work.of_thread not in touched]
 
 
-class _Unfit(Exception):
-    """A change of a group does not fit."""
-
-
-def _at_once(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
-    """Run `write(connection, rows)`. Raises _Unfit if it returns False."""
-    if not write(connection, rows):
-        raise _Unfit
+def _at_once(connection: Connection, write: Callable[[Connection, list[T]], None], rows: list[T]) -> bool:
+    """Run `write(connection, rows)`. Return True."""
+    write(connection, rows)
     return True
 
 
@@ -345,22 +344,20 @@ def _driver(connection: Connection) -> Any:
     return connection.connection.driver_connection
 
 
-def _together(connection: Connection, write: Callable[[Connection, list[T]], bool], rows: list[T]) -> bool:
-    """Run `write(connection, rows)` in a savepoint. Return False, with nothing written, if it does or fails."""
+def _together(connection: Connection, write: Callable[[Connection, list[T]], None], rows: list[T]) -> bool:
+    """Run `write(connection, rows)` in a savepoint. Return False, with nothing written, if it fails."""
     driver = _driver(connection)
     driver.execute("SAVEPOINT together")
-    stored = locked = False
     try:
-        stored = write(connection, rows)
-    except Exception as error:
+        write(connection, rows)
+    except Exception as error:  # it is assigned to a write when each is retried alone
         if _is_of_the_database(error):
             raise
-        locked = _sqlstate(error) == LOCKED  # other errors are assigned to a write when each is retried alone
-    if not stored:
         driver.execute("ROLLBACK TO together")
-    if locked:
-        driver.execute(IMPATIENT)  # one lock timeout per group is enough
-    return stored  # the savepoint ends with the transaction; RELEASE would be another round trip
+        if _sqlstate(error) == LOCKED:
+            driver.execute(IMPATIENT)  # one lock timeout per group is enough
+        return False
+    return True  # the savepoint ends with the transaction; RELEASE would be another round trip
 
 
 def _attempt(connection: Connection, work: Write, *, again: bool = False) -> Outcome:

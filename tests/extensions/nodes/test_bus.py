@@ -292,13 +292,12 @@ async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
         patched.setattr(type(one.wakeups), "publish", hang)
         one.append(thought(7))
         one.bus.broadcast(Active("ann", "t", 7))
-        await sending.wait()
-    bus = one.system.find("/one/bus")
-    assert bus is not None
-    other.news.clear()
-    bus.kill()
+        one.bus.follow(other.id, "ann", "t", snapshot=True)
+        other.news.clear()
+        await kill_when(sending, one.system.find("/one/bus"))
     await until(lambda: any(isinstance(each, Advanced) and each.last == 7 for each in other.told), 5.0)
     await until(lambda: any(isinstance(each, Missed) for each in other.news), 5.0)
+    await until(lambda: other.asked, 5.0)
 
 
 async def test_a_request_that_was_being_stored_when_its_actor_was_killed_fails_at_once(

@@ -21,7 +21,7 @@ from understudy.extensions.nodes import storage as nodes
 from understudy.extensions.nodes.storage import claim_thread, join_nodes, leave_nodes, renew_node
 from understudy.storage import postgresql, queries, store
 from understudy.storage.errors import AlreadyStored, Fenced, NotStored, StorageUnavailable
-from understudy.storage.postgresql import LOCK_S, connect_database
+from understudy.storage.postgresql import connect_database
 from understudy.storage.records import Fence
 from understudy.storage.store import Store
 from understudy.storage.thread_writes import rename_thread
@@ -34,6 +34,7 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     limits = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
     writing = "; ".join(["BEGIN", *(f"SET LOCAL {limit} = '60s'" for limit in limits)])
     monkeypatch.setattr(postgresql, "WRITING", writing)
+    monkeypatch.setattr("understudy.storage.changes.LOCK_S", 60.0)
 
 
 @contextlib.asynccontextmanager
@@ -220,9 +221,7 @@ def test_a_row_that_is_locked_is_waited_for_once(
     postgres: Postgres, template: str, make: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Appends to ten locked rows and to a free one: the group waits once, here for two seconds, and stores the last."""
-    lock_s = 4 * LOCK_S
-    longer = postgresql.WRITING.replace(f"lock_timeout = '{LOCK_S}s'", f"lock_timeout = '{lock_s}s'")
-    monkeypatch.setattr(postgresql, "WRITING", longer)
+    monkeypatch.setattr("understudy.storage.changes.LOCK_S", lock_s := 2.0)
     address = postgres.create(template)
     database = connect_database(address)
     names = [f"t{number}" for number in range(11)]

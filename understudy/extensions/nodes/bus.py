@@ -50,8 +50,6 @@ REPLY_S: Final = 30.0
 """How long an answer may be read: longer than anybody waits for it."""
 REMEMBERED: Final = 20_000
 """The last requests known to have begun: more than come while a commit is repeated."""
-BATCH_DELAY_S: Final = 0.002
-"""Pause after wakeups: the first after idle time is sent at once, a burst in fewer round trips."""
 TEXT_DELAY_S: Final = 0.03
 """Batching delay of streamed text: below what readers perceive."""
 RETRY_S: Final = 0.1
@@ -267,7 +265,7 @@ class MessageBus:
             self._at_once.set()
 
     async def publish(self) -> NoReturn:
-        """Send the wakeups that wait, batch by batch, until cancelled."""
+        """Send the wakeups that wait until cancelled: all that came while the last ones were on their way, together."""
         try:
             while True:
                 await self._to_publish.wait()
@@ -275,12 +273,11 @@ class MessageBus:
                     await self._at_once.wait()
                 self._to_publish, self._at_once = trio.Event(), trio.Event()
                 await self._publish()
-                await trio.sleep(BATCH_DELAY_S)
         finally:
             self._wakeups.close()
 
     async def _publish(self) -> None:
-        """Send what waits. What may not have arrived is told again as numbers, and news as missed."""
+        """Send what waits. What may not have arrived is sent again, events as their numbers, and news as missed."""
         since = time.time()
         waiting, self._waiting = self._waiting, {}
         if self._missed_since is not None:
@@ -292,8 +289,10 @@ class MessageBus:
                 await self._wakeups.publish(messages)
         except BaseException as error:  # also if this actor is killed meanwhile
             self.announcer.tell_again()
-            if NEWS in waiting:
+            if waiting.pop(NEWS, ()):
                 self._mark_missed(since)
+            for channel, told in waiting.items():
+                self._waiting[channel] = [*told, *self._waiting.get(channel, ())][:PENDING]
             self._wake()
             if not isinstance(error, WakeupsUnavailable):
                 raise

@@ -8,7 +8,6 @@
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NoReturn
 
-import msgspec
 import psycopg
 import trio
 from attrs import define, field
@@ -22,7 +21,6 @@ LARGEST: Final = 7_999
 """Bytes of the longest payload (PostgreSQL: NOTIFY, "must be specified as a simple string literal of < 8000 bytes")."""
 CALL_S: Final = 2.0
 """Timeout of a statement; `connect` has one of its own."""
-SEND: Final = "SELECT pg_notify(message->>0, message->>1) FROM json_array_elements($1::json) AS message"
 FULL: Final = 0.25
 """Part of PostgreSQL's queue of messages, of 8 GB, from which on those that do not read are cut off."""
 CUT_OFF: Final = """
@@ -44,14 +42,16 @@ class NotifyWakeups:
 
     async def publish(self, messages: Sequence[tuple[str, str]]) -> None:
         """As `Wakeups.publish`."""
-        await self._send(SEND, msgspec.json.encode(messages))
+        rows = ", ".join([f"(${2 * place + 1}, ${2 * place + 2})" for place in range(len(messages))])
+        statement = f"SELECT pg_notify(channel, text) FROM (VALUES {rows}) AS message (channel, text)"  # noqa: S608 - numbers
+        await self._send(statement, *[part.encode() for message in messages for part in message])
 
-    async def _send(self, statement: str, value: bytes) -> None:
+    async def _send(self, statement: str, *values: bytes) -> None:
         async with self._turn:
             if self._sender is None:
                 self._sender = await self._open("understudy-sender")
             try:
-                await _execute(self._sender, statement, value)
+                await _execute(self._sender, statement, *values)
             except psycopg.Error as error:
                 self.close()
                 raise WakeupsUnavailable(driver_words(error)) from None
