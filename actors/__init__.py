@@ -10,6 +10,7 @@ from .actor import Receive as Receive
 from .actor import Supervisor as Supervisor
 from .ask import ActorDied as ActorDied
 from .ask import Ask as Ask
+from .ask import IncarnationDied as IncarnationDied
 from .backoff import Backoff as Backoff
 from .channels import MailboxReceiver as MailboxReceiver
 from .channels import MailboxSender as MailboxSender

@@ -115,7 +115,10 @@ class Handle:
 
 @define
 class ActorDied(ActorError, trio.BrokenResourceError):
-    """The target of an ask was dead, or its incarnation ended before it answered. `reason` is its exit."""
+    """The target of an ask has ended for good, or does so before it answers: look for another actor.
+
+    `reason` is its exit. Raised as well by a `Context` whose incarnation is over.
+    """
 
     path: str
     reason: Exit | None = None
@@ -124,9 +127,20 @@ class ActorDied(ActorError, trio.BrokenResourceError):
         return f"{self.path} is dead" if self.reason is None else f"{self.path} ended: {self.reason}"
 
 
-def death(path: str, reason: Exit | None) -> ActorDied:
+@define
+class IncarnationDied(ActorDied):
+    """The target of an ask ended while it handled the request, which may have had its effect, and is restarted.
+
+    A new request to the same reference waits for the next incarnation.
+    """
+
+    def __str__(self) -> str:
+        return f"{self.path} ended: {self.reason}; it is restarted"
+
+
+def death(path: str, reason: Exit | None, kind: type[ActorDied] = ActorDied) -> ActorDied:
     """Return the error for a request to the actor at `path`, whose exit is `reason`; a crash is its cause."""
-    error = ActorDied(path, reason)
+    error = kind(path, reason)
     if isinstance(reason, Crashed):
         error.__cause__ = reason.error
     return error

@@ -251,9 +251,8 @@ class Cell(Orders):
         self.inbox.overflow(queue, message, self.death_error, "dead" if self.buried else "stopping")
 
     def death_error(self) -> ActorDied:
-        """Return the error for a request to an actor that is dead or drains."""
-        drains = self.inbox.closed and not self.buried
-        return death(self.path, self.incarnation.ending.stop_reason if drains else self.exit)
+        """Return the error for a request to an actor that has ended for good, or was told to."""
+        return death(self.path, self.exit if self.buried else self.incarnation.ending.reason())
 
     def cancel_current(self, request: Ask[Any]) -> None:
         """Cancel the handling of `request` if it is the current message; the actor goes on with the next one."""

@@ -13,7 +13,8 @@ ActorError
 ├── NotSupervising (TypeError)        the actor has no `supervision` and cannot have children
 ├── NoSuchChild (LookupError)         no child has this id
 ├── NoSuchActor (LookupError)         no live actor is at this path
-├── ActorDied (trio.BrokenResourceError)   the target of an ask is dead, or ended during it (in `ask`)
+├── ActorDied (trio.BrokenResourceError)   the target of an ask has ended for good (in `ask`)
+│   └── IncarnationDied               the target ended at this request, and is restarted (in `ask`)
 ├── ActorUnavailable (trio.BusyResourceError)   the target is between two incarnations
 ├── AskTimeout (trio.TooSlowError)    no answer in time
 ├── SelfCall (RuntimeError)           an actor waited for itself
@@ -167,7 +168,10 @@ class NoSuchActor(ActorError, LookupError):
 
 @define
 class ActorUnavailable(ActorError, trio.BusyResourceError):
-    """The target is starting, backing off or stopping; raised only to an ask with `fail_fast=True`."""
+    """The target is starting, backing off or stopping, and not known to end for good. The request was not sent.
+
+    Raised only to an ask with `fail_fast=True`.
+    """
 
     path: str
     state: str

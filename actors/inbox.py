@@ -197,11 +197,15 @@ class ActorInbox(Mailbox):
 
     # Going away
 
-    def fail_calls_in_work(self, reason: Exit) -> None:
-        """Fail the calls that the ended incarnation had taken; those that still wait in the mailbox go on waiting."""
+    def calls_in_work(self) -> dict[Call, Ask[Any] | None]:
+        """Return the calls that the ended incarnation had taken, and keep their requests while the result is kept.
+
+        Those that still wait in the mailbox go on waiting.
+        """
         queued = {id(message) for message in self.waiting()} | {id(item) for item in self.control or ()}
         queued |= {id(entry.message) for entry in self.entries()}
-        fail_calls([call for call in self.calls or () if id(call.request) not in queued], self.path, reason)
+        requests = {call: call.request for call in self.calls or ()}
+        return {call: request for call, request in requests.items() if id(request) not in queued}
 
     def bury(self, reason: Exit) -> None:
         """Take no more messages, ever. Those that waited become dead letters, and all calls fail."""
@@ -213,7 +217,7 @@ class ActorInbox(Mailbox):
         self.control = None
         self.close(partial(self._bury_message, reason))
         if self.calls:
-            fail_calls(self.calls, self.path, reason)
+            fail_calls(self.calls, self.path, reason, ActorDied)
 
     def _bury_message(self, reason: Exit, message: object, lane: Lane) -> None:
         self._lose(lane.name.lower(), message, "stopped", death(self.path, reason))
@@ -225,10 +229,11 @@ class ActorInbox(Mailbox):
             self.lose(DeadLetter(self.path, lane, message, why))
 
 
-def fail_calls(calls: Iterable[Call], path: str, reason: Exit) -> None:
-    """Fail each call to the actor at `path` with `ActorDied`."""
+def fail_calls(calls: Iterable[Call], path: str, reason: Exit, kind: type[ActorDied]) -> None:
+    """Fail each call to the actor at `path` that has not ended with an error of this kind."""
     for call in tuple(calls):
-        call.settle(None, death(path, reason))
+        if not call.settled:
+            call.settle(None, death(path, reason, kind))
 
 
 def fail_request(request: object, error: Exception) -> None:

@@ -29,7 +29,7 @@ import trio
 from . import reaper
 from . import watch as watching
 from .actor import Actor, ActorTimer, Context, Receive
-from .ask import ActorDied
+from .ask import ActorDied, IncarnationDied
 from .cell import Cell, Incarnation, Watch
 from .checks import nothing_to_await
 from .children import Children, ChildrenRequest
@@ -38,7 +38,7 @@ from .ending import IncarnationEnd, as_exception, split_error
 from .errors import Ignore, InvalidActor, InvalidSpec, StartDeclined, StartFailed, StartTimeout, text_of, unwrap
 from .events import ActorStarted, ActorStopped, ShutdownOverdue
 from .exit_reasons import KILLED, SHUTDOWN, Crashed, Exit
-from .inbox import fail_request
+from .inbox import fail_calls, fail_request
 from .lifecycle import State, Step, StopMode
 from .mailbox import MailboxSpec
 from .serving import serve
@@ -296,8 +296,7 @@ class LiveCell(Cell):
             watching.unwatch_all(self)
         if inbox.stashes is not None:
             inbox.carry_over(failed=reason.abnormal)
-        if inbox.calls:
-            inbox.fail_calls_in_work(reason)
+        in_work = inbox.calls_in_work() if inbox.calls else None
         if self.spec.redeliver and reason.abnormal:
             inbox.redeliver_crashed(history.last_error or str(reason), self.spec.redeliver)
         waiting: list[Callable[[], None]] = []
@@ -308,6 +307,8 @@ class LiveCell(Cell):
         if self.waiting:
             waiting += self.take_waiting(Step.ENDED)
         self.host.child_ended(self, reason)
+        if in_work:  # else the end for good has failed them; a drain that goes on takes no new request
+            fail_calls(in_work, self.path, reason, ActorDied if inbox.closed else IncarnationDied)
         if self.state is State.STOPPED or self.state is State.BACKING_OFF:
             self._renew()
         for act in waiting:

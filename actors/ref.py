@@ -147,12 +147,13 @@ class ActorRef(Handle):
         Waits for room first, if the lane is full and its policy is `WAIT`; raises `MailboxFull` if there is none within
         `timeout_s`, which is for both waits. A circle in which somebody waits for room ends by that, unnoticed.
 
-        Raises `ActorDied` if the actor is dead or drains, or if its incarnation ends while it handles the request (one
-        that still waits in the mailbox outlives a restart), `AskTimeout` after `timeout_s` seconds, `MailboxFull`,
-        `UnhandledMessage` if the actor does not know the request (`Unanswered`, at once, if it releases the request
-        without an answer), `SelfCall` from the actor's own task, `AskCycle` if the target waits for the asking actor,
-        directly or through others, `ActorUnavailable` with `fail_fast` if no incarnation is running, or the error given
-        to `request.fail`. A cancelled ask takes its request back if it still waits.
+        Raises `ActorDied` if the actor is dead, drains, or ends for good, and its subclass `IncarnationDied` if it is
+        restarted but ended while it handled the request (one that still waits in the mailbox outlives a restart),
+        `AskTimeout` after `timeout_s` seconds, `MailboxFull`, `UnhandledMessage` if the actor does not know the request
+        (`Unanswered`, at once, if it releases the request without an answer), `SelfCall` from the actor's own task,
+        `AskCycle` if the target waits for the asking actor, directly or through others, `ActorUnavailable` with
+        `fail_fast` if no incarnation is running, or the error given to `request.fail`. A cancelled ask takes back its
+        request if it still waits.
         """
         cell = self._cell
         task = trio.lowlevel.current_task()
@@ -163,7 +164,9 @@ class ActorRef(Handle):
             raise SelfCall(cell.path, "ask")
         if not timeout_s >= 0:
             raise ValueError(f"timeout_s must be zero or more, not {timeout_s!r}")
-        if fail_fast and not cell.buried and cell.state is not State.RUNNING:
+        if fail_fast and cell.state is not State.RUNNING:
+            if self._mailbox.closed or cell.incarnation.ending.no_restart:
+                raise cell.death_error()
             raise ActorUnavailable(cell.path, cell.state.value)
         if asleep is not None and type(asleep.custom_sleep_data) in _WAITS:
             cycle = find_cycle(cell, request, task)

@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from actors import AskTimeout, Killed
+from actors import AskTimeout, IncarnationDied, Killed
 from actors.behaviours.breaker import CallTimeout, CircuitOpen
 from actors.behaviours.job import AttemptTimeout, JobCancelled, JobFailed, JobTimedOut
 from actors.behaviours.leases import ResourceLost, ResourceUnavailable
@@ -21,6 +21,7 @@ ERRORS = [
     CallTimeout("db", 2.0),
     CheckTimeout("/a", 3.0),
     CircuitOpen("db", 3.0),
+    IncarnationDied("/a", Killed()),
     JobCancelled("/a", Killed()),
     JobFailed("/a", (OSError("1"), ValueError("2"))),
     JobTimedOut("/a", 3.0, (OSError("1"),)),

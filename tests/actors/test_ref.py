@@ -16,6 +16,7 @@ from actors import (
     AskTimeout,
     Backoff,
     ChildSpec,
+    IncarnationDied,
     Lane,
     MailboxFull,
     MailboxSpec,
@@ -323,7 +324,7 @@ async def test_an_ask_that_waited_for_room_ends_as_any_other(autojump_clock, sys
             await settled()
         await store.stop()
     assert ends == {
-        "a": 2, "b": 3, "c": 4, "crashed": ActorDied, "unanswered": Unanswered, "d": 5, "no room": MailboxFull,
+        "a": 2, "b": 3, "c": 4, "crashed": IncarnationDied, "unanswered": Unanswered, "d": 5, "no room": MailboxFull,
         "no time": AskTimeout, "cancelled": trio.Cancelled, "e": 9, "f": ActorDied, "g": ActorDied,
         "buried": ActorDied,
     }  # fmt: skip
