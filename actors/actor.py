@@ -1,6 +1,6 @@
 """The base class of actors, the plain supervisor, and the context handed to their hooks.
 
-All hooks run in the actor's own task, one at a time: an actor needs no locks.
+All hooks but `on_undelivered` run in the actor's own task, one at a time: an actor needs no locks.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from .cell import Cell, Directory, Watch
 from .checks import check_hooks
 from .context_propagation import Values
 from .errors import NotSupervising, UnhandledMessage, WrongLoop
+from .events import DeadLetter
 from .exit_reasons import NORMAL, Exit
 from .lifecycle import StopMode
 from .mailbox import MailboxSpec
@@ -76,6 +77,16 @@ class Actor:
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Runs once at the end of each incarnation, even if its start failed. Shielded within the grace."""
+
+    @classmethod
+    def on_undelivered(cls, letter: DeadLetter) -> None:
+        """Runs for each dead letter of an actor of this class: release what its message owns, as a permit or a stream.
+
+        A plain class method, since there may be no instance: a message is lost between two incarnations and after the
+        end, too. It runs wherever the message is lost, in a sender's task for instance, so it must be quick. What it
+        raises is logged and counted in `ActorSystem.event_errors`. It may `tell` the message to another actor; dead
+        letters that it causes itself are counted only. A request that was asked is none: its caller gets an error.
+        """
 
     def report_state(self) -> object:
         """Return the state to show in a crash report. If it raises, the report says so.

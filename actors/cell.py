@@ -20,6 +20,7 @@ from .ask import ActorDied, Ask, death
 from .context_propagation import ContextPropagator
 from .ending import NOT_ENDING, IncarnationEnd
 from .errors import NoSuchActor, NotEntered
+from .events import DeadLetter
 from .exit_reasons import NORMAL, SHUTDOWN, Exit
 from .inbox import ActorInbox
 from .incidents import ActorHistory, Explanation
@@ -392,6 +393,11 @@ class Directory(Runtime):
         change = cell.change()
         for stream in self.streams:
             stream.add(change)
+
+    def undelivered(self, letter: DeadLetter) -> None:
+        """Take a dead letter of the live actor at its path: a message that was lost outside of the actor's mailbox."""
+        cell = self.cell_at(letter.path)
+        (self.lose if cell is None else cell.inbox.lose)(letter)
 
     def ended(self, cell: Cell, reason: Exit) -> None:
         """Keep an abnormal end for `explain`, and end the streams with the root."""

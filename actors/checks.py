@@ -27,6 +27,11 @@ def check_hooks(kind: type) -> None:
     for name in PLAIN_HOOKS:
         if inspect.iscoroutinefunction(_written(kind, name)):
             raise InvalidActor(kind.__name__, f"{name} is async; write `def {name}`")
+    release = vars(kind).get("on_undelivered")
+    if release is not None and not (
+        isinstance(release, classmethod) and not inspect.iscoroutinefunction(inspect.unwrap(release.__func__))
+    ):
+        raise InvalidActor(kind.__name__, "on_undelivered is no plain class method; write `@classmethod` above `def`")
     lifespan = vars(kind).get("lifespan")
     if inspect.iscoroutinefunction(lifespan) or _yields(lifespan):
         raise InvalidActor(kind.__name__, "lifespan is no context manager; put `@asynccontextmanager` above it")

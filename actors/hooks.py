@@ -7,12 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from logging import DEBUG
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from .checks import check_plain
 from .events import DeadLetter, DeadLetters, Event, MessageUnhandled, log, log_event, register
 
 F = TypeVar("F")
+
+
+class Recipient(Protocol):
+    """An actor's class as its dead letters see it."""
+
+    @classmethod
+    def on_undelivered(cls, letter: DeadLetter) -> None:
+        """Release what the message owns."""
 
 
 class Hooks:
@@ -30,7 +38,7 @@ class Hooks:
         self.dead_letters: DeadLetters = DeadLetters(dead_letter_capacity)
         """The last messages that were not handled, and the count of all."""
         self.event_errors: int = 0
-        """Number of errors raised by `on_event` or a listener."""
+        """Number of errors raised by `on_event`, a listener, or an `on_undelivered`."""
         self.late_replies: int = 0
         """Number of answers that came after their call had ended."""
         self.unhandled: int = 0
@@ -42,7 +50,7 @@ class Hooks:
         """Number of errors raised by interceptors themselves. Errors of the `receive` they return crash the actor."""
         self._redact = redact
         self._listeners: dict[object, Callable[[Event], None]] = {}
-        self._emitting = False
+        self._emitting = self._releasing = False
 
     def listen(self, listener: Callable[[Event], None]) -> Callable[[], None]:
         """Call `listener` with each event from now on, after `on_event`. Call the result to remove it."""
@@ -82,6 +90,22 @@ class Hooks:
             self._emitting = quietly
         if not quietly:
             self.emit(letter)
+
+    def lose_of(self, kind: type[Recipient], letter: DeadLetter) -> None:
+        """Keep, count and emit a dead letter of an actor of this class, and call its `on_undelivered`.
+
+        Not for one that such a hook caused: two that hand a message to each other would not come to an end.
+        """
+        self.dead_letter(letter)
+        before, self._releasing = self._releasing, True
+        try:
+            if not before:
+                kind.on_undelivered(letter)
+        except Exception:
+            self.event_errors += 1
+            log.exception("on_undelivered of %s raised", kind.__name__)
+        finally:
+            self._releasing = before
 
     def redacted(self, text: str) -> str:
         """Return the redacted text; only the error's type if `redact` raises."""

@@ -50,6 +50,7 @@ OVERDUE_S = 5.0
 """Seconds from a kill until an actor that has not ended is reported."""
 Run = Callable[["LiveCell", Actor, Context], Awaitable[None]]
 """The function that is the task of an actor: `run` or `run_in_lifespan`."""
+_NO_RELEASE = vars(Actor)["on_undelivered"].__func__
 _mark_taken = vars(Actor)["_taken"].__set__  # the slot itself: an actor may be a frozen class
 
 
@@ -108,7 +109,10 @@ class LiveCell(Cell):
             raise InvalidSpec("mailbox", f"must be a MailboxSpec, not {actor.mailbox!r}")
         if actor.supervision is not None and not isinstance(actor.supervision, Supervision):
             raise InvalidSpec("supervision", f"must be a Supervision or None, not {actor.supervision!r}")
-        self.kind: type[object] = type(actor)
+        kind = type(actor)
+        self.kind: type[object] = kind
+        if getattr(kind.on_undelivered, "__func__", None) is not _NO_RELEASE:
+            self.inbox.lose = partial(self.system.lose_of, kind)
         if self.spec.restart is Restart.TEMPORARY:
             self.spec: ChildSpec = self.spec.without_factory()  # there is no second incarnation
         if actor.mailbox is not self.inbox.spec and not self.inbox.closed:

@@ -143,7 +143,7 @@ class Stash:
             message = entry.message
             call = call_of(message)
             if call is None:
-                self._cell.system.dead_letter(DeadLetter(self._cell.path, "stash", message, "cleared"))
+                inbox.lose(DeadLetter(self._cell.path, "stash", message, "cleared"))
             elif not call.settled:
                 call.settle(None, StashCleared(self._cell.path, type(message).__name__))
 

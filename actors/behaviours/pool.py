@@ -235,7 +235,7 @@ class PoolRef(Handle):
 
     def _bury(self, path: str, message: object, lane: Lane, why: str) -> None:
         if self._context is not None:
-            self._context.system.dead_letter(DeadLetter(path, lane.name.lower(), message, why))
+            self._context.system.undelivered(DeadLetter(path, lane.name.lower(), message, why))
 
     def _absence(self) -> ActorError:
         if self._context is None:
@@ -356,7 +356,7 @@ class Pool(Actor):
         try:
             self._pool.tell(message)
         except MailboxFull as full:
-            context.system.dead_letter(DeadLetter(full.path, full.lane, message, "overflow"))
+            context.system.undelivered(DeadLetter(full.path, full.lane, message, "overflow"))
         except Exception:  # the strategy cannot place it, say for want of a key
             context.unhandled(message)
 

@@ -208,7 +208,7 @@ class Registry:
                 ref.tell(listing, lane=lane)
             except Exception:  # full, or the key of a conflating lane raised: the other subscribers have their right
                 self._dropped += 1
-                self._system.dead_letter(DeadLetter(ref.path, lane.name.lower(), listing, "overflow"))
+                self._system.undelivered(DeadLetter(ref.path, lane.name.lower(), listing, "overflow"))
 
     def _hear(self, event: Event) -> None:
         """Remove an actor that ended from every table, then tell the remaining subscribers."""

@@ -186,7 +186,7 @@ class Throttle(Actor):
         if isinstance(message, Ask) and message.waiting:
             message.fail(MailboxFull(context.path, "backlog", self._bound))
         else:
-            context.system.dead_letter(DeadLetter(context.path, "backlog", message, "overflow"))
+            context.system.undelivered(DeadLetter(context.path, "backlog", message, "overflow"))
 
     async def _dispatch(self, context: Context) -> None:
         """Start what may go, whenever something has changed or a token has come."""
@@ -239,4 +239,4 @@ class Throttle(Actor):
             self._running.discard(scope)
             self._news.set()
         if scope.cancelled_caught and not entry.asked:
-            context.system.dead_letter(DeadLetter(context.path, "work", entry.message, "stopped"))
+            context.system.undelivered(DeadLetter(context.path, "work", entry.message, "stopped"))

@@ -171,4 +171,4 @@ def _deliver(message: object, ref: ActorRef, subscription: Subscription, context
     except Exception:  # full, or the key of a conflating lane raised: that concerns this subscriber alone
         subscription.dropped += 1
         letter = DeadLetter(ref.path, subscription.lane.name.lower(), message, "overflow")
-        context.system.dead_letter(letter)
+        context.system.undelivered(letter)
