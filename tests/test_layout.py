@@ -15,7 +15,7 @@ ROOTS = {
         "__init__", "actor", "ask", "backoff", "cell", "channels", "checks", "children", "context_propagation",
         "coordinated_shutdown", "ending", "errors", "events", "exit_reasons", "hooks", "inbox", "incidents", "lanes",
         "life", "lifecycle", "mailbox", "reaper", "redelivery", "ref", "runtime", "serving", "signals", "sleeping",
-        "spec", "stash", "strategy", "supervisor", "system", "timers", "tree", "wakeup", "watch", "watchdog",
+        "spec", "stash", "strategy", "supervisor", "system", "timers", "top", "tree", "wakeup", "watch", "watchdog",
     },
     "transport": {"__init__"},
     "sanitization": {

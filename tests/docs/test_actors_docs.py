@@ -46,6 +46,7 @@ OWN_PROCESS = {"how-to/actors/anyio.md"}
 COMMANDS = {
     "pip install ./packaging/actors          # in a checkout of understudy",
     "pip install pytest pytest-trio",
+    "python -m actors.top shop.top",
     "python -m pytest test_station.py",
 }
 
