@@ -363,26 +363,47 @@ async def run_with_children(
         cell.finish()
 
 
-async def run(cell: LiveCell, actor: Actor, context: Context) -> None:
-    """Run an incarnation from its start hook to its stop hook."""
+async def run(
+    cell: LiveCell,
+    actor: Actor,
+    context: Context,
+    outer: trio.CancelScope | None = None,
+    deadline: float | None = None,
+) -> None:
+    """Run an incarnation from its start hook to its stop hook.
+
+    Inside a lifespan, `outer` is the scope around that and `deadline` is that of the start. What is raised here then
+    reaches the lifespan at its `yield`, and the incarnation ends once it has been left.
+    """
     life = cell.incarnation
     life.task = trio.lowlevel.current_task()
+    reason: Exit | None = None
     try:
-        with life.scope:
-            if not life.started:
-                await _start(cell, actor, context)
-            if not life.declined:
-                await _serve(cell, actor, context)
-        while life.cancelling_current and _renew_scope(cell):
+        if outer is None or not outer.cancel_called:
             with life.scope:
-                await _serve(cell, actor, context)
+                if not life.started:
+                    await _start(cell, actor, context, deadline)
+                if not life.declined:
+                    await _serve(cell, actor, context)
+            while life.cancelling_current and _renew_scope(cell):
+                with life.scope:
+                    await _serve(cell, actor, context)
     except BaseException as error:
-        handle_error(cell, error)
+        if outer is None:
+            handle_error(cell, error)
+        else:
+            reason = _note_error(cell, error, outer)
+            raise
     finally:
         try:
-            await _close_down(cell, actor, context)
+            await _close_down(cell, actor, context, reason)
+            if outer is not None:
+                outer.shield = True  # as for the stop hook: leaving the lifespan has the rest of the grace
+                life.scope = outer
+                if life.ending.killed:
+                    outer.cancel()
         finally:
-            if cell.children is None:
+            if outer is None and cell.children is None:
                 cell.finish()
 
 
@@ -403,7 +424,8 @@ async def run_in_lifespan(cell: LiveCell, actor: Actor, context: Context) -> Non
             async with actor.lifespan(context):
                 entered = True
                 outer.deadline = math.inf
-                await _run_inside_lifespan(cell, actor, context, outer, deadline)
+                life.scope = trio.CancelScope()
+                await run(cell, actor, context, outer, deadline)
         if not entered and outer.cancelled_caught and not life.ending.killed and life.ending.stop_mode is None:
             raise StartTimeout(cell.path, start_timeout_s)
     except BaseException as error:
@@ -421,39 +443,18 @@ async def run_in_lifespan(cell: LiveCell, actor: Actor, context: Context) -> Non
                 cell.finish()
 
 
-async def _run_inside_lifespan(
-    cell: LiveCell, actor: Actor, context: Context, outer: trio.CancelScope, deadline: float
-) -> None:
-    """Start, serve and close down. What is raised here reaches the lifespan at its `yield`."""
-    life = cell.incarnation
-    reason: Exit | None = None
-    try:
-        if not outer.cancel_called:
-            life.scope = trio.CancelScope()
-            with life.scope:
-                await _start(cell, actor, context, deadline)
-                if not life.declined:
-                    await _serve(cell, actor, context)
-            while life.cancelling_current and _renew_scope(cell):
-                with life.scope:
-                    await _serve(cell, actor, context)
-    except BaseException as error:
-        passing, crash = split_error(error)
-        if crash is not None:
-            life.end().record_failure(as_exception(cell.path, crash))
-        if passing is not None:
-            if _cancelled_within(outer):
-                reason = KILLED  # the error that cancelled the lifespan is known once it has been left
-            else:
-                life.end().no_restart = True
-                cell.kill()
-        raise
-    finally:
-        await _close_down(cell, actor, context, reason)
-        outer.shield = True  # as for the stop hook: leaving the lifespan has the rest of the grace
-        life.scope = outer
-        if life.ending.killed:
-            outer.cancel()
+def _note_error(cell: LiveCell, error: BaseException, outer: trio.CancelScope) -> Exit | None:
+    """Record an error that goes on to the lifespan. Return the exit for the stop hook, None for the one known."""
+    passing, crash = split_error(error)
+    if crash is not None:
+        cell.incarnation.end().record_failure(as_exception(cell.path, crash))
+    if passing is None:
+        return None
+    if _cancelled_within(outer):
+        return KILLED  # the error that cancelled the lifespan is known once it has been left
+    cell.incarnation.end().no_restart = True
+    cell.kill()
+    return None
 
 
 def _cancelled_within(outer: trio.CancelScope) -> bool:
