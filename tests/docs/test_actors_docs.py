@@ -9,6 +9,8 @@ import subprocess
 import sys
 from contextlib import redirect_stdout
 from functools import partial
+from importlib import import_module
+from operator import attrgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -195,6 +197,13 @@ def test_the_life_cycle_is_the_table_of_the_code() -> None:
         for step in Step:
             after = TRANSITIONS[State(code(row["state"])[0])].get(step)
             assert row[f"`{step.value}`"] == ("" if after is None else f"`{after.value}`")
+
+
+def test_the_walk_through_a_life_names_functions_that_exist() -> None:
+    for row in table("explanation/actors/life.md", "The same in the code"):
+        for name in code(row["function"]):
+            module, _, function = name.partition(".")
+            assert callable(attrgetter(function)(import_module(f"actors.{module}"))), name
 
 
 def test_exits_are_listed() -> None:
