@@ -13,7 +13,6 @@ from .bucket import Rate as Rate
 from .circuit import CircuitSpec as CircuitSpec
 from .circuit import CircuitState as CircuitState
 from .circuit import FailureCount as FailureCount
-from .circuit import FailureRate as FailureRate
 from .dynamic_supervisor import DynamicSupervisor as DynamicSupervisor
 from .dynamic_supervisor import StartFromTemplate as StartFromTemplate
 from .job import AttemptTimeout as AttemptTimeout
@@ -50,13 +49,11 @@ from .resource_actor import ResourceOptions as ResourceOptions
 from .resource_actor import ResourceStatus as ResourceStatus
 from .retry import ONCE as ONCE
 from .retry import Retry as Retry
-from .routing import AtRandom as AtRandom
 from .routing import Broadcast as Broadcast
 from .routing import ConsistentHash as ConsistentHash
 from .routing import LeastLoaded as LeastLoaded
 from .routing import RoundRobin as RoundRobin
 from .routing import Routing as Routing
-from .routing import SmallestFirst as SmallestFirst
 from .start import start_under as start_under
 from .state_machine import Entered as Entered
 from .state_machine import EventTimeout as EventTimeout

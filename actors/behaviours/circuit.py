@@ -18,13 +18,9 @@ from attrs import Attribute, field, frozen
 
 from actors.backoff import Backoff
 from actors.checks import above_zero, check_count
-from actors.errors import InvalidSpec
 from actors.lifecycle import InvalidTransition
 
 from .exception_filter import Kinds, matches
-
-SLICES = 10
-"""Slices in which a window of time is counted: memory is bounded, and the precision is a tenth of the window."""
 
 RESET: Backoff = Backoff(min_s=1.0, max_s=60.0)
 """Default time that a circuit stays open: a second at first, a minute at most."""
@@ -80,27 +76,6 @@ class FailureCount:
 
 
 @frozen
-class FailureRate:
-    """Open when at least `share` (above 0, up to 1) of the calls of the last `window_s` seconds failed.
-
-    Not before `min_calls` calls: one failure of one call is no trend. Raises `InvalidSpec` for invalid numbers.
-    """
-
-    share: float = field(default=0.5)
-    window_s: float = field(default=10.0, validator=above_zero)
-    min_calls: int = field(default=10, validator=_count)
-
-    @share.validator
-    def _check_share(self, _: Attribute[float], value: float) -> None:
-        if not 0 < value <= 1:
-            raise InvalidSpec("share", "must be above 0 and at most 1")
-
-    def __attrs_post_init__(self) -> None:
-        if not math.isfinite(self.window_s):
-            raise InvalidSpec("window_s", "must be finite: a rate needs an end to its memory")
-
-
-@frozen
 class CircuitSpec:
     """When a circuit opens, for how long, and what counts.
 
@@ -111,7 +86,7 @@ class CircuitSpec:
     success. Raises `InvalidSpec` naming the field.
     """
 
-    trip: FailureCount | FailureRate = FailureCount()
+    trip: FailureCount = FailureCount()
     reset: Backoff = RESET
     trials: int = field(default=1, validator=_count)
     slow_call_s: float = field(default=math.inf, validator=above_zero)
@@ -150,35 +125,6 @@ class _Count:
         return sum(1 for time in self._times if now - time <= self._window_s)
 
 
-class _Rate:
-    """Calls and failures of the last window, in slices of time."""
-
-    def __init__(self, rule: FailureRate) -> None:
-        self._rule = rule
-        self._slices: deque[list[int]] = deque(maxlen=SLICES)
-        """Each is [number of the slice, calls, failures]."""
-
-    def record(self, failed: bool, now: float) -> bool:
-        number = self._number(now)
-        if not self._slices or self._slices[-1][0] != number:
-            self._slices.append([number, 0, 0])
-        self._slices[-1][1] += 1
-        self._slices[-1][2] += failed
-        calls, failures = self._sums(now)
-        return calls >= self._rule.min_calls and failures >= self._rule.share * calls
-
-    def failures(self, now: float) -> int:
-        return self._sums(now)[1]
-
-    def _number(self, now: float) -> int:
-        return math.floor(now * SLICES / self._rule.window_s)
-
-    def _sums(self, now: float) -> tuple[int, int]:
-        oldest = self._number(now) - SLICES
-        kept = [entry for entry in self._slices if entry[0] > oldest]
-        return sum(entry[1] for entry in kept), sum(entry[2] for entry in kept)
-
-
 class Circuit:
     """Closed, open or half-open. All times are seconds on one monotonic clock, handed in."""
 
@@ -186,7 +132,7 @@ class Circuit:
         self.spec: CircuitSpec = spec
         self._state = CircuitState.CLOSED
         self._period = 0
-        self._tally = self._new_tally()
+        self._tally = _Count(self.spec.trip)
         self._trips = 0
         self._reopens_at = 0.0
         self._in_flight = 0
@@ -265,9 +211,5 @@ class Circuit:
         except KeyError:
             raise InvalidTransition(self._state, turn) from None
         self._period += 1
-        self._tally = self._new_tally()
+        self._tally = _Count(self.spec.trip)
         self._in_flight = self._succeeded = 0
-
-    def _new_tally(self) -> _Count | _Rate:
-        trip = self.spec.trip
-        return _Count(trip) if isinstance(trip, FailureCount) else _Rate(trip)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import blake2b
-from random import Random
 from typing import Protocol, TypeVar
 
 from attrs import frozen
@@ -64,21 +63,6 @@ class RoundRobin:
             yield workers[turn % count]
 
 
-class AtRandom:
-    """Any worker, all with the same chance. Repeatable with a seed."""
-
-    def __init__(self, seed: int | None = None) -> None:
-        self._random = Random(seed)  # noqa: S311 - fair turns, not secrets
-
-    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """Yield all workers in random order."""
-        left = list(workers)
-        while left:
-            index = self._random.randrange(len(left))
-            left[index], left[-1] = left[-1], left[index]
-            yield left.pop()
-
-
 class LeastLoaded:
     """The shortest mailbox; among equal ones the fewest unanswered asks, and among those in turn.
 
@@ -98,14 +82,6 @@ class LeastLoaded:
         return (workers[index] for index in (first, *ranked))
 
 
-class SmallestFirst:
-    """The shortest mailbox, and among equal ones always the first: little work stays with few workers."""
-
-    def rank(self, workers: Sequence[R], message: object) -> Iterator[R]:
-        """All workers by their load; equal ones in start order."""
-        return iter(sorted(workers, key=_load))
-
-
 class ConsistentHash:
     """Messages with equal keys go to the same worker while it is in the pool.
 
@@ -122,10 +98,6 @@ class ConsistentHash:
         """The one worker for the message's key."""
         key = _number(*_kind_and_bytes(self._key(message)))
         yield max(workers, key=lambda worker: (_mixed(key ^ _number(b"worker", worker.id.encode())), worker.id))
-
-
-def _load(worker: Routee) -> tuple[int, int]:
-    return worker.load
 
 
 def _kind_and_bytes(key: Key) -> tuple[bytes, bytes]:

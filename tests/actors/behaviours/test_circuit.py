@@ -12,9 +12,7 @@ from actors.behaviours.circuit import (
     CircuitSpec,
     CircuitState,
     FailureCount,
-    FailureRate,
 )
-from tests.rigs.memory import kept_bytes
 
 CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 STEADY = Backoff(min_s=10.0, max_s=80.0, jitter=0.0)
@@ -190,34 +188,6 @@ def test_a_slow_call_is_a_failure_whatever_it_returned():
     assert target.state(2.0) is CLOSED
     target.settle(target.admit(2.0), False, 4.5, EVEN)
     assert target.state(4.5) is OPEN
-
-
-def test_a_rate_opens_it_at_its_share_of_enough_calls():
-    target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=10))
-    fail(target, 0.0, 5)
-    succeed(target, 0.0, 4)
-    assert target.state(0.0) is CLOSED
-    succeed(target, 0.0)
-    assert target.state(0.0) is OPEN
-
-
-def test_a_rate_forgets_what_is_older_than_its_window():
-    target = circuit(trip=FailureRate(0.5, window_s=10.0, min_calls=4))
-    fail(target, 0.0, 3)
-    succeed(target, 11.0, 3)
-    assert target.failures(11.0) == 0
-    fail(target, 11.5, 2)
-    assert (target.state(11.5), target.failures(11.5)) == (CLOSED, 2)
-    fail(target, 12.0)
-    assert target.state(12.0) is OPEN
-
-
-def test_a_rate_uses_bounded_memory():
-    target = circuit(trip=FailureRate(1.0, window_s=10.0, min_calls=10))
-    with kept_bytes() as left:
-        for number in range(10_000):
-            succeed(target, float(number))
-    assert left.size < 10_000  # a byte for each
 
 
 def test_which_errors_count_is_chosen_by_kind():

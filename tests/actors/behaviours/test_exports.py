@@ -12,16 +12,16 @@ def test_the_public_names_are_these():
         if not name.startswith("_") and not isinstance(value, types.ModuleType)
     }
     assert sorted(public) == [
-        "AcquirePermit", "AskedPool", "AtRandom", "AttemptTimeout", "Breaker",
+        "AcquirePermit", "AskedPool", "AttemptTimeout", "Breaker",
         "BreakerStatistics", "Broadcast", "Buckets", "CallTimeout", "CheckTimeout", "CircuitChange", "CircuitOpen",
         "CircuitSpec", "CircuitState", "ConsistentHash", "DEFAULT_RESOURCE_OPTIONS", "DynamicSupervisor", "Entered",
-        "EventTimeout", "FailureCount", "FailureRate", "GetJob", "InspectTopic", "Job",
+        "EventTimeout", "FailureCount", "GetJob", "InspectTopic", "Job",
         "JobCancelled", "JobFailed", "JobState", "JobTimedOut", "LeastLoaded", "Listing", "MarkBroken",
         "NameTaken", "NoWorkers", "NotRegistered", "ONCE", "OpenTimeout", "OutsideHandler", "Pool",
         "PoolRef", "PoolStatistics", "Publish", "Rate", "ReadResource", "ReadThrottle",
         "Registry", "RegistryStatistics", "Resource", "ResourceActor", "ResourceEnded",
         "ResourceLost", "ResourceOptions", "ResourceStatus", "ResourceUnavailable", "Retry", "RoundRobin",
-        "Routing", "SmallestFirst", "StartFromTemplate", "StateMachine", "StateTimeout", "Subscribe",
+        "Routing", "StartFromTemplate", "StateMachine", "StateTimeout", "Subscribe",
         "SubscriberStatistics", "Throttle", "ThrottleStatistics", "TopicStatistics",
         "TransitionRefused", "Transitions", "Unsubscribe", "WorkerStatistics",
         "job", "on_entry", "resource", "start_under", "topic",

@@ -6,7 +6,7 @@ import pytest
 
 from actors import InvalidSpec
 from actors.behaviours.bucket import Buckets, Rate
-from actors.behaviours.circuit import CircuitSpec, FailureCount, FailureRate
+from actors.behaviours.circuit import CircuitSpec, FailureCount
 from actors.behaviours.resource_actor import ResourceActor, ResourceOptions
 
 
@@ -25,11 +25,6 @@ def source():
         (lambda: FailureCount(0), "limit"),
         (lambda: FailureCount(True), "limit"),
         (lambda: FailureCount(1, 0.0), "window_s"),
-        (lambda: FailureRate(0.0), "share"),
-        (lambda: FailureRate(1.1), "share"),
-        (lambda: FailureRate(window_s=math.inf), "window_s"),
-        (lambda: FailureRate(window_s=math.nan), "window_s"),
-        (lambda: FailureRate(min_calls=0), "min_calls"),
         (lambda: CircuitSpec(trials=0), "trials"),
         (lambda: CircuitSpec(slow_call_s=-1.0), "slow_call_s"),
         (lambda: ResourceOptions(open_timeout_s=0), "open_timeout_s"),

@@ -32,7 +32,7 @@ from actors import (
     Supervision,
 )
 from actors.behaviours.pool import AskedPool, NoWorkers, Pool, PoolRef, Resize
-from actors.behaviours.routing import AtRandom, Broadcast, ConsistentHash, LeastLoaded, SmallestFirst
+from actors.behaviours.routing import Broadcast, ConsistentHash, LeastLoaded
 from tests.actors.troupe import Boom, Hang, Player, Read, Run, kill, player, settled, sleeping, tell
 
 SLOW = Backoff(min_s=10.0, max_s=10.0, jitter=0.0)
@@ -137,16 +137,6 @@ async def test_the_least_loaded_worker_is_asked(autojump_clock, system):
 
 
 @pytest.mark.promise("pool.routing")
-async def test_smallest_first_keeps_little_work_with_few_workers(autojump_clock, system):
-    pool = await open_pool(system, routing=SmallestFirst())
-    assert await names(pool, 3) == ["w-1"] * 3
-    async with trio.open_nursery() as nursery:
-        nursery.start_soon(lambda: pool.ask(Who(after_s=1.0)))
-        await settled()
-        assert await names(pool, 3) == ["w-2"] * 3
-
-
-@pytest.mark.promise("pool.routing")
 async def test_a_key_stays_with_its_worker_and_comes_back_to_it(autojump_clock, system):
     pool = await open_pool(system, size=4, routing=ConsistentHash(lambda request: request.key))
 
@@ -168,7 +158,7 @@ async def test_a_key_stays_with_its_worker_and_comes_back_to_it(autojump_clock, 
 
 @pytest.mark.promise("pool.routing")
 async def test_a_broadcast_reaches_every_worker_once(autojump_clock, system):
-    pool = await open_pool(system, routing=AtRandom(1), capacity=2)
+    pool = await open_pool(system, capacity=2)
     pool.tell(Broadcast("one"))
     await tell(pool.ref, Broadcast("two"))
     assert set(map(tuple, (await heard(pool)).values())) == {("one", "two")}
@@ -564,7 +554,7 @@ FAULTS = st.lists(
     st.tuples(st.sampled_from(["crash", "kill", "stop", "resize", "ask", "tell", "wait"]), st.integers(0, 9)),
     max_size=25,
 )
-ROUTINGS = st.sampled_from([None, LeastLoaded, SmallestFirst, AtRandom, lambda: ConsistentHash(lambda _: "key")])
+ROUTINGS = st.sampled_from([None, LeastLoaded, lambda: ConsistentHash(lambda _: "key")])
 
 
 @pytest.mark.promise("pool.remaining-workers")
