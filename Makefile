@@ -94,7 +94,7 @@ rooms: $(VENV)/.dev
 exported: $(VENV)/.dev
 	PATH="$(CURDIR)/$(BIN):$$PATH" PYRIGHT_PYTHON_IGNORE_WARNINGS=1 pyright --verifytypes actors --ignoreexternal
 
-BENCHES := path chat wire store nodes scrub actors
+BENCHES := chat wire store nodes scrub actors
 FIGURES := docs/reference/benchmarks.md
 bench: $(VENV)/.bench ## figures into the documentation (ARGS="actors --json" prints)
 	$(BIN)/python -m benchmarks $(or $(ARGS),$(BENCHES) --together --into $(FIGURES))

@@ -236,11 +236,16 @@ def found(section: str, kind: Kind) -> tuple[Finding, ...]:
 
 
 def findings(section: str) -> str:
-    """Return the kinds of a category, each with an example; not those of secrets whose names say all."""
+    """Return the kinds of a category, each with an example.
+
+    Secrets whose names say all are left out, and kinds in a page that mean the same as in any text.
+    """
+    known = {(kind.name, kind.meaning) for category, kind in kinds() if section == PAGE_MODE and category != section}
     rows = [
         (f"`{kind.name}`", f"{kind.meaning.removesuffix('.')}.", example(section, kind))
         for category, kind in kinds()
-        if category == section and not (section == Category.SECRET and says_all(kind))
+        if category == section and (kind.name, kind.meaning) not in known
+        if not (section == Category.SECRET and says_all(kind))
     ]
     return as_markdown(("kind", "what it is", "example"), rows)
 
