@@ -4,12 +4,14 @@ import inspect
 import re
 from pathlib import Path
 
+import attrs
 import pytest
 from markdown_it import MarkdownIt
 
 from docs.tables import MARK, TABLES, as_markdown, filled
 from tests.rigs.doc_tables import DOCS, ROOT, code, table
-from understudy.tools.tool import tool
+from understudy.agents.agent import Agent
+from understudy.tools.tool import ToolContext, tool
 
 AGENTS = "reference/agents-and-tools.md"
 PAGES = sorted(str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md"))
@@ -69,6 +71,16 @@ def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     parameters = [each for each in inspect.signature(tool).parameters.values() if each.kind is each.KEYWORD_ONLY]
     assert list(options) == [each.name for each in parameters]
     assert [options[each.name] for each in parameters[1:]] == [f"`{each.default}`" for each in parameters[1:]]
+
+
+def test_every_field_of_an_agent_and_of_a_call_is_named() -> None:
+    """Their defaults and meanings are in the signatures, which are made from the code."""
+    text = (DOCS / AGENTS).read_text()
+    for heading, kind, hidden in (("`Agent`", Agent, ()), ("`ToolContext`", ToolContext, ("means",))):
+        part = text.split(f"# {heading}\n", 1)[1].split("\n#", 1)[0].split("`:", 1)[0] + "`"
+        assert code(part.replace("\n", " ")) == [
+            field.name for field in attrs.fields(kind) if field.init and field.name not in hidden
+        ]
 
 
 def anchors(page: Path) -> set[str]:
