@@ -6,7 +6,7 @@ python -m docs.tables    writes them into the pages, between `<!-- table: NAME -
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from html import escape
 from itertools import groupby
@@ -126,29 +126,17 @@ def settings() -> str:
     """Return the settings of the kernel but its limits, those of tables with the table's name."""
     tables = {"": Settings, **setting_tables()}
     kinds = {table: kind for table, kind in tables.items() if table not in {"limits", *extension_tables()}}
-    return as_settings(
-        (f"`{table}.{row[0][1:]}" if table else row[0], *row[1:])
-        for table, kind in kinds.items()
-        for row in rows_of(kind)
-    )
+    return settings_of(*((kind, f"{table}.".lstrip(".")) for table, kind in kinds.items()))
 
 
-def settings_of(kind: type[Any]) -> str:
-    """Return the settings of a table's class."""
-    return as_settings(rows_of(kind))
-
-
-def as_settings(rows: Iterable[Sequence[str]]) -> str:
-    """Return rows of `rows_of` as a table."""
-    return as_markdown(("setting", "default", "meaning"), list(rows))
-
-
-def rows_of(kind: type[Any]) -> Iterator[Sequence[str]]:
-    """Yield the settings of a class, each with its default and its docstring."""
-    for name, text in field_texts(kind).items():
-        value = getattr(kind(), name)
-        default = f"`{value}`" if value or value == 0 else "(empty)"
-        yield f"`{name}`", default, text
+def settings_of(*kinds: tuple[type[Any], str]) -> str:
+    """Return the settings of classes, each with what stands before its name, its default and its docstring."""
+    rows = []
+    for kind, before in kinds:
+        for name, text in field_texts(kind).items():
+            value = getattr(kind(), name)
+            rows.append((f"`{before}{name}`", f"`{value}`" if value or value == 0 else "(empty)", text))
+    return as_markdown(("setting", "default", "meaning"), rows)
 
 
 def agents() -> str:
@@ -329,8 +317,8 @@ TABLES: Final[Mapping[str, Callable[[], str]]] = {
     ),
     "metrics": metrics,
     "settings": settings,
-    "limits": lambda: settings_of(Limits),
-    **{f"settings of {name}": partial(settings_of, kind) for name, kind in extension_tables().items()},
+    "limits": lambda: settings_of((Limits, "")),
+    **{f"settings of {name}": partial(settings_of, (kind, "")) for name, kind in extension_tables().items()},
     "agents": agents,
     "tools": tools,
     "promises of bad": lambda: promises("bad"),
