@@ -46,21 +46,21 @@ def _named(_: Any, attribute: "Attribute[str]", value: str) -> None:
 def _tools(value: Iterable[Tool | McpServer]) -> tuple[Tool, ...]:
     tools: tuple[Any, ...] = tuple(value)
     seen: set[str] = set()
-    for each in tools:
-        if isinstance(each, McpServer):
+    for entry in tools:
+        if isinstance(entry, McpServer):
             continue
-        if not isinstance(each, Tool):
-            raise TypeError(f"{each!r} is not a tool; put @tool above its definition")
-        if each.is_method:
+        if not isinstance(entry, Tool):
+            raise TypeError(f"{entry!r} is not a tool; put @tool above its definition")
+        if entry.is_method:
             raise TypeError(
-                f"{each.name} is a method; give the agent the tool of an instance, as in Shop().{each.name}"
+                f"{entry.name} is a method; give the agent the tool of an instance, as in Shop().{entry.name}"
             )
-        if each.name in seen:
-            raise ValueError(f"two tools are called {each.name!r}; give one another name with @tool(name=…)")
-        seen.add(each.name)
-        if each.agent is not None and (depth := 1 + each.agent.depth) > MAX_DEPTH:
+        if entry.name in seen:
+            raise ValueError(f"two tools are called {entry.name!r}; give one another name with @tool(name=…)")
+        seen.add(entry.name)
+        if entry.agent is not None and (depth := 1 + entry.agent.depth) > MAX_DEPTH:
             raise ValueError(
-                f"{each.name} asks an agent that asks others, {depth} deep: agents may ask each other {MAX_DEPTH} deep"
+                f"{entry.name} asks an agent that asks others, {depth} deep: agents may ask each other {MAX_DEPTH} deep"
             )
     return tools
 
@@ -72,12 +72,14 @@ def _listed(value: Iterable[Any]) -> tuple[Any, ...]:
 
 
 def _starters(value: Iterable[str | Starter]) -> tuple[Starter, ...]:
-    return tuple(each if isinstance(each, Starter) else Starter(each) for each in _listed(value))
+    return tuple(given if isinstance(given, Starter) else Starter(given) for given in _listed(value))
 
 
 def _translations(value: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
     return {
-        language: {name: _starters(each) if name == "starters" else each for name, each in texts.items()}
+        language: {
+            name: _starters(translation) if name == "starters" else translation for name, translation in texts.items()
+        }
         for language, texts in value.items()
     }
 
@@ -171,11 +173,11 @@ class Agent:
 
     def __attrs_post_init__(self) -> None:
         given: tuple[Any, ...] = self.tools
-        servers = (*self.servers, *(each for each in given if isinstance(each, McpServer)))
+        servers = (*self.servers, *(entry for entry in given if isinstance(entry, McpServer)))
         if len({server.name for server in servers}) < len(servers):
             raise ValueError(f"agent {self.name!r} has two MCP servers of one name; give one another with mcp(name=…)")
         object.__setattr__(self, "servers", servers)
-        object.__setattr__(self, "tools", tuple(each for each in given if not isinstance(each, McpServer)))
+        object.__setattr__(self, "tools", tuple(entry for entry in given if not isinstance(entry, McpServer)))
         if self.remote is not None:
             if self.run not in (None, self.remote.run):
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
@@ -185,7 +187,7 @@ class Agent:
         asked += [] if choice in (None, *words) else [(choice, f"tool_choice={choice!r}")]
         for name, what in asked:
             if not self.may_have(name):
-                meant = did_you_mean(name, (*words, *(each.name for each in self.tools)))
+                meant = did_you_mean(name, (*words, *(entry.name for entry in self.tools)))
                 raise ValueError(f"agent {self.name!r} has {what}, but no tool {name!r}{meant}")
 
     @translations.validator
@@ -249,19 +251,19 @@ class Agent:
     @cached_property
     def subagents(self) -> "tuple[Agent, ...]":
         """The agents that its tools ask, and those below them."""
-        asked = [each.agent for each in self.tools if each.agent is not None]
+        asked = [entry.agent for entry in self.tools if entry.agent is not None]
         return tuple(below for agent in asked for below in (agent, *agent.subagents))
 
     @cached_property
     def depth(self) -> int:
         """How many agents ask each other below this one."""
-        return max((1 + each.agent.depth for each in self.tools if each.agent is not None), default=0)
+        return max((1 + entry.agent.depth for entry in self.tools if entry.agent is not None), default=0)
 
     @cached_property
     def card(self) -> AgentCard:
         """The agent's description for a model."""
         translated = (starter for texts in self.translations.values() for starter in texts.get("starters", ()))
-        tools = tuple(ToolCard(each.name, each.description, each.parameters) for each in self.tools)
+        tools = tuple(ToolCard(entry.name, entry.description, entry.parameters) for entry in self.tools)
         return AgentCard(self.name, self.display_title, self.description, tools, (*self.starters, *translated))
 
     def as_tool(self, name: str = "", description: str = "", *, history: bool = False) -> Tool:
@@ -275,7 +277,7 @@ class Agent:
         async def ask(request: Annotated[str, Param(REQUEST)]) -> str:  # noqa: ARG001 - for the schema
             raise ToolError("tool_failed", f"{self.name} can only be asked in a run.")
 
-        limits = [each for each in (self.timeout_s, self.budget.wall_s) if each is not None]
+        limits = [limit for limit in (self.timeout_s, self.budget.wall_s) if limit is not None]
         label = name or f"ask_{self.name}".replace("-", "_")
         made = tool(name=label, timeout_s=min(limits, default=math.inf), retry_safe=True, on_server_loop=True)(ask)
         about = description or self.description or f"Asks {self.display_title}."
@@ -283,11 +285,11 @@ class Agent:
 
     def tool(self, name: str) -> Tool | None:
         """Return the agent's tool of that name, or None."""
-        return {each.name: each for each in self.tools}.get(name)
+        return {entry.name: entry for entry in self.tools}.get(name)
 
     def with_tools(self, tools: Sequence[Tool]) -> "Agent":
         """Return the agent with these tools alone, without the starters that need another one."""
-        gone = {each.name for each in self.tools} - {each.name for each in tools}
+        gone = {entry.name for entry in self.tools} - {entry.name for entry in tools}
         settings = evolve(self.settings, tool_choice=None) if self.settings.tool_choice in gone else self.settings
         starters = [starter for starter in self.starters if starter.tool not in gone]
         return evolve(self, tools=tools, starters=starters, settings=settings)
@@ -313,4 +315,4 @@ class Agent:
 def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
     """Return the agents and those that they ask as tools, by name; an agent itself goes before another's subagent."""
     given = list(agents)
-    return {each.name: each for each in (*(sub for agent in given for sub in agent.subagents), *given)}
+    return {agent.name: agent for agent in (*(sub for agent in given for sub in agent.subagents), *given)}

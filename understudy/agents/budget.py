@@ -67,12 +67,12 @@ class Budget:
 
         Raises ValueError if a field exceeds the server's limit, because the server would silently lower it.
         """
-        for each in fields(Budget):
-            own, limit = getattr(self, each.name), getattr(limits, LIMIT_OF[each.name])
+        for bound in fields(Budget):
+            own, limit = getattr(self, bound.name), getattr(limits, LIMIT_OF[bound.name])
             if own is not None and limit is not None and own > limit:
-                name = f"limits.{LIMIT_OF[each.name]}"
+                name = f"limits.{LIMIT_OF[bound.name]}"
                 raise ValueError(
-                    f"agent {agent!r} has a budget of {each.name}={own:g}, but {name} is {limit:g}: raise {name}, or "
+                    f"agent {agent!r} has a budget of {bound.name}={own:g}, but {name} is {limit:g}: raise {name}, or "
                     "lower the agent's budget"
                 )
         return Budget(**{name: getattr(limits, limit) for name, limit in LIMIT_OF.items()}).lowered(self)

@@ -84,9 +84,9 @@ class OutputType:
         found = list(objects_in(tags.feed(text).text + tags.finish().text)) if whole is None else [whole]
         fitting: list[Output] = []
         misfit = Misfit("", "it is not JSON")
-        for each in found:
+        for value in found:
             try:
-                output = self._fit(each)
+                output = self._fit(value)
             except Misfit as error:
                 misfit = error
             else:
@@ -126,8 +126,10 @@ def _strict(schema: Mapping[str, Any]) -> dict[str, Any]:
             raise Unsupported("members of any name")
         needed = schema.get("required", ())
         kept["properties"] = {
-            name: _strict(each) if name in needed or _takes_null(each) else {"anyOf": [_strict(each), {"type": "null"}]}
-            for name, each in members.items()
+            name: _strict(member)
+            if name in needed or _takes_null(member)
+            else {"anyOf": [_strict(member), {"type": "null"}]}
+            for name, member in members.items()
         }
         kept["required"], kept["additionalProperties"] = list(members), False
     return kept
@@ -137,4 +139,4 @@ def _takes_null(schema: Mapping[str, Any]) -> bool:
     kinds = schema.get("type")
     if kinds == "null" or (isinstance(kinds, list) and "null" in kinds) or None in schema.get("enum", ()):
         return True
-    return any(_takes_null(each) for each in (*schema.get("anyOf", ()), *schema.get("oneOf", ())))
+    return any(_takes_null(union) for union in (*schema.get("anyOf", ()), *schema.get("oneOf", ())))

@@ -46,7 +46,7 @@ class Allowance:
         return {name: value for name in BOUNDS if (value := getattr(self, name)) is not None}
 
 
-BOUNDS: Final = tuple(each.name for each in fields(Allowance))
+BOUNDS: Final = tuple(bound.name for bound in fields(Allowance))
 
 
 @frozen

@@ -16,7 +16,7 @@ def field_texts(kind: type[Any]) -> dict[str, str]:
 
     Tables of a settings file have none; a field without a text has an empty one.
     """
-    bodies = (ast.parse(dedent(inspect.getsource(each))).body[0].body for each in kind.__mro__ if attrs.has(each))  # type: ignore[attr-defined]
+    bodies = (ast.parse(dedent(inspect.getsource(owner))).body[0].body for owner in kind.__mro__ if attrs.has(owner))  # type: ignore[attr-defined]
     texts = {
         field.target.id: " ".join(below.value.value.split())
         for field, below in chain.from_iterable(map(pairwise, bodies))

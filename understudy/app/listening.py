@@ -27,8 +27,8 @@ async def open_listeners(settings: Settings) -> list[trio.SocketListener]:
                 missing = error
             port = opened[0].socket.getsockname()[1] if opened else port
     except BaseException:
-        for each in opened:
-            each.socket.close()
+        for listener in opened:
+            listener.socket.close()
         raise
     if not opened and missing is not None:
         raise missing

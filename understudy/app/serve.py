@@ -92,7 +92,9 @@ def run_server(
     if settings.output_tokens < settings.models.max_output:
         limited = {"asked": settings.models.max_output, "tokens": settings.output_tokens}
         log.warning("model.output_limited", extra=limited)
-    if left_out := [each for each in sorted(os.environ) if each.startswith("UNDERSTUDY_") and is_left_out(each)]:
+    if left_out := [
+        variable for variable in sorted(os.environ) if variable.startswith("UNDERSTUDY_") and is_left_out(variable)
+    ]:
         log.info("settings.variables_left_out", extra={"variables": ", ".join(left_out)})
     for name, meant in unknown_variables().items():
         log.warning("settings.unknown_variable", extra={"variable": name, "meant": meant})
@@ -106,7 +108,7 @@ def run_server(
         trio.run(_serve_until_signal, start)
     except* (DatabaseUnusable, OSError, ValueError, ImportError) as group:
         log.debug("server.failed", exc_info=group)
-        failures = [each for each in errors_in(group) if isinstance(each, Exception)]
+        failures = [failure for failure in errors_in(group) if isinstance(failure, Exception)]
     for error in failures:
         report_no_start(explain_no_start(error, settings), settings.log.format)
     return 1 if failures else 0
@@ -131,8 +133,8 @@ def listening_early(settings: Settings) -> Iterator[list[socket.socket]]:
     finally:
         _stop_forgetting()
         gc.set_threshold(*thresholds)
-        for each in sockets:
-            each.close()
+        for early in sockets:
+            early.close()
 
 
 def _forget_sources(phase: str, _: object) -> None:

@@ -95,7 +95,7 @@ async def serve_app(
     tls = server_context(certificate, key) if certificate is not None and key is not None else None
     async with build_app(settings, agents, detectors, lifespan) as app, trio.open_nursery() as nursery:
         if sockets:
-            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(each)) for each in sockets]
+            listeners = [trio.SocketListener(trio.socket.from_stdlib_socket(early)) for early in sockets]
         else:
             listeners = await open_listeners(settings)
         port = listeners[0].socket.getsockname()[1]

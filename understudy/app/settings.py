@@ -198,7 +198,7 @@ class Settings:
     @property
     def sign_ins(self) -> list[Any]:
         """The settings of extensions by which users sign in: those that have `signs_in`, and it is true."""
-        return [each for each in self.own.values() if getattr(each, "signs_in", False)]
+        return [table for table in self.own.values() if getattr(table, "signs_in", False)]
 
     @property
     def weak_secrets(self) -> list[str]:
@@ -210,7 +210,7 @@ class Settings:
     def signs(self) -> bool:
         """Whether the server can sign tokens: with a secret in the settings, or with its own on a loopback address, or
         for a sign-in with `own_secret` if no other server shares its database."""
-        own = not self.on_postgresql and any(getattr(each, "own_secret", False) for each in self.sign_ins)
+        own = not self.on_postgresql and any(getattr(sign_in, "own_secret", False) for sign_in in self.sign_ins)
         return bool(self.secret) or is_loopback(self.host) or own
 
     @property
@@ -335,11 +335,11 @@ def extension_tables() -> Mapping[str, type[Any]]:
         if (kind := brought(extension.settings)) is not None:
             if (table := table_of(extension)) in kinds or table in attrs.fields_dict(Settings):
                 raise ExtensionFault(f"{table} is no name for the settings of {extension.name}: it is taken; rename it")
-            for each in fields(kind):
-                if not any(each.type in (kind_of, kind_of | None) for kind_of in READABLE):
+            for attribute in fields(kind):
+                if not any(attribute.type in (kind_of, kind_of | None) for kind_of in READABLE):
                     names = ", ".join(getattr(kind_of, "__name__", str(kind_of)) for kind_of in READABLE)
-                    wrong = f"{each.name} of the settings of {extension.name} is of a type that cannot be read"
-                    raise ExtensionFault(f"{wrong}, {each.type}: make it one of {names}, or None besides")
+                    wrong = f"{attribute.name} of the settings of {extension.name} is of a type that cannot be read"
+                    raise ExtensionFault(f"{wrong}, {attribute.type}: make it one of {names}, or None besides")
             kinds[table] = kind
     return kinds
 
@@ -347,7 +347,7 @@ def extension_tables() -> Mapping[str, type[Any]]:
 @cache
 def setting_tables() -> Mapping[str, type[Any]]:
     """Return the classes of the settings that are tables, those of extensions too, by the names of the tables."""
-    kinds = {each.name: each.type or str for each in fields(Settings) if each.name not in TABLES}
+    kinds = {attribute.name: attribute.type or str for attribute in fields(Settings) if attribute.name not in TABLES}
     own = {name: kind for name, kind in kinds.items() if attrs.has(kind)}
     return {**own, **extension_tables()}
 
@@ -372,7 +372,7 @@ def check_settings(settings: Settings) -> None:
     """
     try:
         on = chosen(settings.extensions)
-        kinds = [kind for each in on.values() if (kind := brought(each.settings)) is not None]
+        kinds = [kind for extension in on.values() if (kind := brought(extension.settings)) is not None]
     except ExtensionFault as error:
         raise BadSettings(str(error)) from error
     if settings.on_postgresql and "nodes" not in on:
@@ -404,7 +404,9 @@ def _faults_of_extensions(found: Found) -> Iterator[str]:
     with suppress(ExtensionFault):  # `check_settings` tells of it
         on = chosen(names if isinstance(names, list) else [])
         for name, (_, source) in found.items():
-            extension = next((each for each in installed().values() if name.startswith(f"{table_of(each)}.")), None)
+            extension = next(
+                (candidate for candidate in installed().values() if name.startswith(f"{table_of(candidate)}.")), None
+            )
             if extension is not None and extension.name not in on:
                 off = f"the extension {extension.name} is off"
                 yield f"{name} in {source} has no effect: {off}; remove it, or have it on"
@@ -517,7 +519,7 @@ def _read_file(path: Path, faults: list[str], tables: dict[str, Any]) -> Found:
         return {}
     for name in setting_tables():
         if isinstance(inner := section.pop(name, {}), dict):
-            section |= {f"{name}.{each}": value for each, value in inner.items()}
+            section |= {f"{name}.{key}": value for key, value in inner.items()}
         else:
             faults.append(f"{name} in {path} must be a table: [{APP}.{name}]")
     tables["currency"] = section.pop("models.currency", tables.get("currency", ""))
@@ -539,21 +541,23 @@ def _read_rows(table: str, given: Any, path: Path, faults: list[str]) -> Iterato
     if not isinstance(given, dict):
         faults.append(f'{table} in {path} must be a table of tables: [{APP}.{table}."NAME"]')
         return
-    known = {each.name: each for each in fields(ROWS[table]) if each.name not in ("name", "variables")}
+    known = {
+        attribute.name: attribute for attribute in fields(ROWS[table]) if attribute.name not in ("name", "variables")
+    }
     for name, row in given.items():
         where = f'{table}."{name}"'
         if not isinstance(row, dict):
             faults.append(f"{where} in {path} must be a table of {', '.join(known)}")
             continue
         wrong: list[str] = []
-        for each, value in row.items():
-            if each not in known:
-                wrong.append(f"unknown setting {where}.{each} in {path}{did_you_mean(each, known)}")
-            elif not _is_of(known[each], value):
-                shown = f"is {value!r}" if known[each].repr else "is not shown here"
-                wrong.append(f"{where}.{each} must be {describe_form(known[each])}, but {shown} in {path}")
-        needed = (each.name for each in known.values() if each.default is attrs.NOTHING)
-        wrong += [f"{where} in {path} needs {each}" for each in needed if each not in row]
+        for key, value in row.items():
+            if key not in known:
+                wrong.append(f"unknown setting {where}.{key} in {path}{did_you_mean(key, known)}")
+            elif not _is_of(known[key], value):
+                shown = f"is {value!r}" if known[key].repr else "is not shown here"
+                wrong.append(f"{where}.{key} must be {describe_form(known[key])}, but {shown} in {path}")
+        needed = (attribute.name for attribute in known.values() if attribute.default is attrs.NOTHING)
+        wrong += [f"{where} in {path} needs {key}" for key in needed if key not in row]
         faults += wrong
         if not wrong:
             yield name, row
@@ -644,10 +648,10 @@ def unknown_variables() -> dict[str, str]:
 def _fields() -> Mapping[str, "attrs.Attribute[Any]"]:
     tables: dict[str, type[Any]] = {"": Settings, **setting_tables()}
     return {
-        f"{table}.{each.name}".lstrip("."): each
+        f"{table}.{attribute.name}".lstrip("."): attribute
         for table, kind in tables.items()
-        for each in fields(kind)
-        if each.name not in TABLES and (table or each.name not in tables)
+        for attribute in fields(kind)
+        if attribute.name not in TABLES and (table or attribute.name not in tables)
     }
 
 
@@ -683,7 +687,7 @@ def _has_wrong_type(attribute: "attrs.Attribute[Any]", value: Any) -> bool:
     taken: Any = {list: list, bool: bool | str, int: int | str, float: int | float | str}.get(kind, str)
     if not isinstance(value, taken) or (isinstance(value, bool) and kind is not bool):
         return True
-    return kind is list and not all(isinstance(each, str) for each in value)
+    return kind is list and not all(isinstance(text, str) for text in value)
 
 
 def _explain_faults(name: str, value: Any, source: str) -> Iterator[str]:
@@ -743,8 +747,8 @@ def describe_form(attribute: "attrs.Attribute[Any]") -> str:
 
 def _flatten_validators(validator: Any) -> Iterator[Any]:
     if inner := getattr(validator, "_validators", None):
-        for each in inner:
-            yield from _flatten_validators(each)
+        for part in inner:
+            yield from _flatten_validators(part)
     elif (wrapped := getattr(validator, "validator", None)) is not None:
         yield from _flatten_validators(wrapped)
     elif validator is not None:

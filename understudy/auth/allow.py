@@ -34,12 +34,12 @@ def read_allowed(entries: Iterable[str] | None, what: str) -> Allowed:
     found = tuple(entries)
     if not found:
         raise ValueError(f"allow=() would let nobody use {what}; leave it out to let everybody use it")
-    for each in found:
-        if not isinstance(each, str):
-            raise TypeError(f"allow has {each!r}; an entry is a text: user:NAME, role:NAME or group:NAME")
-        kind, _, name = each.partition(":")
+    for entry in found:
+        if not isinstance(entry, str):
+            raise TypeError(f"allow has {entry!r}; an entry is a text: user:NAME, role:NAME or group:NAME")
+        kind, _, name = entry.partition(":")
         if kind not in KINDS or not name.strip():
-            raise ValueError(f"allow has {each!r}; an entry is user:NAME, role:NAME or group:NAME")
+            raise ValueError(f"allow has {entry!r}; an entry is user:NAME, role:NAME or group:NAME")
     return found
 
 
@@ -51,9 +51,9 @@ def fits(entry: str, who: Principal) -> bool:
 
 def is_allowed(allow: Allowed, who: Principal) -> bool:
     """Return whether a list lets this user."""
-    return allow is None or any(fits(each, who) for each in allow)
+    return allow is None or any(fits(entry, who) for entry in allow)
 
 
 def groups_of(allow: Allowed) -> tuple[str, ...]:
     """Return the groups that a list names."""
-    return tuple(each.partition(":")[2] for each in allow or () if each.startswith("group:"))
+    return tuple(entry.partition(":")[2] for entry in allow or () if entry.startswith("group:"))

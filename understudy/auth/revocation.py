@@ -220,7 +220,7 @@ class StoredRevocations(RevokedSessions):
         found: dict[str, float] = {}
         while True:
             page = await self.store.read(revocations.revoked_since, since, after, self.clock())
-            found |= {each.name: each.until for each in page}
+            found |= {row.name: row.until for row in page}
             if page:
                 since, after = page[-1].ended_at, page[-1].name
                 newest = max(newest, since)

@@ -62,4 +62,4 @@ class Seal:
 
 
 def _about(place: tuple[str, ...]) -> bytes:
-    return "".join(f"{len(each)}:{each}" for each in place).encode("utf-8", "surrogatepass")
+    return "".join(f"{len(part)}:{part}" for part in place).encode("utf-8", "surrogatepass")

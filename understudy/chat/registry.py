@@ -302,8 +302,8 @@ class ConversationRegistry:
 
         `owner`: only those of this user; None: those of everybody.
         """
-        for each in self._services.presence.users() if owner is None else (owner,):
-            self._missed[each] = min(since, self._missed.get(each, since))
+        for user in self._services.presence.users() if owner is None else (owner,):
+            self._missed[user] = min(since, self._missed.get(user, since))
 
     @property
     def missed(self) -> Sequence[str]:

@@ -36,7 +36,7 @@ def _load(name: str) -> list[Agent]:
     try:
         found = getattr(module, attribute)
     except AttributeError as error:
-        meant = did_you_mean(attribute, (each for each, value in vars(module).items() if isinstance(value, Agent)))
+        meant = did_you_mean(attribute, (symbol for symbol, value in vars(module).items() if isinstance(value, Agent)))
         raise FixableError(f"{module_name!r} has no attribute {attribute!r}{meant}") from error
     agents = list(found) if isinstance(found, list | tuple) else [found]
     if not agents:

@@ -43,7 +43,7 @@ def print_table(
     *widths, _ = [max(map(len, column)) for column in zip(*rows, strict=True)] if rows else [0]
     margin = sum(width + 2 for width in widths)
     for first, *rest in rows:
-        *cells, last = [each.ljust(wide) for each, wide in zip((first, *rest), (*widths, 0), strict=True)]
+        *cells, last = [cell.ljust(wide) for cell, wide in zip((first, *rest), (*widths, 0), strict=True)]
         lines = textwrap.wrap(last, max(20, width - margin), break_on_hyphens=False) or [""]
         head = "  ".join([*cells, ""])
         if colour := (colours or {}).get(first):

@@ -45,7 +45,7 @@ def deed_of(act: Act, /, target: str | None = None, tenant: str | None = None, *
 
 def what_stores(settings: Settings) -> Callable[[Deed], Write] | None:
     """Return what stores deeds of the command line, if an extension that is on does."""
-    stores = (brought(each.terminal).acts for each in chosen(settings.extensions).values())
+    stores = (brought(extension.terminal).acts for extension in chosen(settings.extensions).values())
     return next((store for store in stores if store is not None), None)
 
 

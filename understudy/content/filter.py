@@ -207,13 +207,17 @@ class ContentFilter:
         )
         self.tokenises = Action.TOKENISE in (*self.policy.inbound.values(), *self.policy.kinds.values())
         # Plain text is not rendered as a page: markup has no effect there.
-        tool: Rules = {each: action for each, action in self.policy.tool.items() if each is not Category.MARKUP}
-        outbound: Rules = {each: action for each, action in self.policy.outbound.items() if each is not Category.MARKUP}
+        tool: Rules = {
+            category: action for category, action in self.policy.tool.items() if category is not Category.MARKUP
+        }
+        outbound: Rules = {
+            category: action for category, action in self.policy.outbound.items() if category is not Category.MARKUP
+        }
         words = evolve(self.policy, tool=tool, outbound=outbound)
         self._chart_words, self._output_words = (
             self._build_sanitizer(words, direction, self._clean) for direction in (Direction.TOOL, Direction.OUTBOUND)
         )
-        kept = {each: self.policy.inbound[each] for each in _STORED if each in self.policy.inbound}
+        kept = {category: self.policy.inbound[category] for category in _STORED if category in self.policy.inbound}
         self._files = self._build_sanitizer(evolve(self.policy, inbound=kept), Direction.INBOUND, self._clean)
         made = self.inbound, self.tool, self.outbound, self._chart_words, self._output_words, self._files
         self.warmup = Warmup(made)

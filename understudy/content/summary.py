@@ -33,7 +33,8 @@ def is_unread(finding: Finding) -> bool:
 def is_suspect(findings: Iterable[Finding]) -> bool:
     """Return whether a text still has apparent instructions, or may have: a model must treat it as data."""
     return any(
-        each.action is Action.FLAG and (each.category is Category.INJECTION or is_unread(each)) for each in findings
+        finding.action is Action.FLAG and (finding.category is Category.INJECTION or is_unread(finding))
+        for finding in findings
     )
 
 
@@ -51,20 +52,20 @@ def build_summary(
     `findings` may include some that are not reported. `omitted` more were found and not listed. Findings `beside` the
     text, in the context of a message, are counted if they changed it, and not listed: their places are not in the text.
     """
-    listed = [each for each in findings if is_reported(each)]
-    every = (*listed, *(each for each in beside if each.action is not Action.FLAG))
+    listed = [finding for finding in findings if is_reported(finding)]
+    every = (*listed, *(finding for finding in beside if finding.action is not Action.FLAG))
     if not every or len(every) + omitted < threshold:
         return None
     rows = [
-        {"kind": each.kind, "start": each.start, "end": each.end, "action": each.action.value}
-        for each in listed[:LISTED]
+        {"kind": finding.kind, "start": finding.start, "end": finding.end, "action": finding.action.value}
+        for finding in listed[:LISTED]
     ]
     return SanitizationSummary(
         direction=direction,
-        counts=dict(Counter(each.category.value for each in every)),
+        counts=dict(Counter(finding.category.value for finding in every)),
         findings=rows,
         threshold=threshold,
-        kinds=dict(sorted(Counter(each.kind for each in every).items())),
+        kinds=dict(sorted(Counter(finding.kind for finding in every).items())),
         omitted=len(every) - len(rows) + omitted or None,
         call_id=call_id,
     )
@@ -75,11 +76,11 @@ def build_alert(findings: Iterable[Finding], *, summarised: bool) -> Alert | Non
 
     `summarised`: an event of `build_summary` tells of them too.
     """
-    secrets = [each for each in findings if each.category is Category.SECRET and not is_unread(each)]
+    secrets = [finding for finding in findings if finding.category is Category.SECRET and not is_unread(finding)]
     if not secrets:
         return None
-    kinds = dict(sorted(Counter(each.kind for each in secrets).items()))
-    gone = all(each.action is not Action.FLAG for each in secrets)
+    kinds = dict(sorted(Counter(secret.kind for secret in secrets).items()))
+    gone = all(secret.action is not Action.FLAG for secret in secrets)
     done = "It was taken out before anything was stored" if gone else "It was left in, as this server's policy says"
     named = ", ".join(kinds)
     return Alert(
@@ -98,7 +99,9 @@ class KindCount(TypedDict):
 
 def count_by_kind(findings: Iterable[Finding]) -> list[KindCount]:
     """Count the reported findings by category, kind and action."""
-    counts = Counter((each.category.value, each.kind, each.action.value) for each in findings if is_reported(each))
+    counts = Counter(
+        (finding.category.value, finding.kind, finding.action.value) for finding in findings if is_reported(finding)
+    )
     return [
         {"category": category, "kind": kind, "action": action, "count": count}
         for (category, kind, action), count in sorted(counts.items())
@@ -107,6 +110,6 @@ def count_by_kind(findings: Iterable[Finding]) -> list[KindCount]:
 
 def describe_blocked(findings: Iterable[Finding]) -> str:
     """Name the categories for which a text was blocked, in words for a person."""
-    categories = [each.category for each in findings if each.action is Action.BLOCK]
+    categories = [finding.category for finding in findings if finding.action is Action.BLOCK]
     words = [_WORDS[category] for category in dict.fromkeys(categories)]
     return " and ".join(words) or "something that is not let pass"

@@ -26,6 +26,8 @@ def clean_tags(given: Sequence[str]) -> tuple[str, ...]:
 
 def _clean(given: str) -> str:
     tag = "-".join(unicodedata.normalize("NFC", given.lower()).split()).removeprefix("#")
-    if not 0 < len(tag) <= MAX_TAG or not all(each in "-_" or unicodedata.category(each)[0] in "LMN" for each in tag):
+    if not 0 < len(tag) <= MAX_TAG or not all(
+        letter in "-_" or unicodedata.category(letter)[0] in "LMN" for letter in tag
+    ):
         raise CommandRejected("invalid_command", RULE)
     return tag

@@ -59,7 +59,7 @@ _others: Final = thread_limiter("understudy.content.texts", THREADS)
 
 def is_blank(text: str) -> bool:
     """Whether a text shows nothing: it has only blanks, and control and format characters."""
-    return all(unicodedata.category(each) in ("Cc", "Cf", "Zl", "Zp", "Zs") for each in text)
+    return all(unicodedata.category(character) in ("Cc", "Cf", "Zl", "Zp", "Zs") for character in text)
 
 
 def weigh_text(text: str) -> int:
@@ -137,7 +137,7 @@ class SanitizedValue:
     def including(self, texts: Sequence[Sanitized]) -> "SanitizedValue":
         """Return the same value with the findings of further texts."""
         every = (*self.texts, *texts)
-        findings = [each for text in every for each in text.findings]
+        findings = [finding for text in every for finding in text.findings]
         omitted = len(findings[FINDINGS:]) + sum(text.omitted for text in every)
         failures = dict.fromkeys(failure for text in every for failure in text.failures)
         blocked = any(text.blocked for text in every)
@@ -163,8 +163,8 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
         # Flagged personal data: tables are full of it, and seldom have anything else. It is counted and never reported,
         # so the places are not needed.
         people = all(
-            each.category is Category.PII and each.action is Action.FLAG and not is_unread(each)
-            for each in found.findings
+            finding.category is Category.PII and finding.action is Action.FLAG and not is_unread(finding)
+            for finding in found.findings
         )
         if same and people and not (found.omitted or found.blocked or found.failures):
             return SanitizedValue(value).including([found])
@@ -178,7 +178,9 @@ def chart_words(chart: Mapping[str, Any]) -> dict[str, Any]:
     """Return the visible words of a chart: those of its drawing, and its specification but for the schema's address."""
     svg, spec = chart.get("svg"), chart.get("spec")
     drawn = [unescape("".join(found)) for found in _DRAWN.findall(svg)] if isinstance(svg, str) else []
-    shown_spec = {name: each for name, each in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
+    shown_spec = (
+        {name: member for name, member in spec.items() if name != "$schema"} if isinstance(spec, Mapping) else spec
+    )
     return {"title": chart.get("title"), "spec": shown_spec, "drawn": drawn}
 
 
@@ -229,7 +231,7 @@ def _cell_names(value: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     if len(lists) < 2:
         return {}
     heads = list(lists.values())[:HEADS_MAX]
-    return {key: next(filter(None, (_heads(each, rows) for each in heads)), ()) for key, rows in lists.items()}
+    return {key: next(filter(None, (_heads(head, rows) for head in heads)), ()) for key, rows in lists.items()}
 
 
 def _elements(value: Sequence[Any], name: Names) -> Iterator[tuple[Any, Names]]:
@@ -249,8 +251,8 @@ def _heads(heads: Any, rows: Any) -> tuple[str, ...]:
     """Return the names of the cells of `rows` if `heads` has them: as texts, or each as the `name` of an object."""
     if not (_is_row(heads) and heads and rows and all(_is_row(row) and len(row) == len(heads) for row in rows)):
         return ()
-    names: tuple[Any, ...] = tuple([each.get("name") if isinstance(each, Mapping) else each for each in heads])
-    return names if all(isinstance(each, str) for each in names) else ()
+    names: tuple[Any, ...] = tuple([head.get("name") if isinstance(head, Mapping) else head for head in heads])
+    return names if all(isinstance(name, str) for name in names) else ()
 
 
 def _text(value: Any) -> str | None:
@@ -297,8 +299,11 @@ class _Walk:
         if name:
             before = len(name) + 2
             found = self.sanitizer.sanitize(f"{name}: {text}")
-            if found.findings and all(each.start >= before for each in found.findings) and not found.blocked:
-                shifted = [evolve(each, start=each.start - before, end=each.end - before) for each in found.findings]
+            if found.findings and all(finding.start >= before for finding in found.findings) and not found.blocked:
+                shifted = [
+                    evolve(finding, start=finding.start - before, end=finding.end - before)
+                    for finding in found.findings
+                ]
                 self.texts.append(evolve(found, text=found.text[before:], findings=tuple(shifted)))
                 return found.text[before:]
             if _is_clean(found):

@@ -99,17 +99,17 @@ class RecentBranch:
             steps = tuple(live.steps[number] for number in sorted(live.steps))
             added.append(AnsweredMessage(live.message, end.run_id, end.status, answer, steps))
         before = _Kept() if live.after is None else self._kept
-        self._keep(before, end.run_id, added, sum(_step_bytes(each.steps) for each in added))
+        self._keep(before, end.run_id, added, sum(_step_bytes(exchange.steps) for exchange in added))
 
     def _add(self, step: StepRecord) -> None:
         if (live := self._open.get(step.run_id)) is not None:
             live.steps[step.number] = step
         elif any(exchange.run_id == step.run_id for exchange in self.exchanges):  # as of an undo
             changed = list(self.exchanges)
-            for place, each in enumerate(changed):
-                if each.run_id == step.run_id:
-                    steps = {**{old.number: old for old in each.steps}, step.number: step}
-                    changed[place] = evolve(each, steps=tuple(steps[number] for number in sorted(steps)))
+            for place, exchange in enumerate(changed):
+                if exchange.run_id == step.run_id:
+                    steps = {**{old.number: old for old in exchange.steps}, step.number: step}
+                    changed[place] = evolve(exchange, steps=tuple(steps[number] for number in sorted(steps)))
             self._keep(_Kept(), self.tip, changed, self._kept.step_bytes + _step_bytes((step,)))
         else:
             for live in self._open.values():

@@ -74,7 +74,9 @@ async def read_unfinished_run(store: Store, run: RunRecord, restore: Callable[[s
         settings=accepted.settings or {},
     )
     template = logged[-1] if logged else wrap_about_run(run, accepted)
-    starts = [each.timestamp for each in logged if isinstance(each.event, AgentStarted) or _is_resumption(each.event)]
+    starts = [
+        entry.timestamp for entry in logged if isinstance(entry.event, AgentStarted) or _is_resumption(entry.event)
+    ]
     times = {"began_at": max(starts, default=run.started_at), "heard_at": template.timestamp or run.started_at}
     attempt = ResumeAttempt.next_of(run, past, finished_steps=finished, later_release=later, **times)
     live = ActiveRun(request, state, template, attempt=attempt)
@@ -128,7 +130,7 @@ async def read_page(
     """
     head, created_at, rows = await store.read(queries.log_page, owner, thread_id, after, limit)
     small = sum(len(row.body) for row in rows) < READ_INLINE
-    envelopes = [shown(each) for each in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
+    envelopes = [shown(envelope) for envelope in (_envelopes(rows) if small else await run_off_loop(_envelopes, rows))]
     return LogPage(envelopes, after if head is None else head, created_at, head is not None)
 
 

@@ -180,7 +180,7 @@ class RunQueue:
         try:
             settling = await self.settling.doubts_of(live, doubts)
             await self.before_end(live)
-            steps = [*finish.steps, *(each.step for each in settling)]
+            steps = [*finish.steps, *(settled.step for settled in settling)]
             await self.thread.append(live, [*finish.events, *events], steps=steps)
         except StorageUnavailable:
             log.warning("run.end_not_stored", extra={"run_id": run_id})
@@ -321,4 +321,4 @@ class RunQueue:
         for part in self.thread.hooks.run_ends:
             await part.run_ends(live)
         if waiting := live.state.waiting_steers:
-            await self.thread.append(live, [SteerWithdrawn(each.steer_id) for each in waiting])
+            await self.thread.append(live, [SteerWithdrawn(steer.steer_id) for steer in waiting])

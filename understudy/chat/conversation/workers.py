@@ -126,7 +126,7 @@ class Workers:
             attempt.exited(reason)
             await then()
             return None
-        run_id = next((each for each, run in self.runs.items() if run == ref), None)
+        run_id = next((key for key, run in self.runs.items() if run == ref), None)
         if run_id is None:
             return None
         del self.runs[run_id]
