@@ -278,9 +278,9 @@ async def test_each_asker_gets_an_error_of_its_own(autojump_clock, system):
             assert (str(caught.value), caught.value.args) == (str(error), error.args)
             assert (caught.value.__cause__, caught.value.__notes__) == (error.__cause__, ["a note"])
         assert error.__traceback__ is None
-        assert len({len(traceback.extract_tb(each.__traceback__)) for each in raised[-3:]}) == 1
+        assert len({len(traceback.extract_tb(failure.__traceback__)) for failure in raised[-3:]}) == 1
     assert len(set(map(id, raised + errors))) == 4 * len(errors)
-    assert {each.why for each in raised if isinstance(each, Worn)} == {"old"}
+    assert {failure.why for failure in raised if isinstance(failure, Worn)} == {"old"}
 
 
 async def test_an_error_that_cannot_be_copied_is_given_as_it_is(autojump_clock, system):

@@ -53,8 +53,8 @@ async def test_a_handler_that_blocks_the_loop_is_named(autojump_clock, events, w
         else:
             ref.tell("message", lane=Lane.ALERT if way == "alert beside others" else Lane.NORMAL)
         await trio.sleep(2)
-    holds = [each for each in told(events, SlowHandler) if each.message_type is not None]
-    held = max(holds, key=lambda each: each.held_s)  # a busy machine holds the loop up too
+    holds = [event for event in told(events, SlowHandler) if event.message_type is not None]
+    held = max(holds, key=lambda hold: hold.held_s)  # a busy machine holds the loop up too
     assert (held.path, held.message_type) == ("/test/a", "Terminated" if way == "notice" else "str")
     assert 0.05 <= held.held_s < 1
     assert "time.sleep(0.2)" in held.stack

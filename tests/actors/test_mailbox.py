@@ -244,7 +244,7 @@ async def test_an_actor_that_waits_keeps_no_empty_queue(carry):
             kept = tracemalloc.take_snapshot().filter_traces(queues)
         finally:
             tracemalloc.stop()
-        assert sum(each.size for each in kept.statistics("filename")) < 500 * count
+        assert sum(statistic.size for statistic in kept.statistics("filename")) < 500 * count
         refs[0].kill()
         for ref in refs:
             ref.tell("second")

@@ -108,4 +108,4 @@ async def test_an_actor_that_is_killed_over_a_message_that_came_back_keeps_the_o
     await kill(keeper.ref)
     assert keeper.done == ["a"]
     assert keeper.aside == ["c"]
-    assert [each.reason for each in system.explain("/test/keeper").incidents] == ["killed"]
+    assert [incident.reason for incident in system.explain("/test/keeper").incidents] == ["killed"]

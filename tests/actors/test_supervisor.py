@@ -321,7 +321,7 @@ async def test_one_of_a_group_that_starts_again_may_add_a_sibling(autojump_clock
     children = [player("a", starting=add), player("b")]
     ref = await system.spawn(ChildSpec("sup", lambda: Supervisor(children, strategy=Strategy.ONE_FOR_ALL)))
     await kill(ref.children()[0])
-    assert [each.path[-1] for each in ref.children()] == ["a", "b", "c"]
+    assert [child.path[-1] for child in ref.children()] == ["a", "b", "c"]
 
 
 async def test_a_child_added_to_a_group_whose_owner_stops_is_not_started(autojump_clock, system):

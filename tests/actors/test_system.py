@@ -196,7 +196,7 @@ async def test_a_stop_that_cuts_work_short_is_no_error(way, autojump_clock, capl
             else:
                 await trio.sleep_forever()
     assert "actor.killed path=/s/busy decision=stop" in caplog.text
-    assert not [each for each in caplog.records if each.levelno > logging.DEBUG]
+    assert not [record for record in caplog.records if record.levelno > logging.DEBUG]
 
 
 def test_the_public_names_are_these():

@@ -88,7 +88,7 @@ async def test_the_thread_sleeps_while_the_loop_waits_and_sees_the_next_hold():
 
     def seen_asleep() -> bool:
         threads = set(threading.enumerate()) - earlier
-        (thread,) = [each for each in threads if each.name == "actors.watchdog"]
+        (thread,) = [running for running in threads if running.name == "actors.watchdog"]
         until = time.monotonic() + 60
         while time.monotonic() < until:
             names = [frame.f_code.co_qualname for frame, _ in traceback.walk_stack(sys._current_frames()[thread.ident])]

@@ -186,7 +186,8 @@ def test_numbers_of_mailboxes_asks_restarts_and_phases_are_those_of_the_page() -
     assert tolerated in " ".join(under("Systems").split())
     phases = dict(re.findall(r"`(\w+)` (\d+ s|without limit)", under("Time, interception, shutdown")))
     assert phases == {
-        each.name: "without limit" if each.timeout_s == math.inf else f"{each.timeout_s:g} s" for each in actors.PHASES
+        phase.name: "without limit" if phase.timeout_s == math.inf else f"{phase.timeout_s:g} s"
+        for phase in actors.PHASES
     }
 
 
@@ -246,4 +247,4 @@ def test_its_code_has_the_types_of_the_library(tmp_path: Path) -> None:
     )
     assert re.search(r"^(Found|Success)", ran.stdout, re.MULTILINE), ran.stdout + ran.stderr
     wrong = ("ActorRef | None", 'expected "Ask[object]"')
-    assert [line for line in ran.stdout.splitlines() if any(each in line for each in wrong)] == []
+    assert [line for line in ran.stdout.splitlines() if any(words in line for words in wrong)] == []

@@ -100,7 +100,7 @@ async def test_the_next_queued_run_waits_for_the_end_of_a_killed_run(tmp_path: P
         the(running, "Run").kill()
         first = await peer.until("final_response")
         second = await peer.until("final_response")
-        assert [each["run_id"] for each in (first, second)] == [each["run_id"] for each in peer.all("message_accepted")]
+        assert [end["run_id"] for end in (first, second)] == [event["run_id"] for event in peer.all("message_accepted")]
 
 
 async def test_recovery_resumes_the_runs_of_all_conversations(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ def test_each_failure_is_shown_by_a_test_that_exists(part: str) -> None:
         assert all(row.values()), row["failure"]
         named = code(row["shown by"])
         assert named, row["failure"]
-        for each in named:
-            path, _, name = each.partition("::")
-            assert (ROOT / path).is_file(), each
-            assert not name or re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), each
+        for test in named:
+            path, _, name = test.partition("::")
+            assert (ROOT / path).is_file(), test
+            assert not name or re.search(rf"^(async )?def {name}\(", (ROOT / path).read_text(), re.MULTILINE), test
 
 
 def test_no_failure_is_without_a_test() -> None:
@@ -39,4 +39,4 @@ def test_the_runbook_names_only_what_the_log_has() -> None:
     source = "\n".join(path.read_text() for part in ("understudy", "actors") for path in (ROOT / part).rglob("*.py"))
     named = set(re.findall(r"`([a-z]+\.[a-z_]+)`", (DOCS / RUNBOOK).read_text()))
     assert named
-    assert {each for each in named if f'"{each}' not in source} == set()
+    assert {name for name in named if f'"{name}' not in source} == set()

@@ -36,6 +36,6 @@ def test_no_secret_stands_in_the_page() -> None:
     text = TABLES[f"findings of {Category.SECRET}"]()
     for section, kind in KINDS:
         if section == Category.SECRET:
-            for each in found(section, kind):
-                secret = kind.example[each.start : each.end]
+            for finding in found(section, kind):
+                secret = kind.example[finding.start : finding.end]
                 assert secret not in text

@@ -12,7 +12,7 @@ PARTS = [path for path in MODULES.rglob("*.js") if path.parent.name not in ("adm
 
 def names(heading: str, column: str) -> list[str]:
     """Return the first words of the code in a column: names without their arguments."""
-    return [re.split(r"\W", each)[0] for row in table(PAGE, heading) for each in code(row[column])]
+    return [re.split(r"\W", span)[0] for row in table(PAGE, heading) for span in code(row[column])]
 
 
 def test_every_public_method_is_listed() -> None:

@@ -54,9 +54,11 @@ def test_doctor_says_what_servers_offer(agents: dict[str, object]) -> None:
 def test_the_tables_and_numbers_are_right(agents: dict[str, object]) -> None:
     desk = agents["desk"]
     assert isinstance(desk, Agent)
-    assert [each.name for each in desk.servers] == ["everything", "example"]
-    options = [each for row in table(PAGE, "Use MCP servers") for each in code(row["option"])]
-    declared = [each.name for each in inspect.signature(mcp).parameters.values() if each.name != "target"]
+    assert [server.name for server in desk.servers] == ["everything", "example"]
+    options = [option for row in table(PAGE, "Use MCP servers") for option in code(row["option"])]
+    declared = [
+        parameter.name for parameter in inspect.signature(mcp).parameters.values() if parameter.name != "target"
+    ]
     assert sorted(options) == sorted(declared)
     for said, number in (
         ("32 KiB", definitions.MAX_BYTES / 1024),
@@ -73,10 +75,10 @@ async def test_the_users_of_the_page_sign_in_where_it_says(agents: dict[str, obj
     personal, issues = agents["personal"], agents["issues"]
     assert isinstance(personal, Agent)
     assert isinstance(issues, McpServer)
-    assert [(each.name, each.per_user) for each in personal.servers] == [("linear", True)]
+    assert [(server.name, server.per_user) for server in personal.servers] == [("linear", True)]
     with trio.fail_after(60):
         async with serving(Provider()) as url, accounts_in(tmp_path) as accounts:
             began = await start(accounts, "ada", evolve(issues, url=url), "https://here/api/mcp/issues/callback", BACK)
-    assert all(each in began.url for each in ("client_id=understudy", "scope=read+write", "code_challenge_method=S256"))
+    assert all(part in began.url for part in ("client_id=understudy", "scope=read+write", "code_challenge_method=S256"))
     assert "/api/mcp/NAME/callback" in TEXT
     assert f"{user_links.IDLE_S / 60:g} minutes after its last call. {user_links.CONNECTED} of them" in TEXT

@@ -68,14 +68,14 @@ def test_the_walk_is_no_longer_than_it_is_kept() -> None:
 def matched(file: str, function: str) -> set[str]:
     """Return the names of the classes that a function has a `case` for."""
     found = [node for node in ast.walk(body(file, function)) if isinstance(node, ast.MatchClass)]
-    return {each.cls.id for each in found if isinstance(each.cls, ast.Name)}
+    return {node.cls.id for node in found if isinstance(node.cls, ast.Name)}
 
 
 def named(file: str, function: str) -> set[str]:
     """Return the names and attributes in a function."""
     found = ast.walk(body(file, function))
-    return {each.attr if isinstance(each, ast.Attribute) else each.id for each in found
-            if isinstance(each, ast.Attribute | ast.Name)}  # fmt: skip
+    return {node.attr if isinstance(node, ast.Attribute) else node.id for node in found
+            if isinstance(node, ast.Attribute | ast.Name)}  # fmt: skip
 
 
 def body(file: str, function: str) -> ast.AST:

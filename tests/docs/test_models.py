@@ -38,14 +38,14 @@ async def test_the_model_of_the_page_answers_with_its_tool(monkeypatch: pytest.M
 def test_the_page_has_every_item_and_names_fields_that_exist() -> None:
     rows = re.findall(r"^\| `(\w+Item)` \| (.*) \|$", (DOCS / OWN).read_text(), re.MULTILINE)
     listed = dict(rows)
-    assert listed.keys() == {each.__name__ for each in items.Item.__args__}  # type: ignore[attr-defined]
+    assert listed.keys() == {item.__name__ for item in items.Item.__args__}  # type: ignore[attr-defined]
     for name, fields in listed.items():
-        for each in re.findall(r"(?:^|, (?:and the |and as a sentence )?)`(\w+)`", fields):
-            assert hasattr(getattr(items, name), each), f"{name}.{each}"
-    named = [each for row in table(OWN, "The turn") for each in code(row["field"])]
+        for attribute in re.findall(r"(?:^|, (?:and the |and as a sentence )?)`(\w+)`", fields):
+            assert hasattr(getattr(items, name), attribute), f"{name}.{attribute}"
+    named = [field for row in table(OWN, "The turn") for field in code(row["field"])]
     assert len(named) > 10
-    for each in named:
-        assert hasattr(Turn, each.removeprefix("turn.")), each
+    for member in named:
+        assert hasattr(Turn, member.removeprefix("turn.")), member
     reply = re.search(r"`Reply\((.*?)\)`", (DOCS / OWN).read_text())
     assert reply is not None
     assert reply[1].split(", ") == [field.name for field in attrs.fields(Reply)]
@@ -54,7 +54,7 @@ def test_the_page_has_every_item_and_names_fields_that_exist() -> None:
 def test_every_provider_and_every_setting_is_on_the_page(monkeypatch: pytest.MonkeyPatch) -> None:
     page = run_blocks(PROVIDERS, monkeypatch)
     assert isinstance(page.thinker, understudy.Agent)
-    known = {each.partition(":")[0] for row in table(PROVIDERS, "Use a language model") for each in code(row["name"])}
+    known = {model.partition(":")[0] for row in table(PROVIDERS, "Use a language model") for model in code(row["name"])}
     assert known == set(providers.BUILT_IN)
-    settings = [each for row in table(PROVIDERS, "One agent, another model") for each in code(row["setting"])]
+    settings = [setting for row in table(PROVIDERS, "One agent, another model") for setting in code(row["setting"])]
     assert settings == [field.name for field in attrs.fields(ModelSettings)]

@@ -52,7 +52,7 @@ async def test_a_session_is_asked_for(tmp_path: Path) -> None:
 async def test_unsent_messages_are_kept_in_the_outbox(tmp_path: Path) -> None:
     path = tmp_path / "outbox.json"
     await example("keep").tell("ws://127.0.0.1:9/ws", "token", path, "remember this")
-    assert [each["payload"]["content"] for each in await FileOutbox(path).load()] == ["remember this"]
+    assert [message["payload"]["content"] for message in await FileOutbox(path).load()] == ["remember this"]
 
 
 async def test_states_are_shown(tmp_path: Path) -> None:
@@ -67,22 +67,28 @@ async def test_states_are_shown(tmp_path: Path) -> None:
                 nursery.start_soon(show, client)
                 await client.answer("What is 1 + 1?")
     assert seen == ["connecting", "online", "closed"]
-    assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [str(each) for each in Status]
+    assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [
+        str(status) for status in Status
+    ]
 
 
 def test_everything_public_is_on_the_page() -> None:
     named = set(re.findall(r"\w+", TEXT))
     assert [name for name in understudy.client.__all__ if name not in named] == []
-    public = {name: each for name, each in inspect.getmembers(Client) if not name.startswith("_")}
+    public = {name: value for name, value in inspect.getmembers(Client) if not name.startswith("_")}
     assert [name for name in public if name not in named] == []
     said = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
-    assert {name for name, each in public.items() if inspect.isfunction(each)} == said | {"exchange", "text", "states"}
+    assert {name for name, value in public.items() if inspect.isfunction(value)} == said | {
+        "exchange",
+        "text",
+        "states",
+    }
 
 
 def test_everything_public_says_what_it_is() -> None:
     for name in understudy.client.__all__:
-        each = getattr(understudy.client, name)
-        assert name == "TokenSource" or inspect.getdoc(each)
+        exported = getattr(understudy.client, name)
+        assert name == "TokenSource" or inspect.getdoc(exported)
     for name, member in inspect.getmembers(Client):
         if not name.startswith("_"):
             assert inspect.getdoc(member), name

@@ -68,9 +68,15 @@ def test_metrics_of_the_alerts_are_listed() -> None:
 
 def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     options = {code(row["option"])[0]: row["default"] for row in table(AGENTS, "`tool`")}
-    parameters = [each for each in inspect.signature(tool).parameters.values() if each.kind is each.KEYWORD_ONLY]
-    assert list(options) == [each.name for each in parameters]
-    assert [options[each.name] for each in parameters[1:]] == [f"`{each.default}`" for each in parameters[1:]]
+    parameters = [
+        parameter
+        for parameter in inspect.signature(tool).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    ]
+    assert list(options) == [parameter.name for parameter in parameters]
+    assert [options[parameter.name] for parameter in parameters[1:]] == [
+        f"`{parameter.default}`" for parameter in parameters[1:]
+    ]
 
 
 def test_every_field_of_an_agent_and_of_a_call_is_named() -> None:

@@ -70,7 +70,7 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         _, remembered = await request(running, "GET", "/api/memory", token)
         assert (set(remembered), set(remembered["memory"][0])) == (set(MEMORY), set(MEMORY["memory"][0]))
         _, history = await request(running, "GET", f"{path}/messages", token)
-        assert [each["role"] for each in history["messages"]] == ["user", "assistant"]
+        assert [message["role"] for message in history["messages"]] == ["user", "assistant"]
         assert set(history["messages"][1]) == set(MESSAGE)
         assert history["messages"][1]["content"] == MESSAGE["content"]
         _, page = await request(running, "GET", f"{path}/turns", token)
@@ -80,7 +80,7 @@ async def test_the_examples_have_the_shapes_of_real_answers(tmp_path: Path) -> N
         assert set(export) == set(EXPORT)
         assert set(export["messages"][0]["runs"][0]) == set(EXPORT["messages"][0]["runs"][0])
         _, log = await request(running, "GET", f"{path}/events?after=5", token)
-        assert [each["seq"] for each in log["events"]] == [6, log["last_seq"]]
+        assert [event["seq"] for event in log["events"]] == [6, log["last_seq"]]
         _, renamed = await request(running, "PATCH", path, token, body='{"title": "Sums"}')
         assert renamed["title"] == "Sums"
         assert (await request(running, "DELETE", path, token))[0] == 204

@@ -19,7 +19,7 @@ async def test_the_tests_of_the_page_pass(monkeypatch: pytest.MonkeyPatch) -> No
     (block,) = re.findall(r'```python title="test_support.py"\n(.*?)```', (DOCS / PAGE).read_text(), re.DOTALL)
     module = ModuleType("test_support")
     exec(compile(block, "test_support.py", "exec"), vars(module))
-    tests = [each for name, each in vars(module).items() if name.startswith("test_")]
+    tests = [function for name, function in vars(module).items() if name.startswith("test_")]
     assert len(tests) == 5
     for test in tests:
         await test(*([ValueError("a bug")] if inspect.signature(test).parameters else []))

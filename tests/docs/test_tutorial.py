@@ -37,7 +37,7 @@ def program(step: int) -> str:
     for text in STEPS[1 : step + 1]:
         for block in blocks(text, 'python title="my_app.py"'):
             if block.startswith("support ="):
-                kept = [each for each in kept if not each.startswith("support =")]
+                kept = [earlier for earlier in kept if not earlier.startswith("support =")]
             kept.append(block)
     return "\n\n".join(kept)
 

@@ -77,7 +77,7 @@ class Player:
             frame = await self._next(socket)
             if self._fits(wanted, frame):
                 return
-            assert any(self._fits(json.loads(each), frame) for each in optional), (
+            assert any(self._fits(json.loads(allowed), frame) for allowed in optional), (
                 f"{self.trace}: not {text} but {frame}"
             )
 
@@ -138,4 +138,4 @@ async def test_every_trace_is_what_the_server_does(tmp_path: Path) -> None:
 def test_every_close_code_says_whether_to_come_back() -> None:
     rows = {int(row["code"]): row["reconnect"] == "yes" for row in table(PAGE, "When the socket closes")}
     assert rows.pop(1006) is True
-    assert rows == {number: each.reconnect for number, each in CLOSES.items()}
+    assert rows == {number: close.reconnect for number, close in CLOSES.items()}

@@ -97,6 +97,6 @@ async def check_case(serve: Any, case: Case, tmp_path: Path, **settings: Any) ->
         "user": case.by, "target": case.target, "role": "operator" if case.by == "op" else None, "way": "http",
     }  # fmt: skip
     assert entry["detail"] == {
-        name: entry["detail"][name] if each is ... else each for name, each in case.detail.items()
+        name: entry["detail"][name] if value is ... else value for name, value in case.detail.items()
     }
     assert MARKER not in json.dumps(entry)

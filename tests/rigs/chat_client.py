@@ -49,7 +49,7 @@ class ChatClient:
             if event["type"] == kind and data.items() <= event.get("data", {}).items():
                 return event
             if event["type"] in TERMINAL and kind not in TERMINAL:
-                done = [each["data"] for each in self.seen if each["type"] == "tool_completed"]
+                done = [frame["data"] for frame in self.seen if frame["type"] == "tool_completed"]
                 raise AssertionError(f"it ended before {kind}: {event}; tools: {done}")
 
     async def until_end(self, *, checked: bool = False) -> dict[str, Any]:

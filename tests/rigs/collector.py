@@ -71,7 +71,7 @@ class Collector(Receiver):
             self.broken += 1
 
     def named(self, start: str) -> list[Received]:
-        return sorted((span for span in self.spans if span.name.startswith(start)), key=lambda each: each.started_ns)
+        return sorted((span for span in self.spans if span.name.startswith(start)), key=lambda span: span.started_ns)
 
     def one(self, start: str) -> Received:
         (span,) = self.named(start)
@@ -88,7 +88,7 @@ class Collector(Receiver):
 
 
 def _attributes(given: Any) -> dict[str, Any]:
-    return {each.key: getattr(each.value, each.value.WhichOneof("value")) for each in given}
+    return {attribute.key: getattr(attribute.value, attribute.value.WhichOneof("value")) for attribute in given}
 
 
 def _received(span: OtlpSpan, service: dict[str, Any]) -> Received:

@@ -107,7 +107,7 @@ class Rig:
     async def until(self, kind: type, count: int = 1) -> list[Envelope]:
         """Wait until so many events of this kind were told."""
         with trio.fail_after(60):
-            while len(found := [each for each in self.told if isinstance(each.event, kind)]) < count:
+            while len(found := [envelope for envelope in self.told if isinstance(envelope.event, kind)]) < count:
                 await trio.testing.wait_all_tasks_blocked(0.005)
         return found
 

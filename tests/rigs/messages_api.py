@@ -61,7 +61,7 @@ def end(reason: str | None, output: int = 2, **usage: Any) -> list[bytes]:
 
 def message(*blocks: list[bytes], reason: str = "end_turn") -> list[bytes]:
     """Return a whole message."""
-    return [start(), *(each for events in blocks for each in events), *end(reason)]
+    return [start(), *(chunk for events in blocks for chunk in events), *end(reason)]
 
 
 def failure(kind: str, said: str = "") -> bytes:

@@ -146,44 +146,46 @@ def _rows(threads: list[_Thread]) -> Iterator[tuple[str, tuple[str, ...], Iterat
     yield "events", columns, (row for thread in threads for row in _event_rows(thread))
 
 
-def _thread_row(each: _Thread) -> Row:
-    at = _at(each, each.events // EVENTS_OF_RUN - 1)
-    title = f"Sales of region {each.number}"
-    return (each.owner, each.id, title, "guide", _at(each, 0), at + 5, each.events, _run_id(each, _last(each)))
+def _thread_row(thread: _Thread) -> Row:
+    at = _at(thread, thread.events // EVENTS_OF_RUN - 1)
+    title = f"Sales of region {thread.number}"
+    return (
+        thread.owner, thread.id, title, "guide", _at(thread, 0), at + 5, thread.events, _run_id(thread, _last(thread)),
+    )  # fmt: skip
 
 
-def _run_rows(each: _Thread) -> Iterator[Row]:
-    for number in range(_last(each) + 1):
-        at = _at(each, number)
-        said = f"said-{_name(each, number)}"
-        yield (_run_id(each, number), each.owner, each.id, said, "guide", "success", at, at + 5)
+def _run_rows(thread: _Thread) -> Iterator[Row]:
+    for number in range(_last(thread) + 1):
+        at = _at(thread, number)
+        said = f"said-{_name(thread, number)}"
+        yield (_run_id(thread, number), thread.owner, thread.id, said, "guide", "success", at, at + 5)
 
 
-def _message_rows(each: _Thread) -> Iterator[Row]:
+def _message_rows(thread: _Thread) -> Iterator[Row]:
     before = None
-    for number in range(_last(each) + 1):
-        at, run, said = _at(each, number), _run_id(each, number), f"said-{_name(each, number)}"
-        asked = (_name(each, number), *_some(each.number * 7919 + number, 20))
-        answer = " ".join(_some(each.number * 104729 + number, 60))
-        yield (each.owner, said, each.id, run, "user", " ".join(asked), "guide", "accepted", at, "[]", before)
+    for number in range(_last(thread) + 1):
+        at, run, said = _at(thread, number), _run_id(thread, number), f"said-{_name(thread, number)}"
+        asked = (_name(thread, number), *_some(thread.number * 7919 + number, 20))
+        answer = " ".join(_some(thread.number * 104729 + number, 60))
+        yield (thread.owner, said, thread.id, run, "user", " ".join(asked), "guide", "accepted", at, "[]", before)
         before = f"answer-{run}"
-        yield (each.owner, before, each.id, run, "assistant", answer, "guide", "success", at + 5, "[]", said)
+        yield (thread.owner, before, thread.id, run, "assistant", answer, "guide", "success", at + 5, "[]", said)
 
 
-def _step_rows(each: _Thread) -> Iterator[Row]:
-    for number in range(_last(each) + 1):
-        run, at = _run_id(each, number), _at(each, number)
+def _step_rows(thread: _Thread) -> Iterator[Row]:
+    for number in range(_last(thread) + 1):
+        run, at = _run_id(thread, number), _at(thread, number)
         yield (run, 1, "model", "guide", None, '{"turn":1}', '{"text":"Counting."}', "ok", at, at + 1)
         yield (run, 2, "tool", "query_table", f"call-{run}", '{"sql":"SELECT 1"}', '{"rows":[[1]]}', "ok", at, at + 2)
 
 
-def _event_rows(each: _Thread) -> Iterator[Row]:
-    for number in range(_last(each) + 1):
-        run, name = _run_id(each, number), _name(each, number)
-        values = {b"RUN": run.encode(), b"THREAD": each.id.encode(), b"NAME": name.encode()}
+def _event_rows(thread: _Thread) -> Iterator[Row]:
+    for number in range(_last(thread) + 1):
+        run, name = _run_id(thread, number), _name(thread, number)
+        values = {b"RUN": run.encode(), b"THREAD": thread.id.encode(), b"NAME": name.encode()}
         for place, (kind, template) in enumerate(_TEMPLATES, 1):
             seq = number * EVENTS_OF_RUN + place
-            yield (each.owner, each.id, seq, kind, run, template % {**values, b"SEQ": b"%d" % seq})
+            yield (thread.owner, thread.id, seq, kind, run, template % {**values, b"SEQ": b"%d" % seq})
 
 
 def _templates() -> list[tuple[str, bytes]]:
@@ -230,20 +232,20 @@ def _some(seed: int, count: int) -> list[str]:
     return random.Random(seed).choices(_WORDS, k=count)
 
 
-def _last(each: _Thread) -> int:
-    return each.events // EVENTS_OF_RUN - 1
+def _last(thread: _Thread) -> int:
+    return thread.events // EVENTS_OF_RUN - 1
 
 
-def _at(each: _Thread, number: int) -> float:
-    return BEGAN + each.number * 1_000 + number * 10
+def _at(thread: _Thread, number: int) -> float:
+    return BEGAN + thread.number * 1_000 + number * 10
 
 
-def _run_id(each: _Thread, number: int) -> str:
-    return f"{each.number:016x}{number:016x}"
+def _run_id(thread: _Thread, number: int) -> str:
+    return f"{thread.number:016x}{number:016x}"
 
 
-def _name(each: _Thread, number: int) -> str:
-    return f"w{each.number:05}x{number:06}"
+def _name(thread: _Thread, number: int) -> str:
+    return f"w{thread.number:05}x{number:06}"
 
 
 _TEMPLATES: Final = _templates()

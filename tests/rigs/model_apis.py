@@ -68,25 +68,25 @@ def played(
     calls = [] if call is None else list(enumerate(ids, 2))
     if api == "chat":
         pieces = [*(chunk({"reasoning_content": thought}) for thought in thoughts), *map(text_chunk, texts)]
-        for place, each in calls:
-            pieces += [call_chunk(place - 2, each, name, "")]
+        for place, call_id in calls:
+            pieces += [call_chunk(place - 2, call_id, name, "")]
             pieces += [call_chunk(place - 2, None, None, piece) for piece in call or ()]
         return Script([*pieces, end_chunk(reason), *([] if usage is None else [{**usage_chunk(1, 1), "usage": usage}])])
     if api == "responses":
         events = [responses.thought(thought) for thought in thoughts]
         events += [responses.done(0, "reasoning", summary=[], encrypted_content="gAAA")] if thoughts else []
         events += [responses.said(text, 1) for text in texts]
-        for place, each in calls:
+        for place, call_id in calls:
             events += [responses.delta("function_call_arguments", piece, place) for piece in call or ()]
-            events += [responses.done(place, "function_call", call_id=each, name=name, arguments="")]
+            events += [responses.done(place, "function_call", call_id=call_id, name=name, arguments="")]
         more = {} if usage is None else {"usage": usage}
         if reason is not None:
             more |= {"status": "incomplete", "incomplete_details": {"reason": reason}}
         return responses.script(*events, responses.end(**more))
     blocks = messages_api.thinking(0, "c2ln", *thoughts) if thoughts else []
     blocks += messages_api.text(1, *texts) if texts else []
-    for place, each in calls:
-        blocks += messages_api.call(place, each, name, *(call or ()))
+    for place, call_id in calls:
+        blocks += messages_api.call(place, call_id, name, *(call or ()))
     end = messages_api.end(reason)
     if usage is not None:
         end = [messages_api.event("message_delta", delta={"stop_reason": reason}, usage=usage), end[-1]]
@@ -101,7 +101,7 @@ async def ask(provider: Provider, api: str, heard: Heard, script: Script, turn: 
     provider.scripts = [script]
     async with talking(provider, api) as model:
         reply: Reply = await model.respond(turn, heard)
-    last = max((n for n, each in enumerate(heard.events) if isinstance(each, TextDropped)), default=-1)
+    last = max((n for n, event in enumerate(heard.events) if isinstance(event, TextDropped)), default=-1)
     heard.events = heard.events[last + 1 :]
     assert heard.text == reply.text
     return reply

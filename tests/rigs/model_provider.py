@@ -161,8 +161,8 @@ def _door(provider: Provider) -> Callable[..., BaseHTTPRequestHandler]:
             self.send_header("content-type", script.kind or "text/event-stream")
             self.send_header("transfer-encoding", "chunked")
             self.end_headers()
-            for each in script.chunks:
-                self._piece(each if isinstance(each, bytes) else b"data: " + json.dumps(each).encode() + b"\n\n")
+            for part in script.chunks:
+                self._piece(part if isinstance(part, bytes) else b"data: " + json.dumps(part).encode() + b"\n\n")
             self.wfile.flush()
             provider.sent.set()
             if script.hang:

@@ -57,7 +57,7 @@ async def answer(running: Running, who: str, agent: str, **more: Any) -> list[di
 async def nothing_open(running: Running, who: str) -> bool:
     """Return whether a user has a run, and none is at work."""
     runs = await get(running, "/api/runs", who)
-    return bool(runs["runs"]) and all(each["ended_at"] is not None for each in runs["runs"])
+    return bool(runs["runs"]) and all(run["ended_at"] is not None for run in runs["runs"])
 
 
 async def until(condition: Any) -> None:

@@ -181,7 +181,7 @@ async def played(
                     run.tell(EndTurn(steer.steer_id))
             for call_id in waits:  # before their calls are here again
                 run.tell(Decide(call_id, ApprovalDecision.ALLOW, "fine"))
-            for question_id in [each for each, question in arc.questions.items() if question.waits and choices]:
+            for question_id in [open_id for open_id, question in arc.questions.items() if question.waits and choices]:
                 run.tell(AnswerQuestion(question_id, {"choice": recorded.choices.pop(0)}, "ada", "socket"))
             await run.wait_stopped()
     assert not recorded.closed

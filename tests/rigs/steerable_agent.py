@@ -43,7 +43,7 @@ class SteerableModel:
         """Call the tool, or report and name the messages after the first one."""
         said = [item.content for item in turn.items if isinstance(item, MessageItem) and item.role == "user"]
         note(said)
-        first = max(number for number, each in enumerate(said) if each.startswith("work") or not number)
+        first = max(number for number, text in enumerate(said) if text.startswith("work") or not number)
         rounds = sum(isinstance(item, CallItem) for item in turn.items)
         words = said[first].split()
         if len(words) == 2 and rounds < int(words[1]):

@@ -123,7 +123,7 @@ async def sitting(
     """A client in this process whose input is a pipe; it has ended at the end of the block."""
     source, pen = os.pipe()
     sitter = Sitter(pen)
-    consoles = [Console(file=each, force_terminal=False, width=100) for each in (sitter.answers, sitter.notes)]
+    consoles = [Console(file=file, force_terminal=False, width=100) for file in (sitter.answers, sitter.notes)]
     screen = ChatConsole(*consoles, prompts=interactive)
 
     async def run() -> None:

@@ -512,7 +512,10 @@ def shell() -> Iterator[Shell]:
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
     found = [effect for effect in effects if isinstance(effect, Answered)]
-    return [each.value if each.error is None else getattr(each.error, "code", each.error) for each in found]
+    return [
+        answered.value if answered.error is None else getattr(answered.error, "code", answered.error)
+        for answered in found
+    ]
 
 
 def answer(shell: Shell, run_id: str = "r1") -> None:
@@ -596,12 +599,12 @@ def play(
     ends = Counter(event.run_id for event in shell.events if isinstance(event.event, TERMINAL))
     assert ends == Counter(list(shell.runs))
     assert [event.seq for event in shell.events] == list(range(1, len(shell.events) + 1))
-    seqs = [each.seq or 0 for each in shell.published]
+    seqs = [envelope.seq or 0 for envelope in shell.published]
     assert seqs == sorted(set(seqs))
     accepted = Counter(
         (event.run_id, event.event.steer_id) for event in shell.events if isinstance(event.event, SteerAccepted)
     )
     settled = [event for event in shell.events if isinstance(event.event, SteerTaken | SteerWithdrawn)]
-    assert accepted == Counter((each.run_id, each.event.steer_id) for each in settled)
-    followed = [each.event.message_id for each in settled if isinstance(each.event, SteerWithdrawn)]
-    assert {each for each in followed if each is not None} <= shell.messages.keys()
+    assert accepted == Counter((envelope.run_id, envelope.event.steer_id) for envelope in settled)
+    followed = [envelope.event.message_id for envelope in settled if isinstance(envelope.event, SteerWithdrawn)]
+    assert {message_id for message_id in followed if message_id is not None} <= shell.messages.keys()

@@ -133,13 +133,13 @@ class Handler(BaseHTTPRequestHandler):
             }
             bodies = {"plain-404": (404, "not here"), "example-400": (400, known), "gone-410": (410, None)}
             own = {"jsonrpc": "2.0", "id": number, "error": {"code": -32001, "message": "Session not found"}}
-            return self.reply(*next((bodies[each] for each in self.what if each in bodies), (404, own)))
+            return self.reply(*next((bodies[name] for name in self.what if name in bodies), (404, own)))
         if number is None:
             return self.reply(202)
         text = params.get("arguments", {}).get("text", "") if method == "tools/call" else ""
         match text.split():
             case ["status", status, *seconds]:
-                refusals = sum(each == "refused" for each in self.asked)
+                refusals = sum(request == "refused" for request in self.asked)
                 self.asked.append("refused")
                 if not seconds or refusals == 0:
                     body = {"error": {"message": "No room."}} if status == "413" else None

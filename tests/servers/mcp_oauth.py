@@ -118,8 +118,10 @@ class Provider:
 
     def end(self, grant: str | None = None) -> None:
         """Forget the tokens of a sign-in; without an argument those of all."""
-        self.fresh = {each: token for each, token in self.fresh.items() if grant and self.grants[each] != grant}
-        self.access = {each: row for each, row in self.access.items() if grant and row[2] != grant}
+        self.fresh = {
+            refresh: token for refresh, token in self.fresh.items() if grant and self.grants[refresh] != grant
+        }
+        self.access = {access: row for access, row in self.access.items() if grant and row[2] != grant}
 
     def expire(self) -> None:
         """Forget the access tokens alone."""

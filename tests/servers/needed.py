@@ -46,7 +46,7 @@ class Program:
         """Return the folder of the binaries, that of the newest version if there are several; None without one."""
         found = [folder for pattern in self.folders for folder in sorted(glob(pattern), key=_version, reverse=True)]
         found += os.environ.get("PATH", "").split(os.pathsep)
-        whole = (each for each in found if all(shutil.which(name, path=each) for name in self.binaries))
+        whole = (folder for folder in found if all(shutil.which(name, path=folder) for name in self.binaries))
         return next(map(Path, whole), None)
 
 
@@ -87,8 +87,8 @@ def found(name: str, binary: str = "") -> Path | None:
     """Return the path of a program's binary, by default its first, or None if the program or one it needs is absent."""
     names = (name, *PROGRAMS[name].needs)
     test = os.environ.get("PYTEST_CURRENT_TEST", "").partition("::")[0]
-    ASKED.update((each, test) for each in names)
-    folders = [PROGRAMS[each].folder() for each in names]
+    ASKED.update((needed, test) for needed in names)
+    folders = [PROGRAMS[needed].folder() for needed in names]
     if folders[0] is None or None in folders or without().intersection(names):
         return None
     return folders[0] / (binary or PROGRAMS[name].binaries[0])
@@ -103,11 +103,11 @@ def program(name: str, binary: str = "") -> Path:
     if path is not None:
         return path
     names = (name, *PROGRAMS[name].needs)
-    left_out = [each for each in names if each in without()]
+    left_out = [needed for needed in names if needed in without()]
     if left_out:
         pytest.skip(f"without {' and '.join(left_out)} ({WITHOUT_VARIABLE})")
-    missing = [each for each in names if PROGRAMS[each].folder() is None]
-    packages = " ".join(PROGRAMS[each].package for each in missing)
+    missing = [needed for needed in names if PROGRAMS[needed].folder() is None]
+    packages = " ".join(PROGRAMS[needed].package for needed in missing)
     reason = f"no {' and no '.join(missing)} on this machine (Debian: apt-get install {packages})"
     if os.environ.get("CI"):
         pytest.fail(reason)

@@ -195,7 +195,7 @@ async def test_restarts_of_unrelated_children_may_be_counted_apart(autojump_cloc
     children = [await rooms.ask(StartFromTemplate(name)) for name in ("cats", "dogs")]
     for child in children:
         await tell(child, Boom())
-    assert [each.alive for each in children] == [apart, apart]
+    assert [member.alive for member in children] == [apart, apart]
 
 
 @pytest.mark.promise("restart.intensity")

@@ -24,8 +24,8 @@ def test_an_address_that_everyone_reaches_is_public(address) -> None:
 
 def test_a_host_is_private_by_its_name() -> None:
     private = ("localhost", "mcp", "a.localhost", "printer.local", "db.internal", "10.0.0.1", "::1")
-    assert [each for each in private if not is_named_private(each)] == []
-    assert [each for each in ("example.org", "1.1.1.1", "local.example.org") if is_named_private(each)] == []
+    assert [host for host in private if not is_named_private(host)] == []
+    assert [host for host in ("example.org", "1.1.1.1", "local.example.org") if is_named_private(host)] == []
 
 
 async def test_a_private_address_is_resolved_only_if_it_may_be() -> None:

@@ -172,7 +172,7 @@ REPEATED = [
 @pytest.mark.parametrize(("header", "claims"), REPEATED)
 def test_no_name_stands_twice(tokens, header, claims) -> None:
     """Two readers would take two different values for the true one."""
-    coded = [base64.urlsafe_b64encode(each.encode()).rstrip(b"=").decode() for each in (header, claims)]
+    coded = [base64.urlsafe_b64encode(text.encode()).rstrip(b"=").decode() for text in (header, claims)]
     mac = hmac.new(SECRET.encode(), ".".join(coded).encode(), hashlib.sha256).digest()
     token = ".".join([*coded, base64.urlsafe_b64encode(mac).rstrip(b"=").decode()])
     assert refused(tokens, token) == "unauthenticated"
@@ -342,11 +342,11 @@ def test_the_tokens_themselves_are_not_kept() -> None:
     reached: dict[int, object] = {}
     waiting: list[object] = [proven]
     while waiting:
-        each = waiting.pop()
-        if id(each) not in reached and not isinstance(each, type):
-            reached[id(each)] = each
-            waiting += gc.get_referents(each)
-    texts = [each for each in reached.values() if isinstance(each, (bytes, str))]
+        value = waiting.pop()
+        if id(value) not in reached and not isinstance(value, type):
+            reached[id(value)] = value
+            waiting += gc.get_referents(value)
+    texts = [text for text in reached.values() if isinstance(text, (bytes, str))]
     assert texts
     assert not [text for text in texts if "secret" in str(text)]
 

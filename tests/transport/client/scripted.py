@@ -86,8 +86,8 @@ async def next_events(events: Client | ChatExchange, count: int) -> list[Receive
 
 
 async def seqs(client: Client, count: int) -> list[int | None]:
-    return [each.seq for each in await next_events(client, count)]
+    return [received.seq for received in await next_events(client, count)]
 
 
 async def kinds(events: Client | ChatExchange, count: int) -> list[str]:
-    return [each.type for each in await next_events(events, count)]
+    return [received.type for received in await next_events(events, count)]

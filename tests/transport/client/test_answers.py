@@ -60,7 +60,7 @@ async def test_many_answers_without_anybody_at_the_other_events() -> None:
             for _ in range(12):
                 assert await client.answer("what?", thread_id="t") == "the answer"
         late = await next_events(client, 100)
-    assert [each.seq for each in late] == list(range(late[0].seq or 0, (late[0].seq or 0) + 100))
+    assert [received.seq for received in late] == list(range(late[0].seq or 0, (late[0].seq or 0) + 100))
     assert (late[0].seq or 0) > 1
 
 
@@ -114,7 +114,7 @@ async def test_a_message_that_is_refused_and_a_log_that_was_trimmed() -> None:
                     await client.answer("what?", thread_id="t")
                 assert failed.value.code == code
             arc = client.exchange(await client.say("what?", thread_id="t"))
-            assert [each.type async for each in arc] == ["message_accepted", "resync"]
+            assert [received.type async for received in arc] == ["message_accepted", "resync"]
         assert client.unaccepted == []
 
 
@@ -138,7 +138,7 @@ async def test_the_end_of_the_client_is_the_end_of_waiting() -> None:
                 await client.say("more")
     async with talking(stay) as (client, _):
         arc = client.exchange("mine")
-    assert [each async for each in arc] == []
+    assert [received async for received in arc] == []
     with pytest.raises(RunFailed):
         await arc.answer()
 
@@ -152,8 +152,8 @@ async def test_one_message_is_followed_to_its_end() -> None:
         second = client.exchange(await client.say("two", thread_id="t"))
         with trio.fail_after(60):
             arc = ["message_accepted", "agent_thinking", "final_response"]
-            assert [each.type async for each in one] == arc
-            assert [(each.type, each.message_id) async for each in second] == [
+            assert [received.type async for received in one] == arc
+            assert [(received.type, received.message_id) async for received in second] == [
                 (kind, second.message_id) for kind in arc
             ]
             assert one.run_id == f"run-of-{first}"
@@ -191,7 +191,7 @@ async def test_the_runs_of_a_message_are_told_apart() -> None:
         await client.cancel("r1")
         with trio.fail_after(60):
             ended = [(await arc.answer()).event for arc in (new, old, named)]
-        assert [each.message for each in ended if isinstance(each, FinalResponse)] == ["r2", "r1", "r1"]
+        assert [received.message for received in ended if isinstance(received, FinalResponse)] == ["r2", "r1", "r1"]
 
 
 async def test_the_text_grows_without_repeats_across_connections() -> None:
@@ -213,8 +213,8 @@ async def test_the_text_grows_without_repeats_across_connections() -> None:
 
     async with talking(first, second) as (client, _):
         heard = await next_events(client, 5)
-        mine = [each.event for each in heard if isinstance(each.event, PartialResult)]
-        assert [(each.offset, each.text) for each in mine] == [(0, "one "), (4, "two "), (8, "three ")]
+        mine = [received.event for received in heard if isinstance(received.event, PartialResult)]
+        assert [(shown.offset, shown.text) for shown in mine] == [(0, "one "), (4, "two "), (8, "three ")]
         assert client.text("mine") == client.text("r") == "1 2 3"
         assert client.text("nobody") == ""
 
@@ -245,7 +245,7 @@ async def test_an_unknown_event_is_given_in_its_place() -> None:
 
     async with talking(step) as (client, _):
         events = await next_events(client, 3)
-    assert [each.seq for each in events] == [1, 2, 3]
+    assert [received.seq for received in events] == [1, 2, 3]
     assert events[1].event == UnknownEvent("agent_dreaming", {"of": "sheep"})
     assert events[1].raw["data"] == {"of": "sheep"}
 
@@ -260,8 +260,8 @@ async def test_two_may_iterate() -> None:
     async with talking(step) as (client, _), trio.open_nursery() as nursery:
 
         async def take() -> None:
-            async for each in client:
-                got.append(each.seq)
+            async for received in client:
+                got.append(received.seq)
 
         nursery.start_soon(take)
         nursery.start_soon(take)
@@ -270,4 +270,4 @@ async def test_two_may_iterate() -> None:
                 await trio.lowlevel.checkpoint()
         await wait_all_tasks_blocked()
         nursery.cancel_scope.cancel()
-    assert sorted(each or 0 for each in got) == list(range(1, 21))
+    assert sorted(seq or 0 for seq in got) == list(range(1, 21))

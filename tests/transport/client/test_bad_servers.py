@@ -184,7 +184,7 @@ async def test_garbage_ends_the_connection(garbage: bytes) -> None:
         await stay(socket)
 
     async with talking(babble, speak) as (client, script):
-        assert [each.seq for each in await next_events(client, 2)] == [1, 2]
+        assert [received.seq for received in await next_events(client, 2)] == [1, 2]
     assert codes == [1002]
     assert len(script.came) == 2
 

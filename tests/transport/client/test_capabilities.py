@@ -44,7 +44,7 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
     async def speak(socket: Socket) -> None:
         await socket.write([b"[" + event("agent_thinking", 1) + b"," + event("pong", thread_id=None) + b"]"])
         for one, two in zip(first, [*second, *[None] * len(first)], strict=False):
-            await socket.write([each for each in (one, two) if each is not None])
+            await socket.write([part for part in (one, two) if part is not None])
             await socket.write([event("pong", thread_id=None)])
         await socket.write([Binary(gzip.compress(part)) for part in split(batch, "3")])
         await socket.write([Binary(gzip.compress(b"[" + event("agent_thinking", 5) + b"]"))])
@@ -52,11 +52,11 @@ async def test_batches_chunks_and_gzip_are_taken_apart() -> None:
 
     async with talking(speak) as (client, _):
         heard = await next_events(client, 7 + len(first))
-    assert [each.seq for each in heard if each.seq is not None] == [1, 2, 3, 4, 5]
-    said = {each.seq or each.type: each.raw["data"] for each in heard}
+    assert [received.seq for received in heard if received.seq is not None] == [1, 2, 3, 4, 5]
+    said = {received.seq or received.type: received.raw["data"] for received in heard}
     assert said[2]["thought"] == "é🙂" * 50_000
     assert said["alert"]["message"] == "y" * 50_000
-    assert [each.type for each in heard].index("alert") < [each.seq for each in heard].index(2)
+    assert [received.type for received in heard].index("alert") < [received.seq for received in heard].index(2)
 
 
 async def test_a_large_message_is_sent_in_parts() -> None:
@@ -78,7 +78,7 @@ async def test_a_large_message_is_sent_in_parts() -> None:
         assert await kinds(client, 2) == ["welcome", "pong"]
         await client.cancel("r")
         await kinds(client, 1)
-    parts = [each for each in heard if each["type"] == "chunk"]
+    parts = [frame for frame in heard if frame["type"] == "chunk"]
     assert [(part["id"], part["index"], part["count"]) for part in parts] == [
         ("1", at, len(parts)) for at in range(len(parts))
     ]
@@ -107,7 +107,7 @@ async def test_a_message_that_the_server_would_not_take_is_refused_here(capabili
         await client.cancel("r")
         assert await kinds(client, 3) == ["welcome", "error", "pong"]
         assert client.unaccepted == []
-    assert [each["type"] for each in heard] == ["cancel"]
+    assert [command["type"] for command in heard] == ["cancel"]
 
 
 async def test_a_large_event_does_not_hold_the_loop() -> None:

@@ -63,11 +63,11 @@ def any_event(kind: type[Event]) -> st.SearchStrategy[Event]:
     return st.builds(kind, **{field.name: any_value(kind, field) for field in attrs.fields(attrs.resolve_types(kind))})
 
 
-def any_value(kind: type[Event], each: Any) -> st.SearchStrategy[Any]:
+def any_value(kind: type[Event], member: Any) -> st.SearchStrategy[Any]:
     """Values of a field, by its name, by its type, or one of an enumeration."""
-    if each.name in BY_NAME and (kind.type, each.name) != ("agent_completed", "result"):
-        return BY_NAME[each.name]
-    return BY_TYPE[each.type] if each.type in BY_TYPE else st.sampled_from(list(each.type))
+    if member.name in BY_NAME and (kind.type, member.name) != ("agent_completed", "result"):
+        return BY_NAME[member.name]
+    return BY_TYPE[member.type] if member.type in BY_TYPE else st.sampled_from(list(member.type))
 
 
 ENVELOPES = st.builds(
@@ -155,7 +155,7 @@ def test_what_is_no_event_is_refused(frame: str | bytes) -> None:
 @given(st.text(max_size=40) | st.binary(max_size=40) | JSON.map(json.dumps) | OBJECT.map(json.dumps))
 def test_no_frame_breaks_the_reader(frame: str | bytes) -> None:
     with suppress(UnreadableEvent):
-        assert all(isinstance(each, Received | Chunk) for each in read_frame(frame))
+        assert all(isinstance(item, Received | Chunk) for item in read_frame(frame))
 
 
 def test_batches_chunks_and_gzip() -> None:

@@ -18,7 +18,7 @@ def test_the_delay_grows_and_is_random(failures: int, chance: float) -> None:
     how = Reconnect(first_s=0.5, max_s=30.0)
     assert 0 <= how.delay_s(failures, chance) <= 30.0
     assert how.delay_s(failures, chance) == pytest.approx(how.delay_s(failures, 1.0) * chance)
-    assert [how.delay_s(each, 1.0) for each in (0, 1, 2, 6, 99)] == [0.5, 1.0, 2.0, 30.0, 30.0]
+    assert [how.delay_s(attempts, 1.0) for attempts in (0, 1, 2, 6, 99)] == [0.5, 1.0, 2.0, 30.0, 30.0]
 
 
 @pytest.mark.parametrize("code", [*CLOSES, 1005, 1006, 3000, 4999])

@@ -144,7 +144,7 @@ async def test_states_are_told(autojump_clock: MockClock) -> None:
                     pass
             late = [state async for state in client.states()]
         assert client.state.status is Status.REFUSED
-    assert [each.status for each in seen] == ["connecting", "online", "offline", "connecting", "online", "refused"]
+    assert [state.status for state in seen] == ["connecting", "online", "offline", "connecting", "online", "refused"]
     assert seen[2].reason == "closed with 1013: so it is"
     assert seen[2].retry_at == pytest.approx(trio.current_time(), abs=2)
     assert late == [seen[-1]] == [State(Status.REFUSED, "closed with 4403: so it is")]
@@ -226,9 +226,9 @@ async def test_a_source_gives_a_token_for_each_connection() -> None:
         await trio.lowlevel.checkpoint()
         return source()
 
-    for each in (source, later):
+    for token_source in (source, later):
         given.clear()
-        async with talking(closing(1011), closing(1011), stay_after_welcome, token=each) as (client, script):
+        async with talking(closing(1011), closing(1011), stay_after_welcome, token=token_source) as (client, script):
             await next_events(client, 3)
             assert client.token == "token-2"
         assert [upgrade.headers["authorization"] for upgrade in script.upgrades] == [f"Bearer {one}" for one in given]
@@ -278,7 +278,7 @@ async def test_a_message_that_came_too_late_for_its_token_is_said_again(autojump
         await trio.sleep(60)
         await client.say("hi", message_id="mine")
         assert await kinds(client, 1) == ["message_accepted"]
-    assert [each["type"] for each in heard] == ["user_message", "refresh", "user_message"]
+    assert [command["type"] for command in heard] == ["user_message", "refresh", "user_message"]
     assert heard[1]["payload"] == {"session_token": "token-1"}
 
 

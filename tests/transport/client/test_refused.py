@@ -25,7 +25,7 @@ def refusal(message_id: str | None, **data: Any) -> bytes:
 def answer(message_id: str, seq: int = 1, thread_id: str = "t") -> list[bytes]:
     accepted = event("message_accepted", seq, thread_id, message_id=message_id, run_id=f"r-{message_id}")
     end = event("final_response", seq + 1, thread_id)
-    return [of_run(each, f"r-{message_id}", message_id) for each in (accepted, end)]
+    return [of_run(sent, f"r-{message_id}", message_id) for sent in (accepted, end)]
 
 
 @pytest.mark.parametrize("code", ["busy", "storage_unavailable", "rate_limited", "internal", "from_the_future"])
@@ -47,7 +47,7 @@ async def test_a_message_refused_for_now_is_said_again(code: str, autojump_clock
         told = client.exchange("mine")
         with trio.fail_after(100):
             assert await client.answer("what?", message_id="mine", thread_id="t") == "the answer"
-            seen = [(each.type, each.repeated) async for each in told]
+            seen = [(received.type, received.repeated) async for received in told]
         assert client.unaccepted == []
     assert seen == [("error", True)] * 3 + [("message_accepted", False), ("final_response", False)]
     assert {name for _, name in heard} == {"mine"}
@@ -141,7 +141,7 @@ async def test_other_commands_are_said_again_too(autojump_clock: MockClock) -> N
             async for received in client:
                 if received.type == "pong":
                     break
-    assert [each["type"] for each in heard] == ["approve", "cancel", "feedback"] * 2 + ["feedback"]
+    assert [command["type"] for command in heard] == ["approve", "cancel", "feedback"] * 2 + ["feedback"]
 
 
 async def test_an_edit_and_another_answer_are_said_again(autojump_clock: MockClock) -> None:

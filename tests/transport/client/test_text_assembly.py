@@ -46,7 +46,7 @@ def test_a_piece_replaces_the_text_from_its_offset(first: str, second: str, offs
 def test_a_snapshot_replaces_and_only_what_is_new_is_told() -> None:
     texts = TextAssembly()
     news = played([PartialResult(text, 0) for text in ("abc", "abc", "abcde", "ab", "xy", "")], texts)
-    assert [(each.offset, each.text) for each in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
+    assert [(piece.offset, piece.text) for piece in news] == [(0, "abc"), (3, "de"), (2, ""), (0, "xy"), (0, "")]
     assert texts.get("r") == ""
 
 

@@ -53,7 +53,9 @@ def test_another_answer_is_settled_by_the_branch_that_it_begins() -> None:
     for request_id in ("q1", "q2"):
         command = of("regenerate", message_id="mine", request_id=request_id)
         unsent.add(command, encode_command(command))
-    assert [each.message_id for each in unsent.remove_acked(read_event(json.loads(again), VOCABULARY.events))] == ["q1"]
+    assert [
+        message.message_id for message in unsent.remove_acked(read_event(json.loads(again), VOCABULARY.events))
+    ] == ["q1"]
 
 
 def test_a_continuation_is_settled_by_the_run_that_goes_on() -> None:
@@ -187,7 +189,7 @@ async def test_messages_wait_while_the_server_goes_away() -> None:
         await client.say("two", message_id="m2")
         await client.cancel("r")
         assert await kinds(client, 1) == ["pong"]
-    names = [each.get("message_id") or each["run_id"] for each in heard]
+    names = [command.get("message_id") or command["run_id"] for command in heard]
     assert names == ["m1", "r", "m1", "m2", "r"]
 
 
@@ -221,8 +223,8 @@ async def test_the_other_commands_go_out_as_the_protocol_has_them() -> None:
         of("feedback", message_id="answer-r2"),
         of("cancel", run_id="r1"),
     ]
-    assert [each for each in heard if each["type"] not in ("typing", "ack")] == expected
-    assert [each for each in heard if each["type"] in ("typing", "ack")] == [
+    assert [command for command in heard if command["type"] not in ("typing", "ack")] == expected
+    assert [command for command in heard if command["type"] in ("typing", "ack")] == [
         of("typing", thread_id="t"),
         of("ack", thread_id="t", seq=5),
     ]
@@ -306,8 +308,8 @@ async def test_a_program_that_is_started_again_has_lost_nothing(tmp_path: Path) 
         with trio.fail_after(60):
             while len(await FileOutbox(path).load()) > 1:
                 await trio.lowlevel.checkpoint()
-    assert [each["payload"]["content"] for each in heard] == ["one", "two"]
-    assert [each["payload"]["message_id"] for each in await FileOutbox(path).load()] == ["m2"]
+    assert [command["payload"]["content"] for command in heard] == ["one", "two"]
+    assert [command["payload"]["message_id"] for command in await FileOutbox(path).load()] == ["m2"]
     assert os.listdir(tmp_path) == ["outbox.json"]
 
 

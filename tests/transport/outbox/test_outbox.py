@@ -219,8 +219,8 @@ async def story_of_another_thread(rig: Rig, *told: object) -> None:
     rig.log.events = [thought(seq) for seq in (1, 2, 3)]
     rig.outbox.tell(SubscribeThread("t", 8, 8, incarnation=1.0))
     rig.tell(thought(9))
-    for each in told:
-        rig.outbox.tell(each)
+    for message in told:
+        rig.outbox.tell(message)
     assert await rig.seqs(4) == [9, 1, 2, 3]
     rig.log.incarnation = 2.0
     rig.tell(thought(4), thought(5))

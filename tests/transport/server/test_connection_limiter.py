@@ -94,7 +94,7 @@ def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total
                 open_.append(permit)
             continue
         chosen = open_[which % len(open_)]
-        users = [each for each in open_ if each.authenticated and each.held]
+        users = [opened for opened in open_ if opened.authenticated and opened.held]
         match action:
             case 1:
                 chosen.waiting = not chosen.waiting
@@ -106,11 +106,11 @@ def test_no_bound_is_ever_passed(steps: list[tuple[int, int, str | None]], total
             case 4 | 5 if address is not None:
                 chosen.claim(address)
         assert all(user.held for user in users)
-        held = [each for each in open_ if each.held]
+        held = [opened for opened in open_ if opened.held]
         assert len(held) == len(limiter) <= total
-        assert sum(not each.authenticated for each in held) <= few
+        assert sum(not opened.authenticated for opened in held) <= few
         for name in "abc":
-            assert sum(each.peer == name for each in held) <= peer
+            assert sum(opened.peer == name for opened in held) <= peer
         open_ = held
 
 

@@ -606,8 +606,8 @@ def no_descriptors_left() -> Iterator[None]:
                 taken.append(os.open(os.devnull, os.O_RDONLY))
         yield
     finally:
-        for each in taken:
-            os.close(each)
+        for descriptor in taken:
+            os.close(descriptor)
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
@@ -638,19 +638,19 @@ async def test_without_descriptors_clients_are_closed_and_later_ones_served(capl
         waiting = [socket.create_connection(("127.0.0.1", port)) for _ in range(3)]
         steps = 0
         with no_descriptors_left():
-            for each in waiting:
-                each.setblocking(False)
+            for client in waiting:
+                client.setblocking(False)
                 with trio.fail_after(60):
                     while True:
                         steps += 1
                         with suppress(BlockingIOError, ConnectionResetError):
-                            assert each.recv(1) == b""
+                            assert client.recv(1) == b""
                             break
                         await trio.sleep(0.01)
             assert steps < 100
             assert await before.echoes(b"still here")
-        for each in waiting:
-            each.close()
+        for client in waiting:
+            client.close()
         with trio.fail_after(60):
             async with await trio.open_tcp_stream("127.0.0.1", port) as stream:
                 await stream.send_all(UPGRADE)

@@ -95,7 +95,7 @@ def test_a_handoff_says_from_and_to(dialect) -> None:
 def names_inside(envelope: Envelope) -> dict:
     """The members of `payload` that are not the event's: names of its envelope, and fields under a second name."""
     event = envelope.event
-    named = {each: getattr(envelope, each) for each in ("thread_id", "run_id", "message_id", "agent_type")}
+    named = {name: getattr(envelope, name) for name in ("thread_id", "run_id", "message_id", "agent_type")}
     named["agent_name"] = envelope.pillar or envelope.agent_type
     match event:
         case ToolExecuting() | ApprovalRequired():
@@ -228,7 +228,7 @@ def test_an_event_of_a_later_version_is_a_step_of_its_run() -> None:
         pillar="insights",
         message="Added",
     )
-    assert [shown(added, each)["type"] for each in (C, P, F, E)] == ["added"] * 4
+    assert [shown(added, dialect)["type"] for dialect in (C, P, F, E)] == ["added"] * 4
     assert shown(added, E)["data"] == {"note": "n"}
     assert encode(added, A) is None
 
