@@ -32,12 +32,12 @@ def _named(given: Any) -> Any:
     """Return fields by their names in JSON: parsers of ProtoJSON take those of the .proto file (`task_id`) as well."""
     if isinstance(given, dict):
         return {_camel(name): value if name in OPAQUE else _named(value) for name, value in given.items()}
-    return [_named(each) for each in given] if isinstance(given, list) else given
+    return [_named(item) for item in given] if isinstance(given, list) else given
 
 
 def _camel(name: str) -> str:
     first, *rest = name.split("_")
-    return first + "".join(each.title() for each in rest)
+    return first + "".join(word.title() for word in rest)
 
 
 class Part(Params):

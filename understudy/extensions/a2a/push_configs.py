@@ -40,7 +40,7 @@ async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
 
 async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Return a config of a task. Raises A2aError."""
-    found = [each for each in await web_context().store.read(storage.of_run, run.owner, run.id) if each.id == given.id]
+    found = [row for row in await web_context().store.read(storage.of_run, run.owner, run.id) if row.id == given.id]
     if not found:
         raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
     return _config_of(found[0])
@@ -49,7 +49,7 @@ async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
 async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
     """Return all configs of a task: there are few."""
     found = await web_context().store.read(storage.of_run, run.owner, run.id)
-    return {"configs": [_config_of(each) for each in found], "nextPageToken": ""}
+    return {"configs": [_config_of(row) for row in found], "nextPageToken": ""}
 
 
 async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:

@@ -56,7 +56,7 @@ PUSHES: Final = CountedBy(
     "Attempts to send a push notification of A2A: `delivered`, `failed`, `given_up`.",
     "outcome",
 )
-TYPES: Final = tuple(sorted(each.type for each in PUSHED))
+TYPES: Final = tuple(sorted(kind.type for kind in PUSHED))
 TOKEN_HEADER: Final = "X-A2A-Notification-Token"  # noqa: S105 - a name
 MAX_SECRET: Final = 4000
 """Characters of a token, and of credentials."""
@@ -113,8 +113,8 @@ class PushReceivers:
             checked = self.rules.check_public(url)
         except WebhookRefused as refused:
             raise CommandRejected("invalid_command", f"The url {refused}.") from None
-        for each in (secrets.token, secrets.credentials):
-            if len(each) > MAX_SECRET or not (each.isascii() and each.isprintable()):
+        for secret in (secrets.token, secrets.credentials):
+            if len(secret) > MAX_SECRET or not (secret.isascii() and secret.isprintable()):
                 raise CommandRejected("invalid_command", "A token must be ASCII, with 4,000 characters at most.")
         if secrets.credentials and not _SCHEME.match(secrets.scheme):
             raise CommandRejected("invalid_command", "The authentication needs a scheme, such as Bearer.")

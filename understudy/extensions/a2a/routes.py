@@ -260,7 +260,7 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
     translator = await _replay(run, lasting=True)
     if translator.ended:
         raise A2aError("UNSUPPORTED_OPERATION", "The task has ended: leave out its id, and name its context.")
-    name, reply = _reply(translator.waits, text, next((each for each in data if isinstance(each, dict)), {}))
+    name, reply = _reply(translator.waits, text, next((value for value in data if isinstance(value, dict)), {}))
     await web_context().chat.answer(identity(), reply, door=LABEL)
     return name
 

@@ -77,7 +77,7 @@ class TaskTranslator:
                 data = (event.context or {}).get("data")
                 data = data if isinstance(data, list) else []  # of another door it may be anything
                 texts = [] if content == text_of_data(data) else _texts(content)
-                self._history.append(self._message("USER", name, texts + [_value(each) for each in data]))
+                self._history.append(self._message("USER", name, texts + [_value(value) for value in data]))
             case events.AgentStarted() if self.state == SUBMITTED:
                 return [self._update(WORKING)]
             case events.AgentThinking(thought=thought):
@@ -161,7 +161,7 @@ class TaskTranslator:
             {"url": f"{self.address}/api/files/{file['id']}", "filename": file["name"], "mediaType": file["media_type"]}
             for file in files
         ]
-        self._others += [_value(each) for each in (answer.visualization, data) if each]
+        self._others += [_value(value) for value in (answer.visualization, data) if value]
         grows = self.text.startswith(sent)
         parts = _texts(self.text[len(sent) :] if grows else self.text) + self._others
         updates = [self._artifact_update(parts, append=grows and bool(sent), last=True)] if parts else []
@@ -198,7 +198,7 @@ def _reply(event: events.ApprovalDecided | events.QuestionAnswered) -> list[A2aE
     if isinstance(event, events.ApprovalDecided):
         return [] if event.decision is events.ApprovalDecision.EXPIRED else _texts(event.note or str(event.decision))
     answer = event.answer or {}
-    texts = [each for each in answer.values() if isinstance(each, str)]
+    texts = [text for text in answer.values() if isinstance(text, str)]
     return _texts(texts[0]) if len(texts) == len(answer) == 1 else [_value({"answer": answer})] if answer else []
 
 

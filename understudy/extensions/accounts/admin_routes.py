@@ -112,7 +112,7 @@ async def listing() -> AccountsPage:
     known, cursor = _known(), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
     found = await web_context().store.archive.read(queries.page, after)
-    rows = [_row(each, known.clock()) for each in found]
+    rows = [_row(account, known.clock()) for account in found]
     return AccountsPage(rows, encode(found[-1].owner) if len(found) == PAGE else None)
 
 

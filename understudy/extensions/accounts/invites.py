@@ -21,7 +21,7 @@ def account_name(typed: str) -> str | None:
     """Return the name of an account in the form that is stored, so that its case does not matter; None if it cannot be
     one."""
     name = unicodedata.normalize("NFKC", typed.strip()).casefold()
-    fits = 0 < len(name) <= LONGEST_NAME and all(each.isalnum() or each in NAME_MARKS for each in name)
+    fits = 0 < len(name) <= LONGEST_NAME and all(letter.isalnum() or letter in NAME_MARKS for letter in name)
     return name if fits and name[0].isalnum() and not name.startswith(ANONYMOUS) else None
 
 
@@ -38,7 +38,7 @@ def digest_of(invite: str) -> str:
 def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
     """Raise ValueError, with a sentence, if these are no roles and groups of an account."""
     given = (*roles, *groups)
-    if any(not is_claim_text(each) or "," in each for each in given):
+    if any(not is_claim_text(right) or "," in right for right in given):
         raise ValueError(f"roles and groups are printable texts of at most {MAX_CLAIM} letters without commas")
     if not rights_fit(given) or len(roles) > MAX_ROLES:
         raise ValueError(

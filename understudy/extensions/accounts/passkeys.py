@@ -248,7 +248,7 @@ class Passkeys:
             StorageUnavailable: It cannot be removed, or the sessions cannot be ended.
         """
         store, (account, has) = self.accounts.store, await self.of_user(identity)
-        passkey = next((each for each in has if public_id(each.id) == name), None)
+        passkey = next((registered for registered in has if public_id(registered.id) == name), None)
         if passkey is None:
             raise CommandRejected("not_found", "There is no such passkey.")
         await say(store, Deed(REMOVED, account.owner, PAGE, account.owner, detail={"passkey": name}))
@@ -268,7 +268,7 @@ class Passkeys:
             authenticator_selection=AuthenticatorSelectionCriteria(
                 resident_key=ResidentKeyRequirement.REQUIRED, user_verification=UserVerificationRequirement.REQUIRED
             ),
-            exclude_credentials=[PublicKeyCredentialDescriptor(base64url.decode(each.id)) for each in has],
+            exclude_credentials=[PublicKeyCredentialDescriptor(base64url.decode(passkey.id)) for passkey in has],
         )
         return Ceremony(json.loads(webauthn.options_to_json(options)), cookie)
 

@@ -69,9 +69,15 @@ def list_accounts(data_dir: Path | None, database_url: str | None) -> None:
 
     settings = load_settings(data_dir=data_dir, database_url=database_url)
     with storage_errors_shown():
-        for each in accounts_of(settings):
-            state = state_of(each, time.time())
-            fields = (each.owner, state, ",".join(each.roles), ",".join(each.groups), moment(each.created_at))
+        for account in accounts_of(settings):
+            state = state_of(account, time.time())
+            fields = (
+                account.owner,
+                state,
+                ",".join(account.roles),
+                ",".join(account.groups),
+                moment(account.created_at),
+            )
             click.echo("\t".join(map(one_line, fields)))
 
 

@@ -56,7 +56,7 @@ def parse_request(body: bytes, agent: str | None, agents: dict[str, Agent]) -> A
     if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", "A run's input must be a JSON object.")
     listed = raw.get("messages")
-    messages = [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []
+    messages = [message for message in listed if isinstance(message, dict)] if isinstance(listed, list) else []
     place = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
     last = None if place is None else messages[place]
     given = _validated(raw, last)
@@ -110,10 +110,10 @@ def _own_state(state: Any) -> dict[str, Any] | None:
 def _with_parts(messages: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the user's messages that have parts, as far as they are valid."""
     known = {}
-    for each in messages:
-        if each.get("role") == "user" and isinstance(each.get("content"), list):
+    for raw in messages:
+        if raw.get("role") == "user" and isinstance(raw.get("content"), list):
             try:
-                message = UserMessage.model_validate(each)
+                message = UserMessage.model_validate(raw)
             except ValidationError:
                 continue
             known[message.id] = message.model_dump(by_alias=True, mode="json")
@@ -132,13 +132,13 @@ def _tools(given: RunAgentInput) -> tuple[dict[str, Any], ...]:
 def _results(messages: list[dict[str, Any]]) -> dict[str, tuple[str, str]]:
     """Return the results of calls that the client has, as far as they are valid."""
     results = {}
-    for each in messages:
-        if each.get("role") == "tool":
+    for raw in messages:
+        if raw.get("role") == "tool":
             try:
-                message = ToolMessage.model_validate({**each, "content": ""})
+                message = ToolMessage.model_validate({**raw, "content": ""})
             except ValidationError:
                 continue
-            read = Content.of_result("content", each.get("content", ""))
+            read = Content.of_result("content", raw.get("content", ""))
             texts = read.texts + [f"({file if isinstance(file, str) else file.name})" for file in read.files]
             texts += [f"({read.refused})"] if read.refused else []
             texts += [f"Error: {message.error}"] if message.error else []
@@ -192,7 +192,7 @@ def _context(given: RunAgentInput, own: Any, state: dict[str, Any] | None) -> An
         return context  # refused with the message
     context = context or {}
     if given.context:
-        context["context"] = [{"description": each.description, "value": each.value} for each in given.context]
+        context["context"] = [{"description": entry.description, "value": entry.value} for entry in given.context]
     if state:
         size = len(msgspec.json.encode(state))
         fits = size <= CONTEXT_BYTES - len(msgspec.json.encode(context)) - 16

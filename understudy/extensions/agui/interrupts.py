@@ -65,9 +65,9 @@ class Interrupts:
                 self._replied.add(name)
                 self.open.pop(name, None)
             case ToolCompleted(call_id=call_id):
-                for name in [name for name, each in self.open.items() if each.get("toolCallId") == call_id]:
+                for name in [name for name, interrupt in self.open.items() if interrupt.get("toolCallId") == call_id]:
                     del self.open[name]
-                self._replied |= {name for name, each in self.client_calls.items() if each == call_id}
+                self._replied |= {name for name, call in self.client_calls.items() if call == call_id}
 
     def events(self, at_ms: int) -> list[AguiEvent]:
         """Return the questions that are open, as the events of clients that take no interrupts."""
@@ -75,20 +75,20 @@ class Interrupts:
             {
                 "type": "CUSTOM",
                 "timestamp": at_ms,
-                "name": ASKS[each["reason"]],
-                "value": each["metadata"][METADATA_KEY],
-                **({"subagentRunId": each["subagentRunId"]} if "subagentRunId" in each else {}),
+                "name": ASKS[interrupt["reason"]],
+                "value": interrupt["metadata"][METADATA_KEY],
+                **({"subagentRunId": interrupt["subagentRunId"]} if "subagentRunId" in interrupt else {}),
             }
-            for each in self.open.values()
+            for interrupt in self.open.values()
         ]
 
     def calls(self) -> set[str]:
         """Return the tool calls that wait."""
-        return {each["toolCallId"] for each in self.open.values() if "toolCallId" in each}
+        return {interrupt["toolCallId"] for interrupt in self.open.values() if "toolCallId" in interrupt}
 
     def of_subagent(self, agent_id: str) -> list[str]:
         """Return the ids of the interrupts that a subagent raised."""
-        return [name for name, each in self.open.items() if each.get("subagentRunId") == agent_id]
+        return [name for name, interrupt in self.open.items() if interrupt.get("subagentRunId") == agent_id]
 
 
 def _interrupt(name: str, reason: str, envelope: Envelope, call_id: str | None, schema: Mapping[str, Any]) -> AguiEvent:

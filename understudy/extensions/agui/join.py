@@ -65,12 +65,12 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
         path = [AnsweredRun(message, run, answer)]
     room = MAX_EVENT_BYTES
     exchanges: list[AnsweredRun] = []
-    for each in reversed(path):
+    for exchange in reversed(path):
         rows: tuple[LoggedEvent, ...] = ()
-        if each.run is not None and (room > 0 or not exchanges):
-            rows = tuple(await store.run_events(owner, thread_id, each.run.id))
+        if exchange.run is not None and (room > 0 or not exchanges):
+            rows = tuple(await store.run_events(owner, thread_id, exchange.run.id))
             room -= sum(len(row.body) for row in rows)
-        exchanges.insert(0, AnsweredRun(each.message, each.run, each.answer, rows))
+        exchanges.insert(0, AnsweredRun(exchange.message, exchange.run, exchange.answer, rows))
     names = tuple(dict.fromkeys(name for exchange in exchanges for name in exchange.message.references))
     files = await web_context().services.attachments(owner).rows(names) if names else []
     return Position(tuple(exchanges), run, {file.id: file for file in files})
@@ -79,13 +79,13 @@ async def find_position(owner: str, thread_id: str, run: RunRecord | None) -> Po
 def _path(page: ThreadPage, run: RunRecord) -> list[AnsweredRun]:
     """Return the exchanges from the first message of the page on that lead to a run, with the run's own."""
     messages = {row.id: row for row in page.messages.items}
-    runs = {each.id: each for each in page.runs}
+    runs = {row.id: row for row in page.runs}
     path: list[AnsweredRun] = []
     at: RunRecord | None = run
     while at is not None and (message := messages.get(at.message_id)) is not None and message.role == "user":
         path.insert(0, AnsweredRun(message, at, messages.get(f"{ANSWER}{at.id}")))
         at = runs.get((message.parent_id or "").removeprefix(ANSWER))
-        if any(at is each.run for each in path):  # no message follows itself, whatever the rows say
+        if any(at is exchange.run for exchange in path):  # no message follows itself, whatever the rows say
             break
     return path
 

@@ -108,7 +108,7 @@ class OpenParts:
         ended = {"type": "TEXT_MESSAGE_END", "messageId": f"{ANSWER}{self.run_id}"}
         events: list[AguiEvent] = [ended] if self.text else []
         if calls:
-            events += [self.result(each, "", {"status": "unknown"}) for each in list(self.unanswered)]
+            events += [self.result(call_id, "", {"status": "unknown"}) for call_id in list(self.unanswered)]
         events += self.subagents.close(waits)
         for agent_id in list(reversed(self._steps)):
             events += self.step_finished(agent_id)

@@ -64,7 +64,7 @@ class Subagents:
         """Return the calls that ask a subagent which waits for the user, itself or by a subagent of its own."""
         waiting: dict[str, str] = {}
         for agent_id, told in reversed(self._at_work.items()):
-            below = (self._at_work[each].get("parentSubagentRunId") for each in waiting)
+            below = (self._at_work[name].get("parentSubagentRunId") for name in waiting)
             if agent_id in below or interrupts.of_subagent(agent_id):
                 waiting[agent_id] = told["parentToolCallId"]
         return set(waiting.values())

@@ -39,8 +39,8 @@ class UsageByModel:
             case AgentCompleted(usage=usage):
                 name = envelope.pillar or envelope.agent_type or ""
                 self._add(name, usage)
-                for each in self._within:
-                    self._add(name, each, -1)
+                for part in self._within:
+                    self._add(name, part, -1)
                 self._within.clear()
 
     def entries(self, total: Usage | None = None) -> list[AguiEvent]:
@@ -49,7 +49,7 @@ class UsageByModel:
         if total is not None:
             first = spent.setdefault(next(iter(spent), next(iter(self.models.values()), "")), {})
             for name, count in _counts(total).items():
-                first[name] = first.get(name, 0) + count - sum(each.get(name, 0) for each in self._spent.values())
+                first[name] = first.get(name, 0) + count - sum(counts.get(name, 0) for counts in self._spent.values())
         return [_entry(model, counts) for model, counts in spent.items() if any(counts.values())]
 
     def _add(self, agent: str, usage: Usage, sign: int = 1) -> None:
@@ -66,5 +66,5 @@ def _entry(model: str, counts: Mapping[str, int]) -> AguiEvent:
     """Return an entry. `model` is `provider:model`, or the name alone; empty if it is not known."""
     provider, colon, name = model.partition(":")
     entry: dict[str, Any] = {"provider": provider, "model": name} if colon else {"model": model} if model else {}
-    shown = {_NAMES[each]: max(0, count) for each, count in counts.items()}
+    shown = {_NAMES[counter]: max(0, count) for counter, count in counts.items()}
     return entry | shown | {"totalTokens": shown.get("inputTokens", 0) + shown.get("outputTokens", 0)}

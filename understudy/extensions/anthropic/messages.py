@@ -100,7 +100,7 @@ class _ReplyReader(AnswerReader):
             read_usage(usage)  # logged as odd
         counted = read_usage(self.counted)
         # What was read from the provider's cache, or written to it, is a part of the input.
-        cached = sum(each for each in (counted.cached, counted.cache_written) if each is not UNSET)
+        cached = sum(count for count in (counted.cached, counted.cache_written) if count is not UNSET)
         self.usage = self.before + evolve(counted, input=counted.input + cached)
 
     def _rest(self, place: int, whole: Any) -> list[ModelEvent]:
@@ -164,9 +164,13 @@ class _ReplyReader(AnswerReader):
     def calls(self) -> list[WrittenCall]:
         """Return the calls."""
         return [
-            (written(each.get("id")), written(each.get("name")), self.arguments.get(n) or [written(each.get("input"))])
-            for n, each in enumerate(self.blocks)
-            if each["type"] == "tool_use"
+            (
+                written(block.get("id")),
+                written(block.get("name")),
+                self.arguments.get(n) or [written(block.get("input"))],
+            )
+            for n, block in enumerate(self.blocks)
+            if block["type"] == "tool_use"
         ]
 
 

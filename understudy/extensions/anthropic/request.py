@@ -102,21 +102,21 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
             _add(messages, "assistant", _assistant_blocks(turn, model))
         turn.clear()
 
-    for each in settled(items, PROVIDER, model):
-        match each:
+    for item in settled(items, PROVIDER, model):
+        match item:
             case ReasoningItem():
                 close()
-                turn.append(each)
+                turn.append(item)
             case MessageItem(role="assistant"):
                 if any(not isinstance(said, ReasoningItem) for said in turn):
                     close()
-                turn.append(each)
+                turn.append(item)
             case CallItem():
-                turn.append(each)
+                turn.append(item)
             case MessageItem(content=content, files=files):
                 close()
                 text = user_text(content, files)
-                attached = [*map(_document, each.documents), *map(_image, each.images)]
+                attached = [*map(_document, item.documents), *map(_image, item.images)]
                 _add(messages, "user", [*attached, *([_text(text)] if text else [])])
             case ResultItem(call_id=call_id, status=status, content=content):
                 close()
@@ -125,7 +125,7 @@ def build_messages(items: Sequence[Item], model: str) -> list[dict[str, Any]]:
                 _add(messages, "user", [result | failed])
             case _:
                 close()
-                _add(messages, "user", [_server_text(each.content)])
+                _add(messages, "user", [_server_text(item.content)])
     close()
     if messages and messages[0]["role"] == "assistant":
         messages.insert(0, {"role": "user", "content": [_text(NO_TEXT)]})
@@ -151,7 +151,7 @@ def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequenc
                 kept.append({"type": "text", "size": len(block["text"])})
             case "tool_use":
                 kept.append({"type": "tool_use"})
-    if not any("thinking" in each["type"] for each in kept):
+    if not any("thinking" in part["type"] for part in kept):
         return make_state(PROVIDER, model, {}, calls)
     reasoning = "".join(block["thinking"] for block in blocks if block["type"] == "thinking")
     return make_state(PROVIDER, model, {"blocks": kept, "reasoning": digest(reasoning)}, calls)
@@ -159,27 +159,27 @@ def encode_state(blocks: Sequence[Mapping[str, Any]], model: str, calls: Sequenc
 
 def _assistant_blocks(turn: Sequence[ReasoningItem | MessageItem | CallItem], model: str) -> list[Block]:
     """Return the blocks of one reply of the model."""
-    text = "".join(each.content for each in turn if isinstance(each, MessageItem))
-    calls = [_call(each) for each in turn if isinstance(each, CallItem)]
-    reasoning = next((each for each in turn if isinstance(each, ReasoningItem)), None)
+    text = "".join(item.content for item in turn if isinstance(item, MessageItem))
+    calls = [_call(item) for item in turn if isinstance(item, CallItem)]
+    reasoning = next((item for item in turn if isinstance(item, ReasoningItem)), None)
     kept = [] if reasoning is None else _kept_blocks(reasoning, model)
-    texts = [each["size"] for each in kept if each["type"] == "text"]
-    kinds = [each["type"] for each in kept]
+    texts = [block["size"] for block in kept if block["type"] == "text"]
+    kinds = [block["type"] for block in kept]
     ordered = sum(texts) == len(text) and kinds.count("tool_use") == len(calls)
     if not ordered or (calls and kinds and kinds[-1] != "tool_use"):
-        thinking = [each for each in kept if "thinking" in each["type"]]
+        thinking = [block for block in kept if "thinking" in block["type"]]
         return [*thinking, *([_text(text)] if text.strip() else []), *calls]
     blocks: list[Block] = []
     at, waiting = 0, list(calls)
-    for each in kept:
-        match each["type"]:
+    for block in kept:
+        match block["type"]:
             case "text":
-                piece, at = text[at : at + each["size"]], at + each["size"]
+                piece, at = text[at : at + block["size"]], at + block["size"]
                 blocks += [_text(piece)] if piece.strip() else []
             case "tool_use":
                 blocks.append(waiting.pop(0))
             case _:
-                blocks.append(each)
+                blocks.append(block)
     return blocks
 
 
@@ -189,11 +189,11 @@ def _kept_blocks(item: ReasoningItem, model: str) -> list[Block]:
     if not value or digest(item.content) != value["reasoning"]:
         return []
     blocks, at = [], 0
-    for each in value["blocks"]:
-        if each["type"] == "thinking":
-            text, at = item.content[at : at + each["size"]], at + each["size"]
-            each = {"type": "thinking", "thinking": text, "signature": each["signature"]}
-        blocks.append(dict(each))
+    for block in value["blocks"]:
+        if block["type"] == "thinking":
+            text, at = item.content[at : at + block["size"]], at + block["size"]
+            block = {"type": "thinking", "thinking": text, "signature": block["signature"]}
+        blocks.append(dict(block))
     return blocks
 
 
@@ -209,8 +209,8 @@ def _add(messages: list[dict[str, Any]], role: Literal["user", "assistant"], blo
 
 def _mark(messages: Sequence[Mapping[str, Any]]) -> None:
     """Mark the end of the last two messages of the user, so that one of them is cached when the next turn comes."""
-    for each in [message for message in messages if message["role"] == "user"][-2:]:
-        each["content"][-1]["cache_control"] = _MARK
+    for message in [message for message in messages if message["role"] == "user"][-2:]:
+        message["content"][-1]["cache_control"] = _MARK
 
 
 def _text(text: str) -> Block:

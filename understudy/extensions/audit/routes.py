@@ -53,7 +53,7 @@ async def listing() -> AuditPage:
     before = first if before is None else min(first, before)
     found = await archive.read(storage.entries, wanted, before, limit)
     more = encode(found[-1].number - 1, read_by) if len(found) == limit else None
-    return AuditPage([storage.entry_of(each) for each in found], more)
+    return AuditPage([storage.entry_of(row) for row in found], more)
 
 
 class Actions(Struct):

@@ -48,8 +48,8 @@ def audit(
         owner = None if user is None else owner_of(user, tenant)
         wanted = AuditFilter(tenant is None, tenant, owner, action, _seconds(since), _seconds(until))
         for page in audit_entries(settings, wanted):
-            for each in page:
-                click.echo(msgspec.json.encode(entry_of(each)))
+            for row in page:
+                click.echo(msgspec.json.encode(entry_of(row)))
 
 
 def _seconds(at: datetime | None) -> float | None:

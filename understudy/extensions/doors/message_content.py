@@ -219,7 +219,7 @@ def read_message(
     read = Content.read(at, content)
     if read.refused is not None:
         raise read.refused
-    values = [each for several in read.data.values() for each in several]
+    values = [datum for several in read.data.values() for datum in several]
     text = read.text if read.text.strip() else FILE_ONLY if read.files else text_of_data(values)
     fields = {**fields, "content": text}
     if agent is not None:

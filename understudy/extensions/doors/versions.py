@@ -102,17 +102,17 @@ async def _is_same(caller: Identity, earlier: Message, say: Say, files: Sequence
         return False
     kept = ids[: len(say.references)] == say.references and len(ids) == len(say.references) + len(files)
     found = await context.services.attachments(caller.user).rows(ids) if files and kept else []
-    rows = {each.id: each for each in found}
-    for name, each in zip(ids[len(say.references) :], files, strict=False):
-        kept = kept and name in rows and await _sum_of(each) == rows[name].sha256
-        kept = kept and await content_filter.filter_note(caller.user, each.name) == rows[name].name
+    rows = {row.id: row for row in found}
+    for name, file in zip(ids[len(say.references) :], files, strict=False):
+        kept = kept and name in rows and await _sum_of(file) == rows[name].sha256
+        kept = kept and await content_filter.filter_note(caller.user, file.name) == rows[name].name
     agents = (None, None), (earlier.agent_type, earlier.pillar)
     kept = kept and (not anew or (say.agent_type, say.pillar) in agents)
     if not kept or not anew or not say.context:
         return kept
     accepted = (await read_acceptance(context.store, earlier, earlier.run_id or "")).event
     sent = (await content_filter.filter_context({"context": say.context})).value["context"]
-    one, other = (msgspec.json.encode(each or {}).decode() for each in (getattr(accepted, "context", None), sent))
+    one, other = (msgspec.json.encode(value or {}).decode() for value in (getattr(accepted, "context", None), sent))
     return equal_but_for_placeholders(one, other)
 
 
@@ -136,7 +136,7 @@ async def store_files(caller: Identity, files: Sequence[NewFile | str], say: Say
         await web_context().chat.commands.check(caller, say)
     stored = web_context().services.attachments(caller.user)
     if new:
-        await stored.check_room(sum(len(each.content) for each in new))
+        await stored.check_room(sum(len(new_file.content) for new_file in new))
     ids = []
     for file in files:
         if isinstance(file, NewFile):

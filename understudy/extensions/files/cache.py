@@ -67,14 +67,14 @@ class FileCache:
         """
         now = self._clock()
         aged = sorted(self._aged(now), reverse=True)
-        total = sum(each for _, each, _ in aged)
-        for age_s, each, path in aged:
+        total = sum(copy_size for _, copy_size, _ in aged)
+        for age_s, copy_size, path in aged:
             if total + size <= self.limit_bytes:
                 return
             if age_s < HELD_S:
                 break
             path.unlink(missing_ok=True)
-            total -= each
+            total -= copy_size
         if total + size > self.limit_bytes:
             raise StorageUnavailable("too many files are being read at once")
 

@@ -75,7 +75,7 @@ def preview_of(name: str, head: bytes, size: int) -> FilePreview:
 
 def _of_rows(columns: Sequence[str], rows: Sequence[Sequence[Any]], *, cut: bool = False) -> FilePreview:
     """Return the preview of a table, cut to the bounds of previews."""
-    shown = [[_cell(each) for each in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
+    shown = [[_cell(cell) for cell in row[:MAX_COLUMNS]] for row in rows[:MAX_ROWS]]
     more = cut or len(rows) > MAX_ROWS or len(columns) > MAX_COLUMNS
     return FilePreview(TABLE, columns=[_cut(str(column)) for column in columns[:MAX_COLUMNS]], rows=shown, cut=more)
 
@@ -97,7 +97,7 @@ def head_text(head: bytes, *, whole: bool) -> str | None:
         if not whole and error.start >= len(head) - 3:
             return head[: error.start].decode("utf-8-sig")
     text = head.decode("cp1252", errors="replace")
-    odd = sum(1 for each in text[:2_000] if each == "\ufffd" or (each < " " and each not in "\t\r\n\f"))
+    odd = sum(1 for letter in text[:2_000] if letter == "\ufffd" or (letter < " " and letter not in "\t\r\n\f"))
     return text if odd * 50 < min(len(text), 2_000) else None
 
 
@@ -122,12 +122,12 @@ def _records(text: str) -> FilePreview | None:
         value = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not isinstance(value, list) or not value or not all(isinstance(each, dict) for each in value):
+    if not isinstance(value, list) or not value or not all(isinstance(record, dict) for record in value):
         return None
-    columns = list(dict.fromkeys(key for each in value[:MAX_ROWS] for key in each))
-    if any(isinstance(cell, dict | list) for each in value[:MAX_ROWS] for cell in each.values()):
+    columns = list(dict.fromkeys(key for record in value[:MAX_ROWS] for key in record))
+    if any(isinstance(cell, dict | list) for record in value[:MAX_ROWS] for cell in record.values()):
         return None
-    return _of_rows(columns, [[each.get(key) for key in columns] for each in value])
+    return _of_rows(columns, [[record.get(key) for key in columns] for record in value])
 
 
 def _cell(value: Any) -> Any:

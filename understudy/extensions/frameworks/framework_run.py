@@ -104,7 +104,7 @@ class FrameworkRun(HandWritten):
         for turn in self.past.calls:
             work.stream.add_finished_turn(turn.reply.text)
             self.number += 1
-        for turn in [each for each in self.past.calls if each.calls[0].result is not None]:
+        for turn in [past_turn for past_turn in self.past.calls if past_turn.calls[0].result is not None]:
             self.past.calls.remove(turn)
             (outcome,) = await work.tools.execute(turn.calls, work.equipped().tools, work.agent_id, self.context)
             work.gathered.outcomes.append(outcome)
@@ -209,7 +209,9 @@ class FrameworkRun(HandWritten):
 def _as_tool(name: str, call: OwnCall) -> Tool:
     """Return a tool that waits until the framework has made the call."""
     description = call.description or f"Calling {name}"
-    properties: dict[str, Any] = {each: {} for each in call.arguments} | dict(call.parameters.get("properties", {}))
+    properties: dict[str, Any] = {argument: {} for argument in call.arguments} | dict(
+        call.parameters.get("properties", {})
+    )
     schema = {"type": "object", "properties": properties}
     accepts = Parameters(schema, description, None, dict.fromkeys(properties, Any), ())
     options = {"retry_safe": True, "approval": call.approval, "on_server_loop": True, "timeout_s": float("inf")}

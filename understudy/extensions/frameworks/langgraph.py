@@ -69,7 +69,7 @@ def langgraph(
         raise TypeError(f"{graph!r} is no compiled graph: give the result of `.compile()`, or of `create_agent`")
     if make_input is None and MESSAGES not in graph.channels:
         raise ValueError("the graph has no `messages`: say what its input is, with langgraph(graph, make_input=…)")
-    if kept := [name for name, each in graph.channels.items() if isinstance(each, DeltaChannel)]:
+    if kept := [name for name, channel in graph.channels.items() if isinstance(channel, DeltaChannel)]:
         raise ValueError(f"the graph keeps differences of {kept[0]!r} (DeltaChannel): only whole states are stored")
     return GraphAgent(graph, make_input, None if nodes is None else frozenset(nodes), dict(config or {}), context).run
 
@@ -148,7 +148,7 @@ class GraphWork(AgentWork):
         if (structured := values.get(STRUCTURED)) is not None:
             answer = as_json(structured)
             text = answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)
-            if _same(text, said) or any(_same(text, each) for each in self._said.values()):
+            if _same(text, said) or any(_same(text, shown) for shown in self._said.values()):
                 return
         elif MESSAGES in values:
             last = values[MESSAGES][-1] if values[MESSAGES] else None
@@ -172,7 +172,7 @@ class GraphWork(AgentWork):
         since = await self.messages_since(checkpoints.start_after)
         if self.agent.make_input is not None:
             return self.agent.make_input(self.turn)
-        messages = [(HumanMessage if each.role == "user" else AIMessage)(each.content) for each in since]
+        messages = [(HumanMessage if message.role == "user" else AIMessage)(message.content) for message in since]
         return {MESSAGES: [*messages, HumanMessage(self.turn.message)]}
 
     # Events
@@ -267,7 +267,7 @@ class GraphWork(AgentWork):
     def _own_call(self, tool: str, given: Any) -> OwnCall:
         """Return the call of a tool: the one that the user has allowed before, if there is one."""
         arguments = as_json(given) if isinstance(given, Mapping) else {"input": as_json(given)}
-        before = (each for each in self.allowed if each.name == tool and each.arguments == arguments)
+        before = (call for call in self.allowed if call.name == tool and call.arguments == arguments)
         return next(before, None) or OwnCall(tool, arguments)
 
     async def _count(self) -> None:
@@ -282,14 +282,14 @@ class GraphWork(AgentWork):
         """Ask the user what the graph asks. Return what it is resumed with. Raises QuestionUnanswered."""
         value, schema = interrupt.value, interrupt.response_schema
         if isinstance(value, Mapping) and "action_requests" in value:
-            return {"decisions": [await self._decide(each) for each in value["action_requests"]]}
+            return {"decisions": [await self._decide(request) for request in value["action_requests"]]}
         if isinstance(value, Mapping) and value.get("type") == "tool_approval":
             return await self._decide(value)
         given = value if isinstance(value, Mapping) else {"question": value}
         title = next((str(given[title]) for title in TITLES if given.get(title)), "The agent asks")
-        rest = {name: as_json(each) for name, each in given.items() if name not in TITLES}
+        rest = {name: as_json(member) for name, member in given.items() if name not in TITLES}
         text = "\n".join(
-            f"{name}: {each if isinstance(each, str) else json.dumps(each)}" for name, each in rest.items()
+            f"{name}: {member if isinstance(member, str) else json.dumps(member)}" for name, member in rest.items()
         )
         question = text_question(title, text, as_json(schema) if isinstance(schema, Mapping) else None)
         answer = await self.work.ask_once(interrupt.id, question)

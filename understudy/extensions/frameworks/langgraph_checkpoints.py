@@ -59,7 +59,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
     """
 
     def __init__(self, graph: Any, work: FrameworkWork, shown: Callable[[], Awaitable[None]]) -> None:
-        schemas = [each for each in (getattr(graph, "builder", None) and graph.builder.state_schema,) if each]
+        schemas = [state for state in (getattr(graph, "builder", None) and graph.builder.state_schema,) if state]
         known = build_serde_allowlist(schemas=schemas, channels=graph.channels)
         super().__init__(serde=JsonPlusSerializer(pickle_fallback=False, allowed_msgpack_modules=tuple(known)))
         self.work, self.shown = work, shown
@@ -100,7 +100,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         if stored is None or wanted not in (None, stored.id):
             return None
         writes = [write for write in self._writes.values() if (write.ns, write.checkpoint_id) == (ns, stored.id)]
-        writes.sort(key=lambda each: (each.path, each.task_id, each.index))
+        writes.sort(key=lambda write: (write.path, write.task_id, write.index))
         return CheckpointTuple(
             _config(config, ns, stored.id),
             self.serde.loads_typed(stored.checkpoint),
@@ -136,7 +136,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
             self.serde.dumps_typed(checkpoint),
             self.serde.dumps_typed(get_checkpoint_metadata(config, metadata)),
         )
-        gone = [key for key, each in self._writes.items() if each.ns == ns and each.checkpoint_id != stored.id]
+        gone = [key for key, write in self._writes.items() if write.ns == ns and write.checkpoint_id != stored.id]
         await self._save({f"c/{ns}": msgspec.msgpack.encode(stored)}, tuple(gone))
         self._checkpoints[ns], self.begun = stored, self.begun or ns == ROOT
         for key in gone:
@@ -156,7 +156,7 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
                 value_ = self.serde.dumps_typed(value)
                 made[key] = _Write(ns, checkpoint_id, task_id, index, task_path, channel, value_)
         await self.shown()  # a task whose writes are stored is not run again, and does not speak again
-        await self._save({key: msgspec.msgpack.encode(each) for key, each in made.items()})
+        await self._save({key: msgspec.msgpack.encode(write) for key, write in made.items()})
         self._writes |= made
 
     async def _save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:

@@ -121,7 +121,7 @@ class SdkWork(KeptWork):
             return
         self._speaker = (0, "") if resumed.said else None
         kept, since = await self.load_history()
-        history = msgspec.json.decode(kept) + [{"role": each.role, "content": each.content} for each in since]
+        history = msgspec.json.decode(kept) + [{"role": message.role, "content": message.content} for message in since]
         session = SdkSession(self.turn.thread_id, history)
         context = None if self.made.context is None else self.made.context(self.turn)
         try:

@@ -117,9 +117,9 @@ class PydanticWork(KeptWork):
         """Return the messages before this one: those of the last run that has kept them, and the texts since."""
         kept, since = await self.load_history()
         history = ModelMessagesTypeAdapter.validate_json(kept)
-        for each in since:
-            part: Any = UserPromptPart(each.content) if each.role == "user" else TextPart(each.content)
-            history.append(ModelRequest([part]) if each.role == "user" else ModelResponse([part]))
+        for message in since:
+            part: Any = UserPromptPart(message.content) if message.role == "user" else TextPart(message.content)
+            history.append(ModelRequest([part]) if message.role == "user" else ModelResponse([part]))
         return history
 
     # What the capability does

@@ -113,7 +113,7 @@ class PydanticAIModel:
         inner: Any = self.model
         while (wrapped := getattr(inner, "wrapped", None)) is not None:
             inner = wrapped
-        if CHAT & {each.__name__ for each in type(inner).__mro__}:
+        if CHAT & {base.__name__ for base in type(inner).__mro__}:
             kind = type(inner).__name__
             raise ValueError(f"{kind} speaks chat completions: use a provider with url, [understudy.providers.NAME]")
         self.notice = f"Answers come from the language model {self.model.model_name}; check what matters."
@@ -140,8 +140,8 @@ class PydanticAIModel:
                         if (event := await self._step(lambda: anext(events, None))) is None:
                             break
                         scope.deadline = math.inf  # whoever reads the answer may be slow
-                        for each in arrived.add(event):
-                            await emit(each)
+                        for emitted in arrived.add(event):
+                            await emit(emitted)
                         scope.deadline = trio.current_time() + (self.idle_s if arrived.writes else self.first_token_s)
                     arrived.end(stream.get())
                     scope.deadline = trio.current_time() + answer.GOODBYE_S
@@ -228,8 +228,8 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
                 reply.append(item)
             case items.MessageItem(content=content, files=files):
                 attached = [
-                    messages.BinaryContent(each.content, media_type=getattr(each, "media_type", "application/pdf"))
-                    for each in list[items.Part]((*item.documents, *item.images))
+                    messages.BinaryContent(part.content, media_type=getattr(part, "media_type", "application/pdf"))
+                    for part in list[items.Part]((*item.documents, *item.images))
                 ]
                 text = user_text(content, files)
                 ask(messages.UserPromptPart([*attached, *([text] if text else [])] if attached else text))
@@ -262,7 +262,7 @@ def encode_state(
             size += len(SEPARATOR) if said and kept[-1]["kind"] != "text" else 0
             said += part.content
         kept.append({"kind": part.part_kind, "size": size, **_opaque(part)})
-    opaque = any(each.keys() > {"kind", "size"} for each in kept) and len(reasoning) <= answer.MAX_STATE
+    opaque = any(kept_part.keys() > {"kind", "size"} for kept_part in kept) and len(reasoning) <= answer.MAX_STATE
     value = {"parts": kept, "reasoning": items.digest(reasoning)} if opaque else {}
     return answer.make_state(STATE, model, value, calls)
 
@@ -279,25 +279,25 @@ def _opaque(part: Any) -> dict[str, Any]:
 
 def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.CallItem], model: str) -> list[Any]:
     """Return the parts of a reply, with what is opaque in each if the model has given it for just these."""
-    text = "".join(each.content for each in reply if isinstance(each, items.MessageItem))
-    calls = [each for each in reply if isinstance(each, items.CallItem)]
+    text = "".join(item.content for item in reply if isinstance(item, items.MessageItem))
+    calls = [item for item in reply if isinstance(item, items.CallItem)]
     kept, thought = list[Mapping[str, Any]](), ""
     shown = reply[0] if isinstance(reply[0], items.ReasoningItem) else items.ReasoningItem()
     if value := shown.own_state(STATE, model):
         whole = items.digest(shown.content) == value["reasoning"]  # else something was redacted in it
         thought = shown.content if whole else ""
-        kept = [each for each in value["parts"] if whole or each["kind"] != "thinking" or not each["size"]]
-    if sum(each["kind"] == "tool-call" for each in kept) != len(calls):
+        kept = [part for part in value["parts"] if whole or part["kind"] != "thinking" or not part["size"]]
+    if sum(part["kind"] == "tool-call" for part in kept) != len(calls):
         kept = [{"kind": "tool-call"} for _ in calls]
-    if sum(each["size"] for each in kept if each["kind"] == "text") != len(text):
-        first = next((n for n, each in enumerate(kept) if each["kind"] != "thinking"), len(kept))
-        kept = [each for each in kept if each["kind"] != "text"]
+    if sum(part["size"] for part in kept if part["kind"] == "text") != len(text):
+        first = next((n for n, part in enumerate(kept) if part["kind"] != "thinking"), len(kept))
+        kept = [part for part in kept if part["kind"] != "text"]
         kept.insert(first, {"kind": "text", "size": len(text)})
     parts: list[Any] = []
     at, waiting = {"text": 0, "thinking": 0}, list(calls)
-    for each in kept:
-        kind, size = each["kind"], each.get("size", 0)
-        opaque = {name: value for name, value in each.items() if name not in ("kind", "size")}
+    for part in kept:
+        kind, size = part["kind"], part.get("size", 0)
+        opaque = {name: value for name, value in part.items() if name not in ("kind", "size")}
         if kind == "tool-call":
             call = waiting.pop(0)
             given = call.arguments if isinstance(call.arguments, dict) else {}

@@ -63,11 +63,11 @@ class AgentWork:
     async def messages_since(self, found: Callable[[str], Awaitable[bool]]) -> list[MessageItem]:
         """Return the messages before this run, since the last run of which something was `found`."""
         before = [item for item in self.turn.items if item.origin.run_id != self.turn.run_id]
-        for run_id in list(dict.fromkeys(each.origin.run_id for each in reversed(before)))[:MAX_BEFORE]:
+        for run_id in list(dict.fromkeys(item.origin.run_id for item in reversed(before)))[:MAX_BEFORE]:
             if await found(run_id):
-                before = before[max(place for place, each in enumerate(before) if each.origin.run_id == run_id) + 1 :]
+                before = before[max(place for place, item in enumerate(before) if item.origin.run_id == run_id) + 1 :]
                 break
-        return [each for each in before if isinstance(each, MessageItem) and each.content]
+        return [item for item in before if isinstance(item, MessageItem) and item.content]
 
 
 @define(eq=False)
@@ -170,7 +170,7 @@ def as_json(value: Any, depth: int = 4) -> Any:
         return to_json(value)
     except (InvalidResult, TypeError, ValueError):
         if isinstance(value, Mapping) and depth:
-            return {str(name): as_json(each, depth - 1) for name, each in value.items()}
+            return {str(name): as_json(member, depth - 1) for name, member in value.items()}
         if isinstance(value, list | tuple) and depth:
-            return [as_json(each, depth - 1) for each in value]
+            return [as_json(item, depth - 1) for item in value]
         return str(value)

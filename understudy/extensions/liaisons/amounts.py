@@ -22,7 +22,7 @@ def split_lines(lines: Sequence[str], example: str, most: int) -> dict[str, str]
     """
     found: dict[str, str] = {}
     for line in filter(None, map(str.strip, lines)):
-        name, _, text = (each.strip() for each in line.partition(":"))
+        name, _, text = (part.strip() for part in line.partition(":"))
         if not name or not text or len(name) > MAX_NAME:
             raise _refused(
                 f"“{_short(line)}” needs a name of at most {MAX_NAME} characters and a colon, as in {example}"

@@ -43,7 +43,7 @@ def reduce_costs(
             "largest_first": round(cuts[name], 2),
             "left": round(amount - cuts[name], 2),
         }
-        for name, amount in sorted(lines.items(), key=lambda each: -each[1])
+        for name, amount in sorted(lines.items(), key=lambda line: -line[1])
     ]
     value = {
         "sample": sample,
@@ -67,7 +67,7 @@ def reduce_costs(
 def largest_first(costs: Mapping[str, float], target: float, limit: float) -> dict[str, float]:
     """Return the cut of each line: the largest lines first, none by more than the share `limit`, until `target`."""
     left, cuts = target, dict.fromkeys(costs, 0.0)
-    for name, amount in sorted(costs.items(), key=lambda each: -each[1]):
+    for name, amount in sorted(costs.items(), key=lambda line: -line[1]):
         cuts[name] = min(max(0.0, left), amount * limit)
         left -= cuts[name]
     return cuts
@@ -82,7 +82,7 @@ def _read(costs: Sequence[str]) -> dict[str, float]:
 
 
 def _sentence(value: Mapping[str, Any], cuts: Mapping[str, float]) -> str:
-    named = [f"{name} by {cut:,.2f}" for name, cut in sorted(cuts.items(), key=lambda each: -each[1]) if cut > 0]
+    named = [f"{name} by {cut:,.2f}" for name, cut in sorted(cuts.items(), key=lambda line: -line[1]) if cut > 0]
     more = f" and {len(named) - 4} more" if len(named) > 4 else ""
     said = f"{value['percent']:g} % of {value['total']:,.2f} is {value['target']:,.2f}. Largest first, cut "
     said += f"{', '.join(named[:4])}{more}"

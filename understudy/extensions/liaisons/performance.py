@@ -43,20 +43,20 @@ async def server_performance(context: ToolContext, minutes: Minutes = 15, aspect
     """Tell how fast this server was lately: percentiles of commits, database reads, runs and tool calls."""
     activity = _activity(context, minutes)
     own, measured = activity["scope"] != "server", _about(aspect, activity, "operations")
-    rows = [{**each, "operation": _operation(each)[0]} for each in measured]
-    slow = [row for row, each in zip(rows, measured, strict=True) if each["p95_ms"] >= 1000 * _operation(each)[2]]
+    rows = [{**entry, "operation": _operation(entry)[0]} for entry in measured]
+    slow = [row for row, entry in zip(rows, measured, strict=True) if entry["p95_ms"] >= 1000 * _operation(entry)[2]]
     over = f"Over {_span(minutes, activity)}"
     if not rows:
         status = f"The server is {context.server.health().get('status', 'up')}. " if own else ""
         nothing = "no run has ended, so there are no latencies yet" if own else "nothing was measured"
         summary = f"{status}{over} {nothing}."
     else:
-        worst = "; ".join(_worst(each) for each in slow[:3])
+        worst = "; ".join(_worst(row) for row in slow[:3])
         speed = f"Slow: {worst}." if slow else "None of these is slow: each stays below its limit."
         summary = f"{over}, {_headline(rows)}. {speed}"
     if own:
         summary += " Latencies of the database and of the whole server are shown to its operators."
-    shown = {"operations": rows[:20], "slow": [each["operation"] for each in slow]}
+    shown = {"operations": rows[:20], "slow": [row["operation"] for row in slow]}
     value = {"minutes": minutes, "scope": activity["scope"], **shown}
     steps = [NextStep("Slowest operations", "slow_operations", {"minutes": minutes})]
     if activity["scope"] == "server":
@@ -77,8 +77,8 @@ async def slow_operations(
     """List the slowest single commits, database reads, runs and tool calls of this server in the last minutes."""
     activity = _activity(context, minutes)
     measured = _about(aspect, activity, "slowest")
-    listed = [{**each, "operation": _operation(each)[0]} for each in measured]
-    limits = [1000 * _operation(each)[2] if threshold_ms is None else threshold_ms for each in measured]
+    listed = [{**entry, "operation": _operation(entry)[0]} for entry in measured]
+    limits = [1000 * _operation(entry)[2] if threshold_ms is None else threshold_ms for entry in measured]
     slow = [row for row, limit_ms in zip(listed, limits, strict=True) if row["ms"] >= limit_ms]
     since = f"in {_span(minutes, activity)}"
     if aspect != "all":
@@ -152,11 +152,11 @@ async def open_work(
 ) -> ToolResult:
     """Show the work that is open now: runs, and which of them are silent, queues of actors, and connections."""
     activity = _activity(context, 1)
-    runs = [dict(each) for each in activity["open_runs"] if each["run_id"] != context.run_id]
+    runs = [dict(open_run) for open_run in activity["open_runs"] if open_run["run_id"] != context.run_id]
     for run in runs:
         run["note"] = _WAITING.get(run["last_event"], "")
     silent = [run for run in runs if run["silent_s"] >= silent_s]
-    stuck = [each for each in silent if not each["note"]]
+    stuck = [stuck_run for stuck_run in silent if not stuck_run["note"]]
     queues: Sequence[Mapping[str, Any]] = activity.get("queues", ())
     parts = [f"{len(runs):,} other run{' is' if len(runs) == 1 else 's are'} open{_whose(activity)}"]
     parts.append(f"{len(silent):,} of them without an event for {silent_s:g} s or more" if silent else "none is silent")
@@ -198,7 +198,7 @@ def _operation(row: Mapping[str, Any]) -> tuple[str, Aspect, float]:
 def _about(aspect: Aspect, activity: Mapping[str, Any], which: str) -> list[Mapping[str, Any]]:
     """Return the rows of an aspect. A user's own are all of runs and tools, and few: none is left out."""
     everything = activity["scope"] != "server" or aspect == "all"
-    return [each for each in activity[which] if everything or _operation(each)[1] == aspect]
+    return [row for row in activity[which] if everything or _operation(row)[1] == aspect]
 
 
 def _headline(rows: Iterable[Mapping[str, Any]]) -> str:

@@ -42,17 +42,17 @@ def sanitize_content(
         raise ToolError("tool_failed", "The text could not be scanned.")
     gone = [finding for finding in sanitized.findings if finding.action is not Action.FLAG]
     seen = [finding for finding in sanitized.findings if finding.action is Action.FLAG]
-    kinds = Counter(each.kind for each in gone)
+    kinds = Counter(finding.kind for finding in gone)
     total = len(gone) + sanitized.omitted
     before = _from_message(context.found)  # the server cleans a message before any tool sees it
     value = {
         "text": sanitized.text,
         "clean": total == 0 and before is None,
         "total": total,
-        "counts": dict(Counter(each.category.value for each in gone)),
+        "counts": dict(Counter(finding.category.value for finding in gone)),
         "kinds": dict(sorted(kinds.items())),
-        "findings": [_listed(each) for each in gone[:_MAX_FINDINGS]],
-        "pointed_out": [_listed(each) for each in seen[:_MAX_FINDINGS]],
+        "findings": [_listed(finding) for finding in gone[:_MAX_FINDINGS]],
+        "pointed_out": [_listed(finding) for finding in seen[:_MAX_FINDINGS]],
         "from_message": before,
     }
     stayed = f" {len(seen):,} more {'is' if len(seen) == 1 else 'are'} pointed out and stayed." if seen else ""

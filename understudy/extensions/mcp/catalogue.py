@@ -50,8 +50,8 @@ class McpCatalogue(ToolServers):
                     f"two different MCP servers are called {server.name!r}; give one another name with mcp(…, name='…')"
                 )
         return cls(
-            {name: McpLink(each, clean) for name, each in by_name.items() if not each.per_user},
-            {name: each for name, each in by_name.items() if each.per_user},
+            {name: McpLink(of_name, clean) for name, of_name in by_name.items() if not of_name.per_user},
+            {name: of_name for name, of_name in by_name.items() if of_name.per_user},
             store,
         )
 
@@ -102,28 +102,28 @@ class McpCatalogue(ToolServers):
         if not agent.servers:
             return agent
         own = [tool for tool in agent.tools if not tool.server]
-        taken = {each.name for each in own}
+        taken = {tool.name for tool in own}
         of_agent = self.of_agent(agent, off, owner)
-        links = [each for each in of_agent if each.offered]
-        found = [each for link in links for each in self._tools_of(link) if each.name not in taken]
+        links = [link for link in of_agent if link.offered]
+        found = [tool for link in links for tool in self._tools_of(link) if tool.name not in taken]
         if able := [link for link in links if link.offer.has_resources]:
-            found += [each for each in self._readers_of(able) if each.name not in taken]
+            found += [tool for tool in self._readers_of(able) if tool.name not in taken]
         found += [
-            each.sign_in_tool()
-            for each in of_agent
-            if isinstance(each, UserLink) and each.state is LinkState.SIGNED_OUT and not each.offer.tools
+            link.sign_in_tool()
+            for link in of_agent
+            if isinstance(link, UserLink) and link.state is LinkState.SIGNED_OUT and not link.offer.tools
         ]
         return agent.with_tools((*own, *found))
 
     def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""
-        links = [each for each in self.of_agent(agent, off, owner) if each.name == server and each.offered]
+        links = [link for link in self.of_agent(agent, off, owner) if link.name == server and link.offered]
         found = [make_tool(link, tool) for link in links for tool in link.offer.tools.values() if tool.for_widgets]
         return agent.with_tools(found)
 
     def stamp(self, agent: Agent) -> object:
         """Return a value that changes when what `with_tools` adds to the agent does."""
-        return tuple((each.offer.version, each.offered, each.offer.has_resources) for each in self.of_agent(agent))
+        return tuple((link.offer.version, link.offered, link.offer.has_resources) for link in self.of_agent(agent))
 
     def _tools_of(self, link: McpLink) -> tuple[Tool, ...]:
         def make() -> tuple[Tool, ...]:
@@ -156,9 +156,9 @@ class McpCatalogue(ToolServers):
     def missing(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> list[str]:
         """Return a sentence for each server of the agent whose tools it does not have now."""
         return [
-            f"The tools of the MCP server {each.name} are missing now: {_why(each)}"
-            for each in self.of_agent(agent, off, owner)
-            if not each.offered and (each.state is not LinkState.READY or each.offer.unread)
+            f"The tools of the MCP server {link.name} are missing now: {_why(link)}"
+            for link in self.of_agent(agent, off, owner)
+            if not link.offered and (link.state is not LinkState.READY or link.offer.unread)
         ]
 
 

@@ -64,6 +64,6 @@ def _mcp_server(link: McpLink) -> CheckResult:
         return CheckResult(name, "mend", f"{where} cannot be used: {link.why or 'it did not answer in time'}")
     text = f"{link.title or where} by {link.protocol}: {len(link.offer.tools)} tools"
     if link.offer.left_out:
-        left_out = "; ".join(f"{each.name}: {each.why}" for each in link.offer.left_out[:3])
+        left_out = "; ".join(f"{tool.name}: {tool.why}" for tool in link.offer.left_out[:3])
         return CheckResult(name, "note", f"{text}, {len(link.offer.left_out)} left out ({left_out})")
     return CheckResult(name, "ok", text)

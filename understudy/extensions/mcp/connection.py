@@ -129,13 +129,13 @@ class McpSession:
         listed, cursor = raw.get(name), raw.get("nextCursor")
         if not isinstance(listed, list) and listed != {}:  # as some write an empty list
             raise ValueError(f"no list of {what}")
-        found = [each for each in listed if isinstance(each, dict)]
+        found = [entry for entry in listed if isinstance(entry, dict)]
         if what == "tools":  # the SDK keeps which arguments are sent as headers, and says which tools may not be used
-            known = [tool for each in found if (tool := _tool_of_sdk(each))]
+            known = [tool for entry in found if (tool := _tool_of_sdk(entry))]
             page = types.ListToolsResult(tools=list(known))
             kept = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor).tools
-            dropped = {each.name for each in known} - {each.name for each in kept}
-            found = [each for each in found if each.get("name") not in dropped]
+            dropped = {definition.name for definition in known} - {definition.name for definition in kept}
+            found = [entry for entry in found if entry.get("name") not in dropped]
         return found, cursor if isinstance(cursor, str) else None
 
     async def send_raw(self, request: Any, progress: ProgressFnT | None = None) -> dict[str, Any]:
@@ -233,7 +233,7 @@ class McpSession:
         result = await self._settle(lambda **more: types.ReadResourceRequest(params=read(**more)), ANSWER_S)
         contents = result.get("contents")
         listed = contents if isinstance(contents, list) else [contents]
-        return [{"type": "resource", "resource": each} for each in listed if each]
+        return [{"type": "resource", "resource": content} for content in listed if content]
 
     async def get_prompt(self, name: str, arguments: dict[str, str]) -> dict[str, Any]:
         """Return a prompt, as plain JSON. Raises `ConnectionLost` and `ToolError`."""

@@ -81,14 +81,14 @@ def read_definitions(
     """Return the definitions of the listed tools by our names, in the server's order, and those that are left out."""
     found: dict[str, Definition] = {}
     left_out: list[LeftOut] = []
-    for each in listed:
-        remote = str(each.get("name") or "")
+    for tool in listed:
+        remote = str(tool.get("name") or "")
         if server.only is not None and remote not in server.only:
             continue
         try:
             if len(found) >= MAX_TOOLS:
                 raise ValueError(f"a server may have {MAX_TOOLS} tools here")
-            made = _read(server, remote, each)
+            made = _read(server, remote, tool)
             if made.name in found:
                 raise ValueError(f"another tool has the name {made.name} already")
         except ValueError as error:
@@ -96,8 +96,8 @@ def read_definitions(
                 left_out.append(LeftOut(remote[:_NAME_CHARACTERS], str(error)))
         else:
             found[made.name] = made
-    for missing in sorted(set(server.only or ()) - {each.remote for each in found.values()}):
-        if all(each.name != missing for each in left_out):
+    for missing in sorted(set(server.only or ()) - {definition.remote for definition in found.values()}):
+        if all(omitted.name != missing for omitted in left_out):
             left_out.append(LeftOut(missing, "the server has no such tool"))
     return found, left_out[:MAX_LEFT_OUT]
 

@@ -35,8 +35,8 @@ def to_question(server: str, message: str, schema: Mapping[str, Any]) -> Questio
         raise QuestionRefused("it does not ask for the fields of an object")
     if len(properties) > MAX_FIELDS:
         raise QuestionRefused(f"it has {len(properties)} fields, more than {MAX_FIELDS}")
-    required = [each for each in schema.get("required") or () if each in properties]
-    fields = {str(name)[:100]: _field(each) for name, each in properties.items()}
+    required = [name for name in schema.get("required") or () if name in properties]
+    fields = {str(name)[:100]: _field(member) for name, member in properties.items()}
     asked = {"type": "object", "properties": fields, "required": required, "additionalProperties": False}
     try:
         Draft202012Validator.check_schema(asked)
@@ -49,8 +49,8 @@ def check_answer(schema: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     """Check an answer to a question with this schema. Raises `Misfit`, which names the field."""
     checked = Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
     for error in checked.iter_errors(answer):
-        unknown = next((each for each in answer if each not in schema["properties"]), "")
-        missing = next((each for each in schema["required"] if each not in answer), "")
+        unknown = next((name for name in answer if name not in schema["properties"]), "")
+        missing = next((name for name in schema["required"] if name not in answer), "")
         raise Misfit(str(error.path[0]) if error.path else missing or unknown, error.message)
 
 
@@ -62,7 +62,7 @@ def _field(given: Any) -> dict[str, Any]:
     for name in ("title", "description"):
         if name in kept:
             kept[name] = str(kept[name])[:MAX_TEXT]
-    if max((len(each) for each in kept.values() if isinstance(each, list)), default=0) > _MAX_CHOICES:
+    if max((len(value) for value in kept.values() if isinstance(value, list)), default=0) > _MAX_CHOICES:
         raise QuestionRefused(f"a field has more than {_MAX_CHOICES} choices")
     return kept
 
@@ -71,4 +71,4 @@ def _kept(schema: Any) -> Any:
     """Return a schema with what forms know: nothing that could be fetched, or be matched for long."""
     if isinstance(schema, Mapping):
         return {name: _kept(schema[name]) for name in _KEPT if schema.get(name) is not None}
-    return [_kept(each) for each in schema] if isinstance(schema, list) else schema
+    return [_kept(value) for value in schema] if isinstance(schema, list) else schema

@@ -69,19 +69,19 @@ class Offer:
         self.unread = ""
         found, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
         suspect: set[str] = set()
-        for name, each in list(found.items()):
-            if each.digest == getattr(self.tools.get(name), "digest", None):
+        for name, definition in list(found.items()):
+            if definition.digest == getattr(self.tools.get(name), "digest", None):
                 found[name] = self.tools[name]
                 suspect |= {name} & self.suspect
                 continue
             try:
-                text, doubtful = await self.clean(each.description)
+                text, doubtful = await self.clean(definition.description)
             except ValueError as error:
                 del found[name]
-                self.left_out.append(LeftOut(each.remote, f"its description is blocked: {error}"))
+                self.left_out.append(LeftOut(definition.remote, f"its description is blocked: {error}"))
                 continue
-            found[name] = evolve(each, description=text)
-            changed = self._first.setdefault(name, each.digest) != each.digest
+            found[name] = evolve(definition, description=text)
+            changed = self._first.setdefault(name, definition.digest) != definition.digest
             if doubtful or changed:
                 suspect.add(name)
                 log.warning("mcp.tool_suspect", extra={"server": self.server.name, "tool": name, "changed": changed})
@@ -91,6 +91,6 @@ class Offer:
     async def look_for_resources(self, session: "McpSession") -> None:
         """Find out whether there are any: many servers say that they have some, and list none."""
         try:
-            self.has_resources = any([await session.list_all(each) for each in ("resources", "resource_templates")])
+            self.has_resources = any([await session.list_all(kind) for kind in ("resources", "resource_templates")])
         except ToolError as error:
             log.info("mcp.no_resources", extra={"server": self.server.name, "why": error.message})

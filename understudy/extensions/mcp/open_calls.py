@@ -100,4 +100,4 @@ class OpenCalls:
 
     def _call_of_task(self, related: object) -> ServerCall | None:
         task_id = related.get("taskId") if isinstance(related, Mapping) else None
-        return next((each for each in self.all if task_id is not None and each.task_id == task_id), None)
+        return next((call for call in self.all if task_id is not None and call.task_id == task_id), None)

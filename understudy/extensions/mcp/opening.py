@@ -36,9 +36,12 @@ async def open_catalogue(server: "WebContext") -> None:
         OSError, ValueError: The extra is not installed, two different servers have the same name, or the server has no
             secret with which tokens are sealed.
     """
-    servers = [each for agent in with_subagents(server.agents.values()).values() for each in agent.servers]
+    servers = [mcp_server for agent in with_subagents(server.agents.values()).values() for mcp_server in agent.servers]
     if servers:
-        modules = ["connection", *(("oauth.flow", "oauth.keeper") if any(each.per_user for each in servers) else ())]
+        modules = [
+            "connection",
+            *(("oauth.flow", "oauth.keeper") if any(mcp_server.per_user for mcp_server in servers) else ()),
+        ]
         try:  # in a thread: it takes a second
             for name in modules:
                 await trio.to_thread.run_sync(import_module, f"understudy.extensions.mcp.{name}")

@@ -64,8 +64,8 @@ class Prompt:
 def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
     """Return the listed prompts by name, without those whose names are too long."""
     found: dict[str, Prompt] = {}
-    for each in listed:
-        name, arguments = str(each.get("name") or ""), each.get("arguments") or []
+    for prompt in listed:
+        name, arguments = str(prompt.get("name") or ""), prompt.get("arguments") or []
         if name in found or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
             continue
         made = tuple(
@@ -77,7 +77,7 @@ def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
         )
         if len(made) > MAX_ARGUMENTS:
             continue
-        title, description = _text(each.get("title"), MAX_NAME), _text(each.get("description"), MAX_DESCRIPTION)
+        title, description = _text(prompt.get("title"), MAX_NAME), _text(prompt.get("description"), MAX_DESCRIPTION)
         found[name] = Prompt(name, title, description, made)
         if len(found) == MAX_PROMPTS:
             break
@@ -91,8 +91,8 @@ def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
     """
     room, messages = MAX_TEXT, list[dict[str, str]]()
     listed = said.get("messages")
-    for each in listed[:MAX_MESSAGES] if isinstance(listed, list) else ():
-        message = each if isinstance(each, Mapping) else {"content": each}
+    for entry in listed[:MAX_MESSAGES] if isinstance(listed, list) else ():
+        message = entry if isinstance(entry, Mapping) else {"content": entry}
         text = "\n".join(map(_text_of, read_blocks(message.get("content"))))
         shown = text if len(text) <= room else f"{text[:room]}{CUT}"
         messages.append({"role": str(message.get("role", "user")), "text": shown})
@@ -108,16 +108,16 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     if known is not None and trio.current_time() < known[0] + FRESH_S:
         return known[1]
     found: dict[str, Prompt] = {}
-    for name, each in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
+    for name, prompt in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
         try:
-            words = [(await link.clean(text))[0] for text in _words(each)]
+            words = [(await link.clean(text))[0] for text in _words(prompt)]
         except ValueError:  # blocked
             continue
         title, description, *others = words
         arguments = tuple(
-            evolve(argument, description=text) for argument, text in zip(each.arguments, others, strict=True)
+            evolve(argument, description=text) for argument, text in zip(prompt.arguments, others, strict=True)
         )
-        found[name] = evolve(each, title=title, description=description, arguments=arguments)
+        found[name] = evolve(prompt, title=title, description=description, arguments=arguments)
     link.offer.made[_KEPT] = trio.current_time(), found
     return found
 

@@ -58,7 +58,7 @@ async def to_tool_result(said: Mapping[str, Any], name: str, files: Files) -> To
 def read_blocks(content: Any) -> list[Mapping[str, Any]]:
     """Return the blocks of a content: a list of them, a single one, or a bare text."""
     listed = content if isinstance(content, list) else [] if content is None else [content]
-    return [each if isinstance(each, Mapping) else {"type": "text", "text": each} for each in listed]
+    return [block if isinstance(block, Mapping) else {"type": "text", "text": block} for block in listed]
 
 
 def read_text(block: Mapping[str, Any]) -> str | None:

@@ -150,7 +150,7 @@ async def prompt(thread_id: str) -> PromptText:
     clean = await content_filter.filter_value(messages, content_filter.tool)
     if clean.blocked:
         raise CommandRejected("content_blocked", content_filter.blocked_error("Not shown", clean.texts).message)
-    return PromptText(clean.value, "\n\n".join(each["text"] for each in clean.value))
+    return PromptText(clean.value, "\n\n".join(message["text"] for message in clean.value))
 
 
 def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
@@ -185,9 +185,9 @@ def _row(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:
     permissions, caller, offer = web_context().permissions, identity(), link.offer
     offered = offer.tools.values() if link.state is not LinkState.AWAY else ()
     tools = [
-        ToolOfServer(each.name, each.description, offer.needs_approval(each))
-        for each in offered
-        if permissions.may_name(each.name, caller)
+        ToolOfServer(tool.name, tool.description, offer.needs_approval(tool))
+        for tool in offered
+        if permissions.may_name(tool.name, caller)
     ]
     auth = link.server.auth or None
     return ShownServer(link.name, link.title, link.state, link.name not in off, auth, agents, tools, offer.left_out)

@@ -91,8 +91,12 @@ def resource_tools(links: Sequence[McpLink]) -> Iterator[Tool]:
         kinds = ("resources", "resource_templates")
         listed = [row for kind in kinds for row in await link.ask(methodcaller("list_all", kind), context)]
         rows = [
-            {name: each[name] for name in ("uri", "uriTemplate", "name", "description", "mimeType") if each.get(name)}
-            for each in listed[:MAX_RESOURCES]
+            {
+                name: resource[name]
+                for name in ("uri", "uriTemplate", "name", "description", "mimeType")
+                if resource.get(name)
+            }
+            for resource in listed[:MAX_RESOURCES]
         ]
         more = "" if len(listed) <= MAX_RESOURCES else f", of which the first {MAX_RESOURCES:,} are listed"
         return ToolResult(rows, f"{len(listed):,} resources of {link.name}{more}")

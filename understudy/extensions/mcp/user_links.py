@@ -263,7 +263,7 @@ class UserLinks:
             link = UserLink(server, self.clean, self.widgets, owner=owner, accounts=self.accounts, start=self._start)
             self._links[server.name, owner] = link
             if len(self._links) > REMEMBERED:
-                resting = next((key for key, each in self._links.items() if not each.working), None)
+                resting = next((key for key, entry in self._links.items() if not entry.working), None)
                 if resting is not None:
                     del self._links[resting]
         self._links.move_to_end((server.name, owner))
@@ -271,9 +271,9 @@ class UserLinks:
 
     async def _start(self, link: UserLink) -> None:
         """Start the actor of a link, and close another one if there are too many. Raises `ToolError` ``busy``."""
-        working = [each for each in self._links.values() if each.working and each is not link]
+        working = [other for other in self._links.values() if other.working and other is not link]
         if len(working) >= CONNECTED:
-            idle = min((each for each in working if not each.busy), key=lambda each: each.used_at, default=None)
+            idle = min((other for other in working if not other.busy), key=lambda other: other.used_at, default=None)
             if idle is None:
                 raise ToolError("busy", f"Too many users are connected to servers like {link.name}; try again later.")
             idle.close()

@@ -35,9 +35,9 @@ async def read_blocks(
     Files that cannot be read now are links.
     """
     blocks: dict[str, ContentBlock] = {}
-    for each in saved[:MAX_FILES]:
-        uri, size = f"{address}/api/files/{each['id']}", each["size"]
-        blocks[each["id"]] = ResourceLink(name=each["name"], uri=uri, mime_type=each["media_type"], size=size)
+    for row in saved[:MAX_FILES]:
+        uri, size = f"{address}/api/files/{row['id']}", row["size"]
+        blocks[row["id"]] = ResourceLink(name=row["name"], uri=uri, mime_type=row["media_type"], size=size)
     room, files = MAX_BYTES, context.services.attachments(owner)
     with suppress(NotStored, StorageUnavailable):
         for file in await files.rows(tuple(blocks)) if blocks else ():

@@ -43,7 +43,9 @@ class FollowedCall:
             case ToolCompleted() as completed:
                 self.completed = completed
                 self.files += completed.files or ()
-                self.waits = {name: each for name, each in self.waits.items() if each.call_id != completed.call_id}
+                self.waits = {
+                    name: waiting for name, waiting in self.waits.items() if waiting.call_id != completed.call_id
+                }
             case ApprovalRequired(call_id=name) as wait:
                 self.waits[APPROVAL + name] = wait
             case QuestionAsked(question_id=name) as wait:
@@ -57,7 +59,7 @@ class FollowedCall:
     def questions(self, refusals: Mapping[str, str]) -> dict[str, ElicitRequest]:
         """Return what a client can ask its user, by name; `refusals` say why answers before were refused."""
         asked = {name: elicitation(wait, refusals.get(name, "")) for name, wait in self.waits.items()}
-        return {name: each for name, each in asked.items() if each is not None}
+        return {name: request for name, request in asked.items() if request is not None}
 
     def result(self, files: Mapping[str, ContentBlock], *, asked: bool) -> CallToolResult:
         """Return the result of the call, which has ended. `asked`: of an agent, not of one of its tools."""

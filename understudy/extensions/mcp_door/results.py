@@ -34,7 +34,7 @@ ANSWERED: Final = {
     "type": "object",
     "properties": {
         "answer": {"type": "string", "description": "The agent's answer, in Markdown."},
-        "status": {"type": "string", "enum": [each.value for each in RunStatus]},
+        "status": {"type": "string", "enum": [status.value for status in RunStatus]},
         "thread_id": {"type": "string", "description": "The conversation; give it to go on in it."},
         "run_id": {"type": "string"},
     },
@@ -150,7 +150,7 @@ def elicitation(event: ApprovalRequired | QuestionAsked, refusal: str = "") -> E
     if isinstance(event, ApprovalRequired):
         given = json.dumps(dict(event.parameters), ensure_ascii=False)
         lines: list[str | None] = [f"May the tool {event.tool_name} be called with {given}?"]
-        choices = {"type": "string", "title": "Decision", "enum": [each.value for each in Decision]}
+        choices = {"type": "string", "title": "Decision", "enum": [decision.value for decision in Decision]}
         schema: dict[str, Any] = {"type": "object", "properties": {DECISION: choices}, "required": [DECISION]}
     else:
         lines, schema = [event.title, event.text], dict(event.schema)
@@ -182,6 +182,6 @@ def reply(name: str, result: ElicitResult) -> Approve | Respond:
     if f"{kind}:" == QUESTION:
         return Respond(wanted, content) if accepted else Respond(wanted, decline=True)
     decision = content.get(DECISION) if accepted else Decision.DENY.value
-    if decision not in [each.value for each in Decision]:
+    if decision not in [choice.value for choice in Decision]:
         raise CommandRejected("invalid_command", f"The {DECISION} is one of {', '.join(Decision)}.")
     return Approve(wanted, Decision(decision))

@@ -84,7 +84,7 @@ class AgentMemory:
     async def recall(self, name: str) -> Any:
         """Return the remembered value, or None; `understudy.tools.memory.Memory.recall` lists the errors."""
         check_name(name)
-        return next((each.value for each in await self._all() if each.name == name), None)
+        return next((entry.value for entry in await self._all() if entry.name == name), None)
 
     async def forget(self, name: str, seen: float | None = None) -> bool:
         """Remove a value, if `seen` is not None only one that was last written then. Return False if there is none.
@@ -132,11 +132,11 @@ class AgentMemory:
             )
         except StorageUnavailable:
             raise _unavailable() from None
-        return [each for each in found.value if each.expires_at > now]
+        return [entry for entry in found.value if entry.expires_at > now]
 
 
 def _entries(found: Sequence[Remembered]) -> list[MemoryEntry]:
-    return [MemoryEntry(**asdict(each, recurse=False)) for each in found]
+    return [MemoryEntry(**asdict(entry, recurse=False)) for entry in found]
 
 
 def describe_for_model(known: Sequence[MemoryEntry], request: str = "", *, searchable: bool = False) -> str:
@@ -149,12 +149,12 @@ def describe_for_model(known: Sequence[MemoryEntry], request: str = "", *, searc
     room = FOR_MODEL_BYTES
     latest = list(known)
     if sum(map(_size, latest)) > room:
-        order = {each.name: place for place, each in enumerate([*ranked(latest, request), *latest][::-1])}
-        latest.sort(key=lambda each: -order[each.name])
-    for each in latest:
-        if (size := _size(each)) <= room:
+        order = {entry.name: place for place, entry in enumerate([*ranked(latest, request), *latest][::-1])}
+        latest.sort(key=lambda entry: -order[entry.name])
+    for entry in latest:
+        if (size := _size(entry)) <= room:
             room -= size
-            shown[each.name] = each.value
+            shown[entry.name] = entry.value
     if not shown:
         return ""
     left_out = len(known) - len(shown)

@@ -60,7 +60,7 @@ def remember(
     if connection.execute(select(schema.users.c.id).where(schema.users.c.id == owner)).first() is None:
         raise NotStored("user", owner)  # deleted meanwhile: do not create the user again
     row = put(connection, contexts)
-    new = {each: row.excluded[each] for each in ("value", "updated_at", "expires_at")}
+    new = {column: row.excluded[column] for column in ("value", "updated_at", "expires_at")}
     values = {"owner": owner, "agent": agent, "name": name, "value": value, "updated_at": now, "expires_at": expires_at}
     connection.execute(row.on_conflict_do_update(index_elements=["owner", "agent", "name"], set_=new), values)
     return True

@@ -14,7 +14,9 @@ async def run_memory_command(ask: Ask, _agent: str, words: str) -> list[str]:
     entries = await _entries(ask)
     name, _, text = words.partition(" ")
     if not name:
-        return [f"{_place(each)}: {_written(each['value'])}" for each in entries] or ["nothing is remembered about you"]
+        return [f"{_place(entry)}: {_written(entry['value'])}" for entry in entries] or [
+            "nothing is remembered about you"
+        ]
     meant = _meant(entries, name)
     if meant is None or not text.strip():
         return [f"{_choice(entries, name)}, and a text"]
@@ -46,7 +48,7 @@ async def _entries(ask: Ask) -> list[dict[str, Any]]:
 
 
 def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
-    return [each for each in entries if name in (_place(each), each["name"])]
+    return [entry for entry in entries if name in (_place(entry), entry["name"])]
 
 
 def _meant(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:

@@ -22,8 +22,8 @@ from understudy.wire.events import (
 from understudy.wire.vocabulary import from_log
 
 TYPES: Final = tuple(
-    each.type
-    for each in (ApprovalRequired, ApprovalDecided, QuestionAsked, QuestionAnswered, ToolExecuting, ToolCompleted)
+    kind.type
+    for kind in (ApprovalRequired, ApprovalDecided, QuestionAsked, QuestionAnswered, ToolExecuting, ToolCompleted)
 )
 """The events of a run that say what it waits for, and what it does now."""
 
@@ -38,7 +38,7 @@ def items_of(found: UnfinishedRun, title: str, now: float) -> tuple[list[Item], 
     waiting, doing = _open_questions(found.events, now)
     of_run = _of_run(found.run, title)
     if waiting:
-        return [of_run | {"last_seq": found.last_seq} | each for each in waiting], None
+        return [of_run | {"last_seq": found.last_seq} | question for question in waiting], None
     run, last = found.run, {"last_seq": found.last_seq, "doing": doing}
     return [], of_run | {"status": run.status, "started_at": run.started_at} | last
 
@@ -88,7 +88,7 @@ def _open_questions(rows: Iterable[LoggedEvent], now: float) -> tuple[list[Item]
                 waits.pop(name, None)
             case ToolCompleted(call_id=call_id):
                 calls.pop(call_id, None)
-                waits = {name: each for name, each in waits.items() if each["call_id"] != call_id}
+                waits = {name: wait for name, wait in waits.items() if wait["call_id"] != call_id}
     doing = next((call.description or call.tool_name for call in reversed(calls.values())), "")
     return [wait for wait in waits.values() if wait["expires_at"] > now], doing
 

@@ -89,8 +89,8 @@ async def read() -> None:
 def _encode(owner: str, found: OpenItems, now: float, restore: Callable[[str, str, str], str]) -> bytes:
     needs_you: list[dict[str, Any]] = []
     running: list[dict[str, Any]] = []
-    for each in found.runs:
-        waiting, run = items_of(each, restore(owner, each.run.thread_id, each.title), now)
+    for unfinished in found.runs:
+        waiting, run = items_of(unfinished, restore(owner, unfinished.run.thread_id, unfinished.title), now)
         needs_you += waiting
         running += [] if run is None else [run]
     needs_you.sort(key=lambda item: item["asked_at"])

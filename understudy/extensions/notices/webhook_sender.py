@@ -68,8 +68,8 @@ class WebhookSender(Poller):
         try:
             found = await self.store.read(deliveries.due, self.clock())
             async with trio.open_nursery() as nursery:
-                for each in found:
-                    nursery.start_soon(self._try, each)
+                for delivery in found:
+                    nursery.start_soon(self._try, delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error)})
         return 0.0 if len(found) == LARGEST_BATCH else self.every_s

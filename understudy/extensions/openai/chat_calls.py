@@ -84,10 +84,10 @@ class Calls:
 
     def _call_of(self, piece: _Piece) -> Call:
         """Return the call that a piece belongs to, which may begin with it."""
-        named = [each for each in self.begun if piece.id and each.id == piece.id]
-        same = [each for each in self.begun if piece.index is None or each.index == piece.index]
+        named = [call for call in self.begun if piece.id and call.id == piece.id]
+        same = [call for call in self.begun if piece.index is None or call.index == piece.index]
         if piece.id:
-            of_both = [each for each in same if each.id == piece.id]
+            of_both = [call for call in same if call.id == piece.id]
             if of_both or (named and not piece.name):
                 same = of_both or named
             elif piece.name and not (same and not same[-1].name):  # some servers give each piece an id of its own
@@ -96,8 +96,8 @@ class Calls:
             same = []
         if same and self._may_go_on(same[-1], piece):
             return same[-1]
-        for each in self.begun:
-            each.again = each.again or (each.index, each.name) == (piece.index, piece.name)
+        for call in self.begun:
+            call.again = call.again or (call.index, call.name) == (piece.index, piece.name)
         self.begun.append(made := Call(piece.index, piece.id))
         return made
 
@@ -114,14 +114,14 @@ class Calls:
     @property
     def ordered(self) -> list[Call]:
         """The calls by their indexes; as they began, if these do not tell them apart."""
-        begun = [each for each in self.begun if each.name or each.pieces]  # an empty one is no call
-        indexes = {each.index for each in begun}
+        begun = [call for call in self.begun if call.name or call.pieces]  # an empty one is no call
+        indexes = {call.index for call in begun}
         if None in indexes or len(indexes) < len(begun):
             return begun
-        return sorted(begun, key=lambda each: each.index or 0)
+        return sorted(begun, key=lambda call: call.index or 0)
 
     def written(self) -> list[WrittenCall]:
         """Return the calls. Raises `ModelUnavailable` for one whose arguments came in a call of their own."""
-        if any(each.again and not "".join(each.pieces).strip() for each in self.begun):
+        if any(call.again and not "".join(call.pieces).strip() for call in self.begun):
             raise unreadable("a call without its arguments")
-        return [(each.id, each.name, each.pieces) for each in self.ordered]
+        return [(call.id, call.name, call.pieces) for call in self.ordered]

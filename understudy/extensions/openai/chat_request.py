@@ -77,10 +77,10 @@ def build_messages(
     built: list[dict[str, Any]] = []
     notes: list[str] = []
     own = _own(None, model, wants)
-    for each in settled(items, STATE, model):
-        match each:
+    for item in settled(items, STATE, model):
+        match item:
             case ReasoningItem():
-                own = _own(each, model, wants)
+                own = _own(item, model, wants)
                 continue
             case MessageItem(role="assistant", content=content):
                 if (
@@ -116,10 +116,10 @@ def build_messages(
             case ResultItem(call_id=call_id, content=content):
                 built.append({"role": "tool", "tool_call_id": call_id, "content": content})
             case _ if built and built[-1]["role"] in ("user", "tool") and not notes:
-                _add_text(built[-1], noted(each.content))
+                _add_text(built[-1], noted(item.content))
             case _:
-                notes.append(noted(each.content))
-        if not isinstance(each, MessageItem) or each.role == "user":
+                notes.append(noted(item.content))
+        if not isinstance(item, MessageItem) or item.role == "user":
             own = _own(None, model, wants)
     if notes:
         built.append({"role": "user", "content": "\n\n".join(notes)})

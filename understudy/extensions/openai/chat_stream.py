@@ -77,8 +77,8 @@ class ChatStream(AnswerReader):
     def _read(self, delta: Mapping[str, Any], *, whole: bool = False) -> list[ModelEvent]:
         """Read a piece of the message, or if it is `whole` what of it has not come in pieces."""
         calls = member(delta, "tool_calls") or ()
-        for each in [calls] if isinstance(calls, Mapping) else calls:
-            self._keep(self.begun.add(each).kept, each, OF_CALL)
+        for call in [calls] if isinstance(calls, Mapping) else calls:
+            self._keep(self.begun.add(call).kept, call, OF_CALL)
             self.progress += 1
         if (legacy := delta.get("function_call")) is not None:
             self.begun.add({"index": 0, "function": legacy})
@@ -104,8 +104,8 @@ class ChatStream(AnswerReader):
             self.kept_size += len(msgspec.json.encode(value))
             if isinstance(value, list):
                 parts = kept.setdefault(name, [])
-                for each in value:
-                    _join(parts, each)
+                for part in value:
+                    _join(parts, part)
             else:
                 kept[name] = value
 
@@ -117,7 +117,7 @@ class ChatStream(AnswerReader):
         """
         goes_back = self.reasons_in and (worked or calls)
         message = self.kept or ({self.reasons_in: self.reasoning} if goes_back else {})
-        by_place = {str(n): each.kept for n, each in enumerate(self.begun.ordered) if each.kept}
+        by_place = {str(n): call.kept for n, call in enumerate(self.begun.ordered) if call.kept}
         fits = self.kept_size <= MAX_STATE and (message or by_place)
         value = {"message": message, "calls": by_place} if fits else {}
         return make_state(STATE, model, value, calls)

@@ -46,9 +46,9 @@ class _Item:
 
     def is_same(self, place: int, given: Mapping[str, Any]) -> bool:
         """Return whether another item is this one. `call_id` is the identity of a call; an item's id may change."""
-        if any(_text(self.given.get(each)) != _text(given.get(each)) for each in ("type", "name")):
+        if any(_text(self.given.get(name)) != _text(given.get(name)) for name in ("type", "name")):
             return False
-        calls, ids = ({_text(self.given.get(each)), _text(given.get(each))} for each in ("call_id", "id"))
+        calls, ids = ({_text(self.given.get(name)), _text(given.get(name))} for name in ("call_id", "id"))
         if len(calls - {""}) == 2 or (len(ids) == 1 and "" not in ids):
             return len(calls - {""}) < 2
         if len(calls) == 1 and "" not in calls:
@@ -83,7 +83,7 @@ class ResponseReader(AnswerReader):
             case (("output_text" | "refusal" | "reasoning_summary_text" | "reasoning_text"), ("delta" | "done")):
                 if name == "refusal":
                     self.note = REFUSED
-                text = next((_text(event[each]) for each in ("delta", "text", "refusal") if each in event), "")
+                text = next((_text(event[member]) for member in ("delta", "text", "refusal") if member in event), "")
                 key = (place, name, _whole(event.get("summary_index")), _whole(event.get("content_index")))
                 return self._say(key, text, whole=state == "done")
             case "content_part", "done":
@@ -146,7 +146,7 @@ class ResponseReader(AnswerReader):
 
     def _take_item(self, place: int, item: Mapping[str, Any]) -> None:
         """Take an item that is whole: one that was sent before, or another one. Raises `ModelUnavailable`."""
-        known = next((each for each in self.items if each.is_same(place, item)), None)
+        known = next((earlier for earlier in self.items if earlier.is_same(place, item)), None)
         if known is None:
             self.items.append(_Item(place, item))
         elif _value(known.given) != _value(item) and not (_is_blank(known.given) or _is_blank(item)):
@@ -175,8 +175,8 @@ class ResponseReader(AnswerReader):
         for place, item in enumerate(whole):
             if not streamed or (item.get("type") == "function_call" and not self.note):
                 self._take_item(place, item)
-        calls = [(place, each) for place, each in enumerate(whole) if each.get("type") == "function_call"]
-        called = {(_text(each.get("call_id")) or place, repr(_value(each))) for place, each in calls}
+        calls = [(place, call) for place, call in enumerate(whole) if call.get("type") == "function_call"]
+        called = {(_text(call.get("call_id")) or place, repr(_value(call))) for place, call in calls}
         if whole and not self.note and len(called) != len(self._in_order("function_call")):
             raise unreadable("the end contradicts the stream")
         return said
@@ -193,12 +193,12 @@ class ResponseReader(AnswerReader):
     def calls(self) -> list[WrittenCall]:
         """Return the calls of a whole answer. Raises `ModelUnavailable` if it contradicts itself."""
         found: list[WrittenCall] = []
-        for each in self._in_order("function_call"):
-            given, pieces = written(each.given.get("arguments")), self._arguments_of(each)
-            if not _is_blank(each.given):
+        for item in self._in_order("function_call"):
+            given, pieces = written(item.given.get("arguments")), self._arguments_of(item)
+            if not _is_blank(item.given):
                 self._check(pieces, given)
                 pieces = [given]
-            found.append((_text(each.given.get("call_id")), _text(each.given.get("name")), pieces))
+            found.append((_text(item.given.get("call_id")), _text(item.given.get("name")), pieces))
         return found
 
     def _check(self, pieces: Sequence[str], whole: str) -> None:
@@ -208,8 +208,8 @@ class ResponseReader(AnswerReader):
 
     def _arguments_of(self, item: _Item) -> list[str]:
         """Return the pieces of a call's arguments: those of its id, or if it has blank ones those of its place."""
-        by_id = [each for (name, _), each in self._arguments.items() if name and name == item.given.get("id")]
-        by_place = [each for (_, place), each in self._arguments.items() if place == item.place]
+        by_id = [pieces for (name, _), pieces in self._arguments.items() if name and name == item.given.get("id")]
+        by_place = [pieces for (_, place), pieces in self._arguments.items() if place == item.place]
         found = by_id or (by_place if _is_blank(item.given) else [])
         return [piece for pieces in found for piece in pieces]
 
@@ -220,8 +220,8 @@ class ResponseReader(AnswerReader):
         does not need them.
         """
         outline: list[Mapping[str, Any]] = []
-        for each in self._in_order("reasoning", "message", "function_call"):
-            item, kind, phase = each.given, each.kind, each.given.get("phase")
+        for entry in self._in_order("reasoning", "message", "function_call"):
+            item, kind, phase = entry.given, entry.kind, entry.given.get("phase")
             if kind == "reasoning":
                 sealed, name = _text(item.get("encrypted_content")), _text(item.get("id"))
                 if sealed and name:
@@ -235,7 +235,7 @@ class ResponseReader(AnswerReader):
         return make_state(STATE, model, outline if kept else [], calls)
 
     def _in_order(self, *kinds: str) -> list[_Item]:
-        return [item for item in sorted(self.items, key=lambda each: each.place) if item.kind in kinds]
+        return [item for item in sorted(self.items, key=lambda entry: entry.place) if item.kind in kinds]
 
 
 def _value(item: Mapping[str, Any]) -> Any:

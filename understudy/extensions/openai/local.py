@@ -73,18 +73,18 @@ async def find_models(ports: Mapping[int, str]) -> list[LocalModel]:
             body = await fetch(f"http://127.0.0.1:{port}/v1/models", max_bytes=MAX_BYTES, within_s=WITHIN_S)
         except FetchFailed:
             return
-        found[port] = [LocalModel(server, port, each) for each in names_in(body)]
+        found[port] = [LocalModel(server, port, name) for name in names_in(body)]
 
     async with trio.open_nursery() as nursery:
         for port, server in ports.items():
             nursery.start_soon(look, port, server)
-    return [each for port in ports for each in found.get(port, ())]
+    return [model for port in ports for model in found.get(port, ())]
 
 
 def names_in(listing: bytes) -> list[str]:
     """Return the names of the models that answer messages, at most `MAX_MODELS`; none of what is no list of models."""
     try:
-        names = [each.id for each in msgspec.json.decode(listing, type=_Listing).data]
+        names = [model.id for model in msgspec.json.decode(listing, type=_Listing).data]
     except (msgspec.MsgspecError, UnicodeError):
         return []
     usable = [name for name in names if 0 < len(name) <= 200 and not any(no in name.lower() for no in _NO_CHAT)]
@@ -96,7 +96,7 @@ async def how_to_connect() -> str:
     found = (await find_models(PORTS))[:MAX_FOUND]
     if not found:
         return ""
-    named = " or ".join(f"{each.model} of {each.server}" for each in found)
+    named = " or ".join(f"{model.model} of {model.server}" for model in found)
     return f"This machine has {named}: start the server with `--model {found[0].name}`, or choose it in the page."
 
 

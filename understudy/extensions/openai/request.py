@@ -74,10 +74,10 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
     """Return the conversation for the API, which rejects a call without a result and a result without a call."""
     built: list[dict[str, Any]] = []
     outline: _Outline = []  # of the reply at hand, as far as it is not built
-    for each in settled(items, STATE, model):
-        match each:
+    for item in settled(items, STATE, model):
+        match item:
             case ReasoningItem():
-                outline = each.own_state(STATE, model) or []
+                outline = item.own_state(STATE, model) or []
             case MessageItem(role="assistant", content=content):
                 reasoning, mark, outline = _next(outline, "message")
                 built += [*reasoning, {**mark, "role": "assistant", "content": content}]
@@ -95,15 +95,15 @@ def build_input(items: Sequence[Item], model: str = "") -> list[dict[str, Any]]:
                 built.append({"role": "user", "content": _parts(text, message) if attached else text})
             case _:
                 outline = []
-                built.append({"role": "developer", "content": each.content})
+                built.append({"role": "developer", "content": item.content})
     return built
 
 
 def _next(outline: _Outline, kind: str) -> tuple[_Outline, dict[str, Any], _Outline]:
     """Return the reasoning before the next mark of this kind, the mark, and the rest of the outline."""
-    for place, each in enumerate(outline):
-        if each["type"] == kind:
-            return [part for part in outline[:place] if part["type"] == "reasoning"], each, outline[place + 1 :]
+    for place, mark in enumerate(outline):
+        if mark["type"] == kind:
+            return [part for part in outline[:place] if part["type"] == "reasoning"], mark, outline[place + 1 :]
     return [], {}, outline
 
 

@@ -107,10 +107,10 @@ def user_of(claims: Mapping[str, Any], names: ClaimNames) -> ProviderUser:
     granted: list[str] = []
     member: list[str] = []
     for taken, said in ((granted, [role for role in roles if is_claim_text(role)][:MAX_ROLES]), (member, groups)):
-        for each in filter(is_claim_text, said):
-            if not rights_fit([*granted, *member, each]):
+        for right in filter(is_claim_text, said):
+            if not rights_fit([*granted, *member, right]):
                 break
-            taken.append(each)
+            taken.append(right)
     name = next(
         (
             value.strip()
@@ -143,7 +143,7 @@ def kept_elsewhere(claims: Mapping[str, Any], names: ClaimNames) -> list[str]:
     if not isinstance(elsewhere, Mapping):
         return []
     used = (names.groups, names.roles, names.tenant, names.name)
-    return [each for each in used if each and each in elsewhere and _find(claims, each) is None]
+    return [claim for claim in used if claim and claim in elsewhere and _find(claims, claim) is None]
 
 
 def _check_issued(claims: Mapping[str, Any], issuer: str, client_id: str, now: float) -> None:

@@ -57,7 +57,7 @@ class Operations(Extension):
         """`/api/observer`, `/api/admin` and `/api/stops`."""
         from understudy.extensions.operations import activity_routes, admin_routes, observer_routes, stop_routes
 
-        return [each.blueprint for each in (activity_routes, admin_routes, observer_routes, stop_routes)]
+        return [module.blueprint for module in (activity_routes, admin_routes, observer_routes, stop_routes)]
 
     def children(self, server: "WebContext") -> "Sequence[ChildSpec]":
         """The actor that looks for stops of other nodes."""

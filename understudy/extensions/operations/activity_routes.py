@@ -79,7 +79,7 @@ async def runs() -> RunsNow:
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     here = None if context.node is None else context.node.id  # it gets another one when its lease has lapsed
-    aside = [each.type for each in ASIDE]
+    aside = [about.type for about in ASIDE]
     rows = await context.store.archive.read(operator_queries.open_runs, MOST, of, aside)
     latest = await run_off_loop(partial(_latest_events, rows))
     sent = context.metrics.runs.watchdog.last_sent
@@ -95,9 +95,9 @@ async def runs() -> RunsNow:
         })  # fmt: skip
     shown.sort(key=lambda row: -float(row["silent_s"]))
     ended = [
-        {"run_id": each.run_id, **who(each.owner), "ago_s": round(now - each.at, 1), "outcome": each.outcome,
-         "first_s": each.first_s, "seconds": each.seconds}
-        for each in islice((run for run in reversed(context.metrics.recent.runs) if whose(run.owner)), 50)
+        {"run_id": ended_run.run_id, **who(ended_run.owner), "ago_s": round(now - ended_run.at, 1),
+         "outcome": ended_run.outcome, "first_s": ended_run.first_s, "seconds": ended_run.seconds}
+        for ended_run in islice((run for run in reversed(context.metrics.recent.runs) if whose(run.owner)), 50)
     ]  # fmt: skip
     return RunsNow(shown, ended, context.models.prices.currency, here)
 
@@ -170,7 +170,7 @@ async def users() -> UsersNow:
             row(ended.owner)["ended_runs"] += 1
     for _, owner, _, _ in context.presence.connections(whose):
         row(owner)["connections"] += 1
-    ordered = sorted(found.values(), key=lambda each: (-each["open_runs"], -each["tokens"], -each["connections"]))
+    ordered = sorted(found.values(), key=lambda user: (-user["open_runs"], -user["tokens"], -user["connections"]))
     return UsersNow(ordered[:MOST], len(found), context.models.prices.currency)
 
 
@@ -197,7 +197,7 @@ async def find() -> dict[Literal["users", "threads", "runs", "incidents"], list[
     places: list[tuple[str, str | None]] = [*found.threads, *((owner, None) for owner in named)]
     if places:
         runs += await context.store.archive.read(operator_queries.runs_of, *places[0])
-    incidents = [asdict(each) for each in context.recorder.incidents_after() if text in each.error_id]
+    incidents = [asdict(incident) for incident in context.recorder.incidents_after() if text in incident.error_id]
     return {
         "users": [who(owner) for owner in found.users],
         "threads": [{**who(owner), "thread_id": thread_id} for owner, thread_id in found.threads],

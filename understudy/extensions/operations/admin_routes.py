@@ -61,20 +61,20 @@ async def overview() -> ServerOverview:
     of, context, now = scope(), web_context(), time.time()
     whose = rights().whose(request.args.get("tenant") or None)
     ended = context.metrics.recent.ended(whose, 60)
-    failed = [each for each in reversed(ended) if each.outcome not in ("success", "cancelled")]
+    failed = [run for run in reversed(ended) if run.outcome not in ("success", "cancelled")]
     return ServerOverview(
         **asdict(await context.store.archive.read(operator_queries.figures, of)),
         connections=context.presence.count(whose),
-        outcomes=dict(Counter(each.outcome for each in ended).most_common()),
+        outcomes=dict(Counter(run.outcome for run in ended).most_common()),
         failed=[
             {
-                **who(each.owner),
-                "run_id": each.run_id,
-                "outcome": each.outcome,
-                "ended_at": each.at,
-                "ago_s": now - each.at,
+                **who(run.owner),
+                "run_id": run.run_id,
+                "outcome": run.outcome,
+                "ended_at": run.at,
+                "ago_s": now - run.at,
             }
-            for each in failed[:FAILED]
+            for run in failed[:FAILED]
         ],
     )
 
@@ -100,7 +100,7 @@ async def users() -> dict[str, Any]:
     connected: dict[str, int] = {}
     for _, owner, _, _ in context.presence.connections():
         connected[owner] = connected.get(owner, 0) + 1
-    listed = [owned(ConnectedUser(**asdict(each), connections=connected.get(each.id, 0)), "id") for each in found]
+    listed = [owned(ConnectedUser(**asdict(user), connections=connected.get(user.id, 0)), "id") for user in found]
     return {"users": listed, "next_cursor": encode(found[-1].id) if len(found) == limit else None}
 
 
@@ -109,4 +109,4 @@ async def settings() -> dict[Literal["settings"], list[ShownSetting]]:
     """List the settings in force, with the source of each."""
     rights().check_server()
     described = await trio.to_thread.run_sync(describe_settings, cast("Settings", web_context().settings))
-    return {"settings": [ShownSetting(**asdict(each)) for each in described]}
+    return {"settings": [ShownSetting(**asdict(setting)) for setting in described]}

@@ -37,7 +37,7 @@ async def listing() -> dict[Literal["stops"], list[ShownStop]]:
     rights().check_server()
     known = _known()
     stopped = web_context().services.stops.all()
-    return {"stops": [ShownStop(**asdict(each), known=(each.kind, each.name) in known) for each in stopped]}
+    return {"stops": [ShownStop(**asdict(row), known=(row.kind, row.name) in known) for row in stopped]}
 
 
 @blueprint.put("/<kind>/<path:name>", body=Reason, errors=(*STORED, "content_blocked"))
@@ -68,9 +68,9 @@ async def allow(kind: str, name: str) -> None:
 
 def _kind(kind: str, name: str) -> Kind:
     """Return the kind of a request. Raises CommandRejected (`invalid_command`)."""
-    for each in KINDS:
-        if each == kind and len(name) <= MAX_NAME:
-            return each
+    for choice in KINDS:
+        if choice == kind and len(name) <= MAX_NAME:
+            return choice
     known = ", ".join(KINDS)
     raise CommandRejected("invalid_command", f"A stop has a kind, {known}, and a name of up to {MAX_NAME} characters.")
 
@@ -79,7 +79,7 @@ def _known() -> set[tuple[str, str]]:
     """Return the kinds and names of what this node has."""
     context = web_context()
     agents, default = context.agents, context.models.default
-    known = {("model", name) for each in (None, *agents.values()) for name in model_names(each, default)}
+    known = {("model", name) for candidate in (None, *agents.values()) for name in model_names(candidate, default)}
     for name, agent in agents.items():
         known |= {("agent", name), *(("tool", tool.name) for tool in agent.tools)}
     return known

@@ -16,7 +16,7 @@ _stops = Prepared(select(_s.kind, _s.name, _s.who, _s.reason, _s.at).order_by(_s
 def add_stop(connection: Connection, stop: StopInForce) -> bool:
     """Stop an agent, a tool or a model; replaces an earlier stop of the same name."""
     row = put(connection, tables.stops).values(asdict(stop))
-    new = {each: row.excluded[each] for each in ("who", "reason", "at")}
+    new = {column: row.excluded[column] for column in ("who", "reason", "at")}
     connection.execute(row.on_conflict_do_update(index_elements=["kind", "name"], set_=new))
     return True
 

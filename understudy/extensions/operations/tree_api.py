@@ -29,7 +29,7 @@ class ShownActor(TypedDict):
 
     path: str
     type: str
-    state: Annotated[str, Meta(extra_json_schema={"enum": [each.value for each in State]})]
+    state: Annotated[str, Meta(extra_json_schema={"enum": [choice.value for choice in State]})]
     incarnation: Count
     restarts: Count
     age_s: float
@@ -84,7 +84,7 @@ class TreeApi:
             "incarnation": known.incarnation,
             "restarts": known.restarts,
             "age_s": round(known.for_s, 3),
-            "depth": {lane.name.lower(): each.depth for lane, each in ref.statistics().items()},
+            "depth": {lane.name.lower(): queue.depth for lane, queue in ref.statistics().items()},
             "child_count": len(ref.children()),
             "resting_below": self.recorder.backing_off_below(ref.path),
             "children": [],

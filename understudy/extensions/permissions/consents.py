@@ -76,7 +76,7 @@ async def _covers(store: Store, owner: str, thread_id: str, tool: Tool) -> bool:
         allowed = await store.read(of_thread, owner, thread_id)
     except StorageUnavailable:
         return False
-    return any((each.tool_name, each.definition) == (tool.name, tool.digest) for each in allowed)
+    return any((consent.tool_name, consent.definition) == (tool.name, tool.digest) for consent in allowed)
 
 
 async def _add(store: Store, clock: Callable[[], float], owner: str, thread_id: str, tool: Tool) -> None:
@@ -84,7 +84,7 @@ async def _add(store: Store, clock: Callable[[], float], owner: str, thread_id: 
 
 
 async def _withdraw(store: Store, owner: str, thread_id: str, tool_name: str, door: str) -> None:
-    if all(each.tool_name != tool_name for each in await store.read(of_thread, owner, thread_id)):
+    if all(consent.tool_name != tool_name for consent in await store.read(of_thread, owner, thread_id)):
         raise CommandRejected("not_found", "That tool is not allowed always in this conversation.")
     await say(store, Deed(WITHDRAWN, owner, door, owner, detail={"tool": tool_name}))
     await store.commit(disallow_tool(owner, thread_id, tool_name))

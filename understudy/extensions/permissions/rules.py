@@ -89,23 +89,23 @@ def check_rules(
             bounds a cost that is not known.
     """
     known, faults = with_subagents(agents.values()), list[str]()
-    known_models = {name for each in (None, *known.values()) for name in model_names(each, default_model)}
+    known_models = {name for agent in (None, *known.values()) for name in model_names(agent, default_model)}
     named = {f"{table}.{key}": allow for table in TABLES for key, allow in getattr(rules, table).items()}
     named |= {f"budgets.{key}": (key,) for key in (*rules.budgets, *rules.together)}
-    named |= {f"allow of the agent {each.name}": each.allow for each in known.values()}
-    named |= {f"allow of the tool {tool.name}": tool.allow for each in known.values() for tool in each.tools}
+    named |= {f"allow of the agent {agent.name}": agent.allow for agent in known.values()}
+    named |= {f"allow of the tool {tool.name}": tool.allow for agent in known.values() for tool in agent.tools}
     for where, allow in named.items():
-        unknown = [each for each in groups_of(allow) if each not in rules.groups]
+        unknown = [group for group in groups_of(allow) if group not in rules.groups]
         faults += [
-            f"{where}: there is no group {each!r} in groups{did_you_mean(each, rules.groups)}" for each in unknown
+            f"{where}: there is no group {group!r} in groups{did_you_mean(group, rules.groups)}" for group in unknown
         ]
-    for each in (name for name in rules.agents if name not in known):
-        faults.append(f"agents.{each}: there is no agent of that name{did_you_mean(each, known)}")
-    for each in (name for name in rules.models if name not in known_models):
-        faults.append(f"models.{each}: no agent uses that model{did_you_mean(each, known_models)}")
+    for agent_name in (name for name in rules.agents if name not in known):
+        faults.append(f"agents.{agent_name}: there is no agent of that name{did_you_mean(agent_name, known)}")
+    for model in (name for name in rules.models if name not in known_models):
+        faults.append(f"models.{model}: no agent uses that model{did_you_mean(model, known_models)}")
     for pattern in rules.tools:
         if not any(_may_have(agent, pattern) for agent in known.values()):
-            meant = did_you_mean(pattern, (tool.name for each in known.values() for tool in each.tools))
+            meant = did_you_mean(pattern, (tool.name for agent in known.values() for tool in agent.tools))
             faults.append(f"tools.{pattern}: no agent has such a tool{meant}")
     for key, allowance in rules.budgets.items():
         for name, value in allowance.given.items():

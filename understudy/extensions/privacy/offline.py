@@ -128,7 +128,7 @@ def erase_users(
                 await say(eraser.store, deed_of(ERASED, name))
                 return [await eraser.user(name)]
             done: list[Erased] = []
-            while all(each.whole for each in done) and (
+            while all(erased.whole for erased in done) and (
                 users := await eraser.store.archive.read(archive_queries.users, "", tenant)
             ):
                 for user in users:

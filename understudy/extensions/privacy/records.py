@@ -34,7 +34,9 @@ def run_of(run: RunRecord, steps: Sequence[StepRecord]) -> dict[str, Any]:
         "conversation_id": run.conversation_id,
         "started_at": run.started_at,
         "ended_at": run.ended_at,
-        "steps": [asdict(step, recurse=False, filter=lambda each, _: each.name != "run_id") for step in steps],
+        "steps": [
+            asdict(step, recurse=False, filter=lambda attribute, _: attribute.name != "run_id") for step in steps
+        ],
     }
 
 

@@ -65,9 +65,9 @@ def delete_users(
     logging.getLogger("understudy").addHandler(logging.NullHandler())  # errors are printed as sentences
     with storage_errors_shown():
         done = erase_users(settings, owner, tenant, lambda note: click.echo(f"Note: {note}", err=True), force=force)
-    count, threads, files = len(done), sum(each.threads for each in done), sum(each.files for each in done)
+    count, threads, files = len(done), sum(erased.threads for erased in done), sum(erased.files for erased in done)
     click.echo(f"erased {count} {'user' if count == 1 else 'users'} with {threads} threads and {files} files")
-    sys.exit(0 if all(each.whole for each in done) else 1)
+    sys.exit(0 if all(erased.whole for erased in done) else 1)
 
 
 @users.command("sign-out")

@@ -53,7 +53,7 @@ def _filled(text: str, name: str) -> str:
 
 def _templates(folder: Traversable, at: str = "") -> Iterator[tuple[str, Traversable]]:
     """Yield each template with its path in the project."""
-    for path in sorted(folder.iterdir(), key=lambda each: each.name):
+    for path in sorted(folder.iterdir(), key=lambda template: template.name):
         if path.is_dir():
             yield from _templates(path, f"{at}{path.name}/")
         else:

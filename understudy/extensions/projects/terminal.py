@@ -11,6 +11,6 @@ def new(path: Path) -> None:
     """Make a project called NAME in a new folder: an agent, tools, tests, settings, a Dockerfile and a systemd unit."""
     from understudy.extensions.projects.new_project import make_project
 
-    for each in make_project(path):
-        click.echo(each)
+    for line in make_project(path):
+        click.echo(line)
     click.echo(f"Next: cd {path}, then see README.md, or at once: understudy serve {path.name}.agents:AGENTS")

@@ -99,7 +99,7 @@ class Adaptation:
         made = dict(body)
         for name in LENGTHS:
             if name in made:
-                made[name] = min(each for each in (made[name], self.max_output, self.room) if each)
+                made[name] = min(limit for limit in (made[name], self.max_output, self.room) if limit)
                 if name == LENGTHS[0] and name in self.left_out:
                     made[LENGTHS[1]] = made[name]
         if self.efforts:
@@ -127,7 +127,7 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
         return evolve(accepted, form=form), f"json_schema: {form}"
     if not _UNKNOWN.search(words):
         given = (*accepted.wants, str(sent.get("messages")))
-        for name in (each for each in _WANTED if each in words and not any(each in other for other in given)):
+        for name in (wanted for wanted in _WANTED if wanted in words and not any(wanted in other for other in given)):
             return evolve(accepted, wants=accepted.wants | {name}), f"with {name}"
     if not (way := next_way(words, sent, accepted.ways, sure=True)):
         if path := _named(words, sent, accepted):
@@ -140,7 +140,7 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
 
 def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]) -> tuple[Adaptation, str] | None:
     """Return what a refusal of a reply's limit tells: the longest reply, or the room that the input leaves for it."""
-    name = next((each for each in LENGTHS if each in sent), "")
+    name = next((length for length in LENGTHS if length in sent), "")
     words, plain = error.words, error.words.replace(",", "")
     if not name or not _LENGTH.search(words) or "below_min" in words:
         return None
@@ -157,7 +157,9 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
         return evolve(accepted, window=window, max_output=longest), f"max_output={longest}"
     if error.fault is ModelFault.TOO_LONG and not _OF_REPLY.search(words):
         return None
-    smaller = [each for each in numbers(words) if MIN_REPLY <= each < asked and str(each) not in error.detail.split()]
+    smaller = [
+        number for number in numbers(words) if MIN_REPLY <= number < asked and str(number) not in error.detail.split()
+    ]
     if smaller:
         longest = max(smaller) - ("exclusive" in words)
     elif "messages" in sent and "system" in sent:  # the Messages API needs the field
@@ -175,7 +177,7 @@ def told_window(error: ModelUnavailable) -> int | None:
 
 def _first(pattern: re.Pattern[str], words: str) -> int:
     found = pattern.search(words)
-    return 0 if found is None else int(next(each for each in found.groups() if each))
+    return 0 if found is None else int(next(group for group in found.groups() if group))
 
 
 def _next_form(sent: Mapping[str, Any]) -> Literal["json_object", "words", ""]:
@@ -193,9 +195,9 @@ def _named(words: str, sent: Mapping[str, Any], accepted: Adaptation) -> str:
     plain = re.sub(r"[.\[]'?\d+'?\]?", "", words)
     paths = sorted(set(_paths(sent)), key=lambda path: -path.count("."))
     names = {path: path.rpartition(".")[2] for path in paths}
-    whole = (each for each in paths if "." in each and re.search(rf"(?<![\w.])(body\.)?{re.escape(each)}(?!\w)", plain))
-    named = (each for each in paths if names[each] not in accepted.wants and _is_named(names[each], plain))
-    effort = (each for each in _EFFORTS if each in paths and _NO_EFFORT.search(words))
+    whole = (path for path in paths if "." in path and re.search(rf"(?<![\w.])(body\.)?{re.escape(path)}(?!\w)", plain))
+    named = (path for path in paths if names[path] not in accepted.wants and _is_named(names[path], plain))
+    effort = (path for path in _EFFORTS if path in paths and _NO_EFFORT.search(words))
     return next(chain(whole, named, effort), "")
 
 
@@ -203,7 +205,7 @@ def _said_levels(words: str, sent: Mapping[str, Any]) -> frozenset[str]:
     """Return the levels of effort below the one that was sent which a refusal lists; no thinking is none of them."""
     asked = sent.get("reasoning_effort") or (sent.get("reasoning") or sent.get("output_config") or {}).get("effort")
     below = _LEVELS[: _LEVELS.index(asked)] if asked in _LEVELS else ()
-    return frozenset(each for each in below if re.search(rf"\b{each}\b", words))
+    return frozenset(level for level in below if re.search(rf"\b{level}\b", words))
 
 
 def _with_levels(body: Mapping[str, Any], levels: frozenset[str]) -> dict[str, Any]:
@@ -214,7 +216,7 @@ def _with_levels(body: Mapping[str, Any], levels: frozenset[str]) -> dict[str, A
             made[name] = _with_levels(value, levels)
         elif name in ("effort", "reasoning_effort") and value in _LEVELS:
             below = reversed(_LEVELS[: _LEVELS.index(value) + 1])
-            made[name] = next((each for each in below if each in levels), value)
+            made[name] = next((level for level in below if level in levels), value)
     return made
 
 
@@ -231,25 +233,25 @@ def _is_named(name: str, words: str) -> bool:
 def _paths(value: Any, path: str = "") -> Iterator[str]:
     """Yield the paths of what could be left out of a request."""
     if isinstance(value, list):
-        for each in value:
-            yield from _paths(each, path)
+        for item in value:
+            yield from _paths(item, path)
     elif isinstance(value, Mapping):
         in_list = path.partition(".")[0] in ("messages", "input", "tools", "system")
-        for name, each in value.items():
+        for name, member in value.items():
             below = f"{path}.{name}" if path else name
             own = name == ("thinking" if not path else "" if in_list else "summary")
             if own or not _NEEDED.fullmatch(name):
                 yield below
             if below == "input" or not _OPAQUE.fullmatch(name):
-                yield from _paths(each, below)
+                yield from _paths(member, below)
 
 
 def _without(value: Any, path: list[str]) -> Any:
     """Return a part of a request without what is at a path; an object of which nothing is left is left out too."""
     if isinstance(value, list):
-        return [_without(each, path) for each in value]
+        return [_without(item, path) for item in value]
     if not isinstance(value, Mapping) or path[0] not in value:
         return value
-    left = {name: each for name, each in value.items() if name != path[0]}
+    left = {name: member for name, member in value.items() if name != path[0]}
     inner = _without(value[path[0]], path[1:]) if len(path) > 1 else {}
-    return {name: inner if name == path[0] else each for name, each in value.items()} if inner else left
+    return {name: inner if name == path[0] else member for name, member in value.items()} if inner else left

@@ -274,10 +274,12 @@ def read_usage(counted: Any) -> Usage:
     """Return the usage of a turn as a provider counted it. What is no number of tokens is left out, and logged."""
     found: dict[str, int] = {}
     top = counted if isinstance(counted, Mapping) else {}
-    details = [each for each in top.values() if isinstance(each, Mapping)]
+    details = [detail for detail in top.values() if isinstance(detail, Mapping)]
     odd = [] if counted is None or isinstance(counted, Mapping) else ["usage"]
     for name, names in _COUNTS.items():
-        for key, value in ((key, each[key]) for each in (top, *details) for key in names if each.get(key) is not None):
+        for key, value in (
+            (key, counts[key]) for counts in (top, *details) for key in names if counts.get(key) is not None
+        ):
             number = _count(value)
             if number is None:
                 odd.append(key)
@@ -348,7 +350,7 @@ def read_calls(calls: Sequence[WrittenCall]) -> list[ToolRequest]:
     for number, (call_id, name, pieces) in enumerate(calls):
         if not name:
             raise unreadable("a call of nothing")
-        taken = {each.id for each in read}
+        taken = {call.id for call in read}
         unique = call_id if call_id and call_id not in taken else f"{call_id or 'call'}-{number}"
         read.append(read_call(unique, name, pieces))
     return read

@@ -129,8 +129,8 @@ class SdkModel:
                 if error.used is not None:
                     await emit(AttemptLost(error.used))
             else:
-                for each in news:
-                    log.warning("model.field_refused", extra={"model": self.model, "field": each})
+                for field in news:
+                    log.warning("model.field_refused", extra={"model": self.model, "field": field})
                 self.accepted = evolve(accepted, room=None)
                 return reply
 
@@ -138,7 +138,7 @@ class SdkModel:
         """Return the names of the models that the provider has. Raises `ModelUnavailable`."""
 
         async def ask() -> list[str]:
-            return [str(each.id) for each in (await self.sdk.models.list()).data]
+            return [str(model.id) for model in (await self.sdk.models.list()).data]
 
         return await self.within(self.idle_s, ask)
 

@@ -70,9 +70,9 @@ def _with_budget(body: _Body) -> _Body:
     """
     if (body.get("thinking") or {}).get("type") != "adaptive":
         return body
-    replies = [each["content"] for each in body["messages"] if each["role"] == "assistant"]
+    replies = [message["content"] for message in body["messages"] if message["role"] == "assistant"]
     last = replies[-1] if replies else []
-    resumable = not any(each["type"] == "tool_use" for each in last) or "thinking" in last[0]["type"]
+    resumable = not any(block["type"] == "tool_use" for block in last) or "thinking" in last[0]["type"]
     budget = max(int(body["max_tokens"] * BUDGETS[body["output_config"]["effort"]]), MIN_BUDGET)
     left = {name: value for name, value in body.items() if name != "thinking"}
     return left | ({"thinking": {"type": "enabled", "budget_tokens": budget}} if resumable else {})

@@ -140,7 +140,7 @@ def _operations(channels: Mapping[str, Any]) -> dict[str, Any]:
     operations = {}
     for name, channel in channels.items():
         for action, wanted in (("receive", True), ("send", False)):
-            messages = [each for each in channel["messages"] if each.startswith("command.") is wanted]
+            messages = [message for message in channel["messages"] if message.startswith("command.") is wanted]
             if messages:
                 operations[f"{action}.{name}"] = {
                     "action": action,

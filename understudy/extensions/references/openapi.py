@@ -42,8 +42,8 @@ class Schemas:
             names, value = get_args(kind)
             return record(**dict.fromkeys(get_args(names), self.of(value, answered=answered)))
         schema, found = components_of(kind, REFERENCE)
-        for name, each in found.items():
-            told = whole(each) if answered else each
+        for name, component in found.items():
+            told = whole(component) if answered else component
             if self.components.setdefault(name, told) != told:
                 raise ValueError(f"two schemas are named {name}")
         return schema

@@ -179,10 +179,10 @@ def data_schema(kind: type[Event]) -> Schema:
 
 def _without_null(schema: Schema) -> Schema:
     if isinstance(schema.get("type"), list):
-        (kind,) = (each for each in schema["type"] if each != "null")
+        (kind,) = (name for name in schema["type"] if name != "null")
         return schema | {"type": kind}
     if "anyOf" in schema:
-        (inner,) = (each for each in schema["anyOf"] if each != {"type": "null"})
+        (inner,) = (choice for choice in schema["anyOf"] if choice != {"type": "null"})
         return dict(inner)
     return schema
 

@@ -122,7 +122,7 @@ class A2aServer:
                 listed = await self.client.list_tasks(request)
         except (ModelUnavailable, RemoteCut, trio.TooSlowError):
             return None  # it need not have a list
-        started = (task.id for task in listed.tasks for each in task.history if each.message_id == message_id)
+        started = (task.id for task in listed.tasks for message in task.history if message.message_id == message_id)
         return next(started, None)
 
     async def cancel(self, task_id: str) -> None:
@@ -237,16 +237,16 @@ async def _plain(responses: AsyncIterator[a2a.StreamResponse], heard: bytearray)
     opened: Any = responses  # which is a generator
     with _explained(heard):
         async with aclosing(opened):
-            async for each in opened:
-                yield _whole(MessageToDict(each))
+            async for response in opened:
+                yield _whole(MessageToDict(response))
 
 
 def _whole(value: Any) -> Any:
     """Return JSON in which whole numbers are such: protobuf has floats alone, so 4711 comes as 4711.0."""
     if isinstance(value, dict):
-        return {name: _whole(each) for name, each in value.items()}
+        return {name: _whole(member) for name, member in value.items()}
     if isinstance(value, list):
-        return [_whole(each) for each in value]
+        return [_whole(item) for item in value]
     exact = isinstance(value, float) and value.is_integer() and abs(value) < 2**53
     return int(value) if exact else value
 

@@ -124,8 +124,8 @@ class RemoteTask:
             case {"task": task}:
                 self._artifacts.clear()
                 self.left_out = 0
-                for each in task.get("artifacts", ()):
-                    self._add(each, append=False)
+                for artifact in task.get("artifacts", ()):
+                    self._add(artifact, append=False)
                 return self._set_status(task.get("status", {}))
             case {"statusUpdate": update}:
                 return self._set_status(update.get("status", {}))
@@ -144,7 +144,7 @@ class RemoteTask:
 
     def sentence(self) -> str:
         """Return the text of the status, or the words in its data, for the user; empty if it has none."""
-        return (_text_of(self._message).strip() or words_of([each.get("data") for each in self._message]))[:MAX_THOUGHT]
+        return (_text_of(self._message).strip() or words_of([part.get("data") for part in self._message]))[:MAX_THOUGHT]
 
     def question(self) -> dict[str, Any]:
         """Return what the task asks its user: `title`, `schema`, and the `id` and `kind` for the reply.
@@ -168,7 +168,7 @@ class RemoteTask:
     def _set_status(self, status: Mapping[str, Any]) -> list[str]:
         self.state = str(status.get("state", "")).removeprefix(PREFIX)
         message = status.get("message") or {}
-        self._message = [each for each in message.get("parts", ()) if isinstance(each, Mapping)]
+        self._message = [part for part in message.get("parts", ()) if isinstance(part, Mapping)]
         thought = (str(status.get("timestamp", "")), self.sentence())
         if self.rests or not thought[1] or thought in self._thoughts or len(self._thoughts) >= MAX_THOUGHTS:
             return []
@@ -191,7 +191,7 @@ class RemoteTask:
     def _keep_files(self, artifact: _Artifact, parts: Sequence[Part]) -> None:
         for part in filter(self._is_file, parts):
             raw, url, kept = part.get("raw", ""), part.get("url", ""), self.files
-            if len(kept) >= MAX_FILES or sum(len(each.content) for each in kept) + len(raw) * 3 // 4 > MAX_FILE_BYTES:
+            if len(kept) >= MAX_FILES or sum(len(file.content) for file in kept) + len(raw) * 3 // 4 > MAX_FILE_BYTES:
                 self.left_out += 1
                 continue
             try:

@@ -238,10 +238,10 @@ class AguiWork:
         """Show what is new in the messages of the run so far. Return the number of its thoughts."""
         given = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
         self._bound(0, len(given))
-        begin = max((place for place, each in enumerate(given, 1) if each.get("role") == "user"), default=0)
+        begin = max((place for place, message in enumerate(given, 1) if message.get("role") == "user"), default=0)
         thoughts = 0
-        for each in given[begin:]:
-            match each:
+        for message in given[begin:]:
+            match message:
                 case {"role": "reasoning", "content": str(content)}:
                     thoughts = await self._think(thoughts, content)
                 case {"toolCalls": [*calls]}:
@@ -285,9 +285,9 @@ class AguiWork:
         turn = self.turn
         texts = [item for item in turn.items if isinstance(item, MessageItem) and item.content]
         messages = [
-            {"id": each.origin.message_id if each.role == "user" else f"{ANSWER}{each.origin.run_id}-{place}",
-             "role": each.role, "content": each.content}
-            for place, each in enumerate(texts)
+            {"id": text.origin.message_id if text.role == "user" else f"{ANSWER}{text.origin.run_id}-{place}",
+             "role": text.role, "content": text.content}
+            for place, text in enumerate(texts)
         ]  # fmt: skip
         self.others.update(message["id"] for message in messages)
         given = {

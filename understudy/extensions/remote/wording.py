@@ -40,7 +40,7 @@ def words_of(said: Any, depth: int = 0) -> str:
             return ""
     words = said.strip() if isinstance(said, str) else ""
     if isinstance(said, list) and depth < MAX_DEPTH:
-        words = "; ".join(filter(None, (words_of(each, depth + 1) for each in said[:MAX_LISTED])))
+        words = "; ".join(filter(None, (words_of(part, depth + 1) for part in said[:MAX_LISTED])))
     elif isinstance(said, dict) and depth < MAX_DEPTH:
         told = next(filter(None, (words_of(said.get(name), depth + 1) for name in TOLD)), "")
         place = ".".join(map(str, said["loc"])) if isinstance(said.get("loc"), list) else ""

@@ -40,7 +40,9 @@ class RepetitionOfRun(RunPart):
         self._looked_at += len(outcomes)
         taken = {call.call_id for turn in work.past.turns if turn.taken for call in turn.calls}
         calls = [
-            (each.request.name, each.request.arguments, each.value) for each in outcomes if each.call_id not in taken
+            (outcome.request.name, outcome.request.arguments, outcome.value)
+            for outcome in outcomes
+            if outcome.call_id not in taken
         ]
         if work.agent.run is not None or not calls:
             return None

@@ -70,9 +70,9 @@ class ChatTranslator:
 def completion(response: JsonValue) -> JsonValue:
     """Return a whole response as a chat completion."""
     output: list[JsonValue] = response["output"]
-    text = "".join(part["text"] for each in output if each["type"] == "message" for part in each["content"])
-    calls = [tool_call(each) for each in output if each["type"] == "function_call"]
-    thoughts = [part["text"] for each in output if each["type"] == "reasoning" for part in each["summary"]]
+    text = "".join(part["text"] for item in output if item["type"] == "message" for part in item["content"])
+    calls = [tool_call(item) for item in output if item["type"] == "function_call"]
+    thoughts = [part["text"] for item in output if item["type"] == "reasoning" for part in item["summary"]]
     message: dict[str, Any] = {"role": "assistant", "content": text or (None if calls else ""), "refusal": None}
     if thoughts:
         message["reasoning_content"] = "\n".join(thoughts)
@@ -105,7 +105,7 @@ def tool_call(item: JsonValue) -> JsonValue:
 
 def finish_reason(response: JsonValue) -> str:
     """Return why the completion ended."""
-    if any(each["type"] == "function_call" for each in response["output"]):
+    if any(item["type"] == "function_call" for item in response["output"]):
         return "tool_calls"
     return "length" if response["status"] == "incomplete" else "stop"
 

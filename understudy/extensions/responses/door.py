@@ -114,11 +114,11 @@ async def message_work(
     if before is not None and before.ended_at is None and (waiting is None or waiting.id != before.id):
         raise refused("The response named by `previous_response_id` has not ended yet.")
     if waiting is not None:
-        if agent.run is not None or not any("calls" in each for each in given.history):
+        if agent.run is not None or not any("calls" in entry for entry in given.history):
             return await _goes_on(caller, given, None if agent.run is not None else waiting.id)
         await web_context().chat.stop(caller, waiting.id)  # a model is given all of it anew
     for run in () if before is None else await web_context().store.unfinished_runs(caller.user, before.thread_id):
-        if open_calls(each.event for each in await events_of(run)):  # this branch would have to wait for it
+        if open_calls(envelope.event for envelope in await events_of(run)):  # this branch would have to wait for it
             await web_context().chat.stop(caller, run.id)
     key = request.headers.get(KEY)
     digest = uuid.uuid4().hex if key is None else hashlib.sha256(key.encode()).hexdigest()[:32]
@@ -126,10 +126,11 @@ async def message_work(
     history: Sequence[Any] = given.history
     text = given.text
     if before is not None:
-        if any(each["role"] != "tool" for each in history):
+        if any(entry["role"] != "tool" for entry in history):
             raise refused("In a conversation that the server has, the input is only the new message of the user.")
-        text = PARAGRAPH.join([*(each["content"] for each in history), text])  # results that no run waits for any more
-        accepted = next((each.event for each in await events_of(before)), None)
+        # results that no run waits for any more
+        text = PARAGRAPH.join([*(entry["content"] for entry in history), text])
+        accepted = next((envelope.event for envelope in await events_of(before)), None)
         if isinstance(accepted, MessageAccepted):
             history = (accepted.settings or {}).get("history", ())
     thread_id = asked.conversation or (f"conv_{digest}" if asked.store else f"{ONCE}{digest}")
@@ -162,7 +163,7 @@ async def _goes_on(caller: Identity, given: Given, steered: str | None) -> Respo
 
     A model reads the message after the results, as a steer of its run `steered`; code of an agent in the last result.
     """
-    results = {each["call_id"]: each["content"] for each in given.history if each["role"] == "tool"}
+    results = {entry["call_id"]: entry["content"] for entry in given.history if entry["role"] == "tool"}
     results = {call_id: results.get(call_id, "") for call_id in given.settled}
     ids = ", ".join(await store_files(caller, given.files))
     said = PARAGRAPH.join(part for part in (given.text, ids and f"(Files: {ids})") if part)
@@ -186,20 +187,20 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
         run = found[1]
     envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
     asked = [envelope.event for envelope in envelopes if isinstance(envelope.event, QuestionAsked)]
-    waits = list(dict.fromkeys(tuple(each.calls or ()) for each in asked if each.asked_by == CLIENT))
+    waits = list(dict.fromkeys(tuple(question.calls or ()) for question in asked if question.asked_by == CLIENT))
     wait = next((number for number, calls in enumerate(waits) if outputs.keys() <= set(calls)), None)
     if run is None or wait is None:
         raise refused(f"No call waits for its result under this call_id: {next(iter(outputs))[:100]}.")
     answered = {envelope.event.question_id for envelope in envelopes if isinstance(envelope.event, QuestionAnswered)}
-    open_calls = [each for each in waits[wait] if client_question_id(run.id, each) not in answered]
+    open_calls = [call for call in waits[wait] if client_question_id(run.id, call) not in answered]
     if missing := [call for call in open_calls if call not in outputs]:
         raise refused(f"The result of this call is missing: {missing[0]}.")
     replies = [
         Respond(client_question_id(run.id, call_id), {OUTPUT: outputs[call_id]})
         for call_id in (open_calls if run.ended_at is None else ())
     ]
-    for each in replies:
-        if len(msgspec.json.encode(each.answer)) > MAX_ANSWER_BYTES:
+    for answer in replies:
+        if len(msgspec.json.encode(answer.answer)) > MAX_ANSWER_BYTES:
             raise CommandRejected("message_too_large", f"A result has at most {MAX_ANSWER_BYTES:,} bytes of JSON.")
     translator = ResponsesTranslator(run.id, part=wait + 1)
     return ResponseWork(run.thread_id, first_seq(envelopes), translator, tuple(replies))
@@ -225,11 +226,11 @@ async def open_stream(
 
 async def reply(caller: Identity, work: ResponseWork) -> None:
     """Carry out what comes before the work: results of the client's tools, and a message beside them."""
-    for each in work.replies:
-        if isinstance(each, Steer):
-            await web_context().chat.accept(caller, each)
+    for message in work.replies:
+        if isinstance(message, Steer):
+            await web_context().chat.accept(caller, message)
         else:
-            await web_context().chat.answer(caller, each, door=LABEL)
+            await web_context().chat.answer(caller, message, door=LABEL)
 
 
 async def collect(stream: ResponseStream) -> dict[str, Any]:

@@ -163,7 +163,7 @@ class ResponsesTranslator:
         late, self._late = self._late or (), None
         if self.parts != self.part:
             return []
-        return [*self._begin(), *(event for each in late for event in self._writer.more_text(each.text, each.offset))]
+        return [*self._begin(), *(event for text in late for event in self._writer.more_text(text.text, text.offset))]
 
     def _call_begun(self, call: ToolExecuting) -> list[JsonValue]:
         if self._request is not None and any(tool["name"] == call.tool_name for tool in self._request.tools):

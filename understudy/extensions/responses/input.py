@@ -63,8 +63,8 @@ class _Conversation:
         """Return the objects of a list with their places. Raises CommandRejected: it is no list."""
         if not isinstance(value, list):
             raise refused(f"{name} must be a list of objects.")
-        self.leave_out(*(type(each).__name__ for each in value if not isinstance(each, dict)))
-        return [(f"{name}[{number}]", each) for number, each in enumerate(value) if isinstance(each, dict)]
+        self.leave_out(*(type(item).__name__ for item in value if not isinstance(item, dict)))
+        return [(f"{name}[{number}]", item) for number, item in enumerate(value) if isinstance(item, dict)]
 
     def leave_out(self, *names: object) -> None:
         """Name what is not known."""
@@ -83,7 +83,7 @@ class _Conversation:
                 self.result(at, call_id, result)
             self._ask(read)
         elif role in ("assistant", "model"):
-            self.answered(read.text, *calls, *(call for each in read.calls if (call := self.call(**each)) is not None))
+            self.answered(read.text, *calls, *(call for raw in read.calls if (call := self.call(**raw)) is not None))
         else:
             self.leave_out(f"role {role}")
 
@@ -195,10 +195,10 @@ def read_messages(value: object) -> Given:
                 continue
             role = "user"  # whose results are parts
         calls = []
-        for _, each in talk.objects(f"{at}.tool_calls", message.get("tool_calls") or []):
+        for _, raw in talk.objects(f"{at}.tool_calls", message.get("tool_calls") or []):
             kinds = "function", "custom"
-            about: JsonObject = next((each[kind] for kind in kinds if isinstance(each.get(kind), Mapping)), {})
-            calls.append(talk.call(each.get("id"), about.get("name"), about.get("arguments", about.get("input"))))
+            about: JsonObject = next((raw[kind] for kind in kinds if isinstance(raw.get(kind), Mapping)), {})
+            calls.append(talk.call(raw.get("id"), about.get("name"), about.get("arguments", about.get("input"))))
         if isinstance(only := message.get("function_call"), Mapping):
             calls.append(talk.call(None, only.get("name"), only.get("arguments")))
         audio = message.get("audio")
@@ -216,10 +216,10 @@ def read_tools(value: Any) -> list[dict[str, Any]]:
     tools = []
     if not isinstance(value or [], list):
         raise refused("tools must be a list of objects.")
-    for at, each in enumerate(value or []):
-        if not isinstance(each, dict) or each.get("type") != "function":
+    for at, tool in enumerate(value or []):
+        if not isinstance(tool, dict) or tool.get("type") != "function":
             raise refused(f"tools[{at}] is no function: the other tools are the agent's own, and need not be named.")
-        about = each["function"] if isinstance(each.get("function"), Mapping) else each
+        about = tool["function"] if isinstance(tool.get("function"), Mapping) else tool
         names = ("name", "description", "parameters")
         tools.append({name: about[name] for name in names if about.get(name) is not None})
     return tools
@@ -233,8 +233,8 @@ def refused(sentence: str) -> CommandRejected:
 def _bounded(history: Sequence[JsonObject]) -> tuple[tuple[JsonObject, ...], int]:
     """Return the newest messages of a history that a message may have along, and how many were left out."""
     room, kept = MAX_BYTES["history"] - 2, 0
-    for each in reversed(history[-MAX_EARLIER:]):
-        room -= len(msgspec.json.encode(each)) + 1
+    for entry in reversed(history[-MAX_EARLIER:]):
+        room -= len(msgspec.json.encode(entry)) + 1
         if room < 0:
             break
         kept += 1

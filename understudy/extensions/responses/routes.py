@@ -174,11 +174,11 @@ async def _resolved(caller: Identity, value: Any) -> Any:
         return value
     responses: dict[str, JsonValue] = {}
     items: list[Any] = []
-    for place, each in enumerate(value):
-        if not isinstance(each, dict) or each.get("type") != "item_reference":
-            items.append(each)
+    for place, item in enumerate(value):
+        if not isinstance(item, dict) or item.get("type") != "item_reference":
+            items.append(item)
             continue
-        name = str(each.get("id") or "")
+        name = str(item.get("id") or "")
         try:
             items.append(await _item(caller, name, responses))
         except CommandRejected:
@@ -273,7 +273,7 @@ def _results(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> lis
     translator = None if before is None else project(envelopes, before)[0]
     if translator is None or translator.response is None:
         raise CommandRejected("not_found", NOT_THERE)
-    calls = [each["call_id"] for each in translator.response["output"] if each["type"] == "function_call"]
+    calls = [item["call_id"] for item in translator.response["output"] if item["type"] == "function_call"]
     given = {
         envelope.event.question_id: envelope.event.answer[OUTPUT]
         for envelope in envelopes

@@ -83,7 +83,7 @@ def parse_cron(text: str, zone: ZoneInfo) -> Cron:
     if wrong == NO_SUCH_DAY:
         raise BadCron("this cron expression is never due: there is no such day")
     part = parts[list(_FIELDS).index(wrong)]
-    shown = repr("".join(each if each.isprintable() else "?" for each in part[:20]))
+    shown = repr("".join(letter if letter.isprintable() else "?" for letter in part[:20]))
     raise BadCron(
         f"in the {wrong.replace('-', ' ')}, {shown} is not a number {_FIELDS[wrong]}, "
         "nor a range (1-5), a list (1,3) or a step (*/5) of these"

@@ -108,7 +108,7 @@ def read_zone(name: str) -> ZoneInfo:
             raise KeyError(name)
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
-        shown = "".join(each if each.isprintable() else "?" for each in name[:40])
+        shown = "".join(letter if letter.isprintable() else "?" for letter in name[:40])
         raise BadCron(f"there is no time zone {shown!r}; names are like Europe/Berlin or UTC") from error
 
 

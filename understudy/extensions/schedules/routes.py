@@ -64,7 +64,7 @@ class ScheduleRequest:
     enabled: bool = True
 
 
-MEMBERS: Final = tuple(each.name for each in fields(ScheduleRequest))
+MEMBERS: Final = tuple(attribute.name for attribute in fields(ScheduleRequest))
 ERRORS: Final = (
     "invalid_command", "empty_message", "unknown_agent_type", "unknown_pillar", "content_blocked",
     "forbidden", "message_too_large", "not_found", "rate_limited", "busy", "quota_exceeded", *STORED,
@@ -154,7 +154,7 @@ async def _object() -> dict[str, Any]:
     body: dict[str, Any] = await read_json(dict[str, Any], FORM)
     unknown = next((name for name in body if name not in MEMBERS), None)
     if unknown is not None:
-        shown = "".join(each if each.isprintable() else "?" for each in unknown[:40])
+        shown = "".join(letter if letter.isprintable() else "?" for letter in unknown[:40])
         raise CommandRejected("invalid_command", f"A schedule has no {shown}; it has {', '.join(MEMBERS)}.")
     return body
 

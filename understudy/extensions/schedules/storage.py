@@ -220,7 +220,7 @@ class ScheduleRow:
 
 def of_scope(connection: Connection, limit: int, scope: Scope) -> list[ScheduleRow]:
     """Return the schedules of these users, those that are due next first, and then those that are never due."""
-    wanted = select(*(_s[each] for each in ScheduleRow.__annotations__)).where(scope.of(_s.owner))
+    wanted = select(*(_s[column] for column in ScheduleRow.__annotations__)).where(scope.of(_s.owner))
     order = _s.next_due_at.is_(None), _s.next_due_at, _s.id
     return [ScheduleRow(*row) for row in connection.execute(wanted.order_by(*order).limit(limit))]
 

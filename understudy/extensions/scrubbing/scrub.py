@@ -95,7 +95,7 @@ def _replace_joined(run: re.Match[str]) -> str:
     joined = run[0].encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
     if joined == run[0]:
         return joined
-    return "".join(each if each in _BYTES else "\ufffd" * len(each.encode()) for each in joined)
+    return "".join(character if character in _BYTES else "\ufffd" * len(character.encode()) for character in joined)
 
 
 @define
@@ -308,4 +308,4 @@ def _write(descriptor: int, data: bytes) -> None:
 
 def _by_number(kinds: Iterable[str]) -> list[tuple[str, int]]:
     """Return the kinds with their numbers, the most frequent first, then by name, not in the order of the stream."""
-    return sorted(Counter(kinds).items(), key=lambda each: (-each[1], each[0]))
+    return sorted(Counter(kinds).items(), key=lambda pair: (-pair[1], pair[0]))

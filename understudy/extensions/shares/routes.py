@@ -99,7 +99,7 @@ async def make(thread_id: str) -> NewShare:
     stored = await store.commit(add_share(share_id, owner, thread_id, asked.run_id, asked.days * DAY_S))
     if stored == FULL:
         raise CommandRejected("quota_exceeded", f"You have {MOST} links; revoke one first.")
-    made = next((each for each in await store.read(storage.of_owner, owner, thread_id) if each.id == share_id), None)
+    made = next((share for share in await store.read(storage.of_owner, owner, thread_id) if share.id == share_id), None)
     if made is None:
         raise CommandRejected("not_found", "There is no such conversation, or nothing in it yet.")
     return NewShare(made.id, thread_id, made.created_at, made.expires_at, f"/share/{token}")

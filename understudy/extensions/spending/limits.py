@@ -132,7 +132,7 @@ class SpendingLimits(SpendingOfUsers):
 
         Raises StorageUnavailable.
         """
-        return _first(each.reached(self.currency) for each in await self._spent(who))
+        return _first(account.reached(self.currency) for account in await self._spent(who))
 
     async def reserve(self, who: Spender, holder: object, tokens: int, cost: float) -> Exceeded | None:
         """Reserve what the next turn of a run may use, until `release`. `holder` holds one reservation at a time.
@@ -148,13 +148,13 @@ class SpendingLimits(SpendingOfUsers):
             while True:
                 released = self._released
                 spent = await self._spent(who)
-                if (reached := _first(each.reached(self.currency) for each in spent)) is not None:
+                if (reached := _first(account.reached(self.currency) for account in spent)) is not None:
                     return reached
                 if released.is_set():
                     continue  # what is reserved no longer may not be counted yet
-                reached = _first(each.reached(self.currency, self._held(each.key)) for each in spent)
+                reached = _first(account.reached(self.currency, self._held(account.key)) for account in spent)
                 if reached is None:
-                    self._reserved[holder] = _Reserved(frozenset(each.key for each in spent), tokens, cost)
+                    self._reserved[holder] = _Reserved(frozenset(account.key for account in spent), tokens, cost)
                     return None
                 await released.wait()
         return reached and evolve(reached, message=OTHERS)
@@ -170,8 +170,8 @@ class SpendingLimits(SpendingOfUsers):
             self._released = trio.Event()
 
     def _held(self, key: tuple[str, str]) -> tuple[int, float]:
-        held = [each for each in self._reserved.values() if key in each.keys]
-        return sum(each.tokens for each in held), sum(each.cost for each in held)
+        held = [reservation for reservation in self._reserved.values() if key in reservation.keys]
+        return sum(reservation.tokens for reservation in held), sum(reservation.cost for reservation in held)
 
     async def _spent(self, who: Spender) -> list[_Spent]:
         """Return what was spent, by period, of those whose bounds hold for a user."""
@@ -222,4 +222,4 @@ class SpendingLimits(SpendingOfUsers):
 
 
 def _first(found: Iterable[Exceeded | None]) -> Exceeded | None:
-    return next((each for each in found if each is not None), None)
+    return next((reached for reached in found if reached is not None), None)

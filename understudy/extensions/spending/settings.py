@@ -37,7 +37,7 @@ class SpendingSettings:
     def bounded(self, *, tenants: bool) -> bool:
         """Return whether a limit is set, of users or, if there are, of tenants."""
         whose = ("user", "tenant") if tenants else ("user",)
-        return any(getattr(self, f"{each}_{bound}") is not None for each in whose for bound in BOUNDS)
+        return any(getattr(self, f"{scope}_{bound}") is not None for scope in whose for bound in BOUNDS)
 
     def check_prices(self, agents: "Iterable[Agent]", models: "Models") -> None:
         """Refuse a limit of cost if the model of an agent has no price, as nothing would be counted.

@@ -180,7 +180,7 @@ class Steering(ThreadPart):
         taken = await self.thread.store.message(self.thread.owner, message_id)
         if taken is not None:
             message_id = uuid.uuid4().hex
-        content, run_id = SEPARATOR.join(each.content for each in waiting), uuid.uuid4().hex
+        content, run_id = SEPARATOR.join(steer.content for steer in waiting), uuid.uuid4().hex
         template = live.envelope_template
         asked = template.asked_agent or AskedAgent(template.agent_type or "", template.pillar)
         following = ActiveRun(
@@ -193,6 +193,6 @@ class Steering(ThreadPart):
         )  # fmt: skip
         names = (message_id, run_id, content, (), self.thread.newest_answer, None)
         accepted = MessageAccepted(*names, live.request.context or None, live.request.settings or None)
-        withdrawn += [SteerWithdrawn(each.steer_id, message_id) for each in waiting]
+        withdrawn += [SteerWithdrawn(steer.steer_id, message_id) for steer in waiting]
         await self.thread.append(following, [accepted], beside=(live, withdrawn))
         await self.queue.enqueue(following)

@@ -245,7 +245,7 @@ class ChatSession:
         if self.agent.get("pillar") is not None:
             fields["pillar"] = self.agent["pillar"]
         self.cut = None
-        message_id, working = uuid.uuid4().hex, any(each.run_id and not each.unwanted for each in self.pending.values())
+        message_id, working = uuid.uuid4().hex, any(sent.run_id and not sent.unwanted for sent in self.pending.values())
         self.pending[message_id] = PendingMessage(answers=str(self.agent.get("name")))
         self._answered = trio.Event()
         try:
@@ -310,8 +310,8 @@ class ChatSession:
             except ServerFailed as error:
                 self.screen.note(f"✗ {error}", "red")
             else:
-                for each in lines:
-                    self.screen.note(each)
+                for text in lines:
+                    self.screen.note(text)
         elif word == "/prompts":
             try:
                 if await self._prompts(rest.strip()):
@@ -331,8 +331,8 @@ class ChatSession:
             self.screen.note("no message waits to be read", "yellow")
         elif word == "/help":
             always = HELP_ALWAYS if self.allow_always else ()
-            for each in (*HELP, *always, *(f"{word:<12} {command.about}" for word, command in commands().items())):
-                self.screen.note(each)
+            for help_line in (*HELP, *always, *(f"{word:<12} {command.about}" for word, command in commands().items())):
+                self.screen.note(help_line)
         else:
             self.screen.note(f"there is no command {one_line(word)}; /help shows them", "red")
         self.screen.prompt(self.name)
@@ -370,7 +370,7 @@ class ChatSession:
 
     async def _steer(self, content: str, mode: SteerMode) -> None:
         """Send the run at work a message; an ordinary one if none is at work."""
-        working = [each.run_id for each in self.pending.values() if each.run_id is not None and not each.unwanted]
+        working = [sent.run_id for sent in self.pending.values() if sent.run_id is not None and not sent.unwanted]
         if not working:
             await self.send_message(content)
             return
@@ -399,32 +399,32 @@ class ChatSession:
             return False
         self.leaving = True
         self.screen.note("stopping; Ctrl-C again leaves", "yellow")
-        for message_id, each in list(self.pending.items()):
-            each.unwanted = True
-            if each.run_id is not None:
-                await self.client.cancel(each.run_id)
+        for message_id, message in list(self.pending.items()):
+            message.unwanted = True
+            if message.run_id is not None:
+                await self.client.cancel(message.run_id)
             else:
                 await self.client.withdraw(message_id)
         return True
 
     async def _undo(self, which: str) -> None:
         """List the calls that can be undone, oldest first, or undo one by its number, or all of them."""
-        self.undoable = {name: each for name, each in self.undoable.items() if each.until > time.time()}
+        self.undoable = {name: call for name, call in self.undoable.items() if call.until > time.time()}
         calls = list(self.undoable.items())
         if not calls:
             self.screen.note("there is nothing to undo here", "yellow")
         elif which == "all":
-            for run_id in dict.fromkeys(each.run_id for _, each in reversed(calls)):
+            for run_id in dict.fromkeys(call.run_id for _, call in reversed(calls)):
                 await self.client.undo(run_id=run_id)
         elif which.isdecimal() and 1 <= int(which) <= len(calls):
             await self.client.undo(call_id=calls[int(which) - 1][0])
         elif which:
             self.screen.note(f"/undo takes a number from 1 to {len(calls)}, or all", "yellow")
         else:
-            for number, (_, each) in enumerate(calls, 1):
-                soon = each.until - time.time() < 20 * 3600
-                until = time.strftime("%H:%M" if soon else "%d %B", time.localtime(each.until))
-                self.screen.note(f"{number}  {each.line}  until {until}")
+            for number, (_, call) in enumerate(calls, 1):
+                soon = call.until - time.time() < 20 * 3600
+                until = time.strftime("%H:%M" if soon else "%d %B", time.localtime(call.until))
+                self.screen.note(f"{number}  {call.line}  until {until}")
             self.screen.note("/undo 1 takes back the first, /undo all all of them")
 
     async def show_event(self, received: Received) -> None:
@@ -713,7 +713,7 @@ class ChatSession:
 
     def _model_of(self, agent: str) -> str:
         """Return the name of an agent's model; empty for servers that do not say."""
-        found = next((each for each in self.agents if agent in (each.get("name"), each.get("pillar"))), {})
+        found = next((known for known in self.agents if agent in (known.get("name"), known.get("pillar"))), {})
         return str((found.get("model") or {}).get("name", ""))
 
     def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
@@ -730,10 +730,10 @@ class ChatSession:
 
     def _end(self, message_id: str, *, failed: bool = False) -> None:
         del self.pending[message_id]
-        for call_id in [name for name, each in self.approvals.items() if each.message_id == message_id]:
+        for call_id in [name for name, approval in self.approvals.items() if approval.message_id == message_id]:
             del self.approvals[call_id]
         for kept in (self.questions, self.sent_answers):
-            for question_id in [name for name, each in kept.items() if each.message_id == message_id]:
+            for question_id in [name for name, question in kept.items() if question.message_id == message_id]:
                 del kept[question_id]
         self.failed |= failed
         if not self.pending:

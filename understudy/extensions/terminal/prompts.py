@@ -14,7 +14,7 @@ USAGE: Final = "/prompts SERVER:NAME argument=value …  sends a prompt; a value
 async def list_prompts(ask: Ask, thread_id: str) -> list[str]:
     """Return the prompts as lines. `ask` sends a request and may raise."""
     listed = (await ask("GET", f"/api/threads/{quote(thread_id, safe='')}/prompts"))["prompts"]
-    return [_describe(each) for each in listed] or ["there are no prompts"]
+    return [_describe(prompt) for prompt in listed] or ["there are no prompts"]
 
 
 async def read_prompt(ask: Ask, thread_id: str, words: str) -> str | None:
@@ -24,14 +24,14 @@ async def read_prompt(ask: Ask, thread_id: str, words: str) -> str | None:
     except ValueError:  # a quote is not closed
         return None
     server, colon, name = named.partition(":")
-    if not colon or not name or not all("=" in each for each in given):
+    if not colon or not name or not all("=" in argument for argument in given):
         return None
-    arguments = dict(each.split("=", 1) for each in given)
+    arguments = dict(argument.split("=", 1) for argument in given)
     path = f"/api/threads/{quote(thread_id, safe='')}/prompts"
     return str((await ask("POST", path, {"server": server, "name": name, "arguments": arguments}))["text"])
 
 
 def _describe(prompt: Mapping[str, Any]) -> str:
-    taken = [each["name"] if each["required"] else f"[{each['name']}]" for each in prompt["arguments"]]
-    words = " ".join([f"{prompt['server']}:{prompt['name']}", *(f"{each}=…" for each in taken)])
+    taken = [argument["name"] if argument["required"] else f"[{argument['name']}]" for argument in prompt["arguments"]]
+    words = " ".join([f"{prompt['server']}:{prompt['name']}", *(f"{name}=…" for name in taken)])
     return one_line(f"{words} · {prompt['description']}")

@@ -165,7 +165,7 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
     if _origin() and found is not None:
         step, run = found
         owned = (run.owner, run.thread_id) == (identity().user, thread_id) and step.status == "ok"
-        links = [each for name, each in links_of_caller().items() if owned and name not in off]
+        links = [link for name, link in links_of_caller().items() if owned and name not in off]
         apps = [
             ShownApp(link, definition, step, agents)
             for link, agents in links
