@@ -75,14 +75,10 @@ async def test_states_are_shown(tmp_path: Path) -> None:
 def test_everything_public_is_on_the_page() -> None:
     named = set(re.findall(r"\w+", TEXT))
     assert [name for name in understudy.client.__all__ if name not in named] == []
-    public = {name: value for name, value in inspect.getmembers(Client) if not name.startswith("_")}
+    public = {name: item for name, item in inspect.getmembers(Client) if not name.startswith("_")}
     assert [name for name in public if name not in named] == []
     said = {name for row in table(PAGE, "What can be said") for name in code(row["method"])}
-    assert {name for name, value in public.items() if inspect.isfunction(value)} == said | {
-        "exchange",
-        "text",
-        "states",
-    }
+    assert {name for name, item in public.items() if inspect.isfunction(item)} == said | {"exchange", "text", "states"}
 
 
 def test_everything_public_says_what_it_is() -> None:

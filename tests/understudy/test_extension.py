@@ -37,7 +37,7 @@ class Other(Extension):
 def there(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three extensions: one, two that requires it, and one that lacks a package."""
     found = [Other("one"), Other("two", ["one"]), Other("bare", packages={"no_such_package": "accounts"})]
-    monkeypatch.setattr("understudy.installed.installed", lambda: {each.name: each for each in found})
+    monkeypatch.setattr("understudy.installed.installed", lambda: {extension.name: extension for extension in found})
 
 
 @pytest.mark.usefixtures("there")
@@ -360,9 +360,9 @@ def command(environment: dict[str, str], folder: Path, *arguments: str) -> str:
 
 
 def test_this_package_has_each_extension_in_a_folder_of_its_name() -> None:
-    for name, each in installed().items():
-        if type(each).__module__.startswith("understudy."):
-            assert type(each).__module__ == f"understudy.extensions.{name}"
+    for name, extension in installed().items():
+        if type(extension).__module__.startswith("understudy."):
+            assert type(extension).__module__ == f"understudy.extensions.{name}"
 
 
 def test_the_command_lists_what_each_brings_and_why_it_is_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -75,7 +75,7 @@ def test_a_card_says_what_a_model_may_know() -> None:
         ({"starters": "one text"}, "a list is needed"),
         ({"colleagues": "guide"}, "a list is needed"),
         ({"allow": "group:support"}, "list of texts"),
-        *(({"allow": each}, "allow") for each in ([], ["support"], ["team:support"], ["group:"])),
+        *(({"allow": rules}, "allow") for rules in ([], ["support"], ["team:support"], ["group:"])),
         ({"starters": [Starter("Bake", "bake")]}, "agent 'a' has the starter 'Bake', but no tool 'bake'"),
         ({"settings": ModelSettings(tool_choice="look"), "tools": [lookup]}, "no tool 'look' (did you mean 'lookup'?)"),
         ({"translations": {"de": {"instructions": "x"}}}, "has title, description and starters alone"),
@@ -95,7 +95,7 @@ def test_the_guide_knows_its_colleagues_by_name() -> None:
     assert agent.tools == (calculate, system_health)
 
 
-@pytest.mark.parametrize("agent", [each for each in all_agents().values() if each.pillar])
+@pytest.mark.parametrize("agent", [agent for agent in all_agents().values() if agent.pillar])
 def test_a_liaison_is_complete(agent: Agent) -> None:
     """A liaison is named after its pillar, and has tools, a title, a description, and starters that are calls."""
     assert agent.name == agent.pillar

@@ -49,11 +49,11 @@ class Stock(msgspec.Struct):
 def objects(schema: Any) -> list[dict[str, Any]]:
     """Return all schemas of objects within one."""
     if isinstance(schema, list):
-        return [found for each in schema for found in objects(each)]
+        return [found for member in schema for found in objects(member)]
     if not isinstance(schema, dict):
         return []
     own = [schema] if schema.get("type") == "object" else []
-    return own + [found for each in schema.values() for found in objects(each)]
+    return own + [found for member in schema.values() for found in objects(member)]
 
 
 @pytest.mark.parametrize("kind", [Order, Line, Customer])
@@ -61,9 +61,9 @@ def test_a_strict_schema_requires_every_member(kind: type[Any]) -> None:
     """The rules of strict structured output; one with a default may be null."""
     form = OutputType(kind).format
     assert (form.name, form.strict) == (kind.__name__, True)
-    for each in objects(form.schema):
-        assert each["required"] == list(each["properties"])
-        assert each["additionalProperties"] is False
+    for schema in objects(form.schema):
+        assert schema["required"] == list(schema["properties"])
+        assert schema["additionalProperties"] is False
     assert {"default", "uniqueItems", "minLength"}.isdisjoint(json.dumps(form.schema).replace('"', " ").split())
 
 

@@ -76,7 +76,7 @@ def test_an_agent_of_the_same_name_replaces_a_built_in_one() -> None:
 
 def test_agents_share_a_notebook_by_its_name_and_never_by_chance() -> None:
     both = all_agents([Agent("a", memory="a"), Agent("b", memory="a"), Agent("c")], ["guide", "content"])
-    assert [each.notebook for each in both.values()] == ["household", "household", "a", "a", "c"]
+    assert [agent.notebook for agent in both.values()] == ["household", "household", "a", "a", "c"]
     for own in ([Agent("a"), Agent("b", memory="a")], [Agent("a", memory="x"), Agent("b", memory="a")]):
         with pytest.raises(ValueError, match="agent 'b' has memory='a', which is the name of another agent"):
             all_agents(own)

@@ -22,20 +22,20 @@ async def test_every_address_is_one_of_both_families(tmp_path: Path) -> None:
     for host in ("::1", "127.0.0.1"):
         async with await trio.open_tcp_stream(host, port):
             pass
-    for each in opened:
-        await each.aclose()
+    for listener in opened:
+        await listener.aclose()
     opened = await open_listeners(settings(tmp_path, "::", port))
-    assert {each.socket.getsockname()[1] for each in opened} == {port}
-    for each in opened:
-        await each.aclose()
+    assert {bound.socket.getsockname()[1] for bound in opened} == {port}
+    for listener in opened:
+        await listener.aclose()
 
 
 @pytest.mark.parametrize(("host", "families"), [("127.0.0.1", {socket.AF_INET}), ("::1", {socket.AF_INET6})])
 async def test_any_other_address_is_one(tmp_path: Path, host: str, families: set[int]) -> None:
     opened = await open_listeners(settings(tmp_path, host))
-    assert {each.socket.family for each in opened} == families
-    for each in opened:
-        await each.aclose()
+    assert {bound.socket.family for bound in opened} == families
+    for listener in opened:
+        await listener.aclose()
 
 
 async def test_a_port_in_use_of_either_family_is_an_error(tmp_path: Path) -> None:

@@ -95,7 +95,7 @@ def test_what_a_platform_leaves_empty_or_makes_itself_is_as_if_unset(
 
 
 def test_variables_that_are_no_settings_are_named_with_what_is_meant(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [each for each in os.environ if each.startswith("UNDERSTUDY_")]:
+    for name in [variable for variable in os.environ if variable.startswith("UNDERSTUDY_")]:
         monkeypatch.delenv(name)
     for name in (
         "UNDERSTUDY_LIMITS_RUNS_TOTALL", "understudy_port", "UNDERSTUDY_COLOUR", "UNDERSTUDY_SECRET_FILE",
@@ -237,7 +237,7 @@ def test_every_fault_is_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("UNDERSTUDY_PORT", "many")
     monkeypatch.setenv("UNDERSTUDY_LIMITS_RUNS_TOTAL", "0")
     text = refused().split("; ")
-    assert [each.rpartition(" in ")[2] for each in text] == [FILE, "UNDERSTUDY_PORT", "UNDERSTUDY_LIMITS_RUNS_TOTAL"]
+    assert [line.rpartition(" in ")[2] for line in text] == [FILE, "UNDERSTUDY_PORT", "UNDERSTUDY_LIMITS_RUNS_TOTAL"]
 
 
 def test_unreadable_files_are_reported(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -314,14 +314,14 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
     ("good", "wrong", "words"),
     [
         *(
-            ({}, {"database_url": f"sqlite:///{each}"}, SQLITE)
-            for each in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
+            ({}, {"database_url": f"sqlite:///{path}"}, SQLITE)
+            for path in ("/a/other.db", "x.sqlite3", "", ":memory:", "a?mode=ro")
         ),
         ({}, {"database_url": "mysql://me:hunter2@db/x"}, "'mysql'"),
         (REDIS, {"nodes.redis_url": "redis://:hunter2@cache?ssl=true"}, "option 'ssl'"),
         *(
-            (REDIS, {"nodes.redis_url": each}, "redis://HOST:PORT")
-            for each in (
+            (REDIS, {"nodes.redis_url": url}, "redis://HOST:PORT")
+            for url in (
                 "redis:localhost",
                 "http://:hunter2@cache/0",
                 "redis://:hunter2@cache:port",
@@ -338,8 +338,8 @@ COLLECTOR = {"otlp_endpoint": "http://localhost:4318", "otlp_headers": ["x-key=a
         ({}, {"jwt_issuer": "x"}, "has no effect without jwt.keys"),
         ({}, {"jwt_audience": "x"}, "has no effect without jwt.keys"),
         *(
-            ({}, {"allowed_origins": [each]}, "allowed_origins")
-            for each in ("*", "example.org", "https://*.example.org", "https://example.org/page")
+            ({}, {"allowed_origins": [origin]}, "allowed_origins")
+            for origin in ("*", "example.org", "https://*.example.org", "https://example.org/page")
         ),
         ({}, {"widgets.origin": "widgets.example.org"}, "widgets.origin"),
         ({}, {"trusted_proxies": ["proxy.example.org"]}, "trusted_proxies"),
@@ -377,7 +377,7 @@ def test_what_cannot_work_is_refused_without_a_secret(good: dict[str, Any], wron
     load(**good)
     text = refused(**(good | wrong))
     assert words in text
-    assert not any(each in text for each in ("hunter2", "Bearer", "ключ"))
+    assert not any(secret in text for secret in ("hunter2", "Bearer", "ключ"))
 
 
 def test_who_signs_in_and_with_what_secret() -> None:
@@ -472,11 +472,11 @@ def test_what_follows_from_a_setting() -> None:
     assert Settings(host="::1").url_at(1) == "http://[::1]:1"
     assert load(tls_certificate=Path("c.pem"), tls_key=Path("k.pem")).url_at(9) == "https://127.0.0.1:9"
     assert [
-        with_values(Settings(), session_token_ttl_s=60, session_refresh_grace_s=each).grace_of_refresh_s
-        for each in (None, 0)
+        with_values(Settings(), session_token_ttl_s=60, session_refresh_grace_s=grace_s).grace_of_refresh_s
+        for grace_s in (None, 0)
     ] == [60, 0]
     given = ({}, {"models_window_tokens": 4_096}, {"models_window_tokens": 4_096, "models_max_output": 500})
-    assert [with_values(Settings(), **each).output_tokens for each in given] == [8_192, 2_048, 500]
+    assert [with_values(Settings(), **values).output_tokens for values in given] == [8_192, 2_048, 500]
 
 
 def test_values_of_a_table_are_named_as_their_variables_or_their_settings() -> None:

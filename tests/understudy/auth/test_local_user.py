@@ -88,7 +88,7 @@ def test_a_socket_of_another_user_is_theirs() -> None:
         (Chosen(local_operator=False), "127.0.0.1", {}, ()),
         (Chosen(), "192.0.2.7", {}, ()),
         (Chosen(), "127.0.0.1", dict.fromkeys(DIRECT, "x"), ("operator",)),
-        *((Chosen(), "127.0.0.1", {each: "x"}, ()) for each in FORWARDED),
+        *((Chosen(), "127.0.0.1", {header: "x"}, ()) for header in FORWARDED),
     ],
 )
 async def test_only_a_direct_local_connection_is_an_operators(

@@ -220,10 +220,10 @@ async def test_an_ended_session_is_refused() -> None:
     token, other = (given.tokens.issue("ada", name, ttl_s=100) for name in ("s1", "s2"))
     later = given.renew(token).token
     assert ended == [await given.end_session(token)]
-    for each in (token, later):
-        assert unverified(given, each) == refused(given, each) == "unauthenticated"
+    for either in (token, later):
+        assert unverified(given, either) == refused(given, either) == "unauthenticated"
         with pytest.raises(Unauthenticated):
-            await given.verify_awaiting_keys(each)
+            await given.verify_awaiting_keys(either)
     assert given.verify(other).session == "s2"
 
 

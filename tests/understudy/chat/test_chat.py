@@ -129,8 +129,8 @@ async def test_a_refused_stream_leaves_nothing_behind(connections: ActorRef) -> 
     assert built.presence.outboxes("ada", "t") == ()
     built.desk.refuse = False
     streams = [a_stream() for _ in range(3)]
-    for each in streams[:2]:
-        await opened(built, each)
+    for earlier in streams[:2]:
+        await opened(built, earlier)
     with pytest.raises(CommandRejected) as refused:
         await opened(built, streams[2])
     assert refused.value.code == "rate_limited"

@@ -11,7 +11,7 @@ TOLD = [Envelope(AgentThinking("a", f"{seq}", 0.0), 1.5, seq, "t", "r") for seq 
 
 
 def payloads(*told: Envelope) -> list[bytes]:
-    return [to_log(each) for each in told]
+    return [to_log(envelope) for envelope in told]
 
 
 async def test_a_writer_waits_for_a_slow_reader(autojump_clock: MockClock) -> None:
@@ -24,8 +24,8 @@ async def test_a_writer_waits_for_a_slow_reader(autojump_clock: MockClock) -> No
 
     async with trio.open_nursery() as nursery:
         nursery.start_soon(read_slowly)
-        for number, each in enumerate(TOLD):
-            await stream.write(payloads(each))
+        for number, envelope in enumerate(TOLD):
+            await stream.write(payloads(envelope))
             assert len(read) >= number - 1
         assert trio.current_time() >= 30
         await stream.close()
@@ -38,5 +38,5 @@ async def test_what_was_written_before_the_end_is_read(autojump_clock: MockClock
     assert not stream.write_now(payloads(TOLD[2]))
     stream.end(1001, "going away")
     assert stream.ready
-    assert [each async for each in stream] == TOLD[:3]
+    assert [envelope async for envelope in stream] == TOLD[:3]
     assert not stream.ready

@@ -124,7 +124,7 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
         else:
             running.discard(number)
             resting.discard(number)
-            waiting = [each for each in waiting if each != number]
+            waiting = [other for other in waiting if other != number]
             begun = slots.release(str(number))
         for _, one in begun:
             running.add(one)
@@ -136,9 +136,9 @@ def test_the_bounds_hold_and_no_place_stays_empty_while_somebody_fits(steps: lis
         assert sorted(in_line) == sorted(waiting)
         assert in_line == [n for n in in_line if n in resting] + [n for n in in_line if n not in resting]
         for owner in "xyz":
-            assert sum(owners[each] == owner for each in running) <= 2
-        for each in waiting:
-            assert len(running) == 3 or sum(owners[n] == owners[each] for n in running) == 2
+            assert sum(owners[run] == owner for run in running) <= 2
+        for waiter in waiting:
+            assert len(running) == 3 or sum(owners[n] == owners[waiter] for n in running) == 2
 
 
 def test_a_tenant_holds_no_more_than_its_places() -> None:
@@ -208,13 +208,13 @@ class Server:
 
     def look(self, other: "Server") -> None:
         owners = other.limiter.queue.by_owner()
-        self.held, self.waits = dict(other.limiter.held.by_owner), {other.limiter.limit_of(each)[1] for each in owners}
+        self.held, self.waits = dict(other.limiter.held.by_owner), {other.limiter.limit_of(name)[1] for name in owners}
 
 
 def two_servers(per_user: int) -> tuple[Server, Server]:
     servers = Server(RunLimiter(per_user, 10)), Server(RunLimiter(per_user, 10))
-    for each in servers:
-        each.limiter.elsewhere = each.elsewhere
+    for server in servers:
+        server.limiter.elsewhere = server.elsewhere
     return servers
 
 
@@ -262,12 +262,12 @@ def test_two_servers_that_look_at_each_other_keep_a_limit_and_leave_no_permit(
         if begins:
             limiter.acquire(f"{number}", owner, "")
         else:
-            for each in two[:1] if number < len(steps) else two:
-                each.limiter.release(next(iter(each.limiter.permits), ""))
+            for node in two[:1] if number < len(steps) else two:
+                node.limiter.release(next(iter(node.limiter.permits), ""))
         while look(*two):
             pass
-        for each in "xy":
-            held = sum(server.limiter.held.by_owner[each] for server in two)
+        for user in "xy":
+            held = sum(server.limiter.held.by_owner[user] for server in two)
             assert held <= 3
-            assert held == 3 or not any(server.limiter.queue.by_owner()[each] for server in two)
+            assert held == 3 or not any(server.limiter.queue.by_owner()[user] for server in two)
     assert not any(server.limiter.waiting for server in two)

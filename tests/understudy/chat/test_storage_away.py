@@ -72,7 +72,7 @@ def away(rig: Rig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFix
 
 
 def notes(rig: Rig) -> list[str]:
-    return [each.event.note for each in rig.told if isinstance(each.event, AgentProgress)]
+    return [envelope.event.note for envelope in rig.told if isinstance(envelope.event, AgentProgress)]
 
 
 @pytest.mark.parametrize("how", ["stopped", "failed"])
@@ -181,7 +181,7 @@ async def test_a_message_that_was_stored_after_all_is_at_work_at_once(rig: Rig, 
         accepted = await rig.desk.dispatch(ADA, message if what == "again" else say("and more", "t"), rig.outbox)
         assert accepted is not None
         assert (accepted.run_id == run.id) == (what == "again")
-    answers = [each.run_id for each in await rig.until(FinalResponse, 3 if what == "another" else 2)]
+    answers = [envelope.run_id for envelope in await rig.until(FinalResponse, 3 if what == "another" else 2)]
     assert answers.count(run.id) == 1
 
 

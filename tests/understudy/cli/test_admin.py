@@ -34,7 +34,7 @@ async def test_a_run_is_listed_and_ended_and_its_spending_summed(serve: Any, fol
         await client.until_end()
         assert await lines(url, "runs") == ["none"]
     spent = json.loads((await admin(url, "--json", "spend", "--by", "agent")).stdout)
-    assert [(each["agent"], each["runs"]) for each in spent["spending"]] == [("script", 1)]
+    assert [(row["agent"], row["runs"]) for row in spent["spending"]] == [("script", 1)]
     assert (await lines(url, "spend", "--days", "35"))[1].startswith("ada ")
     assert await lines(url, "sign-ins") == ["none"]
 

@@ -37,7 +37,7 @@ def test_a_terminal_wraps_the_last_column_below_itself(monkeypatch: pytest.Monke
 
 
 def test_the_terminal_client_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in [each for each in sys.modules if each.startswith(("rich.", "understudy.extensions.terminal.console"))]:
+    for name in [key for key in sys.modules if key.startswith(("rich.", "understudy.extensions.terminal.console"))]:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, "rich", None)
     ended = CliRunner().invoke(main, ["chat", "--url", "http://127.0.0.1:1"])

@@ -77,7 +77,7 @@ async def passed(content: bytes, size: int = 1000, sanitizer: Sanitizer = SANITI
 
     passage = FileFilter(sanitizer, trio.CapacityLimiter(1))
     async with aclosing(pieces()) as source, aclosing(passage.chunks(source)) as out:
-        return b"".join([each async for each in out]), passage
+        return b"".join([chunk async for chunk in out]), passage
 
 
 @pytest.mark.parametrize("size", [7, 41, 100_000])

@@ -54,7 +54,7 @@ def test_by_kind_and_action() -> None:
 
 
 def test_suspect_texts() -> None:
-    assert [is_suspect([each]) for each in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
+    assert [is_suspect([finding]) for finding in (GONE, FLAGGED, ORDER, UNREAD)] == [False, False, True, True]
     assert not is_suspect([found("injection.override", Action.REMOVE)])
 
 

@@ -32,17 +32,17 @@ class Scripted:
         step = self.steps[min(self.asked, len(self.steps) - 1)]
         self.turns.append(turn)
         said = ""
-        for each in step if isinstance(step, list) else [step]:
-            match each:
+        for part in step if isinstance(step, list) else [step]:
+            match part:
                 case str():
-                    said += each
-                    await emit(TextDelta(each))
+                    said += part
+                    await emit(TextDelta(part))
                 case int() | float():
-                    await trio.sleep(each)
+                    await trio.sleep(part)
                 case ModelUnavailable():
-                    raise each
+                    raise part
                 case _:
-                    await emit(each)
+                    await emit(part)
         return Reply(said)
 
 

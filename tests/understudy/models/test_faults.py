@@ -33,7 +33,7 @@ def test_the_time_to_wait_is_read_in_words(words: str, seconds: float | None) ->
 
 
 def test_each_fault_has_words() -> None:
-    assert {each for each, *_ in REFUSALS["faults"]} == {each.name for each in ModelFault}
+    assert {name for name, *_ in REFUSALS["faults"]} == {fault.name for fault in ModelFault}
 
 
 def test_what_an_error_quotes_of_the_request_is_not_read() -> None:

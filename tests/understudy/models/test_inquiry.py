@@ -28,10 +28,10 @@ async def logged(caplog: pytest.LogCaptureFixture, **clients: str) -> list[tuple
     try:
         await log_not_ready(made)
     finally:
-        for each in made.values():
-            await each.aclose()
+        for client in made.values():
+            await client.aclose()
     told = [record for record in caplog.records if record.getMessage() == "model.not_ready"]
-    return [(each.levelname, each.__dict__["detail"]) for each in told]
+    return [(record.levelname, record.__dict__["detail"]) for record in told]
 
 
 async def test_a_server_that_is_not_there_is_named(provider: Provider, caplog: pytest.LogCaptureFixture) -> None:

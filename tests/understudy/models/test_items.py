@@ -27,7 +27,7 @@ def test_a_complete_conversation_is_unchanged() -> None:
 def ids_of(placed: list[Item]) -> list[str]:
     """Return the ids of the calls, of which each has its result."""
     calls, results = (
-        [each.id if isinstance(each, CallItem) else each.call_id for each in placed if isinstance(each, kind)]
+        [item.id if isinstance(item, CallItem) else item.call_id for item in placed if isinstance(item, kind)]
         for kind in (CallItem, ResultItem)
     )
     assert calls == results
@@ -37,7 +37,7 @@ def ids_of(placed: list[Item]) -> list[str]:
 
 def test_a_call_without_result_gets_one_before_anything_else() -> None:
     placed = settled([FOUND, ASK, CALL, MessageItem("user", "Well?"), FOUND])
-    assert [type(each).__name__ for each in placed] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+    assert [type(item).__name__ for item in placed] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
     assert ids_of(placed)
     assert isinstance(placed[2], ResultItem)
     assert (placed[2].status, "No result" in placed[2].content) == ("failed", True)
@@ -50,10 +50,10 @@ def test_repeated_ids_of_calls_keep_their_results() -> None:
     assert (own, len(made)) == ("its own", 9)
     placed = settled([ASK, CALL, FOUND, CALL, second, FOUND])
     assert len(ids_of(placed)) == 2
-    assert [each.content for each in placed if isinstance(each, ResultItem)] == ["shipped", "delivered"]
+    assert [item.content for item in placed if isinstance(item, ResultItem)] == ["shipped", "delivered"]
 
 
 def test_empty_texts_and_loose_reasoning_are_left_out() -> None:
     placed = settled([ASK, MessageItem("assistant", " "), ReasoningItem("hm"), HandoffItem("guide", "insights")])
-    assert [type(each).__name__ for each in placed] == ["MessageItem", "HandoffItem"]
+    assert [type(item).__name__ for item in placed] == ["MessageItem", "HandoffItem"]
     assert "insights" in placed[-1].content  # type: ignore[union-attr]

@@ -102,7 +102,7 @@ def test_a_setting_that_no_model_has_is_refused(wrong: dict[str, Any]) -> None:
 
 def test_the_longest_reply_is_the_models_unless_the_agents_is_shorter() -> None:
     limits = ModelLimits(max_output=500)
-    assert [ModelSettings(max_output=each).capped(limits).max_output for each in (None, 100, 900)] == [500, 100, 500]
+    assert [ModelSettings(max_output=most).capped(limits).max_output for most in (None, 100, 900)] == [500, 100, 500]
 
 
 def test_the_offline_model_is_a_model() -> None:

@@ -81,7 +81,7 @@ async def test_a_text_or_a_table_stands_for_a_call(
 ) -> None:
     """Of an attached table, the last one is meant: by a starter, else by the first tool that needs nothing else."""
     reply, _ = await respond(turn_of(text, agent, files))
-    assert [(each.name, dict(each.arguments)) for each in reply.calls] == [call]
+    assert [(requested.name, dict(requested.arguments)) for requested in reply.calls] == [call]
 
 
 async def test_a_table_is_handed_over_and_a_starter_without_one_asks_for_it() -> None:

@@ -60,8 +60,8 @@ async def test_the_settings_of_an_agent_are_fields_of_the_request(provider: Prov
     assert request.get("store", False) is False
     later = await sent(provider, evolve(turn, items=CALLED), api)
     hidden = await sent(provider, evolve(turn, settings=evolve(turn.settings, tool_choice="another")), api)
-    for each in (later, hidden):
-        assert each.get("tool_choice", {}).get("type", "auto") == "auto"
+    for body in (later, hidden):
+        assert body.get("tool_choice", {}).get("type", "auto") == "auto"
 
 
 FORMS: dict[str, Any] = {
@@ -80,7 +80,7 @@ async def test_the_last_turn_is_described_like_those_before_and_may_call_nothing
     turn = a_turn(tools=(LOOKUP,), colleagues=(COLLEAGUE,), listed_colleagues=(COLLEAGUE,))
     turn = evolve(turn, agent=evolve(ME, tools=(LOOKUP,)))
     request, last = await sent(provider, turn, api), await sent(provider, evolve(turn, tools=(), colleagues=()), api)
-    assert [each.get("function", each)["name"] for each in request["tools"]] == ["lookup", "hand_over"]
+    assert [shown.get("function", shown)["name"] for shown in request["tools"]] == ["lookup", "hand_over"]
     assert "- insights: Insights. Charts tables." in str(request)
     assert last == request | {"tool_choice": {"type": "none"} if api == "messages" else "none"}
 

@@ -156,11 +156,11 @@ async def test_two_of_one_api_share_nothing(provider: Provider, heard: Heard) ->
 async def test_what_one_wants_back_goes_to_no_other(provider: Provider, heard: Heard) -> None:
     """Both speak one API, and their models have one name."""
     provider.scripts = [played("chat", thoughts=["hm"], call=["{}"]), *[played("chat", "Hi")] * 2]
-    one, two = (evolve(BUILT_IN["openai-chat"], name=each, url=provider.url, key=KEY) for each in "ab")
+    one, two = (evolve(BUILT_IN["openai-chat"], name=name, url=provider.url, key=KEY) for name in "ab")
     async with closing(one.open("m", None, {})) as first, closing(two.open("m", None, {})) as second:
         items = (MessageItem("user", "1"), *items_of(await first.respond(a_turn(), heard)))
-        for each in (first, second):
-            await each.respond(a_turn(*items), heard)
+        for model in (first, second):
+            await model.respond(a_turn(*items), heard)
     assert ["reasoning_content" in str(request) for request in provider.requests] == [False, True, False]
 
 

@@ -81,10 +81,10 @@ async def test_it_is_left_out_and_asked_once_more(provider: Provider, heard: Hea
         assert (await guarded.respond(asked(api), heard)).text == "Four.", "it is not sent again"
     first, second, third = provider.requests
     assert (has(first, "attachments"), has(first, "reasoning")) == (True, True)
-    for each in (second, third):
-        assert has(each, "attachments") == (what == "reasoning")
-        assert has(each, "reasoning") == (what == "attachments")
-        assert ("The file f-1 could not be shown to you" in str(each)) == (what != "reasoning")
+    for body in (second, third):
+        assert has(body, "attachments") == (what == "reasoning")
+        assert has(body, "reasoning") == (what == "attachments")
+        assert ("The file f-1 could not be shown to you" in str(body)) == (what != "reasoning")
     told = ["Left out, as the language model does not take it: tall.png, a.pdf"]
     assert heard.thoughts == ([] if what == "reasoning" else told)
 
@@ -131,7 +131,7 @@ def test_the_likeliest_is_left_out_first(
     fault: ModelFault, items: tuple[Item, ...], expected: list[tuple[Item, ...]]
 ) -> None:
     made = lighter(evolve(a_turn(), items=items), ModelUnavailable("no", fault=fault))
-    assert [each.items for each in made] == expected
+    assert [turn.items for turn in made] == expected
 
 
 @pytest.mark.parametrize(("status", "words"), [(400, "content_filter"), (500, "oops")])
@@ -148,8 +148,8 @@ async def test_a_message_that_is_never_taken_does_not_end_its_thread(
         for _ in range(2):
             assert (await guarded.respond(turn, heard)).text == "Four."
     sent = [str(request) for request in provider.requests]
-    assert ["Bad" in each for each in sent] == [True] * len(refusals) + [False, False]
-    assert all("Good" in each for each in sent)
+    assert ["Bad" in body for body in sent] == [True] * len(refusals) + [False, False]
+    assert all("Good" in body for body in sent)
     assert heard.thoughts == ["Left out, as the language model does not take it: an earlier message"]
 
 

@@ -56,8 +56,8 @@ def test_the_oldest_incidents_are_dropped_and_all_are_counted() -> None:
     for _ in range(MAX_INCIDENTS + 5):
         recorder.record(crash())
     assert recorder.incident_count == MAX_INCIDENTS + 5
-    assert [each.number for each in recorder.incidents_after()] == list(range(6, MAX_INCIDENTS + 6))
-    assert [each.number for each in recorder.incidents_after(MAX_INCIDENTS + 3)] == [
+    assert [incident.number for incident in recorder.incidents_after()] == list(range(6, MAX_INCIDENTS + 6))
+    assert [incident.number for incident in recorder.incidents_after(MAX_INCIDENTS + 3)] == [
         MAX_INCIDENTS + 4,
         MAX_INCIDENTS + 5,
     ]
@@ -73,7 +73,7 @@ def test_actors_that_die_with_their_supervisor_do_not_displace_other_incidents()
     recorder.record(crash("/system/parent", KILLED, Decision.BACK_OFF))
     now[0] += 1.0
     recorder.record(crash("/system/later", KILLED, Decision.STOP))
-    assert [each.path for each in recorder.incidents_after()] == [
+    assert [incident.path for incident in recorder.incidents_after()] == [
         "/system/first", *["/system/a"] * CASCADE, "/system/parent", "/system/later",
     ]  # fmt: skip
     assert recorder.incident_count == 10_003

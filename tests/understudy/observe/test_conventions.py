@@ -16,7 +16,7 @@ def test_every_name_is_one_of_the_conventions_or_our_own() -> None:
     known = {value for module in modules for value in vars(module).values() if isinstance(value, str)}
     used = {value for name, value in vars(conventions).items() if name.isupper() and isinstance(value, str)}
     used -= {conventions.VERSION}
-    operations = {each.value for each in gen_ai_attributes.GenAiOperationNameValues}
+    operations = {operation.value for operation in gen_ai_attributes.GenAiOperationNameValues}
     assert {conventions.CHAT, conventions.EXECUTE_TOOL, conventions.INVOKE_AGENT} <= operations
-    assert {each for each in used - operations if not each.startswith("understudy.")} <= known
+    assert {name for name in used - operations if not name.startswith("understudy.")} <= known
     assert set(conventions.CONTENT) <= known

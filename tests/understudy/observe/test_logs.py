@@ -189,8 +189,8 @@ def test_refusals_of_one_client_are_summed_up(summed: Log) -> None:
     summed.write("server.other", 121)
     written = summed.lines()
     assert written[0] == ("request.refused", "a", None)
-    assert [each[0] for each in written] == ["request.refused"] * 3 + ["server.other"]
-    assert sum(each[2] or 0 for each in written) + 1 == 12_000
+    assert [line[0] for line in written] == ["request.refused"] * 3 + ["server.other"]
+    assert sum(line[2] or 0 for line in written) + 1 == 12_000
 
 
 def test_another_peer_or_code_has_lines_of_its_own(summed: Log) -> None:

@@ -28,7 +28,7 @@ def test_only_the_last_minutes_count_and_an_hour_is_remembered() -> None:
     assert recent.timed(5)["commit", ""].count == 6  # the minute in which the period begins counts whole
     assert recent.timed(10_000)["commit", ""].count == MINUTES + 1
     assert recent.counted("refused", 5) == {"busy": 6}
-    assert [each.seconds for each in recent.slowest(5, 2)] == pytest.approx([0.18, 0.179])
+    assert [slow.seconds for slow in recent.slowest(5, 2)] == pytest.approx([0.18, 0.179])
     now[0] += 7_200
     assert recent.timed(60) == {}
 
@@ -53,7 +53,7 @@ def test_memory_is_bounded_whatever_is_recorded() -> None:
     assert timed["tool", "other"].count == 5_000 - NAMES_MAX
     slowest = recent.slowest(60, 100)
     assert len(slowest) == SLOWEST
-    assert slowest[0].seconds == max(each.longest_s for each in timed.values())
+    assert slowest[0].seconds == max(timing.longest_s for timing in timed.values())
     kept = [run.run_id for run in recent.runs]
     assert kept == [str(number) for number in range(5_000 - RUNS, 5_000)]
     assert [run.run_id for run in reversed(recent.runs)] == kept[::-1]

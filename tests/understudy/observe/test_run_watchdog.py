@@ -77,8 +77,8 @@ def test_a_run_is_silent_after_a_minute_without_any_event(watchdog: RunWatchdog)
 
 @pytest.mark.parametrize("event", ["approval_required", "question_asked"])
 def test_a_run_that_waits_for_a_person_is_not_silent(event: str, watchdog: RunWatchdog) -> None:
-    for each in ("message_accepted", event):
-        watchdog.record_event("r", each, 0.0, thread_id="t")
+    for kind in ("message_accepted", event):
+        watchdog.record_event("r", kind, 0.0, thread_id="t")
     assert watchdog.count_silent(1000.0) == 0
 
 

@@ -28,7 +28,7 @@ def test_spans_are_told_apart_by_all_their_names() -> None:
     assert span_of("r", "a", "b") == span_of("r", "a", "b")
     ids = {span_of("r", *names).span_id for names in ((), ("a",), ("a", "b"), ("ab",), ("a", "", "b"))}
     assert len(ids | {span_of("s").span_id}) == 6
-    assert all(len(each) == 16 for each in ids)
+    assert all(len(span_id) == 16 for span_id in ids)
 
 
 def test_a_header_names_the_span_it_was_made_of() -> None:

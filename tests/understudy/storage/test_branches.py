@@ -45,12 +45,12 @@ def test_the_way_to_a_message_is_its_own_branch_and_at_most_so_long(book, make) 
     book.write(make.change(run=make.run(run_id="r7", message_id="m2")))
     book.write(said(make, 8, "answer-r7"))
     way = book.read(queries.history, "ann", "m5", 100)
-    assert [each.content for each in way.messages] == ["m1", "a1", "m2", "a2", "m3", "m4", "a4"]
+    assert [message.content for message in way.messages] == ["m1", "a1", "m2", "a2", "m3", "m4", "a4"]
     assert way.left_out == 0
     way = book.read(queries.history, "ann", "m5", 3)
-    assert ([each.content for each in way.messages], way.left_out) == (["m3", "m4", "a4"], 4)
-    assert [each.content for each in book.read(queries.history, "ann", "m6", 100).messages] == ["m1", "a1"]
-    assert [each.content for each in book.read(queries.history, "ann", "m8", 100).messages] == ["m1", "a1", "m2"]
+    assert ([message.content for message in way.messages], way.left_out) == (["m3", "m4", "a4"], 4)
+    assert [message.content for message in book.read(queries.history, "ann", "m6", 100).messages] == ["m1", "a1"]
+    assert [message.content for message in book.read(queries.history, "ann", "m8", 100).messages] == ["m1", "a1", "m2"]
     assert book.read(queries.history, "ann", "m1", 100).messages == ()
     assert book.read(queries.history, "bob", "m5", 100).messages == ()
 
@@ -62,23 +62,25 @@ def test_the_way_has_the_steps_of_its_runs_from_the_newest_summary_on(book, make
         book.write(said(make, number, f"answer-r{number - 1}" if number > 1 else None))
         book.write(make.change(steps=(make.step(1, run_id, result={"value": "x" * 100}),)))
     way = book.read(queries.history, "ann", "m5", 100)
-    assert [(each.message.id, each.run_id, each.answer.id) for each in way.exchanges] == [
+    assert [(exchange.message.id, exchange.run_id, exchange.answer.id) for exchange in way.exchanges] == [
         (f"m{number}", f"r{number}", f"answer-r{number}") for number in range(1, 5)
     ]
-    assert [step.result for each in way.exchanges for step in each.steps] == 4 * [{"value": "x" * 100}]
+    assert [step.result for exchange in way.exchanges for step in exchange.steps] == 4 * [{"value": "x" * 100}]
     monkeypatch.setattr(queries, "STEP_BYTES", 250)
     way = book.read(queries.history, "ann", "m5", 100)
-    assert [(len(each.steps), each.whole) for each in way.exchanges] == [(0, False), (0, False), (1, True), (1, True)]
+    assert [(len(exchange.steps), exchange.whole) for exchange in way.exchanges] == [
+        (0, False), (0, False), (1, True), (1, True),
+    ]  # fmt: skip
     summary = make.step(2, "r4", kind="summary", arguments={"first_run": "r3"})
     book.write(make.change(steps=(summary,)))
     way = book.read(queries.history, "ann", "m5", 100)
-    assert ([each.message.id for each in way.exchanges], way.left_out) == (["m3", "m4"], 0)
+    assert ([exchange.message.id for exchange in way.exchanges], way.left_out) == (["m3", "m4"], 0)
 
 
 def test_a_circle_in_the_tables_is_no_endless_way(book, make) -> None:
     book.write(said(make, 1, "answer-r2"))
     book.write(said(make, 2, "answer-r1"))
-    assert [each.content for each in book.read(queries.history, "ann", "m2", 100).messages] == ["m1", "a1"]
+    assert [message.content for message in book.read(queries.history, "ann", "m2", 100).messages] == ["m1", "a1"]
 
 
 @pytest.mark.usefixtures("on_sqlite")
@@ -152,7 +154,7 @@ def test_messages_are_read_from_the_first_on(book, make) -> None:
     seen, cursor = [], None
     while True:
         page = book.read(queries.messages_forward, "ann", "t1", cursor, 4)
-        seen += [each.content for each in page.items]
+        seen += [message.content for message in page.items]
         cursor = page.next_cursor
         if cursor is None:
             break

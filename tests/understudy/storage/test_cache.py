@@ -138,13 +138,13 @@ async def test_reading_goes_on_while_the_database_is_away(reads, make) -> None:
         ]  # fmt: skip
 
     fresh = await all_of_ann()
-    assert not any(each.stale for each in fresh)
+    assert not any(answer.stale for answer in fresh)
     assert fresh[2].value.runs == (make.run(message_id="m-t1"),)
     await settled(reads)
     reads.store.is_away, reads.clock = True, lambda: 1007.0
     again = await all_of_ann()
-    assert again == [evolve(each, age_s=7.0) for each in fresh]
-    assert all(each.stale for each in again)
+    assert again == [evolve(answer, age_s=7.0) for answer in fresh]
+    assert all(answer.stale for answer in again)
     assert reads.metrics.outcomes == ["database"] * 6 + ["stale"] * 6
 
 
@@ -300,14 +300,14 @@ async def test_names_and_texts_of_users_are_not_in_redis(redis) -> None:
         fields = await shelf.link.call(lambda client: client.hgetall(kept))
         assert await shelf.link.call(lambda client: client.pttl(kept)) > 0
     shown = [*keys, *fields, *fields.values()]
-    assert not any(word in each for each in shown for word in (b"ann", b"divorce", b"words"))
+    assert not any(word in written for written in shown for word in (b"ann", b"divorce", b"words"))
 
 
 async def test_what_somebody_else_put_there_is_not_believed(reads, redis, caplog) -> None:
     asked = (("ann", "t1"), ("ann", "none"), ("bob", "t2"))
     async with linked(redis) as shelf:
         reads.backend = shelf
-        assert [(await reads.thread(*each)).stale for each in asked] == [False] * 3
+        assert [(await reads.thread(*names)).stale for names in asked] == [False] * 3
         await put(shelf)
         reads.store.is_away = True
         places = [(f"{redis_cache._key(owner)}:answers", redis_cache._hash(repr(("thread", thread))))

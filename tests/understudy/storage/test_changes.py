@@ -187,7 +187,7 @@ def test_equal_names_of_two_owners_are_two_things(book, make) -> None:
     assert book.seqs("ann") == [1]
     assert book.read(queries.message, "ann", "m1").content == "from ann"
     assert book.read(queries.message, "bob", "m1").content == "from bob"
-    assert [each.name for each in book.read(among, "ann", ["0" * 32])] == ["ann"]
+    assert [file.name for file in book.read(among, "ann", ["0" * 32])] == ["ann"]
     assert book.read(queries.run_events, "bob", "t1", "r1") != book.read(queries.run_events, "ann", "t1", "r1")
     book.write(delete_thread("bob", "t1"))
     assert book.seqs("ann") == [1]

@@ -125,5 +125,5 @@ def test_what_was_said_is_found_by_saying_it(said: str) -> None:
     asked = for_tsquery("ann", said)
     for part in (asked or "").split(" & "):
         word = part.split("'")[1] if part else ""
-        assert any(each.startswith(word) for each in stored)
+        assert any(stem.startswith(word) for stem in stored)
         assert len(word) <= LONGEST_WORD

@@ -204,4 +204,4 @@ def test_two_appends_of_a_thread_are_stored_in_their_order(database, make) -> No
         other = make.change("ann", "t2", events=make.events(2, 2))
         assert commit_group(connection, [first, other, second, first]) == [True] * 4
     with database.reading.begin() as connection:
-        assert [each.seq for each in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]
+        assert [stored.seq for stored in queries.events(connection, "ann", "t1", 0, 9)] == [1, 2, 3]

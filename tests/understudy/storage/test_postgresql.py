@@ -235,7 +235,7 @@ def test_partial_indexes_have_the_same_condition_on_both_databases() -> None:
         str(CreateIndex(index).compile(dialect=found))
         for found in (sqlite.dialect(), postgresql.dialect())
         for table in schema.whole().tables.values()
-        for index in sorted(table.indexes, key=lambda each: str(each.name))
+        for index in sorted(table.indexes, key=lambda one: str(one.name))
     ]
     half = len(statements) // 2
     conditions = [statement.partition(" WHERE ")[2] for statement in statements]

@@ -36,8 +36,8 @@ def test_json_is_stored_and_read_as_sqlalchemy_does(database: Database, make: Ma
         put.run(connection, rows)
         stored = connection.execute(select(_s.arguments, _s.result, _s.ended_at).order_by(_s.number)).all()
         read = _steps.rows(connection, runs=["r1"], names=["sum"])
-    assert [tuple(each) for each in stored] == [(arguments, None, 103.0), ([], "text", None)]
-    assert [each[2:] for each in read] == [(arguments, None, 103.0), ([], "text", None)]
+    assert [tuple(row) for row in stored] == [(arguments, None, 103.0), ([], "text", None)]
+    assert [row[2:] for row in read] == [(arguments, None, 103.0), ([], "text", None)]
 
 
 def test_none_is_null_in_the_columns_of_json_that_say_so(database: Database, make: Make) -> None:

@@ -143,7 +143,7 @@ async def test_each_has_its_own_fault(engine: Engine) -> None:
         raise LookupError("not a cursor")
 
     queries = {"broken": broken, "overflow": overflow, "refused": refused, "well": number}
-    await behind(reader, gate, *(partial(ask, *each) for each in queries.items()))
+    await behind(reader, gate, *(partial(ask, *question) for question in queries.items()))
     assert told["broken"] is StorageUnavailable
     assert told["overflow"] is Unstorable
     assert told["refused"] is LookupError
@@ -248,7 +248,7 @@ async def test_the_same_question_is_asked_once_and_others_of_a_kind_together(eng
         told.append((query.__name__, of, await reader.read(query, of)))
 
     asked = [(square, 3), (cube, 2), (square, 3), (cube, 5), (square, 4)]
-    await behind(reader, gate, *(partial(ask, *each) for each in asked))
+    await behind(reader, gate, *(partial(ask, *question) for question in asked))
     assert sorted(told) == [("cube", 2, 8), ("cube", 5, 125), *[("square", 3, [9])] * 2, ("square", 4, [16])]
     assert (sorted(singly), sorted(jointly[0])) == ([3, 4], [2, 5])
     one, other = (answer for name, of, answer in told if (name, of) == ("square", 3))

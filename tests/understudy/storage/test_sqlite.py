@@ -215,9 +215,9 @@ def test_a_connection_that_a_thread_gives_back_after_the_end_is_closed(folder) -
     held = database.reading.connect()
     database.close()
     late = database.reading.connect()
-    drivers = [each.connection.dbapi_connection for each in (held, late)]
-    for each in (held, late):
-        each.close()
+    drivers = [pooled.connection.dbapi_connection for pooled in (held, late)]
+    for connection in (held, late):
+        connection.close()
     for driver in drivers:
         with pytest.raises(sqlite3.ProgrammingError, match="closed"):
             driver.execute("SELECT 1")

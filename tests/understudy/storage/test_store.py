@@ -271,7 +271,7 @@ async def test_questions_of_a_kind_are_answered_as_if_asked_alone(store, databas
     with database.reading.connect() as connection, connection.begin():
         for query, crowds in asked.items():
             for crowd in crowds:
-                assert JOINED[query](connection, crowd) == [query(connection, *each) for each in crowd]
+                assert JOINED[query](connection, crowd) == [query(connection, *arguments) for arguments in crowd]
 
 
 async def test_a_broken_database_is_storage_unavailable(folder, make) -> None:

@@ -91,13 +91,15 @@ def test_a_page_is_of_one_branch_and_names_what_stands_beside_it(talk: Talk) -> 
     talk.end("r5", message_id="m-r4")
     page = talk.page()
     assert (runs(page), page.tip, page.turns[-1].again) == (["r1", "r5"], "r5", True)
-    assert [(each.run.id, each.message_id, each.parent_id, each.again, each.first_seq) for each in page.others] == [
+    assert [
+        (other.run.id, other.message_id, other.parent_id, other.again, other.first_seq) for other in page.others
+    ] == [
         ("r2", "m-r2", "answer-r1", False, 4),
         ("r4", "m-r4", "answer-r1", False, 10),
     ]
     there = talk.page(through="r2")
     assert (runs(there), there.tip) == (["r1", "r2", "r3"], "r3")
-    assert {each.run.id for each in there.others} == {"r4", "r5"}
+    assert {other.run.id for other in there.others} == {"r4", "r5"}
 
 
 def test_a_run_that_goes_on_with_another_is_one_turn_with_it(talk: Talk) -> None:
@@ -115,14 +117,14 @@ def test_a_run_that_goes_on_with_another_is_one_turn_with_it(talk: Talk) -> None
     talk.accept("r4", "answer-r1")
     talk.end("r4")
     there = talk.page(through="r3")
-    assert ([run.id for run, _ in there.turns[0].earlier], [each.run.id for each in there.others]) == (["r2"], ["r1"])
+    assert ([run.id for run, _ in there.turns[0].earlier], [other.run.id for other in there.others]) == (["r2"], ["r1"])
 
 
 def test_the_first_message_has_siblings_too(talk: Talk) -> None:
     talk.row("r1")
     talk.row("r2")
     page = talk.page()
-    assert (runs(page), [each.run.id for each in page.others]) == (["r2"], ["r1"])
+    assert (runs(page), [other.run.id for other in page.others]) == (["r2"], ["r1"])
 
 
 def test_all_unfinished_runs_are_in_the_first_page(talk: Talk) -> None:
@@ -135,7 +137,7 @@ def test_all_unfinished_runs_are_in_the_first_page(talk: Talk) -> None:
     talk.book.write(talk.make.change(run=running))
     page = talk.page(limit=3)
     assert (runs(page), page.tip, page.older) == (["aside", "r2", "r3", "r4"], "r4", "answer-r1")
-    assert [each.run.id for each in page.others] == []
+    assert [other.run.id for other in page.others] == []
     assert runs(talk.page(before="answer-r1")) == ["r1"]
 
 

@@ -141,12 +141,12 @@ def test_a_schema_from_before_the_first_release_is_refused_in_a_sentence(
     opens: list[Callable[[], object]] = [partial(open_database, folder), partial(read_folder, folder)]
     if postgresql:
         address = request.getfixturevalue("postgres").create(request.getfixturevalue("template"))
-        opens = [partial(each, address) for each in (connect_database, read_server, inspect_server)]
+        opens = [partial(function, address) for function in (connect_database, read_server, inspect_server)]
         execute(address, "UPDATE alembic_version SET version_num = '0021'")
     else:
         with sqlite3.connect(folder / FILE_NAME) as connection:
             connection.execute("UPDATE alembic_version SET version_num = '0021'")
         connection.close()
-    for each in opens:
+    for opening in opens:
         with pytest.raises(DatabaseUnusable, match="its schema 0021 is older than the first release"):
-            each()
+            opening()

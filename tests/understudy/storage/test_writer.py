@@ -88,7 +88,7 @@ async def test_a_group_that_takes_long_is_committed_in_parts(database, make, mon
             nursery.start_soon(commit, "probe", probe())
         assert answered.index("probe") <= 2
         assert len(commits) >= 4
-        titles = [each for each in answered if each != "probe"]
+        titles = [answer for answer in answered if answer != "probe"]
         assert (await store.thread("ann", "t1")).title == titles[-1]
         assert sorted(titles) == list("abcdef")
 

@@ -57,7 +57,7 @@ async def test_a_run_is_recorded_once_and_replayed_without_the_provider(
     assert replayed.text.startswith("Northmail has it; ")
     assert [call.arguments for call in replayed.calls] == [{"order_id": "A-17"}]
     kept = path.read_text()
-    assert not any(each in kept for each in (KEY, "ann@example.org", "Ann wants"))
+    assert not any(word in kept for word in (KEY, "ann@example.org", "Ann wants"))
     assert os.environ["ANTHROPIC_BASE_URL"] == provider.root
     assert "ANTHROPIC_API_KEY" not in os.environ
 

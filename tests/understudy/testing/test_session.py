@@ -59,7 +59,7 @@ async def test_a_run_tells_its_answer_calls_events_and_usage() -> None:
     (call,) = run.calls
     assert (call.tool, call.arguments, call.status) == ("lookup", {"order_id": "A-17"}, ToolStatus.OK)
     assert call.result == {"order_id": "A-17", "carrier": "northmail"}
-    assert [each.thought for each in run.of(AgentThinking)] == ["Calling lookup"]
+    assert [event.thought for event in run.of(AgentThinking)] == ["Calling lookup"]
     assert run.usage.output == 4
     assert [item.name for item in model.inputs[-1].items if isinstance(item, CallItem)] == ["lookup"]
 

@@ -208,7 +208,7 @@ def test_a_default_is_that_of_the_function() -> None:
     def order(size: Size = Size.SMALL, rights: Rights = Rights.READ, place: Place = Place(1)) -> Size:  # noqa: B008
         return size
 
-    shown = {name: each["default"] for name, each in order.parameters["properties"].items()}
+    shown = {name: schema["default"] for name, schema in order.parameters["properties"].items()}
     assert shown == {"size": "s", "rights": 1, "place": {"row": 1, "size": "s"}}
 
 

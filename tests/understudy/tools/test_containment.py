@@ -105,7 +105,7 @@ def ways(act: Callable[[], None]) -> list[tuple[str, Tool]]:
         return "done"
 
     made = plain, generator, on_trio, in_a_nursery, trio_generator, on_the_servers_loop
-    return [(each.name, each) for each in (*made, on_asyncio, asyncio_generator, in_a_task)]
+    return [(failing.name, failing) for failing in (*made, on_asyncio, asyncio_generator, in_a_task)]
 
 
 NAMES = [name for name, _ in ways(lambda: None)]
@@ -118,14 +118,14 @@ async def transfer() -> str:
     return "sent"
 
 
-async def failure_of(each: Tool, loop: ToolLoop | None) -> str:
+async def failure_of(failing: Tool, loop: ToolLoop | None) -> str:
     context = evolve(a_context(), show_partial=partial(trio.sleep, 0))
 
     async def shown(_: Any) -> None:
         """Show nothing."""
 
     try:
-        await each.call({}, evolve(context, show_partial=shown), loop)
+        await failing.call({}, evolve(context, show_partial=shown), loop)
     except (RuntimeError, ExceptionGroup) as error:
         return repr(error)
     return "no failure"
@@ -134,7 +134,7 @@ async def failure_of(each: Tool, loop: ToolLoop | None) -> str:
 @pytest.mark.parametrize("way", NAMES)
 @pytest.mark.parametrize("raised", RAISES)
 async def test_the_call_fails_and_the_others_go_on(way: str, raised: str) -> None:
-    each = dict(ways(RAISES[raised]))[way]
+    failing = dict(ways(RAISES[raised]))[way]
     async with opened() as loop, trio.open_nursery() as nursery:
         results: list[Any] = []
 
@@ -142,14 +142,14 @@ async def test_the_call_fails_and_the_others_go_on(way: str, raised: str) -> Non
             results.append((await transfer.call({}, a_context(), loop)).value)
 
         nursery.start_soon(beside)
-        assert " raised " in await failure_of(each, loop)
+        assert " raised " in await failure_of(failing, loop)
     assert results == ["sent"]
 
 
 @pytest.mark.parametrize("way", NAMES)
 async def test_a_call_without_a_loop_fails_alike(way: str) -> None:
-    each = dict(ways(RAISES["exit"]))[way]
-    assert "raised SystemExit: bye" in await failure_of(each, None)
+    failing = dict(ways(RAISES["exit"]))[way]
+    assert "raised SystemExit: bye" in await failure_of(failing, None)
 
 
 async def test_a_cancellation_that_was_kept_fails_the_call() -> None:

@@ -63,13 +63,13 @@ async def on_asyncio(context: ToolContext) -> dict[str, Any]:
     return await everything(context)
 
 
-@pytest.mark.parametrize("each", [on_trio, on_asyncio], ids=lambda each: each.name)
-async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_server(each: Any) -> None:
+@pytest.mark.parametrize("reporter", [on_trio, on_asyncio], ids=lambda reporter: reporter.name)
+async def test_a_call_runs_in_the_tools_thread_and_its_context_reaches_the_server(reporter: Any) -> None:
     notes: list[str] = []
     context = evolve(a_context(lambda done, total, note: notes.append(note)), state="pool")
     VARIABLE.set("mine")
     async with opened() as loop:
-        first, second = [(await each.call({}, context, loop)).value for _ in range(2)]
+        first, second = [(await reporter.call({}, context, loop)).value for _ in range(2)]
     assert first.pop("thread") == second.pop("thread") != threading.get_ident()
     assert first == {"variable": "mine", "hours": 3, "health": {"status": "ok"}, "files": "saved", "state": "pool"}
     assert notes == ["half"] * 2
@@ -168,10 +168,10 @@ async def test_cancellation_crosses_in_both_flavours_and_has_a_bound(brisk: None
         seen.append("over")
 
     async with opened() as loop:
-        for each, expected in ((sleeps, "trio"), (sleeps_on, "asyncio"), (goes_on, "still here")):
+        for sleeper, expected in ((sleeps, "trio"), (sleeps_on, "asyncio"), (goes_on, "still here")):
             started.clear()
             async with trio.open_nursery() as nursery:
-                nursery.start_soon(each.call, {}, a_context(), loop)
+                nursery.start_soon(sleeper.call, {}, a_context(), loop)
                 await trio.to_thread.run_sync(started.wait)
                 nursery.cancel_scope.cancel()
             with trio.fail_after(60):
@@ -197,9 +197,9 @@ async def test_a_blocked_loop_is_replaced_and_its_calls_fail(brisk: None, caplog
     codes: list[str] = []
     async with opened() as loop:
 
-        async def call(each: Any) -> None:
+        async def call(sleeper: Any) -> None:
             try:
-                codes.append((await each.call({}, a_context(), loop)).value)
+                codes.append((await sleeper.call({}, a_context(), loop)).value)
             except ToolError as error:
                 codes.append(error.code)
 
@@ -326,7 +326,7 @@ async def test_who_holds_the_tools_loop_is_reported(brisk: None) -> None:
             while not blocked:  # on a busy machine the watchdog may look at the stack after the call
                 await blocks.call({}, a_context(), loop)
                 await trio.sleep(0.01)
-                blocked = [each for each in held if each.task == "tool blocks" and "time.sleep(0.15)" in each.stack]
+                blocked = [hold for hold in held if hold.task == "tool blocks" and "time.sleep(0.15)" in hold.stack]
             await loop.close()
     assert blocked[0].held_s > 0
 
@@ -339,6 +339,6 @@ def test_the_flavour_of_a_function_is_read_from_its_code() -> None:
         await asyncio.sleep(0)
 
     async def inside() -> Any:
-        return [asyncio.sleep(each) for each in range(2)]
+        return [asyncio.sleep(delay_s) for delay_s in range(2)]
 
-    assert [names_asyncio(each) for each in (neither, both, inside, on_asyncio.function)] == [False, False, True, True]
+    assert [names_asyncio(work) for work in (neither, both, inside, on_asyncio.function)] == [False, False, True, True]

@@ -86,4 +86,4 @@ JSON = st.recursive(
 
 @given(JSON, st.sampled_from(["", "A summary."]))
 def test_any_value_can_be_rendered(value: Any, said: str) -> None:
-    assert all(isinstance(each, str) for each in markdown.value(value, said))
+    assert all(isinstance(piece, str) for piece in markdown.value(value, said))

@@ -67,7 +67,7 @@ def test_an_agent_keeps_servers_apart_from_tools() -> None:
         return ""
 
     agent = Agent("a", tools=[own, mcp("server")])
-    assert ([each.name for each in agent.tools], [server.name for server in agent.servers]) == (["own"], ["server"])
+    assert ([shown.name for shown in agent.tools], [server.name for server in agent.servers]) == (["own"], ["server"])
     assert agent.may_have("server_x")
     assert not agent.may_have("other_x")
     with pytest.raises(ValueError, match="two MCP servers of one name"):

@@ -13,7 +13,7 @@ from understudy.chat.run.client_tools import client_tools
 from understudy.tools.parameters import fitted, plain_parameters
 from understudy.tools.schema import schema_of
 
-TEXT, NUMBER, WHOLE, NULL = ({"type": each} for each in ("string", "number", "integer", "null"))
+TEXT, NUMBER, WHOLE, NULL = ({"type": kind} for kind in ("string", "number", "integer", "null"))
 REFUSED = {"anyOf", "oneOf", "allOf", "not", "enum", "const", "$ref"}
 
 
@@ -98,11 +98,11 @@ def test_a_parameter_is_written_as_all_providers_take_it(given: Any, made: dict[
 def arrays(schema: Any) -> list[dict[str, Any]]:
     """Return all schemas of arrays within one."""
     if isinstance(schema, list):
-        return [found for each in schema for found in arrays(each)]
+        return [found for member in schema for found in arrays(member)]
     if not isinstance(schema, dict):
         return []
     return [schema] * ("array" in str(schema.get("type"))) + [
-        found for each in schema.values() for found in arrays(each)
+        found for member in schema.values() for found in arrays(member)
     ]
 
 

@@ -30,7 +30,7 @@ async def test_a_subject_has_one_fact_and_other_facts_do_not_replace_each_other(
     context = attach()
     for fact in ("my colour is green", "my colour is blue", "Живу", "Їм", "Їм", "I like tea", "I like tea"):
         result = await remember.call({"fact": fact}, context)
-    found = {each.name: each.value for each in await context.memory.search("", 50)}
+    found = {entry.name: entry.value for entry in await context.memory.search("", 50)}
     assert found == {"colour": "my colour is blue", "fact": "Живу", "fact_2": "Їм", "like_tea": "I like tea"}
     assert result.summary == "Remembered as like_tea for 365 days"
     assert "in place of" in (await remember.call({"fact": "my colour is red"}, context)).summary
@@ -48,7 +48,7 @@ async def test_it_is_found_by_its_words(attach: Callable[..., ToolContext]) -> N
     for fact in ("I prefer euros", "my bank account is in euros in Vienna", "I like tea"):
         await remember.call({"fact": fact}, context)
     found = await search_memory.call({"query": "Vienna EURO"}, context)
-    assert [each["name"] for each in found.value] == ["bank_account", "prefer_euros"]
+    assert [entry["name"] for entry in found.value] == ["bank_account", "prefer_euros"]
     assert found.value[1]["value"] == "I prefer euros"
     assert len((await search_memory.call({}, context)).value) == 3
     assert (await search_memory.call({"query": "ea"}, context)).summary == "Nothing like that is remembered"

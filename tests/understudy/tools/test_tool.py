@@ -131,8 +131,8 @@ def test_a_schema_and_its_objects_are_closed_and_name_what_is_required() -> None
     whole = everything.parameters
     size = whole["properties"]["size"]["anyOf"][0]
     point = whole["properties"]["points"]["anyOf"][0]["items"]
-    assert [each["required"] for each in (whole, size, point)] == [["text"], ["width"], ["x"]]
-    assert [each["additionalProperties"] for each in (whole, size, point)] == [False] * 3
+    assert [schema["required"] for schema in (whole, size, point)] == [["text"], ["width"], ["x"]]
+    assert [schema["additionalProperties"] for schema in (whole, size, point)] == [False] * 3
     assert point["properties"]["tags"] == {"type": "array", "items": {"type": "string"}}
     assert everything.description == "Take one of everything.\n\nA second paragraph."
 
@@ -416,8 +416,8 @@ async def test_methods_callables_and_partials_are_tools() -> None:
     assert (shop.lookup.name, shop.lookup.timeout_s) == ("lookup", 3)
     assert list(shop.lookup.parameters["properties"]) == ["order_id"]
     made = [tool(shop.plain), tool(shop), tool(name="some")(functools.partial(shop.plain)), shop.inside, Shop.outside]
-    assert [each.name for each in made] == ["plain", "Shop", "some", "inside", "outside"]
-    assert [(await each.call({"n": 2}, a_context())).value for each in made] == [
+    assert [built.name for built in made] == ["plain", "Shop", "some", "inside", "outside"]
+    assert [(await built.call({"n": 2}, a_context())).value for built in made] == [
         "2 of books", "2 at books", "2 of books", 2, 2,
     ]  # fmt: skip
     fixed = tool(functools.partial(everything.function, whole=5))
@@ -523,7 +523,7 @@ async def test_an_asyncio_function_runs_in_a_loop_of_its_own() -> None:
 
     @tool(asyncio=True)
     async def work(count: int) -> int:
-        done = await asyncio.gather(*(asyncio.sleep(0, each) for each in range(count)))
+        done = await asyncio.gather(*(asyncio.sleep(0, number) for number in range(count)))
         return sum(done)
 
     assert (await work.call({"count": 4}, a_context())).value == 6
@@ -556,7 +556,7 @@ async def test_what_a_generator_yields_is_shown_and_is_its_result() -> None:
         raise AssertionError("it is closed after its result")
 
     seen: list[Any] = []
-    results = [await each.call({"count": 2}, _tell(seen)) for each in (pages, summed, steps)]
+    results = [await generator.call({"count": 2}, _tell(seen)) for generator in (pages, summed, steps)]
     assert [result.value for result in results] == [[{"x": 0, "tags": []}, {"x": 1, "tags": []}], {"sum": 1}, 2]
     assert results[2].summary == "Counted."
     assert seen == [{"x": 0, "tags": []}, {"x": 1, "tags": []}, 0, 1, 0, "x" * 159 + "…"]
@@ -579,8 +579,8 @@ async def test_a_generator_without_end_is_ended(monkeypatch: pytest.MonkeyPatch)
         finally:
             closed.append("async")
 
-    for each in (endless, endless_too):
-        result = await tool(each).call({}, a_context())
+    for function in (endless, endless_too):
+        result = await tool(function).call({}, a_context())
         assert result.summary == "The first 3 items: there the tool was ended."
         assert result.value == {"truncated": True, "note": result.summary, "items": [1, 1, 1]}
     assert closed == ["sync", "async"]
@@ -771,8 +771,8 @@ def test_a_result_that_is_too_large_is_cut_and_says_so() -> None:
     rows = to_result([{"n": n} for n in range(100_000)])
     assert rows.value["truncated"] is True
     assert rows.value["preview"].startswith('[{"n":0}')
-    for each in (text, rows, to_result("\x00" * 500_000), to_result(["\x00" * 500_000])):
-        assert len(msgspec.json.encode(each.value)) <= MAX_VALUE_BYTES
+    for result in (text, rows, to_result("\x00" * 500_000), to_result(["\x00" * 500_000])):
+        assert len(msgspec.json.encode(result.value)) <= MAX_VALUE_BYTES
 
 
 SMALL = (None, {"status": "shipped", "items": [1, 2.5, True]}, ToolResult({"n": 1}, "One."))
@@ -780,7 +780,7 @@ CHART = ToolResult({"n": 1}, "One.", {"title": "x" * 20_000})
 LARGE = (CHART, "x" * 10_001, list(range(201)), [[0] * 100, [0] * 100], Point(1.0))
 
 
-@pytest.mark.parametrize(("value", "small"), [*((each, True) for each in SMALL), *((each, False) for each in LARGE)])
+@pytest.mark.parametrize(("value", "small"), [*((item, True) for item in SMALL), *((item, False) for item in LARGE)])
 def test_only_small_results_are_made_plain_on_the_loop(value: Any, small: bool) -> None:
     assert is_small(value) is small
 

@@ -151,4 +151,4 @@ async def test_pages_are_read_once_and_off_the_loop(tmp_path: Path) -> None:
     files, worker = await pages.read()
     assert files.files["main.js"].body == b"let b = 2;"
     assert gzip.decompress(worker.forms["gzip"]) == worker.body
-    assert [each is await pages.read() for each in found] == [True, True]
+    assert [page is await pages.read() for page in found] == [True, True]

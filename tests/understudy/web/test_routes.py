@@ -93,7 +93,7 @@ def test_the_document_says_what_routes_say(app: QuartTrio) -> None:
     got = document["paths"]["/shop/{number}"]["get"]
     assert got["summary"] == "Return a dish."
     assert "security" not in got
-    assert [each["schema"] for each in got["parameters"] if each["in"] == "query"] == [
+    assert [parameter["schema"] for parameter in got["parameters"] if parameter["in"] == "query"] == [
         {"type": "string", "enum": ["small", "large"]},
         {"type": "integer", "minimum": 1, "maximum": 3},
     ]

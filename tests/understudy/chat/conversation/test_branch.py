@@ -51,7 +51,7 @@ class Talk:
         self.branch.committed(change)
 
     def stored(self, run_id: str) -> History:
-        message = next(each for each in self.said if run_id in self.answering[each.id])
+        message = next(said for said in self.said if run_id in self.answering[said.id])
         with self.database.reading.begin() as connection:
             return queries.history(connection, self.owner, message.id, 100)
 
@@ -94,7 +94,7 @@ class Talk:
 
     def check(self) -> int:
         """Compare what is known with the store. Return how many runs it is known for."""
-        known = [(each, self.branch.before(each)) for each in self.open]
+        known = [(open_id, self.branch.before(open_id)) for open_id in self.open]
         for run_id, history in known:
             if history is not None:
                 stored = self.stored(run_id)

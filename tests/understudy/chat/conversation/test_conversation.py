@@ -29,7 +29,11 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("elsewhere", "u"), rig.outbox)
-    notes = [each.event.note for each in await rig.until(AgentProgress, 8) if isinstance(each.event, AgentProgress)]
+    notes = [
+        envelope.event.note
+        for envelope in await rig.until(AgentProgress, 8)
+        if isinstance(envelope.event, AgentProgress)
+    ]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
 
@@ -64,11 +68,11 @@ async def test_what_was_found_in_a_message_is_told_by_whoever_begins_to_work_on_
     second = next(event.run_id for event in reversed(events) if event.type == MessageAccepted.type)
     kinds = [event.type for event in events if event.run_id == second]
     assert kinds == [
-        each.type
-        for each in (MessageAccepted, AgentStarted, SanitizationSummary, AgentThinking, AgentCompleted, FinalResponse)
+        kind.type
+        for kind in (MessageAccepted, AgentStarted, SanitizationSummary, AgentThinking, AgentCompleted, FinalResponse)
     ]
-    told = [each.event for each in rig.told if isinstance(each.event, SanitizationSummary)]
-    assert [(each.direction, dict(each.counts)) for each in told] == [("inbound", {"secret": 1})]
+    told = [envelope.event for envelope in rig.told if isinstance(envelope.event, SanitizationSummary)]
+    assert [(summary.direction, dict(summary.counts)) for summary in told] == [("inbound", {"secret": 1})]
 
 
 async def test_a_conversation_ends_when_nothing_runs(rig: Rig) -> None:
@@ -124,7 +128,7 @@ async def test_pieces_that_wait_are_sent_as_one(rig: Rig) -> None:
 
 
 def pieces(rig: Rig) -> list[PartialResult]:
-    return [each.event for each in rig.told if isinstance(each.event, PartialResult)]
+    return [envelope.event for envelope in rig.told if isinstance(envelope.event, PartialResult)]
 
 
 async def test_what_was_said_is_read_once(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:

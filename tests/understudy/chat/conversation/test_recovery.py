@@ -57,7 +57,7 @@ class Unfinished:
         """Fail while the store is away; a user who was tried goes to the end, as in the registry."""
         self.tried += 1
         await trio.lowlevel.checkpoint()
-        rest = tuple(each for each in self.missed if each != owner)
+        rest = tuple(other for other in self.missed if other != owner)
         self.missed = (*rest, owner) if self.away else rest
         if self.away:
             raise StorageUnavailable("it did not answer lately")
@@ -100,7 +100,7 @@ async def test_many_unfinished_runs_are_woken_oldest_first_as_room_appears(
         assert QUEUED_OF_OWNER <= len(first) <= QUEUED_OF_OWNER + limiter.per_user
         with trio.fail_after(3600):
             while store.runs:
-                for name in [each for each in store.woken if each in limiter.permits]:
+                for name in [run_id for run_id in store.woken if run_id in limiter.permits]:
                     store.end(name)
                 await trio.sleep(0.1)
         assert store.most_queued <= QUEUED
@@ -128,7 +128,7 @@ async def test_a_store_that_is_away_is_not_pressed_and_fills_no_log(
         await trio.sleep(EVERY_S * 10.5)
         assert store.tried == 11 * BATCH
         postponed = [vars(record) for record in caplog.records if record.getMessage() == "recovery.postponed"]
-        assert [(each["count"], each["run_ids"]) for each in postponed] == [(BATCH, [])] * 11
+        assert [(entry["count"], entry["run_ids"]) for entry in postponed] == [(BATCH, [])] * 11
         store.away = False
         await trio.sleep(EVERY_S + 1)
         assert store.missed == ()

@@ -103,9 +103,9 @@ async def test_text_that_waits_for_its_window_is_shown_before_the_event_that_fol
         log.append_text(piece)
     shell.done.clear()
     await write(log, AgentThinking("a", "hm", 0.0))
-    shown = [each.envelope.event for each in shell.done if isinstance(each, Sent)]
+    shown = [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)]
     assert shown == [PartialResult("two three", 4)]
-    assert [type(each).__name__ for each in shell.done] == ["Committed", "Sent", "Published"]
+    assert [type(effect).__name__ for effect in shell.done] == ["Committed", "Sent", "Published"]
 
 
 def at_work() -> tuple[RunLog, LogOfRun]:
@@ -181,5 +181,5 @@ async def test_what_was_gathered_is_committed_before_what_follows_it() -> None:
     for number, follow in enumerate((partial(run.send_partial, "c", 0, []), partial(run.take_steers, 1))):
         run.gather(AgentThinking("a", str(number), 0.0))
         await follow()
-        assert [event.thought for _, event in log.of(AgentThinking)] == [str(each) for each in range(number + 1)]
+        assert [event.thought for _, event in log.of(AgentThinking)] == [str(thought) for thought in range(number + 1)]
         assert run.gathered.events == ()

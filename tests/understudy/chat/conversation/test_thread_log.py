@@ -88,7 +88,7 @@ def test_a_message_is_committed_then_published_then_answered_then_run(shell: She
     assert isinstance(accepted.event, MessageAccepted)
     assert isinstance(started.event, AgentStarted)
     assert (started.seq, shell.it.thread.last_seq, shell.it.thread.newest_answer) == (2, 2, "answer-r1")
-    (request,) = [each.request for each in effects if isinstance(each, Started)]
+    (request,) = [effect.request for effect in effects if isinstance(effect, Started)]
     assert request.agent_id == started.event.agent_id
 
 
@@ -97,7 +97,7 @@ def test_the_same_message_again_has_its_acceptance_replayed(shell: Shell) -> Non
     again = evolve(accept(1), run_id="other")
     effects = shell.handle(again)
     assert shell.did == ["Committed", "message", "run_events", "Replayed", "Answered"]
-    (replayed,) = [each.accepted for each in effects if isinstance(each, Replayed)]
+    (replayed,) = [effect.accepted for effect in effects if isinstance(effect, Replayed)]
     assert replayed.seq == 1
     assert answers(effects) == ["r1"]
     assert answers(shell.handle(accept(1, "Something else"))) == ["message_id_reused"]
@@ -108,11 +108,11 @@ def test_a_second_message_waits_until_the_first_run_has_exited(shell: Shell) -> 
     shell.handle(accept(1))
     shell.handle(accept(2))
     assert "Started" not in shell.did
-    assert [type(each.event) for each in shell.events] == [MessageAccepted, AgentStarted, MessageAccepted]
+    assert [type(envelope.event) for envelope in shell.events] == [MessageAccepted, AgentStarted, MessageAccepted]
     answer(shell)
     shell.done.clear()
     shell.exit_runs()
-    (request,) = [each.request for each in shell.done if isinstance(each, Started)]
+    (request,) = [effect.request for effect in shell.done if isinstance(effect, Started)]
     assert (request.run_id, request.agent_id) == ("r2", None), "it starts its agent itself"
     assert list(shell.it.thread.runs) == ["r2"]
 
@@ -152,8 +152,10 @@ def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.failing = [StorageUnavailable("disk")]
     effects = shell.finish("r1", Ending.FAILED)
-    assert [each.envelope.event.note for each in effects if isinstance(each, Sent)] == ["Waiting for the database"]
-    timer = next(each for each in effects if isinstance(each, Timed))
+    assert [effect.envelope.event.note for effect in effects if isinstance(effect, Sent)] == [
+        "Waiting for the database"
+    ]
+    timer = next(effect for effect in effects if isinstance(effect, Timed))
     assert isinstance(timer.message, RetryFinish)
     shell.handle(timer.message)
     assert isinstance(shell.published[-1].event, Error)
@@ -166,8 +168,8 @@ def test_what_a_run_has_not_committed_is_committed_with_its_end(shell: Shell) ->
     shell.failing = [StorageUnavailable("disk")]
     shell.finish("r1", Ending.CANCELLED, steps=(step,))
     shell.handle(RetryFinish())
-    changes = [each.change for each in shell.done if isinstance(each, Committed)]
-    assert [step in each.steps for each in changes if each.events][-2:] == [True, True]
+    changes = [effect.change for effect in shell.done if isinstance(effect, Committed)]
+    assert [step in change.steps for change in changes if change.events][-2:] == [True, True]
     assert shell.it.queue.unfinished == {}
 
 
@@ -175,21 +177,21 @@ def test_a_call_that_a_run_has_not_committed_yet_ends_with_it(shell: Shell) -> N
     shell.handle(accept(1))
     shell.record("r1", AgentStarted("a-1", "On it", 1.0))
     shell.finish("r1", Ending.CANCELLED, events=(ToolExecuting("a-1", "c", "add", {}, "Add", 1.0),))
-    kinds = [type(each.event) for each in shell.published]
+    kinds = [type(envelope.event) for envelope in shell.published]
     assert kinds[kinds.index(ToolExecuting) :][:2] == [ToolExecuting, ToolCompleted]
     assert kinds[-1] is FinalResponse
 
 
 def attempts_of(shell: Shell) -> list[int]:
-    changes = [each.change for each in shell.done if isinstance(each, Committed)]
-    return [each.attempt.attempts for each in changes if each.attempt is not None]
+    changes = [effect.change for effect in shell.done if isinstance(effect, Committed)]
+    return [change.attempt.attempts for change in changes if change.attempt is not None]
 
 
 def test_a_run_whose_actor_was_killed_is_resumed_until_it_was_tried_too_often(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.exit_runs()
     assert (shell.at_work, attempts_of(shell)) == ({"r1"}, [1])
-    assert [each.envelope.event for each in shell.done if isinstance(each, Sent)] == [AgentProgress(0, GOES_ON)]
+    assert [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)] == [AgentProgress(0, GOES_ON)]
     for _ in range(MAX_ATTEMPTS):
         assert shell.it.thread.runs
         shell.exit_runs()
@@ -238,7 +240,7 @@ def test_a_restart_does_not_put_off_a_run_again_that_backs_off(shell: Shell) -> 
     assert shell.it.thread.load(shell.thread)
     shell.done.clear()
     finished(shell.it.queue.resume(shell.read_run("r1")))
-    (rested,) = [each for each in shell.done if isinstance(each, Timed) and each.name == "rested r1"]
+    (rested,) = [effect for effect in shell.done if isinstance(effect, Timed) and effect.name == "rested r1"]
     assert rested.after_s == pytest.approx(0.1)
     assert attempts_of(shell) == []
     shell.fire()
@@ -251,7 +253,7 @@ def test_a_killed_run_keeps_its_users_roles_and_the_text_of_the_log(shell: Shell
     shell.it.thread.runs["r1"].text.append("never stored")
     shell.exit_runs()
     assert shell.it.thread.runs["r1"].text.stored == ""
-    request = [each.request for each in shell.done if isinstance(each, Started)][-1]
+    request = [effect.request for effect in shell.done if isinstance(effect, Started)][-1]
     assert request.roles == ("admin",)
 
 
@@ -260,13 +262,13 @@ async def test_what_a_dead_attempt_writes_is_not_shown(shell: Shell) -> None:
     shell.handle(accept(1))
 
     def logs() -> RunLog:
-        return [each.log for each in shell.done if isinstance(each, Started)][-1]
+        return [effect.log for effect in shell.done if isinstance(effect, Started)][-1]
 
     def shown(log: RunLog) -> list[Event]:
         before = len(shell.done)
         log.append_text("late")
         log.show_text()
-        return [each.envelope.event for each in shell.done[before:]]
+        return [effect.envelope.event for effect in shell.done[before:]]
 
     first = logs()
     assert shown(first) == [PartialResult("late", 0)]
@@ -282,12 +284,12 @@ async def test_what_a_dead_attempt_writes_is_not_shown(shell: Shell) -> None:
 async def test_what_a_run_writes_while_it_is_being_started_is_shown(shell: Shell) -> None:
     shell.writes = lambda log: log.append_text("at once")
     shell.handle(accept(1))
-    assert [each.envelope.event for each in shell.done if isinstance(each, Sent)] == [PartialResult("at once", 0)]
+    assert [effect.envelope.event for effect in shell.done if isinstance(effect, Sent)] == [PartialResult("at once", 0)]
 
 
 async def test_what_a_call_yields_is_shown_while_it_is_at_work(shell: Shell) -> None:
     shell.handle(accept(1))
-    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    (log,) = [effect.log for effect in shell.done if isinstance(effect, Started)]
     shell.done.clear()
     await log.send_partial("c1", 0, ["early"])
     assert shell.done == []
@@ -326,30 +328,30 @@ def test_events_that_break_the_protocol_leave_the_run_as_it_was(shell: Shell) ->
 
 async def test_streamed_text_is_sent_with_its_offset_and_restarts_as_another_text(shell: Shell) -> None:
     shell.handle(accept(1))
-    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    (log,) = [effect.log for effect in shell.done if isinstance(effect, Started)]
     shell.done.clear()
     for text, restart in (("one ", False), ("two", False), ("x", True)):
         log.append_text(text, restart=restart)
         log.show_text()
     shell.handle(RequestSnapshot(cast("Any", Outbox(shell))))
-    pieces = [each.envelope for each in shell.done if isinstance(each, Sent)]
-    assert [each.event for each in pieces] == [
+    pieces = [effect.envelope for effect in shell.done if isinstance(effect, Sent)]
+    assert [piece.event for piece in pieces] == [
         PartialResult(text, offset) for text, offset in (("one ", 0), ("two", 4), ("x", 0), ("x", 0))
     ]
-    first, second, third, whole = (each.text_epoch for each in pieces)
+    first, second, third, whole = (piece.text_epoch for piece in pieces)
     assert (first == second, second == third, third == whole) == (True, False, True)
 
 
 async def test_text_that_waits_is_shown_before_the_next_event_and_before_a_snapshot(shell: Shell) -> None:
     """Pieces that come soon after one that was shown wait for the window's end; nothing overtakes them."""
     shell.handle(accept(1))
-    (log,) = [each.log for each in shell.done if isinstance(each, Started)]
+    (log,) = [effect.log for effect in shell.done if isinstance(effect, Started)]
     woken: list[float] = []
     log.wake = lambda _name, after_s, _due: woken.append(after_s)
     shell.done.clear()
     for word in ("at once, ", "later, ", "together"):
         log.append_text(word)
-    assert [each.envelope.event for each in shell.done] == [PartialResult("at once, ", 0)]
+    assert [effect.envelope.event for effect in shell.done] == [PartialResult("at once, ", 0)]
     assert len(woken) == 1
     shell.record("r1", ToolExecuting("guide", "c1", "t", {}, "", 0.0))
     _, committed, text, published = shell.done
@@ -357,7 +359,7 @@ async def test_text_that_waits_is_shown_before_the_next_event_and_before_a_snaps
     assert text.envelope.event == PartialResult("later, together", 9)
     log.append_text("!")
     shell.handle(RequestSnapshot(cast("Any", Outbox(shell))))
-    assert [each.envelope.event for each in shell.done[4:]] == [
+    assert [effect.envelope.event for effect in shell.done[4:]] == [
         PartialResult("!", 24),
         PartialResult("at once, later, together!", 0),
     ]
@@ -377,7 +379,7 @@ def test_a_resumed_run_is_recorded_before_it_is_started_and_writes_another_text(
     shell.handle(accept(1))
     before = shell.it.thread.runs["r1"].text.epoch
     shell.restart()
-    order = [type(each).__name__ for each in shell.done if isinstance(each, Committed | Started)]
+    order = [type(effect).__name__ for effect in shell.done if isinstance(effect, Committed | Started)]
     assert order == ["Committed", "Started", "Committed", "Started"]
     assert shell.it.thread.runs["r1"].text.epoch != before
 
@@ -415,7 +417,7 @@ async def test_deleting_ends_every_run_before_the_thread(shell: Shell) -> None:
         shell.handle(accept(number))
     shell.handle(Delete())
     assert shell.did[-4:] == ["delete_thread", "Forgotten", "Relocated", "Answered"]
-    assert sum(isinstance(each.event, TERMINAL) for each in shell.published) == 3
+    assert sum(isinstance(envelope.event, TERMINAL) for envelope in shell.published) == 3
 
 
 def test_a_thread_with_a_run_is_not_deleted_for_its_age(shell: Shell) -> None:
@@ -429,7 +431,7 @@ def test_a_client_that_has_seen_more_than_the_log_is_resynced_once_that_is_verif
     outbox = cast("Any", Outbox(shell))
     effects = shell.handle(FollowThread(outbox, 9))
     assert shell.did == ["thread", "Subscribed", "Sent", "Answered"]
-    assert [each.envelope.event for each in effects if isinstance(each, Sent)] == [Resync(2)]
+    assert [effect.envelope.event for effect in effects if isinstance(effect, Sent)] == [Resync(2)]
     assert shell.thread is not None
     shell.thread = evolve(shell.thread, last_seq=9)
     shell.handle(FollowThread(outbox, 9))
@@ -447,8 +449,8 @@ def test_a_thread_that_another_node_claimed_is_not_loaded() -> None:
 def test_queued_runs_are_sent_their_positions(shell: Shell) -> None:
     for number in range(3):
         shell.handle(accept(number))
-    events = [each.envelope.event for each in shell.handle(PublishPositions()) if isinstance(each, Sent)]
-    notes = [each.note for each in events if isinstance(each, AgentProgress)]
+    events = [effect.envelope.event for effect in shell.handle(PublishPositions()) if isinstance(effect, Sent)]
+    notes = [event.note for event in events if isinstance(event, AgentProgress)]
     assert notes == [f"Waiting: {ahead} before this one in this conversation" for ahead in (1, 2)]
 
 
@@ -464,7 +466,7 @@ def test_an_acceptance_is_sent_again_only_if_the_client_repeats_its_message(shel
         again = evolve(accept(1), run_id="r2", earlier=earlier)
         effects = shell.handle(again)
         assert answers(effects) == ["r1"]
-        resent += [each.resend for each in effects if isinstance(each, Replayed)]
+        resent += [effect.resend for effect in effects if isinstance(effect, Replayed)]
     assert resent == [True, False]
 
 
@@ -476,7 +478,7 @@ def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_
     shell.handle(CancelRun(run_id, by="op", reason="Too dear"))
     if at_work:
         shell.finish(run_id, Ending.CANCELLED)
-    notice, completed, final = [each.event for each in shell.events[-3:]]
+    notice, completed, final = [envelope.event for envelope in shell.events[-3:]]
     assert isinstance(notice, AgentThinking)
     assert (notice.thought, notice.by) == ("An operator has ended this run: Too dear", "op")
     assert isinstance(completed, AgentCompleted)
@@ -485,7 +487,7 @@ def test_a_run_that_an_operator_ends_says_so_before_its_end(shell: Shell, *, at_
     shell.handle(CancelRun("r1" if not at_work else "r2"))
     shell.handle(CancelRun("r1" if not at_work else "r2", by="op"))
     shell.finish("r1", Ending.CANCELLED)
-    assert sum(isinstance(each.event, AgentThinking) for each in shell.events) == 1
+    assert sum(isinstance(envelope.event, AgentThinking) for envelope in shell.events) == 1
 
 
 # effects
@@ -499,10 +501,10 @@ def test_a_call_that_is_being_settled_is_settled_three_times_at_most(shell: Shel
     assert Asked("reconcile-c1") in effects(shell, unsettled(2))
     assert shell.it.settling.doubts["c1"].step.result == {"attempts": 3, "agent": "guide"}
     last = effects(Shell(), unsettled(3))
-    (commit,) = [each for each in last if isinstance(each, Committed)]
-    (event,) = [envelope.event for each in last if isinstance(each, Published) for envelope in each.envelopes]
+    (commit,) = [effect for effect in last if isinstance(effect, Committed)]
+    (event,) = [envelope.event for effect in last if isinstance(effect, Published) for envelope in effect.envelopes]
     assert (commit.change.steps[0].status, event) == ("started", CallSettled("c1", "pay", "unknown"))
-    assert not [each for each in last if isinstance(each, Asked)]
+    assert not [effect for effect in last if isinstance(effect, Asked)]
 
 
 def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell) -> None:
@@ -517,7 +519,7 @@ def test_what_became_of_a_call_is_stored_later_if_it_cannot_be_now(shell: Shell)
 
 
 def test_a_stop_of_the_server_is_no_attempt_at_settling_a_call(shell: Shell) -> None:
-    (began,) = [each for each in effects(shell, unsettled(1)) if isinstance(each, Committed)]
+    (began,) = [effect for effect in effects(shell, unsettled(1)) if isinstance(effect, Committed)]
     assert began.change.steps[0].result["attempts"] == 2
     finished(shell.it.suspend())
     (step,) = shell.done[-1].change.steps

@@ -144,7 +144,7 @@ async def test_a_call_of_unknown_effect_is_not_repeated_and_the_model_is_told(
     assert outcome.result_summary.endswith(EFFECT_UNKNOWN)
     assert list(BANK.values()) == [0]
     failed = [record for record in caplog.records if record.getMessage() == "effect.failed"]
-    assert [hasattr(each, "error_id") for each in failed] == ([] if reconcile is unsure else [True])
+    assert [hasattr(record, "error_id") for record in failed] == ([] if reconcile is unsure else [True])
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ async def test_the_user_says_what_became_of_a_call_that_nobody_can_settle(
     (asked,) = (event for event in recorded.events if isinstance(event, QuestionAsked))
     assert (asked.title, asked.asked_by, asked.call_id) == ("Did pay take effect?", "server", outcome.call_id)
     assert asked.text == "The call was interrupted, and it is unknown whether it took effect."
-    assert [each["value"] for each in asked.choices or ()] == ["happened", "again", "skip"]
+    assert [offered["value"] for offered in asked.choices or ()] == ["happened", "again", "skip"]
     assert (outcome.status, outcome.effect, list(BANK.values())) == (status, effect, [times])
     assert (outcome.undo_until is not None) == (choice == "again")
 
@@ -323,7 +323,7 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
     kills, refs, record = iter([True]), refs_of_calls(monkeypatch), RunLog.record
 
     async def record_or_die(self: RunLog, *events: Event, steps: Any = ()) -> None:
-        dies = any(isinstance(each, event) for each in events) and next(kills, False)
+        dies = any(isinstance(one, event) for one in events) and next(kills, False)
         if stored or not dies:
             await record(self, *events, steps=steps)
         if dies:
@@ -334,8 +334,8 @@ async def test_a_call_killed_while_its_question_is_stored_asks_once(
     monkeypatch.setattr(RunLog, "record", record_or_die)
     BANK.clear()
     recorded = await played([an_agent(asker("?a"))], choices=["yes"])
-    for each in (QuestionAsked, QuestionAnswered):
-        assert sum(isinstance(one, each) for one in recorded.events) == 1
+    for kind in (QuestionAsked, QuestionAnswered):
+        assert sum(isinstance(one, kind) for one in recorded.events) == 1
     outcome = completed(recorded.events)
     assert (outcome.status, outcome.effect, dict(BANK)) == (ToolStatus.OK, None, {outcome.call_id: 1})
 
@@ -430,8 +430,8 @@ async def test_the_start_of_a_quick_call_is_stored_with_its_end_if_its_tool_cann
     model = Thinking(Call([(called.name, {"amount": 3} if called.name == "pay" else {"number": 3})]), Say("six"))
     whole = await played([Agent("a", tools=[called], model=model)])
     kinds = [[type(event).__name__ for event in cut.events] for cut in whole.cuts]
-    found = [[kind for kind in each if kind in ("ToolExecuting", "ToolCompleted")] for each in kinds]
-    assert [each for each in found if each] == commits
+    found = [[kind for kind in commit if kind in ("ToolExecuting", "ToolCompleted")] for commit in kinds]
+    assert [commit for commit in found if commit] == commits
 
 
 async def test_the_start_of_a_call_is_stored_within_a_tenth_of_a_second(

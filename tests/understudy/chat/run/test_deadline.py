@@ -80,7 +80,7 @@ async def test_runs_near_the_front_are_notified_when_they_move_up(autojump_clock
             limiter.acquire(str(number), "ada", run)
         release_permit(limiter, "2")
         await trio.testing.wait_all_tasks_blocked()
-        moved = [each.run_id for each in heard if isinstance(each, PositionChanged)]
+        moved = [message.run_id for message in heard if isinstance(message, PositionChanged)]
         assert moved == [str(number) for number in range(3, NOTIFIED_AT_ONCE + 2)]
         heard.clear()
         release_permit(limiter, "never")

@@ -26,7 +26,9 @@ async def test_the_card_is_made_once_for_each_agent_of_a_run(monkeypatch: pytest
     monkeypatch.setattr(work, "equip", noting)
     calls = [Call([("again", {"text": str(number)})]) for number in range(3)]
     await played([Agent("a", tools=[again], model=Thinking(*calls, Say("one two")))])
-    assert [([*each.tools], [tool.name for tool in each.card.tools]) for each in made] == [(["again"], ["again"])]
+    assert [([*equipped.tools], [tool.name for tool in equipped.card.tools]) for equipped in made] == [
+        (["again"], ["again"])
+    ]
     assert made[0].tokens > 20
 
 

@@ -121,7 +121,7 @@ async def test_a_function_that_takes_another_way_on_replay_fails_and_names_both(
 ) -> None:
     monkeypatch.setattr(hand_written, "REPLAY_S", 0.05)
     whole = await played(STORIES["work"])
-    cut = next(n for n, each in enumerate(whole.cuts) if any(step.kind == "step" for step in each.steps))
+    cut = next(n for n, moment in enumerate(whole.cuts) if any(step.kind == "step" for step in moment.steps))
     changed = [Agent("a", tools=[again], model=Answering(Say("")), run=other)]
     DONE.clear()
     with pytest.raises(AssertionError):  # the run crashes: its conversation would end it

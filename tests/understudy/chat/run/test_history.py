@@ -14,7 +14,7 @@ from understudy.testing import Say, ScriptedModel, run_agent
 
 
 def kinds(items: Any) -> list[str]:
-    return [type(each).__name__.removesuffix("Item") for each in items]
+    return [type(item).__name__.removesuffix("Item") for item in items]
 
 
 def test_an_exchange_is_question_calls_results_and_answer() -> None:
@@ -25,7 +25,7 @@ def test_an_exchange_is_question_calls_results_and_answer() -> None:
     )
     items = exchange_items(exchange(*steps, answer="Let me look.\n\nIt is shipped."), {})
     assert kinds(items) == ["Message", "Message", "Call", "Result", "Message"]
-    assert [each.content for each in items if isinstance(each, MessageItem)] == [
+    assert [item.content for item in items if isinstance(item, MessageItem)] == [
         *("Where is it?", "Let me look.", "It is shipped.")
     ]
     call, result = items[2], items[3]
@@ -58,14 +58,14 @@ def test_calls_that_the_user_undid_are_noted() -> None:
         for number, name, status in ((4, "s2", "ok"), (5, "s1", "failed"))
     ]
     items = exchange_items(exchange(*work, *undos, answer="Paid."), {})
-    (note,) = (each for each in items if isinstance(each, NoteItem))
+    (note,) = (item for item in items if isinstance(item, NoteItem))
     assert note is items[-1]
     assert note.content == "The user undid this call afterwards: pay, call s2. Its effect is taken back."
 
 
 def test_what_was_shown_of_an_interrupted_turn_is_its_text() -> None:
     items = exchange_items(exchange(model_step(1, "It is in", finished=False), status="interrupted"), {})
-    assert [each.content for each in items[:2]] == ["Where is it?", "It is in"]  # type: ignore[union-attr]
+    assert [item.content for item in items[:2]] == ["Where is it?", "It is in"]  # type: ignore[union-attr]
 
 
 def test_an_answer_of_a_tool_follows_its_result() -> None:
@@ -107,6 +107,8 @@ async def test_images_and_documents_go_to_models_that_take_them(images: bool, do
     assert run.text == "Seen."
     item = model.inputs[0].items[-1]
     assert isinstance(item, MessageItem)
-    assert sorted(each.name for each in item.files) == sorted(FILES)
-    assert [each.content for each in item.images] == ([FILES["a.png"]] if images else [])
-    assert [(each.name, each.content) for each in item.documents] == ([("b.pdf", FILES["b.pdf"])] if documents else [])
+    assert sorted(file.name for file in item.files) == sorted(FILES)
+    assert [image.content for image in item.images] == ([FILES["a.png"]] if images else [])
+    assert [(document.name, document.content) for document in item.documents] == (
+        [("b.pdf", FILES["b.pdf"])] if documents else []
+    )

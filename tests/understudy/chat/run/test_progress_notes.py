@@ -31,7 +31,7 @@ def in_thread(context: ToolContext) -> None:
         context.progress(number, None, "note")
 
 
-@pytest.mark.parametrize("flood", [on_tools_loop, on_server_loop, in_thread], ids=lambda each: each.name)
+@pytest.mark.parametrize("flood", [on_tools_loop, on_server_loop, in_thread], ids=lambda flood: flood.name)
 async def test_a_flood_is_scanned_by_time_and_its_last_note_is_shown(flood: Tool) -> None:
     """Of 1,000 notes one each tenth of a second is scanned, and the last one; a tool in another thread is slowed."""
     scanned: list[float] = []

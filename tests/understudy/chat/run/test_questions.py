@@ -120,8 +120,8 @@ async def asked() -> AsyncIterator[tuple[OpenQuestion, Callable[..., Awaitable[N
 async def test_the_first_answer_that_fits_counts(autojump_clock: trio.testing.MockClock) -> None:
     async with answering() as (questions, give, replies):
         questions.begin(question := form())
-        for each in ({"count": 7}, SIX, {"count": 5}, SIX):
-            await give(each)
+        for answer in ({"count": 7}, SIX, {"count": 5}, SIX):
+            await give(answer)
         assert not replies
         reply = await question.wait(trio.current_time() + 1)
         await trio.testing.wait_all_tasks_blocked()
@@ -213,8 +213,8 @@ async def test_changed_parameters_are_checked_while_other_decisions_wait(
         assert (decided.decision, decided.parameters) == (ALLOW, {"amount": 1})
         approval.confirm_stored()
         await trio.testing.wait_all_tasks_blocked()
-        assert [each for _, each in replies if isinstance(each, str)] == ["There is no amount."]
-        assert sorted(str(each) for _, each in replies if isinstance(each, bool)) == ["False", "True"]
+        assert [reply for _, reply in replies if isinstance(reply, str)] == ["There is no amount."]
+        assert sorted(str(reply) for _, reply in replies if isinstance(reply, bool)) == ["False", "True"]
 
 
 async def test_a_check_that_takes_too_long_ends_with_the_wait(autojump_clock: trio.testing.MockClock) -> None:
@@ -241,7 +241,7 @@ async def test_a_tool_says_when_it_needs_approval() -> None:
     large = paying(lambda arguments: arguments["amount"] > 100)
     assert not await needs_approval(large, {"amount": 100.0}, "ada")
     assert await needs_approval(large, {"amount": 101.0}, "ada")
-    assert [paying(each).approval_mode for each in (True, False, len)] == ["always", "never", "sometimes"]
+    assert [paying(approval).approval_mode for approval in (True, False, len)] == ["always", "never", "sometimes"]
 
 
 async def test_the_arguments_shown_are_a_copy() -> None:

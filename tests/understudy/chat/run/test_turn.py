@@ -112,8 +112,8 @@ class Replies:
     notice: str = ""
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
-        for each in () if len(self.replies) > 1 else self.lost:
-            await emit(AttemptLost(each))
+        for usage in () if len(self.replies) > 1 else self.lost:
+            await emit(AttemptLost(usage))
         reply = self.replies.pop(0)
         if isinstance(reply, ModelUnavailable):
             raise reply
@@ -152,7 +152,7 @@ async def test_answers_that_are_lost_before_a_word_are_counted(last: Reply | Mod
     async with open_session(Agent("x", model=model)) as session:
         await session.say("Look")
         (run,) = (await session._context.store.runs(session.identity.user, limit=1)).items
-        used = [each for step in await session._context.store.steps(run.id) if (each := usage_of(step))]
+        used = [counted for step in await session._context.store.steps(run.id) if (counted := usage_of(step))]
     usage = sum(used, Usage())
     assert not isinstance(usage.estimated, UnsetType)
     assert usage.estimated > 0

@@ -54,8 +54,8 @@ def test_the_oldest_results_are_folded_first_and_no_more_than_needed() -> None:
     planned = plan(items, NONE, 100_000, total(items) - 1_500)
     assert planned == Compaction(folded=Place("r1", 1))
     shown = shortened(items, planned, 100_000)
-    folded = [isinstance(each, ResultItem) and "Folded" in each.content for each in shown]
-    assert [n for n, each in enumerate(folded) if each] == [2, 6]
+    folded = [isinstance(item, ResultItem) and "Folded" in item.content for item in shown]
+    assert [n for n, is_folded in enumerate(folded) if is_folded] == [2, 6]
     assert total(shown) <= total(items) - 1_500
     assert "s0" in shown[2].content  # type: ignore[union-attr]
 
@@ -66,7 +66,7 @@ def test_then_the_oldest_turns_are_left_out_up_to_the_newest() -> None:
     assert planned.start == Place("r4", 1)
     shown = shortened(items, Compaction(planned.start, planned.folded, "Summary."), 100_000)
     assert isinstance(shown[0], NoteItem)
-    assert [type(each).__name__ for each in shown[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
+    assert [type(item).__name__ for item in shown[1:]] == ["MessageItem", "CallItem", "ResultItem", "MessageItem"]
 
 
 def test_before_the_first_message_there_is_nothing_to_leave_out() -> None:

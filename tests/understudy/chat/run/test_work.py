@@ -61,8 +61,8 @@ def test_a_run_has_the_parts_that_its_agent_asks_for() -> None:
         lambda job, agent: Telling(),
     ]
     parts = parts_of(makers, JOB, Agent("a", remembers=True))
-    assert [each.agent for each in parts.after_turn if isinstance(each, Noting)] == ["r.a"]
-    assert [type(each) for each in parts.note] == [Telling, Telling]
+    assert [part.agent for part in parts.after_turn if isinstance(part, Noting)] == ["r.a"]
+    assert [type(part) for part in parts.note] == [Telling, Telling]
     assert (parts.begin, parts.before_turn, parts.ended) == ((), (), ())
     assert parts_of(makers[:1], JOB, Agent("b", remembers=False)) is NO_PARTS
 
@@ -71,8 +71,8 @@ def test_an_answer_has_the_last_results_and_charts_that_fit_into_a_frame() -> No
     big, request = "x" * (MAX_RESULTS_BYTES // 4), ToolRequest("c", "draw", {})
     drawn = [ToolOutcome(request, "c", ToolStatus.OK, [n, big], visualization={"title": big, "n": n}) for n in range(6)]
     data = Gathered(drawn).data()
-    assert [each["result"][0] for each in data["results"]] == [3, 4, 5]
-    assert [each["n"] for each in data["visualizations"]] == [3, 4, 5]
+    assert [result["result"][0] for result in data["results"]] == [3, 4, 5]
+    assert [chart["n"] for chart in data["visualizations"]] == [3, 4, 5]
 
 
 async def test_a_long_thought_is_cut() -> None:
@@ -80,4 +80,4 @@ async def test_a_long_thought_is_cut() -> None:
         await turn.think("Hm. " * MAX_SENTENCE)
 
     run = await run_agent(Agent("a", run=work), "go")
-    assert [len(each.thought) for each in run.of(AgentThinking)] == [MAX_SENTENCE]
+    assert [len(event.thought) for event in run.of(AgentThinking)] == [MAX_SENTENCE]

@@ -23,7 +23,7 @@ CALLING = ToolExecuting("a", "c", "echo", {}, "", 2.0)
 CALLED = ToolCompleted("a", "c", "echo", 1, "", ToolStatus.OK, 1.0, 3.0)
 DONE = AgentCompleted("a", "", RunStatus.SUCCESS, Usage(1, 2, 1), 4.0)
 ASKED = ApprovalRequired("a", "c", "echo", {}, 300.0)
-ALLOWED, REFUSED, EXPIRED = (ApprovalDecided("c", each) for each in ApprovalDecision)
+ALLOWED, REFUSED, EXPIRED = (ApprovalDecided("c", decision) for decision in ApprovalDecision)
 FAILED = AgentError("a", "internal", "no", True, "e")
 
 

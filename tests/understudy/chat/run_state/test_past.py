@@ -88,7 +88,7 @@ async def test_a_resumed_turn_has_the_messages_of_the_interrupted_one(monkeypatc
     model = Thinking(Call([("once", {"text": "x"}), ("again", {"text": "y"})]), Say(WORDS))
     agents = [Agent("a", tools=TOOLS, model=model)]
     whole = await played(agents)
-    cut = next(number for number, each in enumerate(whole.cuts) if each.steps and each.steps[0].number == 4)
+    cut = next(number for number, moment in enumerate(whole.cuts) if moment.steps and moment.steps[0].number == 4)
     first, last = model.inputs
     model.inputs.clear()
     await played(agents, whole.cuts[: cut + 2])
@@ -208,7 +208,7 @@ async def test_a_steered_run_that_is_cut_at_any_commit_takes_each_steer_once_at_
         model.inputs.clear()
         resumed = await played(agents, whole.cuts[:number], **steers)
         assert [event.steer_id for event in resumed.events if isinstance(event, SteerTaken)] == ["look", "stop"]
-        assert [step.kind for step in sorted(resumed.steps, key=lambda each: each.number)] == [
+        assert [step.kind for step in sorted(resumed.steps, key=lambda step: step.number)] == [
             "model", "tool", "steer", "model", "steer", "model",
         ]  # fmt: skip
         assert resumed.screen.startswith("one")
