@@ -41,7 +41,7 @@ async def ended(client: ChatClient) -> dict[str, Any]:
 
 def results(client: ChatClient) -> dict[str, dict[str, Any]]:
     """Return the data of the last completed call of each tool."""
-    return {each["data"]["tool_name"]: each["data"] for each in client.seen if each["type"] == "tool_completed"}
+    return {event["data"]["tool_name"]: event["data"] for event in client.seen if event["type"] == "tool_completed"}
 
 
 def lines_of(notes: Path) -> list[str]:

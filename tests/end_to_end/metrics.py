@@ -6,4 +6,4 @@ from tests.rigs.tokens import token_of
 
 async def metric(address: str, line: str) -> float:
     _, _, text = await request(address, "GET", "/metrics", token=token_of("prometheus", roles=["metrics"]))
-    return next((float(each.rsplit(" ", 1)[1]) for each in text.splitlines() if each.startswith(line)), 0.0)
+    return next((float(sample.rsplit(" ", 1)[1]) for sample in text.splitlines() if sample.startswith(line)), 0.0)

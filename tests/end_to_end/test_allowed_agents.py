@@ -14,7 +14,7 @@ from understudy.app.server import Running
 
 
 async def names(running: Running, who: str) -> list[str]:
-    return [each["name"] for each in (await get(running, "/api/agents", who))["agents"]]
+    return [agent["name"] for agent in (await get(running, "/api/agents", who))["agents"]]
 
 
 @pytest.mark.promise("wire.agent-allowed")

@@ -142,7 +142,7 @@ async def test_a_failing_agent_reports_its_error_before_the_run_ends(
     assert (told["data"]["code"], ended["data"]["status"]) == (code, "failed")
     assert told["data"]["error_id"] == error["data"]["error_id"] != ""
     assert told["message"] == error["data"]["message"]
-    assert [each["data"]["retryable"] for each in (told, error)] == [retryable] * 2
+    assert [event["data"]["retryable"] for event in (told, error)] == [retryable] * 2
     assert words in ("", error["data"]["message"])
     assert "secret-detail" not in str(events)
 

@@ -36,8 +36,8 @@ async def test_a_message_follows_the_last_answer_unless_it_names_another(serve_g
         assert recorder.prompt() == ["one", "answer 1", "three", "answer 3", "four"]
         check_arc(client.durable(aside["run_id"]))
     shown = await history(running, token)
-    parents = {each["id"]: each["parent_id"] for each in shown["messages"] if each["role"] == "user"}
-    answers = {each["parent_id"]: each["id"] for each in shown["messages"] if each["role"] == "assistant"}
+    parents = {message["id"]: message["parent_id"] for message in shown["messages"] if message["role"] == "user"}
+    answers = {answer["parent_id"]: answer["id"] for answer in shown["messages"] if answer["role"] == "assistant"}
     assert parents == {"m1": None, "m2": answers["m1"], "m3": answers["m1"], "m4": answers["m3"]}
     assert shown["newest"]["message_id"] == "m4"
 
@@ -85,8 +85,8 @@ async def test_an_edit_is_a_message_beside_the_edited_one(serve_guest: Any) -> N
         assert recorder.prompt() == ["another beginning"]
         assert "parent_id" not in first["data"]
     shown = (await history(running, token))["messages"]
-    assert [each["content"] for each in shown[:4]] == ["one", "answer 1", "two", "answer 2"]
-    assert {each["id"]: each["branch_of"] for each in shown if each["id"] in ("m1", "m2", "m3")} == {
+    assert [message["content"] for message in shown[:4]] == ["one", "answer 1", "two", "answer 2"]
+    assert {message["id"]: message["branch_of"] for message in shown if message["id"] in ("m1", "m2", "m3")} == {
         "m1": None,
         "m2": None,
         "m3": "m2",
@@ -112,8 +112,8 @@ async def test_a_message_can_be_answered_once_more(serve_guest: Any) -> None:
         third = await ended(client)
         assert third["data"]["message_id"] == "m2"
     shown = await history(running, token)
-    by_id = {each["id"]: each for each in shown["messages"]}
-    assert [each["content"] for each in shown["messages"] if each["parent_id"] == "m2"] == [
+    by_id = {message["id"]: message for message in shown["messages"]}
+    assert [message["content"] for message in shown["messages"] if message["parent_id"] == "m2"] == [
         "answer 2",
         "answer 3",
         "answer 5",
@@ -122,7 +122,7 @@ async def test_a_message_can_be_answered_once_more(serve_guest: Any) -> None:
     assert by_id["m2"]["runs"] == [{"run_id": run_id, "status": "success"} for run_id in runs]
     assert [by_id[f"answer-{run_id}"]["branch_of"] for run_id in runs] == [None, "m2", "m2"]
     assert shown["newest"] == {"message_id": "m2", "run_id": third["run_id"]}
-    assert sum(each["id"] == "m2" for each in shown["messages"]) == 1
+    assert sum(message["id"] == "m2" for message in shown["messages"]) == 1
 
 
 async def test_a_branch_goes_on_through_a_run_that_left_no_answer(serve_guest: Any) -> None:
@@ -232,8 +232,10 @@ async def test_an_export_has_every_branch_oldest_first(serve_guest: Any, monkeyp
     status, headers, whole = await request(running.address, "GET", "/api/threads/t/export", token=token)
     assert status == 200
     assert headers["content-disposition"].startswith("attachment")
-    assert [each["content"] for each in whole["messages"] if each["role"] == "user"] == [f"m{n}" for n in range(6)]
-    assert [each["id"] for each in whole["messages"] if each["parent_id"] == "m0"] == [
+    assert [message["content"] for message in whole["messages"] if message["role"] == "user"] == [
+        f"m{n}" for n in range(6)
+    ]
+    assert [message["id"] for message in whole["messages"] if message["parent_id"] == "m0"] == [
         f"answer-{first['run_id']}",
         f"answer-{again['run_id']}",
     ]

@@ -93,8 +93,8 @@ async def test_more_calls_of_a_turn_than_may_work_at_once_are_queued(serve: Any)
 
     _, events = await end_of(serve, evolve(agent(Eager(calls=70), turns=2), tools=(busy,)))
     completed = [event["data"] for event in events if event["type"] == "tool_completed"]
-    assert [each["status"] for each in completed].count("ok") == 64
-    assert {each["result_summary"] for each in completed if each["status"] == "failed"} == {
+    assert [call["status"] for call in completed].count("ok") == 64
+    assert {call["result_summary"] for call in completed if call["status"] == "failed"} == {
         "64 calls in one turn are the limit; make the others in the next turn."
     }
     assert most == 8
@@ -177,8 +177,8 @@ async def test_a_cancelled_run_has_used_what_each_of_its_agents_has(serve_client
         run_id = (await client.ask("go", agent_type="script", until="tool_executing"))["run_id"]
         await client.send({"type": "cancel", "payload": {"run_id": run_id}})
         end = await client.until_end()
-        completed = [each["data"] for each in client.durable() if each["type"] == "agent_completed"]
-    assert [each["usage"]["turns"] for each in completed] == [1, 1, 0]
+        completed = [event["data"] for event in client.durable() if event["type"] == "agent_completed"]
+    assert [ended["usage"]["turns"] for ended in completed] == [1, 1, 0]
     assert end["data"]["usage"] == {"input": 30, "output": 15, "turns": 3}
 
 
@@ -225,7 +225,7 @@ async def test_a_resumed_run_counts_its_turns_once_after_handoffs(tmp_path: Path
     CALLS.clear()
     state, events = await resumed(tmp_path, handing(Handing("second"), Handing("third"), Eager(tool="held")))
     used = [event["data"]["usage"] for event in events if event["type"] in ("agent_completed", "final_response")]
-    assert [each["turns"] for each in used] == [1, 1, 4, 6]
+    assert [usage["turns"] for usage in used] == [1, 1, 4, 6]
     assert used[-1] == state["usage"] == {"input": 60, "output": 30, "turns": 6}
 
 

@@ -45,8 +45,8 @@ async def test_reading_goes_on_and_messages_are_refused_until_it_is_back(serve: 
         await client.ask("And 3 + 3?", thread_id="t", message_id="m2")
         status, headers, body = await read("/api/threads/t/messages")
         assert (status, "stale" in body, "warning" in headers) == (200, False, False)
-        assert [each["id"] for each in body["messages"] if each["role"] == "user"] == ["m1", "m2"]
-        seqs = [each["seq"] for each in (await read("/api/threads/t/events"))[2]["events"]]
+        assert [message["id"] for message in body["messages"] if message["role"] == "user"] == ["m1", "m2"]
+        seqs = [event["seq"] for event in (await read("/api/threads/t/events"))[2]["events"]]
         assert seqs == list(range(1, len(seqs) + 1))
         assert (await read("/healthz"))[2]["checks"]["database"]["status"] == "ok"
 

@@ -60,7 +60,7 @@ async def is_ready(server: Process, wanted: int) -> None:
 async def check_log(server: Process, token: str) -> None:
     """Check that each message is stored once and that the log has no gap. Refused messages may have been stored."""
     history = await get(server, "/api/threads/t/messages", token)
-    assert [each["id"] for each in history["messages"] if each["role"] == "user"] == ["m1", "m2"]
+    assert [message["id"] for message in history["messages"] if message["role"] == "user"] == ["m1", "m2"]
     body = await get(server, "/api/threads/t/events", token)
     assert [event["seq"] for event in body["events"]] == list(range(1, body["last_seq"] + 1))
 

@@ -24,8 +24,8 @@ async def test_allowed_origins_alone_may_frame_the_chat_for_sites(serve: Any) ->
     assert frames_of(embedded) == ["'self'", *LISTED[:2], "https://xn--bcher-kva.example"]
     assert frames_of(page) == ["'none'"]
     rest = [
-        [part for part in each["content-security-policy"].split("; ") if not part.startswith("frame-ancestors")]
-        for each in (page, embedded)
+        [part for part in head["content-security-policy"].split("; ") if not part.startswith("frame-ancestors")]
+        for head in (page, embedded)
     ]
     assert rest[0] == rest[1]
     assert page["cross-origin-resource-policy"] == "same-origin"
@@ -60,7 +60,7 @@ async def test_a_site_that_is_not_allowed_gets_a_script_that_says_so(serve: Any)
     assert "origin" in headers["vary"].lower()
     assert "does not allow pages of" in said
     assert "attachShadow" not in said
-    assert not any(each in said for each in LISTED)
+    assert not any(origin in said for origin in LISTED)
     again = {"Origin": LISTED[0], "If-None-Match": headers["etag"]}
     status, _, script = await request(running.address, "GET", "/page/widget.js", headers=again)
     assert (status, "attachShadow" in script) == (200, True), "a copy of the one is no copy of the other"

@@ -35,8 +35,8 @@ async def test_two_nodes_find_the_new_primary(
         assert on_b.seen[-1]["data"]["code"] == "storage_unavailable"
         gate.opened.set()
         await trio.to_thread.run_sync(postgres_pair.standby.promote)
-        for each in two.both:
-            await until_ready(each.address)
+        for node in two.both:
+            await until_ready(node.address)
         for client in (on_a, on_b):
             while not any(event["type"] == "final_response" for event in client.durable()):
                 await client.read()

@@ -29,7 +29,7 @@ async def visit(running: Running, thread: str) -> None:
 
 def ours(objects: list[Any]) -> list[Any]:
     """Return those that are of the product, or of the libraries that serve its connections."""
-    return [each for each in objects if type(each).__module__.startswith(OURS)]
+    return [item for item in objects if type(item).__module__.startswith(OURS)]
 
 
 async def test_runs_connections_and_requests_leave_no_garbage(serve: Any) -> None:

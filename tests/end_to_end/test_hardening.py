@@ -244,7 +244,7 @@ async def test_who_runs_the_server_may_ask_for_everything(serve: Any) -> None:
         await client.send({"agent_type": "liaison", "pillar": "operations", "message": "Show the supervision tree"})
         await client.until_end()
         token = client.seen[0]["data"]["session_token"]
-    (result,) = [each["data"]["result"] for each in client.durable() if each["type"] == "tool_completed"]
+    (result,) = [event["data"]["result"] for event in client.durable() if event["type"] == "tool_completed"]
     assert "error" not in result
     forwarded = {"X-Forwarded-For": "192.0.2.7"}
     _, _, session = await request(running.address, "POST", "/api/sessions", headers=forwarded)

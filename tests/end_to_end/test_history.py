@@ -50,7 +50,9 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve_client: Any) ->
             *("m2", "answer 2", "m3", "answer 3", "m4"),
         ]
         assert recorder.turns[-1].instructions == recorder.turns[2].instructions
-        thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
+        thoughts = [
+            event for event in client.seen if event["type"] == "agent_thinking" and "left out" in event["message"]
+        ]
         assert [thought["data"]["thought"] for thought in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
         ]
@@ -114,7 +116,7 @@ async def test_a_stopped_answer_leaves_a_complete_history(serve_client: Any) -> 
         model.turns = (Say("one"),)
         await client.ask("and now?", agent_type="script", thread_id="t")
     sent = build_messages(model.heard[-1].items)
-    assert [each["role"] for each in sent] == ["user", "assistant", "tool", "assistant", "user"]
+    assert [message["role"] for message in sent] == ["user", "assistant", "tool", "assistant", "user"]
     assert "stopped" in sent[2]["content"]
 
 
@@ -129,7 +131,7 @@ async def test_a_long_conversation_is_folded_and_results_can_be_recalled(serve_c
         assert folded
         assert "recall_result" in [card.name for card in model.heard[-2].tools]
         assert sum(map(item_tokens, model.heard[-1].items)) < 4_500
-        assert any("long" in each["message"] for each in client.seen if each["type"] == "agent_thinking")
+        assert any("long" in event["message"] for event in client.seen if event["type"] == "agent_thinking")
         assert all(
             "recall_result" in [card.name for card in turn.tools] for turn in model.heard if "Folded" in str(turn.items)
         )
@@ -180,12 +182,12 @@ async def test_old_turns_become_a_summary_that_is_made_once(tmp_path: Path) -> N
         async with connected(running.address, token) as client:
             while not model.summaries:
                 await client.ask(f"m{len(model.heard) + 1}", agent_type="script", thread_id="t")
-            thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
+            thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]
             assert sum("summarise" in thought for thought in thoughts) == 1
     before = model.heard[-1].items
     assert isinstance(before[0], NoteItem)
     assert "Summary 1." in before[0].content
-    assert not any("answer 1 " in str(getattr(each, "content", "")) for each in before)
+    assert not any("answer 1 " in str(getattr(item, "content", "")) for item in before)
     async with serving(tmp_path, agent) as running, connected(running.address, token) as client:
         await client.ask("and now?", agent_type="script", thread_id="t")
     assert model.summaries == 1
@@ -279,7 +281,7 @@ async def test_encrypted_reasoning_goes_back_in_each_later_request(
     assert thoughts.count("I look it up.") == 2
     bodies = [{name: value for name, value in request.items() if name != "path"} for request in provider.requests]
     assert [responses_rules.faults(body) for body in bodies] == [[], [], [], []]
-    kept = [sum(each.get("type") == "reasoning" for each in body["input"]) for body in bodies]
+    kept = [sum(item.get("type") == "reasoning" for item in body["input"]) for body in bodies]
     assert kept == [0, 1, 1, 2]
     sent = [json.dumps(body["input"])[:-1] for body in bodies]
     assert all(after.startswith(before) for before, after in pairwise(sent))

@@ -67,8 +67,8 @@ async def test_what_a_later_release_wrote_is_passed_on_and_stops_nobody(tmp_path
             notes = [item.content for item in model.inputs[-1].items if isinstance(item, NoteItem)]
             assert any("a newer release of the server did it" in note for note in notes)
         log = (await ann.get("/api/threads/cut/events?after=0"))["events"]
-        assert [each["seq"] for each in log] == list(range(1, len(log) + 1))
-        assert [each["type"] for each in log if each["type"] in ("error", "final_response")] == ["error"]
+        assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
+        assert [event["type"] for event in log if event["type"] in ("error", "final_response")] == ["error"]
         for run in (await ann.get("/api/runs"))["runs"]:
             await ann.get(f"/api/runs/{run['run_id']}")
             await ann.get(f"/api/runs/{run['run_id']}/events")

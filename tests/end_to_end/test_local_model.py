@@ -30,7 +30,7 @@ def chosen_in(database: Path) -> list[tuple[str, str]]:
     """Return the model and the port of each entry of the audit log about a choice."""
     with closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT detail FROM audit WHERE action = 'model.used'").fetchall()
-    return [(each["model"], each["port"]) for each in (json.loads(detail) for (detail,) in rows)]
+    return [(choice["model"], choice["port"]) for choice in (json.loads(detail) for (detail,) in rows)]
 
 
 async def test_a_local_model_answers_after_one_request(

@@ -40,21 +40,21 @@ async def test_one_run_uses_many_tools_of_a_server(serve: Any, notes: Path, monk
         await ended(client)
     found = results(client)
     failed = [name for name, data in found.items() if data["status"] != "ok"]
-    assert failed == ["demo_add", "demo_fail", "demo_nothing"], {each: found[each]["result_summary"] for each in failed}
-    firsts = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    assert failed == ["demo_add", "demo_fail", "demo_nothing"], {name: found[name]["result_summary"] for name in failed}
+    firsts = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     assert firsts[0]["result"] == {"result": 5}
     assert "has no parameter `c`" in found["demo_add"]["result_summary"]
     assert "There is no tool" in found["demo_nothing"]["result_summary"]
     assert "UNDERSTUDY_TEST_SECRET" not in str(found["demo_variables"]["result"])
     assert "DEMO_NOTES" in str(found["demo_variables"]["result"])
-    noted = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
+    noted = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
     assert "demo_work: step 3" in noted
     text, image, link = found["demo_picture"]["result"]
     assert (text, image["media_type"], link["uri"]) == ("Here it is", "image/png", "demo://pixel")
     assert found["demo_fail"]["result_summary"].startswith("demo_fail failed: ")
     assert "ghp_" not in json.dumps(found["demo_secret"])
     assert found["demo_secret"]["findings"]
-    assert [each["uri"] for each in found["list_resources"]["result"]] == ["demo://motd"]
+    assert [resource["uri"] for resource in found["list_resources"]["result"]] == ["demo://motd"]
     assert found["read_resource"]["result"]["text"] == "Be kind."
 
 
@@ -76,8 +76,8 @@ async def test_consent_is_for_one_definition_and_a_server_can_be_switched_off(se
         await ended(client)
         await client.say("go", agent_type="wiper", thread_id="a")
         await ended(client)
-        decided = [each["data"] for each in client.seen if each["type"] == "approval_decided"]
-        assert [each["door"] for each in decided] == ["socket", "remembered"]
+        decided = [event["data"] for event in client.seen if event["type"] == "approval_decided"]
+        assert [decision["door"] for decision in decided] == ["socket", "remembered"]
         await client.say("go", agent_type="changer", thread_id="a")
         await ended(client)
         path = "/api/threads/a/servers"
@@ -146,7 +146,7 @@ async def test_prompts_are_listed_and_got_with_checked_arguments(serve: Any, not
     with trio.fail_after(60):
         while not (listed := (await ask("GET", path))["prompts"]):  # noqa: ASYNC110 - its server is starting
             await trio.sleep(0.1)
-    assert [each["name"] for each in listed] == ["greet", "leak"]
+    assert [prompt["name"] for prompt in listed] == ["greet", "leak"]
     assert listed[0]["arguments"] == [{"name": "name", "description": "", "required": True}]
     got = await ask("POST", path, {"server": "demo", "name": "greet", "arguments": {"name": "Ann"}})
     assert got == {"messages": [{"role": "user", "text": "Please greet Ann."}], "text": "Please greet Ann."}
@@ -177,9 +177,11 @@ async def test_a_server_that_cannot_be_reached_stops_nobody(serve_guest: Any, no
     async with connected(running.address, token) as client:
         await client.say("go", agent_type="script", thread_id="a")
         await ended(client)
-        thoughts = [each["message"] for each in client.seen if each["type"] == "agent_thinking"]
+        thoughts = [event["message"] for event in client.seen if event["type"] == "agent_thinking"]
         assert "The tools of the MCP server no_such_program are missing now: it cannot be reached." in thoughts
-        assert [each["state"] for each in (await get(running, "/api/threads/a/servers", token))["servers"]] == ["away"]
+        assert [server["state"] for server in (await get(running, "/api/threads/a/servers", token))["servers"]] == [
+            "away"
+        ]
         assert "secret-of-the-operator" not in str(client.seen)
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "degraded"
 
@@ -215,7 +217,7 @@ async def test_a_server_over_http_is_used_killed_and_used_again(serve: Any, note
             found = results(client)
             assert [found[name]["status"] for name, _ in calls] == ["ok"] * 3
             assert found["demo_choose"]["result"] == "decline "
-            assert any(each["type"] == "agent_progress" and "step 2" in each["message"] for each in client.seen)
+            assert any(event["type"] == "agent_progress" and "step 2" in event["message"] for event in client.seen)
             process.kill()
             await process.wait()
             client.seen.clear()

@@ -55,12 +55,14 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
                 await ended(client)
             assert results(client)["notes_whose"]["result"]["result"] != subject
             told = await get(running, "/api/me/export", token)
-            assert [each["server"] for each in told["sign_ins"]] == ["notes"]
-            assert not any(each in json.dumps(told) for each in (*provider.access, *provider.fresh))
-            assert told["user"] in [each.owner for each in await running.store.read(sign_ins.of_all, 9, Scope())]
+            assert [sign_in["server"] for sign_in in told["sign_ins"]] == ["notes"]
+            assert not any(secret in json.dumps(told) for secret in (*provider.access, *provider.fresh))
+            assert told["user"] in [sign_in.owner for sign_in in await running.store.read(sign_ins.of_all, 9, Scope())]
             body = json.dumps({"confirm": told["user"]}).encode()
             assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
-            assert told["user"] not in [each.owner for each in await running.store.read(sign_ins.of_all, 9, Scope())]
+            assert told["user"] not in [
+                sign_in.owner for sign_in in await running.store.read(sign_ins.of_all, 9, Scope())
+            ]
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:

@@ -67,7 +67,7 @@ def named(name: str) -> str:
 
 
 def completed(client: ChatClient) -> list[dict[str, Any]]:
-    return [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    return [event["data"] for event in client.seen if event["type"] == "tool_completed"]
 
 
 @pytest.mark.parametrize("transport", ["stdio", "http"])
@@ -83,16 +83,16 @@ async def test_each_kind_of_tool_and_content_is_understood(serve_client: Any, ma
             await client.send({"type": "answer", "payload": {"question_id": question, "answer": answer}})
             await ended(client)
         found = completed(client)
-        assert [each["status"] for each in found] == ["ok"] * 9 + ["failed"] + ["ok"] * 2, found
-        values = [each["result"] for each in found]
+        assert [call["status"] for call in found] == ["ok"] * 9 + ["failed"] + ["ok"] * 2, found
+        values = [call["result"] for call in found]
         assert values[:2] == ["Echo: hello", "The sum of 2 and 3 is 5."]
-        assert [each.get("media_type") for each in values[2] if isinstance(each, dict)] == ["image/png"]
-        assert [each.get("media_type") for each in values[3] if isinstance(each, dict)] == ["image/png"]
+        assert [block.get("media_type") for block in values[2] if isinstance(block, dict)] == ["image/png"]
+        assert [block.get("media_type") for block in values[3] if isinstance(block, dict)] == ["image/png"]
         assert values[4].keys() == {"temperature", "conditions", "humidity"}
-        assert sum(isinstance(each, dict) and "uri" in each for each in values[5]) == 2
-        assert any(isinstance(each, dict) and "file" in each for each in values[6])
+        assert sum(isinstance(block, dict) and "uri" in block for block in values[5]) == 2
+        assert any(isinstance(block, dict) and "file" in block for block in values[6])
         assert values[7]["media_type"] == "application/gzip"
-        notes = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
+        notes = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
         assert any(named("trigger-long-running-operation") in note for note in notes), notes
         assert "everything_get-sum failed" in found[9]["result_summary"]
         assert "Ann" in str(values[10])
@@ -114,8 +114,8 @@ async def test_a_long_call_is_a_task_that_asks_and_tells_its_progress(serve_clie
         (done,) = completed(client)
         assert done["status"] == "ok"
         assert "python (snake)" in str(done["result"])
-        told = [each["message"] for each in client.seen if each["type"] == "agent_progress"]
-        assert any("Gathering sources" in each for each in told), told
+        told = [event["message"] for event in client.seen if event["type"] == "agent_progress"]
+        assert any("Gathering sources" in note for note in told), told
 
 
 @asynccontextmanager

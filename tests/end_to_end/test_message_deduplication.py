@@ -139,14 +139,14 @@ async def test_edits_and_new_answers_can_be_repeated(serve_guest: Any) -> None:
         for kind, payload in (("edit", edit), ("regenerate", regenerate)):
             unnamed = {"message_id": "m1"} | ({"content": KEY} if kind == "edit" else {})
             await send(one, kind, **unnamed)
-            assert (await ended(one))["run_id"] not in [each["run_id"] for each in first.values()]
+            assert (await ended(one))["run_id"] not in [event["run_id"] for event in first.values()]
             await send(one, kind, **payload | {"message_id": "m2"})
             assert await refused(one) == "message_id_reused"
         await send(one, "edit", **edit | {"content": "other"})
         assert await refused(one) == "message_id_reused"
     shown = (await history(running, token))["messages"]
-    assert [each["role"] for each in shown].count("user") == 3
-    assert len(next(each for each in shown if each["id"] == "m1")["runs"]) == 3
+    assert [message["role"] for message in shown].count("user") == 3
+    assert len(next(message for message in shown if message["id"] == "m1")["runs"]) == 3
 
 
 @pytest.mark.promise("wire.repeat")
@@ -173,5 +173,5 @@ async def test_repeats_are_safe_across_a_restart_of_the_server(tmp_path: Path) -
             await send(client, "user_message", content="other", thread_id="t", message_id="m1")
             assert await refused(client) == "message_id_reused"
         body = await get(server, "/api/threads/t/messages", token)
-    assert [each["role"] for each in body["messages"]].count("user") == 2
-    assert [len(each["runs"]) for each in body["messages"] if each["role"] == "user"] == [1, 2]
+    assert [message["role"] for message in body["messages"]].count("user") == 2
+    assert [len(message["runs"]) for message in body["messages"] if message["role"] == "user"] == [1, 2]

@@ -58,7 +58,7 @@ async def test_the_next_model_goes_on_in_the_middle_of_an_answer(
     async with connected(running.address, await new_token(running)) as client:
         end = await client.ask("Where is my parcel?", thread_id="t")
         assert end["data"]["message"] == "".join(said)
-        (told,) = [each for each in client.seen if each["data"].get("notice")]
+        (told,) = [event for event in client.seen if event["data"].get("notice")]
         assert told["data"]["thought"] == "anthropic:a did not answer; openai-chat:b goes on."
         assert (told["type"], told["data"]["notice"]) == ("agent_thinking", "model_changed")
         assert told["seq"] > 0

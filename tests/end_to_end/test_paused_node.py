@@ -52,5 +52,5 @@ async def test_a_node_that_was_held_for_longer_than_its_lease_goes_on(
                     end = await client.ask("It is over.", thread_id="t", agent_type="teller")
                     assert end["type"] == "final_response"
                     assert await other.until_end() == end
-        for each in (a, b):
-            assert await each.terminate() == 0
+        for node in (a, b):
+            assert await node.terminate() == 0

@@ -48,7 +48,7 @@ async def test_a_tool_is_not_called_for_those_it_does_not_allow(serve: Any, rule
     for who in (STAFF, OTHER):
         agents = await get(running, "/api/agents", who)
         tools = await get(running, "/api/tools", who)
-        shown.append((agents["agents"][0]["tools"], [each["name"] for each in tools["tools"]]))
+        shown.append((agents["agents"][0]["tools"], [row["name"] for row in tools["tools"]]))
     assert shown == [(["payout"], ["payout"]), ([], [])]
     assert results(await answer(running, STAFF, "desk")) == ["paid"]
     (denied,) = results(await answer(running, OTHER, "desk"))
@@ -56,7 +56,7 @@ async def test_a_tool_is_not_called_for_those_it_does_not_allow(serve: Any, rule
     sentence = "Your user may not use the tool payout: this server allows it to other users only."
     assert denied["error"]["message"] == sentence
     assert CALLED == ["payout"]
-    assert [[each.name for each in turn.tools] for turn in model.inputs] == [["payout"], ["payout"], [], []]
+    assert [[card.name for card in turn.tools] for turn in model.inputs] == [["payout"], ["payout"], [], []]
 
 
 @pytest.mark.promise("wire.tool-allowed")
@@ -73,7 +73,7 @@ async def test_a_tool_is_refused_at_the_other_doors_too(serve: Any, rules: Path)
         assert (await client.until("error"))["data"]["code"] == "invalid_command"
     for name in ("front", "first"):
         denied = [result for result in results(await answer(running, OTHER, name)) if isinstance(result, dict)]
-        assert [each["error"]["code"] for each in denied] == ["forbidden"]
+        assert [refusal["error"]["code"] for refusal in denied] == ["forbidden"]
     assert CALLED == []
 
 
@@ -102,7 +102,7 @@ async def test_an_agent_with_a_rule_is_not_shown_to_others(serve: Any, rules: Pa
     add(rules, '[agents]\ndesk = ["group:staff"]')
     front, desk = (Agent(name, model=ScriptedModel(Say("hi"))) for name in ("front", "desk"))
     running = await start(serve, rules, front, desk)
-    shown = {each["name"] for each in (await get(running, "/api/agents", OTHER))["agents"]}
+    shown = {agent["name"] for agent in (await get(running, "/api/agents", OTHER))["agents"]}
     assert shown & {"front", "desk"} == {"front"}
     async with connected(running.address, OTHER) as client:
         assert (await client.ask("go", agent_type="desk", until="error"))["data"]["code"] == "unknown_agent_type"
@@ -121,7 +121,7 @@ async def test_a_change_of_the_file_counts_from_the_next_turn_on(serve: Any, rul
         assert (await client.until("tool_completed"))["data"]["result"]["error"]["code"] == "forbidden"
         assert CALLED == []
         await gate.reached.wait()
-        assert [each.name for each in model.inputs[-1].tools] == []
+        assert [card.name for card in model.inputs[-1].tools] == []
         add(rules, "")
         await until(partial(in_force, running, OTHER, ["mail"]))
         gate.opened.set()
@@ -268,7 +268,7 @@ async def test_tools_of_an_mcp_server_are_allowed_by_the_beginning_of_their_name
     listed = []
     for who, thread_id in ((STAFF, "a"), (OTHER, "b")):
         body = await get(running, f"/api/threads/{thread_id}/servers", who)
-        listed.append({each["name"] for each in body["servers"][0]["tools"]})
+        listed.append({row["name"] for row in body["servers"][0]["tools"]})
     assert {"demo_add", "demo_fail"} <= listed[0]
     assert not [name for name in listed[1] if name.startswith("demo_a")]
     assert "demo_fail" in listed[1]

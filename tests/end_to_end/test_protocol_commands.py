@@ -293,7 +293,7 @@ async def test_lists_come_in_pages(serve_guest: Any) -> None:
         found, cursor = [], ""
         while True:
             body = await get(running, f"{path}?limit=3{cursor}", token)
-            found.append([each["id"] for each in body[name]])
+            found.append([item["id"] for item in body[name]])
             if body["next_cursor"] is None:
                 return found
             cursor = f"&cursor={body['next_cursor']}"

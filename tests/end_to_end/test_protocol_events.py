@@ -91,7 +91,7 @@ async def story(address: str, clock: trio.testing.MockClock) -> list[dict[str, A
     async with connected(address, token) as one, connected(address, token) as two:
         required = await one.ask("go", agent_type="first", thread_id="t", until="approval_required")
         await one.send({"type": "approve", "payload": {"call_id": required["data"]["call_id"], "decision": "allow"}})
-        asked = next((each for each in one.seen if each["type"] == "question_asked"), None)
+        asked = next((event for event in one.seen if event["type"] == "question_asked"), None)
         asked = asked or await one.until("question_asked")
         given = {"question_id": asked["data"]["question_id"], "answer": PEARS}
         await one.send({"type": "answer", "payload": given})
@@ -345,7 +345,7 @@ async def test_a_command_may_come_in_parts_to_any_client(serve: Any) -> None:
             await client.send({"type": "chunk", "id": "7", "index": number, "count": len(pieces), "data": piece})
             await client.send({"type": "ping"})
         await client.until_end()
-        while [each["type"] for each in client.seen].count("pong") < len(pieces):
+        while [event["type"] for event in client.seen].count("pong") < len(pieces):
             await client.read()
     assert len(client.durable()[0]["data"]["content"]) == 500_000
 

@@ -96,10 +96,10 @@ async def test_a_client_that_begins_to_follow_is_told_a_position_once(serve_gues
             await third.send({"type": "resume", "payload": {"threads": {"t": 0}}})
             await third.until("agent_progress")
             gate.opened.set()
-            for each in (second, third):
-                await each.until_end()
-                await each.until_end()
-                assert [event["type"] for event in each.seen].count("agent_progress") == 1
+            for follower in (second, third):
+                await follower.until_end()
+                await follower.until_end()
+                assert [event["type"] for event in follower.seen].count("agent_progress") == 1
 
 
 @pytest.mark.promise("wire.limit-run")
@@ -239,7 +239,7 @@ async def test_a_model_is_shown_100_messages(serve_client: Any) -> None:
         for number in range(52):
             await client.say(f"m{number}", agent_type="script", thread_id="t")
             accepted = await ended(client)
-    thoughts = [each for each in client.seen if each["type"] == "agent_thinking" and "left out" in each["message"]]
+    thoughts = [event for event in client.seen if event["type"] == "agent_thinking" and "left out" in event["message"]]
     assert [(event["data"]["thought"], event["run_id"]) for event in thoughts] == [
         (
             "Only the last 76 messages of this conversation were read; 26 older ones were left out.",
@@ -255,14 +255,14 @@ async def test_limits_and_codes_are_machine_readable(serve: Any) -> None:
     running = await serve(limits=limits)
     document = await get(running, "/asyncapi.json")
     assert found(document, "x-limits") == attrs.asdict(limits)
-    rows = {each["code"]: each["may reconnect"] == "yes" for each in table(PAGE, "Close codes")}
-    assert {str(each["number"]): each["reconnect"] for each in found(document, "x-close-codes")} == rows
-    names = [code(each["code"])[0] for each in table(PAGE, "Error codes")]
-    assert [each["name"] for each in found(document, "x-error-codes")] == names
+    rows = {row["code"]: row["may reconnect"] == "yes" for row in table(PAGE, "Close codes")}
+    assert {str(close["number"]): close["reconnect"] for close in found(document, "x-close-codes")} == rows
+    names = [code(row["code"])[0] for row in table(PAGE, "Error codes")]
+    assert [error["name"] for error in found(document, "x-error-codes")] == names
 
 
 def found(value: Any, name: str) -> Any:
     """Return the first member of that name in a document."""
     if not isinstance(value, dict):
         return None
-    return value.get(name) or next((it for each in value.values() if (it := found(each, name)) is not None), None)
+    return value.get(name) or next((it for member in value.values() if (it := found(member, name)) is not None), None)

@@ -129,7 +129,7 @@ async def test_a_changed_thread_is_announced_to_the_other_devices_of_its_user(se
         assert (await request(running.address, "PATCH", "/api/threads/a", token=token, body=body))[0] == status
 
     def announced(client: Any) -> list[Any]:
-        return [(each["thread_id"], each["data"]) for each in client.seen if each["type"] == "thread_changed"]
+        return [(event["thread_id"], event["data"]) for event in client.seen if event["type"] == "thread_changed"]
 
     async with connected(running.address, ada) as laptop:
         await laptop.ask("Hello", thread_id="a")

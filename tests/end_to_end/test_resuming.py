@@ -86,7 +86,7 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve_gues
         begun = await client.ask("three", agent_type="slow", thread_id="t", until="message_accepted")
         await client.until("partial_result")
         second = next(
-            each for each in client.seen if each["type"] == "message_accepted" and each["message_id"] == "m-two"
+            event for event in client.seen if event["type"] == "message_accepted" and event["message_id"] == "m-two"
         )
         await running.store.trim(user, "t", second["seq"] + 1)
         await client.say("two", agent_type="script", thread_id="t", message_id="m-two")
@@ -103,7 +103,9 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve_gues
         assert [event["type"] for event in log["events"]][:2] == ["message_accepted", "agent_started"]
         assert log["events"][0]["seq"] == begun["seq"]
         shown = (await history(running, token))["messages"]
-        assert [each["content"] for each in shown] == ["one", "answer 1", "two", "answer 2", "three", "some words "]
+        assert [message["content"] for message in shown] == [
+            "one", "answer 1", "two", "answer 2", "three", "some words ",
+        ]  # fmt: skip
         # A repeated message from before the trim is still deduplicated.
         await client.say("one", agent_type="script", thread_id="t", message_id="m-one")
         again = await client.until("message_accepted")

@@ -30,7 +30,7 @@ async def answered(node: Process, number: int) -> list[dict[str, Any]]:
             await trio.sleep(0.1)
         while True:
             log = await read_log(node.address, "t")
-            if sum(each["type"] in ENDS for each in log) == number:
+            if sum(event["type"] in ENDS for event in log) == number:
                 return log
             await trio.sleep(0.05)
 
@@ -64,8 +64,8 @@ async def test_an_older_node_that_dies_in_an_upgrade_comes_back(
             async with begin() as again:
                 await answered(again, 4)
                 log = await answered(new, 5)
-                assert [each["type"] for each in log if each["type"] in ENDS] == ["final_response"] * 5
-                assert [each["seq"] for each in log] == list(range(1, len(log) + 1))
+                assert [event["type"] for event in log if event["type"] in ENDS] == ["final_response"] * 5
+                assert [event["seq"] for event in log] == list(range(1, len(log) + 1))
                 assert await read_log(again.address, "t") == log
                 code, says = await migrated(2, tmp_path / "cli", own)
                 assert (code, "used by 1 running servers" in says) == (1, True)

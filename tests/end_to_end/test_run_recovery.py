@@ -35,8 +35,8 @@ async def test_a_run_outlives_five_servers(tmp_path: Path) -> None:
     assert (end["type"], end["data"]["message"]) == ("final_response", SPOKEN)
     assert (seen.screen.text, seen.screen.jumps) == (SPOKEN, 0)
     told = seen.kinds("agent_thinking")
-    assert [each["thought"] for each in told if "notice" not in each] == [f"next is {each}" for each in ORDER]
-    assert {each["notice"] for each in told if "notice" in each} == {"resumed"}
+    assert [data["thought"] for data in told if "notice" not in data] == [f"next is {word}" for word in ORDER]
+    assert {data["notice"] for data in told if "notice" in data} == {"resumed"}
     assert [data["status"] for data in seen.kinds("tool_completed")] == ["ok"] * 3
     assert len(seen.kinds("approval_required")) == len(seen.kinds("agent_started")) == 1
     calls = calls_of(tmp_path)

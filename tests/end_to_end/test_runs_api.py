@@ -21,7 +21,7 @@ async def test_a_run_is_started_once_and_read_to_its_end(serve: Any) -> None:
     assert (run["steps"]["turns"], run["steps"]["calls"], run["usage"]["output"]) == (2, 1, 2)
     assert (run["budget_left"]["turns"], run["budget_left"]["calls"], run["waits_for"]) == (3, 499, [])
     events = await ada.get(f"/api/runs/{first['run_id']}/events?after=1&limit=2")
-    assert ([each["seq"] for each in events["events"]], events["more"], events["status"]) == ([2, 3], True, "success")
+    assert ([event["seq"] for event in events["events"]], events["more"], events["status"]) == ([2, 3], True, "success")
 
 
 async def test_a_run_of_a_liaison_or_the_default_agent_has_its_budget(serve: Any) -> None:

@@ -145,7 +145,7 @@ async def test_a_sanitize_request_reports_every_redaction(serve_client: Any) -> 
     (call,) = completed(client)
     told = call["result"]["from_message"]
     assert told["kinds"] == {"invisible.zero_width": 1, "secret.github.token": 1}
-    assert [(each["kind"], each["action"]) for each in told["findings"]] == [
+    assert [(finding["kind"], finding["action"]) for finding in told["findings"]] == [
         ("secret.github.token", "remove"),
         ("invisible.zero_width", "remove"),
     ]
@@ -241,7 +241,9 @@ async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, 
     assert FENCE_NOTE in model.asked[-1].instructions
     assert not shows(model.told + json.dumps(client.seen))
     done = completed(client)[0]
-    counts = {each["kind"]: (each["category"], each["action"], each["count"]) for each in done["findings"]}
+    counts = {
+        finding["kind"]: (finding["category"], finding["action"], finding["count"]) for finding in done["findings"]
+    }
     assert counts.pop("injection.test") == ("injection", "flag", 1)
     assert [count[:2] for count in counts.values()] == [("secret", "remove")]
     told = summaries(client)[0]
@@ -275,7 +277,7 @@ async def test_strict_policy_redacts_orders_in_results(serve: Any) -> None:
     value = json.loads(unfenced(model.asked[-1].items[-1].content))["value"]
     assert value["page"] == "Prices rise. [gone] now."
     assert ORDER not in model.told + json.dumps(client.seen) + await written(running_folder(running))
-    assert {each["action"] for each in completed(client)[0]["findings"]} == {"remove"}
+    assert {finding["action"] for finding in completed(client)[0]["findings"]} == {"remove"}
 
 
 @pytest.mark.parametrize("by", ["standard", "strict"])
@@ -291,7 +293,7 @@ async def test_an_order_in_plain_words_is_seen_too(serve_client: Any, by: str) -
     async with serve_client(model.agent(read_page), scrub_policy=by) as client:
         await client.ask("go", agent_type="script")
     content = model.asked[-1].items[-1].content
-    kinds = {each["category"]: each["action"] for each in completed(client)[0]["findings"]}
+    kinds = {finding["category"]: finding["action"] for finding in completed(client)[0]["findings"]}
     assert kinds["injection"] == ("flag" if by == "standard" else "remove")
     assert ("Ignore all previous" in content, "Do not follow" in content) == (by == "standard", by == "standard")
     assert content.endswith("\n</untrusted-data>")
@@ -316,12 +318,12 @@ async def test_progress_charts_and_next_steps_of_a_tool_are_sanitized(serve_gues
     assert final["data"]["visualization"]["spec"]["title"] == "Sales"
     assert "visualizations" not in final["data"]["data"]
     stop = {"label": "Stop", "tool": "draw", "arguments": {}}
-    assert [(each["kind"], each["next_steps"]) for each in final["data"]["data"]["results"]] == [
-        ("chart", [{"label": f"More of {each}", "tool": "draw", "arguments": {"hidden": each}}, stop])
-        for each in ("Sales", "[redacted]")
+    assert [(result["kind"], result["next_steps"]) for result in final["data"]["data"]["results"]] == [
+        ("chart", [{"label": f"More of {title}", "tool": "draw", "arguments": {"hidden": title}}, stop])
+        for title in ("Sales", "[redacted]")
     ]
     body = await get(running, "/api/threads/t/messages", token)
-    assert [[step["label"] for step in each["next_steps"]] for each in body["messages"]] == [
+    assert [[step["label"] for step in message["next_steps"]] for message in body["messages"]] == [
         [],
         ["More of Sales", "Stop", "More of [redacted]"],
     ]
@@ -573,9 +575,9 @@ async def test_a_detector_that_fails_lets_nothing_pass(serve: Any, caplog: pytes
     assert "4711" not in caplog.text
     blocked = [record.__dict__ for record in caplog.records if record.message == "scrub.blocked"]
     assert blocked[0]["error_id"] in refusal["data"]["message"]
-    assert [each["failed"] for each in blocked] == [["broken"]] * 3
+    assert [record["failed"] for record in blocked] == [["broken"]] * 3
     found = await counted(running, "understudy_scrub_failures_total")
-    assert set(found) == {f'{{detector="broken",direction="{each}"}}' for each in ("inbound", "tool", "outbound")}
+    assert set(found) == {f'{{detector="broken",direction="{way}"}}' for way in ("inbound", "tool", "outbound")}
     assert "4711" not in await written(running_folder(running))
 
 
@@ -702,8 +704,8 @@ async def test_the_route_reports_redactions_without_storing(serve_guest: Any) ->
     secret, person = told["findings"]
     assert text[secret["start"] : secret["end"]] == SECRET
     units = text.encode("utf-16-le")
-    for each, word in ((secret, SECRET), (person, PERSON)):
-        assert units[2 * each["start_utf16"] : 2 * each["end_utf16"]].decode("utf-16-le") == word
+    for finding, word in ((secret, SECRET), (person, PERSON)):
+        assert units[2 * finding["start_utf16"] : 2 * finding["end_utf16"]].decode("utf-16-le") == word
     assert (secret["action"], person["action"], person["replacement"]) == ("remove", "flag", None)
     assert (await ask({"text": text, "policy": "off"}))[1]["text"] == text
     strict = (await ask({"text": text, "policy": "strict"}))[1]["text"]

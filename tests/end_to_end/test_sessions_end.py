@@ -167,8 +167,8 @@ async def test_the_caller_is_told_who_they_are_also_after_a_renewal(serve: Any) 
     now = int(time.time())
     token = signed(iat=now - 30, exp=now + 30, name="Ada Lovelace", email="ada@example.org", groups=["staff"])
     _, later = await renewed(running, token)
-    for each, groups in ((token, ["staff"]), (later["session_token"], [])):
-        status, _, me = await request(running.address, "GET", "/api/me", token=each)
+    for bearer, groups in ((token, ["staff"]), (later["session_token"], [])):
+        status, _, me = await request(running.address, "GET", "/api/me", token=bearer)
         assert (status, me["user"], me["name"], me["anonymous"]) == (200, "ada", "Ada Lovelace", False)
         assert (me["session"], me["tenant"], me["roles"], me["groups"]) == ("s1", None, [], groups)
     me = await get(running, "/api/me", signed(exp=now + 30, name=7, email="a@b\n"))

@@ -27,7 +27,7 @@ async def behind_one_port(folder: Path, postgres: Postgres, redis: Redis) -> Asy
         "UNDERSTUDY_LIMITS_CONNECTIONS_PER_USER": "3",
     }
     async with started(folder / "a", TELLER, **shared) as a, started(folder / "b", TELLER, **shared) as b:
-        nodes = "\n".join(f"server {each.address.removeprefix('http://')};" for each in (a, b))
+        nodes = "\n".join(f"server {node.address.removeprefix('http://')};" for node in (a, b))
         proxy = await trio.to_thread.run_sync(Nginx, folder / "nginx", LOCATIONS, f"upstream chat {{ {nodes} }}")
         try:
             yield proxy.address, [a, b]
@@ -42,10 +42,10 @@ async def connections_of(node: Process) -> int:
 
 async def ends(client: ChatClient, count: int) -> None:
     """Read until so many runs have ended. Check that the client has each event once, in order, and whole runs."""
-    while sum(each["type"] in TERMINAL for each in client.durable()) < count:
+    while sum(event["type"] in TERMINAL for event in client.durable()) < count:
         await client.read()
-    assert [each["seq"] for each in client.durable()] == list(range(1, len(client.durable()) + 1))
-    for run in {each["run_id"] for each in client.durable()}:
+    assert [event["seq"] for event in client.durable()] == list(range(1, len(client.durable()) + 1))
+    for run in {event["run_id"] for event in client.durable()}:
         check_arc(client.durable(run))
 
 

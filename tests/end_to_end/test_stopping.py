@@ -39,7 +39,7 @@ async def test_a_run_that_outlasts_a_server_that_stops_goes_on_at_the_next_start
     logged = [from_log(row.body) for row in await store.events(user, "t", 0)]
     assert [(run.message_id, run.attempts) for run in await store.unfinished_runs()] == [("m1", 0), ("m2", 0)]
     await trio.to_thread.run_sync(database.close)
-    assert not {each.event.type for each in logged} & {*TERMINAL, "agent_completed"}
+    assert not {envelope.event.type for envelope in logged} & {*TERMINAL, "agent_completed"}
     async with started(tmp_path, TELLER) as server, connected(server.address, token) as client:
         await send(client, "resume", threads={"t": 0})
         ends = {end["message_id"]: end for end in [await client.until_end() for _ in range(2)]}

@@ -27,12 +27,12 @@ async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve
         "go", "success", False, 1,
     )  # fmt: skip
     assert turn["answer"]["content"].strip() == "one two"
-    thoughts = [each["seq"] for each in whole if each["type"] == "agent_thinking"]
+    thoughts = [event["seq"] for event in whole if event["type"] == "agent_thinking"]
     assert len(thoughts) > 1
-    assert [each["seq"] for each in turn["events"]] == [
-        each["seq"] for each in whole if each["seq"] not in thoughts[1:]
+    assert [event["seq"] for event in turn["events"]] == [
+        event["seq"] for event in whole if event["seq"] not in thoughts[1:]
     ]
-    told = {(each["type"], each["data"].get("tool_name")): each for each in turn["events"]}
+    told = {(event["type"], event["data"].get("tool_name")): event for event in turn["events"]}
     assert [told[name].get("omitted") for name in (("tool_executing", "echo"), ("tool_executing", "refuse"))] == [
         True,
         None,
@@ -45,7 +45,7 @@ async def test_a_page_has_what_its_turns_show_and_the_number_to_go_on_from(serve
     async with connected(running.address, ada.token) as client:
         await client.send({"type": "resume", "payload": {"threads": {"t": page["seq"]}}})
         await client.ask("more", agent_type="script", thread_id="t", message_id="m2")
-    assert [each["seq"] for each in client.durable()] == list(
+    assert [event["seq"] for event in client.durable()] == list(
         range(page["seq"] + 1, page["seq"] + 1 + len(client.durable()))
     )
 
@@ -58,7 +58,7 @@ async def test_a_run_under_way_is_whole(serve: Any) -> None:
     await gate.reached.wait()
     (turn,) = (await ada.get("/api/threads/t/turns"))["turns"]
     assert (turn["run"]["status"], turn["answer"]) == ("running", None)
-    (call,) = [each for each in turn["events"] if each["type"] == "tool_executing"]
+    (call,) = [event for event in turn["events"] if event["type"] == "tool_executing"]
     assert call["data"]["parameters"]["text"].startswith("x" * 1_000)
     gate.opened.set()
 

@@ -28,7 +28,7 @@ async def say(client: ChatClient, thread_id: str, content: str) -> str:
 
 def log_of(client: ChatClient, thread_id: str) -> list[dict[str, Any]]:
     """Return the durable events of a thread that a client has received, without repeats that it asked for."""
-    found = {each["seq"]: each for each in client.durable() if each["thread_id"] == thread_id}
+    found = {event["seq"]: event for event in client.durable() if event["thread_id"] == thread_id}
     return list(found.values())
 
 
@@ -84,10 +84,10 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: t
     await on_a.until_end()
     log = log_of(on_a, "t")
     check_arc(log)
-    assert [each["result"] for each in data_of(log, "tool_completed")] == [
+    assert [call["result"] for call in data_of(log, "tool_completed")] == [
         "done again", "done as allowed otherwise", "to Ulm", "booked",
     ]  # fmt: skip
-    assert [each["steer_id"] for each in data_of(log, "steer_accepted")] == ["left", "s1"]
+    assert [steer["steer_id"] for steer in data_of(log, "steer_accepted")] == ["left", "s1"]
 
     await command(on_b, "undo", call_id=booked["call_id"])
     for client in (on_a, on_b):
@@ -98,7 +98,7 @@ async def controlled(on_a: ChatClient, on_b: ChatClient, caller: Caller, hold: t
 
     second = await say(on_a, "t", "again fill")
     await on_b.until("question_asked")
-    runs = {each["run_id"]: each for each in (await caller.get("/api/runs"))["runs"]}
+    runs = {run["run_id"]: run for run in (await caller.get("/api/runs"))["runs"]}
     assert runs[run_id]["status"] == "success"
     (asked,) = (await caller.get(f"/api/runs/{second}"))["waits_for"]
     assert asked["kind"] == "question"
@@ -129,6 +129,6 @@ async def killed(a: Process, b: Process, on_a: ChatClient, on_b: ChatClient, tok
     log = log_of(on_b, "v")
     check_arc(log)
     assert len(data_of(log, "question_asked")) == len(data_of(log, "question_answered")) == 1
-    assert [each["steer_id"] for each in data_of(log, "steer_taken")] == ["s2"]
-    assert [each["result"] for each in data_of(log, "tool_completed")] == ["done again", "to Ulm", "done once"]
-    assert [each["status"] for each in data_of(log_of(on_b, "u"), "call_undone")] == ["ok"]
+    assert [steer["steer_id"] for steer in data_of(log, "steer_taken")] == ["s2"]
+    assert [call["result"] for call in data_of(log, "tool_completed")] == ["done again", "to Ulm", "done once"]
+    assert [undone["status"] for undone in data_of(log_of(on_b, "u"), "call_undone")] == ["ok"]

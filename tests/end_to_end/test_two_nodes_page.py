@@ -10,7 +10,7 @@ from tests.rigs.server_pair import Begin, on_both, post, resume, said, token_of
 async def row(caller: Caller, thread_id: str = "t", which: str = "") -> Any:
     """Return a thread as the list of chats has it, None if it is not listed."""
     listed = await caller.get(f"/api/threads?which={which}" if which else "/api/threads")
-    return next((each for each in listed["threads"] if each["id"] == thread_id), None)
+    return next((thread for thread in listed["threads"] if thread["id"] == thread_id), None)
 
 
 async def test_a_tab_on_the_other_server_has_the_same_inbox_and_list(begin: Begin) -> None:

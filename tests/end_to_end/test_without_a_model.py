@@ -73,7 +73,7 @@ async def test_the_guide_passes_a_starter_of_a_colleague_on(serve: Any, text: st
     running = await serve()
     async with connected(running.address) as client:
         kinds, result, end = await called(client, text)
-        handed = next(each["data"] for each in client.seen if each["type"] == "agent_handoff")
+        handed = next(event["data"] for event in client.seen if event["type"] == "agent_handoff")
     assert handed["to"] == agent
     assert kinds[-3:] == ["tool_completed", "agent_completed", "final_response"]
     assert (result["tool_name"], result["status"]) == (tool_name, "ok")
@@ -87,7 +87,7 @@ async def test_every_other_text_gets_forms_and_how_to_connect_a_model(
     monkeypatch.setattr(local, "PORTS", {})
     async with serve_client(desk, parcels, builtin_agents=()) as client:
         _, result, end = await called(client, "How heavy is it?", agent_type="desk")
-        assert "sanitization_summary" not in [each["type"] for each in client.seen]
+        assert "sanitization_summary" not in [event["type"] for event in client.seen]
     (form,) = result["result"]["abilities"]
     assert form == {
         "tool": "weigh", "title": "Weigh", "description": "Work out the postage of a parcel.", "agent": "parcels",
@@ -119,7 +119,7 @@ async def test_a_form_and_a_next_step_make_their_call_with_and_without_a_model(s
             form["settings"] = {"tool": step["tool"]}
             _, result, _ = await called(client, step["label"], context=step["arguments"], **form)
             assert result["result"] == {"cents": 395}
-            accepted = next(each for each in client.seen if each["type"] == "message_accepted")
+            accepted = next(event for event in client.seen if event["type"] == "message_accepted")
             assert accepted["agent_type"] == "parcels"
             _, result, end = await called(client, "Weigh", context={"grams": "much"}, **form)
             assert (result["status"], "grams" in end["message"]) == ("failed", True)
