@@ -6,6 +6,6 @@ from collections.abc import Iterable
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return ` (did you mean 'NAME'?)` with the known name most like this one, "" if none is."""
-    names = {each.lower(): each for each in known}
+    names = {spelling.lower(): spelling for spelling in known}
     near = difflib.get_close_matches(name.lower(), names, 1, 0.6)
     return f" (did you mean {names[near[0]]!r}?)" if near else ""

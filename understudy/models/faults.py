@@ -217,13 +217,13 @@ def _collect(value: Any, name: str, pieces: list[str], codes: list[str], depth: 
     if depth > 6 or len(pieces) > 100 or name in _QUOTING or value is None:
         return
     if isinstance(value, Mapping):
-        for key, each in value.items():
-            _collect(each, str(key), pieces, codes, depth + 1)
+        for key, member in value.items():
+            _collect(member, str(key), pieces, codes, depth + 1)
     elif isinstance(value, list) and name == "loc":
         pieces.append("loc: " + ".".join(map(str, value)))
     elif isinstance(value, list):
-        for each in value:
-            _collect(each, name, pieces, codes, depth + 1)
+        for item in value:
+            _collect(item, name, pieces, codes, depth + 1)
     else:
         text = str(value)[:MAX_WORD]
         pieces.append(f"{name}: {text}" if name else text)
@@ -241,7 +241,7 @@ def failure(
         sentence = SLOW
     elif told.status == 529 or (told.status == 503 and "overload" in told.words.lower()):
         sentence = OVERLOADED
-    detail = " ".join(str(each) for each in (kind, told.status, told.code) if each)
+    detail = " ".join(str(part) for part in (kind, told.status, told.code) if part)
     if told.status == 503 and "loading" in told.words.lower():
         detail = f"{detail} {LOADS}"
     retryable = fault in (ModelFault.BUSY, ModelFault.FAILED, ModelFault.AWAY)
@@ -274,5 +274,6 @@ def is_said(event: Mapping[str, Any]) -> bool:
 def numbers(words: str) -> list[int]:
     """Return the whole numbers in a provider's words; `4,096` is one."""
     return [
-        int(each.replace(",", "")) for each in re.findall(r"(?<![\w.-])\d{1,3}(?:,\d{3})+|(?<![\w.-])\d{1,9}", words)
+        int(number.replace(",", ""))
+        for number in re.findall(r"(?<![\w.-])\d{1,3}(?:,\d{3})+|(?<![\w.-])\d{1,9}", words)
     ]

@@ -39,7 +39,7 @@ async def ask_provider(name: str, client: ProviderModel) -> Inquiry:
     except ModelUnavailable as error:
         return _failed(name, client.provider.key_variable, error)
     took = f"answered in {(trio.current_time() - began) * 1000:.0f} ms"
-    if not any(model == each or each.endswith(f"/{model}") for each in known):
+    if not any(model == offered or offered.endswith(f"/{model}") for offered in known):
         near = difflib.get_close_matches(model, known, 3, 0.5)
         perhaps = f"; it has {', '.join(near)}" if near else ""
         return Inquiry("mend", f"{name}: the provider {took} and accepts the key, but does not know the model{perhaps}")

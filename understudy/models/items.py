@@ -165,8 +165,8 @@ def digest(text: str) -> str:
 
 def newest_request(items: Sequence[Item]) -> int:
     """Return the index of the newest message of the user, -1 without one."""
-    for n, each in zip(range(len(items) - 1, -1, -1), reversed(items), strict=True):
-        if isinstance(each, MessageItem) and each.role == "user":
+    for n, item in zip(range(len(items) - 1, -1, -1), reversed(items), strict=True):
+        if isinstance(item, MessageItem) and item.role == "user":
             return n
     return -1
 
@@ -193,8 +193,8 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
             placed.pop()
         for call in open_calls:
             placed.append(results.get(call.id) or ResultItem(call.id, call.name, "failed", NO_RESULT, call.origin))
-        for each in (open_calls, results, renamed, own):
-            each.clear()
+        for collected in (open_calls, results, renamed, own):
+            collected.clear()
 
     for item in items:
         match item:

@@ -75,6 +75,6 @@ def _read_file(path: Path, variable: str, encoding: str) -> str:
 
 def _checked(key: str, where: str) -> str:
     """Return a key that can be sent in a header of HTTP."""
-    if not all(33 <= ord(each) <= 126 for each in key):
+    if not all(33 <= ord(letter) <= 126 for letter in key):
         raise BadKey(f"{where} is no key: it has spaces, line breaks or letters that no key has")
     return key

@@ -260,7 +260,7 @@ class Turn:
     @property
     def rounds(self) -> int:
         """The number of turns with tool calls since the newest message of the user."""
-        calls = [isinstance(each, CallItem) for each in self.work]
+        calls = [isinstance(item, CallItem) for item in self.work]
         return sum(now and not before for before, now in zip([False, *calls], calls, strict=False))
 
 

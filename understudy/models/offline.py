@@ -88,7 +88,7 @@ class OfflineModel:
         await trio.lowlevel.checkpoint()
         if turn.output is not None or turn.purpose != "answer":
             raise ModelUnavailable("No language model is connected, and only one can write this answer.", False)
-        results = [each for each in turn.work if isinstance(each, ResultItem)]
+        results = [item for item in turn.work if isinstance(item, ResultItem)]
         if results:
             return await self._say("\n\n".join(map(_answer_of, results)), turn, emit)
         wanted = find_call(turn)

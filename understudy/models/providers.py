@@ -135,8 +135,8 @@ class ModelProvider:
         takes = (client or APIS[self.api]).options
         for name in ("region", "project", "api_version"):
             if getattr(self, name) and name not in takes:
-                takers = [f"client {each}" for each, other in CLIENTS.items() if name in other.options]
-                takers += [f"api {each}" for each, other in APIS.items() if name in other.options]
+                takers = [f"client {taker}" for taker, other in CLIENTS.items() if name in other.options]
+                takers += [f"api {taker}" for taker, other in APIS.items() if name in other.options]
                 raise ValueError(f"providers.{self.name}.{name} has no effect without {' or '.join(takers)}")
 
     @property
@@ -295,7 +295,7 @@ def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:
         return providers[begun], model
     begun, _, model = name.replace("/", ":").partition(":")
     near = difflib.get_close_matches(begun.lower(), [*providers, OFFLINE], 1, 0.6)
-    meant = [each if each == OFFLINE else f"{each}:{model or 'NAME'}" for each in near]
+    meant = [provider if provider == OFFLINE else f"{provider}:{model or 'NAME'}" for provider in near]
     known = ", ".join(f"`{provider}:NAME`" for provider in providers)
     asked = f"did you mean {meant[0]}? Use" if meant else "use"
     raise UnknownModel(f"there is no model {name!r}; {asked} `offline`, or one of {known}")

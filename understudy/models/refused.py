@@ -45,8 +45,8 @@ def lighter(turn: Turn, error: ModelUnavailable) -> list[Turn]:
         return []
     kinds = (error.about,) if error.about and error.fault is ModelFault.REFUSED else ("attachments", "reasoning")
     work = turn.work
-    last_call = max((n for n, each in enumerate(work) if isinstance(each, CallItem)), default=len(work))
-    newest = {each.call_id for each in work[last_call:] if isinstance(each, ResultItem)}
+    last_call = max((n for n, item in enumerate(work) if isinstance(item, CallItem)), default=len(work))
+    newest = {item.call_id for item in work[last_call:] if isinstance(item, ResultItem)}
 
     def is_light(key: _Key) -> bool:
         return key[0] in kinds
@@ -64,7 +64,7 @@ def lighter(turn: Turn, error: ModelUnavailable) -> list[Turn]:
         made[0], made[1] = made[1], made[0]
     if error.fault is ModelFault.FAILED:
         made = [_without(turn, _never, _is_unanswered)]
-    return [each for n, each in enumerate(made) if each is not turn and each not in made[:n]]
+    return [candidate for n, candidate in enumerate(made) if candidate is not turn and candidate not in made[:n]]
 
 
 def names_of_left_out(whole: Turn, taken: Turn) -> str:
@@ -144,7 +144,7 @@ def _names(exchange: _Exchange) -> Iterator[_Key]:
 
 
 def _is_unanswered(exchange: _Exchange) -> bool:
-    return not any(isinstance(each, MessageItem) and each.role == "assistant" for each in exchange)
+    return not any(isinstance(item, MessageItem) and item.role == "assistant" for item in exchange)
 
 
 def _never(_: object) -> bool:
@@ -179,8 +179,8 @@ def _keys_of(item: Item) -> Iterator[_Key]:
 def _without(turn: Turn, goes: Callable[[_Key], bool], goes_whole: Callable[[_Exchange], bool]) -> Turn:
     """Return a turn without some parts, and without some messages before its newest one."""
     *older, newest = _exchanges(turn.items)
-    left = [item for each in older if not goes_whole(each) for item in each] + newest
-    items = tuple(_item_without(each, goes) for each in left)
+    left = [item for exchange in older if not goes_whole(exchange) for item in exchange] + newest
+    items = tuple(_item_without(item, goes) for item in left)
     same = len(items) == len(turn.items) and all(map(lambda one, other: one is other, items, turn.items))
     return turn if same else evolve(turn, items=items)
 

@@ -151,7 +151,7 @@ class ThinkTags:
         before = len(self._seen)
         self._seen += piece
         closing = _CLOSED.finditer(self._seen, max(0, before - _BACK))
-        found = next((each for each in closing if not _is_quoted(self._seen[: each.start()])), None)
+        found = next((tag for tag in closing if not _is_quoted(self._seen[: tag.start()])), None)
         if found is not None:
             reasoning, rest = self._seen[: found.start()], self._seen[found.end() :]
             self._watching, self._begun, self._seen, self.opened = False, False, "", True

@@ -26,5 +26,5 @@ Timeouts: TypeAlias = Mapping[str, Times]
 
 def timeouts_of(name: str, given: Timeouts) -> dict[str, float]:
     """Return the times of a model: its own, else those of its provider; one that is in neither is left out."""
-    rows = [asdict(given[each]) for each in (name.partition(":")[0], name) if each in given]
-    return {each: value for row in rows for each, value in row.items() if value is not None}
+    rows = [asdict(given[key]) for key in (name.partition(":")[0], name) if key in given]
+    return {kind: value for row in rows for kind, value in row.items() if value is not None}

@@ -71,7 +71,7 @@ def combine(checks: Mapping[str, HealthCheck]) -> dict[str, Any]:
     weights = (_ORDER.index(check.status) if check.essential else min(_ORDER.index(check.status), degraded)
                for check in checks.values())  # fmt: skip
     worst = _ORDER[max(weights, default=0)]
-    return {"status": worst.value, "checks": {name: each.as_json() for name, each in checks.items()}}
+    return {"status": worst.value, "checks": {name: check.as_json() for name, check in checks.items()}}
 
 
 @define
@@ -158,12 +158,12 @@ class ServerStatus:
         now, recent = self.recent.clock(), self.recent
         ended, refused = recent.counted("run_ended", minutes), recent.counted("refused", minutes)
         slowest = [
-            {"operation": each.kind, "name": each.name, "ms": round(each.seconds * 1000, 1),
-             "ago_s": round(now - each.at)}
-            for each in recent.slowest(minutes, SHOWN)
+            {"operation": operation.kind, "name": operation.name, "ms": round(operation.seconds * 1000, 1),
+             "ago_s": round(now - operation.at)}
+            for operation in recent.slowest(minutes, SHOWN)
         ]  # fmt: skip
         waiting = ((sum(node.depth.values()), node.path) for node in self.system.tree().walk())
-        queues = sorted(each for each in waiting if each[0])
+        queues = sorted(queue for queue in waiting if queue[0])
         return {
             "scope": "server",
             "operations": rows(recent.timed(minutes)),
@@ -181,19 +181,19 @@ class ServerStatus:
         """Return what the runs of the selected users did in the last minutes, in the form of `activity`."""
         now, ended = self.recent.clock(), self.recent.ended(whose, minutes)
         timed = {
-            ("first_event", ""): durations(each.first_s for each in ended),
-            ("run", ""): durations(each.seconds for each in ended),
+            ("first_event", ""): durations(run.first_s for run in ended),
+            ("run", ""): durations(run.seconds for run in ended),
         }
-        slowest = sorted(ended, key=lambda each: -(each.seconds or 0.0))[:SHOWN]
+        slowest = sorted(ended, key=lambda run: -(run.seconds or 0.0))[:SHOWN]
         return {
             "scope": "own",
-            "operations": rows({key: each for key, each in timed.items() if each.count}),
+            "operations": rows({key: timing for key, timing in timed.items() if timing.count}),
             "slowest": [
-                {"operation": "run", "name": "", "ms": round((each.seconds or 0.0) * 1000, 1),
-                 "ago_s": round(now - each.at)}
-                for each in slowest
+                {"operation": "run", "name": "", "ms": round((run.seconds or 0.0) * 1000, 1),
+                 "ago_s": round(now - run.at)}
+                for run in slowest
             ],
-            "outcomes": dict(Counter(each.outcome for each in ended).most_common()),
+            "outcomes": dict(Counter(run.outcome for run in ended).most_common()),
             "open_runs": self._open_runs(whose, now),
             **self.counts(whose),
         }  # fmt: skip
@@ -206,9 +206,9 @@ class ServerStatus:
         return {
             "restarts": dict(self.recent.counted("restart", minutes).most_common(SHOWN)),
             "incidents": [
-                {"ago_s": round(now - each.at), "path": each.path, "error": each.error, "decision": each.decision,
-                 "error_id": each.error_id}
-                for each in reversed(recent[-SHOWN:])
+                {"ago_s": round(now - incident.at), "path": incident.path, "error": incident.error,
+                 "decision": incident.decision, "error_id": incident.error_id}
+                for incident in reversed(recent[-SHOWN:])
             ],
             "unwell": {name: check for name, check in checks.items() if check["status"] != HealthStatus.OK.value},
         }  # fmt: skip

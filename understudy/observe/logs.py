@@ -139,16 +139,16 @@ class SummingHandler(logging.StreamHandler[TextIO]):
         with self._groups_lock:
             due = self._due(record.created)
             now = kind is None or self._count(event, kind, record)
-        for each in due:
-            self._write(each)
+        for summary in due:
+            self._write(summary)
         return now and bool(super().filter(record))
 
     def close(self) -> None:
         """Write the pending sums, and close."""
         with self._groups_lock:
             due = self._due(float("inf"))
-        for each in due:
-            self._write(each)
+        for summary in due:
+            self._write(summary)
         super().close()
 
     def _write(self, record: logging.LogRecord) -> None:

@@ -182,20 +182,22 @@ class Recent:
         """Return the durations of the last minutes by kind and name."""
         found: dict[tuple[str, str], Durations] = defaultdict(Durations)
         for minute in self._last(minutes):
-            for key, each in minute.timed.items():
-                found[key].merge(each)
+            for key, timing in minute.timed.items():
+                found[key].merge(timing)
         return found
 
     def counted(self, kind: str, minutes: int) -> Counter[str]:
         """Return the counts of a kind in the last minutes by name."""
         found: Counter[str] = Counter()
         for minute in self._last(minutes):
-            found.update({name: count for (each, name), count in minute.counted.items() if each == kind})
+            found.update(
+                {name: count for (counted_kind, name), count in minute.counted.items() if counted_kind == kind}
+            )
         return found
 
     def slowest(self, minutes: int, limit: int = SLOWEST) -> Sequence[Operation]:
         """Return the slowest operations of the last minutes, the slowest first."""
-        return nlargest(limit, (each for minute in self._last(minutes) for each in minute.slowest))
+        return nlargest(limit, (operation for minute in self._last(minutes) for operation in minute.slowest))
 
     def ended(self, whose: Callable[[str], bool], minutes: int) -> list[EndedRun]:
         """Return the runs of the selected owners that ended in the last minutes, the latest last."""
@@ -224,5 +226,5 @@ class Recent:
 
 def rows(timed: Mapping[tuple[str, str], Durations]) -> list[dict[str, Any]]:
     """Return durations as rows, those that took most time in all first."""
-    ordered = sorted(timed.items(), key=lambda each: -each[1].total_s)
-    return [{"operation": kind, "name": name, **each.as_json()} for (kind, name), each in ordered]
+    ordered = sorted(timed.items(), key=lambda row: -row[1].total_s)
+    return [{"operation": kind, "name": name, **timing.as_json()} for (kind, name), timing in ordered]

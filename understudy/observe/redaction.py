@@ -72,7 +72,7 @@ def _value(key: str, value: Any, depth: int) -> Any:
     if depth == 0:
         return f"({type(value).__name__})"
     if isinstance(value, Mapping):
-        return {str(name): _value(str(name), each, depth - 1) for name, each in value.items()}
+        return {str(name): _value(str(name), member, depth - 1) for name, member in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [_value("", each, depth - 1) for each in value]
+        return [_value("", item, depth - 1) for item in value]
     return redact_text(repr(value))

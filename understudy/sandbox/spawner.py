@@ -99,7 +99,7 @@ def encode_order(
         niceness=program.niceness,
         read=list(read),
         write=list(write),
-        path=[os.path.abspath(each) for each in sys.path] if program.open else None,
+        path=[os.path.abspath(path) for path in sys.path] if program.open else None,
     )
     return json.dumps(order).encode() + b"\n"
 

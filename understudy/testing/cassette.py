@@ -120,10 +120,10 @@ class Cassette:
     def find(self, asked: Recorded) -> Recorded | None:
         """Return the recorded exchange of a request, each once; None if there is none, which is noted."""
         with self._lock:
-            for each in self._left:
-                if _key(each) == _key(asked):
-                    self._left.remove(each)
-                    return each
+            for exchange in self._left:
+                if _key(exchange) == _key(asked):
+                    self._left.remove(exchange)
+                    return exchange
             self.missing.append(self._explain(asked))
             return None
 
@@ -138,8 +138,8 @@ class Cassette:
 
     def mask(self, text: str) -> str:
         """Return a text without what is not to be kept."""
-        for each in self.hide:
-            text = text.replace(each, "(hidden)")
+        for secret in self.hide:
+            text = text.replace(secret, "(hidden)")
         return self._sanitizer.sanitize(text).text
 
     def masked(self, value: Any, ids: dict[str, str] | None = None) -> Any:
@@ -151,7 +151,7 @@ class Cassette:
                     for name, member in value.items()
                 }
             case list():
-                return [self.masked(each, ids) for each in value]
+                return [self.masked(item, ids) for item in value]
             case str() if ids is not None and len(value) > LONG and " " not in value:
                 return f"sha256:{hashlib.sha256(value.encode()).hexdigest()[:16]}"
             case str() if ids is not None:
@@ -164,12 +164,16 @@ class Cassette:
         """Return why a request is not on the cassette."""
         what = f"{asked.method} {asked.path} of {asked.provider}"
         again = f"Record anew with {RECORD}=1 and a key."
-        alike = [each for each in self.exchanges if (each.provider, each.path) == (asked.provider, asked.path)]
+        alike = [
+            exchange
+            for exchange in self.exchanges
+            if (exchange.provider, exchange.path) == (asked.provider, asked.path)
+        ]
         if not alike:
             return f"{self.path} has no recording of {what}. {again}"
-        if any(_key(each) == _key(asked) for each in alike):
+        if any(_key(exchange) == _key(asked) for exchange in alike):
             return f"{self.path} has {what} less often than it was asked. {again}"
-        nearest = max(alike, key=lambda each: _likeness(each.body, asked.body))
+        nearest = max(alike, key=lambda exchange: _likeness(exchange.body, asked.body))
         number = self.exchanges.index(nearest) + 1
         place = next(_differences(nearest.body, asked.body), "its form")
         return (
@@ -287,7 +291,7 @@ def _key(exchange: Recorded) -> tuple[str, str, str, str]:
 
 def _likeness(one: Any, other: Any) -> int:
     """Return how many characters two bodies have in common at their beginning."""
-    first, second = (json.dumps(each, sort_keys=True) for each in (one, other))
+    first, second = (json.dumps(body, sort_keys=True) for body in (one, other))
     return next(
         (n for n, (a, b) in enumerate(zip(first, second, strict=False)) if a != b), min(len(first), len(second))
     )
@@ -315,7 +319,7 @@ def _read(path: Path) -> list[Recorded]:
         read = json.loads(path.read_text(encoding="utf-8"))
         if read["version"] != VERSION:
             raise NotRecorded(f"{path} is of another version: record anew with {RECORD}=1 and a key")
-        return [Recorded(**each["request"], **each["response"]) for each in read["exchanges"]]
+        return [Recorded(**row["request"], **row["response"]) for row in read["exchanges"]]
     except FileNotFoundError:
         raise NotRecorded(f"there is no cassette {path}: record it once with {RECORD}=1 and a key") from None
     except (ValueError, KeyError, TypeError) as error:
@@ -326,10 +330,15 @@ def _write(path: Path, exchanges: Sequence[Recorded]) -> None:
     """Write the file whole, or not at all."""
     kept = [
         {
-            "request": {"provider": each.provider, "method": each.method, "path": each.path, "body": each.body},
-            "response": {"status": each.status, "headers": dict(each.headers), "answer": each.answer},
+            "request": {
+                "provider": exchange.provider,
+                "method": exchange.method,
+                "path": exchange.path,
+                "body": exchange.body,
+            },
+            "response": {"status": exchange.status, "headers": dict(exchange.headers), "answer": exchange.answer},
         }
-        for each in exchanges
+        for exchange in exchanges
     ]
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.tmp")

@@ -132,7 +132,7 @@ class AgentSession:
             uuid.uuid4().hex,
             agent_type=addressed.agent_type,
             pillar=addressed.pillar,
-            references=tuple(each.id for each in saved),
+            references=tuple(file.id for file in saved),
         )
         run = _RunReader(say.message_id or "", approve, list(answers))
         limit_s = max(addressed.timeout_s or 0.0, RUN_S) if timeout_s is None else timeout_s

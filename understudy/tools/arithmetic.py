@@ -106,12 +106,14 @@ def _value(node: Any, source: str, depth: int = 0) -> Decimal:
         value = _value(node.operand, source, depth + 1) * (-1 if isinstance(node.op, ast.USub) else 1)
     else:  # a call, or a constant, which is a function of nothing
         name = getattr(node, "func", node).id
-        value = _FUNCTIONS[name](*(_value(each, source, depth + 1) for each in getattr(node, "args", ())))
-    for each in reversed(chain):
-        right = _value(each.right, source, depth + 1)
-        if isinstance(each.op, (ast.Add, ast.Sub)) and (_is_percentage(each.left) or _is_percentage(each.right)):
+        value = _FUNCTIONS[name](*(_value(argument, source, depth + 1) for argument in getattr(node, "args", ())))
+    for operation in reversed(chain):
+        right = _value(operation.right, source, depth + 1)
+        if isinstance(operation.op, (ast.Add, ast.Sub)) and (
+            _is_percentage(operation.left) or _is_percentage(operation.right)
+        ):
             raise _refused("An added percentage is ambiguous: write 10% of 200, 200 + 10% of 200 or 200 * 110%.")
-        value = _OPERATORS[type(each.op)](value, right)
+        value = _OPERATORS[type(operation.op)](value, right)
     if not value.is_finite():
         raise decimal.InvalidOperation
     return value

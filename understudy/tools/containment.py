@@ -74,7 +74,7 @@ def errors_in(error: BaseException) -> Iterator[BaseException]:
 
 def sentences_of(error: BaseException) -> str:
     """Return the sentences for the user of the `ToolError` and `InvalidResult` in an error, "" if it has none."""
-    known = [str(each) for each in errors_in(error) if isinstance(each, ToolError | InvalidResult)]
+    known = [str(failure) for failure in errors_in(error) if isinstance(failure, ToolError | InvalidResult)]
     return " ".join(dict.fromkeys(known))
 
 

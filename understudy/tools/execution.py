@@ -66,7 +66,7 @@ def _from_thread(context: ToolContext) -> ToolContext:
 async def _in_thread(
     tool: str, function: Callable[..., Any], given: dict[str, Any], context: ToolContext
 ) -> ToolResult:
-    given = {name: _from_thread(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
+    given = {name: _from_thread(value) if isinstance(value, ToolContext) else value for name, value in given.items()}
     work = partial(function, **given)
 
     def call() -> ToolResult:
@@ -110,7 +110,7 @@ async def _on_asyncio(
 
     if trio_asyncio.current_loop.get() is not None:  # that of the tools' loop, whose contexts know asyncio
         return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)
-    given = {name: for_asyncio(each) if isinstance(each, ToolContext) else each for name, each in given.items()}
+    given = {name: for_asyncio(value) if isinstance(value, ToolContext) else value for name, value in given.items()}
     async with trio_asyncio.open_loop() as loop:
         loop.set_task_factory(contained_task)
         return await _on_loop(tool, trio_asyncio.aio_as_trio(function), given, context)

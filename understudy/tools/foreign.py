@@ -67,7 +67,7 @@ def foreign_schema(annotation: Any) -> dict[str, Any]:
 
 def _written_out(schema: Any, definitions: Mapping[str, Any], within: tuple[str, ...]) -> Any:
     if isinstance(schema, list):
-        return [_written_out(each, definitions, within) for each in schema]
+        return [_written_out(part, definitions, within) for part in schema]
     if not isinstance(schema, dict):
         return schema
     named = schema.get("$ref")
@@ -100,7 +100,7 @@ def foreign_value(value: Any, annotation: Any) -> Any:
         return _adapter(annotation).validate_json(msgspec.json.encode(value))
     except sys.modules["pydantic_core"].ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-        where = "".join(f"[{each}]" if isinstance(each, int) else f".{each}" for each in first["loc"])
+        where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in first["loc"])
         raise ValueError(_sentence(where.lstrip("."), first["msg"])) from None
 
 
@@ -121,5 +121,5 @@ def foreign_to_plain(value: Any, convert: Callable[[Any], Any]) -> Any:
         )
         members = {written: getattr(value, name) for written, name in names}
         tag = {} if config.tag is None else {config.tag_field: config.tag}
-        return tag | {name: each for name, each in members.items() if each is not msgspec.UNSET}
+        return tag | {name: member for name, member in members.items() if member is not msgspec.UNSET}
     return _adapter(type(value)).dump_python(value, mode="json", fallback=convert)

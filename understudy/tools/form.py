@@ -42,8 +42,8 @@ def secret_fields(schema: Mapping[str, Any]) -> frozenset[str]:
     properties = schema.get("properties", {})
     return frozenset(
         name
-        for name, each in properties.items()
-        if any(one.get("format") == SECRET for one in (each, *each.get("anyOf", ())))
+        for name, member in properties.items()
+        if any(one.get("format") == SECRET for one in (member, *member.get("anyOf", ())))
     )
 
 
@@ -74,11 +74,11 @@ def form_question(form: type, title: str = "", text: str = "") -> Question:
     if issubclass(form, msgspec.Struct) and Secret in get_type_hints(form, include_extras=True).values():
         raise TypeError(f"{form!r} is no form: a struct cannot have a Secret; use an attrs class or a dataclass")
     properties = {}
-    for name, each in schema["properties"].items():
-        properties[name] = {"title": _label(name), **each}
+    for name, member in schema["properties"].items():
+        properties[name] = {"title": _label(name), **member}
         if name in secrets:
             properties[name].pop("default", None)
-        elif _hides_secrets(each):
+        elif _hides_secrets(member):
             raise TypeError(f"{form!r} is no form: a secret field stands in the form itself, not within {name!r}")
         elif (default := defaults.get(name, attrs.NOTHING)) is not attrs.NOTHING:
             properties[name].setdefault("default", to_json(default))

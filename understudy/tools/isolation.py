@@ -63,7 +63,7 @@ class IsolatedFunction:
             raise TypeError(
                 f"{tool} is isolated, so its process must import it: move it out of the script that you run"
             )
-        if any(each(function) for each in _NOT_PLAIN):
+        if any(excludes(function) for excludes in _NOT_PLAIN):
             raise TypeError(f"{tool} is isolated, so it must be a plain function, not async and no generator")
         if memory_mb < MIN_MEMORY_MB:
             raise ValueError(f"memory_mb of {tool} must be at least {MIN_MEMORY_MB}, not {memory_mb!r}")
@@ -92,7 +92,7 @@ class IsolatedFunction:
         match code:
             case IsolatedExit.ANSWERED:
                 found = msgspec.json.decode(body, type=dict[str, Any])
-                steps = tuple(NextStep(**each) for each in found.pop("next_steps"))
+                steps = tuple(NextStep(**step) for step in found.pop("next_steps"))
                 return ToolResult(**found, next_steps=steps)
             case IsolatedExit.REFUSED:
                 raise ToolError(*msgspec.json.decode(body, type=tuple[str, str]))

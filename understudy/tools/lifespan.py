@@ -52,9 +52,9 @@ def names_asyncio(function: Callable[..., Any]) -> bool:
         return False
     codes, names = [code], set[str]()
     while codes:
-        each = codes.pop()
-        names.update(each.co_names)
-        codes += [const for const in each.co_consts if inspect.iscode(const)]
+        body = codes.pop()
+        names.update(body.co_names)
+        codes += [const for const in body.co_consts if inspect.iscode(const)]
     roots = {_root(known[name]) for name in names if name in known} | (names & {"asyncio", "trio", "anyio"})
     return "asyncio" in roots and not roots & {"trio", "anyio"}
 

@@ -59,8 +59,8 @@ def plain(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"{len(value)} fields"
     if isinstance(value, Sequence) and not isinstance(value, str):
-        scalars = all(not isinstance(each, Mapping | list) for each in value)
-        return ", ".join(plain(each) for each in value[:5]) if scalars and len(value) <= 5 else f"{len(value)} items"
+        scalars = all(not isinstance(item, Mapping | list) for item in value)
+        return ", ".join(plain(item) for item in value[:5]) if scalars and len(value) <= 5 else f"{len(value)} items"
     return str(value)
 
 
@@ -76,12 +76,12 @@ def _cell(value: Any) -> str:
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]], total: int | None = None) -> str:
     """Return a table of at most 12 rows and 32 columns, with a note below it about omitted ones."""
     shown = columns[:MAX_COLUMNS]
-    lines = ["| " + " | ".join(_cell(each) for each in shown) + " |", "|"]
+    lines = ["| " + " | ".join(_cell(column) for column in shown) + " |", "|"]
     for index in range(len(shown)):
         cells = [row[index] for row in rows[:MAX_ROWS] if index < len(row) and row[index] is not None]
         numeric = bool(cells) and all(isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells)
         lines[1] += " ---: |" if numeric else " --- |"
-    lines += ["| " + " | ".join(_cell(each) for each in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
+    lines += ["| " + " | ".join(_cell(cell) for cell in row[:MAX_COLUMNS]) + " |" for row in rows[:MAX_ROWS]]
     left = (len(rows) if total is None else total) - min(len(rows), MAX_ROWS)
     notes = []
     if left > 0:
@@ -125,22 +125,24 @@ def _object(result: Mapping[str, Any], said: str) -> list[str]:
     drawn = isinstance(result.get("text"), str)  # a tree that comes with a drawing of itself is shown once
     if not said:
         lines = [
-            f"- **{label(key)}**: {_cell(each)}" for key, each in result.items() if not isinstance(each, list | dict)
+            f"- **{label(key)}**: {_cell(member)}"
+            for key, member in result.items()
+            if not isinstance(member, list | dict)
         ]
         blocks += ["\n".join(lines[:20])] if lines else []
-    for key, each in result.items():
+    for key, member in result.items():
         if key == "points" and "kind" in result:
             continue  # a chart shows its points itself
-        if isinstance(each, str) and said and key in _TEXTS and each.strip() and each not in said:
-            blocks.append(quotation(each))
-        elif isinstance(each, list) and each and isinstance(each[0], Mapping | list):
-            blocks += [f"**{label(key)}**", *_list(each)]
-        elif isinstance(each, list) and each and not said:
-            blocks.append(f"- **{label(key)}**: {_cell(each)}")
-        elif isinstance(each, Mapping) and each and not (drawn and "children" in each):
-            if isinstance(each.get("children"), list):
-                blocks.append(_tree(each))
-            elif scalars := [(k, v) for k, v in each.items() if not isinstance(v, list | dict)]:
+        if isinstance(member, str) and said and key in _TEXTS and member.strip() and member not in said:
+            blocks.append(quotation(member))
+        elif isinstance(member, list) and member and isinstance(member[0], Mapping | list):
+            blocks += [f"**{label(key)}**", *_list(member)]
+        elif isinstance(member, list) and member and not said:
+            blocks.append(f"- **{label(key)}**: {_cell(member)}")
+        elif isinstance(member, Mapping) and member and not (drawn and "children" in member):
+            if isinstance(member.get("children"), list):
+                blocks.append(_tree(member))
+            elif scalars := [(k, v) for k, v in member.items() if not isinstance(v, list | dict)]:
                 lines = [f"- {label(k)}: {_cell(v)}" for k, v in scalars[:12]]
                 blocks.append(f"**{label(key)}**\n\n" + "\n".join(lines))
     return blocks[:8]
@@ -175,7 +177,7 @@ def _tree(root: Mapping[str, Any]) -> str:
         if not isinstance(node, Mapping):
             continue
         children = node.get("children")
-        waiting += [(depth + 1, each) for each in reversed(children if isinstance(children, list) else [])]
+        waiting += [(depth + 1, child) for child in reversed(children if isinstance(children, list) else [])]
         if len(lines) >= MAX_NODES:
             left += 1
             continue

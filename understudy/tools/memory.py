@@ -99,18 +99,18 @@ def ranked(entries: Iterable[MemoryEntry], query: str) -> list[MemoryEntry]:
     and a plural "s" do not matter. A scan is enough: a notebook holds `VALUES` entries of `VALUE_BYTES` at most, which
     takes a few milliseconds.
     """
-    latest = sorted(entries, key=lambda each: -each.updated_at)
-    words = list(dict.fromkeys(_stem(each) for each in _WORD.findall(query.casefold())))[:QUERY_WORDS]
+    latest = sorted(entries, key=lambda entry: -entry.updated_at)
+    words = list(dict.fromkeys(_stem(word) for word in _WORD.findall(query.casefold())))[:QUERY_WORDS]
     if not words:
         return latest
     found = []
-    for each in latest:
-        value = msgspec.json.encode(each.value).decode()
-        text = f"{each.name} {value}".replace("_", " ").casefold()
+    for entry in latest:
+        value = msgspec.json.encode(entry.value).decode()
+        text = f"{entry.name} {value}".replace("_", " ").casefold()
         # A search for a plain text is many times faster than one for a pattern, and rejects nearly all.
         if score := sum(word in text and re.search(rf"\b{word}", text) is not None for word in words):
-            found.append((score, each))
-    return [each for _, each in sorted(found, key=lambda scored: -scored[0])]
+            found.append((score, entry))
+    return [entry for _, entry in sorted(found, key=lambda scored: -scored[0])]
 
 
 def _stem(word: str) -> str:
@@ -127,7 +127,7 @@ class Notebook:
     async def remember(self, name: str, value: Any, ttl_s: float = TTL_S) -> None:
         """Store a value, see `Memory.remember`."""
         plain, now = checked(name, value, ttl_s), self.clock()
-        self._kept = {each: kept for each, kept in self._kept.items() if kept.expires_at > now}
+        self._kept = {other: kept for other, kept in self._kept.items() if kept.expires_at > now}
         if name not in self._kept and len(self._kept) >= VALUES:
             raise no_room()
         self._kept[name] = MemoryEntry(name, plain, now, now + ttl_s)
@@ -147,7 +147,7 @@ class Notebook:
     async def search(self, query: str, limit: int = FOUND) -> list[MemoryEntry]:
         """Return the values that fit, see `Memory.search`."""
         now = self.clock()
-        return ranked((each for each in self._kept.values() if each.expires_at > now), query)[: max(0, limit)]
+        return ranked((entry for entry in self._kept.values() if entry.expires_at > now), query)[: max(0, limit)]
 
 
 class NoMemory(Notebook):

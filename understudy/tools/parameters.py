@@ -26,7 +26,7 @@ _MAPS: Final = ("properties", "$defs", "definitions", "patternProperties")
 _ONE: Final = ("additionalProperties", "contains", "propertyNames", "if", "then", "else")
 """Keywords with schemas by name, and with one schema."""
 _KINDS: Final = {
-    **{each: each for each in ("string", "number", "integer", "boolean", "object", "array", "null")},
+    **{kind: kind for kind in ("string", "number", "integer", "boolean", "object", "array", "null")},
     "str": "string", "text": "string", "float": "number", "int": "integer", "bool": "boolean", "dict": "object",
     "list": "array", "none": "null",
 }  # fmt: skip
@@ -70,12 +70,12 @@ def _read(
         required |= needed
         choices += more
     for keyword in _CHOICES:
-        read = [_read(whole, each, depth + 1, left) for each in _objects(whole, schema.get(keyword))]
+        read = [_read(whole, alternative, depth + 1, left) for alternative in _objects(whole, schema.get(keyword))]
         if not read:
             continue
         for name in dict.fromkeys(name for others, _, _ in read for name in others):
             said = [others[name] for others, _, _ in read if name in others]
-            distinct = [each for number, each in enumerate(said) if each not in said[:number]]
+            distinct = [variant for number, variant in enumerate(said) if variant not in said[:number]]
             properties.setdefault(name, distinct[0] if len(distinct) == 1 else {"anyOf": distinct})
         required |= set[str].intersection(*(needed for _, needed, _ in read))
         choices += [sorted(needed - required) for _, needed, _ in read if needed - required]
@@ -87,17 +87,17 @@ def _own(schema: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
     properties, required = schema.get("properties") or {}, schema.get("required") or []
     if not isinstance(properties, Mapping) or not all(isinstance(of, Mapping | bool) for of in properties.values()):
         raise ValueError("its schema is malformed")
-    if not isinstance(required, list) or not all(isinstance(each, str) for each in required):
+    if not isinstance(required, list) or not all(isinstance(name, str) for name in required):
         raise ValueError("its schema is malformed")
     return {name: {} if value is True else value for name, value in properties.items()}, set(required)
 
 
 def _objects(whole: Mapping[str, Any], schemas: Any) -> Iterator[Mapping[str, Any]]:
     """Yield those of some schemas that may be met by an object, without references to others."""
-    for each in schemas if isinstance(schemas, list) else ():
-        found = each
-        if isinstance(each, Mapping) and isinstance(each.get("$ref"), str):
-            found = _referred(whole, each["$ref"])
+    for schema in schemas if isinstance(schemas, list) else ():
+        found = schema
+        if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
+            found = _referred(whole, schema["$ref"])
         if isinstance(found, Mapping) and takes_object(found.get("type", "object")):
             yield found
 
@@ -145,9 +145,9 @@ def _plain(schema: Any, whole: Mapping[str, Any]) -> Any:
 def _inner(name: str, value: Any, whole: Mapping[str, Any]) -> Any:
     """Return what stands in a schema at a keyword, with the schemas in it."""
     if name in _MAPS and isinstance(value, Mapping):
-        return {each: _plain(inner, whole) for each, inner in value.items()}
+        return {key: _plain(inner, whole) for key, inner in value.items()}
     if name in (*_CHOICES, "allOf") and isinstance(value, list):
-        return [_plain(each, whole) for each in value]
+        return [_plain(part, whole) for part in value]
     return _plain(value, whole) if name == "not" or (isinstance(value, Mapping) and name in _ONE) else value
 
 
@@ -155,15 +155,15 @@ def _items(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
     """Return the schema of an array's items; a choice of those of its places, which not all providers take."""
     items = schema.get("items")
     places = [*schema.get("prefixItems", ()), *(items if isinstance(items, list) else ())]
-    found = [_plain(each, whole) for each in (*places, *([items] if isinstance(items, Mapping) else ()))]
-    distinct = [each for number, each in enumerate(found) if each not in found[:number]]
+    found = [_plain(item, whole) for item in (*places, *([items] if isinstance(items, Mapping) else ()))]
+    distinct = [item for number, item in enumerate(found) if item not in found[:number]]
     return {"anyOf": distinct} if len(distinct) > 1 else distinct[0] if distinct else {}
 
 
 def _known_kinds(kinds: Any) -> Any:
     """Return a `type` with the names that JSON Schema has; None if there is none."""
     if isinstance(kinds, list):
-        known = [each for each in map(_known_kinds, kinds) if each is not None]
+        known = [kind for kind in map(_known_kinds, kinds) if kind is not None]
         return known or None
     return _KINDS.get(kinds.lower()) if isinstance(kinds, str) else None
 
@@ -193,16 +193,16 @@ def _fitted(value: Any, schema: Any, whole: Mapping[str, Any]) -> Any:
         value = read if kind in kinds or (value.strip() == "null" and "null" in kinds) else value
     if isinstance(value, list):
         items: Any = next((choice["items"] for choice in choices if isinstance(choice.get("items"), Mapping)), {})
-        return [_fitted(each, items, whole) for each in value]
+        return [_fitted(item, items, whole) for item in value]
     if not isinstance(value, dict):
         return value
     of_objects = [choice for choice in choices if "object" in _kinds_of(choice)]
-    meant = min(of_objects, key=lambda each: len(value.keys() - (each.get("properties") or {}).keys()), default={})
+    meant = min(of_objects, key=lambda choice: len(value.keys() - (choice.get("properties") or {}).keys()), default={})
     members, needed = meant.get("properties") or {}, meant.get("required") or ()
     return {
-        name: _fitted(each, members.get(name, meant.get("additionalProperties")), whole)
-        for name, each in value.items()
-        if each is not None or name not in members or name in needed or _takes_null(members[name], whole)
+        name: _fitted(member, members.get(name, meant.get("additionalProperties")), whole)
+        for name, member in value.items()
+        if member is not None or name not in members or name in needed or _takes_null(members[name], whole)
     }
 
 
@@ -217,10 +217,10 @@ def _alternatives(schema: Any, whole: Mapping[str, Any], seen: set[int]) -> Iter
     if not isinstance(schema, Mapping) or id(schema) in seen:
         return
     seen.add(id(schema))
-    inner = [each for keyword in _CHOICES for each in schema.get(keyword) or ()]
+    inner = [choice for keyword in _CHOICES for choice in schema.get(keyword) or ()]
     if inner:
-        for each in inner:
-            yield from _alternatives(each, whole, seen)
+        for choice in inner:
+            yield from _alternatives(choice, whole, seen)
     else:
         yield schema
 
@@ -228,7 +228,9 @@ def _alternatives(schema: Any, whole: Mapping[str, Any], seen: set[int]) -> Iter
 def _kinds_of(schema: Mapping[str, Any]) -> Collection[str]:
     """Return the types that a schema without choices may be met by; all of them if it does not say."""
     kinds = schema.get("type")
-    if kinds is None and (values := schema.get("enum") or [schema[each] for each in ("const",) if each in schema]):
+    if kinds is None and (
+        values := schema.get("enum") or [schema[keyword] for keyword in ("const",) if keyword in schema]
+    ):
         kinds = [_JSON_KINDS.get(type(value), "string") for value in values]
     return _KINDS if kinds is None else kinds if isinstance(kinds, list) else [kinds]
 

@@ -56,10 +56,10 @@ async def search_memory(
 ) -> ToolResult:
     """Look up what is remembered about the user from earlier conversations."""
     found = await context.memory.search(query, limit)
-    rows = [{"name": each.name, "value": each.value} for each in found]
+    rows = [{"name": entry.name, "value": entry.value} for entry in found]
     if not rows:
         return ToolResult(rows, "Nothing like that is remembered" if query else "Nothing is remembered")
-    return ToolResult(rows, f"Remembered: {', '.join(each.name for each in found)}")
+    return ToolResult(rows, f"Remembered: {', '.join(entry.name for entry in found)}")
 
 
 def _is_everything(arguments: Mapping[str, Any]) -> bool:
@@ -74,7 +74,9 @@ async def forget(
 ) -> ToolResult:
     """Forget something that is remembered about the user, when they ask for it themselves."""
     names = (
-        [each.name for each in await context.memory.search("", VALUES)] if everything else [await _meant(what, context)]
+        [entry.name for entry in await context.memory.search("", VALUES)]
+        if everything
+        else [await _meant(what, context)]
     )
     gone = [name for name in names if await context.forget(name)]
     return ToolResult({"forgotten": gone}, f"Forgotten: {', '.join(gone)}" if gone else "Nothing was remembered")
@@ -88,7 +90,7 @@ async def _meant(what: str, context: ToolContext) -> str:
         raise ToolError("invalid_arguments", "Say what to forget, by its name or some words of it.")
     called = [entry for entry in entries if entry.name.lower() == "_".join(what.lower().split())]
     exact = called or [entry for entry in entries if all(ranked([entry], word) for word in words)]
-    fitting = [each.name for each in exact or ranked(entries, " ".join(words))]
+    fitting = [entry.name for entry in exact or ranked(entries, " ".join(words))]
     if not fitting:
         raise ToolError("not_found", "Nothing like that is remembered.")
     if len(fitting) > 1:
@@ -100,7 +102,7 @@ async def _free_name(fact: str, context: ToolContext) -> str:
     """Return a name made of the fact: after "my … is" that of its subject, else of its first words, if not taken."""
     if (subject := _OF.match(f"{fact} ")) and (words := _WORDS.findall(subject[1])):
         return "_".join(words).lower()[:64]
-    words = [each for each in _WORDS.findall(fact) if each.lower() not in _STOP][:_NAME_WORDS]
+    words = [word for word in _WORDS.findall(fact) if word.lower() not in _STOP][:_NAME_WORDS]
     stem = "_".join(words).lower()[:60] or "fact"
     for number in range(1, VALUES + 2):
         name = stem if number == 1 else f"{stem}_{number}"

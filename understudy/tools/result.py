@@ -221,7 +221,9 @@ def to_json(value: Any, _depth: int = 0) -> Any:
         case Mapping():
             return _object(value.items(), _depth)
         case _ if attrs.has(type(value)):
-            return _object(((each.alias, getattr(value, each.name)) for each in attrs.fields(type(value))), _depth)
+            return _object(
+                ((attribute.alias, getattr(value, attribute.name)) for attribute in attrs.fields(type(value))), _depth
+            )
         case _ if is_foreign(type(value)):
             try:
                 plain = foreign_to_plain(value, to_json)
@@ -229,14 +231,14 @@ def to_json(value: Any, _depth: int = 0) -> Any:
                 raise InvalidResult(f"The tool returned a {type(value).__name__} that is no JSON: {error}") from None
             return to_json(plain, _depth + 1)
         case _ if dataclasses.is_dataclass(type(value)):
-            return _object(((each.name, getattr(value, each.name)) for each in dataclasses.fields(value)), _depth)
+            return _object(((member.name, getattr(value, member.name)) for member in dataclasses.fields(value)), _depth)
         case _ if hasattr(type(value), "keys"):  # the row of a database: its columns may have one name
             cells = value if isinstance(value, Sequence) else map(value.__getitem__, value.keys())
             return _object(zip(value.keys(), cells, strict=True), _depth)
         case Set():  # in a fixed order, so that equal results are equal texts
-            return [to_json(each, _depth + 1) for each in sorted(value, key=repr)]
+            return [to_json(item, _depth + 1) for item in sorted(value, key=repr)]
         case Sequence() | ValuesView() | deque():
-            return [to_json(each, _depth + 1) for each in value]
+            return [to_json(item, _depth + 1) for item in value]
     remedy = "await it" if inspect.isawaitable(value) else "return text, numbers, lists, dicts or objects with fields"
     raise InvalidResult(f"The tool returned a {type(value).__name__}, which cannot be written as JSON: {remedy}.")
 
@@ -311,17 +313,17 @@ def is_small(value: Any) -> bool:
     """Whether a value is converted fast enough for the event loop: at most 200 parts and 10,000 characters."""
     parts, characters, waiting = 0, 0, [value]
     while waiting:
-        each = waiting.pop()
+        part = waiting.pop()
         parts += 1
-        if isinstance(each, str):
-            characters += len(each)
-        elif isinstance(each, list | tuple | dict):
-            parts += len(each)
+        if isinstance(part, str):
+            characters += len(part)
+        elif isinstance(part, list | tuple | dict):
+            parts += len(part)
             if parts <= _SMALL_PARTS:
-                waiting.extend(each.values() if isinstance(each, dict) else each)
-        elif isinstance(each, ToolResult):
-            waiting += [each.value, each.visualization, each.summary, each.answer]
-        elif not (each is None or isinstance(each, int | float)):
+                waiting.extend(part.values() if isinstance(part, dict) else part)
+        elif isinstance(part, ToolResult):
+            waiting += [part.value, part.visualization, part.summary, part.answer]
+        elif not (part is None or isinstance(part, int | float)):
             return False  # a class of the user's, whose size is unknown before it is converted
         if parts > _SMALL_PARTS or characters > _SMALL_CHARACTERS:
             return False
@@ -362,7 +364,7 @@ def summarise(value: Any, limit: int = 160) -> str:
         text = f"{len(value):,} item{'' if len(value) == 1 else 's'}"
     elif isinstance(value, dict):
         plain = [(k, v) for k, v in list(value.items())[:6] if not isinstance(v, list | dict)]
-        text = ", ".join(f"{key}: {str(each)[:limit]}" for key, each in plain) or f"{len(value):,} fields"
+        text = ", ".join(f"{key}: {str(member)[:limit]}" for key, member in plain) or f"{len(value):,} fields"
     else:
         text = str(value).lower() if isinstance(value, bool) else str(value)
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"

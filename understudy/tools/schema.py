@@ -143,7 +143,7 @@ def schema_of(annotation: Any, _within: tuple[Any, ...] = ()) -> dict[str, Any]:
         for argument in arguments[1:]:
             if isinstance(argument, Param) and argument.format:
                 schema["format"] = argument.format
-        kinds = {each["type"] for each in (schema, *schema.get("anyOf", ())) if "type" in each}
+        kinds = {part["type"] for part in (schema, *schema.get("anyOf", ())) if "type" in part}
         return schema | schema_keywords(arguments[1:], kinds)
     if origin in _UNIONS:
         return {"anyOf": [schema_of(argument, _within) for argument in arguments]}
@@ -195,8 +195,8 @@ def _choices(annotation: Any) -> list[tuple[Any, Any]]:
 
 
 def _choice(annotation: Any) -> dict[str, Any]:
-    plain = [each for each, _ in _choices(annotation)]
-    kinds = {type(each) for each in plain}
+    plain = [choice for choice, _ in _choices(annotation)]
+    kinds = {type(value) for value in plain}
     if not kinds <= {str, int, float, bool, type(None)}:
         raise Unsupported("the values of a choice must be texts, numbers, booleans or None")
     schema: dict[str, Any] = dict(_SCALARS[kinds.pop()]) if len(kinds) == 1 else {}
@@ -205,7 +205,7 @@ def _choice(annotation: Any) -> dict[str, Any]:
 
 def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
     if _is_class(annotation, enum.Flag):
-        bits = ", ".join(f"{each.value} for {each.name}" for each in annotation)
+        bits = ", ".join(f"{bit.value} for {bit.name}" for bit in annotation)
         return {"type": "integer", "minimum": 0, "description": f"The sum of those that are wanted of: {bits}"}
     if _is_class(annotation, enum.Enum):
         return _choice(annotation)
@@ -215,10 +215,10 @@ def _class(annotation: Any, within: tuple[Any, ...]) -> dict[str, Any]:
             "enum, a TypedDict, a dataclass, an attrs class, a Pydantic model, date, datetime, Decimal, Path or UUID"
         )
     members, defaults = members_of(annotation)
-    for name, each in members.items():
-        if each is None:
+    for name, hint in members.items():
+        if hint is None:
             raise Unsupported(f"{_name(annotation)}.{name} has no annotation")
-    properties = {name: schema_of(each, within) for name, each in members.items()}
+    properties = {name: schema_of(hint, within) for name, hint in members.items()}
     required = [name for name in members if name not in defaults]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
@@ -249,7 +249,9 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         members = {field.alias: field.type for field in fields}
         factory: Any = attrs.Factory
         defaults = {field.alias: field.default for field in fields if field.default is not attrs.NOTHING}
-        defaults = {name: attrs.NOTHING if isinstance(each, factory) else each for name, each in defaults.items()}
+        defaults = {
+            name: attrs.NOTHING if isinstance(default, factory) else default for name, default in defaults.items()
+        }
     elif dataclasses.is_dataclass(kind):
         passed = {name: hint.type for name, hint in hints.items() if isinstance(hint, dataclasses.InitVar)}
         hints |= passed
@@ -265,7 +267,7 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         members = {name: hint for name, (hint, _) in read.items()}
         defaults = {name: attrs.NOTHING for name, (_, needed) in read.items() if not needed}
     given = dict(zip(getattr(kind, "__parameters__", ()), get_args(annotation), strict=False))
-    return {name: _applied(each, given) for name, each in members.items()}, defaults
+    return {name: _applied(hint, given) for name, hint in members.items()}, defaults
 
 
 def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
@@ -398,9 +400,9 @@ def _choice_hook(annotation: Any, _: cattrs.Converter) -> _Hook:
 
 def _flag(annotation: Any, _: cattrs.Converter) -> _Hook:
     def hook(value: Any, _: Any) -> Any:
-        whole = sum(each.value for each in annotation)
+        whole = sum(bit.value for bit in annotation)
         if isinstance(value, bool) or not isinstance(value, int) or value < 0 or value & ~whole:
-            raise ValueError(f"a sum of {', '.join(str(each.value) for each in annotation)} is expected")
+            raise ValueError(f"a sum of {', '.join(str(bit.value) for bit in annotation)} is expected")
         return annotation(value)
 
     return hook
@@ -408,7 +410,7 @@ def _flag(annotation: Any, _: cattrs.Converter) -> _Hook:
 
 def _union(annotation: Any, converter: cattrs.Converter) -> _Hook:
     # An enum before the text that its value is, int before float, so that 5 stays 5; otherwise as they are written.
-    members = sorted(get_args(annotation), key=lambda each: (not _is_class(each, enum.Enum), each is float))
+    members = sorted(get_args(annotation), key=lambda kind: (not _is_class(kind, enum.Enum), kind is float))
 
     def hook(value: Any, _: Any) -> Any:
         errors: list[Exception] = []
@@ -454,7 +456,7 @@ def _array(annotation: Any, converter: cattrs.Converter) -> _Hook:
         def places(value: Any, _: Any) -> Any:
             if len(value) != len(hooks):
                 raise ValueError(f"{len(hooks)} items are expected, not {len(value)}")
-            return tuple(hook(each, of) for hook, each, of in zip(hooks, value, arguments, strict=True))
+            return tuple(hook(item, of) for hook, item, of in zip(hooks, value, arguments, strict=True))
 
         return places
     listed: Any = list[arguments[0]] if arguments else list[Any]  # type: ignore[valid-type]
@@ -466,7 +468,7 @@ def _object(annotation: Any, converter: cattrs.Converter) -> _Hook:
     """Build the hook for a class with members, by way of a dict of them."""
     members, defaults = members_of(annotation)
     kind = get_origin(annotation) or annotation
-    given: Any = {name: NotRequired[each] if name in defaults else Required[each] for name, each in members.items()}
+    given: Any = {name: NotRequired[hint] if name in defaults else Required[hint] for name, hint in members.items()}
     read = make_dict_structure_fn(TypedDict(kind.__name__, given), converter)  # type: ignore[operator]
     return lambda value, wanted: kind(**read(dict(value), wanted))
 
@@ -493,8 +495,8 @@ def _only(expected: str, kinds: Any, make: _Factory) -> _Factory:
 
 
 _OF_CLASSES: Final[list[tuple[Callable[[Any], bool], _Factory]]] = [  # the last wins
-    (lambda each: get_origin(each) is Literal or _is_class(each, enum.Enum), _choice_hook),
-    (lambda each: _is_class(each, enum.Flag), _flag),
+    (lambda annotation: get_origin(annotation) is Literal or _is_class(annotation, enum.Enum), _choice_hook),
+    (lambda annotation: _is_class(annotation, enum.Flag), _flag),
     (is_foreign, lambda annotation, _: lambda value, _: foreign_value(value, annotation)),
 ]
 
@@ -537,8 +539,8 @@ def _strict() -> cattrs.Converter:
         (_is_object, _only("an object", Mapping, _object)),
         (origin(*_UNIONS), _union),
         (origin(Annotated), _annotated),
-        (lambda each: each is object, lambda *_: lambda value, _: value),
-        (lambda each: _named_type(each) is not None, _named),
+        (lambda annotation: annotation is object, lambda *_: lambda value, _: value),
+        (lambda annotation: _named_type(annotation) is not None, _named),
         *_OF_CLASSES,
     ]
     for predicate, factory in factories:

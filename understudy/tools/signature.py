@@ -133,7 +133,7 @@ def _is_method(
 def _check_result(function: str, annotation: Any, within: tuple[Any, ...]) -> None:
     """Check that values of a type can be JSON, as far as the type says. Raises TypeError."""
     origin, parts = get_origin(annotation) or annotation, get_args(annotation)
-    if any(annotation is each for each in within) or origin is ToolResult or is_foreign(origin):
+    if any(annotation is outer for outer in within) or origin is ToolResult or is_foreign(origin):
         return
     if typing.is_typeddict(origin) or attrs.has(origin) or dataclasses.is_dataclass(origin):
         try:

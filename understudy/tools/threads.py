@@ -130,7 +130,7 @@ class ToolThreads:
 
     async def acquire(self, owner: str, tool: str, while_queued: WhileQueued) -> None:
         """Acquire a permit. Raises `ToolError` ``busy``, at once if only a lost thread could serve the call."""
-        of_user = [each.tool for each in self._lost if each.owner == owner]
+        of_user = [permit.tool for permit in self._lost if permit.owner == owner]
         if len(of_user) >= PER_USER:
             tools = ", ".join(sorted(set(of_user)))
             raise ToolError("busy", f"{PER_USER} of your earlier calls have not ended ({tools}); try again later.")
@@ -157,7 +157,7 @@ class ToolThreads:
     @property
     def lost(self) -> Counter[str]:
         """Number of lost threads by the names of their tools."""
-        return Counter(each.tool for each in self._lost)
+        return Counter(permit.tool for permit in self._lost)
 
     def _permits(self) -> int:
         return THREADS + min(len(self._lost), MAX_LOST)

@@ -104,7 +104,7 @@ class Tool:
     @property
     def on_tools_loop(self) -> bool:
         """Whether it needs the tools' loop: for its function, or for `reconcile` or `undo`."""
-        functions = [self.function, *(each.function for each in (self.reconcile, self.undo) if each is not None)]
+        functions = [self.function, *(hook.function for hook in (self.reconcile, self.undo) if hook is not None)]
         return any(map(self._runs_on_tools_loop, functions))
 
     def _runs_on_tools_loop(self, function: Callable[..., Any]) -> bool:

@@ -126,7 +126,7 @@ def _one_of(values: Sequence[Any]) -> Any:
         return values[0]
     if not values or not all(value is None or isinstance(value, dict) for value in values):
         raise ValueError
-    distinct = [each for number, each in enumerate(values) if each and each not in values[:number]]
+    distinct = [value for number, value in enumerate(values) if value and value not in values[:number]]
     if len(distinct) > 1:
         raise Contradictory("two objects")
     return distinct[0] if distinct else {}

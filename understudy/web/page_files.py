@@ -106,7 +106,7 @@ class PageFiles:
     def _having(self, part: str) -> str:
         """Return the names of the extensions that have this file, with spaces between."""
         found = (re.fullmatch(rf"extensions/(\w+)/{re.escape(part)}", name) for name in sorted(self.files))
-        return " ".join(each[1] for each in found if each)
+        return " ".join(match[1] for match in found if match)
 
     def worker(self) -> PageFile:
         """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""

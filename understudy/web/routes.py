@@ -170,14 +170,14 @@ def shape(name: str, of: type[Any] | None = None, without: Sequence[str] = (), /
     """Return the type `name` of an object: with the columns of a row, and these members, absent or not if `UNSET` may
     be their value."""
     own = {} if of is None else get_type_hints(of, include_extras=True)
-    fields = [(each, hint) for each, hint in own.items() if each not in without]
-    fields += [(each, hint, *[UNSET] * (UnsetType in get_args(hint))) for each, hint in members.items()]
+    fields = [(member, hint) for member, hint in own.items() if member not in without]
+    fields += [(member, hint, *[UNSET] * (UnsetType in get_args(hint))) for member, hint in members.items()]
     return defstruct(name, fields, kw_only=True)
 
 
 def some_of(name: str, of: type[Any]) -> Any:
     """Return the type `name` of an object with some of the members of another."""
-    return shape(name, **{each: hint | UnsetType for each, hint in get_type_hints(of, include_extras=True).items()})
+    return shape(name, **{member: hint | UnsetType for member, hint in get_type_hints(of, include_extras=True).items()})
 
 
 def any_of(*kinds: type[Any]) -> Meta:

@@ -198,7 +198,7 @@ def _file(at: str, kind: str, part: JsonObject) -> NewFile | str | None:
     except (binascii.Error, ValueError):
         raise CommandRejected("invalid_command", f"{at} is not valid base64.") from None
     media_type = media_type.partition(";")[0].strip() or "application/octet-stream"
-    given = next((each for name in ("filename", "name", "title") if isinstance(each := about.get(name), str)), "")
+    given = next((text for name in ("filename", "name", "title") if isinstance(text := about.get(name), str)), "")
     plain = kind.removeprefix("input_").removesuffix("_url")
     return NewFile(
         given.strip() or f"{plain}{ending or mimetypes.guess_extension(media_type) or ''}", media_type, content

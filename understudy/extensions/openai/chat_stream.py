@@ -52,7 +52,7 @@ class ChatStream(AnswerReader):
         said: list[ModelEvent] = []
         chunk = event.get(WHOLE) or event
         choices = chunk.get("choices") or ()
-        counted = next((each for holder in (chunk, *choices) if (each := member(holder, "usage")) is not None), None)
+        counted = next((usage for holder in (chunk, *choices) if (usage := member(holder, "usage")) is not None), None)
         if counted is not None:
             self.usage = read_usage(counted)
         for choice in choices:  # one was asked for; some gateways put calls into a second one

@@ -83,7 +83,7 @@ def _model(agent: Agent) -> ShownModel:
 def _shown_settings() -> dict[str, Any]:
     """Return the settings of extensions that a client goes by, under their whole names."""
     context = web_context()
-    kinds = {name: kind for name, each in context.extensions.items() if (kind := each.settings()) is not None}
+    kinds = {name: kind for name, extension in context.extensions.items() if (kind := extension.settings()) is not None}
     return {
         f"{name}.{field.name}": getattr(context.settings.of(kind), field.name)
         for name, kind in kinds.items()

@@ -146,10 +146,10 @@ async def page_of(name: str) -> Response:
 async def _serve(file: PageFile) -> Response:
     """Answer with the file in the best form that the client accepts; 304 if the client has that form already."""
     body, tag, coding = file.body, file.tag, None
-    for each in CODINGS:
-        form = file.forms.get(each) if request.accept_encodings.quality(each) > 0 else None
+    for offered in CODINGS:
+        form = file.forms.get(offered) if request.accept_encodings.quality(offered) > 0 else None
         if form is not None:
-            body, tag, coding = form, f"{file.tag}-{each}", each
+            body, tag, coding = form, f"{file.tag}-{offered}", offered
             break
     answer = Response(body, content_type=file.content_type)
     if coding is not None:

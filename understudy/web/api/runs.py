@@ -146,8 +146,8 @@ async def events_of(run: RunRecord, shown: Callable[[Envelope], Envelope], after
     wanted = rows[-limit:] if after is None else [row for row in rows if row.seq > after]
 
     def encoded() -> bytes:
-        each = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in wanted[:limit]]
-        return b",".join(body for body in each if body)
+        bodies = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in wanted[:limit]]
+        return b",".join(body for body in bodies if body)
 
     more = b"true" if len(wanted) > limit else b"false"
     body = b'{"events":[%s],"more":%s,"status":"%s"}' % (await run_off_loop(encoded), more, run.status.encode())

@@ -22,4 +22,4 @@ class TagInUse(Struct):
 async def listing() -> dict[Literal["tags"], list[TagInUse]]:
     """List the tags of the caller's threads, most used first."""
     found = await web_context().store.read(queries.tags, identity().user)
-    return {"tags": [TagInUse(*each) for each in found]}
+    return {"tags": [TagInUse(*row) for row in found]}

@@ -152,7 +152,7 @@ async def _filtered_tags(owner: str, given: Sequence[str]) -> tuple[str, ...]:
     It also scans them as they were given: a secret in lower case is not recognised.
     """
     tags = clean_tags(given)
-    listed = "\n".join([*(" ".join(each.split()) for each in given), *tags])
+    listed = "\n".join([*(" ".join(tag.split()) for tag in given), *tags])
     if await web_context().content_filter.filter_note(owner, listed) != listed:
         raise CommandRejected("content_blocked", "A tag may not hold a secret or personal data.")
     return tags
@@ -216,4 +216,4 @@ def _shown(owner: str, rows: Sequence[Message], answers: Sequence[RunRecord]) ->
 
 def _events(rows: Sequence[LoggedEvent], shown: Callable[[Envelope], Envelope]) -> bytes:
     encoded = [encode(shown(from_log(row.body)), Dialect.CANONICAL) for row in rows]
-    return b",".join(each for each in encoded if each)
+    return b",".join(event for event in encoded if event)
