@@ -39,7 +39,7 @@ async def resolve(url: str, *, private: bool) -> list[tuple[str, int]]:
     where = urlsplit(url)
     port = where.port or PORTS[where.scheme]
     found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(each[4][0]) for each in found))
+    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in found))
     if not private and not all(is_public(address) for address in addresses):
         raise PrivateAddress(f"{where.hostname} has a private address")
     return [(address, port) for address in addresses]
@@ -57,9 +57,9 @@ def is_public(address: str) -> bool:
         if embedded is None and ip in _NAT64:
             embedded = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         if embedded is None:
-            return ip in _UNICAST_6 and not any(ip in each for each in _SPECIAL_6)
+            return ip in _UNICAST_6 and not any(ip in network for network in _SPECIAL_6)
         ip = embedded
-    return not any(ip in each for each in _SPECIAL_4)
+    return not any(ip in network for network in _SPECIAL_4)
 
 
 def is_named_private(host: str) -> bool:

@@ -16,7 +16,7 @@ class TrustedProxies:
     """The trusted proxies: addresses, or networks such as `10.0.0.0/8`. Raises ValueError for anything else."""
 
     def __init__(self, trusted: Sequence[str] = ()) -> None:
-        self._networks = tuple(ipaddress.ip_network(each.strip()) for each in trusted)
+        self._networks = tuple(ipaddress.ip_network(network.strip()) for network in trusted)
 
     @property
     def trusts_everyone(self) -> bool:

@@ -72,7 +72,7 @@ class Tokens:
         tenant_claim: str = TENANT,
         accepted: Sequence[str | bytes] = (),
     ) -> None:
-        keys = tuple(each.encode() if isinstance(each, str) else each for each in (secret, *accepted))
+        keys = tuple(key.encode() if isinstance(key, str) else key for key in (secret, *accepted))
         if any(len(key) < MIN_SECRET_BYTES for key in keys):
             raise ValueError(f"the secret must have at least {MIN_SECRET_BYTES} bytes")
         self._keys = keys
@@ -187,7 +187,7 @@ def identity_from_claims(
         session=_claim_text(claims.get("sid")),
         tenant=None if tenant is None else _claim_text(tenant),
         roles=tuple(filter(is_claim_text, _listed(claims.get("roles"))))[:MAX_ROLES],
-        groups=tuple(each for each in _listed(claims.get("groups")) if isinstance(each, str) and each),
+        groups=tuple(group for group in _listed(claims.get("groups")) if isinstance(group, str) and group),
         expires_at=_claim_time(claims.get("exp")) + leeway_s,
         # RFC 7519 section 4.1.7: no two tokens of an issuer have the same jti. The signature cannot serve as an id, as
         # its last letter can be written in several ways.

@@ -79,8 +79,8 @@ class Connection:
                     self._ping,
                     *beside,
                 ]
-                for each in sending:
-                    nursery.start_soon(_ignore_send_failure, each)
+                for send in sending:
+                    nursery.start_soon(_ignore_send_failure, send)
                 await self._receive_frames(hearer)
         except* (ConnectionClosed, ProtocolError):
             pass

@@ -60,7 +60,7 @@ def read_frame(frame: str | bytes, events: Events) -> list[Received | Chunk]:
         value = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:  # msgspec's errors and those of decoding UTF-8 are ValueErrors
         raise UnreadableEvent("a frame is not JSON") from error
-    return [_chunk(each) if _is_chunk(each) else read_event(each, events) for each in _listed(value)]
+    return [_chunk(item) if _is_chunk(item) else read_event(item, events) for item in _listed(value)]
 
 
 def refusal(code: str, text: str, message_id: str | None, thread_id: str | None = None) -> Received:

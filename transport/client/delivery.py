@@ -95,9 +95,9 @@ class EventDelivery:
         A message without acknowledgement may have been accepted, as the first event after that seq. So a thread of
         which no event was received is resumed from there.
         """
-        for each in said:
-            head = last_seqs.get(thread_id := str(each.payload.get("thread_id")))
-            if each.opens_thread and head is not None and thread_id not in self.cursors.last_seqs:
+        for message in said:
+            head = last_seqs.get(thread_id := str(message.payload.get("thread_id")))
+            if message.opens_thread and head is not None and thread_id not in self.cursors.last_seqs:
                 self.cursors.move_to(thread_id, head)
 
     def mark_resent(self, messages: Iterable[UnackedCommand]) -> None:
@@ -133,10 +133,10 @@ class EventDelivery:
         thread_id, seq = event.thread_id, event.seq
         if thread_id is None or seq is None:
             return True
-        own = [each for each in settled if each.accepted_by(event)]
+        own = [command for command in settled if command.accepted_by(event)]
         began = thread_id not in self.cursors.last_seqs
         judgement = self.cursors.judge(thread_id, seq, waiting=not own and self._awaits_acceptance(thread_id))
-        if began and any(each.message_id in self._resent for each in own):
+        if began and any(command.message_id in self._resent for command in own):
             self.cursors.mark_incomplete(thread_id)  # it may have been accepted earlier, with more events since
             self.gap_found.set()
         if judgement is Judgement.GAP:

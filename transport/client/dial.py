@@ -115,7 +115,7 @@ async def open_stream(address: SocketUrl, tls: ssl.SSLContext | None) -> Monitor
 
 
 def _os_error_text(error: OSError | UnicodeError) -> str:
-    causes = [each for each in flatten_errors(error.__cause__ or error) if isinstance(each, OSError)]
+    causes = [cause for cause in flatten_errors(error.__cause__ or error) if isinstance(cause, OSError)]
     return next((cause.strerror for cause in causes if cause.strerror), "the name leads nowhere")
 
 

@@ -174,11 +174,11 @@ class Reconnector:
         if line.drained_at is not None:
             return named
         now, chance = trio.current_time(), self._chance()
-        for each in refused:
-            wait_s = self._reconnect.pause_s(each.refusals, error.retry_after, chance)
-            if now + wait_s > min(now, each.refused_at) + self._reconnect.retry_s:
+        for command in refused:
+            wait_s = self._reconnect.pause_s(command.refusals, error.retry_after, chance)
+            if now + wait_s > min(now, command.refused_at) + self._reconnect.retry_s:
                 return False
-            each.postpone(now, wait_s)
+            command.postpone(now, wait_s)
         self._delivery.mark_resent(refused)
         line.resend(refused)
         return named

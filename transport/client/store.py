@@ -49,7 +49,9 @@ class FileOutbox:
             return []
         try:
             commands = json.loads(body)["commands"]
-            whole = all(isinstance(each["type"], str) and isinstance(each["payload"], dict) for each in commands)
+            whole = all(
+                isinstance(command["type"], str) and isinstance(command["payload"], dict) for command in commands
+            )
         except (ValueError, LookupError, TypeError):
             whole = False
         if not whole:

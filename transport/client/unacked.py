@@ -170,11 +170,11 @@ class UnackedCommands:
     def remove_acked(self, event: Received) -> list[UnackedCommand]:
         """Remove and return the commands that an event acknowledges."""
         settled = [command for command in self._commands.values() if command.acked_by(event)]
-        once = [each for each in settled if each.acked_alone]
-        for each in once[1:]:
-            settled.remove(each)
-        for each in settled:
-            self.remove(each.key)
+        once = [command for command in settled if command.acked_alone]
+        for command in once[1:]:
+            settled.remove(command)
+        for command in settled:
+            self.remove(command.key)
         return settled
 
     def next_due(self, taken: Container[UnackedCommand], now: float, *, messages: bool = True) -> UnackedCommand | None:

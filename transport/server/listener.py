@@ -207,8 +207,8 @@ async def serve(
         try:
             task_status.started(list(listeners))
             async with trio.open_nursery() as accepting:
-                for each in reserving:
-                    accepting.start_soon(_accept, each, serve_one, connections)
+                for listener in reserving:
+                    accepting.start_soon(_accept, listener, serve_one, connections)
         finally:
             await server.drain()
 

@@ -65,7 +65,10 @@ class CommandParser:
         self._untyped = untyped
         # For each kind of command its fields: the name, the check, and whether the field is required.
         self._fields = {
-            kind: [(each.name, checks[each.name].read, each.default is attrs.NOTHING) for each in attrs.fields(kind)]
+            kind: [
+                (attribute.name, checks[attribute.name].read, attribute.default is attrs.NOTHING)
+                for attribute in attrs.fields(kind)
+            ]
             for kind in commands.values()
         }
 

@@ -118,9 +118,9 @@ def struct_members(struct: msgspec.Struct) -> Frame:
     omitted = type(struct).__struct_config__.omit_defaults
     members = ((field, getattr(struct, field.name)) for field in msgspec.structs.fields(struct))
     return {
-        each.encode_name: value
-        for each, value in members
-        if value is not UNSET and not (omitted and value is each.default)
+        member.encode_name: value
+        for member, value in members
+        if value is not UNSET and not (omitted and value is member.default)
     }
 
 

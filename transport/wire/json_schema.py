@@ -49,17 +49,19 @@ def or_null(schema: Schema) -> Schema:
 def components_of(kind: Any, template: str) -> tuple[Schema, dict[str, Schema]]:
     """Return the schema of a type, and those of the classes in it by name, to which it refers by this template."""
     (schema,), found = msgspec.json.schema_components([kind], ref_template=template)
-    for each in found.values():
-        if "description" in each:
-            each["description"] = inspect.cleandoc(each["description"])
+    for component in found.values():
+        if "description" in component:
+            component["description"] = inspect.cleandoc(component["description"])
     return schema, found
 
 
 def whole(schema: Schema) -> Schema:
     """Return the schema of a class as it is encoded: with its members that have a default too."""
     members, required = schema.get("properties", {}), schema.get("required", ())
-    needed = [name for name, each in members.items() if name in required or "default" in each]
-    plain = {name: {key: value for key, value in each.items() if key != "default"} for name, each in members.items()}
+    needed = [name for name, member in members.items() if name in required or "default" in member]
+    plain = {
+        name: {key: value for key, value in member.items() if key != "default"} for name, member in members.items()
+    }
     return schema | ({"properties": plain, "required": needed} if members else {})
 
 
@@ -70,7 +72,9 @@ def members_of(kind: type[Any]) -> dict[str, Schema]:
     def inline(value: Any) -> Any:
         if isinstance(value, dict):
             return (
-                inline(found[value["$ref"]]) if "$ref" in value else {key: inline(each) for key, each in value.items()}
+                inline(found[value["$ref"]])
+                if "$ref" in value
+                else {key: inline(member) for key, member in value.items()}
             )
         return list(map(inline, value)) if isinstance(value, list) else value
 
