@@ -15,7 +15,7 @@ Ranges = tuple[tuple[int, int], ...]
 
 def ranges(listing: str) -> Ranges:
     """Read ranges from a listing such as `00A9 2190-21FF`, in hexadecimal."""
-    pairs = (each.partition("-") for each in listing.split())
+    pairs = (listed.partition("-") for listed in listing.split())
     return tuple([(int(low, 16), int(high or low, 16)) for low, _, high in pairs])
 
 
@@ -27,7 +27,7 @@ def char_class(*groups: Ranges) -> str:
 def merged(*groups: Ranges) -> Ranges:
     """Return the union of the ranges, in order, without overlap."""
     found: list[tuple[int, int]] = []
-    for low, high in sorted(each for ranges in groups for each in ranges):
+    for low, high in sorted(pair for ranges in groups for pair in ranges):
         if found and low <= found[-1][1] + 1:
             found[-1] = (found[-1][0], max(high, found[-1][1]))
         else:
@@ -103,7 +103,7 @@ def _unassigned() -> Iterator[tuple[int, int]]:
 
 
 UNASSIGNED: Final = tuple(
-    each for each in merged(tuple(_unassigned())) if not any(low <= each[0] <= high for low, high in HIDDEN)
+    bounds for bounds in merged(tuple(_unassigned())) if not any(low <= bounds[0] <= high for low, high in HIDDEN)
 )
 
 

@@ -35,23 +35,31 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
     do not need: the automaton is built once and meets its states once.
     """
     rules = policy.rules(direction)
-    content = CONTENT if Category.INJECTION in rules else [each for each in CONTENT if not isinstance(each, Injection)]
-    every = [Numbered(number, each) for number, each in enumerate((*DISGUISES, *content, *extra))]
-    chosen = [each for each in every if each.detector.category in rules]
-    first = tuple([each for each in chosen if each.number < len(DISGUISES)])
+    content = (
+        CONTENT
+        if Category.INJECTION in rules
+        else [detector for detector in CONTENT if not isinstance(detector, Injection)]
+    )
+    every = [Numbered(number, detector) for number, detector in enumerate((*DISGUISES, *content, *extra))]
+    chosen = [numbered for numbered in every if numbered.detector.category in rules]
+    first = tuple([numbered for numbered in chosen if numbered.number < len(DISGUISES)])
     others = tuple(
         [
-            Numbered(number, each.of(policy)) if hasattr(each, "of") else Numbered(number, each)
-            for number, each in chosen
+            Numbered(number, detector.of(policy)) if hasattr(detector, "of") else Numbered(number, detector)
+            for number, detector in chosen
             if number >= len(DISGUISES)
         ]
     )
-    prefilters = [each.prefilters for each in (*DISGUISES, *content)]
-    prefilters += [each.prefilters if each.category in rules else () for each in extra]
+    prefilters = [detector.prefilters for detector in (*DISGUISES, *content)]
+    prefilters += [detector.prefilters if detector.category in rules else () for detector in extra]
     prefilters.append(Percent.prefilters)
     coded = len(prefilters) - 1  # the number of all that read percent codes: they have one prefilter
     deciding = tuple(
-        [(number, each.concerns) for number, each in others if not each.prefilters and hasattr(each, "concerns")]
+        [
+            (number, detector.concerns)
+            for number, detector in others
+            if not detector.prefilters and hasattr(detector, "concerns")
+        ]
     )
     find_active = build_prefilter(
         tuple(prefilters), frozenset([*(number for number, _ in chosen), *([coded] if others else [])]), deciding
@@ -67,8 +75,8 @@ def build_detectors(policy: Policy, direction: Direction, extra: Sequence[Detect
         rules,
         first,
         others,
-        tuple([bounds_of(stage) for stage in (*([each] for each in first), others)]),
-        tuple([_is_covered(each, PolicyEngine(policy, rules, None)) for _, each in first]),
+        tuple([bounds_of(stage) for stage in (*([numbered] for numbered in first), others)]),
+        tuple([_is_covered(detector, PolicyEngine(policy, rules, None)) for _, detector in first]),
         len(DISGUISES),
         find_active,
         build_prefilter(

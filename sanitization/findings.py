@@ -141,7 +141,7 @@ def summary(findings: Iterable[Finding]) -> Summary:
     listed = tuple(findings)
     return Summary(
         counts=dict(Counter(finding.category.value for finding in listed)),
-        findings=tuple({"kind": each.kind, "start": each.start, "end": each.end} for each in listed),
+        findings=tuple({"kind": finding.kind, "start": finding.start, "end": finding.end} for finding in listed),
     )
 
 
@@ -151,7 +151,7 @@ def utf16_offsets(text: str, findings: Iterable[Finding]) -> list[tuple[int, int
     Browsers and JSON clients count in these: `"\U0001f600".length` is 2 there. Takes one walk over the text. Raises
     ValueError for a finding that ends beyond the text: it belongs to another text.
     """
-    spans = [(each.start, each.end) for each in findings]
+    spans = [(finding.start, finding.end) for finding in findings]
     places = sorted({place for span in spans for place in span})
     if places and not 0 <= places[0] <= places[-1] <= len(text):
         raise ValueError(f"a finding from {places[0]} to {places[-1]} in a text of {len(text)} characters")

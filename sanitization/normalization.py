@@ -36,13 +36,13 @@ LOOK_ALIKES: Final = "".join(sorted(_FOREIGN))
 """Letters of other scripts that pass for Latin ones; in the view they are Latin beside a Latin letter only."""
 DRESSED: Final = "".join(
     sorted(
-        each
-        for each, latin in LATIN.items()
-        if each not in _FOREIGN
+        letter
+        for letter, latin in LATIN.items()
+        if letter not in _FOREIGN
         and latin.isalpha()
-        and ord(each) >= 0x250
-        and ord(each) not in _REGIONAL
-        and each not in _EMOJI
+        and ord(letter) >= 0x250
+        and ord(letter) not in _REGIONAL
+        and letter not in _EMOJI
     )
 )
 """Latin letters in another form (fullwidth, mathematical, circled): always Latin in the view."""
@@ -105,7 +105,7 @@ def folded(text: str) -> str:
 
 
 def _latin(match: re.Match[str]) -> str:
-    return "".join([_FOREIGN[each] for each in match[0]])
+    return "".join([_FOREIGN[letter] for letter in match[0]])
 
 
 class _Fold(dict[int, str]):

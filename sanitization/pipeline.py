@@ -222,8 +222,8 @@ class Bounds(NamedTuple):
 def bounds_of(detectors: Sequence[Numbered]) -> Bounds:
     """Return the bounds of these detectors together."""
     return Bounds(
-        max((each.detector.context for each in detectors), default=0),
-        max((each.detector.reach for each in detectors), default=0),
+        max((numbered.detector.context for numbered in detectors), default=0),
+        max((numbered.detector.reach for numbered in detectors), default=0),
     )
 
 
@@ -479,7 +479,7 @@ class PipelineStage:
         if isinstance(error, KeyboardInterrupt) and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             raise error
         self._engine.record_failure(detector.name, error)
-        self._detectors = [each for each in self._detectors if each.detector is not detector]
+        self._detectors = [other for other in self._detectors if other.detector is not detector]
         start = self.passed.end
         kind = f"{detector.category.value}.unread"
         self.found += 1
@@ -510,7 +510,7 @@ def _in_order(found: Sequence[_Finds], upto: int) -> Iterable[_Claim]:
             hits = [hit for hit in hits if hit.end <= upto]
         return zip(hits, repeat(detector), strict=False)
     claims = [(hit, detector) for hits, detector in found for hit in hits if hit.end <= upto]
-    claims.sort(key=lambda each: each[0].start)
+    claims.sort(key=lambda claim: claim[0].start)
     return claims
 
 

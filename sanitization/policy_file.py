@@ -174,7 +174,7 @@ def _choice(value: object, where: str, allowed: Iterable[str]) -> str:
 
 
 def _texts(value: object, where: str) -> frozenset[str]:
-    if not isinstance(value, list) or not all(isinstance(each, str) and each for each in value):
+    if not isinstance(value, list) or not all(isinstance(text, str) and text for text in value):
         raise PolicyError(f"`{where}` is {_shown(value)}; it takes a list of texts, none of them empty.")
     return frozenset(value)
 

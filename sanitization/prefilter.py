@@ -70,15 +70,15 @@ class Prefilter:
         """The prefilter as one expression for RE2, over bytes of UTF-8."""
         if self.ranges:
             return self._in_a_row(f"(?:{utf8_expression(self.ranges)})")
-        body = self.pattern or "|".join(re.escape(each) for each in (*self.literals, *self.characters))
+        body = self.pattern or "|".join(re.escape(literal) for literal in (*self.literals, *self.characters))
         return f"(?i:{body})" if self.ignore_case else f"(?:{body})"
 
     @property
     def text_pattern(self) -> re.Pattern[str]:
         """The prefilter as a pattern of `re`, over text."""
         if self.ranges:
-            each = "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]"
-            return re.compile(self._in_a_row(each))
+            character = "[" + "".join(f"\\U{low:08x}-\\U{high:08x}" for low, high in self.ranges) + "]"
+            return re.compile(self._in_a_row(character))
         return re.compile(self.expression, re.ASCII)
 
     def _in_a_row(self, each: str) -> str:
@@ -103,7 +103,7 @@ def build_prefilter(
     used = frozenset(range(len(prefilters))) if numbers is None else numbers
     unfiltered = [number for number, named in enumerate(prefilters) if not named and number in used]
     always: ActiveDetectors = MappingProxyType(
-        dict.fromkeys(sorted({*unfiltered} - {each for each, _ in deciding}), ())
+        dict.fromkeys(sorted({*unfiltered} - {number for number, _ in deciding}), ())
     )
     search = _search(prefilters)
 
@@ -206,7 +206,7 @@ def _apart(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes], Iterab
             others.setdefault(group, []).append(index)
     opened = _set([evolve(rows[index][1], pattern="").expression for index in first])
     further = {at: _set([rows[index][1].expression]) for at, index in enumerate(first) if rows[index][1].pattern}
-    groups = [(each, _set([rows[index][1].expression for index in each])) for each in others.values()]
+    groups = [(indexes, _set([rows[index][1].expression for index in indexes])) for indexes in others.values()]
 
     def matches(data: bytes) -> list[int]:
         found = []
@@ -232,8 +232,8 @@ def _set(expressions: Sequence[str]) -> Callable[[bytes], Any]:
     options.log_errors = False
     options.max_mem = MEMORY
     chosen = re2.Set.SearchSet(options)
-    for each in expressions:
-        chosen.Add(each)
+    for expression in expressions:
+        chosen.Add(expression)
     chosen.Compile()
     return awaited_at_exit(chosen.Match)
 

@@ -92,8 +92,8 @@ class Sanitizer:
         extra: Sequence[Detector] = (),
         clean: CleanTexts | None = None,
     ) -> None:
-        for each in extra:
-            check_prefilters(each.prefilters)
+        for detector in extra:
+            check_prefilters(detector.prefilters)
         self.policy = policy
         self.direction = direction
         self._extra = extra
@@ -280,8 +280,8 @@ class StreamSanitizer:
         """Build the early stages if there are none yet, and feed them the buffered, already-cleared text as context."""
         if not self._early:
             self._early = [
-                PipelineStage([each], self._engine, words=False, bounds=bound, defers=defers)
-                for each, bound, defers in self._to_build
+                PipelineStage([detector], self._engine, words=False, bounds=bound, defers=defers)
+                for detector, bound, defers in self._to_build
             ]
         if not self._skipped:
             return
@@ -310,11 +310,11 @@ class StreamSanitizer:
         found: list[Finding] = []
         for number, stage in enumerate(stages):
             earlier = [before.edits for before in reversed(stages[:number]) if len(before.edits)]
-            for each in stage.findings:
-                start, end = each.start, each.end
+            for finding in stage.findings:
+                start, end = finding.start, finding.end
                 for edits in earlier:
                     start, end = edits.old_start(start), edits.old_end(end)
-                found.append(evolve(each, start=start, end=end) if earlier else each)
+                found.append(evolve(finding, start=start, end=end) if earlier else finding)
         found.sort(key=lambda finding: (finding.start, finding.end))
         return tuple(found[: self._engine.policy.max_findings])
 

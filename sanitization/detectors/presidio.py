@@ -64,9 +64,9 @@ class Presidio:
         self.prefilters: tuple[NamedPrefilter, ...] = (("presidio", prefilter),) if prefilter else ()
         self._threshold = threshold
         self._rules = [
-            _Rule(each, pattern, regex.compile(pattern.regex, each.global_regex_flags))
-            for each in chosen
-            for pattern in each.patterns
+            _Rule(recognizer, pattern, regex.compile(pattern.regex, recognizer.global_regex_flags))
+            for recognizer in chosen
+            for pattern in recognizer.patterns
         ]
 
     def find(self, text: str, start: int = 0, active: Collection[str] = ()) -> Iterator[Hit]:

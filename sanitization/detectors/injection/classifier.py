@@ -142,7 +142,7 @@ def _ends_between(text: str, before: int, at: int) -> bool:
 
 def words(view: str) -> list[str]:
     """Return the words of a view, with typing errors corrected and numbers without their digits."""
-    return [spelt(_DIGITS.sub("0", each[:WORD_MAX])) for each in _WORD.findall(view)[:WORDS_MAX]]
+    return [spelt(_DIGITS.sub("0", word[:WORD_MAX])) for word in _WORD.findall(view)[:WORDS_MAX]]
 
 
 def bucket(feature: str) -> int:
@@ -162,7 +162,7 @@ def pieces(word: str) -> tuple[int, ...]:
 
 def pairs(found: Sequence[str]) -> Iterator[str]:
     """Yield the pairs of words near each other in their order, and the first word of the sentence."""
-    stems = [each[:STEM] for each in found]
+    stems = [word[:STEM] for word in found]
     if stems:
         yield f"^ {stems[0]}"
     for at, stem in enumerate(stems):
@@ -212,7 +212,7 @@ class Classifier:
 def in_steps(weights: Sequence[float], bias: float) -> Classifier:
     """Return a classifier with these weights, each rounded to one of 255 steps as stored in the file."""
     step = max(max(map(abs, weights)), 1e-9) / 127
-    return Classifier(array("b", [round(each / step) for each in weights]), step, bias)
+    return Classifier(array("b", [round(weight / step) for weight in weights]), step, bias)
 
 
 def dump(made: Classifier, source: str) -> str:
@@ -220,7 +220,7 @@ def dump(made: Classifier, source: str) -> str:
 
     `source` is one word that identifies the training data.
     """
-    coded = base64.b64encode(zlib.compress(bytes(each & 0xFF for each in made.weights), 9)).decode()
+    coded = base64.b64encode(zlib.compress(bytes(weight & 0xFF for weight in made.weights), 9)).decode()
     lines = [coded[at : at + 120] for at in range(0, len(coded), 120)]
     return "\n".join([f"{made.bias:.6f} {made.step:.9f} {source}", *lines, ""])
 

@@ -210,7 +210,9 @@ class Injection:
 def _tail(text: str, start: int) -> int:
     """Return where a word of another script begins at the end of a text that may become the first of an order."""
     known, longest = tails()
-    lowered = "".join(each.lower() if each.isascii() else each for each in text[max(start, len(text) - longest) :])
+    lowered = "".join(
+        letter.lower() if letter.isascii() else letter for letter in text[max(start, len(text) - longest) :]
+    )
     for length in range(len(lowered), 0, -1):
         if lowered[-length:] in known:
             return len(text) - length
@@ -282,9 +284,9 @@ def _orders(
     foreign = [FOREIGN[name] for name in names if name in FOREIGN]
     places = Places(view.text, begin)
     for grammar in foreign:
-        for each in grammar.weak(places):
-            if grammar.full.match(text, view.places[each.start]):
-                weak.append(each._replace(foreign=True))
+        for sign in grammar.weak(places):
+            if grammar.full.match(text, view.places[sign.start]):
+                weak.append(sign._replace(foreign=True))
     if not weak:
         yield from encoded
         return
@@ -388,32 +390,32 @@ def _weighed(
     The view is of the text from `first` on.
     """
     # Signals are counted for each order alone: a stream may not see the rest of the text.
-    around = {foreign: Around(view.text, foreign=foreign) for foreign in {each.foreign for each in weak}}
+    around = {foreign: Around(view.text, foreign=foreign) for foreign in {sign.foreign for sign in weak}}
     covered, turn = -1, 0  # offset in the text
-    kinds = {each.kind for each in weak if each.weight >= OTHER_LEAST}
-    for index, each in enumerate(weak):
-        at = view.places[each.start]
+    kinds = {sign.kind for sign in weak if sign.weight >= OTHER_LEAST}
+    for index, sign in enumerate(weak):
+        at = view.places[sign.start]
         while turn < len(encoded) and encoded[turn].anchor <= at:
             if encoded[turn].anchor >= covered:
                 yield encoded[turn]
                 covered = encoded[turn].end
             turn += 1
-        if at < covered or each.weight < LEAST:
+        if at < covered or sign.weight < LEAST:
             continue
-        reasons = {each.reason: each.weight}
-        for other in weak[index + 1 : index + 40] if kinds - {each.kind} else ():
-            if other.start > each.start + NEAR:
+        reasons = {sign.reason: sign.weight}
+        for other in weak[index + 1 : index + 40] if kinds - {sign.kind} else ():
+            if other.start > sign.start + NEAR:
                 break
-            if other.kind != each.kind and other.weight >= OTHER_LEAST and other.reason not in reasons:
+            if other.kind != sign.kind and other.weight >= OTHER_LEAST and other.reason not in reasons:
                 reasons[other.reason] = SHARE * other.weight
-        own = _OWN.get(each.reason, each.kind)
-        for theme, add in around[each.foreign].themes((each.start, each.end), own).items():
+        own = _OWN.get(sign.reason, sign.kind)
+        for theme, add in around[sign.foreign].themes((sign.start, sign.end), own).items():
             reasons.setdefault(THEMES[theme][1], add)
         if sum(reasons.values()) >= COUNTS:
-            reasons.update({reason: add for add, reason in dampers(view.text, each.start, each.end)})
+            reasons.update({reason: add for add, reason in dampers(view.text, sign.start, sign.end)})
         score = round(min(1.0, sum(reasons.values())), 2)
         if score >= COUNTS:
-            hit = Hit(at, view.places[_end(view.text, each)], each.kind, score, REPLACEMENT, at, tuple(reasons))
+            hit = Hit(at, view.places[_end(view.text, sign)], sign.kind, score, REPLACEMENT, at, tuple(reasons))
             if second is not None and second.doubts(hit._replace(start=at + first, end=hit.end + first)):
                 continue
             covered = hit.end
@@ -533,10 +535,10 @@ def _encoded(text: str, start: int, active: Collection[str], model: Callable[[],
             decoded = encodings.tokens(text, start, name)
         else:
             continue
-        for each in decoded:
-            score, reasons = judged(each.text, each.how, model)
+        for passage in decoded:
+            score, reasons = judged(passage.text, passage.how, model)
             if score:
-                yield Hit(each.start, each.end, "injection.encoded", score, REPLACEMENT, each.start, reasons)
+                yield Hit(passage.start, passage.end, "injection.encoded", score, REPLACEMENT, passage.start, reasons)
 
 
 _KEYS: Final = (

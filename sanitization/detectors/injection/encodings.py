@@ -70,7 +70,7 @@ def _text(raw: bytes) -> str:
     if text.isascii():
         readable = len(text) - len(text.encode().translate(None, _LEGIBLE))
     else:
-        readable = sum([each.isalnum() or each in _READABLE for each in text])
+        readable = sum([letter.isalnum() or letter in _READABLE for letter in text])
     return text if text and readable >= PRINTED * max(len(text), len(raw) // 4) else ""
 
 
@@ -201,7 +201,9 @@ def _morse(run: str) -> str:
 
 def _numbers(base: int) -> Callable[[str], str]:
     def read(run: str) -> str:
-        numbers = [int(each, base) for each in re.findall("[0-9A-Fa-f]+", run.replace("0x", " ").replace("\\x", " "))]
+        numbers = [
+            int(digits, base) for digits in re.findall("[0-9A-Fa-f]+", run.replace("0x", " ").replace("\\x", " "))
+        ]
         return _text(bytes(number for number in numbers if number < 256))
 
     return read
@@ -222,7 +224,7 @@ TOKENS: Final[tuple[SpacedTokens, ...]] = (
     SpacedTokens("hexadecimal", r"(?:0x|\\x)?[2-7][0-9A-Fa-f]", r"[ ,:;-]{1,2}", 10, _numbers(16), r"[0\\]?x?[2-7]?"),
     SpacedTokens("letters apart", r"[A-Za-z0134578@$!]", r"[ .\-_*~|/]{1,5}", 8, _letters),
 )
-_BY_NAME: Final = {each.how: (each.read, each.pattern, each.preceded, each.unfinished) for each in TOKENS}
+_BY_NAME: Final = {token.how: (token.read, token.pattern, token.preceded, token.unfinished) for token in TOKENS}
 
 
 def tokens(text: str, start: int, how: str) -> Iterator[Decoded]:

@@ -85,14 +85,14 @@ def beginnings(stems: Iterable[str]) -> frozenset[str]:
         if not form.isascii()
         for length in range(1, len(form) + 1)
     }
-    return frozenset(each for each in found if not each.isascii())
+    return frozenset(form for form in found if not form.isascii())
 
 
 def _view(words: Iterable[str], *, spaced: bool) -> re.Pattern[str]:
     """Return a pattern for stems in a view."""
-    each = {folded(word) for word in words}
-    short = {word for word in each if spaced and word[0].isascii() and len(word) <= SHORT}
-    patterns = [trie(sorted(each - short), open_end=False, spell=_spell)] if each - short else []
+    stems = {folded(word) for word in words}
+    short = {word for word in stems if spaced and word[0].isascii() and len(word) <= SHORT}
+    patterns = [trie(sorted(stems - short), open_end=False, spell=_spell)] if stems - short else []
     if short:
         patterns.append(f"(?:{trie(sorted(short), open_end=False, spell=_spell)})(?![^\\W_])")
     pattern = "|".join(patterns) or "(?!)"
@@ -223,7 +223,7 @@ class Grammar(Stems):
 
     def _ignored(self, where: "_Where", start: int, end: int) -> Iterator[Weak]:
         low, high = where.sentence(start, end)
-        instructions, said = (_between(each, low, start, end, high) for each in (where.instructions, where.said))
+        instructions, said = (_between(places, low, start, end, high) for places in (where.instructions, where.said))
         weight = 0.6 if said >= 0 else 0.3 if instructions >= 0 else 0.0
         if instructions >= 0 and _between(where.earlier, low, start, end, high) >= 0:
             weight = 0.65

@@ -25,7 +25,7 @@ from .window import AHEAD
 RULES: Final[tuple[OrderRule, ...]] = (*OVERRIDES, *ORDERS, *ASKS, *TOKENS)
 BY_NAME: Final = {rule.name: rule for rule in RULES}
 _CLAIMS: Final = Claims()
-FOREIGN: Final[dict[str, Grammar | Claims]] = {**{each.name: each for each in GRAMMARS}, _CLAIMS.name: _CLAIMS}
+FOREIGN: Final[dict[str, Grammar | Claims]] = {**{grammar.name: grammar for grammar in GRAMMARS}, _CLAIMS.name: _CLAIMS}
 
 # --- disguises of a first word ------------------------------------------------------------------------------------
 
@@ -41,7 +41,7 @@ def _disguised() -> str:
 
 def _ranges(characters: str) -> str:
     """Return sorted characters as ranges of a class: `re` compares single characters one by one."""
-    codes = [ord(each) for each in characters]
+    codes = [ord(character) for character in characters]
     first = [code for code, before in zip(codes, [-2, *codes], strict=False) if code != before + 1]
     last = [code for code, after in zip(codes, [*codes[1:], -2], strict=True) if code != after - 1]
     return "".join([f"{chr(low)}-{chr(high)}" for low, high in zip(first, last, strict=True)])
@@ -69,7 +69,7 @@ def _leet_pieces(word: str) -> Iterator[str]:
         signs = letter(word[at])
         if signs.startswith("["):
             low, high = at, at + 3
-            while all(each in LEET_SIGNS for each in word[low:high]):
+            while all(sign in LEET_SIGNS for sign in word[low:high]):
                 low, high = (low, high + 1) if high < len(word) else (low - 1, high)
             before, after = word[low:at], word[at + 1 : high]
             yield f"{''.join(map(letter, before))}[{re.escape(signs[2:-1])}]{''.join(map(letter, after))}"
@@ -96,13 +96,13 @@ def leet_rules() -> tuple[tuple[OrderRule, Late], ...]:
 @cache
 def tails() -> tuple[frozenset[str], int]:
     """Return the incomplete forms of first words with foreign letters, and the length of the longest."""
-    found = beginnings(stem for each in FOREIGN.values() for stem in each.stems)
+    found = beginnings(stem for grammar in FOREIGN.values() for stem in grammar.stems)
     return found, max(map(len, found))
 
 
 # --- the prefilters -------------------------------------------------------------------------------------------
 
-TOKEN_RUNS: Final = tuple(each.how for each in encodings.TOKENS)
+TOKEN_RUNS: Final = tuple(token.how for token in encodings.TOKENS)
 TAIL: Final = "tail"
 LIKELY: Final = "likely"
 """The prefilter of the classifier."""

@@ -35,7 +35,7 @@ def letter(character: str) -> str:
 
 def spelled(word: str) -> str:
     """Return a pattern for a word, also in leetspeak; `_` stands for a gap between words."""
-    return "".join(GAP if each == "_" else letter(each) for each in word)
+    return "".join(GAP if character == "_" else letter(character) for character in word)
 
 
 def swapped(word: str) -> set[str]:
@@ -46,9 +46,9 @@ def swapped(word: str) -> set[str]:
 
 def words(listing: str, *, slips: bool = False) -> str:
     """Return a pattern for any word of a listing, longest first. `slips` includes swapped letters of long words."""
-    each = listing.split()
-    slipped = [slip for word in each if len(word) > 5 and "_" not in word for slip in swapped(word)] if slips else []
-    return f"(?:{trie([*each, *slipped], open_end=False, spell=spelled)})"
+    listed = listing.split()
+    slipped = [slip for word in listed if len(word) > 5 and "_" not in word for slip in swapped(word)] if slips else []
+    return f"(?:{trie([*listed, *slipped], open_end=False, spell=spelled)})"
 
 
 _PIECE: Final = Late(r"\\.|\[\^?\]?(?:\\.|[^\]\\])*\]| \{| \?| ", re.DOTALL)
@@ -100,7 +100,7 @@ def row(parts: Sequence[str | Sequence[str]], *, open_end: bool) -> str:
         how = part[:1] if isinstance(part, str) else ""
         words_of = f"(?:{trie(listed, open_end=open_end)})" if listed else ""
         # A first word alone needs no prefilter until it ends: the last word of a text is held back in any case.
-        alone = all(isinstance(each, str) and each[:1] == "*" for each in parts[1:at])
+        alone = all(isinstance(earlier, str) and earlier[:1] == "*" for earlier in parts[1:at])
         ended = f"{SEPARATOR if alone else _WITHIN}$"
         if how == "*":
             whole = f"(?:{trie(listed, open_end=False)})"
@@ -138,7 +138,7 @@ def trie(listed: Iterable[str], *, open_end: bool, spell: Callable[[str], str] =
 
 
 def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Callable[[str], str]) -> str:
-    each = []
+    branches = []
     for character, below in sorted(node.items(), reverse=True):
         if not character:
             continue
@@ -146,12 +146,14 @@ def _branches(node: Mapping[str, Mapping[str, Any]], open_end: bool, spell: Call
         while len(below) == 1 and "" not in below and not open_end:
             [(character, below)] = below.items()
             text += spell(character)
-        each.append(text + (f"(?:{_branches(below, open_end, spell)})" if len(below) > 1 or "" not in below else ""))
+        branches.append(
+            text + (f"(?:{_branches(below, open_end, spell)})" if len(below) > 1 or "" not in below else "")
+        )
     if open_end:
-        each.append("$")
+        branches.append("$")
     if "" in node:
-        each.append("")
-    return "|".join(each)
+        branches.append("")
+    return "|".join(branches)
 
 
 @frozen
@@ -187,7 +189,7 @@ class OrderRule:
         return None
 
     def _rows(self, *, open_end: bool) -> str:
-        return "|".join([row(each.parts, open_end=open_end) for each in self.phrases])
+        return "|".join([row(phrase.parts, open_end=open_end) for phrase in self.phrases])
 
     @property
     def prefilter(self) -> Prefilter:
@@ -210,7 +212,7 @@ class OrderRule:
     @cached_property
     def begins(self) -> tuple[str, ...]:
         """The stems of its first word, in the view."""
-        return self.stems or tuple(dict.fromkeys(word for each in self.phrases for word in each.first))
+        return self.stems or tuple(dict.fromkeys(word for phrase in self.phrases for word in phrase.first))
 
 
 def rule(
@@ -237,7 +239,7 @@ def rule(
         Late(lambda: spaced(pattern)),
         weights,
         tuple(stems.split()),
-        tuple(Phrase(tuple(each)) for each in (*phrases, *([phrase] if phrase else []))),
+        tuple(Phrase(tuple(parts)) for parts in (*phrases, *([phrase] if phrase else []))),
         tuple((Late(partial(spaced, f"(?:{behind})$")), weight) for behind, weight in before),
         tuple(leet.split()),
         exact,

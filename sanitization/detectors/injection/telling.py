@@ -58,11 +58,11 @@ _OTHERS: Final = (
 def _listed() -> tuple[list[str], list[str], list[str]]:
     """Return stems that begin with an ASCII letter, whole words that do, and stems that do not."""
     stems, whole = set[str](), set[str]()
-    for each in (*_ENGLISH.split(), *_OTHERS.split()):
-        (whole if each.endswith("|") else stems).update(variants(each.rstrip("|")))
-    latin = sorted(each for each in stems if each[0].isascii())
-    others = sorted(each for each in stems | whole if not each[0].isascii())
-    return latin, sorted(each for each in whole - stems if each[0].isascii()), others
+    for word in (*_ENGLISH.split(), *_OTHERS.split()):
+        (whole if word.endswith("|") else stems).update(variants(word.rstrip("|")))
+    latin = sorted(stem for stem in stems if stem[0].isascii())
+    others = sorted(stem for stem in stems | whole if not stem[0].isascii())
+    return latin, sorted(word for word in whole - stems if word[0].isascii()), others
 
 
 def _any_of(listed: list[str]) -> str:
@@ -82,9 +82,9 @@ class _Words:
 
     def __init__(self) -> None:
         latin, whole, others = _listed()
-        self._begins = tuple(each for each in latin if each.isascii())
-        self._whole = frozenset(each for each in whole if each.isascii())
-        mixed = [each for each in (*latin, *whole) if not each.isascii()]
+        self._begins = tuple(word for word in latin if word.isascii())
+        self._whole = frozenset(word for word in whole if word.isascii())
+        mixed = [word for word in (*latin, *whole) if not word.isascii()]
         self.others = re.compile(f"(?<![A-Za-z])(?:{_any_of(mixed)})|{_any_of(others)}", re.IGNORECASE | re.ASCII)
         self.tells = lru_cache(maxsize=KNOWN_MAX)(self._tells)
 

@@ -62,10 +62,10 @@ class UnseenOrders:
 
 def _read(run: str) -> Iterator[tuple[str, str]]:
     """Yield the possible decodings of a run, with the name of the writing."""
-    tags = "".join([chr(ord(each) - _TAG) for each in _TAGS.findall(run)])
+    tags = "".join([chr(ord(tag) - _TAG) for tag in _TAGS.findall(run)])
     if len(tags) >= DECODED_LEAST:
         yield tags, "tag characters"
-    codes = [ord(each) for each in _SELECTORS.findall(run)]
+    codes = [ord(selector) for selector in _SELECTORS.findall(run)]
     if len(codes) >= DECODED_LEAST:
         for said in (_bytes_of(codes, 16), _bytes_of(codes, 0)):
             if len(said) >= DECODED_LEAST:

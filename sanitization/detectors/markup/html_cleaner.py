@@ -197,9 +197,9 @@ class CleanedPage:
                     self._text(end, closing.start())
                 end = closing.end()
         self._hit(tag.start, tag.end if name not in _INVISIBLE else end, _KIND.get(name, OTHER))
-        for each in tag.attributes(source):
-            if HANDLERS.fullmatch(each.name):
-                self._hit(each.start, each.end, "markup.html.handler")
+        for attribute in tag.attributes(source):
+            if HANDLERS.fullmatch(attribute.name):
+                self._hit(attribute.start, attribute.end, "markup.html.handler")
         return end
 
     def _end_of(self, name: str) -> re.Pattern[str]:
@@ -267,16 +267,16 @@ class CleanedPage:
     def _attributes(self, tag: Tag) -> Iterator[str]:
         listed = ATTRIBUTES.get(tag.name, frozenset())
         seen: set[str] = set()
-        for each in tag.attributes(self._source):
-            name = each.name
+        for attribute in tag.attributes(self._source):
+            name = attribute.name
             if name in seen:
                 continue
-            kind = self._wrong(tag, each)
+            kind = self._wrong(tag, attribute)
             if kind:
-                self._hit(each.start, each.end, kind)
+                self._hit(attribute.start, attribute.end, kind)
             elif name in listed or (name == "align" and tag.name in ("td", "th")) or self._is_class(tag, name):
                 seen.add(name)
-                quoted = each.raw.replace('"', "&quot;")
+                quoted = attribute.raw.replace('"', "&quot;")
                 yield f' {name}="{quoted}"'
 
     def _is_class(self, tag: Tag, name: str) -> bool:

@@ -69,7 +69,7 @@ def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
         edge = start + 20 if len(text) - start < 20 else start + 1
         return Snippet(None, "", start, edge)
     # An open quote may still be closed; the tag then continues beyond its apparent end.
-    open_quote = any(each.name.startswith("=") for each in tag.attributes(text))
+    open_quote = any(attribute.name.startswith("=") for attribute in tag.attributes(text))
     ended = tag.whole or text[tag.end : tag.end + 1] == "<"
     edge = tag.end + 1 if ended and not open_quote else limit
     # Keep some text: a `!` before it and a link behind it would otherwise be an image.
@@ -93,12 +93,16 @@ def snippet(text: str, start: int, addresses: Addresses) -> Snippet | None:
 
 
 def _wrong(text: str, tag: Tag, addresses: Addresses) -> str | None:
-    for each in tag.attributes(text):
-        if each.name in _ADDRESSED:
-            kind = _leads(text, tag, each.name, each.value, addresses)
+    for attribute in tag.attributes(text):
+        if attribute.name in _ADDRESSED:
+            kind = _leads(text, tag, attribute.name, attribute.value, addresses)
             if kind:
                 return kind
-        elif HANDLERS.fullmatch(each.name) and _BY_ITSELF.fullmatch(each.name) and _CALLS.search(each.value):
+        elif (
+            HANDLERS.fullmatch(attribute.name)
+            and _BY_ITSELF.fullmatch(attribute.name)
+            and _CALLS.search(attribute.value)
+        ):
             return "markup.html.handler"
     return None
 

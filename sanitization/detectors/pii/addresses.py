@@ -254,15 +254,15 @@ def _meant(text: str, start: int, end: int, address: str) -> bool:
         return False
     if before[-1:] == "=" or (before[-1:] == "[" and text[end : end + 1] == "]"):
         return True
-    if not start and any(each.isdigit() for each in address):
+    if not start and any(letter.isdigit() for letter in address):
         return True
     if address == "::":
         return bool(_SAID.search(before)) and not text[end : end + 1].isalnum()
-    if not any(each.isdigit() for each in address):
+    if not any(letter.isdigit() for letter in address):
         return len(groups) > 3
     if address == "::1" or "." in address:
         return True
-    return any(len(each) > 2 for each in groups) or len(groups) > 4 or bool(_SAID.search(before))
+    return any(len(group) > 2 for group in groups) or len(groups) > 4 or bool(_SAID.search(before))
 
 
 def first_hardware(text: str, position: int, _topics: NamedTopics) -> Hit | None:

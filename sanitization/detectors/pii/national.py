@@ -48,7 +48,7 @@ def de_tax_id(number: str) -> bool:
 
 def icao_731(number: str, check: str) -> bool:
     """ICAO 9303 part 3, 4.9: weights 7, 3, 1; letters count from ten."""
-    return weighted([int(each, 36) for each in number], (7, 3, 1) * 8) % 10 == int(check)
+    return weighted([int(letter, 36) for letter in number], (7, 3, 1) * 8) % 10 == int(check)
 
 
 def de_card(number: str) -> bool:
@@ -99,8 +99,8 @@ def it_fiscal_code(number: str) -> bool:
     """Codice fiscale with its last letter: odd places by a table, even ones by their value, modulo 26."""
     if not it_fiscal_shape(number):
         return False
-    values = [int(each) if each.isdigit() else ord(each) - 65 for each in number[:15]]
-    return chr(65 + (sum(_ODD[each] for each in values[::2]) + sum(values[1::2])) % 26) == number[15]
+    values = [int(letter) if letter.isdigit() else ord(letter) - 65 for letter in number[:15]]
+    return chr(65 + (sum(_ODD[value] for value in values[::2]) + sum(values[1::2])) % 26) == number[15]
 
 
 def it_vat(number: str) -> bool:
@@ -328,7 +328,7 @@ def mx_curp(number: str) -> bool:
     """CURP (RENAPO): places of letters and digits, a date, and the check digit over 37 signs with Ñ between N and O."""
     if not _CURP.fullmatch(number) or not day_and_month(number[8:10], number[6:8]):
         return False
-    total = weighted([int(each, 36) + (each > "N") for each in number[:17]], range(18, 1, -1))
+    total = weighted([int(letter, 36) + (letter > "N") for letter in number[:17]], range(18, 1, -1))
     return -total % 10 == int(number[17])
 
 
@@ -477,7 +477,7 @@ def tw_id(number: str) -> bool:
 def hk_id(number: str) -> bool:
     """HKID: weights 9 to 2 with a blank (36) for a missing first letter, modulo 11, A for ten."""
     body, check = number[:-1], number[-1]
-    values = [36] * (8 - len(body)) + [int(each, 36) for each in body]
+    values = [36] * (8 - len(body)) + [int(letter, 36) for letter in body]
     return "0123456789A"[-weighted(values, range(9, 1, -1)) % 11] == check
 
 

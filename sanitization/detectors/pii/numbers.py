@@ -10,7 +10,7 @@ from typing import Final
 
 def digits(number: str) -> list[int]:
     """Return the digits of a number; letters and signs are left out."""
-    return [ord(each) - 48 for each in number if "0" <= each <= "9"]
+    return [ord(digit) - 48 for digit in number if "0" <= digit <= "9"]
 
 
 def weighted(number: str | Sequence[int], weights: Iterable[int]) -> int:
@@ -77,7 +77,7 @@ _LENGTHS: Final = (
     "MC27 MD24 ME22 MG27 MK19 ML28 MN20 MR27 MT31 MU30 MZ25 NE28 NI28 NL18 NO15 OM23 PK24 PL28 PS29 PT25 QA29 RO24 "
     "RS22 RU33 SA24 SC31 SD18 SE24 SI19 SK24 SM27 SN28 SO23 ST25 SV28 TD27 TG28 TL23 TN24 TR26 UA29 VA22 VG24 XK20 YE30"
 )
-IBAN_LENGTHS: Final = {each[:2]: int(each[2:]) for each in _LENGTHS.split()}
+IBAN_LENGTHS: Final = {entry[:2]: int(entry[2:]) for entry in _LENGTHS.split()}
 
 
 def iban(number: str) -> bool:
@@ -121,7 +121,7 @@ _ISSUERS: Final[tuple[tuple[str, str, tuple[int, ...]], ...]] = (
 def _by_digits() -> dict[str, list[tuple[str, str, tuple[int, ...]]]]:
     """Return the ranges by the first two digits of their numbers."""
     return {
-        two: [each for each in _ISSUERS if each[0][:2] <= two[: len(each[0])] and two <= f"{each[1]:9<2}"[:2]]
+        two: [issuer for issuer in _ISSUERS if issuer[0][:2] <= two[: len(issuer[0])] and two <= f"{issuer[1]:9<2}"[:2]]
         for two in (f"{value:02}" for value in range(100))
     }
 
@@ -180,7 +180,12 @@ def bech32(address: str) -> bool:
     if not prefix or -1 in values:
         return False
     check = 1
-    for value in (*(ord(each) >> 5 for each in prefix), 0, *(ord(each) & 31 for each in prefix), *values):
+    for value in (
+        *(ord(character) >> 5 for character in prefix),
+        0,
+        *(ord(character) & 31 for character in prefix),
+        *values,
+    ):
         top = check >> 25
         check = (check & 0x1FFFFFF) << 5 ^ value
         for place, generator in enumerate(_GENERATORS):

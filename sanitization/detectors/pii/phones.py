@@ -68,7 +68,7 @@ def international(text: str, start: int) -> int:
         end = last.end()
         if is_latin(text, end):
             continue
-        number = "".join([each for each in text[start:end] if "0" <= each <= "9"])
+        number = "".join([digit for digit in text[start:end] if "0" <= digit <= "9"])
         if trunk and trunk.end() <= end:
             number = number.replace("0", "", 1) if number.find("0") < 4 else number
         if _known(number):

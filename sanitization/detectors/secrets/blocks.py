@@ -130,7 +130,7 @@ def _printed(text: str, start: int, place: int, limit: int, most: int = 1_000) -
     A line of a key contains a run of base64, whatever stands around it; those before the first may be empty or name a
     field. A short line counts if it is as those before it, or the key's end follows. Lines may be those of a string.
     """
-    real, escaped = (_read_lines(text, start, place, limit, most, each) for each in _BREAKS)
+    real, escaped = (_read_lines(text, start, place, limit, most, line_break) for line_break in _BREAKS)
     return real if (real.read, real.open) >= (escaped.read, escaped.open) else escaped
 
 

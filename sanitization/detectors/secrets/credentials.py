@@ -234,7 +234,7 @@ def _phrase(text: str, place: int) -> Hit | None:
     match = _FULL.match(text, place)
     if match is None:
         return None
-    words = [(each.start(), each.end()) for each in _SPLIT.finditer(text, *match.span("words"))]
+    words = [(word.start(), word.end()) for word in _SPLIT.finditer(text, *match.span("words"))]
     listed = [text[begin:end] for begin, end in words]
     # Words may follow the phrase.
     for count in reversed(LENGTHS):
