@@ -81,8 +81,8 @@ class Prefilter:
             return re.compile(self._in_a_row(character))
         return re.compile(self.expression, re.ASCII)
 
-    def _in_a_row(self, each: str) -> str:
-        return each if self.run == 1 else f"(?:{each}{{{self.run}}}|{each}$)"
+    def _in_a_row(self, character: str) -> str:
+        return character if self.run == 1 else f"(?:{character}{{{self.run}}}|{character}$)"
 
 
 NamedPrefilter = tuple[str, Prefilter]

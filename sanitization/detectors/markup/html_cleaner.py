@@ -282,21 +282,21 @@ class CleanedPage:
     def _is_class(self, tag: Tag, name: str) -> bool:
         return name == "class" and tag.name in self._classes
 
-    def _wrong(self, tag: Tag, each: Attribute) -> str | None:
+    def _wrong(self, tag: Tag, attribute: Attribute) -> str | None:
         """Return the kind of an attribute's effect, or None if it has none."""
-        name = each.name
+        name = attribute.name
         if HANDLERS.fullmatch(name):
             return "markup.html.handler"
         if name == "style":
-            return "markup.css" if _STYLED.search(each.value) else None
+            return "markup.css" if _STYLED.search(attribute.value) else None
         judge: Callable[[str], str | None] | None = None
         if tag.name == "img" and name in ("src", "srcset", "lowsrc", "dynsrc", "longdesc"):
             judge = self._addresses.image
         elif name == "href":
-            return self._addresses.page_link(each.value, self._label(tag))
+            return self._addresses.page_link(attribute.value, self._label(tag))
         elif name.endswith(("href", "src", "action", "background", "poster")):
             judge = self._addresses.page_link
-        return judge(each.value) if judge else None
+        return judge(attribute.value) if judge else None
 
     def _label(self, tag: Tag) -> str:
         end = self._source.find("<", tag.end, tag.end + LABEL_MAX)

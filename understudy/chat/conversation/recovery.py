@@ -145,11 +145,11 @@ class Recovery(Actor):
         await self._concurrently(self._wake, runs[:BATCH])
         return len(runs) > BATCH
 
-    async def _in_batches(self, see_to: Callable[[T], Awaitable[None]], each: Sequence[T]) -> None:
-        for first in range(0, len(each), BATCH):
-            await self._concurrently(see_to, each[first : first + BATCH])
+    async def _in_batches(self, see_to: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
+        for first in range(0, len(items), BATCH):
+            await self._concurrently(see_to, items[first : first + BATCH])
 
-    async def _concurrently(self, see_to: Callable[[T], Awaitable[None]], each: Iterable[T]) -> None:
+    async def _concurrently(self, see_to: Callable[[T], Awaitable[None]], batch: Iterable[T]) -> None:
         """Handle a batch. What fails is found again by the next check; all that fail for one reason are one record."""
         failed: dict[str, list[str]] = {}
 
@@ -161,7 +161,7 @@ class Recovery(Actor):
 
         with trio.move_on_after(LONGEST_S):
             async with trio.open_nursery() as nursery:
-                for one in each:
+                for one in batch:
                     nursery.start_soon(attempt, one)
         for reason, names in failed.items():
             extra = {"reason": reason, "count": len(names), "run_ids": [name for name in names if name]}

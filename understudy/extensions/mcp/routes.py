@@ -175,8 +175,8 @@ async def off_in(thread_id: str, *, must_exist: bool = True) -> list[str]:
     return await context.parts[McpCatalogue].off_in(user, thread_id)
 
 
-def _prompt(server: str, each: Prompt) -> PromptOfServer:
-    return PromptOfServer(server, each.name, each.title, each.description, each.arguments)
+def _prompt(server: str, offered: Prompt) -> PromptOfServer:
+    return PromptOfServer(server, offered.name, offered.title, offered.description, offered.arguments)
 
 
 def _row(link: McpLink, agents: list[str], off: list[str]) -> ShownServer:

@@ -72,9 +72,16 @@ async def sanitize() -> SanitizedText:
     )
 
 
-def _finding(each: Finding, units: tuple[int, int]) -> ShownFinding:
-    replacement = each.replacement if each.action is not Action.FLAG else None
-    place = (each.start, each.end, *units)
+def _finding(finding: Finding, units: tuple[int, int]) -> ShownFinding:
+    replacement = finding.replacement if finding.action is not Action.FLAG else None
+    place = (finding.start, finding.end, *units)
     return ShownFinding(
-        each.kind, each.category, each.action, *place, each.score, replacement, each.detector, each.reasons
+        finding.kind,
+        finding.category,
+        finding.action,
+        *place,
+        finding.score,
+        replacement,
+        finding.detector,
+        finding.reasons,
     )
