@@ -26,9 +26,9 @@ OWNERS: Final = ("owner", "user_id", "user")
 def needing(name: str) -> list[str]:
     """Return an extension with all that require it."""
     found = [name]
-    for each in installed().values():
-        if set(each.requires) & set(found):
-            found += needing(each.name)
+    for extension in installed().values():
+        if set(extension.requires) & set(found):
+            found += needing(extension.name)
     return found
 
 
@@ -40,7 +40,7 @@ async def token_of(server: Any) -> str:
 async def calculated(client: ChatClient) -> str:
     """Have the server calculate by its tool. Return the tool's result."""
     await client.ask("15% of 80", thread_id="t")
-    (completed,) = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
+    (completed,) = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
     return str(completed["result_summary"])
 
 
@@ -58,7 +58,7 @@ async def test_the_kernel_alone_answers_by_a_tool_and_survives_a_kill(tmp_path: 
         with trio.fail_after(60):
             while True:
                 _, _, body = await request(server.address, "GET", "/api/threads/s/messages", token=token)
-                if [each for each in body["messages"] if each["role"] == "assistant"]:
+                if [message for message in body["messages"] if message["role"] == "assistant"]:
                     break
                 await trio.sleep(0.1)
         assert (await request(server.address, "GET", "/healthz"))[2]["status"] == "ok"
@@ -68,7 +68,7 @@ async def test_the_kernel_alone_answers_by_a_tool_and_survives_a_kill(tmp_path: 
 async def test_each_can_be_left_out(name: str, tmp_path: Path) -> None:
     """The server answers without it, serves its page, writes its documents, and does not know its paths."""
     others = installed().keys() - set(needing(name))
-    off = ",".join(f"-{each}" for each in needing(name))
+    off = ",".join(f"-{extension}" for extension in needing(name))
     async with started(tmp_path / "data", UNDERSTUDY_EXTENSIONS=off) as server:
         token = await token_of(server)
         async with connected(server.address, token) as client:
@@ -88,7 +88,7 @@ async def test_each_can_be_left_out(name: str, tmp_path: Path) -> None:
 def test_no_row_of_a_user_is_missed_by_erasure_and_export() -> None:
     """Each table with an owner is one that the kernel's privacy knows, or an extension's `user_data` names."""
     owned = {name for name, table in schema.whole().tables.items() if set(OWNERS) & set(table.columns.keys())}
-    kept = {kind.table.name for each in installed().values() for kind in brought(each.user_data)}
+    kept = {kind.table.name for extension in installed().values() for kind in brought(extension.user_data)}
     keys = [key for table in schema.whole().tables.values() for key in table.foreign_key_constraints]
     gone = {key.table.name for key in keys if key.referred_table.name in kept and key.ondelete == "CASCADE"}
     assert owned - kept - gone - OF_KERNEL == set()

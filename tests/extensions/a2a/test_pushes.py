@@ -120,7 +120,7 @@ async def test_the_stock_client_manages_configs(tmp_path: Path, receiver: TaskRe
                 with pytest.raises(TaskNotFoundError):
                     await other.list_task_push_notification_configs(listed)
                 mine = await get(running, "/api/me/export", token)
-                assert [each["url"] for thread in mine["threads"] for each in thread["pushes"]] == [receiver.url]
+                assert [push["url"] for thread in mine["threads"] for push in thread["pushes"]] == [receiver.url]
                 assert "t0ken" not in str(mine)
                 for number in range(2, 11):
                     await agent.create_task_push_notification_config(config(receiver.url, task_id, f"c{number}"))
@@ -189,7 +189,7 @@ async def test_while_the_extension_is_off_receivers_stay_and_are_exported(
             status, _, _ = await request(running.address, "GET", "/.well-known/agent-card.json", token=token)
             assert status == 404
             mine = await get(running, "/api/me/export", token)
-            assert [each["url"] for thread in mine["threads"] for each in thread["pushes"]] == [receiver.url]
+            assert [push["url"] for thread in mine["threads"] for push in thread["pushes"]] == [receiver.url]
         async with mailing(tmp_path, **allowed(receiver)) as running, client(running, token) as agent:
             await told(agent.send_message(message("allow", task_id=task_id)))
             while receiver.states[-1] != "COMPLETED":

@@ -41,8 +41,8 @@ async def test_the_stock_client_waits_for_a_task(serve: Any) -> None:
     running = await serve(scripted(Say("one two")))
     with trio.fail_after(60):
         async with client(running, await new_token(running), streaming=False) as agent:
-            (each,) = [each async for each in agent.send_message(message("go"))]
-            assert MessageToDict(each.task.status)["state"] == "TASK_STATE_COMPLETED"
+            (answer,) = [event async for event in agent.send_message(message("go"))]
+            assert MessageToDict(answer.task.status)["state"] == "TASK_STATE_COMPLETED"
 
 
 async def test_the_stock_client_is_asked_for_consent(serve: Any) -> None:
@@ -87,17 +87,17 @@ async def test_the_stock_client_subscribes_again_and_cancels(serve_guest: Any) -
     running, token = await serve_guest(scripted(Say("one two three four", gate=gate)))
     with trio.fail_after(60):
         async with client(running, token) as agent:
-            async for each in agent.send_message(message("go")):
-                if each.WhichOneof("payload") == "artifact_update":
-                    task_id = each.artifact_update.task_id
+            async for event in agent.send_message(message("go")):
+                if event.WhichOneof("payload") == "artifact_update":
+                    task_id = event.artifact_update.task_id
                     break
             states, text, _ = await told(agent.subscribe(a2a.SubscribeToTaskRequest(id=task_id)), gate.opened)
             assert (states[-1], text.strip()) == ("COMPLETED", "one two three four")
             gate.opened = trio.Event()
             gate.open_after = 1
-            async for each in agent.send_message(message("once more")):
-                if each.WhichOneof("payload") == "artifact_update":
-                    cancelled = await agent.cancel_task(a2a.CancelTaskRequest(id=each.artifact_update.task_id))
+            async for event in agent.send_message(message("once more")):
+                if event.WhichOneof("payload") == "artifact_update":
+                    cancelled = await agent.cancel_task(a2a.CancelTaskRequest(id=event.artifact_update.task_id))
                     assert cancelled.status.state == a2a.TASK_STATE_CANCELED
                     break
 
@@ -224,8 +224,8 @@ async def test_tasks_are_listed_by_state_time_and_page(serve_guest: Any) -> None
         if answer["nextPageToken"]:
             more, total = await listed(**params | {"pageToken": answer["nextPageToken"]})
             assert (total, len(answer["tasks"])) == (answer["totalSize"], answer["pageSize"])
-            return [each["id"] for each in answer["tasks"]] + more, total
-        return [each["id"] for each in answer["tasks"]], answer["totalSize"]
+            return [task["id"] for task in answer["tasks"]] + more, total
+        return [task["id"] for task in answer["tasks"]], answer["totalSize"]
 
     tasks = []
     for name in ("a", "b", "c", "d", "e"):
@@ -236,7 +236,7 @@ async def test_tasks_are_listed_by_state_time_and_page(serve_guest: Any) -> None
         message = {"messageId": f"r{number}", "parts": [{"text": "allow"}], "taskId": ids[number]}
         await rpc(running, token, "SendMessage", {"message": message})
     await rpc(running, token, "CancelTask", {"id": ids[2]})
-    changed = [ids[each] for each in (2, 1, 0, 4, 3)]  # last changed first
+    changed = [ids[place] for place in (2, 1, 0, 4, 3)]  # last changed first
     for size in (1, 2, 5, 50):
         assert await listed(pageSize=size) == (changed, 5)
     states = {"COMPLETED": changed[1:3], "CANCELED": changed[:1], "INPUT_REQUIRED": changed[3:], "WORKING": []}
@@ -267,7 +267,7 @@ async def test_a_task_that_waits_is_subscribed_to_until_its_end(serve_guest: Any
         for length, texts in ((None, whole), (5, whole), (1, whole[2:]), (0, [])):
             history = {} if length is None else {"historyLength": length}
             task = (await rpc(running, token, "GetTask", {"id": task_id, **history}))["result"]
-            assert [each["parts"][0]["text"] for each in task.get("history", [])] == texts
+            assert [past["parts"][0]["text"] for past in task.get("history", [])] == texts
         for method, expected in (("CancelTask", -32002), ("SubscribeToTask", -32004)):
             assert failure(await rpc(running, token, method, {"id": task_id}))[0] == expected
         for method in SENDING:

@@ -15,6 +15,6 @@ async def test_a_challenge_is_taken_once_and_in_time(store, monkeypatch: pytest.
     assert not await store.commit(take_challenge("late", 100.0))
     for number in range(5):
         await store.commit(add_challenge(f"key{number}", 200.0 + number, 150.0))
-    assert [bool(await store.commit(take_challenge(f"key{each}", 160.0))) for each in range(5)] == [
+    assert [bool(await store.commit(take_challenge(f"key{n}", 160.0))) for n in range(5)] == [
         False, False, True, True, True,
     ]  # fmt: skip

@@ -100,7 +100,7 @@ async def test_an_operator_invites_and_changes_accounts_in_the_page(serve: Any, 
         assert taken["error"]["message"].startswith("There is an account of that name")
         await ada.join(made["path"].removeprefix("/join#"))
         await ask(ada, "GET", "", None, 403)
-        states = {each["name"]: each["state"] for each in (await ask(olga, "GET", ""))["accounts"]}
+        states = {account["name"]: account["state"] for account in (await ask(olga, "GET", ""))["accounts"]}
         assert states == {"ada": "active", "olga": "active"}
 
         changed = await ask(olga, "PATCH", "/ada", {"roles": ["operator"]})
@@ -143,12 +143,12 @@ async def test_a_user_changes_the_password_and_their_other_sessions_end(serve: A
                 (one.token, {"password": GOOD}),
             )
         ]  # fmt: skip
-        assert [each.status_code for each in refused] == [401, 403, 400, 400]
+        assert [answer.status_code for answer in refused] == [401, 403, 400, 400]
         async with connected(running.address, two.token) as client:
             done = await one.send("PUT", "/auth/password", new, {"Authorization": f"Bearer {one.token}"})
             assert (done.status_code, done.json()["user"]) == (200, "ada")
             assert await client.until_closed() == 4401
-        assert [(await each.me()).status_code for each in (one, two)] == [401, 401]
+        assert [(await person.me()).status_code for person in (one, two)] == [401, 401]
         session = (one.token, done.json()["session"])
         one.token = done.json()["session_token"]
         me = (await one.me()).json()
@@ -177,7 +177,7 @@ async def test_the_only_operator_is_not_erased(serve: Any, tmp_path: Path) -> No
         assert (await ada.send("DELETE", "/api/me", {"confirm": "ada"}, bearer)).status_code == 409
         await kim.join(invite)
         assert (await ada.send("DELETE", "/api/me", {"confirm": "ada"}, bearer)).status_code == 200
-        assert [(await each.me()).status_code for each in (ada, kim)] == [401, 200]
+        assert [(await person.me()).status_code for person in (ada, kim)] == [401, 200]
 
 
 async def test_of_two_operators_who_erase_each_other_one_is_left(serve: Any, tmp_path: Path) -> None:
@@ -230,9 +230,9 @@ async def test_signing_out_ends_one_session_or_all(serve: Any, tmp_path: Path) -
         await three.sign_in("ada")
         out = await one.post("/auth/sign-out", {"everywhere": False}, Authorization=f"Bearer {one.token}")
         assert (out.status_code, out.json()) == (200, {"url": None})
-        assert [(await each.me()).status_code for each in (one, two, three)] == [401, 200, 200]
+        assert [(await person.me()).status_code for person in (one, two, three)] == [401, 200, 200]
         await two.post("/auth/sign-out", {"everywhere": True}, Authorization=f"Bearer {two.token}")
-        assert [(await each.me()).status_code for each in (two, three)] == [401, 401]
+        assert [(await person.me()).status_code for person in (two, three)] == [401, 401]
         await one.sign_in("ada")
         assert (await one.me()).status_code == 200
 
@@ -292,7 +292,7 @@ async def test_two_nodes_know_the_same_accounts_and_count_attempts_together(
         await a.join(invite_in(await command("invite", "ada", *place)))
         await b.sign_in("ada")
         a.token, b.token = b.token, a.token
-        assert [(await each.me()).status_code for each in (a, b)] == [200, 200]
+        assert [(await person.me()).status_code for person in (a, b)] == [200, 200]
         await until_held([a, b])
         await command("accounts", "disable", "ada", *place)
         await a.until_refused()

@@ -202,7 +202,7 @@ def audited(accounts: LocalAccounts) -> list[tuple[str, str]]:
     """Return the action of each entry of the audit log and the account concerned, oldest first."""
     with accounts.store.database.reading.connect() as connection:
         found = entries(connection, AuditFilter(), 10**9, 500)
-    return [(each.action.removeprefix("account."), str(each.target)) for each in reversed(found)]
+    return [(entry.action.removeprefix("account."), str(entry.target)) for entry in reversed(found)]
 
 
 async def test_the_audit_log_has_who_joined_signed_in_and_was_refused(accounts: LocalAccounts) -> None:

@@ -152,7 +152,7 @@ async def test_a_refused_passkey_is_logged_as_a_wrong_password_is(ada: Person, c
     def logged() -> list[tuple[str, str | None]]:
         found = [(record.message, getattr(record, "user", None)) for record in caplog.records]
         caplog.clear()
-        return [each for each in found if each[0].startswith("sign_in.")]
+        return [line for line in found if line[0].startswith("sign_in.")]
 
     await ada.join()
     with pytest.raises(Unauthenticated):
@@ -178,7 +178,7 @@ async def test_refused_passkeys_of_an_account_are_in_the_audit_log_until_the_wai
             assert await ada.refusal() == "unauthenticated"
         with ada.passkeys.accounts.store.database.reading.connect() as connection:
             found = entries(connection, AuditFilter(action="account.sign_in_refused"), 10**9, 100)
-        return [(each.action, each.target, each.detail) for each in found]
+        return [(entry.action, entry.target, entry.detail) for entry in found]
 
     copy = Authenticator(SITE.origin, id=mine.id)
     assert await tried(Authenticator(SITE.origin)) == []
@@ -231,9 +231,9 @@ async def test_sessions_end_with_the_passkey_that_began_them_but_for_the_one_tha
     await passkeys.add(SITE, begun.cookie, who, "Key", other.device.create(begun.options), HOME)
     kept = await other.sign_in()
     await passkeys.remove(who, public_id(phone.id))
-    for each in (first, lost):
+    for session in (first, lost):
         with pytest.raises(Unauthenticated):
-            accounts.sessions.verify(each.token)
+            accounts.sessions.verify(session.token)
     with pytest.raises(Unauthenticated):
         await accounts.sessions.renew_and_revoke(lost.token)
     assert accounts.sessions.verify(kept.token).user == "ada"
@@ -257,9 +257,9 @@ async def test_a_user_adds_and_removes_passkeys_but_not_the_only_way_in(clock: C
             == "invalid_command"
         )
     begun = await passkeys.begin_add(SITE, who, HOME)
-    assert [each["id"] for each in begun.options["excludeCredentials"]] == [phone.id]
+    assert [excluded["id"] for excluded in begun.options["excludeCredentials"]] == [phone.id]
     added = await passkeys.add(SITE, begun.cookie, who, " My  key ", key.create(begun.options), HOME)
-    assert [each.name for each in (await passkeys.of_user(who))[1]] == ["Phone", "My key"]
+    assert [passkey.name for passkey in (await passkeys.of_user(who))[1]] == ["Phone", "My key"]
     ada.device, mine = key, ada.device
     assert await ada.sign_in()
     await passkeys.remove(who, public_id(added.id))
@@ -313,7 +313,7 @@ def _broken(answer: dict[str, Any], chance: random.Random) -> dict[str, Any]:
     """Return a credential with one part cut, of another type or changed in a byte that is checked."""
     broken: dict[str, Any] = json.loads(json.dumps(answer))
     response = broken["response"]
-    name = chance.choice([each for each in response if each != "userHandle"])
+    name = chance.choice([member for member in response if member != "userHandle"])
     match chance.randrange(4):
         case 0:
             del response[name]

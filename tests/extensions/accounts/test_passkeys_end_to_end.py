@@ -96,7 +96,7 @@ async def test_from_an_invite_to_the_last_passkey(serve: Any, tmp_path: Path) ->
         assert (refused.status_code, refused.json()["error"]["code"]) == (401, "unauthenticated")
         bearer = {"Authorization": f"Bearer {ada.token}"}
         exported = (await ada.send("GET", "/api/me/export", None, bearer)).json()
-        assert ([each["name"] for each in exported["passkeys"]], exported["account"]["password"]) == (["Phone"], False)
+        assert ([key["name"] for key in exported["passkeys"]], exported["account"]["password"]) == (["Phone"], False)
         change = {"password": "", "new_password": GOOD}
         assert (await ada.send("PUT", "/auth/password", change, bearer)).status_code == 403
         assert (await ada.send("DELETE", "/api/me", {"confirm": "ada"}, bearer)).status_code == 409

@@ -32,7 +32,7 @@ async def test_an_invite_is_taken_once_and_not_after_its_time(store) -> None:
     assert [await store.read(accounts.invited, "digest", at) for at in (89.0, 90.0)] == [ADA, None]
     assert not await store.commit(take_invite("ada", "digest", "late", 90.0))
     taken = [await store.commit(take_invite("ada", "digest", hashed, 80.0)) for hashed in ("one", "two")]
-    assert [bool(each) for each in taken] == [True, False]
+    assert [bool(was_taken) for was_taken in taken] == [True, False]
     assert await store.read(accounts.one, "ada") == evolve(ADA, password="one", invite="")
     assert await store.read(accounts.invited, "", 1.0) is None
 
@@ -52,7 +52,7 @@ async def test_a_new_invite_takes_the_password_away_and_lets_the_user_in_again(s
 async def test_a_hash_is_replaced_only_if_the_password_is_still_the_same(store) -> None:
     await store.commit(add_account(evolve(ADA, password="one")))
     replaced = [await store.commit(replace_password("ada", "one", new)) for new in ("two", "three")]
-    assert [bool(each) for each in replaced] == [True, False]
+    assert [bool(was_replaced) for was_replaced in replaced] == [True, False]
     assert (await store.read(accounts.one, "ada")).password == "two"
 
 
@@ -75,7 +75,7 @@ async def test_only_who_can_sign_in_counts_as_the_sole_account_of_a_role(store) 
     await store.commit(add_account(evolve(ADA, owner="kim", invite="other")))
     await store.commit(disable_account("eve", 7.0))
     roles = ("operator", "server_operator")
-    assert [await store.read(accounts.is_sole, each, roles) for each in ("ada", "bob", "eve", "kim", "no")] == [
+    assert [await store.read(accounts.is_sole, name, roles) for name in ("ada", "bob", "eve", "kim", "no")] == [
         True, False, False, False, False,
     ]  # fmt: skip
     await store.commit(take_invite("kim", "other", "two", 80.0))

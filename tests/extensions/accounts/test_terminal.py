@@ -121,7 +121,7 @@ def test_the_only_operator_is_lost_only_on_purpose(place: list[str]) -> None:
     said("accounts", "disable", "ada", *place)
     for command in (("accounts", "set", "kim", "--force"), ("users", "delete", "kim", "--yes", "--force")):
         said(*command, *place)
-    assert [each[0] for each in listed(place)] == ["ada"]
+    assert [row[0] for row in listed(place)] == ["ada"]
 
 
 def test_of_two_operators_who_erase_each_other_one_is_left(

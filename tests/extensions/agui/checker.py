@@ -61,14 +61,16 @@ class Checker:
 
     @property
     def text(self) -> str:
-        texts = [each["content"] for each in self.messages if each["role"] == "assistant" and "content" in each]
+        texts = [
+            message["content"] for message in self.messages if message["role"] == "assistant" and "content" in message
+        ]
         return texts[-1] if texts else ""
 
     @property
     def made(self) -> list[tuple[str, str, str | None]]:
         """The calls of the conversation: tool, arguments and result, None for one without."""
-        results = {each["toolCallId"]: each["content"] for each in self.messages if each["role"] == "tool"}
-        calls = [call for each in self.messages for call in each.get("toolCalls", ())]
+        results = {message["toolCallId"]: message["content"] for message in self.messages if message["role"] == "tool"}
+        calls = [call for message in self.messages for call in message.get("toolCalls", ())]
         return [(call["function"]["name"], call["function"]["arguments"], results.get(call["id"])) for call in calls]
 
     def take(self, event: dict[str, Any]) -> None:
@@ -108,7 +110,7 @@ class Checker:
             self.suspended.add(self.asking[event["subagentRunId"]])
         if kind in ("TEXT_MESSAGE_START", "REASONING_MESSAGE_START"):
             role = event.get("role", "assistant")
-            if all(each["id"] != event["messageId"] for each in self.messages):
+            if all(message["id"] != event["messageId"] for message in self.messages):
                 self.messages.append({"id": event["messageId"], "role": role, "content": ""})
         elif kind in ("TEXT_MESSAGE_CONTENT", "REASONING_MESSAGE_CONTENT"):
             self._message(event["messageId"])["content"] += event["delta"]
@@ -123,27 +125,27 @@ class Checker:
 
     def _patch(self, delta: list[dict[str, Any]]) -> None:
         """Apply additions and replacements (RFC 6902); a replacement needs something to replace."""
-        for each in delta:
-            *way, last = (part.replace("~1", "/").replace("~0", "~") for part in each["path"].split("/")[1:])
+        for change in delta:
+            *way, last = (part.replace("~1", "/").replace("~0", "~") for part in change["path"].split("/")[1:])
             inside = self.state
             for part in way:
                 inside = inside[part]
-            if each["op"] not in ("add", "replace") or (each["op"] == "replace" and last not in inside):
-                raise Broken(f"a patch that does not apply: {each}")
-            inside[last] = each["value"]
+            if change["op"] not in ("add", "replace") or (change["op"] == "replace" and last not in inside):
+                raise Broken(f"a patch that does not apply: {change}")
+            inside[last] = change["value"]
 
     def _message(self, name: str) -> dict[str, Any]:
-        return next(each for each in self.messages if each["id"] == name)
+        return next(message for message in self.messages if message["id"] == name)
 
     def _replaced(self, messages: list[dict[str, Any]]) -> None:
         """Take a snapshot: its calls are known from now on, and the unanswered ones may get a result."""
         if self.messages:
             raise Broken("a snapshot after other messages")
         self.messages = copy.deepcopy(messages)
-        if len({each["id"] for each in messages}) < len(messages):
+        if len({message["id"] for message in messages}) < len(messages):
             raise Broken("two messages of one name")
-        for name in [call["id"] for each in messages for call in each.get("toolCalls", ())]:
-            self.calls[name] = sum(each["role"] == "tool" and each["toolCallId"] == name for each in messages)
+        for name in [call["id"] for message in messages for call in message.get("toolCalls", ())]:
+            self.calls[name] = sum(message["role"] == "tool" and message["toolCallId"] == name for message in messages)
 
     def _in_run(self, kind: str, event: dict[str, Any]) -> None:
         if self.ended:
@@ -157,7 +159,9 @@ class Checker:
         if kind in ("RUN_FINISHED", "RUN_ERROR"):
             if self.open:
                 raise Broken(f"{kind} while open: {sorted(self.open)}")
-            waits = {each.get("toolCallId") for each in event.get("outcome", {}).get("interrupts", ())} | self.suspended
+            waits = {
+                interrupt.get("toolCallId") for interrupt in event.get("outcome", {}).get("interrupts", ())
+            } | self.suspended
             waits |= set(event.get("outcome", {}).get("pendingToolCallIds", ()))
             if kind == "RUN_FINISHED" and any(times != (name not in waits) for name, times in self.calls.items()):
                 raise Broken(f"calls without one result each: {self.calls}")

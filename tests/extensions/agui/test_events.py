@@ -168,7 +168,7 @@ def test_a_question_is_asked_of_who_joins() -> None:
             translator.translate(RUN.replace(event=event))
         told = [*translator.opening([]), *translator.pause()]
         custom = [event for event in told if event["type"] == "CUSTOM"]
-        assert [(each["name"], each["subagentRunId"]) for each in custom] == [("approval_required", "insights-1")]
+        assert [(frame["name"], frame["subagentRunId"]) for frame in custom] == [("approval_required", "insights-1")]
     suspended = next(event for event in told if event["type"] == "SUBAGENT_FINISHED")
     assert suspended["outcome"] == {"type": "suspended", "interruptIds": ["d"]}
     (interrupt,) = told[-1]["outcome"]["interrupts"]
@@ -197,16 +197,17 @@ def test_a_call_of_the_clients_tool_stays_open() -> None:
     assert joined.pause() == []  # the result was given, and is not in the log yet
     done = ToolCompleted("guide-1", "c", "query_table", "1", "One", ToolStatus.OK, 1.0, WHEN)
     later = [
-        joined.translate(RUN.replace(event=each)) for each in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
+        joined.translate(RUN.replace(event=outcome))
+        for outcome in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
     ]
-    assert [each["messageId"] for each in later[1] if each["type"] == "TOOL_CALL_RESULT"] == ["mine"]
+    assert [frame["messageId"] for frame in later[1] if frame["type"] == "TOOL_CALL_RESULT"] == ["mine"]
     assert joined.pause()[-1]["outcome"]["pendingToolCallIds"] == ["d"]
 
 
 def test_the_usage_is_told_by_model() -> None:
     """That of a subagent is not counted twice, and what no agent has reported is the first one's."""
     told = of(*ARCS["asked another agent"])[-1]["usage"]
-    assert [(each["provider"], each["inputTokens"], each["outputTokens"]) for each in told] == [
+    assert [(usage["provider"], usage["inputTokens"], usage["outputTokens"]) for usage in told] == [
         ("anthropic", 5, 2), ("openai", 4, 2),
     ]  # fmt: skip
 

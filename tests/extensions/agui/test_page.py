@@ -55,10 +55,10 @@ async def test_the_page_is_right(tmp_path: Path) -> None:
         tail = "console.log(JSON.stringify({ first: agent.messages, second: again.messages, state: agent.state }));\n"
         told = await run_script(folder, ask.replace("\n\n", f"\n\n{head}", 1) + answer + tools + again + more + tail)
         first, second = told["first"], told["second"]
-        results = sorted(each["content"] for each in second if each["role"] == "tool")
+        results = sorted(message["content"] for message in second if message["role"] == "tool")
         assert results == ['"2 x funghi"', '"sent to anna"', "The menu"]
         assert calls_of(second) == calls_of(first)
-        answers = [each["content"] for each in first if each["role"] == "assistant" and "content" in each]
+        answers = [message["content"] for message in first if message["role"] == "assistant" and "content" in message]
         assert answers == ["Done", "It is the menu", "Soup"]
         assert (told["state"]["table"], told["state"]["understudy"]["run"]["status"]) == (7, "success")
         address = re.findall(r'"\$SERVER(.+?)"', blocks("console")[0])[0]

@@ -170,7 +170,7 @@ async def test_an_id_that_is_taken_never_gives_another_conversation(serve_guest:
         await whole(first)
     async with asked(running, token, run_input("hello", "two", "1")) as stream:
         assert (await refused(stream))["code"] == "message_id_reused"
-        assert b"secret" not in b"".join(json.dumps(each.body).encode() for each in stream.seen)
+        assert b"secret" not in b"".join(json.dumps(event.body).encode() for event in stream.seen)
     async with asked(running, token, run_input("a secret", "one", "1")) as again:
         assert (await whole(again)).text == "one two "
 
@@ -344,7 +344,7 @@ async def test_files_in_parts_are_the_messages_files(serve: Any) -> None:
         await whole(stream)
     async with asked(running, token, run_input(message="n") | {"messages": []}) as stream:
         (shown,) = [message["content"] for message in (await whole(stream)).messages if message["id"] == "n"]
-    assert [each["type"] for each in shown] == ["text", "image", "image"]
+    assert [part["type"] for part in shown] == ["text", "image", "image"]
     assert shown[1]["source"] == {"type": "url", "value": f"/api/files/{file_id}", "mimeType": "image/png"}
 
 
@@ -377,7 +377,7 @@ async def test_the_state_is_shared(serve: Any) -> None:
     own = seen.state.pop("understudy")
     assert seen.state == {"recipe": {"title": "Soup"}}
     assert own["run"]["status"] == "success"
-    assert [(each["tool"], each["status"]) for each in own["calls"].values()] == [("echo", "ok")]
+    assert [(call["tool"], call["status"]) for call in own["calls"].values()] == [("echo", "ok")]
     assert isinstance(script.model, ScriptedModel)
     shown = script.model.inputs[0].notes[0].content
     assert ('"Soup"' in shown, '"recipes"' in shown, '"old"' in shown) == (True, True, False)
@@ -481,7 +481,7 @@ async def test_capabilities_are_told(serve_guest: Any) -> None:
     told = await get(running, "/api/agui/capabilities?agent=script", token)
     AgentCapabilities.model_validate(told)
     assert told["identity"]["name"] == "script"
-    assert "echo" in [each["name"] for each in told["tools"]["items"]]
+    assert "echo" in [tool["name"] for tool in told["tools"]["items"]]
     assert told["humanInTheLoop"]["interrupts"] is True
     assert (await request(running.address, "GET", "/api/agui/capabilities?agent=nobody", token=token))[0] == 404
     assert (await request(running.address, "GET", "/api/agui/capabilities"))[0] == 401
@@ -534,7 +534,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
             async with asked(running, token, given) as stream:
                 seen = await whole(stream)
             assert last(stream)["type"] == "RUN_FINISHED"
-        results.append([json.loads(each["content"]) for each in of(stream, "TOOL_CALL_RESULT")])
+        results.append([json.loads(event["content"]) for event in of(stream, "TOOL_CALL_RESULT")])
         if payload is not None:
             (interrupt,) = last(stream)["outcome"]["interrupts"]
             interrupts.append(interrupt)
@@ -551,7 +551,7 @@ async def test_a_run_is_interrupted_and_resumed_by_its_client(serve: Any) -> Non
         PEARS | {"express": False},
     ]
     log = await get(running, "/api/threads/t/events", token)
-    assert [each["data"]["door"] for each in log["events"] if "door" in each["data"]] == ["agui", "agui"]
+    assert [event["data"]["door"] for event in log["events"] if "door" in event["data"]] == ["agui", "agui"]
     over = {"interruptId": interrupts[0]["id"], "status": "resolved", "payload": {"decision": "deny"}}
     async with asked(running, token, given | {"resume": [over | {"payload": {"decision": "allow"}}]}) as stream:
         await whole(stream)

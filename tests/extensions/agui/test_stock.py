@@ -26,7 +26,11 @@ async def play(stock: Path, running: Running, scenario: str) -> Any:
 
 def shown(messages: list[dict[str, Any]]) -> list[Any]:
     """Return what a page shows of a conversation, but the user's own messages and the names of calls and thoughts."""
-    texts = [(each["role"], each["content"]) for each in messages if "content" in each and each["role"] != "tool"]
+    texts = [
+        (message["role"], message["content"])
+        for message in messages
+        if "content" in message and message["role"] != "tool"
+    ]
     return [calls_of(messages), sorted(texts)]
 
 
@@ -78,7 +82,7 @@ async def test_the_stock_client_answers_interrupts(serve: Any, stock: Path) -> N
     turns = Call([("send_mail", {"to": "anna@example.org"}), ("pay", {"amount": 200})]), Say("done")
     told = await play(stock, await serve(scripted(*turns)), "interrupted")
     assert (told["errors"], told["failed"], told["rounds"] > 0) == ([], None, True)
-    results = [each["content"] for each in told["messages"] if each["role"] == "tool"]
+    results = [message["content"] for message in told["messages"] if message["role"] == "tool"]
     assert sorted(results) == ['"sent to anna@example.org"', "200.0"]
     assert told["messages"][-1]["content"] == "done "
 
@@ -90,13 +94,13 @@ async def test_the_stock_client_makes_a_call_itself(serve: Any, stock: Path) -> 
     told = done["told"]
     assert (told["errors"], told["failed"], told["pending"]) == ([], None, [])
     assert told["messages"][-1]["content"] == "sunny "
-    results = [each for each in told["messages"] if each["role"] == "tool"]
-    assert sorted(each["content"] for each in results) == ['"hi"', "20 °C"]
-    assert [each["content"] for each in results if each["toolCallId"] == done["call"]] == ["20 °C"]
+    results = [message for message in told["messages"] if message["role"] == "tool"]
+    assert sorted(message["content"] for message in results) == ['"hi"', "20 °C"]
+    assert [message["content"] for message in results if message["toolCallId"] == done["call"]] == ["20 °C"]
 
 
 async def test_ten_threads_of_the_stock_client_run_at_once(serve: Any, stock: Path) -> None:
     told = await play(stock, await serve(scripted(*TURNS)), "ten")
-    assert [(each["errors"], each["failed"], each["messages"][-1]["content"]) for each in told] == [
+    assert [(thread["errors"], thread["failed"], thread["messages"][-1]["content"]) for thread in told] == [
         ([], None, "one two ")
     ] * 10

@@ -43,7 +43,7 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
 
     async def answered(*items: Item, model: str = "tiny") -> list[dict[str, Any]]:
         _, given, results = (await sent(provider, a_turn(ASKED, *items, *rest), "messages", model))["messages"]
-        assert (given["role"], [each["type"] for each in results["content"]]) == ("assistant", ["tool_result"] * 2)
+        assert (given["role"], [part["type"] for part in results["content"]]) == ("assistant", ["tool_result"] * 2)
         found: list[dict[str, Any]] = given["content"]
         return found
 
@@ -61,14 +61,14 @@ async def test_thinking_texts_and_calls_go_back_unchanged(provider: Provider, he
     assert await answered(evolve(thought, content="(redacted)"), told) == [words, *calls]
     changed = {"type": "text", "text": "I look [NAME] up."}
     assert await answered(thought, evolve(told, content=changed["text"])) == [one, sealed, two, changed, *calls]
-    assert [each["type"] for each in await answered(thought, told, model="m")] == ["text", "tool_use", "tool_use"]
+    assert [part["type"] for part in await answered(thought, told, model="m")] == ["text", "tool_use", "tool_use"]
 
 
 async def test_a_paused_reply_is_gone_on_with(provider: Provider, heard: Heard) -> None:
     search = {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {}}
     found = block(1, search, {"type": "input_json_delta", "partial_json": '{"query":"desks"}'})
     pause = message(text(0, "I search."), found, reason="pause_turn")
-    provider.scripts = [Script(each, done=False) for each in (pause, message(text(0, "Found.")))]
+    provider.scripts = [Script(events, done=False) for events in (pause, message(text(0, "Found.")))]
     async with talking(provider, "messages") as model:
         reply = await model.respond(a_turn(), heard)
     assert reply.text == heard.text == "I search.\n\nFound."
@@ -85,14 +85,14 @@ async def test_what_stays_is_marked_for_the_cache(provider: Provider) -> None:
     body = await sent(provider, a_turn(*CALLED, tools=(LOOKUP,)), "messages")
     asked, _, answered = body["messages"]
     marked = [body["tools"][-1], body["system"][-1], asked["content"][-1], answered["content"][0]]
-    assert all(each["cache_control"] == {"type": "ephemeral"} for each in marked)
+    assert all(part["cache_control"] == {"type": "ephemeral"} for part in marked)
     assert str(body).count("cache_control") == len(marked)
     assert (before["messages"], before["tools"], before["system"]) == ([asked], body["tools"], body["system"])
 
 
 async def test_the_last_message_is_the_users(provider: Provider) -> None:
     given = (await sent(provider, a_turn(MessageItem("assistant", "Hello.")), "messages"))["messages"]
-    assert [each["role"] for each in given] == ["user", "assistant", "user"]
+    assert [shown["role"] for shown in given] == ["user", "assistant", "user"]
 
 
 async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) -> None:
@@ -105,7 +105,7 @@ async def test_behind_a_call_the_model_may_think_and_choose(provider: Provider) 
 async def test_an_effort_is_adaptive_thinking_without_a_temperature(provider: Provider) -> None:
     bare = ModelSettings(temperature=0.5)
     given = [ModelSettings("medium", 0.5), ModelSettings("none"), bare, ModelSettings("minimal")]
-    first, second, third, fourth = [await sent(provider, a_turn(settings=each), "messages") for each in given]
+    first, second, third, fourth = [await sent(provider, a_turn(settings=settings), "messages") for settings in given]
     assert (first["thinking"]["type"], first["output_config"]) == ("adaptive", {"effort": "medium"})
     assert ("temperature" in first, second["thinking"]) == (False, {"type": "disabled"})
     assert (third["temperature"], "thinking" in third) == (0.5, False)

@@ -108,7 +108,7 @@ async def test_requests_of_the_page_say_so(serve: Any) -> None:
     running = await serve(scripted(Say("one")), secret=SECRET)
     headers = {"Sec-Fetch-Site": "same-origin"}
     await request(running.address, "DELETE", "/api/me/sessions", token=ADA, headers=headers)
-    assert [each["way"] for each in await read(running, "?action=sessions.ended")] == ["page"]
+    assert [entry["way"] for entry in await read(running, "?action=sessions.ended")] == ["page"]
 
 
 async def test_the_log_is_read_in_pages_of_one_reading_which_has_an_entry(serve: Any) -> None:
@@ -118,14 +118,14 @@ async def test_the_log_is_read_in_pages_of_one_reading_which_has_an_entry(serve:
     seen, cursor = [], ""
     while cursor is not None:
         _, page = await ask(running, AUDITOR, "GET", f"/api/audit?limit=2{cursor and f'&cursor={cursor}'}")
-        seen += [each["action"] for each in page["entries"]]
+        seen += [entry["action"] for entry in page["entries"]]
         last, cursor = cursor or page["next_cursor"], page["next_cursor"]
         await ask(running, OPERATOR, "POST", "/api/alerts", message="Hello")
     assert seen == ["audit.read", *["alert.sent"] * 3]
     other = token("mallory", "auditor")
     for who, bad in ((other, last), (AUDITOR, "x"), (AUDITOR, "WzUsICJ4Il0")):
         assert (await ask(running, who, "GET", f"/api/audit?cursor={bad}"))[0] == 400
-    assert [each["user"] for each in await read(running, "?action=audit.read", other)] == ["mallory", "eve"]
+    assert [entry["user"] for entry in await read(running, "?action=audit.read", other)] == ["mallory", "eve"]
     status, answer = await ask(running, AUDITOR, "GET", "/api/audit?since=noon")
     assert (status, answer["error"]["message"]) == (400, "since must be a time in Unix seconds.")
     assert (await ask(running, AUDITOR, "GET", "/api/audit?action=x"))[0] == 400
@@ -146,7 +146,7 @@ async def test_operators_do_not_read_the_log_and_auditors_do_nothing_else(serve:
             ("POST", "/api/observer/kill", {"path": "/system/observe/recovery"}),
         ):
             assert (await ask(running, who, method, path, **body))[0] == 403, path
-    assert [each["action"] for each in await read(running)] == ["audit.read"]
+    assert [entry["action"] for entry in await read(running)] == ["audit.read"]
 
 
 async def test_an_auditor_of_a_tenant_reads_what_concerns_it(serve: Any) -> None:
@@ -155,11 +155,11 @@ async def test_an_auditor_of_a_tenant_reads_what_concerns_it(serve: Any) -> None
     await ask(running, root, "DELETE", "/api/users/ada/sessions?tenant=acme")
     await ask(running, root, "POST", "/api/alerts", message="Hello", tenant="other")
     await ask(running, root, "POST", "/api/alerts", message="Hello")
-    assert [each["action"] for each in await read(running, "", auditor)] == ["audit.read", "sessions.ended"]
+    assert [row["action"] for row in await read(running, "", auditor)] == ["audit.read", "sessions.ended"]
     (entry,) = await read(running, "?user=ada", auditor)
     assert (entry["user"], entry["user_tenant"], entry["target"], entry["tenant"]) == ("root", None, "ada", "acme")
     status, answer = await ask(running, auditor, "GET", "/api/audit?tenant=other")
     assert (status, "server_auditor" in answer["error"]["message"]) == (403, True)
     whole = token("all", "server_auditor")
-    assert [each["tenant"] for each in await read(running, "?action=alert.sent", whole)] == [None, "other"]
-    assert [each["action"] for each in await read(running, "?tenant=other", whole)] == ["alert.sent"]
+    assert [row["tenant"] for row in await read(running, "?action=alert.sent", whole)] == [None, "other"]
+    assert [row["action"] for row in await read(running, "?tenant=other", whole)] == ["alert.sent"]

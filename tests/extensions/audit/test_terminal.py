@@ -34,14 +34,14 @@ def test_what_is_done_at_the_command_line_is_in_the_log(address: list[str], tmp_
     said("users", "sign-out", "ann", *address)
     said("users", "delete", "--tenant", "globex", "--yes", *address)
     shown = lines(*address)
-    assert [(each["action"], each["target"], each["tenant"]) for each in shown] == [
+    assert [(entry["action"], entry["target"], entry["tenant"]) for entry in shown] == [
         ("user.erased", "ann", "globex"),
         ("sessions.ended", "ann", None),
         ("user.exported", "ann", None),
         ("user.exported", "ann", "acme"),
     ]
-    assert {(each["user"], each["way"], each["role"]) for each in shown} == {(ME, "command line", None)}
-    assert [each["detail"]["thread"] for each in shown[2:]] == [True, False]
+    assert {(entry["user"], entry["way"], entry["role"]) for entry in shown} == {(ME, "command line", None)}
+    assert [entry["detail"]["thread"] for entry in shown[2:]] == [True, False]
     assert lines("--tenant", "acme", *address) == shown[3:]
     assert lines("--user", "ann", "--action", "sessions.ended", *address) == shown[1:2]
     assert lines("--until", "2001-01-01", *address) == lines("--since", "2999-01-01T00:00:00+0100", *address) == []
@@ -55,7 +55,7 @@ async def test_what_is_done_beside_a_server_is_in_its_log(tmp_path: Path) -> Non
         options = ["--data-dir", str(tmp_path)]
         done = await trio.to_thread.run_sync(understudy, "users", "sign-out", "ann", *options)
         assert done.exit_code == 0, done.output
-        assert [each["action"] for each in await trio.to_thread.run_sync(lines, *options)] == ["sessions.ended"]
+        assert [entry["action"] for entry in await trio.to_thread.run_sync(lines, *options)] == ["sessions.ended"]
 
 
 def test_nothing_is_exported_that_cannot_be_audited(tmp_path: Path, migrated: Path) -> None:

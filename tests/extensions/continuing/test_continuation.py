@@ -74,7 +74,7 @@ class CutModel:
         if self.calls and turn.rounds == 0:
             await emit(TextDelta("Let me see."))
             return Reply("Let me see.", calls=(ToolRequest("c1", "look", {"word": self.calls}),))
-        if sum(each.rounds == turn.rounds for each in self.turns) == 1:
+        if sum(earlier.rounds == turn.rounds for earlier in self.turns) == 1:
             for word in self.text.split()[:4]:
                 await emit(TextDelta(f"{word} "))
             ended = self.ending()
@@ -178,8 +178,10 @@ async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) 
         cut = await stopped_when(session, "Send it.", lambda: MADE["Ulm"] == 1)
         whole = await session.continue_answer(cut, answers=[{"choice": choice}])
         assert (whole.text, MADE["Ulm"]) == ("Done.", made)
-        assert [each.title for each in whole.of(QuestionAsked)] == ["Did send take effect?"]
-        assert [each.call_id for each in whole.of(ToolExecuting)] == [each.call_id for each in whole.of(ToolCompleted)]
+        assert [question.title for question in whole.of(QuestionAsked)] == ["Did send take effect?"]
+        assert [event.call_id for event in whole.of(ToolExecuting)] == [
+            event.call_id for event in whole.of(ToolCompleted)
+        ]
         assert len(whole.of(ToolCompleted)) == 1
 
 
@@ -267,7 +269,7 @@ async def test_a_message_is_answered_again_from_a_call_on() -> None:
     model = ScriptedModel(*(Call([("look", {"word": word})]) for word in ("w0", "w1")), Say("Done."))
     async with open_session(Agent("guide", model=model, tools=[look])) as session:
         first = await session.say("Look.")
-        again = [each.call_id for each in first.of(ToolExecuting)]
+        again = [event.call_id for event in first.of(ToolExecuting)]
         message_id = first.of(MessageAccepted)[0].message_id
         dispatch = session._context.chat.commands.dispatch
         began = await dispatch(session.identity, Regenerate(message_id, "again", call_id=again[1]), None)

@@ -33,7 +33,7 @@ async def test_a_fork_from_any_step_that_is_cut_at_any_commit_repeats_nothing(st
     CALLED.clear()
     whole = await played(agents)
     made = CALLED.total()
-    steps = sorted(whole.steps, key=lambda each: each.number)
+    steps = sorted(whole.steps, key=lambda recorded: recorded.number)
     forked = 0
     for last in range(len(steps) + 1):
         try:
@@ -41,18 +41,18 @@ async def test_a_fork_from_any_step_that_is_cut_at_any_commit_repeats_nothing(st
         except CommandRejected:
             continue
         forked += 1
-        kept = [each for each in taken if each.kind == "tool"]
+        kept = [recorded for recorded in taken if recorded.kind == "tool"]
         begun = [Cut((), taken, "")]
         CALLED.clear()
         anew = await played(agents, begun)
         assert anew.screen == whole.screen
         assert CALLED.total() == made - len(kept)
-        assert not CALLED.keys() & {each.call_id for each in kept}
+        assert not CALLED.keys() & {recorded.call_id for recorded in kept}
         for number in range(len(begun), len(anew.cuts)):
             CALLED.clear()
             resumed = await played(agents, anew.cuts[:number], limits=limits)
             assert resumed.screen == whole.screen
-            assert not CALLED.keys() & {each.call_id for each in kept}
+            assert not CALLED.keys() & {recorded.call_id for recorded in kept}
     assert forked
 
 

@@ -52,7 +52,7 @@ class Look:
     def expect(self, name: str, state: str, *words: str, **settings: str) -> None:
         """Check the state of a finding, and that it has these words."""
         finding = self(**settings)[name]
-        assert (finding.state, [each for each in words if each not in finding.text]) == (state, []), finding
+        assert (finding.state, [word for word in words if word not in finding.text]) == (state, []), finding
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ class Stranger(http.server.BaseHTTPRequestHandler):
 
 def test_a_fresh_folder_needs_no_mending_and_stays_as_it_was(found: Look, tmp_path: Path) -> None:
     findings = found()
-    assert {each.state for each in findings.values()} == {"ok", "note"}
+    assert {finding.state for finding in findings.values()} == {"ok", "note"}
     assert "defaults" in findings["settings"].text
     assert "the first start makes it" in findings["data folder"].text
     assert "the first start makes it" in findings["database"].text
@@ -110,7 +110,9 @@ def test_wrong_settings_are_the_last_finding(found: Look) -> None:
 
 
 def test_it_takes_the_options_of_serve(found: Look, tmp_path: Path) -> None:
-    serves, checks = ({each.name for each in command.params} for command in (main.commands["serve"], terminal.doctor))
+    serves, checks = (
+        {option.name for option in command.params} for command in (main.commands["serve"], terminal.doctor)
+    )
     assert checks - serves == {"offline"}
     assert serves < checks
     options = ["--port", "0", "--model", "openai:gpt-tiny", "--no-builtin-agents", "--default-agent", "gide"]
@@ -320,9 +322,9 @@ def test_each_provider_says_whether_it_can_be_used(
 
     def said(model: str, *, offline: bool = False) -> list[tuple[str, str]]:
         monkeypatch.setenv("UNDERSTUDY_MODEL", model)
-        checks = [each for each in run_checks(offline=offline) if each.name == "model"]
-        assert KEY not in "".join(each.text for each in checks)
-        return [(each.state, each.text) for each in checks]
+        checks = [finding for finding in run_checks(offline=offline) if finding.name == "model"]
+        assert KEY not in "".join(finding.text for finding in checks)
+        return [(finding.state, finding.text) for finding in checks]
 
     for state, text in said("openai:gpt-tiny, openai-chat:gpt-tiny, anthropic:claude-tiny"):
         assert state == "ok"
@@ -406,9 +408,9 @@ def test_the_permissions_file_is_compared_with_the_agents_that_are_named(found: 
         "note",
         f"{path}: 1 rules",
     )
-    checked = {each.name: each for each in run_checks(agents=[Agent("desk", model="offline")])}["permissions"]
+    checked = {finding.name: finding for finding in run_checks(agents=[Agent("desk", model="offline")])}["permissions"]
     assert (checked.state, checked.text) == ("ok", f"{path}: 1 rules")
-    wrong = {each.name: each for each in run_checks(agents=[Agent("disk", model="offline")])}["permissions"]
+    wrong = {finding.name: finding for finding in run_checks(agents=[Agent("disk", model="offline")])}["permissions"]
     assert (wrong.state, "agents.desk: there is no agent of that name" in wrong.text) == ("mend", True)
     path.write_text("groups = 1")
     assert "groups must be a list of names" in found()["permissions"].text

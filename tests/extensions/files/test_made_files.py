@@ -35,12 +35,12 @@ async def test_the_user_is_told_of_made_files_and_fetches_them(serve_guest: Any)
         own = (await client.ask("go", agent_type="hand", thread_id="h"))["data"]["data"]["files"]
 
     made = final["data"]["data"]["files"]
-    assert sorted(each["name"] for each in made) == ["Umsätze.csv", "page.html", "plot.png"]
-    assert {each["tool_name"]: len(each["files"]) for each in ended} == {"report": 2, "draw": 1}
+    assert sorted(file["name"] for file in made) == ["Umsätze.csv", "page.html", "plot.png"]
+    assert {call["tool_name"]: len(call["files"]) for call in ended} == {"report": 2, "draw": 1}
     assert (await get(running, "/api/threads/t/messages", token))["messages"][-1]["files"] == made
-    assert [each["name"] for each in own] == ["own.txt"]
+    assert [file["name"] for file in own] == ["own.txt"]
 
-    ids = {each["name"]: each["id"] for each in made}
+    ids = {file["name"]: file["id"] for file in made}
     table = await get(running, f"/api/files/{ids['Umsätze.csv']}/preview", token)
     assert (table["kind"], table["columns"], table["rows"][0], len(table["rows"]), table["cut"]) == (
         "table", ["month", "sales"], ["2025-01", "3"], 50, True,
@@ -62,4 +62,4 @@ async def test_the_user_is_told_of_made_files_and_fetches_them(serve_guest: Any)
 
     export = await get(running, "/api/threads/t/export", token)
     whole = export if isinstance(export, dict) else msgspec.json.decode(export)
-    assert sorted(each["id"] for each in whole["files"]) == sorted(ids.values())
+    assert sorted(file["id"] for file in whole["files"]) == sorted(ids.values())

@@ -164,7 +164,7 @@ def script(api: str, chunks: list[bytes], **more: Any) -> Script:
 
 
 async def test_text_thinking_calls_and_results(api: str, provider: Provider, heard: Heard) -> None:
-    provider.scripts = [script(api, each) for each in ANSWERS[api]]
+    provider.scripts = [script(api, answer) for answer in ANSWERS[api]]
     async with closing(opened(api, provider.root)) as model:
         turn = a_turn(ASKED, tools=(LOOKUP,))
         reply = await model.respond(turn, heard)

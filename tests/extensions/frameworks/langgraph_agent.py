@@ -37,7 +37,7 @@ def note(name: str) -> None:
 def only_here(name: str) -> bool:
     """Return whether only this server has done what is noted: none was killed since."""
     lines = [line.split() for line in Path(os.environ[CALLS]).read_text().splitlines()]
-    return {pid for each, pid in lines if each == name} == {str(os.getpid())}
+    return {pid for noted, pid in lines if noted == name} == {str(os.getpid())}
 
 
 class Scripted(BaseChatModel):
@@ -53,8 +53,8 @@ class Scripted(BaseChatModel):
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         whole = None
-        for each in self._stream(messages):
-            whole = each if whole is None else whole + each
+        for chunk in self._stream(messages):
+            whole = chunk if whole is None else whole + chunk
         assert whole is not None
         return ChatResult(generations=[ChatGeneration(message=AIMessage(**whole.message.model_dump(exclude={"type"})))])
 
@@ -66,7 +66,7 @@ class Scripted(BaseChatModel):
         **_: Any,
     ) -> Iterator[ChatGenerationChunk]:
         note("model")
-        last = max(place for place, each in enumerate(messages) if each.type == "human")
+        last = max(place for place, message in enumerate(messages) if message.type == "human")
         results = [message for message in messages[last:] if isinstance(message, ToolMessage)]
         asked = sum(message.type == "human" for message in messages)
         if len(results) < 2:
@@ -90,9 +90,9 @@ class Scripted(BaseChatModel):
         self, messages: list[BaseMessage], *args: Any, **kwargs: Any
     ) -> AsyncIterator[ChatGenerationChunk]:
         kwargs.pop("run_manager", None)
-        for each in self._stream(messages):
+        for chunk in self._stream(messages):
             await asyncio.sleep(0.001)
-            yield each
+            yield chunk
 
 
 @tool

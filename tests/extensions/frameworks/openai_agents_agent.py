@@ -35,7 +35,7 @@ class Scripted(Model):
     def reply(self, given: Any) -> ScriptedModel:
         note("model")
         items = [{"role": "user", "content": given}] if isinstance(given, str) else given
-        asked = [place for place, each in enumerate(items) if each.get("role") == "user"]
+        asked = [place for place, item in enumerate(items) if item.get("role") == "user"]
         outputs = [item for item in items[asked[-1] :] if item.get("type") == "function_call_output"]
         results = [output["output"] for output in outputs if output["call_id"].startswith(("first", "second"))]
         if len(results) < 2:

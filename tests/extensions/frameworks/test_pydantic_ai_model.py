@@ -49,8 +49,8 @@ def speaking(provider: Provider, name: str = "claude-sonnet-5", **times: float) 
 def sent(provider: Provider) -> list[tuple[str, list[str]]]:
     """Return the role and the types of the blocks of each message of the last request."""
     return [
-        (each["role"], [block["type"] for block in each["content"]] if isinstance(each["content"], list) else ["text"])
-        for each in provider.requests[-1]["messages"]
+        (item["role"], [block["type"] for block in item["content"]] if isinstance(item["content"], list) else ["text"])
+        for item in provider.requests[-1]["messages"]
     ]
 
 
@@ -70,7 +70,9 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
         assert [event for event in heard.events if isinstance(event, TextDelta | ReasoningDelta)] == [
             ReasoningDelta("let me "), ReasoningDelta(SECRET), TextDelta("I look "), TextDelta(SECRET),
         ]  # fmt: skip
-        assert [(each.id, each.name, each.arguments) for each in reply.calls] == [("c1", "lookup", {"order_id": "1"})]
+        assert [(request.id, request.name, request.arguments) for request in reply.calls] == [
+            ("c1", "lookup", {"order_id": "1"})
+        ]
         assert reply.usage == Usage(7, 2, 1)
         assert reply.state is not None
         assert SECRET not in str(reply.state.value)
@@ -80,10 +82,10 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
             items = (ASKED, state, MessageItem("assistant", said), reply.calls[0].item(), result)
             assert (await model.respond(a_turn(*items, tools=(LOOKUP,)), heard)).text == "Sent."
     whole, without, other = (request["messages"][1]["content"] for request in provider.requests[1:])
-    assert [each["type"] for each in whole] == ["thinking", "redacted_thinking", "text", "tool_use"]
+    assert [block["type"] for block in whole] == ["thinking", "redacted_thinking", "text", "tool_use"]
     assert (whole[0]["signature"], whole[1]["data"]) == ("signed", "hidden")
-    assert [each["type"] for each in without] == ["redacted_thinking", "text", "tool_use"]
-    assert [each["type"] for each in other] == ["thinking", "redacted_thinking", "text", "tool_use"]
+    assert [block["type"] for block in without] == ["redacted_thinking", "text", "tool_use"]
+    assert [block["type"] for block in other] == ["thinking", "redacted_thinking", "text", "tool_use"]
     assert (other[2]["text"], other[0]) == ("I", whole[0])
 
 
@@ -164,6 +166,6 @@ async def test_silence_has_an_end_and_a_cancelled_turn_closes_its_connection(pro
 
 def test_chat_completions_are_refused() -> None:
     chat = OpenAIChatModel("m", provider=OpenAIProvider(api_key=KEY))
-    for each in (chat, WrapperModel(chat)):
+    for model in (chat, WrapperModel(chat)):
         with pytest.raises(ValueError, match="OpenAIChatModel speaks chat completions: use a provider with url"):
-            PydanticAIModel(each)
+            PydanticAIModel(model)

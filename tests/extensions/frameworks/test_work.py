@@ -46,7 +46,7 @@ async def test_text_thoughts_calls_and_usage_are_those_of_the_run(framework: str
     else:
         assert (run.usage.turns, run.usage.input, run.usage.output) == (3, 30, 15)
     if framework != "langgraph":
-        thoughts = [each.thought for each in run.of(AgentThinking) if each.thought.startswith("I need")]
+        thoughts = [event.thought for event in run.of(AgentThinking) if event.thought.startswith("I need")]
         assert thoughts == ["I need first", "I need second"]
 
 

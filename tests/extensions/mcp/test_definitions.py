@@ -59,8 +59,8 @@ def test_visibility_decides_who_may_call_a_tool(interface: Any, uri: str, for_mo
 
 def test_a_digest_stands_for_all_that_is_said() -> None:
     digests = [
-        read_definitions(SERVER, [each])[0]["demo_do"].digest
-        for each in (said("do"), said("do"), said("do", description="Else."), said("do", annotations={}))
+        read_definitions(SERVER, [description])[0]["demo_do"].digest
+        for description in (said("do"), said("do"), said("do", description="Else."), said("do", annotations={}))
     ]
     assert digests[0] == digests[1]
     assert len(set(digests)) == 3
@@ -90,7 +90,7 @@ def test_names_and_numbers_are_bounded() -> None:
     assert len(left_out) == 20
     assert tool_name("demo", "a b/ü") == "demo_a_b__"
     long = [tool_name("demo", "x" * 70 + end) for end in "ab"]
-    assert [len(each) for each in long] == [64, 64]
+    assert [len(name) for name in long] == [64, 64]
     assert long[0] != long[1]
     _, left_out = read_definitions(SERVER, [said("a b"), said("a/b")])
     assert "has the name demo_a_b already" in left_out[0].why

@@ -68,7 +68,7 @@ async def test_odd_descriptions_cost_their_own_tools_only(tmp_path: Path) -> Non
         assert {tool for tool in tools if "resource" not in tool} == {
             "s_echo", "s_no_schema", "s_php", "s_untyped", "s_choice"
         }  # fmt: skip
-        assert {each.name: each.why for each in link.offer.left_out} == {
+        assert {tool.name: tool.why for tool in link.offer.left_out} == {
             "price": "its schema is malformed",
             "text": "its arguments are no JSON object",
         }

@@ -26,7 +26,7 @@ async def test_a_server_that_misbehaves_harms_its_own_call_only(tmp_path: Path) 
     context = context_of(tmp_path)
     async with linked(BAD) as (catalogue, link):
         assert (link.state, link.protocol) == (LinkState.READY, "2025-11-25")
-        assert {each.name: each.why.split()[2] for each in link.offer.left_out} == {"deep": "is", "huge": "has"}
+        assert {tool.name: tool.why.split()[2] for tool in link.offer.left_out} == {"deep": "is", "huge": "has"}
         tools = tools_of(catalogue, BAD)
         assert tools["bad_recursive"].parameters["properties"] == {"a": {"$ref": "#"}}
         assert (tools["bad_spy"].approval, tools["bad_forge"].approval) == (True, False)
@@ -118,7 +118,7 @@ async def test_users_take_turns_and_nobody_is_asked_in_a_run_without_a_user(tmp_
         other = context_of(tmp_path, owner="bob", means=CallMeans(attended=False))
         assert (await tools["demo_add"].call({"a": 1, "b": 2}, other)).value == {"result": 3}
         assert (await tools["demo_choose"].call({}, other)).value == "cancel "
-        assert {each.code for each in refused} == {"busy"}
+        assert {refusal.code for refusal in refused} == {"busy"}
         assert notes.read_text().count("lingering") == 8
         nursery.cancel_scope.cancel()
 

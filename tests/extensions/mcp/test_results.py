@@ -71,4 +71,4 @@ async def test_a_failed_call_has_the_reason_wherever_it_stands(said: dict[str, A
 
 async def test_blocks_and_files_are_bounded() -> None:
     many = (await to_tool_result({"content": [PICTURE] * (MAX_BLOCKS + 5)}, "t", OneFile())).value
-    assert (sum("file" in each for each in many), many[-1]) == (MAX_FILES, "5 more blocks are left out.")
+    assert (sum("file" in block for block in many), many[-1]) == (MAX_FILES, "5 more blocks are left out.")

@@ -62,7 +62,7 @@ async def test_an_idle_connection_is_closed_and_made_again(tmp_path: Path, monke
             tools = await tools_of(catalogue, server, owner)
             assert (await tools["notes_whose"].call({}, context_of(tmp_path, owner=owner))).value["result"]
         await until(users, server, "ada", LinkState.SIGNED_IN)
-        assert [users.of(server, each).state for each in ("bob", "eve")] == [LinkState.READY] * 2
+        assert [users.of(server, user).state for user in ("bob", "eve")] == [LinkState.READY] * 2
         monkeypatch.setattr(user_links, "IDLE_S", 0.5)
         first = (await tools_of(catalogue, server, "ada"))["notes_whose"]
         await until(users, server, "ada", LinkState.READY)
@@ -96,7 +96,7 @@ async def test_nobody_who_is_away_is_asked_and_a_question_that_expires_fails_the
             for asker in (expire, lie):
                 with pytest.raises(ToolError, match="You are not signed in to notes"):
                     await tool.call({}, context_of(tmp_path, owner=owner, means=CallMeans(asker)))
-            assert [each.sign_in for each in asked] == ["notes"] * 2
+            assert [question.sign_in for question in asked] == ["notes"] * 2
             asked.clear()
         assert "notes_whose" in await tools_of(catalogue, server, "bob")
 
@@ -161,7 +161,7 @@ async def test_a_call_that_needs_more_scopes_asks_for_all_and_is_made(
             with pytest.raises(ToolError, match=r"notes needs more rights \(notes write\)"):
                 await call(means=means)
         assert await call(tool, means=CallMeans(agree))
-        assert [each[0].scopes for each in provider.access.values()][-1] == ["notes", "write"]
+        assert [row[0].scopes for row in provider.access.values()][-1] == ["notes", "write"]
         assert await call(means=CallMeans(attended=False))
 
 

@@ -140,8 +140,8 @@ async def test_a_state_goes_on_with_its_own_call_only(desk: Desk, monkeypatch: p
     assert len(desk.calls) == 1
     again = (await desk.call("ask", requestState=state))["result"]
     assert list(again["inputRequests"]) == [key]
-    for each in (state, again["requestState"], state):  # also after its end
-        assert text_of(await desk.call("ask", requestState=each, inputResponses=answers)) == "ok: True"
+    for request_state in (state, again["requestState"], state):  # also after its end
+        assert text_of(await desk.call("ask", requestState=request_state, inputResponses=answers)) == "ok: True"
     assert len(desk.calls) == 1
 
 

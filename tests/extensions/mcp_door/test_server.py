@@ -42,7 +42,7 @@ async def test_agents_and_their_tools_are_tools(serve: Any, mode: str) -> None:
 
     with trio.fail_after(60):
         async with client(running, await new_token(running), mode=mode) as mcp:
-            listed = {each.name: each for each in (await mcp.list_tools(cursor="")).tools}  # "" names no page
+            listed = {item.name: item for item in (await mcp.list_tools(cursor="")).tools}  # "" names no page
             assert {"ask_guide", "ask_script", "echo", "query_table"} <= listed.keys()
             answer = await mcp.call_tool("ask_script", {"message": "go"}, progress_callback=on_progress)
             assert not answer.is_error
@@ -123,7 +123,8 @@ async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve_gue
 
     async def listed() -> list[str]:
         return [
-            each["id"] for each in (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"]
+            thread["id"]
+            for thread in (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"]
         ]
 
     results: list[Any] = []

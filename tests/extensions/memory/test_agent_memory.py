@@ -131,7 +131,7 @@ async def test_secrets_are_taken_out_before_a_value_is_kept(house: AgentMemory, 
     assert await failed(house.remember(TOKEN, "x")) == "content_blocked"
     house.content_filter = strict
     assert await failed(house.remember("other", TOKEN)) == "content_blocked"
-    assert [each.name for each in await house.search("")] == ["login"]
+    assert [fact.name for fact in await house.search("")] == ["login"]
 
 
 async def test_another_user_and_another_agent_have_their_own(house: AgentMemory) -> None:
@@ -209,12 +209,12 @@ async def test_values_are_found_by_their_words(memory: Any) -> None:
     await memory.remember("walls", {"colour": ["Green", "blue"]})
     memory.clock.now += 1
     await memory.remember("pets", 2)
-    assert [each.name for each in await memory.search("GREENS")] == ["walls", "favourite_colour"]
-    assert [each.name for each in await memory.search("favourite green")] == ["favourite_colour", "walls"]
-    assert [each.name for each in await memory.search("reen")] == []
-    assert [(each.name, each.value) for each in await memory.search("", 1)] == [("pets", 2)]
+    assert [fact.name for fact in await memory.search("GREENS")] == ["walls", "favourite_colour"]
+    assert [fact.name for fact in await memory.search("favourite green")] == ["favourite_colour", "walls"]
+    assert [fact.name for fact in await memory.search("reen")] == []
+    assert [(fact.name, fact.value) for fact in await memory.search("", 1)] == [("pets", 2)]
     memory.clock.now += 50
-    assert [each.name for each in await memory.search("green")] == ["walls"]
+    assert [fact.name for fact in await memory.search("green")] == ["walls"]
 
 
 async def test_a_user_changes_what_they_have_seen(house: AgentMemory) -> None:
@@ -243,7 +243,7 @@ async def test_what_has_expired_is_removed_in_time(house: AgentMemory) -> None:
     house.clock.now = 1010.0
     expiry = memory_expiry(house.store, house.clock)
     assert await expiry.poll() == 60.0
-    assert [each.name for each in await house.store.read(remembered, "ann", "guide", 0.0)] == ["long"]
+    assert [fact.name for fact in await house.store.read(remembered, "ann", "guide", 0.0)] == ["long"]
     house.clock.now = 2000.0
     await expiry.poll()
     assert not await house.store.read(remembered, "ann", "guide", 0.0)

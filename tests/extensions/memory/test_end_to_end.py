@@ -55,7 +55,7 @@ async def test_agent_memory_spans_threads_and_is_in_the_prompt(serve_guest: Any)
     async def say(agent: str, thread: str, token: str) -> list[str]:
         async with connected(running.address, token) as client:
             await client.ask("Hello", thread_id=thread, agent_type=agent)
-        return [each["data"]["result"] for each in client.seen if each["type"] == "tool_completed"]
+        return [event["data"]["result"] for event in client.seen if event["type"] == "tool_completed"]
 
     assert "None before" in await say("painter", "one", token)
     assert sorted(await say("painter", "two", token)) == ["green", "green before"]
@@ -92,7 +92,7 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     assert (seen["notebook"], seen["name"], seen["value"]) == ("household", "prefer_euros", "I prefer euros")
     assert (await call("GET", who=other))[1]["memory"] == []
     assert (await call("PUT", "/shared/plan", who=other, value=2))[0] == 200, "nothing is stored of them yet"
-    assert [each["value"] for each in (await call("GET", who=other))[1]["memory"]] == [2]
+    assert [fact["value"] for fact in (await call("GET", who=other))[1]["memory"]] == [2]
     place = "/household/prefer_euros"
     status, now = await call("PUT", place, value=f"pounds, {TOKEN}", if_updated_at=seen["updated_at"])
     assert (status, now["value"].startswith("pounds, "), TOKEN in now["value"]) == (200, True, False)
@@ -115,7 +115,7 @@ async def test_a_user_sees_changes_and_deletes_what_is_remembered(serve: Any) ->
     assert (await call("DELETE", f"{place}?if_updated_at={now['updated_at']}"))[0] == 204
     assert (await call("DELETE", place))[0] == 404
     assert (await call("DELETE", "/household"))[0] == 204
-    assert [each["name"] for each in (await call("GET"))[1]["memory"]] == ["plan"]
+    assert [fact["name"] for fact in (await call("GET"))[1]["memory"]] == ["plan"]
     assert (await call("DELETE"))[0] == 204
     assert (await call("GET"))[1]["memory"] == []
 
@@ -126,5 +126,5 @@ async def test_without_the_extension_nothing_is_remembered_and_the_user_is_told(
     token = await new_token(running)
     async with connected(running.address, token) as client:
         await client.ask("Hello", thread_id="one", agent_type="painter")
-    ended = [each["data"] for each in client.seen if each["type"] == "tool_completed"]
-    assert ("failed", "This server remembers nothing.") in [(each["status"], each["result_summary"]) for each in ended]
+    ended = [event["data"] for event in client.seen if event["type"] == "tool_completed"]
+    assert ("failed", "This server remembers nothing.") in [(call["status"], call["result_summary"]) for call in ended]

@@ -25,7 +25,7 @@ def note(name: str = "plan", value: object = "A", **fields: object) -> remember:
 
 
 async def names(store, owner: str = "ann", agent: str = "guide", now: float = 150.0) -> list[str]:
-    return [each.name for each in await store.read(remembered, owner, agent, now)]
+    return [fact.name for fact in await store.read(remembered, owner, agent, now)]
 
 
 async def test_values_are_of_one_user_and_one_agent(store) -> None:
@@ -33,8 +33,8 @@ async def test_values_are_of_one_user_and_one_agent(store) -> None:
     assert await store.commit(note(value=value))
     assert await store.commit(note(owner="bob", value="B"))
     assert await store.commit(note(agent="finance", value="C"))
-    assert [each.value for each in await store.read(remembered, "ann", "guide", 150.0)] == [value]
-    assert [each.value for each in await store.read(remembered, "bob", "guide", 150.0)] == ["B"]
+    assert [fact.value for fact in await store.read(remembered, "ann", "guide", 150.0)] == [value]
+    assert [fact.value for fact in await store.read(remembered, "bob", "guide", 150.0)] == ["B"]
     assert await store.commit(forget("ann", "guide", "plan", 150.0))
     assert await names(store) == []
     assert await names(store, "bob") == await names(store, agent="finance") == ["plan"]

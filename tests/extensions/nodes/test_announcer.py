@@ -34,7 +34,7 @@ class Told:
         self.announcer.deliver(*THREAD, 1.0, envelopes)
 
     def taken(self) -> list[Any]:
-        return [told for _, each in self.announcer.take() for told in each]
+        return [told for _, batch in self.announcer.take() for told in batch]
 
     def nodes(self) -> list[str]:
         return [node for nodes, _ in self.announcer.take() for node in nodes]
@@ -99,10 +99,10 @@ async def test_events_are_told_together_in_order(told: Told) -> None:
     told.deliver(passing(PartialResult("ef", 4)))
     assert told.woken == [True, False, False, False, True, False]
     sent = told.taken()
-    assert [(type(each), each.last if isinstance(each, Advanced) else each.head) for each in sent] == [
+    assert [(type(message), message.last if isinstance(message, Advanced) else message.head) for message in sent] == [
         (Advanced, 8), (Passing, 8), (Passing, 8), (Passing, 8), (Advanced, 9), (Passing, 9),
     ]  # fmt: skip
-    assert [shown(each) for each in sent if isinstance(each, Passing)] == [
+    assert [shown(message) for message in sent if isinstance(message, Passing)] == [
         passing(PartialResult("abcd", 0)),
         passing(AgentProgress(1.0, "half", 2.0)),
         passing(FeedbackGiven("m", None)),
@@ -124,8 +124,8 @@ async def test_an_answer_that_is_written_again_replaces_the_text_of_a_client_on_
     client, text = DeliveryCursors(), ""
     for epoch, offset, piece in [("1", 0, "abcdef"), ("2", 0, "abc"), ("2", 3, "\n\nabc")]:
         told.deliver(passing(PartialResult(piece, offset)).replace(text_epoch=epoch))
-    for each in told.taken():
-        envelope = shown(each)
+    for message in told.taken():
+        envelope = shown(message)
         offset, words = envelope.event.offset, envelope.event.text
         sent = client.offer_text("t", "r", offset, words, envelope.text_epoch)
         assert isinstance(sent, int)
@@ -138,8 +138,8 @@ async def test_long_text_is_cut_so_that_each_piece_fits(told: Told) -> None:
     text = 'äöü\n"' * 5_000
     told.deliver(passing(PartialResult(text, 7)))
     sent = told.taken()
-    assert all(len(codec.encode_passing(each, 7999)) == 1 for each in sent)
-    events = [shown(each).event for each in sent]
+    assert all(len(codec.encode_passing(message, 7999)) == 1 for message in sent)
+    events = [shown(message).event for message in sent]
     assert "".join(event.text for event in events) == text
     assert [event.offset - 7 for event in events] == list(range(0, len(text), codec.PIECE))
 
@@ -147,7 +147,7 @@ async def test_long_text_is_cut_so_that_each_piece_fits(told: Told) -> None:
 async def test_text_that_is_too_long_is_not_told(told: Told) -> None:
     """It is read at the next number."""
     told.deliver(passing(PartialResult("x" * 1_000_000, 0)), passing(AgentProgress(1.0, "half", 2.0)))
-    assert [shown(each).event for each in told.taken()] == [AgentProgress(1.0, "half", 2.0)]
+    assert [shown(message).event for message in told.taken()] == [AgentProgress(1.0, "half", 2.0)]
 
 
 async def test_text_that_may_show_what_placeholders_stand_for_is_not_told() -> None:
@@ -160,8 +160,8 @@ async def test_text_that_may_show_what_placeholders_stand_for_is_not_told() -> N
 
 async def test_short_rows_go_with_their_number(told: Told) -> None:
     stored = [from_log(to_log(thought(seq))) for seq in range(1, 6)]
-    frames = [each.frame for each in stored]
-    rows = [msgspec.Raw(each.frame) for each in stored]
+    frames = [row.frame for row in stored]
+    rows = [msgspec.Raw(row.frame) for row in stored]
     long = stored[2].replace(message="x" * FRAMES_MAX)
     told.deliver(*stored[:2])
     told.deliver(from_log(to_log(long)), stored[3])
@@ -187,9 +187,9 @@ async def test_what_has_no_room_is_told_as_a_number(told: Told, monkeypatch: pyt
     told.deliver(thought(1), thought(2))
     told.deliver(thought(3))
     told.deliver(passing(PartialResult("ab", 0)))
-    assert [each.last for each in told.taken()] == [3, 2]
+    assert [message.last for message in told.taken()] == [3, 2]
     told.deliver(passing(PartialResult("cd", 2)))
-    assert [each.head for each in told.taken()] == [3]
+    assert [message.head for message in told.taken()] == [3]
 
 
 async def test_who_follows_a_thread_is_told_after_its_last_events_that_it_is_deleted(told: Told) -> None:

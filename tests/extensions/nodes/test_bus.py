@@ -262,7 +262,7 @@ async def test_a_node_whose_connections_are_cut_hears_again_and_looks_for_what_i
         one.bus.broadcast(Active("ann", "t", number))
         assert await one.ask(other) == "done"
         await until(lambda: one.bus.hears and other.bus.hears and LogChecked(None) in other.told)
-        await until(lambda: any(isinstance(each, Missed) for each in other.news))
+        await until(lambda: any(isinstance(news, Missed) for news in other.news))
 
 
 async def test_a_conversation_is_asked_for_its_end_and_text_when_a_node_begins_to_follow_and_hears_again(
@@ -271,7 +271,9 @@ async def test_a_conversation_is_asked_for_its_end_and_text_when_a_node_begins_t
     one, other = pair
     await other.follow(one)
     for _ in range(2):
-        assert all(isinstance(each, RequestSnapshot) and isinstance(each.outbox, RemoteNodes) for each in one.asked)
+        assert all(
+            isinstance(request, RequestSnapshot) and isinstance(request.outbox, RemoteNodes) for request in one.asked
+        )
         one.asked.clear()
         await other.cut_off()
         await until(lambda: one.asked)
@@ -295,8 +297,8 @@ async def test_what_was_being_sent_when_its_actor_was_killed_is_sent(
         one.bus.follow(other.id, "ann", "t", snapshot=True)
         other.news.clear()
         await kill_when(sending, one.system.find("/one/bus"))
-    await until(lambda: any(isinstance(each, Advanced) and each.last == 7 for each in other.told), 5.0)
-    await until(lambda: any(isinstance(each, Missed) for each in other.news), 5.0)
+    await until(lambda: any(isinstance(message, Advanced) and message.last == 7 for message in other.told), 5.0)
+    await until(lambda: any(isinstance(news, Missed) for news in other.news), 5.0)
     await until(lambda: other.asked, 5.0)
 
 
@@ -419,7 +421,7 @@ async def test_requests_to_a_node_that_dies_fail_and_its_proxies_stop(pair: tupl
     await other.leave()
     with pytest.raises(Moved):
         await one.ask(other, 30.0)
-    await until(lambda: OwnerDown() in one.told and any(isinstance(each, Missed) for each in one.news))
+    await until(lambda: OwnerDown() in one.told and any(isinstance(news, Missed) for news in one.news))
 
 
 @pytest.mark.parametrize("hears", [True, False])
@@ -487,7 +489,7 @@ async def test_news_that_comes_too_fast_is_handled_as_missed(pair: tuple[Node, N
     assert Active("ann", "t", 3) not in other.news
     actor.to_handle = room
     one.bus.broadcast(Active("ann", "t", 4))
-    await until(lambda: any(isinstance(each, Missed) and each.since <= time.time() for each in other.news))
+    await until(lambda: any(isinstance(news, Missed) and news.since <= time.time() for news in other.news))
 
 
 async def test_a_node_that_was_taken_for_dead_is_reached_by_its_new_id(pair: tuple[Node, Node]) -> None:

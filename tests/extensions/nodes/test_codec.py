@@ -154,11 +154,11 @@ def test_a_message_that_is_none_is_refused(text: str) -> None:
 def test_messages_are_put_together_so_that_each_fits() -> None:
     """A payload of NOTIFY has 7,999 bytes in UTF-8."""
     told: list[Told] = [Advanced("a", "ännchen", f"{number}", number) for number in range(500)]
-    parts = [part for each in told for part in codec.encode_passing(each, 7999)]
+    parts = [part for message in told for part in codec.encode_passing(message, 7999)]
     messages = list(codec.join_passing(parts, 7999))
     assert max(len(message.encode()) for message in messages) <= 7999
     assert len(messages) < 10
-    assert [each for message in messages for each in codec.decode_passing(message)] == told
+    assert [decoded for message in messages for decoded in codec.decode_passing(message)] == told
 
 
 def test_what_does_not_fit_is_left_out() -> None:
@@ -208,8 +208,8 @@ def test_the_version_is_raised_with_every_change_of_a_message() -> None:
 
 def bare(shape: Any) -> Any:
     if isinstance(shape, dict):
-        return {name: bare(each) for name, each in shape.items() if name != "description"}
-    return [bare(each) for each in shape] if isinstance(shape, list | tuple) else shape
+        return {name: bare(member) for name, member in shape.items() if name != "description"}
+    return [bare(member) for member in shape] if isinstance(shape, list | tuple) else shape
 
 
 def test_a_message_of_an_extension_is_none_where_that_is_off() -> None:

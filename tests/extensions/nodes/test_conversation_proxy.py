@@ -187,8 +187,8 @@ async def test_who_followed_a_deleted_thread_gets_the_next_one_from_its_first_ev
     proxy.tell(NOTICES[how])
     with trio.fail_after(60):
         await proxy.wait_stopped()
-    for each in here.desk.registry.relocated:
-        await here.desk.registry.resubscribe(*each)
+    for moved in here.desk.registry.relocated:
+        await here.desk.registry.resubscribe(*moved)
     await here.until_sent(3, 1, 2, 3, 4)
 
 
@@ -344,8 +344,8 @@ async def test_whatever_happens_on_the_way_each_client_gets_the_story(here: Here
         if draw.random() < 0.5:
             rows = (msgspec.Raw(to_log(thought(told.last))),)
             numbers[at] = msgspec.structs.replace(told, frames=rows)
-    ways = [numbers, [piece(draw.randint(3, 9), at, each) for at, each in enumerate(letters)]]
-    ways[1].sort(key=lambda each: each.head)
+    ways = [numbers, [piece(draw.randint(3, 9), at, letter) for at, letter in enumerate(letters)]]
+    ways[1].sort(key=lambda message: message.head)
     while any(ways):
         told = draw.choice([way for way in ways if way]).pop(0)
         for _ in range(draw.choice([0, 1, 1, 2])):

@@ -96,7 +96,7 @@ async def test_a_fenced_conversation_ends_without_a_word(shared: Shared, caplog:
     shared.rig.open_gate()
     assert isinstance(await ended(conversation), Normal)
     assert await shared.stored() == before
-    numbered = [each for each in shared.rig.told[told:] if each.seq is not None]
+    numbered = [envelope for envelope in shared.rig.told[told:] if envelope.seq is not None]
     assert numbered == []
     assert shared.moved == [("ada", "t", conversation)]
     assert [record.runs for record in caplog.records if record.message == "conversation.fenced"] == [1]
@@ -122,7 +122,7 @@ async def test_who_has_seen_more_is_not_told_to_forget_it_by_a_fenced_conversati
         await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
     assert refused.value.code == "storage_unavailable"
     assert isinstance(await conversation.wait_stopped(), Normal)
-    assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
+    assert not any(isinstance(envelope.event, Resync) for envelope in shared.rig.told)
 
 
 async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(shared: Shared) -> None:
@@ -130,7 +130,7 @@ async def test_who_has_seen_what_was_stored_after_all_is_not_told_to_forget_it(s
     thread, _ = await shared.store.read(queries.thread_with_open_runs, "ada", "t")
     seen = await shared.go_on(Fence(thread.node, thread.fence))
     await shared.desk.dispatch(ADA, Resume({"t": seen}), shared.rig.outbox)
-    assert not any(isinstance(each.event, Resync) for each in shared.rig.told)
+    assert not any(isinstance(envelope.event, Resync) for envelope in shared.rig.told)
     await shared.desk.dispatch(ADA, Resume({"t": seen + 1}), shared.rig.outbox)
     (told,) = await shared.rig.until(Resync)
     assert told.event == Resync(seen)

@@ -291,9 +291,9 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
     shared_at = own_postgres.create()
     async with server(shared_at) as one, server(shared_at) as other:
         servers = (one, other)
-        for each in servers:
-            await (await each.join()).live()
-        before = [each.node.id for each in servers]
+        for member in servers:
+            await (await member.join()).live()
+        before = [peer.node.id for peer in servers]
         thread = Thread("ann", "t1", "Title", "guide", None, 1.0, 1.0)
         fence = await nodes.claim(one.store, "ann", "t1", one.node.id)
         assert isinstance(fence, Fence)
@@ -308,10 +308,10 @@ async def test_the_database_restarted_killed_and_away(own_postgres: Postgres) ->
             await trio.sleep(1.2 * LEASE_S)
             began = trio.current_time()
             await trio.to_thread.run_sync(come)
-            for each in servers:
-                await until(partial(_back, each, began))
-        assert [each.node.id for each in servers] == before
-        assert [each.lapses for each in servers] == [[], []]
+            for member in servers:
+                await until(partial(_back, member, began))
+        assert [peer.node.id for peer in servers] == before
+        assert [peer.lapses for peer in servers] == [[], []]
         assert await nodes.claim(other.store, "ann", "t1", other.node.id) == one.node.id
         after = LoggedEvent(2, "note", None, b"after")
         await one.store.commit(Change("ann", "t1", (after,), fence=fence))
@@ -373,7 +373,7 @@ class Finder:
 
     async def subscribe_missed(self, owner: str) -> None:
         """Record the call, or fail for a while: the user comes last then."""
-        self.missed = tuple(each for each in self.missed if each != owner)
+        self.missed = tuple(other for other in self.missed if other != owner)
         self.fails -= 1
         if self.fails >= 0:
             self.missed += (owner,)
@@ -419,9 +419,9 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
 async def test_own_runs_are_woken_now_and_then(postgres: Postgres, template: str) -> None:
     address = postgres.create(template)
     async with server(address) as one, server(address) as other:
-        for each in (one, other):
-            await (await each.join()).live()
-            await each.store.commit(_running(each.node.id, f"t-{each.node.id}", f"r-{each.node.id}"))
+        for member in (one, other):
+            await (await member.join()).live()
+            await member.store.commit(_running(member.node.id, f"t-{member.node.id}", f"r-{member.node.id}"))
         finder = Finder(one)
         await recovering(one, finder)
         await until(lambda: finder.mine)
@@ -484,6 +484,6 @@ async def test_the_node_that_is_alive_the_longest_is_the_oldest(postgres: Postgr
     address = postgres.create(template)
     async with server(address) as one, server(address) as other:
         assert not await one.node.is_oldest()
-        for each in (one, other):
-            await each.join()
-        assert [await each.node.is_oldest() for each in (one, other)] == [True, False]
+        for member in (one, other):
+            await member.join()
+        assert [await peer.node.is_oldest() for peer in (one, other)] == [True, False]

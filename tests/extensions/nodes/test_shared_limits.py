@@ -81,10 +81,10 @@ async def refused(node: Node, user: str, name: str) -> bool:
 
 async def reported(node: Node, *users: str) -> None:
     """Wait until the database has what these users have taken: the next report begins after the one of theirs."""
-    for each in (*users, "next"):
-        if each == "next":
-            node.take(each, 1)
-        await until(lambda user=each: node.limits.ledger.unreported(node.messages, user) == 0)
+    for who in (*users, "next"):
+        if who == "next":
+            node.take(who, 1)
+        await until(lambda user=who: node.limits.ledger.unreported(node.messages, user) == 0)
 
 
 async def seen(node: Node, user: str, number: int) -> None:

@@ -45,7 +45,7 @@ async def delete(running: Running, path: str = "/api/threads/t") -> int:
 
 async def placeholders(running: Running) -> str:
     page = await running.store.messages("ada", "t")
-    found = {each for message in page.items for each in re.findall(r"\[email-\d+\]", message.content)}
+    found = {placeholder for message in page.items for placeholder in re.findall(r"\[email-\d+\]", message.content)}
     assert len(found) == 2, "one of each server"
     return " ".join(found)
 
@@ -82,8 +82,8 @@ async def nobody_known(two: ServerPair, on_a: ChatClient, on_b: ChatClient, know
         end = await talk(client, f"Who am I? {known}")
         assert await other.until_end() == end
         assert PERSON not in str(client.durable(end["run_id"]) + other.durable(end["run_id"]))
-        for each in two.both:
-            assert PERSON not in str(await get(each, "/api/threads/t/messages", token_of()))
+        for node in two.both:
+            assert PERSON not in str(await get(node, "/api/threads/t/messages", token_of()))
 
 
 @pytest.mark.parametrize("runs", [True, False])
@@ -115,9 +115,9 @@ async def test_nothing_of_a_user_is_left_in_redis(begin: Begin, redis: Redis) ->
     async with connected(two.a.address, token_of()) as on_a, connected(two.b.address, token_of()) as on_b:
         await talk(on_a, "Tell me of kumquatology")
         await on_b.until_end()
-        for each in two.both:
+        for node in two.both:
             for path in ("/api/threads", "/api/threads/t/messages", "/api/threads/t/events"):
-                assert "kumquatology" in str((await request(each.address, "GET", path, token=token_of()))[2])
+                assert "kumquatology" in str((await request(node.address, "GET", path, token=token_of()))[2])
         await eventually(lambda: b":answers" in redis.dump())
         assert b"kumquatology" not in redis.dump()
         assert await erase(two.b) == 200
@@ -153,12 +153,12 @@ async def test_what_was_kept_of_reads_is_not_given_after_it_was_erased(
     paths = ("/api/threads", "/api/threads/t", "/api/threads/t/messages", "/api/threads/t/events")
     async with connected(two.a.address, token_of()) as on_a:
         await talk(on_a, "kumquatology")
-    for each in two.both:
+    for node in two.both:
         for path in paths:
-            assert (await request(each.address, "GET", path, token=token_of()))[0] == 200
+            assert (await request(node.address, "GET", path, token=token_of()))[0] == 200
     assert await erase(two.b) == 200
     await trio.to_thread.run_sync(own_postgres.stop)
-    for each in two.both:
+    for node in two.both:
         for path in paths:
-            assert (await request(each.address, "GET", path, token=token_of()))[0] == 503
+            assert (await request(node.address, "GET", path, token=token_of()))[0] == 503
     await trio.to_thread.run_sync(own_postgres.start)

@@ -60,9 +60,9 @@ async def test_marks_are_announced_to_the_other_devices_of_the_user(serve: Any) 
         for client in (phone, other):
             await client.send({"type": "ping"})
             await client.until("pong")
-        found = [(each.get("thread_id"), each["data"]) for each in phone.seen if each["type"] == "answers_read"]
+        found = [(event.get("thread_id"), event["data"]) for event in phone.seen if event["type"] == "answers_read"]
         assert found == [(None, {"threads": {"a": 1000, "none": 3}}), (None, {})]
-        assert all(each["type"] != "answers_read" for each in other.seen)
+        assert all(event["type"] != "answers_read" for event in other.seen)
 
 
 async def test_a_consent_is_listed_whole(serve: Any) -> None:
@@ -97,7 +97,7 @@ async def test_each_node_lists_and_answers_what_waits_on_the_other(
     serve: Any, tmp_path: Path, postgres: Postgres, template: str, redis: Redis
 ) -> None:
     pair = await two_servers(serve, tmp_path, postgres.create(template), f"{redis.url}/9", ordering())
-    on_a, on_b = (Caller(each, token_of()) for each in pair.both)
+    on_a, on_b = (Caller(node, token_of()) for node in pair.both)
     await on_a.post("/api/runs", message="go", agent="script", thread_id="a")
     (item,) = (await inbox(on_b, needs_you=1))["needs_you"]
     await post(pair.b, on_b.token, "answer", question_id=item["question_id"], answer=PEARS)

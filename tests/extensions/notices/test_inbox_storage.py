@@ -21,7 +21,7 @@ async def test_an_answer_is_unread_from_its_end_until_it_is_marked(store: Any, m
     await store.commit(make.change("ann", "t1", events=make.events(2, 3), run_end=make.ending("r1")))
     after = await store.read(inbox.open_items, "ann", TYPES)
     assert (after.runs, after.unread_count) == ((), 1)
-    assert [(each.id, each.answered_seq, each.status) for each in after.unread] == [("t1", 3, "success")]
+    assert [(thread.id, thread.answered_seq, thread.status) for thread in after.unread] == [("t1", 3, "success")]
     assert await store.commit(mark_read("ann", {"t1": 2, "none": 9})) == 1
     assert (await store.read(inbox.open_items, "ann", TYPES)).unread_count == 1
     assert await store.commit(mark_read("ann", {"t1": 99})) == 1
@@ -46,5 +46,5 @@ async def test_a_cancelled_run_and_a_thread_for_one_answer_leave_nothing_to_read
         end = evolve(make.ending(run_id), status=status)
         await store.commit(make.change("ann", thread_id, events=make.events(2, 2, run_id), run_end=end))
     found = await store.read(inbox.open_items, "ann", TYPES)
-    assert [(each.id, each.status) for each in found.unread] == [("t3", "failed")]
+    assert [(thread.id, thread.status) for thread in found.unread] == [("t3", "failed")]
     assert (found.runs, found.unread_count) == ((), 1)

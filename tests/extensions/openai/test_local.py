@@ -39,8 +39,8 @@ async def test_what_programs_offer_is_found() -> None:
         ports = {port_of(one): "Ollama", 1: "nothing", port_of(other): "LM Studio"}
         found = await find_models(ports)
         urls = [one.url, one.url, other.url]
-    assert [(each.server, each.model) for each in found] == [("Ollama", "a"), ("Ollama", "b"), ("LM Studio", "c")]
-    assert [each.url for each in found] == urls
+    assert [(offer.server, offer.model) for offer in found] == [("Ollama", "a"), ("Ollama", "b"), ("LM Studio", "c")]
+    assert [offer.url for offer in found] == urls
 
 
 async def test_a_choice_is_kept(tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ async def test_reasoning_text_and_calls_go_back_in_their_order(provider: Provide
         assert first == ToolRequest("c-3", "lookup", {"order_id": "A-17"}, "Lookup")
         assert second.problem == 'The arguments of lookup are not valid JSON: {"order_id": '
         assert reply.usage == Usage(40, 9, 1, cached=30, reasoning=5)
-        calls = [each.item() for each in reply.calls]
-        results = [ResultItem(each.id, each.name, "ok", "found") for each in calls]
+        calls = [request.item() for request in reply.calls]
+        results = [ResultItem(request.id, request.name, "ok", "found") for request in calls]
         items = (ReasoningItem("", reply.state), MessageItem("assistant", reply.text), *calls, *results)
         turn = a_turn(tools=(LOOKUP,), notes=(NoteItem("3 turns are left."),))
         assert (await model.respond(evolve(turn, items=(*turn.items, *items)), heard)).text == "Both came."
@@ -81,10 +81,10 @@ async def test_a_state_goes_back_to_its_model_and_only_beside_what_followed_it(p
         asked = MessageItem("user", "Go")
         turn = a_turn(asked, ReasoningItem("", state), *items, asked)
         _, *built, _ = (await sent(provider, turn, "responses", model))["input"]
-        return [each.get("id") or each.get("type") or each["role"] for each in built]
+        return [item.get("id") or item.get("type") or item["role"] for item in built]
 
     rest = ["function_call", "function_call_output"]
-    calls = [evolve(call_item, id=each) for each in "de"]
+    calls = [evolve(call_item, id=call_id) for call_id in "de"]
     between = await kinds([called, sealed, called], *calls)
     assert between == ["function_call", "rs_1", *rest, "function_call_output"]
     assert await kinds(whole, told, call_item) == ["rs_1", "message", "rs_2", *rest]

@@ -46,7 +46,7 @@ def main(folder: Path, shots: Path | None) -> None:
             issuer = provider.stdout.readline().strip()
             server = Server(
                 folder / "data",
-                options=["--port", str(port), *(f"tests.browser.openid_agents:{each}" for each in ("front", "desk"))],
+                options=["--port", str(port), *(f"tests.browser.openid_agents:{agent}" for agent in ("front", "desk"))],
                 UNDERSTUDY_SECRET="a secret of more than thirty-two bytes",
                 UNDERSTUDY_OIDC_ISSUER=issuer,
                 UNDERSTUDY_OIDC_CLIENT_ID=CLIENT_ID,
@@ -198,8 +198,8 @@ def _audit(page: Page, address: str, shots: Path | None) -> None:
     page.get_by_label("Done by or to user").fill("")
     page.get_by_role("button", name="Show", exact=True).click()
     expect(page.get_by_role("row").filter(has_text="audit.read")).to_have_count(2)
-    assert not [each for each in asked if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", each)], asked
-    assert sum("/api/audit?" in each for each in asked) == 2, asked
+    assert not [line for line in asked if not re.match("20[01] .*/api/(audit|extensions|me|sessions)", line)], asked
+    assert sum("/api/audit?" in line for line in asked) == 2, asked
     _save(page, shots)
 
     page.goto(f"{address}/observer")
@@ -289,8 +289,8 @@ def _agents(page: Page) -> list[str]:
     """Open the list of agents. Return the names in it."""
     page.get_by_role("button", name=re.compile("^Agent")).click()
     expect(page.get_by_role("option", name=re.compile("front", re.IGNORECASE))).to_be_visible()
-    named = [each.inner_text().lower() for each in page.get_by_role("option").all()]
-    return sorted(next(name for name in ("front", "desk") if name in each) for each in named)
+    named = [option.inner_text().lower() for option in page.get_by_role("option").all()]
+    return sorted(next(name for name in ("front", "desk") if name in text) for text in named)
 
 
 def _sign_out(page: Page, address: str, name: str) -> None:

@@ -66,7 +66,7 @@ async def test_a_user_signs_in_and_is_who_the_provider_says(serve: Any, tmp_path
             assert (me["user"], me["name"], me["groups"], me["roles"]) == ("ann", "Ann Other", ["staff"], ["operator"])
             assert len(await running.store.read(provider_sessions.of_owner, "ann")) == 1
             assert (await browser.http.post(f"{running.address}/api/sessions")).status_code == 401
-            assert all("eyJ" not in str(each.url) for each in (answer, *answer.history))
+            assert all("eyJ" not in str(response.url) for response in (answer, *answer.history))
 
 
 async def test_a_renewal_brings_the_roles_and_groups_of_now(serve: Any, tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ async def test_signing_out_ends_the_session_here_and_there(serve: Any, tmp_path:
             await other.sign_in()
             url = (await browser.api("POST", "/auth/sign-out", json={"everywhere": True})).json()["url"]
             assert url.startswith(f"{provider.issuer}/session/end?id_token_hint=")
-            for each in (browser, other):
-                assert (await each.api("GET", "/api/me")).status_code == 401
-                assert (await each.renew()).status_code == 401
+            for visitor in (browser, other):
+                assert (await visitor.api("GET", "/api/me")).status_code == 401
+                assert (await visitor.renew()).status_code == 401
             assert await running.store.read(provider_sessions.of_owner, "ann") == []
             assert (await browser.confirm_logout(url)).headers["location"] == f"{running.address}/"
             await browser.sign_in()
@@ -186,7 +186,7 @@ async def test_an_answer_counts_once_and_in_the_browser_that_began(serve: Any, t
             assert "another browser" in await refused(other, url)
             assert "another browser" in await refused(browser, url.replace("state=", "state=x"))
             second = (await browser.go("/auth/sign-in", until=callback)).headers["location"]
-            codes = [httpx.URL(each).params["code"] for each in (url, second)]
+            codes = [httpx.URL(link).params["code"] for link in (url, second)]
             assert "refused there" in await refused(browser, second.replace(codes[1], codes[0]))  # another's verifier
             third = (await browser.go("/auth/sign-in", until=callback)).headers["location"]
             issuer = str(httpx.URL(third).copy_merge_params({"iss": "http://127.0.0.1:1"}))

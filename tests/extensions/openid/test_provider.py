@@ -292,7 +292,7 @@ async def test_groups_that_the_provider_keeps_elsewhere_are_named(caplog: pytest
         user = await signed_in(provider)
     assert user.groups == ()
     told = [record for record in caplog.records if record.getMessage() == "sign_in.claims_elsewhere"]
-    assert [each.__dict__["claims"] for each in told] == [["groups"]]
+    assert [record.__dict__["claims"] for record in told] == [["groups"]]
 
 
 async def test_a_crowd_of_groups_is_cut_to_what_a_token_carries() -> None:

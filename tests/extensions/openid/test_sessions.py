@@ -112,7 +112,7 @@ async def test_a_refusal_ends_the_session_and_its_tokens(clock: Clock, forger: F
     forger.answers = {"/token": (400, {"error": "invalid_grant"})}
     clock.now += RECHECK_S * 0.8
     assert await ended(kept, session)
-    assert [(each.user, each.session) for each in told] == [("ann", session.identity.session)]
+    assert [(end.user, end.session) for end in told] == [("ann", session.identity.session)]
     with pytest.raises(Unauthenticated):
         kept.sessions.verify(session.token)
 
@@ -177,7 +177,7 @@ async def test_tabs_that_renew_at_once_ask_once(clock: Clock, forger: Forger, ke
     async with trio.open_nursery() as nursery:
         for _ in range(5):
             nursery.start_soon(tab)
-    assert len({each.token for each in got}) == 5
+    assert len({answer.token for answer in got}) == 5
     assert [path for path, _ in forger.asked].count("/token") == 2
     clock.now += RECHECK_S * 0.8
     await renewed(kept, got[-1])

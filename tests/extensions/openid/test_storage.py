@@ -34,11 +34,11 @@ async def test_a_session_changes_under_the_stamp_that_was_read_and_goes_with_its
 async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subject(store) -> None:
     second = evolve(FIRST, id="s2", provider_session="other")
     bob = evolve(FIRST, owner="bob", subject="bob", provider_session="")
-    for each in (FIRST, second, bob):
-        assert await store.commit(add_provider_session(each, 1.0))
+    for session in (FIRST, second, bob):
+        assert await store.commit(add_provider_session(session, 1.0))
 
     async def named(subject: str, session: str) -> set[tuple[str, str]]:
-        return {(each.owner, each.id) for each in await store.read(provider_sessions.of_provider, subject, session)}
+        return {(row.owner, row.id) for row in await store.read(provider_sessions.of_provider, subject, session)}
 
     assert await named("subject", "") == {("ann", "s1"), ("ann", "s2")}
     assert await named("", "theirs") == await named("subject", "theirs") == {("ann", "s1")}
@@ -49,14 +49,14 @@ async def test_the_provider_names_sessions_by_its_own_session_or_by_their_subjec
 async def test_sessions_that_have_expired_are_removed_by_the_next_sign_in(store) -> None:
     assert await store.commit(add_provider_session(FIRST, 1.0))
     assert await store.commit(add_provider_session(evolve(FIRST, id="s2", expires_at=200.0), 90.0))
-    assert [each.id for each in await store.read(provider_sessions.of_owner, "ann")] == ["s2"]
+    assert [row.id for row in await store.read(provider_sessions.of_owner, "ann")] == ["s2"]
 
 
 async def test_a_user_has_a_bounded_number_of_sessions(store) -> None:
     assert await store.commit(add_provider_session(evolve(FIRST, owner="bob"), 1.0))
     for number in range(PER_USER + 2):
-        each = evolve(FIRST, id=f"s{number}", signed_in_at=float(number))
-        assert await store.commit(add_provider_session(each, 1.0))
-    kept = {each.id for each in await store.read(provider_sessions.of_owner, "ann")}
+        session = evolve(FIRST, id=f"s{number}", signed_in_at=float(number))
+        assert await store.commit(add_provider_session(session, 1.0))
+    kept = {row.id for row in await store.read(provider_sessions.of_owner, "ann")}
     assert kept == {f"s{number}" for number in range(2, PER_USER + 2)}
     assert len(await store.read(provider_sessions.of_owner, "bob")) == 1

@@ -45,7 +45,7 @@ async def test_an_open_run_is_shown_with_its_user_and_what_it_waits_for(serve: A
     (connection,) = connections["connections"]
     assert (connection["user"], connection["events"], connections["total"]) == ("ada", 0, 1)
     assert connection["dialect"] is not None
-    assert [(each["user"], each["connections"], each["open_runs"]) for each in users["users"]] == [("ada", 1, 1)]
+    assert [(user["user"], user["connections"], user["open_runs"]) for user in users["users"]] == [("ada", 1, 1)]
     _, after = await read(running, "runs")
     assert (after["open"], after["ended"][0]["run_id"], after["ended"][0]["outcome"]) == ([], row["run_id"], "success")
     _, one = await read(running, f"runs/{row['run_id']}")
@@ -71,7 +71,7 @@ async def test_a_queued_run_waits_for_its_turn_also_after_its_user_has_steered_i
         gate.opened.set()
         for _ in range(2):
             await client.until("final_response")
-    (row,) = [each for each in runs["open"] if each["run_id"] == run_id]
+    (row,) = [run for run in runs["open"] if run["run_id"] == run_id]
     assert (row["last_event"], row["waits_for"], row["waits_for_name"]) == ("steer_accepted", "queue", "")
     assert one["waits_for"] == "queue"
 
@@ -111,7 +111,7 @@ async def test_open_runs_of_a_user_are_all_counted(serve: Any, monkeypatch: pyte
         for number in range(3):
             await client.ask("go", agent_type="script", thread_id=f"t{number}", until="message_accepted")
         _, users = await read(running, "users")
-        assert [(each["user"], each["open_runs"]) for each in users["users"]] == [("ada", 3)]
+        assert [(user["user"], user["open_runs"]) for user in users["users"]] == [("ada", 3)]
         gate.opened.set()
         for _ in range(3):
             await client.until("final_response")
@@ -128,9 +128,9 @@ async def test_a_run_is_found_by_user_thread_id_and_error_id(serve: Any) -> None
     run_id = ended["run_id"]
     for text in ("ada", "thread-of-a", run_id, run_id[:12]):
         _, found = await read(running, f"find?text={text}")
-        assert run_id in [each["run_id"] for each in found["runs"]], text
+        assert run_id in [run["run_id"] for run in found["runs"]], text
     _, found = await read(running, f"find?text={error['data']['error_id']}")
-    assert [each["run_id"] for each in found["runs"]] == [error["run_id"]]
+    assert [run["run_id"] for run in found["runs"]] == [error["run_id"]]
     assert WORDS not in json.dumps(found)
     assert (await read(running, "find?text="))[0] == 400
     assert (await read(running, "find?text=" + "x" * 201))[0] == 400

@@ -49,7 +49,7 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
         everybody = await read(running, "/api/admin/users?limit=1")
         rest = await read(running, f"/api/admin/users?limit=5&cursor={everybody['next_cursor']}")
         both = await read(running, "/api/observer/runs")
-        of_bob = next(each["run_id"] for each in both["open"] if each["user"] == "bob")
+        of_bob = next(run["run_id"] for run in both["open"] if run["user"] == "bob")
         for method, path in (("GET", f"/api/observer/runs/{of_bob}"), ("POST", f"/api/observer/runs/{of_bob}/stop")):
             assert (await ask(running, path, ACME_OPERATOR, method))[0] == 404
         assert (await ask(running, f"/api/observer/runs/{runs['open'][0]['run_id']}", ACME_OPERATOR))[0] == 200
@@ -69,13 +69,13 @@ async def test_users_and_runs_are_those_of_the_operators_tenant(serve: Any) -> N
     assert (user["user"], user["tenant"], user["threads"], user["open_runs"], user["connections"]) == (
         "ada", "acme", 1, 1, 1,
     )  # fmt: skip
-    assert ([each["user"] for each in runs["open"]], runs["ended"]) == (["ada"], [])
-    assert [each["user"] for each in busy["users"]] == ["ada"]
-    assert [each["user"] for each in (*everybody["users"], *rest["users"])] == ["ada", "bob"]
+    assert ([run["user"] for run in runs["open"]], runs["ended"]) == (["ada"], [])
+    assert [row["user"] for row in busy["users"]] == ["ada"]
+    assert [row["user"] for row in (*everybody["users"], *rest["users"])] == ["ada", "bob"]
     assert rest["next_cursor"] is None
     ended = await read(running, "/api/observer/runs", ACME_OPERATOR)
-    assert {each["user"] for each in ended["ended"]} == {"ada"}
-    assert [figures[each] for each in ("users", "open_runs", "connections", "outcomes", "failed")] == [1, 1, 1, {}, []]
+    assert {run["user"] for run in ended["ended"]} == {"ada"}
+    assert [figures[name] for name in ("users", "open_runs", "connections", "outcomes", "failed")] == [1, 1, 1, {}, []]
     assert figures["database_bytes"] is None
     assert (whole["users"], whole["open_runs"], whole["outcomes"]) == (2, 1, {"cancelled": 1})
     assert whole["database_bytes"] > 4096
@@ -110,7 +110,7 @@ async def test_settings_have_their_source_and_no_secret(
     given = {name: getattr(loaded, name) for name in ("summary_from", "limits", "secret", "page", "tenant_claim")}
     running = await serve(**given)
     answer = await read(running, "/api/admin/settings")
-    found = {each["name"]: each for each in answer["settings"]}
+    found = {setting["name"]: setting for setting in answer["settings"]}
     assert (found["summary_from"]["value"], found["summary_from"]["source"]) == (3, "understudy.toml")
     assert (found["limits.runs_total"]["value"], found["limits.runs_total"]["source"]) == (77, "understudy.toml")
     assert (found["page.show_costs"]["value"], found["page.show_costs"]["source"]) == (

@@ -104,9 +104,9 @@ async def test_the_tree_has_what_an_operator_asks_for_and_no_words_of_users(serv
     (conversation,) = parts["/system/conversations"]["children"]
     (run,) = conversation["children"]
     (connection,) = parts["/system/connections"]["children"]
-    assert [each["type"] for each in (conversation, run, connection)] == ["Conversation", "Run", "WebSocketConnection"]
+    assert [part["type"] for part in (conversation, run, connection)] == ["Conversation", "Run", "WebSocketConnection"]
     assert connection["children"][0]["path"] == f"{connection['path']}/outbox"
-    assert all(0 <= each["age_s"] < 20 and each["restarts"] == 0 for each in (conversation, run, connection))
+    assert all(0 <= part["age_s"] < 20 and part["restarts"] == 0 for part in (conversation, run, connection))
     assert set(parts["/system/storage"]["children"][0]["depth"]) <= {"alert", "high", "normal", "low"}
     for words in (WORDS, "my own thread", "zoe"):
         assert words not in json.dumps(body)
@@ -121,20 +121,20 @@ async def test_a_crowd_is_folded_and_found(serve: Any) -> None:
     running = await serve(secret=SECRET)
     await crowd(running, 2000)
     status, body = await observe(running, "?levels=8&limit=500")
-    connections = next(each for each in body["tree"]["children"] if each["path"] == "/system/connections")
+    connections = next(child for child in body["tree"]["children"] if child["path"] == "/system/connections")
     assert (status, connections["child_count"], len(connections["children"])) == (200, 2000, 500)
     assert len(json.dumps(body)) < 250_000
     _, body = await observe(running, "?path=/system/connections&limit=3&offset=1998")
-    assert [each["path"][-5:] for each in body["tree"]["children"]] == ["01998", "01999"]
+    assert [child["path"][-5:] for child in body["tree"]["children"]] == ["01998", "01999"]
     _, body = await observe(running, "?text=C0123&limit=10")
     (connections,) = body["tree"]["children"]
-    assert [each["path"][-6:] for each in connections["children"]] == [f"c0123{n}" for n in range(10)]
+    assert [child["path"][-6:] for child in connections["children"]] == [f"c0123{n}" for n in range(10)]
     assert (body["found"], body["more"]) == (10, False)
     _, body = await observe(running, "?text=c0123&limit=9")
     assert (body["found"], body["more"]) == (9, True)
     assert (await observe(running, "?state=stopping"))[1] | {"tree": None} == {"tree": None, "found": 0, "more": False}
     _, body = await observe(running, "?path=/system/storage&state=running")
-    assert [each["path"] for each in body["tree"]["children"]] == ["/system/storage/writer"]
+    assert [child["path"] for child in body["tree"]["children"]] == ["/system/storage/writer"]
 
 
 @pytest.mark.parametrize(

@@ -52,14 +52,14 @@ async def test_users_and_what_they_spent_today_are_those_of_a_tenant_or_all(data
         assert await archive.read(operator_queries.spent_on, 8, 10, ALL) == [("bob", 50, 0.0), (ann, 10, 0.5)]
         assert await archive.read(operator_queries.spent_on, 8, 10, acme) == [(ann, 10, 0.5)]
         listed = await archive.read(operator_queries.users, "", 10, ALL)
-        assert [(each.id, each.threads, each.open_runs) for each in listed] == [
+        assert [(user.id, user.threads, user.open_runs) for user in listed] == [
             (ann, 1, 1),
             ("bob", 1, 1),
             ("cy", 0, 0),
         ]
-        assert [each.id for each in await archive.read(operator_queries.users, ann, 1, ALL)] == ["bob"]
-        assert [each.id for each in await archive.read(operator_queries.users, "", 10, acme)] == [ann]
-        assert [each.run_id for each in await archive.read(operator_queries.open_runs, 10, nobody)] == ["r2"]
+        assert [user.id for user in await archive.read(operator_queries.users, ann, 1, ALL)] == ["bob"]
+        assert [user.id for user in await archive.read(operator_queries.users, "", 10, acme)] == [ann]
+        assert [run.run_id for run in await archive.read(operator_queries.open_runs, 10, nobody)] == ["r2"]
         assert await archive.read(operator_queries.open_run_counts, acme) == {ann: 1}
         assert await archive.read(of_all, 10, ALL) == []
 
@@ -83,5 +83,5 @@ async def test_a_text_is_found_as_a_user_a_thread_a_run_and_an_error(database: A
         assert await find("run-t") == ([], [], ["run-two"])
         assert await find("e-77") == ([], [], ["run-two"])
         assert await find("%") == ([], [], [])
-        assert [each.run_id for each in await archive.read(operator_queries.runs_of, "annxb", None)] == ["run-two"]
+        assert [run.run_id for run in await archive.read(operator_queries.runs_of, "annxb", None)] == ["run-two"]
         assert await archive.read(operator_queries.runs_of, "annxb", "t-one") == []

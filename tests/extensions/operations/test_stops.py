@@ -71,7 +71,7 @@ async def test_a_stopped_agent_is_refused_and_allowed_again(serve: Any) -> None:
     assert (status, made["known"], made["who"], made["reason"]) == (200, True, "op", REASON)
     assert (await change(running, "PUT", "/api/stops/tool/none_such", reason=REASON))[1]["known"] is False
     listed = (await change(running, "GET", "/api/stops"))[1]["stops"]
-    assert [(each["kind"], each["name"], each["known"]) for each in listed] == [
+    assert [(stop["kind"], stop["name"], stop["known"]) for stop in listed] == [
         ("agent", "endless", True),
         ("tool", "none_such", False),
     ]

@@ -73,7 +73,7 @@ def test_a_whole_run_is_a_tree_of_spans_without_words() -> None:
 
 
 def test_a_run_under_way_says_what_it_waits_for() -> None:
-    assert [": ".join(filter(None, waits_for(each))) for each in BEGIN] == [
+    assert [": ".join(filter(None, waits_for(event))) for event in BEGIN] == [
         "queue", "model: guide", "tool: pay", "consent: pay",
     ]  # fmt: skip
     found = timeline(BEGIN, [])

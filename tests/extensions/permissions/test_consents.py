@@ -53,7 +53,7 @@ async def test_a_tool_is_allowed_always_in_one_thread_until_that_is_taken_back(s
         await approve(client, other, "deny")
         await client.until_end()
         path = "/api/threads/a/consents"
-        assert [each["tool_name"] for each in (await get(running, path, token))["consents"]] == ["send_mail"]
+        assert [consent["tool_name"] for consent in (await get(running, path, token))["consents"]] == ["send_mail"]
         assert (await request(running.address, "GET", path, token=await new_token(running)))[0] == 404
         await client.send({"type": "disallow", "thread_id": "a", "tool_name": "send_mail"})
         await approve(client, await asked(client, thread_id="a"), "deny")
@@ -90,4 +90,4 @@ async def test_off_each_call_is_asked_about_and_on_again_what_was_allowed_is_the
             exported = await get(running, "/api/threads/a/export", ada)
             held = held or await get(running, path, ada)
             assert exported["consents"] == held["consents"]
-            assert [each["tool_name"] for each in exported["consents"]] == ["send_mail"]
+            assert [consent["tool_name"] for consent in exported["consents"]] == ["send_mail"]

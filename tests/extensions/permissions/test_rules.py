@@ -41,7 +41,7 @@ def rules(text: str) -> Rules:
 
 def tools(permissions: Permissions, agent: Agent, who: Identity) -> list[str]:
     """Return the names of the tools that an agent has for a user."""
-    return [each.name for each in permissions.for_user(agent, who).tools]
+    return [shown.name for shown in permissions.for_user(agent, who).tools]
 
 
 def test_a_tool_and_the_file_both_have_to_allow_a_use() -> None:
@@ -56,7 +56,7 @@ def test_a_tool_and_the_file_both_have_to_allow_a_use() -> None:
 
 def test_the_longest_pattern_holds_and_a_whole_name_before_it() -> None:
     found = rules('[tools]\n"*" = ["user:a"]\n"crm_*" = ["user:b"]\ncrm_write = ["user:c"]')
-    assert [found.of_tool(each) for each in ("look", "crm_read", "crm_write")] == [
+    assert [found.of_tool(name) for name in ("look", "crm_read", "crm_write")] == [
         ("user:a",),
         ("user:b",),
         ("user:c",),

@@ -57,15 +57,15 @@ async def test_an_export_has_all_that_a_user_has(serve: Any, database: dict[str,
     assert headers["content-disposition"] == "attachment; filename=conversations.json"
     assert (whole["format"], whole["version"], whole["user"], whole["tenant"]) == (FORMAT, VERSION, name, None)
     assert ids(whole["files"]) == [file_id]
-    assert [(each["agent"], each["name"], each["value"]) for each in whole["contexts"]] == [
+    assert [(context["agent"], context["name"], context["value"]) for context in whole["contexts"]] == [
         ("guide", "likes", {"tea": True})
     ]
-    assert sorted(each["thread"]["id"] for each in whole["threads"]) == ["t1", "t2"]
-    (thread,) = [each for each in whole["threads"] if each["thread"]["id"] == "t1"]
+    assert sorted(entry["thread"]["id"] for entry in whole["threads"]) == ["t1", "t2"]
+    (thread,) = [entry for entry in whole["threads"] if entry["thread"]["id"] == "t1"]
     assert ids(thread["files"]) == [file_id]
     assert thread["consents"] == [{"tool_name": "send_mail", "given_at": 5.0, "definition": ""}]
     assert thread["agent_states"] == [{"run_id": "r", "key": "at", "body": "AP8=", "updated_at": 6.0}]
-    assert [(each["role"], each["parent_id"], each["branch_of"]) for each in thread["messages"]] == [
+    assert [(message["role"], message["parent_id"], message["branch_of"]) for message in thread["messages"]] == [
         ("user", None, None), ("assistant", "m1", None), ("user", None, "m1"), ("assistant", "m2", None),
     ]  # fmt: skip
     (run,) = thread["messages"][0]["runs"]

@@ -31,7 +31,7 @@ def test_users_are_listed_exported_and_erased_by_tenant(address: list[str], tmp_
     assert all("of acme" in json.dumps(thread) for thread in whole["threads"])
     output = tmp_path / "acme.json"
     said("users", "export", "--tenant", "acme", "--output", str(output), *address)
-    assert [each["user"] for each in json.loads(output.read_text())["users"]] == ["ann"]
+    assert [user["user"] for user in json.loads(output.read_text())["users"]] == ["ann"]
     assert output.stat().st_mode & 0o777 == 0o600
     assert "--yes" in refusal("users", "delete", "ann", "--tenant", "acme", *address, code=2)
     done = understudy("users", "delete", "ann", "--tenant", "acme", "--yes", *address)

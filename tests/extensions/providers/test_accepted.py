@@ -35,7 +35,7 @@ TURNS = {
 
 def is_right(sent: dict[str, Any], how: str, what: str) -> bool:
     if how == "roles":
-        return [each["role"] for each in sent["messages"]] == what.split()
+        return [message["role"] for message in sent["messages"]] == what.split()
     return (what in json.dumps(sent, separators=(",", ":"))) is (how == "holds")
 
 
@@ -51,9 +51,9 @@ async def test_a_request_is_asked_again_as_its_server_takes_it(
         for _ in range(2):
             assert (await model.respond(TURNS[turn], heard)).text == "Four."
     first, second, third = provider.requests
-    assert [is_right(each, how, what) for each in (first, second)] == [False, True]
+    assert [is_right(request, how, what) for request in (first, second)] == [False, True]
     assert is_right(third, how, what) or "context" in str(error), "the room of one reply is not that of the next"
-    assert [each.message for each in caplog.records if each.levelname == "WARNING"] == ["model.field_refused"]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == ["model.field_refused"]
 
 
 async def test_the_form_of_an_answer_is_said_in_words_at_last(provider: Provider, heard: Heard) -> None:
@@ -61,7 +61,7 @@ async def test_the_form_of_an_answer_is_said_in_words_at_last(provider: Provider
     provider.scripts = [refusal, refusal, played("chat", "Four.")]
     async with talking(provider) as model:
         await model.respond(TURNS["typed"], heard)
-    forms = [each.get("response_format", {}).get("type") for each in provider.requests]
+    forms = [request.get("response_format", {}).get("type") for request in provider.requests]
     assert forms == ["json_schema", "json_object", None]
 
 
@@ -75,12 +75,14 @@ async def test_the_form_of_an_answer_is_said_in_words_at_last(provider: Provider
 async def test_what_did_not_help_is_not_remembered(
     provider: Provider, heard: Heard, words: str, turn: Turn, field: str
 ) -> None:
-    provider.scripts = [*(Script(status=400, error={"message": each}) for each in (words, "no")), played("chat", "4")]
+    provider.scripts = [*(Script(status=400, error={"message": told}) for told in (words, "no")), played("chat", "4")]
     async with talking(provider) as model:
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await model.respond(turn, heard)
         await model.respond(turn, heard)
-    first, second, third = (f'"{field}":' in json.dumps(each, separators=(",", ":")) for each in provider.requests)
+    first, second, third = (
+        f'"{field}":' in json.dumps(request, separators=(",", ":")) for request in provider.requests
+    )
     assert first is third is not second
 
 

@@ -72,13 +72,13 @@ async def test_arguments_are_read_where_their_meaning_is_clear(
 
 
 ENDS: list[tuple[Any, str]] = [
-    *((each, CUT) for each in ("length", "max_tokens", "MAX_TOKENS", "model_length", "model_context_window_exceeded")),
-    *((each, FILTERED) for each in ("content_filter", "SAFETY", "content_filter: RECITATION", "sensitive", "LANGUAGE")),
-    *((each, FILTERED) for each in ("content_filter: PROHIBITED_CONTENT", "guardrail_intervened")),
+    *((word, CUT) for word in ("length", "max_tokens", "MAX_TOKENS", "model_length", "model_context_window_exceeded")),
+    *((word, FILTERED) for word in ("content_filter", "SAFETY", "content_filter: RECITATION", "sensitive", "LANGUAGE")),
+    *((word, FILTERED) for word in ("content_filter: PROHIBITED_CONTENT", "guardrail_intervened")),
     ("refusal", REFUSED),
-    *((each, INCOMPLETE) for each in ("OTHER", "of_the_future", 7)),
-    *((each, "") for each in ("function_call_filter: MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "abort")),
-    *((each, "") for each in ("error", "network_error", "insufficient_system_resource")),
+    *((word, INCOMPLETE) for word in ("OTHER", "of_the_future", 7)),
+    *((word, "") for word in ("function_call_filter: MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "abort")),
+    *((word, "") for word in ("error", "network_error", "insufficient_system_resource")),
 ]
 
 
@@ -136,7 +136,7 @@ async def test_no_number_of_usage_costs_the_answer(
     usage = (await ask(provider, api, heard, played(api, "Hello.", usage=given))).usage
     if api != "messages" or counted != (0, 0):  # else those of its beginning may stay
         assert (usage.input, usage.output) == counted
-    assert all(type(each) is int and 0 <= each <= MAX_COUNT for each in (usage.input, usage.output))
+    assert all(type(count) is int and 0 <= count <= MAX_COUNT for count in (usage.input, usage.output))
     assert odd == any(record.message == "model.usage_odd" for record in caplog.records)
 
 
@@ -172,7 +172,7 @@ async def test_all_of_an_answer_is_streamed_in_its_order(provider: Provider, hea
     reply = await ask(provider, api, heard, script)
     told = [event.text for event in heard.events if isinstance(event, ReasoningDelta)]
     assert (told, reply.reasoning, reply.text) == (["Two ", "orders."], "Two orders.", "I look them up.")
-    assert reply.calls == tuple(ToolRequest(each, "lookup", {"order_id": "A-17"}, "Lookup") for each in "ab")
+    assert reply.calls == tuple(ToolRequest(call_id, "lookup", {"order_id": "A-17"}, "Lookup") for call_id in "ab")
     assert heard.thoughts == ["Next: Lookup, Lookup"]
     path = {"chat": "chat/completions"}.get(api, api)
     assert (provider.requests[0]["path"], provider.requests[0]["stream"]) == (f"/v1/{path}", True)
@@ -187,7 +187,7 @@ async def test_the_ids_of_a_provider_go_back_to_it(
     provider.scripts = [played(api, call=["{}"], ids=ids), *(played(api, "Four") for _ in range(3))]
     async with talking(provider, api) as model:
         reply = await model.respond(LOOKING, heard)
-        calls = [evolve(each, id=f"{n}-of-the-server") for n, each in enumerate(reply.calls)]
+        calls = [evolve(call, id=f"{n}-of-the-server") for n, call in enumerate(reply.calls)]
         items = items_of(evolve(reply, calls=tuple(calls)))
         for name, said in (("tiny", items), ("tiny", items * 2), ("other", items)):
             model.model = name
@@ -199,9 +199,9 @@ async def test_the_ids_of_a_provider_go_back_to_it(
     if api == "responses" and ids[0] == "same":  # there the id is what a call is known by
         ids = ids[:1]
     assert len(own) == len(others) == 2 * len(ids)  # of each call, and of its result
-    assert {each for each in own if each in ids} == {*ids} - {""}
-    made = others + [each for each in own if each not in ids] + twice[len(own) :]
-    assert all(re.fullmatch("[a-zA-Z0-9]{9}", each) for each in made)
+    assert {call_id for call_id in own if call_id in ids} == {*ids} - {""}
+    made = others + [call_id for call_id in own if call_id not in ids] + twice[len(own) :]
+    assert all(re.fullmatch("[a-zA-Z0-9]{9}", call_id) for call_id in made)
     assert len({*own}) == len({*others}) == len(ids)
     assert (twice[: len(own)], len({*twice})) == (own, 2 * len(ids))
     assert provider.connections == 1

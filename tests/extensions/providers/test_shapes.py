@@ -290,7 +290,7 @@ def completed(**response: Any) -> bytes:
 
 CUT_OFF = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
 RESPONSES_TEXTS: list[tuple[str, list[bytes]]] = [
-    *(("Four", [each, responses.end()]) for each in EACH),
+    *(("Four", [event, responses.end()]) for event in EACH),
     ("Four", [responses.said("Fo"), *EACH]),
     ("Four", [responses.said("Fo"), AT_END]),
     ("Four", [*SAID, *EACH]),
@@ -353,22 +353,22 @@ ROWS = [
     row("responses", "an error", [*SAID, completed(status="failed", error={"code": "server_error"})], "failed"),
     *(row("messages", *message) for message in MESSAGES),
     *(
-        Row(f"a text, {n}", [*each, *WHOLE_MESSAGE], text="Four", api="messages")
-        for n, each in enumerate(MESSAGES_TEXTS)
+        Row(f"a text, {n}", [*chunks, *WHOLE_MESSAGE], text="Four", api="messages")
+        for n, chunks in enumerate(MESSAGES_TEXTS)
     ),
 ]
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda each: f"{each.api}: {each.what}")
+@pytest.mark.parametrize("row", ROWS, ids=lambda shape: f"{shape.api}: {shape.what}")
 async def test_an_answer_is_read_by_what_it_holds(provider: Provider, heard: Heard, row: Row) -> None:
     if row.fails:
         await fails(provider, row.api, heard, row.script, row.fails, TURN)
         return
     reply = await ask(provider, row.api, heard, row.script, TURN)
     assert (reply.text, reply.reasoning) == (row.text, row.reasoning)
-    assert [(each.name, each.arguments) for each in reply.calls] == row.calls
-    assert len({each.id for each in reply.calls}) == len(reply.calls)
-    assert not any(each.problem for each in reply.calls)
+    assert [(request.name, request.arguments) for request in reply.calls] == row.calls
+    assert len({request.id for request in reply.calls}) == len(reply.calls)
+    assert not any(request.problem for request in reply.calls)
     assert "".join(event.text for event in heard.events if isinstance(event, ReasoningDelta)) == row.reasoning
 
 
@@ -436,12 +436,12 @@ async def test_what_a_server_wants_back_goes_back_with_the_calls(provider: Provi
         for name in ("tiny", "other"):
             model.model = name
             await model.respond(turn, heard)
-    own, other = (each for request in provider.requests[1:] for each in request["messages"] if "tool_calls" in each)
+    own, other = (said for request in provider.requests[1:] for said in request["messages"] if "tool_calls" in said)
     assert own.items() >= message.items()
     assert other.keys() == {"role", "content", "tool_calls"} == own.keys() - message.keys()
     usual = {"id", "type", "function"}
-    assert [{name: each[name] for name in each.keys() - usual} for each in own["tool_calls"]] == calls
-    assert all(each.keys() == usual for each in other["tool_calls"])
+    assert [{name: made[name] for name in made.keys() - usual} for made in own["tool_calls"]] == calls
+    assert all(made.keys() == usual for made in other["tool_calls"])
 
 
 async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Provider, heard: Heard) -> None:
@@ -459,7 +459,7 @@ async def test_reasoning_goes_back_with_calls_and_what_follows_them(provider: Pr
             said = () if reply.calls else (MessageItem("user", "And?"),)
             turn = evolve(turn, items=(*turn.items, *items_of(reply), *said))
         await model.respond(turn, heard)
-    replies = [each for each in provider.requests[3]["messages"] if each["role"] == "assistant"]
+    replies = [message for message in provider.requests[3]["messages"] if message["role"] == "assistant"]
     assert [reply.get("reasoning_content") for reply in replies] == ["so", "now", None]
 
 

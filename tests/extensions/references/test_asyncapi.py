@@ -39,11 +39,11 @@ def references(value: Any) -> Iterator[str]:
     if isinstance(value, dict):
         if isinstance(value.get("$ref"), str):
             yield value["$ref"]
-        for each in value.values():
-            yield from references(each)
+        for member in value.values():
+            yield from references(member)
     elif isinstance(value, list):
-        for each in value:
-            yield from references(each)
+        for member in value:
+            yield from references(member)
 
 
 def valid(message: str, payload: Any) -> bool:
@@ -69,7 +69,7 @@ def test_the_document_has_the_structure_of_asyncapi_3() -> None:
     for operation in DOCUMENT["operations"].values():
         assert operation["action"] in ("send", "receive")
         channel = operation["channel"]["$ref"]
-        assert all(each["$ref"].startswith(f"{channel}/messages/") for each in operation["messages"])
+        assert all(message["$ref"].startswith(f"{channel}/messages/") for message in operation["messages"])
 
 
 def test_every_schema_is_a_schema() -> None:
@@ -85,9 +85,9 @@ def test_nothing_of_the_vocabulary_is_missing() -> None:
     assert commands == {*COMMANDS, RESPONSE_FORM}
     for dialect in (Dialect.CANONICAL, Dialect.FLAT, Dialect.PAYLOAD):
         assert {name for name in EVENTS if f"{dialect.value}.{name}" in MESSAGES} == set(EVENTS)
-    assert [each["name"] for each in DOCUMENT["x-error-codes"]] == list(ERRORS)
-    assert [each["number"] for each in DOCUMENT["x-close-codes"]] == list(CLOSES)
-    assert set(DOCUMENT["x-limits"]) == {each.name for each in Limits.__attrs_attrs__}
+    assert [error["name"] for error in DOCUMENT["x-error-codes"]] == list(ERRORS)
+    assert [close["number"] for close in DOCUMENT["x-close-codes"]] == list(CLOSES)
+    assert set(DOCUMENT["x-limits"]) == {limit.name for limit in Limits.__attrs_attrs__}
 
 
 def test_the_endpoints_are_those_of_the_handshake() -> None:
@@ -99,7 +99,9 @@ def test_the_endpoints_are_those_of_the_handshake() -> None:
             query = channel["bindings"]["ws"]["query"]
             assert query["properties"]["dialect"]["const"] == dialect.value
             assert ("dialect" in query.get("required", [])) is (dialect is not default)
-            assert all(each.startswith((f"{dialect.value}.", "command.", "chunk")) for each in channel["messages"])
+            assert all(
+                message.startswith((f"{dialect.value}.", "command.", "chunk")) for message in channel["messages"]
+            )
 
 
 def golden() -> Iterator[tuple[str, str, Any]]:
@@ -202,7 +204,7 @@ def test_the_document_and_the_parser_agree_on_commands(name: str) -> None:
     whole = dict(EXAMPLES[name])
     assert accepted({"type": name, "payload": whole})
     variants = [whole, *({key: value for key, value in whole.items() if key != left_out} for left_out in whole)]
-    for field in [each.name for each in COMMANDS[name].__attrs_attrs__]:
+    for field in [attribute.name for attribute in COMMANDS[name].__attrs_attrs__]:
         variants += [whole | {field: value} for value in [*wrong_values(field), None]]
     for fields in variants:
         for frame in forms(name, copy.deepcopy(fields)):

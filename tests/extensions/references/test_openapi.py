@@ -33,7 +33,7 @@ from understudy.wire.commands import COMMANDS
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The application, without a server around it."""
-    given: dict[str, Any] = dict.fromkeys(each.name for each in WebContext.__attrs_attrs__)
+    given: dict[str, Any] = dict.fromkeys(field.name for field in WebContext.__attrs_attrs__)
     given |= {"settings": Settings(data_dir=tmp_path_factory.mktemp("data")), "extensions": installed()}
     return build_http_app(WebContext(**given))
 

@@ -43,7 +43,7 @@ class Stock:
 
     async def until(self, line: str) -> None:
         with trio.fail_after(60):
-            while not any(each.startswith(line) for each in self.noted):  # noqa: ASYNC110 - a file has no event
+            while not any(note.startswith(line) for note in self.noted):  # noqa: ASYNC110 - a file has no event
                 await trio.sleep(0.02)
 
 
@@ -65,7 +65,7 @@ async def stock_server(folder: Path, *options: str) -> AsyncIterator[Stock]:
 
 
 def told(client: Any, kind: str, name: str) -> list[str]:
-    return [each["data"][name] for each in client.seen if each["type"] == kind]
+    return [event["data"][name] for event in client.seen if event["type"] == kind]
 
 
 @pytest.mark.parametrize("options", [(), ("--no-streams",)])

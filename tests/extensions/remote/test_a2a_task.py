@@ -13,7 +13,7 @@ IDS = {"taskId": "t", "contextId": "c"}
 
 
 def whole(*texts: str, state: str = "WORKING") -> dict[str, Any]:
-    artifacts = [{"artifactId": str(place), "parts": [{"text": each}]} for place, each in enumerate(texts)]
+    artifacts = [{"artifactId": str(place), "parts": [{"text": text}]} for place, text in enumerate(texts)]
     status = {"state": f"TASK_STATE_{state}"}
     return {"task": {"id": "t", "contextId": "c", "status": status, "artifacts": artifacts}}
 

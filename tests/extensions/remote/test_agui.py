@@ -36,7 +36,7 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
         await client.send({"type": "answer", "payload": reply})
         final = await client.until("final_response")
     assert final["data"]["message"].strip() == "It was sent."
-    thoughts = [each["data"]["thought"] for each in client.seen if each["type"] == "agent_thinking"]
+    thoughts = [event["data"]["thought"] for event in client.seen if event["type"] == "agent_thinking"]
     assert "Calls echo." in thoughts
     assert "Calls send_mail." in thoughts
 
@@ -44,7 +44,7 @@ async def test_an_agent_of_another_server_thinks_asks_and_answers(serve: Any, tm
 async def test_an_agent_of_another_server_is_listed_without_a_model_of_this_one(serve: Any) -> None:
     running = await serve(Agent("abroad", remote=Remote("https://agents.example.org/agui")))
     body = await get(running, "/api/agents", await new_token(running))
-    models = {each["name"]: each["model"]["name"] for each in body["agents"]}
+    models = {agent["name"]: agent["model"]["name"] for agent in body["agents"]}
     assert (models["abroad"], models["guide"]) == ("", "offline")
     assert body["model"]["name"] == "offline"
 
@@ -189,7 +189,7 @@ async def test_a_remote_agent_that_fails_is_one_error_with_a_sentence(
         agents.append(Agent("nobody", remote=Remote("http://127.0.0.1:9/")))
         running = await serve(*agents)
         async with connected(running.address, await new_token(running)) as client:
-            expected = [*(each for _, each in BAD), "The remote agent cannot be reached."]
+            expected = [*(words for _, words in BAD), "The remote agent cannot be reached."]
             for agent, sentence in zip(agents, expected, strict=True):
                 ended = await client.ask("go", agent_type=agent.name, thread_id=agent.name, until="error")
                 assert ended["data"]["message"].startswith(sentence), (agent.name, ended)

@@ -105,43 +105,47 @@ def translated(envelopes: Sequence[Envelope], name: ResponseId = NAME, after: in
 
 
 def text_of(events: Sequence[dict[str, Any]]) -> str:
-    return "".join(each["delta"] for each in events if each["type"] == "response.output_text.delta")
+    return "".join(event["delta"] for event in events if event["type"] == "response.output_text.delta")
 
 
 def items_of(events: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
     """Return the index and id of each item that was finished, in order of the indexes."""
-    return sorted((each["output_index"], each["item"]["id"]) for each in events if each["type"].endswith("item.done"))
+    return sorted(
+        (event["output_index"], event["item"]["id"]) for event in events if event["type"].endswith("item.done")
+    )
 
 
 def test_a_run_is_a_whole_response() -> None:
     events = translated(WHOLE)
-    kinds = [each["type"].removeprefix("response.") for each in events]
+    kinds = [event["type"].removeprefix("response.") for event in events]
     assert kinds[:3] == ["created", "in_progress", "output_item.added"]
     assert kinds[-5:] == ["output_text.done", "content_part.done", "output_item.done", "output_item.done", "completed"]
     final = Response.model_validate(events[-1]["response"], strict=True)
     assert (final.output_text, final.model, final.metadata) == ("Let me look.\n\nIt is 4. Yes.", "guide", {"a": "b"})
     assert text_of(events) == final.output_text
     told = ["First a look", 'Calls `echo` with {"text":"x"}', "`echo` (ok): x", "Now I know"]
-    assert [each["text"] for each in events[-1]["response"]["output"][0]["summary"]] == told
-    numbers = [each["sequence_number"] for each in events]
+    assert [part["text"] for part in events[-1]["response"]["output"][0]["summary"]] == told
+    numbers = [event["sequence_number"] for event in events]
     assert numbers == sorted(set(numbers))
     assert numbers[0] == 0
 
 
 def opened_and_closed(events: Sequence[dict[str, Any]]) -> None:
     """Check that items are added in order of their indexes, are done once, and that there is one end."""
-    added = [each["output_index"] for each in events if each["type"] == "response.output_item.added"]
-    done = [each["output_index"] for each in events if each["type"] == "response.output_item.done"]
+    added = [event["output_index"] for event in events if event["type"] == "response.output_item.added"]
+    done = [event["output_index"] for event in events if event["type"] == "response.output_item.done"]
     assert added == list(range(len(added)))
     assert sorted(done) == added
-    ends = [each for each in events if each["type"] in ("response.completed", "response.failed", "response.incomplete")]
+    ends = [
+        event for event in events if event["type"] in ("response.completed", "response.failed", "response.incomplete")
+    ]
     assert ends == [events[-1]]
 
 
 @pytest.mark.parametrize("name", ARCS)
 def test_each_arc_is_a_response_that_the_client_takes(name: str) -> None:
     apart = Drain, Alert
-    events = [RUN.replace(event=each, run_id=None if isinstance(each, apart) else RUN_ID) for each in ARCS[name]]
+    events = [RUN.replace(event=event, run_id=None if isinstance(event, apart) else RUN_ID) for event in ARCS[name]]
     shown = translated(events)
     if name != "drained":
         opened_and_closed(shown)
@@ -149,7 +153,7 @@ def test_each_arc_is_a_response_that_the_client_takes(name: str) -> None:
 
 def resumed(envelopes: Sequence[Envelope], name: ResponseId, after: int) -> list[dict[str, Any]]:
     """Return what follows after a number for a client that joins at the end: the log, then the text as a whole."""
-    return translated([each for each in envelopes if each.seq is not None], name, after)
+    return translated([envelope for envelope in envelopes if envelope.seq is not None], name, after)
 
 
 @pytest.mark.parametrize(("envelopes", "part"), [(WHOLE, 0), (WAITING, 0), (WAITING, 1)])
@@ -163,7 +167,7 @@ def test_after_each_number_the_rest_follows(envelopes: Sequence[Envelope], part:
             seen = [*live[: position + 1], *again]
             assert text_of(seen) == text_of(live)
             assert items_of(seen) == items_of(live)
-            numbers = [each["sequence_number"] for each in seen]
+            numbers = [frame["sequence_number"] for frame in seen]
             assert numbers == sorted(set(numbers))
             assert not again or again[-1]["response"] == live[-1]["response"]
 
@@ -173,8 +177,8 @@ def test_a_run_that_waits_for_its_client_is_several_responses() -> None:
     assert project(WAITING, ResponseId(RUN_ID, -1))[0].parts == 1
     assert translated(WAITING, ResponseId(RUN_ID, 2)) != second
     output = first[-1]["response"]["output"]
-    calls = [each for each in output if each["type"] == "function_call"]
-    assert [(each["call_id"], each["arguments"]) for each in calls] == [
+    calls = [item for item in output if item["type"] == "function_call"]
+    assert [(call["call_id"], call["arguments"]) for call in calls] == [
         ("c2", '{"city":"c2"}'),
         ("c1", '{"city":"c1"}'),
     ]
@@ -188,7 +192,7 @@ def test_a_call_that_fails_before_its_client_is_asked_is_not_waited_for() -> Non
     failed = ToolCompleted("a", "c2", "weather", None, "no", ToolStatus.FAILED, 1.0, WHEN)
     begun = ToolExecuting("a", "c2", "weather", {}, "Weather", WHEN)
     events = translated(logged(ACCEPTED, *wants("c1", "c1", "c2"), begun, failed))
-    assert [each["type"] for each in events[-1]["response"]["output"]] == ["reasoning", "function_call"]
+    assert [item["type"] for item in events[-1]["response"]["output"]] == ["reasoning", "function_call"]
     assert events[-1]["type"] == "response.completed"
 
 
@@ -214,7 +218,7 @@ def test_each_end_has_its_status(end: Event, kind: str, status: str, items: list
     opened_and_closed(events)
     response = events[-1]["response"]
     assert (events[-1]["type"], response["status"]) == (kind, status)
-    assert [each["type"] for each in response["output"]] == (items or ["reasoning", "message"])
+    assert [item["type"] for item in response["output"]] == (items or ["reasoning", "message"])
 
 
 def test_a_stream_that_ends_before_the_response_says_why() -> None:
@@ -231,12 +235,12 @@ def test_a_stream_that_ends_before_the_response_says_why() -> None:
 
 @given(st.lists(ENVELOPES, max_size=12), st.integers(0, 3), st.booleans())
 def test_whatever_comes_the_output_is_well_formed(envelopes: list[Envelope], begin: int, ended: bool) -> None:
-    given = [each.replace(run_id=RUN_ID) if each.message_id == "m" else each for each in envelopes]
+    given = [envelope.replace(run_id=RUN_ID) if envelope.message_id == "m" else envelope for envelope in envelopes]
     translator = ResponsesTranslator(RUN_ID, message_id="m")
-    events = [event for each in [*logged(ACCEPTED)[begin:], *given] for event in translator.translate(each)]
+    events = [event for envelope in [*logged(ACCEPTED)[begin:], *given] for event in translator.translate(envelope)]
     if ended:
         events += translator.closing_events("busy")
-    numbers = [each["sequence_number"] for each in events if each["type"] != "error"]
+    numbers = [event["sequence_number"] for event in events if event["type"] != "error"]
     assert numbers == sorted(set(numbers))
     if events and events[-1]["type"] in ("response.completed", "response.failed", "response.incomplete"):
         opened_and_closed(events)
@@ -259,14 +263,14 @@ def test_a_message_of_another_door_is_a_response_too() -> None:
 def test_chunks_and_completions_have_the_text_and_the_clients_calls() -> None:
     events = project(WAITING, NAME)[1]
     chunks = ChatTranslator(include_usage=True).translate(events)
-    deltas = [each["choices"][0]["delta"] for each in chunks if each["choices"]]
-    assert "".join(each.get("content") or "" for each in deltas) == "A moment."
-    assert [each["tool_calls"][0]["index"] for each in deltas if "tool_calls" in each] == [0, 1]
+    deltas = [chunk["choices"][0]["delta"] for chunk in chunks if chunk["choices"]]
+    assert "".join(delta.get("content") or "" for delta in deltas) == "A moment."
+    assert [delta["tool_calls"][0]["index"] for delta in deltas if "tool_calls" in delta] == [0, 1]
     assert chunks[-2]["choices"][0]["finish_reason"] == "tool_calls"
     later = ChatTranslator(include_usage=True).translate(project(WAITING, ResponseId(RUN_ID, 1))[1])
-    assert [each[-1]["usage"]["total_tokens"] for each in (chunks, later)] == [4, 3]
+    assert [stream[-1]["usage"]["total_tokens"] for stream in (chunks, later)] == [4, 3]
     whole = completion(events[-1]["response"])
     assert whole["choices"][0]["message"]["content"] == "A moment."
-    assert [each["id"] for each in whole["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]
+    assert [call["id"] for call in whole["choices"][0]["message"]["tool_calls"]] == ["c2", "c1"]
     used = ChatTranslator(include_usage=True).translate(project(WHOLE, NAME)[1])[-1]
     assert (used["choices"], used["usage"]["completion_tokens"]) == ([], 4)

@@ -51,7 +51,7 @@ def test_a_history_of_chat_completions_is_read_in_the_form_of_each_maker(
     result = {"role": "tool", "tool_call_id": "c1", "content": "sunny"}
     given = read_messages([ASKED, *(result if message == "c1" else message for message in messages), DONE, MORE])
     assert (list(given.history), given.text, list(given.left_out)) == (CALLED, "And now?", left_out)
-    assert all(each in (given.instructions or "") for each in left_out)
+    assert all(text in (given.instructions or "") for text in left_out)
 
 
 @pytest.mark.parametrize("kind", ["function_call", "custom_tool_call"])
@@ -75,7 +75,7 @@ def test_texts_beside_the_content_are_read() -> None:
     ]
     first = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
     history = read_messages([ASKED, said[0], ASKED, first, *said[1:], DONE, MORE]).history
-    texts = [each["content"] for each in history]
+    texts = [message["content"] for message in history]
     assert texts == ["Weather?", "I cannot.", "Weather?", "", "1", "I said so.", "Well?", "Sunny."]
 
 

@@ -95,7 +95,7 @@ async def test_a_response_goes_on_over_the_death_of_clients_and_servers(tmp_path
     assert reader.text == final.output_text == SPOKEN
     done = {event.output_index: event.item for event in reader.events if event.type == "response.output_item.done"}
     assert [done[index] for index in sorted(done)] == final.output
-    assert [each.type for each in final.output] == ["reasoning", "message"]
+    assert [item.type for item in final.output] == ["reasoning", "message"]
 
 
 @pytest.mark.promise("wire.client-tools")

@@ -52,17 +52,17 @@ def echoing() -> Agent:
 async def test_an_agent_is_a_model_that_answers(serve: Any) -> None:
     running = await serve(scripted(*TURNS))
     async with client(running) as api:
-        listed = [each.id async for each in api.models.list()]
+        listed = [model.id async for model in api.models.list()]
         assert "script" in listed
         assert (await api.models.retrieve("script")).owned_by == "understudy"
         answer = await api.responses.create(model="script", input="go", metadata={"why": "test"})
         assert (answer.status, answer.output_text, answer.metadata) == ("completed", "one two three ", {"why": "test"})
-        assert [each.type for each in answer.output] == ["reasoning", "message"]
-        assert "`echo` (ok): hi" in [each.text for each in answer.output[0].summary]  # type: ignore[union-attr]
+        assert [item.type for item in answer.output] == ["reasoning", "message"]
+        assert "`echo` (ok): hi" in [part.text for part in answer.output[0].summary]  # type: ignore[union-attr]
         assert answer.usage is not None
         assert answer.usage.output_tokens == 3
         assert await api.responses.retrieve(answer.id) == answer
-        items = [each async for each in api.responses.input_items.list(answer.id)]
+        items = [item async for item in api.responses.input_items.list(answer.id)]
         assert [item.content[0].text for item in items] == ["go"]  # type: ignore[union-attr]
         await api.responses.delete(answer.id)
         with pytest.raises(openai.NotFoundError):
@@ -74,7 +74,7 @@ async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(s
     running = await serve(scripted(*TURNS))
     async with client(running) as api:
         stream = await api.responses.create(model="script", input="go", stream=True)
-        events = [each async for each in stream]
+        events = [event async for event in stream]
         numbers = [event.sequence_number for event in events]
         assert numbers == sorted(set(numbers))
         kinds = [event.type for event in events]
@@ -85,11 +85,11 @@ async def test_a_stream_has_every_event_in_order_and_can_be_resumed_after_each(s
         assert text == final.output_text == "one two three "
         for position in range(0, len(events), 3):
             resumed = await api.responses.retrieve(final.id, stream=True, starting_after=numbers[position])
-            rest = [each async for each in resumed]
-            assert all(each.sequence_number > numbers[position] for each in rest)
+            rest = [event async for event in resumed]
+            assert all(event.sequence_number > numbers[position] for event in rest)
             seen = [*events[: position + 1], *rest]
-            assert "".join(each.delta for each in seen if each.type == "response.output_text.delta") == text
-            done = {each.output_index: each.item for each in seen if each.type == "response.output_item.done"}
+            assert "".join(event.delta for event in seen if event.type == "response.output_text.delta") == text
+            done = {event.output_index: event.item for event in seen if event.type == "response.output_item.done"}
             assert [done[index] for index in sorted(done)] == final.output
             if rest:
                 assert rest[-1] == events[-1]
@@ -148,26 +148,26 @@ async def test_the_clients_tools_are_called_and_the_run_goes_on_with_their_resul
     running = await serve(agent)
     async with client(running) as api:
         asked = await api.responses.create(model="script", input="go", tools=[WEATHER])
-        wanted = [each for each in asked.output if each.type == "function_call"]
+        wanted = [item for item in asked.output if item.type == "function_call"]
         assert (asked.status, asked.output_text) == ("completed", "")
-        assert [(each.name, each.arguments) for each in wanted] == [
+        assert [(call.name, call.arguments) for call in wanted] == [
             ("weather", '{"city":"Rome"}'),
             ("weather", '{"city":"Oslo"}'),
         ]
-        assert [each.type for each in asked.output] == ["reasoning", "function_call", "function_call"]
+        assert [item.type for item in asked.output] == ["reasoning", "function_call", "function_call"]
         assert asked.usage is not None
         results: list[Any] = [
-            {"type": "function_call_output", "call_id": each.call_id, "output": f"fine {number}"}
-            for number, each in enumerate(wanted)
+            {"type": "function_call_output", "call_id": call.call_id, "output": f"fine {number}"}
+            for number, call in enumerate(wanted)
         ]
         with pytest.raises(openai.BadRequestError, match="missing"):
             await api.responses.create(model="script", input=results[:1], previous_response_id=asked.id)
         done = await api.responses.create(model="script", input=results, previous_response_id=asked.id)
         assert (done.status, done.output_text, done.previous_response_id) == ("completed", "sunny ", asked.id)
-        assert [each.type for each in done.output] == ["reasoning", "message"]
+        assert [item.type for item in done.output] == ["reasoning", "message"]
         assert await api.responses.create(model="script", input=results, previous_response_id=asked.id) == done
         assert await api.responses.retrieve(asked.id) == asked
-        items = [each async for each in api.responses.input_items.list(done.id, order="asc")]
+        items = [item async for item in api.responses.input_items.list(done.id, order="asc")]
         assert [item.output for item in items] == ["fine 0", "fine 1"]  # type: ignore[union-attr]
         more = await api.responses.create(model="script", input="more", previous_response_id=done.id)
         assert more.output_text == "sunny "  # there are no tools of the client now, so the script's call fails
@@ -315,7 +315,7 @@ async def test_chat_completions_answer_whole_and_streamed(serve: Any) -> None:
         stream = await api.chat.completions.create(
             model="script", messages=messages, stream=True, stream_options={"include_usage": True}
         )
-        chunks = [each async for each in stream]
+        chunks = [chunk async for chunk in stream]
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks if chunk.choices) == "one two three "
         assert chunks[-1].usage is not None
         assert chunks[-1].usage.completion_tokens == 3
@@ -439,13 +439,13 @@ async def test_references_to_earlier_items_are_resolved(serve: Any) -> None:
     running = await serve(agent)
     async with client(running) as api, client(running) as other:
         first = await api.responses.create(model="script", input="2 + 2?")
-        back: list[Any] = [{"type": "item_reference", "id": each.id} for each in first.output]
+        back: list[Any] = [{"type": "item_reference", "id": item.id} for item in first.output]
         asked: Any = [{"role": "user", "content": "2 + 2?"}, *back, {"role": "user", "content": "And 3?"}]
         await api.responses.create(model="script", input=asked)
         assert isinstance(agent.model, ScriptedModel)
         turn = agent.model.inputs[-2]
         assert [item.content for item in turn.items if hasattr(item, "role")][:3] == ["2 + 2?", "four ", "And 3?"]
-        message = next(each for each in first.output if each.type == "message")
+        message = next(item for item in first.output if item.type == "message")
         for caller, wrong in ((api, "msg_unknown"), (api, "unknown"), (other, message.id)):
             reference: Any = [{"type": "item_reference", "id": wrong}, {"role": "user", "content": "And 3?"}]
             with pytest.raises(openai.BadRequestError, match=r"input\[0\] refers to an item"):

@@ -79,9 +79,9 @@ async def test_a_schedule_fires_in_its_thread_until_it_is_paused(serve: Any) -> 
     assert all(run["message_id"].startswith(f"auto-{made['id']}-") for run in runs)
     changed = await ada.send("PATCH", path, cron="0 9 * * 1", time_zone="Europe/Berlin", thread_id=None, enabled=True)
     assert (changed["every_s"], changed["thread_id"], changed["next_due_at"] > last["due_at"]) == (None, None, True)
-    assert [each["id"] for each in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
+    assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
     assert (await bob.get("/api/schedules"))["schedules"] == []
-    assert [each["name"] for each in (await ada.get("/api/me/export"))["schedules"]] == ["News"]
+    assert [schedule["name"] for schedule in (await ada.get("/api/me/export"))["schedules"]] == ["News"]
     await ada.send("DELETE", path, 204)
     await ada.get(path, 404)
 
@@ -184,7 +184,7 @@ async def test_operators_see_the_schedules_of_their_tenant_without_words(serve: 
 @pytest.mark.parametrize("case", ACTS, ids=lambda case: case.action)
 async def test_a_change_has_an_entry_in_the_audit_log(serve: Any, case: Case, tmp_path: Path) -> None:
     await check_case(serve, case, tmp_path)
-    assert {case.action for case in ACTS} == {each for each in Act.known if each.startswith("schedule.")}
+    assert {case.action for case in ACTS} == {act for act in Act.known if act.startswith("schedule.")}
 
 
 @pytest.mark.promise("wire.group-together")
@@ -218,7 +218,7 @@ async def test_while_the_extension_is_off_nothing_fires_and_nothing_is_lost(tmp_
         await ada.get("/api/schedules", 404)
         assert "schedules" not in (await ada.get("/api/extensions"))["extensions"]
         assert "schedules" not in (await ada.get("/healthz"))["checks"]
-        assert [each["id"] for each in (await ada.get("/api/me/export"))["schedules"]] == [made["id"]]
+        assert [schedule["id"] for schedule in (await ada.get("/api/me/export"))["schedules"]] == [made["id"]]
     async with started(tmp_path / "data") as ada.running:
-        assert [each["id"] for each in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
+        assert [schedule["id"] for schedule in (await ada.get("/api/schedules"))["schedules"]] == [made["id"]]
         assert (await ada.get("/healthz"))["checks"]["schedules"] == {"status": "ok"}

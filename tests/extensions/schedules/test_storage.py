@@ -71,7 +71,7 @@ async def test_schedules_are_bounded_and_their_owners_own(store: Any, make: Any)
     added = [await store.commit(add_schedule(evolve(ONE, id=name), 2)) for name in ("s1", "s1", "s2", "s3")]
     assert added == [ADDED, REPEATED, ADDED, FULL]
     assert await store.commit(add_schedule(evolve(ONE, id="s9", owner="bob"), 2)) == ADDED
-    assert [each.id for each in await store.read(storage.of_owner, "ann")] == ["s1", "s2"]
+    assert [schedule.id for schedule in await store.read(storage.of_owner, "ann")] == ["s1", "s2"]
     assert (await store.read(storage.one, "bob", "s1"))[0] is None
     assert not await store.commit(delete_schedule("bob", "s1"))
     assert await store.commit(delete_schedule("ann", "s1"))

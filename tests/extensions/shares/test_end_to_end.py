@@ -73,7 +73,7 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     assert made["expires_at"] - made["created_at"] == pytest.approx(2 * 86_400, abs=1)
     await ran(ada, "t", "And later?")
     seen = await shared(running, made["path"])
-    assert [each["role"] for each in seen["messages"]] == ["user", "assistant"]
+    assert [message["role"] for message in seen["messages"]] == ["user", "assistant"]
     question, answer = seen["messages"]
     assert (question["content"], answer["content"].strip()) == ("What is 2 + 2?", "**four**")
     assert (seen["older"], seen["title"]) == (None, "What is 2 + 2?")
@@ -90,7 +90,7 @@ async def test_a_stranger_reads_a_snapshot_until_it_is_revoked(serve: Any) -> No
     await bob.send("DELETE", f"/api/shares/{made['share_id']}", 404)
     await shared(running, f"/share/{made['share_id']}", status=404)
     exported = await ada.get("/api/me/export")
-    (thread,) = [each for each in exported["threads"] if each["thread"]["id"] == "t"]
+    (thread,) = [entry for entry in exported["threads"] if entry["thread"]["id"] == "t"]
     assert thread["shares"] == listed["shares"]
     assert made["path"].removeprefix("/share/") not in json.dumps(exported)
     await ada.send("DELETE", f"/api/shares/{made['share_id']}", 204)
@@ -150,7 +150,7 @@ async def test_files_made_for_an_answer_are_behind_its_link(serve: Any, monkeypa
     await ran(ada, "t", "third")
     rows = (await ada.get("/api/threads/t/messages"))["messages"]
     made, other, later = [row["files"] for row in rows if row["role"] == "assistant"]
-    ids = {each["name"]: each["id"] for each in made}
+    ids = {file["name"]: file["id"] for file in made}
     assert (await shared(running, path))["messages"][1]["files"] == other
     assert (await shared(running, path, "?skip=1"))["messages"][1]["files"] == made
     table = await shared(running, f"{path}/files/{ids['Umsätze.csv']}/preview", "?skip=1")
@@ -191,7 +191,7 @@ async def test_a_link_of_one_server_is_read_and_revoked_at_another(begin: Begin)
     at_a, at_b = Caller(two.a, token_of()), Caller(two.b, token_of())
     await ran(at_a, "t", "go")
     made = await at_a.post("/api/threads/t/shares", 201, days=2)
-    assert [each["role"] for each in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
+    assert [message["role"] for message in (await shared(two.b, made["path"]))["messages"]] == ["user", "assistant"]
     await at_b.send("DELETE", f"/api/shares/{made['share_id']}", 204)
     assert await is_gone(two.a, made["path"])
 
@@ -199,7 +199,7 @@ async def test_a_link_of_one_server_is_read_and_revoked_at_another(begin: Begin)
 @pytest.mark.parametrize("case", ACTS, ids=lambda case: case.action)
 async def test_a_change_has_an_entry_in_the_audit_log(serve: Any, case: Case, tmp_path: Path) -> None:
     await check_case(serve, case, tmp_path, own=ON)
-    assert {case.action for case in ACTS} == {each for each in Act.known if each.startswith("share.")}
+    assert {case.action for case in ACTS} == {act for act in Act.known if act.startswith("share.")}
 
 
 async def test_while_the_extension_is_off_links_are_kept_and_go_with_their_threads(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def test_shares_that_have_expired_are_deleted(store: Any, make: Any, monke
     (child,) = EXTENSION.children(server)
     await child.factory().poll()  # type: ignore[attr-defined]
     assert await store.commit(drop_expired_shares()) == 0, "they are gone"
-    assert [each.id for each in await store.read(of_owner, "ann")] == [digest_of("left")]
+    assert [share.id for share in await store.read(of_owner, "ann")] == [digest_of("left")]
 
 
 async def test_a_link_ends_with_the_first_part_of_its_threads_deletion(

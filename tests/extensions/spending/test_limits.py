@@ -39,7 +39,7 @@ class Books:
             return self.groups
         if query is memberships.spent_together:
             _, _, entries, firsts, _ = asked
-            return {each: [self.sums[each, first] for first in firsts] for each in sorted(self.groups & set(entries))}
+            return {name: [self.sums[name, first] for first in firsts] for name in sorted(self.groups & set(entries))}
         assert query is sum_of_days
         first, _, owner, tenant = asked
         return self.sums[owner or tenant, first]
@@ -55,7 +55,7 @@ class Books:
         return self.bounds
 
     def counted(self, who: Any) -> tuple[str, ...]:
-        return tuple(f"group:{each}" for each in who.groups)
+        return tuple(f"group:{group}" for group in who.groups)
 
 
 def limits_of(books: Books, limits: SpendingSettings, at: float) -> SpendingLimits:
@@ -119,7 +119,7 @@ async def test_the_first_budget_together_that_is_used_up_refuses() -> None:
 async def test_groups_are_stored_when_a_token_names_others() -> None:
     books = Books({})
     spending = limits_of(books, SpendingSettings(), 45 * DAY_S)
-    member, former = (Identity("ann", "s", groups=each, token_id="t") for each in (("staff",), ()))
+    member, former = (Identity("ann", "s", groups=groups, token_id="t") for groups in (("staff",), ()))
     for who in (former, member, member, Identity("ann", "schedule"), former):
         await spending.check(who)
     assert books.stored == [("group:staff",), ()]

@@ -44,7 +44,7 @@ async def test_spending_is_summed_by_user_agent_model_and_day(serve: Any) -> Non
     assert (whole["day"]["since"], whole["day"]["until"], whole["day"]["currency"]) == (today, today, "EUR")
     for path, who in (("?by=user", ACME_OPERATOR), ("?by=user&tenant=acme", SERVER_OPERATOR)):
         shown = await read(server, f"/api/admin/spending{path}", who)
-        assert [each["user"] for each in shown["spending"]] == ["ada"]
+        assert [row["user"] for row in shown["spending"]] == ["ada"]
     assert (await read(server, "/api/admin/spending?by=agent", ACME_OPERATOR))["spending"][0]["agent"] == "script"
     assert (await read(server, "/api/admin/spending?by=model", PLAIN_OPERATOR))["spending"] == []
     await ask(server, "/api/threads/script_s-ada", ADA, "DELETE")

@@ -43,8 +43,8 @@ async def steer(client: ChatClient, run_id: str, content: str, mode: str = "next
 
 def types(client: ChatClient, prefix: str) -> list[tuple[str, str]]:
     """Return the types and ids of the steering events so far, without repeats that were asked for."""
-    found = {each["seq"]: each for each in client.durable() if each["type"].startswith(prefix)}.values()
-    return [(each["type"], each["data"]["steer_id"]) for each in found]
+    found = {event["seq"]: event for event in client.durable() if event["type"].startswith(prefix)}.values()
+    return [(event["type"], event["data"]["steer_id"]) for event in found]
 
 
 @pytest.mark.promise("wire.steer", "wire.event-steer-accepted", "wire.event-steer-taken")
@@ -138,10 +138,10 @@ async def test_a_steer_survives_a_kill_and_enters_once(tmp_path: Path) -> None:
                     await client.send({"type": "resume", "payload": {"threads": {"t": seen[-1]["seq"]}}})
                     await steer(client, run_id, "deeper")
                     await client.until_end()
-                seen += [each for each in client.durable() if not seen or each["seq"] > seen[-1]["seq"]]
+                seen += [event for event in client.durable() if not seen or event["seq"] > seen[-1]["seq"]]
                 await server.kill()
     check_arc(seen)
-    assert [each["type"] for each in seen if each["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
+    assert [event["type"] for event in seen if event["type"].startswith("steer")] == ["steer_accepted", "steer_taken"]
     assert json.loads(heard.read_text().splitlines()[-1]) == ["work 4", "deeper"]
     assert seen[-1]["data"]["message"] == "Read: deeper."
 

@@ -46,8 +46,8 @@ def test_a_steer_is_committed_before_it_is_acknowledged_and_taken_once(shell: Sh
     shell.handle(accept(1))
     assert answers(shell.handle(steer("s1"))) == [True]
     assert shell.did == ["message", "Subscribed", "Committed", "Published", "Answered"]
-    assert [each.content for each in take(shell, "r1", 3, 7)] == ["Look"]
-    (step,) = next(each.change.steps for each in shell.done[::-1] if isinstance(each, Committed))
+    assert [taken.content for taken in take(shell, "r1", 3, 7)] == ["Look"]
+    (step,) = next(effect.change.steps for effect in shell.done[::-1] if isinstance(effect, Committed))
     assert (step.number, step.kind, step.result) == (8, "steer", {"steer_id": "s1", "text": "Look"})
     assert isinstance(shell.published[-1].event, SteerTaken)
     assert take(shell, "r1", 4, 8) == ()
@@ -96,8 +96,8 @@ def test_a_steer_that_another_node_has_made_a_message_is_not_taken_for_another_o
 
 def test_a_steer_that_ends_the_turn_is_sent_to_the_working_run_ahead_of_its_mailbox(shell: Shell) -> None:
     shell.handle(accept(1))
-    told = [each for each in shell.handle(steer("s1", now=True)) if isinstance(each, Told)]
-    assert [(each.run_id, each.message, each.lane) for each in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
+    told = [effect for effect in shell.handle(steer("s1", now=True)) if isinstance(effect, Told)]
+    assert [(effect.run_id, effect.message, effect.lane) for effect in told] == [("r1", EndTurn("s1"), Lane.HIGH)]
     assert answers(shell.handle(WithdrawSteer("r1", "s1"))) == [False]
 
 
@@ -139,7 +139,7 @@ def test_steers_that_the_run_did_not_take_become_one_message_before_its_end(shel
     assert (one, two) == (SteerWithdrawn("s1", "s1"), SteerWithdrawn("s2", "s1"))
     assert isinstance(accepted, MessageAccepted)
     assert (accepted.message_id, accepted.content, accepted.parent_id) == ("s1", "Look\n\nthere", "answer-r1")
-    assert [each.type for each in (type(event.event) for event in shell.events)].index("message_accepted") == 0
+    assert [kind.type for kind in (type(event.event) for event in shell.events)].index("message_accepted") == 0
     assert shell.at_work == {accepted.run_id}
     assert shell.messages["s1"].content == "Look\n\nthere"
 

@@ -65,11 +65,11 @@ async def test_a_subagent_works_in_the_run_of_the_agent_that_asks_it() -> None:
     assert ASKED == {"boss": 2, "helper": 3}
     (first, second), ended = told.of(SubagentStarted), told.of(SubagentCompleted)
     assert (first.agent, second.agent, len(ended)) == ("helper", "deep", 2)
-    owners = {each.call_id: each.agent_id.rpartition("-")[0] for each in told.of(ToolExecuting)}
+    owners = {event.call_id: event.agent_id.rpartition("-")[0] for event in told.of(ToolExecuting)}
     assert owners[first.call_id] == "boss"
     assert owners[second.call_id] == "helper"
     assert sorted(owners.values()) == ["boss", "boss", "deep", "helper", "helper", "helper"]
-    results = {each.tool_name: each.result for each in told.of(ToolCompleted)}
+    results = {event.tool_name: event.result for event in told.of(ToolCompleted)}
     assert (results["help"].strip(), results["ask_deep"]) == ("Helped.", "found deep")
     (asked,) = told.of(ApprovalRequired)
     assert asked.agent_id == first.agent_id
@@ -85,9 +85,9 @@ async def test_a_subagent_that_is_cut_at_any_commit_goes_on_and_repeats_nothing(
     for number in range(len(whole.cuts)):
         before = whole.cuts[:number]
         turns = [
-            each
-            for each in Recorded(whole.services, before).steps
-            if each.kind == "model" and each.ended_at is not None and each.name != "hand-written"
+            step
+            for step in Recorded(whole.services, before).steps
+            if step.kind == "model" and step.ended_at is not None and step.name != "hand-written"
         ]
         ASKED.clear()
         resumed = await played([boss], before)
@@ -102,7 +102,7 @@ async def test_a_subagent_spends_from_the_budget_of_the_agent_that_asks() -> Non
     told = await run_agent(Agent("asking", tools=[busy.as_tool()], model=model, budget=Budget(calls=3)), "go")
     assert told.data is not None
     assert told.data["budget"]["ended_by"] == "calls"
-    assert [each.tool for each in told.calls if each.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
+    assert [record.tool for record in told.calls if record.status is ToolStatus.OK] == ["ask_busy", "again", "again"]
 
 
 @pytest.mark.parametrize("retry_safe", [False, True])
@@ -124,7 +124,7 @@ async def test_a_subagent_that_is_stopped_leaves_no_call_open(
         "go",
     )
     assert told.text == "no"
-    assert {each.tool: each.status for each in told.calls} == {
+    assert {record.tool: record.status for record in told.calls} == {
         "ask_sleepy": ToolStatus.TIMED_OUT,
         "slow": ToolStatus.KILLED,
     }
@@ -158,7 +158,9 @@ async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
         refs.clear()
         left = number
         recorded = await played([boss])
-        (helped,) = (each for each in recorded.events if isinstance(each, ToolCompleted) and each.tool_name == "help")
+        (helped,) = (
+            event for event in recorded.events if isinstance(event, ToolCompleted) and event.tool_name == "help"
+        )
         statuses[helped.status] += 1
         if left > 0:
             break
@@ -183,13 +185,13 @@ async def test_a_subagent_that_its_user_may_not_use_is_neither_shown_nor_asked()
     (call,) = told.of(ToolCompleted)
     assert (told.text, call.status, call.result["error"]["code"]) == ("done", ToolStatus.FAILED, "forbidden")
     assert call.result_summary == "Your user may not use Secret, which ask_secret asks."
-    assert [[each.name for each in turn.agent.tools] for turn in model.inputs] == [["again"]] * 2
+    assert [[shown.name for shown in turn.agent.tools] for turn in model.inputs] == [["again"]] * 2
     assert not ASKED
 
     model.inputs.clear()
     told = await run_agent(asking, "go", roles=["boss"])
     assert told.of(ToolCompleted)[0].result.strip() == "Told."
-    assert [each.name for each in model.inputs[0].agent.tools] == ["again", "ask_secret"]
+    assert [shown.name for shown in model.inputs[0].agent.tools] == ["again", "ask_secret"]
 
 
 async def test_a_subagent_is_given_the_conversation_if_its_tool_says_so() -> None:
@@ -201,7 +203,7 @@ async def test_a_subagent_is_given_the_conversation_if_its_tool_says_so() -> Non
         asking = Agent("asking", tools=[again, asked.as_tool(history=history)], model=ScriptedModel(*script))
         await run_agent(asking, "go")
         (turn,) = model.inputs
-        kinds = [type(each).__name__.removesuffix("Item") for each in turn.items]
+        kinds = [type(item).__name__.removesuffix("Item") for item in turn.items]
         assert kinds == ["Message", "Call", "Result", "Message"] if history else ["Message"]
         assert (turn.items[0].content, turn.request) == ("go" if history else "look", "look")
 
@@ -221,7 +223,7 @@ class Listening(Thinking):
 
     async def respond(self, turn: Turn, emit: Emit) -> Reply:
         self.turns = (Call([("ask_slow", {"request": "x"})]),)
-        if not any(isinstance(each, ResultItem) for each in turn.items):
+        if not any(isinstance(item, ResultItem) for item in turn.items):
             return await super().respond(turn, emit)
         await emit(TextDelta(turn.request))
         return Reply(turn.request)
@@ -241,9 +243,9 @@ async def test_a_steer_reaches_the_agent_that_asked_once_wherever_its_run_is_cut
     assert len(whole.cuts) > 6
     for number in range(len(whole.cuts)):
         resumed = await played(agents, whole.cuts[:number], **steers)
-        assert [each.steer_id for each in resumed.events if isinstance(each, SteerTaken)] == ["stop"]
-        ended = [each for each in resumed.events if isinstance(each, ToolCompleted)]
-        assert [(each.tool_name, each.status) for each in ended] == [("again", "ok"), ("ask_slow", "ok")]
+        assert [event.steer_id for event in resumed.events if isinstance(event, SteerTaken)] == ["stop"]
+        ended = [event for event in resumed.events if isinstance(event, ToolCompleted)]
+        assert [(event.tool_name, event.status) for event in ended] == [("again", "ok"), ("ask_slow", "ok")]
         assert resumed.screen == "stop"
         expected = "I found one, of two" if mode == "next" else ("I found one,", "Stopped here")
         assert str(ended[-1].result).startswith(expected)

@@ -36,7 +36,7 @@ async def taken_over(running: Running, run_id: str, who: str = ACME_OPERATOR) ->
 async def entries(running: Running, who: str = AUDITOR) -> list[dict[str, Any]]:
     status, _, body = await request(running.address, "GET", "/api/audit", token=who)
     assert status == 200
-    return [each for each in reversed(body["entries"]) if each["action"].startswith(("run.", "tool."))]
+    return [entry for entry in reversed(body["entries"]) if entry["action"].startswith(("run.", "tool."))]
 
 
 async def working(client: ChatClient, name: str, kind: str, content: str = "go") -> dict[str, Any]:
@@ -71,14 +71,14 @@ async def test_an_operator_takes_over_reads_and_steers_a_run(serve: Any) -> None
     assert (accepted["data"]["content"], accepted["data"]["by"]) == ("deeper", "acme\x1fop")
     assert final["data"]["message"] == "Read: deeper."
     found = await entries(running)
-    assert [(each["action"], each["user"], each["role"], each["target"], each["tenant"]) for each in found] == [
+    assert [(entry["action"], entry["user"], entry["role"], entry["target"], entry["tenant"]) for entry in found] == [
         (action, "op", "operator", "ada", "acme") for action in ("run.taken_over", "run.steered")
     ]
-    assert [each["detail"] for each in found] == [
+    assert [entry["detail"] for entry in found] == [
         {"run": run_id, "reason": WHY},
         {"run": run_id, "reason": WHY, "act": "steer"},
     ]
-    assert sum(each["data"].get("notice") == "taken_over" for each in client.durable()) == 1
+    assert sum(event["data"].get("notice") == "taken_over" for event in client.durable()) == 1
 
 
 @pytest.mark.promise("wire.endpoint-takeover", "wire.error-taken-over")
@@ -148,7 +148,7 @@ async def test_a_run_is_handed_back_and_taken_over_by_another_operator(serve: An
     assert notice["data"]["thought"] == "An operator has handed back this run"
     assert notice["data"]["by"] == "acme\x1fop"
     assert await handed_back(run_id) == 409
-    said = [each["data"]["notice"] for each in client.durable() if each["data"].get("notice")]
+    said = [event["data"]["notice"] for event in client.durable() if event["data"].get("notice")]
     assert said == ["taken_over", "handed_back", "taken_over", "handed_back", "taken_over"]
     found = [(entry["action"], entry["user"]) for entry in await entries(running)]
     taken, back = "run.taken_over", "run.handed_back"
@@ -192,8 +192,8 @@ async def test_a_run_is_taken_over_on_another_node(begin: Begin) -> None:
         assert (await request(two.b.address, "POST", path, token=operator, body=why))[0] == 202
         notice = await client.until("agent_thinking", notice="ended_by_operator")
         final = await client.until_end()
-        for each in (run_id, question["run_id"], ended):
-            check_arc([event for event in client.durable() if event["run_id"] == each])
+        for run in (run_id, question["run_id"], ended):
+            check_arc([event for event in client.durable() if event["run_id"] == run])
     assert (decided["data"]["by"], answered["data"]["by"], answered["data"]["answer"]) == ("root", "root", PEARS)
     assert notice["data"]["thought"] == f"An operator has ended this run: {WHY}"
     assert final["data"]["status"] == "cancelled"

@@ -39,7 +39,7 @@ async def test_a_run_is_taken_over_read_steered_and_ended(serve: Any, folder: Pa
         await client.until_end()
         whole = json.loads((await admin(url, "--json", "show", run_id)).stdout)
     assert whole["run"]["taken_over"]["by"] == "admin"
-    said = {each["type"]: each["data"] for each in whole["events"]}
+    said = {event["type"]: event["data"] for event in whole["events"]}
     assert said["steer_accepted"]["content"] == "Pears"
     assert (said["approval_decided"]["decision"], said["approval_decided"]["note"]) == ("deny", "Not now")
     assert said["question_answered"]["answer"] == PEARS

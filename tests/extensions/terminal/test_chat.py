@@ -350,7 +350,7 @@ async def test_a_question_that_is_decided_elsewhere_is_asked_no_more(serve: Any)
         await sitter.enter("y", told="allow send_mail, y or n> ")
         await sitter.enter("n", told="✗ send_mail")
     history = await house.get(f"/api/threads/{thread['id']}/messages")
-    assert [each["content"] for each in history["messages"] if each["role"] == "user"] == ["go", "y"]
+    assert [message["content"] for message in history["messages"] if message["role"] == "user"] == ["go", "y"]
 
 
 # What is shown
@@ -377,7 +377,7 @@ HOSTILE = [chr(code) for code in (*range(32), 127, *range(0x80, 0xA0), 0x202E, 0
 
 
 @pytest.mark.parametrize(
-    "character", [each for each in HOSTILE if each not in "\n\t"], ids=lambda each: f"{ord(each):x}"
+    "character", [sign for sign in HOSTILE if sign not in "\n\t"], ids=lambda sign: f"{ord(sign):x}"
 )
 def test_no_character_reaches_the_terminal_that_could_move_its_cursor(character: str) -> None:
     assert character not in shown(f"a{character}[2J", f"{character}") + neutralise(character) + one_line(character)

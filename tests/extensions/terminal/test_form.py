@@ -44,7 +44,7 @@ def test_lines_become_an_answer() -> None:
 
 
 def test_a_prompt_says_what_may_be_entered() -> None:
-    assert [each.prompt for each in fields_of(SCHEMA)] == [
+    assert [field.prompt for field in fields_of(SCHEMA)] == [
         "City (the town)", "count (1 to 9)", "floor", "size (small / large / 3; else small)",
         "express (y or n; else n)", "day (2026-11-20; optional)", "tags (separated by commas; optional)",
         "more (optional)",
@@ -100,8 +100,8 @@ def test_an_empty_line_keeps_a_value() -> None:
 )
 def test_a_wrong_line_is_refused_and_its_field_asked_for_again(before: Any, line: str, sentence: str) -> None:
     entry = FormEntry(fields_of(SCHEMA))
-    for each in before:
-        entry.enter(each)
+    for earlier in before:
+        entry.enter(earlier)
     waiting = entry.current
     with pytest.raises(WrongEntry, match=sentence.replace("(", r"\(")):
         entry.enter(line)

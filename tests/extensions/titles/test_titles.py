@@ -49,7 +49,7 @@ async def ask(client: Any, text: str = FIRST) -> dict[str, Any]:
 
 async def titled(client: Any) -> dict[str, Any]:
     """Read up to the event of the title. It may overtake events that a client reads from the log."""
-    while not (told := [each for each in client.seen if each["type"] == "thread_titled"]):
+    while not (told := [frame for frame in client.seen if frame["type"] == "thread_titled"]):
         await client.read()
     (event,) = told
     return dict(event)
@@ -178,7 +178,7 @@ async def test_a_model_that_makes_none_leaves_the_title(
         await logged(caplog, "title.not_made")
         await ask(client, "Thanks")
         await ask(client, "Bye")
-        assert not [each for each in client.seen if each["type"] == "thread_titled"]
+        assert not [event for event in client.seen if event["type"] == "thread_titled"]
     assert len(provider.requests) == 4
     assert await title(running, token) == FIRST
 

@@ -78,12 +78,12 @@ async def test_a_trace_goes_from_the_socket_to_the_store(serve: Any, collector: 
     assert root.links == (CALLER.span_id,)
     assert (worker.name, worker.parent, worker.error) == ("invoke_agent script", root.id, "")
     asked = collector.named("chat")
-    assert [(each.name, each.parent, each.kind) for each in asked] == [("chat script", worker.id, "CLIENT")] * 2
+    assert [(span.name, span.parent, span.kind) for span in asked] == [("chat script", worker.id, "CLIENT")] * 2
     assert (tool.name, tool.parent) == ("execute_tool echo", worker.id)
     assert tool.attributes["gen_ai.tool.name"] == "echo"
     assert worker.attributes["gen_ai.operation.name"] == "invoke_agent"
     assert worker.attributes["gen_ai.usage.output_tokens"] == sum(
-        each.attributes["gen_ai.usage.output_tokens"] for each in asked
+        span.attributes["gen_ai.usage.output_tokens"] for span in asked
     )
     commits = collector.named("commit")
     assert [commit.parent for commit in commits] == [root.id, *[worker.id] * (len(commits) - 1)]
@@ -121,9 +121,9 @@ async def test_failures_are_the_errors_of_their_spans(serve: Any, collector: Col
     await collector.until_it(lambda c: len(c.named("message")) == 3 and len(c.named("invoke_agent")) == 2)
     assert collector.one("execute_tool crash").error == "failed"
     assert collector.one("execute_tool crash").attributes["error.type"] == "failed"
-    assert [each.error for each in collector.named("message")] == ["", "", "not_found"]
+    assert [span.error for span in collector.named("message")] == ["", "", "not_found"]
     assert collector.one("invoke_agent away").error == "no_model"
-    assert [each.error for each in collector.named("chat") if each.error] == ["ModelUnavailable"]
+    assert [span.error for span in collector.named("chat") if span.error] == ["ModelUnavailable"]
 
 
 async def test_a_handoff_is_two_agents_below_one_message(serve: Any, collector: Collector) -> None:
@@ -132,7 +132,7 @@ async def test_a_handoff_is_two_agents_below_one_message(serve: Any, collector: 
     end = await say(running.address, agent="first")
     await collector.until_it(lambda c: len(c.named("invoke_agent")) == 2)
     no_orphans(collector.of_run(end["run_id"]))
-    assert [each.name for each in collector.named("invoke_agent")] == ["invoke_agent first", "invoke_agent other"]
+    assert [span.name for span in collector.named("invoke_agent")] == ["invoke_agent first", "invoke_agent other"]
 
 
 @pytest.mark.proof("timing")
@@ -157,7 +157,7 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
                 await seen.until(client, (calling("hold"), shown(5), ended)[number])
                 if number < 2:
                     await collector.until_it(moments[number])
-                    assert not [each for each in collector.named("invoke_agent") if not each.error]
+                    assert not [span for span in collector.named("invoke_agent") if not span.error]
                 if number == 2 or orderly:
                     assert await server.terminate() == 0
                 else:
@@ -176,7 +176,7 @@ async def test_one_trace_over_three_servers(orderly: bool, tmp_path: Path, colle
     assert [cut.error, made.error] == [INTERRUPTED, ""]
     assert [cut.parent, made.parent] == [first.id, second.id]
     assert made.links == (cut.id,)
-    asked = [(each.parent, each.error) for each in collector.named("chat")]
+    asked = [(span.parent, span.error) for span in collector.named("chat")]
     assert asked == [(first.id, ""), *([(second.id, "cancelled")] if orderly else []), (third.id, "")]
     instances = {service["service.instance.id"] for service in collector.services}
     assert len(instances) == 3
@@ -198,7 +198,7 @@ async def test_a_run_that_crashes_goes_on_in_its_trace(serve: Any, collector: Co
     no_orphans(collector.of_run(end["run_id"]))
     first, second = collector.named("invoke_agent")
     assert (first.error, second.error, second.links) == ("RuntimeError", "", (first.id,))
-    assert [each.parent for each in collector.named("chat")] == [first.id, first.id, second.id]
+    assert [span.parent for span in collector.named("chat")] == [first.id, first.id, second.id]
 
 
 async def test_a_run_that_is_killed_with_a_subagent_goes_on_in_its_trace(serve: Any, collector: Collector) -> None:
@@ -327,7 +327,7 @@ async def test_a_collector_that_hangs_delays_nothing_and_its_spans_are_counted(
             assert await server.terminate() == 0
     lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
     dropping = [line for line in lines if line["event"] == "traces.dropping"]
-    assert [each["level"] for each in dropping] == ["warning"]
+    assert [record["level"] for record in dropping] == ["warning"]
     assert not [line for line in lines if line["logger"].startswith("opentelemetry")]
 
 
@@ -435,9 +435,9 @@ async def test_webhooks_have_the_span_that_sends_them(
     await receiver.until(2)
     await collector.until_it(lambda c: len(c.named("webhook")) == 2 and run_ended(c, end["run_id"]))
     no_orphans(collector.of_run(end["run_id"]))
-    sent = [SpanContext(each.trace, each.id).header for each in collector.named("webhook")]
+    sent = [SpanContext(span.trace, span.id).header for span in collector.named("webhook")]
     assert sent == [head["traceparent"] for head, _ in receiver.got]
-    assert [each.error for each in collector.named("webhook")] == ["not_delivered", ""]
+    assert [span.error for span in collector.named("webhook")] == ["not_delivered", ""]
 
 
 async def test_mcp_servers_are_told_of_the_calls_span(serve_client: Any, collector: Collector) -> None:

@@ -54,7 +54,7 @@ async def test_spans_come_in_order_and_closing_sends_the_rest() -> None:
     traces.start()
     fill(traces, 3 * BATCH + 5)
     await traces.aclose(30)
-    assert [each.name for each in sink.got] == [f"span {number}" for number in range(3 * BATCH + 5)]
+    assert [span.name for span in sink.got] == [f"span {number}" for number in range(3 * BATCH + 5)]
     assert not dropped
 
 

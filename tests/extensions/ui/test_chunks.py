@@ -45,11 +45,11 @@ def check_complete(chunks: list[Chunk]) -> None:
     found = kinds(chunks)
     assert found[0] == "start"
     assert found[-1] in ("finish", "abort", "error")
-    assert sum(found.count(each) for each in ("finish", "abort", "error")) == 1
+    assert sum(found.count(kind) for kind in ("finish", "abort", "error")) == 1
     assert found.count("text-start") == found.count("text-end")
     called = {chunk["toolCallId"] for chunk in chunks if chunk["type"] == "tool-input-available"}
     final = [chunk for chunk in chunks if chunk["type"].startswith("tool-output") and not chunk.get("preliminary")]
-    assert {each["toolCallId"] for each in final} == called
+    assert {chunk["toolCallId"] for chunk in final} == called
     assert len(final) == len(called)
 
 

@@ -53,7 +53,7 @@ class Page:
         return said
 
     async def say(self, text: str, name: str, *parts: Any, edit: bool = False) -> str:
-        place = next((at for at, each in enumerate(self.messages) if each["id"] == name), len(self.messages))
+        place = next((at for at, said in enumerate(self.messages) if said["id"] == name), len(self.messages))
         message = {"id": name, "role": "user", "parts": [*parts, {"type": "text", "text": text}]}
         self.messages = [*self.messages[:place], message]
         return await self.post(SUBMIT, name if edit else None)
@@ -71,12 +71,12 @@ class Page:
     async def stored(self) -> list[str]:
         """The messages of the user on all branches."""
         page = await get(self.running, "/api/threads/t/messages", self.token)
-        return [each["content"] for each in page["messages"] if each["role"] == "user"]
+        return [message["content"] for message in page["messages"] if message["role"] == "user"]
 
     async def shown(self) -> list[str]:
         """The messages of the user that a reloaded page shows."""
         page = await get(self.running, "/api/threads/t/turns", self.token)
-        return [each["message"]["content"] for each in page["turns"]]
+        return [turn["message"]["content"] for turn in page["turns"]]
 
 
 async def page(serve: Any) -> Page:
@@ -136,7 +136,7 @@ async def test_an_answer_at_work_that_is_asked_for_again_is_cancelled(serve: Any
         nursery.cancel_scope.cancel()
     assert await chat.say("one", "m1", edit=True) == "yes "
     listed = await get(chat.running, "/api/runs", chat.token)
-    assert sorted(each["status"] for each in listed["runs"]) == ["cancelled", "success"]
+    assert sorted(run["status"] for run in listed["runs"]) == ["cancelled", "success"]
 
 
 async def test_files_and_data_of_a_page_reach_the_agent(serve: Any) -> None:

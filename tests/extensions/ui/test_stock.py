@@ -35,9 +35,9 @@ async def play(stock: Path, running: Running, scenario: str, token: str | None =
 
 
 def parts(told: Any) -> list[str]:
-    short = {"text": lambda each: each["text"], "dynamic-tool": lambda each: f"{each['toolName']} {each['state']}"}
-    shown = [each for each in told["messages"][-1]["parts"] if each["type"] in short]
-    return [short[each["type"]](each) for each in shown]
+    short = {"text": lambda part: part["text"], "dynamic-tool": lambda part: f"{part['toolName']} {part['state']}"}
+    shown = [part for part in told["messages"][-1]["parts"] if part["type"] in short]
+    return [short[part["type"]](part) for part in shown]
 
 
 async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve: Any, stock: Path) -> None:
@@ -46,8 +46,8 @@ async def test_the_stock_client_has_the_answer_the_thoughts_and_the_calls(serve:
     assert parts(told) == ["echo output-available", "one two "]
     message = told["messages"][-1]
     assert message["metadata"]["status"] == "success"
-    assert any(each["type"] == "reasoning" and each["text"] for each in message["parts"])
-    (call,) = (each for each in message["parts"] if each["type"] == "dynamic-tool")
+    assert any(part["type"] == "reasoning" and part["text"] for part in message["parts"])
+    (call,) = (part for part in message["parts"] if part["type"] == "dynamic-tool")
     assert (call["input"], call["output"]) == ({"text": "hi"}, "hi")
 
 
@@ -58,7 +58,7 @@ async def test_the_stock_client_gets_a_refusal_as_a_sentence(serve: Any, stock: 
 
 async def test_the_stock_client_asks_for_another_answer(serve: Any, stock: Path) -> None:
     told = await play(stock, await serve(scripted(Say("one"))), "regenerated")
-    assert ([each["role"] for each in told["messages"]], told["error"]) == (["user", "assistant"], None)
+    assert ([message["role"] for message in told["messages"]], told["error"]) == (["user", "assistant"], None)
     assert parts(told) == ["one "]
 
 
@@ -66,7 +66,7 @@ async def test_the_stock_client_decides_about_a_call(serve: Any, stock: Path) ->
     turns = Call([("echo", {"text": "hi"})]), Call([("send_mail", {"to": "ann"})]), Say("sent")
     told = await play(stock, await serve(scripted(*turns)), "decided")
     assert (told["status"], told["error"]) == ("ready", None)
-    assert [each["role"] for each in told["messages"]] == ["user", "assistant"]
+    assert [message["role"] for message in told["messages"]] == ["user", "assistant"]
     assert parts(told) == ["echo output-available", "send_mail output-available", "sent "]
 
 

@@ -89,7 +89,7 @@ async def test_a_run_is_undone_backwards_and_stops_at_a_failure(serve_client: An
         }  # fmt: skip
         CLOSED.clear()
         await client.send({"type": "undo", "payload": {"run_id": run_id}})
-        assert [each["call_id"] for each in await undone(client, 2)] == [calls[1], calls[0]]
+        assert [call["call_id"] for call in await undone(client, 2)] == [calls[1], calls[0]]
         assert set(BANK.values()) == {0}
 
 

@@ -28,7 +28,7 @@ def taken_back(undo: UndoWalk, *outcomes: str) -> tuple[list[StepRecord], list[C
     for outcome in outcomes:
         event, ended = undo.ended(outcome, 50.0)
         del undo.left[: len(ended)]
-        steps = [next((each for each in ended if each.number == step.number), step) for step in steps]
+        steps = [next((last for last in ended if last.number == step.number), step) for step in steps]
         events.append(event)
     return steps, events
 
@@ -114,7 +114,7 @@ def test_a_stop_of_the_server_is_no_attempt_at_an_undo() -> None:
     paid = StepRecord("r1", 1, "tool", "pay", "c0", {}, {"value": 1, "agent": "a"}, "ok", 1.0, 1.0)
     undo = StepRecord("r1", 3, "undo", "pay", "c0", {}, {"attempts": 1}, "started", 1.0)
     done = shell.doing(shell.it.resume_effects(shell.runs["r1"], [paid, undo]))
-    (began,) = [each for each in done if isinstance(each, Committed)]
+    (began,) = [effect for effect in done if isinstance(effect, Committed)]
     assert began.change.steps[0].result["attempts"] == 2
     finished(shell.it.suspend())
     (step,) = shell.done[-1].change.steps

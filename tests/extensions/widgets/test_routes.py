@@ -51,7 +51,7 @@ class Player(Caller):
         return events
 
     async def result(self, run_id: str) -> Any:
-        (completed,) = [each["data"] for each in await self.said(run_id) if each["type"] == "tool_completed"]
+        (completed,) = [event["data"] for event in await self.said(run_id) if event["type"] == "tool_completed"]
         return completed
 
 
@@ -90,7 +90,7 @@ async def test_a_widget_calls_the_tools_that_its_server_lets_it_call(player: Pla
     assert said == [
         "go",
         "Rolled ",
-        *(part for each in ("tally", "roll", "host") for part in (f"Call dice_{each}.", "")),
+        *(part for tool in ("tally", "roll", "host") for part in (f"Call dice_{tool}.", "")),
     ]
 
 
@@ -123,7 +123,7 @@ async def test_a_client_cannot_send_the_setting_of_a_widget(player: Player) -> N
         assert (await client.until_end())["data"]["code"] == "invalid_command"
         widget = {"server": "dice", "call_id": player.call_id}
         await client.ask("go", agent_type="dice", settings={"widget": widget, "max_turns": 1}, context={})
-        (accepted,) = [each for each in client.durable() if each["type"] == "message_accepted"]
+        (accepted,) = [event for event in client.durable() if event["type"] == "message_accepted"]
         assert accepted["data"]["settings"] == {"max_turns": 1}
 
 
@@ -145,7 +145,7 @@ async def test_consent_is_asked_for_as_when_the_agent_calls(player: Player) -> N
         assert (denied["status"], denied["result_summary"]) == ("denied", "Not allowed: Too much")
         assert (await bet(3, decision="allow", remember=True))["status"] == "ok"
         assert (await bet(4))["status"] == "ok"
-    assert [each["tool_name"] for each in (await player.get("/api/threads/t/consents"))["consents"]] == ["dice_bet"]
+    assert [row["tool_name"] for row in (await player.get("/api/threads/t/consents"))["consents"]] == ["dice_bet"]
 
 
 async def asked_in(client: ChatClient, run_id: str) -> dict[str, Any]:
@@ -163,15 +163,15 @@ async def test_a_flood_leaves_room_for_messages(serve: Any) -> None:
     await player.play()
     async with connected(running.address, player.token) as client:
         await client.send({"type": "resume", "threads": {"t": 0}})
-        first = [(await player.ask("bet", arguments={"stake": each}, request_id=f"a{each}")) for each in range(4)]
+        first = [(await player.ask("bet", arguments={"stake": stake}, request_id=f"a{stake}")) for stake in range(4)]
         assert (await player.ask("bet", 503, arguments={"stake": 9}, request_id="b"))["error"]["code"] == "busy"
         await client.say("hello", agent_type="dice", thread_id="t", message_id="m")
         while (event := await client.read())["type"] != "message_accepted" or event["data"]["message_id"] != "m":
             pass
-        for each in first:
-            required = await asked_in(client, each["run_id"])
+        for begun in first:
+            required = await asked_in(client, begun["run_id"])
             await client.send({"type": "approve", "call_id": required["call_id"], "decision": "deny"})
-            await player.ended(each["run_id"])
+            await player.ended(begun["run_id"])
         while (final := await client.until_end())["message_id"] != "m":
             pass
         assert final["data"]["message"] == "Rolled "
@@ -232,5 +232,5 @@ async def test_models_are_not_given_what_widgets_did(serve: Any) -> None:
     offered = {tool.name for tool in turn.tools}
     assert offered == {"dice_roll", "dice_bet", "dice_peek", "list_resources", "read_resource"}
     said = [item for item in turn.items if isinstance(item, MessageItem)]
-    assert [(each.role, each.content) for each in said] == [("user", "go"), ("assistant", "Rolled "), ("user", "again")]
+    assert [(item.role, item.content) for item in said] == [("user", "go"), ("assistant", "Rolled "), ("user", "again")]
     assert not [item for item in turn.items if "tally" in str(item)]

@@ -45,7 +45,7 @@ async def test_tokens_are_refreshed_early_and_once_for_all_who_ask(tmp_path: Pat
             async with trio.open_nursery() as nursery:
                 for n in range(10):
                     nursery.start_soon(ask, (one, other)[n % 2])
-            assert all(each in provider.access for each in found)
+            assert all(token in provider.access for token in found)
             assert len(Counter(found)) <= 2  # those who need not wait go on with the token that is still good
         assert provider.refreshed == 3
         assert provider.refused == 0

@@ -90,7 +90,7 @@ async def test_a_start_expires_and_a_user_has_few(tmp_path: Path) -> None:
 async def test_the_browser_is_asked_with_pkce_and_for_this_resource(tmp_path: Path) -> None:
     async with ready(tmp_path, Provider()) as (accounts, server):
         began = await start(accounts, "ada", evolve(server, client_id="mine"), REDIRECT, BACK)
-    asked = {name: each[0] for name, each in parse_qs(urlsplit(began.url).query).items()}
+    asked = {name: values[0] for name, values in parse_qs(urlsplit(began.url).query).items()}
     assert asked.pop("state")
     assert len(asked.pop("code_challenge")) == 43
     assert asked == {

@@ -23,7 +23,7 @@ async def test_what_is_due_is_refreshed_once_by_two_nodes(tmp_path: Path, monkey
         await sign_in(accounts, "ada", evolve(server, name="gone"))
         now = accounts.clock()
         accounts.clock = provider.clock = lambda: now + KEEP_S[1] + 1
-        both = [ChildSpec(each, lambda: keeper.SignInKeeper(accounts, {"notes": server})) for each in "ab"]
+        both = [ChildSpec(node, lambda: keeper.SignInKeeper(accounts, {"notes": server})) for node in "ab"]
         async with ActorSystem("keepers", both):
             while await accounts.store.read(sign_ins.to_keep, accounts.clock()):  # noqa: ASYNC110 - until it is done
                 await trio.sleep(0.05)

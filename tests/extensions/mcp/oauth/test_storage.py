@@ -52,7 +52,7 @@ async def test_a_state_is_taken_once_and_expires(store) -> None:
 
 
 async def test_the_first_registration_of_a_client_is_kept(store) -> None:
-    assert [bool(await store.commit(add_client("c", each))) for each in (b"1", b"2")] == [True, False]
+    assert [bool(await store.commit(add_client("c", registration))) for registration in (b"1", b"2")] == [True, False]
     assert await store.read(sign_ins.client, "c") == b"1"
     await store.commit(drop_client("c"))
     assert await store.read(sign_ins.client, "c") is None
