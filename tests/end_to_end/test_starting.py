@@ -43,7 +43,7 @@ from understudy.cli.main import main
 try:
     main()
 finally:
-    copies = Counter((each.__module__, each.__qualname__) for each in object.__subclasses__())
+    copies = Counter((kind.__module__, kind.__qualname__) for kind in object.__subclasses__())
     unused = sum(count - 1 for (module, _), count in copies.items() if module.startswith(("understudy.", "transport.")))
     print(json.dumps([*found, sorted(sys.modules), unused, gc.get_threshold(), len(gc.callbacks)]))
 """

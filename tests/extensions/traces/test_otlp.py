@@ -91,7 +91,7 @@ def test_a_server_without_traces_does_not_import_it() -> None:
     code = (
         "import sys; import understudy.app.build, understudy.app.serve; "
         "import understudy.extensions.traces.collector, understudy.extensions.traces.settings; "
-        "print([each for each in sys.modules if each.startswith('opentelemetry')])"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"

@@ -29,7 +29,7 @@ other.start()
 collecting.wait()
 threading.Timer(0.2, ended.set).start()
 serve.tune_garbage_collector()
-print([each - before for each in full])
+print([count - before for count in full])
 """
 """Another thread is collecting, in a callback of which the interpreter has gone to the thread that tunes."""
 
