@@ -26,13 +26,13 @@ def char_class(*groups: Ranges) -> str:
 
 def merged(*groups: Ranges) -> Ranges:
     """Return the union of the ranges, in order, without overlap."""
-    found: list[tuple[int, int]] = []
+    union: list[tuple[int, int]] = []
     for low, high in sorted(pair for ranges in groups for pair in ranges):
-        if found and low <= found[-1][1] + 1:
-            found[-1] = (found[-1][0], max(high, found[-1][1]))
+        if union and low <= union[-1][1] + 1:
+            union[-1] = (union[-1][0], max(high, union[-1][1]))
         else:
-            found.append((low, high))
-    return tuple(found)
+            union.append((low, high))
+    return tuple(union)
 
 
 def members(ranges: Ranges) -> frozenset[str]:

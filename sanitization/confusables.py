@@ -104,14 +104,14 @@ def pairs(table: str) -> dict[str, str]:
 
 
 def _all() -> dict[str, str]:
-    found = dict(_dressed())
+    letters = dict(_dressed())
     for table in (_LATIN, *BY_SCRIPT.values()):
-        found.update(pairs(table))
+        letters.update(pairs(table))
     # Cherokee writes small letters like small capitals of the large ones (Unicode 8).
     for letter, like in pairs(BY_SCRIPT["cherokee"]).items():
         if letter < "\u13f0":
-            found[chr(ord(letter) - 0x13A0 + 0xAB70)] = like.lower()
-    return found
+            letters[chr(ord(letter) - 0x13A0 + 0xAB70)] = like.lower()
+    return letters
 
 
 LATIN: Final[Mapping[str, str]] = MappingProxyType(_all())

@@ -29,5 +29,5 @@ class Late:
         if name.startswith("_"):
             raise AttributeError(name)
         # Found here once: from then on it is an attribute of this object.
-        found = self.__dict__[name] = getattr(self.compiled, name)
-        return found
+        value = self.__dict__[name] = getattr(self.compiled, name)
+        return value

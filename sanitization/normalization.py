@@ -112,10 +112,10 @@ class _Fold(dict[int, str]):
     """Cache of the view of each character, filled on first use."""
 
     def __missing__(self, code: int) -> str:
-        found = _fold(chr(code))
+        form = _fold(chr(code))
         if len(self) < CACHE_MAX:
-            self[code] = found
-        return found
+            self[code] = form
+        return form
 
 
 def _fold(character: str) -> str:

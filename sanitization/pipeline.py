@@ -338,12 +338,12 @@ class PipelineStage:
 
         `text` is the context and the held text, which begins at `start`.
         """
-        found, whole = self._finds(text, start, active)
+        finds, whole = self._finds(text, start, active)
         if whole:
             upto = _clear(whole, start + upto) - start
-        if not found:
+        if not finds:
             return self._pass_on(upto)
-        out = self._apply(_in_order(found, start + upto), text, start, start + upto)
+        out = self._apply(_in_order(finds, start + upto), text, start, start + upto)
         self._pass_on(upto)
         return out
 
@@ -354,7 +354,7 @@ class PipelineStage:
         other the rest, so that everything covered by any find is acted on. Finds that are only flagged take no span
         from others, nor lose any: a flagged link must not shield the secret in it.
         """
-        found, whole = list[_Finds](), list[Hit]()
+        finds, whole = list[_Finds](), list[Hit]()
         for number, detector in list(self._detectors):
             if number not in active:
                 continue
@@ -365,10 +365,10 @@ class PipelineStage:
                 continue
             if hits:
                 whole += hits
-                if found:
-                    hits = self._outside(hits, detector.category, found)
-                found.append((hits, detector))
-        return found, whole
+                if finds:
+                    hits = self._outside(hits, detector.category, finds)
+                finds.append((hits, detector))
+        return finds, whole
 
     def _hits(self, detector: Detector, text: str, start: int, names: Sequence[str], whole: list[Hit]) -> list[Hit]:
         """Return the hits of a detector that the policy accepts; append the others to `whole`."""

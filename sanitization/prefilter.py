@@ -108,12 +108,12 @@ def build_prefilter(
     search = _search(prefilters)
 
     def find_active(text: str) -> ActiveDetectors:
-        found = search(text)
+        hits = search(text)
         concerned = [number for number, concerns in deciding if concerns(text)] if deciding else ()
-        if not found and not concerned:
+        if not hits and not concerned:
             return always
         active: dict[int, list[str]] = {number: [] for number in (*always, *concerned)}
-        for number, name in found:
+        for number, name in hits:
             if number in used:
                 active.setdefault(number, []).append(name)
         return active
@@ -135,13 +135,13 @@ def _search(prefilters: tuple[tuple[NamedPrefilter, ...], ...]) -> Callable[[str
     match = build_matcher([((number, prefilter.batch, prefilter.tail), prefilter) for number, _, prefilter in rows])
 
     def search(text: str) -> Sequence[tuple[int, str]]:
-        found = match(text.encode("utf-8", "surrogatepass"))
-        if not found:
+        indexes = match(text.encode("utf-8", "surrogatepass"))
+        if not indexes:
             return ()
-        if len(text) > tail and not at_end.isdisjoint(found):
+        if len(text) > tail and not at_end.isdisjoint(indexes):
             end = match(text[-tail:].encode("utf-8", "surrogatepass")) or ()
-            found = [*[index for index in found if index not in at_end], *at_end.intersection(end)]
-        return [names[index] for index in found]
+            indexes = [*[index for index in indexes if index not in at_end], *at_end.intersection(end)]
+        return [names[index] for index in indexes]
 
     return search
 
@@ -179,7 +179,7 @@ def build_matcher(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes],
         limit = SLOW_NS * (len(data) + SHORT)
         used = thread_time_ns() if timed else 0
         began = perf_counter_ns()
-        found: Iterable[int] | None = whole(data)
+        indexes: Iterable[int] | None = whole(data)
         if perf_counter_ns() - began < limit:
             timed = False
             slow = max(0, slow - 1)
@@ -192,7 +192,7 @@ def build_matcher(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes],
                 left, slow = DETOUR, SLOW_MAX // 2
         else:
             slow = max(0, slow - 1)
-        return found
+        return indexes
 
     return matches
 
@@ -209,14 +209,14 @@ def _apart(rows: Sequence[tuple[object, Prefilter]]) -> Callable[[bytes], Iterab
     groups = [(indexes, _set([rows[index][1].expression for index in indexes])) for indexes in others.values()]
 
     def matches(data: bytes) -> list[int]:
-        found = []
+        hits = []
         for at in opened(data) or ():
             pattern = further.get(at)
             if pattern is None or pattern(data):
-                found.append(first[at])
+                hits.append(first[at])
         for indexes, of_patterns in groups:
-            found += [indexes[at] for at in of_patterns(data) or ()]
-        return found
+            hits += [indexes[at] for at in of_patterns(data) or ()]
+        return hits
 
     return matches
 

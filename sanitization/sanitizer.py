@@ -307,16 +307,16 @@ class StreamSanitizer:
     def findings(self) -> tuple[Finding, ...]:
         """The findings so far in the text returned so far, by `start`; at most `policy.max_findings`."""
         stages = [*self._early, self._late]
-        found: list[Finding] = []
+        collected: list[Finding] = []
         for number, stage in enumerate(stages):
             earlier = [before.edits for before in reversed(stages[:number]) if len(before.edits)]
             for finding in stage.findings:
                 start, end = finding.start, finding.end
                 for edits in earlier:
                     start, end = edits.old_start(start), edits.old_end(end)
-                found.append(evolve(finding, start=start, end=end) if earlier else finding)
-        found.sort(key=lambda finding: (finding.start, finding.end))
-        return tuple(found[: self._engine.policy.max_findings])
+                collected.append(evolve(finding, start=start, end=end) if earlier else finding)
+        collected.sort(key=lambda finding: (finding.start, finding.end))
+        return tuple(collected[: self._engine.policy.max_findings])
 
     @property
     def found(self) -> int:

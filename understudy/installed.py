@@ -64,7 +64,7 @@ def installed() -> Mapping[str, Extension]:
     import understudy.extensions as package
 
     places = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
-    found: dict[str, Extension] = {}
+    extensions: dict[str, Extension] = {}
     for place in (*places, *sorted(point.value for point in entry_points(group=GROUP))):
         try:
             extension: Any = import_module(place).EXTENSION
@@ -73,10 +73,10 @@ def installed() -> Mapping[str, Extension]:
         if not isinstance(extension, Extension) or not all(hasattr(extension, name) for name in ("name", "about")):
             wanted = "an instance of a subclass of understudy.Extension that has a name and an about"
             raise ExtensionFault(f"EXTENSION of {place} is not {wanted}: uninstall or mend it")
-        if extension.name in found:
+        if extension.name in extensions:
             raise ExtensionFault(f"two extensions are called {extension.name}: uninstall {place}, or rename one")
-        found[extension.name] = extension
-    return found
+        extensions[extension.name] = extension
+    return extensions
 
 
 def kept_of_users() -> Iterator[UserData]:

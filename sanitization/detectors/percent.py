@@ -57,12 +57,12 @@ class Percent:
         return end
 
     def _find_in(self, text: str, begin: int, end: int, start: int) -> Iterator[Hit]:
-        found = list[Hit]()
+        hits = list[Hit]()
         for blanks in (False, True) if "+" in text[begin:end] else (False,):
             decoded, places = decode(text, begin, end, blanks=blanks)
             names = self._find_active(decoded).get(self._number, ())
             if names:
-                found += [
+                hits += [
                     hit._replace(
                         start=places[hit.start],
                         end=places[hit.end],
@@ -72,7 +72,7 @@ class Percent:
                     for hit in self._inner.find(decoded, 0, names)
                 ]
         position = start
-        for hit in sorted(found, key=lambda hit: (hit.start, -hit.end)):
+        for hit in sorted(hits, key=lambda hit: (hit.start, -hit.end)):
             near = (max(begin, hit.anchor - BEFORE), min(end, hit.anchor + NEAR))
             if hit.anchor >= start and hit.start >= position and _CODES.search(text, *near):
                 yield hit

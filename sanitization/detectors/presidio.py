@@ -80,10 +80,10 @@ class Presidio:
                 (hit if hit is None or hit.start >= position else self._next(rule, text, position), rule)
                 for hit, rule in nearest
             ]
-            found = [hit for hit, _ in nearest if hit]
-            if not found:
+            hits = [hit for hit, _ in nearest if hit]
+            if not hits:
                 return
-            best = min(found, key=lambda hit: (hit.start, -hit.score, -hit.end))
+            best = min(hits, key=lambda hit: (hit.start, -hit.score, -hit.end))
             yield best
             position = best.end
 

@@ -38,8 +38,8 @@ async def resolve(url: str, *, private: bool) -> list[tuple[str, int]]:
     """
     where = urlsplit(url)
     port = where.port or PORTS[where.scheme]
-    found = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in found))
+    answers = await trio.socket.getaddrinfo(where.hostname, port, type=trio.socket.SOCK_STREAM)
+    addresses = list(dict.fromkeys(str(answer[4][0]) for answer in answers))
     if not private and not all(is_public(address) for address in addresses):
         raise PrivateAddress(f"{where.hostname} has a private address")
     return [(address, port) for address in addresses]

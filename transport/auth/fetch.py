@@ -102,8 +102,8 @@ async def request(
     """
     where = urlsplit(url)
     with _failing(where, within_s), trio.fail_after(within_s):
-        async with _exchange(where, method, headers, body, connect_to) as (status, found, read):
-            return HttpResponse(status, found, await read(max_bytes))
+        async with _exchange(where, method, headers, body, connect_to) as (status, received, read):
+            return HttpResponse(status, received, await read(max_bytes))
 
 
 @contextmanager
@@ -174,11 +174,11 @@ async def _exchange(
         await stream.send_all(data + (client.send(h11.EndOfMessage()) or b""))
         while not isinstance(event := await _next_event(client, stream, where), h11.Response):
             pass
-        found: dict[str, str] = {}
+        received: dict[str, str] = {}
         for name, value in event.headers:
             known, text = name.decode("latin-1").lower(), value.decode("latin-1")
-            found[known] = f"{found[known]}, {text}" if known in found else text
-        yield event.status_code, found, partial(_read_body, client, stream, where)
+            received[known] = f"{received[known]}, {text}" if known in received else text
+        yield event.status_code, received, partial(_read_body, client, stream, where)
     finally:
         await trio.aclose_forcefully(stream)  # at once, without waiting for the closing handshake of TLS
 

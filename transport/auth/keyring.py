@@ -96,14 +96,14 @@ def read_key_set(document: bytes) -> KeySet:
         raise KeySetInvalid("it is not a JSON object with a list of keys") from None
     if not isinstance(listed, list) or len(listed) > MAX_KEYS:
         raise KeySetInvalid(f"its keys are not a list of at most {MAX_KEYS}")
-    found: dict[tuple[str, str | None], list[PublicKey]] = {}
+    keys: dict[tuple[str, str | None], list[PublicKey]] = {}
     usable = [read for entry in listed if (read := _read_key(entry)) is not None]
     for algorithms, key_id, key in usable:
         for algorithm in algorithms:
-            found.setdefault((algorithm, key_id), []).append(key)
-    if not found:
+            keys.setdefault((algorithm, key_id), []).append(key)
+    if not keys:
         raise KeySetInvalid("it holds no public key to verify with: RSA of 2048 bits or more, P-256 to P-521, Ed25519")
-    return KeySet(MappingProxyType(found), len(usable), len(listed) - len(usable))
+    return KeySet(MappingProxyType(keys), len(usable), len(listed) - len(usable))
 
 
 def _read_key(entry: Any) -> tuple[Sequence[str], str | None, PublicKey] | None:

@@ -236,10 +236,10 @@ def _read_object(text: bytes) -> dict[str, Any]:
 
 
 def _unique_names(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    members = dict(pairs)
+    if len(members) != len(pairs):
         raise ValueError("a name stands twice")
-    return found
+    return members
 
 
 def _refuse_constant(text: str) -> NoReturn:
@@ -323,14 +323,14 @@ class VerifiedTokens:
         if len(token) > MAX_TOKEN:
             return None
         digest = _digest(token)
-        found = self._entries.get(digest)
-        if found is None:
+        entry = self._entries.get(digest)
+        if entry is None:
             return None
-        if found[1] is not keys or now >= found[0].expires_at:
+        if entry[1] is not keys or now >= entry[0].expires_at:
             del self._entries[digest]
             return None
         self._entries.move_to_end(digest)
-        return found[0]
+        return entry[0]
 
     def add(self, token: str, keys: object, identity: Identity) -> None:
         """Add a token that was just verified."""

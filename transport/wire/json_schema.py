@@ -48,11 +48,11 @@ def or_null(schema: Schema) -> Schema:
 
 def components_of(kind: Any, template: str) -> tuple[Schema, dict[str, Schema]]:
     """Return the schema of a type, and those of the classes in it by name, to which it refers by this template."""
-    (schema,), found = msgspec.json.schema_components([kind], ref_template=template)
-    for component in found.values():
+    (schema,), components = msgspec.json.schema_components([kind], ref_template=template)
+    for component in components.values():
         if "description" in component:
             component["description"] = inspect.cleandoc(component["description"])
-    return schema, found
+    return schema, components
 
 
 def whole(schema: Schema) -> Schema:
@@ -67,17 +67,17 @@ def whole(schema: Schema) -> Schema:
 
 def members_of(kind: type[Any]) -> dict[str, Schema]:
     """Return the schema of each field of a class, by its name in Python, with those of other classes in it."""
-    _, found = components_of(kind, "{name}")
+    _, components = components_of(kind, "{name}")
 
     def inline(value: Any) -> Any:
         if isinstance(value, dict):
             return (
-                inline(found[value["$ref"]])
+                inline(components[value["$ref"]])
                 if "$ref" in value
                 else {key: inline(member) for key, member in value.items()}
             )
         return list(map(inline, value)) if isinstance(value, list) else value
 
-    found = {name: whole(schema) for name, schema in found.items()}
-    members: dict[str, Schema] = inline(found[kind.__name__]["properties"])
+    components = {name: whole(schema) for name, schema in components.items()}
+    members: dict[str, Schema] = inline(components[kind.__name__]["properties"])
     return members

@@ -81,10 +81,10 @@ class OutputType:
         it in a worker thread.
         """
         tags, whole = ThinkTags(), read_or_none(text)
-        found = list(objects_in(tags.feed(text).text + tags.finish().text)) if whole is None else [whole]
+        values = list(objects_in(tags.feed(text).text + tags.finish().text)) if whole is None else [whole]
         fitting: list[Output] = []
         misfit = Misfit("", "it is not JSON")
-        for value in found:
+        for value in values:
             try:
                 output = self._fit(value)
             except Misfit as error:

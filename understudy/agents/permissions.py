@@ -129,11 +129,11 @@ class Permissions:
 
     def raised(self, who: Principal) -> dict[str, float]:
         """Return what this user may spend beyond the server's limits of each user, by the name of the bound."""
-        found: dict[str, float] = {}
+        budgets: dict[str, float] = {}
         for entry, allowance in self.rules.budgets.items():
             for name, value in allowance.given.items() if fits(entry, who) else ():
-                found[name] = max(value, found.get(name, value))
-        return found
+                budgets[name] = max(value, budgets.get(name, value))
+        return budgets
 
     def together(self) -> dict[str, dict[str, float]]:
         """Return what all users of an entry may spend together, by entry and by the name of the bound."""

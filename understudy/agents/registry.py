@@ -53,14 +53,14 @@ def all_agents(
 
 def _of_extensions(names: Sequence[str]) -> dict[str, Agent]:
     """Return the agents of the extensions that are on, by name. Raises ValueError if one has a name that is taken."""
-    found: dict[str, tuple[str, Agent]] = {}
+    agents: dict[str, tuple[str, Agent]] = {}
     for extension in chosen(names).values():
         for agent in brought(extension.agents):
-            if agent.name in found or agent.name in BUILTIN:
-                other = f"the extension {found[agent.name][0]}" if agent.name in found else "this server"
+            if agent.name in agents or agent.name in BUILTIN:
+                other = f"the extension {agents[agent.name][0]}" if agent.name in agents else "this server"
                 raise ValueError(f"the extension {extension.name} brings an agent {agent.name!r}, as {other} does")
-            found[agent.name] = extension.name, agent
-    return {name: agent for name, (_, agent) in found.items()}
+            agents[agent.name] = extension.name, agent
+    return {name: agent for name, (_, agent) in agents.items()}
 
 
 def _check_extensions(agents: Mapping[str, Agent], names: Sequence[str]) -> None:

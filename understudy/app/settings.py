@@ -426,8 +426,8 @@ def _faults_of_secrets(settings: Settings) -> Iterator[str]:
 
 
 def _is_below_origin(url: str) -> bool:
-    found = re.fullmatch(r"(https?://[^/?#]+)(?:/[\w.~-]+)*/?", url)
-    return found is not None and is_origin(found[1])
+    match = re.fullmatch(r"(https?://[^/?#]+)(?:/[\w.~-]+)*/?", url)
+    return match is not None and is_origin(match[1])
 
 
 _ADDRESSES: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {

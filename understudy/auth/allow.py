@@ -31,16 +31,16 @@ def read_allowed(entries: Iterable[str] | None, what: str) -> Allowed:
         return None
     if isinstance(entries, str):
         raise TypeError(f"a list of texts is needed, not the one text {entries!r}")
-    found = tuple(entries)
-    if not found:
+    allowed = tuple(entries)
+    if not allowed:
         raise ValueError(f"allow=() would let nobody use {what}; leave it out to let everybody use it")
-    for entry in found:
+    for entry in allowed:
         if not isinstance(entry, str):
             raise TypeError(f"allow has {entry!r}; an entry is a text: user:NAME, role:NAME or group:NAME")
         kind, _, name = entry.partition(":")
         if kind not in KINDS or not name.strip():
             raise ValueError(f"allow has {entry!r}; an entry is user:NAME, role:NAME or group:NAME")
-    return found
+    return allowed
 
 
 def fits(entry: str, who: Principal) -> bool:

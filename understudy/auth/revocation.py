@@ -217,10 +217,10 @@ class StoredRevocations(RevokedSessions):
         elif trio.current_time() > self._changed_at + SETTLING_S:
             return
         since, after, newest = self._seen_to - SETTLED_S, "", self._seen_to
-        found: dict[str, float] = {}
+        until: dict[str, float] = {}
         while True:
             page = await self.store.read(revocations.revoked_since, since, after, self.clock())
-            found |= {row.name: row.until for row in page}
+            until |= {row.name: row.until for row in page}
             if page:
                 since, after = page[-1].ended_at, page[-1].name
                 newest = max(newest, since)
@@ -229,7 +229,7 @@ class StoredRevocations(RevokedSessions):
         self._seen_to, self._stamp = newest, stamp
         if len(self) > self.cap:
             self.drop_expired()
-        self.merge_remote(found)
+        self.merge_remote(until)
 
 
 class RevocationPoller(Actor):

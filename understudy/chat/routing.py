@@ -50,11 +50,11 @@ def find_agent(
     if agent_type == LIAISON:
         if not pillar:
             raise CommandRejected("pillar_required")
-        found = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
-        if found is None:
+        chosen = next((name for name, its_pillar in agents.items() if its_pillar == pillar), None)
+        if chosen is None:
             known = ", ".join(sorted(agent for agent in agents.values() if agent)) or "none"
             raise CommandRejected("unknown_pillar", f"Unknown pillar: {pillar}. There are: {known}.")
-        return found
+        return chosen
     if agent_type in agents and agents[agent_type] is None:
         return agent_type
     if agent_type in DEFAULT_NAMES and default in agents:

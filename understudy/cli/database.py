@@ -41,11 +41,11 @@ def migrate_database(settings: Settings) -> OperationResult:
 def explain_way_back(settings: Settings) -> OperationResult:
     """Say how to go back to an earlier release, as the schema is never taken back. Raises DatabaseUnusable."""
     with open_read_only(settings) as database, database.reading.connect() as connection:
-        found = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+        version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
         oldest, release = connection.execute(select(schema.compatibility)).one()
     by = "" if release is None else f", migrated by understudy {release}"
     return OperationResult(
-        f"the database was left as it is: schema {found}{by}. It is never taken back, as that would delete what was "
+        f"the database was left as it is: schema {version}{by}. It is never taken back, as that would delete what was "
         f"stored in the tables and columns that are new. A release that knows schema {oldest} starts on it as it is: "
         "stop this release and start that one. For an older release restore the backup from before the upgrade, "
         "without what was stored since",

@@ -34,11 +34,11 @@ def _load(name: str) -> list[Agent]:
             f"cannot import {module_name!r}: {type(error).__name__}: {error}{_location(error)}"
         ) from error
     try:
-        found = getattr(module, attribute)
+        given = getattr(module, attribute)
     except AttributeError as error:
         meant = did_you_mean(attribute, (symbol for symbol, value in vars(module).items() if isinstance(value, Agent)))
         raise FixableError(f"{module_name!r} has no attribute {attribute!r}{meant}") from error
-    agents = list(found) if isinstance(found, list | tuple) else [found]
+    agents = list(given) if isinstance(given, list | tuple) else [given]
     if not agents:
         raise FixableError(f"{name} is empty: it should be an understudy.Agent or a list of them")
     for agent in agents:

@@ -244,10 +244,10 @@ class ContentFilter:
         Raises:
             CommandRejected: `content_blocked`: the policy, or a failed detector, blocks it; and those of `filter_text`.
         """
-        found = await self.filter_text(owner, text, self.inbound, placeholders)
-        if found.blocked:
-            raise CommandRejected("content_blocked", self.blocked_error("That was not taken", [found]).message)
-        return found
+        sanitized = await self.filter_text(owner, text, self.inbound, placeholders)
+        if sanitized.blocked:
+            raise CommandRejected("content_blocked", self.blocked_error("That was not taken", [sanitized]).message)
+        return sanitized
 
     async def filter_context(self, value: Mapping[str, Any]) -> SanitizedValue:
         """Filter the data that came with a user's message.
@@ -279,16 +279,16 @@ class ContentFilter:
         """
         await self.warmup.finished()
         if weigh_text(text) <= INLINE:
-            found = sanitizer.sanitize(text, placeholders)
+            sanitized = sanitizer.sanitize(text, placeholders)
         elif self._long.enter(owner):
             try:
-                found = await sanitize_text(text, sanitizer, placeholders, owner=owner)
+                sanitized = await sanitize_text(text, sanitizer, placeholders, owner=owner)
             finally:
                 self._long.leave(owner)
         else:
             raise CommandRejected("rate_limited", "Your earlier messages are still being scanned.", 2.0)
-        self.record(sanitizer.direction, found)
-        return found
+        self.record(sanitizer.direction, sanitized)
+        return sanitized
 
     def new_file_filter(self) -> FileFilter:
         """Return the filter for one file, for `filter_file`."""
@@ -303,10 +303,10 @@ class ContentFilter:
         async with aclosing(file_filter.chunks(source)) as chunks:
             async for chunk in chunks:
                 yield chunk
-        found = file_filter.result
-        self.record(Direction.INBOUND, found)
-        if found.blocked:
-            raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [found]).message)
+        result = file_filter.result
+        self.record(Direction.INBOUND, result)
+        if result.blocked:
+            raise CommandRejected("content_blocked", self.blocked_error("That file was not taken", [result]).message)
 
     # results of tools, and output of models beside their answers
 
@@ -362,11 +362,11 @@ class ContentFilter:
         This takes a worker thread, however short the note is: beside a tool that computes, each of a scan's calls into
         RE2 waits for the interpreter, which took up to 100 ms together.
         """
-        found = await trio.to_thread.run_sync(
+        sanitized = await trio.to_thread.run_sync(
             self.tool.sanitize, note[:MAX_NOTE], abandon_on_cancel=True, limiter=_notes()
         )
-        self.record(Direction.TOOL, found)
-        return found.text
+        self.record(Direction.TOOL, sanitized)
+        return sanitized.text
 
     def blocked_error(self, what: str, texts: Sequence[Sanitized]) -> Blocked:
         """Log why texts are blocked and return the error for them; `what` begins its sentence."""

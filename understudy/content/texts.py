@@ -87,14 +87,14 @@ async def sanitize_text(
     limiter, turns = (_short(), _short_turns()) if len(text) <= PIECE else (_long(), _long_turns())
     with trio.move_on_after(WAIT_S) as waited:
         async with turns.permit(owner):
-            found = await trio.to_thread.run_sync(
+            sanitized = await trio.to_thread.run_sync(
                 _in_pieces, text, sanitizer, placeholders, longest_s, abandon_on_cancel=True, limiter=limiter
             )
     if waited.cancelled_caught:
         raise CommandRejected("busy", "Many long messages are being scanned; try again in a moment.", 5.0)
-    if found is None:
+    if sanitized is None:
         raise CommandRejected("message_too_large", "That takes too long to scan; send it in shorter messages.")
-    return found
+    return sanitized
 
 
 async def run_off_loop(work: Callable[[*Ts], T], *args: *Ts) -> T:
@@ -156,18 +156,18 @@ def sanitize_value(value: Any, sanitizer: Sanitizer) -> SanitizedValue:
     """
     try:
         together = "\n".join(_lines(value))
-        found = sanitizer.sanitize(together)
-        same = found.text == together  # else halves of surrogate pairs were joined
-        if same and _is_clean(found):
+        sanitized = sanitizer.sanitize(together)
+        same = sanitized.text == together  # else halves of surrogate pairs were joined
+        if same and _is_clean(sanitized):
             return SanitizedValue(value)
         # Flagged personal data: tables are full of it, and seldom have anything else. It is counted and never reported,
         # so the places are not needed.
         people = all(
             finding.category is Category.PII and finding.action is Action.FLAG and not is_unread(finding)
-            for finding in found.findings
+            for finding in sanitized.findings
         )
-        if same and people and not (found.omitted or found.blocked or found.failures):
-            return SanitizedValue(value).including([found])
+        if same and people and not (sanitized.omitted or sanitized.blocked or sanitized.failures):
+            return SanitizedValue(value).including([sanitized])
     except _TooDeep:
         pass
     walk = _Walk(sanitizer)
@@ -298,20 +298,24 @@ class _Walk:
     def _text(self, text: str, name: str = "") -> str:
         if name:
             before = len(name) + 2
-            found = self.sanitizer.sanitize(f"{name}: {text}")
-            if found.findings and all(finding.start >= before for finding in found.findings) and not found.blocked:
+            sanitized = self.sanitizer.sanitize(f"{name}: {text}")
+            if (
+                sanitized.findings
+                and all(finding.start >= before for finding in sanitized.findings)
+                and not sanitized.blocked
+            ):
                 shifted = [
                     evolve(finding, start=finding.start - before, end=finding.end - before)
-                    for finding in found.findings
+                    for finding in sanitized.findings
                 ]
-                self.texts.append(evolve(found, text=found.text[before:], findings=tuple(shifted)))
-                return found.text[before:]
-            if _is_clean(found):
-                return found.text[before:]
-        found = self.sanitizer.sanitize(text)
-        if not _is_clean(found):
-            self.texts.append(found)
-        return found.text
+                self.texts.append(evolve(sanitized, text=sanitized.text[before:], findings=tuple(shifted)))
+                return sanitized.text[before:]
+            if _is_clean(sanitized):
+                return sanitized.text[before:]
+        sanitized = self.sanitizer.sanitize(text)
+        if not _is_clean(sanitized):
+            self.texts.append(sanitized)
+        return sanitized.text
 
 
 def moment(at: float) -> str:

@@ -62,8 +62,8 @@ class Vault:
 
     def get(self, owner: str, thread_id: str) -> ThreadPlaceholders | None:
         """Return the placeholders of a thread, if it has any."""
-        found = self._threads.get((owner, thread_id))
-        return found if found is not None and len(found) else None
+        placeholders = self._threads.get((owner, thread_id))
+        return placeholders if placeholders is not None and len(placeholders) else None
 
     def get_or_create(self, owner: str, thread_id: str, *, is_new: bool) -> ThreadPlaceholders:
         """Return the placeholders of a thread, created if there are none. `is_new`: the thread has no message yet."""
@@ -81,10 +81,10 @@ class Vault:
 
     def threads(self) -> dict[str, list[str]]:
         """Return the threads for which placeholders were created, by owner."""
-        found: dict[str, list[str]] = {}
+        ids: dict[str, list[str]] = {}
         for owner, thread_id in self._threads:
-            found.setdefault(owner, []).append(thread_id)
-        return found
+            ids.setdefault(owner, []).append(thread_id)
+        return ids
 
     def forget(self, owner: str, thread_id: str) -> None:
         """Drop the placeholders of a deleted thread."""
@@ -92,27 +92,27 @@ class Vault:
 
     def restore_text(self, owner: str, thread_id: str, text: str) -> str:
         """Restore the placeholders in a text of a thread, for its user."""
-        found = self._threads.get((owner, thread_id))
-        return found.restore(text) if found else text
+        placeholders = self._threads.get((owner, thread_id))
+        return placeholders.restore(text) if placeholders else text
 
     def restore_envelope(self, owner: str, envelope: Envelope) -> Envelope:
         """Restore the placeholders in an event of a thread, for its user: in their own words and in answers."""
-        found = self._threads.get((owner, envelope.thread_id or "")) if self._threads else None
-        if not found:
+        placeholders = self._threads.get((owner, envelope.thread_id or "")) if self._threads else None
+        if not placeholders:
             return envelope
         match envelope.event:
             case MessageAccepted(content=content) as event:
-                return envelope.replace(event=evolve(event, content=found.restore(content)))
+                return envelope.replace(event=evolve(event, content=placeholders.restore(content)))
             case SteerAccepted(content=content) as steered:
-                return envelope.replace(event=evolve(steered, content=found.restore(content)))
+                return envelope.replace(event=evolve(steered, content=placeholders.restore(content)))
             case FinalResponse(message=message) as event:
-                return envelope.replace(event=evolve(event, message=found.restore(message)))
+                return envelope.replace(event=evolve(event, message=placeholders.restore(message)))
             case AgentCompleted(result=result) as event:
-                return envelope.replace(event=evolve(event, result=found.restore(result)))
+                return envelope.replace(event=evolve(event, result=placeholders.restore(result)))
             case QuestionAsked(said=str(said)) as event:
-                return envelope.replace(event=evolve(event, said=found.restore(said)))
+                return envelope.replace(event=evolve(event, said=placeholders.restore(said)))
             case ThreadTitled(title=title) as titled:
-                return envelope.replace(event=evolve(titled, title=found.restore(title)))
+                return envelope.replace(event=evolve(titled, title=placeholders.restore(title)))
         return envelope
 
 

@@ -245,9 +245,9 @@ def failure(
     if told.status == 503 and "loading" in told.words.lower():
         detail = f"{detail} {LOADS}"
     retryable = fault in (ModelFault.BUSY, ModelFault.FAILED, ModelFault.AWAY)
-    if retry_after_s is None and (found := _WAIT.search(told.words)) and any(found.groups()):
-        seconds = float(found[2] or 0) / (1000 if found[3] == "ms" else 1)
-        retry_after_s = min(60 * int(found[1] or 0) + seconds, 3600.0)
+    if retry_after_s is None and (match := _WAIT.search(told.words)) and any(match.groups()):
+        seconds = float(match[2] or 0) / (1000 if match[3] == "ms" else 1)
+        retry_after_s = min(60 * int(match[1] or 0) + seconds, 3600.0)
     made = ModelUnavailable(sentence, retryable, detail, retry_after_s if retryable else None, fault=fault)
     made.words, made.about = told.words, told.about
     return made

@@ -68,6 +68,6 @@ def _failed(name: str, variable: str, error: ModelUnavailable) -> Inquiry:
 async def log_not_ready(clients: Mapping[str, ProviderModel]) -> None:
     """Ask the providers of these models, by name, and log which cannot be used, as a server does when it starts."""
     for name, client in clients.items():
-        found = await ask_provider(name, client)
-        if found.state != "ok":
-            log.log(LEVELS[found.state], "model.not_ready", extra={"model": name, "detail": found.text})
+        inquiry = await ask_provider(name, client)
+        if inquiry.state != "ok":
+            log.log(LEVELS[inquiry.state], "model.not_ready", extra={"model": name, "detail": inquiry.text})

@@ -27,8 +27,8 @@ def read_key(variable: str) -> str:
     """
     if key := os.environ.get(variable, "").strip():
         return _checked(key, variable)
-    found = file_of(variable)
-    return "" if found is None else _checked(_read_file(*found, "ascii"), f"the file {found[0]}")
+    path = file_of(variable)
+    return "" if path is None else _checked(_read_file(*path, "ascii"), f"the file {path[0]}")
 
 
 def file_of(variable: str) -> tuple[Path, str] | None:

@@ -401,8 +401,8 @@ def fenced(value: Any, *, suspect: bool = False) -> str:
 
 def unfenced(content: str) -> str:
     """Return the JSON text inside the fence; a text without a fence unchanged."""
-    found = _FENCED.fullmatch(content)
-    return content if found is None else found[1]
+    match = _FENCED.fullmatch(content)
+    return content if match is None else match[1]
 
 
 def tool_result(

@@ -210,8 +210,8 @@ class ModelProvider:
         def make(*, api_key: str | None, base_url: str | None, **more: Any) -> Any:
             if self.client == "azure":  # the client adds what is behind the host, for each model another path
                 base_url = re.sub("/openai(/v1)?/*$", "", base_url or "")
-            found = {**given, client.key: api_key, client.url: base_url}
-            return kind(**{name: value for name, value in found.items() if value}, **more)
+            arguments = {**given, client.key: api_key, client.url: base_url}
+            return kind(**{name: value for name, value in arguments.items() if value}, **more)
 
         return make
 

@@ -96,8 +96,8 @@ class ThinkTags:
                 if self._reasons:
                     self._opened_text.append(settled)
                 break
-            elif found := next((mark for mark in _MARKS if self._begins_with(mark)), ""):
-                self._closing = _MARKS[found]
+            elif opening := next((mark for mark in _MARKS if self._begins_with(mark)), ""):
+                self._closing = _MARKS[opening]
             elif any(self._begins_with(mark) for mark in _BEFORE_TEXT):
                 self._begun, self._watching, self._closing = True, False, _BEHIND_TEXT
             elif (start := self._held.lstrip().lower()) and not any(mark.startswith(start) for mark in _BEGINNINGS):
@@ -135,12 +135,12 @@ class ThinkTags:
         """Take off what is held as far as no closing mark can be in it. Return it, and whether a mark stands behind."""
         low = self._held.lower()
         low = low if len(low) == len(self._held) else self._held
-        found = [(at, mark) for mark in self._closing if (at := low.find(mark)) >= 0]
-        if not found:
+        places = [(at, mark) for mark in self._closing if (at := low.find(mark)) >= 0]
+        if not places:
             at = len(low) - max(_part_of_mark(low, mark) for mark in self._closing)
             taken, self._held = self._held[:at], self._held[at:]
             return taken, False
-        at, mark = min(found)
+        at, mark = min(places)
         taken = self._held[:at]
         kept = any(beginning.startswith(mark) for beginning in _BEGINNINGS)  # it begins what follows
         self._held = self._held[at if kept else at + len(mark) :]
@@ -151,9 +151,9 @@ class ThinkTags:
         before = len(self._seen)
         self._seen += piece
         closing = _CLOSED.finditer(self._seen, max(0, before - _BACK))
-        found = next((tag for tag in closing if not _is_quoted(self._seen[: tag.start()])), None)
-        if found is not None:
-            reasoning, rest = self._seen[: found.start()], self._seen[found.end() :]
+        closed = next((tag for tag in closing if not _is_quoted(self._seen[: tag.start()])), None)
+        if closed is not None:
+            reasoning, rest = self._seen[: closed.start()], self._seen[closed.end() :]
             self._watching, self._begun, self._seen, self.opened = False, False, "", True
             after = self.feed(rest)
             return TaggedText(reasoning + after.reasoning, after.text, dropped=True)

@@ -215,11 +215,11 @@ class ServerStatus:
 
     def _open_runs(self, whose: Whose, now: float) -> list[dict[str, Any]]:
         """List the open runs of the selected users, those without an event for longest first."""
-        found = sorted((run.last_at, run_id, run) for run_id, run in self.open_runs.items() if whose(run.owner))
+        runs = sorted((run.last_at, run_id, run) for run_id, run in self.open_runs.items() if whose(run.owner))
         return [
             {"run_id": run_id, "silent_s": round(now - last_at, 1), "age_s": round(now - run.accepted, 1),
              "last_event": run.last_event}
-            for last_at, run_id, run in found[:SHOWN]
+            for last_at, run_id, run in runs[:SHOWN]
         ]  # fmt: skip
 
 

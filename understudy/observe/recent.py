@@ -133,11 +133,11 @@ class Durations:
 
 def durations(values: Iterable[float | None]) -> Durations:
     """Return the distribution of these seconds, without those that are None."""
-    found = Durations()
+    total = Durations()
     for value in values:
         if value is not None:
-            found.add(value)
-    return found
+            total.add(value)
+    return total
 
 
 def _ms(seconds: float) -> float:
@@ -180,20 +180,20 @@ class Recent:
 
     def timed(self, minutes: int) -> Mapping[tuple[str, str], Durations]:
         """Return the durations of the last minutes by kind and name."""
-        found: dict[tuple[str, str], Durations] = defaultdict(Durations)
+        timings: dict[tuple[str, str], Durations] = defaultdict(Durations)
         for minute in self._last(minutes):
             for key, timing in minute.timed.items():
-                found[key].merge(timing)
-        return found
+                timings[key].merge(timing)
+        return timings
 
     def counted(self, kind: str, minutes: int) -> Counter[str]:
         """Return the counts of a kind in the last minutes by name."""
-        found: Counter[str] = Counter()
+        counts: Counter[str] = Counter()
         for minute in self._last(minutes):
-            found.update(
+            counts.update(
                 {name: count for (counted_kind, name), count in minute.counted.items() if counted_kind == kind}
             )
-        return found
+        return counts
 
     def slowest(self, minutes: int, limit: int = SLOWEST) -> Sequence[Operation]:
         """Return the slowest operations of the last minutes, the slowest first."""

@@ -87,9 +87,9 @@ def span_of(run_id: str, *names: str) -> SpanContext:
 
 def parse_header(value: object) -> SpanContext | None:
     """Return the span that a header `traceparent` names; None if it is malformed or names none."""
-    if not isinstance(value, str) or len(value) > MAX_HEADER or not (found := _HEADER.fullmatch(value)):
+    if not isinstance(value, str) or len(value) > MAX_HEADER or not (match := _HEADER.fullmatch(value)):
         return None
-    trace, span, _ = found.groups()
+    trace, span, _ = match.groups()
     if value.startswith("00") and value.count("-") != 3:
         return None
     return SpanContext(trace, span) if int(trace, 16) and int(span, 16) else None

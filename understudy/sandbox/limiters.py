@@ -168,8 +168,8 @@ class FairLimiter:
             self._by_tenant[tenant] += 1
 
     def _grant(self) -> None:
-        while (found := self._next()) is not None:
-            owner, entry = found
+        while (waiter := self._next()) is not None:
+            owner, entry = waiter
             queue = self._queues.pop(owner)
             queue.remove(entry)
             self._take(owner, entry[1])

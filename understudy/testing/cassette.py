@@ -211,12 +211,12 @@ def _handler(tape: Cassette) -> type[BaseHTTPRequestHandler]:
                     self._refuse(404)
                 elif tape.record:
                     self._pass_on(asked, sent)
-                elif (found := tape.find(asked)) is None:
+                elif (exchange := tape.find(asked)) is None:
                     self._refuse(400)
                 else:
-                    self._begin(found.status, found.headers)
-                    if found.answer:
-                        self._piece(found.answer.encode())
+                    self._begin(exchange.status, exchange.headers)
+                    if exchange.answer:
+                        self._piece(exchange.answer.encode())
                     self._piece(b"")
             except OSError:
                 self.close_connection = True  # the client has left

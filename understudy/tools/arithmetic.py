@@ -64,13 +64,17 @@ _refused: Final = partial(ToolError, "invalid_arguments")
 def find_expression(text: str) -> str | None:
     """Return the arithmetic that a whole text consists of, such as “What is 15% of 80?”; None for any other text."""
     asked = _ASKED.fullmatch(text) if len(text) <= MAX_LENGTH else None
-    found = asked["expression"] if asked else ""
-    if not asked or _OTHER.search(found) or (_DOUBTFUL.fullmatch(found) and not (asked["cue"] or asked["equals"])):
+    expression = asked["expression"] if asked else ""
+    if (
+        not asked
+        or _OTHER.search(expression)
+        or (_DOUBTFUL.fullmatch(expression) and not (asked["cue"] or asked["equals"]))
+    ):
         return None
     with suppress(ToolError):
-        kinds = {getattr(node, "id", type(node)) for node in ast.walk(_parsed(found)[0])}
+        kinds = {getattr(node, "id", type(node)) for node in ast.walk(_parsed(expression)[0])}
         if ast.Constant in kinds and not kinds.isdisjoint({ast.BinOp, *_NAMES}):
-            return found
+            return expression
     return None
 
 

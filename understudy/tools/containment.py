@@ -41,8 +41,8 @@ def contain(name: str, error: BaseException, *, cancelled: bool) -> BaseExceptio
     `trio.Cancelled` was kept, and raised outside of its scope.
     """
     if isinstance(error, BaseExceptionGroup):
-        if (found := _tool_error(error)) is not None:
-            return found
+        if (tool_error := _tool_error(error)) is not None:
+            return tool_error
         parts = [contain(name, exception, cancelled=cancelled) for exception in error.exceptions]
         return error if parts == list(error.exceptions) else BaseExceptionGroup(error.message, parts)
     if isinstance(error, Exception) or (cancelled and isinstance(error, trio.Cancelled)):

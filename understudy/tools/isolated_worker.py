@@ -52,10 +52,10 @@ def _answer(request: dict[str, Any]) -> tuple[int, str]:
     from understudy.tools.tool import Tool, tool
 
     try:
-        found: Any = importlib.import_module(request["module"])
+        value: Any = importlib.import_module(request["module"])
         for name in request["name"].split("."):
-            found = getattr(found, name)
-        made = found if isinstance(found, Tool) else tool(found)
+            value = getattr(value, name)
+        made = value if isinstance(value, Tool) else tool(value)
         result = to_result(made.function(**made.check(request["arguments"])))
         return IsolatedExit.ANSWERED, json.dumps(attrs.asdict(result), allow_nan=False)
     except MemoryError:

@@ -91,9 +91,9 @@ class IsolatedFunction:
     def _read(self, code: int, body: bytes) -> ToolResult:
         match code:
             case IsolatedExit.ANSWERED:
-                found = msgspec.json.decode(body, type=dict[str, Any])
-                steps = tuple(NextStep(**step) for step in found.pop("next_steps"))
-                return ToolResult(**found, next_steps=steps)
+                answer = msgspec.json.decode(body, type=dict[str, Any])
+                steps = tuple(NextStep(**step) for step in answer.pop("next_steps"))
+                return ToolResult(**answer, next_steps=steps)
             case IsolatedExit.REFUSED:
                 raise ToolError(*msgspec.json.decode(body, type=tuple[str, str]))
             case IsolatedExit.CRASHED:

@@ -103,14 +103,14 @@ def ranked(entries: Iterable[MemoryEntry], query: str) -> list[MemoryEntry]:
     words = list(dict.fromkeys(_stem(word) for word in _WORD.findall(query.casefold())))[:QUERY_WORDS]
     if not words:
         return latest
-    found = []
+    scored_entries = []
     for entry in latest:
         value = msgspec.json.encode(entry.value).decode()
         text = f"{entry.name} {value}".replace("_", " ").casefold()
         # A search for a plain text is many times faster than one for a pattern, and rejects nearly all.
         if score := sum(word in text and re.search(rf"\b{word}", text) is not None for word in words):
-            found.append((score, entry))
-    return [entry for _, entry in sorted(found, key=lambda scored: -scored[0])]
+            scored_entries.append((score, entry))
+    return [entry for _, entry in sorted(scored_entries, key=lambda scored: -scored[0])]
 
 
 def _stem(word: str) -> str:

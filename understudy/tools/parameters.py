@@ -95,20 +95,20 @@ def _own(schema: Mapping[str, Any]) -> tuple[dict[str, Any], set[str]]:
 def _objects(whole: Mapping[str, Any], schemas: Any) -> Iterator[Mapping[str, Any]]:
     """Yield those of some schemas that may be met by an object, without references to others."""
     for schema in schemas if isinstance(schemas, list) else ():
-        found = schema
+        target = schema
         if isinstance(schema, Mapping) and isinstance(schema.get("$ref"), str):
-            found = _referred(whole, schema["$ref"])
-        if isinstance(found, Mapping) and takes_object(found.get("type", "object")):
-            yield found
+            target = _referred(whole, schema["$ref"])
+        if isinstance(target, Mapping) and takes_object(target.get("type", "object")):
+            yield target
 
 
 def _referred(whole: Mapping[str, Any], reference: Any) -> Any:
     """Return what a reference leads to, None if it leads nowhere."""
-    found: Any = whole
+    target: Any = whole
     for step in str(reference).removeprefix("#").strip("/").split("/"):
         if step:
-            found = found.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(found, Mapping) else None
-    return found
+            target = target.get(step.replace("~1", "/").replace("~0", "~")) if isinstance(target, Mapping) else None
+    return target
 
 
 def takes_object(kind: Any) -> bool:
@@ -155,8 +155,8 @@ def _items(schema: Mapping[str, Any], whole: Mapping[str, Any]) -> Any:
     """Return the schema of an array's items; a choice of those of its places, which not all providers take."""
     items = schema.get("items")
     places = [*schema.get("prefixItems", ()), *(items if isinstance(items, list) else ())]
-    found = [_plain(item, whole) for item in (*places, *([items] if isinstance(items, Mapping) else ()))]
-    distinct = [item for number, item in enumerate(found) if item not in found[:number]]
+    schemas = [_plain(item, whole) for item in (*places, *([items] if isinstance(items, Mapping) else ()))]
+    distinct = [item for number, item in enumerate(schemas) if item not in schemas[:number]]
     return {"anyOf": distinct} if len(distinct) > 1 else distinct[0] if distinct else {}
 
 

@@ -55,11 +55,11 @@ async def search_memory(
     limit: Annotated[int, Param("How many at most.", minimum=1, maximum=VALUES)] = FOUND,
 ) -> ToolResult:
     """Look up what is remembered about the user from earlier conversations."""
-    found = await context.memory.search(query, limit)
-    rows = [{"name": entry.name, "value": entry.value} for entry in found]
+    entries = await context.memory.search(query, limit)
+    rows = [{"name": entry.name, "value": entry.value} for entry in entries]
     if not rows:
         return ToolResult(rows, "Nothing like that is remembered" if query else "Nothing is remembered")
-    return ToolResult(rows, f"Remembered: {', '.join(entry.name for entry in found)}")
+    return ToolResult(rows, f"Remembered: {', '.join(entry.name for entry in entries)}")
 
 
 def _is_everything(arguments: Mapping[str, Any]) -> bool:

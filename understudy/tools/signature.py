@@ -56,15 +56,15 @@ def plain_function(given: Callable[..., Any]) -> Callable[..., Any]:
 
     Raises TypeError if there is none.
     """
-    found: Any = given
-    while isinstance(found, functools.partial):
-        found = found.func
-    if callable(found) and not inspect.isroutine(found) and not isinstance(found, type):
-        found = type(found).__call__
-    found = getattr(found, "__func__", found)
-    if not inspect.isfunction(found):
+    function: Any = given
+    while isinstance(function, functools.partial):
+        function = function.func
+    if callable(function) and not inspect.isroutine(function) and not isinstance(function, type):
+        function = type(function).__call__
+    function = getattr(function, "__func__", function)
+    if not inspect.isfunction(function):
         raise TypeError(f"@tool needs a function, not {given!r}; wrap it in a def with annotated parameters")
-    return found
+    return function
 
 
 def read_parameters(function: Callable[..., Any], context_type: type) -> Parameters:

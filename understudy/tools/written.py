@@ -97,14 +97,14 @@ def objects_in(text: str) -> Iterator[dict[str, Any]]:
         if at < 0:
             return
         try:
-            found, end = _DECODER.raw_decode(text, at)
-            found = _storable(found)
+            value, end = _DECODER.raw_decode(text, at)
+            value = _storable(value)
         except (ValueError, RecursionError, OverflowError):
             if text.count("{", at) > text.count("}", at):
                 return  # a part of an object, whose own objects are no answer
             end = at + 1
         else:
-            yield found
+            yield value
         at = text.find("{", end)
 
 

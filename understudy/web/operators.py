@@ -67,10 +67,10 @@ async def reached_run(run_id: str) -> RunRecord:
     """
     check_id("run_id", run_id)
     whose = rights().whose()
-    found = await web_context().store.run(run_id)
-    if found is None or not whose(found.owner):
+    run = await web_context().store.run(run_id)
+    if run is None or not whose(run.owner):
         raise CommandRejected("not_found", "There is no run of that name.")
-    return found
+    return run
 
 
 async def filtered_reason(owner: str, body: bytes) -> str:

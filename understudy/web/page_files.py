@@ -105,8 +105,8 @@ class PageFiles:
 
     def _having(self, part: str) -> str:
         """Return the names of the extensions that have this file, with spaces between."""
-        found = (re.fullmatch(rf"extensions/(\w+)/{re.escape(part)}", name) for name in sorted(self.files))
-        return " ".join(match[1] for match in found if match)
+        matches = (re.fullmatch(rf"extensions/(\w+)/{re.escape(part)}", name) for name in sorted(self.files))
+        return " ".join(match[1] for match in matches if match)
 
     def worker(self) -> PageFile:
         """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""
@@ -179,15 +179,15 @@ def read_page_files(folder: Traversable | None = None) -> PageFiles:
     made_of = contents.pop(BUNDLE + MADE_OF, None)
     if made_of is not None and made_of.decode() != _hash_sources(contents):
         contents = {name: body for name, body in contents.items() if not name.startswith(BUNDLE)}
-    found = {}
+    files = {}
     for name, body in contents.items():
         content_type = TYPES.get(name.rpartition(".")[2])
         if content_type is None:
             continue
         forms = {coding: contents.get(f"{name}.{ending}") for coding, ending in CODINGS.items()}
         found_forms = {coding: form for coding, form in forms.items() if form is not None}
-        found[name] = PageFile(body, content_type, _hash(body), _cache_control(name), found_forms or _compress(body))
-    return PageFiles(found)
+        files[name] = PageFile(body, content_type, _hash(body), _cache_control(name), found_forms or _compress(body))
+    return PageFiles(files)
 
 
 def digest_sources(folder: Path) -> str:
@@ -225,10 +225,10 @@ def _compress(body: bytes) -> dict[str, bytes]:
 
 
 def _contents(folder: Traversable, prefix: str) -> list[tuple[str, bytes]]:
-    found: list[tuple[str, bytes]] = []
+    contents: list[tuple[str, bytes]] = []
     for path in folder.iterdir():
         if path.is_dir():
-            found += _contents(path, f"{prefix}{path.name}/")
+            contents += _contents(path, f"{prefix}{path.name}/")
         else:
-            found.append((prefix + path.name, path.read_bytes()))
-    return found
+            contents.append((prefix + path.name, path.read_bytes()))
+    return contents

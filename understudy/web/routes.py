@@ -182,8 +182,8 @@ def some_of(name: str, of: type[Any]) -> Any:
 
 def any_of(*kinds: type[Any]) -> Meta:
     """Mark an object as one of these types, which have no tag by which msgspec could tell them apart."""
-    _, found = json.schema_components(kinds)
-    return Meta(extra_json_schema={"anyOf": [found[kind.__name__] for kind in kinds]})
+    _, components = json.schema_components(kinds)
+    return Meta(extra_json_schema={"anyOf": [components[kind.__name__] for kind in kinds]})
 
 
 def many(kind: Any) -> Any:
@@ -198,7 +198,7 @@ def choice(texts: Sequence[str]) -> Any:
 
 def routes_of(app: Quart) -> list[HttpRoute]:
     """List every route of an application but those of plain blueprints, which some extensions of others have."""
-    found = []
+    listed = []
     for rule in app.url_map.iter_rules():
         blueprint, _, name = rule.endpoint.partition(".")
         routes = app.blueprints[blueprint]
@@ -206,8 +206,8 @@ def routes_of(app: Quart) -> list[HttpRoute]:
             continue
         view, described = routes.described[name]
         methods = sorted((rule.methods or set()) - BY_ITSELF)
-        found += [HttpRoute(method, rule.rule, rule.endpoint, view, described) for method in methods]
-    return found
+        listed += [HttpRoute(method, rule.rule, rule.endpoint, view, described) for method in methods]
+    return listed
 
 
 def documented_at(url: str) -> Meta:

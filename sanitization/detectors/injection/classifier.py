@@ -99,10 +99,10 @@ def window(text: str, at: int) -> Window:
 def _sentence_start(text: str, start: int, at: int) -> int:
     """Return the end of the last boundary from `start` on that ends at `at` or before; 0 if there is none."""
     last = 0
-    for found in _BOUNDARY.finditer(text, start, at + _SEEN_OF_BOUNDARY):
-        if found.end() > at:
+    for boundary in _BOUNDARY.finditer(text, start, at + _SEEN_OF_BOUNDARY):
+        if boundary.end() > at:
             break
-        last = found.end()
+        last = boundary.end()
     return last
 
 
@@ -115,11 +115,11 @@ def _letter_before(text: str, place: int, least: int) -> int:
 
 def _sentence_end(text: str, at: int, most: int) -> tuple[int, int, bool]:
     """Return where a sentence ends, where the next begins, and whether the end was found within `most`."""
-    found = _BOUNDARY.search(text, at, min(len(text), most + _SEEN_OF_BOUNDARY))
-    if found is None or found.end() > most:
+    boundary = _BOUNDARY.search(text, at, min(len(text), most + _SEEN_OF_BOUNDARY))
+    if boundary is None or boundary.end() > most:
         end = min(most, len(text))
         return end, end, False
-    return (found.start() if text[found.start()] in "\n\\<-" else found.end()), found.end(), True
+    return (boundary.start() if text[boundary.start()] in "\n\\<-" else boundary.end()), boundary.end(), True
 
 
 def places(text: str, start: int) -> Iterator[int]:
@@ -136,8 +136,8 @@ def places(text: str, start: int) -> Iterator[int]:
 
 
 def _ends_between(text: str, before: int, at: int) -> bool:
-    found = _BOUNDARY.search(text, before, at + _SEEN_OF_BOUNDARY)
-    return found is not None and found.end() <= at
+    boundary = _BOUNDARY.search(text, before, at + _SEEN_OF_BOUNDARY)
+    return boundary is not None and boundary.end() <= at
 
 
 def words(view: str) -> list[str]:
@@ -155,9 +155,9 @@ def pieces(word: str) -> tuple[int, ...]:
     """Return the buckets of a word and of its pieces."""
     marked = f"<{word}>"
     sizes = (3, 5) if word.isascii() else (2, 3, 4)
-    found = {bucket(marked)}
-    found.update(bucket(marked[at : at + size]) for size in sizes for at in range(len(marked) - size + 1))
-    return tuple(sorted(found))
+    buckets = {bucket(marked)}
+    buckets.update(bucket(marked[at : at + size]) for size in sizes for at in range(len(marked) - size + 1))
+    return tuple(sorted(buckets))
 
 
 def pairs(found: Sequence[str]) -> Iterator[str]:
@@ -190,11 +190,11 @@ class Classifier:
         self._of_pair = lru_cache(maxsize=KNOWN_MAX)(lambda pair: weights[bucket(pair)])
 
     def _score(self, text: str) -> float:
-        found = words(folded(text))
-        if len(found) < WORDS_LEAST and text.isascii():
+        listed = words(folded(text))
+        if len(listed) < WORDS_LEAST and text.isascii():
             return 0.0
-        total = sum(map(self._of_word, found)) + PAIR * sum(map(self._of_pair, pairs(found)))
-        margin = self.bias + self.step * total / scale(len(found))
+        total = sum(map(self._of_word, listed)) + PAIR * sum(map(self._of_pair, pairs(listed)))
+        margin = self.bias + self.step * total / scale(len(listed))
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, margin))))
 
     def likely(self, text: str, found: Window) -> float:
@@ -234,12 +234,12 @@ def load(text: str) -> Classifier:
     head, _, coded = text.partition("\n")
     bias, step = map(float, head.split()[:2])
     try:
-        found = array("b", zlib.decompress(base64.b64decode(coded)))
+        weights = array("b", zlib.decompress(base64.b64decode(coded)))
     except zlib.error as error:
         raise ValueError(f"the weights are damaged: {error}") from error
-    if len(found) != BUCKETS:
-        raise ValueError(f"{len(found)} weights instead of {BUCKETS}")
-    return Classifier(found, step, bias)
+    if len(weights) != BUCKETS:
+        raise ValueError(f"{len(weights)} weights instead of {BUCKETS}")
+    return Classifier(weights, step, bias)
 
 
 @cache

@@ -176,11 +176,11 @@ class Injection:
             return
         encoded = sorted(_encoded(text, start, active, self._model), key=lambda hit: (hit.anchor, -hit.score))
         second = _Opinion(self._model(), text, start) if LIKELY in active else None
-        found: list[Hit] = []
+        hits: list[Hit] = []
         for hit in _orders(text, start, active, encoded, second):
-            if not found or hit.anchor >= found[-1].end:
-                found.append(hit)
-        yield from found if second is None else second.added(found)
+            if not hits or hit.anchor >= hits[-1].end:
+                hits.append(hit)
+        yield from hits if second is None else second.added(hits)
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = ()) -> int:
         """Return where the first possible order begins whose end is not known, or the end of the text."""
@@ -303,36 +303,36 @@ def _disguises(view: NormalizedText, text: str, begin: int) -> list[tuple[int, i
             spots[-1] = (spots[-1][0], match.end())
         else:
             spots.append(match.span())
-    found: list[tuple[int, int]] = []
+    spans: list[tuple[int, int]] = []
     for first, last in spots:
         low = max(begin, bisect_left(view.places, first) - STEM_MAX)
         high = bisect_left(view.places, last) + 1
-        if found and low <= found[-1][1]:
-            low, _ = found.pop()
+        if spans and low <= spans[-1][1]:
+            low, _ = spans.pop()
         if low < high:
-            found.append((low, high))
-    return found
+            spans.append((low, high))
+    return spans
 
 
 @cache
 def _starts() -> dict[str, set[int]]:
     """Map the first letters of all first words to the rules (by index in `RULES`) that have such words."""
-    found: dict[str, set[int]] = {}
+    starts: dict[str, set[int]] = {}
     for number, rule in enumerate(RULES):
         for stem in rule.begins:
-            found.setdefault(stem[:START], set()).add(number)
-    return found
+            starts.setdefault(stem[:START], set()).add(number)
+    return starts
 
 
 def _beginning_in(view: str, within: tuple[int, int]) -> list[OrderRule]:
     """Return the rules that have a first word beginning in a part of the view."""
-    starts, found = _starts(), set[int]()
+    starts, fitting = _starts(), set[int]()
     begin, end = within
     for at in range(begin, end):
         for size in range(1, START + 1):
             if numbers := starts.get(view[at : at + size]):
-                found |= numbers
-    return [RULES[number] for number in sorted(found)]
+                fitting |= numbers
+    return [RULES[number] for number in sorted(fitting)]
 
 
 def _by_rule(

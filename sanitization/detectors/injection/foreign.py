@@ -52,11 +52,11 @@ def variants(stem: str) -> tuple[str, ...]:
     """
     if stem.isascii():
         return (stem.lower(),)
-    found = {form.translate(_LOWER) for form in (stem, stem.upper(), stem.capitalize(), stem.title())}
+    forms = {form.translate(_LOWER) for form in (stem, stem.upper(), stem.capitalize(), stem.title())}
     plain = folded(stem)
     if plain.isascii() and len(plain) >= PLAIN_LEAST:
-        found.add(plain)
-    return tuple(sorted(found))
+        forms.add(plain)
+    return tuple(sorted(forms))
 
 
 _LOWER: Final = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
@@ -78,14 +78,14 @@ def raw_pattern(stems: Iterable[str], *, open_end: bool) -> str:
 
 def beginnings(stems: Iterable[str]) -> frozenset[str]:
     """Return the incomplete forms of stems with foreign letters."""
-    found = {
+    forms = {
         form[:length]
         for stem in stems
         for form in variants(stem)
         if not form.isascii()
         for length in range(1, len(form) + 1)
     }
-    return frozenset(form for form in found if not form.isascii())
+    return frozenset(form for form in forms if not form.isascii())
 
 
 def _view(words: Iterable[str], *, spaced: bool) -> re.Pattern[str]:
@@ -112,14 +112,14 @@ class Places:
 
     def of(self, literal: str) -> list[int]:
         """Return the offsets of a literal, in order."""
-        found = self._found.get(literal)
-        if found is None:
-            found = self._found[literal] = []
+        spots = self._found.get(literal)
+        if spots is None:
+            spots = self._found[literal] = []
             at = self.view.find(literal, self._begin)
             while at >= 0:
-                found.append(at)
+                spots.append(at)
                 at = self.view.find(literal, at + 1)
-        return found
+        return spots
 
 
 class Stems:
@@ -281,12 +281,12 @@ class _Where:
 
 def _all(pattern: re.Pattern[str] | Late, view: str, first: int) -> list[int]:
     """Return the offsets of all matches, including those within other matches."""
-    found = []
+    starts = []
     match = pattern.search(view, first)
     while match:
-        found.append(match.start())
+        starts.append(match.start())
         match = pattern.search(view, match.start() + 1)
-    return found
+    return starts
 
 
 def _between(places: list[int], low: int, start: int, end: int, high: int) -> int:

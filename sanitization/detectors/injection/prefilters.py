@@ -96,8 +96,8 @@ def leet_rules() -> tuple[tuple[OrderRule, Late], ...]:
 @cache
 def tails() -> tuple[frozenset[str], int]:
     """Return the incomplete forms of first words with foreign letters, and the length of the longest."""
-    found = beginnings(stem for grammar in FOREIGN.values() for stem in grammar.stems)
-    return found, max(map(len, found))
+    forms = beginnings(stem for grammar in FOREIGN.values() for stem in grammar.stems)
+    return forms, max(map(len, forms))
 
 
 # --- the prefilters -------------------------------------------------------------------------------------------

@@ -99,19 +99,19 @@ def telling(text: str, start: int) -> list[int]:
     """Return the offsets of the telling words that begin at `start` or later, in order."""
     words = _words()
     lowered = text.encode("utf-8", "surrogatepass").lower().decode("utf-8", "surrogatepass")
-    found = set[int]()
+    places = set[int]()
     # Each distinct word of a text is looked up once.
     for word in filter(words.tells, set(_LATIN.findall(lowered, start))):
         at = lowered.find(word, start)
         while at >= 0:
             end = at + len(word)
             if not (_is_latin(lowered, at - 1) or _is_latin(lowered, end)):
-                found.add(at)
+                places.add(at)
             at = lowered.find(word, end)
     if not text.isascii():
         for run in _FOREIGN.finditer(text, start):
-            found.update(match.start() for match in words.others.finditer(text, run.start(), run.end()))
-    return sorted(found)
+            places.update(match.start() for match in words.others.finditer(text, run.start(), run.end()))
+    return sorted(places)
 
 
 def _is_latin(text: str, at: int) -> bool:
@@ -143,12 +143,12 @@ CACHED: Final = 20_000
 @cache
 def _by_deletion() -> dict[str, list[str]]:
     """Map each of the longer words with one letter left out to the words."""
-    found: dict[str, list[str]] = {}
+    by_rest: dict[str, list[str]] = {}
     for word in sorted(KNOWN):
         if len(word) >= SURE:
             for at in range(len(word)):
-                found.setdefault(word[:at] + word[at + 1 :], []).append(word)
-    return found
+                by_rest.setdefault(word[:at] + word[at + 1 :], []).append(word)
+    return by_rest
 
 
 @lru_cache(maxsize=CACHED)

@@ -192,16 +192,16 @@ class Around:
         flat = self._view[begin : begin + BLOCK + LITERAL_MAX]
         for blank in "\n\t\r":
             flat = flat.replace(blank, " ")
-        found: dict[str, set[int]] = {}
+        by_theme: dict[str, set[int]] = {}
         starts, others = self._listing
         # Few literals have their first letters in a block: testing for those costs less than searching each literal.
         here = set(map(flat.__getitem__, _AT))
         for theme, literal in chain(others, *[starts[start] for start in here & starts.keys()]):
             at = flat.find(literal)
             while 0 <= at < BLOCK:
-                found.setdefault(theme, set()).add(begin + at)
+                by_theme.setdefault(theme, set()).add(begin + at)
                 at = flat.find(literal, at + 1)
-        for theme, places in found.items():
+        for theme, places in by_theme.items():
             self._places.setdefault(theme, []).extend(sorted(places))
 
 

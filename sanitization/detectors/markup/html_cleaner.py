@@ -121,8 +121,8 @@ class CleanedPage:
 
     def _rebuilt(self) -> str:
         source, at = self._source, 0
-        for found in _ANY.finditer(source):
-            (self._last.__setitem__ if found[1] else self._first.setdefault)(found[2].lower(), found.start())
+        for match in _ANY.finditer(source):
+            (self._last.__setitem__ if match[1] else self._first.setdefault)(match[2].lower(), match.start())
         quoted = _quoted(source) if "`" in source else iter(())
         span = next(quoted, None)
         while place := _PLACE.search(source, at):
@@ -337,9 +337,9 @@ def _quoted(source: str) -> Iterator[tuple[int, int]]:
 
 def _is_whole(code: str) -> bool:
     begun: Counter[str] = Counter()
-    for found in _ANY.finditer(code):
-        name = found[2].lower()
-        begun[name] += -1 if found[1] else 1
+    for match in _ANY.finditer(code):
+        name = match[2].lower()
+        begun[name] += -1 if match[1] else 1
         if begun[name] < 0:
-            return len(code) == len(found[0]) + 1  # an end tag alone is talk about that tag
+            return len(code) == len(match[0]) + 1  # an end tag alone is talk about that tag
     return True

@@ -126,8 +126,8 @@ def _leads(text: str, tag: Tag, name: str, value: str, addresses: Addresses) -> 
 
 def _cut(text: str, tag: Tag) -> int:
     """Return where the first address of an oversized tag has named its host."""
-    found = re.compile(r"//[^/\\?#\s\"'<>]{0,255}").search(text, tag.start, tag.end)
-    return found.end() if found else tag.body
+    match = re.compile(r"//[^/\\?#\s\"'<>]{0,255}").search(text, tag.start, tag.end)
+    return match.end() if match else tag.body
 
 
 def in_code(text: str, place: int) -> bool:

@@ -266,13 +266,13 @@ def _apart(text: str, place: int) -> str:
 
 def _standing(text: str, place: int, addresses: Addresses) -> _Reading:
     """Read an address without a label."""
-    found = _ADDRESS.match(text, place)
-    if found is None:
+    match = _ADDRESS.match(text, place)
+    if match is None:
         return _Reading(None, place + 9)
-    address, edge = found[0], found.end() + 1
+    address, edge = match[0], match.end() + 1
     if len(address) >= ADDRESS_MAX:
         head = _HOST.match(text, place)
-        end = head.end() if head else found.end()
+        end = head.end() if head else match.end()
     else:
         address = address.rstrip(".,;:!?*_")
         end = place + len(address)

@@ -61,8 +61,8 @@ class Label(NamedTuple):
 def label_end(text: str, opening: int) -> tuple[int, int]:
     """Return the place of the bracket that closes the one at `opening`, or -1; and the edge."""
     limit = opening + 1 + LABEL_MAX
-    found = _LABEL.match(text, opening + 1, limit)
-    stop = found.end() if found else opening + 1
+    match = _LABEL.match(text, opening + 1, limit)
+    stop = match.end() if match else opening + 1
     if stop >= limit:
         return -1, limit
     if text[stop : stop + 1] == "]":
@@ -104,8 +104,8 @@ def inline(text: str, closing: int) -> Target:
     """Read the target in the parentheses after the bracket at `closing`."""
     start = closing + 2
     limit = start + ADDRESS_MAX
-    found = _BODY.match(text, start, limit)
-    stop = found.end() if found else start
+    match = _BODY.match(text, start, limit)
+    stop = match.end() if match else start
     body = text[start:stop]
     if text[stop : stop + 1] == ")" and stop < limit:
         return Target(_address(body), stop + 1, stop + 1)
@@ -127,8 +127,8 @@ def _address(body: str) -> str:
 
 def _host_end(text: str, start: int, limit: int) -> int:
     """Return where the host of an oversized address ends; the rest is left to other detectors."""
-    found = _HOST_END.match(text, start, limit)
-    return found.end() if found else start
+    match = _HOST_END.match(text, start, limit)
+    return match.end() if match else start
 
 
 def definition(text: str, label: Label) -> Target | None:

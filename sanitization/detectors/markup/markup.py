@@ -76,11 +76,11 @@ class Markup:
         """Return the markup reduced to listed tags and attributes, and findings for the removed ones."""
         page = CleanedPage(SURROGATE.sub("\ufffd", html), self._addresses, self._policy.classes)
         bound = self._policy.max_findings
-        found = [
+        findings = [
             Finding(hit.kind, Category.MARKUP, hit.start, hit.end, hit.score, "", self.name)
             for hit in page.hits[:bound]
         ]
-        return Sanitized(self.parser.clean(page.html), tuple(found), max(0, len(page.hits) - bound))
+        return Sanitized(self.parser.clean(page.html), tuple(findings), max(0, len(page.hits) - bound))
 
     def _attribute(self, tag: str, name: str, value: str) -> str | None:
         if tag == "img" and name == "src":

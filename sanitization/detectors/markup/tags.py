@@ -50,9 +50,9 @@ class Tag(NamedTuple):
 
     def attributes(self, text: str) -> Iterator[Attribute]:
         """Yield its attributes in the order of the text, repeated ones too (a browser takes the first)."""
-        for found in _ATTRIBUTE.finditer(text, self.body, self.end - self.whole):
-            raw = found[2] or found[3] or found[4] or ""
-            yield Attribute(found[1].lower(), raw, found.start(), found.end())
+        for match in _ATTRIBUTE.finditer(text, self.body, self.end - self.whole):
+            raw = match[2] or match[3] or match[4] or ""
+            yield Attribute(match[1].lower(), raw, match.start(), match.end())
 
 
 def tag_at(text: str, start: int, end: int | None = None) -> Tag | None:

@@ -95,8 +95,8 @@ def scheme(address: str) -> str:
         bare = "".join(letter for letter in bare if letter.isprintable() and not letter.isspace())
     if _SCRIPTING.match(bare):
         return "javascript"
-    found = _SCHEME.match(bare)
-    return found[1].lower() if found else ""
+    match = _SCHEME.match(bare)
+    return match[1].lower() if match else ""
 
 
 def host(address: str) -> str | None:

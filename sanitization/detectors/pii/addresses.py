@@ -85,16 +85,16 @@ def first_spelled(text: str, position: int, _topics: NamedTopics) -> Hit | None:
 
 def _first_at(signs: Late, text: str, position: int) -> Hit | None:
     for sign in signs.finditer(text, position):
-        found = _address(text, sign.start())
-        if found and found.start >= position:
-            return found
+        address = _address(text, sign.start())
+        if address and address.start >= position:
+            return address
     return None
 
 
 def pending_mail(text: str, start: int) -> int:
     """Return where a quoted name with blanks begins whose `@` may follow, or a name before signs that end a word."""
-    found = _PENDING.search(text, max(start, len(text) - QUOTED_MAX - LOCAL_MAX - 4))
-    end = found.start() if found else len(text)
+    match = _PENDING.search(text, max(start, len(text) - QUOTED_MAX - LOCAL_MAX - 4))
+    end = match.start() if match else len(text)
     wide = _WIDE_PENDING.search(text, max(start, len(text) - WIDE_MAX))
     return max(start, min(end, _local_start(text, wide.start()))) if wide else end
 

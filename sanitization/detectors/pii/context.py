@@ -209,8 +209,8 @@ class NamedTopics:
         """Return whether there is no letter near before `start`."""
         low = start - BEFORE if start > BEFORE else 0
         if low > self._letter or low < self._letter_from:
-            found = _LETTER.search(self._text, low)
-            self._letter_from, self._letter = low, found.start() if found else len(self._text)
+            match = _LETTER.search(self._text, low)
+            self._letter_from, self._letter = low, match.start() if match else len(self._text)
         return self._letter >= start
 
     def near(self, start: int, end: int) -> Mapping[str, int]:

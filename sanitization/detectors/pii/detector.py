@@ -156,16 +156,16 @@ class Pii:
         following: list[tuple[int, int, Hit]] = []
         topics = NamedTopics(text)
         for number in sorted(set(map(_BY_PREFILTER.__getitem__, active))):
-            if found := PARTS[number].first(text, start, topics):
-                following.append((found.anchor, number, found))
+            if hit := PARTS[number].first(text, start, topics):
+                following.append((hit.anchor, number, hit))
         while following:
             _, _, best = min(following)
             yield best
             again, following = following, []
             for entry in again:
-                found = entry[2] if entry[0] >= best.end else PARTS[entry[1]].first(text, best.end, topics)
-                if found:
-                    following.append((found.anchor, entry[1], found))
+                hit = entry[2] if entry[0] >= best.end else PARTS[entry[1]].first(text, best.end, topics)
+                if hit:
+                    following.append((hit.anchor, entry[1], hit))
 
     def settled(self, text: str, start: int = 0, active: Collection[str] = tuple(_BY_PREFILTER)) -> int:
         """Return the least `pending` of the active parts."""

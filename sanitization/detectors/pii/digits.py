@@ -173,13 +173,13 @@ def first_number(text: str, position: int, topics: context.NamedTopics) -> Hit |
         # Skip the end of a word and the rest of a longer number.
         if last in _WORD_CHARACTERS or (last in _JOINTS and before[-2:-1] in _DIGITS):
             continue
-        found = _signed(text, start, before, position, topics) or _number(text, start, topics)
-        if found:
-            more = _EXTENSION.match(text, found.end) if found.kind == "pii.phone" else None
-            return found._replace(end=more.end()) if more else found
+        number = _signed(text, start, before, position, topics) or _number(text, start, topics)
+        if number:
+            more = _EXTENSION.match(text, number.end) if number.kind == "pii.phone" else None
+            return number._replace(end=more.end()) if more else number
         glued = _GLUED.match(text, start)
-        if glued and (found := _number(text, glued.end(), topics)):
-            return found
+        if glued and (number := _number(text, glued.end(), topics)):
+            return number
     return None
 
 
@@ -217,8 +217,8 @@ def _signed(text: str, start: int, before: str, position: int, topics: context.N
             end = phones.international(text, plus)
             if end:
                 return hit(plus, end, phones.KIND, 0.9, reason="form")
-    if last == "(" and start - 1 >= position and (found := _number(text, start - 1, topics)):
-        return found
+    if last == "(" and start - 1 >= position and (number := _number(text, start - 1, topics)):
+        return number
     if before[-2:-1].isalpha() and (letters := _LETTERS_BEFORE.search(before)):
         early = start - len(letters[0])
         outside = early == 0 or text[early - 1] not in _WORD_CHARACTERS
@@ -238,21 +238,21 @@ def _number(text: str, start: int, topics: context.NamedTopics) -> Hit | None:
     if not (crowded and form[0] == "d" and form.find("a", 1, 8) < 0 and topics.none_before(start)):
         word = DOCUMENT.match(text, start)
         near = topics.near(start, word.end() if word else start)
-    found = [
+    hits = [
         _judged(text, start, start + size, rules, near)
         for size, rules in _candidates(form, not near and start > _ALONE_MAX, crowded)
         if _ends(text, start + size)
     ]
     if near:
         if context.counts(near, phones.TOPIC) and (end := phones.spoken_of(text, start)):
-            found.append(_Match(0.8, end, phones.KIND, "said to be"))
+            hits.append(_Match(0.8, end, phones.KIND, "said to be"))
         if word and (kind := document_kind(word[0], near)):
-            found.append(_Match(0.78, word.end(), kind, "said to be"))
+            hits.append(_Match(0.78, word.end(), kind, "said to be"))
     if word and start <= _ALONE_MAX and is_code(word[0]) and _alone(text, start, word.end()):
-        found.append(_Match(0.5, word.end(), "id_number", ALONE))
-    if not found:
+        hits.append(_Match(0.5, word.end(), "id_number", ALONE))
+    if not hits:
         return None
-    best = max(found, key=attrgetter("score", "end"))
+    best = max(hits, key=attrgetter("score", "end"))
     return hit(start, best.end, best.kind, best.score, reason=best.reason) if best.score else None
 
 
@@ -260,14 +260,14 @@ def _number(text: str, start: int, topics: context.NamedTopics) -> Hit | None:
 def _candidates(form: str, nothing_said: bool, crowded: bool) -> tuple[tuple[int, Sequence[NumberRule]], ...]:
     """Return the rules for the beginnings of `form`, each with its length."""
     table = _FORMS if not nothing_said else _CROWDED_FORMS if crowded else _PLAIN_FORMS
-    found = []
+    candidates = []
     for part in _PARTS.finditer(form):
         beginning = form[: part.end()]
         if beginning not in _BEGINNINGS:
             break
         if beginning in table:
-            found.append((part.end(), table[beginning]))
-    return tuple(found)
+            candidates.append((part.end(), table[beginning]))
+    return tuple(candidates)
 
 
 def _judged(text: str, start: int, end: int, rules: Iterable[NumberRule], near: Mapping[str, int]) -> _Match:

@@ -117,9 +117,9 @@ def first_number_first(text: str, position: int, _topics: NamedTopics) -> Hit | 
     """Return the first address such as `10 Example Street, Town`, `10 rue de l'Exemple` at `position` or later."""
     for number in _NUMBER_AT.finditer(text, position):
         start = number.start()
-        found = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
-        if found and found.end() - start <= SPAN:
-            return hit(start, found.end(), "address", 0.7)
+        match = _ENGLISH.match(text, start) or _FRENCH.match(text, start)
+        if match and match.end() - start <= SPAN:
+            return hit(start, match.end(), "address", 0.7)
     return None
 
 
@@ -132,16 +132,16 @@ def first_germanic(text: str, position: int, _topics: NamedTopics) -> Hit | None
             start -= 1
         if start < position or (start and text[start - 1].isalnum()):
             continue
-        if found := _GERMANIC.match(text, start):
-            return hit(start, found.end(), "address", 0.7)
+        if match := _GERMANIC.match(text, start):
+            return hit(start, match.end(), "address", 0.7)
     return None
 
 
 def first_romance(text: str, position: int, _topics: NamedTopics) -> Hit | None:
     """Return the first address such as `Calle Ejemplo 10, 12345 Ciudad` at `position` or later."""
     for street in _ROMANCE_AT.finditer(text, position):
-        if found := _ROMANCE.match(text, street.start()):
-            return hit(street.start(), found.end(), "address", 0.65)
+        if match := _ROMANCE.match(text, street.start()):
+            return hit(street.start(), match.end(), "address", 0.65)
     return None
 
 

@@ -147,8 +147,8 @@ class Flags:
         """Yield where the flags stand."""
         for flags, attempt in ((_USER_FLAGS, _user), (_PASS_FLAGS, _pass)):
             for flag in flags:
-                found = (place + 1 for place in places(text, flag, max(0, start - 1)))
-                yield from (Anchor(place, 0, attempt) for place in found if place >= start)
+                starts = (place + 1 for place in places(text, flag, max(0, start - 1)))
+                yield from (Anchor(place, 0, attempt) for place in starts if place >= start)
 
     def settled(self, text: str, lowered: str, start: int, word: int) -> int:
         """Return where a flag begins whose argument may still come or continue."""

@@ -172,12 +172,12 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
     if tail and _NOT_THE_VALUE.search(tail):
         return None
     given = _Value(value, quoted, (match.groupdict().get("scheme") or "").strip().lower())
-    found = _password(field, tail, given) if field.is_password else _key(field, tail, given)
-    if found is None and _is_set(text, place, match, end, field, given):
-        found = ("secret.password" if field.is_password else "secret.assigned", 0.6, "")
-    if found is None or is_stand_in(value):
+    hit = _password(field, tail, given) if field.is_password else _key(field, tail, given)
+    if hit is None and _is_set(text, place, match, end, field, given):
+        hit = ("secret.password" if field.is_password else "secret.assigned", 0.6, "")
+    if hit is None or is_stand_in(value):
         return None
-    kind, score, why = found
+    kind, score, why = hit
     if end - begin == READ_MAX:
         more = MORE.match(text, end)
         end = more.end() if more else end
@@ -256,9 +256,9 @@ def _trimmed(text: str, place: int, begin: int, end: int, *, prose: bool) -> int
         cut = _CUT_LINE
     else:
         cut = _CUT
-    found = cut.search(text, begin, end)
-    if found:
-        end = found.start()
+    match = cut.search(text, begin, end)
+    if match:
+        end = match.start()
     while end > begin and text[end - 1] in ".,;:?)":
         end -= 1
     return end

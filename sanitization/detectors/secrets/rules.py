@@ -166,8 +166,10 @@ def first_open(text: str, searched: str, literals: Sequence[str], earliest: int,
 
     `searched` is the text, or the text in lower case. The end of the text if there is none.
     """
-    found = (place for literal in literals for place in places(searched, literal, earliest) if begun.match(text, place))
-    return min(found, default=len(text))
+    starts = (
+        place for literal in literals for place in places(searched, literal, earliest) if begun.match(text, place)
+    )
+    return min(starts, default=len(text))
 
 
 def held_word(text: str, word: int, most: int = 2 * HELD) -> int:
@@ -389,12 +391,12 @@ class Underscored(TokenRules):
 
 def stems(literals: Sequence[str]) -> tuple[str, ...]:
     """Return the literals, many of one beginning replaced by the beginning, unless it occurs in words."""
-    found: dict[str, list[str]] = {}
+    by_first: dict[str, list[str]] = {}
     for literal in literals:
-        found.setdefault(literal[:3], []).append(literal)
+        by_first.setdefault(literal[:3], []).append(literal)
     return tuple(
         stem
-        for alike in found.values()
+        for alike in by_first.values()
         for stem in ([commonprefix(alike)] if len(alike) > 2 and not alike[0][:3].islower() else alike)  # noqa: RUF071
     )
 

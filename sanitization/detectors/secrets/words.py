@@ -266,31 +266,31 @@ def _said(text: str, place: int) -> tuple[list[int], bool]:
     """Return where a value may stand after the words of a sentence (`for the server is`), and whether they may
     continue.
     """
-    found: list[int] = []
+    spots: list[int] = []
     spoken = False
     for step in range(forms.STEPS):
         match = forms.STEP.match(text, place)
         if match is None:
-            return found, len(text) - place <= 4 and not text[place:].strip(" \t,")
+            return spots, len(text) - place <= 4 and not text[place:].strip(" \t,")
         word = match[1].lower()
         place = match.end()
         if place == len(text):
-            return found, True
+            return spots, True
         if spoken:
             if word in forms.NOW:
-                found[-1] = place
+                spots[-1] = place
                 continue
             if word not in forms.DONE:
-                return found, False
+                return spots, False
             spoken = False
         elif word in forms.BE:
-            found.append(place)
-            if len(found) == 2:
-                return found, False
+            spots.append(place)
+            if len(spots) == 2:
+                return spots, False
             spoken = word not in forms.WHOSE
         elif step == 0 and word not in forms.WHOSE and word not in forms.DONE:
-            return found, False
-    return found, False
+            return spots, False
+    return spots, False
 
 
 def _is_open(text: str, place: int) -> bool:

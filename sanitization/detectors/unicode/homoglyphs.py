@@ -341,13 +341,13 @@ class Homoglyphs:
     def find(self, text: str, start: int = 0, _active: Collection[str] = ()) -> Iterator[Hit]:
         """Yield each word as one hit from its first look-alike on, reported as a whole."""
         position = start
-        while found := _SUSPECT.search(text, position):
-            if found[0] not in LOOKS:
-                position = found.end()
+        while match := _SUSPECT.search(text, position):
+            if match[0] not in LOOKS:
+                position = match.end()
                 continue
-            begin, end = _bounds(text, found.start())
+            begin, end = _bounds(text, match.start())
             if end - begin > WORD_MAX:
-                rest = _REST.match(text, found.start())
+                rest = _REST.match(text, match.start())
                 position = rest.end() if rest else end
                 continue
             position = end
@@ -367,8 +367,8 @@ class Homoglyphs:
             first = _first(text, begin, behind) if behind - begin <= WORD_MAX else behind
             end = min(end, max(first, start)) if first < behind else end
         position = max(start, len(text) - WORD_MAX - NEARBY)
-        while position < end and (found := _SUSPECT.search(text, position, end)):
-            begin, position = _bounds(text, found.start()) if found[0] in LOOKS else (end, found.end())
+        while position < end and (match := _SUSPECT.search(text, position, end)):
+            begin, position = _bounds(text, match.start()) if match[0] in LOOKS else (end, match.end())
             if begin < end and position + NEARBY > len(text) and position - begin <= WORD_MAX:
                 return max(start, _first(text, begin, position))
         return end

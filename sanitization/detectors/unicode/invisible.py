@@ -114,8 +114,8 @@ class Invisible:
         position = start
         while position > 0 and start - position < RUN_MAX and _IN_RUN.match(text, position - 1):
             position -= 1
-        while found := _SUSPECT.search(text, position):
-            what = _WHAT.match(text, found.start())
+        while match := _SUSPECT.search(text, position):
+            what = _WHAT.match(text, match.start())
             if what is None or what.lastgroup is None:  # not reached: each suspect is one of these
                 return
             begin, position = what.span()
@@ -145,8 +145,8 @@ class Invisible:
 
 def _kind(text: str, index: int) -> str:
     """Return the kind of a hidden character."""
-    found = _PARTS.match(text, index, index + 1)
-    return f"invisible.{found.lastgroup}" if found is not None else ""  # not reached: each is in one of its parts
+    match = _PARTS.match(text, index, index + 1)
+    return f"invisible.{match.lastgroup}" if match is not None else ""  # not reached: each is in one of its parts
 
 
 def _run(text: str, begin: int, end: int) -> Iterator[Hit]:

@@ -171,11 +171,11 @@ def _directs(text: str, index: int) -> bool:
 
 def _behind(text: str, index: int, which: frozenset[str]) -> int:
     """Return how many of these stand in the run of hidden characters before `index`; no more than two matter."""
-    found, place = 0, index - 1
-    while place >= 0 and found < 2 and index - place <= RUN_BEHIND and _HIDDEN.match(text, place):
-        found += text[place] in which
+    count, place = 0, index - 1
+    while place >= 0 and count < 2 and index - place <= RUN_BEHIND and _HIDDEN.match(text, place):
+        count += text[place] in which
         place -= 1
-    return found
+    return count
 
 
 def _is_near(what: Late, text: str, begin: int, end: int, *, by: int = NEARBY, line: bool = False) -> bool:

@@ -281,8 +281,8 @@ class AnswerStream:
 
     def _summary(self) -> SanitizationSummary | None:
         """Return the summary of the answer's findings; None below `summary_from`."""
-        found = self.answer.sanitizer.result("")
-        every = (*self._earlier_findings, *found.findings)
-        if not (every or found.omitted):
+        sanitized = self.answer.sanitizer.result("")
+        every = (*self._earlier_findings, *sanitized.findings)
+        if not (every or sanitized.omitted):
             return None
-        return build_summary("outbound", every, self.log.services.settings.summary_from, omitted=found.omitted)
+        return build_summary("outbound", every, self.log.services.settings.summary_from, omitted=sanitized.omitted)

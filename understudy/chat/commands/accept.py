@@ -209,10 +209,13 @@ async def regenerate(request: Request[Regenerate], services: Services) -> Accept
         message = await own_message(identity.user, message_id, "user", services)
         again = Again(message)
         if command.call_id is not None:
-            found = await services.store.read(queries.step_of_call, command.call_id)
-            if found is None or (found[1].owner, found[1].message_id) != (identity.user, message.id):
+            row = await services.store.read(queries.step_of_call, command.call_id)
+            if row is None or (row[1].owner, row[1].message_id) != (
+                identity.user,
+                message.id,
+            ):
                 raise CommandRejected("not_found", "There is no tool call of that name in the work on this message.")
-            again = Again(message, found[1].id, found[0].number - 1)
+            again = Again(message, row[1].id, row[0].number - 1)
         way = await route_of(identity, message, services)
         await check_limits(identity, services, message.content)
         return await answer_again(request, again, way, command.request_id, services)

@@ -67,8 +67,8 @@ async def approve(request: Request[Approve], services: Services) -> None:
             parameters = (await content_filter.filter_context(command.parameters)).value
         decision, remember = ApprovalDecision(command.decision.value), command.remember
         decide = partial(Decide, command.call_id, decision, note, parameters, remember, request.sender, request.door)
-        found = await services.store.read(queries.step_of_call, command.call_id)
-        run = None if found is None else found[1]
+        row = await services.store.read(queries.step_of_call, command.call_id)
+        run = None if row is None else row[1]
         await ask_open(owner, run, decide, "No tool call of that name waits for your consent.", services)
 
 

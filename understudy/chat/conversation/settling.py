@@ -79,10 +79,10 @@ class Settling:
         """Return the calls in doubt whose tools can be asked, to be settled once the end of the run is committed."""
         settling: list[Doubt] = []
         for call_id, tool in tools.items():
-            found = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
-            if found is not None:
+            row = None if tool.reconcile is None else await self.thread.store.read(queries.step_of_call, call_id)
+            if row is not None:
                 kept = {"attempts": 1, "agent": live.state.calls[call_id].agent_id.rpartition("-")[0]}
-                step = evolve(found[0], status=UNSETTLED, result=kept)
+                step = evolve(row[0], status=UNSETTLED, result=kept)
                 settling.append(Doubt(live.envelope_template, step, tool))
         return settling
 

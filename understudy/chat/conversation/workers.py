@@ -113,16 +113,16 @@ class Workers:
 
     async def overdue(self, ref: ActorRef) -> None:
         """Kill an attempt that has not stopped in its time, and go on without it."""
-        if (found := self.attempts.pop(ref, None)) is not None:
-            attempt, then = found
+        if (entry := self.attempts.pop(ref, None)) is not None:
+            attempt, then = entry
             ref.kill()
             attempt.expire()
             await then()
 
     async def exited(self, ref: ActorRef, reason: Exit) -> RunExited | None:
         """Go on after an attempt whose actor has stopped. Return what is to be done if it was that of a run."""
-        if (found := self.attempts.pop(ref, None)) is not None:
-            attempt, then = found
+        if (entry := self.attempts.pop(ref, None)) is not None:
+            attempt, then = entry
             attempt.exited(reason)
             await then()
             return None

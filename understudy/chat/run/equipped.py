@@ -39,10 +39,10 @@ def recall_tool(store: Store) -> Tool:
         offset: Annotated[int, Param("Where to begin, in characters.", minimum=0)] = 0,
     ) -> ToolResult:
         """Show the result of an earlier tool call of this conversation, of which only the beginning was shown."""
-        found = await store.read(queries.step_of_call, call_id)
-        if found is None or (found[1].owner, found[1].thread_id) != (context.owner, context.thread_id):
+        row = await store.read(queries.step_of_call, call_id)
+        if row is None or (row[1].owner, row[1].thread_id) != (context.owner, context.thread_id):
             raise ToolError("not_found", f"There is no result of a call {call_id[:64]} in this conversation.")
-        step, _ = found
+        step, _ = row
         try:
             kept: Any = msgspec.convert(step.result, RecordedResult)
         except (msgspec.ValidationError, TypeError):

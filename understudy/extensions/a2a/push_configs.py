@@ -40,16 +40,16 @@ async def create_config(run: RunRecord, given: PushConfig) -> dict[str, Any]:
 
 async def get_config(run: RunRecord, given: OfPush) -> dict[str, Any]:
     """Return a config of a task. Raises A2aError."""
-    found = [row for row in await web_context().store.read(storage.of_run, run.owner, run.id) if row.id == given.id]
-    if not found:
+    rows = [row for row in await web_context().store.read(storage.of_run, run.owner, run.id) if row.id == given.id]
+    if not rows:
         raise A2aError("TASK_NOT_FOUND", "The task has no push notification config of that id.")
-    return _config_of(found[0])
+    return _config_of(rows[0])
 
 
 async def list_configs(run: RunRecord, _: OfPush) -> dict[str, Any]:
     """Return all configs of a task: there are few."""
-    found = await web_context().store.read(storage.of_run, run.owner, run.id)
-    return {"configs": [_config_of(row) for row in found], "nextPageToken": ""}
+    rows = await web_context().store.read(storage.of_run, run.owner, run.id)
+    return {"configs": [_config_of(row) for row in rows], "nextPageToken": ""}
 
 
 async def delete_config(run: RunRecord, given: OfPush) -> dict[str, Any]:

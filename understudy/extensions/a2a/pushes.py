@@ -153,11 +153,11 @@ class PushSender(Poller):
         sent: list[str] = []
         sleep_s = EVERY_S
         try:
-            found = await self.store.read(storage.due, self.clock(), TYPES)
+            due = await self.store.read(storage.due, self.clock(), TYPES)
             async with trio.open_nursery() as nursery:
-                for push, seq in found:
+                for push, seq in due:
                     nursery.start_soon(self._try, push, seq, sent)
-            if not found:
+            if not due:
                 sleep_s = await self._sleep_s()
         except StorageError as error:
             log.debug("push.postponed", extra={"reason": str(error)})

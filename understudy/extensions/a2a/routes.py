@@ -153,19 +153,19 @@ async def _list(agent: Agent, params: a2a_params.ListTasks) -> Response:
     statuses = [status.value for status, state in FINAL.items() if wanted in (None, state)]
     thread_id = params.context_id or None
     ended, total = await store.read(storage.ended_runs, owner, agent.name, thread_id, statuses, since, before, size + 1)
-    found = [(run.ended_at or 0.0, run) for run in ended]
+    dated = [(run.ended_at or 0.0, run) for run in ended]
     for run in await store.unfinished_runs(owner, thread_id):
         translator = await _replay(run)
         if (run.pillar or run.agent_type) == agent.name and wanted in (None, translator.state):
             at = datetime.fromisoformat(translator.status["timestamp"]).timestamp()
             total += at >= since
-            found += [(at, run)] if at >= since and (before is None or (at, run.id) < before) else []
-    found.sort(key=lambda place: (place[0], place[1].id), reverse=True)
-    tasks = [(await _replay(run, history_length=params.history_length)).task() for _, run in found[:size]]
+            dated += [(at, run)] if at >= since and (before is None or (at, run.id) < before) else []
+    dated.sort(key=lambda place: (place[0], place[1].id), reverse=True)
+    tasks = [(await _replay(run, history_length=params.history_length)).task() for _, run in dated[:size]]
     for task in tasks:
         if not params.include_artifacts:
             task.pop("artifacts", None)
-    token = queries.encode(found[size - 1][0], found[size - 1][1].id) if len(found) > size else ""
+    token = queries.encode(dated[size - 1][0], dated[size - 1][1].id) if len(dated) > size else ""
     return _respond(result={"tasks": tasks, "nextPageToken": token, "pageSize": size, "totalSize": total})
 
 
@@ -268,10 +268,10 @@ async def _reply_to(run: RunRecord, message: a2a_params.A2aMessage, text: str, d
 def _reply(waits: Mapping[str, Wait], text: str, data: Mapping[str, Any]) -> tuple[str, Approve | Respond]:
     """Return the reply to the oldest question, or to the one that the data names, and that one's id."""
     named = data.get("question_id") or data.get("call_id")
-    found = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
-    if not found:
+    waiting = [(name, wait) for name, wait in waits.items() if named in (None, name, wait.call_id)]
+    if not waiting:
         raise A2aError("UNSUPPORTED_OPERATION", "The task does not wait for a reply.")
-    name, wait = found[0]
+    name, wait = waiting[0]
     if isinstance(wait, ApprovalRequired):
         return name, Approve(name, _decision(data.get("decision", data.get("approved", text))), text or None)
     answer = data.get("answer")

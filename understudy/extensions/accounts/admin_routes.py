@@ -111,9 +111,9 @@ async def listing() -> AccountsPage:
     """List the accounts by name, in pages."""
     known, cursor = _known(), request.args.get("cursor")
     after = "" if cursor is None else decode_cursor(cursor, tuple[str])[0]
-    found = await web_context().store.archive.read(queries.page, after)
-    rows = [_row(account, known.clock()) for account in found]
-    return AccountsPage(rows, encode(found[-1].owner) if len(found) == PAGE else None)
+    accounts = await web_context().store.archive.read(queries.page, after)
+    rows = [_row(account, known.clock()) for account in accounts]
+    return AccountsPage(rows, encode(accounts[-1].owner) if len(accounts) == PAGE else None)
 
 
 @blueprint.post("", status=201, body=InviteUser, errors=ERRORS)
@@ -197,10 +197,10 @@ def _rights(roles: list[str] | tuple[str, ...], groups: list[str] | tuple[str, .
 
 
 async def _existing(owner: str) -> Account:
-    found = await web_context().store.read(queries.one, owner)
-    if found is None:
+    account = await web_context().store.read(queries.one, owner)
+    if account is None:
         raise CommandRejected("not_found", NOT_THERE)
-    return found
+    return account
 
 
 async def _change(work: Write, owner: str) -> None:
@@ -213,12 +213,12 @@ async def _change(work: Write, owner: str) -> None:
     """
     context = web_context()
     try:
-        found = await context.store.commit(work)
+        done = await context.store.commit(work)
     except SoleAccount as refused:
         from understudy.extensions.accounts.local_accounts import LAST_OPERATOR
 
         raise CommandRejected("last_operator", LAST_OPERATOR) from refused
-    if not found:
+    if not done:
         raise CommandRejected("not_found", NOT_THERE)
     await context.sessions.end_all_sessions(owner)
 

@@ -268,10 +268,10 @@ class LocalAccounts(UserSignIn):
         return issued
 
     async def _invited(self, invite: str) -> Account:
-        found = await self.store.read(accounts.invited, digest_of(invite), self.clock())
-        if found is None:
+        account = await self.store.read(accounts.invited, digest_of(invite), self.clock())
+        if account is None:
             raise CommandRejected("not_found", NO_INVITE)
-        return found
+        return account
 
     def _key(self, *parts: str) -> str:
         """Return the key of attempts: a digest, because users type passwords as their names too."""
@@ -285,9 +285,9 @@ class LocalAccounts(UserSignIn):
 def _network(address: str) -> str:
     """Return what one client has of addresses: an address of IPv4, or a /64 of IPv6."""
     try:
-        found = ipaddress.ip_address(address)
+        ip = ipaddress.ip_address(address)
     except ValueError:
         return address
-    if isinstance(found, ipaddress.IPv6Address) and found.ipv4_mapped is None:
-        return str(ipaddress.ip_network((found, 64), strict=False))
-    return str(found)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is None:
+        return str(ipaddress.ip_network((ip, 64), strict=False))
+    return str(ip)

@@ -57,8 +57,8 @@ def join_by_passkey(connection: Connection, invite: str, now: float, passkey: Pa
     and the id is not there already."""
     mine = _a.owner == passkey.owner
     valid = (mine, _a.invite == invite, _a.invite_expires_at > now, _a.disabled_at.is_(None))
-    found = connection.scalar(select(_a.owner).where(*valid).with_for_update())
-    if not invite or found is None or not _insert(connection, passkey):
+    owner = connection.scalar(select(_a.owner).where(*valid).with_for_update())
+    if not invite or owner is None or not _insert(connection, passkey):
         return False
     return connection.execute(update(accounts).where(mine).values(invite="")).rowcount > 0
 
@@ -94,8 +94,8 @@ def public_id(passkey_id: str) -> str:
 
 def one(connection: Connection, passkey_id: str) -> Passkey | None:
     """Return the passkey of this id, or None."""
-    found = connection.execute(select(*_p).where(_p.id == passkey_id)).first()
-    return None if found is None else Passkey(*found)
+    row = connection.execute(select(*_p).where(_p.id == passkey_id)).first()
+    return None if row is None else Passkey(*row)
 
 
 def of_owner(connection: Connection, owner: str) -> list[Passkey]:

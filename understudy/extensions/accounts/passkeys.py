@@ -108,12 +108,12 @@ def site_of(url: str) -> Site:
         CommandRejected: Its host is an address of IPv4 or IPv6, for which browsers make no passkeys
             (`invalid_command`).
     """
-    found = urlsplit(url)
-    host = found.hostname or ""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
     if not host or ":" in host or host.rpartition(".")[2].isdecimal():
         raise CommandRejected("invalid_command", NEEDS_NAME)
-    port = "" if found.port in (None, PORTS.get(found.scheme)) else f":{found.port}"
-    return Site(f"{found.scheme}://{host}{port}", host)
+    port = "" if parts.port in (None, PORTS.get(parts.scheme)) else f":{parts.port}"
+    return Site(f"{parts.scheme}://{host}{port}", host)
 
 
 @define(eq=False)
@@ -343,19 +343,21 @@ def _check_origin(credential: dict[str, Any], site: Site) -> None:
 
 
 def _registered(credential: dict[str, Any], challenge: bytes, site: Site) -> Passkey:
-    found = webauthn.verify_registration_response(
+    verified = webauthn.verify_registration_response(
         credential=credential,
         expected_challenge=challenge,
         expected_rp_id=site.name,
         expected_origin=site.origin,
         require_user_verification=True,
     )
-    return Passkey(base64url.encode(found.credential_id), "", found.credential_public_key, found.sign_count, "", 0.0)
+    return Passkey(
+        base64url.encode(verified.credential_id), "", verified.credential_public_key, verified.sign_count, "", 0.0
+    )
 
 
 def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey: Passkey) -> int:
     """Return the count that a passkey has signed. The writer compares it with the one before."""
-    found = webauthn.verify_authentication_response(
+    verified = webauthn.verify_authentication_response(
         credential=credential,
         expected_challenge=challenge,
         expected_rp_id=site.name,
@@ -367,7 +369,7 @@ def _verified(credential: dict[str, Any], challenge: bytes, site: Site, passkey:
     handle = credential["response"].get("userHandle")
     if handle is not None and base64url.decode(handle) != _handle_of(passkey.owner):
         raise ValueError("it is of another user")
-    return found.new_sign_count
+    return verified.new_sign_count
 
 
 def open_accounts(server: "WebContext") -> LocalAccounts:

@@ -61,8 +61,8 @@ class Passwords:
                 if not self._decoy:  # before the first comparison of any kind
                     self._decoy = await trio.to_thread.run_sync(self.hasher.hash, "a password that nobody has")
             self.computed += 1
-            found = await trio.to_thread.run_sync(self._compare, password, hashed or self._decoy, limiter=self._slots)
-            return found and bool(hashed)
+            matches = await trio.to_thread.run_sync(self._compare, password, hashed or self._decoy, limiter=self._slots)
+            return matches and bool(hashed)
 
     def is_outdated(self, hashed: str) -> bool:
         """Whether a hash was made with other parameters than those of now."""

@@ -98,7 +98,7 @@ async def join() -> Session:
 
 def local_accounts() -> "LocalAccounts":
     """Return the accounts of this server. Raises CommandRejected (`not_found`): it has none."""
-    found = web_context().sessions.sign_in
-    if found is None or found.ways().by != "accounts":
+    accounts = web_context().sessions.sign_in
+    if accounts is None or accounts.ways().by != "accounts":
         raise CommandRejected("not_found", NO_ACCOUNTS)
-    return cast("LocalAccounts", found)
+    return cast("LocalAccounts", accounts)

@@ -164,15 +164,15 @@ def _change(connection: Connection, owner: str, values: dict[str, Any], *conditi
 
 def one(connection: Connection, owner: str) -> Account | None:
     """Return the account of a user, or None."""
-    found = connection.execute(_ALL.where(_a.owner == owner)).first()
-    return None if found is None else Account(*found)
+    row = connection.execute(_ALL.where(_a.owner == owner)).first()
+    return None if row is None else Account(*row)
 
 
 def invited(connection: Connection, invite: str, now: float) -> Account | None:
     """Return the account with the digest of an invite that is valid at `now`, or None."""
     valid = _ALL.where(_a.invite == invite, _a.invite != "", _a.invite_expires_at > now, _a.disabled_at.is_(None))
-    found = connection.execute(valid).first()
-    return None if found is None else Account(*found)
+    row = connection.execute(valid).first()
+    return None if row is None else Account(*row)
 
 
 def page(connection: Connection, after: str) -> list[Account]:

@@ -77,8 +77,8 @@ async def run_of_reply(caller: Identity, reply: Approve | Respond) -> RunRecord 
     if isinstance(reply, Respond):
         run = await store.run(run_of_question(reply.question_id))
     else:
-        found = await store.read(queries.step_of_call, reply.call_id)
-        run = None if found is None else found[1]
+        row = await store.read(queries.step_of_call, reply.call_id)
+        run = None if row is None else row[1]
     return run if run is not None and run.owner == caller.user else None
 
 

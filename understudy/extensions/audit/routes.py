@@ -51,9 +51,9 @@ async def listing() -> AuditPage:
     if first is None:
         raise CommandRejected("invalid_command", "That cursor is not valid here.")
     before = first if before is None else min(first, before)
-    found = await archive.read(storage.entries, wanted, before, limit)
-    more = encode(found[-1].number - 1, read_by) if len(found) == limit else None
-    return AuditPage([storage.entry_of(row) for row in found], more)
+    rows = await archive.read(storage.entries, wanted, before, limit)
+    more = encode(rows[-1].number - 1, read_by) if len(rows) == limit else None
+    return AuditPage([storage.entry_of(row) for row in rows], more)
 
 
 class Actions(Struct):

@@ -86,18 +86,18 @@ class AuditFilter:
 
 def entries(connection: Connection, wanted: AuditFilter, before: int, limit: int) -> list[StoredEntry]:
     """Return the newest entries whose number is at most `before`, newest first."""
-    found = select(*_ENTRY).where(_a.number <= before)
+    query = select(*_ENTRY).where(_a.number <= before)
     if not wanted.everywhere:
-        found = found.where(_a.tenant == wanted.tenant)
+        query = query.where(_a.tenant == wanted.tenant)
     if wanted.user is not None:
-        found = found.where(or_(_a.who == wanted.user, _a.target == wanted.user))
+        query = query.where(or_(_a.who == wanted.user, _a.target == wanted.user))
     if wanted.action is not None:
-        found = found.where(_a.action == wanted.action)
+        query = query.where(_a.action == wanted.action)
     if wanted.since is not None:
-        found = found.where(_a.at >= wanted.since)
+        query = query.where(_a.at >= wanted.since)
     if wanted.until is not None:
-        found = found.where(_a.at < wanted.until)
-    return [StoredEntry(*row) for row in connection.execute(found.order_by(_a.number.desc()).limit(limit))]
+        query = query.where(_a.at < wanted.until)
+    return [StoredEntry(*row) for row in connection.execute(query.order_by(_a.number.desc()).limit(limit))]
 
 
 def number_of(connection: Connection, entry_id: str, who: str) -> int | None:

@@ -105,8 +105,8 @@ def _with_text(
         began, number = steps[-1].started_at if steps else 0.0, max((step.number for step in steps), default=0) + 1
         run_id = steps[-1].run_id if steps else ""
         cut = StepRecord(run_id, number, "model", name, None, None, None, "started", began)
-    found = [] if cut.result is None else cut.result.get("found", [])
-    return [*others, evolve(cut, result=encode_partial(rest, [], taken=True) | {"found": found})]
+    findings = [] if cut.result is None else cut.result.get("found", [])
+    return [*others, evolve(cut, result=encode_partial(rest, [], taken=True) | {"found": findings})]
 
 
 def _taken(step: StepRecord, ids: Mapping[str, str], run_id: str, now: float) -> StepRecord:

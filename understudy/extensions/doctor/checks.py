@@ -197,11 +197,11 @@ def _services(settings: Settings) -> Iterator[CheckResult]:
         yield CheckResult("database", "mend", str(error))
         return
     try:
-        found = check_cluster(settings.database_url)
+        cluster = check_cluster(settings.database_url)
     except DatabaseUnusable as error:
         yield CheckResult("database", "mend", str(error))
     else:
-        yield from _postgresql(found, NODE_CONNECTIONS)
+        yield from _postgresql(cluster, NODE_CONNECTIONS)
 
 
 def _postgresql(found: "ClusterCheck", node_connections: int) -> Iterator[CheckResult]:
@@ -272,12 +272,12 @@ def _keys(settings: Settings) -> CheckResult:
         keys = trio.run(read_keys, settings.jwt.keys)
     except (FetchFailed, KeySetInvalid, OSError) as error:
         return CheckResult("identity provider", "mend", f"no keys from {settings.jwt.keys}: {error}")
-    found = f"{keys.number} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
+    count = f"{keys.number} keys" + (f", {keys.skipped} of no use here" if keys.skipped else "")
     if settings.jwt.keys.startswith("http://") and not is_loopback(urlsplit(settings.jwt.keys).hostname or ""):
         return CheckResult(
-            "identity provider", "note", f"{found}; an attacker on the network path can insert one: use https"
+            "identity provider", "note", f"{count}; an attacker on the network path can insert one: use https"
         )
-    return CheckResult("identity provider", "ok", found)
+    return CheckResult("identity provider", "ok", count)
 
 
 def _clock(settings: Settings) -> CheckResult:
@@ -341,8 +341,8 @@ def _models(settings: Settings, agents: Sequence[Agent], ask: bool) -> Iterator[
         yield CheckResult("model", "mend", str(error))
         return
     for name in names:
-        found = inquire(name, settings.providers, chosen(settings.extensions), ask=ask)
-        yield CheckResult("model", found.state, found.text)
+        inquiry = inquire(name, settings.providers, chosen(settings.extensions), ask=ask)
+        yield CheckResult("model", inquiry.state, inquiry.text)
     if settings.output_tokens < settings.models.max_output:
         limited = f"replies have at most {settings.output_tokens:,} tokens, half of models.window_tokens"
         yield CheckResult(

@@ -88,16 +88,16 @@ class Content:
     @classmethod
     def read(cls, at: str, content: object) -> "Content":
         """Return what a content holds, which stands at this place of its request."""
-        found = cls()
+        reading = cls()
         parts = content if isinstance(content, list | tuple) else [] if content is None else [content]
         for number, part in enumerate(parts):
             if isinstance(part, str):
-                found.texts += [part] if part else []
+                reading.texts += [part] if part else []
             elif isinstance(part, Mapping):
-                found._add(f"{at}[{number}]", part)
+                reading._add(f"{at}[{number}]", part)
             else:
-                found.left_out.append(type(part).__name__)
-        return found
+                reading.left_out.append(type(part).__name__)
+        return reading
 
     @classmethod
     def of_result(cls, at: str, result: object) -> "Content":

@@ -75,8 +75,8 @@ async def shown_run(caller: Identity, thread_id: str, shown: Sequence[str]) -> R
     for name in shown:
         if newest is not None and asked is not None and name in (asked.id, asked.branch_of):
             return newest
-        found = await store.read(queries.runs_of, caller.user, [name])
-        for run in (await store.run(name.removeprefix(ANSWER)), *reversed(found)):
+        runs = await store.read(queries.runs_of, caller.user, [name])
+        for run in (await store.run(name.removeprefix(ANSWER)), *reversed(runs)):
             if run is not None and (run.owner, run.thread_id) == (caller.user, thread_id):
                 return run
     return None
@@ -101,8 +101,8 @@ async def _is_same(caller: Identity, earlier: Message, say: Say, files: Sequence
     if not equal_but_for_placeholders(earlier.content, filtered.text):
         return False
     kept = ids[: len(say.references)] == say.references and len(ids) == len(say.references) + len(files)
-    found = await context.services.attachments(caller.user).rows(ids) if files and kept else []
-    rows = {row.id: row for row in found}
+    attached = await context.services.attachments(caller.user).rows(ids) if files and kept else []
+    rows = {row.id: row for row in attached}
     for name, file in zip(ids[len(say.references) :], files, strict=False):
         kept = kept and name in rows and await _sum_of(file) == rows[name].sha256
         kept = kept and await content_filter.filter_note(caller.user, file.name) == rows[name].name

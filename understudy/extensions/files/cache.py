@@ -93,7 +93,7 @@ class FileCache:
 
     def _aged(self, now: float) -> list[tuple[float, int, Path]]:
         """Return the files of the folder with age in seconds and size, partial ones included."""
-        found = []
+        copies = []
         try:
             with os.scandir(self.folder) as entries:
                 for entry in entries:
@@ -101,10 +101,10 @@ class FileCache:
                         status = entry.stat(follow_symlinks=False)
                     except FileNotFoundError:
                         continue  # another server's sweep was faster
-                    found.append((now - status.st_mtime, status.st_size, Path(entry.path)))
+                    copies.append((now - status.st_mtime, status.st_size, Path(entry.path)))
         except FileNotFoundError:
             return []
-        return found
+        return copies
 
 
 class FileCacheSweeper(Actor):

@@ -164,8 +164,8 @@ def _store(connection: Connection, file: File, path: Path) -> None:
 
 
 def _read(connection: Connection, file: File, number: int) -> bytes | None:
-    found = connection.execute(_part, {"of": file.owner, "named": file.id, "place": number})
-    body: bytes | None = found.scalar_one_or_none()
+    result = connection.execute(_part, {"of": file.owner, "named": file.id, "place": number})
+    body: bytes | None = result.scalar_one_or_none()
     return body
 
 

@@ -30,8 +30,8 @@ def among(connection: Connection, owner: str, ids: Sequence[str]) -> list[File]:
     """Return the owner's files among these ids, in the same order."""
     ids = ids[:LARGEST_PAGE]
     rows = connection.execute(select(*_f).where(_f.owner == owner, _f.id.in_(set(ids))))
-    found = {row.id: File(*row) for row in rows}
-    return [found[name] for name in dict.fromkeys(ids) if name in found]
+    by_id = {row.id: File(*row) for row in rows}
+    return [by_id[name] for name in dict.fromkeys(ids) if name in by_id]
 
 
 def record_of(row: Any) -> dict[str, Any]:

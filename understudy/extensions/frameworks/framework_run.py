@@ -175,8 +175,8 @@ class FrameworkRun(HandWritten):
 
     async def _state(self, run_id: str = "") -> dict[str, bytes]:
         job, scope = self.work.job, self._scope
-        found = await self.work.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
-        return {key.removeprefix(scope): body for key, body in found.items() if key.startswith(scope)}
+        state = await self.work.services.store.read(states.state, job.owner, job.thread_id, run_id or job.run_id)
+        return {key.removeprefix(scope): body for key, body in state.items() if key.startswith(scope)}
 
     async def save(self, put: Mapping[str, bytes], drop: tuple[str, ...] = ()) -> None:
         """Keep entries of the run's state, and remove others. Raises ToolError if they are too large."""

@@ -118,8 +118,8 @@ class RunCheckpoints(BaseCheckpointSaver[int]):
         limit: int | None = None,
     ) -> AsyncIterator[CheckpointTuple]:
         """Yield the last checkpoint: there are no earlier ones."""
-        if config is not None and before is None and (found := await self.aget_tuple(config)) is not None:
-            yield found
+        if config is not None and before is None and (checkpoint := await self.aget_tuple(config)) is not None:
+            yield checkpoint
 
     async def aput(
         self,

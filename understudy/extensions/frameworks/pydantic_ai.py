@@ -106,11 +106,11 @@ class PydanticWork(KeptWork):
 
         Else that is only its form, or words beside it, or may be refused or changed when it is whole.
         """
-        inner, found = self.made.agent, list[AbstractCapability[Any]]()
-        inner.root_capability.apply(found.append)
+        inner, capabilities = self.made.agent, list[AbstractCapability[Any]]()
+        inner.root_capability.apply(capabilities.append)
         while isinstance(inner, WrapperAgent):
             inner = inner.wrapped
-        checks = getattr(inner, "_output_validators", True) or any(map(_checks_output, found))
+        checks = getattr(inner, "_output_validators", True) or any(map(_checks_output, capabilities))
         return inner.output_type is str and not checks
 
     async def _history(self) -> list[ModelMessage]:

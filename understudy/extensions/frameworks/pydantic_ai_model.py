@@ -270,11 +270,11 @@ def encode_state(
 def _opaque(part: Any) -> dict[str, Any]:
     """Return the members of a part that only its provider reads: signatures, and the ids that belong to them."""
     details = {name: value for name, value in (part.provider_details or {}).items() if "signature" in name}
-    found = {"signature": getattr(part, "signature", None), "provider_details": details or None}
-    if not any(found.values()):
+    members = {"signature": getattr(part, "signature", None), "provider_details": details or None}
+    if not any(members.values()):
         return {}
-    found |= {"id": part.id, "provider_name": part.provider_name}
-    return {name: value for name, value in found.items() if value is not None}
+    members |= {"id": part.id, "provider_name": part.provider_name}
+    return {name: value for name, value in members.items() if value is not None}
 
 
 def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.CallItem], model: str) -> list[Any]:

@@ -20,19 +20,19 @@ def split_lines(lines: Sequence[str], example: str, most: int) -> dict[str, str]
 
     Raises `ToolError` for a line that is not like the `example`, a name that is there twice, or more than `most` lines.
     """
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for line in filter(None, map(str.strip, lines)):
         name, _, text = (part.strip() for part in line.partition(":"))
         if not name or not text or len(name) > MAX_NAME:
             raise _refused(
                 f"“{_short(line)}” needs a name of at most {MAX_NAME} characters and a colon, as in {example}"
             )
-        if name in found:
+        if name in texts:
             raise _refused(f"“{name}” is there twice; give each line its own name.")
-        found[name] = text
-    if len(found) > most:
-        raise _refused(f"There are {len(found):,} lines, and at most {most} can be worked out at once.")
-    return found
+        texts[name] = text
+    if len(texts) > most:
+        raise _refused(f"There are {len(texts):,} lines, and at most {most} can be worked out at once.")
+    return texts
 
 
 def read_amount(text: str, name: str) -> float:

@@ -124,17 +124,17 @@ async def errors_by_code(context: ToolContext, minutes: Minutes = 60) -> ToolRes
 async def recent_crashes(context: ToolContext, minutes: Minutes = 60) -> ToolResult:
     """List the actors that crashed or restarted in the last minutes, and the parts that are not well; for operators."""
     _check_minutes(minutes)
-    found = context.server.crashes(minutes)
-    restarts: Mapping[str, int] = found["restarts"]
-    incidents: Sequence[Mapping[str, Any]] = found["incidents"]
-    unwell = [{"part": name, **check} for name, check in found["unwell"].items()]
+    crashes = context.server.crashes(minutes)
+    restarts: Mapping[str, int] = crashes["restarts"]
+    incidents: Sequence[Mapping[str, Any]] = crashes["incidents"]
+    unwell = [{"part": name, **check} for name, check in crashes["unwell"].items()]
     most = ", ".join(f"{path} ({count:,})" for path, count in list(restarts.items())[:3])
     total = sum(restarts.values())
     parts = [_count(total, "restart") + (f": {most}" if most else "")]
     if incidents:
         latest = incidents[0]
         parts.append(f"the latest incident was {latest['error']} in {latest['path']}, {latest['ago_s']:,.0f} s ago")
-    parts.append("all parts and breakers are well" if not unwell else f"not well: {', '.join(found['unwell'])}")
+    parts.append("all parts and breakers are well" if not unwell else f"not well: {', '.join(crashes['unwell'])}")
     value = {
         "minutes": minutes,
         "restarts": [{"path": path, "restarts": count} for path, count in restarts.items()],

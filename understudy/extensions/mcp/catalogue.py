@@ -84,15 +84,15 @@ class McpCatalogue(ToolServers):
 
         Without an `owner`, those at which users sign in are left out.
         """
-        found: list[McpLink] = []
+        links: list[McpLink] = []
         for server in agent.servers:
             if server.name in off:
                 continue
             if server.name in self.links:
-                found.append(self.links[server.name])
+                links.append(self.links[server.name])
             elif owner is not None and self.users is not None and server.name in self.signing_in:
-                found.append(self.users.of(server, owner))
-        return found
+                links.append(self.users.of(server, owner))
+        return links
 
     def with_tools(self, agent: Agent, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that its servers offer now, after its own. `off`: servers to leave out.
@@ -105,21 +105,21 @@ class McpCatalogue(ToolServers):
         taken = {tool.name for tool in own}
         of_agent = self.of_agent(agent, off, owner)
         links = [link for link in of_agent if link.offered]
-        found = [tool for link in links for tool in self._tools_of(link) if tool.name not in taken]
+        tools = [tool for link in links for tool in self._tools_of(link) if tool.name not in taken]
         if able := [link for link in links if link.offer.has_resources]:
-            found += [tool for tool in self._readers_of(able) if tool.name not in taken]
-        found += [
+            tools += [tool for tool in self._readers_of(able) if tool.name not in taken]
+        tools += [
             link.sign_in_tool()
             for link in of_agent
             if isinstance(link, UserLink) and link.state is LinkState.SIGNED_OUT and not link.offer.tools
         ]
-        return agent.with_tools((*own, *found))
+        return agent.with_tools((*own, *tools))
 
     def for_widget(self, agent: Agent, server: str, off: Collection[str] = (), owner: str | None = None) -> Agent:
         """Return the agent with the tools that user interfaces of this server may call now, and no others."""
         links = [link for link in self.of_agent(agent, off, owner) if link.name == server and link.offered]
-        found = [make_tool(link, tool) for link in links for tool in link.offer.tools.values() if tool.for_widgets]
-        return agent.with_tools(found)
+        tools = [make_tool(link, tool) for link in links for tool in link.offer.tools.values() if tool.for_widgets]
+        return agent.with_tools(tools)
 
     def stamp(self, agent: Agent) -> object:
         """Return a value that changes when what `with_tools` adds to the agent does."""

@@ -33,14 +33,14 @@ def check_mcp_servers(agents: Sequence[Agent], *, private: bool = False) -> list
         async with ActorSystem("doctor", catalogue.children()) as system:
             for link in catalogue.links.values():
                 await link.settled(link.server.start_s + 1.0)
-            found.extend(map(_mcp_server, catalogue.links.values()))
+            results.extend(map(_mcp_server, catalogue.links.values()))
             for server in catalogue.signing_in.values():
-                found.append(await _mcp_sign_in(server, private=private))
+                results.append(await _mcp_sign_in(server, private=private))
             await system.stop(grace_s=SHUTDOWN_S)
 
-    found: list[CheckResult] = []
+    results: list[CheckResult] = []
     trio.run(connect)
-    return found
+    return results
 
 
 async def _mcp_sign_in(server: McpServer, *, private: bool) -> CheckResult:

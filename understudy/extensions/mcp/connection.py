@@ -108,16 +108,16 @@ class McpSession:
         """
         if not self.offers("resources" if what == "resource_templates" else what):
             return []
-        found: list[dict[str, Any]] = []
+        entries: list[dict[str, Any]] = []
         cursor: str | None = None
         for _ in range(MAX_PAGES):
             params = types.PaginatedRequestParams(cursor=cursor)
             page = await self.request(partial(self._page, what, params), ANSWER_S)
-            found += page[0]
+            entries += page[0]
             cursor = page[1]
             if not cursor:
                 break
-        return found
+        return entries
 
     async def _page(self, what: str, params: types.PaginatedRequestParams) -> tuple[list[dict[str, Any]], str | None]:
         """Return one page of a list, and where the next one begins.
@@ -129,14 +129,14 @@ class McpSession:
         listed, cursor = raw.get(name), raw.get("nextCursor")
         if not isinstance(listed, list) and listed != {}:  # as some write an empty list
             raise ValueError(f"no list of {what}")
-        found = [entry for entry in listed if isinstance(entry, dict)]
+        entries = [entry for entry in listed if isinstance(entry, dict)]
         if what == "tools":  # the SDK keeps which arguments are sent as headers, and says which tools may not be used
-            known = [tool for entry in found if (tool := _tool_of_sdk(entry))]
+            known = [tool for entry in entries if (tool := _tool_of_sdk(entry))]
             page = types.ListToolsResult(tools=list(known))
             kept = self.client.session._absorb_tool_listing(page, complete=params.cursor is None and not cursor).tools
             dropped = {definition.name for definition in known} - {definition.name for definition in kept}
-            found = [entry for entry in found if entry.get("name") not in dropped]
-        return found, cursor if isinstance(cursor, str) else None
+            entries = [entry for entry in entries if entry.get("name") not in dropped]
+        return entries, cursor if isinstance(cursor, str) else None
 
     async def send_raw(self, request: Any, progress: ProgressFnT | None = None) -> dict[str, Any]:
         """Make a request below the typed layer of the SDK. Return the result as the server sent it.

@@ -79,27 +79,27 @@ def read_definitions(
     server: McpServer, listed: Iterable[Mapping[str, Any]]
 ) -> tuple[dict[str, Definition], list[LeftOut]]:
     """Return the definitions of the listed tools by our names, in the server's order, and those that are left out."""
-    found: dict[str, Definition] = {}
+    definitions: dict[str, Definition] = {}
     left_out: list[LeftOut] = []
     for tool in listed:
         remote = str(tool.get("name") or "")
         if server.only is not None and remote not in server.only:
             continue
         try:
-            if len(found) >= MAX_TOOLS:
+            if len(definitions) >= MAX_TOOLS:
                 raise ValueError(f"a server may have {MAX_TOOLS} tools here")
             made = _read(server, remote, tool)
-            if made.name in found:
+            if made.name in definitions:
                 raise ValueError(f"another tool has the name {made.name} already")
         except ValueError as error:
             if len(left_out) < MAX_LEFT_OUT:
                 left_out.append(LeftOut(remote[:_NAME_CHARACTERS], str(error)))
         else:
-            found[made.name] = made
-    for missing in sorted(set(server.only or ()) - {definition.remote for definition in found.values()}):
+            definitions[made.name] = made
+    for missing in sorted(set(server.only or ()) - {definition.remote for definition in definitions.values()}):
         if all(omitted.name != missing for omitted in left_out):
             left_out.append(LeftOut(missing, "the server has no such tool"))
-    return found, left_out[:MAX_LEFT_OUT]
+    return definitions, left_out[:MAX_LEFT_OUT]
 
 
 def tool_name(server: str, remote: str) -> str:

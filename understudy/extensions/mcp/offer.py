@@ -49,8 +49,8 @@ class Offer:
         """Return what was made of the offer under a name, made anew if the stamp is another than then."""
         if what not in self.made or self.made[what][0] != stamp:
             self.made[what] = stamp, make()
-        found: T = self.made[what][1]
-        return found
+        value: T = self.made[what][1]
+        return value
 
     def needs_approval(self, definition: Definition) -> bool:
         """Return whether calls of a tool need consent."""
@@ -67,26 +67,26 @@ class Offer:
             log.warning("mcp.tools_refused", extra={"server": self.server.name, "why": error.message})
             return
         self.unread = ""
-        found, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
+        definitions, self.left_out = await trio.to_thread.run_sync(read_definitions, self.server, listed)
         suspect: set[str] = set()
-        for name, definition in list(found.items()):
+        for name, definition in list(definitions.items()):
             if definition.digest == getattr(self.tools.get(name), "digest", None):
-                found[name] = self.tools[name]
+                definitions[name] = self.tools[name]
                 suspect |= {name} & self.suspect
                 continue
             try:
                 text, doubtful = await self.clean(definition.description)
             except ValueError as error:
-                del found[name]
+                del definitions[name]
                 self.left_out.append(LeftOut(definition.remote, f"its description is blocked: {error}"))
                 continue
-            found[name] = evolve(definition, description=text)
+            definitions[name] = evolve(definition, description=text)
             changed = self._first.setdefault(name, definition.digest) != definition.digest
             if doubtful or changed:
                 suspect.add(name)
                 log.warning("mcp.tool_suspect", extra={"server": self.server.name, "tool": name, "changed": changed})
-        if found != self.tools or suspect != self.suspect:
-            self.tools, self.suspect, self.version = found, suspect, self.version + 1
+        if definitions != self.tools or suspect != self.suspect:
+            self.tools, self.suspect, self.version = definitions, suspect, self.version + 1
 
     async def look_for_resources(self, session: "McpSession") -> None:
         """Find out whether there are any: many servers say that they have some, and list none."""

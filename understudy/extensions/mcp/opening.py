@@ -84,10 +84,10 @@ def _let_sign_in(server: "WebContext", catalogue: McpCatalogue, clean: Clean) ->
 
 async def _clean(content_filter: ContentFilter, text: str) -> tuple[str, bool]:
     """Redact a text of an MCP server, as `Clean` has it."""
-    found = await content_filter.filter_value(text, content_filter.tool)
-    if found.blocked:
-        raise ValueError(content_filter.blocked_error("It is left out", found.texts).message)
-    return str(found.value), is_suspect(found.findings)
+    clean = await content_filter.filter_value(text, content_filter.tool)
+    if clean.blocked:
+        raise ValueError(content_filter.blocked_error("It is left out", clean.texts).message)
+    return str(clean.value), is_suspect(clean.findings)
 
 
 def _checks(catalogue: McpCatalogue) -> dict[str, HealthCheck]:

@@ -63,10 +63,10 @@ class Prompt:
 
 def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
     """Return the listed prompts by name, without those whose names are too long."""
-    found: dict[str, Prompt] = {}
+    prompts: dict[str, Prompt] = {}
     for prompt in listed:
         name, arguments = str(prompt.get("name") or ""), prompt.get("arguments") or []
-        if name in found or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
+        if name in prompts or not 0 < len(name) <= MAX_NAME or not isinstance(arguments, list):
             continue
         made = tuple(
             Argument(
@@ -78,10 +78,10 @@ def read_prompts(listed: Iterable[Mapping[str, Any]]) -> dict[str, Prompt]:
         if len(made) > MAX_ARGUMENTS:
             continue
         title, description = _text(prompt.get("title"), MAX_NAME), _text(prompt.get("description"), MAX_DESCRIPTION)
-        found[name] = Prompt(name, title, description, made)
-        if len(found) == MAX_PROMPTS:
+        prompts[name] = Prompt(name, title, description, made)
+        if len(prompts) == MAX_PROMPTS:
             break
-    return found
+    return prompts
 
 
 def read_messages(said: Mapping[str, Any]) -> list[dict[str, str]]:
@@ -107,7 +107,7 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
     known: tuple[float, dict[str, Prompt]] | None = link.offer.made.get(_KEPT)
     if known is not None and trio.current_time() < known[0] + FRESH_S:
         return known[1]
-    found: dict[str, Prompt] = {}
+    prompts: dict[str, Prompt] = {}
     for name, prompt in read_prompts(await link.ask(lambda connection: connection.list_all("prompts"))).items():
         try:
             words = [(await link.clean(text))[0] for text in _words(prompt)]
@@ -117,9 +117,9 @@ async def prompts_of(link: McpLink) -> dict[str, Prompt]:
         arguments = tuple(
             evolve(argument, description=text) for argument, text in zip(prompt.arguments, others, strict=True)
         )
-        found[name] = evolve(prompt, title=title, description=description, arguments=arguments)
-    link.offer.made[_KEPT] = trio.current_time(), found
-    return found
+        prompts[name] = evolve(prompt, title=title, description=description, arguments=arguments)
+    link.offer.made[_KEPT] = trio.current_time(), prompts
+    return prompts
 
 
 async def get_prompt(link: McpLink, name: str, arguments: Mapping[str, str]) -> list[dict[str, str]]:

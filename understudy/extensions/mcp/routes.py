@@ -104,29 +104,29 @@ async def switch(thread_id: str, name: str) -> ShownServer:
     """Switch an MCP server off in this thread, or on again: `{"on": false}`."""
     await off_in(thread_id)
     given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
-    found = links_of_caller().get(name)
-    if found is None:
+    linked = links_of_caller().get(name)
+    if linked is None:
         raise CommandRejected("not_found", "There is no MCP server of that name.")
     await web_context().parts[McpCatalogue].switch(identity().user, thread_id, name, on=given.on)
-    return _row(*found, [] if given.on else [name])
+    return _row(*linked, [] if given.on else [name])
 
 
 @blueprint.get("/<thread_id>/prompts", errors=STORED)
 async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServer]]:
     """List the prompts of the MCP servers that are on in this thread."""
     off = await off_in(thread_id, must_exist=False)
-    found: dict[str, list[Prompt]] = {}
+    by_server: dict[str, list[Prompt]] = {}
 
     async def look(link: McpLink) -> None:
         with suppress(ToolError, SignedOut):
-            found[link.name] = list((await prompts_of(link)).values())
+            by_server[link.name] = list((await prompts_of(link)).values())
 
     async with trio.open_nursery() as nursery:
         used = [link for name, (link, _) in links_of_caller().items() if name not in off]
         links = [link for link in used if link.state is not LinkState.AWAY]
         for link in links:
             nursery.start_soon(look, link)
-    return {"prompts": [_prompt(link.name, one) for link in links for one in found.get(link.name, ())]}
+    return {"prompts": [_prompt(link.name, one) for link in links for one in by_server.get(link.name, ())]}
 
 
 @blueprint.post(
@@ -137,11 +137,11 @@ async def prompt(thread_id: str) -> PromptText:
     """Return the messages of a prompt with these arguments."""
     off = await off_in(thread_id, must_exist=False)
     given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
-    found = links_of_caller().get(given.server)
-    if found is None or given.server in off:
+    linked = links_of_caller().get(given.server)
+    if linked is None or given.server in off:
         raise CommandRejected("not_found", "There is no MCP server of that name, or it is off in this thread.")
     try:
-        messages = await get_prompt(found[0], given.name, given.arguments)
+        messages = await get_prompt(linked[0], given.name, given.arguments)
     except ToolError as error:
         raise CommandRejected("busy" if error.code == "tool_failed" else error.code, error.message) from error
     except SignedOut as error:
@@ -155,11 +155,11 @@ async def prompt(thread_id: str) -> PromptText:
 
 def links_of_caller() -> dict[str, tuple[McpLink, list[str]]]:
     """Return the links of the agents that the caller may use, with the names of these agents, by name."""
-    found: dict[str, tuple[McpLink, list[str]]] = {}
+    links: dict[str, tuple[McpLink, list[str]]] = {}
     for agent in agents_of_caller().values():
         for link in web_context().parts[McpCatalogue].of_agent(agent, (), identity().user):
-            found.setdefault(link.name, (link, []))[1].append(agent.name)
-    return found
+            links.setdefault(link.name, (link, []))[1].append(agent.name)
+    return links
 
 
 async def off_in(thread_id: str, *, must_exist: bool = True) -> list[str]:

@@ -97,9 +97,9 @@ async def end(name: str) -> None:
     """Sign out of an MCP server: its tokens are removed here, and revoked there if it does that."""
     caller, (server, users) = identity(), _server_of_caller(name)
     await say(SIGNED_OUT, target=caller.user, server=server.name)
-    found = await users.accounts.sign_out(caller.user, server)
+    existed = await users.accounts.sign_out(caller.user, server)
     users.of(server, caller.user).close(LinkState.SIGNED_OUT)
-    if not found:
+    if not existed:
         raise CommandRejected("not_found", "You are not signed in there.")
 
 

@@ -247,10 +247,10 @@ def _too_large(edges: bytes, asked: dict[int | str, None]) -> SessionMessage | E
 
 def _id_of(line: bytes) -> int | str | None:
     """Return the id of an answer that cannot be read: it stands first or last in it."""
-    found = _ID_FIRST.match(line) or (_ID_LAST.search(line[-_EDGE:]) if _ANSWER.match(line) else None)
-    if found is None:
+    match = _ID_FIRST.match(line) or (_ID_LAST.search(line[-_EDGE:]) if _ANSWER.match(line) else None)
+    if match is None:
         return None
-    number = found[1].strip(b'"').decode()
+    number = match[1].strip(b'"').decode()
     return int(number) if number.isdecimal() else number  # some write our numbers as texts
 
 

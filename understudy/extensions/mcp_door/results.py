@@ -57,21 +57,21 @@ def targets(agents: Mapping[str, Agent]) -> dict[str, McpTarget]:
 
     Agents that share a tool have it once. Different tools of one name have the names of their agents before theirs.
     """
-    found: dict[str, McpTarget] = {}
+    by_name: dict[str, McpTarget] = {}
     for agent in agents.values():
         name = f"{ASK}{agent.name}"
-        found[name] = McpTarget(agent, None, _asking(name, agent))
+        by_name[name] = McpTarget(agent, None, _asking(name, agent))
     seen: dict[str, object] = {}
     for agent in agents.values():
         for tool in agent.tools:
             if tool.agent is not None or seen.get(tool.name) is tool:
                 continue
-            name = tool.name if tool.name not in found else f"{agent.name}_{tool.name}"[:MAX_NAME]
+            name = tool.name if tool.name not in by_name else f"{agent.name}_{tool.name}"[:MAX_NAME]
             seen.setdefault(tool.name, tool)
             hints = ToolAnnotations(idempotent_hint=True) if tool.retry_safe else None
             shown = Tool(name=name, description=tool.description, input_schema=dict(tool.parameters), annotations=hints)
-            found.setdefault(name, McpTarget(agent, tool.name, shown))
-    return found
+            by_name.setdefault(name, McpTarget(agent, tool.name, shown))
+    return by_name
 
 
 def _asking(name: str, agent: Agent) -> Tool:

@@ -110,12 +110,12 @@ class McpDoor:
         usable = permissions.usable(self._context.agents, caller)
         own = {name: permissions.for_user(agent, caller) for name, agent in usable.items()}
         key = tuple((name, len(agent.tools), *(tool.name for tool in agent.tools)) for name, agent in own.items())
-        found = self._known.get(key)
-        if found is None:
-            found = self._known[key] = targets(own)
+        kept = self._known.get(key)
+        if kept is None:
+            kept = self._known[key] = targets(own)
             if len(self._known) > MAX_KNOWN:
                 self._known.popitem(last=False)
-        return found
+        return kept
 
     async def _call_tool(self, ctx: Context, params: CallToolRequestParams) -> CallToolResult | InputRequiredResult:
         caller, joins = _caller(ctx), params.request_state is not None

@@ -123,7 +123,7 @@ class AgentMemory:
     async def _all(self, fresh_s: float = 0.0) -> Sequence[Remembered]:
         now = self.clock()
         try:
-            found = await self.reads.read(
+            read = await self.reads.read(
                 self.owner,
                 ("remembered", self.notebook),
                 list[Remembered],
@@ -132,7 +132,7 @@ class AgentMemory:
             )
         except StorageUnavailable:
             raise _unavailable() from None
-        return [entry for entry in found.value if entry.expires_at > now]
+        return [entry for entry in read.value if entry.expires_at > now]
 
 
 def _entries(found: Sequence[Remembered]) -> list[MemoryEntry]:

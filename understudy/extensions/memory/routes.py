@@ -120,10 +120,10 @@ def _memory(notebook: str) -> AgentMemory:
 
 def _notebooks() -> dict[str, list[str]]:
     """Return the titles of the agents that the caller may use, by the name of their notebook."""
-    found: dict[str, list[str]] = {}
+    notebooks: dict[str, list[str]] = {}
     for agent in agents_of_caller().values():
-        found.setdefault(agent.notebook, []).append(agent.display_title)
-    return found
+        notebooks.setdefault(agent.notebook, []).append(agent.display_title)
+    return notebooks
 
 
 def _changed(exists: bool) -> CommandRejected:

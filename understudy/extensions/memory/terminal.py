@@ -53,8 +53,8 @@ def _named(entries: list[dict[str, Any]], name: str) -> list[dict[str, Any]]:
 
 def _meant(entries: list[dict[str, Any]], name: str) -> dict[str, Any] | None:
     """Return the one value of that name."""
-    found = _named(entries, name)
-    return found[0] if len(found) == 1 else None
+    fitting = _named(entries, name)
+    return fitting[0] if len(fitting) == 1 else None
 
 
 def _choice(entries: list[dict[str, Any]], name: str) -> str:

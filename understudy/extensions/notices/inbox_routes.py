@@ -63,9 +63,9 @@ InboxPage = shape(
 async def listing() -> Response:
     """List the questions that wait for the caller, their runs, and unread answers."""
     owner, context = identity().user, web_context()
-    found = await context.store.read(inbox.open_items, owner, TYPES)
+    items = await context.store.read(inbox.open_items, owner, TYPES)
     now = context.services.clock()
-    body = await run_off_loop(_encode, owner, found, now, context.content_filter.vault.restore_text)
+    body = await run_off_loop(_encode, owner, items, now, context.content_filter.vault.restore_text)
     return Response(body, content_type="application/json")
 
 

@@ -64,15 +64,15 @@ class WebhookSender(Poller):
 
     async def poll(self) -> float:
         """Deliver what is due. Poll again at once if there may be more."""
-        found: list[Delivery] = []
+        due: list[Delivery] = []
         try:
-            found = await self.store.read(deliveries.due, self.clock())
+            due = await self.store.read(deliveries.due, self.clock())
             async with trio.open_nursery() as nursery:
-                for delivery in found:
+                for delivery in due:
                     nursery.start_soon(self._try, delivery)
         except StorageError as error:
             log.debug("webhook.postponed", extra={"reason": str(error)})
-        return 0.0 if len(found) == LARGEST_BATCH else self.every_s
+        return 0.0 if len(due) == LARGEST_BATCH else self.every_s
 
     async def _try(self, delivery: Delivery) -> None:
         """Attempt one delivery; without the database it is attempted again later."""

@@ -87,8 +87,8 @@ class ChatStream(AnswerReader):
             self.note = REFUSED
             text = text or refusal
         for name in REASONING:
-            if not reasoning and isinstance(found := delta.get(name), str | list | Mapping) and found:
-                reasoning, self.reasons_in = "".join(texts(found)), name
+            if not reasoning and isinstance(value := delta.get(name), str | list | Mapping) and value:
+                reasoning, self.reasons_in = "".join(texts(value)), name
         if not reasoning and isinstance(details := delta.get("reasoning_details"), list):
             reasoning = texts(details)[1]
         self._keep(self.kept, delta, OF_MESSAGE)

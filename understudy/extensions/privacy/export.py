@@ -234,12 +234,12 @@ class Exporter:
             read: dict[str, list[StepRecord]] = {}
             for message in page.items:
                 own = runs.get(message.id, [])
-                found = []
+                answers = []
                 for run in own:
                     if steps and run.id not in read:
                         read = await self.archive.read(archive_queries.steps, left[left.index(run.id) :])
-                    found.append((run, read.get(run.id, [])))
-                yield message, found
+                    answers.append((run, read.get(run.id, [])))
+                yield message, answers
             cursor, more = page.next_cursor, page.next_cursor is not None
 
 

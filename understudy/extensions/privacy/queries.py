@@ -84,17 +84,17 @@ def steps(connection: Connection, run_ids: Sequence[str]) -> dict[str, list[Step
     sizes: dict[str, int] = dict(
         connection.execute(select(_s.run_id, size).where(_s.run_id.in_(run_ids)).group_by(_s.run_id)).all()
     )
-    found: dict[str, list[StepRecord]] = {}
+    by_run: dict[str, list[StepRecord]] = {}
     room = queries.PAGE_BYTES
     for run_id in run_ids:
         room -= sizes.get(run_id, 0)
-        if room < 0 and found:
+        if room < 0 and by_run:
             break
-        found[run_id] = []
-    wanted = select(*_s).where(_s.run_id.in_([run_id for run_id in found if run_id in sizes]))
+        by_run[run_id] = []
+    wanted = select(*_s).where(_s.run_id.in_([run_id for run_id in by_run if run_id in sizes]))
     for row in connection.execute(wanted.order_by(_s.run_id, _s.number)):
-        found[row.run_id].append(StepRecord(*row))
-    return found
+        by_run[row.run_id].append(StepRecord(*row))
+    return by_run
 
 
 def key_of(kept: UserData, row: Any) -> tuple[Any, ...]:

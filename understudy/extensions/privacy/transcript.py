@@ -51,7 +51,7 @@ def written(text: str) -> str:
     if any(map(_INNER_FENCE.match, lines)):
         return "".join(f"{f'> {line}'.rstrip()}\n" for line in lines)
     for at, line in enumerate(lines):
-        fence = found[1] if (found := _FENCE.match(line)) else ""
+        fence = match[1] if (match := _FENCE.match(line)) else ""
         if open_fence:
             if fence.startswith(open_fence) and not line.strip(" `~"):
                 open_fence = ""

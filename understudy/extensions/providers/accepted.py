@@ -119,8 +119,8 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
     """Return what a server takes that has refused the request `sent`, and the news in it for the log; None if its words
     name nothing that can be left out or written in another way."""
     words, fault = error.words, error.fault
-    if fault in (*_REFUSALS, ModelFault.TOO_LONG) and (found := _length(accepted, error, sent)):
-        return found
+    if fault in (*_REFUSALS, ModelFault.TOO_LONG) and (learnt := _length(accepted, error, sent)):
+        return learnt
     if fault not in _REFUSALS and not (fault is ModelFault.FAILED and _UNKNOWN.search(words)):
         return None
     if _FORM.search(words) and "for function" not in words and (form := _next_form(sent)):
@@ -176,8 +176,8 @@ def told_window(error: ModelUnavailable) -> int | None:
 
 
 def _first(pattern: re.Pattern[str], words: str) -> int:
-    found = pattern.search(words)
-    return 0 if found is None else int(next(group for group in found.groups() if group))
+    match = pattern.search(words)
+    return 0 if match is None else int(next(group for group in match.groups() if group))
 
 
 def _next_form(sent: Mapping[str, Any]) -> Literal["json_object", "words", ""]:

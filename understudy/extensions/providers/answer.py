@@ -272,7 +272,7 @@ def note_of_end(reason: Any) -> str:
 
 def read_usage(counted: Any) -> Usage:
     """Return the usage of a turn as a provider counted it. What is no number of tokens is left out, and logged."""
-    found: dict[str, int] = {}
+    usage: dict[str, int] = {}
     top = counted if isinstance(counted, Mapping) else {}
     details = [detail for detail in top.values() if isinstance(detail, Mapping)]
     odd = [] if counted is None or isinstance(counted, Mapping) else ["usage"]
@@ -284,11 +284,11 @@ def read_usage(counted: Any) -> Usage:
             if number is None:
                 odd.append(key)
             else:
-                found.setdefault(name, number)
+                usage.setdefault(name, number)
     if odd:
         log.warning("model.usage_odd", extra={"fields": ", ".join(odd)})
-    more: dict[str, Any] = {name: found.get(name, UNSET) for name in ("cached", "reasoning", "cache_written")}
-    return Usage(found.get("input", 0), found.get("output", 0), 1, **more)
+    more: dict[str, Any] = {name: usage.get(name, UNSET) for name in ("cached", "reasoning", "cache_written")}
+    return Usage(usage.get("input", 0), usage.get("output", 0), 1, **more)
 
 
 def _count(value: Any) -> int | None:

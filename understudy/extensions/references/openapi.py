@@ -41,8 +41,8 @@ class Schemas:
         if get_origin(kind) is dict and get_origin(get_args(kind)[0]) is Literal:  # it has each of these members
             names, value = get_args(kind)
             return record(**dict.fromkeys(get_args(names), self.of(value, answered=answered)))
-        schema, found = components_of(kind, REFERENCE)
-        for name, component in found.items():
+        schema, components = components_of(kind, REFERENCE)
+        for name, component in components.items():
             told = whole(component) if answered else component
             if self.components.setdefault(name, told) != told:
                 raise ValueError(f"two schemas are named {name}")

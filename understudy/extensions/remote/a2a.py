@@ -150,8 +150,8 @@ class A2aWork:
         """Start the task, unless that was done before a crash. Return its ids."""
         turn = self.turn
         context_id, message_id = self.remote.conversation_id(turn), str(uuid.uuid5(CONVERSATIONS, turn.step_id))
-        if not self._new and (found := await self.server.find(context_id, message_id)) is not None:
-            return {"task": found, "context": context_id}
+        if not self._new and (task_id := await self.server.find(context_id, message_id)) is not None:
+            return {"task": task_id, "context": context_id}
         message = {"messageId": message_id, "contextId": context_id, "role": "ROLE_USER"}
         await self._open(message | {"parts": [{"text": turn.message}]})
         return {"task": self.task.id, "context": self.task.context_id}

@@ -170,17 +170,17 @@ async def connect(remote: Remote) -> AsyncIterator[A2aServer]:
 
 async def _card(http: httpx.AsyncClient, url: str) -> a2a.AgentCard:
     """Return the card of the agent at `url`: of its own, or else of its server."""
-    found: httpx.Response | None = None
+    response: httpx.Response | None = None
     here = urlsplit(url)
     for base in dict.fromkeys((url.rstrip("/"), f"{here.scheme}://{here.netloc}")):
-        found = await http.get(base + AGENT_CARD_WELL_KNOWN_PATH)
-        if found.status_code != httpx.codes.NOT_FOUND:
+        response = await http.get(base + AGENT_CARD_WELL_KNOWN_PATH)
+        if response.status_code != httpx.codes.NOT_FOUND:
             break
-    assert found is not None  # noqa: S101 - for the type checker: there is an address
-    found.raise_for_status()
-    if len(found.content) > MAX_CARD:
+    assert response is not None  # noqa: S101 - for the type checker: there is an address
+    response.raise_for_status()
+    if len(response.content) > MAX_CARD:
         raise ModelUnavailable("The card of the remote agent is too large.", retryable=False)
-    card = parse_agent_card(found.json())
+    card = parse_agent_card(response.json())
     own = [interface for interface in card.supported_interfaces if same_origin(url, interface.url)]
     if card.supported_interfaces and not own:
         raise ModelUnavailable("The card of the remote agent names another server than its own.", retryable=False)

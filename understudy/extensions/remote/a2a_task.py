@@ -208,10 +208,10 @@ class RemoteTask:
 
     def _instead(self) -> str:
         """Return what answers if no artifact has text: that of the status, or the data."""
-        found = [value for artifact in self._artifacts.values() for value in artifact.data]
-        if (sentence := _text_of(self._message)) or not found:
+        values = [value for artifact in self._artifacts.values() for value in artifact.data]
+        if (sentence := _text_of(self._message)) or not values:
             return sentence
-        return block(found[0] if len(found) == 1 else found)
+        return block(values[0] if len(values) == 1 else values)
 
 
 def _text_of(parts: Sequence[Part]) -> str:

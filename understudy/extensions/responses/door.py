@@ -154,8 +154,8 @@ async def message_work(
 
 async def _waiting_run(caller: Identity, given: Given) -> RunRecord | None:
     """Return the run that waits for the results that come with a new message; None if there is none."""
-    found = await web_context().store.read(queries.step_of_call, given.settled[0]) if given.settled else None
-    return found[1] if found is not None and found[1].owner == caller.user and found[1].ended_at is None else None
+    row = await web_context().store.read(queries.step_of_call, given.settled[0]) if given.settled else None
+    return row[1] if row is not None and row[1].owner == caller.user and row[1].ended_at is None else None
 
 
 async def _goes_on(caller: Identity, given: Given, steered: str | None) -> ResponseWork:
@@ -183,8 +183,8 @@ async def results_work(caller: Identity, outputs: Mapping[str, str]) -> Response
         CommandRejected: No run of the caller waits, or has waited, for these calls; or a result is missing.
     """
     store, run = web_context().store, None
-    if (found := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
-        run = found[1]
+    if (row := await store.read(queries.step_of_call, next(iter(outputs)))) is not None:
+        run = row[1]
     envelopes = [] if run is None or run.owner != caller.user else await events_of(run)
     asked = [envelope.event for envelope in envelopes if isinstance(envelope.event, QuestionAsked)]
     waits = list(dict.fromkeys(tuple(question.calls or ()) for question in asked if question.asked_by == CLIENT))

@@ -39,10 +39,10 @@ async def models() -> AgentsAsModels:
 @blueprint.get("/<agent>", errors=("not_found", "rate_limited", "internal"))
 async def model(agent: str) -> AgentAsModel:
     """Return one agent as a model."""
-    found = agents_of_caller().get(agent)
-    if found is None:
+    known = agents_of_caller().get(agent)
+    if known is None:
         raise CommandRejected("not_found", "There is no agent of that name.")
-    return _model(found)
+    return _model(known)
 
 
 def _model(agent: Agent) -> AgentAsModel:

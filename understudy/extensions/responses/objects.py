@@ -34,8 +34,8 @@ class ResponseId:
     @classmethod
     def parse(cls, text: str) -> "ResponseId | None":
         """Return the id that a text is, None if it is none."""
-        found = _ID.match(text)
-        return None if found is None else cls(found[1], int(found[2] or 0))
+        match = _ID.match(text)
+        return None if match is None else cls(match[1], int(match[2] or 0))
 
     @property
     def previous(self) -> "ResponseId | None":

@@ -190,10 +190,10 @@ async def _item(caller: Identity, name: str, responses: dict[str, JsonValue]) ->
     """Return an item of an earlier response by its id. `responses` are those that were read for the items before."""
     kind, _, tail = name.partition("_")
     if kind == "fc":
-        found = await web_context().store.read(queries.step_of_call, tail)
-        if found is None or found[1].owner != caller.user:
+        row = await web_context().store.read(queries.step_of_call, tail)
+        if row is None or row[1].owner != caller.user:
             raise CommandRejected("not_found", NOT_THERE)
-        step = found[0]
+        step = row[0]
         return {"type": "function_call", "call_id": tail, "name": step.name, "arguments": step.arguments or {}}
     if name.startswith("msg-") and (message := await web_context().store.message(caller.user, name)) is not None:
         text = web_context().content_filter.vault.restore_text(caller.user, message.thread_id, message.content)

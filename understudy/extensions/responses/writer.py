@@ -104,8 +104,8 @@ class ResponseWriter:
 
     def _item(self, index: int) -> JsonValue:
         assert self.response is not None  # noqa: S101 - for the type checker: items belong to a response that began
-        found: JsonValue = self.response["output"][index]
-        return found
+        item: JsonValue = self.response["output"][index]
+        return item
 
     def _of_text(self) -> JsonValue:
         return {"item_id": self._item(MESSAGE)["id"], "output_index": MESSAGE, "content_index": 0}

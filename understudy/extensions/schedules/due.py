@@ -135,7 +135,7 @@ def latest(timing: Timing, due: float, now: float, most: int) -> list[float]:
         if after < due:
             times = takewhile(lambda at: at <= now, timing.due_times(due))
             return list(deque((due, *times), maxlen=most))
-        found = list(deque(takewhile(lambda at: at <= now, timing.due_times(after)), maxlen=most))
-        if len(found) == most:
-            return found
+        past = list(deque(takewhile(lambda at: at <= now, timing.due_times(after)), maxlen=most))
+        if len(past) == most:
+            return past
         back_s *= 4

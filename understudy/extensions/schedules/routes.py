@@ -144,10 +144,10 @@ async def all_of_them() -> dict[str, Any]:
 
 async def _own(schedule_id: str) -> tuple[Schedule, float]:
     check_id("schedule_id", schedule_id)
-    found, now = await web_context().store.read(storage.one, identity().user, schedule_id)
-    if found is None:
+    schedule, now = await web_context().store.read(storage.one, identity().user, schedule_id)
+    if schedule is None:
         raise CommandRejected("not_found", "There is no schedule of that name.")
-    return found, now
+    return schedule, now
 
 
 async def _object() -> dict[str, Any]:

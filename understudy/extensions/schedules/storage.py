@@ -186,8 +186,8 @@ def due(connection: Connection) -> Due:
     """Return the schedules whose `wake_at` has come, longest waiting first, at most LARGEST_BATCH."""
     now = _now(connection)
     wanted = select(schedules).where(_s.wake_at <= now).order_by(_s.wake_at).limit(LARGEST_BATCH)
-    found = [_schedule(row) for row in connection.execute(wanted)]
-    return Due(now, found, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
+    rows = [_schedule(row) for row in connection.execute(wanted)]
+    return Due(now, rows, connection.execute(select(func.min(_s.wake_at)).where(_s.wake_at > now)).scalar_one())
 
 
 def record_of(row: Schedule) -> dict[str, Any]:

@@ -59,16 +59,16 @@ async def sanitize() -> SanitizedText:
     direction = one_of("direction", body.direction, Direction)
     policy = None if body.policy is None else one_of("policy", body.policy, PRESETS)
     sanitizer = await content_filter.sanitizer(direction, policy)
-    found = await content_filter.filter_text(user, body.text, sanitizer, Placeholders())
+    sanitized = await content_filter.filter_text(user, body.text, sanitizer, Placeholders())
     return SanitizedText(
-        found.text,
-        found.blocked or found.text != body.text,
-        found.blocked,
-        Counter(finding.category.value for finding in found.findings),
-        dict(sorted(Counter(finding.kind for finding in found.findings).items())),
-        list(map(_finding, found.findings, utf16_offsets(body.text, found.findings))),
-        found.omitted,
-        [failure.detector for failure in found.failures],
+        sanitized.text,
+        sanitized.blocked or sanitized.text != body.text,
+        sanitized.blocked,
+        Counter(finding.category.value for finding in sanitized.findings),
+        dict(sorted(Counter(finding.kind for finding in sanitized.findings).items())),
+        list(map(_finding, sanitized.findings, utf16_offsets(body.text, sanitized.findings))),
+        sanitized.omitted,
+        [failure.detector for failure in sanitized.failures],
     )
 
 

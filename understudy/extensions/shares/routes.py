@@ -109,8 +109,8 @@ async def make(thread_id: str) -> NewShare:
 async def listing(thread_id: str) -> dict[Literal["shares"], list[ShownShare]]:
     """List the links to a thread, oldest first, without their tokens."""
     check_id("thread_id", thread_id)
-    found = await web_context().store.read(storage.of_owner, identity().user, thread_id)
-    return {"shares": list(map(record_of, found))}
+    shares = await web_context().store.read(storage.of_owner, identity().user, thread_id)
+    return {"shares": list(map(record_of, shares))}
 
 
 @blueprint.delete("/api/shares/<share_id>", errors=OF_ONE)
@@ -128,9 +128,9 @@ async def revoke(share_id: str) -> None:
 @blueprint.get("/api/shared/<token>", query={"skip": Count}, token=False, errors=OF_ONE)
 async def read(token: str) -> PageOfLink:
     """Return a page of the conversation behind a link; `skip` is how many of its last turns to leave out."""
-    found, skip = await _page(token)
-    messages, older = [_message(row) for row in found.messages], skip + TURNS if found.older else None
-    return PageOfLink(found.title, found.share.created_at, found.share.expires_at, messages, older)
+    shared, skip = await _page(token)
+    messages, older = [_message(row) for row in shared.messages], skip + TURNS if shared.older else None
+    return PageOfLink(shared.title, shared.share.created_at, shared.share.expires_at, messages, older)
 
 
 @blueprint.get(
@@ -172,17 +172,17 @@ def _are_on() -> bool:
 
 async def _page(token: str) -> tuple[SharedPage, int]:
     skip = whole_number("skip", 0, 0, DEEPEST)
-    found = await web_context().store.read(shared_page, digest_of(token), skip, TURNS) if _are_on() else None
-    if found is None:
+    shared = await web_context().store.read(shared_page, digest_of(token), skip, TURNS) if _are_on() else None
+    if shared is None:
         raise CommandRejected("not_found", "This link does not exist any more.")
-    return found, skip
+    return shared, skip
 
 
 async def _made_file(token: str, file_id: str) -> File:
     """Return a file that an answer of a page names: nothing else of its owner can be read."""
-    found, _ = await _page(token)
-    made = {file["id"] for row in found.messages for file in row.files or ()}
-    files = web_context().services.attachments(found.share.owner)
+    shared, _ = await _page(token)
+    made = {file["id"] for row in shared.messages for file in row.files or ()}
+    files = web_context().services.attachments(shared.share.owner)
     for row in await files.rows([file_id]) if file_id in made else ():
         return row
     raise CommandRejected("not_found", "There is no such file behind this link.")

@@ -27,8 +27,8 @@ class SharedPage:
 
 def shared_page(connection: Connection, name: str, skip: int, limit: int) -> SharedPage | None:
     """Return `limit` turns of a share before the last `skip`; None if there is no such share, or it has expired."""
-    found = select(*_s, _t.title).join(schema.threads, (_t.owner == _s.owner) & (_t.id == _s.thread_id))
-    row = connection.execute(found.where(_s.id == name, _s.expires_at > Now())).one_or_none()
+    query = select(*_s, _t.title).join(schema.threads, (_t.owner == _s.owner) & (_t.id == _s.thread_id))
+    row = connection.execute(query.where(_s.id == name, _s.expires_at > Now())).one_or_none()
     if row is None:
         return None
     *columns, title = row

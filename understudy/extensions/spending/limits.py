@@ -194,8 +194,8 @@ class SpendingLimits(SpendingOfUsers):
         if not together:
             return spent
         firsts = [period.first for period in periods]
-        found = await self.store.read(spent_together, owner, tenant, tuple(together), firsts, today)
-        for entry, of_periods in found.items():
+        sums_of = await self.store.read(spent_together, owner, tenant, tuple(together), firsts, today)
+        for entry, of_periods in sums_of.items():
             kind, _, name = entry.partition(":")
             whom = f"Your group {name} has" if kind == "group" else f"All users with the role {name} together have"
             for period, sums in zip(periods, of_periods, strict=True):

@@ -64,10 +64,10 @@ def spent_together(
 
     Each has the sums of the days from every one of `firsts` to `last`. With a `tenant`, only its users count.
     """
-    found: dict[str, list[tuple[int, float]]] = {}
+    sums: dict[str, list[tuple[int, float]]] = {}
     for entry in sorted(memberships(connection, owner) & set(entries)):
         counted = SUMS.where(exists().where(_m.entry == entry, COUNTS))
         if tenant is not None:
             counted = counted.where(_s.tenant == tenant)
-        found[entry] = [add_up(connection, counted.where(_s.day.between(first, last))) for first in firsts]
-    return found
+        sums[entry] = [add_up(connection, counted.where(_s.day.between(first, last))) for first in firsts]
+    return sums

@@ -140,8 +140,8 @@ async def _check_act(run: RunRecord, act: Steer | Approve | Respond) -> None:
         case Approve(remember=True):
             raise CommandRejected("invalid_command", "Only the user can allow a tool always.")
         case Approve(call_id=call_id):
-            found = await web_context().store.read(queries.step_of_call, call_id)
-            of_this = found is not None and found[1].id == run.id
+            row = await web_context().store.read(queries.step_of_call, call_id)
+            of_this = row is not None and row[1].id == run.id
         case Respond(question_id=question_id):
             of_this = run_of_question(question_id) == run.id
     if not of_this:

@@ -96,8 +96,8 @@ HELP_ALWAYS: Final = (
 @cache
 def commands() -> Mapping[str, ChatCommand]:
     """Return the commands of extensions by their words."""
-    found = (command for extension in installed().values() for command in brought(extension.terminal).chat)
-    return {command.word: command for command in found}
+    listed = (command for extension in installed().values() for command in brought(extension.terminal).chat)
+    return {command.word: command for command in listed}
 
 
 @frozen
@@ -713,8 +713,8 @@ class ChatSession:
 
     def _model_of(self, agent: str) -> str:
         """Return the name of an agent's model; empty for servers that do not say."""
-        found = next((known for known in self.agents if agent in (known.get("name"), known.get("pillar"))), {})
-        return str((found.get("model") or {}).get("name", ""))
+        entry = next((known for known in self.agents if agent in (known.get("name"), known.get("pillar"))), {})
+        return str((entry.get("model") or {}).get("name", ""))
 
     def _fault(self, message_id: str, error: Error, *, repeated: bool) -> None:
         """Show an error. `repeated`: the message was refused for the moment, and is sent again."""

@@ -15,8 +15,8 @@ async def undo(request: Request[Undo], services: Services) -> None:
     run, owner, call_id, run_id = None, request.owner, request.command.call_id, request.command.run_id
     with request.waiting(services):
         if call_id is not None:
-            found = await services.store.read(queries.step_of_call, call_id)
-            run = None if found is None else found[1]
+            row = await services.store.read(queries.step_of_call, call_id)
+            run = None if row is None else row[1]
         elif run_id is not None:
             run = await services.store.run(run_id)
         if run is None or run.owner != owner:

@@ -161,9 +161,9 @@ async def _shown(thread_id: str, call_id: str) -> ShownApp:
             server is off in the thread, or this server shows no apps.
     """
     off = await off_in(thread_id)
-    found = await web_context().store.read(queries.step_of_call, call_id) if call_id else None
-    if _origin() and found is not None:
-        step, run = found
+    row = await web_context().store.read(queries.step_of_call, call_id) if call_id else None
+    if _origin() and row is not None:
+        step, run = row
         owned = (run.owner, run.thread_id) == (identity().user, thread_id) and step.status == "ok"
         links = [link for name, link in links_of_caller().items() if owned and name not in off]
         apps = [

@@ -104,8 +104,8 @@ class HealthProbes:
 
 def health_probes() -> HealthProbes:
     """Return the probes of the current request's server."""
-    found: HealthProbes = current_app.extensions["health_probes"]
-    return found
+    probes: HealthProbes = current_app.extensions["health_probes"]
+    return probes
 
 
 @blueprint.get("/healthz", token=False, answer=Health)

@@ -123,8 +123,8 @@ async def join() -> Response:
 @blueprint.get("/worker.js", media="text/javascript", token=False, errors=("not_found",))
 async def worker() -> Response:
     """Return the chat page's service worker."""
-    _, found = await current_app.extensions["pages"].read()
-    answer = await _serve(found)
+    _, file = await current_app.extensions["pages"].read()
+    answer = await _serve(file)
     answer.headers["Content-Security-Policy"] = WORKER_POLICY
     return answer
 

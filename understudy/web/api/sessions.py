@@ -41,9 +41,9 @@ async def ways() -> WaysIn:
 async def create() -> Response:
     """Issue the session of a user who has just signed in with this browser, or of an anonymous user."""
     sessions, cookie = web_context().sessions, request.cookies.get(HANDOVER)
-    found = None if cookie is None or sessions.sign_in is None else await sessions.sign_in.take(cookie)
-    answer = as_json((found or sessions.issue_anonymous(peer(), await _local_roles())).shown(), 201)
-    if found is not None:
+    signed_in = None if cookie is None or sessions.sign_in is None else await sessions.sign_in.take(cookie)
+    answer = as_json((signed_in or sessions.issue_anonymous(peer(), await _local_roles())).shown(), 201)
+    if signed_in is not None:
         answer.delete_cookie(HANDOVER, path=public_path(HANDOVER_PATH))
     return answer
 

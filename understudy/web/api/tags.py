@@ -21,5 +21,5 @@ class TagInUse(Struct):
 @blueprint.get("", errors=STORED)
 async def listing() -> dict[Literal["tags"], list[TagInUse]]:
     """List the tags of the caller's threads, most used first."""
-    found = await web_context().store.read(queries.tags, identity().user)
-    return {"tags": [TagInUse(*row) for row in found]}
+    rows = await web_context().store.read(queries.tags, identity().user)
+    return {"tags": [TagInUse(*row) for row in rows]}

@@ -69,8 +69,8 @@ async def listing() -> Response:
     page = read.value
     rows = [_thread(row) for row in page.items]
     if query := request.args.get("query", "").strip():
-        found = await web_context().store.search(queries.matches, owner, query, [row.id for row in page.items])
-        shown = await run_off_loop(_matches, found, query, web_context().content_filter.vault.restore_text)
+        matches = await web_context().store.search(queries.matches, owner, query, [row.id for row in page.items])
+        shown = await run_off_loop(_matches, matches, query, web_context().content_filter.vault.restore_text)
         rows = [row | {"match": shown.get(row["id"])} for row in rows]
     return await encode_read({"threads": rows, "next_cursor": page.next_cursor}, read)
 
@@ -81,9 +81,9 @@ async def messages(thread_id: str) -> Response:
     check_id("thread_id", thread_id)
     owner, cursor, limit = identity().user, request.args.get("cursor"), whole_number("limit", 100, 1, 200)
     read = await web_context().reads.messages(owner, thread_id, cursor, limit)
-    found = require_found(read.value)
-    rows = _shown(owner, found.messages.items, found.runs)
-    body = {"messages": rows, "newest": newest_of(found.newest), "next_cursor": found.messages.next_cursor}
+    page = require_found(read.value)
+    rows = _shown(owner, page.messages.items, page.runs)
+    body = {"messages": rows, "newest": newest_of(page.newest), "next_cursor": page.messages.next_cursor}
     return await encode_read(body, read)
 
 
@@ -93,12 +93,12 @@ async def events(thread_id: str) -> Response:
     check_id("thread_id", thread_id)
     owner, after, limit = identity().user, whole_number("after", 0, 0, 2**53), whole_number("limit", 500, 1, 1000)
     read = await web_context().reads.events(owner, thread_id, after, limit)
-    found = require_found(read.value)
+    page = require_found(read.value)
     shown = partial(web_context().content_filter.vault.restore_envelope, owner)
     mark = b',"stale":true' if read.stale else b""
     body = b'{"events":[%s],"last_seq":%d%s}' % (
-        await run_off_loop(_events, found.events, shown),
-        found.thread.last_seq,
+        await run_off_loop(_events, page.events, shown),
+        page.thread.last_seq,
         mark,
     )
     return _dated(Response(body, content_type="application/json"), read)

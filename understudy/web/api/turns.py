@@ -60,10 +60,10 @@ async def page(thread_id: str) -> Response:
             check_id(name, given.removeprefix(ANSWER))
     owner, limit = identity().user, whole_number("limit", LIMIT, 1, MOST)
     read = await web_context().reads.turns_page(owner, thread_id, before, through, limit)
-    found = require_found(read.value)
+    turns = require_found(read.value)
     vault = web_context().content_filter.vault
     restored = partial(vault.restore_text, owner, thread_id)
-    body = await run_off_loop(_page, found, restored, partial(vault.restore_envelope, owner))
+    body = await run_off_loop(_page, turns, restored, partial(vault.restore_envelope, owner))
     return await encode_read(body, read)
 
 

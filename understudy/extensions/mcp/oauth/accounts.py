@@ -103,9 +103,9 @@ class Accounts:
         try:
             with trio.fail_after(WAIT_S):
                 while True:
-                    found = await self._attempt(owner, server, refused)
-                    if found is not None:
-                        return found
+                    attempt = await self._attempt(owner, server, refused)
+                    if attempt is not None:
+                        return attempt
                     await trio.sleep(POLL_S * self.chance.uniform(0.5, 1.5))
         except trio.TooSlowError:
             raise Unreachable("its sign-in is being refreshed for too long") from None

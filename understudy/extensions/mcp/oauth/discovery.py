@@ -137,5 +137,5 @@ async def _first(urls: Iterable[str], kind: type[M], own: str, http: GuardedHttp
 
 def parameter_of(challenge: str, name: str) -> str | None:
     """Return a parameter of the challenge in a refusal (`WWW-Authenticate`)."""
-    found = re.search(_CHALLENGE.format(name), challenge, re.IGNORECASE)
-    return None if found is None else found[1] or found[2]
+    match = re.search(_CHALLENGE.format(name), challenge, re.IGNORECASE)
+    return None if match is None else match[1] or match[2]

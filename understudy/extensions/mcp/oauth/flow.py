@@ -98,10 +98,10 @@ async def start(accounts: Accounts, owner: str, server: McpServer, redirect_uri:
 async def finish(accounts: Accounts, server: McpServer, given: Callback) -> tuple[str, Return]:
     """End a sign-in. Return its user, and where it leads. Raises `SignInFailed`."""
     name = _digest(given.state)
-    found = await accounts.store.read(sign_ins.start, name, accounts.clock())
-    if found is None or not await accounts.store.commit(take_start(name)):
+    begun = await accounts.store.read(sign_ins.start, name, accounts.clock())
+    if begun is None or not await accounts.store.commit(take_start(name)):
         raise SignInFailed("not_found", "This sign-in has expired, or was finished already. Start it again.")
-    owner, sealed = found
+    owner, sealed = begun
     kept = accounts.seal.open(sealed, _Start, "start", owner, name)
     if kept is None or kept.server != server.name:
         raise SignInFailed("forbidden", "This answer is not for this server. Start the sign-in again.")

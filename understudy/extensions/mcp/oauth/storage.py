@@ -130,8 +130,8 @@ def _of(owner: str, server: str) -> tuple[Any, Any]:
 
 def sign_in(connection: Connection, owner: str, server: str) -> SignIn | None:
     """Return a user's sign-in at a server."""
-    found = connection.execute(_ALL.where(*_of(owner, server))).first()
-    return None if found is None else SignIn(*found)
+    row = connection.execute(_ALL.where(*_of(owner, server))).first()
+    return None if row is None else SignIn(*row)
 
 
 def of_all(connection: Connection, limit: int, scope: Scope) -> list[SignInRow]:
@@ -147,8 +147,8 @@ def to_keep(connection: Connection, now: float) -> list[SignIn]:
 
 def start(connection: Connection, state: str, now: float) -> tuple[str, bytes] | None:
     """Return the user of a sign-in that was begun and has not expired, and what is sealed of it."""
-    found = connection.execute(select(_b.owner, _b.sealed).where(_b.state == state, _b.expires_at > now)).first()
-    return None if found is None else (found[0], found[1])
+    row = connection.execute(select(_b.owner, _b.sealed).where(_b.state == state, _b.expires_at > now)).first()
+    return None if row is None else (row[0], row[1])
 
 
 def client(connection: Connection, name: str) -> bytes | None:
