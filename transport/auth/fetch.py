@@ -77,9 +77,9 @@ async def post(
     Raises:
         FetchFailed: There is no response within `within_s` seconds, or it is not HTTP.
     """
-    where, given = urlsplit(url), {"Content-Type": "application/json", **headers}
+    where, sent = urlsplit(url), {"Content-Type": "application/json", **headers}
     with _failing(where, within_s), trio.fail_after(within_s):
-        async with _exchange(where, "POST", given, body, connect_to) as (status, _, _):
+        async with _exchange(where, "POST", sent, body, connect_to) as (status, _, _):
             return status
 
 

@@ -129,8 +129,8 @@ class Tokens:
             refuse_token()
         signed, _, signature = token.rpartition(".")
         try:
-            given = base64url.decode(signature)
-            if not any(hmac.compare_digest(given, _signature(key, signed)) for key in self._keys):
+            mac = base64url.decode(signature)
+            if not any(hmac.compare_digest(mac, _signature(key, signed)) for key in self._keys):
                 refuse_token()
             claims = read_claims(base64url.decode(signed.partition(".")[2]))
         except ValueError:  # not base64url

@@ -37,8 +37,8 @@ class Credentials:
         """
         if self.source is not None:
             with trio.fail_after(self._connect_s):
-                given = self.source()
-                self.token = await given if inspect.isawaitable(given) else given
+                token = self.source()
+                self.token = await token if inspect.isawaitable(token) else token
         if self.token is not None and not (self.token and self.token.isascii() and self.token.isprintable()):
             raise Unauthenticated("unauthenticated", "That cannot be a session token.")
         return self.token

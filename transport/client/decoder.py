@@ -96,8 +96,8 @@ def _event(kind: str, known: type[Event] | None, data: object) -> Event:
         return UnknownEvent(kind, fields)
     renamed = {name: attribute for attribute, name, _ in wire_fields(known) if attribute != name}
     try:
-        given = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
-        return attrs.evolve(msgspec.convert(given, known))  # evolve runs attrs' converters, which msgspec skips
+        members = {renamed.get(name, name): value for name, value in fields.items()} if renamed else fields
+        return attrs.evolve(msgspec.convert(members, known))  # evolve runs attrs' converters, which msgspec skips
     except (ValueError, RecursionError):
         return UnknownEvent(kind, fields)
 

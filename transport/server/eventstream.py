@@ -64,13 +64,13 @@ def parse_last_event_id(last_event_id: str | None, after: str | None) -> int:
     A client that reconnects by itself repeats its first URL, so the header is the newer of the two. Raises
     CommandRejected `invalid_command` if the value is not such a number.
     """
-    given = last_event_id or after
-    if not given:
+    text = last_event_id or after
+    if not text:
         return 0
-    if not (given.isascii() and given.isdigit()) or len(given) > 16 or int(given) > MAX_LAST_ID:
+    if not (text.isascii() and text.isdigit()) or len(text) > 16 or int(text) > MAX_LAST_ID:
         name = "Last-Event-ID" if last_event_id else "after"
         raise CommandRejected("invalid_command", f"{name} must be a whole number, 0 or more.")
-    return int(given)
+    return int(text)
 
 
 def encode_json(value: object) -> bytes:

@@ -100,18 +100,18 @@ class CommandParser:
     def parse_command(self, frame: Mapping[str, Any]) -> Command:
         """Parse a JSON object into a command. Raises CommandRejected, as `parse_frame`."""
         kind, fields = self._kind_of(frame)
-        given: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for field, check, required in self._fields[kind]:
             value = fields.get(field)
             if value is not None:
                 try:
-                    given[field] = check(value)
+                    values[field] = check(value)
                 except InvalidField as wrong:
                     raise _invalid(self._path(frame, field) + wrong.at, wrong.complaint) from None
             elif required:
                 raise _invalid(self._path(frame, field), "is missing")
         try:
-            return kind.of(given)
+            return kind.of(values)
         except InvalidField as wrong:
             raise _invalid(self._path(frame, wrong.at), wrong.complaint) from None
 

@@ -172,12 +172,12 @@ class Agent:
     """A dataclass, attrs class, Pydantic model or msgspec struct: the form of its answers, which are validated JSON."""
 
     def __attrs_post_init__(self) -> None:
-        given: tuple[Any, ...] = self.tools
-        servers = (*self.servers, *(entry for entry in given if isinstance(entry, McpServer)))
+        entries: tuple[Any, ...] = self.tools
+        servers = (*self.servers, *(entry for entry in entries if isinstance(entry, McpServer)))
         if len({server.name for server in servers}) < len(servers):
             raise ValueError(f"agent {self.name!r} has two MCP servers of one name; give one another with mcp(name=…)")
         object.__setattr__(self, "servers", servers)
-        object.__setattr__(self, "tools", tuple(entry for entry in given if not isinstance(entry, McpServer)))
+        object.__setattr__(self, "tools", tuple(entry for entry in entries if not isinstance(entry, McpServer)))
         if self.remote is not None:
             if self.run not in (None, self.remote.run):
                 raise ValueError(f"agent {self.name!r} has a function and a remote address; give it one of them")
@@ -314,5 +314,5 @@ class Agent:
 
 def with_subagents(agents: Iterable[Agent]) -> dict[str, Agent]:
     """Return the agents and those that they ask as tools, by name; an agent itself goes before another's subagent."""
-    given = list(agents)
-    return {agent.name: agent for agent in (*(sub for agent in given for sub in agent.subagents), *given)}
+    listed = list(agents)
+    return {agent.name: agent for agent in (*(sub for agent in listed for sub in agent.subagents), *listed)}

@@ -48,8 +48,8 @@ class Budget:
 
     def __repr__(self) -> str:
         """Return the call that makes this budget, with the fields that are given."""
-        given = [f"{name}={value!r}" for name in LIMIT_OF if (value := getattr(self, name)) is not None]
-        return f"Budget({', '.join(given)})"
+        bounds = [f"{name}={value!r}" for name in LIMIT_OF if (value := getattr(self, name)) is not None]
+        return f"Budget({', '.join(bounds)})"
 
     def lowered(self, other: "Budget") -> "Budget":
         """Return the smaller value of each field of the two."""
@@ -57,8 +57,8 @@ class Budget:
             return self if other == UNBOUNDED else other
         values: dict[str, Any] = {}
         for name in LIMIT_OF:
-            given = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]
-            values[name] = min(given, default=None)
+            both = [value for value in (getattr(self, name), getattr(other, name)) if value is not None]
+            values[name] = min(both, default=None)
         return Budget(**values)
 
     @lru_cache(maxsize=256)  # noqa: B019 - few of them, and no more than data

@@ -132,8 +132,8 @@ class AgentTurn(ToolContext):
         message. `instructions` are by default the agent's. `tools` names those that it may want. `say`: its text is
         shown as it is written, as part of the answer. The reply is sanitized. Raises `ModelUnavailable`.
         """
-        given = None if items is None else tuple(items)
-        return await self.work.ask_model(prompt, instructions, given, tuple(tools), say)
+        conversation = None if items is None else tuple(items)
+        return await self.work.ask_model(prompt, instructions, conversation, tuple(tools), say)
 
     async def step(self, name: str, function: Callable[..., Any], *args: Any) -> Any:
         """Run a function once, and record its result. Return the result, as sanitized JSON, now and in every replay.

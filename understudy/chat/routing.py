@@ -80,8 +80,8 @@ def route(say: Say, session: str, agents: Mapping[str, str | None], default: str
         CommandRejected: No such agent or pillar, or an id that is too long or not printable.
     """
     agent = find_agent(say.agent_type, say.pillar, agents, default)
-    given = {"thread_id": say.thread_id, "conversation_id": say.conversation_id, "message_id": say.message_id}
-    for name, value in given.items():
+    ids = {"thread_id": say.thread_id, "conversation_id": say.conversation_id, "message_id": say.message_id}
+    for name, value in ids.items():
         check_id(name, value)
     conversation = say.conversation_id or f"{agent}_{session}"
     agent_type, pillar = (agent, None) if agents[agent] is None else (LIAISON, agents[agent])

@@ -32,8 +32,8 @@ class AskedServer:
 
         from understudy.cli.server_address import ServerAddress, ServerFailed
 
-        given = {name: value for name, value in query.items() if value is not None}
-        whole = f"{path}?{urlencode(given)}" if given else path
+        parameters = {name: value for name, value in query.items() if value is not None}
+        whole = f"{path}?{urlencode(parameters)}" if parameters else path
 
         async def send() -> dict[str, Any]:
             return await ServerAddress.parse(self.url).ask(method, whole, self.token, body)

@@ -97,8 +97,8 @@ class Client(client.Client):
         `parameters` change those of an allowed call; `remember` allows the tool always in this thread.
         """
         decision = Decision.ALLOW if allow else Decision.DENY
-        given = {"call_id": call_id, "decision": decision.value, "note": note, "parameters": parameters}
-        await self._queue.enqueue("approve", given | ({"remember": True} if remember else {}))
+        fields = {"call_id": call_id, "decision": decision.value, "note": note, "parameters": parameters}
+        await self._queue.enqueue("approve", fields | ({"remember": True} if remember else {}))
 
     def disallow(self, thread_id: str, tool_name: str) -> None:
         """Take back that a tool is always allowed in a thread, now or on the next connection."""
@@ -112,8 +112,8 @@ class Client(client.Client):
 
     async def answer_question(self, question_id: str, answer: Mapping[str, Any] | None) -> None:
         """Answer a question that a run asks, with an object that fits its schema; None declines to answer."""
-        given = {"decline": True} if answer is None else {"answer": dict(answer)}
-        await self._queue.enqueue("answer", {"question_id": question_id, **given})
+        fields = {"decline": True} if answer is None else {"answer": dict(answer)}
+        await self._queue.enqueue("answer", {"question_id": question_id, **fields})
 
     async def undo(self, *, call_id: str | None = None, run_id: str | None = None) -> None:
         """Undo a tool call of an ended run, or with `run_id` all its calls that can be, the newest first.

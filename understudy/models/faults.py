@@ -180,9 +180,9 @@ class ErrorReply:
     @property
     def fault(self) -> ModelFault:
         """The fault that it is."""
-        given = {400, 429, 500} if self.guessed else {self.status}
+        codes = {400, 429, 500} if self.guessed else {self.status}
         for fault, statuses, words in _ROWS:
-            if (not statuses or given & {*statuses}) and words.search(self.words):
+            if (not statuses or codes & {*statuses}) and words.search(self.words):
                 return fault
         if self.status in _AWAY:
             return ModelFault.AWAY

@@ -206,8 +206,8 @@ def settled(items: Iterable[Item], provider: str = "", model: str = "") -> list[
             case CallItem(id=call_id):
                 if results:  # a further turn
                     close()
-                given = own.pop(0) if own else ""
-                unique = given if given and given not in used else _made_id(call_id, used)
+                own_id = own.pop(0) if own else ""
+                unique = own_id if own_id and own_id not in used else _made_id(call_id, used)
                 used.add(unique)
                 renamed[call_id] = unique
                 item = evolve(item, id=unique)

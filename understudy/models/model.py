@@ -168,8 +168,8 @@ class ModelSettings:
     parallel_calls: bool | None = field(default=None)
 
     def __repr__(self) -> str:
-        given = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items() if value is not None)
-        return f"ModelSettings({given})"
+        fields = ", ".join(f"{name}={value!r}" for name, value in asdict(self).items() if value is not None)
+        return f"ModelSettings({fields})"
 
     @effort.validator
     def _check_effort(self, _: Any, value: str | None) -> None:

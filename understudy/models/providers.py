@@ -180,16 +180,16 @@ class ModelProvider:
         url = _ENDPOINT.sub("", url)
         if self.api == "messages":
             url = re.sub("/v1/*$", "", url)  # the SDK adds it
-        given = {theirs: getattr(self, ours) for ours, theirs in api.options.items()}
-        given |= {"api_key": key or None, "base_url": url or None, "limits": self._limits(limits or ModelLimits())}
+        options = {theirs: getattr(self, ours) for ours, theirs in api.options.items()}
+        options |= {"api_key": key or None, "base_url": url or None, "limits": self._limits(limits or ModelLimits())}
         try:
             bearer = signer.package == "boto3" and bool(os.environ.get(BEARER))
             if not (key or bearer or _has_credentials(signer.package)):
                 raise ValueError("no credentials of its cloud are found on this machine")
             if client is not None:
-                given["sdk"] = self._sdk(client)
+                options["sdk"] = self._sdk(client)
             make = extensions[api.extension].models()[self.api]
-            return ProviderModel(self, make(model, **given, **times))
+            return ProviderModel(self, make(model, **options, **times))
         except ImportError as error:
             raise ExtraNotInstalled(f"the model {self.name}:{model}", signer.extra) from error
         except ValueError as error:
@@ -203,14 +203,14 @@ class ModelProvider:
     def _sdk(self, client: Api) -> Callable[..., Any]:
         """Return what makes the SDK's client for a cloud, of the arguments that make the SDK's own."""
         kind = resolve_name(client.maker)
-        given = {theirs: getattr(self, ours) for ours, theirs in client.options.items()}
+        options = {theirs: getattr(self, ours) for ours, theirs in client.options.items()}
         if self.client == "azure":
-            given["api_version"] = self.api_version or os.environ.get("OPENAI_API_VERSION") or AZURE_VERSION
+            options["api_version"] = self.api_version or os.environ.get("OPENAI_API_VERSION") or AZURE_VERSION
 
         def make(*, api_key: str | None, base_url: str | None, **more: Any) -> Any:
             if self.client == "azure":  # the client adds what is behind the host, for each model another path
                 base_url = re.sub("/openai(/v1)?/*$", "", base_url or "")
-            arguments = {**given, client.key: api_key, client.url: base_url}
+            arguments = {**options, client.key: api_key, client.url: base_url}
             return kind(**{name: value for name, value in arguments.items() if value}, **more)
 
         return make
@@ -281,11 +281,11 @@ def with_settings(rows: Mapping[str, Mapping[str, Any]]) -> Providers:
 
     Raises ValueError for a table whose members do not go together.
     """
-    given = {
+    changed = {
         name: evolve(BUILT_IN[name], **row) if name in BUILT_IN else ModelProvider(name, **row)
         for name, row in rows.items()
     }
-    return {**BUILT_IN, **given}
+    return {**BUILT_IN, **changed}
 
 
 def find_provider(name: str, providers: Providers) -> tuple[ModelProvider, str]:

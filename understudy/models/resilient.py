@@ -121,9 +121,9 @@ class ResilientModel:
 
         Unless `patient`, a model that was silent until its time was over is not asked again.
         """
-        given = whole = turn = self._refused.spare(turn)
+        original = whole = turn = self._refused.spare(turn)
         if self._most_tools:
-            whole = turn = with_tools(given, self._most_tools)
+            whole = turn = with_tools(original, self._most_tools)
         refused: ModelUnavailable | None = None
         others: list[Turn] = []
         attempts = 1 if turn.purpose == "title" else RETRY.attempts
@@ -144,7 +144,7 @@ class ResilientModel:
             if error.used is not None and not attempted.begun:
                 await emit(AttemptLost(error.used))
             if most := most_tools(turn, error):
-                self._most_tools, whole = most, with_tools(given, most)
+                self._most_tools, whole = most, with_tools(original, most)
                 turn = whole
                 log.warning("model.tools_left_out", extra={"model": self.label, "most": most})
                 await emit(Thought(f"The language model takes {most} tools at most: some are left out"))

@@ -87,13 +87,13 @@ def encode_order(
 
     `read` and `write` are files and folders of this call, `memory` is in bytes if it is other than the program's.
     """
-    given = program.memory if memory is None else memory
+    limit = program.memory if memory is None else memory
     package = import_module(program.module.partition(".")[0])
     order = Order(
         program=program.module,
         package=str(Path(str(package.__file__)).resolve().parent),
-        memory=given,
-        address_space=None if program.address_space is None else program.address_space - program.memory + given,
+        memory=limit,
+        address_space=None if program.address_space is None else program.address_space - program.memory + limit,
         cpu_s=cpu_s,
         file_bytes=program.file_bytes,
         niceness=program.niceness,

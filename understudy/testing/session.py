@@ -260,7 +260,7 @@ async def open_session(
     identity = Identity(user, uuid.uuid4().hex, roles=tuple(roles), groups=tuple(groups))
     # A thread of the database whose reader was cancelled may still close its file, which makes one.
     with tempfile.TemporaryDirectory(prefix="understudy-test-", ignore_cleanup_errors=True) as folder:
-        given: dict[str, Any] = {
+        options: dict[str, Any] = {
             "data_dir": Path(folder),
             "builtin_agents": [],
             "default_agent": agents[0].name if agents else "",
@@ -269,7 +269,7 @@ async def open_session(
         }
         if not titles and (extensions := list(settings.get("extensions", ()))) != [NONE]:
             settings["extensions"] = [*extensions, "-titles"]  # else how long a test lasts would decide on the request
-        async with build_app(with_values(Settings(), **given | settings), agents) as app:
+        async with build_app(with_values(Settings(), **options | settings), agents) as app:
             yield AgentSession(identity, app.http_app.extensions["context"])
 
 

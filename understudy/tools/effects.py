@@ -92,8 +92,8 @@ class Companion:
             return keep(function(**given))
 
         asks = asked if inspect.iscoroutinefunction(function) else asked_in_thread
-        given = dict(zip(self.names, (call_id, dict(arguments), context), strict=False))
-        result = await self.run(asks, given, context)
+        values = dict(zip(self.names, (call_id, dict(arguments), context), strict=False))
+        result = await self.run(asks, values, context)
         match answers[0]:
             case Done():
                 return Done(result)

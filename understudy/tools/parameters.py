@@ -48,8 +48,8 @@ def plain_parameters(schema: Mapping[str, Any]) -> tuple[dict[str, Any], str]:
             raise ValueError(f"model providers take no argument of the name {name[:64]!r}")
         del properties[name]
     parameters = {name: _inner(name, value, schema) for name, value in schema.items() if name not in _DROPPED}
-    given = {name: _plain(value, schema) for name, value in properties.items()}
-    parameters |= {"type": "object", "properties": given, "required": sorted(required, key=list(properties).index)}
+    members = {name: _plain(value, schema) for name, value in properties.items()}
+    parameters |= {"type": "object", "properties": members, "required": sorted(required, key=list(properties).index)}
     return parameters, _sentence(choices)
 
 

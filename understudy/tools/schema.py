@@ -112,8 +112,8 @@ class Param:
 
     def __get_pydantic_json_schema__(self, core_schema: Any, handler: Callable[[Any], dict[str, Any]]) -> Any:
         """Return the schema of a field of a Pydantic model, which would be without `format` otherwise."""
-        given = handler(core_schema)
-        return given | {"format": self.format} if self.format else given
+        schema = handler(core_schema)
+        return schema | {"format": self.format} if self.format else schema
 
 
 Secret: TypeAlias = Annotated[str, Param(format="password")]
@@ -266,8 +266,8 @@ def members_of(annotation: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         read = {name: _unqualified(hint, name in kind.__required_keys__) for name, hint in hints.items()}
         members = {name: hint for name, (hint, _) in read.items()}
         defaults = {name: attrs.NOTHING for name, (_, needed) in read.items() if not needed}
-    given = dict(zip(getattr(kind, "__parameters__", ()), get_args(annotation), strict=False))
-    return {name: _applied(hint, given) for name, hint in members.items()}, defaults
+    bound = dict(zip(getattr(kind, "__parameters__", ()), get_args(annotation), strict=False))
+    return {name: _applied(hint, bound) for name, hint in members.items()}, defaults
 
 
 def _unqualified(hint: Any, required: bool) -> tuple[Any, bool]:
@@ -330,8 +330,8 @@ _KINDS: Final[Sequence[tuple[Any, str]]] = (
 
 
 def _refuse(expected: str, value: Any) -> ValueError:
-    given = next((words for kind, words in _KINDS if isinstance(value, kind)), f"a {type(value).__name__}")
-    return ValueError(f"{expected} is expected, not {given}")
+    shown = next((words for kind, words in _KINDS if isinstance(value, kind)), f"a {type(value).__name__}")
+    return ValueError(f"{expected} is expected, not {shown}")
 
 
 def _scalar(expected: str, kind: type) -> _Hook:
@@ -468,8 +468,8 @@ def _object(annotation: Any, converter: cattrs.Converter) -> _Hook:
     """Build the hook for a class with members, by way of a dict of them."""
     members, defaults = members_of(annotation)
     kind = get_origin(annotation) or annotation
-    given: Any = {name: NotRequired[hint] if name in defaults else Required[hint] for name, hint in members.items()}
-    read = make_dict_structure_fn(TypedDict(kind.__name__, given), converter)  # type: ignore[operator]
+    hints: Any = {name: NotRequired[hint] if name in defaults else Required[hint] for name, hint in members.items()}
+    read = make_dict_structure_fn(TypedDict(kind.__name__, hints), converter)  # type: ignore[operator]
     return lambda value, wanted: kind(**read(dict(value), wanted))
 
 

@@ -88,9 +88,9 @@ def read_parameters(function: Callable[..., Any], context_type: type) -> Paramet
     parameters = list(inspect.signature(function).parameters.values())
     if method := _is_method(function, parameters, annotations):
         del parameters[0]
-    given = function.keywords if isinstance(function, functools.partial) else {}
+    bound = function.keywords if isinstance(function, functools.partial) else {}
     for parameter in parameters:
-        if parameter.name in given:
+        if parameter.name in bound:
             continue
         annotation = _annotation(name, parameter, annotations)
         if annotation is context_type:

@@ -131,8 +131,8 @@ class Tool:
             if name not in arguments:
                 raise ToolError("invalid_arguments", f"{self.name} needs `{name}`, which is missing.")
         try:
-            given = {**self._accepts.defaults, **arguments}
-            return {name: structure(value, types[name], name) for name, value in given.items()}
+            values = {**self._accepts.defaults, **arguments}
+            return {name: structure(value, types[name], name) for name, value in values.items()}
         except Misfit as misfit:
             raise ToolError("invalid_arguments", f"{self.name} cannot take `{misfit.path}`: {misfit}.") from None
 
@@ -165,10 +165,10 @@ class Tool:
         return await self._run(aside, {"context": context}, context)
 
     def _given(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, Any]:
-        given = self.check(arguments)
+        values = self.check(arguments)
         if self._accepts.context is not None:
-            given[self._accepts.context] = context
-        return given
+            values[self._accepts.context] = context
+        return values
 
     async def check_aside(self, arguments: Mapping[str, Any], owner: str) -> None:
         """Check the arguments as `check` does, before the user `owner` is asked about them.

@@ -110,8 +110,8 @@ class PageFiles:
 
     def worker(self) -> PageFile:
         """Return the chat page's service worker, with the list of what it keeps. Its ETag is the tag of the files."""
-        given = {"version": self.version, "tag": self.tag, "bundled": self.bundled, "files": self._shell()}
-        body = f"const SHELL = {json.dumps(given)};\n".encode() + self.files[WORKER].body
+        facts = {"version": self.version, "tag": self.tag, "bundled": self.bundled, "files": self._shell()}
+        body = f"const SHELL = {json.dumps(facts)};\n".encode() + self.files[WORKER].body
         return PageFile(body, TYPES["js"], self.tag, forms=_compress(body))
 
     def _shell(self) -> dict[str, str]:

@@ -144,10 +144,10 @@ class Routes(Blueprint):
 def _answering(view: View, status: int) -> Callable[..., Awaitable[Response]]:
     @wraps(view)
     async def answer(**parts: str) -> Response:
-        given = await view(**parts)
-        if isinstance(given, Response):
-            return given
-        return Response(b"", 204) if given is None else as_json(given, status)
+        value = await view(**parts)
+        if isinstance(value, Response):
+            return value
+        return Response(b"", 204) if value is None else as_json(value, status)
 
     return answer
 

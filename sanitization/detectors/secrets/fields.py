@@ -171,9 +171,9 @@ def judged(text: str, place: int, match: re.Match[str], field: Field) -> Hit | N
     tail = _CAMEL.sub("_", field.word[-1] + field.tail)[1:].lower().strip("._-") if field.tail else ""
     if tail and _NOT_THE_VALUE.search(tail):
         return None
-    given = _Value(value, quoted, (match.groupdict().get("scheme") or "").strip().lower())
-    hit = _password(field, tail, given) if field.is_password else _key(field, tail, given)
-    if hit is None and _is_set(text, place, match, end, field, given):
+    written = _Value(value, quoted, (match.groupdict().get("scheme") or "").strip().lower())
+    hit = _password(field, tail, written) if field.is_password else _key(field, tail, written)
+    if hit is None and _is_set(text, place, match, end, field, written):
         hit = ("secret.password" if field.is_password else "secret.assigned", 0.6, "")
     if hit is None or is_stand_in(value):
         return None

@@ -285,11 +285,11 @@ class Conversation(Actor):
         """Pass an answer to the run that asked, or keep it until that run is started."""
         live = next((run for run in self.thread.runs.values() if ask.question_id in run.state.questions), None)
         if live is None or not (question := live.state.questions[ask.question_id]).waits:
-            given = None if live is None else question.answered
-            withheld = () if given is None else given.withheld or ()
+            answer = None if live is None else question.answered
+            withheld = () if answer is None else answer.withheld or ()
             shown = None if ask.answer is None else {k: v for k, v in ask.answer.items() if k not in withheld}
             # A repeat of the answer is fine.
-            ask.reply(given is not None and given.outcome is not AnswerOutcome.EXPIRED and given.answer == shown)
+            ask.reply(answer is not None and answer.outcome is not AnswerOutcome.EXPIRED and answer.answer == shown)
             return
         self._pass_on(live, ask)
 

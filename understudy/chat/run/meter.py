@@ -91,8 +91,8 @@ class Meter:
         budget, whose = _bounds(agent.budget, limits, agent.name)
         meter = cls(budget, whose, currency)
         if "budget" in settings or "max_turns" in settings:
-            given = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
-            own = Budget(turns=settings.get("max_turns")).lowered(Budget(**given))
+            bounds = {name: value for name, value in settings.get("budget", {}).items() if name in LIMIT_OF}
+            own = Budget(turns=settings.get("max_turns")).lowered(Budget(**bounds))
             meter._lower(own, dict.fromkeys(LIMIT_OF, "the limit of this message"))
         return meter
 

@@ -235,9 +235,9 @@ class ModelRequest:
 
 def estimated_usage(work: "RunWork", turn: Turn, output: str) -> Usage:
     """Estimate the usage of a request by the counter that keeps the input within the model's window."""
-    given = estimate(turn.instructions) + sum(map(item_tokens, (*turn.items, *turn.notes)))
-    given += tools_tokens(turn.agent.tools)
-    tokens = round(given * work.input.scale), estimate(output) if output else 0
+    input_tokens = estimate(turn.instructions) + sum(map(item_tokens, (*turn.items, *turn.notes)))
+    input_tokens += tools_tokens(turn.agent.tools)
+    tokens = round(input_tokens * work.input.scale), estimate(output) if output else 0
     return Usage(*tokens, turns=1, estimated=sum(tokens))
 
 

@@ -180,9 +180,9 @@ def encode_reply(
     number of the run's thoughts so far, `found` are the findings in its text so far.
     """
     recorded = []
-    for given, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
-        shown = call or ToolRequest(given.id, given.name, {})
-        whole = call is not None and shown.arguments == given.arguments
+    for written, call_id, call in zip(reply.calls, call_ids, calls, strict=True):
+        shown = call or ToolRequest(written.id, written.name, {})
+        whole = call is not None and shown.arguments == written.arguments
         words = (shown.description, shown.problem)
         recorded.append(_RecordedCall(call_id, shown.name, dict(shown.arguments), whole, *words))
     calls_and_use = (tuple(recorded), reply.handoff, reply.usage)

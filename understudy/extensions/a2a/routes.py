@@ -97,23 +97,23 @@ convert_refusals(blueprint, "a2a.call", as_rpc_error)
 async def _carry_out(name: str, body: bytes) -> Response:
     if request.mimetype and not request.is_json:
         raise A2aError("CONTENT_TYPE_NOT_SUPPORTED", "The Content-Type of a request must be application/json.")
-    given = decode(body, MAX_VALUES)
-    if not isinstance(given, dict) or given.get("jsonrpc") != "2.0" or not isinstance(given.get("method"), str):
+    rpc = decode(body, MAX_VALUES)
+    if not isinstance(rpc, dict) or rpc.get("jsonrpc") != "2.0" or not isinstance(rpc.get("method"), str):
         raise A2aError("INVALID_REQUEST", "The body must be one request of JSON-RPC 2.0.")
-    if isinstance(given.get("id"), bool | dict | list):
+    if isinstance(rpc.get("id"), bool | dict | list):
         raise A2aError("INVALID_REQUEST", "The id of a request is a text or a number.")
-    g.rpc_id = given.get("id")
+    g.rpc_id = rpc.get("id")
     version = (request.headers.get("A2A-Version") or request.args.get("A2A-Version") or "0.3").strip()
     if version.split(".")[:2] not in (VERSION.split("."), ["1"]):
         sentence = f"This server speaks A2A {VERSION}, not {version[:20]}: say so by the header A2A-Version."
         raise A2aError("VERSION_NOT_SUPPORTED", sentence)
-    if given["method"] not in _METHODS:
-        raise A2aError("METHOD_NOT_FOUND", f"There is no method {given['method'][:60]!r}.")
-    kind, method = _METHODS[given["method"]]
+    if rpc["method"] not in _METHODS:
+        raise A2aError("METHOD_NOT_FOUND", f"There is no method {rpc['method'][:60]!r}.")
+    kind, method = _METHODS[rpc["method"]]
     agents = agents_of_caller()
     if name not in agents:
         raise A2aError("METHOD_NOT_FOUND", "There is no agent of that name.")
-    return await method(agents[name], a2a_params.read(given.get("params"), kind))
+    return await method(agents[name], a2a_params.read(rpc.get("params"), kind))
 
 
 async def _send(agent: Agent, params: SendMessage) -> Response:
@@ -213,8 +213,8 @@ _METHODS: Final[Mapping[str, tuple[type, _Method]]] = {
 async def _accept(agent: Agent, params: SendMessage) -> TaskTranslator:
     """Carry out a message, and have its client told of the task if it asks for that. Return its task."""
     configuration = params.configuration or a2a_params.Configuration()
-    given, unheard = configuration.task_push_notification_config, set()
-    config = None if given is None else push_configs.check_config(given, INLINE)
+    push, unheard = configuration.task_push_notification_config, set()
+    config = None if push is None else push_configs.check_config(push, INLINE)
     texts, data = _contents(params.message)
     if params.message.task_id:
         run = await _run(params.message.task_id)

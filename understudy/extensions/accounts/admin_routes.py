@@ -120,10 +120,10 @@ async def listing() -> AccountsPage:
 async def invite() -> JoinLink:
     """Make an account, and return the path of the link with which its user joins."""
     known, form = _known(), '{"name": "…", "roles"?: ["…"], "groups"?: ["…"], "hours"?: 72}'
-    given = await read_json(InviteUser, form)
-    name, (roles, groups) = _name(given.name), _rights(given.roles, given.groups)
+    body = await read_json(InviteUser, form)
+    name, (roles, groups) = _name(body.name), _rights(body.roles, body.groups)
     made, now = make_invite(), known.clock()
-    account = Account(name, roles, groups, "", digest_of(made), now + given.hours * HOUR_S, now)
+    account = Account(name, roles, groups, "", digest_of(made), now + body.hours * HOUR_S, now)
     await say(INVITED, target=name, as_operator=True, again=False)
     if not await web_context().store.commit(add_account(account)):
         raise CommandRejected("invalid_command", "There is an account of that name: reset it for another link.")
@@ -134,8 +134,8 @@ async def invite() -> JoinLink:
 async def reset(name: str) -> JoinLink:
     """Take the password of an account away, end its sessions, and return another link."""
     known, owner = _known(), _other(name)
-    given = await read_json(ResetAccount, '{"hours"?: 72}')
-    made, expires_at = make_invite(), known.clock() + given.hours * HOUR_S
+    body = await read_json(ResetAccount, '{"hours"?: 72}')
+    made, expires_at = make_invite(), known.clock() + body.hours * HOUR_S
     await _existing(owner)
     await say(INVITED, target=owner, as_operator=True, again=True)
     await _change(invite_again(owner, digest_of(made), expires_at), owner)
@@ -146,17 +146,17 @@ async def reset(name: str) -> JoinLink:
 async def change(name: str) -> ShownAccount:
     """Replace the roles and groups of an account, or disable it."""
     known, owner = _known(), _other(name)
-    given = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
-    if given.disabled == (given.roles is not None or given.groups is not None):
+    body = await read_json(ChangeAccount, '{"roles": ["…"], "groups": ["…"]} or {"disabled": true}')
+    if body.disabled == (body.roles is not None or body.groups is not None):
         raise CommandRejected("invalid_command", "Send either roles and groups, or disabled.")
     before = await _existing(owner)
-    if given.disabled:
+    if body.disabled:
         await say(DISABLED, target=owner, as_operator=True)
         await _change(disable_account(owner, known.clock(), OPERATORS), owner)
     else:
         roles, groups = _rights(
-            before.roles if given.roles is None else given.roles,
-            before.groups if given.groups is None else given.groups,
+            before.roles if body.roles is None else body.roles,
+            before.groups if body.groups is None else body.groups,
         )
         await say(CHANGED, target=owner, as_operator=True)
         await _change(change_rights(owner, roles, groups, OPERATORS), owner)

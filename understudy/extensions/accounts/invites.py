@@ -37,10 +37,10 @@ def digest_of(invite: str) -> str:
 
 def check_rights(roles: Sequence[str], groups: Sequence[str]) -> None:
     """Raise ValueError, with a sentence, if these are no roles and groups of an account."""
-    given = (*roles, *groups)
-    if any(not is_claim_text(right) or "," in right for right in given):
+    rights = (*roles, *groups)
+    if any(not is_claim_text(right) or "," in right for right in rights):
         raise ValueError(f"roles and groups are printable texts of at most {MAX_CLAIM} letters without commas")
-    if not rights_fit(given) or len(roles) > MAX_ROLES:
+    if not rights_fit(rights) or len(roles) > MAX_ROLES:
         raise ValueError(
             f"roles and groups have at most {MAX_RIGHTS} bytes together, and there are at most {MAX_ROLES} roles"
         )

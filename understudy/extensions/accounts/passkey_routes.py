@@ -82,8 +82,8 @@ async def begin_sign_in() -> Response:
 async def sign_in() -> Session:
     """Sign in with a passkey."""
     passkeys = _passkeys()
-    given = await read_json(PasskeySignInRequest, '{"credential": {…}}', BODY_BYTES)
-    return (await passkeys.sign_in(_site(), _cookie(), given.credential, peer())).shown()
+    body = await read_json(PasskeySignInRequest, '{"credential": {…}}', BODY_BYTES)
+    return (await passkeys.sign_in(_site(), _cookie(), body.credential, peer())).shown()
 
 
 @blueprint.post(
@@ -92,8 +92,8 @@ async def sign_in() -> Session:
 async def begin_join() -> Response:
     """Begin to make one's first passkey by an invite."""
     passkeys = _passkeys()
-    given = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
-    return _begun(await passkeys.begin_join(_site(), given.invite, peer()))
+    body = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
+    return _begun(await passkeys.begin_join(_site(), body.invite, peer()))
 
 
 @blueprint.post(
@@ -104,8 +104,8 @@ async def join() -> Session:
     """Store one's first passkey by an invite, which is used up, and sign in."""
     passkeys = _passkeys()
     form = '{"invite": "…", "name": "…", "credential": {…}}'
-    given = await read_json(PasskeyJoinRequest, form, BODY_BYTES)
-    issued = await passkeys.join(_site(), _cookie(), given.invite, given.name, given.credential, peer())
+    body = await read_json(PasskeyJoinRequest, form, BODY_BYTES)
+    issued = await passkeys.join(_site(), _cookie(), body.invite, body.name, body.credential, peer())
     return issued.shown()
 
 
@@ -131,8 +131,8 @@ async def begin_add() -> Response:
 async def add() -> ShownPasskey:
     """Store another passkey of the caller."""
     caller, passkeys = identity(), _passkeys()
-    given = await read_json(PasskeyRequest, '{"name": "…", "credential": {…}}', BODY_BYTES)
-    return passkey_of(await passkeys.add(_site(), _cookie(), caller, given.name, given.credential, peer()))
+    body = await read_json(PasskeyRequest, '{"name": "…", "credential": {…}}', BODY_BYTES)
+    return passkey_of(await passkeys.add(_site(), _cookie(), caller, body.name, body.credential, peer()))
 
 
 @blueprint.delete("/<name>", errors=("forbidden", "not_found", *STORED))

@@ -64,8 +64,8 @@ class JoinRequest:
 )  # fmt: skip
 async def sign_in() -> Session:
     """Sign in with a name and a password."""
-    given = await read_json(PasswordRequest, '{"name": "…", "password": "…"}', BODY_BYTES)
-    return (await local_accounts().sign_in(given.name, given.password, peer())).shown()
+    body = await read_json(PasswordRequest, '{"name": "…", "password": "…"}', BODY_BYTES)
+    return (await local_accounts().sign_in(body.name, body.password, peer())).shown()
 
 
 @blueprint.put(
@@ -76,15 +76,15 @@ async def change_password() -> Session:
     """Change the caller's password, and end their other sessions."""
     caller, accounts = identity(), local_accounts()
     form = '{"password": "…", "new_password": "…"}'
-    given = await read_json(ChangePasswordRequest, form, BODY_BYTES)
-    return (await accounts.change_password(caller, given.password, given.new_password, peer())).shown()
+    body = await read_json(ChangePasswordRequest, form, BODY_BYTES)
+    return (await accounts.change_password(caller, body.password, body.new_password, peer())).shown()
 
 
 @blueprint.post("/invite", body=InviteRequest, token=False, errors=("not_found", *STORED))
 async def invited() -> dict[Literal["user"], str]:
     """Return the name of the user whom an invite is for."""
-    given = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
-    return {"user": await local_accounts().invited(given.invite)}
+    body = await read_json(InviteRequest, '{"invite": "…"}', BODY_BYTES)
+    return {"user": await local_accounts().invited(body.invite)}
 
 
 @blueprint.post(
@@ -92,8 +92,8 @@ async def invited() -> dict[Literal["user"], str]:
 )
 async def join() -> Session:
     """Set one's first password by an invite, which is used up, and sign in."""
-    given = await read_json(JoinRequest, '{"invite": "…", "password": "…"}', BODY_BYTES)
-    return (await local_accounts().join(given.invite, given.password)).shown()
+    body = await read_json(JoinRequest, '{"invite": "…", "password": "…"}', BODY_BYTES)
+    return (await local_accounts().join(body.invite, body.password)).shown()
 
 
 def local_accounts() -> "LocalAccounts":

@@ -59,22 +59,22 @@ def parse_request(body: bytes, agent: str | None, agents: dict[str, Agent]) -> A
     messages = [message for message in listed if isinstance(message, dict)] if isinstance(listed, list) else []
     place = next((at for at in reversed(range(len(messages))) if messages[at].get("role") == "user"), None)
     last = None if place is None else messages[place]
-    given = _validated(raw, last)
+    run_input = _validated(raw, last)
     state = _own_state(raw.get("state"))
-    say, files = (None, ()) if last is None else _message(given, last.get("content"), agent, agents, state)
-    props = given.forwarded_props if isinstance(given.forwarded_props, dict) else {}
-    pauses = props.get("interrupts", bool(given.resume) or given.protocol_version == PROTOCOL_VERSION)
+    say, files = (None, ()) if last is None else _message(run_input, last.get("content"), agent, agents, state)
+    props = run_input.forwarded_props if isinstance(run_input.forwarded_props, dict) else {}
+    pauses = props.get("interrupts", bool(run_input.resume) or run_input.protocol_version == PROTOCOL_VERSION)
     return AguiRequest(
-        given.thread_id,
-        given.run_id,
-        given.parent_run_id,
+        run_input.thread_id,
+        run_input.run_id,
+        run_input.parent_run_id,
         say,
         files,
-        _replies(given),
+        _replies(run_input),
         pauses is True,
         state,
         _with_parts(messages),
-        _tools(given),
+        _tools(run_input),
         _results(messages),
         _shown(messages[:place]),
         place is not None and place + 1 < len(messages),

@@ -62,27 +62,27 @@ async def agui() -> Response:
     caller = identity()
     web_context().chat.check_rate(caller, Say(""))  # before anything is read
     body = await read_body(web_context().settings.limits.chunks_bytes)
-    given = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
-    resumed = [name for reply in given.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
-    asked = await _asked(caller, given)
+    run_input = await run_off_loop(parse_request, body, request.args.get("agent"), agents_of_caller())
+    resumed = [name for reply in run_input.replies if (name := await carry_out(caller, reply, LABEL)) is not None]
+    asked = await _asked(caller, run_input)
     new = isinstance(asked, Say | Regenerate)
-    results, waiting = await results_of_client(caller, given.thread_id, given.results, give_up=new)
+    results, waiting = await results_of_client(caller, run_input.thread_id, run_input.results, give_up=new)
     resumed += [name for result in results if (name := await carry_out(caller, result, LABEL)) is not None]
     translator = AguiTranslator(
-        given.thread_id,
-        given.run_id,
+        run_input.thread_id,
+        run_input.run_id,
         (asked.message_id or "") if isinstance(asked, Say | Regenerate) else "",
-        given.parent_run_id,
-        given.pauses,
+        run_input.parent_run_id,
+        run_input.pauses,
         Interrupts(frozenset() if new else frozenset(resumed)),
-        None if given.state is None else SharedState(given.state),
+        None if run_input.state is None else SharedState(run_input.state),
         UsageByModel(_models()),
-        {call_id: name for call_id, (name, _) in given.results.items()},
+        {call_id: name for call_id, (name, _) in run_input.results.items()},
     )
     if isinstance(asked, Say | Regenerate):
         stream = AguiStream(translator)
-        return as_answer(await web_context().chat.follow(caller, given.thread_id, stream, asked, door=LABEL))
-    return await _joined(caller, translator, given, waiting or asked)
+        return as_answer(await web_context().chat.follow(caller, run_input.thread_id, stream, asked, door=LABEL))
+    return await _joined(caller, translator, run_input, waiting or asked)
 
 
 def _models() -> dict[str, str]:

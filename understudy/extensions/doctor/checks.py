@@ -259,11 +259,11 @@ def _secret(settings: Settings) -> CheckResult:
             load_or_create_secret(settings.secret_file)
     except (OSError, ValueError) as error:
         return CheckResult("secret", "mend", explain_os_error(error))
-    given = "for `understudy token`; there are no anonymous sessions"
+    use = "for `understudy token`; there are no anonymous sessions"
     if settings.anonymous:
-        given = "local users get anonymous sessions"
-        given += ", and who runs it is its operator" if settings.local_operator else ""
-    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {given}")
+        use = "local users get anonymous sessions"
+        use += ", and who runs it is its operator" if settings.local_operator else ""
+    return CheckResult("secret", "note", f"the server's own, for {settings.host} only; {use}")
 
 
 def _keys(settings: Settings) -> CheckResult:

@@ -66,10 +66,10 @@ async def upload() -> ShownFile:
     except CommandRejected:
         await drain_body()
         raise
-    given = (await request.files).get("file")
-    if given is None or not given.filename:
+    sent = (await request.files).get("file")
+    if sent is None or not sent.filename:
         raise CommandRejected("invalid_file", "Send the file as the multipart field `file`, with its name.")
-    row, findings = await files.upload(given.filename, given.mimetype, _chunks(given))
+    row, findings = await files.upload(sent.filename, sent.mimetype, _chunks(sent))
     return ShownFile(row.id, row.name, row.media_type, row.size, findings or UNSET)
 
 

@@ -118,9 +118,9 @@ class GraphWork(AgentWork):
         await checkpoints.load(self.turn.run_id)
         graph = self.agent.graph.copy({"checkpointer": checkpoints})
         config = self._config()
-        given: Any = None if checkpoints.begun else await self._input(checkpoints)
+        graph_input: Any = None if checkpoints.begun else await self._input(checkpoints)
         for _ in range(MAX_ROUNDS):
-            state = await graph.aget_state(config) if given is None else None
+            state = await graph.aget_state(config) if graph_input is None else None
             interrupts = [] if state is None else [interrupt for task in state.tasks for interrupt in task.interrupts]
             if state is not None and not state.tasks:
                 if self._number or not resumed.said:  # before a crash
@@ -128,12 +128,12 @@ class GraphWork(AgentWork):
                 break
             if interrupts:
                 try:
-                    given = Command(resume={interrupt.id: await self._ask(interrupt) for interrupt in interrupts})
+                    graph_input = Command(resume={interrupt.id: await self._ask(interrupt) for interrupt in interrupts})
                 except QuestionUnanswered as error:
                     await self.turn.say(f"Stopped: {error.message}")
                     return
-            await self._stream(graph, given, config)
-            given = None
+            await self._stream(graph, graph_input, config)
+            graph_input = None
         else:
             raise ToolError("tool_failed", f"The graph has interrupted itself {MAX_ROUNDS} times.")
         await checkpoints.finish()
@@ -164,8 +164,8 @@ class GraphWork(AgentWork):
 
     def _config(self) -> Any:
         own = self.agent.config
-        given = {"thread_id": self.turn.thread_id, "run_id": self.turn.run_id, "user_id": self.turn.owner}
-        return own | {"configurable": {**own.get("configurable", {}), **given}}
+        ids = {"thread_id": self.turn.thread_id, "run_id": self.turn.run_id, "user_id": self.turn.owner}
+        return own | {"configurable": {**own.get("configurable", {}), **ids}}
 
     async def _input(self, checkpoints: RunCheckpoints) -> Mapping[str, Any]:
         """Return the graph's input, with the messages since the last run that left a checkpoint, which is used."""
@@ -285,9 +285,9 @@ class GraphWork(AgentWork):
             return {"decisions": [await self._decide(request) for request in value["action_requests"]]}
         if isinstance(value, Mapping) and value.get("type") == "tool_approval":
             return await self._decide(value)
-        given = value if isinstance(value, Mapping) else {"question": value}
-        title = next((str(given[title]) for title in TITLES if given.get(title)), "The agent asks")
-        rest = {name: as_json(member) for name, member in given.items() if name not in TITLES}
+        fields = value if isinstance(value, Mapping) else {"question": value}
+        title = next((str(fields[title]) for title in TITLES if fields.get(title)), "The agent asks")
+        rest = {name: as_json(member) for name, member in fields.items() if name not in TITLES}
         text = "\n".join(
             f"{name}: {member if isinstance(member, str) else json.dumps(member)}" for name, member in rest.items()
         )
@@ -301,14 +301,14 @@ class GraphWork(AgentWork):
         name, arguments = str(request["name"]), as_json(request.get("args") or {})
         call = OwnCall(name, arguments, str(request.get("description") or ""), approval=True)
         try:
-            given = dict(await call.begin(self.work))
+            answer = dict(await call.begin(self.work))
         except ToolError as error:
             return {"type": "reject", "message": error.message}
         self.allowed.append(call)
-        if given == arguments:
+        if answer == arguments:
             return {"type": "approve"}
-        call.arguments = given
-        return {"type": "edit", "edited_action": {"name": name, "args": given}}
+        call.arguments = answer
+        return {"type": "edit", "edited_action": {"name": name, "args": answer}}
 
 
 def _same(one: str, other: str) -> bool:

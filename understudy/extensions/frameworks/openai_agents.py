@@ -267,11 +267,11 @@ class SdkWork(KeptWork):
 
     async def _decide(self, item: ToolApprovalItem) -> dict[str, Any]:
         """Return the user's decision about a call."""
-        name, tool, given = str(item.call_id), str(item.name), _arguments(item.arguments or "{}")
+        name, tool, arguments = str(item.call_id), str(item.name), _arguments(item.arguments or "{}")
         if id(item.agent) not in self.copies or getattr(item.raw_item, "type", None) != "function_call":
-            return await self.ask_whether(name, tool, given)  # of an agent that a tool runs, or of the provider
+            return await self.ask_whether(name, tool, arguments)  # of an agent that a tool runs, or of the provider
         self._speaker = None
-        return await self.ask_consent(name, tool, given)
+        return await self.ask_consent(name, tool, arguments)
 
 
 class _KeptModel(Model):

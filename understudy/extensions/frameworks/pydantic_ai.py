@@ -238,9 +238,9 @@ class PydanticWork(KeptWork):
                 results.approvals[call.tool_call_id] = ToolApproved(override_args=decided["arguments"])
         for call in requests.calls:
             title = str(call.args_as_dict().get("question") or f"What is the result of {call.tool_name}?")
-            given = msgspec.json.encode(as_json(call.args_as_dict())).decode()
+            arguments = msgspec.json.encode(as_json(call.args_as_dict())).decode()
             try:
-                answer = await self.work.ask_once(question_key(call.tool_call_id), text_question(title, given))
+                answer = await self.work.ask_once(question_key(call.tool_call_id), text_question(title, arguments))
                 results.calls[call.tool_call_id] = answer["answer"]
             except QuestionUnanswered as error:
                 results.calls[call.tool_call_id] = exceptions.ToolFailed(error.message)
@@ -248,10 +248,10 @@ class PydanticWork(KeptWork):
 
     async def _decide(self, call: ToolCallPart) -> dict[str, Any]:
         """Return the user's decision about a call."""
-        name, given = call.tool_call_id, as_json(call.args_as_dict())
+        name, arguments = call.tool_call_id, as_json(call.args_as_dict())
         if name not in self.calls:
-            return await self.ask_consent(name, call.tool_name, given)
-        decided = await self.ask_whether(name, call.tool_name, given)  # it has begun, and asks while it works
+            return await self.ask_consent(name, call.tool_name, arguments)
+        decided = await self.ask_whether(name, call.tool_name, arguments)  # it has begun, and asks while it works
         if "denied" in decided:
             await self.calls.pop(name).end(error=ToolError("forbidden", "Not allowed."))
         return decided

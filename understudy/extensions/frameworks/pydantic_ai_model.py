@@ -214,10 +214,10 @@ def build_messages(turn: Turn, model: str, system: str) -> list[messages.ModelMe
             history.append(messages.ModelResponse(parts, model_name=model, provider_name=system))
         reply.clear()
 
-    given: list[items.Item] = [*turn.items, *turn.notes]
+    listed: list[items.Item] = [*turn.items, *turn.notes]
     if turn.partial_text.strip():
-        given += [items.MessageItem("assistant", turn.partial_text), items.NoteItem(CONTINUE)]
-    for item in items.settled(given, STATE, model):
+        listed += [items.MessageItem("assistant", turn.partial_text), items.NoteItem(CONTINUE)]
+    for item in items.settled(listed, STATE, model):
         if isinstance(item, items.CallItem):
             reply.append(item)
             continue
@@ -300,8 +300,8 @@ def reply_parts(reply: Sequence[items.ReasoningItem | items.MessageItem | items.
         opaque = {name: value for name, value in part.items() if name not in ("kind", "size")}
         if kind == "tool-call":
             call = waiting.pop(0)
-            given = call.arguments if isinstance(call.arguments, dict) else {}
-            parts.append(messages.ToolCallPart(tool_name(call.name), given, call.id, **opaque))
+            arguments = call.arguments if isinstance(call.arguments, dict) else {}
+            parts.append(messages.ToolCallPart(tool_name(call.name), arguments, call.id, **opaque))
             continue
         source = text if kind == "text" else thought
         piece, at[kind] = source[at[kind] : at[kind] + size], at[kind] + size
@@ -346,9 +346,9 @@ def converse(
     from pydantic_ai.models.bedrock import BedrockConverseModel
     from pydantic_ai.providers.bedrock import BedrockProvider
 
-    given: dict[str, Any] = {"api_key": api_key, "base_url": base_url, "region_name": region or None}
+    options: dict[str, Any] = {"api_key": api_key, "base_url": base_url, "region_name": region or None}
     try:
-        provider = BedrockProvider(**given, aws_read_timeout=_sdk_s(times), aws_connect_timeout=30.0)
+        provider = BedrockProvider(**options, aws_read_timeout=_sdk_s(times), aws_connect_timeout=30.0)
     except exceptions.UserError:
         raise ValueError("it needs a region: set region, or AWS_DEFAULT_REGION") from None
     client: Any = provider.client

@@ -201,17 +201,17 @@ class McpSession:
         """
 
         async def send() -> types.InputRequiredResult | dict[str, Any]:
-            raw = await self.send_raw(make(input_responses=given, request_state=state), progress)
+            raw = await self.send_raw(make(input_responses=answers, request_state=state), progress)
             asks = raw.get("resultType") == "input_required"
             return types.InputRequiredResult.model_validate(raw, by_name=False) if asks else raw
 
-        given: dict[str, Any] | None = None
+        answers: dict[str, Any] | None = None
         state: str | None = None
         for _ in range(MAX_ROUNDS):
             result = await self.request(send, limit_s)
             if isinstance(result, dict):
                 return result
-            given, state = await self._answer_all(result.input_requests or {}), result.request_state
+            answers, state = await self._answer_all(result.input_requests or {}), result.request_state
         raise ToolError("tool_failed", f"{self.server.name} asked for more {MAX_ROUNDS} times without a result.")
 
     async def _answer_all(self, requests: Mapping[str, types.InputRequest]) -> dict[str, Any]:

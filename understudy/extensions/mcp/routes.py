@@ -103,12 +103,12 @@ async def listing(thread_id: str) -> dict[Literal["servers"], list[ShownServer]]
 async def switch(thread_id: str, name: str) -> ShownServer:
     """Switch an MCP server off in this thread, or on again: `{"on": false}`."""
     await off_in(thread_id)
-    given = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
+    body = await read_json(SwitchRequest, '{"on": false}', BODY_BYTES)
     linked = links_of_caller().get(name)
     if linked is None:
         raise CommandRejected("not_found", "There is no MCP server of that name.")
-    await web_context().parts[McpCatalogue].switch(identity().user, thread_id, name, on=given.on)
-    return _row(*linked, [] if given.on else [name])
+    await web_context().parts[McpCatalogue].switch(identity().user, thread_id, name, on=body.on)
+    return _row(*linked, [] if body.on else [name])
 
 
 @blueprint.get("/<thread_id>/prompts", errors=STORED)
@@ -136,16 +136,16 @@ async def prompts(thread_id: str) -> dict[Literal["prompts"], list[PromptOfServe
 async def prompt(thread_id: str) -> PromptText:
     """Return the messages of a prompt with these arguments."""
     off = await off_in(thread_id, must_exist=False)
-    given = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
-    linked = links_of_caller().get(given.server)
-    if linked is None or given.server in off:
+    body = await read_json(PromptRequest, '{"server": "…", "name": "…", "arguments": {}}', PROMPT_BYTES)
+    linked = links_of_caller().get(body.server)
+    if linked is None or body.server in off:
         raise CommandRejected("not_found", "There is no MCP server of that name, or it is off in this thread.")
     try:
-        messages = await get_prompt(linked[0], given.name, given.arguments)
+        messages = await get_prompt(linked[0], body.name, body.arguments)
     except ToolError as error:
         raise CommandRejected("busy" if error.code == "tool_failed" else error.code, error.message) from error
     except SignedOut as error:
-        raise CommandRejected("forbidden", f"You are not signed in at {given.server}.") from error
+        raise CommandRejected("forbidden", f"You are not signed in at {body.server}.") from error
     content_filter = web_context().content_filter
     clean = await content_filter.filter_value(messages, content_filter.tool)
     if clean.blocked:

@@ -70,18 +70,18 @@ async def start(name: str) -> Response:
     If the user is signed in already, `url` is null, and the question is answered.
     """
     caller, (server, users) = identity(), _server_of_caller(name)
-    given = await read_json(SignInRequest, FORM, BODY_BYTES)
-    if given.return_to and not is_own_path(given.return_to):
+    body = await read_json(SignInRequest, FORM, BODY_BYTES)
+    if body.return_to and not is_own_path(body.return_to):
         raise CommandRejected("invalid_command", "return_to must be a path of this server, such as /#thread.")
-    if given.question_id:
-        check_id("question_id", given.question_id)
+    if body.question_id:
+        check_id("question_id", body.question_id)
         if await users.of(server, caller.user).signed_in_for_all():
-            await _answer(caller, given.question_id)
+            await _answer(caller, body.question_id)
             return as_json({"url": None})
     from understudy.extensions.mcp.oauth import flow
 
     address = page_url() + public_path(f"/api/mcp/{name}{WAY_BACK}")
-    back = flow.Return(given.return_to, given.question_id)
+    back = flow.Return(body.return_to, body.question_id)
     try:
         started = await flow.start(users.accounts, caller.user, server, address, back)
     except SignInFailed as failed:
@@ -131,9 +131,9 @@ async def callback(name: str) -> Response:
     if any(len(value) > MAX_CODE for value in said.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.")
     cookie = request.cookies.get(COOKIE, "")
-    given = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
+    brought_back = flow.Callback(said["state"], said["code"], said["iss"], said["error"], cookie)
     try:
-        owner, back = await flow.finish(users.accounts, server, given)
+        owner, back = await flow.finish(users.accounts, server, brought_back)
     except SignInFailed as failed:
         return way_back_page(failed.code, failed.message)
     except StorageUnavailable:

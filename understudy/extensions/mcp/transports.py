@@ -229,11 +229,11 @@ def _with_whole_error(found: re.Match[bytes]) -> bytes:
     with suppress(ValueError, KeyError, TypeError, RecursionError):
         message = json.loads(found[2])
         if (error := message["error"]) is not None:
-            given = error if isinstance(error, dict) else {"message": error}
-            code, words = given.get("code"), given.get("message")
+            fault = error if isinstance(error, dict) else {"message": error}
+            code, words = fault.get("code"), fault.get("message")
             code = code if isinstance(code, int) else mcp_types.INTERNAL_ERROR
             words = words if isinstance(words, str) else json.dumps(error)
-            return found[1] + json.dumps({**message, "error": {**given, "code": code, "message": words}}).encode()
+            return found[1] + json.dumps({**message, "error": {**fault, "code": code, "message": words}}).encode()
     return found[0]
 
 

@@ -148,8 +148,8 @@ def elicitation(event: ApprovalRequired | QuestionAsked, refusal: str = "") -> E
     A form of the protocol is flat, and asks for no secret. `refusal`: why the answer before was refused.
     """
     if isinstance(event, ApprovalRequired):
-        given = json.dumps(dict(event.parameters), ensure_ascii=False)
-        lines: list[str | None] = [f"May the tool {event.tool_name} be called with {given}?"]
+        arguments = json.dumps(dict(event.parameters), ensure_ascii=False)
+        lines: list[str | None] = [f"May the tool {event.tool_name} be called with {arguments}?"]
         choices = {"type": "string", "title": "Decision", "enum": [decision.value for decision in Decision]}
         schema: dict[str, Any] = {"type": "object", "properties": {DECISION: choices}, "required": [DECISION]}
     else:

@@ -223,9 +223,9 @@ def _say(target: McpTarget, arguments: dict[str, Any]) -> Say:
 
 async def _recognise_answers(ctx: Context, call_next: CallNext) -> HandlerResult:
     """Leave out what is no answer to a form, which servers ignore: the SDK would refuse the request for it."""
-    given = (ctx.params or {}).get("inputResponses")
-    if isinstance(given, dict):
-        known = {name: answer for name, answer in given.items() if is_answer(answer)}
+    answers = (ctx.params or {}).get("inputResponses")
+    if isinstance(answers, dict):
+        known = {name: answer for name, answer in answers.items() if is_answer(answer)}
         ctx = replace(ctx, params={**(ctx.params or {}), "inputResponses": known})
     return await call_next(ctx)
 

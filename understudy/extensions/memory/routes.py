@@ -72,19 +72,19 @@ async def listing() -> MemoryPage:
 )
 async def change(notebook: str, name: str) -> RememberedValue:
     """Set a value: `{"value": …, "days"?, "if_updated_at"?}`."""
-    given = await read_json(MemoryChange, '{"value": …, "days"?, "if_updated_at"?}', 2 * VALUE_BYTES)
-    if given.days is not None and not 0 < given.days <= LONGEST_S / DAY_S:
+    body = await read_json(MemoryChange, '{"value": …, "days"?, "if_updated_at"?}', 2 * VALUE_BYTES)
+    if body.days is not None and not 0 < body.days <= LONGEST_S / DAY_S:
         raise CommandRejected("invalid_command", f"A value is remembered for up to {LONGEST_S / DAY_S:g} days.")
-    ttl_s = None if given.days is None else given.days * DAY_S
+    ttl_s = None if body.days is None else body.days * DAY_S
     memory = _memory(notebook)
     with _refusals():
         known = {entry.name: entry for entry in await memory.entries()}
-        seen = known[name].updated_at if given.if_updated_at is None and name in known else given.if_updated_at
+        seen = known[name].updated_at if body.if_updated_at is None and name in known else body.if_updated_at
         if seen is None:
             if not known and notebook not in _notebooks():
                 raise CommandRejected("not_found", "None of your agents has a memory of that name.")
-            await memory.remember(name, given.value, TTL_S if ttl_s is None else ttl_s, by_user=True)
-        elif not await memory.amend(name, given.value, seen, ttl_s):
+            await memory.remember(name, body.value, TTL_S if ttl_s is None else ttl_s, by_user=True)
+        elif not await memory.amend(name, body.value, seen, ttl_s):
             raise _changed(name in known)
         stored = next((entry for entry in await memory.entries() if entry.name == name), None)
     if stored is None:
@@ -95,10 +95,10 @@ async def change(notebook: str, name: str) -> RememberedValue:
 @blueprint.delete("/<notebook>/<name>", query={"if_updated_at": float}, errors=(*OF_ONE, "changed_meanwhile"))
 async def delete(notebook: str, name: str) -> None:
     """Delete a value; with `if_updated_at`, only if it was not changed since."""
-    given = request.args.get("if_updated_at", type=float)
+    seen_at = request.args.get("if_updated_at", type=float)
     memory = _memory(notebook)
     with _refusals():
-        if not await memory.forget(name, given):
+        if not await memory.forget(name, seen_at):
             raise _changed(any(entry.name == name for entry in await memory.entries()))
 
 

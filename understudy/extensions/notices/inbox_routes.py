@@ -72,16 +72,16 @@ async def listing() -> Response:
 @blueprint.post("/read", body=ReadRequest, errors=STORED)
 async def read() -> None:
     """Mark answers as read; threads that do not exist are passed over."""
-    owner, given = identity().user, await read_json(ReadRequest, FORM, BODY_BYTES)
-    if given.all == bool(given.threads):
+    owner, body = identity().user, await read_json(ReadRequest, FORM, BODY_BYTES)
+    if body.all == bool(body.threads):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
-    if len(given.threads) > MOST_MARKS:
+    if len(body.threads) > MOST_MARKS:
         raise CommandRejected("invalid_command", f"At most {MOST_MARKS} threads can be marked at once.")
-    for thread_id, seq in given.threads.items():
+    for thread_id, seq in body.threads.items():
         check_id("thread_id", thread_id)
         if not 0 <= seq < 2**31:
             raise CommandRejected("invalid_command", "The number of an event is from 0 to 2147483647.")
-    context, threads = web_context(), None if given.all else given.threads
+    context, threads = web_context(), None if body.all else body.threads
     if await context.store.commit(mark_read(owner, threads)):
         context.chat.commands.announce_read(owner, threads)
 

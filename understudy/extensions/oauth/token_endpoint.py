@@ -75,21 +75,21 @@ async def ask_for_tokens(url: str, client: OAuthClient, form: Mapping[str, str],
     if response.status != 200:
         raise refusal(response)
     try:
-        given = decode_members(response.body, GivenTokens)
+        tokens = decode_members(response.body, GivenTokens)
     except (msgspec.ValidationError, msgspec.DecodeError, UnicodeError, RecursionError):
         raise Untrusted("its authorization server's answer is no token") from None
     for token, most in (
-        (given.access_token, MAX_TOKEN),
-        (given.refresh_token, MAX_TOKEN),
-        (given.id_token, MAX_ID_TOKEN),
+        (tokens.access_token, MAX_TOKEN),
+        (tokens.refresh_token, MAX_TOKEN),
+        (tokens.id_token, MAX_ID_TOKEN),
     ):
         if token is None:
             continue
         if not 0 < len(token) <= most or not token.isascii() or not token.isprintable() or " " in token:
             raise Untrusted("its authorization server's answer is no token")
-    if given.token_type.lower() != "bearer":
+    if tokens.token_type.lower() != "bearer":
         raise Untrusted("its authorization server's answer is a token of another type")
-    return given
+    return tokens
 
 
 def decode_members(body: bytes, kind: type[T]) -> T:

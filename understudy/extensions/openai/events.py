@@ -90,12 +90,12 @@ class ResponseReader(AnswerReader):
                 return self._say_part(place, _whole(event.get("content_index")), _object(event.get("part")))
             case "function_call_arguments", ("delta" | "done"):
                 pieces = self._arguments.setdefault((_text(event.get("item_id")), place), [])
-                given = written(event.get("delta" if state == "delta" else "arguments"))
-                if state == "done" and given.strip():
-                    self._check(pieces, given)
+                arguments = written(event.get("delta" if state == "delta" else "arguments"))
+                if state == "done" and arguments.strip():
+                    self._check(pieces, arguments)
                     pieces.clear()
-                pieces.append(given)
-                self._arguments_size += len(given)
+                pieces.append(arguments)
+                self._arguments_size += len(arguments)
                 if len(self._arguments) > MAX_CALLS or self._arguments_size > MAX_ARGUMENTS:
                     raise oversized()
             case "output_item", "done":
@@ -194,10 +194,10 @@ class ResponseReader(AnswerReader):
         """Return the calls of a whole answer. Raises `ModelUnavailable` if it contradicts itself."""
         found: list[WrittenCall] = []
         for item in self._in_order("function_call"):
-            given, pieces = written(item.given.get("arguments")), self._arguments_of(item)
+            whole, pieces = written(item.given.get("arguments")), self._arguments_of(item)
             if not _is_blank(item.given):
-                self._check(pieces, given)
-                pieces = [given]
+                self._check(pieces, whole)
+                pieces = [whole]
             found.append((_text(item.given.get("call_id")), _text(item.given.get("name")), pieces))
         return found
 

@@ -77,9 +77,9 @@ async def callback() -> Response:
     said = {key: request.args.get(key, "") for key in ("state", "code", "iss", "error")}
     if any(len(value) > MAX_VALUE for value in said.values()):
         return way_back_page("invalid_command", "This is no answer of a sign-in.", SIGN_IN)
-    given = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
+    brought_back = flow.BroughtBack(said["state"], said["code"], said["iss"], said["error"], request.cookies)
     try:
-        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, given)
+        found, leads_to = await flow.finish(signed_in.provider, signed_in.sealing.seal, brought_back)
         begun = await signed_in.begin(found)
     except SignInFailed as failed:
         answer = way_back_page(failed.code, failed.message, SIGN_IN)

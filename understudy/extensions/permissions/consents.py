@@ -37,10 +37,10 @@ def allow_tool(
     if connection.execute(this).first() is None:
         raise NotStored("thread", thread_id)
     values = {"owner": owner, "thread_id": thread_id, "tool_name": tool_name}
-    given = {"given_at": given_at, "definition": definition}
-    insert = put(connection, consents).values(**values, **given)
+    columns = {"given_at": given_at, "definition": definition}
+    insert = put(connection, consents).values(**values, **columns)
     other = _c.definition != definition
-    connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=given, where=other))
+    connection.execute(insert.on_conflict_do_update(index_elements=list(values), set_=columns, where=other))
     return True
 
 

@@ -126,8 +126,8 @@ def learn(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, Any]
     if _FORM.search(words) and "for function" not in words and (form := _next_form(sent)):
         return evolve(accepted, form=form), f"json_schema: {form}"
     if not _UNKNOWN.search(words):
-        given = (*accepted.wants, str(sent.get("messages")))
-        for name in (wanted for wanted in _WANTED if wanted in words and not any(wanted in other for other in given)):
+        texts = (*accepted.wants, str(sent.get("messages")))
+        for name in (wanted for wanted in _WANTED if wanted in words and not any(wanted in other for other in texts)):
             return evolve(accepted, wants=accepted.wants | {name}), f"with {name}"
     if not (way := next_way(words, sent, accepted.ways, sure=True)):
         if path := _named(words, sent, accepted):
@@ -146,13 +146,13 @@ def _length(accepted: Adaptation, error: ModelUnavailable, sent: Mapping[str, An
         return None
     if _UNKNOWN.search(words):
         return (evolve(accepted, left_out=accepted.left_out | {name}), name) if name in words else None
-    asked, window, given = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
-    if window >= MIN_WINDOW and (given or error.fault is ModelFault.TOO_LONG):
-        room, longest = window - given, window // 4
-        if given and MIN_REPLY <= room < asked:
+    asked, window, input_tokens = int(sent[name]), _first(_WINDOW, plain), _first(_INPUT, plain)
+    if window >= MIN_WINDOW and (input_tokens or error.fault is ModelFault.TOO_LONG):
+        room, longest = window - input_tokens, window // 4
+        if input_tokens and MIN_REPLY <= room < asked:
             longest = min(asked, accepted.max_output or asked, longest)
             return evolve(accepted, window=window, max_output=longest, room=room), f"max_output={min(longest, room)}"
-        if given or longest >= asked:
+        if input_tokens or longest >= asked:
             return None
         return evolve(accepted, window=window, max_output=longest), f"max_output={longest}"
     if error.fault is ModelFault.TOO_LONG and not _OF_REPLY.search(words):

@@ -132,11 +132,11 @@ class AnswerReader:
         """
         self.size += 1
         try:
-            given = event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
-            told = (given.get(WHOLE) or given) if isinstance(given, Mapping) else {}
+            members = event.to_dict(warnings=False) if hasattr(event, "to_dict") else event
+            told = (members.get(WHOLE) or members) if isinstance(members, Mapping) else {}
             if not (error := error_in(told)):
                 self.refusal = told if is_said(told) else self.refusal
-                return self.read(given)
+                return self.read(members)
             failure = failure_of(error)
         except (AttributeError, TypeError, LookupError, ValueError):  # nobody has checked what is read here
             failure = unreadable("no event")

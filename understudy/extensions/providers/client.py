@@ -183,14 +183,14 @@ def read_retry_after(error: Exception) -> float | None:
     Some servers put milliseconds into one of their own, and the unit behind the number.
     """
     headers = getattr(getattr(error, "response", None), "headers", {})
-    given = headers.get("retry-after", "").strip()
+    header = headers.get("retry-after", "").strip()
     try:
         if milliseconds := headers.get("retry-after-ms"):
             seconds = float(milliseconds) / 1000
-        elif given.endswith("GMT"):
-            seconds = max(0.0, parsedate_to_datetime(given).timestamp() - time.time())
+        elif header.endswith("GMT"):
+            seconds = max(0.0, parsedate_to_datetime(header).timestamp() - time.time())
         else:
-            seconds = float(given.rstrip("s"))
+            seconds = float(header.rstrip("s"))
     except ValueError:
         return None
     return min(seconds, 3600.0) if seconds >= 0 else None

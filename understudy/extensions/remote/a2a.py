@@ -257,15 +257,15 @@ class A2aWork:
     async def _ask(self, asked: Mapping[str, Any]) -> dict[str, Any]:
         """Ask the user what the task asks. Return the part of a message that replies."""
         schema, kind = asked["schema"], asked["kind"]
-        given: Mapping[str, Any] = {"decision": "deny"}  # of a question that is not answered
+        reply: Mapping[str, Any] = {"decision": "deny"}  # of a question that is not answered
         try:
-            given = await self.turn.means.asker(Question(asked["title"], schema), partial(_check, schema))
+            reply = await self.turn.means.asker(Question(asked["title"], schema), partial(_check, schema))
         except QuestionUnanswered:
             if schema != DECISION:
                 raise ModelUnavailable("The remote agent's question was not answered.", retryable=False) from None
         if kind == "text":
-            return {"text": str(given["answer"])}
-        answer = dict(given) if schema == DECISION and kind == "call_id" else {"answer": dict(given)}
+            return {"text": str(reply["answer"])}
+        answer = dict(reply) if schema == DECISION and kind == "call_id" else {"answer": dict(reply)}
         return {"data": {kind: asked["id"], **answer}}
 
     def _given_up(self) -> bool:

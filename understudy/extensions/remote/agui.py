@@ -164,9 +164,9 @@ class AguiWork:
     async def _request(self, client: httpx2.AsyncClient, number: int, resume: list[dict[str, Any]]) -> list[Any]:
         """Send one request and show its events. Return the interrupts with which it ended, none if the run ended."""
         answer, thoughts, thought, asked = _Answer(self.others), 0, "", []
-        given = json.dumps(self._input(number, resume))
+        body = json.dumps(self._input(number, resume))
         accept = {"Accept": "text/event-stream", "Accept-Encoding": "identity", "Content-Type": "application/json"}
-        async with client.stream("POST", self.remote.url, content=given, headers=accept) as response:
+        async with client.stream("POST", self.remote.url, content=body, headers=accept) as response:
             await self._check(response)
             async with aclosing(_events(response)) as events:
                 async for event in events:
@@ -236,11 +236,11 @@ class AguiWork:
 
     async def _snapshot(self, answer: _Answer, messages: Any) -> int:
         """Show what is new in the messages of the run so far. Return the number of its thoughts."""
-        given = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
-        self._bound(0, len(given))
-        begin = max((place for place, message in enumerate(given, 1) if message.get("role") == "user"), default=0)
+        objects = [message for message in messages if isinstance(message, dict)] if isinstance(messages, list) else []
+        self._bound(0, len(objects))
+        begin = max((place for place, message in enumerate(objects, 1) if message.get("role") == "user"), default=0)
         thoughts = 0
-        for message in given[begin:]:
+        for message in objects[begin:]:
             match message:
                 case {"role": "reasoning", "content": str(content)}:
                     thoughts = await self._think(thoughts, content)
@@ -249,7 +249,7 @@ class AguiWork:
                         match call:
                             case {"function": {"name": name}}:
                                 thoughts = await self._think(thoughts, f"Calls {name}.")
-        answer.add_whole(given[begin:])
+        answer.add_whole(objects[begin:])
         await self._show(answer)
         return thoughts
 
@@ -290,7 +290,7 @@ class AguiWork:
             for place, text in enumerate(texts)
         ]  # fmt: skip
         self.others.update(message["id"] for message in messages)
-        given = {
+        run_input = {
             "threadId": self.remote.conversation_id(turn),
             "runId": turn.run_id if number == 0 else f"{turn.run_id}-{number}",
             "messages": messages,
@@ -302,8 +302,8 @@ class AguiWork:
         match resume:
             case [{"interruptId": str(name), **reply}] if name == ON_INTERRUPT:
                 answer = reply.get("payload", {}).get("answer", reply["status"])
-                return given | {"forwardedProps": {"command": {"resume": answer}}}
-        return given | ({"resume": resume} if resume else {})
+                return run_input | {"forwardedProps": {"command": {"resume": answer}}}
+        return run_input | ({"resume": resume} if resume else {})
 
     async def _check(self, response: httpx2.Response) -> None:
         """Raise ModelUnavailable if the answer is no event stream."""

@@ -41,14 +41,14 @@ async def create() -> Response:
     check_unsupported(body, UNSUPPORTED)
     if body.get("n") not in (None, 1):
         raise refused("`n` can only be 1: an agent gives one answer.")
-    given = await run_off_loop(read_messages, body.get("messages"))
-    if given.outputs:
-        work = await door.results_work(caller, given.outputs)
+    talk = await run_off_loop(read_messages, body.get("messages"))
+    if talk.outputs:
+        work = await door.results_work(caller, talk.outputs)
     else:
         tools = [] if body.get("tool_choice") == "none" else read_tools(body.get("tools"))
         name = door.agent_name(body)
-        asked = ResponseRequest(model=name, store=False, instructions=given.instructions, tools=tools)
-        work = await door.message_work(caller, given, asked, None)
+        asked = ResponseRequest(model=name, store=False, instructions=talk.instructions, tools=tools)
+        work = await door.message_work(caller, talk, asked, None)
     options = body.get("stream_options")
     with_usage = isinstance(options, dict) and options.get("include_usage") is True
     if body.get("stream"):

@@ -170,8 +170,8 @@ def read_items(value: object, instructions: str | None) -> Given:
         if kind == "message":
             talk.add(at, item.get("role"), item.get("content"))
         elif kind in ("function_call", "custom_tool_call"):
-            given = item.get("arguments", item.get("input"))
-            if (call := talk.call(item.get("call_id"), item.get("name"), given)) is not None:
+            arguments = item.get("arguments", item.get("input"))
+            if (call := talk.call(item.get("call_id"), item.get("name"), arguments)) is not None:
                 talk.answered("", call)
         elif kind in ("function_call_output", "custom_tool_call_output"):
             talk.result(at, item.get("call_id"), item.get("output", ""))

@@ -64,8 +64,8 @@ class ResponseRequest:
         """The settings of a message that keep it."""
         about = {"model": self.model, "background": self.background, "store": self.store, "previous": self.previous}
         kept = {"metadata": {ABOUT: {**about, "metadata": dict(self.metadata)}}}
-        given = {"instructions": self.instructions, "tools": list(self.tools) or None}
-        return kept | {name: value for name, value in given.items() if value is not None}
+        fields = {"instructions": self.instructions, "tools": list(self.tools) or None}
+        return kept | {name: value for name, value in fields.items() if value is not None}
 
     @classmethod
     def of(cls, envelope: Envelope, accepted: MessageAccepted) -> "ResponseRequest":

@@ -136,11 +136,11 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
     if instructions is not None and not isinstance(instructions, str):
         raise refused("`instructions` must be a text.")
     items = await _resolved(caller, body.get("input"))
-    given = await run_off_loop(read_items, items, instructions)
+    talk = await run_off_loop(read_items, items, instructions)
     previous = body.get("previous_response_id")
     before = None if previous is None else (await _own_run(caller, previous))[0]
-    if given.outputs:
-        work = await door.results_work(caller, given.outputs)
+    if talk.outputs:
+        work = await door.results_work(caller, talk.outputs)
         if before is not None and before.id != work.translator.run_id:
             raise refused("The results belong to another response than `previous_response_id`.")
         return work, True
@@ -157,11 +157,11 @@ async def _work(caller: Identity, body: JsonValue) -> tuple[door.ResponseWork, b
         previous=previous,
         background=bool(body.get("background")),
         store=stored,
-        instructions=given.instructions,
+        instructions=talk.instructions,
         tools=[] if body.get("tool_choice") == "none" else read_tools(body.get("tools")),
         conversation=conversation if before is None else before.thread_id,
     )
-    return await door.message_work(caller, given, asked, before), stored
+    return await door.message_work(caller, talk, asked, before), stored
 
 
 async def _resolved(caller: Identity, value: Any) -> Any:
@@ -274,7 +274,7 @@ def _results(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> lis
     if translator is None or translator.response is None:
         raise CommandRejected("not_found", NOT_THERE)
     calls = [item["call_id"] for item in translator.response["output"] if item["type"] == "function_call"]
-    given = {
+    results = {
         envelope.event.question_id: envelope.event.answer[OUTPUT]
         for envelope in envelopes
         if isinstance(envelope.event, QuestionAnswered)
@@ -288,11 +288,11 @@ def _results(run: RunRecord, name: ResponseId, envelopes: list[Envelope]) -> lis
             "id": f"fco_{call_id}",
             "type": "function_call_output",
             "call_id": call_id,
-            "output": given[question],
+            "output": results[question],
             "status": "completed",
         }
         for call_id, question in names.items()
-        if question in given
+        if question in results
     ]
 
 

@@ -87,14 +87,14 @@ async def make() -> dict[str, Any]:
     """Make a schedule. A repeated `Idempotency-Key` is the same schedule."""
     owner, key = identity().user, request.headers.get(KEY) or uuid.uuid4().hex
     schedule_id = hashlib.sha256(f"{owner}\n{key}".encode()).hexdigest()[:32]
-    given = _structure(await _object())
+    schedule = _structure(await _object())
     store, limit = web_context().store, web_context().settings.of(ScheduleSettings).per_user
     there, now = await store.read(storage.one, owner, schedule_id)
     if there is None:
         blank = Schedule(
             schedule_id, owner, "", None, "", When(None, None, "UTC", now), None, "once", {}, False, now, None
         )  # fmt: skip
-        defined = await _defined(blank, given, now)
+        defined = await _defined(blank, schedule, now)
         await say(MADE, target=owner, schedule=schedule_id)
         if await store.commit(add_schedule(defined, limit)) == FULL:
             raise CommandRejected("quota_exceeded", f"You can have {limit} schedules; delete one first.")

@@ -27,10 +27,10 @@ async def run_schedules_command(ask: Ask, agent: str, words: str) -> list[str]:
     """Carry out what follows `/schedules`. Return the lines to show. `ask` sends a request and may raise."""
     verb, _, rest = words.partition(" ")
     if verb == "add":
-        given = read_schedule(rest)
-        if given is None:
+        fields = read_schedule(rest)
+        if fields is None:
             return list(USAGE)
-        made = await ask("POST", "/api/schedules", given | {"agent": agent})
+        made = await ask("POST", "/api/schedules", fields | {"agent": agent})
         return [f"scheduled: {describe(made)}"]
     listed = (await ask("GET", "/api/schedules"))["schedules"]
     if not verb:

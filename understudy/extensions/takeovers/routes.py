@@ -111,10 +111,10 @@ async def command(run_id: str) -> dict[Literal["run_id"], str]:
     """Send a run that the caller has taken over a `steer`, a decision (`approve`) or an `answer`."""
     run = await _open(run_id)
     taken = _check_own(await _taken(run))
-    given = decode(await read_body())
-    if not isinstance(given, dict):
+    raw = decode(await read_body())
+    if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", "A command must be a JSON object.")
-    act = parse_command({**given, "run_id": run_id} if given.get("type") == "steer" else given)
+    act = parse_command({**raw, "run_id": run_id} if raw.get("type") == "steer" else raw)
     match act:
         case Steer():
             word = "steer"

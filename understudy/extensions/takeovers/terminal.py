@@ -82,10 +82,10 @@ def decide(remote: AskedServer, run_id: str, call: str, decision: str, note: str
 def answer(remote: AskedServer, run_id: str, question: str, fields: str | None) -> None:
     """Answer a question of a run that you have taken over, with an object of its fields; without one decline to."""
     try:
-        given = {"decline": True} if fields is None else {"answer": json.loads(fields)}
+        body = {"decline": True} if fields is None else {"answer": json.loads(fields)}
     except ValueError:
         raise click.BadParameter("That is not JSON.", param_hint="JSON") from None
-    reply = remote.ask("POST", f"{taken(run_id)}/commands", {"type": "answer", "question_id": question, **given})
+    reply = remote.ask("POST", f"{taken(run_id)}/commands", {"type": "answer", "question_id": question, **body})
     remote.show(reply, [reply], {"answered in": text("run_id")})
 
 

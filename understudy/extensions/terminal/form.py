@@ -97,10 +97,10 @@ def fields_of(schema: Mapping[str, Any]) -> list[FormField]:
     """Return the fields of the schema of an object, in order."""
     required = schema.get("required", ())
     fields = []
-    for name, given in schema.get("properties", {}).items():
-        variants = given.get("anyOf", ())
+    for name, member in schema.get("properties", {}).items():
+        variants = member.get("anyOf", ())
         others = [variant for variant in variants if variant.get("type") != "null"]
-        inner = {**given, **others[0]} if len(others) == 1 else given
+        inner = {**member, **others[0]} if len(others) == 1 else member
         fields.append(FormField(name, inner, name in required, len(others) < len(variants)))
     return fields
 

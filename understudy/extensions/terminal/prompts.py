@@ -20,13 +20,13 @@ async def list_prompts(ask: Ask, thread_id: str) -> list[str]:
 async def read_prompt(ask: Ask, thread_id: str, words: str) -> str | None:
     """Return the text of the prompt that these words name, None if they name none. `ask` may raise."""
     try:
-        named, *given = shlex.split(words)
+        named, *pairs = shlex.split(words)
     except ValueError:  # a quote is not closed
         return None
     server, colon, name = named.partition(":")
-    if not colon or not name or not all("=" in argument for argument in given):
+    if not colon or not name or not all("=" in argument for argument in pairs):
         return None
-    arguments = dict(argument.split("=", 1) for argument in given)
+    arguments = dict(argument.split("=", 1) for argument in pairs)
     path = f"/api/threads/{quote(thread_id, safe='')}/prompts"
     return str((await ask("POST", path, {"server": server, "name": name, "arguments": arguments}))["text"])
 

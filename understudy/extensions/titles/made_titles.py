@@ -144,10 +144,10 @@ def usage_step(run_id: str, steps: Sequence[StepRecord], made: TitleMade, now: f
 
 
 def _turn(first: str, answer: str, tokens: int) -> Turn:
-    given = fenced({"user": first[:CHARACTERS], "answer": answer[:CHARACTERS]})
+    exchange = fenced({"user": first[:CHARACTERS], "answer": answer[:CHARACTERS]})
     return Turn(
         AgentCard("titles", "Titles"),
-        (MessageItem("user", f"The beginning of the conversation:\n{given}\nReply with its title."),),
+        (MessageItem("user", f"The beginning of the conversation:\n{exchange}\nReply with its title."),),
         f"{INSTRUCTIONS}\n\n{FENCE_NOTE}",
         purpose="title",
         settings=ModelSettings(max_output=tokens),

@@ -169,9 +169,9 @@ class UiTranslator:
         if call.call_id in self._calls:
             return []
         self._calls[call.call_id] = False
-        given = {"toolCallId": call.call_id, "toolName": call.tool_name, "input": plain(call.parameters)}
+        chunk = {"toolCallId": call.call_id, "toolName": call.tool_name, "input": plain(call.parameters)}
         about = {"providerExecuted": True, "dynamic": True, "title": call.description or call.tool_name}
-        return [*self._close_text(), {"type": "tool-input-available", **given, **about}]
+        return [*self._close_text(), {"type": "tool-input-available", **chunk, **about}]
 
     def _more_output(self, partial: ToolPartial) -> list[Chunk]:
         if self._calls.get(partial.call_id) is not False:

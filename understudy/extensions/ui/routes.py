@@ -65,16 +65,16 @@ async def chat() -> Response:
     """Run the user's last message, or go on with a run for which its user has decided."""
     chat, caller = web_context().chat, identity()
     body = await read_body(web_context().settings.limits.chunks_bytes)
-    given, options = await run_off_loop(_read, body)
-    last = given.messages[-1] if given.messages else UiMessage()
+    chat_request, options = await run_off_loop(_read, body)
+    last = chat_request.messages[-1] if chat_request.messages else UiMessage()
     if last.role == "assistant" and (decisions := _decisions(last)):
         for decision in decisions:
             await chat.answer(caller, decision, door=LABEL)
         return await _message(
-            given.id, last.id.removeprefix(ANSWER), frozenset(decision.call_id for decision in decisions)
+            chat_request.id, last.id.removeprefix(ANSWER), frozenset(decision.call_id for decision in decisions)
         )
     agent, agents = request.args.get("agent"), agents_of_caller()
-    command = await _command(caller, given, *await run_off_loop(_say, given, options, agent, agents))
+    command = await _command(caller, chat_request, *await run_off_loop(_say, chat_request, options, agent, agents))
     accepted = await chat.accept(caller, command)
     return await _message(accepted.thread_id, accepted.run_id)
 
@@ -114,16 +114,16 @@ async def _message(thread_id: str, run_id: str, decided: frozenset[str] = frozen
 
 def _read(body: bytes) -> tuple[UiRequest, dict[str, Any]]:
     """Return the client's request, and the application's options beside it. Raises CommandRejected."""
-    given = decode(body, MAX_VALUES)
-    if not isinstance(given, dict):
+    raw = decode(body, MAX_VALUES)
+    if not isinstance(raw, dict):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
-    messages, name, again = given.get("messages"), given.get("id"), given.get("messageId")
+    messages, name, again = raw.get("messages"), raw.get("id"), raw.get("messageId")
     if not isinstance(name, str) or not isinstance(messages, list):
         raise CommandRejected("invalid_command", f"The body must be {FORM}.")
     # Of a long history only the end is read, which may be the user's message and the answer that it had.
     last = [UiMessage.of(message) for message in messages[-2:] if isinstance(message, dict)]
-    parsed = UiRequest(name, last, given.get("trigger"), again if isinstance(again, str) else None)
-    return parsed, {name: given[name] for name in OPTIONS if name in given}
+    parsed = UiRequest(name, last, raw.get("trigger"), again if isinstance(again, str) else None)
+    return parsed, {name: raw[name] for name in OPTIONS if name in raw}
 
 
 def _say(

@@ -34,8 +34,8 @@ Command: TypeAlias = Annotated[JsonObject, Meta(extra_json_schema={"$ref": "#/co
 async def command() -> Accepted | JsonObject:
     """Carry out one command. Its effects are in the thread's events."""
     caller = identity()
-    given = parse_frame(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
-    if not isinstance(given, CONNECTIONLESS):
+    frame = parse_frame(await read_body(), max_bytes=web_context().settings.limits.frame_bytes)
+    if not isinstance(frame, CONNECTIONLESS):
         raise CommandRejected("invalid_command", "That command is about a connection; it is of no use over HTTP.")
-    accepted = await web_context().chat.run_command(caller, given)
+    accepted = await web_context().chat.run_command(caller, frame)
     return {} if accepted is None else accepted

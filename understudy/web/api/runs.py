@@ -80,19 +80,19 @@ async def listing() -> RunsPage:
 async def start() -> Accepted:
     """Start a run in the background; its effects are in its events. A repeated `message_id` is the same run."""
     caller = identity()
-    given = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
-    say: dict[str, Any] = {"type": "chat", "content": given.message}
-    if given.agent is not None:
-        agent = agents_of_caller().get(given.agent)
-        say["agent_type"] = given.agent if agent is None else agent.agent_type
+    body = await read_json(StartRequest, '{"message": "…", "agent": "…"}')
+    say: dict[str, Any] = {"type": "chat", "content": body.message}
+    if body.agent is not None:
+        agent = agents_of_caller().get(body.agent)
+        say["agent_type"] = body.agent if agent is None else agent.agent_type
         say["pillar"] = None if agent is None else agent.pillar
-    message_id = given.message_id or request.headers.get(KEY) or uuid.uuid4().hex
+    message_id = body.message_id or request.headers.get(KEY) or uuid.uuid4().hex
     # A repeat must find the thread that the first request made.
-    thread_id = given.thread_id or f"run-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
-    names = {"thread_id": thread_id, "message_id": message_id, "parent_id": given.parent_id}
+    thread_id = body.thread_id or f"run-{hashlib.sha256(message_id.encode()).hexdigest()[:32]}"
+    names = {"thread_id": thread_id, "message_id": message_id, "parent_id": body.parent_id}
     say |= {name: value for name, value in names.items() if value is not None}
-    say |= {"references": given.references, "context": given.context}
-    say["settings"] = given.settings if given.webhook is None else {**given.settings, "webhook": given.webhook}
+    say |= {"references": body.references, "context": body.context}
+    say["settings"] = body.settings if body.webhook is None else {**body.settings, "webhook": body.webhook}
     limit = web_context().settings.limits.frame_bytes
     command = parse_frame(msgspec.json.encode(say), max_bytes=2 * limit)
     assert isinstance(command, Say)  # noqa: S101 - for the type checker: that is its type

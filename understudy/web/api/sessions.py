@@ -73,13 +73,13 @@ async def end() -> None:
 @blueprint.post("/auth/sign-out", body=SignOutRequest, errors=("busy", *STORED))
 async def sign_out() -> dict[Literal["url"], str | None]:
     """End the session, or all of the user's."""
-    given = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
+    body = await read_json(SignOutRequest, '{"everywhere": false}', BODY_BYTES)
     sessions = web_context().sessions
     caller = sessions.verify_for_sign_out(bearer())
     own = sessions.sign_in_of(caller)
     url = None if own is None else await own.logout_url(caller, f"{own_url()}/")
-    await say(SESSIONS_ENDED, by=caller, target=caller.user, all=given.everywhere)
-    if given.everywhere:
+    await say(SESSIONS_ENDED, by=caller, target=caller.user, all=body.everywhere)
+    if body.everywhere:
         await sessions.end_all_sessions(caller.user)
     else:
         await sessions.end_session(bearer())

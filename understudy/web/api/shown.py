@@ -33,12 +33,12 @@ def newest_of(run: RunRecord | None) -> dict[str, str] | None:
 def message_of(row: Message, runs: Sequence[Mapping[str, Any]], shown: Shown) -> dict[str, Any]:
     """Return a message with its position in the tree and, for a user's message, the runs that answered it."""
     own = asdict(row, recurse=False, filter=lambda attribute, _: attribute.name not in ("owner", "rating", "note"))
-    given = {"rating": row.rating, "note": row.note}
+    feedback = {"rating": row.rating, "note": row.note}
     return own | {
         "content": shown(row.content),
         "next_steps": [{**step, "label": shown(str(step["label"]))} for step in row.next_steps or ()],
         "files": list(row.files or ()),
-        "feedback": given if any(given.values()) else None,
+        "feedback": feedback if any(feedback.values()) else None,
         "runs": list(runs),
     }
 

@@ -55,9 +55,9 @@ async def page(thread_id: str) -> Response:
     before, through = request.args.get("before"), request.args.get("through")
     if before is not None and through is not None:
         raise CommandRejected("invalid_command", "A page takes one of before and through.")
-    for name, given in (("before", before), ("through", through)):
-        if given is not None:
-            check_id(name, given.removeprefix(ANSWER))
+    for name, cursor in (("before", before), ("through", through)):
+        if cursor is not None:
+            check_id(name, cursor.removeprefix(ANSWER))
     owner, limit = identity().user, whole_number("limit", LIMIT, 1, MOST)
     read = await web_context().reads.turns_page(owner, thread_id, before, through, limit)
     turns = require_found(read.value)

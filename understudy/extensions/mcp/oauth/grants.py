@@ -58,13 +58,13 @@ async def register(at: AuthorizationServer, redirect_uri: str, http: GuardedHttp
     if response.status not in (200, 201):
         raise refusal(response)
     try:
-        given = OAuthClientInformationFull.model_validate(members_of(response.body))
+        registered = OAuthClientInformationFull.model_validate(members_of(response.body))
     except MALFORMED:
         raise Untrusted("the answer to the registration is malformed") from None
-    method = given.token_endpoint_auth_method or at.method
-    if method not in METHODS or (method != "none" and not given.client_secret):
+    method = registered.token_endpoint_auth_method or at.method
+    if method not in METHODS or (method != "none" and not registered.client_secret):
         raise Untrusted("its authorization server registers clients that prove themselves in another way")
-    return OAuthClient(given.client_id, given.client_secret or "", method)
+    return OAuthClient(registered.client_id, registered.client_secret or "", method)
 
 
 def authorization_url(
@@ -102,25 +102,25 @@ async def exchange(
         "redirect_uri": redirect_uri,
         "resource": at.resource,
     }
-    given = await ask_for_tokens(at.token_endpoint, client, form, http)
+    answer = await ask_for_tokens(at.token_endpoint, client, form, http)
     return UserTokens(
-        given.access_token,
-        given.refresh_token,
-        given.expires_at(now),
+        answer.access_token,
+        answer.refresh_token,
+        answer.expires_at(now),
         client,
         at.token_endpoint,
         at.revocation_endpoint,
         at.resource,
-        scope=given.scope.replace(",", " ") if isinstance(given.scope, str) and given.scope else at.scope,
+        scope=answer.scope.replace(",", " ") if isinstance(answer.scope, str) and answer.scope else at.scope,
     )
 
 
 async def refresh(tokens: UserTokens, http: GuardedHttp, now: float) -> UserTokens:
     """Exchange a refresh token for new tokens. Raises `Untrusted`, `Unreachable` and `GrantRefused`."""
     form = {"grant_type": "refresh_token", "refresh_token": tokens.refresh or "", "resource": tokens.resource}
-    given = await ask_for_tokens(tokens.token_endpoint, tokens.client, form, http)
-    newer = given.refresh_token or tokens.refresh  # it may go on with the same one
-    return evolve(tokens, access=given.access_token, refresh=newer, expires_at=given.expires_at(now), refresh_at=None)
+    answer = await ask_for_tokens(tokens.token_endpoint, tokens.client, form, http)
+    newer = answer.refresh_token or tokens.refresh  # it may go on with the same one
+    return evolve(tokens, access=answer.access_token, refresh=newer, expires_at=answer.expires_at(now), refresh_at=None)
 
 
 async def revoke(tokens: UserTokens, http: GuardedHttp) -> None:
