@@ -222,6 +222,11 @@ class ActorSystem(Directory):
             self._stopping = True
             self.start_soon(self.nursery, f"{self.name} (shutdown)", self._shut_down)
 
+    @property
+    def killed(self) -> bool:
+        """Whether none of its actors comes back: the tree was killed or has ended, or the block was cancelled."""
+        return self._root.incarnation.ending.killed or self.nursery.cancel_scope.cancel_called
+
     def kill(self) -> None:
         """Kill the whole tree now, and cancel the phases of the shutdown: each task gets to its first wait."""
         self._checked_root()

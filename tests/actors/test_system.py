@@ -8,6 +8,7 @@ import trio.testing
 
 import actors
 from actors import (
+    Actor,
     ActorDied,
     ActorStarted,
     ActorStopped,
@@ -48,6 +49,36 @@ async def test_stop_kills_what_is_left_after_the_grace(autojump_clock):
         assert trio.current_time() - start == 3.0
         assert (await a.wait_stopped(), await b.wait_stopped()) == (Killed(), Shutdown())
         await system.stop()
+
+
+@pytest.mark.parametrize("end", ["kill", "kill the root", "cancel", "leave"])
+async def test_a_system_of_which_nothing_comes_back_says_so_while_it_ends(autojump_clock, end):
+    """An actor that shields itself holds the end up, and need not wait for another one."""
+    seen = []
+
+    class Holding(Actor):
+        async def receive(self, message, context):
+            with trio.CancelScope(shield=True):
+                await trio.sleep(1.0)
+                seen.append(context.system.killed)
+
+    with suppress(SystemFailed), trio.CancelScope() as scope:
+        async with ActorSystem("s", [ChildSpec("holding", Holding)]) as system:
+            (holding,) = system.root.children()
+            holding.kill()  # and it is started again
+            await trio.testing.wait_all_tasks_blocked()
+            holding.tell("hold")
+            await trio.testing.wait_all_tasks_blocked()
+            assert not system.killed
+            match end:
+                case "kill":
+                    system.kill()
+                case "kill the root":
+                    system.root.kill()
+                case "cancel":
+                    scope.cancel()
+    assert system.killed
+    assert seen == [end != "leave"]
 
 
 @pytest.mark.promise("bitten.failure-wins")

@@ -1,6 +1,8 @@
 """Draining: active runs may finish within the grace period; unfinished ones are resumed at the next start."""
 
+import shutil
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from tests.rigs.http import request
 from tests.rigs.process import started
 from tests.rigs.scripted_model import Gate, Say, scripted
 from tests.rigs.telling_agent import TELLER, long_text
+from understudy.app.server import Running, serve_app
+from understudy.app.settings import Settings, with_values
 from understudy.storage.sqlite import open_database
 from understudy.storage.store import Store
 from understudy.wire.vocabulary import from_log
@@ -78,3 +82,19 @@ async def test_a_second_sigterm_does_not_cut_the_drain_short(tmp_path: Path) -> 
         with trio.fail_after(60):
             assert await server.terminate() == 0
         assert await client.until_closed() == 1001
+
+
+async def test_a_server_that_is_cancelled_waits_for_no_storage(tmp_path: Path, migrated: Path) -> None:
+    """The program around it ends it with a run that writes, which the next start resumes."""
+    shutil.copytree(migrated, tmp_path / "data")
+    gate = Gate(open_after=1)
+    settings = with_values(Settings(), port=0, data_dir=tmp_path / "data")
+    async with trio.open_nursery() as nursery:
+        serving = partial(serve_app, settings, (scripted(Say("some words", gate)),), ())
+        running: Running = await nursery.start(serving)
+        async with connected(running.address) as client:
+            await client.ask("go", agent_type="script", thread_id="t", until="partial_result")
+        gate.opened.set()  # so the run is about to record its end
+        began = trio.current_time()
+        nursery.cancel_scope.cancel()
+    assert trio.current_time() - began < 2.0

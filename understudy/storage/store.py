@@ -50,7 +50,8 @@ class Store:
     `read(query, *arguments)` returns what a function returns that takes a connection and these arguments: see
     `queries`, and the modules of the features. `search` does so in a thread of its own, for reads that may take long.
 
-    `writer` returns the ref of the StoreWriter of the same database, or None while there is none. Every read and write
+    `writer` returns the ref of the StoreWriter of the same database, or None while there is none; it raises
+    StorageUnavailable if there will be none any more, which ends every write at once. Every read and write
     raises StorageUnavailable if the database cannot be used within its deadline, and Unstorable for values that no
     database can hold. The deadline begins again whenever the database has answered others for which this read or write
     waits. `on_circuit` is called when the circuit of reads opens or closes; `on_reads` when reads get a thread, with
@@ -105,8 +106,8 @@ class Store:
         cause: StorageUnavailable | None = None
         try:
             while True:
+                writer = self._writer()
                 try:
-                    writer = self._writer()
                     if writer is None:
                         raise StorageUnavailable("the writer is not there")
                     left_s = deadline - trio.current_time()
@@ -148,15 +149,18 @@ class Store:
         A later change of the same `key` takes its place. `refused` is called with the error if it cannot be stored. If
         the writer dies meanwhile it is lost, without a call.
         """
-        writer = self._writer()
-        if writer is None or not writer.try_tell(WriteLater(key, change, refused)):
-            refused(StorageUnavailable("the writer has no room for what may be lost"))
+        try:
+            writer = self._writer()
+        except StorageUnavailable as error:
+            refused(error)
+        else:
+            if writer is None or not writer.try_tell(WriteLater(key, change, refused)):
+                refused(StorageUnavailable("the writer has no room for what may be lost"))
 
     async def flush(self) -> None:
         """Store what `commit_later` was given, so that a read finds it; what fails is reported there."""
-        writer = self._writer()
-        if writer is not None:
-            with suppress(ActorDied, AskTimeout, MailboxFull):
+        with suppress(ActorDied, AskTimeout, MailboxFull, StorageUnavailable):
+            if (writer := self._writer()) is not None:
                 await writer.ask(Flush(), timeout_s=self.deadline_s)
 
     async def commit_urgent(self, write: Write, deadline_s: float | None = None) -> int:
