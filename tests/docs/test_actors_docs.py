@@ -186,8 +186,7 @@ def test_numbers_of_mailboxes_asks_restarts_and_phases_are_those_of_the_page() -
     assert tolerated in " ".join(under("Systems").split())
     phases = dict(re.findall(r"`(\w+)` (\d+ s|without limit)", under("Time, interception, shutdown")))
     assert phases == {
-        phase.name: "without limit" if phase.timeout_s == math.inf else f"{phase.timeout_s:g} s"
-        for phase in actors.PHASES
+        step.name: "without limit" if step.timeout_s == math.inf else f"{step.timeout_s:g} s" for step in actors.PHASES
     }
 
 

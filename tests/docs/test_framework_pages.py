@@ -44,12 +44,8 @@ async def test_the_agent_of_the_page_finds_an_order(framework: str, monkeypatch:
 
 
 def test_the_options_and_numbers_are_right() -> None:
-    options = [
-        option for row in table(PAGE, "Use LangGraph") for option in code(row["option of `langgraph(graph, …)`"])
-    ]
-    declared = [
-        parameter.name for parameter in inspect.signature(langgraph).parameters.values() if parameter.name != "graph"
-    ]
+    options = [name for row in table(PAGE, "Use LangGraph") for name in code(row["option of `langgraph(graph, …)`"])]
+    declared = [option.name for option in inspect.signature(langgraph).parameters.values() if option.name != "graph"]
     assert options[1:] == declared or options == declared
     for said, number in (
         ("latest 20 runs", states.MAX_RUNS),

@@ -55,10 +55,8 @@ def test_the_tables_and_numbers_are_right(agents: dict[str, object]) -> None:
     desk = agents["desk"]
     assert isinstance(desk, Agent)
     assert [server.name for server in desk.servers] == ["everything", "example"]
-    options = [option for row in table(PAGE, "Use MCP servers") for option in code(row["option"])]
-    declared = [
-        parameter.name for parameter in inspect.signature(mcp).parameters.values() if parameter.name != "target"
-    ]
+    options = [name for row in table(PAGE, "Use MCP servers") for name in code(row["option"])]
+    declared = [option.name for option in inspect.signature(mcp).parameters.values() if option.name != "target"]
     assert sorted(options) == sorted(declared)
     for said, number in (
         ("32 KiB", definitions.MAX_BYTES / 1024),

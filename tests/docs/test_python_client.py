@@ -67,9 +67,7 @@ async def test_states_are_shown(tmp_path: Path) -> None:
                 nursery.start_soon(show, client)
                 await client.answer("What is 1 + 1?")
     assert seen == ["connecting", "online", "closed"]
-    assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [
-        str(status) for status in Status
-    ]
+    assert code("\n".join(row["status"] for row in table(PAGE, "Show how it stands"))) == [str(word) for word in Status]
 
 
 def test_everything_public_is_on_the_page() -> None:

@@ -68,15 +68,9 @@ def test_metrics_of_the_alerts_are_listed() -> None:
 
 def test_options_of_a_tool_are_listed_with_their_defaults() -> None:
     options = {code(row["option"])[0]: row["default"] for row in table(AGENTS, "`tool`")}
-    parameters = [
-        parameter
-        for parameter in inspect.signature(tool).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    ]
-    assert list(options) == [parameter.name for parameter in parameters]
-    assert [options[parameter.name] for parameter in parameters[1:]] == [
-        f"`{parameter.default}`" for parameter in parameters[1:]
-    ]
+    parameters = [param for param in inspect.signature(tool).parameters.values() if param.kind is param.KEYWORD_ONLY]
+    assert list(options) == [param.name for param in parameters]
+    assert [options[param.name] for param in parameters[1:]] == [f"`{param.default}`" for param in parameters[1:]]
 
 
 def test_every_field_of_an_agent_and_of_a_call_is_named() -> None:

@@ -232,10 +232,8 @@ async def test_an_export_has_every_branch_oldest_first(serve_guest: Any, monkeyp
     status, headers, whole = await request(running.address, "GET", "/api/threads/t/export", token=token)
     assert status == 200
     assert headers["content-disposition"].startswith("attachment")
-    assert [message["content"] for message in whole["messages"] if message["role"] == "user"] == [
-        f"m{n}" for n in range(6)
-    ]
-    assert [message["id"] for message in whole["messages"] if message["parent_id"] == "m0"] == [
+    assert [entry["content"] for entry in whole["messages"] if entry["role"] == "user"] == [f"m{n}" for n in range(6)]
+    assert [entry["id"] for entry in whole["messages"] if entry["parent_id"] == "m0"] == [
         f"answer-{first['run_id']}",
         f"answer-{again['run_id']}",
     ]

@@ -50,9 +50,7 @@ async def test_a_long_conversation_is_cut_and_that_is_said(serve_client: Any) ->
             *("m2", "answer 2", "m3", "answer 3", "m4"),
         ]
         assert recorder.turns[-1].instructions == recorder.turns[2].instructions
-        thoughts = [
-            event for event in client.seen if event["type"] == "agent_thinking" and "left out" in event["message"]
-        ]
+        thoughts = [seen for seen in client.seen if seen["type"] == "agent_thinking" and "left out" in seen["message"]]
         assert [thought["data"]["thought"] for thought in thoughts] == [
             "Only the last 4 messages of this conversation were read; 2 older ones were left out."
         ]

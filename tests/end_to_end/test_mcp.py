@@ -179,9 +179,7 @@ async def test_a_server_that_cannot_be_reached_stops_nobody(serve_guest: Any, no
         await ended(client)
         thoughts = [event["message"] for event in client.seen if event["type"] == "agent_thinking"]
         assert "The tools of the MCP server no_such_program are missing now: it cannot be reached." in thoughts
-        assert [server["state"] for server in (await get(running, "/api/threads/a/servers", token))["servers"]] == [
-            "away"
-        ]
+        assert [row["state"] for row in (await get(running, "/api/threads/a/servers", token))["servers"]] == ["away"]
         assert "secret-of-the-operator" not in str(client.seen)
     assert (await request(running.address, "GET", "/healthz"))[2]["status"] == "degraded"
 

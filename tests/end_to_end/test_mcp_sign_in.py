@@ -57,12 +57,10 @@ async def test_a_run_waits_until_its_user_has_signed_in(serve: Any) -> None:
             told = await get(running, "/api/me/export", token)
             assert [sign_in["server"] for sign_in in told["sign_ins"]] == ["notes"]
             assert not any(secret in json.dumps(told) for secret in (*provider.access, *provider.fresh))
-            assert told["user"] in [sign_in.owner for sign_in in await running.store.read(sign_ins.of_all, 9, Scope())]
+            assert told["user"] in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
             body = json.dumps({"confirm": told["user"]}).encode()
             assert (await request(running.address, "DELETE", "/api/me", token=token, body=body))[0] == 200
-            assert told["user"] not in [
-                sign_in.owner for sign_in in await running.store.read(sign_ins.of_all, 9, Scope())
-            ]
+            assert told["user"] not in [row.owner for row in await running.store.read(sign_ins.of_all, 9, Scope())]
 
 
 async def test_an_expired_token_is_renewed_in_a_run_and_a_lost_sign_in_asks_again(serve_guest: Any) -> None:

@@ -103,9 +103,7 @@ async def test_where_the_log_was_trimmed_the_client_reads_the_history(serve_gues
         assert [event["type"] for event in log["events"]][:2] == ["message_accepted", "agent_started"]
         assert log["events"][0]["seq"] == begun["seq"]
         shown = (await history(running, token))["messages"]
-        assert [message["content"] for message in shown] == [
-            "one", "answer 1", "two", "answer 2", "three", "some words ",
-        ]  # fmt: skip
+        assert [entry["content"] for entry in shown] == ["one", "answer 1", "two", "answer 2", "three", "some words "]
         # A repeated message from before the trim is still deduplicated.
         await client.say("one", agent_type="script", thread_id="t", message_id="m-one")
         again = await client.until("message_accepted")

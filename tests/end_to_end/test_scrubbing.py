@@ -241,9 +241,7 @@ async def test_a_result_with_orders_in_it_reaches_the_model_as_data(serve: Any, 
     assert FENCE_NOTE in model.asked[-1].instructions
     assert not shows(model.told + json.dumps(client.seen))
     done = completed(client)[0]
-    counts = {
-        finding["kind"]: (finding["category"], finding["action"], finding["count"]) for finding in done["findings"]
-    }
+    counts = {entry["kind"]: (entry["category"], entry["action"], entry["count"]) for entry in done["findings"]}
     assert counts.pop("injection.test") == ("injection", "flag", 1)
     assert [count[:2] for count in counts.values()] == [("secret", "remove")]
     told = summaries(client)[0]

@@ -147,11 +147,9 @@ def _rows(threads: list[_Thread]) -> Iterator[tuple[str, tuple[str, ...], Iterat
 
 
 def _thread_row(thread: _Thread) -> Row:
-    at = _at(thread, thread.events // EVENTS_OF_RUN - 1)
-    title = f"Sales of region {thread.number}"
-    return (
-        thread.owner, thread.id, title, "guide", _at(thread, 0), at + 5, thread.events, _run_id(thread, _last(thread)),
-    )  # fmt: skip
+    title, last = f"Sales of region {thread.number}", _last(thread)
+    begin, end = _at(thread, 0), _at(thread, last) + 5
+    return (thread.owner, thread.id, title, "guide", begin, end, thread.events, _run_id(thread, last))
 
 
 def _run_rows(thread: _Thread) -> Iterator[Row]:

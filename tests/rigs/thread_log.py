@@ -512,10 +512,7 @@ def shell() -> Iterator[Shell]:
 def answers(effects: list[Any]) -> list[Any]:
     """The answers among effects: the value, or the code of the error."""
     found = [effect for effect in effects if isinstance(effect, Answered)]
-    return [
-        answered.value if answered.error is None else getattr(answered.error, "code", answered.error)
-        for answered in found
-    ]
+    return [reply.value if reply.error is None else getattr(reply.error, "code", reply.error) for reply in found]
 
 
 def answer(shell: Shell, run_id: str = "r1") -> None:

@@ -118,9 +118,7 @@ class Provider:
 
     def end(self, grant: str | None = None) -> None:
         """Forget the tokens of a sign-in; without an argument those of all."""
-        self.fresh = {
-            refresh: token for refresh, token in self.fresh.items() if grant and self.grants[refresh] != grant
-        }
+        self.fresh = {fresh: token for fresh, token in self.fresh.items() if grant and self.grants[fresh] != grant}
         self.access = {access: row for access, row in self.access.items() if grant and row[2] != grant}
 
     def expire(self) -> None:

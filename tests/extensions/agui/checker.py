@@ -61,9 +61,7 @@ class Checker:
 
     @property
     def text(self) -> str:
-        texts = [
-            message["content"] for message in self.messages if message["role"] == "assistant" and "content" in message
-        ]
+        texts = [said["content"] for said in self.messages if said["role"] == "assistant" and "content" in said]
         return texts[-1] if texts else ""
 
     @property
@@ -159,9 +157,7 @@ class Checker:
         if kind in ("RUN_FINISHED", "RUN_ERROR"):
             if self.open:
                 raise Broken(f"{kind} while open: {sorted(self.open)}")
-            waits = {
-                interrupt.get("toolCallId") for interrupt in event.get("outcome", {}).get("interrupts", ())
-            } | self.suspended
+            waits = {stop.get("toolCallId") for stop in event.get("outcome", {}).get("interrupts", ())} | self.suspended
             waits |= set(event.get("outcome", {}).get("pendingToolCallIds", ()))
             if kind == "RUN_FINISHED" and any(times != (name not in waits) for name, times in self.calls.items()):
                 raise Broken(f"calls without one result each: {self.calls}")

@@ -197,8 +197,7 @@ def test_a_call_of_the_clients_tool_stays_open() -> None:
     assert joined.pause() == []  # the result was given, and is not in the log yet
     done = ToolCompleted("guide-1", "c", "query_table", "1", "One", ToolStatus.OK, 1.0, WHEN)
     later = [
-        joined.translate(RUN.replace(event=outcome))
-        for outcome in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
+        joined.translate(RUN.replace(event=ended)) for ended in (QuestionAnswered("qc", AnswerOutcome.ANSWERED), done)
     ]
     assert [frame["messageId"] for frame in later[1] if frame["type"] == "TOOL_CALL_RESULT"] == ["mine"]
     assert joined.pause()[-1]["outcome"]["pendingToolCallIds"] == ["d"]

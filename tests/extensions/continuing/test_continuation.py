@@ -179,9 +179,7 @@ async def test_a_call_that_was_stopped_is_settled_first(choice: str, made: int) 
         whole = await session.continue_answer(cut, answers=[{"choice": choice}])
         assert (whole.text, MADE["Ulm"]) == ("Done.", made)
         assert [question.title for question in whole.of(QuestionAsked)] == ["Did send take effect?"]
-        assert [event.call_id for event in whole.of(ToolExecuting)] == [
-            event.call_id for event in whole.of(ToolCompleted)
-        ]
+        assert [call.call_id for call in whole.of(ToolExecuting)] == [call.call_id for call in whole.of(ToolCompleted)]
         assert len(whole.of(ToolCompleted)) == 1
 
 

@@ -110,9 +110,7 @@ def test_wrong_settings_are_the_last_finding(found: Look) -> None:
 
 
 def test_it_takes_the_options_of_serve(found: Look, tmp_path: Path) -> None:
-    serves, checks = (
-        {option.name for option in command.params} for command in (main.commands["serve"], terminal.doctor)
-    )
+    serves, checks = ({param.name for param in command.params} for command in (main.commands["serve"], terminal.doctor))
     assert checks - serves == {"offline"}
     assert serves < checks
     options = ["--port", "0", "--model", "openai:gpt-tiny", "--no-builtin-agents", "--default-agent", "gide"]

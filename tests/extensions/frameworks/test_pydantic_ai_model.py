@@ -70,9 +70,7 @@ async def test_what_is_opaque_goes_back_in_its_place_and_no_text_is_kept(provide
         assert [event for event in heard.events if isinstance(event, TextDelta | ReasoningDelta)] == [
             ReasoningDelta("let me "), ReasoningDelta(SECRET), TextDelta("I look "), TextDelta(SECRET),
         ]  # fmt: skip
-        assert [(request.id, request.name, request.arguments) for request in reply.calls] == [
-            ("c1", "lookup", {"order_id": "1"})
-        ]
+        assert [(made.id, made.name, made.arguments) for made in reply.calls] == [("c1", "lookup", {"order_id": "1"})]
         assert reply.usage == Usage(7, 2, 1)
         assert reply.state is not None
         assert SECRET not in str(reply.state.value)

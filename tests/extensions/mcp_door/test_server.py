@@ -123,8 +123,7 @@ async def test_calls_of_one_tool_run_side_by_side_and_leave_no_threads(serve_gue
 
     async def listed() -> list[str]:
         return [
-            thread["id"]
-            for thread in (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"]
+            entry["id"] for entry in (await request(running.address, "GET", "/api/threads", token=token))[2]["threads"]
         ]
 
     results: list[Any] = []

@@ -271,9 +271,7 @@ async def test_a_conversation_is_asked_for_its_end_and_text_when_a_node_begins_t
     one, other = pair
     await other.follow(one)
     for _ in range(2):
-        assert all(
-            isinstance(request, RequestSnapshot) and isinstance(request.outbox, RemoteNodes) for request in one.asked
-        )
+        assert all(isinstance(asked, RequestSnapshot) and isinstance(asked.outbox, RemoteNodes) for asked in one.asked)
         one.asked.clear()
         await other.cut_off()
         await until(lambda: one.asked)

@@ -80,9 +80,7 @@ async def test_what_did_not_help_is_not_remembered(
         with pytest.raises(ModelUnavailable, match="did not accept"):
             await model.respond(turn, heard)
         await model.respond(turn, heard)
-    first, second, third = (
-        f'"{field}":' in json.dumps(request, separators=(",", ":")) for request in provider.requests
-    )
+    first, second, third = (f'"{field}":' in json.dumps(body, separators=(",", ":")) for body in provider.requests)
     assert first is third is not second
 
 

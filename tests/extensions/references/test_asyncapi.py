@@ -99,9 +99,7 @@ def test_the_endpoints_are_those_of_the_handshake() -> None:
             query = channel["bindings"]["ws"]["query"]
             assert query["properties"]["dialect"]["const"] == dialect.value
             assert ("dialect" in query.get("required", [])) is (dialect is not default)
-            assert all(
-                message.startswith((f"{dialect.value}.", "command.", "chunk")) for message in channel["messages"]
-            )
+            assert all(key.startswith((f"{dialect.value}.", "command.", "chunk")) for key in channel["messages"])
 
 
 def golden() -> Iterator[tuple[str, str, Any]]:

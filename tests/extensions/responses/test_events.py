@@ -110,9 +110,7 @@ def text_of(events: Sequence[dict[str, Any]]) -> str:
 
 def items_of(events: Sequence[dict[str, Any]]) -> list[tuple[int, str]]:
     """Return the index and id of each item that was finished, in order of the indexes."""
-    return sorted(
-        (event["output_index"], event["item"]["id"]) for event in events if event["type"].endswith("item.done")
-    )
+    return sorted((sent["output_index"], sent["item"]["id"]) for sent in events if sent["type"].endswith("item.done"))
 
 
 def test_a_run_is_a_whole_response() -> None:
@@ -136,9 +134,7 @@ def opened_and_closed(events: Sequence[dict[str, Any]]) -> None:
     done = [event["output_index"] for event in events if event["type"] == "response.output_item.done"]
     assert added == list(range(len(added)))
     assert sorted(done) == added
-    ends = [
-        event for event in events if event["type"] in ("response.completed", "response.failed", "response.incomplete")
-    ]
+    ends = [sent for sent in events if sent["type"] in ("response.completed", "response.failed", "response.incomplete")]
     assert ends == [events[-1]]
 
 

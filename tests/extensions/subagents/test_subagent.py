@@ -158,9 +158,7 @@ async def test_a_subagent_killed_while_an_event_is_stored_leaves_no_call_open(
         refs.clear()
         left = number
         recorded = await played([boss])
-        (helped,) = (
-            event for event in recorded.events if isinstance(event, ToolCompleted) and event.tool_name == "help"
-        )
+        (helped,) = (done for done in recorded.events if isinstance(done, ToolCompleted) and done.tool_name == "help")
         statuses[helped.status] += 1
         if left > 0:
             break

@@ -53,9 +53,7 @@ def test_another_answer_is_settled_by_the_branch_that_it_begins() -> None:
     for request_id in ("q1", "q2"):
         command = of("regenerate", message_id="mine", request_id=request_id)
         unsent.add(command, encode_command(command))
-    assert [
-        message.message_id for message in unsent.remove_acked(read_event(json.loads(again), VOCABULARY.events))
-    ] == ["q1"]
+    assert [sent.message_id for sent in unsent.remove_acked(read_event(json.loads(again), VOCABULARY.events))] == ["q1"]
 
 
 def test_a_continuation_is_settled_by_the_run_that_goes_on() -> None:

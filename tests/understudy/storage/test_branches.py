@@ -68,9 +68,7 @@ def test_the_way_has_the_steps_of_its_runs_from_the_newest_summary_on(book, make
     assert [step.result for exchange in way.exchanges for step in exchange.steps] == 4 * [{"value": "x" * 100}]
     monkeypatch.setattr(queries, "STEP_BYTES", 250)
     way = book.read(queries.history, "ann", "m5", 100)
-    assert [(len(exchange.steps), exchange.whole) for exchange in way.exchanges] == [
-        (0, False), (0, False), (1, True), (1, True),
-    ]  # fmt: skip
+    assert [(len(pair.steps), pair.whole) for pair in way.exchanges] == [(0, False), (0, False), (1, True), (1, True)]
     summary = make.step(2, "r4", kind="summary", arguments={"first_run": "r3"})
     book.write(make.change(steps=(summary,)))
     way = book.read(queries.history, "ann", "m5", 100)

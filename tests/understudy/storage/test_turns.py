@@ -91,9 +91,7 @@ def test_a_page_is_of_one_branch_and_names_what_stands_beside_it(talk: Talk) -> 
     talk.end("r5", message_id="m-r4")
     page = talk.page()
     assert (runs(page), page.tip, page.turns[-1].again) == (["r1", "r5"], "r5", True)
-    assert [
-        (other.run.id, other.message_id, other.parent_id, other.again, other.first_seq) for other in page.others
-    ] == [
+    assert [(side.run.id, side.message_id, side.parent_id, side.again, side.first_seq) for side in page.others] == [
         ("r2", "m-r2", "answer-r1", False, 4),
         ("r4", "m-r4", "answer-r1", False, 10),
     ]

@@ -29,11 +29,7 @@ async def test_who_waits_is_told_its_place_again_and_again(rig: Rig) -> None:
     await rig.desk.dispatch(ADA, say("first", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("second", "t"), rig.outbox)
     await rig.desk.dispatch(ADA, say("elsewhere", "u"), rig.outbox)
-    notes = [
-        envelope.event.note
-        for envelope in await rig.until(AgentProgress, 8)
-        if isinstance(envelope.event, AgentProgress)
-    ]
+    notes = [sent.event.note for sent in await rig.until(AgentProgress, 8) if isinstance(sent.event, AgentProgress)]
     assert notes.count("Waiting: 1 before this one in this conversation") > 1
     assert notes.count("Waiting for a free place: number 1 in line") > 1
 

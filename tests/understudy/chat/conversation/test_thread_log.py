@@ -152,9 +152,7 @@ def test_an_end_that_cannot_be_stored_is_retried(shell: Shell) -> None:
     shell.handle(accept(1))
     shell.failing = [StorageUnavailable("disk")]
     effects = shell.finish("r1", Ending.FAILED)
-    assert [effect.envelope.event.note for effect in effects if isinstance(effect, Sent)] == [
-        "Waiting for the database"
-    ]
+    assert [sent.envelope.event.note for sent in effects if isinstance(sent, Sent)] == ["Waiting for the database"]
     timer = next(effect for effect in effects if isinstance(effect, Timed))
     assert isinstance(timer.message, RetryFinish)
     shell.handle(timer.message)

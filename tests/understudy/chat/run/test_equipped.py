@@ -26,9 +26,7 @@ async def test_the_card_is_made_once_for_each_agent_of_a_run(monkeypatch: pytest
     monkeypatch.setattr(work, "equip", noting)
     calls = [Call([("again", {"text": str(number)})]) for number in range(3)]
     await played([Agent("a", tools=[again], model=Thinking(*calls, Say("one two")))])
-    assert [([*equipped.tools], [tool.name for tool in equipped.card.tools]) for equipped in made] == [
-        (["again"], ["again"])
-    ]
+    assert [([*ready.tools], [tool.name for tool in ready.card.tools]) for ready in made] == [(["again"], ["again"])]
     assert made[0].tokens > 20
 
 

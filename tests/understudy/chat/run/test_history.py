@@ -109,6 +109,4 @@ async def test_images_and_documents_go_to_models_that_take_them(images: bool, do
     assert isinstance(item, MessageItem)
     assert sorted(file.name for file in item.files) == sorted(FILES)
     assert [image.content for image in item.images] == ([FILES["a.png"]] if images else [])
-    assert [(document.name, document.content) for document in item.documents] == (
-        [("b.pdf", FILES["b.pdf"])] if documents else []
-    )
+    assert [(file.name, file.content) for file in item.documents] == ([("b.pdf", FILES["b.pdf"])] if documents else [])
