@@ -15,6 +15,7 @@ from transport.auth.identity import Identity
 from transport.wire.errors import CommandRejected
 from understudy.storage import revocations
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.polling import until_next
 from understudy.storage.revocations import PAGE, SETTLED_S, revoke_session
 from understudy.storage.store import Store
 
@@ -144,7 +145,7 @@ class RevokedSessions:
                 await self.poll()
             except StorageUnavailable as error:  # no server can write revocations meanwhile
                 log.debug("ended_sessions.not_read", extra={"reason": error.reason})
-            await trio.sleep(POLL_S)
+            await trio.sleep(until_next(POLL_S))
 
     def check_room(self) -> None:
         """Drop expired entries at the bound. Raises CommandRejected (`busy`) if there is still no room."""

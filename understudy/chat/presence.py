@@ -77,10 +77,9 @@ class Presence:
 
     def outboxes(self, user: str, thread_id: str | None) -> tuple[ActorRef, ...]:
         """Return the outboxes of a user's connections, without those restricted to another thread; None: to any."""
-        entries = self._entries.get(user, {}).values()
-        return tuple(entry.outbox for entry in entries if entry.thread_id in (None, thread_id))
+        return tuple(self.opened(user, thread_id))
 
-    def opened(self, user: str, thread_id: str) -> dict[ActorRef, float]:
+    def opened(self, user: str, thread_id: str | None) -> dict[ActorRef, float]:
         """Return when the connections of `outboxes` were opened (Unix seconds), by their outboxes."""
         entries = self._entries.get(user, {}).values()
         return {entry.outbox: entry.opened_at for entry in entries if entry.thread_id in (None, thread_id)}

@@ -17,6 +17,11 @@ RESTS: Final = 19.0
 """Pause after each part, as a multiple of its duration: deletion takes up to a twentieth of the time."""
 
 
+def until_next(every_s: float) -> float:
+    """Return the seconds until the next multiple of `every_s`: reads of those that poll then share a transaction."""
+    return every_s - trio.current_time() % every_s
+
+
 class Poll:
     """Tells a poller to poll now."""
 

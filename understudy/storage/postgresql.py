@@ -256,7 +256,7 @@ def _engine(parsed: Mapping[str, str], begin: str, *, places: int) -> Engine:
         hide_parameters=True,
         pool_size=places,
         max_overflow=0,
-        pool_pre_ping=True,
+        pool_pre_ping=begin != READING,  # there the beginning of the transaction shows what has died
     )
 
     @event.listens_for(engine, "connect")

@@ -218,15 +218,21 @@ class ReadPool:
 
 
 def _execute(engine: Engine, errors: DriverErrors, batch: _Batch, joined: Joined) -> Sequence[_Outcome]:
-    """Return the answer or the error of each read; all of them see one snapshot of the database."""
-    try:
-        with engine.begin() as connection:
-            for query, same in groupby(batch.reads, key=lambda read: read.query):
-                asked, together = [read.args for read in same], joined.get(query)
-                if together is None or len(asked) == 1 or not _join(connection, together, asked, batch.outcomes):
-                    _ask_each(connection, query, asked, errors, batch.outcomes)
-    except Exception as error:  # a thread that raised would never release its slot
-        return [(None, errors.translate(error), 0.0)] * len(batch.reads)
+    """Return the answer or the error of each read; all of them see one snapshot of the database.
+
+    A pooled connection that has died meanwhile fails as the transaction begins, and is replaced once.
+    """
+    for lasting in (False, True):
+        try:
+            with engine.begin() as connection:
+                for query, same in groupby(batch.reads, key=lambda read: read.query):
+                    asked, together = [read.args for read in same], joined.get(query)
+                    if together is None or len(asked) == 1 or not _join(connection, together, asked, batch.outcomes):
+                        _ask_each(connection, query, asked, errors, batch.outcomes)
+            break
+        except Exception as error:  # a thread that raised would never release its slot
+            if lasting or batch.outcomes or not getattr(error, "connection_invalidated", False):
+                return [(None, errors.translate(error), 0.0)] * len(batch.reads)
     return batch.outcomes
 
 

@@ -406,11 +406,13 @@ async def test_what_a_dead_node_had_is_shared_among_those_that_are_left(postgres
             for number in range(count):
                 nursery.start_soon(dead.store.commit, _running(dead.node.id, f"t{number}", f"r{number}"))
         assert await dead.store.commit_urgent(renew_node(dead.node.id, LEASE_S))
-        died = trio.current_time()
-        for finder in finders:
-            await recovering(finder.server, finder)
+        survivors = [await recovering(finder.server, finder) for finder in finders]
+        await trio.sleep(LEASE_S * 0.8)
+        assert not any(finder.mine for finder in finders)
+        await trio.sleep(LEASE_S * 0.4)
+        for recovery in survivors:
+            recovery.tell(CheckNow())
         await until(lambda: sum(len(finder.mine) for finder in finders) >= count)
-        assert trio.current_time() - died > LEASE_S * 0.8
         taken = [run for finder in finders for run in finder.mine]
         assert sorted(taken) == sorted(f"r{number}" for number in range(count))
         assert sum(finder.refused for finder in finders) <= count // 2

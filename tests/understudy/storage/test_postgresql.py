@@ -17,6 +17,7 @@ from understudy.app.settings import load
 from understudy.storage import queries, schema, writer
 from understudy.storage.errors import CannotConnect, ForeignTables, SchemaTooNew, StorageUnavailable, Unstorable
 from understudy.storage.postgresql import check_cluster, connect_database, inspect_server, read_server
+from understudy.storage.read_pool import ReadPool
 from understudy.storage.thread_writes import rename_thread
 from understudy.storage.write import probe
 from understudy.storage.writer import commit_group
@@ -227,6 +228,16 @@ async def test_a_server_that_says_nothing_is_not_waited_for(
         await store.commit(make.change(events=make.events(2, 2)))
         assert await ref.ask(writer.WriteRequest(probe()), timeout_s=10) is True
         assert [event.seq for event in await store.events("ann", "t1", 0)] == [1, 2]
+
+
+async def test_a_read_replaces_a_connection_that_has_died(address: str) -> None:
+    database = connect_database(address)
+    pool = ReadPool(database.reading, 1, 30.0)
+    others = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    for _ in range(2):
+        assert await pool.read(queries.thread, "ann", "t1") is None
+        assert execute(address, f"SELECT pg_terminate_backend(pid, 30000) {others}")
+    database.close()
 
 
 def test_partial_indexes_have_the_same_condition_on_both_databases() -> None:

@@ -34,8 +34,8 @@ T = TypeVar("T")
 
 EVERY_S: Final = 2.0
 """Seconds between queries for unfinished runs: one indexed query, which finds nothing as long as nothing has died."""
-OTHERS_S: Final = 0.4
-"""Seconds between queries for the runs of dead nodes; a random addition of up to a half keeps nodes apart."""
+LOOK_S: Final = 0.4
+"""The same between looks at what this node knows, among several; the runs of dead ones are queried when one died."""
 BATCH: Final = 32
 """Runs of dead nodes claimed at a time; then the store is queried again, as other nodes claim them too."""
 GATHER_S: Final = 0.05
@@ -55,7 +55,7 @@ class _Check:
 
 
 class CheckNow:
-    """To recovery: a conversation with subscribers here has been relocated; resubscribe them."""
+    """To recovery: a conversation with subscribers here has been relocated, or a node died: look for what is left."""
 
 
 class Recovery(Actor):
@@ -66,6 +66,7 @@ class Recovery(Actor):
         self.limiter = limiter
         self.registry, self.node = threads, threads.node
         self.checked_at = -math.inf
+        self.died = True  # another node, or it may have
         self.quiet_since: int | None = None  # `registry.starts` when nothing was found, and no conversation was there
 
     async def on_start(self, context: Context) -> None:
@@ -75,10 +76,10 @@ class Recovery(Actor):
     async def receive(self, message: object, context: Context) -> None:
         """Start the conversation of every unfinished run; failures are retried with the next check."""
         if isinstance(message, CheckNow):
+            self.died = True
             context.set_timer("moved", GATHER_S, _Check())
             return
-        wait_s = EVERY_S if self.node is None else OTHERS_S * random.uniform(1.0, 1.5)  # noqa: S311 - to be apart
-        context.set_timer("look", wait_s, _Check())
+        context.set_timer("look", EVERY_S if self.node is None else LOOK_S, _Check())
         try:
             if relocated := self.registry.relocated:
                 await self._concurrently(self._resubscribe, relocated[:BATCH])
@@ -89,8 +90,11 @@ class Recovery(Actor):
                 await self._concurrently(self.registry.subscribe_missed, missed[:BATCH])
                 if 0 < len(self.registry.missed) < len(missed):  # others wait, and the store answers
                     context.set_timer("look", GATHER_S, _Check())
-            if self.node is not None and self.node.joined and await self._take_over(self.node):
-                context.set_timer("look", GATHER_S, _Check())
+            if self.died and self.node is not None and self.node.joined:
+                found = await self._take_over(self.node)
+                self.died = found > 0
+                if found > BATCH:
+                    context.set_timer("look", GATHER_S, _Check())
             if trio.current_time() >= self.checked_at + EVERY_S and not self._quiet:
                 self.checked_at = trio.current_time()
                 starts = self.registry.starts if self.node is None and self.registry.empty else None
@@ -138,12 +142,12 @@ class Recovery(Actor):
         await self._in_batches(self._wake, woken)
         return len(woken) < len(asleep)
 
-    async def _take_over(self, node: Node) -> bool:
-        """Take over a batch of the runs of dead nodes. Return True if there are more."""
+    async def _take_over(self, node: Node) -> int:
+        """Take over a batch of the runs of dead nodes. Return how many there were."""
         runs = list(await node.orphans(own=False))
         random.shuffle(runs)
         await self._concurrently(self._wake, runs[:BATCH])
-        return len(runs) > BATCH
+        return len(runs)
 
     async def _in_batches(self, see_to: Callable[[T], Awaitable[None]], items: Sequence[T]) -> None:
         for first in range(0, len(items), BATCH):

@@ -38,6 +38,7 @@ from understudy.extensions.nodes.inbox import AT_ONCE, Letter, deliver, letters_
 from understudy.extensions.nodes.messages import Following, Heard, Mail, RpcFault, RpcReply, RpcRequest, Told, fields_of
 from understudy.extensions.nodes.wakeups import NEWS, Wakeups, channel_of
 from understudy.storage.errors import StorageError, StorageUnavailable, WakeupsUnavailable
+from understudy.storage.polling import until_next
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -197,7 +198,7 @@ class MessageBus:
             for letter in letters:
                 self._open(letter, execute)
             if len(letters) < AT_ONCE:
-                with trio.move_on_after(POLL_S if self.hears else QUICK_S):
+                with trio.move_on_after(until_next(POLL_S if self.hears else QUICK_S)):
                     await self.woken.wait()
 
     def _open(self, letter: Letter, execute: Callable[[str, RpcRequest, float], None]) -> None:

@@ -16,6 +16,7 @@ from attrs import frozen
 
 from actors import ChildSpec
 from understudy.app.tree import BACKOFF, Tree
+from understudy.chat.conversation.recovery import CheckNow
 from understudy.extensions.nodes.background import Background
 from understudy.extensions.nodes.bus import MessageBus
 from understudy.extensions.nodes.bus_receiver import BusReceiver
@@ -30,7 +31,7 @@ from understudy.extensions.nodes.settings import NodeSettings
 from understudy.extensions.nodes.shared_limits import SharedLimits
 from understudy.extensions.nodes.wakeups import Wakeups
 from understudy.observe.health import HealthCheck, HealthStatus
-from understudy.observe.paths import CONVERSATIONS
+from understudy.observe.paths import CONVERSATIONS, RECOVERY
 from understudy.observe.spans import Traces
 from understudy.storage.errors import CannotConnect
 from understudy.storage.postgresql import PostgresDatabase, alone
@@ -91,7 +92,13 @@ async def join_others(server: WebContext) -> None:
     dispatcher.join(node, partial(ConversationProxy, services, bus, proxies))
     connections = settings.limits.connections_per_user
     limits = SharedLimits(store, node, connections, services.limiter, lambda: bus.peers)
-    peers = Peers(store, node, bus, proxies, dispatcher.apply_news, limits.forget, wakeups.cut_off)
+
+    def forget(node_id: str) -> None:
+        limits.forget(node_id)
+        if (recovery := server.find(RECOVERY)) is not None:
+            recovery.try_tell(CheckNow())
+
+    peers = Peers(store, node, bus, proxies, dispatcher.apply_news, forget, wakeups.cut_off)
     on_lapse = partial(stop_conversations, tree.find(CONVERSATIONS))
     rpc = RpcServer(registry, bus, partial(services.parts.find, Traces))
     parts = (wakeups, store, node, bus, proxies, registry, rpc.handle, dispatcher.apply_news, heard)

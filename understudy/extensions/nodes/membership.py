@@ -25,6 +25,7 @@ from understudy.extensions.nodes import storage
 from understudy.extensions.nodes.peers import Peers
 from understudy.extensions.nodes.storage import LEASE_S, join_nodes, leave_nodes, renew_node
 from understudy.storage.errors import StorageError, StorageUnavailable
+from understudy.storage.polling import until_next
 from understudy.storage.records import Fence, RunRecord
 from understudy.storage.store import Store
 
@@ -145,7 +146,7 @@ class Membership(Actor):
         while True:
             with suppress(StorageError):
                 await peers.look(context)
-            await trio.sleep(LOOK_S)
+            await trio.sleep(until_next(LOOK_S))
 
     async def on_stop(self, context: Context, reason: Exit) -> None:
         """Leave the cluster if the server shuts down, not if this actor restarts."""

@@ -19,9 +19,11 @@ from attrs import frozen
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    Float,
     Select,
     Text,
     and_,
+    bindparam,
     case,
     column,
     delete,
@@ -40,6 +42,7 @@ from understudy.extensions.nodes.tables import nodes
 from understudy.extensions.nodes.wakeups import LISTENER
 from understudy.storage import schema
 from understudy.storage.errors import StorageUnavailable
+from understudy.storage.prepared import Prepared
 from understudy.storage.queries import OPEN_RUN, with_open_effects
 from understudy.storage.records import Fence, RunRecord
 from understudy.storage.schema import Now
@@ -129,16 +132,17 @@ def renew_node(connection: Connection, node: str, lease_s: float = LEASE_S) -> b
     That happens if its lease expired and another node claimed one of its threads. A late renewal also extends the
     leases of the nodes that were alive at the previous one.
     """
-    row = connection.execute(select(_n.expires_at, _n.expires_at - Now()).where(_n.id == node)).one_or_none()
     renewed = update(nodes).values(expires_at=Now() + lease_s)
-    if row is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
+    in_time = _n.expires_at - Now() >= (1 - LATE) * lease_s
+    if connection.execute(renewed.where(_n.id == node, in_time)).rowcount:
+        return True
+    until = connection.execute(select(_n.expires_at).where(_n.id == node)).scalar_one_or_none()
+    if until is None or not connection.execute(renewed.where(_n.id == node)).rowcount:
         return False
-    until, left_s = row
-    if left_s < (1 - LATE) * lease_s:
-        # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
-        were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
-        others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
-        connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
+    # The nodes that were alive at the previous renewal. Locked rows are skipped: those renew by themselves.
+    were_alive = and_(_n.expires_at > until - lease_s, _n.expires_at < Now() + lease_s)
+    others = select(_n.id).where(_n.id != node, were_alive).with_for_update(skip_locked=True)
+    connection.execute(renewed.where(_n.id.in_(list(connection.execute(others).scalars()))))
     return True
 
 
@@ -185,11 +189,13 @@ def living(connection: Connection) -> list[str]:
     return list(connection.execute(select(_n.id).where(_n.expires_at > Now()).order_by(_n.started_at, _n.id)).scalars())
 
 
+_silent_s = case((_listens, 0.0), else_=Now() + bindparam("lease_s", type_=Float) - _n.expires_at)
+_living = Prepared(select(_n.id, _silent_s).where(_n.expires_at > Now()))
+
+
 def living_by_silence(connection: Connection) -> dict[str, float]:
     """Return the living nodes: 0.0 for each that listens, for others the seconds since they renewed their leases."""
-    silent_s = case((_listens, 0.0), else_=Now() + LEASE_S - _n.expires_at)
-    rows = connection.execute(select(_n.id, silent_s).where(_n.expires_at > Now()))
-    return {name: float(seconds) for name, seconds in rows}
+    return dict(_living.rows(connection, lease_s=LEASE_S))
 
 
 def owner_node(connection: Connection, owner: str, thread_id: str) -> str | None:

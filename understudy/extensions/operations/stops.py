@@ -16,7 +16,7 @@ from actors import Context
 from understudy.chat.stops import Kind, StopInForce, Stops
 from understudy.extensions.operations.storage import add_stop, drop_stop, stored_stops
 from understudy.storage.errors import StorageUnavailable
-from understudy.storage.polling import Poll, Poller
+from understudy.storage.polling import Poll, Poller, until_next
 from understudy.storage.store import Store
 
 log = logging.getLogger(__name__)
@@ -72,4 +72,4 @@ class StopsPoller(Poller):
             await self.switch.poll()
         except StorageUnavailable as error:
             log.debug("stops.not_read", extra={"reason": error.reason})
-        return self.every_s
+        return until_next(self.every_s)
